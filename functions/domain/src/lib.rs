@@ -1,0 +1,1 @@
+//! The rules: quota, acceptance, delivery, channels. No AWS, no async, no clock, no environment.
