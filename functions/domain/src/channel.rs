@@ -1,0 +1,198 @@
+//! What each channel can carry. Checked when a message is accepted, before anything is counted.
+
+use crate::message::{Attachment, Content};
+use crate::problem::Refusal;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Where the customer writes, and where the answer must go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Channel {
+    /// The live chat widget on the business's own pages.
+    #[serde(alias = "webchat", alias = "widget")]
+    Chat,
+    /// WhatsApp, through Meta's Cloud API.
+    Whatsapp,
+    /// E-mail, through Amazon SES.
+    Email,
+}
+
+/// What a channel can carry in one message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest text, in characters.
+    pub characters: usize,
+    /// Most attachments.
+    pub attachments: usize,
+}
+
+impl Channel {
+    /// Every channel there is.
+    pub const ALL: [Channel; 3] = [Channel::Chat, Channel::Whatsapp, Channel::Email];
+
+    /// The channel's own name: queues, workers and logs are called after it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Channel::Chat => "chat",
+            Channel::Whatsapp => "whatsapp",
+            Channel::Email => "email",
+        }
+    }
+
+    /// The values that PingBack's conversations carry for this channel.
+    #[must_use]
+    pub fn wire_names(self) -> &'static [&'static str] {
+        match self {
+            Channel::Chat => &["chat", "webchat", "widget"],
+            Channel::Whatsapp => &["whatsapp"],
+            Channel::Email => &["email"],
+        }
+    }
+
+    /// Reads a conversation's channel; `None` for one that this service does not deliver to.
+    #[must_use]
+    pub fn from_wire(name: &str) -> Option<Channel> {
+        Channel::ALL.into_iter().find(|channel| channel.wire_names().contains(&name))
+    }
+
+    /// How much fits into one message.
+    ///
+    /// - chat: ours. 20,000 characters stay below the 128 KB that an API Gateway WebSocket message may have
+    ///   ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html)),
+    ///   even if every character has to be escaped.
+    /// - WhatsApp: a text body holds 4,096 characters
+    ///   ([Cloud API, text messages](https://developers.facebook.com/docs/whatsapp/cloud-api/messages/text-messages)).
+    /// - e-mail: ours; a body of 256 KiB is the API's own limit before that.
+    #[must_use]
+    pub fn limits(self) -> Limits {
+        match self {
+            Channel::Chat => Limits { characters: 20_000, attachments: 10 },
+            Channel::Whatsapp => Limits { characters: 4_096, attachments: 10 },
+            Channel::Email => Limits { characters: 100_000, attachments: 10 },
+        }
+    }
+
+    /// Checks what is to be sent against the channel's [limits](Channel::limits).
+    ///
+    /// # Errors
+    /// [`Refusal::ContentNotAllowed`], naming the limit and what was found.
+    pub fn carries(self, content: &Content, attachments: &[Attachment]) -> Result<(), Refusal> {
+        let Limits { characters, attachments: most } = self.limits();
+        let (length, files) = (content.characters(), attachments.len());
+        if length > characters {
+            let detail = format!("content has {length} characters; a {self} message holds at most {characters}");
+            return Err(Refusal::ContentNotAllowed { detail });
+        }
+        if files > most {
+            let detail = format!("{files} attachments; a {self} message holds at most {most}");
+            return Err(Refusal::ContentNotAllowed { detail });
+        }
+        Ok(())
+    }
+
+    /// The wire names of every channel that could carry this; the accept transaction asks the conversation for one
+    /// of them, so a conversation that changes channel meanwhile is noticed.
+    #[must_use]
+    pub fn carriers(content: &Content, attachments: &[Attachment]) -> Vec<&'static str> {
+        let able = Channel::ALL.into_iter().filter(|channel| channel.carries(content, attachments).is_ok());
+        able.flat_map(|channel| channel.wire_names().iter().copied()).collect()
+    }
+
+    /// Whether a message may be sent now, given when the customer's messaging window closes.
+    ///
+    /// Only WhatsApp has one: free-form messages may be sent for 24 hours after the customer's last message
+    /// ([customer service windows](https://developers.facebook.com/docs/whatsapp/cloud-api/guides/send-messages)).
+    /// Outside of it a channel with a template of its own may still send.
+    ///
+    /// # Errors
+    /// [`Refusal::OutsideMessagingWindow`].
+    pub fn within_window(
+        self,
+        window_expires_at: Option<DateTime<Utc>>,
+        has_template: bool,
+        now: DateTime<Utc>,
+    ) -> Result<(), Refusal> {
+        match self {
+            Channel::Chat | Channel::Email => Ok(()),
+            Channel::Whatsapp if has_template || window_expires_at.is_some_and(|end| now < end) => Ok(()),
+            Channel::Whatsapp => Err(Refusal::OutsideMessagingWindow { closed_at: window_expires_at }),
+        }
+    }
+
+    /// How long a message whose fate is unknown waits for a receipt before it is sent again.
+    ///
+    /// The widget drops an id it has seen, so chat sends again at once. WhatsApp and SES report what they took within
+    /// seconds; two minutes without a word mean that they did not.
+    #[must_use]
+    pub fn doubt(self) -> TimeDelta {
+        match self {
+            Channel::Chat => TimeDelta::zero(),
+            Channel::Whatsapp | Channel::Email => TimeDelta::seconds(120),
+        }
+    }
+}
+
+impl fmt::Display for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn text(characters: usize) -> Content {
+        Content::new("x".repeat(characters)).expect("not blank")
+    }
+
+    #[test]
+    fn wire_names_lead_back() {
+        for channel in Channel::ALL {
+            for name in channel.wire_names() {
+                assert_eq!(Channel::from_wire(name), Some(channel));
+            }
+        }
+        assert_eq!(Channel::from_wire("sms"), None);
+    }
+
+    #[test]
+    fn a_refusal_names_the_limit() {
+        let Err(Refusal::ContentNotAllowed { detail }) = Channel::Whatsapp.carries(&text(4097), &[]) else {
+            panic!("one character too many was let through");
+        };
+        assert!(detail.contains("4097") && detail.contains("4096"), "{detail}");
+    }
+
+    #[test]
+    fn only_whatsapp_has_a_window() {
+        let now: DateTime<Utc> = "2026-03-01T09:05:00Z".parse().expect("a time");
+        let ms = TimeDelta::milliseconds(1);
+        assert!(Channel::Email.within_window(None, false, now).is_ok());
+        assert!(Channel::Whatsapp.within_window(Some(now + ms), false, now).is_ok());
+        assert!(Channel::Whatsapp.within_window(Some(now), false, now).is_err());
+        assert!(Channel::Whatsapp.within_window(None, false, now).is_err());
+        assert!(Channel::Whatsapp.within_window(None, true, now).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn exactly_the_limit_is_carried(over in 0usize..3) {
+            for channel in Channel::ALL {
+                let length = channel.limits().characters - 1 + over;
+                prop_assert_eq!(channel.carries(&text(length), &[]).is_ok(), over < 2);
+            }
+        }
+    }
+
+    #[test]
+    fn carriers_are_those_that_can() {
+        assert_eq!(Channel::carriers(&text(1), &[]), ["chat", "webchat", "widget", "whatsapp", "email"]);
+        assert_eq!(Channel::carriers(&text(5_000), &[]), ["chat", "webchat", "widget", "email"]);
+        assert_eq!(Channel::carriers(&text(50_000), &[]), ["email"]);
+    }
+}

@@ -1,0 +1,116 @@
+//! A message as agents write it and as the API shows it.
+
+use crate::{AgentId, ConversationId, MessageId};
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize, Serializer};
+
+/// A message's text: never blank. How long it may be depends on the channel ([`crate::channel`]).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Content(String);
+
+impl Content {
+    /// Takes `text` unless it is blank: empty, or nothing but Unicode white space.
+    #[must_use]
+    pub fn new(text: String) -> Option<Content> {
+        (!text.trim().is_empty()).then_some(Content(text))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Length in characters (Unicode scalar values), which is what the channels' limits count.
+    #[must_use]
+    pub fn characters(&self) -> usize {
+        self.0.chars().count()
+    }
+}
+
+/// A file that goes with a message, from our own record of its upload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// The upload's id.
+    pub id: uuid::Uuid,
+    /// The capability URL that the upload endpoint returned.
+    pub url: String,
+    /// The name the agent gave it.
+    pub filename: String,
+    /// Media type, RFC 9110 §8.3.1.
+    pub content_type: String,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+/// Who sends: the agent behind the token, or nobody in particular for a business's own API key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Sender(pub Option<AgentId>);
+
+/// The seven fields that the public API shows of a message, in the documented order.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MessageView<'a> {
+    /// The message's id.
+    pub id: MessageId,
+    /// The conversation it was sent into.
+    pub conversation_id: ConversationId,
+    /// Always `agent`: customers' messages come in by other ways.
+    pub sender_type: SenderType,
+    /// The agent, or null for an API key.
+    pub sender_id: Sender,
+    /// The text.
+    pub content: &'a str,
+    /// Its files.
+    pub attachments: &'a [Attachment],
+    /// When it was accepted, RFC 3339 in UTC.
+    #[serde(serialize_with = "rfc3339")]
+    pub created_at: DateTime<Utc>,
+}
+
+/// Who wrote a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SenderType {
+    /// Somebody who answers for the business.
+    Agent,
+}
+
+/// Writes a time as the API shows it: RFC 3339 in UTC with `Z`, with milliseconds only where there are any.
+///
+/// # Errors
+/// Whatever the serializer reports.
+pub fn rfc3339<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blank_text_is_no_content() {
+        for blank in ["", " ", "\n\t", "\u{a0}\u{2003}"] {
+            assert_eq!(Content::new(blank.into()), None, "{blank:?}");
+        }
+        assert_eq!(Content::new(" é\u{1F600} ".into()).map(|c| c.characters()), Some(4));
+    }
+
+    #[test]
+    fn the_api_shows_exactly_seven_fields_in_order() {
+        let view = MessageView {
+            id: "01900000-0001-7abc-848d-17ffffffffff".parse().expect("a UUID"),
+            conversation_id: "67e55044-10b1-426f-9247-bb680e5fe0c8".parse().expect("a UUID"),
+            sender_type: SenderType::Agent,
+            sender_id: Sender(None),
+            content: "hello",
+            attachments: &[],
+            created_at: "2026-03-01T09:05:00Z".parse().expect("a time"),
+        };
+        assert_eq!(
+            serde_json::to_string(&view).expect("plain data"),
+            r#"{"id":"01900000-0001-7abc-848d-17ffffffffff","conversation_id":"67e55044-10b1-426f-9247-bb680e5fe0c8","sender_type":"agent","sender_id":null,"content":"hello","attachments":[],"created_at":"2026-03-01T09:05:00Z"}"#
+        );
+    }
+}

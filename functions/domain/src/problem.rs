@@ -1,0 +1,278 @@
+//! Everything the API can answer instead of what was asked for, and the one match that makes status codes of it.
+
+use crate::message::rfc3339;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+/// A rule said no.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The request's body is larger than [`MAX_BODY_BYTES`].
+    BodyTooLarge,
+    /// No caller could be made of the `Authorization` header; the reason stays inside.
+    Unauthorized,
+    /// The request does not have the documented form.
+    Invalid(Vec<FieldError>),
+    /// No such conversation, or another business's: the two cannot be told apart.
+    ConversationNotFound,
+    /// No such message in the conversation.
+    MessageNotFound,
+    /// The conversation's channel cannot carry this.
+    ContentNotAllowed {
+        /// The limit and what was found.
+        detail: String,
+    },
+    /// The conversation's channel was switched off.
+    ChannelInactive,
+    /// The conversation is on a channel that this service does not deliver to.
+    ChannelNotSupported {
+        /// What the conversation says.
+        channel: String,
+    },
+    /// WhatsApp's 24 hours are over and the channel has no template to fall back on.
+    OutsideMessagingWindow {
+        /// When they were over, if the customer ever wrote.
+        closed_at: Option<DateTime<Utc>>,
+    },
+    /// An attachment is not one of the conversation's finished uploads.
+    AttachmentNotFound {
+        /// The URL that was referenced.
+        url: String,
+    },
+    /// The idempotency key came with another request before.
+    IdempotencyKeyReused,
+    /// The plan's month is spent.
+    QuotaExceeded {
+        /// Messages the month allows.
+        limit: u64,
+        /// Messages accepted in the month.
+        used: u64,
+        /// When the next month begins.
+        resets_at: DateTime<Utc>,
+    },
+    /// Contention or throttling outlasted the retry budget; nothing was written.
+    Busy,
+}
+
+/// The largest body of a message, in bytes.
+pub const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// What is wrong with one field, in FastAPI's shape.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// Where: `["body", "attachments", 0, "url"]`.
+    pub loc: Vec<Loc>,
+    /// What, for people.
+    pub msg: String,
+    /// What, for programs: `missing`, `string_type`, `extra_forbidden`, …
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+}
+
+/// One step of a [`FieldError::loc`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Loc {
+    /// A part of the request, or a field.
+    Name(String),
+    /// A place in an array, from 0.
+    Index(usize),
+}
+
+impl From<&str> for Loc {
+    fn from(name: &str) -> Loc {
+        Loc::Name(name.to_owned())
+    }
+}
+
+impl From<usize> for Loc {
+    fn from(index: usize) -> Loc {
+        Loc::Index(index)
+    }
+}
+
+/// The codes that clients may match on; they never change their meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each is the refusal of the same name")]
+pub enum Code {
+    BodyTooLarge,
+    Unauthorized,
+    ValidationError,
+    ConversationNotFound,
+    MessageNotFound,
+    ContentNotAllowed,
+    ChannelInactive,
+    ChannelNotSupported,
+    OutsideMessagingWindow,
+    AttachmentNotFound,
+    IdempotencyKeyReused,
+    QuotaExceeded,
+    Busy,
+    Internal,
+}
+
+impl Code {
+    /// Every code there is; the OpenAPI document lists the same ones.
+    pub const ALL: [Code; 14] = [
+        Code::BodyTooLarge,
+        Code::Unauthorized,
+        Code::ValidationError,
+        Code::ConversationNotFound,
+        Code::MessageNotFound,
+        Code::ContentNotAllowed,
+        Code::ChannelInactive,
+        Code::ChannelNotSupported,
+        Code::OutsideMessagingWindow,
+        Code::AttachmentNotFound,
+        Code::IdempotencyKeyReused,
+        Code::QuotaExceeded,
+        Code::Busy,
+        Code::Internal,
+    ];
+
+    /// The HTTP status and the title that always go with the code.
+    #[must_use]
+    pub fn status_and_title(self) -> (u16, &'static str) {
+        match self {
+            Code::BodyTooLarge => (413, "The body is too large"),
+            Code::Unauthorized => (401, "Not authenticated"),
+            Code::ValidationError => (422, "The request is not valid"),
+            Code::ConversationNotFound => (404, "Conversation not found"),
+            Code::MessageNotFound => (404, "Message not found"),
+            Code::ContentNotAllowed => (422, "The channel cannot carry this"),
+            Code::ChannelInactive => (422, "The channel is switched off"),
+            Code::ChannelNotSupported => (422, "The channel is not supported"),
+            Code::OutsideMessagingWindow => (422, "The messaging window is closed"),
+            Code::AttachmentNotFound => (422, "Attachment not found"),
+            Code::IdempotencyKeyReused => (422, "The idempotency key was used for another request"),
+            Code::QuotaExceeded => (403, "The month's messages are spent"),
+            Code::Busy => (503, "Too busy right now"),
+            Code::Internal => (500, "Something is broken on our side"),
+        }
+    }
+}
+
+/// A problem document ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)), media type `application/problem+json`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Problem {
+    /// Names the kind of problem; `about:blank` would say no more than the status.
+    #[serde(rename = "type")]
+    pub uri: String,
+    /// The kind of problem, for people; the same for every occurrence.
+    pub title: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// This occurrence, for people.
+    pub detail: String,
+    /// The kind of problem, for programs.
+    pub code: Code,
+    /// `validation_error`: what is wrong with each field.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+    /// `quota_exceeded`: the month's numbers.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub month: Option<SpentMonth>,
+}
+
+/// What a `quota_exceeded` problem adds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SpentMonth {
+    /// Messages the month allows.
+    pub limit: u64,
+    /// Messages accepted in the month.
+    pub used: u64,
+    /// When the next month begins.
+    #[serde(serialize_with = "rfc3339")]
+    pub resets_at: DateTime<Utc>,
+}
+
+impl Problem {
+    fn new(code: Code, detail: impl Into<String>) -> Problem {
+        let (status, title) = code.status_and_title();
+        let uri = format!("urn:pingback:problem:{}", serde_json::to_value(code).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default());
+        Problem { uri, title, status, detail: detail.into(), code, errors: Vec::new(), month: None }
+    }
+
+    /// What is answered when something is broken: nothing about it, the log has it all.
+    #[must_use]
+    pub fn internal() -> Problem {
+        Problem::new(Code::Internal, "the request could not be completed; it is safe to repeat it with the same Idempotency-Key")
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Problem {
+        match refusal {
+            Refusal::BodyTooLarge => {
+                Problem::new(Code::BodyTooLarge, format!("a body holds at most {MAX_BODY_BYTES} bytes"))
+            }
+            Refusal::Unauthorized => Problem::new(Code::Unauthorized, "a valid bearer token is required"),
+            Refusal::Invalid(errors) => Problem { errors, ..Problem::new(Code::ValidationError, "see errors") },
+            Refusal::ConversationNotFound => {
+                Problem::new(Code::ConversationNotFound, "there is no such conversation")
+            }
+            Refusal::MessageNotFound => Problem::new(Code::MessageNotFound, "there is no such message"),
+            Refusal::ContentNotAllowed { detail } => Problem::new(Code::ContentNotAllowed, detail),
+            Refusal::ChannelInactive => {
+                Problem::new(Code::ChannelInactive, "the conversation's channel was switched off")
+            }
+            Refusal::ChannelNotSupported { channel } => {
+                Problem::new(Code::ChannelNotSupported, format!("messages cannot be sent on {channel:?}"))
+            }
+            Refusal::OutsideMessagingWindow { closed_at } => {
+                Problem::new(Code::OutsideMessagingWindow, window_detail(closed_at))
+            }
+            Refusal::AttachmentNotFound { url } => {
+                Problem::new(Code::AttachmentNotFound, format!("{url:?} is not a finished upload of this conversation"))
+            }
+            Refusal::IdempotencyKeyReused => {
+                Problem::new(Code::IdempotencyKeyReused, "this Idempotency-Key came with another request before")
+            }
+            Refusal::QuotaExceeded { limit, used, resets_at } => Problem {
+                month: Some(SpentMonth { limit, used, resets_at }),
+                ..Problem::new(Code::QuotaExceeded, format!("{used} of {limit} messages of this month are used"))
+            },
+            Refusal::Busy => Problem::new(Code::Busy, "nothing was written; try again shortly"),
+        }
+    }
+}
+
+fn window_detail(closed_at: Option<DateTime<Utc>>) -> String {
+    match closed_at {
+        Some(at) => format!("the 24 hours after the customer's last message ended at {}", at.format("%FT%TZ")),
+        None => "the customer has not written yet, and WhatsApp allows answers only".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spent_month_carries_its_numbers() {
+        let resets_at = "2026-12-01T00:00:00Z".parse().expect("a time");
+        let problem = Problem::from(Refusal::QuotaExceeded { limit: 5, used: 5, resets_at });
+        assert_eq!(
+            serde_json::to_value(problem).expect("plain data"),
+            serde_json::json!({
+                "type": "urn:pingback:problem:quota_exceeded", "title": "The month's messages are spent", "status": 403,
+                "detail": "5 of 5 messages of this month are used", "code": "quota_exceeded",
+                "limit": 5, "used": 5, "resets_at": "2026-12-01T00:00:00Z",
+            })
+        );
+    }
+
+    #[test]
+    fn validation_errors_have_fastapis_shape() {
+        let error = FieldError {
+            loc: vec!["body".into(), "attachments".into(), 0.into(), "url".into()],
+            msg: "Field required".into(),
+            kind: "missing",
+        };
+        let problem = serde_json::to_value(Problem::from(Refusal::Invalid(vec![error]))).expect("plain data");
+        assert_eq!(problem["errors"][0]["loc"], serde_json::json!(["body", "attachments", 0, "url"]));
+        assert_eq!(problem["errors"][0]["type"], "missing");
+        assert!(problem.get("limit").is_none());
+    }
+}
