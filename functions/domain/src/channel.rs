@@ -93,14 +93,6 @@ impl Channel {
         Ok(())
     }
 
-    /// The wire names of every channel that could carry this; the accept transaction asks the conversation for one
-    /// of them, so a conversation that changes channel meanwhile is noticed.
-    #[must_use]
-    pub fn carriers(content: &Content, attachments: &[Attachment]) -> Vec<&'static str> {
-        let able = Channel::ALL.into_iter().filter(|channel| channel.carries(content, attachments).is_ok());
-        able.flat_map(|channel| channel.wire_names().iter().copied()).collect()
-    }
-
     /// Whether a message may be sent now, given when the customer's messaging window closes.
     ///
     /// Only WhatsApp has one: free-form messages may be sent for 24 hours after the customer's last message
@@ -187,12 +179,5 @@ mod tests {
                 prop_assert_eq!(channel.carries(&text(length), &[]).is_ok(), over < 2);
             }
         }
-    }
-
-    #[test]
-    fn carriers_are_those_that_can() {
-        assert_eq!(Channel::carriers(&text(1), &[]), ["chat", "webchat", "widget", "whatsapp", "email"]);
-        assert_eq!(Channel::carriers(&text(5_000), &[]), ["chat", "webchat", "widget", "email"]);
-        assert_eq!(Channel::carriers(&text(50_000), &[]), ["email"]);
     }
 }

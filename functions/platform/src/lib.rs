@@ -1,1 +1,17 @@
-//! The one door to AWS: the table, the queues, settings, telemetry, and the delivery worker.
+//! The one door to AWS: the table, the queues, secrets, settings, the clock, telemetry, and the worker that every
+//! delivery function runs. What is allowed is decided in `domain`; what a channel's provider wants, in its function.
+
+pub mod api;
+pub mod aws;
+pub mod broken;
+pub mod clock;
+pub mod credential;
+pub mod delivery;
+pub mod queue;
+pub mod secrets;
+pub mod settings;
+pub mod table;
+pub mod telemetry;
+
+pub use broken::Broken;
+pub use clock::Clock;

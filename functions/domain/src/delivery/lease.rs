@@ -1,0 +1,96 @@
+//! Whose turn it is to work on a conversation.
+
+use crate::id::Seq;
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// A conversation as far as delivery is concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn {
+    /// The last message accepted.
+    pub seq: Seq,
+    /// The last message that the provider took or that ended.
+    pub settled_seq: Seq,
+    /// Who works on it, if anybody.
+    pub lease_until: Option<DateTime<Utc>>,
+    /// Raised by every claim; a write that carries an older one is refused.
+    pub fence: u64,
+    /// Nothing may be sent before: the provider asked for time, or an answer is waited for.
+    pub not_before: Option<DateTime<Utc>>,
+}
+
+/// The right to work on a conversation until a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// Higher than that of every claim before.
+    pub fence: u64,
+    /// When the lease is over and anybody may claim again.
+    pub until: DateTime<Utc>,
+}
+
+/// What came of asking for a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// It is yours.
+    Granted(Lease),
+    /// Nothing is left to send.
+    Settled,
+    /// Somebody works on it and will see what is new, or dies, and then the lease ends at this time.
+    Held(DateTime<Utc>),
+    /// Nothing may be sent before this time.
+    NotYet(DateTime<Utc>),
+}
+
+/// Whether a worker may have the conversation for `length` from `now` on.
+///
+/// The table decides this by a condition on the claim's write; a contract test holds the two against each other.
+#[must_use]
+pub fn claim(turn: &Turn, now: DateTime<Utc>, length: TimeDelta) -> Claim {
+    if turn.settled_seq >= turn.seq {
+        return Claim::Settled;
+    }
+    match (turn.lease_until, turn.not_before) {
+        (Some(until), _) if now < until => Claim::Held(until),
+        (_, Some(time)) if now < time => Claim::NotYet(time),
+        _ => Claim::Granted(Lease { fence: turn.fence + 1, until: now + length }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(second, 0).expect("a valid time")
+    }
+
+    fn turn() -> Turn {
+        Turn { seq: Seq(3), settled_seq: Seq(1), lease_until: None, fence: 4, not_before: None }
+    }
+
+    const LENGTH: TimeDelta = TimeDelta::seconds(45);
+
+    #[test]
+    fn a_free_conversation_is_granted_with_a_higher_fence() {
+        assert_eq!(claim(&turn(), at(100), LENGTH), Claim::Granted(Lease { fence: 5, until: at(145) }));
+    }
+
+    #[test]
+    fn a_settled_one_is_left_alone() {
+        let settled = Turn { settled_seq: Seq(3), lease_until: Some(at(500)), ..turn() };
+        assert_eq!(claim(&settled, at(100), LENGTH), Claim::Settled);
+    }
+
+    #[test]
+    fn a_lease_holds_until_its_last_moment() {
+        let held = Turn { lease_until: Some(at(100)), ..turn() };
+        assert_eq!(claim(&held, at(99), LENGTH), Claim::Held(at(100)));
+        assert!(matches!(claim(&held, at(100), LENGTH), Claim::Granted(_)));
+    }
+
+    #[test]
+    fn nothing_is_sent_earlier_than_asked() {
+        let waiting = Turn { not_before: Some(at(100)), ..turn() };
+        assert_eq!(claim(&waiting, at(99), LENGTH), Claim::NotYet(at(100)));
+        assert!(matches!(claim(&waiting, at(100), LENGTH), Claim::Granted(_)));
+    }
+}

@@ -1,0 +1,15 @@
+//! Delivering a message: whose turn it is, what comes next, and what a provider's answer means.
+//!
+//! The conversation is the queue: its messages stand in `seq` order, `settled_seq` is the last one that the provider
+//! took or that ended. A worker holds the conversation by a lease with a fence, sends what is not settled, one after
+//! the other, and lets go.
+
+mod lease;
+mod outcome;
+mod progress;
+mod status;
+
+pub use lease::{Claim, Lease, Turn, claim};
+pub use outcome::{Accepted, Failure, Outcome, Reason};
+pub use progress::{Doubt, MAX_AGE, MAX_ATTEMPTS, MAX_DOUBTS, Progress, Ruling, Step, next_step, rule};
+pub use status::Status;

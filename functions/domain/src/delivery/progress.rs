@@ -1,0 +1,225 @@
+//! What a worker does with the next message, and what follows from the provider's answer.
+
+use super::outcome::{Accepted, Failure, Outcome, Reason};
+use super::status::Status;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+/// A message that could not be handed over for this long ends `failed`.
+pub const MAX_AGE: TimeDelta = TimeDelta::hours(24);
+
+/// A message is handed over at most this often. With the waits below that is more than [`MAX_AGE`]; it bounds what a
+/// provider that asks for short waits can cost.
+pub const MAX_ATTEMPTS: u32 = 120;
+
+/// A message whose fate was unknown this often ends `failed`: whatever swallows it would do so for ever.
+pub const MAX_DOUBTS: u32 = 5;
+
+const FIRST_WAIT: TimeDelta = TimeDelta::seconds(5);
+const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(15);
+
+/// How long to leave a chat message whose customer is away before looking again; their return rings the bell anyway.
+const AWAY_WAIT: TimeDelta = TimeDelta::minutes(15);
+
+/// How far one message has come, as far as the worker is concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// How far it has come.
+    pub status: Status,
+    /// When it was accepted.
+    pub created_at: DateTime<Utc>,
+    /// How often it was handed over.
+    pub attempts: u32,
+    /// How often nobody knew what became of it.
+    pub doubts: u32,
+    /// When it was last handed over.
+    pub attempted_at: Option<DateTime<Utc>>,
+}
+
+/// What a channel does when the wait for a receipt was in vain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Doubt {
+    /// Send again: the customer may see it twice, but will see it.
+    #[default]
+    Resend,
+    /// Give it up: the customer may never see it, but never twice.
+    Hold,
+}
+
+/// What to do with a message whose turn it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// It is settled; go on to the next.
+    Done,
+    /// Hand it to the provider.
+    Attempt,
+    /// A worker died over it, or its answer was lost: wait until then for a receipt.
+    AwaitReceipt(DateTime<Utc>),
+    /// It ends here.
+    GiveUp(Reason),
+}
+
+/// What to do with a message whose turn it is; `doubt` is how long the channel waits for a receipt
+/// ([`crate::Channel::doubt`]).
+#[must_use]
+pub fn next_step(message: &Progress, doubt: TimeDelta, policy: Doubt, now: DateTime<Utc>) -> Step {
+    match message.status {
+        Status::Sent | Status::Delivered | Status::Read | Status::Failed => Step::Done,
+        Status::Queued => bounded(message, now),
+        // `Sending` seen by somebody who just claimed: the worker before died in the middle.
+        Status::Sending | Status::InDoubt => {
+            let since = message.attempted_at.unwrap_or(message.created_at);
+            match policy {
+                _ if now < since + doubt => Step::AwaitReceipt(since + doubt),
+                Doubt::Resend => bounded(message, now),
+                Doubt::Hold => Step::GiveUp(Reason::new(
+                    "outcome_unknown",
+                    "no answer and no receipt came, and the channel is set not to send twice",
+                )),
+            }
+        }
+    }
+}
+
+fn bounded(message: &Progress, now: DateTime<Utc>) -> Step {
+    let unknown = message.doubts + u32::from(message.status == Status::Sending);
+    if message.attempts == 0 {
+        Step::Attempt // However late: it has not had its chance yet.
+    } else if unknown >= MAX_DOUBTS {
+        Step::GiveUp(Reason::new("outcome_unknown", format!("no answer and no receipt came {unknown} times")))
+    } else if message.attempts >= MAX_ATTEMPTS {
+        Step::GiveUp(Reason::new("attempts_exhausted", format!("not delivered in {} attempts", message.attempts)))
+    } else if now >= message.created_at + MAX_AGE {
+        Step::GiveUp(Reason::new("expired", "not delivered within 24 hours"))
+    } else {
+        Step::Attempt
+    }
+}
+
+/// What a provider's answer makes of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ruling {
+    /// The provider has it: `sent`, go on to the next.
+    Sent(Accepted),
+    /// It ended: `failed`, go on to the next.
+    Failed(Reason),
+    /// Try again at this time; the conversation waits with it.
+    Later {
+        /// `queued`, or `in_doubt`.
+        status: Status,
+        /// Not before.
+        at: DateTime<Utc>,
+        /// Why.
+        reason: Reason,
+    },
+    /// The customer is away: look again at this time, or as soon as they are back.
+    Away(DateTime<Utc>),
+}
+
+/// What `outcome` makes of `message`, whose `attempts` already counts this one; `jitter` is uniform in `0.0..1.0`.
+///
+/// Waits double from 5 seconds to 15 minutes, ±20 %, and are never shorter than the provider's Retry-After.
+#[must_use]
+pub fn rule(outcome: Outcome, message: &Progress, doubt: TimeDelta, now: DateTime<Utc>, jitter: f64) -> Ruling {
+    match outcome {
+        Ok(accepted) => Ruling::Sent(accepted),
+        Err(Failure::Permanent(reason)) => Ruling::Failed(reason),
+        Err(Failure::Transient { reason, retry_after }) => {
+            let wait = backoff(message.attempts, jitter);
+            let asked = retry_after.and_then(|wait| TimeDelta::from_std(wait).ok()).unwrap_or_default();
+            Ruling::Later { status: Status::Queued, at: now + wait.max(asked), reason }
+        }
+        Err(Failure::Unknown(reason)) => {
+            let wait = if doubt.is_zero() { backoff(message.attempts, jitter) } else { doubt };
+            Ruling::Later { status: Status::InDoubt, at: now + wait, reason }
+        }
+        Err(Failure::Away) => Ruling::Away(now + AWAY_WAIT),
+    }
+}
+
+/// The wait after the `attempts`-th attempt.
+fn backoff(attempts: u32, jitter: f64) -> TimeDelta {
+    let doublings = attempts.saturating_sub(1).min(16);
+    let wait = (FIRST_WAIT * 2i32.pow(doublings)).min(LONGEST_WAIT);
+    #[expect(clippy::cast_possible_truncation, reason = "at most 18 minutes in milliseconds")]
+    let jittered = (wait.num_milliseconds() as f64 * (0.8 + 0.4 * jitter)) as i64;
+    TimeDelta::milliseconds(jittered)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
+    const DOUBT: TimeDelta = TimeDelta::seconds(120);
+
+    fn message(status: Status, attempts: u32, age: TimeDelta) -> Progress {
+        Progress { status, created_at: NOW - age, attempts, doubts: 0, attempted_at: Some(NOW) }
+    }
+
+    fn step(message: &Progress, policy: Doubt, now: DateTime<Utc>) -> Step {
+        next_step(message, DOUBT, policy, now)
+    }
+
+    #[test]
+    fn a_queued_message_is_attempted_and_a_settled_one_skipped() {
+        assert_eq!(step(&message(Status::Queued, 0, TimeDelta::zero()), Doubt::Resend, NOW), Step::Attempt);
+        for status in Status::ALL.into_iter().filter(|status| status.is_settled()) {
+            assert_eq!(step(&message(status, 1, MAX_AGE), Doubt::Resend, NOW), Step::Done);
+        }
+    }
+
+    #[test]
+    fn an_unknown_fate_waits_for_a_receipt_then_follows_the_channel() {
+        for status in [Status::Sending, Status::InDoubt] {
+            let message = message(status, 1, TimeDelta::zero());
+            let soon = NOW + DOUBT - TimeDelta::milliseconds(1);
+            assert_eq!(step(&message, Doubt::Resend, soon), Step::AwaitReceipt(NOW + DOUBT));
+            assert_eq!(step(&message, Doubt::Resend, NOW + DOUBT), Step::Attempt);
+            assert!(matches!(step(&message, Doubt::Hold, NOW + DOUBT), Step::GiveUp(_)));
+        }
+    }
+
+    #[test]
+    fn everything_ends_some_day() {
+        let code = |message: &Progress| match step(message, Doubt::Resend, NOW + DOUBT) {
+            Step::GiveUp(reason) => reason.code,
+            other => format!("{other:?}"),
+        };
+        assert_eq!(code(&message(Status::Queued, 1, MAX_AGE)), "expired");
+        assert_eq!(code(&message(Status::Queued, MAX_ATTEMPTS, TimeDelta::zero())), "attempts_exhausted");
+        let poison = Progress { doubts: MAX_DOUBTS - 1, ..message(Status::Sending, 9, TimeDelta::zero()) };
+        assert_eq!(code(&poison), "outcome_unknown");
+        assert_eq!(code(&message(Status::Queued, 0, MAX_AGE * 3)), "Attempt");
+    }
+
+    #[test]
+    fn waits_double_to_a_quarter_of_an_hour() {
+        let seconds: Vec<i64> = (1..=9).map(|attempt| backoff(attempt, 0.5).num_seconds()).collect();
+        assert_eq!(seconds, [5, 10, 20, 40, 80, 160, 320, 640, 900]);
+    }
+
+    proptest! {
+        #[test]
+        fn never_earlier_than_asked(attempts in 1u32..200, asked in 0u64..100_000, jitter in 0.0..1.0f64) {
+            let reason = Reason::new("rate_limited", "slower");
+            let failure = Failure::Transient { reason, retry_after: Some(Duration::from_secs(asked)) };
+            let message = message(Status::Sending, attempts, TimeDelta::zero());
+            let Ruling::Later { at, status, .. } = rule(Err(failure), &message, DOUBT, NOW, jitter) else {
+                panic!("a transient failure is tried again");
+            };
+            prop_assert_eq!(status, Status::Queued);
+            prop_assert!(at >= NOW + TimeDelta::seconds(asked.try_into().unwrap()));
+            prop_assert!(at >= NOW + TimeDelta::seconds(4));
+        }
+
+        #[test]
+        fn jitter_stays_within_a_fifth(attempts in 1u32..200, jitter in 0.0..1.0f64) {
+            let (wait, plain) = (backoff(attempts, jitter), backoff(attempts, 0.5));
+            prop_assert!(wait * 10 >= plain * 8 - TimeDelta::milliseconds(10) && wait * 10 <= plain * 12);
+        }
+    }
+}

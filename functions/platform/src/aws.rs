@@ -1,0 +1,111 @@
+//! AWS clients, configured from the environment alone.
+//!
+//! Lambda hands region and credentials over in variables, so nothing of the usual provider chain is needed: building
+//! the configuration by hand takes a third off a cold start. Endpoints follow the SDKs' own variables,
+//! `AWS_ENDPOINT_URL_<SERVICE>` and `AWS_ENDPOINT_URL`
+//! ([reference](https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html)).
+
+use crate::settings::{self, SettingError};
+use aws_credential_types::Credentials;
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
+use aws_types::sdk_config::{SharedCredentialsProvider, SharedHttpClient};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use std::time::Duration;
+
+/// One attempt of one call takes at most this long; the SDK makes at most three.
+const ATTEMPT: Duration = Duration::from_millis(2_500);
+const CONNECT: Duration = Duration::from_millis(1_000);
+/// All attempts together; shorter than the shortest function's timeout, 10 s.
+const OPERATION: Duration = Duration::from_millis(6_000);
+
+/// What every client starts from.
+#[derive(Debug, Clone)]
+pub struct Aws {
+    config: SdkConfig,
+}
+
+impl Aws {
+    /// Reads region and credentials.
+    ///
+    /// # Errors
+    /// The variable that is missing.
+    pub fn from_env() -> Result<Aws, SettingError> {
+        let credentials = Credentials::new(
+            settings::required("AWS_ACCESS_KEY_ID")?,
+            settings::required("AWS_SECRET_ACCESS_KEY")?,
+            settings::optional("AWS_SESSION_TOKEN"),
+            None,
+            "environment",
+        );
+        Ok(Aws::new(settings::required("AWS_REGION")?, credentials))
+    }
+
+    /// Starts from explicit credentials.
+    #[must_use]
+    pub fn new(region: String, credentials: Credentials) -> Aws {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT)
+            .operation_attempt_timeout(ATTEMPT)
+            .operation_timeout(OPERATION)
+            .build();
+        let config = SdkConfig::builder()
+            .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
+            .region(Region::new(region))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .http_client(https())
+            .sleep_impl(aws_smithy_async::rt::sleep::SharedAsyncSleep::new(TokioSleep::new()))
+            .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(50)))
+            .timeout_config(timeouts)
+            .build();
+        Aws { config }
+    }
+
+    /// The configuration for one service, by the name its endpoint variable ends with: `DYNAMODB`, `SESV2`, ….
+    #[must_use]
+    pub fn service(&self, name: &str) -> SdkConfig {
+        let endpoint = settings::optional(&format!("AWS_ENDPOINT_URL_{name}"))
+            .or_else(|| settings::optional("AWS_ENDPOINT_URL"));
+        match endpoint {
+            Some(url) => self.config.clone().into_builder().endpoint_url(url).build(),
+            None => self.config.clone(),
+        }
+    }
+}
+
+/// An HTTPS client that trusts Amazon's own roots and nobody else's, which AWS's endpoints chain to
+/// ([Amazon Trust Services](https://www.amazontrust.com/repository/)). Loading every root of the system doubles what
+/// start-up costs.
+fn https() -> SharedHttpClient {
+    let amazon = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter(|der| is_amazons(der));
+    let roots = amazon.fold(TrustStore::empty(), |roots, der| roots.with_pem_certificate(pem(der)));
+    let context = TlsContext::builder().with_trust_store(roots).build().expect("the roots are valid certificates");
+    Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(context).build_https()
+}
+
+fn is_amazons(der: &[u8]) -> bool {
+    let names = [&b"Amazon Root CA"[..], &b"Starfield Services Root Certificate Authority"[..]];
+    names.iter().any(|name| der.windows(name.len()).any(|window| window == *name))
+}
+
+fn pem(der: &[u8]) -> String {
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", BASE64_STANDARD.encode(der))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amazons_five_roots_are_found() {
+        let found = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter(|der| is_amazons(der)).count();
+        assert_eq!(found, 5, "Amazon Root CA 1 to 4 and Starfield Services G2");
+    }
+}

@@ -1,0 +1,298 @@
+//! Who calls: bearer tokens, from the header to a business and perhaps an agent.
+//!
+//! Both kinds carry their business in clear, so every key of the table is known before its one read. What they claim
+//! counts only once the stored record agrees ([`crate::table::Admission::caller`]).
+
+use crate::broken::Broken;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use domain::{AgentId, BusinessId, ConversationId};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fmt;
+use uuid::Uuid;
+
+/// Clocks of those who issue tokens and ours may differ by this much, in seconds.
+const LEEWAY_SECONDS: u64 = 60;
+
+/// What a bearer token claims to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// A business's API key.
+    Key(ApiKey),
+    /// An agent, by a JWT whose signature and times were found good.
+    Agent {
+        /// The agent's business.
+        business: BusinessId,
+        /// The agent.
+        agent: AgentId,
+    },
+}
+
+impl Claim {
+    /// The business it is about.
+    #[must_use]
+    pub fn business(&self) -> BusinessId {
+        match self {
+            Claim::Key(key) => key.business,
+            Claim::Agent { business, .. } => *business,
+        }
+    }
+}
+
+/// Who calls, beyond doubt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller {
+    /// The business.
+    pub business: BusinessId,
+    /// The agent; nobody in particular for a business's own key.
+    pub agent: Option<AgentId>,
+}
+
+/// An API key: `pbk_`, the business's UUID as 32 hexadecimal digits, `_`, and 32 random bytes in base64url.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    /// The business it belongs to.
+    pub business: BusinessId,
+    secret: [u8; 32],
+}
+
+impl ApiKey {
+    const PREFIX: &str = "pbk_";
+
+    /// Makes a new key for `business`.
+    #[must_use]
+    pub fn generate(business: BusinessId) -> ApiKey {
+        ApiKey { business, secret: rand::random() }
+    }
+
+    /// Reads a key.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<ApiKey> {
+        let (business, secret) = text.strip_prefix(Self::PREFIX)?.split_at_checked(32)?;
+        let business = BusinessId(Uuid::try_parse(business).ok()?);
+        let secret = BASE64_URL_SAFE_NO_PAD.decode(secret.strip_prefix('_')?).ok()?.try_into().ok()?;
+        Some(ApiKey { business, secret })
+    }
+
+    /// What is stored of it: SHA-256 of the secret, in hex. The secret has 256 random bits, so a slow hash would
+    /// protect nothing.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        Sha256::digest(self.secret).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The key in full, to be shown once.
+    #[must_use]
+    pub fn reveal(&self) -> String {
+        let secret = BASE64_URL_SAFE_NO_PAD.encode(self.secret);
+        format!("{}{}_{secret}", Self::PREFIX, self.business.0.simple())
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ApiKey({}, …)", self.business)
+    }
+}
+
+/// The token of an `Authorization: Bearer …` header ([RFC 6750 §2.1](https://www.rfc-editor.org/rfc/rfc6750)).
+#[must_use]
+pub fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token.trim_start())
+}
+
+/// The keys that sign tokens: at most two, the one that signs now and the one before it.
+#[derive(Clone, Deserialize, Serialize)]
+pub struct SigningKeys {
+    /// Newest first.
+    pub keys: Vec<SigningKey>,
+}
+
+/// One key, as the secret holds it.
+#[derive(Clone, Deserialize, Serialize)]
+pub struct SigningKey {
+    /// Its name, which a token's header carries.
+    pub kid: String,
+    /// Its bytes, as text; at least 32 of them, as HS256 asks for
+    /// ([RFC 7518 §3.2](https://www.rfc-editor.org/rfc/rfc7518#section-3.2)).
+    pub secret: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct AgentClaims {
+    sub: AgentId,
+    business_id: BusinessId,
+    iat: i64,
+    exp: i64,
+}
+
+/// What a chat visitor's token says: this conversation and no other, for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VisitorClaims {
+    sub: String,
+    /// The conversation's business.
+    pub business_id: BusinessId,
+    /// The only conversation it opens.
+    pub conversation_id: ConversationId,
+    iat: i64,
+    exp: i64,
+}
+
+/// The `kid` that a JWT names, if it is one that could be ours.
+#[must_use]
+pub fn key_id(token: &str) -> Option<String> {
+    let header = jsonwebtoken::decode_header(token).ok()?;
+    (header.alg == Algorithm::HS256).then_some(header.kid)?
+}
+
+impl SigningKeys {
+    /// The key of that name.
+    #[must_use]
+    pub fn named(&self, kid: &str) -> Option<&SigningKey> {
+        self.keys.iter().find(|key| key.kid == kid)
+    }
+}
+
+impl SigningKey {
+    /// Reads an agent's token; `None` if anything about it is wrong.
+    #[must_use]
+    pub fn verify_agent(&self, token: &str, now: DateTime<Utc>) -> Option<Claim> {
+        let AgentClaims { sub: agent, business_id: business, iat, exp } = self.verify(token)?;
+        in_time(iat, exp, now).then_some(Claim::Agent { business, agent })
+    }
+
+    /// Reads a visitor's token; `None` if anything about it is wrong.
+    #[must_use]
+    pub fn verify_visitor(&self, token: &str, now: DateTime<Utc>) -> Option<VisitorClaims> {
+        let claims: VisitorClaims = self.verify(token)?;
+        (claims.sub == "visitor" && in_time(claims.iat, claims.exp, now)).then_some(claims)
+    }
+
+    /// Issues an agent's token, as PingBack's login does.
+    ///
+    /// # Errors
+    /// If the claims cannot be signed.
+    pub fn sign_agent(
+        &self,
+        business: BusinessId,
+        agent: AgentId,
+        issued: DateTime<Utc>,
+        expires: DateTime<Utc>,
+    ) -> Result<String, Broken> {
+        let (iat, exp) = (issued.timestamp(), expires.timestamp());
+        self.sign(&AgentClaims { sub: agent, business_id: business, iat, exp })
+    }
+
+    /// Issues a visitor's token, as the page that embeds the widget does.
+    ///
+    /// # Errors
+    /// If the claims cannot be signed.
+    pub fn sign_visitor(
+        &self,
+        business: BusinessId,
+        conversation: ConversationId,
+        issued: DateTime<Utc>,
+        expires: DateTime<Utc>,
+    ) -> Result<String, Broken> {
+        let (iat, exp) = (issued.timestamp(), expires.timestamp());
+        self.sign(&VisitorClaims {
+            sub: "visitor".to_owned(),
+            business_id: business,
+            conversation_id: conversation,
+            iat,
+            exp,
+        })
+    }
+
+    fn sign(&self, claims: &impl Serialize) -> Result<String, Broken> {
+        let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::HS256) };
+        jsonwebtoken::encode(&header, claims, &EncodingKey::from_secret(self.secret.as_bytes()))
+            .map_err(|error| Broken::because("signing a token", error))
+    }
+
+    /// Checks algorithm and signature. The times are checked by [`in_time`], with our own clock.
+    fn verify<T: DeserializeOwned>(&self, token: &str) -> Option<T> {
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.validate_exp = false;
+        validation.validate_aud = false;
+        validation.set_required_spec_claims::<&str>(&[]);
+        let key = DecodingKey::from_secret(self.secret.as_bytes());
+        Some(jsonwebtoken::decode(token, &key, &validation).ok()?.claims)
+    }
+}
+
+fn in_time(iat: i64, exp: i64, now: DateTime<Utc>) -> bool {
+    let (now, leeway) = (now.timestamp(), i64::try_from(LEEWAY_SECONDS).unwrap_or(0));
+    now < exp.saturating_add(leeway) && iat <= now.saturating_add(leeway)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+
+    fn key() -> SigningKey {
+        SigningKey { kid: "k1".into(), secret: "0123456789abcdef0123456789abcdef".into() }
+    }
+
+    fn ids() -> (BusinessId, AgentId) {
+        (BusinessId(Uuid::from_u128(1)), AgentId(Uuid::from_u128(2)))
+    }
+
+    fn now() -> DateTime<Utc> {
+        "2026-03-01T09:05:00Z".parse().expect("a time")
+    }
+
+    #[test]
+    fn an_api_key_survives_its_spelling_and_hides_in_logs() {
+        let key = ApiKey::generate(ids().0);
+        assert_eq!(ApiKey::parse(&key.reveal()), Some(key.clone()));
+        assert_eq!(key.hash().len(), 64);
+        assert!(!format!("{key:?}").contains(&key.reveal()[37..]));
+        for wrong in ["", "pbk_", "pbk_0000_x", &key.reveal()[..70], &format!("{}A", key.reveal())] {
+            assert_eq!(ApiKey::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn only_bearer_tokens_are_read() {
+        assert_eq!(bearer("Bearer abc"), Some("abc"));
+        assert_eq!(bearer("bearer  abc"), Some("abc"));
+        for wrong in ["", "Bearer", "Bearer ", "Basic abc", "abc"] {
+            assert_eq!(bearer(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_token_counts_within_its_times_and_a_minute() {
+        let (business, agent) = ids();
+        let hour = TimeDelta::hours(1);
+        let token = key().sign_agent(business, agent, now(), now() + hour).expect("signed");
+        let good = Some(Claim::Agent { business, agent });
+        assert_eq!(key_id(&token).as_deref(), Some("k1"));
+        assert_eq!(key().verify_agent(&token, now()), good);
+        assert_eq!(key().verify_agent(&token, now() + hour + TimeDelta::seconds(59)), good);
+        assert_eq!(key().verify_agent(&token, now() + hour + TimeDelta::seconds(60)), None);
+        assert_eq!(key().verify_agent(&token, now() - TimeDelta::seconds(61)), None);
+    }
+
+    #[test]
+    fn another_key_another_algorithm_or_another_kind_is_refused() {
+        let (business, agent) = ids();
+        let token = key().sign_agent(business, agent, now(), now() + TimeDelta::hours(1)).expect("signed");
+        let other = SigningKey { secret: "another secret of thirty-two bytes".into(), ..key() };
+        assert_eq!(other.verify_agent(&token, now()), None);
+        assert_eq!(key().verify_visitor(&token, now()), None);
+        let claims = AgentClaims { sub: agent, business_id: business, iat: 0, exp: i64::MAX };
+        let header = Header { kid: Some("k1".into()), ..Header::new(Algorithm::HS384) };
+        let stronger = EncodingKey::from_secret(key().secret.as_bytes());
+        let hs384 = jsonwebtoken::encode(&header, &claims, &stronger).expect("signed");
+        assert_eq!(key_id(&hs384), None);
+        assert_eq!(key().verify_agent(&hs384, now()), None);
+    }
+}

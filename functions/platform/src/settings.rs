@@ -1,0 +1,59 @@
+//! The environment, read in this one place. A function that lacks a setting does not start and says which.
+
+use std::str::FromStr;
+use thiserror::Error;
+
+/// Why a setting could not be read.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum SettingError {
+    /// It is not there.
+    #[error("the environment variable {0} is not set; template.yaml sets it for every function that reads it")]
+    Missing(String),
+    /// It is not what it should be.
+    #[error("the environment variable {name} is {value:?}, which is not {wanted}")]
+    Malformed {
+        /// Its name.
+        name: String,
+        /// What it is.
+        value: String,
+        /// What it should be.
+        wanted: &'static str,
+    },
+}
+
+/// Reads a variable that may be left out. Empty counts as left out: SAM's local runs turn `!If … NoValue` into an
+/// empty string.
+#[must_use]
+pub fn optional(name: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Reads a variable that has to be there.
+///
+/// # Errors
+/// [`SettingError::Missing`].
+pub fn required(name: &str) -> Result<String, SettingError> {
+    optional(name).ok_or_else(|| SettingError::Missing(name.to_owned()))
+}
+
+/// Reads a variable that has another type than text; `wanted` names it for people.
+///
+/// # Errors
+/// [`SettingError::Malformed`].
+pub fn parsed<T: FromStr>(name: &str, wanted: &'static str, default: T) -> Result<T, SettingError> {
+    let Some(value) = optional(name) else { return Ok(default) };
+    value.parse().map_err(|_| SettingError::Malformed { name: name.to_owned(), value, wanted })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_setting_is_named() {
+        let error = required("PINGBACK_SETTING_THAT_NOBODY_SETS").unwrap_err();
+        assert!(error.to_string().contains("PINGBACK_SETTING_THAT_NOBODY_SETS is not set"), "{error}");
+        assert_eq!(parsed("PINGBACK_SETTING_THAT_NOBODY_SETS", "a number", 7), Ok(7));
+    }
+}

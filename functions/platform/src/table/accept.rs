@@ -1,0 +1,341 @@
+//! The second call of accepting a message: one transaction that counts and stores it, or does neither.
+//!
+//! `used` changes only here, together with the message it counts; that is the whole of why the count is exact.
+
+use super::record::{Idempotency, Message, QuotaHead};
+use super::{Item, Patience, Table, expiry, item, key, millis, number, read, text, value};
+use crate::broken::{self, Broken};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
+use aws_sdk_dynamodb::types::{CancellationReason, Put, TransactWriteItem, Update};
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::accept::{Cancelled, FirstAnswer, Position, ShardFault, Verdict, read as read_verdict};
+use domain::delivery::Status;
+use domain::problem::Refusal;
+use domain::quota::Usage;
+use domain::{Attachment, BusinessId, Channel, Content, ConversationId, MessageId, Month, Sender, Seq};
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// An idempotency key is remembered for this long, and a little longer until DynamoDB gets round to deleting it.
+const REMEMBERED: TimeDelta = TimeDelta::hours(24);
+
+/// However much happens to a conversation meanwhile, the answer comes before API Gateway and the function give up.
+const DEADLINE: Duration = Duration::from_secs(7);
+
+/// A message that is ready to be accepted: everything that can be checked beforehand was.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// Whose message.
+    pub business: BusinessId,
+    /// Into which conversation.
+    pub conversation: ConversationId,
+    /// The channel that the content was checked for, by its wire name.
+    pub wire_channel: String,
+    /// The same, as we know it.
+    pub channel: Channel,
+    /// Who sends.
+    pub sender: Sender,
+    /// The text.
+    pub content: Content,
+    /// Its files.
+    pub attachments: Vec<Attachment>,
+    /// The idempotency key and the request's hash.
+    pub idempotency: Option<(String, String)>,
+    /// The one clock reading: `created_at`, and with it the month.
+    pub now: DateTime<Utc>,
+}
+
+/// What came of a draft.
+#[derive(Debug)]
+pub enum Answer {
+    /// It is stored and counted.
+    Accepted(Message),
+    /// It was before, under the same key; this is what became of the first.
+    Replayed(Message),
+    /// A rule said no, and nothing was written.
+    Refused(Refusal),
+    /// The conversation is on another channel than the content was checked for: check again.
+    ChannelChanged,
+}
+
+/// One try: everything that makes the transaction. A try whose outcome nobody knows is repeated as it is, under its
+/// own token, until DynamoDB tells what became of it.
+struct Try {
+    token: String,
+    shard: u16,
+    seq: Seq,
+    id: MessageId,
+}
+
+impl Try {
+    fn new(draft: &Draft, last: Seq, shard: u16) -> Try {
+        let seq = last.next();
+        let id = MessageId::new(draft.now, seq, rand::random());
+        Try { token: Uuid::from_u128(rand::random()).simple().to_string(), shard, seq, id }
+    }
+}
+
+impl Table {
+    /// Accepts `draft` as the message after `last`, in a month whose head was read as `head` (`None`: not open yet).
+    ///
+    /// # Errors
+    /// If DynamoDB does not say what became of the transaction, or the table contradicts itself.
+    pub async fn accept(&self, draft: &Draft, last: Seq, head: Option<QuotaHead>) -> Result<Answer, Broken> {
+        let month = Month::of(draft.now);
+        let mut head = match head {
+            Some(head) => head,
+            None => self.open_month(draft.business, month).await?,
+        };
+        if head.limit == 0 {
+            return Ok(self.spent(Usage { limit: 0, used: 0 }, month));
+        }
+        let deadline = Instant::now() + DEADLINE;
+        let mut patience = Patience::new(super::BUDGET);
+        let mut next = Try::new(draft, last, rand::random_range(0..head.shards));
+        let mut in_doubt = false;
+        loop {
+            let error = match self.transaction(draft, month, &next).await {
+                Ok(()) => return Ok(Answer::Accepted(self.accepted(draft, month, &next))),
+                Err(error) => error,
+            };
+            let retry = match cancellation(&error) {
+                Some(cancelled) => {
+                    in_doubt = false;
+                    let hash = draft.idempotency.as_ref().map_or("", |(_, hash)| hash);
+                    match read_verdict(cancelled?, hash, Seq(next.seq.0 - 1), &draft.wire_channel) {
+                        Verdict::Replay(first) => return self.replay(draft.business, draft.conversation, &first).await,
+                        Verdict::KeyReused => return Ok(Answer::Refused(Refusal::IdempotencyKeyReused)),
+                        Verdict::ConversationNotFound => return Ok(Answer::Refused(Refusal::ConversationNotFound)),
+                        Verdict::ChannelChanged => return Ok(Answer::ChannelChanged),
+                        Verdict::PlaceTaken => return Err(Broken::new("storing a message at a place that is taken")),
+                        Verdict::Retry(retry) => Some(retry),
+                    }
+                }
+                // Refused before anything happened, unless an earlier try under this token is still unaccounted for.
+                None if error.code().is_some_and(broken::is_contention) => None,
+                None if is_unknown(&error) => {
+                    in_doubt = true;
+                    None
+                }
+                None => return Err(Broken::aws("TransactWriteItems", error)),
+            };
+            if retry.is_some_and(|retry| retry.seq.is_some() || retry.shard != ShardFault::None) {
+                patience.renew();
+            }
+            if Instant::now() >= deadline || !patience.wait().await {
+                return if in_doubt { Err(Broken::aws("TransactWriteItems", error)) } else { Ok(Answer::Refused(Refusal::Busy)) };
+            }
+            let Some(retry) = retry else { continue };
+            let last = retry.seq.unwrap_or(Seq(next.seq.0 - 1));
+            let shard = match retry.shard {
+                ShardFault::None => rand::random_range(0..head.shards),
+                ShardFault::NotOpen => {
+                    head = self.open_month(draft.business, month).await?;
+                    rand::random_range(0..head.shards)
+                }
+                ShardFault::Full => match self.shard_with_room(draft, month, head.shards).await? {
+                    Ok(shard) => shard,
+                    Err(answer) => return Ok(answer),
+                },
+            };
+            next = Try::new(draft, last, shard);
+        }
+    }
+
+    /// What was accepted under an idempotency key before.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer, or the message is not where its record says.
+    pub async fn replay(
+        &self,
+        business: BusinessId,
+        conversation: ConversationId,
+        first: &FirstAnswer,
+    ) -> Result<Answer, Broken> {
+        let message: Option<Message> = self.get(&key::message(business, conversation, first.seq)).await?;
+        let message = message.filter(|message| message.id == first.message_id);
+        message.map(Answer::Replayed).ok_or_else(|| Broken::new("reading the message of an idempotency record"))
+    }
+
+    /// A shard that is not full, after one was seen full; a month in which every shard was seen full is spent, since
+    /// shards only fill.
+    async fn shard_with_room(
+        &self,
+        draft: &Draft,
+        month: Month,
+        count: u16,
+    ) -> Result<Result<u16, Answer>, Broken> {
+        let shards = self.shards(draft.business, month, count).await?;
+        let free: Vec<u16> = shards.iter().filter(|(_, shard)| shard.has_room()).map(|(index, _)| *index).collect();
+        if !free.is_empty() {
+            return Ok(Ok(free[rand::random_range(0..free.len())]));
+        }
+        // The last place may have gone to this very request, sent twice.
+        if let Some((text, hash)) = &draft.idempotency
+            && let Some(record) = self.get::<Idempotency>(&key::idempotency(draft.business, text)).await?
+        {
+            let same = record.first.request_hash == *hash;
+            return Ok(Err(match same {
+                true => self.replay(draft.business, draft.conversation, &record.first).await?,
+                false => Answer::Refused(Refusal::IdempotencyKeyReused),
+            }));
+        }
+        let usage = Usage::of(&shards.into_iter().map(|(_, shard)| shard).collect::<Vec<_>>());
+        Ok(Err(self.spent(usage, month)))
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as what the table says")]
+    fn spent(&self, Usage { limit, used }: Usage, month: Month) -> Answer {
+        Answer::Refused(Refusal::QuotaExceeded { limit, used, resets_at: month.resets_at() })
+    }
+
+    async fn transaction(
+        &self,
+        draft: &Draft,
+        month: Month,
+        this: &Try,
+    ) -> Result<(), SdkError<TransactWriteItemsError>> {
+        let call = self.client.transact_write_items().client_request_token(&this.token);
+        // The order of the positions is what `cancellation` reads by.
+        let call = call
+            .transact_items(self.count(draft, month, this))
+            .transact_items(self.move_on(draft, this))
+            .transact_items(self.store(item(
+                &key::message(draft.business, draft.conversation, this.seq),
+                &self.accepted(draft, month, this),
+            )));
+        let call = match &draft.idempotency {
+            Some((key, hash)) => call.transact_items(self.store(remember(draft, this, key, hash))),
+            None => call,
+        };
+        call.send().await.map(drop)
+    }
+
+    /// Position 1: counts the message on its shard.
+    fn count(&self, draft: &Draft, month: Month, this: &Try) -> TransactWriteItem {
+        let update = Update::builder()
+            .table_name(&self.name)
+            .set_key(Some(key::quota_shard(draft.business, month, this.shard).attributes()))
+            .update_expression("ADD used :one")
+            .condition_expression("used < cap")
+            .expression_attribute_values(":one", number(1))
+            .return_values_on_condition_check_failure(AllOld);
+        TransactWriteItem::builder().update(update.build().expect("table, key and expression are set")).build()
+    }
+
+    /// Position 2: moves the conversation on, and promises delivery in the outbox.
+    fn move_on(&self, draft: &Draft, this: &Try) -> TransactWriteItem {
+        let update = Update::builder()
+            .table_name(&self.name)
+            .set_key(Some(key::conversation(draft.business, draft.conversation).attributes()))
+            .update_expression(
+                "SET seq = :next, updated_at = :now, first_response_at = if_not_exists(first_response_at, :now), \
+                 outbox_bucket = if_not_exists(outbox_bucket, :bucket), due = if_not_exists(due, :due)",
+            )
+            .condition_expression("seq = :last AND channel = :channel")
+            .expression_attribute_values(":next", number(this.seq))
+            .expression_attribute_values(":last", number(this.seq.0 - 1))
+            .expression_attribute_values(":channel", text(&draft.wire_channel))
+            .expression_attribute_values(":now", value(&draft.now))
+            .expression_attribute_values(":bucket", text(key::outbox_bucket(draft.channel, draft.conversation)))
+            .expression_attribute_values(":due", millis(draft.now))
+            .return_values_on_condition_check_failure(AllOld);
+        TransactWriteItem::builder().update(update.build().expect("table, key and expression are set")).build()
+    }
+
+    /// Positions 3 and 4: an item that was not there before.
+    fn store(&self, item: Item) -> TransactWriteItem {
+        let put = Put::builder()
+            .table_name(&self.name)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(pk)")
+            .return_values_on_condition_check_failure(AllOld);
+        TransactWriteItem::builder().put(put.build().expect("table and item are set")).build()
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as what the table holds")]
+    fn accepted(&self, draft: &Draft, month: Month, this: &Try) -> Message {
+        Message {
+            id: this.id,
+            seq: this.seq,
+            sender: draft.sender,
+            content: draft.content.as_str().to_owned(),
+            attachments: draft.attachments.clone(),
+            created_at: draft.now,
+            month,
+            shard: this.shard,
+            status: Status::Queued,
+            attempts: 0,
+            doubts: 0,
+            attempted_at: None,
+            provider_id: None,
+            sent_at: None,
+            delivered_at: None,
+            read_at: None,
+            failed_at: None,
+            error: None,
+        }
+    }
+}
+
+fn remember(draft: &Draft, this: &Try, text: &str, hash: &str) -> Item {
+    let first = FirstAnswer { message_id: this.id, seq: this.seq, request_hash: hash.to_owned() };
+    let expires_at = expiry(draft.now, REMEMBERED);
+    let record = Idempotency { first, conversation: draft.conversation, expires_at };
+    item(&key::idempotency(draft.business, text), &record)
+}
+
+/// Reads a cancelled transaction by position, or `None` if it was not cancelled but failed.
+fn cancellation<R>(error: &SdkError<TransactWriteItemsError, R>) -> Option<Result<Cancelled, Broken>> {
+    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
+        return None;
+    };
+    let mut reasons = cancelled.cancellation_reasons().iter();
+    let mut read_all = || {
+        Ok(Cancelled {
+            shard: position(reasons.next())?,
+            conversation: position(reasons.next())?,
+            message: match position::<Message>(reasons.next())? {
+                Position::Fine => Position::Fine,
+                Position::Refused(was) => Position::Refused(was.map(drop)),
+                Position::Contended => Position::Contended,
+            },
+            idempotency: match position::<Idempotency>(reasons.next())? {
+                Position::Fine => Position::Fine,
+                Position::Refused(was) => Position::Refused(was.map(|record| record.first)),
+                Position::Contended => Position::Contended,
+            },
+        })
+    };
+    Some(read_all())
+}
+
+fn position<T: DeserializeOwned>(reason: Option<&CancellationReason>) -> Result<Position<T>, Broken> {
+    let Some(reason) = reason else { return Ok(Position::Fine) };
+    match reason.code() {
+        None | Some("None") => Ok(Position::Fine),
+        Some("ConditionalCheckFailed") => {
+            let was = reason.item.clone().filter(|item| !item.is_empty());
+            Ok(Position::Refused(was.map(read).transpose()?))
+        }
+        Some(code) if broken::is_contention(code) => Ok(Position::Contended),
+        Some(code) => Err(Broken::new(format!("accepting a message: DynamoDB cancelled for {code}"))),
+    }
+}
+
+/// Whether the transaction may have been made although no such answer came: nothing arrived in time, the connection
+/// broke, DynamoDB failed inside, or it is still at it.
+fn is_unknown<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
+    match error {
+        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => true,
+        SdkError::ServiceError(failed) => matches!(
+            failed.err(),
+            TransactWriteItemsError::InternalServerError(_) | TransactWriteItemsError::TransactionInProgressException(_)
+        ) || failed.err().code().is_none(),
+        _ => false,
+    }
+}

@@ -1,0 +1,101 @@
+//! The first call of accepting a message: one consistent `BatchGetItem` of everything a request is checked against.
+
+use super::record::{Conversation, Credential, Idempotency, Plan, QuotaHead};
+use super::{Item, Table, key, read};
+use crate::broken::Broken;
+use crate::credential::{Caller, Claim};
+use chrono::{DateTime, Utc};
+use domain::accept::FirstAnswer;
+use domain::{BusinessId, ConversationId, Month};
+use serde::de::DeserializeOwned;
+
+/// What to read beside the credential.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Checked<'a> {
+    /// The conversation that is addressed.
+    pub conversation: Option<ConversationId>,
+    /// The month to count in: its head and the plan.
+    pub month: Option<Month>,
+    /// The request's idempotency key.
+    pub idempotency_key: Option<&'a str>,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub struct Admission {
+    claim: Claim,
+    credential: Option<Credential>,
+    /// The conversation, if it is the business's own.
+    pub conversation: Option<Conversation>,
+    /// The month's head, if the month is open.
+    pub head: Option<QuotaHead>,
+    /// The plan.
+    pub plan: Option<Plan>,
+    /// What the idempotency key led to before.
+    pub first: Option<FirstAnswer>,
+}
+
+impl Admission {
+    /// Who calls, if the stored credential agrees with what the token claims.
+    #[must_use]
+    pub fn caller(&self, now: DateTime<Utc>) -> Option<Caller> {
+        let credential = self.credential.as_ref()?;
+        let valid = credential.is_active && credential.valid_until.is_none_or(|until| now < until);
+        let agent = match &self.claim {
+            Claim::Key(_) => credential.agent,
+            Claim::Agent { agent, .. } => Some(*agent),
+        };
+        valid.then_some(Caller { business: self.claim.business(), agent })
+    }
+}
+
+impl Table {
+    /// Reads the credential of `claim` and whatever else is `wanted`.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn admission(&self, claim: Claim, wanted: Checked<'_>) -> Result<Admission, Broken> {
+        let business = claim.business();
+        let credential = credential_key(&claim);
+        let conversation = wanted.conversation.map(|id| key::conversation(business, id));
+        let head = wanted.month.map(|month| key::quota_head(business, month));
+        let plan = wanted.month.map(|_| key::plan(business));
+        let first = wanted.idempotency_key.map(|text| key::idempotency(business, text));
+
+        let keys = [Some(&credential), conversation.as_ref(), head.as_ref(), plan.as_ref(), first.as_ref()];
+        let mut items = self.get_all(keys.into_iter().flatten().cloned()).await?;
+        Ok(Admission {
+            credential: take(&mut items, Some(&credential))?,
+            conversation: take(&mut items, conversation.as_ref())?,
+            head: take(&mut items, head.as_ref())?,
+            plan: take(&mut items, plan.as_ref())?,
+            first: take::<Idempotency>(&mut items, first.as_ref())?.map(|record| record.first),
+            claim,
+        })
+    }
+
+    /// What the business pays for.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn plan(&self, business: BusinessId) -> Result<Option<Plan>, Broken> {
+        self.get(&key::plan(business)).await
+    }
+}
+
+fn credential_key(claim: &Claim) -> key::Key {
+    match claim {
+        Claim::Key(api_key) => key::api_key(api_key.business, &api_key.hash()),
+        Claim::Agent { business, agent } => key::agent(*business, *agent),
+    }
+}
+
+/// Takes the item under `key` out of what a batch returned, in whatever order.
+fn take<T: DeserializeOwned>(items: &mut Vec<Item>, key: Option<&key::Key>) -> Result<Option<T>, Broken> {
+    let Some(key) = key else { return Ok(None) };
+    let has = |item: &Item, name: &str, value: &str| {
+        item.get(name).and_then(|found| found.as_s().ok()).is_some_and(|found| found == value)
+    };
+    let found = items.iter().position(|item| has(item, key::PK, &key.pk) && has(item, key::SK, &key.sk));
+    found.map(|index| read(items.swap_remove(index))).transpose()
+}

@@ -1,0 +1,283 @@
+//! Working on a conversation: the writes of the delivery protocol, each with the condition it relies on.
+//!
+//! The lease and its fence live on the conversation; the fence is copied to each message that is handed over, so a
+//! worker whose lease is over cannot touch what its successor has taken up.
+
+use super::record::{ChannelRecord, Conversation, Message};
+use super::{Table, Written, key, millis, number, text, update, value};
+use crate::broken::Broken;
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::delivery::{Claim, Lease, Reason, Status, claim};
+use domain::{BusinessId, ChannelId, ConversationId, Seq};
+use uuid::Uuid;
+
+/// A conversation that this worker holds.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// Whose.
+    pub business: BusinessId,
+    /// Which.
+    pub id: ConversationId,
+    /// As it was when it was claimed, but for `settled_seq`, which goes along.
+    pub conversation: Conversation,
+    /// The right to it.
+    pub lease: Lease,
+    owner: String,
+}
+
+/// What came of announcing an attempt.
+#[derive(Debug)]
+pub enum Marked {
+    /// It is announced; the message as it is now.
+    Announced(Message),
+    /// The message is not what it was any more: read it again.
+    Changed,
+}
+
+/// How a message leaves the worker's hands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settlement {
+    /// The provider took it.
+    Sent {
+        /// The provider's id of it.
+        provider_id: Option<String>,
+    },
+    /// It will not be delivered.
+    Failed(Reason),
+}
+
+impl Table {
+    /// Asks for a conversation for `length`. The condition says what [`domain::delivery::claim`] says.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn claim(
+        &self,
+        business: BusinessId,
+        id: ConversationId,
+        now: DateTime<Utc>,
+        length: TimeDelta,
+    ) -> Result<Result<Held, Claim>, Broken> {
+        let owner = Uuid::from_u128(rand::random()).simple().to_string();
+        let call = self
+            .change(&key::conversation(business, id))
+            .update_expression("SET lease_owner = :me, lease_until = :until, fence = fence + :one")
+            .condition_expression(
+                "settled_seq < seq AND (attribute_not_exists(lease_until) OR lease_until <= :now) \
+                 AND (attribute_not_exists(not_before) OR not_before <= :now)",
+            )
+            .expression_attribute_values(":me", text(&owner))
+            .expression_attribute_values(":until", millis(now + length))
+            .expression_attribute_values(":now", millis(now))
+            .expression_attribute_values(":one", number(1))
+            .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew);
+        match update::<Conversation>(call).await? {
+            Written::Done(Some(conversation)) => {
+                let lease = Lease { fence: conversation.fence, until: now + length };
+                Ok(Ok(Held { business, id, conversation, lease, owner }))
+            }
+            Written::Done(None) => Err(Broken::new("claiming a conversation that came back empty")),
+            Written::Refused(Some(Some(was))) => Ok(Err(match claim(&was.turn(), now, length) {
+                // Somebody let go of it in the moment between; whoever rings next will have it.
+                Claim::Granted(_) => Claim::Held(now),
+                refused => refused,
+            })),
+            Written::Refused(_) => Ok(Err(Claim::Settled)),
+        }
+    }
+
+    /// The conversation's channel.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn channel(&self, business: BusinessId, id: ChannelId) -> Result<Option<ChannelRecord>, Broken> {
+        self.get(&key::channel(business, id)).await
+    }
+
+    /// Announces that `message` is about to be handed to the provider, so that whoever finds it later knows that it
+    /// may have been.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn mark_attempt(&self, held: &Held, message: &Message, now: DateTime<Utc>) -> Result<Marked, Broken> {
+        // Found as `sending`: a worker died over it, which is one more time that nobody knows.
+        let doubts = message.doubts + u32::from(message.status == Status::Sending);
+        let call = self
+            .change(&key::message(held.business, held.id, message.seq))
+            .update_expression(
+                "SET #status = :sending, attempts = :attempts, doubts = :doubts, attempted_at = :now, fence = :fence",
+            )
+            .condition_expression(
+                "#status = :was AND attempts = :before AND (attribute_not_exists(fence) OR fence <= :fence)",
+            )
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":sending", value(&Status::Sending))
+            .expression_attribute_values(":was", value(&message.status))
+            .expression_attribute_values(":before", number(message.attempts))
+            .expression_attribute_values(":attempts", number(message.attempts + 1))
+            .expression_attribute_values(":doubts", number(doubts))
+            .expression_attribute_values(":now", value(&now))
+            .expression_attribute_values(":fence", number(held.lease.fence))
+            .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew);
+        Ok(match update::<Message>(call).await? {
+            Written::Done(Some(message)) => Marked::Announced(message),
+            Written::Done(None) | Written::Refused(_) => Marked::Changed,
+        })
+    }
+
+    /// Writes down what became of a message. A receipt that was faster stays: the status never goes back.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn settle(
+        &self,
+        held: &Held,
+        seq: Seq,
+        settlement: &Settlement,
+        now: DateTime<Utc>,
+    ) -> Result<(), Broken> {
+        let (status, set) = match settlement {
+            Settlement::Sent { .. } => (Status::Sent, "sent_at = :now, provider_id = :detail"),
+            Settlement::Failed(_) => (Status::Failed, "failed_at = :now, #error = :detail"),
+        };
+        let detail = match settlement {
+            Settlement::Sent { provider_id } => value(provider_id),
+            Settlement::Failed(reason) => value(reason),
+        };
+        let remove = if status == Status::Sent { "REMOVE #error" } else { "" };
+        let call = self
+            .change(&key::message(held.business, held.id, seq))
+            .update_expression(format!("SET #status = :status, fence = :fence, {set} {remove}"))
+            .condition_expression(
+                "#status IN (:queued, :sending, :in_doubt) AND (attribute_not_exists(fence) OR fence <= :fence)",
+            )
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_names("#error", "error")
+            .expression_attribute_values(":status", value(&status))
+            .expression_attribute_values(":detail", detail.clone())
+            .expression_attribute_values(":queued", value(&Status::Queued))
+            .expression_attribute_values(":sending", value(&Status::Sending))
+            .expression_attribute_values(":in_doubt", value(&Status::InDoubt))
+            .expression_attribute_values(":fence", number(held.lease.fence))
+            .expression_attribute_values(":now", value(&now));
+        let was = match update::<Message>(call).await? {
+            Written::Done(_) => return Ok(()),
+            Written::Refused(was) => was.flatten(),
+        };
+        match (was, settlement) {
+            (Some(was), Settlement::Sent { .. }) if was.status.is_settled() => {
+                self.note_sent(held, seq, detail, now).await
+            }
+            (Some(was), Settlement::Failed(_)) if was.status.is_settled() => Ok(()),
+            _ => Err(Broken::new("settling a message that another worker has taken up")),
+        }
+    }
+
+    /// A receipt came before the provider's answer was written down; only what it could not know is added.
+    async fn note_sent(
+        &self,
+        held: &Held,
+        seq: Seq,
+        provider_id: aws_sdk_dynamodb::types::AttributeValue,
+        now: DateTime<Utc>,
+    ) -> Result<(), Broken> {
+        let call = self
+            .change(&key::message(held.business, held.id, seq))
+            .update_expression("SET sent_at = if_not_exists(sent_at, :now), provider_id = :id")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":now", value(&now))
+            .expression_attribute_values(":id", provider_id);
+        update::<Message>(call).await.map(drop)
+    }
+
+    /// Puts a message back: it waits for another attempt, or for a receipt.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn put_back(
+        &self,
+        held: &Held,
+        message: &Message,
+        status: Status,
+        reason: Option<&Reason>,
+        counted: bool,
+    ) -> Result<(), Broken> {
+        let doubts = message.doubts + u32::from(status == Status::InDoubt);
+        let call = self
+            .change(&key::message(held.business, held.id, message.seq))
+            .update_expression("SET #status = :status, doubts = :doubts, attempts = :attempts, #error = :reason")
+            .condition_expression("#status = :sending AND fence = :fence")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_names("#error", "error")
+            .expression_attribute_values(":status", value(&status))
+            .expression_attribute_values(":doubts", number(doubts))
+            .expression_attribute_values(":attempts", number(message.attempts - u32::from(!counted)))
+            .expression_attribute_values(":reason", value(&reason))
+            .expression_attribute_values(":sending", value(&Status::Sending))
+            .expression_attribute_values(":fence", number(held.lease.fence));
+        // Refused: a receipt or a successor was faster, and knows better.
+        update::<Message>(call).await.map(drop)
+    }
+
+    /// Moves the conversation past message `seq`; false if the lease was lost.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn advance(&self, held: &mut Held, seq: Seq) -> Result<bool, Broken> {
+        let call = self
+            .held(held, "settled_seq = :before")
+            .update_expression("SET settled_seq = :seq")
+            .expression_attribute_values(":seq", number(seq))
+            .expression_attribute_values(":before", number(seq.0 - 1));
+        let done = matches!(update::<Conversation>(call).await?, Written::Done(_));
+        if done {
+            held.conversation.settled_seq = seq;
+        }
+        Ok(done)
+    }
+
+    /// Lets go of a conversation that has nothing left to send; false if a new message came (or the lease was lost).
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn release(&self, held: &Held) -> Result<bool, Broken> {
+        let call = self
+            .held(held, "settled_seq = seq")
+            .update_expression("REMOVE lease_owner, lease_until, not_before, outbox_bucket, due");
+        Ok(matches!(update::<Conversation>(call).await?, Written::Done(_)))
+    }
+
+    /// Lets go of a conversation until `at`. If `strict`, nobody may send before; otherwise a bell may come earlier.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn postpone(&self, held: &Held, at: DateTime<Utc>, strict: bool) -> Result<(), Broken> {
+        let expression = match strict {
+            true => "SET due = :at, not_before = :at REMOVE lease_owner, lease_until",
+            false => "SET due = :at REMOVE lease_owner, lease_until, not_before",
+        };
+        let call = self.held(held, "attribute_exists(pk)").update_expression(expression);
+        let call = call.expression_attribute_values(":at", millis(at));
+        // Refused: the lease was over, and whoever has it now decides.
+        update::<Conversation>(call).await.map(drop)
+    }
+
+    /// A change of a held conversation, on the condition that it still is, and `also`.
+    fn held(
+        &self,
+        held: &Held,
+        also: &str,
+    ) -> aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder {
+        self.change(&key::conversation(held.business, held.id))
+            .condition_expression(format!("lease_owner = :me AND fence = :fence AND {also}"))
+            .expression_attribute_values(":me", text(&held.owner))
+            .expression_attribute_values(":fence", number(held.lease.fence))
+    }
+
+    pub(super) fn change(
+        &self,
+        key: &key::Key,
+    ) -> aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder {
+        self.client.update_item().table_name(&self.name).set_key(Some(key.attributes()))
+    }
+}

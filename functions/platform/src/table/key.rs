@@ -1,0 +1,176 @@
+//! Every key of the table is made here and nowhere else. The business is part of each, so another business's items
+//! cannot be addressed at all. (The one exception is how a WebSocket connection finds its conversation: API Gateway
+//! tells nothing but the connection's id, which it made itself.)
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use domain::{AgentId, BusinessId, Channel, ChannelId, ConversationId, Month, Seq};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+
+/// Hash key attribute.
+pub const PK: &str = "pk";
+/// Range key attribute.
+pub const SK: &str = "sk";
+/// The sparse index of conversations with something to deliver.
+pub const OUTBOX_INDEX: &str = "outbox";
+/// How many parts each channel's outbox has, so that no part is written more often than DynamoDB's 1,000 units a
+/// second allow
+/// ([partition key design](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html)).
+pub const OUTBOX_BUCKETS: u8 = 16;
+
+/// An item's primary key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// `pk`.
+    pub pk: String,
+    /// `sk`.
+    pub sk: String,
+}
+
+impl Key {
+    fn new(pk: String, sk: impl Into<String>) -> Key {
+        Key { pk, sk: sk.into() }
+    }
+
+    /// As the SDK wants it.
+    #[must_use]
+    pub fn attributes(&self) -> HashMap<String, AttributeValue> {
+        HashMap::from([
+            (PK.to_owned(), AttributeValue::S(self.pk.clone())),
+            (SK.to_owned(), AttributeValue::S(self.sk.clone())),
+        ])
+    }
+}
+
+fn business(business: BusinessId) -> String {
+    format!("B#{business}")
+}
+
+/// What the business pays for.
+#[must_use]
+pub fn plan(b: BusinessId) -> Key {
+    Key::new(business(b), "PLAN")
+}
+
+/// An API key, by the hash of its secret.
+#[must_use]
+pub fn api_key(b: BusinessId, hash: &str) -> Key {
+    Key::new(business(b), format!("KEY#{hash}"))
+}
+
+/// An agent.
+#[must_use]
+pub fn agent(b: BusinessId, agent: AgentId) -> Key {
+    Key::new(business(b), format!("AGENT#{agent}"))
+}
+
+/// A configured channel.
+#[must_use]
+pub fn channel(b: BusinessId, channel: ChannelId) -> Key {
+    Key::new(business(b), format!("CHANNEL#{channel}"))
+}
+
+/// A month's limit and how many shards it is counted on.
+#[must_use]
+pub fn quota_head(b: BusinessId, month: Month) -> Key {
+    Key::new(business(b), format!("QUOTA#{month}"))
+}
+
+/// One shard of a month: a partition of its own, so that shards do not share a partition's throughput.
+#[must_use]
+pub fn quota_shard(b: BusinessId, month: Month, shard: u16) -> Key {
+    Key::new(format!("{}#Q#{month}#{shard}", business(b)), "SHARD")
+}
+
+/// The partition of a conversation: the conversation itself, its messages and its live connections.
+#[must_use]
+pub fn conversation_partition(b: BusinessId, conversation: ConversationId) -> String {
+    format!("{}#C#{conversation}", business(b))
+}
+
+/// A conversation.
+#[must_use]
+pub fn conversation(b: BusinessId, c: ConversationId) -> Key {
+    Key::new(conversation_partition(b, c), "CONVERSATION")
+}
+
+/// Reads back whose conversation a [`conversation_partition`] is.
+#[must_use]
+pub fn parse_conversation_partition(pk: &str) -> Option<(BusinessId, ConversationId)> {
+    let (business, conversation) = pk.strip_prefix("B#")?.split_once("#C#")?;
+    Some((business.parse().ok()?, conversation.parse().ok()?))
+}
+
+/// A message, by its place.
+#[must_use]
+pub fn message(b: BusinessId, c: ConversationId, seq: Seq) -> Key {
+    Key::new(conversation_partition(b, c), message_sort(seq))
+}
+
+/// Range key of a message: twelve digits, so that text order is number order.
+#[must_use]
+pub fn message_sort(seq: Seq) -> String {
+    format!("M#{:012}", seq.0)
+}
+
+/// What an idempotency key led to. The key is hashed: it may hold what does not belong into a table key.
+#[must_use]
+pub fn idempotency(b: BusinessId, key: &str) -> Key {
+    let hash: String = Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
+    Key::new(format!("{}#I#{hash}", business(b)), "IDEMPOTENCY")
+}
+
+/// What the range keys of a conversation's connections begin with.
+pub const CONNECTION_PREFIX: &str = "W#";
+
+/// A live widget of a conversation.
+#[must_use]
+pub fn connection(b: BusinessId, c: ConversationId, connection: &str) -> Key {
+    Key::new(conversation_partition(b, c), format!("{CONNECTION_PREFIX}{connection}"))
+}
+
+/// How a connection finds its conversation.
+#[must_use]
+pub fn connection_owner(connection: &str) -> Key {
+    Key::new(format!("W#{connection}"), "CONNECTION")
+}
+
+/// The part of the outbox that a conversation on `channel` is in. It names the channel, so that the sweeper knows
+/// which bell to ring without reading the conversation.
+#[must_use]
+pub fn outbox_bucket(channel: Channel, c: ConversationId) -> String {
+    let bucket = c.0.as_bytes()[15] % OUTBOX_BUCKETS;
+    format!("{channel}#{bucket:x}")
+}
+
+/// Every part of a channel's outbox.
+pub fn outbox_buckets(channel: Channel) -> impl Iterator<Item = String> {
+    (0..OUTBOX_BUCKETS).map(move |bucket| format!("{channel}#{bucket:x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    const B: BusinessId = BusinessId(Uuid::from_u128(0xB));
+    const C: ConversationId = ConversationId(Uuid::from_u128(0xC));
+
+    #[test]
+    fn a_partition_tells_whose_it_is() {
+        assert_eq!(parse_conversation_partition(&conversation(B, C).pk), Some((B, C)));
+        assert_eq!(parse_conversation_partition("B#x"), None);
+    }
+
+    #[test]
+    fn messages_sort_by_number() {
+        assert!(message_sort(Seq(9)) < message_sort(Seq(10)));
+        assert!(message_sort(Seq(999)) < message_sort(Seq::MAX));
+    }
+
+    #[test]
+    fn a_conversation_is_in_one_of_its_channels_buckets() {
+        assert!(outbox_buckets(Channel::Email).any(|bucket| bucket == outbox_bucket(Channel::Email, C)));
+        assert_eq!(outbox_bucket(Channel::Email, C), "email#c");
+    }
+}

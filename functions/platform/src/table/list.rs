@@ -1,0 +1,48 @@
+//! Reading messages back.
+
+use super::record::Message;
+use super::{Table, key, text};
+use crate::broken::Broken;
+use domain::{BusinessId, ConversationId, MessageId, Seq};
+
+impl Table {
+    /// Up to `limit` messages after `after`, oldest first, read consistently.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn messages_after(
+        &self,
+        business: BusinessId,
+        conversation: ConversationId,
+        after: Seq,
+        limit: i32,
+    ) -> Result<Vec<Message>, Broken> {
+        let call = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .limit(limit)
+            .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
+            .expression_attribute_values(":pk", text(key::conversation_partition(business, conversation)))
+            .expression_attribute_values(":first", text(key::message_sort(after.next())))
+            .expression_attribute_values(":last", text(key::message_sort(Seq::MAX.next())));
+        let answer = call.send().await.map_err(|error| Broken::aws("Query", error))?;
+        answer.items.unwrap_or_default().into_iter().map(super::read).collect()
+    }
+
+    /// One message by its id, which tells its place.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn message(
+        &self,
+        business: BusinessId,
+        conversation: ConversationId,
+        id: MessageId,
+    ) -> Result<Option<Message>, Broken> {
+        let Some(seq) = id.seq() else { return Ok(None) };
+        let message: Option<Message> = self.get(&key::message(business, conversation, seq)).await?;
+        Ok(message.filter(|message| message.id == id))
+    }
+}

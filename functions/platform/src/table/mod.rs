@@ -1,0 +1,212 @@
+//! The one table. Items are plain structs ([`record`]), keys are made in [`key`], and each file beside them is one
+//! thing that is done to the table, with every condition it relies on.
+
+mod accept;
+mod admission;
+mod connection;
+mod deliver;
+pub mod key;
+mod list;
+mod month;
+mod outbox;
+mod plan;
+pub mod provision;
+pub mod record;
+
+pub use accept::{Answer, Draft};
+pub use admission::{Admission, Checked};
+pub use connection::Connection;
+pub use deliver::{Held, Marked, Settlement};
+pub use outbox::{Due, Page};
+
+use crate::broken::{self, Broken};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::types::AttributeValue;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// An item as the SDK hands it over; it never leaves this module.
+type Item = HashMap<String, AttributeValue>;
+
+/// The table.
+#[derive(Debug, Clone)]
+pub struct Table {
+    client: Client,
+    name: String,
+}
+
+impl Table {
+    /// The table `name`, reached by `client`.
+    #[must_use]
+    pub fn new(client: Client, name: String) -> Table {
+        Table { client, name }
+    }
+
+    /// Reads `TABLE_NAME`.
+    ///
+    /// # Errors
+    /// The variable that is missing.
+    pub fn from_env(aws: &crate::aws::Aws) -> Result<Table, crate::settings::SettingError> {
+        let name = crate::settings::required("TABLE_NAME")?;
+        Ok(Table::new(Client::new(&aws.service("DYNAMODB")), name))
+    }
+
+    /// Reads one item, consistently.
+    async fn get<T: DeserializeOwned>(&self, key: &key::Key) -> Result<Option<T>, Broken> {
+        let call = self.client.get_item().table_name(&self.name).consistent_read(true);
+        let answer = call.set_key(Some(key.attributes())).send().await;
+        answer.map_err(|error| Broken::aws("GetItem", error))?.item.map(read).transpose()
+    }
+
+    /// Reads many items, consistently, in the order they come; asks again for what DynamoDB left out
+    /// ([`UnprocessedKeys`](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html)).
+    async fn get_all(&self, keys: impl IntoIterator<Item = key::Key>) -> Result<Vec<Item>, Broken> {
+        let mut pending: Vec<Item> = keys.into_iter().map(|key| key.attributes()).collect();
+        let mut found = Vec::with_capacity(pending.len());
+        let mut patience = Patience::new(BUDGET);
+        loop {
+            let keys = aws_sdk_dynamodb::types::KeysAndAttributes::builder().set_keys(Some(pending));
+            let keys = keys.consistent_read(true).build().expect("keys are set");
+            let answer = self.client.batch_get_item().request_items(&self.name, keys).send().await;
+            let mut answer = answer.map_err(|error| Broken::aws("BatchGetItem", error))?;
+            found.extend(answer.responses.take().unwrap_or_default().into_values().flatten());
+            pending = answer.unprocessed_keys.take().unwrap_or_default().into_values().flat_map(|left| left.keys).collect();
+            if pending.is_empty() {
+                return Ok(found);
+            }
+            if !patience.wait().await {
+                return Err(Broken::new("reading items that DynamoDB left out every time"));
+            }
+        }
+    }
+}
+
+/// Contention and throttling are waited out for this long, one thing after the other.
+const BUDGET: Duration = Duration::from_millis(1_500);
+const FIRST_WAIT: Duration = Duration::from_millis(5);
+const LONGEST_WAIT: Duration = Duration::from_millis(200);
+
+/// Waits between tries: full jitter below 5 ms, doubling to 200 ms
+/// ([backoff and jitter](https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/)).
+struct Patience {
+    until: Instant,
+    budget: Duration,
+    wait: Duration,
+}
+
+impl Patience {
+    fn new(budget: Duration) -> Patience {
+        Patience { until: Instant::now() + budget, budget, wait: FIRST_WAIT }
+    }
+
+    /// Waits before the next try; false once the budget is spent.
+    async fn wait(&mut self) -> bool {
+        let wait = self.wait.mul_f64(rand::random());
+        if Instant::now() + wait >= self.until {
+            return false;
+        }
+        tokio::time::sleep(wait).await;
+        self.wait = (self.wait * 2).min(LONGEST_WAIT);
+        true
+    }
+
+    /// Somebody got on: the budget starts anew, the waits stay as long as they have become.
+    fn renew(&mut self) {
+        self.until = Instant::now() + self.budget;
+    }
+}
+
+/// Makes one write again for as long as only contention is in its way. DynamoDB refuses even a single write while a
+/// transaction holds its item, and the SDK does not repeat those by itself.
+async fn through_contention<T, E, R, F>(call: impl Fn() -> F) -> Result<T, SdkError<E, R>>
+where
+    F: Future<Output = Result<T, SdkError<E, R>>>,
+    E: ProvideErrorMetadata,
+{
+    let mut patience = Patience::new(BUDGET);
+    loop {
+        match call().await {
+            Err(error) if error.code().is_some_and(broken::is_contention) && patience.wait().await => {}
+            answer => return answer,
+        }
+    }
+}
+
+/// What came of a conditional write.
+enum Written<T> {
+    /// It was made; what the item is now, as far as it was asked for.
+    Done(T),
+    /// Its condition failed; what the item was instead, or `None` if there was none.
+    Refused(Option<T>),
+}
+
+/// Runs one conditional `UpdateItem` through contention.
+async fn update<T: DeserializeOwned>(
+    call: aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder,
+) -> Result<Written<Option<T>>, Broken> {
+    use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
+    let call = call.return_values_on_condition_check_failure(AllOld);
+    match through_contention(|| call.clone().send()).await {
+        Ok(answer) => Ok(Written::Done(answer.attributes.map(read).transpose()?)),
+        Err(error) => match error.into_service_error_or_self() {
+            Ok(was) => Ok(Written::Refused(was.map(read).transpose()?.map(Some))),
+            Err(error) => Err(Broken::aws("UpdateItem", error)),
+        },
+    }
+}
+
+/// Splits a refused condition from every other error.
+trait RefusedCondition: Sized {
+    fn into_service_error_or_self(self) -> Result<Option<Item>, Self>;
+}
+
+impl<R> RefusedCondition for SdkError<aws_sdk_dynamodb::operation::update_item::UpdateItemError, R> {
+    fn into_service_error_or_self(self) -> Result<Option<Item>, Self> {
+        use aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException;
+        match self.as_service_error() {
+            Some(ConditionalCheckFailedException(refused)) => Ok(refused.item.clone().filter(|item| !item.is_empty())),
+            _ => Err(self),
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(item: Item) -> Result<T, Broken> {
+    serde_dynamo::aws_sdk_dynamodb_1::from_item(item).map_err(|error| Broken::because("reading a stored item", error))
+}
+
+/// An item of `record`'s attributes under `key`.
+fn item(key: &key::Key, record: &impl Serialize) -> Item {
+    let mut item: Item =
+        serde_dynamo::aws_sdk_dynamodb_1::to_item(record).expect("records are maps with text keys");
+    item.extend(key.attributes());
+    item
+}
+
+fn text(value: impl ToString) -> AttributeValue {
+    AttributeValue::S(value.to_string())
+}
+
+fn number(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+/// Times that conditions compare are stored as milliseconds since 1970.
+fn millis(time: DateTime<Utc>) -> AttributeValue {
+    number(time.timestamp_millis())
+}
+
+/// A value of any record's field.
+fn value(of: &impl Serialize) -> AttributeValue {
+    serde_dynamo::aws_sdk_dynamodb_1::to_attribute_value(of).expect("fields of records always serialize")
+}
+
+/// When DynamoDB may delete an item: seconds since 1970, as
+/// [TTL](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/howitworks-ttl.html) wants it.
+fn expiry(now: DateTime<Utc>, after: TimeDelta) -> i64 {
+    (now + after).timestamp()
+}

@@ -1,0 +1,69 @@
+//! The outbox: which conversations are due.
+
+use super::{Table, key, millis, text};
+use crate::broken::Broken;
+use chrono::{DateTime, Utc};
+use domain::{BusinessId, ConversationId};
+use serde::Deserialize;
+
+/// A conversation that is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// Whose.
+    pub business: BusinessId,
+    /// Which.
+    pub conversation: ConversationId,
+}
+
+impl Table {
+    /// The conversations of one bucket that are due at `now`, longest due first, a page of the index at a time;
+    /// `page` is where the page before ended.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn due(
+        &self,
+        bucket: &str,
+        now: DateTime<Utc>,
+        page: Option<Page>,
+    ) -> Result<(Vec<Due>, Option<Page>), Broken> {
+        #[derive(Deserialize)]
+        struct Row {
+            pk: String,
+        }
+        let call = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .index_name(key::OUTBOX_INDEX)
+            .key_condition_expression("outbox_bucket = :bucket AND due <= :now")
+            .expression_attribute_values(":bucket", text(bucket))
+            .expression_attribute_values(":now", millis(now))
+            .set_exclusive_start_key(page.map(|page| page.0));
+        let answer = call.send().await.map_err(|error| Broken::aws("Query", error))?;
+        let rows = answer.items.unwrap_or_default().into_iter().map(|item| {
+            let Row { pk } = super::read(item)?;
+            key::parse_conversation_partition(&pk)
+                .map(|(business, conversation)| Due { business, conversation })
+                .ok_or_else(|| Broken::new("reading whose conversation is due"))
+        });
+        Ok((rows.collect::<Result<_, _>>()?, answer.last_evaluated_key.map(Page)))
+    }
+
+    /// Makes a conversation due now if it has anything left to send: for customers who are back.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn make_due(&self, b: BusinessId, c: ConversationId, now: DateTime<Utc>) -> Result<bool, Broken> {
+        let call = self
+            .change(&key::conversation(b, c))
+            .update_expression("SET due = :now")
+            .condition_expression("settled_seq < seq AND attribute_exists(due)")
+            .expression_attribute_values(":now", millis(now));
+        Ok(matches!(super::update::<serde::de::IgnoredAny>(call).await?, super::Written::Done(_)))
+    }
+}
+
+/// Where a page of the index ended.
+#[derive(Debug)]
+pub struct Page(super::Item);

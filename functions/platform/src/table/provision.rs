@@ -1,0 +1,140 @@
+//! Making what messages need: businesses, agents, keys, channels, conversations. In production the rest of PingBack
+//! and its operators do; the local system seeds itself with the same calls. Nothing that exists is overwritten.
+
+use super::record::{ChannelRecord, Conversation, Credential, Plan};
+use super::{Table, item, key};
+use crate::broken::Broken;
+use crate::credential::ApiKey;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use chrono::{DateTime, Utc};
+use domain::{AgentId, BusinessId, ChannelId, ConversationId, Seq};
+use serde::Serialize;
+
+/// What a new conversation starts from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewConversation {
+    /// The channel's wire name.
+    pub channel: String,
+    /// Which of the business's channels.
+    pub channel_id: ChannelId,
+    /// The customer's phone number, address or visitor id.
+    pub recipient: String,
+    /// E-mail: the subject of the thread.
+    pub subject: Option<String>,
+    /// WhatsApp: until when free-form messages may be sent.
+    pub window_expires_at: Option<DateTime<Utc>>,
+}
+
+impl Table {
+    /// Makes a business with its plan; false if it is there already.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn create_business(
+        &self,
+        business: BusinessId,
+        plan: &str,
+        max_messages_per_month: u64,
+        shards: u16,
+    ) -> Result<bool, Broken> {
+        let plan = Plan { name: plan.to_owned(), max_messages_per_month, shards, version: 1 };
+        self.create(&key::plan(business), &plan).await
+    }
+
+    /// Makes an agent; false if they are there already.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn create_agent(&self, business: BusinessId, agent: AgentId) -> Result<bool, Broken> {
+        let credential = Credential { is_active: true, agent: None, valid_until: None };
+        self.create(&key::agent(business, agent), &credential).await
+    }
+
+    /// Switches an agent on or off; off counts at once, whatever tokens they hold.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn set_agent_active(&self, b: BusinessId, agent: AgentId, is_active: bool) -> Result<(), Broken> {
+        self.set_active(&key::agent(b, agent), is_active).await
+    }
+
+    /// Registers an API key; false if it is there already.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn create_api_key(
+        &self,
+        api_key: &ApiKey,
+        agent: Option<AgentId>,
+        valid_until: Option<DateTime<Utc>>,
+    ) -> Result<bool, Broken> {
+        let credential = Credential { is_active: true, agent, valid_until };
+        self.create(&key::api_key(api_key.business, &api_key.hash()), &credential).await
+    }
+
+    /// Revokes an API key, at once.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn revoke_api_key(&self, api_key: &ApiKey) -> Result<(), Broken> {
+        self.set_active(&key::api_key(api_key.business, &api_key.hash()), false).await
+    }
+
+    /// Makes a channel, or replaces it: settings change, and workers see it within half a minute.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn put_channel(&self, b: BusinessId, id: ChannelId, record: &ChannelRecord) -> Result<(), Broken> {
+        let put = self.client.put_item().table_name(&self.name).set_item(Some(item(&key::channel(b, id), record)));
+        put.send().await.map(drop).map_err(|error| Broken::aws("PutItem", error))
+    }
+
+    /// Makes a conversation without messages; false if it is there already.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn create_conversation(
+        &self,
+        business: BusinessId,
+        id: ConversationId,
+        new: NewConversation,
+        now: DateTime<Utc>,
+    ) -> Result<bool, Broken> {
+        let conversation = Conversation {
+            channel: new.channel,
+            channel_id: new.channel_id,
+            recipient: new.recipient,
+            status: "open".to_owned(),
+            subject: new.subject,
+            seq: Seq(0),
+            settled_seq: Seq(0),
+            created_at: now,
+            updated_at: now,
+            first_response_at: None,
+            window_expires_at: new.window_expires_at,
+            fence: 0,
+            lease_until: None,
+            not_before: None,
+            due: None,
+        };
+        self.create(&key::conversation(business, id), &conversation).await
+    }
+
+    async fn create(&self, key: &key::Key, record: &impl Serialize) -> Result<bool, Broken> {
+        let put = self.client.put_item().table_name(&self.name).set_item(Some(item(key, record)));
+        match put.condition_expression("attribute_not_exists(pk)").send().await {
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
+            Err(error) => Err(Broken::aws("PutItem", error)),
+        }
+    }
+
+    async fn set_active(&self, key: &key::Key, is_active: bool) -> Result<(), Broken> {
+        let call = self
+            .change(key)
+            .update_expression("SET is_active = :active")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":active", super::value(&is_active));
+        super::update::<serde::de::IgnoredAny>(call).await.map(drop)
+    }
+}

@@ -1,0 +1,255 @@
+//! What the items hold. Times that conditions compare are milliseconds since 1970, all others RFC 3339.
+
+use chrono::serde::ts_milliseconds_option;
+use chrono::{DateTime, Utc};
+use domain::accept::FirstAnswer;
+use domain::delivery::{Doubt, Progress, Reason, Status, Turn};
+use domain::message::{MessageView, SenderType};
+use domain::{AgentId, Attachment, Channel, ChannelId, ConversationId, MessageId, Month, Sender, Seq};
+use serde::{Deserialize, Serialize};
+
+/// What a business pays for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The plan's name.
+    pub name: String,
+    /// Messages a month.
+    pub max_messages_per_month: u64,
+    /// How many shards its months are counted on; about its peak of messages a second, divided by 20.
+    pub shards: u16,
+    /// Raised by every change.
+    pub version: u64,
+}
+
+/// A month's limit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuotaHead {
+    /// The sum of the shards' caps.
+    pub limit: u64,
+    /// How many shards there are.
+    pub shards: u16,
+    /// The plan's version it was made of.
+    pub version: u64,
+}
+
+/// An API key or an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credential {
+    /// Whether it counts.
+    pub is_active: bool,
+    /// API keys only: the agent in whose name it sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentId>,
+    /// API keys only: until when it counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<DateTime<Utc>>,
+}
+
+/// A configured channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelRecord {
+    /// Whether messages may be sent on it.
+    pub is_active: bool,
+    /// What to do when nobody knows whether a message arrived.
+    #[serde(default)]
+    pub in_doubt: Doubt,
+    /// What the provider needs.
+    pub settings: ChannelSettings,
+}
+
+/// What a channel's provider needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChannelSettings {
+    /// The live chat widget.
+    Chat {},
+    /// WhatsApp Cloud API.
+    Whatsapp {
+        /// The business number's id at Meta (not the number).
+        phone_number_id: String,
+        /// The secret with the access token; its name begins with `pingback/whatsapp/`.
+        secret: String,
+        /// An approved template for messages outside the messaging window.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        template: Option<Template>,
+    },
+    /// Amazon SES.
+    Email {
+        /// A verified identity, with or without a display name.
+        from: String,
+        /// The configuration set whose events become receipts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        configuration_set: Option<String>,
+    },
+}
+
+/// An approved WhatsApp template with one body parameter, which the text goes into.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Template {
+    /// Its name.
+    pub name: String,
+    /// Its language, `en_US`.
+    pub language: String,
+}
+
+impl ChannelSettings {
+    /// The channel they are for.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        match self {
+            ChannelSettings::Chat {} => Channel::Chat,
+            ChannelSettings::Whatsapp { .. } => Channel::Whatsapp,
+            ChannelSettings::Email { .. } => Channel::Email,
+        }
+    }
+
+    /// Whether messages can be sent outside the messaging window.
+    #[must_use]
+    pub fn has_template(&self) -> bool {
+        matches!(self, ChannelSettings::Whatsapp { template: Some(_), .. })
+    }
+}
+
+/// A conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conversation {
+    /// The channel's wire name.
+    pub channel: String,
+    /// Which of the business's channels.
+    pub channel_id: ChannelId,
+    /// The customer's phone number, address or visitor id.
+    pub recipient: String,
+    /// `open`, `pending`, `resolved` or `closed`; all may be sent into.
+    pub status: String,
+    /// E-mail: the subject of the thread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// The last message.
+    pub seq: Seq,
+    /// The last message that the provider took or that ended.
+    pub settled_seq: Seq,
+    /// When it began.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+    /// When an agent first answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_response_at: Option<DateTime<Utc>>,
+    /// WhatsApp: until when free-form messages may be sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_expires_at: Option<DateTime<Utc>>,
+    /// Raised by every claim.
+    pub fence: u64,
+    /// Until when a worker holds it.
+    #[serde(default, with = "ts_milliseconds_option", skip_serializing_if = "Option::is_none")]
+    pub lease_until: Option<DateTime<Utc>>,
+    /// Nothing may be sent before.
+    #[serde(default, with = "ts_milliseconds_option", skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<DateTime<Utc>>,
+    /// The outbox's promise: when to look again.
+    #[serde(default, with = "ts_milliseconds_option", skip_serializing_if = "Option::is_none")]
+    pub due: Option<DateTime<Utc>>,
+}
+
+impl Conversation {
+    /// What delivery needs to know of it.
+    #[must_use]
+    pub fn turn(&self) -> Turn {
+        Turn {
+            seq: self.seq,
+            settled_seq: self.settled_seq,
+            lease_until: self.lease_until,
+            fence: self.fence,
+            not_before: self.not_before,
+        }
+    }
+}
+
+/// A message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Its id.
+    pub id: MessageId,
+    /// Its place in the conversation.
+    pub seq: Seq,
+    /// Who sent it.
+    pub sender: Sender,
+    /// The text.
+    pub content: String,
+    /// Its files.
+    pub attachments: Vec<Attachment>,
+    /// When it was accepted.
+    pub created_at: DateTime<Utc>,
+    /// The month it counts in.
+    pub month: Month,
+    /// The shard it was counted on.
+    pub shard: u16,
+    /// How far it has come.
+    pub status: Status,
+    /// How often it was handed over.
+    pub attempts: u32,
+    /// How often nobody knew what became of it.
+    #[serde(default)]
+    pub doubts: u32,
+    /// When it was last handed over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempted_at: Option<DateTime<Utc>>,
+    /// The provider's id of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_id: Option<String>,
+    /// When the provider took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_at: Option<DateTime<Utc>>,
+    /// When it reached the customer's device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivered_at: Option<DateTime<Utc>>,
+    /// When the customer saw it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_at: Option<DateTime<Utc>>,
+    /// When it ended `failed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_at: Option<DateTime<Utc>>,
+    /// Why it was not taken the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Reason>,
+}
+
+impl Message {
+    /// What the public API shows.
+    #[must_use]
+    pub fn view(&self, conversation_id: ConversationId) -> MessageView<'_> {
+        MessageView {
+            id: self.id,
+            conversation_id,
+            sender_type: SenderType::Agent,
+            sender_id: self.sender,
+            content: &self.content,
+            attachments: &self.attachments,
+            created_at: self.created_at,
+        }
+    }
+
+    /// What the worker decides by.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        Progress {
+            status: self.status,
+            created_at: self.created_at,
+            attempts: self.attempts,
+            doubts: self.doubts,
+            attempted_at: self.attempted_at,
+        }
+    }
+}
+
+/// What an idempotency key led to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Idempotency {
+    /// The first answer.
+    #[serde(flatten)]
+    pub first: FirstAnswer,
+    /// The conversation of the message; part of the request's hash as well.
+    pub conversation: ConversationId,
+    /// When DynamoDB may delete it, in seconds since 1970.
+    pub expires_at: i64,
+}
