@@ -1,9 +1,187 @@
+//! The chat widget's WebSocket: `hello` opens a conversation and brings what was missed, `ack` and `read` are the
+//! customer's receipts.
+//!
+//! ```text
+//! widget → {"action":"hello","token":"…","after":0}      ← {"type":"hello","conversation_id":"…"}
+//!                                                         ← {"type":"new_message","seq":1,"message":{…}}
+//! widget → {"action":"ack","id":"…"}  {"action":"read","id":"…"}
+//! widget → {"action":"ping"}                              ← {"type":"pong"}
+//! ```
 
+mod replay;
+
+use aws_lambda_events::event::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxyRequest};
+use domain::delivery::Status;
+use domain::{Channel, MessageId, Seq};
+use lambda_runtime::{LambdaEvent, service_fn};
+use platform::aws::Aws;
+use platform::broken::Broken;
+use platform::clock::Clock;
+use platform::credential::VisitorClaims;
+use platform::queue::{Bell, ChatBell, Version};
+use platform::secrets::{Secrets, TokenKeys};
+use platform::settings::{self, SettingError};
+use platform::sockets::{Event, Posted, Sockets};
+use platform::table::Table;
+use serde::Deserialize;
+
+/// The function.
+#[derive(Debug)]
+pub struct ChatSocket {
+    table: Table,
+    clock: Clock,
+    keys: TokenKeys,
+    sockets: Sockets,
+    bell: ChatBell,
+}
+
+/// What a widget says.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case", deny_unknown_fields)]
+enum Said {
+    /// "Show me this conversation, from after this message on."
+    Hello {
+        token: String,
+        #[serde(default)]
+        after: u64,
+    },
+    /// "It is here."
+    Ack { id: MessageId },
+    /// "It was seen."
+    Read { id: MessageId },
+    /// "Are you there?"
+    Ping,
+}
 
 /// Runs the function until Lambda stops it.
 ///
 /// # Errors
 /// What kept it from starting, in a sentence.
 pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    Err("not written yet".into())
+    platform::telemetry::init();
+    let function = ChatSocket::from_env()?;
+    lambda_runtime::run(service_fn(|event| function.handle(event))).await
+}
+
+impl ChatSocket {
+    /// Reads `TABLE_NAME`, `CHAT_QUEUE_URL`, `CHAT_ENDPOINT`, `VISITOR_KEYS_SECRET` and what AWS clients need.
+    ///
+    /// # Errors
+    /// The variable that is missing or malformed.
+    pub fn from_env() -> Result<ChatSocket, SettingError> {
+        let aws = Aws::from_env()?;
+        Ok(ChatSocket {
+            table: Table::from_env(&aws)?,
+            clock: Clock::from_env()?,
+            keys: TokenKeys::new(Secrets::new(&aws), settings::required("VISITOR_KEYS_SECRET")?),
+            sockets: Sockets::from_env(&aws)?,
+            bell: ChatBell::from_env(&aws)?,
+        })
+    }
+
+    /// Answers one event of the socket. Whatever it was, the widget hears of it by an event, never by the answer:
+    /// API Gateway passes none on.
+    ///
+    /// # Errors
+    /// If the table does not answer; API Gateway tells the widget that something went wrong.
+    pub async fn handle(
+        &self,
+        event: LambdaEvent<ApiGatewayWebsocketProxyRequest>,
+    ) -> Result<ApiGatewayProxyResponse, lambda_runtime::Error> {
+        let context = event.payload.request_context;
+        let connection = context.connection_id.as_deref().unwrap_or_default();
+        match context.route_key.as_deref() {
+            Some("$connect") => {}
+            Some("$disconnect") => self.goodbye(connection).await?,
+            _ => self.hear(connection, event.payload.body.as_deref().unwrap_or_default()).await?,
+        }
+        let mut response = ApiGatewayProxyResponse::default();
+        response.status_code = 200;
+        Ok(response)
+    }
+
+    async fn goodbye(&self, connection: &str) -> Result<(), Broken> {
+        match self.table.connected(connection).await? {
+            Some(gone) => self.table.disconnect(&gone).await,
+            None => Ok(()), // It never said hello.
+        }
+    }
+
+    async fn hear(&self, connection: &str, text: &str) -> Result<(), Broken> {
+        match serde_json::from_str(text) {
+            Ok(Said::Hello { token, after }) => self.hello(connection, &token, Seq(after)).await,
+            Ok(Said::Ack { id }) => self.receipt(connection, id, Status::Delivered).await,
+            Ok(Said::Read { id }) => self.receipt(connection, id, Status::Read).await,
+            Ok(Said::Ping) => {
+                self.say(connection, &Event::Pong).await;
+                Ok(())
+            }
+            Err(error) => {
+                let detail = format!("hello, ack, read or ping was expected: {error}");
+                self.say(connection, &Event::Error { code: "not_understood", detail: &detail }).await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn hello(&self, connection: &str, token: &str, after: Seq) -> Result<(), Broken> {
+        let now = self.clock.now();
+        let key = self.keys.of(token).await?;
+        let Some(visitor) = key.and_then(|key| key.verify_visitor(token, now)) else {
+            let detail = "a valid visitor token is required";
+            self.say(connection, &Event::Error { code: "unauthorized", detail }).await;
+            return Ok(());
+        };
+        let VisitorClaims { business_id: business, conversation_id: conversation, .. } = visitor;
+        self.say(connection, &Event::Hello { conversation_id: conversation }).await;
+        // What was settled before goes out before the widget is listed, so that no worker gets in between.
+        let replayed = self.replay(connection, &visitor, after).await?;
+        self.table.connect(connection, business, conversation, now).await?;
+        self.replay(connection, &visitor, replayed).await?;
+        if self.table.make_due(business, conversation, now).await? {
+            let bell = Bell { v: Version, business, conversation, channel: Channel::Chat };
+            if let Err(broken) = self.bell.ring(&bell).await {
+                tracing::warn!(error = broken.chain(), "the bell was not rung; the sweeper will");
+            }
+        }
+        Ok(())
+    }
+
+    async fn receipt(&self, connection: &str, id: MessageId, reported: Status) -> Result<(), Broken> {
+        let Some(owner) = self.table.connected(connection).await? else {
+            self.say(connection, &Event::Error { code: "unauthorized", detail: "say hello first" }).await;
+            return Ok(());
+        };
+        let (business, conversation) = (owner.business, owner.conversation);
+        let moved = self.table.receipt(business, conversation, id, reported, self.clock.now()).await?;
+        tracing::info!(%business, %conversation, message = %id, status = ?reported, moved, "receipt");
+        Ok(())
+    }
+
+    /// Tells the widget something. One that does not hear it reconnects and says hello again.
+    async fn say(&self, connection: &str, event: &Event<'_>) -> bool {
+        match self.sockets.post(connection, event).await {
+            Posted::Taken => true,
+            Posted::Gone => false,
+            Posted::Failed(failure) => {
+                tracing::warn!(?failure, "a widget could not be told something");
+                false
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn widgets_are_understood_strictly() {
+        let said = |text| serde_json::from_str::<Said>(text).ok();
+        assert_eq!(said(r#"{"action":"ping"}"#), Some(Said::Ping));
+        let hello = Said::Hello { token: "t".into(), after: 0 };
+        assert_eq!(said(r#"{"action":"hello","token":"t"}"#), Some(hello));
+        assert_eq!(said(r#"{"action":"hello","token":"t","afer":3}"#), None);
+        assert_eq!(said(r#"{"action":"ack","id":"x"}"#), None);
+    }
 }

@@ -1,9 +1,89 @@
+//! Delivers to the live chat widget: one event to every tab that shows the conversation. With nobody there the message
+//! waits; the customer's return rings.
 
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use domain::Channel;
+use domain::delivery::{Accepted, Failure, Outcome, Reason};
+use lambda_runtime::{LambdaEvent, service_fn};
+use platform::aws::Aws;
+use platform::broken::Broken;
+use platform::clock::Clock;
+use platform::delivery::{Channels, Parcel, Provider, Worker, serve};
+use platform::queue::WorkerQueue;
+use platform::settings::SettingError;
+use platform::sockets::{Event, Posted, Sockets};
+use platform::table::Table;
+use std::time::Duration;
+
+/// The function.
+#[derive(Debug)]
+pub struct DeliverChat {
+    worker: Worker<Widgets>,
+}
 
 /// Runs the function until Lambda stops it.
 ///
 /// # Errors
 /// What kept it from starting, in a sentence.
 pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    Err("not written yet".into())
+    platform::telemetry::init();
+    let function = DeliverChat::from_env()?;
+    let handler = |event| async { Ok::<_, std::convert::Infallible>(function.handle(event).await) };
+    lambda_runtime::run(service_fn(handler)).await
+}
+
+impl DeliverChat {
+    /// Reads `TABLE_NAME`, `QUEUE_URL`, `DEAD_LETTER_QUEUE_URL`, `CHAT_ENDPOINT` and what AWS clients need.
+    ///
+    /// # Errors
+    /// The variable that is missing or malformed.
+    pub fn from_env() -> Result<DeliverChat, SettingError> {
+        let aws = Aws::from_env()?;
+        let table = Table::from_env(&aws)?;
+        let provider = Widgets { table: table.clone(), sockets: Sockets::from_env(&aws)? };
+        let (queue, clock, channels) = (WorkerQueue::from_env(&aws)?, Clock::from_env()?, Channels::default());
+        Ok(DeliverChat { worker: Worker { table, queue, clock, provider, channels } })
+    }
+
+    /// Answers a batch of bells.
+    pub async fn handle(&self, event: LambdaEvent<SqsEvent>) -> SqsBatchResponse {
+        serve(&self.worker, event).await
+    }
+}
+
+/// The customer's open tabs.
+#[derive(Debug)]
+pub struct Widgets {
+    table: Table,
+    sockets: Sockets,
+}
+
+impl Provider for Widgets {
+    const CHANNEL: Channel = Channel::Chat;
+
+    /// Sends to every tab. One that took it is enough; tabs that are gone are taken off the list.
+    async fn send(&self, parcel: Parcel<'_>, _timeout: Duration) -> Outcome {
+        let connections = self.table.connections(parcel.business, parcel.conversation_id).await;
+        let connections = connections.map_err(|broken| table_failed(&broken))?;
+        let message = parcel.message.view(parcel.conversation_id);
+        let event = Event::NewMessage { seq: parcel.message.seq.0, message };
+        let (mut taken, mut failure) = (false, Failure::Away);
+        for connection in connections {
+            match self.sockets.post(&connection.connection, &event).await {
+                Posted::Taken => taken = true,
+                Posted::Gone => {
+                    if let Err(broken) = self.table.disconnect(&connection).await {
+                        tracing::warn!(error = broken.chain(), "a tab that is gone stays on the list");
+                    }
+                }
+                Posted::Failed(why) => failure = why,
+            }
+        }
+        if taken { Ok(Accepted { provider_id: None }) } else { Err(failure) }
+    }
+}
+
+fn table_failed(broken: &Broken) -> Failure {
+    tracing::error!(error = broken.chain(), "the conversation's tabs could not be listed");
+    Failure::Transient { reason: Reason::new("gateway_error", "the open tabs could not be listed"), retry_after: None }
 }

@@ -97,19 +97,13 @@ impl Channel {
     ///
     /// Only WhatsApp has one: free-form messages may be sent for 24 hours after the customer's last message
     /// ([customer service windows](https://developers.facebook.com/docs/whatsapp/cloud-api/guides/send-messages)).
-    /// Outside of it a channel with a template of its own may still send.
     ///
     /// # Errors
     /// [`Refusal::OutsideMessagingWindow`].
-    pub fn within_window(
-        self,
-        window_expires_at: Option<DateTime<Utc>>,
-        has_template: bool,
-        now: DateTime<Utc>,
-    ) -> Result<(), Refusal> {
+    pub fn within_window(self, window_expires_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<(), Refusal> {
         match self {
             Channel::Chat | Channel::Email => Ok(()),
-            Channel::Whatsapp if has_template || window_expires_at.is_some_and(|end| now < end) => Ok(()),
+            Channel::Whatsapp if window_expires_at.is_some_and(|end| now < end) => Ok(()),
             Channel::Whatsapp => Err(Refusal::OutsideMessagingWindow { closed_at: window_expires_at }),
         }
     }
@@ -164,11 +158,10 @@ mod tests {
     fn only_whatsapp_has_a_window() {
         let now: DateTime<Utc> = "2026-03-01T09:05:00Z".parse().expect("a time");
         let ms = TimeDelta::milliseconds(1);
-        assert!(Channel::Email.within_window(None, false, now).is_ok());
-        assert!(Channel::Whatsapp.within_window(Some(now + ms), false, now).is_ok());
-        assert!(Channel::Whatsapp.within_window(Some(now), false, now).is_err());
-        assert!(Channel::Whatsapp.within_window(None, false, now).is_err());
-        assert!(Channel::Whatsapp.within_window(None, true, now).is_ok());
+        assert!(Channel::Email.within_window(None, now).is_ok());
+        assert!(Channel::Whatsapp.within_window(Some(now + ms), now).is_ok());
+        assert!(Channel::Whatsapp.within_window(Some(now), now).is_err());
+        assert!(Channel::Whatsapp.within_window(None, now).is_err());
     }
 
     proptest! {

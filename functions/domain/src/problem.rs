@@ -29,7 +29,7 @@ pub enum Refusal {
         /// What the conversation says.
         channel: String,
     },
-    /// WhatsApp's 24 hours are over and the channel has no template to fall back on.
+    /// WhatsApp's 24 hours after the customer's last message are over.
     OutsideMessagingWindow {
         /// When they were over, if the customer ever wrote.
         closed_at: Option<DateTime<Utc>>,
@@ -190,14 +190,20 @@ pub struct SpentMonth {
 impl Problem {
     fn new(code: Code, detail: impl Into<String>) -> Problem {
         let (status, title) = code.status_and_title();
-        let uri = format!("urn:pingback:problem:{}", serde_json::to_value(code).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default());
+        let uri = format!(
+            "urn:pingback:problem:{}",
+            serde_json::to_value(code).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+        );
         Problem { uri, title, status, detail: detail.into(), code, errors: Vec::new(), month: None }
     }
 
     /// What is answered when something is broken: nothing about it, the log has it all.
     #[must_use]
     pub fn internal() -> Problem {
-        Problem::new(Code::Internal, "the request could not be completed; it is safe to repeat it with the same Idempotency-Key")
+        Problem::new(
+            Code::Internal,
+            "the request could not be completed; it is safe to repeat it with the same Idempotency-Key",
+        )
     }
 }
 
@@ -209,9 +215,7 @@ impl From<Refusal> for Problem {
             }
             Refusal::Unauthorized => Problem::new(Code::Unauthorized, "a valid bearer token is required"),
             Refusal::Invalid(errors) => Problem { errors, ..Problem::new(Code::ValidationError, "see errors") },
-            Refusal::ConversationNotFound => {
-                Problem::new(Code::ConversationNotFound, "there is no such conversation")
-            }
+            Refusal::ConversationNotFound => Problem::new(Code::ConversationNotFound, "there is no such conversation"),
             Refusal::MessageNotFound => Problem::new(Code::MessageNotFound, "there is no such message"),
             Refusal::ContentNotAllowed { detail } => Problem::new(Code::ContentNotAllowed, detail),
             Refusal::ChannelInactive => {

@@ -1,1 +1,149 @@
-//! wip
+//! What the functions behind the public API have in common: who calls, and how a refusal or a failure is answered.
+
+use crate::broken::Broken;
+use crate::clock::Clock;
+use crate::credential::{self, ApiKey, Caller, Claim};
+use crate::secrets::TokenKeys;
+use crate::table::{Admission, Checked, Table};
+use chrono::{DateTime, Utc};
+use domain::problem::{Code, FieldError, Loc, Problem, Refusal};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, StatusCode};
+use lambda_http::{Body, Response};
+use serde::Serialize;
+use std::str::FromStr;
+
+/// Why a request is not answered with what it asked for.
+#[derive(Debug)]
+pub enum Trouble {
+    /// A rule said no.
+    Refused(Refusal),
+    /// Something is broken.
+    Broken(Broken),
+}
+
+impl From<Refusal> for Trouble {
+    fn from(refusal: Refusal) -> Trouble {
+        Trouble::Refused(refusal)
+    }
+}
+
+impl From<Broken> for Trouble {
+    fn from(broken: Broken) -> Trouble {
+        Trouble::Broken(broken)
+    }
+}
+
+/// The table, and what it takes to tell who calls.
+#[derive(Debug, Clone)]
+pub struct Reception {
+    /// The table.
+    pub table: Table,
+    /// The clock.
+    pub clock: Clock,
+    keys: TokenKeys,
+}
+
+impl Reception {
+    /// Takes its three parts.
+    #[must_use]
+    pub fn new(table: Table, clock: Clock, keys: TokenKeys) -> Reception {
+        Reception { table, clock, keys }
+    }
+
+    /// What the request's token claims. A JWT is verified here; what is stored of the caller, by [`Self::admit`].
+    ///
+    /// # Errors
+    /// [`Refusal::Unauthorized`], or if the signing keys cannot be read.
+    pub async fn claim(&self, headers: &HeaderMap, now: DateTime<Utc>) -> Result<Claim, Trouble> {
+        let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = header.and_then(credential::bearer).ok_or(Refusal::Unauthorized)?;
+        if let Some(api_key) = ApiKey::parse(token) {
+            return Ok(Claim::Key(api_key));
+        }
+        let key = self.keys.of(token).await?;
+        Ok(key.and_then(|key| key.verify_agent(token, now)).ok_or(Refusal::Unauthorized)?)
+    }
+
+    /// Reads what is stored of the caller and whatever else is `wanted`, in one call.
+    ///
+    /// # Errors
+    /// [`Refusal::Unauthorized`], or if DynamoDB does not answer.
+    pub async fn admit(
+        &self,
+        claim: Claim,
+        wanted: Checked<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<(Caller, Admission), Trouble> {
+        let admission = self.table.admission(claim, wanted).await?;
+        let caller = admission.caller(now).ok_or(Refusal::Unauthorized)?;
+        Ok((caller, admission))
+    }
+}
+
+/// Reads an id out of the path.
+///
+/// # Errors
+/// What FastAPI says of a path parameter that is not a UUID.
+pub fn path_id<T: FromStr>(text: Option<&str>, name: &str) -> Result<T, FieldError> {
+    text.and_then(|text| text.parse().ok()).ok_or_else(|| FieldError {
+        loc: vec![Loc::from("path"), Loc::from(name)],
+        msg: "Input should be a valid UUID".to_owned(),
+        kind: "uuid_parsing",
+    })
+}
+
+/// Answers with `body` as JSON.
+///
+/// # Errors
+/// If a header is not one; all of ours are.
+pub fn json(status: StatusCode, body: &impl Serialize) -> Result<Response<Body>, Broken> {
+    let text = serde_json::to_string(body).map_err(|error| Broken::because("writing an answer", error))?;
+    let response = Response::builder().status(status).header(CONTENT_TYPE, "application/json");
+    response.body(Body::Text(text)).map_err(|error| Broken::because("writing an answer", error))
+}
+
+/// The answer, whatever came of the request. What is broken is logged here, once, with its whole chain.
+#[must_use]
+pub fn answer(result: Result<Response<Body>, Trouble>) -> Response<Body> {
+    match result {
+        Ok(response) => response,
+        Err(Trouble::Refused(refusal)) => refuse(Problem::from(refusal)),
+        // A read that was throttled wrote nothing either.
+        Err(Trouble::Broken(broken)) if broken.is_contention() => {
+            tracing::warn!(error = broken.chain(), "throttled");
+            refuse(Problem::from(Refusal::Busy))
+        }
+        Err(Trouble::Broken(broken)) => {
+            tracing::error!(error = broken.chain(), "broken");
+            refuse(Problem::internal())
+        }
+    }
+}
+
+fn refuse(problem: Problem) -> Response<Body> {
+    tracing::info!(status = problem.status, code = ?problem.code, "refused");
+    let text = serde_json::to_string(&problem).expect("problems are plain data");
+    let mut response = Response::new(Body::Text(text));
+    *response.status_mut() = StatusCode::from_u16(problem.status).expect("our own statuses are valid");
+    let headers = response.headers_mut();
+    let mut set = |name, value: &'static str| headers.insert(name, http::HeaderValue::from_static(value));
+    set(CONTENT_TYPE, "application/problem+json");
+    match problem.code {
+        Code::Unauthorized => drop(set(WWW_AUTHENTICATE, "Bearer")),
+        Code::Busy => drop(set(RETRY_AFTER, "1")),
+        Code::BodyTooLarge
+        | Code::ValidationError
+        | Code::ConversationNotFound
+        | Code::MessageNotFound
+        | Code::ContentNotAllowed
+        | Code::ChannelInactive
+        | Code::ChannelNotSupported
+        | Code::OutsideMessagingWindow
+        | Code::AttachmentNotFound
+        | Code::IdempotencyKeyReused
+        | Code::QuotaExceeded
+        | Code::Internal => {}
+    }
+    response
+}

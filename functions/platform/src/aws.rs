@@ -68,11 +68,18 @@ impl Aws {
         Aws { config }
     }
 
+    /// The same, for a call that must not be repeated blindly: one attempt, as long as the caller waits for it.
+    #[must_use]
+    pub fn service_once(&self, name: &str) -> SdkConfig {
+        let once = TimeoutConfig::builder().connect_timeout(CONNECT).build();
+        self.service(name).into_builder().retry_config(RetryConfig::disabled()).timeout_config(once).build()
+    }
+
     /// The configuration for one service, by the name its endpoint variable ends with: `DYNAMODB`, `SESV2`, ….
     #[must_use]
     pub fn service(&self, name: &str) -> SdkConfig {
-        let endpoint = settings::optional(&format!("AWS_ENDPOINT_URL_{name}"))
-            .or_else(|| settings::optional("AWS_ENDPOINT_URL"));
+        let endpoint =
+            settings::optional(&format!("AWS_ENDPOINT_URL_{name}")).or_else(|| settings::optional("AWS_ENDPOINT_URL"));
         match endpoint {
             Some(url) => self.config.clone().into_builder().endpoint_url(url).build(),
             None => self.config.clone(),

@@ -2,6 +2,7 @@
 
 use crate::settings::{self, SettingError};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use std::time::{Duration, SystemTime};
 
 /// Tells the time, moved by a setting that is 0 wherever customers are.
 #[derive(Debug, Clone, Copy)]
@@ -32,4 +33,12 @@ impl Clock {
         let now = Utc::now();
         (now + self.offset).trunc_subsecs(3)
     }
+}
+
+/// How long this invocation may still take. Lambda's deadline is real time, which no setting moves.
+#[must_use]
+pub fn time_left(deadline: SystemTime) -> Duration {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    let now = SystemTime::now();
+    deadline.duration_since(now).unwrap_or_default()
 }

@@ -10,6 +10,7 @@ pub mod delivery;
 pub mod queue;
 pub mod secrets;
 pub mod settings;
+pub mod sockets;
 pub mod table;
 pub mod telemetry;
 

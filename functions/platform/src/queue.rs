@@ -126,6 +126,31 @@ impl Bells {
     }
 }
 
+/// The chat's doorbell alone, for a customer who is back.
+#[derive(Debug, Clone)]
+pub struct ChatBell {
+    client: aws_sdk_sqs::Client,
+    url: String,
+}
+
+impl ChatBell {
+    /// Reads `CHAT_QUEUE_URL`.
+    ///
+    /// # Errors
+    /// The variable, if it is missing.
+    pub fn from_env(aws: &Aws) -> Result<ChatBell, SettingError> {
+        Ok(ChatBell { client: client(aws), url: settings::required("CHAT_QUEUE_URL")? })
+    }
+
+    /// Rings for one conversation.
+    ///
+    /// # Errors
+    /// If SQS does not take it. Nothing is lost by that: the sweeper rings again.
+    pub async fn ring(&self, bell: &Bell) -> Result<(), Broken> {
+        send(&self.client, &self.url, bell, bell.business, TimeDelta::zero()).await
+    }
+}
+
 /// A worker's own queue and dead-letter queue.
 #[derive(Debug, Clone)]
 pub struct WorkerQueue {

@@ -1,9 +1,207 @@
+//! What was sent and what became of it: a conversation's messages, one message, and the month's usage.
 
+use chrono::{DateTime, Utc};
+use domain::delivery::{Reason, Status};
+use domain::message::{MessageView, rfc3339};
+use domain::problem::{FieldError, Refusal};
+use domain::{ConversationId, MessageId, Month, Seq};
+use lambda_http::http::StatusCode;
+use lambda_http::{Body, Request, RequestExt, Response, service_fn};
+use platform::api::{self, Reception, Trouble};
+use platform::aws::Aws;
+use platform::clock::Clock;
+use platform::secrets::{Secrets, TokenKeys};
+use platform::settings::{self, SettingError};
+use platform::table::record::Message;
+use platform::table::{Checked, Table};
+use serde::Serialize;
+use std::str::FromStr;
+
+/// How many messages a page has when nobody says, and at most.
+const PAGE: (i32, i32) = (50, 100);
+
+/// The function.
+#[derive(Debug, Clone)]
+pub struct ReadMessages {
+    reception: Reception,
+}
 
 /// Runs the function until Lambda stops it.
 ///
 /// # Errors
 /// What kept it from starting, in a sentence.
 pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    Err("not written yet".into())
+    platform::telemetry::init();
+    let function = ReadMessages::from_env()?;
+    lambda_http::run(service_fn(|event| async { Ok::<_, std::convert::Infallible>(function.handle(event).await) }))
+        .await
+}
+
+impl ReadMessages {
+    /// Reads `TABLE_NAME`, `AGENT_KEYS_SECRET` and what AWS clients need.
+    ///
+    /// # Errors
+    /// The variable that is missing or malformed.
+    pub fn from_env() -> Result<ReadMessages, SettingError> {
+        let aws = Aws::from_env()?;
+        let keys = TokenKeys::new(Secrets::new(&aws), settings::required("AGENT_KEYS_SECRET")?);
+        Ok(ReadMessages { reception: Reception::new(Table::from_env(&aws)?, Clock::from_env()?, keys) })
+    }
+
+    /// Answers one request.
+    pub async fn handle(&self, event: Request) -> Response<Body> {
+        let parameters = event.path_parameters();
+        let conversation = parameters.first("conversation_id");
+        api::answer(match (conversation, parameters.first("message_id")) {
+            (None, _) => self.usage(&event).await,
+            (Some(conversation), None) => self.list(&event, conversation).await,
+            (Some(conversation), Some(message)) => self.one(&event, conversation, message).await,
+        })
+    }
+
+    /// `GET /api/v1/usage`.
+    async fn usage(&self, event: &Request) -> Result<Response<Body>, Trouble> {
+        let now = self.reception.clock.now();
+        let month = Month::of(now);
+        let claim = self.reception.claim(event.headers(), now).await?;
+        let checked = Checked { month: Some(month), ..Checked::default() };
+        let (caller, admission) = self.reception.admit(claim, checked, now).await?;
+        let table = &self.reception.table;
+        let usage = table.usage(caller.business, month, admission.head.as_ref(), admission.plan.as_ref()).await?;
+        let view = UsageView {
+            month,
+            limit: usage.limit,
+            used: usage.used,
+            remaining: usage.remaining(),
+            resets_at: month.resets_at(),
+        };
+        Ok(api::json(StatusCode::OK, &view)?)
+    }
+
+    /// `GET …/messages?after=&limit=`.
+    async fn list(&self, event: &Request, conversation: &str) -> Result<Response<Body>, Trouble> {
+        let now = self.reception.clock.now();
+        let claim = self.reception.claim(event.headers(), now).await?;
+        let id = api::path_id::<ConversationId>(Some(conversation), "conversation_id");
+        let query = event.query_string_parameters();
+        let after = query_number(query.first("after"), "after", 0, 0, Seq::MAX.0);
+        let limit = query_number(query.first("limit"), "limit", PAGE.0, 1, PAGE.1);
+        let checked = Checked { conversation: id.as_ref().ok().copied(), ..Checked::default() };
+        let (caller, admission) = self.reception.admit(claim, checked, now).await?;
+        let (id, after, limit) = match (id, after, limit) {
+            (Ok(id), Ok(after), Ok(limit)) => (id, Seq(after), limit),
+            (id, after, limit) => {
+                return Err(invalid([id.err(), after.err(), limit.err()]).into());
+            }
+        };
+        admission.conversation.ok_or(Refusal::ConversationNotFound)?;
+        let mut messages = self.reception.table.messages_after(caller.business, id, after, limit + 1).await?;
+        let more = messages.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+        messages.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        let next = messages.last().filter(|_| more).map(|last| last.seq.to_string());
+        let messages: Vec<_> = messages.iter().map(|message| Delivered::of(message, id)).collect();
+        Ok(api::json(StatusCode::OK, &Page { messages, next })?)
+    }
+
+    /// `GET …/messages/{id}`.
+    async fn one(&self, event: &Request, conversation: &str, message: &str) -> Result<Response<Body>, Trouble> {
+        let now = self.reception.clock.now();
+        let claim = self.reception.claim(event.headers(), now).await?;
+        let id = api::path_id::<ConversationId>(Some(conversation), "conversation_id");
+        let message = api::path_id::<MessageId>(Some(message), "message_id");
+        let checked = Checked { conversation: id.as_ref().ok().copied(), ..Checked::default() };
+        let (caller, admission) = self.reception.admit(claim, checked, now).await?;
+        let (id, message) = match (id, message) {
+            (Ok(id), Ok(message)) => (id, message),
+            (id, message) => return Err(invalid([id.err(), message.err()]).into()),
+        };
+        admission.conversation.ok_or(Refusal::ConversationNotFound)?;
+        let found = self.reception.table.message(caller.business, id, message).await?;
+        let found = found.ok_or(Refusal::MessageNotFound)?;
+        Ok(api::json(StatusCode::OK, &Delivered::of(&found, id))?)
+    }
+}
+
+fn invalid(errors: impl IntoIterator<Item = Option<FieldError>>) -> Refusal {
+    Refusal::Invalid(errors.into_iter().flatten().collect())
+}
+
+/// Reads a number out of the query, between `least` and `most`.
+fn query_number<T>(text: Option<&str>, name: &str, default: T, least: T, most: T) -> Result<T, FieldError>
+where
+    T: FromStr + PartialOrd + std::fmt::Display,
+{
+    let Some(text) = text else { return Ok(default) };
+    let number = text.parse().ok().filter(|number| (&least..=&most).contains(&number));
+    number.ok_or_else(|| FieldError {
+        loc: vec!["query".into(), name.into()],
+        msg: format!("Input should be a whole number from {least} to {most}"),
+        kind: "int_parsing",
+    })
+}
+
+#[derive(Serialize)]
+struct UsageView {
+    month: Month,
+    limit: u64,
+    used: u64,
+    remaining: u64,
+    #[serde(serialize_with = "rfc3339")]
+    resets_at: DateTime<Utc>,
+}
+
+#[derive(Serialize)]
+struct Page<'a> {
+    messages: Vec<Delivered<'a>>,
+    /// `after` of the next page; null on the last.
+    next: Option<String>,
+}
+
+/// A message and what became of it.
+#[derive(Serialize)]
+struct Delivered<'a> {
+    #[serde(flatten)]
+    message: MessageView<'a>,
+    delivery: Delivery<'a>,
+}
+
+#[derive(Serialize)]
+struct Delivery<'a> {
+    status: Status,
+    attempts: u32,
+    sent_at: Option<Time>,
+    delivered_at: Option<Time>,
+    read_at: Option<Time>,
+    failed_at: Option<Time>,
+    error: Option<Error<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Time(#[serde(serialize_with = "rfc3339")] DateTime<Utc>);
+
+#[derive(Serialize)]
+struct Error<'a> {
+    #[serde(flatten)]
+    reason: &'a Reason,
+    /// Whether it will be tried again.
+    retryable: bool,
+}
+
+impl Delivered<'_> {
+    fn of(message: &Message, conversation: ConversationId) -> Delivered<'_> {
+        let retryable = !message.status.is_settled();
+        Delivered {
+            message: message.view(conversation),
+            delivery: Delivery {
+                status: message.status,
+                attempts: message.attempts,
+                sent_at: message.sent_at.map(Time),
+                delivered_at: message.delivered_at.map(Time),
+                read_at: message.read_at.map(Time),
+                failed_at: message.failed_at.map(Time),
+                error: message.error.as_ref().map(|reason| Error { reason, retryable }),
+            },
+        }
+    }
 }

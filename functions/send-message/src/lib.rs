@@ -1,9 +1,204 @@
+//! `POST /api/v1/conversations/{conversation_id}/messages`: an agent's message is checked, counted, stored and its
+//! channel's doorbell rung. Three AWS calls, one after the other; what they do is in `platform`, what is allowed in
+//! `domain`.
 
+pub mod request;
+
+use domain::accept::request_hash;
+use domain::message::MessageView;
+use domain::problem::{MAX_BODY_BYTES, Refusal};
+use domain::{Channel, ConversationId, Month, Sender};
+use lambda_http::http::header::{HeaderValue, LOCATION};
+use lambda_http::http::{HeaderName, StatusCode};
+use lambda_http::{Body, Request, RequestExt, Response, service_fn};
+use platform::api::{self, Reception, Trouble};
+use platform::aws::Aws;
+use platform::broken::Broken;
+use platform::clock::Clock;
+use platform::credential::Caller;
+use platform::delivery::Channels;
+use platform::queue::{Bell, Bells, Version};
+use platform::secrets::{Secrets, TokenKeys};
+use platform::settings::{self, SettingError};
+use platform::table::record::{Conversation, Message};
+use platform::table::{Admission, Answer, Checked, Draft, Table};
+use request::Body as MessageBody;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// The function.
+#[derive(Debug, Clone)]
+pub struct SendMessage {
+    reception: Reception,
+    channels: Channels,
+    bells: Bells,
+}
 
 /// Runs the function until Lambda stops it.
 ///
 /// # Errors
 /// What kept it from starting, in a sentence.
 pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    Err("not written yet".into())
+    platform::telemetry::init();
+    let function = SendMessage::from_env()?;
+    lambda_http::run(service_fn(|event| async { Ok::<_, std::convert::Infallible>(function.handle(event).await) }))
+        .await
+}
+
+impl SendMessage {
+    /// Reads `TABLE_NAME`, the queues' URLs, `AGENT_KEYS_SECRET` and what AWS clients need.
+    ///
+    /// # Errors
+    /// The variable that is missing or malformed.
+    pub fn from_env() -> Result<SendMessage, SettingError> {
+        let aws = Aws::from_env()?;
+        let keys = TokenKeys::new(Secrets::new(&aws), settings::required("AGENT_KEYS_SECRET")?);
+        Ok(SendMessage {
+            reception: Reception::new(Table::from_env(&aws)?, Clock::from_env()?, keys),
+            channels: Channels::default(),
+            bells: Bells::from_env(&aws)?,
+        })
+    }
+
+    /// Answers one request.
+    pub async fn handle(&self, event: Request) -> Response<Body> {
+        api::answer(self.accept(event).await)
+    }
+
+    /// The documented order of the checks: size, caller, form, conversation, channel, key, month.
+    async fn accept(&self, event: Request) -> Result<Response<Body>, Trouble> {
+        if event.body().len() > MAX_BODY_BYTES {
+            return Err(Refusal::BodyTooLarge.into());
+        }
+        let now = self.reception.clock.now();
+        let claim = self.reception.claim(event.headers(), now).await?;
+        let request = request::parse(
+            event.path_parameters().first("conversation_id"),
+            event.headers().get(IDEMPOTENCY_KEY),
+            event.body(),
+        );
+        let request = match request {
+            Ok(request) => request,
+            // Who is not allowed in is not told what else is wrong.
+            Err(errors) => {
+                self.reception.admit(claim, Checked::default(), now).await?;
+                return Err(Refusal::Invalid(errors).into());
+            }
+        };
+        let hash = hash(request.conversation, &request.body);
+        // A conversation that changes channel in the moment between is checked again, once.
+        for _ in 0..2 {
+            let checked = Checked {
+                conversation: Some(request.conversation),
+                month: Some(Month::of(now)),
+                idempotency_key: request.idempotency_key.as_deref(),
+            };
+            let (caller, admission) = self.reception.admit(claim.clone(), checked, now).await?;
+            if let Some(first) = &admission.first {
+                if first.request_hash != hash {
+                    return Err(Refusal::IdempotencyKeyReused.into());
+                }
+                let answer = self.reception.table.replay(caller.business, request.conversation, first).await?;
+                return self.respond(answer, &caller, &request).await;
+            }
+            let draft = self.draft(&caller, &admission, &request, &hash, now).await?;
+            let Admission { conversation: Some(Conversation { seq, .. }), head, .. } = admission else {
+                return Err(Refusal::ConversationNotFound.into());
+            };
+            match self.reception.table.accept(&draft, seq, head).await? {
+                Answer::ChannelChanged => {}
+                answer => {
+                    if let Answer::Accepted(message) = &answer {
+                        self.ring(&draft, message).await;
+                    }
+                    return self.respond(answer, &caller, &request).await;
+                }
+            }
+        }
+        Err(Refusal::Busy.into())
+    }
+
+    /// Checks the content against the conversation's channel, before anything is counted.
+    async fn draft(
+        &self,
+        caller: &Caller,
+        admission: &Admission,
+        request: &request::Request,
+        hash: &str,
+        now: chrono::DateTime<chrono::Utc>,
+    ) -> Result<Draft, Trouble> {
+        let conversation = admission.conversation.as_ref().ok_or(Refusal::ConversationNotFound)?;
+        let name = &conversation.channel;
+        let channel = Channel::from_wire(name).ok_or_else(|| Refusal::ChannelNotSupported { channel: name.clone() })?;
+        let table = &self.reception.table;
+        let record = self.channels.get(table, caller.business, conversation.channel_id).await?;
+        let record = record.filter(|record| record.is_active).ok_or(Refusal::ChannelInactive)?;
+        if record.settings.channel() != channel {
+            return Err(Broken::new("sending on a channel whose settings are another channel's").into());
+        }
+        let body = &request.body;
+        channel.carries(&body.content, &[])?;
+        channel.within_window(conversation.window_expires_at, now)?;
+        if let Some(url) = body.attachments.first() {
+            // Files are referenced by the record of their upload, and this conversation has none.
+            return Err(Refusal::AttachmentNotFound { url: url.clone() }.into());
+        }
+        Ok(Draft {
+            business: caller.business,
+            conversation: request.conversation,
+            wire_channel: name.clone(),
+            channel,
+            sender: Sender(caller.agent),
+            content: body.content.clone(),
+            attachments: Vec::new(),
+            idempotency: request.idempotency_key.clone().map(|key| (key, hash.to_owned())),
+            now,
+        })
+    }
+
+    /// The third call. If SQS does not take the bell the answer is still 201: the outbox holds the promise.
+    async fn ring(&self, draft: &Draft, message: &Message) {
+        let (business, conversation, channel) = (draft.business, draft.conversation, draft.channel);
+        tracing::info!(%business, %conversation, message = %message.id, seq = message.seq.0, %channel, "accepted");
+        if let Err(broken) = self.bells.ring(&Bell { v: Version, business, conversation, channel }).await {
+            tracing::warn!(%business, %conversation, error = broken.chain(), "the bell was not rung; the sweeper will");
+        }
+    }
+
+    async fn respond(
+        &self,
+        answer: Answer,
+        caller: &Caller,
+        request: &request::Request,
+    ) -> Result<Response<Body>, Trouble> {
+        let (message, replayed) = match answer {
+            Answer::Accepted(message) => (message, false),
+            Answer::Replayed(message) => (message, true),
+            Answer::Refused(refusal) => return Err(refusal.into()),
+            Answer::ChannelChanged => return Err(Refusal::Busy.into()),
+        };
+        if replayed {
+            tracing::info!(business = %caller.business, message = %message.id, "replayed");
+        }
+        Ok(created(&message.view(request.conversation), replayed)?)
+    }
+}
+
+fn created(view: &MessageView<'_>, replayed: bool) -> Result<Response<Body>, Broken> {
+    let mut response = api::json(StatusCode::CREATED, view)?;
+    let location = format!("/api/v1/conversations/{}/messages/{}", view.conversation_id, view.id);
+    let location = HeaderValue::try_from(location).map_err(|error| Broken::because("writing an answer", error))?;
+    response.headers_mut().insert(LOCATION, location);
+    if replayed {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+/// What makes two requests the same for an idempotency key: where to, and what.
+fn hash(conversation: ConversationId, body: &MessageBody) -> String {
+    let conversation = conversation.to_string();
+    let parts = [conversation.as_str(), body.content.as_str()];
+    request_hash(parts.into_iter().chain(body.attachments.iter().map(String::as_str)))
 }

@@ -127,7 +127,11 @@ impl Table {
                 patience.renew();
             }
             if Instant::now() >= deadline || !patience.wait().await {
-                return if in_doubt { Err(Broken::aws("TransactWriteItems", error)) } else { Ok(Answer::Refused(Refusal::Busy)) };
+                return if in_doubt {
+                    Err(Broken::aws("TransactWriteItems", error))
+                } else {
+                    Ok(Answer::Refused(Refusal::Busy))
+                };
             }
             let Some(retry) = retry else { continue };
             let last = retry.seq.unwrap_or(Seq(next.seq.0 - 1));
@@ -163,12 +167,7 @@ impl Table {
 
     /// A shard that is not full, after one was seen full; a month in which every shard was seen full is spent, since
     /// shards only fill.
-    async fn shard_with_room(
-        &self,
-        draft: &Draft,
-        month: Month,
-        count: u16,
-    ) -> Result<Result<u16, Answer>, Broken> {
+    async fn shard_with_room(&self, draft: &Draft, month: Month, count: u16) -> Result<Result<u16, Answer>, Broken> {
         let shards = self.shards(draft.business, month, count).await?;
         let free: Vec<u16> = shards.iter().filter(|(_, shard)| shard.has_room()).map(|(index, _)| *index).collect();
         if !free.is_empty() {
@@ -332,10 +331,13 @@ fn position<T: DeserializeOwned>(reason: Option<&CancellationReason>) -> Result<
 fn is_unknown<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
     match error {
         SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => true,
-        SdkError::ServiceError(failed) => matches!(
-            failed.err(),
-            TransactWriteItemsError::InternalServerError(_) | TransactWriteItemsError::TransactionInProgressException(_)
-        ) || failed.err().code().is_none(),
+        SdkError::ServiceError(failed) => {
+            matches!(
+                failed.err(),
+                TransactWriteItemsError::InternalServerError(_)
+                    | TransactWriteItemsError::TransactionInProgressException(_)
+            ) || failed.err().code().is_none()
+        }
         _ => false,
     }
 }

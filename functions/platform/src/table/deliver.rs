@@ -34,6 +34,17 @@ pub enum Marked {
     Changed,
 }
 
+/// What came of letting go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// Nobody holds the conversation, and nothing is left of it in the outbox.
+    Done,
+    /// A new message came; it is still ours.
+    NewMessage,
+    /// It has been somebody else's for a while.
+    LeaseLost,
+}
+
 /// How a message leaves the worker's hands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settlement {
@@ -205,8 +216,10 @@ impl Table {
         let doubts = message.doubts + u32::from(status == Status::InDoubt);
         let call = self
             .change(&key::message(held.business, held.id, message.seq))
-            .update_expression("SET #status = :status, doubts = :doubts, attempts = :attempts, #error = :reason")
-            .condition_expression("#status = :sending AND fence = :fence")
+            .update_expression(
+                "SET #status = :status, doubts = :doubts, attempts = :attempts, #error = :reason, fence = :fence",
+            )
+            .condition_expression("#status = :sending AND fence <= :fence")
             .expression_attribute_names("#status", "status")
             .expression_attribute_names("#error", "error")
             .expression_attribute_values(":status", value(&status))
@@ -236,30 +249,53 @@ impl Table {
         Ok(done)
     }
 
-    /// Lets go of a conversation that has nothing left to send; false if a new message came (or the lease was lost).
+    /// Lets go of a conversation that has nothing left to send.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn release(&self, held: &Held) -> Result<bool, Broken> {
+    pub async fn release(&self, held: &Held) -> Result<Release, Broken> {
         let call = self
             .held(held, "settled_seq = seq")
             .update_expression("REMOVE lease_owner, lease_until, not_before, outbox_bucket, due");
-        Ok(matches!(update::<Conversation>(call).await?, Written::Done(_)))
+        Ok(match update::<Conversation>(call).await? {
+            Written::Done(_) => Release::Done,
+            Written::Refused(Some(Some(now))) if now.fence == held.lease.fence => Release::NewMessage,
+            Written::Refused(_) => Release::LeaseLost,
+        })
     }
 
-    /// Lets go of a conversation until `at`. If `strict`, nobody may send before; otherwise a bell may come earlier.
+    /// Lets go of a conversation until `at`: nobody may send before.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn postpone(&self, held: &Held, at: DateTime<Utc>, strict: bool) -> Result<(), Broken> {
-        let expression = match strict {
-            true => "SET due = :at, not_before = :at REMOVE lease_owner, lease_until",
-            false => "SET due = :at REMOVE lease_owner, lease_until, not_before",
-        };
-        let call = self.held(held, "attribute_exists(pk)").update_expression(expression);
-        let call = call.expression_attribute_values(":at", millis(at));
+    pub async fn postpone(&self, held: &Held, at: DateTime<Utc>) -> Result<(), Broken> {
+        let call = self
+            .held(held, "attribute_exists(pk)")
+            .update_expression("SET due = :at, not_before = :at REMOVE lease_owner, lease_until")
+            .expression_attribute_values(":at", millis(at));
         // Refused: the lease was over, and whoever has it now decides.
         update::<Conversation>(call).await.map(drop)
+    }
+
+    /// Lets go of a conversation whose customer is away, and looks again at `at` or when a bell rings. False if they
+    /// came back in the moment between: their return makes the conversation due ([`Table::make_due`]).
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn leave(&self, held: &mut Held, at: DateTime<Utc>) -> Result<bool, Broken> {
+        let before = held.conversation.due.unwrap_or_default();
+        let call = self
+            .held(held, "due = :before")
+            .update_expression("SET due = :at REMOVE lease_owner, lease_until, not_before")
+            .expression_attribute_values(":at", millis(at))
+            .expression_attribute_values(":before", millis(before));
+        match update::<Conversation>(call).await? {
+            Written::Refused(Some(Some(now))) if now.fence == held.lease.fence => {
+                held.conversation.due = now.due;
+                Ok(false)
+            }
+            Written::Done(_) | Written::Refused(_) => Ok(true),
+        }
     }
 
     /// A change of a held conversation, on the condition that it still is, and `also`.

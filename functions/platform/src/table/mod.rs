@@ -16,7 +16,7 @@ pub mod record;
 pub use accept::{Answer, Draft};
 pub use admission::{Admission, Checked};
 pub use connection::Connection;
-pub use deliver::{Held, Marked, Settlement};
+pub use deliver::{Held, Marked, Release, Settlement};
 pub use outbox::{Due, Page};
 
 use crate::broken::{self, Broken};
@@ -75,7 +75,8 @@ impl Table {
             let answer = self.client.batch_get_item().request_items(&self.name, keys).send().await;
             let mut answer = answer.map_err(|error| Broken::aws("BatchGetItem", error))?;
             found.extend(answer.responses.take().unwrap_or_default().into_values().flatten());
-            pending = answer.unprocessed_keys.take().unwrap_or_default().into_values().flat_map(|left| left.keys).collect();
+            pending =
+                answer.unprocessed_keys.take().unwrap_or_default().into_values().flat_map(|left| left.keys).collect();
             if pending.is_empty() {
                 return Ok(found);
             }
@@ -181,8 +182,7 @@ fn read<T: DeserializeOwned>(item: Item) -> Result<T, Broken> {
 
 /// An item of `record`'s attributes under `key`.
 fn item(key: &key::Key, record: &impl Serialize) -> Item {
-    let mut item: Item =
-        serde_dynamo::aws_sdk_dynamodb_1::to_item(record).expect("records are maps with text keys");
+    let mut item: Item = serde_dynamo::aws_sdk_dynamodb_1::to_item(record).expect("records are maps with text keys");
     item.extend(key.attributes());
     item
 }

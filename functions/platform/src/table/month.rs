@@ -106,7 +106,8 @@ impl Table {
 pub(super) fn is_cancelled<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
     match error.as_service_error() {
         Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
-            let may_change = |code: &str| matches!(code, "None" | "ConditionalCheckFailed") || broken::is_contention(code);
+            let may_change =
+                |code: &str| matches!(code, "None" | "ConditionalCheckFailed") || broken::is_contention(code);
             cancelled.cancellation_reasons().iter().all(|reason| reason.code().is_none_or(may_change))
         }
         Some(other) => other.code().is_some_and(broken::is_contention),

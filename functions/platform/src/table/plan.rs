@@ -23,14 +23,11 @@ impl Table {
     ) -> Result<Plan, Broken> {
         let mut patience = Patience::new(std::time::Duration::from_secs(10));
         loop {
-            let before = self.plan(business).await?.ok_or_else(|| Broken::new("changing a plan that does not exist"))?;
+            let before =
+                self.plan(business).await?.ok_or_else(|| Broken::new("changing a plan that does not exist"))?;
             let head: Option<QuotaHead> = self.get(&key::quota_head(business, running)).await?;
-            let after = Plan {
-                name: name.to_owned(),
-                max_messages_per_month: limit,
-                shards,
-                version: before.version + 1,
-            };
+            let after =
+                Plan { name: name.to_owned(), max_messages_per_month: limit, shards, version: before.version + 1 };
             let mut actions = vec![self.put_if_version(&key::plan(business), &after, before.version)];
             // A month that is not open yet needs nothing: opening it checks the plan's version.
             if let Some(head) = &head {

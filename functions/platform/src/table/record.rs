@@ -69,9 +69,6 @@ pub enum ChannelSettings {
         phone_number_id: String,
         /// The secret with the access token; its name begins with `pingback/whatsapp/`.
         secret: String,
-        /// An approved template for messages outside the messaging window.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        template: Option<Template>,
     },
     /// Amazon SES.
     Email {
@@ -83,15 +80,6 @@ pub enum ChannelSettings {
     },
 }
 
-/// An approved WhatsApp template with one body parameter, which the text goes into.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Template {
-    /// Its name.
-    pub name: String,
-    /// Its language, `en_US`.
-    pub language: String,
-}
-
 impl ChannelSettings {
     /// The channel they are for.
     #[must_use]
@@ -101,12 +89,6 @@ impl ChannelSettings {
             ChannelSettings::Whatsapp { .. } => Channel::Whatsapp,
             ChannelSettings::Email { .. } => Channel::Email,
         }
-    }
-
-    /// Whether messages can be sent outside the messaging window.
-    #[must_use]
-    pub fn has_template(&self) -> bool {
-        matches!(self, ChannelSettings::Whatsapp { template: Some(_), .. })
     }
 }
 

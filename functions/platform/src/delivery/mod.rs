@@ -1,0 +1,39 @@
+//! Delivering: the worker that every delivery function runs, and what a channel has to bring along.
+
+mod batch;
+mod channels;
+mod worker;
+
+pub use batch::serve;
+pub use channels::Channels;
+pub use worker::{Heard, Worker};
+
+use crate::table::record::{ChannelRecord, Conversation, Message};
+use domain::delivery::Outcome;
+use domain::{BusinessId, Channel, ConversationId};
+use std::time::Duration;
+
+/// What a channel brings along: how to hand one message to its provider.
+pub trait Provider {
+    /// The channel.
+    const CHANNEL: Channel;
+
+    /// Hands `parcel` to the provider and says what came of it, within `timeout`. An answer that does not come in
+    /// time is [`domain::delivery::Failure::Unknown`] if the request may have arrived.
+    fn send(&self, parcel: Parcel<'_>, timeout: Duration) -> impl Future<Output = Outcome> + Send;
+}
+
+/// One message on its way, with everything a provider may need.
+#[derive(Debug, Clone, Copy)]
+pub struct Parcel<'a> {
+    /// Whose.
+    pub business: BusinessId,
+    /// The conversation's id.
+    pub conversation_id: ConversationId,
+    /// The conversation: recipient, subject.
+    pub conversation: &'a Conversation,
+    /// The channel: sender, secrets.
+    pub channel: &'a ChannelRecord,
+    /// The message.
+    pub message: &'a Message,
+}

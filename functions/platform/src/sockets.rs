@@ -1,0 +1,106 @@
+//! The chat widget's WebSocket, seen from our side: what we say to it, through API Gateway's Management API.
+
+use crate::aws::Aws;
+use crate::settings::{self, SettingError};
+use aws_sdk_apigatewaymanagement::Client;
+use aws_sdk_apigatewaymanagement::error::{DisplayErrorContext, SdkError};
+use aws_sdk_apigatewaymanagement::operation::post_to_connection::PostToConnectionError;
+use aws_sdk_apigatewaymanagement::primitives::Blob;
+use domain::ConversationId;
+use domain::delivery::{Failure, Reason};
+use domain::message::MessageView;
+use serde::Serialize;
+
+/// What the widget is told.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event<'a> {
+    /// Its token is good, and this is its conversation.
+    Hello {
+        /// The conversation.
+        conversation_id: ConversationId,
+    },
+    /// An agent wrote. An id that was shown before is dropped; `seq` says where a message belongs.
+    NewMessage {
+        /// The message's place in the conversation.
+        seq: u64,
+        /// The message, as the public API shows it.
+        message: MessageView<'a>,
+    },
+    /// The answer to a ping.
+    Pong,
+    /// What it said was not understood or not allowed.
+    Error {
+        /// For programs.
+        code: &'static str,
+        /// For people.
+        detail: &'a str,
+    },
+}
+
+/// What came of telling a widget something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Posted {
+    /// API Gateway has it.
+    Taken,
+    /// The widget is gone.
+    Gone,
+    /// It did not work; whether it will is the failure's to say.
+    Failed(Failure),
+}
+
+/// Speaks to widgets.
+#[derive(Debug, Clone)]
+pub struct Sockets {
+    client: Client,
+}
+
+impl Sockets {
+    /// Reads `AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI` or else `CHAT_ENDPOINT`, the stage's address.
+    ///
+    /// # Errors
+    /// The variable that is missing.
+    pub fn from_env(aws: &Aws) -> Result<Sockets, SettingError> {
+        let config = aws.service_once("APIGATEWAYMANAGEMENTAPI");
+        let config = match config.endpoint_url() {
+            Some(_) => config,
+            None => config.into_builder().endpoint_url(settings::required("CHAT_ENDPOINT")?).build(),
+        };
+        Ok(Sockets { client: Client::new(&config) })
+    }
+
+    /// Tells one widget something.
+    pub async fn post(&self, connection: &str, event: &Event<'_>) -> Posted {
+        let data = serde_json::to_vec(event).expect("events are plain data");
+        let call = self.client.post_to_connection().connection_id(connection).data(Blob::new(data));
+        match call.send().await {
+            Ok(_) => Posted::Taken,
+            Err(error) => judge(&error),
+        }
+    }
+}
+
+/// The errors of
+/// [PostToConnection](https://docs.aws.amazon.com/apigatewaymanagementapi/latest/reference/connections-connectionid.html).
+fn judge<R: std::fmt::Debug>(error: &SdkError<PostToConnectionError, R>) -> Posted {
+    let transient =
+        |code| Failure::Transient { reason: Reason::new(code, "the chat gateway did not take it"), retry_after: None };
+    Posted::Failed(match error {
+        SdkError::ServiceError(failed) => match failed.err() {
+            PostToConnectionError::GoneException(_) => return Posted::Gone,
+            PostToConnectionError::LimitExceededException(_) => transient("rate_limited"),
+            PostToConnectionError::PayloadTooLargeException(_) => {
+                Failure::Permanent(Reason::new("payload_too_large", "the message does not fit into one event"))
+            }
+            // Ours to mend (permissions), or theirs (5xx): the message is as good as before.
+            _ => transient("gateway_error"),
+        },
+        SdkError::DispatchFailure(failed)
+            if failed.is_io() || failed.as_connector_error().is_some_and(|e| e.is_user()) =>
+        {
+            tracing::warn!(error = %DisplayErrorContext(error), "the chat gateway was not reached");
+            transient("unreachable")
+        }
+        _ => Failure::Unknown(Reason::new("no_answer", "the chat gateway did not answer")),
+    })
+}
