@@ -1,5 +1,5 @@
 //! The house rules that no compiler checks: which way dependencies point, what is called how, and that template,
-//! OpenAPI document and code name the same functions, channels, routes and problems.
+//! OpenAPI document, README and code name the same functions, channels, routes and problems.
 //!
 //! Every violation is a sentence that says what to do. What the system does at run time is tested elsewhere.
 
@@ -9,6 +9,8 @@ mod contract;
 mod crates;
 #[path = "house/events.rs"]
 mod events;
+#[path = "house/readme.rs"]
+mod readme;
 #[path = "house/template.rs"]
 mod template;
 

@@ -39,6 +39,13 @@ impl Template {
             .collect()
     }
 
+    /// The environment variables that all functions have, and those of each.
+    pub(crate) fn environments(&self) -> Vec<&Value> {
+        let shared = &self.document["Globals"]["Function"]["Environment"]["Variables"];
+        let own = self.functions().into_iter().map(|function| &function.properties["Environment"]["Variables"]);
+        std::iter::once(shared).chain(own).collect()
+    }
+
     /// A resource's properties; null if there is no such resource of the type.
     pub(crate) fn properties(&self, id: &str, kind: &str) -> &Value {
         let resource = &self.document["Resources"][id];
