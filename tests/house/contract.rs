@@ -1,0 +1,148 @@
+//! The OpenAPI document against the code: the same routes, problems and channels.
+
+use crate::template::{Template, entries};
+use crate::{Violations, read};
+use domain::channel::Channel;
+use domain::problem::Code;
+use serde_yaml_ng::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
+
+#[test]
+fn routes_are_those_of_the_template() {
+    let document = Document::read();
+    let template = Template::read();
+    let mut deployed = BTreeSet::new();
+    for function in template.functions() {
+        for (_, route) in function.events().into_iter().filter(|(kind, _)| *kind == "HttpApi") {
+            let field = |name: &str| route[name].as_str().unwrap_or_default().to_owned();
+            deployed.insert((field("Method").to_lowercase(), field("Path")));
+        }
+    }
+    let documented: BTreeSet<_> =
+        document.operations().map(|(method, path, _)| (method.to_owned(), path.to_owned())).collect();
+    let mut violations = Violations::default();
+    for (method, path) in deployed.difference(&documented) {
+        violations.add(format!("template.yaml has the route {method} {path}: describe it in infra/openapi.yaml"));
+    }
+    for (method, path) in documented.difference(&deployed) {
+        violations
+            .add(format!("infra/openapi.yaml describes {method} {path}: no function of template.yaml has that event"));
+    }
+    violations.report();
+}
+
+#[test]
+fn problems_are_those_of_the_code() {
+    let document = Document::read();
+    let mut violations = Violations::default();
+    let known: BTreeMap<String, Code> = Code::ALL.into_iter().map(|code| (name(code), code)).collect();
+    let mut documented = BTreeSet::new();
+    for (method, path, operation) in document.operations() {
+        for (status, response) in entries(&operation["responses"]) {
+            let response = document.follow(response);
+            for (example, content) in entries(&response["content"]["application/problem+json"]["examples"]) {
+                let place = format!("infra/openapi.yaml, {method} {path}, {status}, example `{example}`");
+                let Some(code) = known.get(example) else {
+                    violations.add(format!("{place}: the code has no such problem; add it to Code or take it out"));
+                    continue;
+                };
+                documented.insert(example.to_owned());
+                check_example(&place, *code, status, &content["value"], &mut violations);
+            }
+        }
+    }
+    for code in known.keys().filter(|code| !documented.contains(*code)) {
+        violations.add(format!(
+            "no operation of infra/openapi.yaml can answer `{code}`: add an example of that name under its status"
+        ));
+    }
+    let listed = document.list("/components/schemas/Problem/properties/code/enum");
+    violations.unless(listed == known.keys().cloned().collect(), || {
+        format!("infra/openapi.yaml: the enum of Problem.code must be {:?}", known.keys().collect::<Vec<_>>())
+    });
+    violations.report();
+}
+
+/// An example must be what the code would answer, except for the detail.
+fn check_example(place: &str, code: Code, under: &str, example: &Value, violations: &mut Violations) {
+    let (status, title) = code.status_and_title();
+    violations.unless(under == status.to_string(), || format!("{place}: it belongs under {status}"));
+    let expected = [
+        ("type", Value::from(format!("urn:pingback:problem:{}", name(code)))),
+        ("title", Value::from(title)),
+        ("status", Value::from(status)),
+        ("code", Value::from(name(code))),
+    ];
+    for (member, value) in expected {
+        violations.unless(example[member] == value, || {
+            format!("{place}: `{member}` must be {value:?}, as domain::problem answers it")
+        });
+    }
+}
+
+#[test]
+fn channels_are_those_of_the_code() {
+    let listed = Document::read().list("/components/schemas/Channel/enum");
+    let known: BTreeSet<String> =
+        Channel::ALL.iter().flat_map(|channel| channel.wire_names()).map(|name| (*name).to_owned()).collect();
+    let mut violations = Violations::default();
+    violations.unless(listed == known, || {
+        format!("infra/openapi.yaml: the enum of Channel must be {known:?}, the wire names of domain::channel")
+    });
+    violations.report();
+}
+
+#[test]
+fn every_operation_can_refuse_and_break() {
+    let document = Document::read();
+    let mut violations = Violations::default();
+    for (method, path, operation) in document.operations() {
+        for status in ["401", "500", "503"] {
+            violations.unless(!operation["responses"][status].is_null(), || {
+                format!("infra/openapi.yaml, {method} {path}: every operation can answer {status}; say so")
+            });
+        }
+    }
+    violations.report();
+}
+
+/// A problem's code as clients see it.
+fn name(code: Code) -> String {
+    let value = serde_json::to_value(code).expect("a code is plain data");
+    value.as_str().expect("a code is text").to_owned()
+}
+
+/// `infra/openapi.yaml`.
+struct Document(Value);
+
+impl Document {
+    fn read() -> Document {
+        Document(serde_yaml_ng::from_str(&read("infra/openapi.yaml")).expect("infra/openapi.yaml is YAML"))
+    }
+
+    /// Method, path and description of every operation.
+    fn operations(&self) -> impl Iterator<Item = (&str, &str, &Value)> {
+        let operations = |(path, item)| entries(item).map(move |(method, operation)| (method, path, operation));
+        entries(&self.0["paths"]).flat_map(operations).filter(|(method, ..)| METHODS.contains(method))
+    }
+
+    /// What a `$ref` points at, or the value itself.
+    fn follow<'a>(&'a self, value: &'a Value) -> &'a Value {
+        match value["$ref"].as_str() {
+            Some(reference) => self.at(reference.trim_start_matches('#')),
+            None => value,
+        }
+    }
+
+    /// The value at a JSON pointer.
+    fn at(&self, pointer: &str) -> &Value {
+        pointer.split('/').skip(1).fold(&self.0, |value, step| &value[step])
+    }
+
+    fn list(&self, pointer: &str) -> BTreeSet<String> {
+        let items = self.at(pointer).as_sequence().into_iter().flatten();
+        items.filter_map(|item| item.as_str().map(str::to_owned)).collect()
+    }
+}

@@ -1,0 +1,185 @@
+//! Crates: dependencies point down, names are the folders' names, the clock and the environment have one place.
+
+use crate::{Violations, files, function_folders, read, root};
+use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
+
+/// What `domain` must stay free of: everything that does input or output, waits, or knows a service.
+const NOT_IN_DOMAIN: [&str; 12] =
+    ["aws", "axum", "futures", "http", "hyper", "lambda", "log", "rand", "reqwest", "tokio", "tracing", "tower"];
+
+/// Names that say nothing about what is inside.
+const EMPTY_NAMES: [&str; 8] = ["utils", "util", "helpers", "helper", "common", "manager", "core", "misc"];
+
+/// The floor of the house that a package lives on, by its folder; a package may depend only on lower floors.
+fn floor(folder: &str) -> usize {
+    match folder {
+        "functions/domain" => 0,
+        "functions/platform" => 1,
+        _ if folder.starts_with("functions/") => 2,
+        _ if folder.starts_with("infra/") => 3,
+        "tests" => 4,
+        _ => panic!("{folder}: say in tests/house/crates.rs on which floor this folder lives"),
+    }
+}
+
+#[test]
+fn dependencies_point_down() {
+    let packages = packages();
+    let mut violations = Violations::default();
+    for Package { name, folder, dependencies, .. } in &packages {
+        for dependency in dependencies {
+            let Some(target) = packages.iter().find(|package| package.name == dependency.name) else { continue };
+            violations.unless(floor(&target.folder) < floor(folder), || {
+                format!(
+                    "{folder}/Cargo.toml depends on {}, which is not below it (domain ← platform ← functions ← infra ← \
+                     tests): move what both need to a lower floor, `{name}` must not know `{}`",
+                    target.folder, target.name
+                )
+            });
+        }
+    }
+    violations.report();
+}
+
+#[test]
+fn the_domain_only_computes() {
+    let packages = packages();
+    let domain = packages.iter().find(|package| package.name == "domain").expect("the domain's package");
+    let mut violations = Violations::default();
+    for dependency in domain.dependencies.iter().filter(|dependency| !dependency.for_tests) {
+        let forbidden = NOT_IN_DOMAIN.iter().any(|prefix| dependency.name.starts_with(prefix));
+        violations.unless(!forbidden, || {
+            format!("domain depends on `{}`: take the value as a parameter, and do that in platform", dependency.name)
+        });
+        let reads_clock = dependency.features.iter().any(|feature| feature == "clock" || feature == "now");
+        violations.unless(!(dependency.name == "chrono" && reads_clock), || {
+            "domain's chrono can read the clock: drop the feature and take `now` as a parameter".to_owned()
+        });
+    }
+    violations.report();
+}
+
+#[test]
+fn packages_and_binaries_are_called_after_their_folder() {
+    let packages = packages();
+    let mut violations = Violations::default();
+    for Package { name, folder, .. } in &packages {
+        let last = folder.rsplit('/').next().unwrap_or(folder);
+        violations.unless(name == last, || {
+            format!("the package in {folder} is called `{name}`: call the package and its folder the same")
+        });
+    }
+    for folder in function_folders() {
+        let package = packages.iter().find(|package| package.folder == format!("functions/{folder}"));
+        let binaries = package.map(|package| package.binaries.as_slice()).unwrap_or_default();
+        violations.unless(*binaries == [folder.as_str()], || {
+            format!(
+                "functions/{folder} builds the binaries {binaries:?}: give it src/main.rs and no other, so that \
+                 `{folder}` is the function's name everywhere"
+            )
+        });
+    }
+    violations.report();
+}
+
+#[test]
+fn a_function_starts_in_a_few_lines() {
+    let mut violations = Violations::default();
+    for folder in function_folders() {
+        let main = format!("functions/{folder}/src/main.rs");
+        if !root().join(&main).exists() {
+            violations.add(format!("{main} is missing: write a main that runs `{}::run()`", folder.replace('-', "_")));
+            continue;
+        }
+        let lines = read(&main).lines().count();
+        violations.unless(lines <= 15, || {
+            format!("{main} has {lines} lines: keep it to 15 and move the rest to lib.rs, where tests reach it")
+        });
+    }
+    violations.report();
+}
+
+#[test]
+fn names_say_what_is_inside() {
+    let mut violations = Violations::default();
+    for path in ["functions", "infra", "tests"].into_iter().flat_map(files) {
+        let stems = path.iter().map(|part| Path::new(part).file_stem().unwrap_or_default().to_string_lossy());
+        for stem in stems.filter(|stem| EMPTY_NAMES.contains(&stem.to_lowercase().as_str())) {
+            violations.add(format!("{}: `{stem}` says nothing; name it after what it does", path.display()));
+        }
+    }
+    violations.report();
+}
+
+#[test]
+fn clock_and_environment_have_one_place() {
+    const CLOCK: (&str, &[&str]) = ("functions/platform/src/clock", &["Utc::now", "SystemTime::now"]);
+    const ENVIRONMENT: (&str, &[&str]) = ("functions/platform/src/settings", &["std::env"]);
+    let mut violations = Violations::default();
+    for path in files("functions").into_iter().filter(|path| path.extension().is_some_and(|ending| ending == "rs")) {
+        let text = read(&path);
+        let code = text.lines().map(str::trim_start).filter(|line| !line.starts_with("//"));
+        for (line, (place, calls)) in code.flat_map(|line| [(line, CLOCK), (line, ENVIRONMENT)]) {
+            let elsewhere = !path.to_string_lossy().starts_with(place);
+            for call in calls.iter().filter(|call| elsewhere && line.contains(**call)) {
+                violations.add(format!("{} uses {call}: that is what {place} is for", path.display()));
+            }
+        }
+    }
+    violations.report();
+}
+
+/// What this needs to know of a package.
+struct Package {
+    name: String,
+    /// From the root.
+    folder: String,
+    binaries: Vec<String>,
+    dependencies: Vec<Dependency>,
+}
+
+struct Dependency {
+    name: String,
+    for_tests: bool,
+    features: Vec<String>,
+}
+
+/// The workspace's packages, as cargo reads the manifests.
+fn packages() -> Vec<Package> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["metadata", "--no-deps", "--offline", "--format-version", "1"]).current_dir(root());
+    let output = cargo.output().expect("cargo, which built this test");
+    assert!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo's JSON");
+    list(&metadata["packages"]).map(package).collect()
+}
+
+fn package(package: &Value) -> Package {
+    let manifest = Path::new(text(&package["manifest_path"]));
+    let folder = manifest.parent().expect("a manifest is in a folder");
+    let binaries = list(&package["targets"]).filter(|target| list(&target["kind"]).any(|kind| kind == "bin"));
+    Package {
+        name: text(&package["name"]).to_owned(),
+        folder: folder.strip_prefix(root()).expect("a member of this workspace").to_string_lossy().replace('\\', "/"),
+        binaries: binaries.map(|target| text(&target["name"]).to_owned()).collect(),
+        dependencies: list(&package["dependencies"]).map(dependency).collect(),
+    }
+}
+
+fn dependency(dependency: &Value) -> Dependency {
+    Dependency {
+        name: text(&dependency["name"]).to_owned(),
+        for_tests: dependency["kind"] == "dev",
+        features: list(&dependency["features"]).map(|feature| text(feature).to_owned()).collect(),
+    }
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}

@@ -1,0 +1,91 @@
+//! `functions/<name>/events/*.json`: what the function really gets, as fixtures and for `sam local invoke`.
+
+use crate::template::{Function, Template, entries};
+use crate::{Violations, files, read};
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayWebsocketProxyRequest};
+use aws_lambda_events::eventbridge::EventBridgeEvent;
+use aws_lambda_events::sqs::SqsEvent;
+use serde_json::Value;
+
+#[test]
+fn every_function_has_events_of_its_kind() {
+    let template = Template::read();
+    let mut violations = Violations::default();
+    for function in template.functions() {
+        let folder = format!("functions/{}/events", function.folder);
+        let all = files(&format!("functions/{}", function.folder));
+        let events: Vec<_> = all.iter().filter(|path| path.starts_with(&folder)).collect();
+        violations.unless(events.iter().any(|path| path.extension().is_some_and(|ending| ending == "json")), || {
+            format!("{folder} has no event: add one as {} gets it, for tests and `sam local invoke`", function.id)
+        });
+        for path in events {
+            let verdict = serde_json::from_str(&read(path)).map_err(|error| format!("is not JSON: {error}"));
+            if let Err(fault) = verdict.and_then(|event| fits(&function, event)) {
+                violations.add(format!("{} {fault}", path.display()));
+            }
+        }
+    }
+    violations.report();
+}
+
+/// Whether an event is one that this function's sources make.
+fn fits(function: &Function<'_>, event: Value) -> Result<(), String> {
+    let sources = function.events();
+    let kinds: Vec<&str> = sources.iter().map(|(kind, _)| *kind).collect();
+    match kinds.as_slice() {
+        [] => fits_websocket(event),
+        ["SQS", ..] => fits_sqs(event),
+        ["Schedule", ..] => fits_schedule(event),
+        ["HttpApi", ..] => fits_http(function, event),
+        [other, ..] => Err(format!("comes from {other}: say in tests/house/events.rs what such an event looks like")),
+    }
+}
+
+fn fits_http(function: &Function<'_>, event: Value) -> Result<(), String> {
+    let request: ApiGatewayV2httpRequest = parse(event, "an API Gateway HTTP API request")?;
+    if request.version.as_deref() != Some("2.0") {
+        return Err("must have payload format version 2.0".to_owned());
+    }
+    let route = request.route_key.unwrap_or_default();
+    let events = entries(&function.properties["Events"]).map(|(_, event)| &event["Properties"]);
+    let mut routes =
+        events.filter_map(|event| Some(format!("{} {}", event["Method"].as_str()?, event["Path"].as_str()?)));
+    if !routes.any(|known| known == route) {
+        return Err(format!("has the routeKey {route:?}, which template.yaml does not send to {}", function.id));
+    }
+    Ok(())
+}
+
+fn fits_websocket(event: Value) -> Result<(), String> {
+    let request: ApiGatewayWebsocketProxyRequest = parse(event, "an API Gateway WebSocket request")?;
+    match (request.request_context.connection_id, request.request_context.route_key) {
+        (Some(_), Some(_)) => Ok(()),
+        _ => Err("needs a requestContext with connectionId and routeKey".to_owned()),
+    }
+}
+
+fn fits_sqs(event: Value) -> Result<(), String> {
+    let batch: SqsEvent = parse(event, "an SQS batch")?;
+    if batch.records.is_empty() {
+        return Err("has no Records".to_owned());
+    }
+    let real = |record: &aws_lambda_events::sqs::SqsMessage| {
+        record.message_id.is_some() && record.body.is_some() && record.event_source.as_deref() == Some("aws:sqs")
+    };
+    match batch.records.iter().all(real) {
+        true => Ok(()),
+        false => Err("has a record without messageId, body or the eventSource aws:sqs".to_owned()),
+    }
+}
+
+fn fits_schedule(event: Value) -> Result<(), String> {
+    let event: EventBridgeEvent = parse(event, "an EventBridge event")?;
+    match (event.source.as_str(), event.detail_type.as_str()) {
+        ("aws.events", "Scheduled Event") => Ok(()),
+        (source, kind) => Err(format!("is a {kind:?} of {source:?}, not a \"Scheduled Event\" of \"aws.events\"")),
+    }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(event: Value, what: &str) -> Result<T, String> {
+    serde_json::from_value(event).map_err(|error| format!("is not {what}: {error}"))
+}

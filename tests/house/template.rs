@@ -1,0 +1,178 @@
+//! The template: each function has its folder, each channel its worker, queue and dead-letter queue.
+
+use crate::{Violations, function_folders, pascal_case, read};
+use domain::channel::Channel;
+use serde_yaml_ng::{Mapping, Value};
+use std::collections::BTreeMap;
+
+/// `template.yaml`, as far as the house rules look into it.
+pub(crate) struct Template {
+    document: Value,
+}
+
+/// One `AWS::Serverless::Function`.
+pub(crate) struct Function<'a> {
+    /// Its name in the template.
+    pub(crate) id: &'a str,
+    /// Its folder below `functions/`.
+    pub(crate) folder: &'a str,
+    pub(crate) properties: &'a Value,
+    metadata: &'a Value,
+    default_timeout: u64,
+}
+
+impl Template {
+    pub(crate) fn read() -> Template {
+        Template { document: serde_yaml_ng::from_str(&read("template.yaml")).expect("template.yaml is YAML") }
+    }
+
+    pub(crate) fn functions(&self) -> Vec<Function<'_>> {
+        let default_timeout = self.document["Globals"]["Function"]["Timeout"].as_u64().unwrap_or(3);
+        entries(&self.document["Resources"])
+            .filter(|(_, resource)| resource["Type"] == "AWS::Serverless::Function")
+            .map(|(id, resource)| {
+                let properties = &resource["Properties"];
+                let code = properties["CodeUri"].as_str().unwrap_or_default();
+                let folder = code.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+                Function { id, folder, properties, metadata: &resource["Metadata"], default_timeout }
+            })
+            .collect()
+    }
+
+    /// The environment variables that all functions have, and those of each.
+    pub(crate) fn environments(&self) -> Vec<&Value> {
+        let shared = &self.document["Globals"]["Function"]["Environment"]["Variables"];
+        let own = self.functions().into_iter().map(|function| &function.properties["Environment"]["Variables"]);
+        std::iter::once(shared).chain(own).collect()
+    }
+
+    /// A resource's properties; null if there is no such resource of the type.
+    pub(crate) fn properties(&self, id: &str, kind: &str) -> &Value {
+        let resource = &self.document["Resources"][id];
+        if resource["Type"] == kind { &resource["Properties"] } else { &Value::Null }
+    }
+}
+
+impl Function<'_> {
+    /// Its event sources: type and properties.
+    pub(crate) fn events(&self) -> Vec<(&str, &Value)> {
+        let events = entries(&self.properties["Events"]);
+        events.map(|(_, event)| (event["Type"].as_str().unwrap_or_default(), &event["Properties"])).collect()
+    }
+
+    fn timeout(&self) -> u64 {
+        self.properties["Timeout"].as_u64().unwrap_or(self.default_timeout)
+    }
+}
+
+#[test]
+fn functions_have_their_folder_and_folders_their_function() {
+    let template = Template::read();
+    let functions = template.functions();
+    let mut violations = Violations::default();
+    for Function { id, folder, properties, metadata, .. } in &functions {
+        violations.unless(properties["CodeUri"] == format!("functions/{folder}"), || {
+            format!("template.yaml, {id}: CodeUri must be functions/<folder>")
+        });
+        violations.unless(*id == pascal_case(folder), || {
+            format!("template.yaml calls functions/{folder} `{id}`: call it `{}`", pascal_case(folder))
+        });
+        violations.unless(metadata["BuildProperties"]["Binary"] == **folder, || {
+            format!("template.yaml, {id}: build the binary `{folder}` (Metadata, BuildProperties, Binary)")
+        });
+        violations.unless(function_folders().iter().any(|there| there == folder), || {
+            format!("template.yaml names {id}, but there is no functions/{folder}: write it or take it out")
+        });
+    }
+    for folder in function_folders() {
+        violations.unless(functions.iter().any(|function| function.folder == folder), || {
+            format!("functions/{folder} is not deployed: declare `{}` in template.yaml", pascal_case(&folder))
+        });
+    }
+    violations.report();
+}
+
+#[test]
+fn every_channel_has_its_worker_and_queues() {
+    let template = Template::read();
+    let functions: BTreeMap<&str, Function<'_>> =
+        template.functions().into_iter().map(|function| (function.folder, function)).collect();
+    let mut violations = Violations::default();
+    for channel in Channel::ALL {
+        let folder = format!("deliver-{channel}");
+        let Some(worker) = functions.get(folder.as_str()) else {
+            violations
+                .add(format!("nobody delivers {channel}: write functions/{folder} and declare it in template.yaml"));
+            continue;
+        };
+        let sources: Vec<_> = worker.events().into_iter().filter(|(kind, _)| *kind == "SQS").collect();
+        let [(_, source)] = sources.as_slice() else {
+            violations.add(format!("template.yaml, {}: give it one SQS event, its channel's queue", worker.id));
+            continue;
+        };
+        let queue = reference(&source["Queue"]).unwrap_or_default();
+        check_source(&template, worker, source, queue, &mut violations);
+        for ringer in ["send-message", "sweep-outbox"] {
+            let variable = format!("{}_QUEUE_URL", channel.name().to_uppercase());
+            let given = functions.get(ringer).map(|f| &f.properties["Environment"]["Variables"][variable.as_str()]);
+            violations.unless(given.and_then(reference) == Some(queue), || {
+                format!("template.yaml: {ringer} cannot ring for {channel}; set its {variable} to !Ref {queue}")
+            });
+        }
+    }
+    for folder in function_folders() {
+        let channel = folder.strip_prefix("deliver-");
+        violations.unless(channel.is_none_or(|name| Channel::ALL.iter().any(|channel| channel.name() == name)), || {
+            format!("functions/{folder} delivers to no channel: add the channel to domain::channel::Channel")
+        });
+    }
+    violations.report();
+}
+
+/// What a queue needs so that no bell is lost and none rings while its worker is still at it.
+fn check_source(template: &Template, worker: &Function<'_>, source: &Value, queue: &str, violations: &mut Violations) {
+    let properties = template.properties(queue, "AWS::SQS::Queue");
+    if properties.is_null() {
+        violations.add(format!("template.yaml, {}: its event's Queue must be !GetAtt <a queue>.Arn", worker.id));
+        return;
+    }
+    let reports = source["FunctionResponseTypes"]
+        .as_sequence()
+        .is_some_and(|types| types.contains(&"ReportBatchItemFailures".into()));
+    violations.unless(reports, || {
+        format!("template.yaml, {}: set FunctionResponseTypes, or one bad record fails its whole batch", worker.id)
+    });
+    // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+    let visibility = worker.timeout() * 6;
+    violations.unless(properties["VisibilityTimeout"].as_u64() == Some(visibility), || {
+        format!(
+            "template.yaml, {queue}: VisibilityTimeout must be {visibility}, six times {}'s {} s",
+            worker.id,
+            worker.timeout()
+        )
+    });
+    let dead_letters = reference(&properties["RedrivePolicy"]["deadLetterTargetArn"]).unwrap_or_default();
+    let dead_letters = template.properties(dead_letters, "AWS::SQS::Queue");
+    violations.unless(!dead_letters.is_null() && properties["RedrivePolicy"]["maxReceiveCount"].is_number(), || {
+        format!("template.yaml, {queue}: give it a RedrivePolicy to a dead-letter queue, with a maxReceiveCount")
+    });
+    violations.unless(dead_letters["MessageRetentionPeriod"] == 1_209_600, || {
+        format!(
+            "template.yaml: keep what {queue}'s dead-letter queue gets for 14 days (MessageRetentionPeriod: 1209600)"
+        )
+    });
+}
+
+/// The resource behind `!Ref X` or `!GetAtt X.Attribute`.
+pub(crate) fn reference(value: &Value) -> Option<&str> {
+    let Value::Tagged(tagged) = value else { return None };
+    let known = tagged.tag == "Ref" || tagged.tag == "GetAtt";
+    let name = tagged.value.as_str().filter(|_| known)?;
+    name.split('.').next()
+}
+
+/// The entries of a mapping with text keys; none if it is not a mapping.
+pub(crate) fn entries(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    let mapping = value.as_mapping().into_iter().flat_map(Mapping::iter);
+    mapping.filter_map(|(key, value)| Some((key.as_str()?, value)))
+}
