@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::seed::Conversations;
+use crate::seed::PerChannel;
 
 /// What the file says.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
@@ -69,7 +69,7 @@ pub struct Demo {
     /// Messages it may send in a month.
     pub limit: u64,
     /// One conversation on each channel.
-    pub conversations: Conversations,
+    pub conversations: PerChannel,
     /// The chat visitor's JWT.
     pub visitor_token: String,
     /// The other business.
@@ -150,7 +150,7 @@ mod tests {
 
     fn ready() -> Ready {
         let id = Uuid::from_u128;
-        let conversations = Conversations { chat: id(3), whatsapp: id(4), email: id(5) };
+        let conversations = PerChannel { chat: id(3), whatsapp: id(4), email: id(5) };
         let other = Other { business_id: id(6), api_key: "pbk_b".into(), conversation: id(7) };
         Ready {
             pid: 1,
