@@ -1,1 +1,20 @@
 //! The deployed system on one machine, for development and tests.
+
+mod aws;
+mod bootstrap;
+mod engine;
+mod gateway;
+mod lambda;
+mod listen;
+mod sources;
+mod template;
+
+pub use aws::{AwsError, AwsFaults, Calls, FaultError, FaultRule, Failure, TableError};
+pub use engine::{Engine, EngineOptions, StartError};
+pub use lambda::{FunctionError, InvokeError, LogLine, Logs};
+pub use template::TemplateError;
+
+/// The `local` binary: a function's bootstrap where Lambda's variables say so.
+pub fn main() -> std::process::ExitCode {
+    bootstrap::main()
+}
