@@ -9,9 +9,9 @@ use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::demo;
-use crate::engine::Logs;
+use crate::lambda::Logs;
 use crate::ready::ReadyFile;
-use crate::system::{Local, Options, StartError};
+use crate::system::{Local, LocalError, Options};
 use crate::terminal::{BAD, BOLD, CODE, DIM, GOOD, paint};
 
 /// Pingback Messages on this machine: API, functions, database and queues, with customers who answer.
@@ -117,13 +117,16 @@ async fn up(options: Up, stop: &mut Stop) -> ExitCode {
 }
 
 /// What went wrong, and what to do about it where that is known.
-fn sentence(error: &StartError) -> String {
+fn sentence(error: &LocalError) -> String {
     let advice = match error {
-        StartError::PortTaken { port, .. } => {
+        LocalError::PortTaken { port, .. } => {
             let other = if *port < 60_000 { *port / 100 * 100 + 100 } else { 3100 };
-            format!(". Stop that program, or choose other ports: {}", paint(CODE, format_args!("cargo local --port {other}")))
+            format!(
+                ". Stop that program, or choose other ports: {}",
+                paint(CODE, format_args!("cargo local --port {other}"))
+            )
         }
-        StartError::InUse(_) => ". Stop that one, or choose another directory".into(),
+        LocalError::InUse(_) => ". Stop that one, or choose another directory".into(),
         _ => String::new(),
     };
     format!("{error}{advice}.")
@@ -175,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_busy_port_is_named_with_a_way_out() {
-        let sentence = sentence(&StartError::PortTaken { port: 3001, what: "WebSocket" });
+        let sentence = sentence(&LocalError::PortTaken { port: 3001, what: "WebSocket" });
         let sentence = anstream::adapter::strip_str(&sentence).to_string();
         assert!(sentence.contains("port 3001") && sentence.contains("cargo local --port 3100"), "{sentence}");
     }

@@ -16,7 +16,14 @@ pub(crate) fn page(ready: &Ready, kept: &str) -> String {
     let mut lines = vec![
         field("API", paint(CODE, &ready.api)),
         field("WebSocket", paint(CODE, &ready.websocket)),
-        field("Sandbox", format!("{}  {}", paint(CODE, format_args!("{}/sandbox/", ready.sandbox)), paint(DIM, "lists what it can do"))),
+        field(
+            "Sandbox",
+            format!(
+                "{}  {}",
+                paint(CODE, format_args!("{}/sandbox/", ready.sandbox)),
+                paint(DIM, "lists what it can do")
+            ),
+        ),
         field("Data", kept),
     ];
     if let Some(demo) = &ready.demo {

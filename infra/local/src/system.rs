@@ -12,7 +12,8 @@ use tokio::net::TcpListener;
 
 use crate::aws::loopback;
 use crate::console::{self, Console};
-use crate::engine::{Engine, EngineOptions, Logs};
+use crate::engine::{Engine, EngineOptions, StartError};
+use crate::lambda::Logs;
 use crate::ready::{Aws, Demo, Other, Queues, Ready};
 use crate::sandbox::{Sandbox, System, Widgets};
 use crate::seed::{Keys, SeedError, Seeder, WHATSAPP_SECRET};
@@ -55,7 +56,7 @@ impl Default for Options {
 
 /// Why it did not start, in a sentence.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum LocalError {
     /// Somebody else has the port.
     #[error("port {port}, for the {what}, is taken by another program")]
     PortTaken {
@@ -80,7 +81,7 @@ pub enum StartError {
     },
     /// The local AWS or the functions.
     #[error(transparent)]
-    Engine(#[from] crate::engine::StartError),
+    Engine(#[from] StartError),
     /// Filling it.
     #[error("seeding failed: {0}")]
     Seed(#[from] SeedError),
@@ -107,8 +108,8 @@ impl Local {
     /// Starts everything; when this returns, everything accepts connections and the chat customers are there.
     ///
     /// # Errors
-    /// [`StartError`]; then nothing is left running.
-    pub async fn start(options: Options) -> Result<Self, StartError> {
+    /// [`LocalError`]; then nothing is left running.
+    pub async fn start(options: Options) -> Result<Self, LocalError> {
         let (lock, directory) = match &options.data_dir {
             None => (None, None),
             Some(path) => {
@@ -124,21 +125,24 @@ impl Local {
         let sandbox = Sandbox::start(listener, directory, keys.whatsapp_token.clone())?;
 
         let console = Console::default();
-        let mut engine_options = EngineOptions::new(options.template);
-        if let Some(bootstrap) = options.bootstrap {
-            engine_options.bootstrap = bootstrap;
-        }
-        engine_options.data_dir = options.data_dir.clone();
-        engine_options.api_port = api_port;
-        engine_options.websocket_port = websocket_port;
-        engine_options.dynamodb = options.dynamodb;
-        engine_options.logs = options.logs;
-        engine_options.extra_routes = console.routes();
-        let url = sandbox.url();
-        let outside = |provider: &str| format!("{url}/providers/{provider}");
-        engine_options.parameters.insert("WhatsappApiUrl".into(), outside("whatsapp/v23.0"));
-        engine_options.environment.insert("AWS_ENDPOINT_URL_SESV2".into(), outside("ses"));
-        engine_options.environment.insert("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI".into(), outside("chat"));
+        let outside = |provider: &str| format!("{}/providers/{provider}", sandbox.url());
+        let defaults = EngineOptions::default();
+        let engine_options = EngineOptions {
+            template: options.template,
+            bootstrap: options.bootstrap.unwrap_or(defaults.bootstrap),
+            data_dir: options.data_dir.clone(),
+            api_port,
+            websocket_port,
+            dynamodb: options.dynamodb,
+            parameters: [("WhatsappApiUrl".into(), outside("whatsapp/v23.0"))].into(),
+            environment: [
+                ("AWS_ENDPOINT_URL_SESV2".into(), outside("ses")),
+                ("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI".into(), outside("chat")),
+            ]
+            .into(),
+            logs: options.logs,
+            extra_routes: console.routes(),
+        };
         let engine = Arc::new(Engine::start(engine_options).await?);
 
         let seeder = seed(&engine, &sandbox, &keys, directory).await?;
@@ -194,7 +198,10 @@ impl Local {
     /// Stops everything, children included.
     pub async fn stop(self) {
         self.sandbox.stop().await;
-        self.engine.stop().await;
+        // The sandbox's routes held the others.
+        if let Some(engine) = Arc::into_inner(self.engine) {
+            engine.stop().await;
+        }
     }
 
     fn system(&self) -> &System {
@@ -221,40 +228,42 @@ impl Local {
     }
 }
 
-fn ports(first: u16) -> Result<[u16; 3], StartError> {
+fn ports(first: u16) -> Result<[u16; 3], LocalError> {
     match first {
         0 => Ok([0; 3]),
         1..=65_533 => Ok([first, first + 1, first + 2]),
-        _ => Err(StartError::PortTooHigh(first)),
+        _ => Err(LocalError::PortTooHigh(first)),
     }
 }
 
-fn bind_error(error: io::Error, port: u16, what: &'static str) -> StartError {
+fn bind_error(error: io::Error, port: u16, what: &'static str) -> LocalError {
     match error.kind() {
-        io::ErrorKind::AddrInUse => StartError::PortTaken { port, what },
-        _ => StartError::Io(error),
+        io::ErrorKind::AddrInUse => LocalError::PortTaken { port, what },
+        _ => LocalError::Io(error),
     }
 }
 
 /// The lock of a data directory, and the part of it that is ours.
-fn claim(path: &Path) -> Result<(File, PathBuf), StartError> {
-    let wrong = |error| StartError::DataDirectory { path: path.into(), error };
+fn claim(path: &Path) -> Result<(File, PathBuf), LocalError> {
+    let wrong = |error| LocalError::DataDirectory { path: path.into(), error };
     let directory = path.join("sandbox");
     std::fs::create_dir_all(&directory).map_err(wrong)?;
     let lock = File::create(path.join("lock")).map_err(wrong)?;
     match lock.try_lock() {
         Ok(()) => Ok((lock, directory)),
-        Err(TryLockError::WouldBlock) => Err(StartError::InUse(path.into())),
+        Err(TryLockError::WouldBlock) => Err(LocalError::InUse(path.into())),
         Err(TryLockError::Error(error)) => Err(wrong(error)),
     }
 }
 
 /// Puts the keys where the functions look for them, and makes the demo.
-async fn seed(engine: &Engine, sandbox: &Sandbox, keys: &Keys, directory: Option<&Path>) -> Result<Seeder, StartError> {
+async fn seed(engine: &Engine, sandbox: &Sandbox, keys: &Keys, directory: Option<&Path>) -> Result<Seeder, LocalError> {
     let secrets = secretsmanager::Client::from_conf(loopback!(secretsmanager, engine.secrets_url()));
-    let failed = |error: &dyn std::error::Error| StartError::Secrets(format!("{}", secretsmanager::error::DisplayErrorContext(error)));
+    let failed = |error: &dyn std::error::Error| {
+        LocalError::Secrets(format!("{}", secretsmanager::error::DisplayErrorContext(error)))
+    };
     for (logical_id, value) in [("AgentKeys", keys.agent_keys()), ("VisitorKeys", keys.visitor_keys())] {
-        let missing = || StartError::Secrets(format!("the template has no secret {logical_id}"));
+        let missing = || LocalError::Secrets(format!("the template has no secret {logical_id}"));
         let id = engine.secret_id(logical_id).ok_or_else(missing)?;
         let value = serde_json::to_string(&value).map_err(io::Error::from)?;
         let put = secrets.put_secret_value().secret_id(id).secret_string(value).send();
@@ -286,7 +295,7 @@ mod tests {
     fn a_data_directory_has_one_owner() {
         let directory = std::env::temp_dir().join(format!("data-{}", uuid::Uuid::new_v4()));
         let (lock, _) = claim(&directory).unwrap();
-        assert!(matches!(claim(&directory), Err(StartError::InUse(_))));
+        assert!(matches!(claim(&directory), Err(LocalError::InUse(_))));
         drop(lock);
         assert!(claim(&directory).is_ok());
     }

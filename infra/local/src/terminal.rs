@@ -35,9 +35,8 @@ mod tests {
 
     #[test]
     fn without_colours_fields_are_aligned_plain_text() {
-        let lines = [field("API", "x"), field("WebSocket", paint(CODE, "y"))].map(|line| {
-            anstream::adapter::strip_str(&line).to_string()
-        });
+        let lines = [field("API", "x"), field("WebSocket", paint(CODE, "y"))]
+            .map(|line| anstream::adapter::strip_str(&line).to_string());
         assert_eq!(lines, ["  API        x", "  WebSocket  y"]);
     }
 }

@@ -20,7 +20,12 @@ impl Api {
     }
 
     /// Sends a message: status and body of the answer.
-    pub(super) async fn send(&self, conversation: &str, token: &str, content: &str) -> Result<(u16, Value), Disappointment> {
+    pub(super) async fn send(
+        &self,
+        conversation: &str,
+        token: &str,
+        content: &str,
+    ) -> Result<(u16, Value), Disappointment> {
         let path = format!("/api/v1/conversations/{conversation}/messages");
         let body = json!({ "content": content, "attachments": [] });
         self.call(&path, self.http.post(format!("{}{path}", self.api)).bearer_auth(token).json(&body)).await

@@ -32,7 +32,11 @@ impl Journey {
     /// Sends it and shows every stop.
     pub(super) async fn travel(&self, api: &Api, token: &str) -> Result<(), Disappointment> {
         let conversation = self.conversation.to_string();
-        println!("  {}  {}", paint(BOLD, self.title), paint(DIM, format_args!("POST /api/v1/conversations/{conversation}/messages")));
+        println!(
+            "  {}  {}",
+            paint(BOLD, self.title),
+            paint(DIM, format_args!("POST /api/v1/conversations/{conversation}/messages"))
+        );
         println!("{}", field("agent", quoted(self.content)));
         let started = Instant::now();
         let (status, message) = api.send(&conversation, token, self.content).await?;
@@ -71,7 +75,11 @@ impl Journey {
                 return Ok(());
             }
             if started.elapsed() > PATIENCE {
-                return Err(self.failed(format!("was not {} within {} s; it is {status}", self.last_stop, PATIENCE.as_secs())));
+                return Err(self.failed(format!(
+                    "was not {} within {} s; it is {status}",
+                    self.last_stop,
+                    PATIENCE.as_secs()
+                )));
             }
             tokio::time::sleep(EVERY).await;
         }
@@ -89,7 +97,17 @@ impl Journey {
         if text(&got["content"]).trim_end() != self.content {
             return Err(self.failed(format!("reached the customer as {}", got["content"])));
         }
-        println!("{}", field("customer", format_args!("{}  {}", quoted(text(&got["content"])), paint(DIM, format_args!("to {}", text(&got["to"]))))));
+        println!(
+            "{}",
+            field(
+                "customer",
+                format_args!(
+                    "{}  {}",
+                    quoted(text(&got["content"])),
+                    paint(DIM, format_args!("to {}", text(&got["to"])))
+                )
+            )
+        );
         Ok(())
     }
 

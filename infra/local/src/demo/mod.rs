@@ -51,7 +51,10 @@ async fn tell(logs: &Logs) -> Result<(), Disappointment> {
     let local = local.map_err(|error| Disappointment(format!("the system did not start: {error}.")))?;
     let ready = local.ready();
     println!("\n  {}", paint(BOLD, "Pingback Messages: from the agent's call to the customer"));
-    println!("  {}\n", paint(DIM, format_args!("everything of template.yaml runs at {}, after {} ms", ready.api, ms(started))));
+    println!(
+        "  {}\n",
+        paint(DIM, format_args!("everything of template.yaml runs at {}, after {} ms", ready.api, ms(started)))
+    );
     let told = story(&ready).await;
     local.stop().await;
     let channels = told?;
@@ -81,18 +84,35 @@ async fn story(ready: &Ready) -> Result<usize, Disappointment> {
 
 fn journeys(demo: &Demo) -> [Journey; 3] {
     let conversations = &demo.conversations;
-    let journey = |channel, title, conversation, last_stop, content| Journey { channel, title, conversation, last_stop, content };
+    let journey =
+        |channel, title, conversation, last_stop, content| Journey { channel, title, conversation, last_stop, content };
     [
         // The widget acknowledges what it gets; WhatsApp and mail servers report it later, by webhooks and events.
-        journey("chat", "Live chat", conversations.chat, "delivered", "Hi Anna, I found your order. Shall I send it again?"),
+        journey(
+            "chat",
+            "Live chat",
+            conversations.chat,
+            "delivered",
+            "Hi Anna, I found your order. Shall I send it again?",
+        ),
         journey("whatsapp", "WhatsApp", conversations.whatsapp, "sent", "Your parcel is on its way 📦"),
-        journey("email", "E-mail", conversations.email, "sent", "Dear Anna,\n\nthe invoice you asked for is in your account."),
+        journey(
+            "email",
+            "E-mail",
+            conversations.email,
+            "sent",
+            "Dear Anna,\n\nthe invoice you asked for is in your account.",
+        ),
     ]
 }
 
 /// A business with a small plan sends one message more than it may.
 async fn limit_holds(api: &Api) -> Result<(), Disappointment> {
-    println!("  {}  {}", paint(BOLD, "The plan's limit"), paint(DIM, format_args!("a business that may send {SMALL_LIMIT} messages a month")));
+    println!(
+        "  {}  {}",
+        paint(BOLD, "The plan's limit"),
+        paint(DIM, format_args!("a business that may send {SMALL_LIMIT} messages a month"))
+    );
     let business = api.control("/sandbox/businesses", &json!({ "limit": SMALL_LIMIT })).await?;
     let (key, conversation) = (text(&business["api_key"]), text(&business["conversations"]["chat"]));
     for number in 1..=SMALL_LIMIT {

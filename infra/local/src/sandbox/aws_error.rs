@@ -7,7 +7,7 @@ use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::fault::FaultRule;
+use super::fault::ProviderFault;
 
 /// Where the error's name is.
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
@@ -26,7 +26,7 @@ impl AwsError {
     }
 
     /// The answer of a fault.
-    pub(super) fn of_fault(status: u16, name: &'static str, fault: &FaultRule) -> Response {
+    pub(super) fn of_fault(status: u16, name: &'static str, fault: &ProviderFault) -> Response {
         let mut answer = Self::new(status, name, "The sandbox was told to fail.").into_response();
         if let Some(seconds) = fault.retry_after {
             answer.headers_mut().insert(header::RETRY_AFTER, seconds.into());

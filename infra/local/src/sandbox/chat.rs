@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::Providers;
 use super::aws_error::AwsError;
-use super::fault::FaultRule;
+use super::fault::ProviderFault;
 
 /// Any method on `/providers/chat/@connections/{id}`.
 pub(super) async fn connections(
@@ -48,7 +48,7 @@ async fn forward(providers: &Providers, method: Method, path: &str, headers: &He
     }
 }
 
-fn refuse(fault: &FaultRule) -> Response {
+fn refuse(fault: &ProviderFault) -> Response {
     let status = fault.status.unwrap_or(500);
     let name = match status {
         401 | 403 => "ForbiddenException",
@@ -77,7 +77,7 @@ mod tests {
             (429, "LimitExceededException"),
             (500, "InternalServerErrorException"),
         ] {
-            let fault: FaultRule = serde_json::from_value(json!({ "status": status })).unwrap();
+            let fault: ProviderFault = serde_json::from_value(json!({ "status": status })).unwrap();
             let answer = refuse(&fault);
             assert_eq!(answer.status(), status);
             assert_eq!(answer.headers()["x-amzn-errortype"], name);

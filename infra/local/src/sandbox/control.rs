@@ -5,12 +5,12 @@ mod routes;
 
 use std::sync::{Arc, OnceLock};
 
-use serde_json::{Value, json};
-use uuid::Uuid;
+use serde_json::Value;
 
 use super::clock::Clock;
 use super::widget::{Visitor, Widgets};
-use crate::engine::{Engine, InvokeError};
+use crate::engine::Engine;
+use crate::lambda::InvokeError;
 use crate::seed::{Business, Conversation, NewBusiness, NewConversation, SeedError, Seeder};
 
 pub(super) use routes::routes;
@@ -70,20 +70,8 @@ impl System {
     ///
     /// # Errors
     /// It failed, in its own words.
-    pub async fn sweep(&self, clock: &Clock) -> Result<Value, InvokeError> {
-        // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-run-lambda-schedule.html
-        let event = json!({
-            "version": "0",
-            "id": Uuid::new_v4(),
-            "detail-type": "Scheduled Event",
-            "source": "aws.events",
-            "account": "123456789012",
-            "time": clock.now(),
-            "region": "eu-central-1",
-            "resources": ["arn:aws:events:eu-central-1:123456789012:rule/every-minute"],
-            "detail": {},
-        });
-        self.engine.invoke(SWEEPER, event).await
+    pub async fn sweep(&self) -> Result<Value, InvokeError> {
+        self.engine.run_schedule(SWEEPER).await
     }
 
     /// Tells the functions what time it is. Connections do not survive it, any more than they would survive the hours in

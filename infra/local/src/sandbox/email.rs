@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::Providers;
 use super::aws_error::AwsError;
 use super::channel::Delivered;
-use super::fault::FaultRule;
+use super::fault::ProviderFault;
 
 /// Recipients of one message, all kinds together.
 const RECIPIENT_LIMIT: usize = 50;
@@ -218,7 +218,7 @@ fn bad(message: impl Into<String>) -> AwsError {
     AwsError::new(400, "BadRequestException", message)
 }
 
-fn refuse(fault: &FaultRule) -> Response {
+fn refuse(fault: &ProviderFault) -> Response {
     let status = fault.status.unwrap_or(400);
     let name = match status {
         401 | 403 => "AccessDeniedException",

@@ -12,7 +12,7 @@ use super::server::lost_answer;
 /// What somebody asked a provider to do wrong, as `PUT /sandbox/{channel}/faults` takes it.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct FaultRule {
+pub struct ProviderFault {
     /// HTTP status to answer, 400 to 599, in the provider's own error shape.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
@@ -40,7 +40,7 @@ fn always() -> f64 {
     1.0
 }
 
-impl FaultRule {
+impl ProviderFault {
     /// The rule, if it makes sense.
     ///
     /// # Errors
@@ -68,12 +68,12 @@ impl FaultRule {
 /// The rule in force at one provider.
 #[derive(Debug, Default)]
 pub struct Faults {
-    rule: Mutex<Option<FaultRule>>,
+    rule: Mutex<Option<ProviderFault>>,
 }
 
 impl Faults {
     /// Puts a rule in force, in place of the one before.
-    pub fn set(&self, rule: FaultRule) {
+    pub fn set(&self, rule: ProviderFault) {
         *self.rule.lock().expect("nothing panics while it holds this lock") = Some(rule);
     }
 
@@ -83,12 +83,12 @@ impl Faults {
     }
 
     /// The rule in force, with the `times` that are left.
-    pub fn in_force(&self) -> Option<FaultRule> {
+    pub fn in_force(&self) -> Option<ProviderFault> {
         self.rule.lock().expect("nothing panics while it holds this lock").clone()
     }
 
     /// The fault that hits this call, if one does; it is one of its `times`.
-    fn draw(&self) -> Option<FaultRule> {
+    fn draw(&self) -> Option<ProviderFault> {
         let mut rule = self.rule.lock().expect("nothing panics while it holds this lock");
         let drawn = rule.clone()?;
         if rand::random::<f64>() >= drawn.probability {
@@ -101,7 +101,7 @@ impl Faults {
                 return None;
             }
             Some(1) => *rule = None,
-            Some(times) => *rule = Some(FaultRule { times: Some(times - 1), ..drawn.clone() }),
+            Some(times) => *rule = Some(ProviderFault { times: Some(times - 1), ..drawn.clone() }),
         }
         Some(drawn)
     }
@@ -111,7 +111,7 @@ impl Faults {
     pub async fn apply(
         &self,
         effect: impl Future<Output = Response>,
-        refuse: impl Fn(&FaultRule) -> Response,
+        refuse: impl Fn(&ProviderFault) -> Response,
     ) -> Response {
         let Some(fault) = self.draw() else { return effect.await };
         let delay = Duration::from_millis(fault.delay_ms.unwrap_or(0));
@@ -139,8 +139,8 @@ mod tests {
 
     use super::*;
 
-    fn rule(body: serde_json::Value) -> FaultRule {
-        serde_json::from_value::<FaultRule>(body).unwrap().checked().unwrap()
+    fn rule(body: serde_json::Value) -> ProviderFault {
+        serde_json::from_value::<ProviderFault>(body).unwrap().checked().unwrap()
     }
 
     /// The statuses of that many calls, 0 for a lost answer, and how many had their effect.
@@ -152,7 +152,7 @@ mod tests {
                 effects.fetch_add(1, Ordering::Relaxed);
                 StatusCode::OK.into_response()
             };
-            let refuse = |fault: &FaultRule| StatusCode::from_u16(fault.status.unwrap()).unwrap().into_response();
+            let refuse = |fault: &ProviderFault| StatusCode::from_u16(fault.status.unwrap()).unwrap().into_response();
             let answer = faults.apply(effect, refuse).await;
             statuses.push(if super::super::server::is_lost(&answer) { 0 } else { answer.status().as_u16() });
         }
@@ -208,10 +208,10 @@ mod tests {
             (json!({"status": 500, "probability": 1.5}), "probability"),
             (json!({"times": 3}), "after_effect"),
         ] {
-            let error = serde_json::from_value::<FaultRule>(body).unwrap().checked().unwrap_err();
+            let error = serde_json::from_value::<ProviderFault>(body).unwrap().checked().unwrap_err();
             assert!(error.contains(field), "{error}");
         }
-        let error = serde_json::from_value::<FaultRule>(json!({"sttaus": 500})).unwrap_err().to_string();
+        let error = serde_json::from_value::<ProviderFault>(json!({"sttaus": 500})).unwrap_err().to_string();
         assert!(error.contains("unknown field `sttaus`"), "{error}");
     }
 }

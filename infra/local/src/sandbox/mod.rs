@@ -21,12 +21,13 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{any, post};
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+
+use crate::listen::Server;
 
 pub use channel::{Accepted, Channel};
 pub use clock::Clock;
 pub use control::System;
-pub use fault::{FaultRule, Faults};
+pub use fault::{Faults, ProviderFault};
 pub use journal::Journal;
 pub use widget::{Visitor, Widgets};
 
@@ -56,7 +57,7 @@ pub struct Sandbox {
     providers: Arc<Providers>,
     system: Arc<OnceLock<System>>,
     clock: Arc<Clock>,
-    server: JoinHandle<()>,
+    server: Server,
 }
 
 impl Sandbox {
@@ -77,7 +78,7 @@ impl Sandbox {
         let system = Arc::new(OnceLock::new());
         let url = format!("http://{}", listener.local_addr()?);
         let routes = routes(providers.clone()).merge(control::routes(providers.clone(), clock.clone(), system.clone()));
-        let server = tokio::spawn(server::serve(listener, routes.layer(DefaultBodyLimit::max(BODY_LIMIT))));
+        let server = server::serve(listener, routes.layer(DefaultBodyLimit::max(BODY_LIMIT)));
         Ok(Self { url, providers, system, clock, server })
     }
 
@@ -98,7 +99,7 @@ impl Sandbox {
     }
 
     /// The moved clock.
-    pub fn clock(&self) -> &Clock {
+    pub fn clock(&self) -> &Arc<Clock> {
         &self.clock
     }
 
@@ -112,8 +113,7 @@ impl Sandbox {
         if let Some(system) = self.system.get() {
             system.widgets().send_away().await;
         }
-        self.server.abort();
-        let _ = self.server.await;
+        self.server.stop().await;
     }
 }
 
@@ -122,5 +122,6 @@ fn routes(providers: Arc<Providers>) -> Router {
         .route("/providers/whatsapp/{version}/{phone_number_id}/messages", post(whatsapp::messages))
         .route("/providers/ses/v2/email/outbound-emails", post(email::outbound_emails))
         .route("/providers/chat/@connections/{id}", any(chat::connections))
+        .route("/providers/chat/{stage}/@connections/{id}", any(chat::connections))
         .with_state(providers)
 }

@@ -5,11 +5,10 @@ use std::convert::Infallible;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 use tower_service::Service;
+
+use crate::listen::{self, Server};
 
 /// Marks an answer that must not reach the caller.
 #[derive(Debug, Clone, Copy)]
@@ -31,31 +30,16 @@ pub(super) fn is_lost(answer: &Response) -> bool {
     answer.extensions().get::<Lost>().is_some()
 }
 
-/// Serves until the task is dropped; every connection ends with it.
-pub(super) async fn serve(listener: TcpListener, router: Router) {
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            Some(_) = connections.join_next() => continue,
-        };
-        // A connection that was reset before it was accepted is the caller's trouble.
-        let Ok((stream, _)) = accepted else { continue };
-        let _ = stream.set_nodelay(true);
+/// Serves the routes until it is dropped or stopped.
+pub(super) fn serve(listener: TcpListener, router: Router) -> Server {
+    listen::serve(listener, move |_| {
         let router = router.clone();
-        connections.spawn(async move {
-            let service = service_fn(move |request| {
-                let answer = router.clone().call(request);
-                async move {
-                    let answer = answer.await.unwrap_or_else(|never: Infallible| match never {});
-                    if is_lost(&answer) { Err(AnswerLost) } else { Ok(answer) }
-                }
-            });
-            // How a connection ended is of no interest: a lost answer ends one with an error.
-            let _ = auto::Builder::new(TokioExecutor::new())
-                .http1_only()
-                .serve_connection_with_upgrades(TokioIo::new(stream), service)
-                .await;
-        });
-    }
+        service_fn(move |request| {
+            let answer = router.clone().call(request);
+            async move {
+                let answer = answer.await.unwrap_or_else(|never: Infallible| match never {});
+                if is_lost(&answer) { Err(AnswerLost) } else { Ok(answer) }
+            }
+        })
+    })
 }

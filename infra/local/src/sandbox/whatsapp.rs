@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::Providers;
 use super::channel::Delivered;
-use super::fault::FaultRule;
+use super::fault::ProviderFault;
 
 /// Longest text, in characters.
 const TEXT_LIMIT: usize = 4096;
@@ -146,7 +146,7 @@ fn missing(name: &str) -> Error {
 }
 
 /// A fault's answer: its code with its status, or whichever of the two is given with what belongs to it.
-fn refuse(fault: &FaultRule) -> Response {
+fn refuse(fault: &ProviderFault) -> Response {
     let code = fault.code.unwrap_or_else(|| default_code(fault.status));
     let mut error = Error::new(code, "The sandbox was told to fail.");
     error.status = fault.status.unwrap_or(error.status);

@@ -62,7 +62,7 @@ struct Widget {
 
 impl Widgets {
     /// Nobody yet.
-    pub(super) fn new(websocket_url: String, chat: Arc<Channel>) -> Self {
+    pub(crate) fn new(websocket_url: String, chat: Arc<Channel>) -> Self {
         Self { websocket_url, chat, customers: Mutex::default() }
     }
 

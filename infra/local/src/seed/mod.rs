@@ -15,7 +15,7 @@ use platform::table::provision::NewConversation as NewRecord;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use keys::Keys;
+pub(crate) use keys::{Keys, WHATSAPP_SECRET};
 pub use plot::{PerChannel, Plot};
 
 use crate::sandbox::{Clock, Journal, Visitor};
@@ -163,9 +163,11 @@ impl Seeder {
         let plots = self.plots.entries();
         let known = self.keys.demo().into_iter().flat_map(|(demo, other)| [demo, other]).chain(&plots);
         let first = known.map(|plot| self.visitor(plot.business_id, plot.conversations.chat));
-        let more = self.conversations.entries().into_iter().filter_map(|made| {
-            Some(Visitor { conversation_id: made.conversation_id, token: made.visitor_token? })
-        });
+        let more = self
+            .conversations
+            .entries()
+            .into_iter()
+            .filter_map(|made| Some(Visitor { conversation_id: made.conversation_id, token: made.visitor_token? }));
         first.chain(more).collect()
     }
 

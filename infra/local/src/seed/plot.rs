@@ -91,9 +91,10 @@ impl Plot {
                 secret: WHATSAPP_SECRET.into(),
                 template: None,
             },
-            Channel::Email => {
-                ChannelSettings::Email { from: "Sandbox Shop <support@shop.example.com>".into(), configuration_set: None }
-            }
+            Channel::Email => ChannelSettings::Email {
+                from: "Sandbox Shop <support@shop.example.com>".into(),
+                configuration_set: None,
+            },
         };
         let record = ChannelRecord { is_active: true, in_doubt: Doubt::default(), settings };
         (ChannelId(self.channels.of(channel)), record)

@@ -14,10 +14,10 @@ use uuid::Uuid;
 
 use super::answer::{Body, No};
 use super::{Control, System};
-use crate::engine::AwsFault;
+use crate::FaultRule;
 use crate::sandbox::channel::Channel;
 use crate::sandbox::clock::Clock;
-use crate::sandbox::{FaultRule, Providers};
+use crate::sandbox::{ProviderFault, Providers};
 use crate::seed::{NewBusiness, NewConversation, SeedError};
 
 /// What `GET /sandbox/` answers, and the one place that lists everything.
@@ -35,7 +35,7 @@ const ROUTES: [(&str, &str); 16] = [
     ("GET    /sandbox/clock", "what time it is there"),
     ("DELETE /sandbox/clock", "back to the real time"),
     ("POST   /sandbox/sweep", "runs the sweeper now"),
-    ("POST   /sandbox/businesses", "{name, limit, shards}: a fresh business"),
+    ("POST   /sandbox/businesses", "{limit, shards}: a fresh business"),
     ("POST   /sandbox/conversations", "{business_id, channel, window_expires_at}: one more conversation"),
     ("DELETE /sandbox/chat/widgets", "sends the chat customers away"),
     ("POST   /sandbox/chat/widgets", "brings them back"),
@@ -111,15 +111,15 @@ async fn messages(
     Ok(Json(accepted).into_response())
 }
 
-async fn fault(State(control): Controls, Path(channel): Path<String>) -> Result<Json<Option<FaultRule>>, No> {
+async fn fault(State(control): Controls, Path(channel): Path<String>) -> Result<Json<Option<ProviderFault>>, No> {
     Ok(Json(control.channel(&channel)?.faults.in_force()))
 }
 
 async fn set_fault(
     State(control): Controls,
     Path(channel): Path<String>,
-    Body(rule): Body<FaultRule>,
-) -> Result<Json<FaultRule>, No> {
+    Body(rule): Body<ProviderFault>,
+) -> Result<Json<ProviderFault>, No> {
     let provider = control.channel(&channel)?;
     let rule = rule.checked().map_err(No::unprocessable)?;
     if rule.code.is_some() && channel != "whatsapp" {
@@ -135,12 +135,12 @@ async fn clear_fault(State(control): Controls, Path(channel): Path<String>) -> R
 }
 
 async fn aws_faults(State(control): Controls) -> Result<Json<Value>, No> {
-    Ok(Json(json!(control.system()?.engine().faults().in_force())))
+    Ok(Json(json!(control.system()?.engine().faults().rules())))
 }
 
-async fn set_aws_fault(State(control): Controls, Body(rule): Body<AwsFault>) -> Result<Json<Value>, No> {
+async fn set_aws_fault(State(control): Controls, Body(rule): Body<FaultRule>) -> Result<Json<Value>, No> {
     let answer = json!(rule);
-    control.system()?.engine().faults().set(rule);
+    control.system()?.engine().faults().set(rule).map_err(No::unprocessable)?;
     Ok(Json(answer))
 }
 
@@ -174,7 +174,7 @@ async fn reset_clock(State(control): Controls) -> Result<StatusCode, No> {
 }
 
 async fn sweep(State(control): Controls) -> Result<Json<Value>, No> {
-    let swept = control.system()?.sweep(&control.clock).await;
+    let swept = control.system()?.sweep().await;
     swept.map(Json).map_err(|error| No::broken(format!("the sweeper failed: {error}")))
 }
 
@@ -191,7 +191,8 @@ async fn add_conversation(State(control): Controls, Body(new): Body<NewConversat
 fn refusal(error: SeedError) -> No {
     match error {
         SeedError::Refused(sentence) => No::unprocessable(sentence),
-        SeedError::Failed(error) => No::broken(format!("the table did not take it: {error}")),
+        SeedError::Table(error) => No::broken(format!("the table did not take it: {error}")),
+        SeedError::Directory(error) => No::broken(format!("the data directory did not take it: {error}")),
     }
 }
 

@@ -81,7 +81,7 @@ fn a_fault_answers_its_status_with_the_exception_that_belongs_to_it() {
         (500, "InternalFailure"),
         (503, "ServiceUnavailable"),
     ] {
-        let fault: FaultRule = serde_json::from_value(json!({ "status": status, "retry_after": 3 })).unwrap();
+        let fault: ProviderFault = serde_json::from_value(json!({ "status": status, "retry_after": 3 })).unwrap();
         let answer = refuse(&fault);
         assert_eq!(answer.status(), status);
         assert_eq!(answer.headers()["x-amzn-errortype"], name);

@@ -83,7 +83,7 @@ async fn an_error_has_the_graph_apis_shape() {
 
 #[test]
 fn a_fault_answers_its_status_with_the_code_that_belongs_to_it() {
-    let rule = |body: Value| serde_json::from_value::<FaultRule>(body).unwrap();
+    let rule = |body: Value| serde_json::from_value::<ProviderFault>(body).unwrap();
     for (body, status, code) in [
         (json!({ "status": 429 }), 429, 130429),
         (json!({ "status": 500 }), 500, 131000),
