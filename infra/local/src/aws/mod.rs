@@ -1,0 +1,139 @@
+//! The AWS that the functions see: DynamoDB, SQS and Secrets Manager on loopback, behind one proxy that can make any
+//! call fail. Lambda and API Gateway have modules of their own.
+
+mod answer;
+mod bridge;
+mod call;
+mod calls;
+mod dynamodb;
+mod fault;
+mod proxy;
+mod secrets;
+mod sqs;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::lambda::Workers;
+use crate::listen::{self, Server};
+use crate::template::Stack;
+
+pub use calls::Calls;
+pub use dynamodb::TableError;
+pub use fault::{AwsFaults, Failure, FaultError, FaultRule};
+pub(crate) use sqs::arn as queue_arn;
+
+/// The region everything is in.
+pub const REGION: &str = "us-east-1";
+/// The account everything belongs to.
+pub const ACCOUNT_ID: &str = "000000000000";
+/// The partition in every ARN.
+pub const PARTITION: &str = "aws";
+/// The end of every AWS host name.
+pub const URL_SUFFIX: &str = "amazonaws.com";
+/// The stack's name.
+pub const STACK_NAME: &str = "pingback";
+
+/// The services with the template's table, queues and secrets in them.
+pub(crate) struct Aws {
+    /// Base URL of all three services, through the proxy.
+    pub(crate) url: String,
+    /// The table's physical name, empty if the template declares none.
+    pub(crate) table: String,
+    /// URL by logical id of the queue.
+    pub(crate) queue_urls: BTreeMap<String, String>,
+    /// ARN by logical id of the secret.
+    pub(crate) secret_arns: BTreeMap<String, String>,
+    /// SQS below the proxy: what polls queues is AWS itself, and no fault hits it.
+    pub(crate) queues: aws_sdk_sqs::Client,
+    pub(crate) faults: AwsFaults,
+    pub(crate) calls: Calls,
+    _servers: Vec<Server>,
+    dynamodb: Option<dynamodb::Embedded>,
+}
+
+/// Why the local AWS could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum AwsError {
+    /// A loopback port could not be opened.
+    #[error("no loopback port for the local AWS: {0}")]
+    Listen(#[from] std::io::Error),
+    /// The table could not be made.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// A queue could not be made.
+    #[error("queue {queue}: {reason}")]
+    Queue {
+        /// Its logical id.
+        queue: String,
+        /// What SQS said.
+        reason: String,
+    },
+    /// A secret could not be made.
+    #[error("secret {secret}: {reason}")]
+    Secret {
+        /// Its logical id.
+        secret: String,
+        /// What Secrets Manager said.
+        reason: String,
+    },
+}
+
+impl Aws {
+    /// Starts the services and makes what the template declares. `dynamodb` is another DynamoDB's endpoint to use in
+    /// place of the embedded one, `data_dir` where the embedded one keeps its file.
+    pub(crate) async fn start(
+        stack: &Stack,
+        data_dir: Option<&Path>,
+        dynamodb: Option<&str>,
+        workers: Arc<Workers>,
+    ) -> Result<Self, AwsError> {
+        let front = listen::bind(0).await?;
+        let port = front.local_addr()?.port();
+        let embedded = match dynamodb {
+            None => Some(dynamodb::Embedded::start(data_dir).await?),
+            Some(_) => None,
+        };
+        let (sqs_server, sqs_url) = sqs::start(port).await?;
+        let (secrets_server, secrets_url) = secrets::start().await?;
+        let upstreams = proxy::Upstreams {
+            dynamodb: embedded.as_ref().map_or_else(|| dynamodb.unwrap_or_default().to_owned(), |e| e.url.clone()),
+            sqs: sqs_url,
+            secrets: secrets_url,
+        };
+        let table = match &stack.table {
+            Some(table) => dynamodb::create(table, &upstreams.dynamodb, data_dir.is_some()).await?,
+            None => String::new(),
+        };
+        let queues = sqs::client(&upstreams.sqs);
+        let queue_urls = sqs::create(&queues, &stack.queues).await?;
+        let secret_arns = secrets::create(&upstreams.secrets, &stack.secrets).await?;
+        let (faults, calls) = (AwsFaults::default(), Calls::default());
+        let proxy = proxy::Proxy::new(upstreams, workers, faults.clone(), calls.clone());
+        let servers = vec![listen::serve(front, move |_| proxy.clone()), sqs_server, secrets_server];
+        let url = format!("http://127.0.0.1:{port}");
+        Ok(Self { url, table, queue_urls, secret_arns, queues, faults, calls, _servers: servers, dynamodb: embedded })
+    }
+
+    /// Closes every socket and lets the database finish what it is writing.
+    pub(crate) async fn stop(self) {
+        drop(self._servers);
+        if let Some(dynamodb) = self.dynamodb {
+            dynamodb.stop().await;
+        }
+    }
+}
+
+/// Configuration of an SDK client that speaks to a loopback URL; whose credentials it uses does not matter there.
+macro_rules! loopback {
+    ($service:ident, $url:expr) => {
+        $service::Config::builder()
+            .behavior_version($service::config::BehaviorVersion::latest())
+            .region($service::config::Region::new(crate::aws::REGION))
+            .credentials_provider($service::config::Credentials::new("local", "local", None, None, "local"))
+            .endpoint_url($url)
+            .build()
+    };
+}
+pub(crate) use loopback;

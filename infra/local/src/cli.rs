@@ -1,0 +1,185 @@
+//! The command line: `cargo local`, `cargo local demo`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anstream::{eprintln, println};
+use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::demo;
+use crate::lambda::Logs;
+use crate::ready::ReadyFile;
+use crate::system::{Local, LocalError, Options};
+use crate::terminal::{BAD, BOLD, CODE, DIM, GOOD, paint};
+
+/// Pingback Messages on this machine: API, functions, database and queues, with customers who answer.
+///
+/// What template.yaml deploys to AWS runs here as it is, on loopback, with nothing to install. WhatsApp, e-mail and the
+/// chat widget are played by a sandbox that records what customers get and fails on demand.
+#[derive(Debug, Parser)]
+#[command(name = "cargo local", bin_name = "cargo local", args_conflicts_with_subcommands = true)]
+#[command(after_help = "Start with `cargo local demo`: it shows a message arrive on every channel, in a few seconds.")]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    up: Up,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start everything and leave it running (this is what `cargo local` alone does)
+    Up(Up),
+    /// Start everything, send one message on each channel, show each arrive, and stop
+    Demo,
+}
+
+#[derive(Debug, Args)]
+struct Up {
+    /// Port of the API; the WebSocket and the sandbox take the next two. 0: any that are free
+    #[arg(long, value_name = "PORT", default_value_t = 3000)]
+    port: u16,
+    /// Keep everything in this directory, across restarts and crashes; without it, in memory
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Write where everything is to this file (JSON), once everything is up
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+    /// Start empty, without the demo business
+    #[arg(long)]
+    no_demo: bool,
+}
+
+/// Runs the command line.
+pub(crate) fn run() -> ExitCode {
+    let command_line = CommandLine::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.to_string()),
+    };
+    runtime.block_on(async {
+        let mut stop = match Stop::listen() {
+            Ok(stop) => stop,
+            Err(error) => return fail(&error.to_string()),
+        };
+        match command_line.command {
+            None => up(command_line.up, &mut stop).await,
+            Some(Command::Up(options)) => up(options, &mut stop).await,
+            Some(Command::Demo) => tokio::select! {
+                code = demo::run() => code,
+                () = stop.asked() => ExitCode::from(130), // as a shell reports Ctrl-C
+            },
+        }
+    })
+}
+
+async fn up(options: Up, stop: &mut Stop) -> ExitCode {
+    let started = Instant::now();
+    let ready_file = match options.ready_file.map(ReadyFile::claim).transpose() {
+        Ok(ready_file) => ready_file,
+        Err(error) => return fail(&error.to_string()),
+    };
+    let starting = Local::start(Options {
+        port: options.port,
+        data_dir: options.data_dir,
+        demo: !options.no_demo,
+        logs: Logs::terminal(),
+        ..Options::default()
+    });
+    let local = tokio::select! {
+        started = starting => started,
+        () = stop.asked() => return ExitCode::SUCCESS, // what was started ends with this process
+    };
+    let local = match local {
+        Ok(local) => local,
+        Err(error) => return fail(&sentence(&error)),
+    };
+    let took = started.elapsed().as_millis();
+    println!("\n  {}  {}\n", paint(BOLD, "Pingback Messages is up"), paint(DIM, format_args!("in {took} ms")));
+    println!("{}\n", local.page());
+    println!("  {} stops everything.\n", paint(BOLD, "Ctrl-C"));
+    if let Some(ready_file) = &ready_file
+        && let Err(error) = ready_file.write(&local.ready())
+    {
+        local.stop().await;
+        return fail(&error.to_string());
+    }
+    stop.asked().await;
+    println!("\n  {}", paint(DIM, "Stopping…"));
+    drop(ready_file);
+    tokio::select! {
+        () = local.stop() => println!("  {} Everything is stopped.", paint(GOOD, "✓")),
+        () = stop.asked() => {} // asked twice: at once, then
+    }
+    ExitCode::SUCCESS
+}
+
+/// What went wrong, and what to do about it where that is known.
+fn sentence(error: &LocalError) -> String {
+    let advice = match error {
+        LocalError::PortTaken { port, .. } => {
+            let other = if *port < 60_000 { *port / 100 * 100 + 100 } else { 3100 };
+            format!(
+                ". Stop that program, or choose other ports: {}",
+                paint(CODE, format_args!("cargo local --port {other}"))
+            )
+        }
+        LocalError::InUse(_) => ". Stop that one, or choose another directory".into(),
+        _ => String::new(),
+    };
+    format!("{error}{advice}.")
+}
+
+fn fail(sentence: &str) -> ExitCode {
+    eprintln!("{} {sentence}", paint(BAD, "error:"));
+    ExitCode::FAILURE
+}
+
+/// Ctrl-C and SIGTERM.
+struct Stop {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_documented_command_lines_are_understood() {
+        CommandLine::command().debug_assert();
+        let bare = CommandLine::try_parse_from(["cargo local"]).unwrap();
+        assert!(bare.command.is_none() && bare.up.port == 3000 && !bare.up.no_demo);
+        let flags = ["--port", "0", "--data-dir", "d", "--ready-file", "r", "--no-demo"];
+        let short = CommandLine::try_parse_from(["cargo local"].iter().chain(&flags)).unwrap();
+        assert!(short.up.port == 0 && short.up.no_demo);
+        let long = CommandLine::try_parse_from(["cargo local", "up"].iter().chain(&flags)).unwrap();
+        assert!(matches!(long.command, Some(Command::Up(Up { port: 0, no_demo: true, .. }))));
+        let demo = CommandLine::try_parse_from(["cargo local", "demo"]).unwrap();
+        assert!(matches!(demo.command, Some(Command::Demo)));
+    }
+
+    #[test]
+    fn a_busy_port_is_named_with_a_way_out() {
+        let sentence = sentence(&LocalError::PortTaken { port: 3001, what: "WebSocket" });
+        let sentence = anstream::adapter::strip_str(&sentence).to_string();
+        assert!(sentence.contains("port 3001") && sentence.contains("cargo local --port 3100"), "{sentence}");
+    }
+}

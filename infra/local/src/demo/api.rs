@@ -1,0 +1,66 @@
+//! The demo's two doors: the public API, as any client has it, and the sandbox.
+
+use reqwest::{Client, RequestBuilder};
+use serde_json::{Value, json};
+
+use super::{Disappointment, within};
+use crate::ready::Ready;
+
+/// Both doors.
+#[derive(Debug)]
+pub(super) struct Api {
+    http: Client,
+    api: String,
+    sandbox: String,
+}
+
+impl Api {
+    pub(super) fn new(ready: &Ready) -> Self {
+        Self { http: Client::new(), api: ready.api.clone(), sandbox: ready.sandbox.clone() }
+    }
+
+    /// Sends a message: status and body of the answer.
+    pub(super) async fn send(
+        &self,
+        conversation: &str,
+        token: &str,
+        content: &str,
+    ) -> Result<(u16, Value), Disappointment> {
+        let path = format!("/api/v1/conversations/{conversation}/messages");
+        let body = json!({ "content": content, "attachments": [] });
+        self.call(&path, self.http.post(format!("{}{path}", self.api)).bearer_auth(token).json(&body)).await
+    }
+
+    /// Reads from the public API.
+    pub(super) async fn get(&self, path: &str, token: &str) -> Result<Value, Disappointment> {
+        let answer = self.call(path, self.http.get(format!("{}{path}", self.api)).bearer_auth(token)).await?;
+        expect(path, answer)
+    }
+
+    /// Reads from the sandbox.
+    pub(super) async fn look(&self, path: &str) -> Result<Value, Disappointment> {
+        expect(path, self.call(path, self.http.get(format!("{}{path}", self.sandbox))).await?)
+    }
+
+    /// Tells the sandbox something.
+    pub(super) async fn control(&self, path: &str, body: &Value) -> Result<Value, Disappointment> {
+        expect(path, self.call(path, self.http.post(format!("{}{path}", self.sandbox)).json(body)).await?)
+    }
+
+    async fn call(&self, path: &str, request: RequestBuilder) -> Result<(u16, Value), Disappointment> {
+        let answer = async {
+            let answer = request.send().await?;
+            Ok((answer.status().as_u16(), answer.bytes().await?))
+        };
+        let answer: Result<_, reqwest::Error> = within(answer, &format!("{path} was not answered")).await?;
+        let (status, body) = answer.map_err(|error| Disappointment(format!("{path} cannot be called: {error}.")))?;
+        Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
+    }
+}
+
+fn expect(path: &str, (status, body): (u16, Value)) -> Result<Value, Disappointment> {
+    match status {
+        200..=299 => Ok(body),
+        _ => Err(Disappointment(format!("{path} was answered {status} {body}."))),
+    }
+}

@@ -1,0 +1,149 @@
+//! One message on its way: accepted, queued, sent, perhaps delivered, and what the customer sees.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use anstream::{print, println};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::api::Api;
+use super::{Disappointment, PATIENCE, ms, text};
+use crate::terminal::{BAD, BOLD, DIM, GOOD, field, paint};
+
+/// How often the API is asked.
+const EVERY: Duration = Duration::from_millis(5);
+/// What can be seen of a message's way after it was accepted, in order.
+const STOPS: [&str; 4] = ["queued", "sent", "delivered", "read"];
+
+/// A message to send and to follow.
+#[derive(Debug)]
+pub(super) struct Journey {
+    pub(super) channel: &'static str,
+    pub(super) title: &'static str,
+    pub(super) conversation: Uuid,
+    /// As far as it can be followed today.
+    pub(super) last_stop: &'static str,
+    pub(super) content: &'static str,
+}
+
+impl Journey {
+    /// Sends it and shows every stop.
+    pub(super) async fn travel(&self, api: &Api, token: &str) -> Result<(), Disappointment> {
+        let conversation = self.conversation.to_string();
+        println!(
+            "  {}  {}",
+            paint(BOLD, self.title),
+            paint(DIM, format_args!("POST /api/v1/conversations/{conversation}/messages"))
+        );
+        println!("{}", field("agent", quoted(self.content)));
+        let started = Instant::now();
+        let (status, message) = api.send(&conversation, token, self.content).await?;
+        if status != 201 {
+            return Err(self.failed(format!("was answered {status} {message}")));
+        }
+        let accepted = format!("{} {}", paint(GOOD, "accepted"), paint(DIM, format_args!("{} ms", ms(started))));
+        print!("{}", field("status", accepted));
+        let arrived = self.follow(api, token, &message).await;
+        println!();
+        arrived?;
+        self.show_customer(api, text(&message["id"])).await
+    }
+
+    /// Prints each stop as it is reached, until the last.
+    async fn follow(&self, api: &Api, token: &str, message: &Value) -> Result<(), Disappointment> {
+        let path = format!("/api/v1/conversations/{}/messages/{}", self.conversation, text(&message["id"]));
+        let started = Instant::now();
+        let mut shown = 0;
+        loop {
+            let delivery = api.get(&path, token).await?["delivery"].take();
+            let status = text(&delivery["status"]);
+            if status == "failed" {
+                print!(" → {}", paint(BAD, "failed"));
+                return Err(self.failed(format!("failed: {}", delivery["error"])));
+            }
+            // What is being sent is still queued; what was delivered was sent.
+            let reached = STOPS.iter().position(|stop| *stop == status).unwrap_or(0);
+            for stop in &STOPS[shown.min(reached + 1)..=reached] {
+                let after = since(&message["created_at"], &delivery[format!("{stop}_at")]);
+                print!(" → {}{after}", paint(GOOD, stop));
+            }
+            shown = shown.max(reached + 1);
+            let _ = std::io::stdout().flush(); // so that it is seen on its way
+            if STOPS[reached] == self.last_stop {
+                return Ok(());
+            }
+            if started.elapsed() > PATIENCE {
+                return Err(self.failed(format!(
+                    "was not {} within {} s; it is {status}",
+                    self.last_stop,
+                    PATIENCE.as_secs()
+                )));
+            }
+            tokio::time::sleep(EVERY).await;
+        }
+    }
+
+    /// What the provider took for the customer.
+    async fn show_customer(&self, api: &Api, id: &str) -> Result<(), Disappointment> {
+        let path = format!("/sandbox/{}/messages?conversation_id={}", self.channel, self.conversation);
+        let accepted = api.look(&path).await?;
+        let mut of_it = accepted.as_array().into_iter().flatten().filter(|one| one["message_id"] == id);
+        let got = of_it.next().ok_or_else(|| self.failed("never reached the customer".into()))?;
+        if of_it.next().is_some() {
+            return Err(self.failed("reached the customer twice".into()));
+        }
+        if text(&got["content"]).trim_end() != self.content {
+            return Err(self.failed(format!("reached the customer as {}", got["content"])));
+        }
+        println!(
+            "{}",
+            field(
+                "customer",
+                format_args!(
+                    "{}  {}",
+                    quoted(text(&got["content"])),
+                    paint(DIM, format_args!("to {}", text(&got["to"])))
+                )
+            )
+        );
+        Ok(())
+    }
+
+    fn failed(&self, how: String) -> Disappointment {
+        Disappointment(format!("the {} message {how}.", self.title))
+    }
+}
+
+fn quoted(content: &str) -> String {
+    format!("“{}”", content.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// ` 12 ms` between two times of the API, if it knows both.
+fn since(earlier: &Value, later: &Value) -> String {
+    let time = |value: &Value| value.as_str()?.parse::<DateTime<Utc>>().ok();
+    match (time(earlier), time(later)) {
+        (Some(earlier), Some(later)) => paint(DIM, format_args!(" {} ms", (later - earlier).num_milliseconds())),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn times_are_the_apis_own() {
+        let plain = |text: String| anstream::adapter::strip_str(&text).to_string();
+        assert_eq!(plain(since(&json!("2026-03-01T09:05:00Z"), &json!("2026-03-01T09:05:00.042Z"))), " 42 ms");
+        assert_eq!(since(&json!("2026-03-01T09:05:00Z"), &Value::Null), "");
+    }
+
+    #[test]
+    fn a_text_of_several_lines_is_quoted_in_one() {
+        assert_eq!(quoted("Dear Anna,\n\nthank you."), "“Dear Anna, thank you.”");
+    }
+}

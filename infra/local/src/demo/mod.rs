@@ -1,0 +1,147 @@
+//! `cargo local demo`: a message on each channel, from the agent's call to the customer, and one too many. Everything
+//! it shows was asked of the public API and of the customers; nothing is assumed.
+
+mod api;
+mod journey;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anstream::{eprintln, println};
+use serde_json::{Value, json};
+
+use crate::lambda::Logs;
+use crate::ready::{Demo, Ready};
+use crate::system::{Local, Options};
+use crate::terminal::{BAD, BOLD, CODE, DIM, GOOD, field, paint};
+use api::Api;
+use journey::Journey;
+
+/// How long anything may take before the demo gives up on it.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// What the small business may send in a month.
+const SMALL_LIMIT: u64 = 2;
+
+/// What did not happen, in a sentence.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Disappointment(String);
+
+/// Runs the demo; the exit code says whether all of it happened.
+pub(crate) async fn run() -> ExitCode {
+    let logs = Logs::captured();
+    match tell(&logs).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Disappointment(sentence)) => {
+            let lines = logs.lines();
+            if !lines.is_empty() {
+                eprintln!("\n  {}", paint(DIM, "What the functions said:"));
+                lines.iter().for_each(|line| eprintln!("  {line}"));
+            }
+            eprintln!("\n{} {sentence}", paint(BAD, "error:"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn tell(logs: &Logs) -> Result<(), Disappointment> {
+    let started = Instant::now();
+    let starting = Local::start(Options { logs: logs.clone(), ..Options::default() });
+    let local = within(starting, "the system did not start").await?;
+    let local = local.map_err(|error| Disappointment(format!("the system did not start: {error}.")))?;
+    let ready = local.ready();
+    println!("\n  {}", paint(BOLD, "Pingback Messages: from the agent's call to the customer"));
+    println!(
+        "  {}\n",
+        paint(DIM, format_args!("everything of template.yaml runs at {}, after {} ms", ready.api, ms(started)))
+    );
+    let told = story(&ready).await;
+    local.stop().await;
+    let channels = told?;
+    let took = format!("{:.1} s", started.elapsed().as_secs_f64());
+    println!("  {} {channels} messages arrived, one was refused, in {took}.", paint(GOOD, "✓"));
+    println!("  {} {}\n", paint(DIM, "Try it yourself:"), paint(CODE, "cargo local"));
+    Ok(())
+}
+
+async fn story(ready: &Ready) -> Result<usize, Disappointment> {
+    let demo = ready.demo.as_ref().ok_or_else(|| Disappointment("the demo business was not seeded.".into()))?;
+    let api = Api::new(ready);
+    let journeys = journeys(demo);
+    for journey in &journeys {
+        journey.travel(&api, &demo.token).await?;
+        println!();
+    }
+    let usage = api.get("/api/v1/usage", &demo.token).await?;
+    let (used, limit) = (&usage["used"], &usage["limit"]);
+    if used.as_u64() != Some(journeys.len() as u64) {
+        return Err(Disappointment(format!("{} messages were sent, but the API counts {used}.", journeys.len())));
+    }
+    println!("{}\n", field("counted", format_args!("{used} of {limit} messages in {}", text(&usage["month"]))));
+    limit_holds(&api).await?;
+    Ok(journeys.len())
+}
+
+fn journeys(demo: &Demo) -> [Journey; 3] {
+    let conversations = &demo.conversations;
+    let journey =
+        |channel, title, conversation, last_stop, content| Journey { channel, title, conversation, last_stop, content };
+    [
+        // The widget acknowledges what it gets; WhatsApp and mail servers report it later, by webhooks and events.
+        journey(
+            "chat",
+            "Live chat",
+            conversations.chat,
+            "delivered",
+            "Hi Anna, I found your order. Shall I send it again?",
+        ),
+        journey("whatsapp", "WhatsApp", conversations.whatsapp, "sent", "Your parcel is on its way 📦"),
+        journey(
+            "email",
+            "E-mail",
+            conversations.email,
+            "sent",
+            "Dear Anna,\n\nthe invoice you asked for is in your account.",
+        ),
+    ]
+}
+
+/// A business with a small plan sends one message more than it may.
+async fn limit_holds(api: &Api) -> Result<(), Disappointment> {
+    println!(
+        "  {}  {}",
+        paint(BOLD, "The plan's limit"),
+        paint(DIM, format_args!("a business that may send {SMALL_LIMIT} messages a month"))
+    );
+    let business = api.control("/sandbox/businesses", &json!({ "limit": SMALL_LIMIT })).await?;
+    let (key, conversation) = (text(&business["api_key"]), text(&business["conversations"]["chat"]));
+    for number in 1..=SMALL_LIMIT {
+        let (status, _) = api.send(conversation, key, &format!("Message {number}")).await?;
+        if status != 201 {
+            return Err(Disappointment(format!("message {number} of {SMALL_LIMIT} was answered {status}, not 201.")));
+        }
+        println!("{}", field(&format!("message {number}"), paint(GOOD, "201 accepted")));
+    }
+    let (status, problem) = api.send(conversation, key, "One too many").await?;
+    if status != 403 || problem["code"] != "quota_exceeded" {
+        return Err(Disappointment(format!("the message over the limit was answered {status} {problem}, not 403.")));
+    }
+    let number = SMALL_LIMIT + 1;
+    println!("{}", field(&format!("message {number}"), paint(BAD, format_args!("403 {}", text(&problem["code"])))));
+    let (limit, used, resets_at) = (&problem["limit"], &problem["used"], text(&problem["resets_at"]));
+    println!("{}\n", field("", format_args!("limit {limit}, used {used}, resets at {resets_at}")));
+    Ok(())
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or("?")
+}
+
+fn ms(since: Instant) -> u128 {
+    since.elapsed().as_millis()
+}
+
+async fn within<T>(what: impl Future<Output = T>, or_else: &str) -> Result<T, Disappointment> {
+    let late = |_| Disappointment(format!("{or_else} within {} s.", PATIENCE.as_secs()));
+    tokio::time::timeout(PATIENCE, what).await.map_err(late)
+}

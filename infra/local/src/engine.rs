@@ -1,0 +1,313 @@
+//! The deployed system on one machine: reads the template, makes what it declares and connects it. What plays the
+//! outside world (providers, customers, demo data) lives above the engine, never here.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use chrono::Utc;
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+use crate::aws::{self, ACCOUNT_ID, Aws, AwsError, AwsFaults, Calls, PARTITION, REGION};
+use crate::gateway::{Gateway, HTTP_API_ID, WEBSOCKET_API_ID};
+use crate::lambda::{InvokeError, Lambda, Logs, Specification, Workers};
+use crate::listen;
+use crate::sources::{Sources, scheduled_event};
+use crate::template::{ApiKind, Function, Reference, Stack, TemplateError};
+
+/// What to start, and where.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// The template to make.
+    pub template: PathBuf,
+    /// The binary that runs as each function, told which by `_HANDLER`.
+    pub bootstrap: PathBuf,
+    /// Where DynamoDB keeps its file; in memory without it.
+    pub data_dir: Option<PathBuf>,
+    /// Port of the HTTP API; 0 for any.
+    pub api_port: u16,
+    /// Port of the WebSocket API; 0 for any.
+    pub websocket_port: u16,
+    /// Endpoint of another DynamoDB to use in place of the embedded one.
+    pub dynamodb: Option<String>,
+    /// Values for the template's parameters.
+    pub parameters: BTreeMap<String, String>,
+    /// Variables added to every function's environment.
+    pub environment: BTreeMap<String, String>,
+    /// Where the functions' logs go.
+    pub logs: Logs,
+    /// Routes of the HTTP API's front that are no function's, such as a page for people at `/`.
+    pub extra_routes: Router,
+}
+
+/// The running system. [`Engine::stop`] ends it in order; dropping it ends it at once.
+pub struct Engine {
+    stack: Stack,
+    aws: Aws,
+    lambda: Arc<Lambda>,
+    gateway: Gateway,
+    sources: Sources,
+}
+
+/// Why the system did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The template cannot be made on this machine.
+    #[error("template: {0}")]
+    Template(#[from] TemplateError),
+    /// A port that was asked for is taken, or may not be opened.
+    #[error("port {port} for the {what} cannot be opened ({source}): is another program using it?")]
+    Port {
+        /// What it was for.
+        what: &'static str,
+        /// The port.
+        port: u16,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A loopback port of the system's own choice could not be opened.
+    #[error("no loopback port: {0}")]
+    Loopback(#[from] std::io::Error),
+    /// The local AWS could not be made.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+    /// A variable names something that has no value on this machine.
+    #[error(
+        "{variable} of {function}: {reference} has no value on one machine; give it one in infra/local/src/engine.rs"
+    )]
+    Environment {
+        /// The function's logical id.
+        function: String,
+        /// The variable.
+        variable: String,
+        /// What it names.
+        reference: String,
+    },
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("api", &self.api_url()).finish_non_exhaustive()
+    }
+}
+
+impl Default for EngineOptions {
+    /// `template.yaml` of the working directory, this very binary, everything in memory, any port, no logs.
+    fn default() -> Self {
+        Self {
+            template: PathBuf::from("template.yaml"),
+            bootstrap: std::env::current_exe().unwrap_or_default(),
+            data_dir: None,
+            api_port: 0,
+            websocket_port: 0,
+            dynamodb: None,
+            parameters: BTreeMap::new(),
+            environment: BTreeMap::new(),
+            logs: Logs::discarded(),
+            extra_routes: Router::new(),
+        }
+    }
+}
+
+impl Engine {
+    /// Makes everything that the template declares; when this returns, it accepts connections.
+    ///
+    /// # Errors
+    /// [`StartError`], with nothing left running.
+    pub async fn start(options: EngineOptions) -> Result<Self, StartError> {
+        let stack = Stack::read(&options.template, &options.parameters)?;
+        let api = open("HTTP API", options.api_port).await?;
+        let websocket = open("WebSocket API", options.websocket_port).await?;
+        let workers = Arc::new(Workers::default());
+        let dynamodb = options.dynamodb.as_deref();
+        let aws = Aws::start(&stack, options.data_dir.as_deref(), dynamodb, Arc::clone(&workers)).await?;
+        let management = listen::bind(0).await?;
+        let addresses = Addresses {
+            api: format!("http://{}", api.local_addr()?),
+            websocket: format!("ws://{}", websocket.local_addr()?),
+            management: format!("http://{}", management.local_addr()?),
+        };
+        let specify = |function| specification(function, &stack, &aws, &addresses, &options.environment);
+        let specifications = stack.functions.iter().map(specify).collect::<Result<_, _>>()?;
+        let lambda = Arc::new(Lambda::start(specifications, options.bootstrap, workers, options.logs).await?);
+        let gateway = Gateway::start(&stack, &lambda, api, websocket, management, options.extra_routes)?;
+        let sources = Sources::start(&stack, &aws.queue_urls, &aws.queues, &lambda);
+        Ok(Self { stack, aws, lambda, gateway, sources })
+    }
+
+    /// Base URL of the HTTP API.
+    pub fn api_url(&self) -> &str {
+        &self.gateway.api_url
+    }
+
+    /// URL of the WebSocket API.
+    pub fn websocket_url(&self) -> &str {
+        &self.gateway.websocket_url
+    }
+
+    /// Base URL of the WebSocket API's Management API, before `/@connections/{id}`.
+    pub fn management_url(&self) -> &str {
+        &self.gateway.management_url
+    }
+
+    /// Endpoint of DynamoDB, through the proxy. The endpoints of all three services are one.
+    pub fn dynamodb_url(&self) -> &str {
+        &self.aws.url
+    }
+
+    /// Endpoint of SQS, through the proxy.
+    pub fn sqs_url(&self) -> &str {
+        &self.aws.url
+    }
+
+    /// Endpoint of Secrets Manager, through the proxy.
+    pub fn secrets_url(&self) -> &str {
+        &self.aws.url
+    }
+
+    /// The table's physical name; empty if the template declares none.
+    pub fn table_name(&self) -> &str {
+        &self.aws.table
+    }
+
+    /// The URL of a queue by its logical id.
+    pub fn queue_url(&self, logical_id: &str) -> Option<&str> {
+        self.aws.queue_urls.get(logical_id).map(String::as_str)
+    }
+
+    /// The ARN of a secret by its logical id.
+    pub fn secret_id(&self, logical_id: &str) -> Option<&str> {
+        self.aws.secret_arns.get(logical_id).map(String::as_str)
+    }
+
+    /// The rules by which the local AWS fails.
+    pub fn faults(&self) -> &AwsFaults {
+        &self.aws.faults
+    }
+
+    /// What the functions called so far.
+    pub fn calls(&self) -> &Calls {
+        &self.aws.calls
+    }
+
+    /// Invokes a function, by logical id or folder, and waits for its answer.
+    ///
+    /// # Errors
+    /// [`InvokeError`], the function's own error among them.
+    pub async fn invoke(&self, function: &str, payload: Value) -> Result<Value, InvokeError> {
+        let answer = self.lambda.invoke(function, payload.to_string().into()).await?;
+        Ok(serde_json::from_slice(&answer)?)
+    }
+
+    /// Runs a scheduled function now, with the event that its schedule sends.
+    ///
+    /// # Errors
+    /// As [`Engine::invoke`]; a function without a schedule is unknown here.
+    pub async fn run_schedule(&self, function: &str) -> Result<Value, InvokeError> {
+        let declared = self.stack.function(function);
+        let scheduled = declared.and_then(|declared| Some((declared, declared.schedules.first()?)));
+        let (declared, schedule) = scheduled.ok_or_else(|| InvokeError::UnknownFunction(function.to_owned()))?;
+        let event = scheduled_event(schedule, &declared.logical_id, Utc::now());
+        let answer = self.lambda.invoke(&declared.logical_id, event).await?;
+        Ok(serde_json::from_slice(&answer)?)
+    }
+
+    /// Sets `CLOCK_OFFSET_MS` of every function that has it, by restarting its workers: what is invoked from now on
+    /// sees the new time, what is running ends on the old.
+    pub async fn set_clock_offset(&self, ms: i64) {
+        self.lambda.set_clock_offset(ms).await;
+    }
+
+    /// Stops everything, from the outside in: first nothing new begins, then workers die, then AWS closes.
+    pub async fn stop(self) {
+        self.sources.stop().await;
+        self.gateway.stop();
+        self.lambda.stop().await;
+        self.aws.stop().await;
+    }
+}
+
+/// Where the fronts listen, before they do.
+struct Addresses {
+    api: String,
+    websocket: String,
+    management: String,
+}
+
+async fn open(what: &'static str, port: u16) -> Result<TcpListener, StartError> {
+    listen::bind(port).await.map_err(|source| StartError::Port { what, port, source })
+}
+
+fn specification(
+    function: &Function,
+    stack: &Stack,
+    aws: &Aws,
+    addresses: &Addresses,
+    extra: &BTreeMap<String, String>,
+) -> Result<Specification, StartError> {
+    let mut environment = BTreeMap::from([
+        ("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), aws.url.clone()),
+        ("AWS_ENDPOINT_URL_SQS".to_owned(), aws.url.clone()),
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER".to_owned(), aws.url.clone()),
+        ("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI".to_owned(), addresses.management.clone()),
+    ]);
+    environment.extend(extra.clone());
+    for (variable, text) in &function.environment {
+        let value = text.fill(|reference| value(reference, stack, aws, addresses));
+        let value = value.map_err(|reference| StartError::Environment {
+            function: function.logical_id.clone(),
+            variable: variable.clone(),
+            reference: reference.to_string(),
+        })?;
+        environment.insert(variable.clone(), value);
+    }
+    Ok(Specification {
+        logical_id: function.logical_id.clone(),
+        name: function.name.clone(),
+        timeout: function.timeout,
+        memory_megabytes: function.memory_megabytes,
+        environment,
+    })
+}
+
+/// What a reference to a resource stands for, as the resource types' return values define it.
+fn value(reference: &Reference, stack: &Stack, aws: &Aws, addresses: &Addresses) -> Option<String> {
+    let id = reference.resource.as_str();
+    let attribute = reference.attribute.as_deref();
+    if stack.table.as_ref().is_some_and(|table| table.logical_id == id) {
+        return match attribute {
+            None => Some(aws.table.clone()),
+            Some("Arn") => Some(format!("arn:{PARTITION}:dynamodb:{REGION}:{ACCOUNT_ID}:table/{}", aws.table)),
+            Some(_) => None,
+        };
+    }
+    if let Some(queue) = stack.queues.iter().find(|queue| queue.logical_id == id) {
+        return match attribute {
+            None | Some("QueueUrl") => aws.queue_urls.get(id).cloned(),
+            Some("Arn") => Some(aws::queue_arn(queue)),
+            Some("QueueName") => Some(queue.name.clone()),
+            Some(_) => None,
+        };
+    }
+    if let Some(arn) = aws.secret_arns.get(id) {
+        return matches!(attribute, None | Some("Id")).then(|| arn.clone());
+    }
+    if let Some(function) = stack.functions.iter().find(|function| function.logical_id == id) {
+        return match attribute {
+            None => Some(function.logical_id.clone()),
+            Some("Arn") => Some(format!("arn:{PARTITION}:lambda:{REGION}:{ACCOUNT_ID}:function:{id}")),
+            Some(_) => None,
+        };
+    }
+    match (stack.apis.get(id)?, attribute) {
+        (ApiKind::Http, None | Some("ApiId")) => Some(HTTP_API_ID.to_owned()),
+        (ApiKind::Http, Some("ApiEndpoint")) => Some(addresses.api.clone()),
+        (ApiKind::WebSocket, None | Some("ApiId")) => Some(WEBSOCKET_API_ID.to_owned()),
+        (ApiKind::WebSocket, Some("ApiEndpoint")) => Some(addresses.websocket.clone()),
+        (ApiKind::Stage, None) => stack.websocket.as_ref().map(|api| api.stage.clone()),
+        _ => None,
+    }
+}

@@ -1,0 +1,131 @@
+//! Who is connected to the WebSocket API, and the Management API that reaches them.
+//! <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html>
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::{Response, StatusCode};
+use axum::response::IntoResponse;
+use axum::routing::post;
+use bytes::Bytes;
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::json;
+use tokio::sync::mpsc;
+
+/// Largest message in either direction, in bytes.
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html>
+pub(super) const MAX_MESSAGE: usize = 128 * 1024;
+
+/// Open connections by id. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Connections(Arc<Mutex<HashMap<String, Connection>>>);
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) outgoing: mpsc::UnboundedSender<Outgoing>,
+    pub(super) connected_at: DateTime<Utc>,
+    pub(super) last_active_at: DateTime<Utc>,
+    pub(super) source_ip: String,
+    pub(super) user_agent: String,
+}
+
+/// What is to be done with a connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outgoing {
+    /// Send this.
+    Message(Bytes),
+    /// Close it.
+    Close,
+}
+
+impl Connections {
+    pub(super) fn add(&self, id: &str, connection: Connection) {
+        self.all().insert(id.to_owned(), connection);
+    }
+
+    pub(super) fn remove(&self, id: &str) {
+        self.all().remove(id);
+    }
+
+    /// Notes that the client did something.
+    pub(super) fn touch(&self, id: &str) {
+        if let Some(connection) = self.all().get_mut(id) {
+            connection.last_active_at = Utc::now();
+        }
+    }
+
+    /// Drops every connection's sender, which ends it.
+    pub(super) fn close_all(&self) {
+        self.all().clear();
+    }
+
+    /// False if there is no such connection any more.
+    pub(super) fn send(&self, id: &str, outgoing: Outgoing) -> bool {
+        self.all().get(id).is_some_and(|connection| connection.outgoing.send(outgoing).is_ok())
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Connection>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The Management API, with and without the stage before its path.
+pub(super) fn router(connections: Connections) -> Router {
+    let methods = || post(post_to_connection).get(get_connection).delete(delete_connection);
+    Router::new()
+        .route("/@connections/{id}", methods())
+        .route("/{stage}/@connections/{id}", methods())
+        .layer(DefaultBodyLimit::max(4 * MAX_MESSAGE))
+        .with_state(connections)
+}
+
+async fn post_to_connection(
+    State(connections): State<Connections>,
+    Path(path): Path<HashMap<String, String>>,
+    body: Bytes,
+) -> Response<Body> {
+    if body.len() > MAX_MESSAGE {
+        return error(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLargeException");
+    }
+    match connections.send(&path["id"], Outgoing::Message(body)) {
+        true => StatusCode::OK.into_response(),
+        false => gone(),
+    }
+}
+
+async fn get_connection(
+    State(connections): State<Connections>,
+    Path(path): Path<HashMap<String, String>>,
+) -> Response<Body> {
+    let all = connections.all();
+    let Some(connection) = all.get(&path["id"]) else { return gone() };
+    let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Millis, true);
+    let answer = json!({
+        "connectedAt": time(connection.connected_at),
+        "identity": { "sourceIp": connection.source_ip, "userAgent": connection.user_agent },
+        "lastActiveAt": time(connection.last_active_at),
+    });
+    axum::Json(answer).into_response()
+}
+
+async fn delete_connection(
+    State(connections): State<Connections>,
+    Path(path): Path<HashMap<String, String>>,
+) -> Response<Body> {
+    match connections.send(&path["id"], Outgoing::Close) {
+        true => StatusCode::NO_CONTENT.into_response(),
+        false => gone(),
+    }
+}
+
+fn gone() -> Response<Body> {
+    error(StatusCode::GONE, "GoneException")
+}
+
+/// The SDK finds an error's type in this header.
+fn error(status: StatusCode, kind: &str) -> Response<Body> {
+    (status, [("x-amzn-ErrorType", kind)], axum::Json(json!({ "message": kind }))).into_response()
+}

@@ -1,0 +1,181 @@
+//! What functions say. Their JSON lines are shown as a person reads them, or kept for a test; what belongs into a log
+//! is the functions' business, never this file's.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anstyle::{AnsiColor, Style};
+use serde_json::{Map, Value};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{ChildStderr, ChildStdout};
+
+/// Where functions' logs go. Clones go to the same place.
+#[derive(Debug, Clone, Default)]
+pub struct Logs(Destination);
+
+#[derive(Debug, Clone, Default)]
+enum Destination {
+    #[default]
+    Nowhere,
+    Terminal,
+    Memory(Arc<Mutex<Vec<LogLine>>>),
+}
+
+/// A line that a function wrote.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogLine {
+    /// The function's folder, `send-message`.
+    pub function: String,
+    /// The line as it was written.
+    pub text: String,
+}
+
+impl fmt::Display for LogLine {
+    /// As a person reads it, with colours.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&render(&self.function, &self.text))
+    }
+}
+
+/// Functions' names are padded to the longest of them, so that what they say is aligned.
+const NAME_WIDTH: usize = 16;
+/// Fields that have a place of their own in the line, or say nothing on a terminal.
+const PLACED: &[&str] = &["timestamp", "level", "message", "target", "fields", "span", "spans", "threadId"];
+
+impl Logs {
+    /// To standard error, in colour if that is a terminal.
+    pub fn terminal() -> Self {
+        Self(Destination::Terminal)
+    }
+
+    /// Kept, for [`Logs::lines`].
+    pub fn captured() -> Self {
+        Self(Destination::Memory(Arc::default()))
+    }
+
+    /// Nowhere.
+    pub fn discarded() -> Self {
+        Self(Destination::Nowhere)
+    }
+
+    /// What was captured so far, in order of arrival.
+    pub fn lines(&self) -> Vec<LogLine> {
+        match &self.0 {
+            Destination::Memory(lines) => lines.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            Destination::Nowhere | Destination::Terminal => Vec::new(),
+        }
+    }
+
+    /// Reads both streams of a worker to their ends; then yields the last line of standard error.
+    pub(super) fn follow(
+        &self,
+        function: &str,
+        stdout: Option<ChildStdout>,
+        stderr: Option<ChildStderr>,
+    ) -> impl Future<Output = String> + use<> {
+        let out = tokio::spawn(read(self.clone(), function.to_owned(), stdout));
+        let err = tokio::spawn(read(self.clone(), function.to_owned(), stderr));
+        async move {
+            let _ = out.await;
+            err.await.unwrap_or_default()
+        }
+    }
+
+    fn write(&self, function: &str, text: &str) {
+        match &self.0 {
+            Destination::Nowhere => {}
+            Destination::Terminal => anstream::eprintln!("{}", render(function, text)),
+            Destination::Memory(lines) => lines
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(LogLine { function: function.to_owned(), text: text.to_owned() }),
+        }
+    }
+}
+
+async fn read(logs: Logs, function: String, stream: Option<impl AsyncRead + Unpin>) -> String {
+    let mut last = String::new();
+    let Some(stream) = stream else { return last };
+    let mut lines = BufReader::new(stream).split(b'\n');
+    while let Ok(Some(line)) = lines.next_segment().await {
+        let line = String::from_utf8_lossy(&line).into_owned();
+        logs.write(&function, &line);
+        last = line;
+    }
+    last
+}
+
+/// `send-message      INFO  accepted  seq=3`
+fn render(function: &str, text: &str) -> String {
+    let name = paint(&format!("{function:NAME_WIDTH$}"), name_style(function));
+    let Ok(Value::Object(event)) = serde_json::from_str::<Value>(text) else {
+        return format!("{name}  {text}");
+    };
+    // tracing's JSON puts an event's fields either into `fields` or beside the level.
+    let nested = event.get("fields").and_then(Value::as_object).cloned().unwrap_or_default();
+    let span = event.get("span").and_then(Value::as_object).cloned().unwrap_or_default();
+    let level = event.get("level").and_then(Value::as_str).unwrap_or("INFO").to_owned();
+    let message = nested.get("message").or_else(|| event.get("message")).map(plain).unwrap_or_default();
+    let fields: String = [&event, &nested, &span].into_iter().flat_map(named).collect();
+    format!("{name}  {}  {message}{fields}", paint(&format!("{level:5}"), level_style(&level)))
+}
+
+fn named(fields: &Map<String, Value>) -> impl Iterator<Item = String> {
+    let shown = fields.iter().filter(|(name, _)| !PLACED.contains(&name.as_str()) && *name != "name");
+    shown.map(|(name, value)| format!("  {}{}", paint(&format!("{name}="), Style::new().dimmed()), plain(value)))
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn paint(text: &str, style: Style) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// A colour of its own for each function, the same in every run.
+fn name_style(function: &str) -> Style {
+    const COLOURS: [AnsiColor; 6] = [
+        AnsiColor::Cyan,
+        AnsiColor::Green,
+        AnsiColor::Magenta,
+        AnsiColor::Blue,
+        AnsiColor::BrightCyan,
+        AnsiColor::BrightMagenta,
+    ];
+    let hash = function.bytes().fold(0_usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+    COLOURS[hash % COLOURS.len()].on_default()
+}
+
+fn level_style(level: &str) -> Style {
+    match level {
+        "ERROR" => AnsiColor::Red.on_default().bold(),
+        "WARN" => AnsiColor::Yellow.on_default(),
+        "INFO" => Style::new().bold(),
+        _ => Style::new().dimmed(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> String {
+        anstream::adapter::strip_str(&render("send-message", text)).to_string()
+    }
+
+    #[test]
+    fn events_are_shown_as_sentences() {
+        let flat = r#"{"timestamp":"2026-03-01T09:05:00Z","level":"INFO","message":"accepted","seq":3,"target":"x"}"#;
+        assert_eq!(shown(flat), "send-message      INFO   accepted  seq=3");
+        let nested = r#"{"level":"WARN","fields":{"message":"busy","attempt":2},"target":"x","span":{"name":"send","request_id":"r"}}"#;
+        assert_eq!(shown(nested), "send-message      WARN   busy  attempt=2  request_id=r");
+    }
+
+    #[test]
+    fn what_is_no_event_passes_as_it_is() {
+        assert_eq!(shown("thread 'main' panicked"), "send-message      thread 'main' panicked");
+        assert_eq!(shown("42"), "send-message      42");
+    }
+}

@@ -1,0 +1,115 @@
+//! The workers of one function: idle ones are used again, a new one is started when none is idle.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+
+use super::invocation::InvokeError;
+use super::worker::{CallError, Launcher, Worker};
+use super::{MAX_CONCURRENCY, MAX_PAYLOAD, Specification};
+
+/// One function's workers.
+pub(super) struct Pool {
+    specification: Arc<Specification>,
+    launcher: Arc<Launcher>,
+    places: Semaphore,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The last one used is the first to be used again, as it is the warmest.
+    idle: Vec<Arc<Worker>>,
+    /// Variables that changed since the system started.
+    changed: BTreeMap<String, String>,
+    /// Counts the changes; a worker of an older generation is not used again.
+    generation: u64,
+}
+
+impl Pool {
+    pub(super) fn new(specification: Arc<Specification>, launcher: Arc<Launcher>) -> Self {
+        Self { specification, launcher, places: Semaphore::new(MAX_CONCURRENCY), state: Mutex::default() }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.specification.name
+    }
+
+    /// Runs one invocation, waiting for a place first.
+    pub(super) async fn invoke(&self, payload: Bytes) -> Result<Bytes, InvokeError> {
+        let _place = self.places.acquire().await.map_err(|_| InvokeError::Stopped)?;
+        loop {
+            let (worker, generation) = self.worker()?;
+            let outcome = worker.call(payload.clone()).await;
+            if !worker.is_gone() {
+                self.give_back(worker, generation).await;
+            }
+            match outcome {
+                Ok(answer) if answer.len() > MAX_PAYLOAD => return Err(too_large(answer.len())),
+                Ok(answer) => return Ok(answer),
+                Err(CallError::Failed(error)) => return Err(error.into()),
+                // It died while nobody looked and never saw the event: nothing has happened, so take another.
+                Err(CallError::NotTaken) => {}
+            }
+        }
+    }
+
+    /// Sets a variable of the environment, if the function has it, and restarts the workers.
+    pub(super) async fn set_variable(&self, name: &str, value: &str) {
+        if !self.specification.environment.contains_key(name) {
+            return;
+        }
+        let idle = {
+            let mut state = self.state();
+            state.changed.insert(name.to_owned(), value.to_owned());
+            state.generation += 1;
+            std::mem::take(&mut state.idle)
+        };
+        for worker in idle {
+            worker.kill().await;
+        }
+    }
+
+    /// Lets no further invocation begin.
+    pub(super) fn close(&self) {
+        self.places.close();
+    }
+
+    fn worker(&self) -> Result<(Arc<Worker>, u64), InvokeError> {
+        let mut state = self.state();
+        let generation = state.generation;
+        while let Some(worker) = state.idle.pop() {
+            if !worker.is_gone() {
+                return Ok((worker, generation));
+            }
+        }
+        let worker = self.launcher.launch(&self.specification, &state.changed).map_err(InvokeError::Bootstrap)?;
+        Ok((worker, generation))
+    }
+
+    async fn give_back(&self, worker: Arc<Worker>, generation: u64) {
+        let outdated = {
+            let mut state = self.state();
+            let outdated = state.generation != generation;
+            if !outdated {
+                state.idle.push(Arc::clone(&worker));
+            }
+            outdated
+        };
+        if outdated {
+            worker.kill().await;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+fn too_large(bytes: usize) -> InvokeError {
+    let message = format!("Response payload size ({bytes} bytes) exceeded maximum allowed payload size.");
+    super::FunctionError::new("Function.ResponseSizeTooLarge", message).into()
+}

@@ -1,0 +1,218 @@
+//! The ready file: where everything is and who may use it, for scripts and tests that start the system.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::seed::PerChannel;
+
+/// What the file says.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Ready {
+    /// Process id of the whole; a SIGTERM to it stops all of it.
+    pub pid: u32,
+    /// Base URL of the public API, without a slash at its end.
+    pub api: String,
+    /// Where the chat widget connects.
+    pub websocket: String,
+    /// For a person's browser.
+    pub console: String,
+    /// The local AWS.
+    pub aws: Aws,
+    /// Name of the DynamoDB table.
+    pub table: String,
+    /// URLs of the doorbell queues.
+    pub queues: Queues,
+    /// Base URL of the sandbox's control API.
+    pub sandbox: String,
+    /// What was seeded; absent when nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub demo: Option<Demo>,
+}
+
+/// Endpoint URLs of the local AWS.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Aws {
+    /// DynamoDB.
+    pub dynamodb: String,
+    /// SQS.
+    pub sqs: String,
+    /// S3; null as long as the template has no bucket.
+    pub s3: Option<String>,
+}
+
+/// One queue per channel.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Queues {
+    /// Live chat.
+    pub chat: String,
+    /// WhatsApp.
+    pub whatsapp: String,
+    /// E-mail.
+    pub email: String,
+}
+
+/// A business to play with, and another one that must not be able to.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Demo {
+    /// The business.
+    pub business_id: Uuid,
+    /// Somebody who works there.
+    pub agent_id: Uuid,
+    /// That agent's JWT.
+    pub token: String,
+    /// The business's API key.
+    pub api_key: String,
+    /// Messages it may send in a month.
+    pub limit: u64,
+    /// One conversation on each channel.
+    pub conversations: PerChannel,
+    /// The chat visitor's JWT.
+    pub visitor_token: String,
+    /// The other business.
+    pub other: Other,
+}
+
+/// A second business, to try what one must not see of another.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Other {
+    /// The business.
+    pub business_id: Uuid,
+    /// Its API key.
+    pub api_key: String,
+    /// A chat conversation of its.
+    pub conversation: Uuid,
+}
+
+/// The file, there exactly as long as the system is up: it is removed on the way down, and one that a killed system
+/// left behind is removed on the way up.
+#[derive(Debug)]
+pub struct ReadyFile {
+    path: PathBuf,
+}
+
+impl ReadyFile {
+    /// Claims the path: what lies there is of another time.
+    ///
+    /// # Errors
+    /// What lies there cannot be removed.
+    pub fn claim(path: PathBuf) -> io::Result<Self> {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io::Error::new(
+                error.kind(),
+                format!("the ready file {} cannot be replaced: {error}", path.display()),
+            )),
+            _ => Ok(Self { path }),
+        }
+    }
+
+    /// Writes it, all at once: whoever finds it finds all of it.
+    ///
+    /// # Errors
+    /// The directory is missing or cannot be written.
+    pub fn write(&self, ready: &Ready) -> io::Result<()> {
+        let json = serde_json::to_vec_pretty(ready)?;
+        write_atomically(&self.path, &json)
+            .map_err(|error| io::Error::new(error.kind(), format!("the ready file {}: {error}", self.path.display())))
+    }
+}
+
+impl Drop for ReadyFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Writes a file that only its owner may read (it holds credentials), under another name first.
+pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    let unfinished = path.with_file_name(name);
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options.open(&unfinished).and_then(|mut file| {
+        file.write_all(content)?;
+        file.sync_all()
+    });
+    written.and_then(|()| fs::rename(&unfinished, path)).inspect_err(|_| drop(fs::remove_file(&unfinished)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn ready() -> Ready {
+        let id = Uuid::from_u128;
+        let conversations = PerChannel { chat: id(3), whatsapp: id(4), email: id(5) };
+        let other = Other { business_id: id(6), api_key: "pbk_b".into(), conversation: id(7) };
+        Ready {
+            pid: 1,
+            api: "http://127.0.0.1:3000".into(),
+            websocket: "ws://127.0.0.1:3001".into(),
+            console: "http://127.0.0.1:3000/".into(),
+            aws: Aws { dynamodb: "d".into(), sqs: "s".into(), s3: None },
+            table: "t".into(),
+            queues: Queues { chat: "c".into(), whatsapp: "w".into(), email: "e".into() },
+            sandbox: "http://127.0.0.1:3002".into(),
+            demo: Some(Demo {
+                business_id: id(1),
+                agent_id: id(2),
+                token: "jwt".into(),
+                api_key: "pbk_a".into(),
+                limit: 1000,
+                conversations,
+                visitor_token: "visitor".into(),
+                other,
+            }),
+        }
+    }
+
+    #[test]
+    fn it_has_the_documented_shape() {
+        let id = |n: u8| format!("00000000-0000-0000-0000-00000000000{n}");
+        assert_eq!(
+            serde_json::to_value(ready()).unwrap(),
+            json!({
+                "pid": 1, "api": "http://127.0.0.1:3000", "websocket": "ws://127.0.0.1:3001",
+                "console": "http://127.0.0.1:3000/",
+                "aws": { "dynamodb": "d", "sqs": "s", "s3": null }, "table": "t",
+                "queues": { "chat": "c", "whatsapp": "w", "email": "e" },
+                "sandbox": "http://127.0.0.1:3002",
+                "demo": { "business_id": id(1), "agent_id": id(2), "token": "jwt", "api_key": "pbk_a", "limit": 1000,
+                    "conversations": { "chat": id(3), "whatsapp": id(4), "email": id(5) },
+                    "visitor_token": "visitor",
+                    "other": { "business_id": id(6), "api_key": "pbk_b", "conversation": id(7) } },
+            })
+        );
+        let bare = serde_json::to_value(Ready { demo: None, ..ready() }).unwrap();
+        assert!(bare.get("demo").is_none());
+    }
+
+    #[test]
+    fn it_is_there_as_long_as_the_system_is_up() {
+        let directory = std::env::temp_dir().join(format!("ready-{}", Uuid::new_v4()));
+        fs::create_dir(&directory).unwrap();
+        let path = directory.join("ready.json");
+        fs::write(&path, "left behind").unwrap();
+        let file = ReadyFile::claim(path.clone()).unwrap();
+        assert!(!path.exists());
+        file.write(&ready()).unwrap();
+        assert_eq!(serde_json::from_slice::<Ready>(&fs::read(&path).unwrap()).unwrap(), ready());
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1, "nothing unfinished is left beside it");
+        drop(file);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_missing_directory_is_named() {
+        let file = ReadyFile::claim("/nowhere/at/all/ready.json".into()).unwrap();
+        assert!(file.write(&ready()).unwrap_err().to_string().contains("/nowhere/at/all/ready.json"));
+    }
+}

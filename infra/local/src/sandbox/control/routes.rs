@@ -1,0 +1,217 @@
+//! The routes of the control API.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::answer::{Body, No};
+use super::{Control, System};
+use crate::FaultRule;
+use crate::sandbox::channel::Channel;
+use crate::sandbox::clock::Clock;
+use crate::sandbox::{ProviderFault, Providers};
+use crate::seed::{NewBusiness, NewConversation, SeedError};
+
+/// What `GET /sandbox/` answers, and the one place that lists everything.
+const ROUTES: [(&str, &str); 16] = [
+    ("GET    /sandbox/{whatsapp|email|chat}/messages", "what customers got, oldest first; ?conversation_id= picks one"),
+    (
+        "PUT    /sandbox/{whatsapp|email|chat}/faults",
+        "{status, retry_after, times, probability, delay_ms, after_effect}",
+    ),
+    ("GET    /sandbox/{whatsapp|email|chat}/faults", "the fault in force, or null"),
+    ("DELETE /sandbox/{whatsapp|email|chat}/faults", "well again"),
+    ("PUT    /sandbox/aws/faults", "{operation, error, times, probability, after_effect}"),
+    ("DELETE /sandbox/aws/faults", "well again"),
+    ("POST   /sandbox/clock", "{now}: moves the system's clock"),
+    ("GET    /sandbox/clock", "what time it is there"),
+    ("DELETE /sandbox/clock", "back to the real time"),
+    ("POST   /sandbox/sweep", "runs the sweeper now"),
+    ("POST   /sandbox/businesses", "{limit, shards}: a fresh business"),
+    ("POST   /sandbox/conversations", "{business_id, channel, window_expires_at}: one more conversation"),
+    ("DELETE /sandbox/chat/widgets", "sends the chat customers away"),
+    ("POST   /sandbox/chat/widgets", "brings them back"),
+    ("GET    /sandbox/chat/widgets", "how many there are"),
+    ("GET    /sandbox/", "this list"),
+];
+
+pub(in crate::sandbox) fn routes(
+    providers: Arc<Providers>,
+    clock: Arc<Clock>,
+    system: Arc<OnceLock<System>>,
+) -> Router {
+    Router::new()
+        .route("/", get(index))
+        .route("/sandbox", get(index))
+        .route("/sandbox/", get(index))
+        .route("/sandbox/{channel}/messages", get(messages))
+        .route("/sandbox/{channel}/faults", get(fault).put(set_fault).delete(clear_fault))
+        .route("/sandbox/aws/faults", get(aws_faults).put(set_aws_fault).delete(clear_aws_faults))
+        .route("/sandbox/clock", get(clock_now).post(move_clock).delete(reset_clock))
+        .route("/sandbox/sweep", post(sweep))
+        .route("/sandbox/businesses", post(add_business))
+        .route("/sandbox/conversations", post(add_conversation))
+        .route("/sandbox/chat/widgets", get(widgets).post(bring_back).delete(send_away))
+        .fallback(async || No::not_found("there is no such route; GET /sandbox/ lists them"))
+        .with_state(Arc::new(Control { providers, clock, system }))
+}
+
+type Controls = State<Arc<Control>>;
+
+impl Control {
+    fn channel(&self, name: &str) -> Result<&Channel, No> {
+        match name {
+            "whatsapp" => Ok(&self.providers.whatsapp),
+            "email" => Ok(&self.providers.email),
+            "chat" => Ok(&self.providers.chat),
+            _ => Err(No::not_found(format!("there is no channel `{name}`: whatsapp, email and chat are"))),
+        }
+    }
+
+    fn system(&self) -> Result<&System, No> {
+        let starting = || No(StatusCode::SERVICE_UNAVAILABLE, "the system is still starting".into());
+        self.system.get().ok_or_else(starting)
+    }
+
+    fn time(&self) -> Json<Value> {
+        Json(json!({ "now": self.clock.now(), "offset_ms": self.clock.offset_ms() }))
+    }
+}
+
+async fn index() -> Json<Value> {
+    let routes = ROUTES.iter().map(|(route, what)| {
+        let (method, path) = route.split_once(' ').unwrap_or((route, ""));
+        json!({ "method": method, "path": path.trim_start(), "what": what })
+    });
+    Json(json!({ "routes": routes.collect::<Vec<_>>() }))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pick {
+    conversation_id: Option<Uuid>,
+}
+
+async fn messages(
+    State(control): Controls,
+    Path(channel): Path<String>,
+    pick: Result<Query<Pick>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, No> {
+    let Query(Pick { conversation_id }) = pick.map_err(No::unprocessable)?;
+    let mut accepted = control.channel(&channel)?.accepted();
+    accepted.retain(|message| conversation_id.is_none() || message.conversation_id == conversation_id);
+    Ok(Json(accepted).into_response())
+}
+
+async fn fault(State(control): Controls, Path(channel): Path<String>) -> Result<Json<Option<ProviderFault>>, No> {
+    Ok(Json(control.channel(&channel)?.faults.in_force()))
+}
+
+async fn set_fault(
+    State(control): Controls,
+    Path(channel): Path<String>,
+    Body(rule): Body<ProviderFault>,
+) -> Result<Json<ProviderFault>, No> {
+    let provider = control.channel(&channel)?;
+    let rule = rule.checked().map_err(No::unprocessable)?;
+    if rule.code.is_some() && channel != "whatsapp" {
+        return Err(No::unprocessable(format!("`code` is WhatsApp's: {channel} has none")));
+    }
+    provider.faults.set(rule.clone());
+    Ok(Json(rule))
+}
+
+async fn clear_fault(State(control): Controls, Path(channel): Path<String>) -> Result<StatusCode, No> {
+    control.channel(&channel)?.faults.clear();
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn aws_faults(State(control): Controls) -> Result<Json<Value>, No> {
+    Ok(Json(json!(control.system()?.engine().faults().rules())))
+}
+
+async fn set_aws_fault(State(control): Controls, Body(rule): Body<FaultRule>) -> Result<Json<Value>, No> {
+    let answer = json!(rule);
+    control.system()?.engine().faults().set(rule).map_err(No::unprocessable)?;
+    Ok(Json(answer))
+}
+
+async fn clear_aws_faults(State(control): Controls) -> Result<StatusCode, No> {
+    control.system()?.engine().faults().clear();
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Moved {
+    now: DateTime<Utc>,
+}
+
+async fn clock_now(State(control): Controls) -> Json<Value> {
+    control.time()
+}
+
+async fn move_clock(State(control): Controls, Body(Moved { now }): Body<Moved>) -> Result<Json<Value>, No> {
+    let system = control.system()?;
+    control.clock.move_to(now);
+    system.follow(&control.clock).await;
+    Ok(control.time())
+}
+
+async fn reset_clock(State(control): Controls) -> Result<StatusCode, No> {
+    let system = control.system()?;
+    control.clock.reset();
+    system.follow(&control.clock).await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn sweep(State(control): Controls) -> Result<Json<Value>, No> {
+    let swept = control.system()?.sweep().await;
+    swept.map(Json).map_err(|error| No::broken(format!("the sweeper failed: {error}")))
+}
+
+async fn add_business(State(control): Controls, Body(new): Body<NewBusiness>) -> Result<Response, No> {
+    let business = control.system()?.add_business(&new).await.map_err(refusal)?;
+    Ok((StatusCode::CREATED, Json(business)).into_response())
+}
+
+async fn add_conversation(State(control): Controls, Body(new): Body<NewConversation>) -> Result<Response, No> {
+    let conversation = control.system()?.add_conversation(&new).await.map_err(refusal)?;
+    Ok((StatusCode::CREATED, Json(conversation)).into_response())
+}
+
+fn refusal(error: SeedError) -> No {
+    match error {
+        SeedError::Refused(sentence) => No::unprocessable(sentence),
+        SeedError::Table(error) => No::broken(format!("the table did not take it: {error}")),
+        SeedError::Directory(error) => No::broken(format!("the data directory did not take it: {error}")),
+    }
+}
+
+async fn widgets(State(control): Controls) -> Result<Json<Value>, No> {
+    let (customers, away) = control.system()?.widgets().count().await;
+    Ok(Json(json!({ "customers": customers, "away": away })))
+}
+
+async fn send_away(State(control): Controls) -> Result<StatusCode, No> {
+    control.system()?.widgets().send_away().await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn bring_back(State(control): Controls) -> Result<StatusCode, No> {
+    match control.system()?.widgets().bring_back().await {
+        0 => Ok(StatusCode::NO_CONTENT),
+        some => Err(No::broken(format!("{some} of the customers got no answer to their hello yet; they go on trying"))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+//! The outside world: the providers that carry messages away, the customers who get them, and the control API that
+//! tells both what to do. Nothing of ours runs in here.
+
+mod aws_error;
+mod channel;
+mod chat;
+mod clock;
+mod control;
+mod email;
+mod fault;
+mod journal;
+mod server;
+mod whatsapp;
+mod widget;
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{any, post};
+use tokio::net::TcpListener;
+
+use crate::listen::Server;
+
+pub use channel::{Accepted, Channel};
+pub use clock::Clock;
+pub use control::System;
+pub use fault::{Faults, ProviderFault};
+pub use journal::Journal;
+pub use widget::{Visitor, Widgets};
+
+/// Largest request: SES takes 40 MB.
+const BODY_LIMIT: usize = 40 << 20;
+
+/// The three providers and what they share.
+#[derive(Debug)]
+pub struct Providers {
+    /// WhatsApp's Cloud API.
+    pub whatsapp: Channel,
+    /// Amazon SES v2.
+    pub email: Channel,
+    /// The chat widget's visitors.
+    pub chat: Arc<Channel>,
+    /// The one access token that the Cloud API knows.
+    whatsapp_token: String,
+    /// Where the gateway's `@connections` are, once it is up.
+    management_url: OnceLock<String>,
+    http: reqwest::Client,
+}
+
+/// The sandbox, listening.
+#[derive(Debug)]
+pub struct Sandbox {
+    url: String,
+    providers: Arc<Providers>,
+    system: Arc<OnceLock<System>>,
+    clock: Arc<Clock>,
+    server: Server,
+}
+
+impl Sandbox {
+    /// Serves on a listener. With a directory, what was accepted is kept there in one file per channel.
+    ///
+    /// # Errors
+    /// A file of the directory cannot be read or written.
+    pub fn start(listener: TcpListener, directory: Option<&Path>, whatsapp_token: String) -> io::Result<Self> {
+        let clock = Arc::new(Clock::default());
+        let providers = Arc::new(Providers {
+            whatsapp: Channel::open("whatsapp", directory, clock.clone())?,
+            email: Channel::open("email", directory, clock.clone())?,
+            chat: Arc::new(Channel::open("chat", directory, clock.clone())?),
+            whatsapp_token,
+            management_url: OnceLock::new(),
+            http: reqwest::Client::new(),
+        });
+        let system = Arc::new(OnceLock::new());
+        let url = format!("http://{}", listener.local_addr()?);
+        let routes = routes(providers.clone()).merge(control::routes(providers.clone(), clock.clone(), system.clone()));
+        let server = server::serve(listener, routes.layer(DefaultBodyLimit::max(BODY_LIMIT)));
+        Ok(Self { url, providers, system, clock, server })
+    }
+
+    /// Gives the control API the system to control, and the chat provider the gateway to pass on to.
+    pub fn attach(&self, system: System) {
+        let _ = self.providers.management_url.set(system.engine().management_url().to_owned());
+        assert!(self.system.set(system).is_ok(), "a sandbox is attached once, by the one who started it");
+    }
+
+    /// Base URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The providers.
+    pub fn providers(&self) -> &Providers {
+        &self.providers
+    }
+
+    /// The moved clock.
+    pub fn clock(&self) -> &Arc<Clock> {
+        &self.clock
+    }
+
+    /// What the control API controls; none before [`Sandbox::attach`].
+    pub fn system(&self) -> Option<&System> {
+        self.system.get()
+    }
+
+    /// Sends the customers home and closes the doors.
+    pub async fn stop(self) {
+        if let Some(system) = self.system.get() {
+            system.widgets().send_away().await;
+        }
+        self.server.stop().await;
+    }
+}
+
+fn routes(providers: Arc<Providers>) -> Router {
+    Router::new()
+        .route("/providers/whatsapp/{version}/{phone_number_id}/messages", post(whatsapp::messages))
+        .route("/providers/ses/v2/email/outbound-emails", post(email::outbound_emails))
+        .route("/providers/chat/@connections/{id}", any(chat::connections))
+        .route("/providers/chat/{stage}/@connections/{id}", any(chat::connections))
+        .with_state(providers)
+}

@@ -1,0 +1,121 @@
+//! A business as it is drawn up before it is made: every id and key of it, so that making it twice makes it once.
+
+use chrono::{DateTime, Utc};
+use domain::delivery::Doubt;
+use domain::{BusinessId, Channel, ChannelId, ConversationId};
+use platform::credential::ApiKey;
+use platform::table::provision::NewConversation;
+use platform::table::record::{ChannelRecord, ChannelSettings};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::SeedError;
+use super::keys::WHATSAPP_SECRET;
+
+/// Sandbox customers wrote a moment ago, whatever the clock is moved to.
+const WINDOW_EXPIRES_AT: i64 = 4_102_444_800; // 2100-01-01
+/// A business number's id at Meta, the one of its documentation.
+const PHONE_NUMBER_ID: &str = "106540352242922";
+
+/// One of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+pub struct PerChannel {
+    /// Live chat.
+    pub chat: Uuid,
+    /// WhatsApp.
+    pub whatsapp: Uuid,
+    /// E-mail.
+    pub email: Uuid,
+}
+
+impl PerChannel {
+    fn random() -> Self {
+        Self { chat: Uuid::new_v4(), whatsapp: Uuid::new_v4(), email: Uuid::new_v4() }
+    }
+
+    /// The one of a channel.
+    pub fn of(&self, channel: Channel) -> Uuid {
+        match channel {
+            Channel::Chat => self.chat,
+            Channel::Whatsapp => self.whatsapp,
+            Channel::Email => self.email,
+        }
+    }
+}
+
+/// A business on paper.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct Plot {
+    /// Its id.
+    pub business_id: Uuid,
+    /// Somebody who works there, if it matters who.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<Uuid>,
+    /// Its API key, of no agent.
+    pub api_key: String,
+    /// Messages a month.
+    pub limit: u64,
+    /// Counters that the limit is spread over.
+    pub shards: u16,
+    /// Its channels.
+    pub channels: PerChannel,
+    /// A conversation on each.
+    pub conversations: PerChannel,
+}
+
+impl Plot {
+    /// Draws up a business without agents.
+    pub fn new(limit: u64, shards: u16) -> Self {
+        let business_id = Uuid::new_v4();
+        Self {
+            business_id,
+            agent_id: None,
+            api_key: ApiKey::generate(BusinessId(business_id)).reveal(),
+            limit,
+            shards,
+            channels: PerChannel::random(),
+            conversations: PerChannel::random(),
+        }
+    }
+
+    pub(super) fn parsed_api_key(&self) -> Result<ApiKey, SeedError> {
+        let spoilt = || SeedError::Refused(format!("the API key of business {} is spoilt", self.business_id));
+        ApiKey::parse(&self.api_key).ok_or_else(spoilt)
+    }
+
+    pub(super) fn channel(&self, channel: Channel) -> (ChannelId, ChannelRecord) {
+        let settings = match channel {
+            Channel::Chat => ChannelSettings::Chat {},
+            Channel::Whatsapp => ChannelSettings::Whatsapp {
+                phone_number_id: PHONE_NUMBER_ID.into(),
+                secret: WHATSAPP_SECRET.into(),
+                template: None,
+            },
+            Channel::Email => ChannelSettings::Email {
+                from: "Sandbox Shop <support@shop.example.com>".into(),
+                configuration_set: None,
+            },
+        };
+        let record = ChannelRecord { is_active: true, in_doubt: Doubt::default(), settings };
+        (ChannelId(self.channels.of(channel)), record)
+    }
+
+    pub(super) fn conversation(&self, channel: Channel, id: ConversationId) -> NewConversation {
+        // Every conversation has a customer of its own: providers limit what one person gets.
+        let number = id.0.as_u128() % 10_000_000;
+        NewConversation {
+            channel: channel.name().into(),
+            channel_id: ChannelId(self.channels.of(channel)),
+            recipient: match channel {
+                Channel::Chat => format!("visitor-{number:07}"),
+                Channel::Whatsapp => format!("+1555{number:07}"),
+                Channel::Email => format!("customer-{number:07}@example.com"),
+            },
+            subject: (channel == Channel::Email).then(|| "Where is my parcel?".into()),
+            window_expires_at: match channel {
+                Channel::Whatsapp => DateTime::<Utc>::from_timestamp(WINDOW_EXPIRES_AT, 0),
+                Channel::Chat | Channel::Email => None,
+            },
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! The whole: local AWS, functions, sandbox, seed. What people see of it lives in `cli.rs` and `demo`.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aws_sdk_dynamodb as dynamodb;
+use aws_sdk_secretsmanager as secretsmanager;
+use platform::table::Table;
+use tokio::net::TcpListener;
+
+use crate::aws::loopback;
+use crate::console::{self, Console};
+use crate::engine::{Engine, EngineOptions, StartError};
+use crate::lambda::Logs;
+use crate::ready::{Aws, Demo, Other, Queues, Ready};
+use crate::sandbox::{Sandbox, System, Widgets};
+use crate::seed::{Keys, SeedError, Seeder, WHATSAPP_SECRET};
+
+/// The template of this repository.
+const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../template.yaml");
+
+/// How to start.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The API's port; WebSocket and sandbox take the two after it. 0: any three that are free.
+    pub port: u16,
+    /// Where everything is kept; nowhere: it is gone with the process.
+    pub data_dir: Option<PathBuf>,
+    /// Whether to seed the demo business.
+    pub demo: bool,
+    /// Where the functions' logs go.
+    pub logs: Logs,
+    /// What is deployed.
+    pub template: PathBuf,
+    /// The program that plays each function; by default this very one.
+    pub bootstrap: Option<PathBuf>,
+    /// Another DynamoDB's endpoint, in place of the embedded one.
+    pub dynamodb: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            port: 0,
+            data_dir: None,
+            demo: true,
+            logs: Logs::discarded(),
+            template: TEMPLATE.into(),
+            bootstrap: None,
+            dynamodb: None,
+        }
+    }
+}
+
+/// Why it did not start, in a sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalError {
+    /// Somebody else has the port.
+    #[error("port {port}, for the {what}, is taken by another program")]
+    PortTaken {
+        /// The port.
+        port: u16,
+        /// What it was to be for.
+        what: &'static str,
+    },
+    /// There are no three ports from there on.
+    #[error("port {0} leaves no room for the WebSocket and the sandbox, which take the two ports after it")]
+    PortTooHigh(u16),
+    /// Another process works in the directory.
+    #[error("the data directory {} is in use by another `cargo local`", .0.display())]
+    InUse(PathBuf),
+    /// The directory is of no use.
+    #[error("the data directory {}: {error}", .path.display())]
+    DataDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: io::Error,
+    },
+    /// The local AWS or the functions.
+    #[error(transparent)]
+    Engine(#[from] StartError),
+    /// Filling it.
+    #[error("seeding failed: {0}")]
+    Seed(#[from] SeedError),
+    /// The secrets.
+    #[error("seeding failed: {0}")]
+    Secrets(String),
+    /// Anything else.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// The deployed system on this machine, up and running.
+#[derive(Debug)]
+pub struct Local {
+    engine: Arc<Engine>,
+    sandbox: Sandbox,
+    keys: Keys,
+    page: String,
+    /// Held as long as the directory is ours.
+    _lock: Option<File>,
+}
+
+impl Local {
+    /// Starts everything; when this returns, everything accepts connections and the chat customers are there.
+    ///
+    /// # Errors
+    /// [`LocalError`]; then nothing is left running.
+    pub async fn start(options: Options) -> Result<Self, LocalError> {
+        let (lock, directory) = match &options.data_dir {
+            None => (None, None),
+            Some(path) => {
+                let (lock, directory) = claim(path)?;
+                (Some(lock), Some(directory))
+            }
+        };
+        let directory = directory.as_deref();
+        let [api_port, websocket_port, sandbox_port] = ports(options.port)?;
+        let keys = Keys::load(directory, options.demo)?;
+        let listener = TcpListener::bind(("127.0.0.1", sandbox_port));
+        let listener = listener.await.map_err(|error| bind_error(error, sandbox_port, "sandbox"))?;
+        let sandbox = Sandbox::start(listener, directory, keys.whatsapp_token.clone())?;
+
+        let console = Console::default();
+        let outside = |provider: &str| format!("{}/providers/{provider}", sandbox.url());
+        let defaults = EngineOptions::default();
+        let engine_options = EngineOptions {
+            template: options.template,
+            bootstrap: options.bootstrap.unwrap_or(defaults.bootstrap),
+            data_dir: options.data_dir.clone(),
+            api_port,
+            websocket_port,
+            dynamodb: options.dynamodb,
+            parameters: [("WhatsappApiUrl".into(), outside("whatsapp/v23.0"))].into(),
+            environment: [
+                ("AWS_ENDPOINT_URL_SESV2".into(), outside("ses")),
+                ("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI".into(), outside("chat")),
+            ]
+            .into(),
+            logs: options.logs,
+            extra_routes: console.routes(),
+        };
+        let engine = Arc::new(Engine::start(engine_options).await?);
+
+        let seeder = seed(&engine, &sandbox, &keys, directory).await?;
+        let visitors = seeder.visitors();
+        let widgets = Widgets::new(engine.websocket_url().to_owned(), sandbox.providers().chat.clone());
+        sandbox.attach(System::new(engine.clone(), seeder, widgets));
+        let mut local = Self { engine, sandbox, keys, page: String::new(), _lock: lock };
+        local.system().widgets().add(visitors).await;
+        let kept = options.data_dir.map_or_else(
+            || "in memory, gone when you stop it".to_owned(),
+            |directory| format!("kept in {}", directory.display()),
+        );
+        local.page = console::page(&local.ready(), &kept);
+        console.set(&local.page);
+        Ok(local)
+    }
+
+    /// The local AWS and the functions.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The outside world.
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    /// What a person reads first, with colours.
+    pub(crate) fn page(&self) -> &str {
+        &self.page
+    }
+
+    /// Where everything is.
+    pub fn ready(&self) -> Ready {
+        let queue = |id| self.engine.queue_url(id).unwrap_or_default().to_owned();
+        Ready {
+            pid: std::process::id(),
+            api: self.engine.api_url().to_owned(),
+            websocket: self.engine.websocket_url().to_owned(),
+            console: format!("{}/", self.engine.api_url()),
+            aws: Aws {
+                dynamodb: self.engine.dynamodb_url().to_owned(),
+                sqs: self.engine.sqs_url().to_owned(),
+                s3: None,
+            },
+            table: self.engine.table_name().to_owned(),
+            queues: Queues { chat: queue("ChatQueue"), whatsapp: queue("WhatsappQueue"), email: queue("EmailQueue") },
+            sandbox: self.sandbox.url().to_owned(),
+            demo: self.demo(),
+        }
+    }
+
+    /// Stops everything, children included.
+    pub async fn stop(self) {
+        self.sandbox.stop().await;
+        // The sandbox's routes held the others.
+        if let Some(engine) = Arc::into_inner(self.engine) {
+            engine.stop().await;
+        }
+    }
+
+    fn system(&self) -> &System {
+        self.sandbox.system().expect("it was attached at the start")
+    }
+
+    fn demo(&self) -> Option<Demo> {
+        let (business, other) = self.keys.demo()?;
+        let agent_id = business.agent_id?;
+        Some(Demo {
+            business_id: business.business_id,
+            agent_id,
+            token: self.keys.agent_token(business.business_id, agent_id),
+            api_key: business.api_key.clone(),
+            limit: business.limit,
+            conversations: business.conversations,
+            visitor_token: self.keys.visitor_token(business.business_id, business.conversations.chat),
+            other: Other {
+                business_id: other.business_id,
+                api_key: other.api_key.clone(),
+                conversation: other.conversations.chat,
+            },
+        })
+    }
+}
+
+fn ports(first: u16) -> Result<[u16; 3], LocalError> {
+    match first {
+        0 => Ok([0; 3]),
+        1..=65_533 => Ok([first, first + 1, first + 2]),
+        _ => Err(LocalError::PortTooHigh(first)),
+    }
+}
+
+fn bind_error(error: io::Error, port: u16, what: &'static str) -> LocalError {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => LocalError::PortTaken { port, what },
+        _ => LocalError::Io(error),
+    }
+}
+
+/// The lock of a data directory, and the part of it that is ours.
+fn claim(path: &Path) -> Result<(File, PathBuf), LocalError> {
+    let wrong = |error| LocalError::DataDirectory { path: path.into(), error };
+    let directory = path.join("sandbox");
+    std::fs::create_dir_all(&directory).map_err(wrong)?;
+    let lock = File::create(path.join("lock")).map_err(wrong)?;
+    match lock.try_lock() {
+        Ok(()) => Ok((lock, directory)),
+        Err(TryLockError::WouldBlock) => Err(LocalError::InUse(path.into())),
+        Err(TryLockError::Error(error)) => Err(wrong(error)),
+    }
+}
+
+/// Puts the keys where the functions look for them, and makes the demo.
+async fn seed(engine: &Engine, sandbox: &Sandbox, keys: &Keys, directory: Option<&Path>) -> Result<Seeder, LocalError> {
+    let secrets = secretsmanager::Client::from_conf(loopback!(secretsmanager, engine.secrets_url()));
+    let failed = |error: &dyn std::error::Error| {
+        LocalError::Secrets(format!("{}", secretsmanager::error::DisplayErrorContext(error)))
+    };
+    for (logical_id, value) in [("AgentKeys", keys.agent_keys()), ("VisitorKeys", keys.visitor_keys())] {
+        let missing = || LocalError::Secrets(format!("the template has no secret {logical_id}"));
+        let id = engine.secret_id(logical_id).ok_or_else(missing)?;
+        let value = serde_json::to_string(&value).map_err(io::Error::from)?;
+        let put = secrets.put_secret_value().secret_id(id).secret_string(value).send();
+        put.await.map_err(|error| failed(&error))?;
+    }
+    let token = secrets.create_secret().name(WHATSAPP_SECRET).secret_string(&keys.whatsapp_token).send();
+    token.await.map_err(|error| failed(&error))?;
+
+    let client = dynamodb::Client::from_conf(loopback!(dynamodb, engine.dynamodb_url()));
+    let table = Table::new(client, engine.table_name().to_owned());
+    let seeder = Seeder::new(table, sandbox.clock().clone(), keys.clone(), directory)?;
+    seeder.demo().await?;
+    Ok(seeder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_ports_in_a_row_or_any_three() {
+        assert_eq!(ports(0).unwrap(), [0, 0, 0]);
+        assert_eq!(ports(3000).unwrap(), [3000, 3001, 3002]);
+        assert_eq!(ports(65_533).unwrap(), [65_533, 65_534, 65_535]);
+        assert!(ports(65_534).unwrap_err().to_string().contains("65534"));
+    }
+
+    #[test]
+    fn a_data_directory_has_one_owner() {
+        let directory = std::env::temp_dir().join(format!("data-{}", uuid::Uuid::new_v4()));
+        let (lock, _) = claim(&directory).unwrap();
+        assert!(matches!(claim(&directory), Err(LocalError::InUse(_))));
+        drop(lock);
+        assert!(claim(&directory).is_ok());
+    }
+}

@@ -1,0 +1,168 @@
+//! The template as a document: sections, parameters, conditions and globals. What a resource's properties mean lives
+//! with the resource, never here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_yaml_ng::{Mapping, Value};
+
+use super::TemplateError;
+use super::expression::Expressions;
+use super::properties::Properties;
+
+/// Top-level sections that are read, and those that say nothing to one machine.
+const SECTIONS: &[&str] = &["Parameters", "Conditions", "Globals", "Resources"];
+const IGNORED_SECTIONS: &[&str] =
+    &["AWSTemplateFormatVersion", "Transform", "Description", "Metadata", "Outputs", "Rules"];
+
+/// A template with its parameters chosen.
+pub(super) struct Document {
+    pub(super) resources: BTreeMap<String, Resource>,
+    expressions: Expressions,
+    function_globals: Mapping,
+}
+
+/// One entry of `Resources`, unread.
+pub(super) struct Resource {
+    pub(super) kind: String,
+    condition: Option<String>,
+    properties: Mapping,
+}
+
+impl Document {
+    pub(super) fn parse(text: &str, overrides: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
+        let root: Mapping = serde_yaml_ng::from_str(text).map_err(|error| {
+            TemplateError::new("template", format!("is not YAML as CloudFormation reads it: {error}"))
+        })?;
+        for key in root.keys() {
+            let key = key.as_str().unwrap_or("(not a string)");
+            if !SECTIONS.contains(&key) && !IGNORED_SECTIONS.contains(&key) {
+                return Err(TemplateError::new(key, "the local system does not know this section"));
+            }
+        }
+        let parameters = parameters(&section(&root, "Parameters")?, overrides)?;
+        let conditions = section(&root, "Conditions")?;
+        let resources = resources(&section(&root, "Resources")?)?;
+        let names: BTreeSet<String> = resources.keys().cloned().collect();
+        Ok(Self {
+            resources,
+            expressions: Expressions::new(parameters, entries(&conditions, "Conditions")?, names),
+            function_globals: globals(&section(&root, "Globals")?)?,
+        })
+    }
+
+    /// Whether the resource's `Condition` holds.
+    pub(super) fn wants(&self, resource: &Resource) -> Result<bool, TemplateError> {
+        resource.condition.as_ref().map_or(Ok(true), |name| self.expressions.condition(name, "Condition"))
+    }
+
+    /// The resource's properties, a function's with the globals underneath.
+    pub(super) fn properties(&self, id: &str, resource: &Resource) -> Result<Properties<'_>, TemplateError> {
+        let mut mapping = resource.properties.clone();
+        if resource.kind == "AWS::Serverless::Function" {
+            mapping = merge(self.function_globals.clone(), mapping);
+        }
+        Properties::new(format!("Resources.{id}.Properties"), mapping, &self.expressions)
+    }
+}
+
+fn parameters(
+    section: &Mapping,
+    overrides: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, TemplateError> {
+    let declared = entries(section, "Parameters")?;
+    if let Some(unknown) = overrides.keys().find(|name| !declared.contains_key(*name)) {
+        return Err(TemplateError::new(format!("Parameters.{unknown}"), "the template declares no such parameter"));
+    }
+    declared.iter().map(|(name, definition)| Ok((name.clone(), parameter(name, definition, overrides)?))).collect()
+}
+
+fn parameter(name: &str, definition: &Value, overrides: &BTreeMap<String, String>) -> Result<String, TemplateError> {
+    let place = || format!("Parameters.{name}");
+    let value = match (overrides.get(name), definition.get("Default")) {
+        (Some(value), _) => value.clone(),
+        (None, Some(default)) => scalar(default)
+            .ok_or_else(|| TemplateError::new(place(), "its Default is neither a string nor a number"))?,
+        (None, None) => return Err(TemplateError::new(place(), "has no Default and was given no value")),
+    };
+    let allowed = definition.get("AllowedValues").and_then(Value::as_sequence);
+    match allowed {
+        Some(allowed) if !allowed.iter().filter_map(scalar).any(|one| one == value) => {
+            Err(TemplateError::new(place(), format!("`{value}` is not one of its AllowedValues")))
+        }
+        _ => Ok(value),
+    }
+}
+
+fn resources(section: &Mapping) -> Result<BTreeMap<String, Resource>, TemplateError> {
+    let read = |(id, value): (String, Value)| {
+        let place = format!("Resources.{id}");
+        let kind = value.get("Type").and_then(Value::as_str);
+        let kind = kind.ok_or_else(|| TemplateError::new(&place, "has no Type"))?.to_owned();
+        let properties = match value.get("Properties") {
+            None => Mapping::new(),
+            Some(Value::Mapping(properties)) => properties.clone(),
+            Some(_) => return Err(TemplateError::new(place, "its Properties are not a mapping")),
+        };
+        let condition = value.get("Condition").and_then(Value::as_str).map(str::to_owned);
+        Ok((id, Resource { kind, condition, properties }))
+    };
+    entries(section, "Resources")?.into_iter().map(read).collect()
+}
+
+/// `Globals.Function`; other globals would change resources that nobody reads them for.
+fn globals(section: &Mapping) -> Result<Mapping, TemplateError> {
+    let mut globals = entries(section, "Globals")?;
+    let function = globals.remove("Function");
+    if let Some(unknown) = globals.keys().find(|name| *name != "HttpApi") {
+        return Err(TemplateError::new(format!("Globals.{unknown}"), "the local system reads Globals.Function alone"));
+    }
+    match function {
+        None => Ok(Mapping::new()),
+        Some(Value::Mapping(function)) => Ok(function),
+        Some(_) => Err(TemplateError::new("Globals.Function", "is not a mapping")),
+    }
+}
+
+/// SAM's rule: mappings are merged, lists are joined, anything else of the resource replaces the global.
+/// <https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-specification-template-anatomy-globals.html>
+fn merge(mut global: Mapping, own: Mapping) -> Mapping {
+    for (key, value) in own {
+        let merged = match (global.remove(&key), value) {
+            (Some(Value::Mapping(global)), Value::Mapping(own)) => Value::Mapping(merge(global, own)),
+            (Some(Value::Sequence(mut global)), Value::Sequence(own)) => {
+                global.extend(own);
+                Value::Sequence(global)
+            }
+            (_, own) => own,
+        };
+        global.insert(key, merged);
+    }
+    global
+}
+
+fn section(root: &Mapping, name: &str) -> Result<Mapping, TemplateError> {
+    match root.get(name) {
+        None | Some(Value::Null) => Ok(Mapping::new()),
+        Some(Value::Mapping(section)) => Ok(section.clone()),
+        Some(_) => Err(TemplateError::new(name, "is not a mapping")),
+    }
+}
+
+/// A mapping whose keys are all strings.
+pub(super) fn entries(mapping: &Mapping, place: &str) -> Result<BTreeMap<String, Value>, TemplateError> {
+    let entry = |(key, value): (&Value, &Value)| match key.as_str() {
+        Some(key) => Ok((key.to_owned(), value.clone())),
+        None => Err(TemplateError::new(place, format!("has a key that is not a string: {key:?}"))),
+    };
+    mapping.iter().map(entry).collect()
+}
+
+/// Strings, numbers and booleans as CloudFormation hands them on: as text.
+pub(super) fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        _ => None,
+    }
+}

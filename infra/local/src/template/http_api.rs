@@ -1,0 +1,43 @@
+//! `AWS::Serverless::HttpApi` and the `HttpApi` events of functions. How a request finds its route lives in the
+//! gateway, never here.
+
+use super::TemplateError;
+use super::properties::Properties;
+
+/// One route of the HTTP API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpRoute {
+    /// Upper-case method, or `ANY`.
+    pub method: String,
+    /// Path with `{name}` and `{name+}` segments, or `$default`.
+    pub path: String,
+}
+
+impl HttpRoute {
+    pub(super) fn read(mut properties: Properties<'_>) -> Result<Self, TemplateError> {
+        let method = match properties.literal("Method")?.map(|method| method.to_uppercase()).as_deref() {
+            None | Some("*" | "X-AMAZON-APIGATEWAY-ANY-METHOD") => "ANY".to_owned(),
+            Some(method) => method.to_owned(),
+        };
+        let path = properties.literal("Path")?.unwrap_or_else(|| "$default".to_owned());
+        if let Some(version) = properties.literal("PayloadFormatVersion")?.filter(|version| version != "2.0") {
+            return Err(properties.error(format!("payload format {version} is not made here, only 2.0")));
+        }
+        properties.finish(&["ApiId", "TimeoutInMillis"])?;
+        Ok(Self { method, path })
+    }
+}
+
+/// An HTTP API has nothing to read: its routes are events of functions.
+pub(super) fn check(properties: Properties<'_>) -> Result<(), TemplateError> {
+    properties.finish(&[
+        "AccessLogSettings",
+        "DefaultRouteSettings",
+        "Description",
+        "Domain",
+        "FailOnWarnings",
+        "Name",
+        "RouteSettings",
+        "Tags",
+    ])
+}

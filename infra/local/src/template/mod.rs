@@ -1,0 +1,201 @@
+//! Reads `template.yaml` into what the local system has to make.
+//!
+//! A subset of CloudFormation and SAM, with no silent gaps: a resource type, property or intrinsic function that is
+//! neither given a meaning here nor listed as having none locally is an error that names it. What is made of a
+//! [`Stack`] lives in the engine's other modules, never here.
+
+mod document;
+mod expression;
+mod function;
+mod http_api;
+mod properties;
+mod queue;
+mod schedule;
+mod secret;
+mod table;
+mod websocket;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub use expression::Reference;
+pub use function::{Function, QueueSource};
+pub use http_api::HttpRoute;
+pub use queue::Queue;
+pub use schedule::Schedule;
+pub use secret::Secret;
+pub use table::{KeySchema, Projection, Table};
+pub use websocket::{RouteSelection, WebSocketApi};
+
+use document::Document;
+use properties::Properties;
+
+/// Resource types with nothing to do on one machine: permissions, alarms, what only an operator looks at.
+const WITHOUT_LOCAL_MEANING: &[&str] = &[
+    "AWS::ApiGatewayV2::Deployment",
+    "AWS::CloudWatch::Alarm",
+    "AWS::CloudWatch::CompositeAlarm",
+    "AWS::CloudWatch::Dashboard",
+    "AWS::IAM::ManagedPolicy",
+    "AWS::IAM::Policy",
+    "AWS::IAM::Role",
+    "AWS::Lambda::Permission",
+    "AWS::Logs::LogGroup",
+    "AWS::Logs::MetricFilter",
+    "AWS::SNS::Subscription",
+    "AWS::SNS::Topic",
+    "AWS::SQS::QueuePolicy",
+];
+
+/// Everything the local system makes, in the template's own (logical) names.
+#[derive(Debug)]
+pub struct Stack {
+    /// The one table, if there is one.
+    pub table: Option<Table>,
+    /// Queues, dead-letter queues among them.
+    pub queues: Vec<Queue>,
+    /// Secrets; their values are no business of a template.
+    pub secrets: Vec<Secret>,
+    /// Functions, each with the routes, queues and schedules that invoke it.
+    pub functions: Vec<Function>,
+    /// The WebSocket API, if there is one.
+    pub websocket: Option<WebSocketApi>,
+    /// Logical ids and types of the APIs, which environments may name.
+    pub apis: BTreeMap<String, ApiKind>,
+}
+
+/// What kind of API a logical id stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApiKind {
+    /// `AWS::Serverless::HttpApi`.
+    Http,
+    /// `AWS::ApiGatewayV2::Api` with `ProtocolType: WEBSOCKET`.
+    WebSocket,
+    /// A stage of a WebSocket API; a reference to it is its name.
+    Stage,
+}
+
+/// Why the template cannot be made on this machine.
+#[derive(Debug, thiserror::Error)]
+#[error("{place}: {problem}")]
+pub struct TemplateError {
+    /// Where, as a path of keys: `Resources.ChatQueue.Properties.RedrivePolicy`.
+    pub place: String,
+    /// What is wrong and what to do about it.
+    pub problem: String,
+}
+
+impl TemplateError {
+    fn new(place: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { place: place.into(), problem: problem.into() }
+    }
+}
+
+impl Stack {
+    /// Reads a template file; `parameters` override the defaults of its `Parameters`.
+    ///
+    /// # Errors
+    /// [`TemplateError`] if the file cannot be read, is not a template, asks for something that the local system does
+    /// not know, or a parameter is missing, unknown or outside its `AllowedValues`.
+    pub fn read(path: &Path, parameters: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| TemplateError::new(path.display().to_string(), format!("cannot be read: {error}")))?;
+        Self::parse(&text, parameters)
+    }
+
+    /// As [`Stack::read`], from text.
+    ///
+    /// # Errors
+    /// As [`Stack::read`].
+    pub fn parse(text: &str, parameters: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
+        let document = Document::parse(text, parameters)?;
+        let mut stack = Self {
+            table: None,
+            queues: Vec::new(),
+            secrets: Vec::new(),
+            functions: Vec::new(),
+            websocket: None,
+            apis: BTreeMap::new(),
+        };
+        let mut sockets = websocket::Pieces::default();
+        for (id, resource) in &document.resources {
+            if document.wants(resource)? {
+                stack.add(id, &resource.kind, document.properties(id, resource)?, &mut sockets)?;
+            }
+        }
+        stack.websocket = sockets.assemble(&stack.functions)?;
+        stack.check_links()?;
+        Ok(stack)
+    }
+
+    /// The function that goes by this name: logical id (`SendMessage`) or folder (`send-message`).
+    pub fn function(&self, name: &str) -> Option<&Function> {
+        self.functions.iter().find(|function| function.logical_id == name || function.name == name)
+    }
+
+    fn add(
+        &mut self,
+        id: &str,
+        kind: &str,
+        properties: Properties<'_>,
+        sockets: &mut websocket::Pieces,
+    ) -> Result<(), TemplateError> {
+        let place = format!("Resources.{id}");
+        match kind {
+            "AWS::DynamoDB::Table" if self.table.is_some() => {
+                return Err(TemplateError::new(place, "the local system makes one table; this is the second"));
+            }
+            "AWS::DynamoDB::Table" => self.table = Some(Table::read(id, properties)?),
+            "AWS::SQS::Queue" => self.queues.push(Queue::read(id, properties)?),
+            "AWS::SecretsManager::Secret" => self.secrets.push(Secret::read(id, properties)?),
+            "AWS::Serverless::Function" => self.functions.push(Function::read(id, properties)?),
+            "AWS::Serverless::HttpApi" => {
+                http_api::check(properties)?;
+                self.apis.insert(id.to_owned(), ApiKind::Http);
+            }
+            "AWS::ApiGatewayV2::Api" => {
+                sockets.api(id, properties)?;
+                self.apis.insert(id.to_owned(), ApiKind::WebSocket);
+            }
+            "AWS::ApiGatewayV2::Stage" => {
+                sockets.stage(id, properties)?;
+                self.apis.insert(id.to_owned(), ApiKind::Stage);
+            }
+            "AWS::ApiGatewayV2::Integration" => sockets.integration(id, properties)?,
+            "AWS::ApiGatewayV2::Route" => sockets.route(id, properties)?,
+            _ if WITHOUT_LOCAL_MEANING.contains(&kind) => {}
+            _ => {
+                return Err(TemplateError::new(
+                    place,
+                    format!(
+                        "the local system does not know the type {kind}: give it a meaning in \
+                         infra/local/src/template/mod.rs, or list it there as having none on one machine"
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every reference from one resource to another must arrive at a resource of the right type.
+    fn check_links(&self) -> Result<(), TemplateError> {
+        let queue = |id: &str| self.queues.iter().any(|queue| queue.logical_id == id);
+        for redrive in self.queues.iter().filter_map(|queue| queue.redrive.as_ref().map(|redrive| (queue, redrive))) {
+            if !queue(&redrive.1.dead_letters) {
+                return Err(TemplateError::new(
+                    format!("Resources.{}.Properties.RedrivePolicy", redrive.0.logical_id),
+                    format!("`{}` is not a queue of this template", redrive.1.dead_letters),
+                ));
+            }
+        }
+        for (function, source) in self.functions.iter().flat_map(|f| f.queues.iter().map(move |q| (f, q))) {
+            if !queue(&source.queue) {
+                return Err(TemplateError::new(
+                    format!("Resources.{}.Properties.Events", function.logical_id),
+                    format!("`{}` is not a queue of this template", source.queue),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
