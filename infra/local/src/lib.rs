@@ -1,7 +1,7 @@
 //! The deployed system on one machine, for development and tests.
 
 mod aws;
-mod bootstrap;
+pub mod bootstrap;
 mod engine;
 mod gateway;
 mod lambda;
@@ -16,5 +16,5 @@ pub use template::TemplateError;
 
 /// The `local` binary: a function's bootstrap where Lambda's variables say so.
 pub fn main() -> std::process::ExitCode {
-    bootstrap::main()
+    bootstrap::run(bootstrap::own)
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
-use axum::extract::{Request, State};
+use axum::extract::State;
+use axum::http::request::Parts;
 use axum::http::{Response, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::{Extension, Router};
@@ -51,18 +52,18 @@ async fn handshake(
     State(front): State<Arc<Front>>,
     Extension(peer): Extension<Peer>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-    request: Request,
+    request: Parts,
 ) -> Response<Body> {
     let upgrade = match upgrade {
         Ok(upgrade) => upgrade.max_frame_size(MAX_FRAME).max_message_size(MAX_MESSAGE),
         Err(refusal) => return refusal.into_response(),
     };
     // The deployed API has its stage in the path; here the bare address will do as well.
-    let path = request.uri().path().trim_matches('/');
+    let path = request.uri.path().trim_matches('/');
     if !path.is_empty() && path != front.api.stage {
         return http_response::message(StatusCode::FORBIDDEN, "Forbidden");
     }
-    let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let text = |name| request.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let origin = Origin {
         connection_id: short_id(),
         connected_at: Utc::now(),
@@ -71,7 +72,7 @@ async fn handshake(
         source_ip: source_ip(peer.0),
         user_agent: text(header::USER_AGENT),
     };
-    let event = origin.connect(request.headers(), request.uri().query().unwrap_or_default());
+    let event = origin.connect(&request.headers, request.uri.query().unwrap_or_default());
     match front.connect(event).await {
         Ok(()) => upgrade.on_upgrade(move |socket| front.converse(origin, socket)),
         Err(status) => http_response::message(status, "Forbidden"),
