@@ -9,7 +9,7 @@ mod listen;
 mod sources;
 mod template;
 
-pub use aws::{AwsError, AwsFaults, Calls, FaultError, FaultRule, Failure, TableError};
+pub use aws::{AwsError, AwsFaults, Calls, Failure, FaultError, FaultRule, TableError};
 pub use engine::{Engine, EngineOptions, StartError};
 pub use lambda::{FunctionError, InvokeError, LogLine, Logs};
 pub use template::TemplateError;

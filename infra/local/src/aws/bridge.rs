@@ -69,7 +69,8 @@ mod tests {
         assert_eq!(send("SendMessage", &standard), Ok(json!({ "QueueUrl": "http://q/Chat", "MessageBody": "b" })));
         let fifo = json!({ "QueueUrl": "http://q/Chat.fifo", "MessageBody": "b", "MessageGroupId": "g" });
         assert_eq!(send("SendMessage", &fifo), Ok(fifo.clone()));
-        let batch = json!({ "QueueUrl": "http://q/Chat", "Entries": [{ "Id": "1", "MessageGroupId": "g" }, { "Id": "2" }] });
+        let batch =
+            json!({ "QueueUrl": "http://q/Chat", "Entries": [{ "Id": "1", "MessageGroupId": "g" }, { "Id": "2" }] });
         assert_eq!(
             send("SendMessageBatch", &batch),
             Ok(json!({ "QueueUrl": "http://q/Chat", "Entries": [{ "Id": "1" }, { "Id": "2" }] }))

@@ -115,7 +115,9 @@ pub(super) async fn create(table: &template::Table, url: &str, lasting: bool) ->
     let created = request(&client, table, &name).map_err(|error| failed(error.to_string()))?.send().await;
     match created {
         Ok(_) => {}
-        Err(SdkError::ServiceError(refused)) if matches!(refused.err(), CreateTableError::ResourceInUseException(_)) => {
+        Err(SdkError::ServiceError(refused))
+            if matches!(refused.err(), CreateTableError::ResourceInUseException(_)) =>
+        {
             return Ok(name);
         }
         Err(error) => return Err(failed(DisplayErrorContext(error).to_string())),

@@ -134,14 +134,13 @@ impl AwsFaults {
     pub(super) fn draw(&self, call: &Call, function: Option<(&str, &str)>) -> Option<Hit> {
         let mut rules = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let hits = |rule: &mut Rule| {
-            rule.rule.concerns(call, function) && rule.rule.times != Some(0) && rule.dice.random_bool(rule.rule.probability)
+            rule.rule.concerns(call, function)
+                && rule.rule.times != Some(0)
+                && rule.dice.random_bool(rule.rule.probability)
         };
         let rule = rules.iter_mut().find_map(|rule| hits(rule).then_some(rule))?;
-        let hit = Hit {
-            failure: rule.rule.error.clone(),
-            after_effect: rule.rule.after_effect,
-            draw: rule.dice.next_u64(),
-        };
+        let hit =
+            Hit { failure: rule.rule.error.clone(), after_effect: rule.rule.after_effect, draw: rule.dice.next_u64() };
         rule.rule.times = rule.rule.times.map(|left| left - 1);
         rules.retain(|rule| rule.rule.times != Some(0));
         Some(hit)
@@ -183,10 +182,8 @@ impl Failure {
     /// Operations that DynamoDB refuses because of a transaction.
     /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-conflict-handling>
     fn can_answer(&self, call: &Call) -> bool {
-        const CONFLICTING: &[&str] =
-            &["PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "TransactGetItems"];
-        *self != Self::Conflict
-            || (call.service == Service::DynamoDb && CONFLICTING.contains(&call.operation.as_str()))
+        const CONFLICTING: &[&str] = &["PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "TransactGetItems"];
+        *self != Self::Conflict || (call.service == Service::DynamoDb && CONFLICTING.contains(&call.operation.as_str()))
     }
 }
 

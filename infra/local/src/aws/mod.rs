@@ -21,7 +21,7 @@ use crate::template::Stack;
 
 pub use calls::Calls;
 pub use dynamodb::TableError;
-pub use fault::{AwsFaults, FaultError, FaultRule, Failure};
+pub use fault::{AwsFaults, Failure, FaultError, FaultRule};
 pub(crate) use sqs::arn as queue_arn;
 
 /// The region everything is in.

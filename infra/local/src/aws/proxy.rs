@@ -155,9 +155,9 @@ fn anonymize(parts: &mut Parts) {
     parts.headers.remove(HOST);
     parts.headers.remove(CONTENT_LENGTH);
     let signed = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let anonymous = signed.zip(access_key(&parts.headers)).map(|(signed, key)| {
-        signed.replacen(&format!("Credential={key}/"), &format!("Credential={ACCESS_KEY}/"), 1)
-    });
+    let anonymous = signed
+        .zip(access_key(&parts.headers))
+        .map(|(signed, key)| signed.replacen(&format!("Credential={key}/"), &format!("Credential={ACCESS_KEY}/"), 1));
     if let Some(Ok(value)) = anonymous.map(|value| HeaderValue::from_str(&value)) {
         parts.headers.insert(AUTHORIZATION, value);
     }

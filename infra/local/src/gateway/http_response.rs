@@ -74,7 +74,8 @@ mod tests {
 
     async fn decoded(answer: Value) -> Option<(u16, String, Vec<String>, Vec<u8>)> {
         let (parts, body) = response(answer.to_string().as_bytes())?.into_parts();
-        let all = |name: HeaderName| parts.headers.get_all(name).iter().map(|v| v.to_str().unwrap().to_owned()).collect();
+        let all =
+            |name: HeaderName| parts.headers.get_all(name).iter().map(|v| v.to_str().unwrap().to_owned()).collect();
         let content_type: Vec<String> = all(CONTENT_TYPE);
         let body = body.collect().await.unwrap().to_bytes().to_vec();
         Some((parts.status.as_u16(), content_type.concat(), all(SET_COOKIE), body))
@@ -88,7 +89,10 @@ mod tests {
         let binary = json!({ "statusCode": 200, "body": "iVBORw==", "isBase64Encoded": true });
         assert_eq!(decoded(binary).await.unwrap().3, b"\x89PNG");
         let bare = json!({ "hello": "world" });
-        assert_eq!(decoded(bare).await, Some((200, "application/json".to_owned(), vec![], br#"{"hello":"world"}"#.to_vec())));
+        assert_eq!(
+            decoded(bare).await,
+            Some((200, "application/json".to_owned(), vec![], br#"{"hello":"world"}"#.to_vec()))
+        );
     }
 
     #[tokio::test]

@@ -150,7 +150,11 @@ mod tests {
             ("GET", "/files/", None),
             ("GET", "/", None),
         ] {
-            assert_eq!(routes().find(method, path).map(|found| found.key.to_owned()).as_deref(), key, "{method} {path}");
+            assert_eq!(
+                routes().find(method, path).map(|found| found.key.to_owned()).as_deref(),
+                key,
+                "{method} {path}"
+            );
         }
     }
 

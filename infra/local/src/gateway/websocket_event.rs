@@ -30,7 +30,9 @@ impl Origin {
             single.insert(name.to_string(), json!(all.last()));
             multi.insert(name.to_string(), json!(all));
         }
-        for (name, value) in [("X-Amzn-Trace-Id", trace_header(Utc::now())), ("X-Forwarded-For", self.source_ip.clone())] {
+        for (name, value) in
+            [("X-Amzn-Trace-Id", trace_header(Utc::now())), ("X-Forwarded-For", self.source_ip.clone())]
+        {
             single.insert(name.to_owned(), json!(value));
             multi.insert(name.to_owned(), json!([value]));
         }

@@ -12,9 +12,9 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use bytes::Bytes;
 
+use super::MAX_PAYLOAD;
 use super::invocation::FunctionError;
 use super::worker::{Worker, Workers};
-use super::MAX_PAYLOAD;
 use crate::aws::{ACCOUNT_ID, PARTITION, REGION};
 
 pub(super) fn router(workers: Arc<Workers>) -> Router {

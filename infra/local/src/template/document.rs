@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_yaml_ng::{Mapping, Value};
 
+use super::TemplateError;
 use super::expression::Expressions;
 use super::properties::Properties;
-use super::TemplateError;
 
 /// Top-level sections that are read, and those that say nothing to one machine.
 const SECTIONS: &[&str] = &["Parameters", "Conditions", "Globals", "Resources"];
@@ -30,8 +30,9 @@ pub(super) struct Resource {
 
 impl Document {
     pub(super) fn parse(text: &str, overrides: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
-        let root: Mapping = serde_yaml_ng::from_str(text)
-            .map_err(|error| TemplateError::new("template", format!("is not YAML as CloudFormation reads it: {error}")))?;
+        let root: Mapping = serde_yaml_ng::from_str(text).map_err(|error| {
+            TemplateError::new("template", format!("is not YAML as CloudFormation reads it: {error}"))
+        })?;
         for key in root.keys() {
             let key = key.as_str().unwrap_or("(not a string)");
             if !SECTIONS.contains(&key) && !IGNORED_SECTIONS.contains(&key) {

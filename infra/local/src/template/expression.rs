@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_yaml_ng::Value;
 
-use super::document::scalar;
 use super::TemplateError;
+use super::document::scalar;
 use crate::aws::{ACCOUNT_ID, PARTITION, REGION, STACK_NAME, URL_SUFFIX};
 
 /// Text of the template in which references to resources are still open.
@@ -88,7 +88,8 @@ impl Expressions {
         match intrinsic(&value) {
             Some(("If", argument)) => {
                 let [condition, yes, no] = arguments(argument, place)?;
-                let name = condition.as_str().ok_or_else(|| TemplateError::new(place, "!If wants a condition's name"))?;
+                let name =
+                    condition.as_str().ok_or_else(|| TemplateError::new(place, "!If wants a condition's name"))?;
                 let branch = if self.condition(name, place)? { yes } else { no };
                 self.choose(branch.clone(), place)
             }
@@ -132,8 +133,12 @@ impl Expressions {
                 let [inner] = arguments(argument, place)?;
                 Ok(!self.holds(inner, place)?)
             }
-            Some(("And", Value::Sequence(all))) => all.iter().try_fold(true, |so_far, one| Ok(self.holds(one, place)? && so_far)),
-            Some(("Or", Value::Sequence(any))) => any.iter().try_fold(false, |so_far, one| Ok(self.holds(one, place)? || so_far)),
+            Some(("And", Value::Sequence(all))) => {
+                all.iter().try_fold(true, |so_far, one| Ok(self.holds(one, place)? && so_far))
+            }
+            Some(("Or", Value::Sequence(any))) => {
+                any.iter().try_fold(false, |so_far, one| Ok(self.holds(one, place)? || so_far))
+            }
             Some(("Condition", Value::String(name))) => self.condition(name, place),
             Some((name, _)) => Err(unknown(name, place)),
             None => Err(TemplateError::new(place, "is not a condition")),
@@ -230,8 +235,27 @@ fn intrinsic(value: &Value) -> Option<(&str, &Value)> {
 
 /// All of CloudFormation's, so that one that is not known here is named in the error.
 const INTRINSICS: &[&str] = &[
-    "Ref", "GetAtt", "Sub", "Join", "If", "Equals", "Not", "And", "Or", "Condition", "Base64", "Cidr", "FindInMap",
-    "GetAZs", "ImportValue", "Length", "Select", "Split", "ToJsonString", "Transform", "ForEach",
+    "Ref",
+    "GetAtt",
+    "Sub",
+    "Join",
+    "If",
+    "Equals",
+    "Not",
+    "And",
+    "Or",
+    "Condition",
+    "Base64",
+    "Cidr",
+    "FindInMap",
+    "GetAZs",
+    "ImportValue",
+    "Length",
+    "Select",
+    "Split",
+    "ToJsonString",
+    "Transform",
+    "ForEach",
 ];
 
 fn unknown(name: &str, place: &str) -> TemplateError {
@@ -247,7 +271,9 @@ fn pseudo_parameter(name: &str) -> Option<String> {
         "AWS::Partition" => Some(PARTITION.to_owned()),
         "AWS::Region" => Some(REGION.to_owned()),
         "AWS::StackName" => Some(STACK_NAME.to_owned()),
-        "AWS::StackId" => Some(format!("arn:{PARTITION}:cloudformation:{REGION}:{ACCOUNT_ID}:stack/{STACK_NAME}/local")),
+        "AWS::StackId" => {
+            Some(format!("arn:{PARTITION}:cloudformation:{REGION}:{ACCOUNT_ID}:stack/{STACK_NAME}/local"))
+        }
         "AWS::URLSuffix" => Some(URL_SUFFIX.to_owned()),
         _ => None,
     }

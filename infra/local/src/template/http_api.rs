@@ -1,8 +1,8 @@
 //! `AWS::Serverless::HttpApi` and the `HttpApi` events of functions. How a request finds its route lives in the
 //! gateway, never here.
 
-use super::properties::Properties;
 use super::TemplateError;
+use super::properties::Properties;
 
 /// One route of the HTTP API.
 #[derive(Debug, Clone, PartialEq, Eq)]

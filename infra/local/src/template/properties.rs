@@ -6,9 +6,9 @@ use std::str::FromStr;
 
 use serde_yaml_ng::{Mapping, Value};
 
+use super::TemplateError;
 use super::document::entries;
 use super::expression::{Expressions, Text};
-use super::TemplateError;
 
 /// A mapping of the template that is being taken apart.
 pub(super) struct Properties<'a> {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::properties::Properties;
 use super::TemplateError;
+use super::properties::Properties;
 
 /// A queue as declared.
 #[derive(Debug, Clone, PartialEq, Eq)]

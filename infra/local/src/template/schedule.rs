@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::properties::Properties;
 use super::TemplateError;
+use super::properties::Properties;
 
 /// A function's `Schedule` event.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! `AWS::SecretsManager::Secret`: its name. Values are put there by whoever owns them.
 
-use super::properties::Properties;
 use super::TemplateError;
+use super::properties::Properties;
 
 /// A secret as declared.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! `AWS::DynamoDB::Table`: what `CreateTable` and `UpdateTimeToLive` need to know.
 
-use super::properties::Properties;
 use super::TemplateError;
+use super::properties::Properties;
 
 /// The table as declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,9 +64,17 @@ impl Table {
         let table = Self {
             logical_id: id.to_owned(),
             name: properties.literal("TableName")?,
-            attributes: properties.list("AttributeDefinitions")?.into_iter().map(attribute).collect::<Result<_, _>>()?,
+            attributes: properties
+                .list("AttributeDefinitions")?
+                .into_iter()
+                .map(attribute)
+                .collect::<Result<_, _>>()?,
             keys: KeySchema::read(&mut properties)?,
-            indexes: properties.list("GlobalSecondaryIndexes")?.into_iter().map(Index::read).collect::<Result<_, _>>()?,
+            indexes: properties
+                .list("GlobalSecondaryIndexes")?
+                .into_iter()
+                .map(Index::read)
+                .collect::<Result<_, _>>()?,
             time_to_live: time_to_live(&mut properties)?,
         };
         properties.finish(&[

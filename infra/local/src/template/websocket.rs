@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use super::TemplateError;
 use super::expression::Text;
 use super::function::Function;
 use super::properties::Properties;
-use super::TemplateError;
 
 /// The WebSocket API as declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +38,9 @@ impl Pieces {
     pub(super) fn api(&mut self, id: &str, mut properties: Properties<'_>) -> Result<(), TemplateError> {
         let protocol = properties.required("ProtocolType")?;
         if protocol != "WEBSOCKET" {
-            return Err(properties.error("declare an HTTP API as AWS::Serverless::HttpApi; here only WEBSOCKET is read"));
+            return Err(
+                properties.error("declare an HTTP API as AWS::Serverless::HttpApi; here only WEBSOCKET is read")
+            );
         }
         if self.api.is_some() {
             return Err(properties.error("the local system makes one WebSocket API; this is the second"));
