@@ -1,17 +1,19 @@
-//! The local binary as a function's bootstrap: which crate is behind which handler.
+//! A binary as a function's bootstrap: what a worker process does besides running its function.
 
+use std::error::Error;
 use std::io::Read;
 use std::process::ExitCode;
 
-/// Runs the function that `_HANDLER` names until the process is told to stop.
-pub(crate) fn main() -> ExitCode {
+/// What a function's `run` returns.
+pub type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+
+/// Runs the function that `_HANDLER` names, as `function` knows it, on a runtime of one thread. A function that does
+/// not start says why on standard error, in one line.
+pub fn run<F: Future<Output = Outcome>>(function: impl FnOnce(String) -> F) -> ExitCode {
     exit_with_parent();
     let handler = std::env::var("_HANDLER").unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let outcome = match runtime {
-        Ok(runtime) => runtime.block_on(run(&handler)),
-        Err(error) => Err(error.into()),
-    };
+    let outcome = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(function(handler)));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -21,8 +23,9 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-async fn run(handler: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    match handler {
+/// Runs one of the system's own functions: which crate is behind which handler.
+pub(crate) async fn own(handler: String) -> Outcome {
+    match handler.as_str() {
         "chat-socket" => chat_socket::run().await,
         "deliver-chat" => deliver_chat::run().await,
         "deliver-email" => deliver_email::run().await,
@@ -35,7 +38,7 @@ async fn run(handler: &str) -> Result<(), Box<dyn std::error::Error + Send + Syn
 }
 
 /// Ends this process when its standard input does. The host holds the other end, so no worker outlives it, not even
-/// one that is killed.
+/// one whose host is killed while the worker waits for something else.
 fn exit_with_parent() {
     std::thread::spawn(|| {
         let mut ignored = [0; 64];

@@ -1,7 +1,7 @@
 //! The deployed system on one machine, for development and tests.
 
 mod aws;
-mod bootstrap;
+pub mod bootstrap;
 mod cli;
 mod console;
 mod demo;
@@ -27,7 +27,7 @@ pub use template::TemplateError;
 /// The `local` binary: a function's bootstrap where Lambda's variables say so, the command line elsewhere.
 pub fn main() -> std::process::ExitCode {
     match std::env::var_os("AWS_LAMBDA_RUNTIME_API") {
-        Some(_) => bootstrap::main(),
+        Some(_) => bootstrap::run(bootstrap::own),
         None => cli::run(),
     }
 }

@@ -4,7 +4,7 @@ use http::HeaderMap;
 
 /// The services behind the proxy. All three speak JSON and name the operation in `X-Amz-Target`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Service {
+pub(super) enum Service {
     /// Amazon DynamoDB.
     DynamoDb,
     /// Amazon SQS.
@@ -15,7 +15,7 @@ pub enum Service {
 
 impl Service {
     /// The prefix of its actions in IAM policies.
-    pub fn prefix(self) -> &'static str {
+    pub(super) fn prefix(self) -> &'static str {
         match self {
             Self::DynamoDb => "dynamodb",
             Self::Sqs => "sqs",

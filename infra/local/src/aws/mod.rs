@@ -25,15 +25,15 @@ pub use fault::{AwsFaults, Failure, FaultError, FaultRule};
 pub(crate) use sqs::arn as queue_arn;
 
 /// The region everything is in.
-pub const REGION: &str = "us-east-1";
+pub(crate) const REGION: &str = "us-east-1";
 /// The account everything belongs to.
-pub const ACCOUNT_ID: &str = "000000000000";
+pub(crate) const ACCOUNT_ID: &str = "000000000000";
 /// The partition in every ARN.
-pub const PARTITION: &str = "aws";
+pub(crate) const PARTITION: &str = "aws";
 /// The end of every AWS host name.
-pub const URL_SUFFIX: &str = "amazonaws.com";
+pub(crate) const URL_SUFFIX: &str = "amazonaws.com";
 /// The stack's name.
-pub const STACK_NAME: &str = "pingback";
+pub(crate) const STACK_NAME: &str = "pingback";
 
 /// The services with the template's table, queues and secrets in them.
 pub(crate) struct Aws {

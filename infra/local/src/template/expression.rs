@@ -11,15 +11,15 @@ use crate::aws::{ACCOUNT_ID, PARTITION, REGION, STACK_NAME, URL_SUFFIX};
 
 /// Text of the template in which references to resources are still open.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Text(Vec<Part>);
+pub(crate) struct Text(Vec<Part>);
 
 /// `!Ref Table` (no attribute) or `!GetAtt Table.Arn`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Reference {
+pub(crate) struct Reference {
     /// Logical id of the resource.
-    pub resource: String,
+    pub(crate) resource: String,
     /// The attribute, `None` for `!Ref`.
-    pub attribute: Option<String>,
+    pub(crate) attribute: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,12 +30,12 @@ enum Part {
 
 impl Text {
     /// The text itself, if nothing in it is open.
-    pub fn literal(&self) -> Option<String> {
+    pub(crate) fn literal(&self) -> Option<String> {
         self.fill(|_| None).ok()
     }
 
     /// The resources that the text names, in order.
-    pub fn references(&self) -> impl Iterator<Item = &Reference> {
+    pub(crate) fn references(&self) -> impl Iterator<Item = &Reference> {
         self.0.iter().filter_map(|part| match part {
             Part::Literal(_) => None,
             Part::Reference(reference) => Some(reference),
@@ -46,7 +46,7 @@ impl Text {
     ///
     /// # Errors
     /// The first reference for which `value` has nothing.
-    pub fn fill(&self, value: impl Fn(&Reference) -> Option<String>) -> Result<String, Reference> {
+    pub(crate) fn fill(&self, value: impl Fn(&Reference) -> Option<String>) -> Result<String, Reference> {
         self.0.iter().try_fold(String::new(), |filled, part| match part {
             Part::Literal(text) => Ok(filled + text),
             Part::Reference(reference) => value(reference).map(|text| filled + &text).ok_or_else(|| reference.clone()),

@@ -20,38 +20,38 @@ const DEFAULT_BATCH_SIZE: usize = 10;
 
 /// A function as declared, globals merged.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Function {
+pub(crate) struct Function {
     /// Logical id, `SendMessage`.
-    pub logical_id: String,
+    pub(crate) logical_id: String,
     /// Folder, package and binary, `send-message`.
-    pub name: String,
+    pub(crate) name: String,
     /// After which an invocation is killed.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
     /// Only told to the function.
-    pub memory_megabytes: u32,
+    pub(crate) memory_megabytes: u32,
     /// Variables, references to resources still open.
-    pub environment: BTreeMap<String, Text>,
+    pub(crate) environment: BTreeMap<String, Text>,
     /// Routes of the HTTP API that lead here.
-    pub routes: Vec<HttpRoute>,
+    pub(crate) routes: Vec<HttpRoute>,
     /// Queues that are polled for it.
-    pub queues: Vec<QueueSource>,
+    pub(crate) queues: Vec<QueueSource>,
     /// Clocks that invoke it.
-    pub schedules: Vec<Schedule>,
+    pub(crate) schedules: Vec<Schedule>,
 }
 
 /// An SQS event source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QueueSource {
+pub(crate) struct QueueSource {
     /// Logical id of the queue.
-    pub queue: String,
+    pub(crate) queue: String,
     /// Most records in one event.
-    pub batch_size: usize,
+    pub(crate) batch_size: usize,
     /// How long records are gathered before an event that is not full is sent.
-    pub batching_window: Duration,
+    pub(crate) batching_window: Duration,
     /// Whether the function answers with `batchItemFailures`.
-    pub reports_failures: bool,
+    pub(crate) reports_failures: bool,
     /// Most invocations at once, if the template sets a limit.
-    pub maximum_concurrency: Option<usize>,
+    pub(crate) maximum_concurrency: Option<usize>,
 }
 
 impl Function {

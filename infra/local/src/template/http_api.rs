@@ -6,11 +6,11 @@ use super::properties::Properties;
 
 /// One route of the HTTP API.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpRoute {
+pub(crate) struct HttpRoute {
     /// Upper-case method, or `ANY`.
-    pub method: String,
+    pub(crate) method: String,
     /// Path with `{name}` and `{name+}` segments, or `$default`.
-    pub path: String,
+    pub(crate) path: String,
 }
 
 impl HttpRoute {

@@ -18,14 +18,14 @@ mod websocket;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-pub use expression::Reference;
-pub use function::{Function, QueueSource};
-pub use http_api::HttpRoute;
-pub use queue::Queue;
-pub use schedule::Schedule;
-pub use secret::Secret;
-pub use table::{KeySchema, Projection, Table};
-pub use websocket::{RouteSelection, WebSocketApi};
+pub(crate) use expression::Reference;
+pub(crate) use function::{Function, QueueSource};
+pub(crate) use http_api::HttpRoute;
+pub(crate) use queue::Queue;
+pub(crate) use schedule::Schedule;
+pub(crate) use secret::Secret;
+pub(crate) use table::{KeySchema, Projection, Table};
+pub(crate) use websocket::{RouteSelection, WebSocketApi};
 
 use document::Document;
 use properties::Properties;
@@ -49,24 +49,24 @@ const WITHOUT_LOCAL_MEANING: &[&str] = &[
 
 /// Everything the local system makes, in the template's own (logical) names.
 #[derive(Debug)]
-pub struct Stack {
+pub(crate) struct Stack {
     /// The one table, if there is one.
-    pub table: Option<Table>,
+    pub(crate) table: Option<Table>,
     /// Queues, dead-letter queues among them.
-    pub queues: Vec<Queue>,
+    pub(crate) queues: Vec<Queue>,
     /// Secrets; their values are no business of a template.
-    pub secrets: Vec<Secret>,
+    pub(crate) secrets: Vec<Secret>,
     /// Functions, each with the routes, queues and schedules that invoke it.
-    pub functions: Vec<Function>,
+    pub(crate) functions: Vec<Function>,
     /// The WebSocket API, if there is one.
-    pub websocket: Option<WebSocketApi>,
+    pub(crate) websocket: Option<WebSocketApi>,
     /// Logical ids and types of the APIs, which environments may name.
-    pub apis: BTreeMap<String, ApiKind>,
+    pub(crate) apis: BTreeMap<String, ApiKind>,
 }
 
 /// What kind of API a logical id stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ApiKind {
+pub(crate) enum ApiKind {
     /// `AWS::Serverless::HttpApi`.
     Http,
     /// `AWS::ApiGatewayV2::Api` with `ProtocolType: WEBSOCKET`.
@@ -97,7 +97,7 @@ impl Stack {
     /// # Errors
     /// [`TemplateError`] if the file cannot be read, is not a template, asks for something that the local system does
     /// not know, or a parameter is missing, unknown or outside its `AllowedValues`.
-    pub fn read(path: &Path, parameters: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
+    pub(crate) fn read(path: &Path, parameters: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| TemplateError::new(path.display().to_string(), format!("cannot be read: {error}")))?;
         Self::parse(&text, parameters)
@@ -107,7 +107,7 @@ impl Stack {
     ///
     /// # Errors
     /// As [`Stack::read`].
-    pub fn parse(text: &str, parameters: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
+    pub(crate) fn parse(text: &str, parameters: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
         let document = Document::parse(text, parameters)?;
         let mut stack = Self {
             table: None,
@@ -129,7 +129,7 @@ impl Stack {
     }
 
     /// The function that goes by this name: logical id (`SendMessage`) or folder (`send-message`).
-    pub fn function(&self, name: &str) -> Option<&Function> {
+    pub(crate) fn function(&self, name: &str) -> Option<&Function> {
         self.functions.iter().find(|function| function.logical_id == name || function.name == name)
     }
 

@@ -7,24 +7,24 @@ use super::properties::Properties;
 
 /// A queue as declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Queue {
+pub(crate) struct Queue {
     /// Logical id.
-    pub logical_id: String,
+    pub(crate) logical_id: String,
     /// `QueueName`, or the logical id; ends in `.fifo` for a FIFO queue.
-    pub name: String,
+    pub(crate) name: String,
     /// Queue attributes by the names `CreateQueue` knows them by, without the redrive policy.
-    pub attributes: BTreeMap<String, String>,
+    pub(crate) attributes: BTreeMap<String, String>,
     /// Where messages go that nobody could process.
-    pub redrive: Option<Redrive>,
+    pub(crate) redrive: Option<Redrive>,
 }
 
 /// A queue's `RedrivePolicy`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Redrive {
+pub(crate) struct Redrive {
     /// Logical id of the dead-letter queue.
-    pub dead_letters: String,
+    pub(crate) dead_letters: String,
     /// Receives after which a message moves there.
-    pub max_receive_count: u32,
+    pub(crate) max_receive_count: u32,
 }
 
 /// Attributes that are passed on as they stand.
@@ -56,11 +56,6 @@ impl Queue {
         let redrive = properties.nested("RedrivePolicy")?.map(Redrive::read).transpose()?;
         properties.finish(&["KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds", "RedriveAllowPolicy", "Tags"])?;
         Ok(Self { logical_id: id.to_owned(), name, attributes, redrive })
-    }
-
-    /// Whether messages keep their order within a group.
-    pub fn is_fifo(&self) -> bool {
-        self.attributes.contains_key("FifoQueue")
     }
 }
 

@@ -7,13 +7,13 @@ use super::properties::Properties;
 
 /// A function's `Schedule` event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     /// The event's name in the template.
-    pub name: String,
+    pub(crate) name: String,
     /// Time between two invocations.
-    pub every: Duration,
+    pub(crate) every: Duration,
     /// The constant event to send instead of EventBridge's own, as JSON.
-    pub input: Option<String>,
+    pub(crate) input: Option<String>,
 }
 
 impl Schedule {

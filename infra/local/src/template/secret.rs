@@ -5,11 +5,11 @@ use super::properties::Properties;
 
 /// A secret as declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Secret {
+pub(crate) struct Secret {
     /// Logical id.
-    pub logical_id: String,
+    pub(crate) logical_id: String,
     /// `Name`, or the logical id.
-    pub name: String,
+    pub(crate) name: String,
 }
 
 impl Secret {

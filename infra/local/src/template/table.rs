@@ -5,44 +5,44 @@ use super::properties::Properties;
 
 /// The table as declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Table {
+pub(crate) struct Table {
     /// Logical id.
-    pub logical_id: String,
+    pub(crate) logical_id: String,
     /// `TableName`, if the template insists on one.
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Key attributes of table and indexes with their types, `S`, `N` or `B`.
-    pub attributes: Vec<(String, String)>,
+    pub(crate) attributes: Vec<(String, String)>,
     /// The table's own keys.
-    pub keys: KeySchema,
+    pub(crate) keys: KeySchema,
     /// Global secondary indexes.
-    pub indexes: Vec<Index>,
+    pub(crate) indexes: Vec<Index>,
     /// The attribute that holds an item's end, in seconds since 1970.
-    pub time_to_live: Option<String>,
+    pub(crate) time_to_live: Option<String>,
 }
 
 /// Partition and sort key by attribute name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeySchema {
+pub(crate) struct KeySchema {
     /// The `HASH` key.
-    pub partition: String,
+    pub(crate) partition: String,
     /// The `RANGE` key.
-    pub sort: Option<String>,
+    pub(crate) sort: Option<String>,
 }
 
 /// A global secondary index.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Index {
+pub(crate) struct Index {
     /// `IndexName`.
-    pub name: String,
+    pub(crate) name: String,
     /// Its keys.
-    pub keys: KeySchema,
+    pub(crate) keys: KeySchema,
     /// What it carries besides them.
-    pub projection: Projection,
+    pub(crate) projection: Projection,
 }
 
 /// Attributes that an index carries besides the keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Projection {
+pub(crate) enum Projection {
     /// All of the item.
     All,
     /// None.

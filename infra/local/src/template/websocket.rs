@@ -10,20 +10,20 @@ use super::properties::Properties;
 
 /// The WebSocket API as declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WebSocketApi {
+pub(crate) struct WebSocketApi {
     /// Logical id of the API.
-    pub logical_id: String,
+    pub(crate) logical_id: String,
     /// Name of its stage.
-    pub stage: String,
+    pub(crate) stage: String,
     /// How a frame names its route.
-    pub selection: RouteSelection,
+    pub(crate) selection: RouteSelection,
     /// Logical id of the function behind each route key (`$connect`, `$default`, `hello`).
-    pub routes: BTreeMap<String, String>,
+    pub(crate) routes: BTreeMap<String, String>,
 }
 
 /// `$request.body.action`: the path of keys into a JSON frame whose value is the route key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RouteSelection(pub Vec<String>);
+pub(crate) struct RouteSelection(pub(crate) Vec<String>);
 
 /// What has been read of the API so far; the resources come in no particular order.
 #[derive(Default)]

@@ -1,0 +1,61 @@
+//! No worker outlives its host.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use local::{Engine, EngineOptions, StartError};
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+
+use crate::{engine, known};
+
+/// Waits until a process is gone, by looking again and again: it is nobody's child that we could wait for.
+async fn is_gone(pid: &str) {
+    let gone = async {
+        let mut look = tokio::time::interval(Duration::from_millis(5));
+        while is_running(pid) {
+            look.tick().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), gone).await.expect("the process ends soon");
+}
+
+/// Whether the process exists and is more than an entry that nobody has collected.
+fn is_running(pid: &str) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    !status.is_empty() && !status.contains("State:\tZ")
+}
+
+#[tokio::test]
+async fn workers_end_with_a_stopped_engine() {
+    let engine = engine().await;
+    let pid = known(&engine.invoke("echo", json!({})).await.unwrap())["pid"].to_string();
+    assert!(is_running(&pid));
+    let api = engine.api_url().to_owned();
+    engine.stop().await;
+    assert!(!is_running(&pid));
+    assert!(reqwest::get(api).await.unwrap_err().is_connect(), "the port is closed");
+}
+
+#[tokio::test]
+async fn workers_end_with_a_killed_host() {
+    let mut host = Command::new(env!("CARGO_BIN_EXE_probe"));
+    let mut host = host.arg("host").stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut lines = BufReader::new(host.stdout.take().unwrap()).lines();
+    let pid = lines.next_line().await.unwrap().expect("the host names a worker");
+    assert!(is_running(&pid));
+    host.kill().await.unwrap();
+    is_gone(&pid).await;
+}
+
+#[tokio::test]
+async fn a_busy_port_is_told_in_a_sentence() {
+    let taken = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let template = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/probe/template.yaml");
+    let error = Engine::start(EngineOptions { template, api_port: port, ..EngineOptions::default() }).await.err();
+    let Some(error @ StartError::Port { .. }) = error else { panic!("the port is taken: {error:?}") };
+    assert!(error.to_string().starts_with(&format!("port {port} for the HTTP API cannot be opened")), "{error}");
+}
