@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
-use axum::http::request::Parts;
+use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::{Extension, Router};
@@ -52,7 +51,7 @@ async fn handshake(
     State(front): State<Arc<Front>>,
     Extension(peer): Extension<Peer>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-    request: Parts,
+    request: Request,
 ) -> Response<Body> {
     let upgrade = match upgrade {
         Ok(upgrade) => upgrade.max_frame_size(MAX_FRAME).max_message_size(MAX_MESSAGE),

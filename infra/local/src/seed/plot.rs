@@ -89,7 +89,6 @@ impl Plot {
             Channel::Whatsapp => ChannelSettings::Whatsapp {
                 phone_number_id: PHONE_NUMBER_ID.into(),
                 secret: WHATSAPP_SECRET.into(),
-                template: None,
             },
             Channel::Email => ChannelSettings::Email {
                 from: "Sandbox Shop <support@shop.example.com>".into(),
