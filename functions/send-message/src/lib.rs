@@ -95,14 +95,14 @@ impl SendMessage {
                 idempotency_key: request.idempotency_key.as_deref(),
             };
             let (caller, admission) = self.reception.admit(claim.clone(), checked, now).await?;
-            if let Some(first) = &admission.first {
-                if first.request_hash != hash {
-                    return Err(Refusal::IdempotencyKeyReused.into());
-                }
+            if let Some(first) = admission.first.as_ref().filter(|first| first.request_hash == hash) {
                 let answer = self.reception.table.replay(caller.business, request.conversation, first).await?;
                 return self.respond(answer, &caller, &request).await;
             }
             let draft = self.draft(&caller, &admission, &request, &hash, now).await?;
+            if admission.first.is_some() {
+                return Err(Refusal::IdempotencyKeyReused.into());
+            }
             let Admission { conversation: Some(Conversation { seq, .. }), head, .. } = admission else {
                 return Err(Refusal::ConversationNotFound.into());
             };
@@ -138,7 +138,7 @@ impl SendMessage {
             return Err(Broken::new("sending on a channel whose settings are another channel's").into());
         }
         let body = &request.body;
-        channel.carries(&body.content, &[])?;
+        channel.carries(&body.content, body.attachments.len())?;
         channel.within_window(conversation.window_expires_at, now)?;
         if let Some(url) = body.attachments.first() {
             // Files are referenced by the record of their upload, and this conversation has none.

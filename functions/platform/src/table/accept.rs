@@ -23,7 +23,7 @@ use uuid::Uuid;
 /// An idempotency key is remembered for this long, and a little longer until DynamoDB gets round to deleting it.
 const REMEMBERED: TimeDelta = TimeDelta::hours(24);
 
-/// However much happens to a conversation meanwhile, the answer comes before API Gateway and the function give up.
+/// However much happens to a conversation meanwhile, the answer comes before the function's 10 s are over.
 const DEADLINE: Duration = Duration::from_secs(7);
 
 /// A message that is ready to be accepted: everything that can be checked beforehand was.
@@ -98,7 +98,8 @@ impl Table {
         let mut next = Try::new(draft, last, rand::random_range(0..head.shards));
         let mut in_doubt = false;
         loop {
-            let error = match self.transaction(draft, month, &next).await {
+            let answer = tokio::time::timeout_at(deadline, self.transaction(draft, month, &next)).await;
+            let error = match answer.map_err(|late| Broken::because("calling TransactWriteItems", late))? {
                 Ok(()) => return Ok(Answer::Accepted(self.accepted(draft, month, &next))),
                 Err(error) => error,
             };

@@ -1,1 +1,0 @@
-//! The system's promises, kept over HTTP.

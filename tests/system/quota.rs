@@ -1,0 +1,139 @@
+//! The month's limit: exact under any concurrency, contention, plan change and turn of the month.
+
+use crate::world::{Business, World};
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::{BusinessId, Month};
+use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+const CALLERS: usize = 64;
+const CHANNELS: [&str; 3] = ["chat", "whatsapp", "email"];
+
+/// Has 64 callers send as long as they are not told 403; counts the answers. A caller that is told 503 comes again, as
+/// the answer says.
+async fn exhaust(world: &World, business: &Business) -> BTreeMap<u16, usize> {
+    let caller = async |number: usize| {
+        let mut answers = Vec::new();
+        loop {
+            let conversation = business.conversation(CHANNELS[number % CHANNELS.len()]);
+            let answer = world.send(&business.api_key, conversation, "one more message").go().await;
+            let status = answer.status.as_u16();
+            if status == 503 {
+                assert_eq!((answer.problem().1.as_str(), answer.header("retry-after")), ("busy", Some("1")));
+            }
+            answers.push(status);
+            if !matches!(status, 201 | 503) {
+                assert_eq!(answer.problem(), (403, "quota_exceeded".into()));
+                return answers;
+            }
+        }
+    };
+    let answers = join_all((0..CALLERS).map(caller)).await;
+    answers.into_iter().flatten().fold(BTreeMap::new(), |mut counts, status| {
+        *counts.entry(status).or_default() += 1;
+        counts
+    })
+}
+
+async fn exactly(world: &World, limit: u64, shards: u16) {
+    let business = world.business(limit, shards).await;
+    let answers = exhaust(world, &business).await;
+    let accepted = answers.get(&201).copied().unwrap_or(0) as u64;
+    println!("limit {limit:>3}, {shards:>2} shards: {answers:?}");
+    assert_eq!(accepted, limit, "limit {limit}, {shards} shards");
+    assert_eq!(answers[&403], CALLERS);
+    assert_eq!(world.usage(&business.api_key).await, (limit, limit));
+}
+
+async fn every_limit(world: &World, shards: u16) {
+    for limit in [0, 1, 2, 97, 100, 250] {
+        exactly(world, limit, shards).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixty_four_callers_get_exactly_the_limit_through_1_shard() {
+    every_limit(&World::start().await, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixty_four_callers_get_exactly_the_limit_through_4_shards() {
+    every_limit(&World::start().await, 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixty_four_callers_get_exactly_the_limit_through_16_shards() {
+    every_limit(&World::start().await, 16).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conflicts_change_nothing_about_the_limit() {
+    let world = World::start().await;
+    let conflict = json!({"operation": "TransactWriteItems", "error": "TransactionConflict", "probability": 0.3});
+    world.fault("aws", conflict).await;
+    for shards in [1, 4, 16] {
+        every_limit(&world, shards).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exhausted_month_says_what_is_left_and_until_when() {
+    let world = World::start().await;
+    let business = world.business(1, 1).await;
+    world.send(&business.api_key, business.conversation("chat"), "the only one").go().await.id();
+    let answer = world.send(&business.api_key, business.conversation("chat"), "one too many").go().await;
+    assert_eq!(answer.problem(), (403, "quota_exceeded".into()));
+    assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+    let problem = answer.json();
+    let resets_at: DateTime<Utc> = serde_json::from_value(problem["resets_at"].clone()).expect("a time");
+    assert_eq!((&problem["limit"], &problem["used"], Month::of(resets_at).resets_at() > resets_at), (&json!(1), &json!(1), true));
+    let usage = world.get(&business.api_key, "/api/v1/usage").await.json();
+    assert_eq!(usage["resets_at"], problem["resets_at"]);
+    assert_eq!((&usage["used"], &usage["limit"], &usage["remaining"]), (&json!(1), &json!(1), &json!(0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_that_turns_under_64_callers_splits_them_exactly() {
+    let world = World::start().await;
+    let business = world.business(40, 4).await;
+    let turn: DateTime<Utc> = "2031-02-01T00:00:00Z".parse().expect("a time");
+    world.set_clock(turn - TimeDelta::milliseconds(400)).await;
+    let senders = stream::iter(0..CALLERS).map(|number| {
+        let conversation = business.conversation(CHANNELS[number % CHANNELS.len()]);
+        world.send(&business.api_key, conversation, "around midnight").go()
+    });
+    let answers: Vec<_> = senders.buffer_unordered(16).collect().await;
+    let mut months: BTreeMap<String, u64> = BTreeMap::new();
+    for answer in answers.iter().filter(|answer| answer.status == 201) {
+        let at: DateTime<Utc> = serde_json::from_value(answer.json()["created_at"].clone()).expect("a time");
+        *months.entry(Month::of(at).to_string()).or_default() += 1;
+    }
+    println!("accepted around the turn of the month: {months:?}");
+    assert!(months.values().all(|count| *count <= 40));
+    let now = world.usage(&business.api_key).await;
+    assert_eq!(now, (months.get("2031-02").copied().unwrap_or(0), 40), "the new month counts its own alone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_changes_under_load_holds_at_every_moment() {
+    let world = World::start().await;
+    let business = world.business(60, 4).await;
+    let id = BusinessId(business.business_id);
+    let month = Month::of(Utc::now());
+    let change = async || {
+        for (limit, shards) in [(90, 4), (120, 8), (70, 8), (150, 16)] {
+            world.table().change_plan(id, "changed", limit, shards, month).await.expect("a change");
+        }
+    };
+    let (answers, ()) = tokio::join!(exhaust(&world, &business), change());
+    println!("plan changed under load: {answers:?}");
+    // Whoever was told 403 was told so by a limit that was in force; with the last one, the rest fits.
+    exhaust(&world, &business).await;
+    assert_eq!(world.usage(&business.api_key).await, (150, 150));
+    world.table().change_plan(id, "smaller", 20, 1, month).await.expect("a change");
+    assert_eq!(world.usage(&business.api_key).await, (150, 150), "nothing accepted is taken back");
+    let answer = world.send(&business.api_key, business.conversation("chat"), "one too many").go().await;
+    assert_eq!(answer.problem(), (403, "quota_exceeded".into()));
+}
