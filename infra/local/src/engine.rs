@@ -229,7 +229,7 @@ impl Engine {
     /// Stops everything, from the outside in: first nothing new begins, then workers die, then AWS closes.
     pub async fn stop(self) {
         self.sources.stop().await;
-        self.gateway.stop();
+        self.gateway.stop().await;
         self.lambda.stop().await;
         self.aws.stop().await;
     }

@@ -121,7 +121,9 @@ impl Aws {
     /// Closes every socket and lets the database finish what it is writing. In somebody else's DynamoDB, nothing of
     /// ours is left behind.
     pub(crate) async fn stop(self) {
-        drop(self.servers);
+        for server in self.servers {
+            server.stop().await;
+        }
         match self.embedded {
             Some(embedded) => embedded.stop().await,
             None => dynamodb::delete(&self.tables, &self.table).await,
