@@ -1,6 +1,8 @@
 //! The deployed system on one machine: reads the template, makes what it declares and connects it. What plays the
 //! outside world (providers, customers, demo data) lives above the engine, never here.
 
+mod environment;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -11,12 +13,13 @@ use chrono::Utc;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
-use crate::aws::{self, ACCOUNT_ID, Aws, AwsError, AwsFaults, Calls, PARTITION, REGION};
-use crate::gateway::{Gateway, HTTP_API_ID, WEBSOCKET_API_ID};
-use crate::lambda::{InvokeError, Lambda, Logs, Specification, Workers};
+use self::environment::{Addresses, specification};
+use crate::aws::{Aws, AwsError, AwsFaults, Calls};
+use crate::gateway::Gateway;
+use crate::lambda::{EndOfWorkers, InvokeError, Lambda, Logs, Workers};
 use crate::listen;
 use crate::sources::{Sources, scheduled_event};
-use crate::template::{ApiKind, Function, Reference, Stack, TemplateError};
+use crate::template::{Stack, TemplateError};
 
 /// What to start, and where.
 #[derive(Debug, Clone)]
@@ -50,6 +53,7 @@ pub struct Engine {
     lambda: Arc<Lambda>,
     gateway: Gateway,
     sources: Sources,
+    _workers: EndOfWorkers,
 }
 
 /// Why the system did not start.
@@ -122,6 +126,7 @@ impl Engine {
         let api = open("HTTP API", options.api_port).await?;
         let websocket = open("WebSocket API", options.websocket_port).await?;
         let workers = Arc::new(Workers::default());
+        let end = EndOfWorkers(Arc::clone(&workers));
         let dynamodb = options.dynamodb.as_deref();
         let aws = Aws::start(&stack, options.data_dir.as_deref(), dynamodb, Arc::clone(&workers)).await?;
         let management = listen::bind(0).await?;
@@ -135,7 +140,7 @@ impl Engine {
         let lambda = Arc::new(Lambda::start(specifications, options.bootstrap, workers, options.logs).await?);
         let gateway = Gateway::start(&stack, &lambda, api, websocket, management, options.extra_routes)?;
         let sources = Sources::start(&stack, &aws.queue_urls, &aws.queues, &lambda);
-        Ok(Self { stack, aws, lambda, gateway, sources })
+        Ok(Self { stack, aws, lambda, gateway, sources, _workers: end })
     }
 
     /// Base URL of the HTTP API.
@@ -224,90 +229,12 @@ impl Engine {
     /// Stops everything, from the outside in: first nothing new begins, then workers die, then AWS closes.
     pub async fn stop(self) {
         self.sources.stop().await;
-        self.gateway.stop();
+        self.gateway.stop().await;
         self.lambda.stop().await;
         self.aws.stop().await;
     }
 }
 
-/// Where the fronts listen, before they do.
-struct Addresses {
-    api: String,
-    websocket: String,
-    management: String,
-}
-
 async fn open(what: &'static str, port: u16) -> Result<TcpListener, StartError> {
     listen::bind(port).await.map_err(|source| StartError::Port { what, port, source })
-}
-
-fn specification(
-    function: &Function,
-    stack: &Stack,
-    aws: &Aws,
-    addresses: &Addresses,
-    extra: &BTreeMap<String, String>,
-) -> Result<Specification, StartError> {
-    let mut environment = BTreeMap::from([
-        ("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), aws.url.clone()),
-        ("AWS_ENDPOINT_URL_SQS".to_owned(), aws.url.clone()),
-        ("AWS_ENDPOINT_URL_SECRETS_MANAGER".to_owned(), aws.url.clone()),
-        ("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI".to_owned(), addresses.management.clone()),
-    ]);
-    environment.extend(extra.clone());
-    for (variable, text) in &function.environment {
-        let value = text.fill(|reference| value(reference, stack, aws, addresses));
-        let value = value.map_err(|reference| StartError::Environment {
-            function: function.logical_id.clone(),
-            variable: variable.clone(),
-            reference: reference.to_string(),
-        })?;
-        environment.insert(variable.clone(), value);
-    }
-    Ok(Specification {
-        logical_id: function.logical_id.clone(),
-        name: function.name.clone(),
-        timeout: function.timeout,
-        memory_megabytes: function.memory_megabytes,
-        environment,
-    })
-}
-
-/// What a reference to a resource stands for, as the resource types' return values define it.
-fn value(reference: &Reference, stack: &Stack, aws: &Aws, addresses: &Addresses) -> Option<String> {
-    let id = reference.resource.as_str();
-    let attribute = reference.attribute.as_deref();
-    if stack.table.as_ref().is_some_and(|table| table.logical_id == id) {
-        return match attribute {
-            None => Some(aws.table.clone()),
-            Some("Arn") => Some(format!("arn:{PARTITION}:dynamodb:{REGION}:{ACCOUNT_ID}:table/{}", aws.table)),
-            Some(_) => None,
-        };
-    }
-    if let Some(queue) = stack.queues.iter().find(|queue| queue.logical_id == id) {
-        return match attribute {
-            None | Some("QueueUrl") => aws.queue_urls.get(id).cloned(),
-            Some("Arn") => Some(aws::queue_arn(queue)),
-            Some("QueueName") => Some(queue.name.clone()),
-            Some(_) => None,
-        };
-    }
-    if let Some(arn) = aws.secret_arns.get(id) {
-        return matches!(attribute, None | Some("Id")).then(|| arn.clone());
-    }
-    if let Some(function) = stack.functions.iter().find(|function| function.logical_id == id) {
-        return match attribute {
-            None => Some(function.logical_id.clone()),
-            Some("Arn") => Some(format!("arn:{PARTITION}:lambda:{REGION}:{ACCOUNT_ID}:function:{id}")),
-            Some(_) => None,
-        };
-    }
-    match (stack.apis.get(id)?, attribute) {
-        (ApiKind::Http, None | Some("ApiId")) => Some(HTTP_API_ID.to_owned()),
-        (ApiKind::Http, Some("ApiEndpoint")) => Some(addresses.api.clone()),
-        (ApiKind::WebSocket, None | Some("ApiId")) => Some(WEBSOCKET_API_ID.to_owned()),
-        (ApiKind::WebSocket, Some("ApiEndpoint")) => Some(addresses.websocket.clone()),
-        (ApiKind::Stage, None) => stack.websocket.as_ref().map(|api| api.stage.clone()),
-        _ => None,
-    }
 }

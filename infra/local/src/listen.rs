@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
 use hyper::Request;
@@ -14,6 +15,9 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+
+/// Pause after a connection could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
 /// Where a request came from, an extension of every request to a [`serve_router`].
 #[derive(Debug, Clone, Copy)]
@@ -66,7 +70,7 @@ where
             };
             // Errors concern one connection (reset before it was accepted) or pass (too many open files).
             let Ok((stream, peer)) = accepted else {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             };
             let _ = stream.set_nodelay(true);

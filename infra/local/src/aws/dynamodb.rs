@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::client::Waiters;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::types::{
@@ -23,6 +24,8 @@ use crate::template;
 const TTL_SWEEP: Duration = Duration::from_secs(60);
 /// The database's file inside the data directory.
 const FILE: &str = "dynamodb.sqlite";
+/// How long a table may take to exist.
+const CREATE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long requests that are being answered may take at the end.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -102,17 +105,21 @@ async fn sweep(database: Database) {
     }
 }
 
+/// A client of the DynamoDB at this URL.
+pub(super) fn client(url: &str) -> Client {
+    Client::from_conf(loopback!(aws_sdk_dynamodb, url))
+}
+
 /// Makes the table and returns its physical name: fixed where data outlives the run, unique where a DynamoDB may be
 /// shared. A table that is there already is kept.
-pub(super) async fn create(table: &template::Table, url: &str, lasting: bool) -> Result<String, TableError> {
-    let client = Client::from_conf(loopback!(aws_sdk_dynamodb, url));
+pub(super) async fn create(client: &Client, table: &template::Table, lasting: bool) -> Result<String, TableError> {
     let name = match &table.name {
         Some(name) => name.clone(),
         None if lasting => STACK_NAME.to_owned(),
         None => format!("{STACK_NAME}-{}", uuid::Uuid::new_v4().simple()),
     };
     let failed = |reason: String| TableError::Create { table: table.logical_id.clone(), reason };
-    let created = request(&client, table, &name).map_err(|error| failed(error.to_string()))?.send().await;
+    let created = request(client, table, &name).map_err(|error| failed(error.to_string()))?.send().await;
     match created {
         Ok(_) => {}
         Err(SdkError::ServiceError(refused))
@@ -122,6 +129,8 @@ pub(super) async fn create(table: &template::Table, url: &str, lasting: bool) ->
         }
         Err(error) => return Err(failed(DisplayErrorContext(error).to_string())),
     }
+    let exists = client.wait_until_table_exists().table_name(&name).wait(CREATE_PATIENCE).await;
+    exists.map_err(|error| failed(error.to_string()))?;
     if let Some(attribute) = &table.time_to_live {
         let specification = TimeToLiveSpecification::builder().attribute_name(attribute).enabled(true).build();
         let specification = specification.map_err(|error| failed(error.to_string()))?;
@@ -129,6 +138,11 @@ pub(super) async fn create(table: &template::Table, url: &str, lasting: bool) ->
         update.send().await.map_err(|error| failed(DisplayErrorContext(error).to_string()))?;
     }
     Ok(name)
+}
+
+/// Removes a table; one that cannot be removed stays, which harms nobody.
+pub(super) async fn delete(client: &Client, name: &str) {
+    let _ = client.delete_table().table_name(name).send().await;
 }
 
 type CreateTable = aws_sdk_dynamodb::operation::create_table::builders::CreateTableFluentBuilder;

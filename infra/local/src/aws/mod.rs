@@ -49,8 +49,9 @@ pub(crate) struct Aws {
     pub(crate) queues: aws_sdk_sqs::Client,
     pub(crate) faults: AwsFaults,
     pub(crate) calls: Calls,
-    _servers: Vec<Server>,
-    dynamodb: Option<dynamodb::Embedded>,
+    tables: aws_sdk_dynamodb::Client,
+    servers: Vec<Server>,
+    embedded: Option<dynamodb::Embedded>,
 }
 
 /// Why the local AWS could not be made.
@@ -91,19 +92,20 @@ impl Aws {
     ) -> Result<Self, AwsError> {
         let front = listen::bind(0).await?;
         let port = front.local_addr()?.port();
-        let embedded = match dynamodb {
-            None => Some(dynamodb::Embedded::start(data_dir).await?),
-            Some(_) => None,
+        let (embedded, dynamodb) = match dynamodb {
+            None => {
+                let embedded = dynamodb::Embedded::start(data_dir).await?;
+                let url = embedded.url.clone();
+                (Some(embedded), url)
+            }
+            Some(url) => (None, url.to_owned()),
         };
         let (sqs_server, sqs_url) = sqs::start(port).await?;
         let (secrets_server, secrets_url) = secrets::start().await?;
-        let upstreams = proxy::Upstreams {
-            dynamodb: embedded.as_ref().map_or_else(|| dynamodb.unwrap_or_default().to_owned(), |e| e.url.clone()),
-            sqs: sqs_url,
-            secrets: secrets_url,
-        };
+        let upstreams = proxy::Upstreams { dynamodb, sqs: sqs_url, secrets: secrets_url };
+        let tables = dynamodb::client(&upstreams.dynamodb);
         let table = match &stack.table {
-            Some(table) => dynamodb::create(table, &upstreams.dynamodb, data_dir.is_some()).await?,
+            Some(table) => dynamodb::create(&tables, table, embedded.is_some() && data_dir.is_some()).await?,
             None => String::new(),
         };
         let queues = sqs::client(&upstreams.sqs);
@@ -113,14 +115,18 @@ impl Aws {
         let proxy = proxy::Proxy::new(upstreams, workers, faults.clone(), calls.clone());
         let servers = vec![listen::serve(front, move |_| proxy.clone()), sqs_server, secrets_server];
         let url = format!("http://127.0.0.1:{port}");
-        Ok(Self { url, table, queue_urls, secret_arns, queues, faults, calls, _servers: servers, dynamodb: embedded })
+        Ok(Self { url, table, queue_urls, secret_arns, queues, tables, faults, calls, servers, embedded })
     }
 
-    /// Closes every socket and lets the database finish what it is writing.
+    /// Closes every socket and lets the database finish what it is writing. In somebody else's DynamoDB, nothing of
+    /// ours is left behind.
     pub(crate) async fn stop(self) {
-        drop(self._servers);
-        if let Some(dynamodb) = self.dynamodb {
-            dynamodb.stop().await;
+        for server in self.servers {
+            server.stop().await;
+        }
+        match self.embedded {
+            Some(embedded) => embedded.stop().await,
+            None => dynamodb::delete(&self.tables, &self.table).await,
         }
     }
 }

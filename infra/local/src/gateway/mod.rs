@@ -34,7 +34,7 @@ pub(crate) struct Gateway {
     pub(crate) websocket_url: String,
     pub(crate) management_url: String,
     connections: Connections,
-    _servers: Vec<Server>,
+    servers: Vec<Server>,
 }
 
 impl Gateway {
@@ -60,12 +60,15 @@ impl Gateway {
             let router = websocket::router(api, Arc::clone(lambda), connections.clone());
             servers.push(listen::serve_router(websocket, router));
         }
-        Ok(Self { api_url, websocket_url, management_url, connections, _servers: servers })
+        Ok(Self { api_url, websocket_url, management_url, connections, servers })
     }
 
     /// Says goodbye to everybody who is connected and closes.
-    pub(crate) fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.connections.close_all();
+        for server in self.servers {
+            server.stop().await;
+        }
     }
 }
 

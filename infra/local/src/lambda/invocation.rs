@@ -6,6 +6,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+/// Where an invocation's outcome goes.
+pub(super) type Reply = oneshot::Sender<Result<Bytes, FunctionError>>;
+
 /// An event on its way to a worker.
 #[derive(Debug)]
 pub(super) struct Invocation {
@@ -13,7 +16,7 @@ pub(super) struct Invocation {
     /// When the worker is killed.
     pub(super) deadline: SystemTime,
     pub(super) payload: Bytes,
-    pub(super) reply: oneshot::Sender<Result<Bytes, FunctionError>>,
+    pub(super) reply: Reply,
 }
 
 /// An error that a function, or the runtime around it, reported.

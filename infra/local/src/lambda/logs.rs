@@ -6,9 +6,11 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anstyle::{AnsiColor, Style};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{ChildStderr, ChildStdout};
+
+use super::invocation::FunctionError;
 
 /// Where functions' logs go. Clones go to the same place.
 #[derive(Debug, Clone, Default)]
@@ -80,6 +82,12 @@ impl Logs {
             let _ = out.await;
             err.await.unwrap_or_default()
         }
+    }
+
+    /// Says for a function what it cannot say any more: that it crashed or was killed.
+    pub(super) fn platform_error(&self, function: &str, error: &FunctionError) {
+        let line = json!({ "level": "ERROR", "message": error.error_message, "error_type": error.error_type });
+        self.write(function, &line.to_string());
     }
 
     fn write(&self, function: &str, text: &str) {

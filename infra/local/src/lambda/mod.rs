@@ -2,10 +2,12 @@
 //! (HTTP, WebSocket, queues, schedules) lives in the gateway and the event sources, never here.
 
 mod invocation;
+mod launcher;
 mod logs;
 mod pool;
 mod runtime_api;
 mod worker;
+mod workers;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,8 +20,10 @@ use crate::listen::{self, Server};
 
 pub use invocation::{FunctionError, InvokeError};
 pub use logs::{LogLine, Logs};
-pub(crate) use worker::{Worker, Workers};
+pub(crate) use worker::Worker;
+pub(crate) use workers::{EndOfWorkers, Workers};
 
+use launcher::Launcher;
 use pool::Pool;
 
 /// Most invocations of one function at once; more wait their turn, as they would at an account's concurrency limit.
@@ -64,7 +68,7 @@ impl Lambda {
         let listener = listen::bind(0).await?;
         let url = format!("http://{}", listener.local_addr()?);
         let runtime_api = listen::serve_router(listener, runtime_api::router(Arc::clone(&workers)));
-        let launcher = Arc::new(worker::Launcher { bootstrap, runtime_api: url, workers: Arc::clone(&workers), logs });
+        let launcher = Arc::new(Launcher { bootstrap, runtime_api: url, workers: Arc::clone(&workers), logs });
         let pool = |specification: Specification| {
             (specification.logical_id.clone(), Arc::new(Pool::new(Arc::new(specification), Arc::clone(&launcher))))
         };
@@ -96,7 +100,7 @@ impl Lambda {
         for pool in self.pools.values() {
             pool.close();
         }
-        self.workers.kill_all().await;
+        self.workers.end().await;
     }
 
     fn pool(&self, function: &str) -> Option<&Arc<Pool>> {

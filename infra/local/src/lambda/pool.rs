@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
-use super::invocation::InvokeError;
-use super::worker::{CallError, Launcher, Worker};
+use super::invocation::{FunctionError, InvokeError};
+use super::launcher::Launcher;
+use super::worker::{CallError, Worker};
 use super::{MAX_CONCURRENCY, MAX_PAYLOAD, Specification};
 
 /// One function's workers.
@@ -46,13 +47,16 @@ impl Pool {
             if !worker.is_gone() {
                 self.give_back(worker, generation).await;
             }
-            match outcome {
-                Ok(answer) if answer.len() > MAX_PAYLOAD => return Err(too_large(answer.len())),
-                Ok(answer) => return Ok(answer),
-                Err(CallError::Failed(error)) => return Err(error.into()),
+            let error = match outcome {
+                Ok(answer) if answer.len() <= MAX_PAYLOAD => return Ok(answer),
+                Ok(answer) => too_large(answer.len()),
+                Err(CallError::Reported(error)) => return Err(error.into()),
+                Err(CallError::Ended(error)) => error,
                 // It died while nobody looked and never saw the event: nothing has happened, so take another.
-                Err(CallError::NotTaken) => {}
-            }
+                Err(CallError::NotTaken) => continue,
+            };
+            self.launcher.logs.platform_error(self.name(), &error);
+            return Err(error.into());
         }
     }
 
@@ -85,8 +89,7 @@ impl Pool {
                 return Ok((worker, generation));
             }
         }
-        let worker = self.launcher.launch(&self.specification, &state.changed).map_err(InvokeError::Bootstrap)?;
-        Ok((worker, generation))
+        Ok((self.launcher.launch(&self.specification, &state.changed)?, generation))
     }
 
     async fn give_back(&self, worker: Arc<Worker>, generation: u64) {
@@ -109,7 +112,7 @@ impl Pool {
 }
 
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
-fn too_large(bytes: usize) -> InvokeError {
+fn too_large(bytes: usize) -> FunctionError {
     let message = format!("Response payload size ({bytes} bytes) exceeded maximum allowed payload size.");
-    super::FunctionError::new("Function.ResponseSizeTooLarge", message).into()
+    FunctionError::new("Function.ResponseSizeTooLarge", message)
 }

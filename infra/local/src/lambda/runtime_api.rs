@@ -14,7 +14,8 @@ use bytes::Bytes;
 
 use super::MAX_PAYLOAD;
 use super::invocation::FunctionError;
-use super::worker::{Worker, Workers};
+use super::worker::Worker;
+use super::workers::Workers;
 use crate::aws::{ACCOUNT_ID, PARTITION, REGION};
 
 pub(super) fn router(workers: Arc<Workers>) -> Router {

@@ -14,6 +14,19 @@ const SECTIONS: &[&str] = &["Parameters", "Conditions", "Globals", "Resources"];
 const IGNORED_SECTIONS: &[&str] =
     &["AWSTemplateFormatVersion", "Transform", "Description", "Metadata", "Outputs", "Rules"];
 
+/// Keys of a resource; all but the first three are about changes to a stack, which one machine makes anew each time.
+const RESOURCE_KEYS: &[&str] = &[
+    "Condition",
+    "Properties",
+    "Type",
+    "CreationPolicy",
+    "DeletionPolicy",
+    "DependsOn",
+    "Metadata",
+    "UpdatePolicy",
+    "UpdateReplacePolicy",
+];
+
 /// A template with its parameters chosen.
 pub(super) struct Document {
     pub(super) resources: BTreeMap<String, Resource>,
@@ -96,6 +109,10 @@ fn parameter(name: &str, definition: &Value, overrides: &BTreeMap<String, String
 fn resources(section: &Mapping) -> Result<BTreeMap<String, Resource>, TemplateError> {
     let read = |(id, value): (String, Value)| {
         let place = format!("Resources.{id}");
+        let keys = value.as_mapping().into_iter().flat_map(Mapping::keys).filter_map(Value::as_str);
+        if let Some(unknown) = keys.into_iter().find(|key| !RESOURCE_KEYS.contains(key)) {
+            return Err(TemplateError::new(format!("{place}.{unknown}"), "a resource has no such key"));
+        }
         let kind = value.get("Type").and_then(Value::as_str);
         let kind = kind.ok_or_else(|| TemplateError::new(&place, "has no Type"))?.to_owned();
         let properties = match value.get("Properties") {

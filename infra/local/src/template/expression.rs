@@ -7,65 +7,8 @@ use serde_yaml_ng::Value;
 
 use super::TemplateError;
 use super::document::scalar;
+use super::text::{Reference, Text};
 use crate::aws::{ACCOUNT_ID, PARTITION, REGION, STACK_NAME, URL_SUFFIX};
-
-/// Text of the template in which references to resources are still open.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Text(Vec<Part>);
-
-/// `!Ref Table` (no attribute) or `!GetAtt Table.Arn`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Reference {
-    /// Logical id of the resource.
-    pub(crate) resource: String,
-    /// The attribute, `None` for `!Ref`.
-    pub(crate) attribute: Option<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
-    Literal(String),
-    Reference(Reference),
-}
-
-impl Text {
-    /// The text itself, if nothing in it is open.
-    pub(crate) fn literal(&self) -> Option<String> {
-        self.fill(|_| None).ok()
-    }
-
-    /// The resources that the text names, in order.
-    pub(crate) fn references(&self) -> impl Iterator<Item = &Reference> {
-        self.0.iter().filter_map(|part| match part {
-            Part::Literal(_) => None,
-            Part::Reference(reference) => Some(reference),
-        })
-    }
-
-    /// The text with every reference replaced by what `value` says it stands for.
-    ///
-    /// # Errors
-    /// The first reference for which `value` has nothing.
-    pub(crate) fn fill(&self, value: impl Fn(&Reference) -> Option<String>) -> Result<String, Reference> {
-        self.0.iter().try_fold(String::new(), |filled, part| match part {
-            Part::Literal(text) => Ok(filled + text),
-            Part::Reference(reference) => value(reference).map(|text| filled + &text).ok_or_else(|| reference.clone()),
-        })
-    }
-
-    fn constant(text: impl Into<String>) -> Self {
-        Self(vec![Part::Literal(text.into())])
-    }
-}
-
-impl std::fmt::Display for Reference {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.attribute {
-            None => write!(f, "!Ref {}", self.resource),
-            Some(attribute) => write!(f, "!GetAtt {}.{attribute}", self.resource),
-        }
-    }
-}
 
 /// What names stand for while the template is read.
 pub(super) struct Expressions {
@@ -165,7 +108,7 @@ impl Expressions {
 
     fn resource(&self, reference: Reference, place: &str) -> Result<Text, TemplateError> {
         if self.resources.contains(&reference.resource) {
-            return Ok(Text(vec![Part::Reference(reference)]));
+            return Ok(Text::reference(reference));
         }
         Err(TemplateError::new(place, format!("{reference}: there is no such parameter or resource")))
     }
@@ -184,17 +127,17 @@ impl Expressions {
         while let Some((before, after)) = rest.split_once("${") {
             let (name, after) =
                 after.split_once('}').ok_or_else(|| TemplateError::new(place, "!Sub: `${` without `}`"))?;
-            text.0.push(Part::Literal(before.to_owned()));
+            text.append(Text::constant(before));
             let part = match (name.strip_prefix('!'), own.and_then(|own| own.get(name))) {
                 (Some(literal), _) => Text::constant(format!("${{{literal}}}")),
                 (None, Some(value)) => self.text(value, place)?,
                 (None, None) if name.contains('.') => self.attribute(name, place)?,
                 (None, None) => self.reference(name, place)?,
             };
-            text.0.extend(part.0);
+            text.append(part);
             rest = after;
         }
-        text.0.push(Part::Literal(rest.to_owned()));
+        text.append(Text::constant(rest));
         Ok(text)
     }
 
@@ -204,11 +147,11 @@ impl Expressions {
         };
         let separator = self.text(separator, place)?;
         let mut text = Text::default();
-        for item in items {
-            if !text.0.is_empty() {
-                text.0.extend(separator.0.clone());
+        for (index, item) in items.iter().enumerate() {
+            if index > 0 {
+                text.append(separator.clone());
             }
-            text.0.extend(self.text(item, place)?.0);
+            text.append(self.text(item, place)?);
         }
         Ok(text)
     }

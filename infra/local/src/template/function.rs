@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::TemplateError;
-use super::expression::Text;
 use super::http_api::HttpRoute;
 use super::properties::Properties;
 use super::schedule::Schedule;
+use super::text::Text;
 
 /// Lambda's own defaults.
 /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-resource-lambda-function.html>

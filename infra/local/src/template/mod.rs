@@ -13,18 +13,21 @@ mod queue;
 mod schedule;
 mod secret;
 mod table;
+#[cfg(test)]
+mod tests;
+mod text;
 mod websocket;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-pub(crate) use expression::Reference;
 pub(crate) use function::{Function, QueueSource};
 pub(crate) use http_api::HttpRoute;
 pub(crate) use queue::Queue;
 pub(crate) use schedule::Schedule;
 pub(crate) use secret::Secret;
 pub(crate) use table::{KeySchema, Projection, Table};
+pub(crate) use text::Reference;
 pub(crate) use websocket::{RouteSelection, WebSocketApi};
 
 use document::Document;

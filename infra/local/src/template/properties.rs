@@ -8,7 +8,8 @@ use serde_yaml_ng::{Mapping, Value};
 
 use super::TemplateError;
 use super::document::entries;
-use super::expression::{Expressions, Text};
+use super::expression::Expressions;
+use super::text::Text;
 
 /// A mapping of the template that is being taken apart.
 pub(super) struct Properties<'a> {

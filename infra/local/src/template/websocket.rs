@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::TemplateError;
-use super::expression::Text;
 use super::function::Function;
 use super::properties::Properties;
+use super::text::Text;
 
 /// The WebSocket API as declared.
 #[derive(Debug, Clone, PartialEq, Eq)]

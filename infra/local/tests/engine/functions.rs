@@ -142,8 +142,10 @@ async fn what_functions_say_can_be_read() {
     let logs = Logs::captured();
     let engine = start(logs.clone()).await;
     engine.invoke("echo", json!({})).await.unwrap();
+    failure(&engine, "echo", order("crash")).await;
     engine.stop().await;
     let lines = logs.lines();
-    let said = lines.iter().find(|line| line.text.contains("echoed")).expect("the function's line is captured");
-    assert_eq!(said.function, "echo");
+    let said = |text: &str| lines.iter().any(|line| line.function == "echo" && line.text.contains(text));
+    assert!(said("echoed") && said("it was asked to crash"), "{lines:?}");
+    assert!(said("Runtime.ExitError"), "what it cannot say itself is said for it: {lines:?}");
 }

@@ -6,6 +6,7 @@ mod http_api;
 mod processes;
 mod queues;
 mod secrets;
+mod table;
 mod websocket;
 
 use std::path::PathBuf;
@@ -19,14 +20,17 @@ async fn engine() -> Engine {
 }
 
 async fn start(logs: Logs) -> Engine {
-    let options = EngineOptions {
+    Engine::start(EngineOptions { logs, ..options() }).await.expect("the engine starts")
+}
+
+/// The probe's template and the probe as every function.
+fn options() -> EngineOptions {
+    EngineOptions {
         template: PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/probe/template.yaml"),
         bootstrap: PathBuf::from(env!("CARGO_BIN_EXE_probe")),
         environment: [("EXTRA".to_owned(), "given".to_owned())].into(),
-        logs,
         ..EngineOptions::default()
-    };
-    Engine::start(options).await.expect("the engine starts")
+    }
 }
 
 /// What the echo function knows, out of its answer's body.

@@ -1,6 +1,5 @@
 //! No worker outlives its host.
 
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
-use crate::{engine, known};
+use crate::{engine, known, options};
 
 /// Waits until a process is gone, by looking again and again: it is nobody's child that we could wait for.
 async fn is_gone(pid: &str) {
@@ -40,6 +39,14 @@ async fn workers_end_with_a_stopped_engine() {
 }
 
 #[tokio::test]
+async fn workers_end_with_a_dropped_engine() {
+    let engine = engine().await;
+    let pid = known(&engine.invoke("echo", json!({})).await.unwrap())["pid"].to_string();
+    drop(engine);
+    is_gone(&pid).await;
+}
+
+#[tokio::test]
 async fn workers_end_with_a_killed_host() {
     let mut host = Command::new(env!("CARGO_BIN_EXE_probe"));
     let mut host = host.arg("host").stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
@@ -54,8 +61,7 @@ async fn workers_end_with_a_killed_host() {
 async fn a_busy_port_is_told_in_a_sentence() {
     let taken = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = taken.local_addr().unwrap().port();
-    let template = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/probe/template.yaml");
-    let error = Engine::start(EngineOptions { template, api_port: port, ..EngineOptions::default() }).await.err();
+    let error = Engine::start(EngineOptions { api_port: port, ..options() }).await.err();
     let Some(error @ StartError::Port { .. }) = error else { panic!("the port is taken: {error:?}") };
     assert!(error.to_string().starts_with(&format!("port {port} for the HTTP API cannot be opened")), "{error}");
 }

@@ -1,0 +1,71 @@
+//! Which workers are alive.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::worker::Worker;
+
+/// Workers that are alive, by id. A worker's id is also the access key that it signs its calls to AWS with.
+#[derive(Debug, Default)]
+pub(crate) struct Workers(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    alive: HashMap<String, Arc<Worker>>,
+    started: u64,
+    closed: bool,
+}
+
+/// Ends every worker when it is dropped, for an engine that nobody stops.
+pub(crate) struct EndOfWorkers(pub(crate) Arc<Workers>);
+
+impl Drop for EndOfWorkers {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl Workers {
+    /// The worker with this id, if it is alive.
+    pub(crate) fn get(&self, id: &str) -> Option<Arc<Worker>> {
+        self.state().alive.get(id).cloned()
+    }
+
+    /// Kills every worker and waits until all are gone; none is started any more.
+    pub(super) async fn end(&self) {
+        for worker in self.close() {
+            worker.kill().await;
+        }
+    }
+
+    /// A number that no worker has had.
+    pub(super) fn number(&self) -> u64 {
+        let mut state = self.state();
+        state.started += 1;
+        state.started
+    }
+
+    /// Takes a new worker in; false if it is too late for that.
+    pub(super) fn add(&self, worker: Arc<Worker>) -> bool {
+        let mut state = self.state();
+        if !state.closed {
+            state.alive.insert(worker.id().to_owned(), worker);
+        }
+        !state.closed
+    }
+
+    pub(super) fn remove(&self, id: &str) {
+        self.state().alive.remove(id);
+    }
+
+    /// Sends every worker its end without waiting for it.
+    fn close(&self) -> Vec<Arc<Worker>> {
+        let mut state = self.state();
+        state.closed = true;
+        state.alive.values().inspect(|worker| worker.begin_kill()).cloned().collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,214 @@
+//! Templates in, stacks out: what is read, and what is refused in which words.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use super::{ApiKind, Stack};
+
+fn parse(text: &str) -> Stack {
+    parse_with(text, &[]).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn parse_with(text: &str, parameters: &[(&str, &str)]) -> Result<Stack, String> {
+    let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Stack::parse(text, &parameters).map_err(|error| error.to_string())
+}
+
+/// A function's environment with references written as `<resource.attribute>`.
+fn environment(stack: &Stack, function: &str) -> BTreeMap<String, String> {
+    let filled = stack.function(function).expect("the function is declared").environment.iter().map(|(name, text)| {
+        let value = text.fill(|reference| {
+            Some(match &reference.attribute {
+                None => format!("<{}>", reference.resource),
+                Some(attribute) => format!("<{}.{attribute}>", reference.resource),
+            })
+        });
+        (name.clone(), value.expect("every reference has a value"))
+    });
+    filled.collect()
+}
+
+fn map<const N: usize>(entries: [(&str, &str); N]) -> BTreeMap<String, String> {
+    entries.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
+
+#[test]
+fn the_systems_own_template_is_understood_to_the_last_property() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml");
+    let stack = Stack::read(&path, &BTreeMap::new()).unwrap_or_else(|error| panic!("{error}"));
+    let table = stack.table.as_ref().expect("there is a table");
+    assert_eq!((table.keys.partition.as_str(), table.keys.sort.as_deref()), ("pk", Some("sk")));
+    assert_eq!(table.time_to_live.as_deref(), Some("expires_at"));
+    let redriven = stack.queues.iter().filter(|queue| queue.redrive.is_some()).count();
+    assert_eq!(stack.queues.len(), 2 * redriven, "every queue that is worked off has its dead letters");
+    let send = stack.function("send-message").expect("the function goes by its folder");
+    assert_eq!(send.logical_id, "SendMessage");
+    assert_eq!(send.routes[0].path, "/api/v1/conversations/{conversation_id}/messages");
+    let sweep = stack.function("SweepOutbox").expect("the function goes by its logical id");
+    assert_eq!(sweep.schedules[0].every, Duration::from_secs(60));
+    let socket = stack.websocket.as_ref().expect("there is a WebSocket API");
+    assert_eq!((socket.stage.as_str(), socket.selection.0.as_slice()), ("live", &["action".to_owned()][..]));
+    assert_eq!(socket.routes["$connect"], "ChatSocket");
+    assert!(stack.functions.iter().all(|function| function.environment.contains_key("TABLE_NAME")));
+}
+
+const EXPRESSIONS: &str = r#"
+Parameters:
+  Stage: { Type: String, Default: dev, AllowedValues: [dev, prod] }
+  Size: { Type: Number, Default: 3 }
+Conditions:
+  IsProd: !Equals [!Ref Stage, prod]
+  IsSmall: !And [!Not [!Condition IsProd], !Or [!Equals [!Ref Size, 3], !Equals [a, b]]]
+Globals:
+  Function:
+    Environment: { Variables: { A: global, B: global } }
+Resources:
+  Queue: { Type: AWS::SQS::Queue }
+  Only: { Type: AWS::SQS::Queue, Condition: IsProd }
+  F:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: functions/f/
+      Timeout: !If [IsProd, 30, !Ref Size]
+      Environment:
+        Variables:
+          B: own
+          Ref: !Ref Queue
+          Att: !GetAtt Queue.Arn
+          Long: { Fn::Sub: "${Queue.Arn}/${AWS::Region}" }
+          Own: !Sub ["${x}${x}${!y}", { x: !Ref Stage }]
+          Joined: !Join [",", [!Ref Stage, !GetAtt [Queue, QueueName], z]]
+          Chosen: !If [IsSmall, small, large]
+          Absent: !If [IsProd, there, !Ref AWS::NoValue]
+"#;
+
+#[test]
+fn expressions_are_evaluated() {
+    let stack = parse(EXPRESSIONS);
+    assert_eq!(
+        environment(&stack, "f"),
+        map([
+            ("A", "global"),
+            ("B", "own"),
+            ("Ref", "<Queue>"),
+            ("Att", "<Queue.Arn>"),
+            ("Long", "<Queue.Arn>/us-east-1"),
+            ("Own", "devdev${y}"),
+            ("Joined", "dev,<Queue.QueueName>,z"),
+            ("Chosen", "small"),
+        ])
+    );
+    assert_eq!((stack.queues.len(), stack.function("F").unwrap().timeout), (1, Duration::from_secs(3)));
+    let prod = parse_with(EXPRESSIONS, &[("Stage", "prod")]).unwrap();
+    assert_eq!(environment(&prod, "f")["Absent"], "there");
+    assert_eq!((prod.queues.len(), prod.function("F").unwrap().timeout), (2, Duration::from_secs(30)));
+}
+
+#[test]
+fn a_queue_keeps_what_was_declared() {
+    let stack = parse(
+        "
+Resources:
+  Orders:
+    Type: AWS::SQS::Queue
+    Properties:
+      FifoQueue: true
+      DelaySeconds: 5
+      RedrivePolicy: { deadLetterTargetArn: !GetAtt Dead.Arn, maxReceiveCount: '3' }
+  Dead: { Type: AWS::SQS::Queue, Properties: { QueueName: dead.fifo, FifoQueue: true } }
+  F:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: f
+      Events:
+        Queue:
+          Type: SQS
+          Properties:
+            Queue: !GetAtt Orders.Arn
+            BatchSize: 20
+            MaximumBatchingWindowInSeconds: 2
+            FunctionResponseTypes: [ReportBatchItemFailures]
+            ScalingConfig: { MaximumConcurrency: 7 }
+",
+    );
+    let orders = stack.queues.iter().find(|queue| queue.logical_id == "Orders").unwrap();
+    assert_eq!(orders.name, "Orders.fifo");
+    assert_eq!(orders.attributes, map([("DelaySeconds", "5"), ("FifoQueue", "true")]));
+    let redrive = orders.redrive.as_ref().unwrap();
+    assert_eq!((redrive.dead_letters.as_str(), redrive.max_receive_count), ("Dead", 3));
+    let source = &stack.functions[0].queues[0];
+    assert_eq!((source.queue.as_str(), source.batch_size, source.maximum_concurrency), ("Orders", 20, Some(7)));
+    assert!(source.reports_failures && source.batching_window == Duration::from_secs(2));
+}
+
+#[test]
+fn apis_are_known_by_kind_and_what_is_for_operators_is_left_out() {
+    let stack = parse(
+        "
+Resources:
+  Api: { Type: AWS::Serverless::HttpApi }
+  Logs: { Type: AWS::Logs::LogGroup, Properties: { RetentionInDays: 7 } }
+  Alarm: { Type: AWS::CloudWatch::Alarm }
+Outputs: { Url: { Value: !Ref Api } }
+",
+    );
+    assert_eq!(stack.apis, [("Api".to_owned(), ApiKind::Http)].into());
+}
+
+#[test]
+fn what_is_not_understood_is_refused_with_its_place_and_a_way_out() {
+    let function = |properties: &str| {
+        format!(
+            "Resources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties: {{ CodeUri: f, {properties} }}\n"
+        )
+    };
+    let queue =
+        |properties: &str| format!("Resources: {{ Q: {{ Type: AWS::SQS::Queue, Properties: {{ {properties} }} }} }}");
+    for (template, expected) in [
+        (
+            "Resources: { B: { Type: AWS::S3::Bucket } }".to_owned(),
+            "Resources.B: the local system does not know the type AWS::S3::Bucket",
+        ),
+        (queue("Colour: red"), "Resources.Q.Properties.Colour: the local system does not know this property"),
+        (
+            queue("DelaySeconds: !FindInMap [a, b, c]"),
+            "Resources.Q.Properties.DelaySeconds: the local system does not evaluate !FindInMap",
+        ),
+        (
+            queue("QueueName: !Ref Nothing"),
+            "Resources.Q.Properties.QueueName: !Ref Nothing: there is no such parameter or resource",
+        ),
+        (
+            queue("RedrivePolicy: { deadLetterTargetArn: arn, maxReceiveCount: 1 }"),
+            "Resources.Q.Properties.RedrivePolicy.deadLetterTargetArn: must name one resource",
+        ),
+        (function("Timeout: soon"), "Resources.F.Properties.Timeout: `soon` is out of range or of the wrong type"),
+        (
+            function("Events: { E: { Type: S3, Properties: {} } }"),
+            "Resources.F.Properties.Events.E: the local system does not know events of type S3",
+        ),
+        (
+            function("Events: { E: { Type: Schedule, Properties: { Schedule: cron(0 * * * ? *) } } }"),
+            "Resources.F.Properties.Events.E.Properties: the local system ticks rate(…) schedules",
+        ),
+        (
+            function("Events: { E: { Type: SQS, Properties: { Queue: !Ref F } } }"),
+            "Resources.F.Properties.Events: `F` is not a queue",
+        ),
+        (
+            "Resources: { Q: { Type: AWS::SQS::Queue, Propertys: {} } }".to_owned(),
+            "Resources.Q.Propertys: a resource has no such key",
+        ),
+        ("Mappings: {}\nResources: {}".to_owned(), "Mappings: the local system does not know this section"),
+        ("Parameters: { P: { Type: String } }".to_owned(), "Parameters.P: has no Default and was given no value"),
+        ("- not\n- a template".to_owned(), "template: is not YAML as CloudFormation reads it"),
+    ] {
+        let error = parse_with(&template, &[]).expect_err(&template);
+        assert!(error.starts_with(expected), "expected: {expected}\n     got: {error}");
+    }
+    let unknown = parse_with("Resources: {}", &[("Nope", "1")]).unwrap_err();
+    assert_eq!(unknown, "Parameters.Nope: the template declares no such parameter");
+    let outside = parse_with(EXPRESSIONS, &[("Stage", "test")]).unwrap_err();
+    assert_eq!(outside, "Parameters.Stage: `test` is not one of its AllowedValues");
+}
