@@ -90,7 +90,7 @@ pub struct Other {
 /// The file, there exactly as long as the system is up: it is removed on the way down, and one that a killed system
 /// left behind is removed on the way up.
 #[derive(Debug)]
-pub struct ReadyFile {
+pub(crate) struct ReadyFile {
     path: PathBuf,
 }
 
@@ -99,7 +99,7 @@ impl ReadyFile {
     ///
     /// # Errors
     /// What lies there cannot be removed.
-    pub fn claim(path: PathBuf) -> io::Result<Self> {
+    pub(crate) fn claim(path: PathBuf) -> io::Result<Self> {
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io::Error::new(
                 error.kind(),
@@ -113,7 +113,7 @@ impl ReadyFile {
     ///
     /// # Errors
     /// The directory is missing or cannot be written.
-    pub fn write(&self, ready: &Ready) -> io::Result<()> {
+    pub(crate) fn write(&self, ready: &Ready) -> io::Result<()> {
         let json = serde_json::to_vec_pretty(ready)?;
         write_atomically(&self.path, &json)
             .map_err(|error| io::Error::new(error.kind(), format!("the ready file {}: {error}", self.path.display())))
