@@ -99,6 +99,9 @@ async fn up(options: Up, stop: &mut Stop) -> ExitCode {
     let took = started.elapsed().as_millis();
     println!("\n  {}  {}\n", paint(BOLD, "Pingback Messages is up"), paint(DIM, format_args!("in {took} ms")));
     println!("{}\n", local.page());
+    if local.late_customers() > 0 {
+        println!("  {} no chat customer is connected: see what chat-socket says below.\n", paint(BAD, "warning:"));
+    }
     println!("  {} stops everything.\n", paint(BOLD, "Ctrl-C"));
     if let Some(ready_file) = &ready_file
         && let Err(error) = ready_file.write(&local.ready())
@@ -126,6 +129,7 @@ fn sentence(error: &LocalError) -> String {
                 paint(CODE, format_args!("cargo local --port {other}"))
             )
         }
+        LocalError::Port { .. } => format!(". Choose other ports: {}", paint(CODE, "cargo local --port 3000")),
         LocalError::InUse(_) => ". Stop that one, or choose another directory".into(),
         _ => String::new(),
     };

@@ -90,7 +90,7 @@ pub struct Other {
 /// The file, there exactly as long as the system is up: it is removed on the way down, and one that a killed system
 /// left behind is removed on the way up.
 #[derive(Debug)]
-pub struct ReadyFile {
+pub(crate) struct ReadyFile {
     path: PathBuf,
 }
 
@@ -98,13 +98,14 @@ impl ReadyFile {
     /// Claims the path: what lies there is of another time.
     ///
     /// # Errors
-    /// What lies there cannot be removed.
-    pub fn claim(path: PathBuf) -> io::Result<Self> {
+    /// The directory is missing, or what lies there cannot be removed.
+    pub(crate) fn claim(path: PathBuf) -> io::Result<Self> {
+        let wrong =
+            |error: io::Error| io::Error::new(error.kind(), format!("the ready file {}: {error}", path.display()));
+        let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+        directory.map_or(Ok(()), |directory| fs::metadata(directory).map(drop)).map_err(wrong)?;
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io::Error::new(
-                error.kind(),
-                format!("the ready file {} cannot be replaced: {error}", path.display()),
-            )),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(wrong(error)),
             _ => Ok(Self { path }),
         }
     }
@@ -113,7 +114,7 @@ impl ReadyFile {
     ///
     /// # Errors
     /// The directory is missing or cannot be written.
-    pub fn write(&self, ready: &Ready) -> io::Result<()> {
+    pub(crate) fn write(&self, ready: &Ready) -> io::Result<()> {
         let json = serde_json::to_vec_pretty(ready)?;
         write_atomically(&self.path, &json)
             .map_err(|error| io::Error::new(error.kind(), format!("the ready file {}: {error}", self.path.display())))
@@ -212,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_missing_directory_is_named() {
-        let file = ReadyFile::claim("/nowhere/at/all/ready.json".into()).unwrap();
-        assert!(file.write(&ready()).unwrap_err().to_string().contains("/nowhere/at/all/ready.json"));
+        let error = ReadyFile::claim("/nowhere/at/all/ready.json".into()).unwrap_err().to_string();
+        assert!(error.contains("/nowhere/at/all/ready.json"), "{error}");
     }
 }

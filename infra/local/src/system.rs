@@ -65,6 +65,16 @@ pub enum LocalError {
         /// What it was to be for.
         what: &'static str,
     },
+    /// The system does not let us have it.
+    #[error("port {port}, for the {what}, cannot be opened: {error}")]
+    Port {
+        /// The port.
+        port: u16,
+        /// What it was to be for.
+        what: &'static str,
+        /// What the system said.
+        error: io::Error,
+    },
     /// There are no three ports from there on.
     #[error("port {0} leaves no room for the WebSocket and the sandbox, which take the two ports after it")]
     PortTooHigh(u16),
@@ -81,7 +91,7 @@ pub enum LocalError {
     },
     /// The local AWS or the functions.
     #[error(transparent)]
-    Engine(#[from] StartError),
+    Engine(StartError),
     /// Filling it.
     #[error("seeding failed: {0}")]
     Seed(#[from] SeedError),
@@ -100,6 +110,7 @@ pub struct Local {
     sandbox: Sandbox,
     keys: Keys,
     page: String,
+    late_customers: usize,
     /// Held as long as the directory is ours.
     _lock: Option<File>,
 }
@@ -143,14 +154,14 @@ impl Local {
             logs: options.logs,
             extra_routes: console.routes(),
         };
-        let engine = Arc::new(Engine::start(engine_options).await?);
+        let engine = Arc::new(Engine::start(engine_options).await.map_err(engine_error)?);
 
         let seeder = seed(&engine, &sandbox, &keys, directory).await?;
         let visitors = seeder.visitors();
         let widgets = Widgets::new(engine.websocket_url().to_owned(), sandbox.providers().chat.clone());
         sandbox.attach(System::new(engine.clone(), seeder, widgets));
-        let mut local = Self { engine, sandbox, keys, page: String::new(), _lock: lock };
-        local.system().widgets().add(visitors).await;
+        let mut local = Self { engine, sandbox, keys, page: String::new(), late_customers: 0, _lock: lock };
+        local.late_customers = local.system().widgets().add(visitors).await;
         let kept = options.data_dir.map_or_else(
             || "in memory, gone when you stop it".to_owned(),
             |directory| format!("kept in {}", directory.display()),
@@ -173,6 +184,11 @@ impl Local {
     /// What a person reads first, with colours.
     pub(crate) fn page(&self) -> &str {
         &self.page
+    }
+
+    /// How many chat customers got no answer to their hello in time; they go on trying.
+    pub(crate) fn late_customers(&self) -> usize {
+        self.late_customers
     }
 
     /// Where everything is.
@@ -239,7 +255,14 @@ fn ports(first: u16) -> Result<[u16; 3], LocalError> {
 fn bind_error(error: io::Error, port: u16, what: &'static str) -> LocalError {
     match error.kind() {
         io::ErrorKind::AddrInUse => LocalError::PortTaken { port, what },
-        _ => LocalError::Io(error),
+        _ => LocalError::Port { port, what, error },
+    }
+}
+
+fn engine_error(error: StartError) -> LocalError {
+    match error {
+        StartError::Port { what, port, source } => bind_error(source, port, what),
+        error => LocalError::Engine(error),
     }
 }
 

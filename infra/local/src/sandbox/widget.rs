@@ -2,7 +2,7 @@
 //! says hello with the last message it saw, keeps what is new, acknowledges everything, and comes back when it is cut
 //! off.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 const SILENCE: Duration = Duration::from_secs(300);
 /// How long somebody who brings customers back waits for their hello to be answered.
 const HELLO_WAIT: Duration = Duration::from_secs(5);
+/// How long a widget waits for it before it tries another connection.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(3);
+/// How many acknowledgements are said again when one of them was not understood.
+const RECENT: usize = 32;
 /// How long a goodbye may take.
 const GOODBYE_WAIT: Duration = Duration::from_secs(1);
 
@@ -121,7 +125,7 @@ impl Widgets {
             let task = tokio::spawn(session.run(leaving));
             customers.open.insert(conversation, Widget { task, leave, greeted });
         }
-        let greeted = waiting.iter_mut().map(|greeted| turned_true(greeted));
+        let greeted = waiting.iter_mut().map(turned_true);
         let _ = tokio::time::timeout(HELLO_WAIT, futures_util::future::join_all(greeted)).await;
         customers.open.values().filter(|widget| !*widget.greeted.borrow()).count()
     }
@@ -149,8 +153,13 @@ enum Event {
     Error {
         code: String,
     },
-    #[serde(other)]
-    Other,
+    /// API Gateway's own words when the function behind it failed; they do not say at what.
+    #[serde(untagged)]
+    Broken {
+        message: String,
+        #[serde(rename = "requestId")]
+        request: String,
+    },
 }
 
 #[derive(Debug, Deserialize)]
@@ -168,6 +177,8 @@ enum Ended {
     Connection(#[from] tungstenite::Error),
     #[error("the server closed it")]
     Closed,
+    #[error("the hello was not answered")]
+    Silent,
     #[error("the server answered {0}")]
     Refused(String),
     #[error("the message could not be kept: {0}")]
@@ -183,6 +194,9 @@ struct Session {
     seen: HashSet<Uuid>,
     /// Highest `seq` seen.
     after: u64,
+    /// What was acknowledged last, and whether the server may have missed some of it.
+    recent: VecDeque<Uuid>,
+    missed: bool,
 }
 
 type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
@@ -192,7 +206,7 @@ impl Session {
         let seen = chat.seen_by(visitor.conversation_id);
         let after = seen.iter().map(|(_, seq)| *seq).max().unwrap_or(0);
         let seen = seen.into_iter().map(|(id, _)| id).collect();
-        Self { websocket_url, chat, visitor, greet, seen, after }
+        Self { websocket_url, chat, visitor, greet, seen, after, recent: VecDeque::new(), missed: false }
     }
 
     async fn run(mut self, mut leaving: watch::Receiver<bool>) {
@@ -220,9 +234,12 @@ impl Session {
         };
         let (mut socket, _) = connected?;
         say(&mut socket, json!({ "action": "hello", "token": self.visitor.token, "after": self.after })).await?;
+        let answered = tokio::time::Instant::now() + HELLO_TIMEOUT;
         loop {
+            let greeted = *self.greet.borrow();
             tokio::select! {
                 frame = socket.next() => self.hear(&mut socket, frame.ok_or(Ended::Closed)??).await?,
+                () = tokio::time::sleep_until(answered), if !greeted => return Err(Ended::Silent),
                 () = tokio::time::sleep(SILENCE) => say(&mut socket, json!({ "action": "ping" })).await?,
                 () = turned_true(leaving) => {
                     let _ = socket.close(None).await;
@@ -236,14 +253,29 @@ impl Session {
     async fn hear(&mut self, socket: &mut Socket, frame: Message) -> Result<(), Ended> {
         let Message::Text(text) = frame else { return Ok(()) };
         match serde_json::from_str(&text) {
-            Ok(Event::Hello) => drop(self.greet.send_replace(true)),
+            Ok(Event::Hello) => {
+                self.greet.send_replace(true);
+                if std::mem::take(&mut self.missed) {
+                    for id in &self.recent {
+                        say(socket, json!({ "action": "ack", "id": id })).await?;
+                    }
+                }
+            }
             Ok(Event::NewMessage { seq, message }) => {
                 let id = message.id;
                 self.keep(seq, message).await?;
+                if !self.recent.contains(&id) {
+                    self.recent.truncate(RECENT - 1);
+                    self.recent.push_front(id);
+                }
                 say(socket, json!({ "action": "ack", "id": id })).await?;
             }
+            Ok(Event::Broken { message, request }) => {
+                self.missed = true;
+                return Err(Ended::Refused(format!("{message} ({request})")));
+            }
             Ok(Event::Error { code }) => return Err(Ended::Refused(code)),
-            Ok(Event::Other) | Err(_) => {}
+            Err(_) => {} // something that this widget is too old for
         }
         Ok(())
     }

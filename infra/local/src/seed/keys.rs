@@ -18,7 +18,7 @@ use crate::ready::write_atomically;
 /// Messages that the demo business may send in a month.
 const DEMO_LIMIT: u64 = 1000;
 /// Name of the secret with the access token that the sandbox's WhatsApp knows.
-pub const WHATSAPP_SECRET: &str = "pingback/whatsapp/sandbox";
+pub(crate) const WHATSAPP_SECRET: &str = "pingback/whatsapp/sandbox";
 /// Tokens are good from here…
 const ISSUED: i64 = 1_577_836_800; // 2020-01-01
 /// …to here, so that they are good wherever the clock is moved to.

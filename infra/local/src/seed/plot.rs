@@ -86,10 +86,9 @@ impl Plot {
     pub(super) fn channel(&self, channel: Channel) -> (ChannelId, ChannelRecord) {
         let settings = match channel {
             Channel::Chat => ChannelSettings::Chat {},
-            Channel::Whatsapp => ChannelSettings::Whatsapp {
-                phone_number_id: PHONE_NUMBER_ID.into(),
-                secret: WHATSAPP_SECRET.into(),
-            },
+            Channel::Whatsapp => {
+                ChannelSettings::Whatsapp { phone_number_id: PHONE_NUMBER_ID.into(), secret: WHATSAPP_SECRET.into() }
+            }
             Channel::Email => ChannelSettings::Email {
                 from: "Sandbox Shop <support@shop.example.com>".into(),
                 configuration_set: None,

@@ -60,6 +60,16 @@ async fn it_keeps_each_message_once_acknowledges_all_and_resumes_where_it_was() 
     let contents: Vec<_> = chat.accepted().into_iter().map(|message| message.content).collect();
     assert_eq!(contents, ["Hi", "There"]);
 
+    let (again, ()) = tokio::join!(accept(&listener), async {
+        tell(&mut peer, json!({ "message": "Internal server error", "connectionId": "c", "requestId": "r" })).await;
+    });
+    let mut peer = again;
+    assert_eq!(heard(&mut peer).await, json!({ "action": "hello", "token": "jwt", "after": 2 }));
+    tell(&mut peer, json!({ "type": "hello", "conversation_id": Uuid::nil() })).await;
+    for id in [second, first] {
+        assert_eq!(heard(&mut peer).await, json!({ "action": "ack", "id": id }));
+    }
+
     let ((), last) = tokio::join!(widgets.send_away(), peer.next());
     assert!(matches!(last, Some(Ok(Message::Close(_)))), "{last:?}");
     assert_eq!(widgets.count().await, (1, true));
