@@ -97,13 +97,13 @@ async fn accepting_takes_three_aws_calls() {
     let conversation = business.conversation("email");
     world.send(&business.api_key, conversation, "this one opens the month").go().await.id();
     let sends = || -> Vec<(String, u64)> {
-        let of_it = world.calls().into_iter().filter(|((function, _), _)| function == "send-message");
+        let of_it = world.calls().into_iter().filter(|((function, _), _)| function == "SendMessage");
         of_it.map(|((_, operation), times)| (operation, times)).collect()
     };
     let before = sends();
     world.send(&business.api_key, conversation, "this one is like all others").go().await.id();
     let made: Vec<_> = sends().into_iter().filter(|call| !before.contains(call)).map(|(name, _)| name).collect();
-    assert_eq!(made, ["BatchGetItem", "SendMessage", "TransactWriteItems"]);
+    assert_eq!(made, ["dynamodb:BatchGetItem", "dynamodb:TransactWriteItems", "sqs:SendMessage"]);
     let total = |calls: &[(String, u64)]| calls.iter().map(|(_, times)| times).sum::<u64>();
     assert_eq!(total(&sends()) - total(&before), 3);
 }

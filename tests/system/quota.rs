@@ -88,7 +88,10 @@ async fn an_exhausted_month_says_what_is_left_and_until_when() {
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));
     let problem = answer.json();
     let resets_at: DateTime<Utc> = serde_json::from_value(problem["resets_at"].clone()).expect("a time");
-    assert_eq!((&problem["limit"], &problem["used"], Month::of(resets_at).resets_at() > resets_at), (&json!(1), &json!(1), true));
+    assert_eq!(
+        (&problem["limit"], &problem["used"], Month::of(resets_at).resets_at() > resets_at),
+        (&json!(1), &json!(1), true)
+    );
     let usage = world.get(&business.api_key, "/api/v1/usage").await.json();
     assert_eq!(usage["resets_at"], problem["resets_at"]);
     assert_eq!((&usage["used"], &usage["limit"], &usage["remaining"]), (&json!(1), &json!(1), &json!(0)));

@@ -35,6 +35,11 @@ impl Broken {
         Broken { doing: format!("calling {call}"), cause: Some(Box::new(error)), retryable }
     }
 
+    /// An AWS call that only contention kept from being made, for longer than anybody wants to wait.
+    pub fn contended(call: &str, error: impl Into<Box<dyn Error + Send + Sync>>) -> Broken {
+        Broken { doing: format!("calling {call}"), cause: Some(error.into()), retryable: true }
+    }
+
     /// Whether only contention or throttling was in the way, so that nothing was written and trying again helps.
     #[must_use]
     pub fn is_contention(&self) -> bool {

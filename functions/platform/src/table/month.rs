@@ -29,7 +29,7 @@ impl Table {
                 Ok(_) => return Ok(head),
                 Err(error) if !is_cancelled(&error) => return Err(Broken::aws("TransactWriteItems", error)),
                 // Somebody else opened it, or the plan changed: look again.
-                Err(error) if !patience.wait().await => return Err(Broken::aws("TransactWriteItems", error)),
+                Err(error) if !patience.wait().await => return Err(Broken::contended("TransactWriteItems", error)),
                 Err(_) => {}
             }
         }
