@@ -2,6 +2,8 @@
 //! the customers got. When a test's [`world::World`] ends it counts everything that ever happened in it.
 
 mod accept;
+mod delivery;
+mod doubt;
 mod idempotency;
 mod oracle;
 mod quota;

@@ -222,6 +222,24 @@ impl World {
         self.sandbox(Method::POST, "/clock", json!({"now": now})).await;
     }
 
+    /// What a channel's dead-letter queue holds.
+    pub(crate) async fn dead_letters(&self, channel: &str) -> Vec<Value> {
+        let queues = &self.ready.queues;
+        let url = match channel {
+            "chat" => &queues.chat,
+            "whatsapp" => &queues.whatsapp,
+            _ => &queues.email,
+        };
+        let dead_letters = url.replace("Queue", "DeadLetters");
+        let body = json!({"QueueUrl": dead_letters, "MaxNumberOfMessages": 10, "VisibilityTimeout": 0});
+        let call = self.http.post(&self.ready.aws.sqs).header("X-Amz-Target", "AmazonSQS.ReceiveMessage");
+        let call = call.header("Content-Type", "application/x-amz-json-1.0").body(body.to_string());
+        let answer = read(call).await.json();
+        let messages = answer["Messages"].as_array().cloned().unwrap_or_default();
+        let body = |message: &Value| serde_json::from_str(message["Body"].as_str().expect("a body")).expect("JSON");
+        messages.iter().map(body).collect()
+    }
+
     /// The texts that a conversation's customer got, in order.
     pub(crate) async fn received(&self, channel: &str, conversation: Uuid) -> Vec<String> {
         let all = self.sandbox(Method::GET, &format!("/{channel}/messages"), Value::Null).await;

@@ -154,7 +154,7 @@ impl ChatSocket {
         };
         let (business, conversation) = (owner.business, owner.conversation);
         let moved = self.table.receipt(business, conversation, id, reported, self.clock.now()).await?;
-        tracing::info!(%business, %conversation, message = %id, status = ?reported, moved, "receipt");
+        tracing::info!(%business, %conversation, message_id = %id, status = ?reported, moved, "receipt");
         Ok(())
     }
 

@@ -160,7 +160,7 @@ impl SendMessage {
     /// The third call. If SQS does not take the bell the answer is still 201: the outbox holds the promise.
     async fn ring(&self, draft: &Draft, message: &Message) {
         let (business, conversation, channel) = (draft.business, draft.conversation, draft.channel);
-        tracing::info!(%business, %conversation, message = %message.id, seq = message.seq.0, %channel, "accepted");
+        tracing::info!(%business, %conversation, message_id = %message.id, seq = message.seq.0, %channel, "accepted");
         if let Err(broken) = self.bells.ring(&Bell { v: Version, business, conversation, channel }).await {
             tracing::warn!(%business, %conversation, error = broken.chain(), "the bell was not rung; the sweeper will");
         }
@@ -179,7 +179,7 @@ impl SendMessage {
             Answer::ChannelChanged => return Err(Refusal::Busy.into()),
         };
         if replayed {
-            tracing::info!(business = %caller.business, message = %message.id, "replayed");
+            tracing::info!(business = %caller.business, message_id = %message.id, "replayed");
         }
         Ok(created(&message.view(request.conversation), replayed)?)
     }

@@ -245,9 +245,9 @@ fn report(held: &Held, message: &Message, channel: Channel, what: &str, reason: 
     let (business, conversation, id) = (held.business, held.id, message.id);
     let (seq, attempts) = (message.seq.0, message.attempts);
     match reason {
-        None => tracing::info!(%business, %conversation, message = %id, seq, %channel, attempts, "{what}"),
+        None => tracing::info!(%business, %conversation, message_id = %id, seq, %channel, attempts, "{what}"),
         Some(Reason { code, detail, provider_code }) => tracing::warn!(
-            %business, %conversation, message = %id, seq, %channel, attempts,
+            %business, %conversation, message_id = %id, seq, %channel, attempts,
             reason = code, detail, provider_code, "{what}"
         ),
     }

@@ -23,6 +23,9 @@ pub struct FaultRule {
     /// How many calls are hit before the rule is used up; without it the rule lasts until it is cleared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u32>,
+    /// How many calls that it would hit are let through first: 2 fails a worker's third write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip: Option<u32>,
     /// Whether the call takes effect first, so that only its answer is lost.
     #[serde(default)]
     pub after_effect: bool,
@@ -134,9 +137,14 @@ impl AwsFaults {
     pub(super) fn draw(&self, call: &Call, function: Option<(&str, &str)>) -> Option<Hit> {
         let mut rules = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let hits = |rule: &mut Rule| {
-            rule.rule.concerns(call, function)
+            let meant = rule.rule.concerns(call, function)
                 && rule.rule.times != Some(0)
-                && rule.dice.random_bool(rule.rule.probability)
+                && rule.dice.random_bool(rule.rule.probability);
+            if meant && let Some(skip) = rule.rule.skip.filter(|skip| *skip > 0) {
+                rule.rule.skip = Some(skip - 1);
+                return false;
+            }
+            meant
         };
         let rule = rules.iter_mut().find_map(|rule| hits(rule).then_some(rule))?;
         let hit =
@@ -155,6 +163,7 @@ impl FaultRule {
             error,
             probability: always(),
             times: None,
+            skip: None,
             after_effect: false,
             function: None,
             seed: None,

@@ -29,7 +29,7 @@ const ROUTES: [(&str, &str); 16] = [
     ),
     ("GET    /sandbox/{whatsapp|email|chat}/faults", "the fault in force, or null"),
     ("DELETE /sandbox/{whatsapp|email|chat}/faults", "well again"),
-    ("PUT    /sandbox/aws/faults", "{operation, error, times, probability, after_effect}"),
+    ("PUT    /sandbox/aws/faults", "{operation, error, times, skip, probability, after_effect, function}"),
     ("DELETE /sandbox/aws/faults", "well again"),
     ("POST   /sandbox/clock", "{now}: moves the system's clock"),
     ("GET    /sandbox/clock", "what time it is there"),

@@ -1,0 +1,188 @@
+//! What was accepted arrives: in order, whatever the queues, the providers and the customers do.
+
+use crate::world::{Business, World};
+use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::Method;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+const CHANNELS: [&str; 3] = ["chat", "whatsapp", "email"];
+
+/// Sends numbered texts and returns them with their ids.
+async fn send(world: &World, business: &Business, channel: &str, count: usize) -> (Vec<String>, Vec<Uuid>) {
+    let mut sent = (Vec::new(), Vec::new());
+    for number in 1..=count {
+        let text = format!("message number {number} by {channel}");
+        let answer = world.send(&business.api_key, business.conversation(channel), &text).go().await;
+        sent.0.push(text);
+        sent.1.push(answer.id());
+    }
+    sent
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_arrives_in_order_on_every_channel() {
+    let world = World::start().await;
+    let business = world.business(100, 4).await;
+    let all = CHANNELS.map(|channel| send(&world, &business, channel, 15));
+    let all = futures_util::future::join_all(all).await;
+    for (channel, (texts, ids)) in CHANNELS.iter().zip(&all) {
+        let conversation = business.conversation(channel);
+        world.until_received(channel, conversation, texts).await;
+        let end = if *channel == "chat" { "delivered" } else { "sent" };
+        for id in ids {
+            world.until_status(&business.api_key, conversation, *id, end).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_every_queue_down_messages_arrive_after_a_sweep() {
+    let world = World::start().await;
+    let business = world.business(100, 1).await;
+    for operation in ["SendMessage", "SendMessageBatch"] {
+        world.fault("aws", json!({"operation": operation, "error": "InternalError"})).await;
+    }
+    let mut all = Vec::new();
+    for channel in CHANNELS {
+        all.push(send(&world, &business, channel, 3).await.0);
+    }
+    world.sweep().await;
+    for (channel, _) in CHANNELS.iter().zip(&all) {
+        assert!(world.received(channel, business.conversation(channel)).await.is_empty(), "no bell rang");
+    }
+    world.heal("aws").await;
+    world.sweep().await;
+    for (channel, texts) in CHANNELS.iter().zip(&all) {
+        world.until_received(channel, business.conversation(channel), texts).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_sent_earlier_than_the_provider_asked() {
+    let world = World::start().await;
+    let business = world.business(100, 1).await;
+    let conversation = business.conversation("whatsapp");
+    world.fault("whatsapp", json!({"status": 429, "retry_after": 300, "times": 1})).await;
+    let (texts, ids) = send(&world, &business, "whatsapp", 2).await;
+    let refused = world
+        .until("the first attempt was refused", async || {
+            let delivery = world.delivery(&business.api_key, conversation, ids[0]).await;
+            (delivery["error"]["code"] == "rate_limited").then_some(delivery)
+        })
+        .await;
+    assert_eq!((&refused["status"], &refused["attempts"]), (&json!("queued"), &json!(1)));
+    assert_eq!(refused["error"]["provider_code"], "130429");
+    assert_eq!(refused["error"]["retryable"], true);
+    let asked = Utc::now() + TimeDelta::seconds(300) - TimeDelta::seconds(40); // the refusal is younger than that
+    let mut passed = 0;
+    let arrived =
+        world.until("it arrives", async || (!world.received("whatsapp", conversation).await.is_empty()).then_some(()));
+    let time_flies = async {
+        while passed < 320 {
+            world.pass(40).await;
+            world.sweep().await;
+            passed += 40;
+        }
+    };
+    tokio::join!(arrived, time_flies);
+    world.until_received("whatsapp", conversation, &texts).await;
+    let all = world.sandbox(Method::GET, "/whatsapp/messages", Value::Null).await;
+    let first: DateTime<Utc> = serde_json::from_value(all[0]["at"].clone()).expect("a time");
+    assert!(first >= asked, "sent at {first}, asked for {asked}");
+    let delivery = world.until_status(&business.api_key, conversation, ids[0], "sent").await;
+    assert_eq!((&delivery["attempts"], &delivery["error"]), (&json!(2), &Value::Null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_is_down_for_half_an_hour_loses_nothing() {
+    let world = World::start().await;
+    let business = world.business(100, 1).await;
+    let mut all = Vec::new();
+    for channel in CHANNELS {
+        world.fault(channel, json!({"status": 503})).await;
+        all.push(send(&world, &business, channel, 2).await);
+    }
+    for _ in 0..6 {
+        world.pass(300).await;
+        world.sweep().await;
+    }
+    for channel in CHANNELS {
+        assert!(world.received(channel, business.conversation(channel)).await.is_empty());
+        world.heal(channel).await;
+    }
+    for _ in 0..4 {
+        world.pass(300).await;
+        world.sweep().await;
+    }
+    for (channel, (texts, ids)) in CHANNELS.iter().zip(&all) {
+        world.until_received(channel, business.conversation(channel), texts).await;
+        let delivery = world.delivery(&business.api_key, business.conversation(channel), ids[0]).await;
+        assert!(delivery["attempts"].as_u64().is_some_and(|attempts| attempts > 1), "{delivery}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_never_be_delivered_fails_and_the_next_one_proceeds() {
+    let world = World::start().await;
+    let business = world.business(100, 1).await;
+    let conversation = business.conversation("whatsapp");
+    world.fault("whatsapp", json!({"code": 131_026, "times": 1})).await;
+    let (texts, ids) = send(&world, &business, "whatsapp", 2).await;
+    let delivery = world.until_status(&business.api_key, conversation, ids[0], "failed").await;
+    assert_eq!(delivery["error"]["code"], "recipient_unreachable");
+    assert_eq!((&delivery["error"]["retryable"], &delivery["sent_at"]), (&json!(false), &Value::Null));
+    assert!(delivery["failed_at"].is_string());
+    world.until_received("whatsapp", conversation, &texts[1..]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_refused_for_a_day_is_given_up_and_kept_in_the_dead_letter_queue() {
+    let world = World::start().await;
+    let business = world.business(100, 1).await;
+    let conversation = business.conversation("email");
+    world.fault("email", json!({"status": 429})).await;
+    let (texts, ids) = send(&world, &business, "email", 1).await;
+    world
+        .until("it was tried", async || {
+            let delivery = world.delivery(&business.api_key, conversation, ids[0]).await;
+            (delivery["error"]["code"] == "rate_limited").then_some(())
+        })
+        .await;
+    world.pass(24 * 3600).await;
+    world.heal("email").await;
+    world.sweep().await;
+    let delivery = world.until_status(&business.api_key, conversation, ids[0], "failed").await;
+    assert_eq!(delivery["error"]["code"], "expired");
+    let kept = world.dead_letters("email").await;
+    assert_eq!(kept.len(), 1);
+    assert_eq!((&kept[0]["message"], &kept[0]["reason"]["code"]), (&json!(ids[0]), &json!("expired")));
+    assert!(!kept[0].to_string().contains(&texts[0]), "a copy says which message, never what it says");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_who_is_away_finds_everything_on_return() {
+    let world = World::start().await;
+    let business = world.business(100, 1).await;
+    let conversation = business.conversation("chat");
+    world.sandbox(Method::DELETE, "/chat/widgets", Value::Null).await;
+    let (texts, ids) = send(&world, &business, "chat", 3).await;
+    world
+        .until("nobody was found at home", async || {
+            let gone = world.calls().get(&("DeliverChat".into(), "dynamodb:UpdateItem".into())).copied();
+            gone.filter(|calls| *calls >= 4).map(drop) // claim, mark, put back, leave
+        })
+        .await;
+    let delivery = world.delivery(&business.api_key, conversation, ids[0]).await;
+    assert_eq!((&delivery["status"], &delivery["attempts"]), (&json!("queued"), &json!(0)));
+    world.sandbox(Method::POST, "/chat/widgets", Value::Null).await;
+    world.until_received("chat", conversation, &texts).await;
+    world.until_status(&business.api_key, conversation, ids[2], "delivered").await;
+    // Those who come back a second time are shown nothing twice.
+    world.sandbox(Method::DELETE, "/chat/widgets", Value::Null).await;
+    world.sandbox(Method::POST, "/chat/widgets", Value::Null).await;
+    let more = world.send(&business.api_key, conversation, "and one more thing").go().await.id();
+    world.until_status(&business.api_key, conversation, more, "delivered").await;
+    let texts: Vec<_> = texts.into_iter().chain(["and one more thing".into()]).collect();
+    world.until_received("chat", conversation, &texts).await;
+}
