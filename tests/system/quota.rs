@@ -25,7 +25,7 @@ async fn exhaust(world: &World, business: &Business) -> BTreeMap<u16, usize> {
             }
             answers.push(status);
             if !matches!(status, 201 | 503) {
-                assert_eq!(answer.problem(), (403, "quota_exceeded".into()));
+                assert_eq!(answer.problem(), (403, "quota_exceeded".into()), "{}", world.complaints());
                 return answers;
             }
         }

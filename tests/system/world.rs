@@ -303,6 +303,12 @@ impl World {
         self.logs.lines()
     }
 
+    /// What functions called broken, for whoever wonders about a 500.
+    pub(crate) fn complaints(&self) -> String {
+        let errors = self.logged().into_iter().filter(|line| line.text.contains("\"ERROR\""));
+        errors.map(|line| line.text + "\n").collect()
+    }
+
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }

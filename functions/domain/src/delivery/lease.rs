@@ -4,7 +4,7 @@ use crate::id::Seq;
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// A conversation as far as delivery is concerned.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Turn {
     /// The last message accepted.
     pub seq: Seq,
@@ -16,10 +16,12 @@ pub struct Turn {
     pub fence: u64,
     /// Nothing may be sent before: the provider asked for time, or an answer is waited for.
     pub not_before: Option<DateTime<Utc>>,
+    /// The outbox's promise: when to look again. `None` when nothing is left to send.
+    pub due: Option<DateTime<Utc>>,
 }
 
 /// The right to work on a conversation until a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Lease {
     /// Higher than that of every claim before.
     pub fence: u64,
@@ -64,7 +66,7 @@ mod tests {
     }
 
     fn turn() -> Turn {
-        Turn { seq: Seq(3), settled_seq: Seq(1), lease_until: None, fence: 4, not_before: None }
+        Turn { seq: Seq(3), settled_seq: Seq(1), lease_until: None, fence: 4, not_before: None, due: Some(at(50)) }
     }
 
     const LENGTH: TimeDelta = TimeDelta::seconds(45);

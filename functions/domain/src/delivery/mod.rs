@@ -7,9 +7,12 @@
 mod lease;
 mod outcome;
 mod progress;
+mod round;
 mod status;
+pub mod stored;
 
 pub use lease::{Claim, Lease, Turn, claim};
 pub use outcome::{Accepted, Failure, Outcome, Reason};
 pub use progress::{Doubt, MAX_AGE, MAX_ATTEMPTS, MAX_DOUBTS, Progress, Ruling, Step, next_step, rule};
+pub use round::{Command, Event, Heard, Round, Settlement};
 pub use status::Status;

@@ -8,14 +8,14 @@ use std::time::Duration;
 pub type Outcome = Result<Accepted, Failure>;
 
 /// The provider has the message and answers for it from now on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Accepted {
     /// The provider's own id of the message, if it gives one; receipts come with it.
     pub provider_id: Option<String>,
 }
 
 /// The provider did not take the message, or did not say so.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Failure {
     /// It never will: the message ends `failed`, the next one proceeds.
     Permanent(Reason),
@@ -33,7 +33,7 @@ pub enum Failure {
 }
 
 /// Why a message was not taken, as the API shows it. Never holds text, addresses or tokens.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Reason {
     /// One of the channel's documented words: `rate_limited`, `recipient_unreachable`, ….
     pub code: String,

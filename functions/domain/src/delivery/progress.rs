@@ -22,7 +22,7 @@ const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(15);
 const AWAY_WAIT: TimeDelta = TimeDelta::minutes(15);
 
 /// How far one message has come, as far as the worker is concerned.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Progress {
     /// How far it has come.
     pub status: Status,
@@ -37,7 +37,7 @@ pub struct Progress {
 }
 
 /// What a channel does when the wait for a receipt was in vain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Doubt {
     /// Send again: the customer may see it twice, but will see it.
@@ -48,7 +48,7 @@ pub enum Doubt {
 }
 
 /// What to do with a message whose turn it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Step {
     /// It is settled; go on to the next.
     Done,
@@ -98,7 +98,7 @@ fn bounded(message: &Progress, now: DateTime<Utc>) -> Step {
 }
 
 /// What a provider's answer makes of a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Ruling {
     /// The provider has it: `sent`, go on to the next.
     Sent(Accepted),

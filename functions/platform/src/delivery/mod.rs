@@ -6,7 +6,7 @@ mod worker;
 
 pub use batch::serve;
 pub use channels::Channels;
-pub use worker::{Heard, Worker};
+pub use worker::Worker;
 
 use crate::table::record::{ChannelRecord, Conversation, Message};
 use domain::delivery::Outcome;

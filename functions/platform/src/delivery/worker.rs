@@ -1,7 +1,7 @@
-//! The worker: claims a conversation, hands over what is not settled, one message after the other, and lets go.
+//! The worker: claims a conversation and does what its round tells it to.
 //!
-//! What to do is decided by `domain::delivery`; what may be written, by the conditions in `table::deliver`. This file
-//! only puts the two in order.
+//! What to do is decided by [`Round`], what may be written by the conditions in `table::deliver`. This file only
+//! carries one to the other.
 
 use super::channels::Channels;
 use super::{Parcel, Provider};
@@ -9,10 +9,11 @@ use crate::broken::Broken;
 use crate::clock::Clock;
 use crate::queue::{Bell, GivenUp, Version, WorkerQueue};
 use crate::table::record::{ChannelRecord, Message};
-use crate::table::{Held, Marked, Release, Settlement, Table};
-use chrono::TimeDelta;
-use domain::Channel;
-use domain::delivery::{Claim, Failure, Outcome, Reason, Ruling, Status, Step, next_step, rule};
+use crate::table::{Held, Marked, Release, Table};
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::delivery::{Claim, Command, Event, Failure, Heard, Outcome, Reason, Round, Settlement, Status};
+use domain::{Channel, Seq};
+use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -27,24 +28,6 @@ const LEAST_TIME: Duration = Duration::from_secs(2);
 
 /// How many messages are read at once.
 const PAGE: i32 = 10;
-
-/// A message that keeps changing under the worker's hands this often is somebody else's by now.
-const MOST_SURPRISES: u32 = 10;
-
-/// What came of answering a bell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heard {
-    /// Everything is settled, and the conversation is out of the outbox.
-    Settled,
-    /// Somebody else holds it and will see what is new.
-    Held,
-    /// It is not time yet; another bell will ring.
-    NotYet,
-    /// Something has to wait; another bell will ring.
-    Postponed,
-    /// The lease was over before the work was; a successor goes on.
-    LeaseLost,
-}
 
 /// A channel's worker.
 #[derive(Debug, Clone)]
@@ -61,14 +44,18 @@ pub struct Worker<P> {
     pub channels: Channels,
 }
 
-/// Whether the conversation goes on after a message.
-enum Next {
-    /// The message is settled: on to the next one.
-    Settled,
-    /// The message has changed meanwhile: look at it again.
-    Again,
-    /// The conversation was let go.
-    LetGo,
+/// A conversation in a worker's hands.
+struct Hands {
+    held: Held,
+    channel: Option<ChannelRecord>,
+    messages: HashMap<Seq, Message>,
+    until: Instant,
+}
+
+impl Hands {
+    fn message(&self, seq: Seq) -> Result<&Message, Broken> {
+        self.messages.get(&seq).ok_or_else(|| Broken::new(format!("working on message {seq}, which was never read")))
+    }
 }
 
 impl<P: Provider> Worker<P> {
@@ -81,7 +68,7 @@ impl<P: Provider> Worker<P> {
             return Err(Broken::new(format!("answering a bell for {} on {}", bell.channel, P::CHANNEL)));
         }
         let now = self.clock.now();
-        let mut held = match self.table.claim(bell.business, bell.conversation, now, LEASE).await? {
+        let held = match self.table.claim(bell.business, bell.conversation, now, LEASE).await? {
             Ok(held) => held,
             Err(Claim::Settled) => return Ok(Heard::Settled),
             Err(Claim::NotYet(_)) => return Ok(Heard::NotYet),
@@ -91,158 +78,150 @@ impl<P: Provider> Worker<P> {
             self.table.postpone(&held, now + LEASE).await?;
             return Err(Broken::new(format!("delivering by {} what is on another channel", P::CHANNEL)));
         }
-        let lease_ends = until.min(Instant::now() + LEASE.to_std().unwrap_or_default());
-        self.drain(&mut held, lease_ends).await
-    }
-
-    async fn drain(&self, held: &mut Held, until: Instant) -> Result<Heard, Broken> {
         let channel = self.channels.get(&self.table, held.business, held.conversation.channel_id).await?;
-        let mut surprises = 0;
+        let until = until.min(Instant::now() + LEASE.to_std().unwrap_or_default());
+        self.round(Hands { held, channel, messages: HashMap::new(), until }).await
+    }
+
+    async fn round(&self, mut hands: Hands) -> Result<Heard, Broken> {
+        let policy = hands.channel.as_ref().map(|channel| channel.in_doubt).unwrap_or_default();
+        let mut round = Round::new(hands.held.conversation.settled_seq, P::CHANNEL.doubt(), policy);
+        let mut event = Event::Begun;
         loop {
-            let after = held.conversation.settled_seq;
-            let messages = self.table.messages_after(held.business, held.id, after, PAGE).await?;
-            if messages.is_empty() {
-                match self.table.release(held).await? {
-                    Release::Done => return Ok(Heard::Settled),
-                    Release::LeaseLost => return Ok(Heard::LeaseLost),
-                    Release::NewMessage => continue,
-                }
-            }
-            for message in messages {
-                match self.deliver(held, &message, channel.as_ref(), until).await? {
-                    Next::Settled if self.table.advance(held, message.seq).await? => {}
-                    Next::Settled => return Ok(Heard::LeaseLost),
-                    // Receipts and returning customers change a message a few times; a successor, for good.
-                    Next::Again if surprises == MOST_SURPRISES => return Ok(Heard::LeaseLost),
-                    Next::Again => {
-                        surprises += 1;
-                        break;
-                    }
-                    Next::LetGo => return Ok(Heard::Postponed),
-                }
+            match round.next(event, self.clock.now(), rand::random()) {
+                Command::Stop(heard) => return Ok(heard),
+                command => event = self.obey(command, &mut hands).await?,
             }
         }
     }
 
-    /// Does what is to be done with one message whose turn it is.
-    async fn deliver(
-        &self,
-        held: &mut Held,
-        message: &Message,
-        channel: Option<&ChannelRecord>,
-        until: Instant,
-    ) -> Result<Next, Broken> {
-        let policy = channel.map(|channel| channel.in_doubt).unwrap_or_default();
-        match next_step(&message.progress(), P::CHANNEL.doubt(), policy, self.clock.now()) {
-            Step::Done => Ok(Next::Settled),
-            Step::GiveUp(reason) => self.give_up(held, message, reason).await,
-            Step::AwaitReceipt(at) => {
-                if message.status == Status::Sending {
-                    let reason =
-                        Reason::new("outcome_unknown", "a worker ended before the provider's answer was stored");
-                    self.table.put_back(held, message, Status::InDoubt, Some(&reason), true).await?;
-                }
-                self.postpone(held, at).await
+    /// Does one thing, and says what came of it.
+    async fn obey(&self, command: Command, hands: &mut Hands) -> Result<Event, Broken> {
+        match command {
+            Command::Read(after) => self.read(hands, after).await,
+            Command::Mark(seq) => self.mark(hands, seq).await,
+            Command::HandOver(seq) => self.hand_over(hands, seq).await.map(Event::Answered),
+            Command::Settle(seq, settlement) => self.settle(hands, seq, &settlement).await,
+            Command::PutBack { seq, status, reason, counted } => {
+                self.put_back(hands, seq, status, reason.as_ref(), counted).await
             }
-            Step::Attempt => self.attempt(held, message, channel, until).await,
+            Command::Advance(seq) => {
+                Ok(if self.table.advance(&mut hands.held, seq).await? { Event::Done } else { Event::LeaseLost })
+            }
+            Command::Release => Ok(match self.table.release(&hands.held).await? {
+                Release::Done => Event::Done,
+                Release::NewMessage => Event::Changed,
+                Release::LeaseLost => Event::LeaseLost,
+            }),
+            Command::Postpone(at) => self.postpone(hands, at).await,
+            Command::Leave(at) => {
+                Ok(if self.table.leave(&mut hands.held, at).await? { Event::Done } else { Event::Changed })
+            }
+            Command::Stop(_) => Ok(Event::Done),
         }
     }
 
-    async fn attempt(
-        &self,
-        held: &mut Held,
-        message: &Message,
-        channel: Option<&ChannelRecord>,
-        until: Instant,
-    ) -> Result<Next, Broken> {
-        let left = until.saturating_duration_since(Instant::now());
-        if left < LEAST_TIME {
-            return self.postpone(held, self.clock.now()).await; // A fresh invocation takes it from here.
+    async fn read(&self, hands: &mut Hands, after: Seq) -> Result<Event, Broken> {
+        let messages = self.table.messages_after(hands.held.business, hands.held.id, after, PAGE).await?;
+        let turns = messages.iter().map(|message| (message.seq, message.progress())).collect();
+        hands.messages = messages.into_iter().map(|message| (message.seq, message)).collect();
+        Ok(Event::Messages(turns))
+    }
+
+    async fn mark(&self, hands: &mut Hands, seq: Seq) -> Result<Event, Broken> {
+        if hands.until.saturating_duration_since(Instant::now()) < LEAST_TIME {
+            return Ok(Event::OutOfTime); // A fresh invocation takes it from here.
         }
-        let message = match self.table.mark_attempt(held, message, self.clock.now()).await? {
-            Marked::Announced(message) => message,
-            Marked::Changed => return Ok(Next::Again),
-        };
-        let outcome = self.hand_over(held, &message, channel, left.min(PROVIDER_TIMEOUT)).await;
-        let now = self.clock.now();
-        match rule(outcome, &message.progress(), P::CHANNEL.doubt(), now, rand::random()) {
-            Ruling::Sent(accepted) => {
-                let settlement = Settlement::Sent { provider_id: accepted.provider_id };
-                self.table.settle(held, message.seq, &settlement, now).await?;
-                report(held, &message, P::CHANNEL, "sent", None);
-                Ok(Next::Settled)
+        match self.table.mark_attempt(&hands.held, hands.message(seq)?, self.clock.now()).await? {
+            Marked::Announced(message) => {
+                let progress = message.progress();
+                hands.messages.insert(seq, message);
+                Ok(Event::Marked(progress))
             }
-            Ruling::Failed(reason) => {
-                report(held, &message, P::CHANNEL, "failed", Some(&reason));
-                self.table.settle(held, message.seq, &Settlement::Failed(reason), now).await?;
-                Ok(Next::Settled)
-            }
-            Ruling::Later { status, at, reason } => {
-                let what = if status == Status::InDoubt { "in doubt" } else { "put back" };
-                report(held, &message, P::CHANNEL, what, Some(&reason));
-                self.table.put_back(held, &message, status, Some(&reason), true).await?;
-                self.postpone(held, at).await
-            }
-            Ruling::Away(at) => {
-                self.table.put_back(held, &message, Status::Queued, None, false).await?;
-                Ok(if self.table.leave(held, at).await? { Next::LetGo } else { Next::Again })
-            }
+            Marked::Changed => Ok(Event::Changed),
         }
     }
 
-    async fn hand_over(
-        &self,
-        held: &Held,
-        message: &Message,
-        channel: Option<&ChannelRecord>,
-        timeout: Duration,
-    ) -> Outcome {
-        let Some(channel) = channel else {
-            return Err(Failure::Permanent(Reason::new("channel_missing", "the conversation's channel was removed")));
+    async fn hand_over(&self, hands: &Hands, seq: Seq) -> Result<Outcome, Broken> {
+        let message = hands.message(seq)?;
+        let Some(channel) = &hands.channel else {
+            let reason = Reason::new("channel_missing", "the conversation's channel was removed");
+            return Ok(Err(Failure::Permanent(reason)));
         };
         if !channel.is_active {
             let reason = Reason::new("channel_inactive", "the conversation's channel was switched off");
-            return Err(Failure::Transient { reason, retry_after: None });
+            return Ok(Err(Failure::Transient { reason, retry_after: None }));
         }
-        let (business, conversation_id, conversation) = (held.business, held.id, &held.conversation);
+        let Held { business, id: conversation_id, conversation, .. } = &hands.held;
+        let (business, conversation_id) = (*business, *conversation_id);
         let parcel = Parcel { business, conversation_id, conversation, channel, message };
-        tokio::time::timeout(timeout, self.provider.send(parcel, timeout)).await.unwrap_or_else(|_| {
+        let timeout = hands.until.saturating_duration_since(Instant::now()).min(PROVIDER_TIMEOUT);
+        let answer = tokio::time::timeout(timeout, self.provider.send(parcel, timeout)).await;
+        Ok(answer.unwrap_or_else(|_| {
             Err(Failure::Unknown(Reason::new("timeout", format!("no answer within {} ms", timeout.as_millis()))))
-        })
+        }))
+    }
+
+    async fn settle(&self, hands: &Hands, seq: Seq, settlement: &Settlement) -> Result<Event, Broken> {
+        let message = hands.message(seq)?;
+        match settlement {
+            Settlement::Sent { .. } => report(hands, message, P::CHANNEL, "sent", None),
+            Settlement::Failed(reason) => report(hands, message, P::CHANNEL, "failed", Some(reason)),
+            Settlement::GivenUp(reason) => {
+                report(hands, message, P::CHANNEL, "given up", Some(reason));
+                // The copy comes first: better twice in the dead-letter queue than nowhere.
+                self.queue.bury(&copy(hands, message, P::CHANNEL, reason)).await?;
+            }
+        }
+        self.table.settle(&hands.held, seq, settlement, self.clock.now()).await?;
+        Ok(Event::Done)
+    }
+
+    async fn put_back(
+        &self,
+        hands: &Hands,
+        seq: Seq,
+        status: Status,
+        reason: Option<&Reason>,
+        counted: bool,
+    ) -> Result<Event, Broken> {
+        let message = hands.message(seq)?;
+        if let Some(reason) = reason {
+            let what = if status == Status::InDoubt { "in doubt" } else { "put back" };
+            report(hands, message, P::CHANNEL, what, Some(reason));
+        }
+        self.table.put_back(&hands.held, message, status, reason, counted).await?;
+        Ok(Event::Done)
     }
 
     /// Lets go until `at`, and has the bell ring then.
-    async fn postpone(&self, held: &Held, at: chrono::DateTime<chrono::Utc>) -> Result<Next, Broken> {
-        self.table.postpone(held, at).await?;
-        let bell = Bell { v: Version, business: held.business, conversation: held.id, channel: P::CHANNEL };
+    async fn postpone(&self, hands: &Hands, at: DateTime<Utc>) -> Result<Event, Broken> {
+        self.table.postpone(&hands.held, at).await?;
+        let Held { business, id: conversation, .. } = hands.held;
+        let bell = Bell { v: Version, business, conversation, channel: P::CHANNEL };
         if let Err(broken) = self.queue.ring_at(&bell, at, self.clock.now()).await {
             tracing::warn!(error = broken.chain(), "the bell was not set; the sweeper will ring");
         }
-        Ok(Next::LetGo)
+        Ok(Event::Done)
     }
+}
 
-    /// Ends a message that has had all its chances. The copy comes first: better twice in the dead-letter queue than
-    /// nowhere.
-    async fn give_up(&self, held: &Held, message: &Message, reason: Reason) -> Result<Next, Broken> {
-        report(held, message, P::CHANNEL, "given up", Some(&reason));
-        let given_up = GivenUp {
-            v: Version,
-            business: held.business,
-            conversation: held.id,
-            message: message.id,
-            channel: P::CHANNEL,
-            reason: reason.clone(),
-            attempts: message.attempts,
-        };
-        self.queue.bury(&given_up).await?;
-        self.table.settle(held, message.seq, &Settlement::Failed(reason), self.clock.now()).await?;
-        Ok(Next::Settled)
+/// What the dead-letter queue keeps: which message and why, never what it says or to whom.
+fn copy(hands: &Hands, message: &Message, channel: Channel, reason: &Reason) -> GivenUp {
+    GivenUp {
+        v: Version,
+        business: hands.held.business,
+        conversation: hands.held.id,
+        message: message.id,
+        channel,
+        reason: reason.clone(),
+        attempts: message.attempts,
     }
 }
 
 /// One line for everything that happens to a message; never its text, never its recipient.
-fn report(held: &Held, message: &Message, channel: Channel, what: &str, reason: Option<&Reason>) {
-    let (business, conversation, id) = (held.business, held.id, message.id);
+fn report(hands: &Hands, message: &Message, channel: Channel, what: &str, reason: Option<&Reason>) {
+    let (business, conversation, id) = (hands.held.business, hands.held.id, message.id);
     let (seq, attempts) = (message.seq.0, message.attempts);
     match reason {
         None => tracing::info!(%business, %conversation, message_id = %id, seq, %channel, attempts, "{what}"),

@@ -7,7 +7,7 @@ use super::record::{ChannelRecord, Conversation, Message};
 use super::{Table, Written, key, millis, number, text, update, value};
 use crate::broken::Broken;
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::delivery::{Claim, Lease, Reason, Status, claim};
+use domain::delivery::{Claim, Lease, Reason, Settlement, Status, claim};
 use domain::{BusinessId, ChannelId, ConversationId, Seq};
 use uuid::Uuid;
 
@@ -43,18 +43,6 @@ pub enum Release {
     NewMessage,
     /// It has been somebody else's for a while.
     LeaseLost,
-}
-
-/// How a message leaves the worker's hands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Settlement {
-    /// The provider took it.
-    Sent {
-        /// The provider's id of it.
-        provider_id: Option<String>,
-    },
-    /// It will not be delivered.
-    Failed(Reason),
 }
 
 impl Table {
@@ -149,11 +137,11 @@ impl Table {
     ) -> Result<(), Broken> {
         let (status, set) = match settlement {
             Settlement::Sent { .. } => (Status::Sent, "sent_at = :now, provider_id = :detail"),
-            Settlement::Failed(_) => (Status::Failed, "failed_at = :now, #error = :detail"),
+            Settlement::Failed(_) | Settlement::GivenUp(_) => (Status::Failed, "failed_at = :now, #error = :detail"),
         };
         let detail = match settlement {
             Settlement::Sent { provider_id } => value(provider_id),
-            Settlement::Failed(reason) => value(reason),
+            Settlement::Failed(reason) | Settlement::GivenUp(reason) => value(reason),
         };
         let remove = if status == Status::Sent { "REMOVE #error" } else { "" };
         let call = self
@@ -179,7 +167,7 @@ impl Table {
             (Some(was), Settlement::Sent { .. }) if was.status.is_settled() => {
                 self.note_sent(held, seq, detail, now).await
             }
-            (Some(was), Settlement::Failed(_)) if was.status.is_settled() => Ok(()),
+            (Some(was), Settlement::Failed(_) | Settlement::GivenUp(_)) if was.status.is_settled() => Ok(()),
             _ => Err(Broken::new("settling a message that another worker has taken up")),
         }
     }

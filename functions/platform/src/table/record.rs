@@ -143,6 +143,7 @@ impl Conversation {
             lease_until: self.lease_until,
             fence: self.fence,
             not_before: self.not_before,
+            due: self.due,
         }
     }
 }

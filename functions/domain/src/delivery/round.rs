@@ -1,0 +1,305 @@
+//! One worker's round over a conversation it holds, as a state machine without any input or output.
+//!
+//! The worker does what it is told and says what came of it, until it is told to stop. Production's worker does it with
+//! the table and a provider, the model of the protocol with plain values; what is done next is decided here for both.
+
+use super::outcome::{Outcome, Reason};
+use super::progress::{Doubt, Progress, Ruling, Step, next_step, rule};
+use super::status::Status;
+use crate::id::Seq;
+use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::VecDeque;
+
+/// A message that keeps changing under the worker's hands this often is somebody else's by now.
+const MOST_SURPRISES: u8 = 10;
+
+/// What the worker is to do.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Command {
+    /// Read the next messages after this one; say [`Event::Messages`].
+    Read(Seq),
+    /// Announce an attempt; say [`Event::Marked`] or [`Event::Changed`].
+    Mark(Seq),
+    /// Hand the message to the provider; say [`Event::Answered`].
+    HandOver(Seq),
+    /// Write down what became of the message; say [`Event::Done`].
+    Settle(Seq, Settlement),
+    /// Put the message back; say [`Event::Done`].
+    PutBack {
+        /// Which message.
+        seq: Seq,
+        /// `queued` or `in_doubt`.
+        status: Status,
+        /// Why; nothing is wrong if the customer is away.
+        reason: Option<Reason>,
+        /// Whether the attempt counts.
+        counted: bool,
+    },
+    /// Move the conversation past the message; say [`Event::Done`] or [`Event::LeaseLost`].
+    Advance(Seq),
+    /// Let go of a conversation that has nothing left; say [`Event::Done`], [`Event::Changed`] or
+    /// [`Event::LeaseLost`].
+    Release,
+    /// Let go until then, and ring then; say [`Event::Done`].
+    Postpone(DateTime<Utc>),
+    /// Let go until then, or until the customer is back; say [`Event::Done`] or, if they are back, [`Event::Changed`].
+    Leave(DateTime<Utc>),
+    /// The round is over.
+    Stop(Heard),
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// The round begins.
+    Begun,
+    /// What was read: the next messages in order, or none.
+    Messages(Vec<(Seq, Progress)>),
+    /// The attempt is announced; the message as it is now.
+    Marked(Progress),
+    /// What the provider answered.
+    Answered(Outcome),
+    /// It was done.
+    Done,
+    /// It was not: the message or the conversation is not what it was any more.
+    Changed,
+    /// It was not: the conversation is somebody else's.
+    LeaseLost,
+    /// There is no time left to begin an attempt.
+    OutOfTime,
+}
+
+/// How a message leaves the worker's hands.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Settlement {
+    /// The provider took it.
+    Sent {
+        /// The provider's id of it.
+        provider_id: Option<String>,
+    },
+    /// The provider never will.
+    Failed(Reason),
+    /// It has had all its chances; a copy goes to the dead-letter queue first.
+    GivenUp(Reason),
+}
+
+/// What came of a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Heard {
+    /// Everything is settled, and the conversation is out of the outbox.
+    Settled,
+    /// Somebody else holds it and will see what is new.
+    Held,
+    /// It is not time yet; another bell will ring.
+    NotYet,
+    /// Something has to wait; another bell will ring.
+    Postponed,
+    /// The lease was over before the work was; a successor goes on.
+    LeaseLost,
+}
+
+/// A round in progress.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Round {
+    settled: Seq,
+    queue: VecDeque<(Seq, Progress)>,
+    doing: Doing,
+    surprises: u8,
+    doubt: TimeDelta,
+    policy: Doubt,
+}
+
+/// What the worker was told last, as far as its answer needs it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Doing {
+    Beginning,
+    Reading,
+    Marking,
+    HandingOver,
+    Settling,
+    /// Putting a message back; then the conversation is let go.
+    PuttingBack(LetGo),
+    Advancing,
+    Releasing,
+    LettingGo,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum LetGo {
+    Postpone(DateTime<Utc>),
+    Leave(DateTime<Utc>),
+}
+
+impl Round {
+    /// A round over a conversation whose messages are settled up to `settled`, on a channel that waits `doubt` for
+    /// receipts and then follows `policy`.
+    #[must_use]
+    pub fn new(settled: Seq, doubt: TimeDelta, policy: Doubt) -> Round {
+        Round { settled, queue: VecDeque::new(), doing: Doing::Beginning, surprises: 0, doubt, policy }
+    }
+
+    /// What to do next, given what came of the last; `jitter` is uniform in `0.0..1.0`.
+    ///
+    /// # Panics
+    /// If `event` does not answer the last command.
+    #[must_use]
+    pub fn next(&mut self, event: Event, now: DateTime<Utc>, jitter: f64) -> Command {
+        match (std::mem::replace(&mut self.doing, Doing::Beginning), event) {
+            (Doing::Beginning, Event::Begun) => self.read(),
+            (Doing::Reading, Event::Messages(messages)) if messages.is_empty() => {
+                self.tell(Doing::Releasing, Command::Release)
+            }
+            (Doing::Reading, Event::Messages(messages)) => {
+                self.queue = messages.into();
+                self.look(now)
+            }
+            (Doing::Marking, Event::Marked(progress)) => {
+                let (seq, first) = self.queue.front_mut().expect("the message that was marked");
+                *first = progress;
+                let command = Command::HandOver(*seq);
+                self.tell(Doing::HandingOver, command)
+            }
+            (Doing::Marking, Event::OutOfTime) => self.tell(Doing::LettingGo, Command::Postpone(now)),
+            (Doing::HandingOver, Event::Answered(outcome)) => self.judge(outcome, now, jitter),
+            (Doing::Settling, Event::Done) => {
+                let (seq, _) = self.queue.front().expect("the message that was settled");
+                let command = Command::Advance(*seq);
+                self.tell(Doing::Advancing, command)
+            }
+            (Doing::PuttingBack(LetGo::Postpone(at)), Event::Done) => {
+                self.tell(Doing::LettingGo, Command::Postpone(at))
+            }
+            (Doing::PuttingBack(LetGo::Leave(at)), Event::Done) => self.tell(Doing::LettingGo, Command::Leave(at)),
+            (Doing::Advancing, Event::Done) => {
+                let (seq, _) = self.queue.pop_front().expect("the message that was moved past");
+                self.settled = seq;
+                if self.queue.is_empty() { self.read() } else { self.look(now) }
+            }
+            (Doing::Releasing, Event::Done) => Command::Stop(Heard::Settled),
+            (Doing::Releasing, Event::Changed) => self.read(),
+            (Doing::LettingGo, Event::Done) => Command::Stop(Heard::Postponed),
+            (Doing::Marking | Doing::LettingGo, Event::Changed) => self.look_again(),
+            (_, Event::LeaseLost) => Command::Stop(Heard::LeaseLost),
+            (doing, event) => panic!("{event:?} does not answer {doing:?}"),
+        }
+    }
+
+    fn tell(&mut self, doing: Doing, command: Command) -> Command {
+        self.doing = doing;
+        command
+    }
+
+    fn read(&mut self) -> Command {
+        self.queue.clear();
+        self.tell(Doing::Reading, Command::Read(self.settled))
+    }
+
+    /// Receipts and returning customers change a message a few times; a successor, for good.
+    fn look_again(&mut self) -> Command {
+        self.surprises += 1;
+        if self.surprises > MOST_SURPRISES { Command::Stop(Heard::LeaseLost) } else { self.read() }
+    }
+
+    /// Decides about the message whose turn it is.
+    fn look(&mut self, now: DateTime<Utc>) -> Command {
+        let (seq, progress) = self.queue.front().expect("somebody's turn").clone();
+        match next_step(&progress, self.doubt, self.policy, now) {
+            Step::Done => self.tell(Doing::Advancing, Command::Advance(seq)),
+            Step::Attempt => self.tell(Doing::Marking, Command::Mark(seq)),
+            Step::GiveUp(reason) => self.tell(Doing::Settling, Command::Settle(seq, Settlement::GivenUp(reason))),
+            Step::AwaitReceipt(at) if progress.status == Status::Sending => {
+                let reason =
+                    Reason::new("outcome_unknown", "a worker ended before the provider's answer was written down");
+                let (status, reason) = (Status::InDoubt, Some(reason));
+                let command = Command::PutBack { seq, status, reason, counted: true };
+                self.tell(Doing::PuttingBack(LetGo::Postpone(at)), command)
+            }
+            Step::AwaitReceipt(at) => self.tell(Doing::LettingGo, Command::Postpone(at)),
+        }
+    }
+
+    /// Decides by what the provider answered.
+    fn judge(&mut self, outcome: Outcome, now: DateTime<Utc>, jitter: f64) -> Command {
+        let (seq, progress) = self.queue.front().expect("the message that was handed over").clone();
+        match rule(outcome, &progress, self.doubt, now, jitter) {
+            Ruling::Sent(accepted) => {
+                let settlement = Settlement::Sent { provider_id: accepted.provider_id };
+                self.tell(Doing::Settling, Command::Settle(seq, settlement))
+            }
+            Ruling::Failed(reason) => self.tell(Doing::Settling, Command::Settle(seq, Settlement::Failed(reason))),
+            Ruling::Later { status, at, reason } => {
+                let command = Command::PutBack { seq, status, reason: Some(reason), counted: true };
+                self.tell(Doing::PuttingBack(LetGo::Postpone(at)), command)
+            }
+            Ruling::Away(at) => {
+                let command = Command::PutBack { seq, status: Status::Queued, reason: None, counted: false };
+                self.tell(Doing::PuttingBack(LetGo::Leave(at)), command)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::{Accepted, Failure};
+
+    const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
+
+    fn message(status: Status) -> Progress {
+        Progress { status, created_at: NOW, attempts: 0, doubts: 0, attempted_at: None }
+    }
+
+    /// Runs a round over `messages`, answering each hand-over with `outcome`; returns everything that was told.
+    fn run(messages: &[Progress], outcome: &Outcome) -> Vec<Command> {
+        let mut round = Round::new(Seq(0), TimeDelta::seconds(120), Doubt::Resend);
+        let (mut event, mut told) = (Event::Begun, Vec::new());
+        loop {
+            let command = round.next(event, NOW, 0.5);
+            told.push(command.clone());
+            event = match command {
+                Command::Read(Seq(0)) => Event::Messages((1..).map(Seq).zip(messages.iter().cloned()).collect()),
+                Command::Read(_) => Event::Messages(Vec::new()),
+                Command::Mark(_) => Event::Marked(Progress { attempts: 1, ..message(Status::Sending) }),
+                Command::HandOver(_) => Event::Answered(outcome.clone()),
+                Command::Stop(_) => return told,
+                _ => Event::Done,
+            };
+        }
+    }
+
+    #[test]
+    fn messages_go_out_one_after_the_other() {
+        let told = run(&[message(Status::Queued), message(Status::Queued)], &Ok(Accepted { provider_id: None }));
+        let sent = || Settlement::Sent { provider_id: None };
+        let one =
+            |seq| [Command::Mark(seq), Command::HandOver(seq), Command::Settle(seq, sent()), Command::Advance(seq)];
+        let (first, second) = (one(Seq(1)), one(Seq(2)));
+        let end = [Command::Read(Seq(2)), Command::Release, Command::Stop(Heard::Settled)];
+        let wanted: Vec<_> = [Command::Read(Seq(0))].into_iter().chain(first).chain(second).chain(end).collect();
+        assert_eq!(told, wanted);
+    }
+
+    #[test]
+    fn nothing_overtakes_a_message_that_has_to_wait() {
+        let reason = || Reason::new("rate_limited", "slower");
+        let busy = Err(Failure::Transient { reason: reason(), retry_after: None });
+        let told = run(&[message(Status::Queued), message(Status::Queued)], &busy);
+        assert!(told.iter().all(|command| !matches!(command, Command::Mark(Seq(2)))));
+        assert_eq!(told.last(), Some(&Command::Stop(Heard::Postponed)));
+    }
+
+    #[test]
+    fn what_is_settled_already_is_only_moved_past() {
+        let told = run(&[message(Status::Delivered)], &Ok(Accepted { provider_id: None }));
+        assert_eq!(told[1], Command::Advance(Seq(1)));
+        assert!(!told.contains(&Command::HandOver(Seq(1))));
+    }
+
+    #[test]
+    fn a_message_that_a_dead_worker_left_is_put_in_doubt_first() {
+        let told = run(&[message(Status::Sending)], &Ok(Accepted { provider_id: None }));
+        assert!(matches!(told[1], Command::PutBack { status: Status::InDoubt, .. }));
+        assert_eq!(told[2], Command::Postpone(NOW + TimeDelta::seconds(120)));
+    }
+}

@@ -1,0 +1,131 @@
+//! The writes of the protocol as pure transitions: what each asks of what is stored, and what it makes of it.
+//!
+//! In production DynamoDB decides, by the condition expressions of `platform::table`. These functions say the same in
+//! Rust, for the model of the protocol; contract tests hold every expression against its function here.
+
+use super::lease::{Claim, Lease, Turn, claim};
+use super::progress::Progress;
+use super::status::Status;
+use crate::id::Seq;
+use chrono::{DateTime, TimeDelta, Utc};
+
+impl Turn {
+    /// Accepting the message after `last`: the conversation moves on and is promised to the outbox.
+    #[must_use]
+    pub fn accepted(&self, last: Seq, now: DateTime<Utc>) -> Option<Turn> {
+        let moved = Turn { seq: last.next(), due: Some(self.due.unwrap_or(now)), ..self.clone() };
+        (self.seq == last).then_some(moved)
+    }
+
+    /// A worker asks for the conversation.
+    ///
+    /// # Errors
+    /// Why it does not get it.
+    pub fn claimed(&self, now: DateTime<Utc>, length: TimeDelta) -> Result<(Turn, Lease), Claim> {
+        match claim(self, now, length) {
+            Claim::Granted(lease) => {
+                Ok((Turn { fence: lease.fence, lease_until: Some(lease.until), ..self.clone() }, lease))
+            }
+            refused => Err(refused),
+        }
+    }
+
+    fn is_held_by(&self, fence: u64) -> bool {
+        self.lease_until.is_some() && self.fence == fence
+    }
+
+    /// The holder moves past message `seq`.
+    #[must_use]
+    pub fn advanced(&self, fence: u64, seq: Seq) -> Option<Turn> {
+        let next = self.is_held_by(fence) && self.settled_seq.next() == seq;
+        next.then(|| Turn { settled_seq: seq, ..self.clone() })
+    }
+
+    /// The holder lets go for good.
+    #[must_use]
+    pub fn released(&self, fence: u64) -> Option<Turn> {
+        let settled = self.is_held_by(fence) && self.settled_seq == self.seq;
+        settled.then(|| Turn { lease_until: None, not_before: None, due: None, ..self.clone() })
+    }
+
+    /// The holder lets go until `at`.
+    #[must_use]
+    pub fn postponed(&self, fence: u64, at: DateTime<Utc>) -> Option<Turn> {
+        let held = self.is_held_by(fence);
+        held.then(|| Turn { lease_until: None, not_before: Some(at), due: Some(at), ..self.clone() })
+    }
+
+    /// The holder lets go until `at` because the customer is away, and was since the conversation was due at `before`.
+    #[must_use]
+    pub fn left(&self, fence: u64, before: Option<DateTime<Utc>>, at: DateTime<Utc>) -> Option<Turn> {
+        let still_away = self.is_held_by(fence) && self.due == before;
+        still_away.then(|| Turn { lease_until: None, not_before: None, due: Some(at), ..self.clone() })
+    }
+
+    /// The customer is back.
+    #[must_use]
+    pub fn made_due(&self, now: DateTime<Utc>) -> Option<Turn> {
+        let waiting = self.settled_seq < self.seq && self.due.is_some();
+        waiting.then(|| Turn { due: Some(now), ..self.clone() })
+    }
+}
+
+/// A message as it is stored: how far it has come, and the fence of the last worker that touched it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Stored {
+    /// How far it has come.
+    pub progress: Progress,
+    /// 0 until a worker touches it.
+    pub fence: u64,
+}
+
+impl Stored {
+    fn with(&self, fence: u64, change: impl FnOnce(&mut Progress)) -> Stored {
+        let mut progress = self.progress.clone();
+        change(&mut progress);
+        Stored { progress, fence }
+    }
+
+    /// A worker announces an attempt at the message it saw as `seen`.
+    #[must_use]
+    pub fn marked(&self, fence: u64, seen: &Progress, now: DateTime<Utc>) -> Option<Stored> {
+        let same = self.progress.status == seen.status && self.progress.attempts == seen.attempts;
+        // Found as `sending`: a worker died over it, which is one more time that nobody knows.
+        let doubts = seen.doubts + u32::from(seen.status == Status::Sending);
+        (same && self.fence <= fence).then(|| {
+            self.with(fence, |progress| {
+                progress.status = Status::Sending;
+                progress.attempts = seen.attempts + 1;
+                progress.doubts = doubts;
+                progress.attempted_at = Some(now);
+            })
+        })
+    }
+
+    /// A worker writes down the end: `sent` or `failed`. What a receipt has settled already stays.
+    #[must_use]
+    pub fn settled(&self, fence: u64, end: Status) -> Option<Stored> {
+        let open = !self.progress.status.is_settled() && self.fence <= fence;
+        open.then(|| self.with(fence, |progress| progress.status = end))
+    }
+
+    /// A worker puts back the message it saw as `seen`.
+    #[must_use]
+    pub fn put_back(&self, fence: u64, seen: &Progress, status: Status, counted: bool) -> Option<Stored> {
+        let open = self.progress.status == Status::Sending && self.fence <= fence;
+        open.then(|| {
+            self.with(fence, |progress| {
+                progress.status = status;
+                progress.attempts = seen.attempts - u32::from(!counted);
+                progress.doubts = seen.doubts + u32::from(status == Status::InDoubt);
+            })
+        })
+    }
+
+    /// A receipt says that the message came this far.
+    #[must_use]
+    pub fn reported(&self, status: Status) -> Option<Stored> {
+        let forward = self.progress.status.on_receipt(status)?;
+        Some(self.with(self.fence, |progress| progress.status = forward))
+    }
+}
