@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     }
     local::bootstrap::run(|handler| async move {
         match handler.as_str() {
-            "echo" => lambda_runtime::run(service_fn(echo)).await,
+            "echo" | "hasty" => lambda_runtime::run(service_fn(echo)).await,
             "writer" => lambda_runtime::run(service_fn(write)).await,
             "consumer" => lambda_runtime::run(service_fn(consume)).await,
             "clocked" => {
