@@ -40,20 +40,27 @@ impl Launcher {
     ) -> Result<Arc<Worker>, InvokeError> {
         // Letters and digits alone, as in a real access key.
         let id = format!("{}{}", function.logical_id, self.workers.number());
+        let worker = Arc::new(Worker::new(id, Arc::clone(function)));
+        // Known before it runs: it may ask for its first event at once.
+        if !self.workers.add(Arc::clone(&worker)) {
+            return Err(InvokeError::Stopped);
+        }
+        let spawned = self.command(&worker, changed).spawn();
+        let child = spawned.inspect_err(|_| self.workers.remove(worker.id())).map_err(InvokeError::Bootstrap)?;
+        tokio::spawn(watch_over(child, Arc::clone(&worker), Arc::clone(&self.workers), self.logs.clone()));
+        Ok(worker)
+    }
+
+    fn command(&self, worker: &Worker, changed: &BTreeMap<String, String>) -> Command {
+        let (id, function) = (worker.id(), worker.function());
         let mut command = Command::new(&self.bootstrap);
         command.env_clear().envs(inherited()).envs(&function.environment).envs(changed);
-        command.envs(identity(&id, function)).env("AWS_LAMBDA_RUNTIME_API", format!("{}/{id}", self.runtime_api));
+        command.envs(identity(id, function)).env("AWS_LAMBDA_RUNTIME_API", format!("{}/{id}", self.runtime_api));
         // The bootstrap ends when its standard input does: with us, however we end.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         // A group of its own: Ctrl-C on the terminal is for the host, which ends its workers in order.
         command.process_group(0);
-        let child = command.spawn().map_err(InvokeError::Bootstrap)?;
-        let worker = Arc::new(Worker::new(id, Arc::clone(function)));
-        if !self.workers.add(Arc::clone(&worker)) {
-            return Err(InvokeError::Stopped);
-        }
-        tokio::spawn(watch_over(child, Arc::clone(&worker), Arc::clone(&self.workers), self.logs.clone()));
-        Ok(worker)
+        command
     }
 }
 

@@ -69,7 +69,7 @@ impl Logs {
         }
     }
 
-    /// Reads both streams of a worker to their ends; then yields the last line of standard error.
+    /// Reads both streams of a worker to their ends; then yields what it died of in its own words.
     pub(super) fn follow(
         &self,
         function: &str,
@@ -102,16 +102,38 @@ impl Logs {
     }
 }
 
+/// What a process said last, and what it died of if it panicked.
+#[derive(Debug, Default)]
+struct LastWords {
+    last: String,
+    panic: Option<String>,
+}
+
+impl LastWords {
+    fn hear(&mut self, line: String) {
+        // Rust writes "thread 'main' panicked at file:line:" and puts the message on the line below.
+        if self.panic.is_none() && self.last.starts_with("thread '") && self.last.contains(" panicked at ") {
+            self.panic = Some(line.clone());
+        }
+        self.last = line;
+    }
+
+    fn into_text(self) -> String {
+        self.panic.unwrap_or(self.last)
+    }
+}
+
+/// Reads a stream to its end; yields its last words.
 async fn read(logs: Logs, function: String, stream: Option<impl AsyncRead + Unpin>) -> String {
-    let mut last = String::new();
-    let Some(stream) = stream else { return last };
+    let mut words = LastWords::default();
+    let Some(stream) = stream else { return String::new() };
     let mut lines = BufReader::new(stream).split(b'\n');
     while let Ok(Some(line)) = lines.next_segment().await {
         let line = String::from_utf8_lossy(&line).into_owned();
         logs.write(&function, &line);
-        last = line;
+        words.hear(line);
     }
-    last
+    words.into_text()
 }
 
 /// `send-message      INFO  accepted  seq=3`
@@ -185,5 +207,19 @@ mod tests {
     fn what_is_no_event_passes_as_it_is() {
         assert_eq!(shown("thread 'main' panicked"), "send-message      thread 'main' panicked");
         assert_eq!(shown("42"), "send-message      42");
+    }
+
+    #[test]
+    fn a_panic_is_the_last_word() {
+        let last = |lines: &[&str]| {
+            let mut words = LastWords::default();
+            lines.iter().for_each(|line| words.hear((*line).to_owned()));
+            words.into_text()
+        };
+        let panic =
+            ["one", "thread 'main' (7) panicked at src/x.rs:1:2:", "missing header", "note: run with RUST_BACKTRACE=1"];
+        assert_eq!(last(&panic), "missing header");
+        assert_eq!(last(&["one", "two"]), "two");
+        assert_eq!(last(&[]), "");
     }
 }

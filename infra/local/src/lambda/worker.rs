@@ -38,7 +38,7 @@ struct State {
 #[derive(Debug, Clone)]
 pub(super) struct End {
     pub(super) status: String,
-    /// The last line that it wrote to standard error.
+    /// What it died of, as it wrote to standard error.
     pub(super) last_words: String,
 }
 

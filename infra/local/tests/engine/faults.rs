@@ -105,3 +105,20 @@ async fn rules_can_be_narrow_likely_and_wrong() {
     assert!(engine.faults().set(unlikely).is_err());
     engine.stop().await;
 }
+
+#[tokio::test]
+async fn workers_may_die_by_the_dozen() {
+    let engine = engine().await;
+    let writes = async || futures_util::future::join_all((0..40).map(|_| write(&engine, "a"))).await;
+    let often = json!({ "operation": "PutItem", "error": "kill", "probability": 0.4 });
+    engine.faults().set(rule(often)).unwrap();
+    for outcome in writes().await {
+        let told = outcome.map_or_else(|error| error.to_string(), |answer| answer.to_string());
+        assert!(told == "\"written\"" || told.ends_with("signal: killed"), "{told}");
+    }
+    engine.faults().clear();
+    for outcome in writes().await {
+        assert_eq!(outcome.unwrap(), "written");
+    }
+    engine.stop().await;
+}

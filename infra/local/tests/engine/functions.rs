@@ -23,7 +23,7 @@ async fn a_function_sees_its_template_and_nothing_of_ours() {
     let engine = engine().await;
     let known = known(&engine.invoke("echo", json!({})).await.unwrap());
     assert_eq!(known["arn"], "arn:aws:lambda:us-east-1:000000000000:function:Echo");
-    assert!((1..=1000).contains(&known["left_ms"].as_u64().unwrap()), "{known}");
+    assert!((1..=20_000).contains(&known["left_ms"].as_u64().unwrap()), "{known}");
     let mut environment: std::collections::BTreeMap<String, String> =
         serde_json::from_value(known["environment"].clone()).unwrap();
     for ours in ["PATH", "HOME", "RUST_BACKTRACE", "AWS_LAMBDA_RUNTIME_API", "_X_AMZN_TRACE_ID"] {
@@ -64,7 +64,7 @@ async fn a_crash_is_noticed_at_once_and_in_its_own_words() {
     engine.invoke("echo", json!({})).await.unwrap();
     let begun = Instant::now();
     let error = failure(&engine, "echo", order("crash")).await;
-    assert!(begun.elapsed() < Duration::from_millis(500), "it took {:?}, the timeout is 1 s", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(10), "it took {:?}, the timeout is 20 s", begun.elapsed());
     assert_eq!(error.error_type, "Runtime.ExitError");
     let expected = "Error: Runtime exited with error: signal: 6: it was asked to crash";
     assert!(error.error_message.ends_with(expected), "{error}");
@@ -75,11 +75,11 @@ async fn a_crash_is_noticed_at_once_and_in_its_own_words() {
 #[tokio::test]
 async fn a_function_that_takes_too_long_is_killed() {
     let engine = engine().await;
-    let before = known(&engine.invoke("echo", json!({})).await.unwrap())["pid"].clone();
-    let error = failure(&engine, "echo", order("hang")).await;
+    let before = known(&engine.invoke("hasty", json!({})).await.unwrap())["pid"].clone();
+    let error = failure(&engine, "hasty", order("hang")).await;
     assert_eq!(error.error_type, "Sandbox.Timedout");
     assert!(error.error_message.ends_with("Task timed out after 1.00 seconds"), "{error}");
-    let after = known(&engine.invoke("echo", json!({})).await.unwrap())["pid"].clone();
+    let after = known(&engine.invoke("hasty", json!({})).await.unwrap())["pid"].clone();
     assert_ne!(before, after);
     engine.stop().await;
 }

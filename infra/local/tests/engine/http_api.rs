@@ -41,7 +41,7 @@ async fn the_gateway_answers_for_itself_where_no_function_can() {
     for order in ["fail", "crash", "hang"] {
         let body = format!(r#"{{"do":"{order}"}}"#).into_bytes();
         let request =
-            Client::new().post(format!("{}/echo/x", engine.api_url())).header("content-type", "application/json");
+            Client::new().post(format!("{}/hasty", engine.api_url())).header("content-type", "application/json");
         let response = request.body(body).send().await.unwrap();
         assert_eq!((response.status().as_u16(), response.json().await.unwrap()), failed, "{order}");
     }

@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     }
     local::bootstrap::run(|handler| async move {
         match handler.as_str() {
-            "echo" => lambda_runtime::run(service_fn(echo)).await,
+            "echo" | "hasty" => lambda_runtime::run(service_fn(echo)).await,
             "writer" => lambda_runtime::run(service_fn(write)).await,
             "consumer" => lambda_runtime::run(service_fn(consume)).await,
             "clocked" => {
@@ -64,7 +64,7 @@ async fn write(event: LambdaEvent<Value>) -> Result<Value, Error> {
         .retry_config(aws_sdk_dynamodb::config::retry::RetryConfig::disabled())
         .timeout_config(
             aws_sdk_dynamodb::config::timeout::TimeoutConfig::builder()
-                .operation_timeout(std::time::Duration::from_millis(500))
+                .operation_timeout(std::time::Duration::from_secs(1))
                 .build(),
         )
         .endpoint_url(url);
