@@ -16,8 +16,11 @@ const AT_MOST_EVERY: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct Secrets {
     client: aws_sdk_secretsmanager::Client,
-    kept: Arc<Mutex<HashMap<String, (Instant, Arc<str>)>>>,
+    kept: Arc<Mutex<Kept>>,
 }
+
+/// Each secret's text, and since when it is known.
+type Kept = HashMap<String, (Instant, Arc<str>)>;
 
 impl Secrets {
     /// Reads through `aws`.

@@ -9,7 +9,7 @@ use crate::broken::Broken;
 use crate::clock::Clock;
 use crate::queue::{Bell, GivenUp, Version, WorkerQueue};
 use crate::table::record::{ChannelRecord, Message};
-use crate::table::{Held, Marked, Release, Table};
+use crate::table::{Held, Release, Table};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::delivery::{Claim, Command, Event, Failure, Heard, Outcome, Reason, Round, Settlement, Status};
 use domain::{Channel, Seq};
@@ -133,12 +133,12 @@ impl<P: Provider> Worker<P> {
             return Ok(Event::OutOfTime); // A fresh invocation takes it from here.
         }
         match self.table.mark_attempt(&hands.held, hands.message(seq)?, self.clock.now()).await? {
-            Marked::Announced(message) => {
+            Some(message) => {
                 let progress = message.progress();
                 hands.messages.insert(seq, message);
                 Ok(Event::Marked(progress))
             }
-            Marked::Changed => Ok(Event::Changed),
+            None => Ok(Event::Changed),
         }
     }
 

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
 use aws_sdk_dynamodb::types::{CancellationReason, Put, TransactWriteItem, Update};
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::accept::{Cancelled, FirstAnswer, Position, ShardFault, Verdict, read as read_verdict};
+use domain::accept::{Cancelled, FirstAnswer, Position, Retry, ShardFault, Verdict, read as read_verdict};
 use domain::delivery::Status;
 use domain::problem::Refusal;
 use domain::quota::Usage;
@@ -23,8 +23,11 @@ use uuid::Uuid;
 /// An idempotency key is remembered for this long, and a little longer until DynamoDB gets round to deleting it.
 const REMEMBERED: TimeDelta = TimeDelta::hours(24);
 
-/// However much happens to a conversation meanwhile, the answer comes before the function's 10 s are over.
-const DEADLINE: Duration = Duration::from_secs(7);
+/// However much happens to a conversation meanwhile, no try begins after this long …
+const LAST_TRY: Duration = Duration::from_secs(4);
+
+/// … and the answer to the last one is waited for this long in all, within the function's 10 s.
+const DEADLINE: Duration = Duration::from_secs(8);
 
 /// A message that is ready to be accepted: everything that can be checked beforehand was.
 #[derive(Debug, Clone)]
@@ -79,6 +82,22 @@ impl Try {
     }
 }
 
+fn any_shard(head: &QuotaHead) -> u16 {
+    rand::random_range(0..head.shards)
+}
+
+/// What DynamoDB said of one try.
+enum Told {
+    /// It is done.
+    Accepted,
+    /// It was not, for these reasons.
+    Cancelled(Verdict),
+    /// It was not even looked at; an earlier sending of the same try may have been.
+    NotNow,
+    /// Nothing that can be relied on: it may be done.
+    Nothing(Broken),
+}
+
 impl Table {
     /// Accepts `draft` as the message after `last`, in a month whose head was read as `head` (`None`: not open yet).
     ///
@@ -93,62 +112,95 @@ impl Table {
         if head.limit == 0 {
             return Ok(self.spent(Usage { limit: 0, used: 0 }, month));
         }
-        let deadline = Instant::now() + DEADLINE;
+        let begun = Instant::now();
         let mut patience = Patience::new(super::BUDGET);
-        let mut next = Try::new(draft, last, rand::random_range(0..head.shards));
-        let mut in_doubt = false;
+        let mut this = Try::new(draft, last, any_shard(&head));
+        let mut in_doubt = None;
         loop {
-            let answer = tokio::time::timeout_at(deadline, self.transaction(draft, month, &next)).await;
-            let error = match answer.map_err(|late| Broken::because("calling TransactWriteItems", late))? {
-                Ok(()) => return Ok(Answer::Accepted(self.accepted(draft, month, &next))),
-                Err(error) => error,
-            };
-            let retry = match cancellation(&error) {
-                Some(cancelled) => {
-                    in_doubt = false;
-                    let hash = draft.idempotency.as_ref().map_or("", |(_, hash)| hash);
-                    match read_verdict(cancelled?, hash, Seq(next.seq.0 - 1), &draft.wire_channel) {
-                        Verdict::Replay(first) => return self.replay(draft.business, draft.conversation, &first).await,
-                        Verdict::KeyReused => return Ok(Answer::Refused(Refusal::IdempotencyKeyReused)),
-                        Verdict::ConversationNotFound => return Ok(Answer::Refused(Refusal::ConversationNotFound)),
-                        Verdict::ChannelChanged => return Ok(Answer::ChannelChanged),
-                        Verdict::PlaceTaken => return Err(Broken::new("storing a message at a place that is taken")),
-                        Verdict::Retry(retry) => Some(retry),
+            let learnt = match self.attempt(draft, month, &this, begun + DEADLINE).await? {
+                Told::Accepted => return Ok(Answer::Accepted(self.accepted(draft, month, &this))),
+                Told::Cancelled(verdict) => {
+                    in_doubt = None;
+                    match self.conclude(draft, verdict).await? {
+                        Ok(answer) => return Ok(answer),
+                        Err(retry) => Some(retry),
                     }
                 }
-                // Refused before anything happened, unless an earlier try under this token is still unaccounted for.
-                None if error.code().is_some_and(broken::is_contention) => None,
-                None if is_unknown(&error) => {
-                    in_doubt = true;
+                Told::NotNow => None,
+                Told::Nothing(broken) => {
+                    in_doubt = Some(broken);
                     None
                 }
-                None => return Err(Broken::aws("TransactWriteItems", error)),
             };
-            if retry.is_some_and(|retry| retry.seq.is_some() || retry.shard != ShardFault::None) {
+            if learnt.is_some_and(|retry| retry != Retry::default()) {
                 patience.renew();
             }
-            if Instant::now() >= deadline || !patience.wait().await {
-                return if in_doubt {
-                    Err(Broken::aws("TransactWriteItems", error))
-                } else {
-                    Ok(Answer::Refused(Refusal::Busy))
+            if begun.elapsed() >= LAST_TRY || !patience.wait().await {
+                return in_doubt.map_or(Ok(Answer::Refused(Refusal::Busy)), Err);
+            }
+            if let Some(retry) = learnt {
+                this = match self.prepare(draft, month, &mut head, &this, retry).await? {
+                    Ok(next) => next,
+                    Err(answer) => return Ok(answer),
                 };
             }
-            let Some(retry) = retry else { continue };
-            let last = retry.seq.unwrap_or(Seq(next.seq.0 - 1));
-            let shard = match retry.shard {
-                ShardFault::None => rand::random_range(0..head.shards),
-                ShardFault::NotOpen => {
-                    head = self.open_month(draft.business, month).await?;
-                    rand::random_range(0..head.shards)
-                }
-                ShardFault::Full => match self.shard_with_room(draft, month, head.shards).await? {
-                    Ok(shard) => shard,
-                    Err(answer) => return Ok(answer),
-                },
-            };
-            next = Try::new(draft, last, shard);
         }
+    }
+
+    /// Makes one try.
+    async fn attempt(&self, draft: &Draft, month: Month, this: &Try, until: Instant) -> Result<Told, Broken> {
+        let answer = tokio::time::timeout_at(until, self.transaction(draft, month, this)).await;
+        let error = match answer {
+            Ok(Ok(())) => return Ok(Told::Accepted),
+            Ok(Err(error)) => error,
+            Err(late) => return Err(Broken::because("calling TransactWriteItems", late)),
+        };
+        if let Some(cancelled) = cancellation(&error) {
+            let hash = draft.idempotency.as_ref().map_or("", |(_, hash)| hash);
+            let verdict = read_verdict(cancelled?, hash, Seq(this.seq.0 - 1), &draft.wire_channel);
+            return Ok(Told::Cancelled(verdict));
+        }
+        match error.code() {
+            Some(code) if broken::is_contention(code) => Ok(Told::NotNow),
+            _ if is_unknown(&error) => Ok(Told::Nothing(Broken::aws("TransactWriteItems", error))),
+            _ => Err(Broken::aws("TransactWriteItems", error)),
+        }
+    }
+
+    /// What a verdict answers, if it does not ask for another try.
+    async fn conclude(&self, draft: &Draft, verdict: Verdict) -> Result<Result<Answer, Retry>, Broken> {
+        Ok(match verdict {
+            Verdict::Replay(first) => Ok(self.replay(draft.business, draft.conversation, &first).await?),
+            Verdict::KeyReused => Ok(Answer::Refused(Refusal::IdempotencyKeyReused)),
+            Verdict::ConversationNotFound => Ok(Answer::Refused(Refusal::ConversationNotFound)),
+            Verdict::ChannelChanged => Ok(Answer::ChannelChanged),
+            Verdict::PlaceTaken => return Err(Broken::new("storing a message at a place that is taken")),
+            Verdict::Retry(retry) => Err(retry),
+        })
+    }
+
+    /// The next try, after what was learnt from `this` one; or the answer, if the month is spent.
+    async fn prepare(
+        &self,
+        draft: &Draft,
+        month: Month,
+        head: &mut QuotaHead,
+        this: &Try,
+        retry: Retry,
+    ) -> Result<Result<Try, Answer>, Broken> {
+        let last = retry.seq.unwrap_or(Seq(this.seq.0 - 1));
+        let shard = match retry.shard {
+            ShardFault::None => any_shard(head),
+            ShardFault::NotOpen => {
+                *head = self.open_month(draft.business, month).await?;
+                any_shard(head)
+            }
+            ShardFault::Full => match self.shard_with_room(draft, month, head.shards).await? {
+                Ok(shard) => shard,
+                Err(answer) => return Ok(Err(answer)),
+            },
+        };
+        Ok(Ok(Try::new(draft, last, shard)))
     }
 
     /// What was accepted under an idempotency key before.

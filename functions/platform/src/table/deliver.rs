@@ -25,15 +25,6 @@ pub struct Held {
     owner: String,
 }
 
-/// What came of announcing an attempt.
-#[derive(Debug)]
-pub enum Marked {
-    /// It is announced; the message as it is now.
-    Announced(Message),
-    /// The message is not what it was any more: read it again.
-    Changed,
-}
-
 /// What came of letting go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Release {
@@ -94,11 +85,16 @@ impl Table {
     }
 
     /// Announces that `message` is about to be handed to the provider, so that whoever finds it later knows that it
-    /// may have been.
+    /// may have been. Returns the message as it is now, or `None` if it is not what it was any more.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn mark_attempt(&self, held: &Held, message: &Message, now: DateTime<Utc>) -> Result<Marked, Broken> {
+    pub async fn mark_attempt(
+        &self,
+        held: &Held,
+        message: &Message,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Message>, Broken> {
         // Found as `sending`: a worker died over it, which is one more time that nobody knows.
         let doubts = message.doubts + u32::from(message.status == Status::Sending);
         let call = self
@@ -119,8 +115,8 @@ impl Table {
             .expression_attribute_values(":fence", number(held.lease.fence))
             .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew);
         Ok(match update::<Message>(call).await? {
-            Written::Done(Some(message)) => Marked::Announced(message),
-            Written::Done(None) | Written::Refused(_) => Marked::Changed,
+            Written::Done(message) => message,
+            Written::Refused(_) => None,
         })
     }
 
