@@ -47,7 +47,12 @@ struct Customers {
 struct Widget {
     task: JoinHandle<()>,
     leave: watch::Sender<bool>,
-    greeted: watch::Receiver<bool>,
+}
+
+impl Drop for Widget {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 impl Widgets {
@@ -65,7 +70,9 @@ impl Widgets {
         if customers.away {
             return 0;
         }
-        self.open(&mut customers, new).await
+        let hellos = self.open(&mut customers, new);
+        drop(customers);
+        unanswered(hellos).await
     }
 
     /// Closes every widget; messages wait from now on.
@@ -81,17 +88,22 @@ impl Widgets {
         customers.away = false;
         let absent = |visitor: &&Visitor| !customers.open.contains_key(&visitor.conversation_id);
         let absent = customers.visitors.iter().filter(absent).cloned().collect();
-        self.open(&mut customers, absent).await
+        let hellos = self.open(&mut customers, absent);
+        drop(customers);
+        unanswered(hellos).await
     }
 
     /// Everybody who is here leaves and comes back, as after a break in the line.
     pub async fn reconnect(&self) {
         let mut customers = self.customers.lock().await;
-        if !customers.away {
-            close(&mut customers).await;
-            let all = customers.visitors.clone();
-            self.open(&mut customers, all).await;
+        if customers.away {
+            return;
         }
+        close(&mut customers).await;
+        let all = customers.visitors.clone();
+        let hellos = self.open(&mut customers, all);
+        drop(customers);
+        unanswered(hellos).await;
     }
 
     /// How many customers there are, and whether they are away.
@@ -100,21 +112,26 @@ impl Widgets {
         (customers.visitors.len(), customers.away)
     }
 
-    async fn open(&self, customers: &mut Customers, visitors: Vec<Visitor>) -> usize {
-        let mut waiting = Vec::with_capacity(visitors.len());
-        for visitor in visitors {
+    /// What it answers turns true when the widget was greeted.
+    fn open(&self, customers: &mut Customers, visitors: Vec<Visitor>) -> Vec<watch::Receiver<bool>> {
+        let open = visitors.into_iter().map(|visitor| {
             let (leave, leaving) = watch::channel(false);
             let (greet, greeted) = watch::channel(false);
             let conversation = visitor.conversation_id;
             let session = Session::new(self.websocket_url.clone(), self.chat.clone(), visitor, greet);
-            waiting.push(greeted.clone());
             let task = tokio::spawn(session.run(leaving));
-            customers.open.insert(conversation, Widget { task, leave, greeted });
-        }
-        let greeted = waiting.iter_mut().map(turned_true);
-        let _ = tokio::time::timeout(HELLO_WAIT, futures_util::future::join_all(greeted)).await;
-        customers.open.values().filter(|widget| !*widget.greeted.borrow()).count()
+            customers.open.insert(conversation, Widget { task, leave });
+            greeted
+        });
+        open.collect()
     }
+}
+
+/// How many are not greeted in time.
+async fn unanswered(mut hellos: Vec<watch::Receiver<bool>>) -> usize {
+    let all = futures_util::future::join_all(hellos.iter_mut().map(turned_true));
+    let _ = tokio::time::timeout(HELLO_WAIT, all).await;
+    hellos.iter().filter(|greeted| !*greeted.borrow()).count()
 }
 
 async fn close(customers: &mut Customers) {
