@@ -7,6 +7,7 @@ mod console;
 mod demo;
 mod engine;
 mod gateway;
+mod http_client;
 mod lambda;
 mod listen;
 mod ready;

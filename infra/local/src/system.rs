@@ -1,6 +1,9 @@
 //! The whole: local AWS, functions, sandbox, seed. What people see of it lives in `cli.rs` and `demo`.
 
-use std::fs::{File, TryLockError};
+mod error;
+mod place;
+
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,11 +15,15 @@ use tokio::net::TcpListener;
 
 use crate::aws::loopback;
 use crate::console::{self, Console};
-use crate::engine::{Engine, EngineOptions, StartError};
+use crate::engine::{Engine, EngineOptions};
 use crate::lambda::Logs;
 use crate::ready::{Aws, Demo, Other, Queues, Ready};
 use crate::sandbox::{Sandbox, System, Widgets};
-use crate::seed::{Keys, SeedError, Seeder, WHATSAPP_SECRET};
+use crate::seed::{Keys, Seeder, WHATSAPP_SECRET};
+use error::{bind_error, engine_error};
+use place::{claim, ports};
+
+pub use error::LocalError;
 
 /// The template of this repository.
 const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../template.yaml");
@@ -52,55 +59,6 @@ impl Default for Options {
             dynamodb: None,
         }
     }
-}
-
-/// Why it did not start, in a sentence.
-#[derive(Debug, thiserror::Error)]
-pub enum LocalError {
-    /// Somebody else has the port.
-    #[error("port {port}, for the {what}, is taken by another program")]
-    PortTaken {
-        /// The port.
-        port: u16,
-        /// What it was to be for.
-        what: &'static str,
-    },
-    /// The system does not let us have it.
-    #[error("port {port}, for the {what}, cannot be opened: {error}")]
-    Port {
-        /// The port.
-        port: u16,
-        /// What it was to be for.
-        what: &'static str,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// There are no three ports from there on.
-    #[error("port {0} leaves no room for the WebSocket and the sandbox, which take the two ports after it")]
-    PortTooHigh(u16),
-    /// Another process works in the directory.
-    #[error("the data directory {} is in use by another `cargo local`", .0.display())]
-    InUse(PathBuf),
-    /// The directory is of no use.
-    #[error("the data directory {}: {error}", .path.display())]
-    DataDirectory {
-        /// The directory.
-        path: PathBuf,
-        /// What is wrong with it.
-        error: io::Error,
-    },
-    /// The local AWS or the functions.
-    #[error(transparent)]
-    Engine(StartError),
-    /// Filling it.
-    #[error("seeding failed: {0}")]
-    Seed(#[from] SeedError),
-    /// The secrets.
-    #[error("seeding failed: {0}")]
-    Secrets(String),
-    /// Anything else.
-    #[error(transparent)]
-    Io(#[from] io::Error),
 }
 
 /// The deployed system on this machine, up and running.
@@ -244,41 +202,6 @@ impl Local {
     }
 }
 
-fn ports(first: u16) -> Result<[u16; 3], LocalError> {
-    match first {
-        0 => Ok([0; 3]),
-        1..=65_533 => Ok([first, first + 1, first + 2]),
-        _ => Err(LocalError::PortTooHigh(first)),
-    }
-}
-
-fn bind_error(error: io::Error, port: u16, what: &'static str) -> LocalError {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => LocalError::PortTaken { port, what },
-        _ => LocalError::Port { port, what, error },
-    }
-}
-
-fn engine_error(error: StartError) -> LocalError {
-    match error {
-        StartError::Port { what, port, source } => bind_error(source, port, what),
-        error => LocalError::Engine(error),
-    }
-}
-
-/// The lock of a data directory, and the part of it that is ours.
-fn claim(path: &Path) -> Result<(File, PathBuf), LocalError> {
-    let wrong = |error| LocalError::DataDirectory { path: path.into(), error };
-    let directory = path.join("sandbox");
-    std::fs::create_dir_all(&directory).map_err(wrong)?;
-    let lock = File::create(path.join("lock")).map_err(wrong)?;
-    match lock.try_lock() {
-        Ok(()) => Ok((lock, directory)),
-        Err(TryLockError::WouldBlock) => Err(LocalError::InUse(path.into())),
-        Err(TryLockError::Error(error)) => Err(wrong(error)),
-    }
-}
-
 /// Puts the keys where the functions look for them, and makes the demo.
 async fn seed(engine: &Engine, sandbox: &Sandbox, keys: &Keys, directory: Option<&Path>) -> Result<Seeder, LocalError> {
     let secrets = secretsmanager::Client::from_conf(loopback!(secretsmanager, engine.secrets_url()));
@@ -300,26 +223,4 @@ async fn seed(engine: &Engine, sandbox: &Sandbox, keys: &Keys, directory: Option
     let seeder = Seeder::new(table, sandbox.clock().clone(), keys.clone(), directory)?;
     seeder.demo().await?;
     Ok(seeder)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn three_ports_in_a_row_or_any_three() {
-        assert_eq!(ports(0).unwrap(), [0, 0, 0]);
-        assert_eq!(ports(3000).unwrap(), [3000, 3001, 3002]);
-        assert_eq!(ports(65_533).unwrap(), [65_533, 65_534, 65_535]);
-        assert!(ports(65_534).unwrap_err().to_string().contains("65534"));
-    }
-
-    #[test]
-    fn a_data_directory_has_one_owner() {
-        let directory = std::env::temp_dir().join(format!("data-{}", uuid::Uuid::new_v4()));
-        let (lock, _) = claim(&directory).unwrap();
-        assert!(matches!(claim(&directory), Err(LocalError::InUse(_))));
-        drop(lock);
-        assert!(claim(&directory).is_ok());
-    }
 }

@@ -131,7 +131,8 @@ impl Aws {
     }
 }
 
-/// Configuration of an SDK client that speaks to a loopback URL; whose credentials it uses does not matter there.
+/// Configuration of an SDK client that speaks to a loopback URL; whose credentials it uses does not matter there. It
+/// speaks plain HTTP and asks no proxy: one in the environment would not find our ports.
 macro_rules! loopback {
     ($service:ident, $url:expr) => {
         $service::Config::builder()
@@ -139,6 +140,7 @@ macro_rules! loopback {
             .region($service::config::Region::new(crate::aws::REGION))
             .credentials_provider($service::config::Credentials::new("local", "local", None, None, "local"))
             .endpoint_url($url)
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
             .build()
     };
 }

@@ -4,6 +4,7 @@ use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 
 use super::{Disappointment, within};
+use crate::http_client;
 use crate::ready::Ready;
 
 /// Both doors.
@@ -16,7 +17,7 @@ pub(super) struct Api {
 
 impl Api {
     pub(super) fn new(ready: &Ready) -> Self {
-        Self { http: Client::new(), api: ready.api.clone(), sandbox: ready.sandbox.clone() }
+        Self { http: http_client::loopback(), api: ready.api.clone(), sandbox: ready.sandbox.clone() }
     }
 
     /// Sends a message: status and body of the answer.

@@ -22,6 +22,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{any, post};
 use tokio::net::TcpListener;
 
+use crate::http_client;
 use crate::listen::Server;
 
 pub use channel::{Accepted, Channel};
@@ -73,7 +74,7 @@ impl Sandbox {
             chat: Arc::new(Channel::open("chat", directory, clock.clone())?),
             whatsapp_token,
             management_url: OnceLock::new(),
-            http: reqwest::Client::new(),
+            http: http_client::loopback(),
         });
         let system = Arc::new(OnceLock::new());
         let url = format!("http://{}", listener.local_addr()?);

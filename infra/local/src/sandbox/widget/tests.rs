@@ -1,6 +1,10 @@
 //! A widget against a server that behaves badly.
 
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
 
 use super::super::clock::Clock;
 use super::*;

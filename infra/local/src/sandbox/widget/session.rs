@@ -1,0 +1,199 @@
+//! One visitor's browser: a real WebSocket client that says hello with the last message it saw, keeps what is new,
+//! acknowledges everything, and comes back when it is cut off.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use uuid::Uuid;
+
+use super::{Visitor, turned_true};
+use crate::sandbox::channel::{Channel, Delivered};
+
+/// First wait before another try; it doubles.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+/// Longest wait before another try.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// How long nothing has to happen before a ping. API Gateway closes a connection after ten silent minutes:
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html>.
+const SILENCE: Duration = Duration::from_secs(300);
+/// How long a widget waits for it before it tries another connection.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(3);
+/// How many acknowledgements are said again when one of them was not understood.
+const RECENT: usize = 32;
+/// How long it is quiet before they are: a server that has just said hello may not have noted yet who is there.
+const SETTLING: Duration = Duration::from_millis(200);
+
+/// What the server tells a widget; what it does not know, it skips.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Event {
+    Hello,
+    NewMessage {
+        seq: u64,
+        message: NewMessage,
+    },
+    Error {
+        code: String,
+    },
+    /// API Gateway's own words when the function behind it failed; they do not say at what.
+    #[serde(untagged)]
+    Broken {
+        message: String,
+        #[serde(rename = "requestId")]
+        request: String,
+    },
+}
+
+#[derive(Debug, Deserialize)]
+struct NewMessage {
+    id: Uuid,
+    content: String,
+    #[serde(default)]
+    attachments: Vec<Value>,
+}
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error(transparent)]
+    Connection(#[from] tungstenite::Error),
+    #[error("the server closed it")]
+    Closed,
+    #[error("the hello was not answered")]
+    Silent,
+    #[error("the server answered {0}")]
+    Refused(String),
+    #[error("the message could not be kept: {0}")]
+    NotKept(#[from] std::io::Error),
+}
+
+/// One visitor's browser, from its first hello to its last goodbye.
+pub(super) struct Session {
+    websocket_url: String,
+    chat: Arc<Channel>,
+    visitor: Visitor,
+    greet: watch::Sender<bool>,
+    seen: HashSet<Uuid>,
+    /// Highest `seq` seen.
+    after: u64,
+    /// What was acknowledged last; said again after the server failed at something and did not say at what.
+    recent: VecDeque<Uuid>,
+    repeat: bool,
+}
+
+type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
+
+impl Session {
+    pub(super) fn new(websocket_url: String, chat: Arc<Channel>, visitor: Visitor, greet: watch::Sender<bool>) -> Self {
+        let seen = chat.seen_by(visitor.conversation_id);
+        let after = seen.iter().map(|(_, seq)| *seq).max().unwrap_or(0);
+        let seen = seen.into_iter().map(|(id, _)| id).collect();
+        Self { websocket_url, chat, visitor, greet, seen, after, recent: VecDeque::new(), repeat: false }
+    }
+
+    pub(super) async fn run(mut self, mut leaving: watch::Receiver<bool>) {
+        let mut wait = FIRST_WAIT;
+        loop {
+            let ended = self.connect(&mut leaving).await;
+            let Err(ended) = ended else { return };
+            if self.greet.send_replace(false) {
+                wait = FIRST_WAIT; // it was in: the line broke, nobody turned it away
+            }
+            tracing::debug!(conversation = %self.visitor.conversation_id, %ended, "the widget is cut off");
+            tokio::select! {
+                () = tokio::time::sleep(wait.mul_f64(0.5 + rand::random::<f64>() / 2.0)) => {}
+                () = turned_true(&mut leaving) => return,
+            }
+            wait = (wait * 2).min(LONGEST_WAIT);
+        }
+    }
+
+    /// One connection; it ends well only when the visitor leaves.
+    async fn connect(&mut self, leaving: &mut watch::Receiver<bool>) -> Result<(), Ended> {
+        let connected = tokio::select! {
+            connected = tokio_tungstenite::connect_async(&self.websocket_url) => connected,
+            () = turned_true(leaving) => return Ok(()),
+        };
+        let (mut socket, _) = connected?;
+        say(&mut socket, json!({ "action": "hello", "token": self.visitor.token, "after": self.after })).await?;
+        let answered = tokio::time::Instant::now() + HELLO_TIMEOUT;
+        loop {
+            let greeted = *self.greet.borrow();
+            tokio::select! {
+                frame = socket.next() => self.hear(&mut socket, frame.ok_or(Ended::Closed)??).await?,
+                () = tokio::time::sleep_until(answered), if !greeted => return Err(Ended::Silent),
+                () = tokio::time::sleep(SETTLING), if greeted && self.repeat => self.repeat(&mut socket).await?,
+                () = tokio::time::sleep(SILENCE) => say(&mut socket, json!({ "action": "ping" })).await?,
+                () = turned_true(leaving) => {
+                    let _ = socket.close(None).await;
+                    while let Some(Ok(_)) = socket.next().await {} // until the server has closed it too
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn repeat(&mut self, socket: &mut Socket) -> Result<(), Ended> {
+        self.repeat = false;
+        for id in &self.recent {
+            say(socket, json!({ "action": "ack", "id": id })).await?;
+        }
+        Ok(())
+    }
+
+    async fn hear(&mut self, socket: &mut Socket, frame: Message) -> Result<(), Ended> {
+        let Message::Text(text) = frame else { return Ok(()) };
+        match serde_json::from_str(&text) {
+            Ok(Event::Hello) => drop(self.greet.send_replace(true)),
+            Ok(Event::NewMessage { seq, message }) => {
+                let id = message.id;
+                self.keep(seq, message).await?;
+                if !self.recent.contains(&id) {
+                    self.recent.truncate(RECENT - 1);
+                    self.recent.push_front(id);
+                }
+                say(socket, json!({ "action": "ack", "id": id })).await?;
+            }
+            Ok(Event::Broken { message, request }) => {
+                self.repeat = true;
+                return Err(Ended::Refused(format!("{message} ({request})")));
+            }
+            Ok(Event::Error { code }) => {
+                self.repeat = true;
+                return Err(Ended::Refused(code));
+            }
+            Err(_) => {} // something that this widget is too old for
+        }
+        Ok(())
+    }
+
+    /// A message that was seen before is dropped: the server may send it again when it is not sure of the first time.
+    async fn keep(&mut self, seq: u64, message: NewMessage) -> Result<(), Ended> {
+        if self.seen.contains(&message.id) {
+            return Ok(());
+        }
+        let delivered = Delivered {
+            message_id: Some(message.id),
+            conversation_id: Some(self.visitor.conversation_id),
+            to: "visitor".into(),
+            content: message.content,
+            attachments: message.attachments,
+            seq: Some(seq),
+        };
+        self.chat.accept(delivered).await?;
+        self.seen.insert(message.id);
+        self.after = self.after.max(seq);
+        Ok(())
+    }
+}
+
+async fn say(socket: &mut Socket, what: Value) -> Result<(), tungstenite::Error> {
+    socket.send(Message::text(what.to_string())).await
+}

@@ -1,0 +1,50 @@
+//! The place that a system takes up on a machine: three ports and a directory.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use super::LocalError;
+
+/// API, WebSocket and sandbox.
+pub(super) fn ports(first: u16) -> Result<[u16; 3], LocalError> {
+    match first {
+        0 => Ok([0; 3]),
+        1..=65_533 => Ok([first, first + 1, first + 2]),
+        _ => Err(LocalError::PortTooHigh(first)),
+    }
+}
+
+/// The lock of a data directory, and the part of it that is ours.
+pub(super) fn claim(path: &Path) -> Result<(File, PathBuf), LocalError> {
+    let wrong = |error| LocalError::DataDirectory { path: path.into(), error };
+    let directory = path.join("sandbox");
+    std::fs::create_dir_all(&directory).map_err(wrong)?;
+    let lock = File::create(path.join("lock")).map_err(wrong)?;
+    match lock.try_lock() {
+        Ok(()) => Ok((lock, directory)),
+        Err(TryLockError::WouldBlock) => Err(LocalError::InUse(path.into())),
+        Err(TryLockError::Error(error)) => Err(wrong(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_ports_in_a_row_or_any_three() {
+        assert_eq!(ports(0).unwrap(), [0, 0, 0]);
+        assert_eq!(ports(3000).unwrap(), [3000, 3001, 3002]);
+        assert_eq!(ports(65_533).unwrap(), [65_533, 65_534, 65_535]);
+        assert!(ports(65_534).unwrap_err().to_string().contains("65534"));
+    }
+
+    #[test]
+    fn a_data_directory_has_one_owner() {
+        let directory = std::env::temp_dir().join(format!("data-{}", uuid::Uuid::new_v4()));
+        let (lock, _) = claim(&directory).unwrap();
+        assert!(matches!(claim(&directory), Err(LocalError::InUse(_))));
+        drop(lock);
+        assert!(claim(&directory).is_ok());
+    }
+}
