@@ -2,6 +2,7 @@
 //! the customers got. When a test's [`world::World`] ends it counts everything that ever happened in it.
 
 mod accept;
+mod conditions;
 mod delivery;
 mod doubt;
 mod idempotency;

@@ -141,7 +141,8 @@ impl World {
         let demo = ready.demo.as_ref().expect("the demo is seeded");
         let secrets = vec![demo.token.clone(), demo.api_key.clone(), demo.visitor_token.clone()];
         let ledger = Mutex::new(Ledger { secrets, ..Ledger::default() });
-        World { local: Some(local), logs, http: Client::new(), ledger, ready }
+        let http = Client::builder().no_proxy().build().expect("a client");
+        World { local: Some(local), logs, http, ledger, ready }
     }
 
     /// A fresh business.

@@ -133,11 +133,15 @@ impl ChatSocket {
             return Ok(());
         };
         let VisitorClaims { business_id: business, conversation_id: conversation, .. } = visitor;
+        // Whose it is comes first of all: the receipts of what is replayed must count.
+        let connected = self.table.connect(connection, business, conversation, now).await?;
         self.say(connection, &Event::Hello { conversation_id: conversation }).await;
         // What was settled before goes out before the widget is listed, so that no worker gets in between.
-        let replayed = self.replay(connection, &visitor, after).await?;
-        self.table.connect(connection, business, conversation, now).await?;
-        self.replay(connection, &visitor, replayed).await?;
+        let Some(replayed) = self.replay(connection, &visitor, after).await? else { return Ok(()) };
+        self.table.list(&connected).await?;
+        if self.replay(connection, &visitor, replayed).await?.is_none() {
+            return Ok(());
+        }
         if self.table.make_due(business, conversation, now).await? {
             let bell = Bell { v: Version, business, conversation, channel: Channel::Chat };
             if let Err(broken) = self.bell.ring(&bell).await {

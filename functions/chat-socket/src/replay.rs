@@ -11,9 +11,14 @@ use platform::sockets::Event;
 const PAGE: i32 = 50;
 
 impl ChatSocket {
-    /// Sends what is settled after `after`; returns the last place that was looked at. Stops early if the widget does
-    /// not hear: it will come back and say where it was.
-    pub(crate) async fn replay(&self, connection: &str, visitor: &VisitorClaims, after: Seq) -> Result<Seq, Broken> {
+    /// Sends what is settled after `after`; returns the last place that was looked at. A widget that does not hear is
+    /// disconnected and `None` returned: it will come back and say where it was.
+    pub(crate) async fn replay(
+        &self,
+        connection: &str,
+        visitor: &VisitorClaims,
+        after: Seq,
+    ) -> Result<Option<Seq>, Broken> {
         let (business, conversation) = (visitor.business_id, visitor.conversation_id);
         let settled = self.table.conversation(business, conversation).await?.map_or(Seq(0), |found| found.settled_seq);
         let mut last = after;
@@ -26,11 +31,12 @@ impl ChatSocket {
                 let event = Event::NewMessage { seq: message.seq.0, message: message.view(conversation) };
                 // What ended `failed` the agent was told so, and may have been sent again.
                 if message.status != Status::Failed && !self.say(connection, &event).await {
-                    return Ok(settled);
+                    self.sockets.close(connection).await;
+                    return Ok(None);
                 }
                 last = message.seq;
             }
         }
-        Ok(last.max(settled))
+        Ok(Some(last.max(settled)))
     }
 }

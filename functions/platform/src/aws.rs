@@ -68,6 +68,13 @@ impl Aws {
         Aws { config }
     }
 
+    /// The same, for calls that nobody waits for longer than `all`, tries and waits between them together.
+    #[must_use]
+    pub fn service_within(&self, name: &str, all: Duration) -> SdkConfig {
+        let short = TimeoutConfig::builder().connect_timeout(CONNECT.min(all)).operation_timeout(all).build();
+        self.service(name).into_builder().timeout_config(short).build()
+    }
+
     /// The same, for a call that must not be repeated blindly: one attempt, as long as the caller waits for it.
     #[must_use]
     pub fn service_once(&self, name: &str) -> SdkConfig {

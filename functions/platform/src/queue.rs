@@ -8,10 +8,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::delivery::Reason;
 use domain::{BusinessId, Channel, ConversationId, MessageId};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// The longest delay that SQS takes, in seconds
 /// ([SendMessage](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html)).
 const LONGEST_DELAY: i64 = 900;
+
+/// A caller waits this long for SQS, all tries together; a bell that is not rung by then, the sweeper rings.
+const PATIENCE: Duration = Duration::from_millis(1_500);
 
 /// The most bells one call can ring, the limit of `SendMessageBatch`.
 pub const BATCH: usize = 10;
@@ -187,7 +191,7 @@ impl WorkerQueue {
 }
 
 fn client(aws: &Aws) -> aws_sdk_sqs::Client {
-    aws_sdk_sqs::Client::new(&aws.service("SQS"))
+    aws_sdk_sqs::Client::new(&aws.service_within("SQS", PATIENCE))
 }
 
 fn json(body: &impl Serialize) -> String {

@@ -78,6 +78,13 @@ impl Sockets {
             Err(error) => judge(&error),
         }
     }
+
+    /// Ends a connection, so that its widget comes back and says where it was.
+    pub async fn close(&self, connection: &str) {
+        if let Err(error) = self.client.delete_connection().connection_id(connection).send().await {
+            tracing::warn!(error = %DisplayErrorContext(error), "a connection was not closed");
+        }
+    }
 }
 
 /// The errors of

@@ -69,7 +69,10 @@ impl SweepOutbox {
                 swept = Swept { due: swept.due + due, rung: swept.rung + rung };
             }
         }
-        tracing::info!(due = swept.due, rung = swept.rung, "swept");
+        match swept.due {
+            0 => tracing::debug!("nothing is due"),
+            due => tracing::info!(due, rung = swept.rung, "swept"),
+        }
         Ok(swept)
     }
 

@@ -34,7 +34,7 @@ impl Table {
         self.get(&key::conversation(b, c)).await
     }
 
-    /// Remembers a widget, under its conversation and under its own id.
+    /// Remembers whose a widget is, so that its receipts count from now on.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
@@ -44,15 +44,25 @@ impl Table {
         business: BusinessId,
         conversation: ConversationId,
         now: DateTime<Utc>,
-    ) -> Result<(), Broken> {
+    ) -> Result<Connection, Broken> {
         let expires_at = expiry(now, LONGEST);
         let record = Connection { connection: connection.to_owned(), business, conversation, expires_at };
-        // The way back first: a widget that is listed can then always be taken off the list.
-        for key in [key::connection_owner(connection), key::connection(business, conversation, connection)] {
-            let put = self.client.put_item().table_name(&self.name).set_item(Some(item(&key, &record)));
-            put.send().await.map_err(|error| Broken::aws("PutItem", error))?;
-        }
-        Ok(())
+        self.remember(&key::connection_owner(connection), &record).await?;
+        Ok(record)
+    }
+
+    /// Lists a widget under its conversation, so that workers deliver to it from now on.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn list(&self, connected: &Connection) -> Result<(), Broken> {
+        let key = key::connection(connected.business, connected.conversation, &connected.connection);
+        self.remember(&key, connected).await
+    }
+
+    async fn remember(&self, key: &key::Key, record: &Connection) -> Result<(), Broken> {
+        let put = self.client.put_item().table_name(&self.name).set_item(Some(item(key, record)));
+        put.send().await.map(drop).map_err(|error| Broken::aws("PutItem", error))
     }
 
     /// Whose a connection is, if it ever said hello.
@@ -123,21 +133,26 @@ impl Table {
         status: Status,
         now: DateTime<Utc>,
     ) -> Result<bool, Broken> {
-        let times = match status {
-            Status::Sent => "sent_at = if_not_exists(sent_at, :now)",
-            Status::Delivered => "delivered_at = if_not_exists(delivered_at, :now)",
-            Status::Read => "delivered_at = if_not_exists(delivered_at, :now), read_at = if_not_exists(read_at, :now)",
-            Status::Failed => "failed_at = if_not_exists(failed_at, :now)",
+        const SENT: &str = "sent_at = if_not_exists(sent_at, :now)";
+        const DELIVERED: &str = "delivered_at = if_not_exists(delivered_at, :now)";
+        // What was delivered was sent, and whatever went wrong before is over.
+        let change = match status {
+            Status::Sent => format!("{SENT} REMOVE #error"),
+            Status::Delivered => format!("{SENT}, {DELIVERED} REMOVE #error"),
+            Status::Read => format!("{SENT}, {DELIVERED}, read_at = if_not_exists(read_at, :now) REMOVE #error"),
+            Status::Failed => "failed_at = if_not_exists(failed_at, :now)".to_owned(),
             Status::Queued | Status::Sending | Status::InDoubt => return Ok(false),
         };
         let call = self
             .change(&key::message(business, conversation, message.seq))
-            .update_expression(format!("SET #status = :status, {times}"))
+            .update_expression(format!("SET #status = :status, {change}"))
             .condition_expression("#status = :was")
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":status", value(&status))
             .expression_attribute_values(":was", value(&message.status))
             .expression_attribute_values(":now", value(&now));
+        // DynamoDB refuses names that no expression uses.
+        let call = if status == Status::Failed { call } else { call.expression_attribute_names("#error", "error") };
         Ok(matches!(update::<Message>(call).await?, Written::Done(_)))
     }
 }
