@@ -323,6 +323,7 @@ impl Table {
             status: Status::Queued,
             attempts: 0,
             doubts: 0,
+            fence: None,
             attempted_at: None,
             provider_id: None,
             sent_at: None,

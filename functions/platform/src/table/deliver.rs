@@ -2,6 +2,9 @@
 //!
 //! The lease and its fence live on the conversation; the fence is copied to each message that is handed over, so a
 //! worker whose lease is over cannot touch what its successor has taken up.
+//!
+//! The SDK makes a call again when its answer is lost, and finds its own write in the way. Each write therefore
+//! recognises what only it can have written, and takes it for made.
 
 use super::record::{ChannelRecord, Conversation, Message};
 use super::{Table, Written, key, millis, number, text, update, value};
@@ -23,6 +26,18 @@ pub struct Held {
     /// The right to it.
     pub lease: Lease,
     owner: String,
+}
+
+impl Held {
+    /// Whether the conversation as it is `now` is still held under this very claim.
+    fn is_still(&self, now: &Conversation) -> bool {
+        now.fence == self.lease.fence && now.lease_owner.as_ref() == Some(&self.owner)
+    }
+
+    /// Whether it is nobody's although nobody has claimed it since.
+    fn was_let_go(&self, now: &Conversation) -> bool {
+        now.fence == self.lease.fence && now.lease_owner.is_none()
+    }
 }
 
 /// What came of letting go.
@@ -67,6 +82,10 @@ impl Table {
                 Ok(Ok(Held { business, id, conversation, lease, owner }))
             }
             Written::Done(None) => Err(Broken::new("claiming a conversation that came back empty")),
+            Written::Refused(Some(Some(ours))) if ours.lease_owner.as_ref() == Some(&owner) => {
+                let lease = Lease { fence: ours.fence, until: now + length };
+                Ok(Ok(Held { business, id, conversation: ours, lease, owner }))
+            }
             Written::Refused(Some(Some(was))) => Ok(Err(match claim(&was.turn(), now, length) {
                 // Somebody let go of it in the moment between; whoever rings next will have it.
                 Claim::Granted(_) => Claim::Held(now),
@@ -95,8 +114,15 @@ impl Table {
         message: &Message,
         now: DateTime<Utc>,
     ) -> Result<Option<Message>, Broken> {
-        // Found as `sending`: a worker died over it, which is one more time that nobody knows.
-        let doubts = message.doubts + u32::from(message.status == Status::Sending);
+        let announced = Message {
+            status: Status::Sending,
+            attempts: message.attempts + 1,
+            // Found as `sending`: a worker died over it, which is one more time that nobody knows.
+            doubts: message.doubts + u32::from(message.status == Status::Sending),
+            attempted_at: Some(now),
+            fence: Some(held.lease.fence),
+            ..message.clone()
+        };
         let call = self
             .change(&key::message(held.business, held.id, message.seq))
             .update_expression(
@@ -106,16 +132,17 @@ impl Table {
                 "#status = :was AND attempts = :before AND (attribute_not_exists(fence) OR fence <= :fence)",
             )
             .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":sending", value(&Status::Sending))
+            .expression_attribute_values(":sending", value(&announced.status))
             .expression_attribute_values(":was", value(&message.status))
             .expression_attribute_values(":before", number(message.attempts))
-            .expression_attribute_values(":attempts", number(message.attempts + 1))
-            .expression_attribute_values(":doubts", number(doubts))
+            .expression_attribute_values(":attempts", number(announced.attempts))
+            .expression_attribute_values(":doubts", number(announced.doubts))
             .expression_attribute_values(":now", value(&now))
             .expression_attribute_values(":fence", number(held.lease.fence))
             .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew);
         Ok(match update::<Message>(call).await? {
             Written::Done(message) => message,
+            Written::Refused(Some(Some(was))) if was == announced => Some(was),
             Written::Refused(_) => None,
         })
     }
@@ -226,7 +253,10 @@ impl Table {
             .update_expression("SET settled_seq = :seq")
             .expression_attribute_values(":seq", number(seq))
             .expression_attribute_values(":before", number(seq.0 - 1));
-        let done = matches!(update::<Conversation>(call).await?, Written::Done(_));
+        let done = match update::<Conversation>(call).await? {
+            Written::Done(_) => true,
+            Written::Refused(now) => now.flatten().is_some_and(|now| held.is_still(&now) && now.settled_seq == seq),
+        };
         if done {
             held.conversation.settled_seq = seq;
         }
@@ -243,7 +273,8 @@ impl Table {
             .update_expression("REMOVE lease_owner, lease_until, not_before, outbox_bucket, due");
         Ok(match update::<Conversation>(call).await? {
             Written::Done(_) => Release::Done,
-            Written::Refused(Some(Some(now))) if now.fence == held.lease.fence => Release::NewMessage,
+            Written::Refused(Some(Some(now))) if held.is_still(&now) => Release::NewMessage,
+            Written::Refused(Some(Some(now))) if held.was_let_go(&now) => Release::Done,
             Written::Refused(_) => Release::LeaseLost,
         })
     }
@@ -274,7 +305,7 @@ impl Table {
             .expression_attribute_values(":at", millis(at))
             .expression_attribute_values(":before", millis(before));
         match update::<Conversation>(call).await? {
-            Written::Refused(Some(Some(now))) if now.fence == held.lease.fence => {
+            Written::Refused(Some(Some(now))) if held.is_still(&now) => {
                 held.conversation.due = now.due;
                 Ok(false)
             }

@@ -113,6 +113,7 @@ impl Table {
             first_response_at: None,
             window_expires_at: new.window_expires_at,
             fence: 0,
+            lease_owner: None,
             lease_until: None,
             not_before: None,
             due: None,

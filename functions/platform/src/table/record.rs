@@ -122,6 +122,9 @@ pub struct Conversation {
     pub window_expires_at: Option<DateTime<Utc>>,
     /// Raised by every claim.
     pub fence: u64,
+    /// Which worker holds it: a name it made up for this one claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_owner: Option<String>,
     /// Until when a worker holds it.
     #[serde(default, with = "ts_milliseconds_option", skip_serializing_if = "Option::is_none")]
     pub lease_until: Option<DateTime<Utc>>,
@@ -174,6 +177,9 @@ pub struct Message {
     /// How often nobody knew what became of it.
     #[serde(default)]
     pub doubts: u32,
+    /// The fence of the worker that had it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<u64>,
     /// When it was last handed over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempted_at: Option<DateTime<Utc>>,
