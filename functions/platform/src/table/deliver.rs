@@ -195,7 +195,8 @@ impl Table {
         }
     }
 
-    /// A receipt came before the provider's answer was written down; only what it could not know is added.
+    /// A receipt came before the provider's answer was written down; only what it could not know is added. Refused: it
+    /// was no receipt but a successor, whose own answer stays.
     async fn note_sent(
         &self,
         held: &Held,
@@ -206,7 +207,8 @@ impl Table {
         let call = self
             .change(&key::message(held.business, held.id, seq))
             .update_expression("SET sent_at = if_not_exists(sent_at, :now), provider_id = :id")
-            .condition_expression("attribute_exists(pk)")
+            .condition_expression("attribute_exists(pk) AND (attribute_not_exists(fence) OR fence <= :fence)")
+            .expression_attribute_values(":fence", number(held.lease.fence))
             .expression_attribute_values(":now", value(&now))
             .expression_attribute_values(":id", provider_id);
         update::<Message>(call).await.map(drop)
