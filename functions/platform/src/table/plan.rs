@@ -3,7 +3,7 @@
 use super::record::{Plan, QuotaHead};
 use super::{Patience, Table, item, key, month, number};
 use crate::broken::Broken;
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{ConditionCheck, Put, TransactWriteItem, Update};
 use domain::quota::{self, Usage};
 use domain::{BusinessId, Month};
 
@@ -29,9 +29,10 @@ impl Table {
             let after =
                 Plan { name: name.to_owned(), max_messages_per_month: limit, shards, version: before.version + 1 };
             let mut actions = vec![self.put_if_version(&key::plan(business), &after, before.version)];
-            // A month that is not open yet needs nothing: opening it checks the plan's version.
-            if let Some(head) = &head {
-                actions.extend(self.recap(business, running, head, &after).await?);
+            match &head {
+                Some(head) => actions.extend(self.recap(business, running, head, &after).await?),
+                // Opening it checks the plan's version, so it is enough that it is not open when this happens.
+                None => actions.push(self.still_closed(business, running)),
             }
             match self.client.transact_write_items().set_transact_items(Some(actions)).send().await {
                 Ok(_) => return Ok(after),
@@ -65,6 +66,15 @@ impl Table {
             });
         }
         Ok(actions)
+    }
+
+    fn still_closed(&self, business: BusinessId, month: Month) -> TransactWriteItem {
+        let check = ConditionCheck::builder()
+            .table_name(&self.name)
+            .set_key(Some(key::quota_head(business, month).attributes()))
+            .condition_expression("attribute_not_exists(pk)");
+        let check = check.build().expect("table, key and condition are set");
+        TransactWriteItem::builder().condition_check(check).build()
     }
 
     fn put_if_version(&self, key: &key::Key, record: &impl serde::Serialize, version: u64) -> TransactWriteItem {
