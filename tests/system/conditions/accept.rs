@@ -1,0 +1,247 @@
+//! `accept`: the four positions of the transaction. The rules are [`Shard::has_room`] and [`domain::accept::read`],
+//! which a model here follows try by try, over items that it makes up: a month that is open or not, shards that are
+//! full or not, a conversation that has moved on, changed channel or gone, a place that is taken, a key that is known.
+
+use super::month::{month, plan, put_month, put_plan};
+use super::sample::{B, C, MS, NOW, conversation, conversation_key, message};
+use super::scratch::{Item, Items, Scratch, for_all, item, value, with};
+use domain::accept::{Cancelled, ConversationNow, FirstAnswer, Position, ShardFault, Verdict, read};
+use domain::delivery::Status;
+use domain::problem::Refusal;
+use domain::quota::{self, Shard, Usage};
+use domain::{Channel, Content, Sender, Seq};
+use platform::table::key;
+use platform::table::record::{Conversation, Idempotency, Message, QuotaHead};
+use platform::table::{Answer, Draft};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+/// The hash of the request under test.
+const HASH: &str = "this request";
+/// What the plan of a month that is not open yet allows.
+const PLAN: u64 = 1;
+
+#[derive(Debug, Clone)]
+struct State {
+    /// The month's shards; none if it is not open.
+    shards: Vec<Shard>,
+    /// Whether the month's head was read before; an older one where the month is not open.
+    head_read: bool,
+    conversation: Option<Talk>,
+    /// The conversation's last message, as it was read before.
+    last: u64,
+    /// The request's key, and the hash it is known by.
+    key: Option<Option<&'static str>>,
+}
+
+#[derive(Debug, Clone)]
+struct Talk {
+    seq: u64,
+    channel: &'static str,
+    /// Whether it waits in the outbox and has been answered before.
+    waiting: bool,
+    /// Whether the place after its last message is taken, which cannot be.
+    stray: bool,
+}
+
+fn any_state() -> impl Strategy<Value = State> {
+    let shard = (0u64..3, 0u64..3).prop_map(|(used, free)| Shard { used, cap: used + free.saturating_sub(1) });
+    let shards = prop_oneof![1 => Just(Vec::new()), 4 => prop::collection::vec(shard, 1..=3)];
+    let channel = prop::sample::select(vec!["chat", "chat", "chat", "chat", "chat", "widget", "whatsapp"]);
+    let talk = (1u64..4, channel, any::<bool>(), prop::bool::weighted(0.1));
+    let talk = talk.prop_map(|(seq, channel, waiting, stray)| Talk { seq, channel, waiting, stray });
+    let key = prop::sample::select(vec![None, None, Some(None), Some(None), Some(Some(HASH)), Some(Some("another"))]);
+    (shards, any::<bool>(), prop::option::weighted(0.9, talk), 0u64..4, key)
+        .prop_map(|(shards, head_read, conversation, last, key)| State { shards, head_read, conversation, last, key })
+}
+
+/// What the rules make of a request.
+#[derive(Debug, PartialEq, Eq)]
+enum Expected {
+    Accepted(u64),
+    Replayed,
+    Refused(Refusal),
+    ChannelChanged,
+    Broken,
+}
+
+impl State {
+    fn is_taken(&self, place: u64) -> bool {
+        let talk = self.conversation.as_ref();
+        talk.is_some_and(|talk| place <= talk.seq || (talk.stray && place == talk.seq + 1))
+    }
+
+    /// What DynamoDB would say of each position of a try, and whether that is nothing at all.
+    fn positions(&self, tried: u64, shards: &[Shard]) -> (Cancelled, bool) {
+        let shard = match (shards.iter().find(|shard| shard.has_room()), shards.first()) {
+            (Some(_), _) => Position::Fine,
+            (None, full) => Position::Refused(full.copied()),
+        };
+        let conversation = match &self.conversation {
+            Some(talk) if talk.seq == tried && talk.channel == "chat" => Position::Fine,
+            talk => Position::Refused(
+                talk.as_ref().map(|talk| ConversationNow { seq: Seq(talk.seq), channel: talk.channel.into() }),
+            ),
+        };
+        let message = if self.is_taken(tried + 1) { Position::Refused(Some(())) } else { Position::Fine };
+        let idempotency = match self.key.flatten() {
+            Some(hash) => Position::Refused(Some(first(hash))),
+            None => Position::Fine,
+        };
+        let fine = shard == Position::Fine && conversation == Position::Fine && message == Position::Fine;
+        let fine = fine && idempotency == Position::Fine;
+        (Cancelled { shard, conversation, message, idempotency }, fine)
+    }
+
+    /// What becomes of the request, and whether the month is open then.
+    fn expected(&self) -> (Expected, bool) {
+        let (mut tried, mut shards) = (self.last, self.shards.clone());
+        if shards.is_empty() && !self.head_read {
+            shards = quota::open(PLAN, 1);
+        }
+        // Nothing is tried in a month that allows nothing.
+        if Usage::of(&shards).limit == 0 && !self.head_read {
+            return (spent(&shards), true);
+        }
+        loop {
+            let (cancelled, fine) = self.positions(tried, &shards);
+            let open = !shards.is_empty();
+            if fine {
+                return (Expected::Accepted(tried + 1), open);
+            }
+            let retry = match read(cancelled, HASH, Seq(tried), "chat") {
+                Verdict::Replay(_) if self.is_taken(1) => return (Expected::Replayed, open),
+                // The first message is nowhere to be found.
+                Verdict::Replay(_) | Verdict::PlaceTaken => return (Expected::Broken, open),
+                Verdict::KeyReused => return (Expected::Refused(Refusal::IdempotencyKeyReused), open),
+                Verdict::ConversationNotFound => return (Expected::Refused(Refusal::ConversationNotFound), open),
+                Verdict::ChannelChanged => return (Expected::ChannelChanged, open),
+                Verdict::Retry(retry) => retry,
+            };
+            match retry.shard {
+                ShardFault::Full => return (spent(&shards), open),
+                ShardFault::NotOpen => shards = quota::open(PLAN, 1),
+                ShardFault::None => {}
+            }
+            tried = retry.seq.map_or(tried, |seq| seq.0);
+        }
+    }
+}
+
+fn spent(shards: &[Shard]) -> Expected {
+    let Usage { limit, used } = Usage::of(shards);
+    Expected::Refused(Refusal::QuotaExceeded { limit, used, resets_at: month().resets_at() })
+}
+
+/// What the key led to before: the conversation's first message.
+fn first(hash: &str) -> FirstAnswer {
+    FirstAnswer { message_id: message(1).id, seq: Seq(1), request_hash: hash.into() }
+}
+
+fn draft(state: &State) -> Draft {
+    Draft {
+        business: B,
+        conversation: C,
+        wire_channel: "chat".into(),
+        channel: Channel::Chat,
+        sender: Sender(None),
+        content: Content::new("a new text".into()).expect("it is not blank"),
+        attachments: Vec::new(),
+        idempotency: state.key.map(|_| ("a key".into(), HASH.into())),
+        now: NOW,
+    }
+}
+
+/// Stores everything that the state says, in a table that is empty before.
+async fn store(items: &Items, state: &State) -> Option<QuotaHead> {
+    put_plan(items, &plan(PLAN, 1, 1)).await;
+    let older = QuotaHead { limit: 9, shards: 1, version: 1 };
+    let head = match state.shards.is_empty() {
+        true => older,
+        // Read before the plan was lowered, if all is spent.
+        false => QuotaHead { limit: 9, ..put_month(items, 1, &state.shards).await },
+    };
+    if let Some(talk) = &state.conversation {
+        let (channel, seq) = (talk.channel.to_owned(), Seq(talk.seq));
+        let earlier = talk.waiting.then_some(NOW - MS);
+        let conversation = Conversation { channel, seq, due: earlier, first_response_at: earlier, ..conversation() };
+        let bucket = ("outbox_bucket", talk.waiting.then(|| value("as before")));
+        items.put(with(item(&conversation_key(), &conversation), [bucket])).await;
+        for place in 1..=talk.seq + u64::from(talk.stray) {
+            items.put(item(&key::message(B, C, Seq(place)), &message(place))).await;
+        }
+    }
+    if let Some(Some(hash)) = state.key {
+        let record = Idempotency { first: first(hash), conversation: C, expires_at: 0 };
+        items.put(item(&key::idempotency(B, "a key"), &record)).await;
+    }
+    state.head_read.then_some(head)
+}
+
+type Stored = BTreeMap<(String, String), Item>;
+
+fn at(key: &key::Key) -> (String, String) {
+    (key.pk.clone(), key.sk.clone())
+}
+
+/// What is stored after `accepted`, if nothing but that happened; the shard it was counted on is the message's.
+fn after(mut items: Stored, state: &State, accepted: &Message) -> Stored {
+    let (id, seq, shard) = (accepted.id, accepted.seq, accepted.shard);
+    let counted = items.get_mut(&at(&key::quota_shard(B, month(), shard))).expect("a shard of the month");
+    let used: u64 = counted["used"].as_n().expect("a number").parse().expect("a number");
+    counted.insert("used".into(), value(used + 1));
+    let talk = items.get_mut(&at(&conversation_key())).expect("it is there");
+    talk.extend([("seq".into(), value(seq)), ("updated_at".into(), value(NOW))]);
+    talk.entry("first_response_at".into()).or_insert_with(|| value(NOW));
+    talk.entry("due".into()).or_insert_with(|| value(NOW.timestamp_millis()));
+    talk.entry("outbox_bucket".into()).or_insert_with(|| value(key::outbox_bucket(Channel::Chat, C)));
+    let message_key = key::message(B, C, seq);
+    assert_eq!(items.insert(at(&message_key), item(&message_key, accepted)), None);
+    if state.key.is_some() {
+        let first = FirstAnswer { message_id: id, seq, request_hash: HASH.into() };
+        let record = Idempotency { first, conversation: C, expires_at: NOW.timestamp() + 24 * 60 * 60 };
+        let key = key::idempotency(B, "a key");
+        assert_eq!(items.insert(at(&key), item(&key, &record)), None);
+    }
+    items
+}
+
+/// What is stored after the month was opened, if nothing but that happened.
+fn opened(mut items: Stored) -> Stored {
+    let head = QuotaHead { limit: PLAN, shards: 1, version: 1 };
+    let (head_key, shard_key) = (key::quota_head(B, month()), key::quota_shard(B, month(), 0));
+    items.insert(at(&head_key), item(&head_key, &head));
+    items.insert(at(&shard_key), item(&shard_key, &quota::open(PLAN, 1)[0]));
+    items
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_table_accepts_what_the_rules_accept_and_stores_nothing_else() {
+    let scratch = Scratch::start().await;
+    for_all(200, &any_state(), async |state| {
+        scratch.items.remove_all().await;
+        let head = store(&scratch.items, &state).await;
+        let before = scratch.items.all().await;
+        let answer = scratch.table().accept(&draft(&state), Seq(state.last), head).await;
+        let (expected, is_open) = state.expected();
+        let before = if is_open && state.shards.is_empty() { opened(before) } else { before };
+        let stored = scratch.items.all().await;
+        match answer {
+            Ok(Answer::Accepted(message)) => {
+                assert_eq!(Expected::Accepted(message.seq.0), expected);
+                assert_eq!((message.id.seq(), message.status), (Some(message.seq), Status::Queued));
+                assert_eq!((message.created_at, message.month), (NOW, month()));
+                let shard = state.shards.get(usize::from(message.shard));
+                assert!(shard.is_none_or(|shard| shard.has_room()), "counted on {shard:?}");
+                assert_eq!(stored, after(before, &state, &message));
+                return true;
+            }
+            Ok(Answer::Replayed(found)) => assert_eq!((Expected::Replayed, found), (expected, message(1))),
+            Ok(Answer::Refused(refusal)) => assert_eq!(Expected::Refused(refusal), expected),
+            Ok(Answer::ChannelChanged) => assert_eq!(Expected::ChannelChanged, expected),
+            Err(broken) => assert_eq!(Expected::Broken, expected, "{}", broken.chain()),
+        }
+        assert_eq!(stored, before);
+        false
+    });
+}

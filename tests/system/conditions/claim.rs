@@ -1,0 +1,72 @@
+//! `claim`: whose turn it is. The rule is [`domain::delivery::claim`].
+
+use super::sample::{B, C, LEASE, MS, NOW, conversation, conversation_key};
+use super::scratch::{Scratch, for_all, item, value, with};
+use chrono::{DateTime, Utc};
+use domain::Seq;
+use domain::delivery::{Claim, claim};
+use platform::table::record::Conversation;
+use proptest::prelude::*;
+
+/// No time, or one that is over, over at this very moment, or not yet over.
+fn any_time() -> impl Strategy<Value = Option<DateTime<Utc>>> {
+    prop_oneof![Just(None), (-1..=1).prop_map(|ms| Some(NOW + MS * ms))]
+}
+
+fn any_conversation() -> impl Strategy<Value = Conversation> {
+    (0u64..3, 0u64..3, any_time(), any_time(), 0u64..3).prop_map(|(seq, settled, lease_until, not_before, fence)| {
+        let lease_owner = lease_until.map(|_| "another worker".to_owned());
+        let (seq, settled_seq) = (Seq(seq), Seq(settled));
+        Conversation { seq, settled_seq, lease_owner, lease_until, not_before, fence, ..conversation() }
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_table_grants_what_the_rule_grants() {
+    let scratch = Scratch::start().await;
+    let (table, key) = (scratch.table(), conversation_key());
+    for_all(160, &any_conversation(), async |conversation| {
+        let before = scratch.items.put(item(&key, &conversation)).await;
+        let decided = table.claim(B, C, NOW, LEASE).await.expect("an answer");
+        let after = scratch.items.get(&key).await.expect("it stays");
+        match claim(&conversation.turn(), NOW, LEASE) {
+            Claim::Granted(lease) => {
+                let held = decided.expect("the rule grants it");
+                let owner = held.conversation.lease_owner.clone().expect("somebody holds it now");
+                assert_ne!(conversation.lease_owner.as_deref(), Some(owner.as_str()));
+                assert_eq!((held.business, held.id, held.lease), (B, C, lease));
+                let claimed = [
+                    ("lease_owner", Some(value(&owner))),
+                    ("lease_until", Some(value(lease.until.timestamp_millis()))),
+                    ("fence", Some(value(lease.fence))),
+                ];
+                assert_eq!(after, with(before, claimed));
+                assert_eq!(after, item(&key, &held.conversation));
+                true
+            }
+            refused => {
+                assert_eq!(decided.map(|held| held.lease), Err(refused));
+                assert_eq!(after, before);
+                false
+            }
+        }
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_that_is_not_there_is_not_made() {
+    let scratch = Scratch::start().await;
+    let decided = scratch.table().claim(B, C, NOW, LEASE).await.expect("an answer");
+    assert_eq!(decided.map(|held| held.lease), Err(Claim::Settled));
+    assert_eq!(scratch.items.get(&conversation_key()).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_whose_answer_was_lost_is_still_a_claim() {
+    let scratch = Scratch::start().await;
+    scratch.items.put(item(&conversation_key(), &conversation())).await;
+    let table = scratch.losing_the_first_answer();
+    let held = table.claim(B, C, NOW, LEASE).await.expect("an answer").expect("nobody else asked");
+    assert_eq!(scratch.items.record(&conversation_key()).await, Some(held.conversation));
+    assert_eq!(held.lease.fence, 2, "it was made once");
+}

@@ -1,0 +1,80 @@
+//! What can happen to a call on its way: another one comes first, or its answer is lost.
+
+use aws_sdk_dynamodb::config::http::HttpRequest;
+use aws_sdk_dynamodb::config::interceptors::{
+    BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextRef,
+};
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::BoxError;
+use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
+
+/// Has something happen before calls of one operation.
+pub(super) struct Meanwhile<H> {
+    operation: &'static str,
+    times: AtomicU32,
+    happens: H,
+}
+
+impl<H> Meanwhile<H> {
+    /// `happens` is told how many calls of `operation` there were before.
+    pub(super) fn new(operation: &'static str, happens: H) -> Meanwhile<H> {
+        Meanwhile { operation, times: AtomicU32::new(0), happens }
+    }
+}
+
+impl<H> fmt::Debug for Meanwhile<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Meanwhile").field("operation", &self.operation).finish_non_exhaustive()
+    }
+}
+
+impl<F: Future<Output = ()>, H: Fn(u32) -> F + Send + Sync> Intercept for Meanwhile<H> {
+    fn name(&self) -> &'static str {
+        "Meanwhile"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if is(context.request(), self.operation) {
+            let time = self.times.fetch_add(1, Ordering::Relaxed);
+            block_in_place(|| Handle::current().block_on((self.happens)(time)));
+        }
+        Ok(())
+    }
+}
+
+/// Makes the first answer look like a failure inside AWS.
+#[derive(Debug, Default)]
+pub(super) struct LostAnswer {
+    times: AtomicU32,
+}
+
+impl Intercept for LostAnswer {
+    fn name(&self) -> &'static str {
+        "LostAnswer"
+    }
+
+    fn modify_before_deserialization(
+        &self,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if self.times.fetch_add(1, Ordering::Relaxed) == 0 {
+            *context.response_mut().status_mut() = 500.try_into()?;
+        }
+        Ok(())
+    }
+}
+
+fn is(request: &HttpRequest, operation: &str) -> bool {
+    let target = request.headers().get("x-amz-target").unwrap_or_default();
+    target.rsplit('.').next() == Some(operation)
+}

@@ -1,0 +1,135 @@
+//! `change_plan`: plan, head and all caps change together or not at all, on what they still are. The rule for the caps
+//! is [`domain::quota::recap`].
+
+use super::month::{month, plan, put_month, put_plan, stored_month};
+use super::sample::B;
+use super::scratch::{Items, Scratch, item, value, with};
+use domain::quota::{self, Shard, Usage};
+use platform::table::key;
+use platform::table::record::{Plan, QuotaHead};
+
+async fn change(table: &platform::table::Table, limit: u64, shards: u16) -> Option<Plan> {
+    table.change_plan(B, "a plan", limit, shards, month()).await.ok()
+}
+
+/// Six used of twelve, on two shards.
+const BEFORE: [Shard; 2] = [Shard { used: 4, cap: 6 }, Shard { used: 2, cap: 6 }];
+
+/// Changes the plan of an open month to `limit` messages on two shards, while something else happens just before.
+async fn changed_while<F>(
+    limit: u64,
+    happens: impl Fn(Items) -> F + Send + Sync + 'static,
+) -> (Plan, QuotaHead, Vec<Shard>)
+where
+    F: Future<Output = ()>,
+{
+    let scratch = Scratch::start().await;
+    put_plan(&scratch.items, &plan(12, 2, 1)).await;
+    put_month(&scratch.items, 1, &BEFORE).await;
+    let table = scratch.meanwhile_once("TransactWriteItems", happens);
+    let plan = change(&table, limit, 2).await.expect("a change");
+    assert_eq!(scratch.items.record(&key::plan(B)).await.as_ref(), Some(&plan));
+    let (head, shards) = stored_month(&scratch.items).await.expect("it stays open");
+    assert_eq!((head.version, head.limit), (plan.version, Usage::of(&shards).limit));
+    (plan, head, shards)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn caps_become_what_the_rule_says() {
+    for (limit, wanted) in [(12, 2), (100, 2), (100, 8), (6, 2), (3, 1), (0, 1)] {
+        let scratch = Scratch::start().await;
+        put_plan(&scratch.items, &plan(12, 2, 1)).await;
+        put_month(&scratch.items, 1, &BEFORE).await;
+        let after = change(&scratch.table(), limit, wanted).await;
+        assert_eq!(after, Some(plan(limit, wanted, 2)));
+        let (head, shards) = stored_month(&scratch.items).await.expect("it stays open");
+        assert_eq!(shards, quota::recap(&BEFORE.map(|shard| shard.used), limit, wanted), "{limit} on {wanted}");
+        assert_eq!((head.limit, head.version), (limit.max(6), 2));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_business_without_a_plan_gets_none() {
+    let scratch = Scratch::start().await;
+    assert_eq!(change(&scratch.table(), 10, 1).await, None);
+    assert!(scratch.items.all().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_changes_at_once_the_later_one_counts() {
+    let (plan, head, _) = changed_while(100, async |items: Items| {
+        put_plan(&items, &plan(50, 2, 2)).await;
+        let key = key::quota_head(B, month());
+        let head = with(items.get(&key).await.expect("it is open"), [("version", Some(value(2)))]);
+        items.put(head).await;
+    })
+    .await;
+    assert_eq!((plan.version, head.limit), (3, 100));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_the_plan_alone_is_seen() {
+    let other = async |items: Items| put_plan(&items, &plan(50, 2, 7)).await;
+    assert_eq!(changed_while(100, other).await.0.version, 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shards_that_are_added_meanwhile_are_counted() {
+    let add = async |items: Items| {
+        let more = [BEFORE[0], BEFORE[1], Shard { used: 1, cap: 9 }];
+        put_month(&items, 5, &more).await;
+    };
+    let (_, head, shards) = changed_while(100, add).await;
+    assert_eq!((head.shards, Usage::of(&shards)), (3, Usage { limit: 100, used: 7 }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_are_counted_meanwhile_stay_counted_and_below_the_cap() {
+    let count = async |items: Items| {
+        let key = key::quota_shard(B, month(), 0);
+        items.put(item(&key, &Shard { used: 6, cap: 6 })).await;
+    };
+    // Down to what was used: the shard of four was to be capped at four.
+    let (_, _, shards) = changed_while(6, count).await;
+    assert_eq!(shards, [Shard { used: 6, cap: 6 }, Shard { used: 2, cap: 2 }]);
+    // Up, so that what was counted meanwhile still fits: at once.
+    let (_, _, shards) = changed_while(36, count).await;
+    assert_eq!(shards, [Shard { used: 6, cap: 19 }, Shard { used: 2, cap: 17 }]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_that_is_there_already_is_not_overwritten() {
+    let scratch = Scratch::start().await;
+    put_plan(&scratch.items, &plan(12, 1, 1)).await;
+    put_month(&scratch.items, 1, &BEFORE[..1]).await;
+    let (key, stray) = (key::quota_shard(B, month(), 1), Shard { used: 3, cap: 9 });
+    let table = scratch.meanwhile("TransactWriteItems", move |items, time| {
+        let key = key.clone();
+        async move {
+            if time == 0 {
+                items.put(item(&key, &stray)).await;
+            } else {
+                assert_eq!(items.record(&key).await, Some(stray), "the first try overwrote it");
+                items.remove(&key).await;
+            }
+        }
+    });
+    assert_eq!(change(&table, 100, 2).await, Some(plan(100, 2, 2)));
+    let (_, shards) = stored_month(&scratch.items).await.expect("it stays open");
+    assert_eq!(shards, quota::recap(&[4], 100, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_that_is_opened_meanwhile_gets_the_new_limit_too() {
+    let scratch = Scratch::start().await;
+    put_plan(&scratch.items, &plan(12, 2, 1)).await;
+    let other = scratch.table();
+    let table = scratch.meanwhile_once("TransactWriteItems", move |_| {
+        let other = other.clone();
+        async move { drop(other.open_month(B, month()).await.expect("an answer")) }
+    });
+    assert_eq!(change(&table, 100, 2).await, Some(plan(100, 2, 2)));
+    assert_eq!(scratch.table().open_month(B, month()).await.expect("an answer").limit, 100);
+    let (_, shards) = stored_month(&scratch.items).await.expect("it was opened");
+    assert_eq!(shards, quota::open(100, 2));
+}

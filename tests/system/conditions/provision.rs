@@ -1,0 +1,73 @@
+//! `create_…`: nothing that exists is overwritten; `set_agent_active`, `revoke_api_key`: nothing is made by switching
+//! it.
+
+use super::sample::{B, C, NOW};
+use super::scratch::Scratch;
+use domain::{AgentId, ChannelId};
+use platform::credential::ApiKey;
+use platform::table::Table;
+use platform::table::key;
+use platform::table::provision::NewConversation;
+use platform::table::record::{Credential, Plan};
+use uuid::Uuid;
+
+const AGENT: AgentId = AgentId(Uuid::from_u128(0xA));
+
+/// Makes one of everything; the number tells two tries apart.
+async fn create(table: &Table, api_key: &ApiKey, number: u64) -> [bool; 4] {
+    let new = NewConversation {
+        channel: "chat".into(),
+        channel_id: ChannelId(Uuid::from_u128(number.into())),
+        recipient: "visitor".into(),
+        subject: None,
+        window_expires_at: None,
+    };
+    [
+        table.create_business(B, "plan", number, 1).await.expect("an answer"),
+        table.create_agent(B, AGENT).await.expect("an answer"),
+        table.create_api_key(api_key, None, Some(NOW)).await.expect("an answer"),
+        table.create_conversation(B, C, new, NOW).await.expect("an answer"),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_exists_is_not_made_again() {
+    let scratch = Scratch::start().await;
+    let (table, api_key) = (scratch.table(), ApiKey::generate(B));
+    assert_eq!(create(&table, &api_key, 1).await, [true; 4]);
+    table.set_agent_active(B, AGENT, false).await.expect("an answer");
+    table.revoke_api_key(&api_key).await.expect("an answer");
+    let before = scratch.items.all().await;
+    assert_eq!(before.len(), 4);
+    assert_eq!(create(&table, &api_key, 2).await, [false; 4]);
+    assert_eq!(scratch.items.all().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_business_is_made_with_the_plan_it_was_given() {
+    let scratch = Scratch::start().await;
+    assert!(scratch.table().create_business(B, "starter", 250, 4).await.expect("an answer"));
+    let plan = Plan { name: "starter".into(), max_messages_per_month: 250, shards: 4, version: 1 };
+    assert_eq!(scratch.items.record(&key::plan(B)).await, Some(plan));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_exists_is_switched_and_what_does_not_is_not_made() {
+    let scratch = Scratch::start().await;
+    let (table, api_key) = (scratch.table(), ApiKey::generate(B));
+    for is_active in [false, true] {
+        table.set_agent_active(B, AGENT, is_active).await.expect("an answer");
+    }
+    table.revoke_api_key(&api_key).await.expect("an answer");
+    assert!(scratch.items.all().await.is_empty());
+    table.create_agent(B, AGENT).await.expect("an answer");
+    table.create_api_key(&api_key, Some(AGENT), None).await.expect("an answer");
+    for is_active in [false, true, false] {
+        table.set_agent_active(B, AGENT, is_active).await.expect("an answer");
+        let agent: Credential = scratch.items.record(&key::agent(B, AGENT)).await.expect("it stays");
+        assert_eq!(agent, Credential { is_active, agent: None, valid_until: None });
+    }
+    table.revoke_api_key(&api_key).await.expect("an answer");
+    let revoked: Credential = scratch.items.record(&key::api_key(B, &api_key.hash())).await.expect("it stays");
+    assert_eq!(revoked, Credential { is_active: false, agent: Some(AGENT), valid_until: None });
+}

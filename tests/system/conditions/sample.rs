@@ -1,0 +1,87 @@
+//! Items to begin with. Each test changes what it is about.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::delivery::Status;
+use domain::{BusinessId, ChannelId, ConversationId, MessageId, Month, Sender, Seq};
+use platform::table::Table;
+use platform::table::key::{self, Key};
+use platform::table::record::{Conversation, Message};
+use uuid::Uuid;
+
+use super::scratch::{Scratch, item};
+
+/// The one time; conditions compare milliseconds, so tests use the ones next to it.
+pub(super) const NOW: DateTime<Utc> = DateTime::from_timestamp_millis(1_900_000_000_123).expect("a time");
+/// The shortest while.
+pub(super) const MS: TimeDelta = TimeDelta::milliseconds(1);
+/// How long claims last.
+pub(super) const LEASE: TimeDelta = TimeDelta::seconds(45);
+/// The one business.
+pub(super) const B: BusinessId = BusinessId(Uuid::from_u128(0xB));
+/// Its one conversation.
+pub(super) const C: ConversationId = ConversationId(Uuid::from_u128(0xC));
+
+/// Where the conversation is.
+pub(super) fn conversation_key() -> Key {
+    key::conversation(B, C)
+}
+
+/// Where the first message is.
+pub(super) fn message_key() -> Key {
+    key::message(B, C, Seq(1))
+}
+
+/// A conversation with two of three messages left to send, which nobody works on.
+pub(super) fn conversation() -> Conversation {
+    Conversation {
+        channel: "chat".into(),
+        channel_id: ChannelId(Uuid::from_u128(0xCC)),
+        recipient: "visitor".into(),
+        status: "open".into(),
+        subject: None,
+        seq: Seq(3),
+        settled_seq: Seq(1),
+        created_at: NOW - LEASE,
+        updated_at: NOW - LEASE,
+        first_response_at: None,
+        window_expires_at: None,
+        fence: 1,
+        lease_owner: None,
+        lease_until: None,
+        not_before: None,
+        due: None,
+    }
+}
+
+/// The conversation's `seq`-th message, as it was accepted.
+pub(super) fn message(seq: u64) -> Message {
+    Message {
+        id: MessageId::new(NOW, Seq(seq), seq),
+        seq: Seq(seq),
+        sender: Sender(None),
+        content: "a text".into(),
+        attachments: Vec::new(),
+        created_at: NOW - LEASE,
+        month: Month::of(NOW),
+        shard: 0,
+        status: Status::Queued,
+        attempts: 0,
+        doubts: 0,
+        fence: None,
+        attempted_at: None,
+        provider_id: None,
+        sent_at: None,
+        delivered_at: None,
+        read_at: None,
+        failed_at: None,
+        error: None,
+    }
+}
+
+/// A conversation that was just claimed, with fence 2.
+pub(super) async fn held(scratch: &Scratch, table: &Table) -> platform::table::Held {
+    scratch.items.put(item(&conversation_key(), &conversation())).await;
+    let held = table.claim(B, C, NOW, LEASE).await.expect("an answer").expect("it is free");
+    assert_eq!(held.lease.fence, 2);
+    held
+}

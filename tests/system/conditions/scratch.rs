@@ -1,0 +1,205 @@
+//! A table of the test's own: the template's table and nothing else of it, so that whatever happens to an item, the
+//! test did it.
+
+use super::interference::{LostAnswer, Meanwhile};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Intercept, Region};
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::FutureExt;
+use futures_util::future::OptionFuture;
+use local::{Engine, EngineOptions};
+use platform::table::Table;
+use platform::table::key::Key;
+use proptest::strategy::Strategy;
+use proptest::test_runner::{Config as Cases, RngSeed, TestRunner};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_yaml_ng::{Mapping, Value};
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
+
+/// An item as DynamoDB has it, sorted for whoever has to compare two.
+pub(super) type Item = BTreeMap<String, AttributeValue>;
+
+/// An empty table, gone when it is dropped.
+pub(super) struct Scratch {
+    engine: Option<Engine>,
+    endpoint: String,
+    /// What is in it.
+    pub(super) items: Items,
+}
+
+impl Scratch {
+    /// Makes the table. With `AWS_ENDPOINT_URL_DYNAMODB` in the environment it is made in that DynamoDB.
+    pub(super) async fn start() -> Scratch {
+        let template = only_the_table();
+        let options = EngineOptions {
+            template: template.clone(),
+            dynamodb: std::env::var("AWS_ENDPOINT_URL_DYNAMODB").ok().filter(|url| !url.is_empty()),
+            ..EngineOptions::default()
+        };
+        let engine = Engine::start(options).await.unwrap_or_else(|error| panic!("{error}"));
+        std::fs::remove_file(template).expect("it was written just now");
+        let endpoint = engine.dynamodb_url().to_owned();
+        let client = Client::from_conf(config(&endpoint).build());
+        let items = Items { client, table: engine.table_name().to_owned() };
+        Scratch { engine: Some(engine), endpoint, items }
+    }
+
+    /// The table, as the functions have it.
+    pub(super) fn table(&self) -> Table {
+        Table::new(self.items.client.clone(), self.items.table.clone())
+    }
+
+    /// The table, but before each call of `operation` something else happens to the items; it is told how many such
+    /// calls there were before.
+    pub(super) fn meanwhile<F: Future<Output = ()>>(
+        &self,
+        operation: &'static str,
+        happens: impl Fn(Items, u32) -> F + Send + Sync + 'static,
+    ) -> Table {
+        let items = self.items.clone();
+        let happens = move |time| happens(items.clone(), time);
+        self.intercepted(Meanwhile::new(operation, happens))
+    }
+
+    /// The same, before the first call alone.
+    pub(super) fn meanwhile_once<F: Future<Output = ()>>(
+        &self,
+        operation: &'static str,
+        happens: impl Fn(Items) -> F + Send + Sync + 'static,
+    ) -> Table {
+        self.meanwhile(operation, move |items, time| {
+            OptionFuture::from((time == 0).then(|| happens(items))).map(Option::unwrap_or_default)
+        })
+    }
+
+    /// The table, but its first answer is lost on the way, and the SDK makes the call again.
+    pub(super) fn losing_the_first_answer(&self) -> Table {
+        self.intercepted(LostAnswer::default())
+    }
+
+    fn intercepted(&self, interceptor: impl Intercept + 'static) -> Table {
+        let client = Client::from_conf(config(&self.endpoint).interceptor(interceptor).build());
+        Table::new(client, self.items.table.clone())
+    }
+}
+
+fn config(endpoint: &str) -> aws_sdk_dynamodb::config::Builder {
+    Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("local"))
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .endpoint_url(endpoint)
+}
+
+/// The table's items, read and written without any condition.
+#[derive(Clone)]
+pub(super) struct Items {
+    client: Client,
+    table: String,
+}
+
+impl Items {
+    /// Stores an item, whatever was there; returns it.
+    pub(super) async fn put(&self, item: Item) -> Item {
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item.clone().into_iter().collect()));
+        put.send().await.expect("a put without a condition");
+        item
+    }
+
+    /// Removes an item.
+    pub(super) async fn remove(&self, key: &Key) {
+        let delete = self.client.delete_item().table_name(&self.table).set_key(Some(key.attributes()));
+        delete.send().await.expect("a deletion without a condition");
+    }
+
+    /// Removes every item.
+    pub(super) async fn remove_all(&self) {
+        for (pk, sk) in self.all().await.into_keys() {
+            self.remove(&Key { pk, sk }).await;
+        }
+    }
+
+    /// What is stored under a key.
+    pub(super) async fn get(&self, key: &Key) -> Option<Item> {
+        let get = self.client.get_item().table_name(&self.table).consistent_read(true);
+        let answer = get.set_key(Some(key.attributes())).send().await.expect("an answer");
+        answer.item.map(|item| item.into_iter().collect())
+    }
+
+    /// The same, as a record.
+    pub(super) async fn record<T: DeserializeOwned>(&self, key: &Key) -> Option<T> {
+        let item: HashMap<_, _> = self.get(key).await?.into_iter().collect();
+        Some(serde_dynamo::aws_sdk_dynamodb_1::from_item(item).expect("what the platform stores"))
+    }
+
+    /// Everything, by key.
+    pub(super) async fn all(&self) -> BTreeMap<(String, String), Item> {
+        let scan = self.client.scan().table_name(&self.table).consistent_read(true);
+        let items = scan.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await.expect("an answer");
+        let text = |item: &Item, name: &str| item[name].as_s().expect("keys are texts").clone();
+        items.into_iter().map(BTreeMap::from_iter).map(|item| ((text(&item, "pk"), text(&item, "sk")), item)).collect()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Some(engine) = self.engine.take() {
+            block_in_place(|| Handle::current().block_on(engine.stop()));
+        }
+    }
+}
+
+/// Writes a template that declares the repository's table alone.
+fn only_the_table() -> PathBuf {
+    let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
+    let text = std::fs::read_to_string(whole).expect("template.yaml is there");
+    let mut document: Mapping = serde_yaml_ng::from_str(&text).expect("template.yaml is YAML");
+    document.retain(|name, _| ["AWSTemplateFormatVersion", "Transform", "Resources"].iter().any(|kept| name == kept));
+    let resources = document.get_mut("Resources").and_then(Value::as_mapping_mut).expect("it declares resources");
+    resources.retain(|_, resource| resource["Type"] == "AWS::DynamoDB::Table");
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.yaml", uuid::Uuid::new_v4()));
+    std::fs::write(&path, serde_yaml_ng::to_string(&document).expect("it was YAML")).expect("a writable directory");
+    path
+}
+
+/// An item of a record's attributes under `key`.
+pub(super) fn item(key: &Key, record: &impl Serialize) -> Item {
+    let item: HashMap<_, _> = serde_dynamo::aws_sdk_dynamodb_1::to_item(record).expect("records are maps");
+    item.into_iter().chain(key.attributes()).collect()
+}
+
+/// The same item with other attributes; `None` takes one away.
+pub(super) fn with<const N: usize>(mut item: Item, attributes: [(&str, Option<AttributeValue>); N]) -> Item {
+    for (name, value) in attributes {
+        match value {
+            Some(value) => item.insert(name.to_owned(), value),
+            None => item.remove(name),
+        };
+    }
+    item
+}
+
+/// An attribute.
+pub(super) fn value(of: impl Serialize) -> AttributeValue {
+    serde_dynamo::aws_sdk_dynamodb_1::to_attribute_value(of).expect("plain data")
+}
+
+/// Runs `decide` on generated states, the same ones each time. It checks all there is to check and returns whether the
+/// state was let through; both have to occur, or nothing was learnt.
+pub(super) fn for_all<S: Strategy>(cases: u32, states: &S, decide: impl AsyncFn(S::Value) -> bool) {
+    let config = Cases { cases, rng_seed: RngSeed::Fixed(7), failure_persistence: None, ..Cases::default() };
+    let (through, refused) = (AtomicU32::new(0), AtomicU32::new(0));
+    let checked = TestRunner::new(config).run(states, |state| {
+        let was_through = block_in_place(|| Handle::current().block_on(decide(state)));
+        (if was_through { &through } else { &refused }).fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    });
+    checked.unwrap_or_else(|failure| panic!("{failure}"));
+    println!("{through:?} let through, {refused:?} refused");
+    assert!(through.into_inner() >= 10 && refused.into_inner() >= 10, "the states are all alike");
+}
