@@ -197,7 +197,7 @@ mod tests {
         one(r#"{"content":"x","content":"y"}"#, r#"["body"]"#, "json_invalid");
         one("[]", r#"["body"]"#, "dict_type");
         one("{\"content\":", r#"["body",11]"#, "json_invalid");
-        one(r#"{"content":"\ud800"}"#, r#"["body",18]"#, "json_invalid");
+        one(r#"{"content":"\ud800"}"#, r#"["body",19]"#, "json_invalid");
     }
 
     #[test]

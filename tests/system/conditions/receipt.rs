@@ -4,7 +4,7 @@
 use super::sample::{B, C, MS, NOW, message, message_key};
 use super::scratch::{Scratch, item, value, with};
 use domain::MessageId;
-use domain::delivery::Status;
+use domain::delivery::{Reason, Status};
 use platform::table::record::Message;
 
 /// What a receipt makes of a message that the rule moves on to `status`.
@@ -12,12 +12,17 @@ fn reported(was: &Message, status: Status) -> Message {
     let mut message = Message { status, ..was.clone() };
     let first = |time| Some(Option::unwrap_or(time, NOW));
     match status {
-        Status::Sent => message.sent_at = first(was.sent_at),
+        Status::Sent => {}
         Status::Delivered => message.delivered_at = first(was.delivered_at),
         Status::Read => (message.delivered_at, message.read_at) = (first(was.delivered_at), first(was.read_at)),
-        Status::Failed => message.failed_at = first(was.failed_at),
+        Status::Failed => {
+            message.failed_at = first(was.failed_at);
+            return message;
+        }
         Status::Queued | Status::Sending | Status::InDoubt => panic!("no receipt says {status:?}"),
     }
+    // What was delivered was sent, and whatever went wrong before is over.
+    (message.sent_at, message.error) = (first(was.sent_at), None);
     message
 }
 
@@ -27,7 +32,9 @@ async fn receipts_move_a_message_as_the_rule_says() {
     let (table, key) = (scratch.table(), message_key());
     let pairs = Status::ALL.into_iter().flat_map(|was| Status::ALL.map(|says| (was, says)));
     for ((was, says), known) in pairs.flat_map(|pair| [None, Some(NOW - MS)].map(|known| (pair, known))) {
-        let before = Message { status: was, sent_at: known, delivered_at: known, failed_at: known, ..message(1) };
+        let error = known.map(|_| Reason::new("rate_limited", "slower"));
+        let before =
+            Message { error, status: was, sent_at: known, delivered_at: known, failed_at: known, ..message(1) };
         scratch.items.put(item(&key, &before)).await;
         let moved = table.receipt(B, C, before.id, says, NOW).await.expect("an answer");
         let expected = was.on_receipt(says).map(|status| reported(&before, status));
