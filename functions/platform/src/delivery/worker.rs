@@ -156,6 +156,11 @@ impl<P: Provider> Worker<P> {
         let (business, conversation_id) = (*business, *conversation_id);
         let parcel = Parcel { business, conversation_id, conversation, channel, message };
         let timeout = hands.until.saturating_duration_since(Instant::now()).min(PROVIDER_TIMEOUT);
+        if timeout.is_zero() {
+            // Held up since the announcement for as long as the lease: it may be a successor's turn by now.
+            let reason = Reason::new("out_of_time", "the worker was held up and did not call the provider");
+            return Ok(Err(Failure::Transient { reason, retry_after: None }));
+        }
         let answer = tokio::time::timeout(timeout, self.provider.send(parcel, timeout)).await;
         Ok(answer.unwrap_or_else(|_| {
             Err(Failure::Unknown(Reason::new("timeout", format!("no answer within {} ms", timeout.as_millis()))))

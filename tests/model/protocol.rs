@@ -1,0 +1,410 @@
+//! What can happen next, and what must always be true.
+
+use crate::state::{Budget, Sender, State, Worker, holding, is_in_doubt};
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::delivery::stored::Stored;
+use domain::delivery::{
+    Accepted, Command, Doubt, Event, Failure, Outcome, Progress, Reason, Round, Settlement, Status, Turn,
+};
+use domain::{Channel, Seq};
+use stateright::{Model, Property};
+
+const LEASE: TimeDelta = TimeDelta::seconds(45);
+const SENDERS: usize = 2;
+const WORKERS: usize = 2;
+
+/// The protocol, or what is left of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Protocol {
+    doubt: TimeDelta,
+    budget: Budget,
+    without: Option<Without>,
+}
+
+/// A part of the protocol that is taken away, to see that it is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Without {
+    Sweeper,
+    Fence,
+    SeqCondition,
+    Lease,
+}
+
+/// Something that happens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Action {
+    /// A sender reads the conversation.
+    Look(usize),
+    /// A sender makes its transaction.
+    Accept(usize),
+    /// A sender rings and answers 201.
+    Ring(usize),
+    /// A sender dies after its transaction.
+    SenderDies(usize),
+    /// The queue loses a bell.
+    LoseBell,
+    /// A worker gets a bell; `again` if the queue keeps it all the same.
+    Hear { worker: usize, again: bool },
+    /// A worker does what it was told.
+    Obey(usize),
+    /// A worker calls the provider, and this happens.
+    Call(usize, Call),
+    /// A worker dies.
+    WorkerDies(usize),
+    /// The provider reports that it has a message.
+    Receipt(Seq),
+    /// The sweeper runs.
+    Sweep,
+    /// Time passes until the next thing is due.
+    Tick,
+}
+
+/// What comes of a call of the provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Call {
+    /// It takes the message.
+    Takes,
+    /// It takes the message, and its answer is lost.
+    TakesUnheard,
+    /// The call is lost on the way.
+    LostOnTheWay,
+    /// It says: later.
+    SaysLater,
+    /// It says: never.
+    SaysNever,
+}
+
+impl Protocol {
+    /// A channel that sends again at once.
+    pub(crate) fn chat() -> Protocol {
+        let budget = Budget { crashes: 2, faults: 1, ticks: 2 };
+        Protocol { doubt: Channel::Chat.doubt(), budget, without: None }
+    }
+
+    /// A channel that waits for receipts.
+    pub(crate) fn patient() -> Protocol {
+        Protocol { doubt: Channel::Whatsapp.doubt(), ..Protocol::chat() }
+    }
+
+    pub(crate) fn without(self, part: Without) -> Protocol {
+        Protocol { without: Some(part), ..self }
+    }
+
+    fn has(&self, part: Without) -> bool {
+        self.without != Some(part)
+    }
+
+    /// The conversation as a claim sees it.
+    fn claimable(&self, turn: &Turn) -> Turn {
+        if self.has(Without::Lease) { turn.clone() } else { Turn { lease_until: None, ..turn.clone() } }
+    }
+
+    fn accept(&self, state: &mut State, index: usize, last: Seq) {
+        let turn =
+            if self.has(Without::SeqCondition) { state.turn.clone() } else { Turn { seq: last, ..state.turn.clone() } };
+        let place_is_free = state.messages.len() as u64 == last.0;
+        match turn.accepted(last, state.now) {
+            None => state.senders[index] = Sender::Idle,
+            Some(_) if !place_is_free => state.senders[index] = Sender::Broken,
+            Some(turn) => {
+                state.turn = turn;
+                state.used += 1;
+                let progress = Progress {
+                    status: Status::Queued,
+                    created_at: state.now,
+                    attempts: 0,
+                    doubts: 0,
+                    attempted_at: None,
+                };
+                state.messages.push(Stored { progress, fence: 0 });
+                state.senders[index] = Sender::Accepted;
+            }
+        }
+    }
+
+    fn hear(&self, state: &mut State, index: usize) {
+        if let Ok((turn, lease)) = self.claimable(&state.turn).claimed(state.now, LEASE) {
+            let mut round = Round::new(turn.settled_seq, self.doubt, Doubt::Resend);
+            let command = round.next(Event::Begun, state.now, 0.5);
+            state.turn = turn;
+            state.workers[index] = Some(Worker { command, round, lease, known: Vec::new() });
+        }
+    }
+
+    /// A worker's command is done: it gets the next.
+    fn tell(&self, state: &mut State, index: usize, mut worker: Worker, event: Event) {
+        worker.command = worker.round.next(event, state.now, 0.5);
+        state.workers[index] = if matches!(worker.command, Command::Stop(_)) { None } else { Some(worker) };
+    }
+
+    /// Makes the write or read that a worker was told to make.
+    fn obey(&self, state: &mut State, index: usize) {
+        let Some(mut worker) = state.workers[index].take() else { return };
+        let fence = if self.has(Without::Fence) { worker.lease.fence } else { u64::MAX };
+        let of_turn = if self.has(Without::Fence) { fence } else { state.turn.fence };
+        let event = match worker.command.clone() {
+            Command::Read(after) => {
+                let all = (1..).map(Seq).zip(state.messages.iter().map(|stored| stored.progress.clone()));
+                worker.known = all.filter(|(seq, _)| *seq > after).collect();
+                Event::Messages(worker.known.clone())
+            }
+            Command::Mark(_) if state.now >= worker.lease.until => Event::OutOfTime,
+            Command::Mark(seq) => {
+                let marked = state.message(seq).marked(fence, worker.known(seq), state.now);
+                if state.write(seq, marked) {
+                    let progress = state.message(seq).progress.clone();
+                    worker.known.iter_mut().find(|(known, _)| *known == seq).expect("it was read").1 = progress.clone();
+                    Event::Marked(progress)
+                } else {
+                    Event::Changed
+                }
+            }
+            Command::Settle(seq, end) => {
+                let end = if matches!(end, Settlement::Sent { .. }) { Status::Sent } else { Status::Failed };
+                let settled = state.message(seq).settled(fence, end);
+                if !state.write(seq, settled) && !state.message(seq).progress.status.is_settled() {
+                    return; // It is a successor's by now: the worker gives up.
+                }
+                Event::Done
+            }
+            Command::PutBack { seq, status, counted, .. } => {
+                let back = state.message(seq).put_back(fence, worker.known(seq), status, counted);
+                state.write(seq, back);
+                Event::Done
+            }
+            Command::Advance(seq) => {
+                let advanced = state.turn.advanced(of_turn, seq);
+                if state.write_turn(advanced) { Event::Done } else { Event::LeaseLost }
+            }
+            Command::Release => {
+                let still_held = state.turn.lease_until.is_some() && state.turn.fence == of_turn;
+                let released = state.turn.released(of_turn);
+                match state.write_turn(released) {
+                    true => Event::Done,
+                    false if still_held => Event::Changed,
+                    false => Event::LeaseLost,
+                }
+            }
+            Command::Postpone(at) => {
+                let postponed = state.turn.postponed(of_turn, at);
+                state.write_turn(postponed);
+                state.ring();
+                Event::Done
+            }
+            Command::HandOver(_) | Command::Leave(_) | Command::Stop(_) => unreachable!("not a write"),
+        };
+        self.tell(state, index, worker, event);
+    }
+
+    fn call(&self, state: &mut State, index: usize, call: Call) {
+        let Some(worker) = state.workers[index].take() else { return };
+        let Command::HandOver(seq) = worker.command else { unreachable!("not a call") };
+        let reason = || Reason::new("model", "");
+        let outcome: Outcome = match call {
+            Call::Takes => Ok(Accepted { provider_id: None }),
+            Call::TakesUnheard | Call::LostOnTheWay => Err(Failure::Unknown(reason())),
+            Call::SaysLater => Err(Failure::Transient { reason: reason(), retry_after: None }),
+            Call::SaysNever => Err(Failure::Permanent(reason())),
+        };
+        if matches!(call, Call::Takes | Call::TakesUnheard) {
+            state.taken.push(seq);
+        }
+        if call == Call::TakesUnheard {
+            state.excuse(seq);
+        }
+        if call != Call::Takes {
+            state.left.faults = state.left.faults.saturating_sub(1);
+        }
+        self.tell(state, index, worker, Event::Answered(outcome));
+    }
+
+    /// What a worker can do now.
+    fn moves(&self, state: &State, index: usize, worker: &Worker, actions: &mut Vec<Action>) {
+        match worker.command {
+            // Held up beyond its lease, it does not call any more.
+            Command::HandOver(_) if state.now >= worker.lease.until => {
+                actions.push(Action::Call(index, Call::SaysLater))
+            }
+            Command::HandOver(_) => {
+                actions.push(Action::Call(index, Call::Takes));
+                if state.left.faults > 0 {
+                    let faults = [Call::TakesUnheard, Call::LostOnTheWay, Call::SaysLater, Call::SaysNever];
+                    actions.extend(faults.map(|fault| Action::Call(index, fault)));
+                }
+            }
+            _ => actions.push(Action::Obey(index)),
+        }
+        if state.left.crashes > 0 {
+            actions.push(Action::WorkerDies(index));
+        }
+    }
+
+    /// Whether everything is settled in the end if nothing goes wrong any more: workers finish, time passes, the
+    /// sweeper runs, and a worker answers.
+    fn recovers(&self, state: &State) -> bool {
+        let mut state = state.clone();
+        state.bell = false; // The queue may lose everything.
+        for _ in 0..12 {
+            self.finish(&mut state);
+            if state.is_settled() {
+                return true;
+            }
+            if let Some(moment) = state.next_moment() {
+                state.pass_until(moment);
+            }
+            if self.has(Without::Sweeper) && state.turn.due.is_some_and(|due| due <= state.now) {
+                self.hear(&mut state, 0);
+            }
+        }
+        false
+    }
+
+    /// Has every worker do what it is told until it is told to stop.
+    fn finish(&self, state: &mut State) {
+        for index in 0..WORKERS {
+            while let Some(worker) = &state.workers[index] {
+                match worker.command {
+                    Command::HandOver(_) if state.now >= worker.lease.until => self.call(state, index, Call::SaysLater),
+                    Command::HandOver(_) => self.call(state, index, Call::Takes),
+                    _ => self.obey(state, index),
+                }
+            }
+        }
+    }
+}
+
+impl Model for Protocol {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        let turn = Turn { seq: Seq(0), settled_seq: Seq(0), lease_until: None, fence: 0, not_before: None, due: None };
+        vec![State {
+            now: DateTime::<Utc>::UNIX_EPOCH,
+            turn,
+            messages: Vec::new(),
+            used: 0,
+            bell: false,
+            senders: vec![Sender::Idle; SENDERS],
+            workers: vec![None; WORKERS],
+            taken: Vec::new(),
+            reported: Vec::new(),
+            excused: Vec::new(),
+            ended: Vec::new(),
+            left: self.budget,
+        }]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        for (index, sender) in state.senders.iter().enumerate() {
+            match sender {
+                Sender::Idle => actions.push(Action::Look(index)),
+                Sender::Read(_) => actions.push(Action::Accept(index)),
+                Sender::Accepted => actions.extend([Action::Ring(index), Action::SenderDies(index)]),
+                Sender::Done | Sender::Broken => {}
+            }
+        }
+        for (index, worker) in state.workers.iter().enumerate() {
+            match worker {
+                Some(worker) => self.moves(state, index, worker, actions),
+                None if state.bell => {
+                    actions.extend([false, true].map(|again| Action::Hear { worker: index, again }))
+                }
+                None => {}
+            }
+        }
+        if state.bell {
+            actions.push(Action::LoseBell);
+        }
+        let silent = state.taken.iter().filter(|seq| !state.reported.contains(seq));
+        actions.extend(silent.map(|seq| Action::Receipt(*seq)));
+        if self.has(Without::Sweeper) && !state.bell && state.turn.due.is_some_and(|due| due <= state.now) {
+            actions.push(Action::Sweep);
+        }
+        if state.left.ticks > 0 && state.next_moment().is_some() {
+            actions.push(Action::Tick);
+        }
+    }
+
+    fn next_state(&self, before: &State, action: Action) -> Option<State> {
+        let mut state = before.clone();
+        match action {
+            Action::Look(index) => state.senders[index] = Sender::Read(state.turn.seq),
+            Action::Accept(index) => {
+                let Sender::Read(last) = state.senders[index] else { return None };
+                self.accept(&mut state, index, last);
+            }
+            Action::Ring(index) => {
+                state.ring();
+                state.senders[index] = Sender::Done;
+            }
+            Action::SenderDies(index) => {
+                state.senders[index] = Sender::Done;
+            }
+            Action::LoseBell => state.bell = false,
+            Action::Hear { worker, again } => {
+                state.bell = again;
+                self.hear(&mut state, worker);
+            }
+            Action::Obey(index) => self.obey(&mut state, index),
+            Action::Call(index, call) => self.call(&mut state, index, call),
+            Action::WorkerDies(index) => {
+                let dead = state.workers[index].take()?;
+                state.left.crashes -= 1;
+                if let Some(seq) = holding(&dead) {
+                    state.excuse(seq);
+                }
+            }
+            Action::Receipt(seq) => {
+                state.reported.push(seq);
+                state.reported.sort();
+                let reported = state.message(seq).reported(Status::Sent);
+                state.write(seq, reported);
+            }
+            Action::Sweep => state.ring(),
+            Action::Tick => {
+                let moment = state.next_moment()?;
+                state.pass_until(moment);
+                state.left.ticks -= 1;
+            }
+        }
+        let state = state.sorted();
+        (state != *before).then_some(state)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always("what is counted is what is stored", |_, state: &State| {
+                state.used == state.messages.len() as u64 && state.turn.seq.0 == state.used
+            }),
+            Property::always("every send is answered for", |_, state: &State| !state.senders.contains(&Sender::Broken)),
+            Property::always("what is not settled is in the outbox", |_, state: &State| {
+                state.is_settled() || state.turn.due.is_some()
+            }),
+            Property::always("the provider gets messages in order", |_, state: &State| {
+                let mut firsts: Vec<Seq> = Vec::new();
+                for seq in &state.taken {
+                    if !firsts.contains(seq) {
+                        firsts.push(*seq);
+                    }
+                }
+                firsts.is_sorted()
+            }),
+            Property::always("twice only after a death or a lost answer", |_, state: &State| {
+                let twice = |seq: &Seq| state.taken.iter().filter(|taken| *taken == seq).count() > 1;
+                state.taken.iter().all(|seq| !twice(seq) || state.excused.contains(seq))
+            }),
+            Property::always("what is settled stays settled", |_, state: &State| {
+                state.ended.iter().all(|seq| state.message(*seq).progress.status.is_settled())
+                    && (1..=state.turn.settled_seq.0).all(|seq| state.ended.contains(&Seq(seq)))
+            }),
+            Property::always("everything is settled once faults stop", |protocol: &Protocol, state: &State| {
+                protocol.recovers(state)
+            }),
+            Property::sometimes("sometimes a message is in doubt", |_, state: &State| is_in_doubt(state)),
+            Property::sometimes("sometimes a customer gets a message twice", |_, state: &State| {
+                state.taken.len() > state.messages.len()
+            }),
+        ]
+    }
+}
