@@ -147,3 +147,48 @@ fn refuse(problem: Problem) -> Response<Body> {
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::ConversationId;
+
+    fn refused(refusal: Refusal) -> Response<Body> {
+        answer(Err(refusal.into()))
+    }
+
+    fn header(response: &Response<Body>, name: http::HeaderName) -> Option<&str> {
+        response.headers().get(name).map(|value| value.to_str().expect("our headers are ASCII"))
+    }
+
+    #[test]
+    fn a_refusal_is_a_problem_with_the_headers_that_go_with_it() {
+        let unauthorized = refused(Refusal::Unauthorized);
+        assert_eq!(unauthorized.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(header(&unauthorized, CONTENT_TYPE), Some("application/problem+json"));
+        assert_eq!(header(&unauthorized, WWW_AUTHENTICATE), Some("Bearer"));
+        let missing = refused(Refusal::ConversationNotFound);
+        assert_eq!((header(&missing, WWW_AUTHENTICATE), header(&missing, RETRY_AFTER)), (None, None));
+    }
+
+    #[test]
+    fn contention_is_answered_busy_and_whatever_else_is_broken_tells_nothing() {
+        let busy = answer(Err(Broken::contended("BatchGetItem", "throttled for too long").into()));
+        assert_eq!((busy.status().as_u16(), header(&busy, RETRY_AFTER)), (503, Some("1")));
+        let internal = answer(Err(Broken::because("reading a stored item", "of business 7").into()));
+        assert_eq!((internal.status().as_u16(), header(&internal, RETRY_AFTER)), (500, None));
+        let Body::Text(text) = internal.body() else { panic!("an answer is text") };
+        assert!(!text.contains("stored item") && !text.contains("business 7"), "{text}");
+    }
+
+    #[test]
+    fn a_path_holds_an_id_or_the_error_says_where_it_does_not() {
+        let text = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+        let id: ConversationId = path_id(Some(text), "conversation_id").expect("an id");
+        assert_eq!(id.to_string(), text);
+        for wrong in [None, Some(""), Some("7")] {
+            let error = path_id::<ConversationId>(wrong, "conversation_id").expect_err("no id");
+            assert_eq!(error.loc, [Loc::from("path"), Loc::from("conversation_id")]);
+        }
+    }
+}

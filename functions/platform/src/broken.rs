@@ -91,3 +91,43 @@ impl Error for Broken {
         self.cause.as_deref().map(|cause| cause as &(dyn Error + 'static))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_dynamodb::operation::get_item::GetItemError;
+    use aws_smithy_types::error::ErrorMetadata;
+
+    fn aws(code: &str) -> Broken {
+        let error = GetItemError::generic(ErrorMetadata::builder().code(code).message("as AWS says").build());
+        Broken::aws("GetItem", SdkError::service_error(error, ()))
+    }
+
+    #[test]
+    fn the_chain_names_every_cause_once() {
+        let inner = Broken::because("reading a stored item", "missing field `seq`");
+        let repeated = Broken::because("reading a stored item", inner);
+        let outer = Broken::because("accepting a message", repeated);
+        assert_eq!(outer.chain(), "accepting a message: reading a stored item: missing field `seq`");
+        assert_eq!(Broken::new("counting").chain(), "counting");
+    }
+
+    #[test]
+    fn the_chain_reaches_what_aws_said() {
+        let chain = aws("AccessDeniedException").chain();
+        assert!(chain.starts_with("calling GetItem: "), "{chain}");
+        assert!(chain.contains("AccessDeniedException") && chain.contains("as AWS says"), "{chain}");
+    }
+
+    #[test]
+    fn only_what_wrote_nothing_may_be_tried_again() {
+        for code in ["TransactionConflictException", "ThrottlingException", "ProvisionedThroughputExceededException"] {
+            assert!(aws(code).is_contention(), "{code}");
+        }
+        for code in ["AccessDeniedException", "InternalServerError", "ConditionalCheckFailedException"] {
+            assert!(!aws(code).is_contention(), "{code}");
+        }
+        assert!(Broken::contended("TransactWriteItems", "too long").is_contention());
+        assert!(!Broken::because("reading", "garbage").is_contention());
+    }
+}

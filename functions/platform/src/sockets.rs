@@ -111,3 +111,37 @@ fn judge<R: std::fmt::Debug>(error: &SdkError<PostToConnectionError, R>) -> Post
         _ => Failure::Unknown(Reason::new("no_answer", "the chat gateway did not answer")),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_apigatewaymanagement::error::ErrorMetadata;
+    use aws_sdk_apigatewaymanagement::types::error::{GoneException, LimitExceededException, PayloadTooLargeException};
+
+    type Failed = SdkError<PostToConnectionError, ()>;
+
+    fn service(error: PostToConnectionError) -> Posted {
+        judge(&Failed::service_error(error, ()))
+    }
+
+    #[test]
+    fn what_the_gateway_says_decides_what_becomes_of_the_message() {
+        use PostToConnectionError as Error;
+        let gone = GoneException::builder().build();
+        assert_eq!(service(Error::GoneException(gone)), Posted::Gone);
+        let fast = service(Error::LimitExceededException(LimitExceededException::builder().build()));
+        assert!(matches!(fast, Posted::Failed(Failure::Transient { .. })), "{fast:?}");
+        let large = service(Error::PayloadTooLargeException(PayloadTooLargeException::builder().build()));
+        assert!(matches!(large, Posted::Failed(Failure::Permanent(_))), "{large:?}");
+        let ours = service(Error::generic(ErrorMetadata::builder().code("ForbiddenException").build()));
+        assert!(matches!(ours, Posted::Failed(Failure::Transient { .. })), "{ours:?}");
+    }
+
+    #[test]
+    fn no_answer_leaves_open_whether_the_widget_got_it() {
+        for silent in [Failed::timeout_error("late"), Failed::response_error("garbage", ())] {
+            let posted = judge(&silent);
+            assert!(matches!(posted, Posted::Failed(Failure::Unknown(_))), "{posted:?}");
+        }
+    }
+}

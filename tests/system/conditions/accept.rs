@@ -2,9 +2,9 @@
 //! which a model here follows try by try, over items that it makes up: a month that is open or not, shards that are
 //! full or not, a conversation that has moved on, changed channel or gone, a place that is taken, a key that is known.
 
-use super::month::{month, plan, put_month, put_plan};
+use super::month::{month, month_of, plan};
 use super::sample::{B, C, MS, NOW, conversation, conversation_key, message};
-use super::scratch::{Item, Items, Scratch, for_all, item, value, with};
+use super::scratch::{Item, Scratch, Stored, for_all, item, value, with};
 use domain::accept::{Cancelled, ConversationNow, FirstAnswer, Position, ShardFault, Verdict, read};
 use domain::delivery::Status;
 use domain::problem::Refusal;
@@ -14,7 +14,6 @@ use platform::table::key;
 use platform::table::record::{Conversation, Idempotency, Message, QuotaHead};
 use platform::table::{Answer, Draft};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
 
 /// The hash of the request under test.
 const HASH: &str = "this request";
@@ -152,33 +151,33 @@ fn draft(state: &State) -> Draft {
     }
 }
 
-/// Stores everything that the state says, in a table that is empty before.
-async fn store(items: &Items, state: &State) -> Option<QuotaHead> {
-    put_plan(items, &plan(PLAN, 1, 1)).await;
-    let older = QuotaHead { limit: 9, shards: 1, version: 1 };
-    let head = match state.shards.is_empty() {
-        true => older,
-        // Read before the plan was lowered, if all is spent.
-        false => QuotaHead { limit: 9, ..put_month(items, 1, &state.shards).await },
+/// Everything that the state says, and the month's head if it was read before.
+fn items_of(state: &State) -> (Vec<Item>, Option<QuotaHead>) {
+    // Read when the plan allowed more.
+    let head = QuotaHead { limit: 9, shards: 1, version: 1 };
+    let (head, mut items) = match state.shards.is_empty() {
+        true => (head, Vec::new()),
+        false => {
+            let (now, items) = month_of(1, &state.shards);
+            (QuotaHead { shards: now.shards, ..head }, items)
+        }
     };
+    items.push(item(&key::plan(B), &plan(PLAN, 1, 1)));
     if let Some(talk) = &state.conversation {
         let (channel, seq) = (talk.channel.to_owned(), Seq(talk.seq));
         let earlier = talk.waiting.then_some(NOW - MS);
         let conversation = Conversation { channel, seq, due: earlier, first_response_at: earlier, ..conversation() };
         let bucket = ("outbox_bucket", talk.waiting.then(|| value("as before")));
-        items.put(with(item(&conversation_key(), &conversation), [bucket])).await;
-        for place in 1..=talk.seq + u64::from(talk.stray) {
-            items.put(item(&key::message(B, C, Seq(place)), &message(place))).await;
-        }
+        items.push(with(item(&conversation_key(), &conversation), [bucket]));
+        let places = 1..=talk.seq + u64::from(talk.stray);
+        items.extend(places.map(|place| item(&key::message(B, C, Seq(place)), &message(place))));
     }
     if let Some(Some(hash)) = state.key {
         let record = Idempotency { first: first(hash), conversation: C, expires_at: 0 };
-        items.put(item(&key::idempotency(B, "a key"), &record)).await;
+        items.push(item(&key::idempotency(B, "a key"), &record));
     }
-    state.head_read.then_some(head)
+    (items, state.head_read.then_some(head))
 }
-
-type Stored = BTreeMap<(String, String), Item>;
 
 fn at(key: &key::Key) -> (String, String) {
     (key.pk.clone(), key.sk.clone())
@@ -219,9 +218,8 @@ fn opened(mut items: Stored) -> Stored {
 async fn the_table_accepts_what_the_rules_accept_and_stores_nothing_else() {
     let scratch = Scratch::start().await;
     for_all(200, &any_state(), async |state| {
-        scratch.items.remove_all().await;
-        let head = store(&scratch.items, &state).await;
-        let before = scratch.items.all().await;
+        let (items, head) = items_of(&state);
+        let before = scratch.items.replace_all(items).await;
         let answer = scratch.table().accept(&draft(&state), Seq(state.last), head).await;
         let (expected, is_open) = state.expected();
         let before = if is_open && state.shards.is_empty() { opened(before) } else { before };

@@ -1,10 +1,10 @@
-//! `claim`: whose turn it is. The rule is [`domain::delivery::claim`].
+//! `claim`: whose turn it is. The rule is [`Turn::claimed`].
 
-use super::sample::{B, C, LEASE, MS, NOW, conversation, conversation_key};
-use super::scratch::{Scratch, for_all, item, value, with};
+use super::sample::{B, C, LEASE, MS, NOW, conversation, conversation_key, turned};
+use super::scratch::{Scratch, for_all, item};
 use chrono::{DateTime, Utc};
 use domain::Seq;
-use domain::delivery::{Claim, claim};
+use domain::delivery::{Claim, Turn};
 use platform::table::record::Conversation;
 use proptest::prelude::*;
 
@@ -29,22 +29,17 @@ async fn the_table_grants_what_the_rule_grants() {
         let before = scratch.items.put(item(&key, &conversation)).await;
         let decided = table.claim(B, C, NOW, LEASE).await.expect("an answer");
         let after = scratch.items.get(&key).await.expect("it stays");
-        match claim(&conversation.turn(), NOW, LEASE) {
-            Claim::Granted(lease) => {
+        match Turn::claimed(&conversation.turn(), NOW, LEASE) {
+            Ok((turn, lease)) => {
                 let held = decided.expect("the rule grants it");
-                let owner = held.conversation.lease_owner.clone().expect("somebody holds it now");
-                assert_ne!(conversation.lease_owner.as_deref(), Some(owner.as_str()));
+                let lease_owner = held.conversation.lease_owner.clone();
+                assert!(lease_owner.is_some() && lease_owner != conversation.lease_owner);
+                assert_eq!(held.conversation, Conversation { lease_owner, ..turned(&conversation, turn) });
                 assert_eq!((held.business, held.id, held.lease), (B, C, lease));
-                let claimed = [
-                    ("lease_owner", Some(value(&owner))),
-                    ("lease_until", Some(value(lease.until.timestamp_millis()))),
-                    ("fence", Some(value(lease.fence))),
-                ];
-                assert_eq!(after, with(before, claimed));
                 assert_eq!(after, item(&key, &held.conversation));
                 true
             }
-            refused => {
+            Err(refused) => {
                 assert_eq!(decided.map(|held| held.lease), Err(refused));
                 assert_eq!(after, before);
                 false

@@ -1,9 +1,8 @@
-//! `mark_attempt`, `settle` with `note_sent`, `put_back`: what a worker may do to a message. The rule is the fence's:
-//! what a successor has taken up is no longer for a worker whose lease is over; and a settled message stays settled
-//! ([`Status::is_settled`]).
+//! `mark_attempt`, `settle` with `note_sent`, `put_back`: what a worker may do to a message. The rules are
+//! `marked`, `settled` and `put_back` of [`domain::delivery::stored::Stored`].
 
-use super::sample::{NOW, held, message, message_key};
-use super::scratch::{Item, Scratch, for_all, item, value, with};
+use super::sample::{NOW, became, held, message, message_key, stored};
+use super::scratch::{Scratch, for_all, item};
 use chrono::TimeDelta;
 use domain::Seq;
 use domain::delivery::{Reason, Settlement, Status};
@@ -14,172 +13,143 @@ use proptest::prelude::*;
 /// The fence of the worker that writes.
 const FENCE: u64 = 2;
 
-/// A message as it is stored when the write comes.
-#[derive(Debug, Clone)]
-struct Stored {
-    message: Message,
-    /// It is not there at all.
-    gone: bool,
-}
-
-impl Stored {
-    fn is_ours(&self) -> bool {
-        !self.gone && self.message.fence.is_none_or(|fence| fence <= FENCE)
-    }
-
-    fn item(&self) -> Option<Item> {
-        (!self.gone).then(|| item(&message_key(), &self.message))
-    }
-}
-
 fn reason() -> Reason {
     Reason::new("rate_limited", "slower, please").with_provider_code(130_429)
 }
 
-fn any_stored() -> impl Strategy<Value = Stored> {
-    let status = prop::sample::select(Status::ALL.to_vec());
+/// A message with this status that workers up to a successor have had, or that is not there at all.
+fn any_message(status: impl Strategy<Value = Status>) -> impl Strategy<Value = Option<Message>> {
     let fence = prop::sample::select(vec![None, Some(FENCE - 1), Some(FENCE), Some(FENCE + 1)]);
     let (attempts, doubts, marks) = (1u32..3, 0u32..3, any::<[bool; 3]>());
-    let gone = prop::sample::select(vec![true, false, false, false, false, false, false, false]);
-    (status, fence, attempts, doubts, marks, gone).prop_map(|(status, fence, attempts, doubts, marks, gone)| {
+    let message = (status, fence, attempts, doubts, marks).prop_map(|(status, fence, attempts, doubts, marks)| {
         let before = |mark: bool| mark.then_some(NOW - TimeDelta::seconds(1));
-        let message = Message {
+        Message {
             status,
             attempts,
             doubts,
-            fence,
+            // Whoever announced the attempt left their fence.
+            fence: fence.or((status == Status::Sending).then_some(FENCE)),
             attempted_at: before(marks[0]),
             sent_at: before(marks[1]),
             provider_id: marks[1].then(|| "an older id".to_owned()),
             error: marks[2].then(reason),
             ..message(1)
-        };
-        Stored { message, gone }
-    })
+        }
+    });
+    prop::option::weighted(0.9, message)
 }
 
-/// Makes a write against every state and compares what is stored then: `changed` says what becomes of a message that
-/// the write is for, `None` leaves it as it is. The write checks its own answer.
-async fn check<S: Strategy>(
-    states: S,
-    stored: impl Fn(&S::Value) -> &Stored,
-    write: impl AsyncFn(&Table, &Held, &S::Value),
-    changed: impl Fn(&S::Value, Item) -> Option<Item>,
+fn any_status() -> impl Strategy<Value = Status> {
+    prop::sample::select(Status::ALL.to_vec())
+}
+
+/// Makes a write against generated messages and compares what is stored then with what `rule` makes of each; where that
+/// is nothing, not an attribute may have changed. The write checks its own answer.
+async fn check<T: std::fmt::Debug>(
+    states: impl Strategy<Value = (Option<Message>, T)>,
+    write: impl AsyncFn(&Table, &Held, Option<&Message>, &T),
+    rule: impl Fn(&Message, &T) -> Option<Message>,
 ) {
     let scratch = Scratch::start().await;
     let (table, key) = (scratch.table(), message_key());
     let held = held(&scratch, &table).await;
-    for_all(192, &states, async |state| {
-        let before = stored(&state).item();
+    for_all(192, &states, async |(before, also)| {
         match &before {
-            Some(item) => drop(scratch.items.put(item.clone()).await),
+            Some(message) => drop(scratch.items.put(item(&key, message)).await),
             None => scratch.items.remove(&key).await,
         }
-        write(&table, &held, &state).await;
-        let changed = before.clone().and_then(|item| changed(&state, item));
-        let through = changed.is_some();
-        assert_eq!(scratch.items.get(&key).await, changed.or(before));
-        through
+        write(&table, &held, before.as_ref(), &also).await;
+        match before.as_ref().and_then(|message| rule(message, &also)) {
+            Some(after) => {
+                assert_eq!(scratch.items.record(&key).await, Some(after));
+                true
+            }
+            None => {
+                assert_eq!(scratch.items.get(&key).await, before.map(|message| item(&key, &message)));
+                false
+            }
+        }
     });
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attempt_is_announced_on_what_was_read_and_is_still_ours() {
-    /// What is stored, and what the worker read a moment ago.
-    type Read = (Stored, Status, u32);
     let unsettled: Vec<Status> = Status::ALL.into_iter().filter(|status| !status.is_settled()).collect();
-    let read = (any_stored(), prop::sample::select(unsettled), 1u32..3, any::<bool>());
-    let read = read.prop_map(|(stored, status, attempts, fresh)| match stored.message.status.is_settled() || !fresh {
-        true => (stored, status, attempts),
-        false => (stored.clone(), stored.message.status, stored.message.attempts),
+    // What the worker read a moment ago: every other time something else than what is stored by now.
+    let read = (prop::sample::select(unsettled), 1u32..3, any::<bool>());
+    let read = (any_message(any_status()), read).prop_map(|(message, (status, attempts, is_old))| {
+        let now = message.clone().unwrap_or_else(|| self::message(1));
+        let read = Message { status, attempts, ..now.clone() };
+        (message, if is_old || now.status.is_settled() { read } else { now })
     });
-    let right = |(stored, status, attempts): &Read| {
-        stored.is_ours() && stored.message.status == *status && stored.message.attempts == *attempts
+    let announced = |message: &Message, read: &Message| {
+        Some(became(message, stored(message).marked(FENCE, &read.progress(), NOW)?))
     };
-    let announced = |(stored, status, attempts): &Read| Message {
-        status: Status::Sending,
-        attempts: attempts + 1,
-        doubts: stored.message.doubts + u32::from(*status == Status::Sending),
-        attempted_at: Some(NOW),
-        fence: Some(FENCE),
-        ..stored.message.clone()
+    let mark = async |table: &Table, held: &Held, message: Option<&Message>, read: &Message| {
+        let marked = table.mark_attempt(held, read, NOW).await.expect("an answer");
+        assert_eq!(marked, message.and_then(|message| announced(message, read)));
     };
-    let mark = async |table: &Table, held: &Held, state: &Read| {
-        let read = Message { status: state.1, attempts: state.2, ..state.0.message.clone() };
-        match table.mark_attempt(held, &read, NOW).await.expect("an answer") {
-            Some(message) => assert_eq!((message, true), (announced(state), right(state))),
-            None => assert!(!right(state)),
-        }
-    };
-    let changed = |state: &Read, _| right(state).then(|| item(&message_key(), &announced(state)));
-    check(read, |state| &state.0, mark, changed).await;
+    check(read, mark, announced).await;
+}
+
+/// Whether settling this message says that somebody else has it, or that it is gone.
+fn is_lost(message: Option<&Message>) -> bool {
+    message.is_none_or(|message| !message.status.is_settled() && message.fence.is_some_and(|fence| fence > FENCE))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sent_is_written_down_once_and_never_over_what_a_receipt_or_a_successor_says() {
-    let settle = async |table: &Table, held: &Held, stored: &Stored| {
-        let sent = Settlement::Sent { provider_id: Some("an id".into()) };
+    let settle = async |table: &Table, held: &Held, message: Option<&Message>, id: &Option<String>| {
+        let sent = Settlement::Sent { provider_id: id.clone() };
         let settled = table.settle(held, Seq(1), &sent, NOW).await;
-        let lost = !stored.message.status.is_settled() && !stored.is_ours();
-        assert_eq!(settled.is_err(), lost || stored.gone, "{settled:?}");
+        assert_eq!(settled.is_err(), is_lost(message), "{settled:?}");
     };
-    let changed = |stored: &Stored, item: Item| {
-        let at = if stored.message.status.is_settled() { stored.message.sent_at.unwrap_or(NOW) } else { NOW };
-        let noted = with(item, [("sent_at", Some(value(at))), ("provider_id", Some(value("an id")))]);
-        let sent = [("status", Some(value(Status::Sent))), ("fence", Some(value(FENCE))), ("error", None)];
-        stored.is_ours().then(|| match stored.message.status.is_settled() {
-            true => noted,
-            false => with(noted, sent),
-        })
-    };
-    check(any_stored(), |stored| stored, settle, changed).await;
+    let ids = prop::sample::select(vec![None, Some("an id".to_owned())]);
+    check((any_message(any_status()), ids), settle, |message, id| {
+        let provider_id = id.clone();
+        match stored(message).settled(FENCE, Status::Sent) {
+            Some(sent) => Some(Message { sent_at: Some(NOW), provider_id, error: None, ..became(message, sent) }),
+            // A receipt was faster: what it could not know is added.
+            None if message.fence.is_none_or(|fence| fence <= FENCE) => {
+                Some(Message { sent_at: message.sent_at.or(Some(NOW)), provider_id, ..message.clone() })
+            }
+            None => None,
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_is_written_down_once_and_never_over_what_a_receipt_or_a_successor_says() {
-    let settle = async |table: &Table, held: &Held, stored: &Stored| {
-        let settled = table.settle(held, Seq(1), &Settlement::Failed(reason()), NOW).await;
-        let lost = !stored.message.status.is_settled() && !stored.is_ours();
-        assert_eq!(settled.is_err(), lost || stored.gone, "{settled:?}");
+    let settle = async |table: &Table, held: &Held, message: Option<&Message>, failed: &Settlement| {
+        let settled = table.settle(held, Seq(1), failed, NOW).await;
+        assert_eq!(settled.is_err(), is_lost(message), "{settled:?}");
     };
-    let changed = |stored: &Stored, item: Item| {
-        let failed = [
-            ("status", Some(value(Status::Failed))),
-            ("fence", Some(value(FENCE))),
-            ("failed_at", Some(value(NOW))),
-            ("error", Some(value(reason()))),
-        ];
-        (stored.is_ours() && !stored.message.status.is_settled()).then(|| with(item, failed))
-    };
-    check(any_stored(), |stored| stored, settle, changed).await;
+    let failed = prop::sample::select(vec![Settlement::Failed(reason()), Settlement::GivenUp(reason())]);
+    check((any_message(any_status()), failed), settle, |message, _| {
+        let failed = became(message, stored(message).settled(FENCE, Status::Failed)?);
+        Some(Message { failed_at: Some(NOW), error: Some(reason()), ..failed })
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_a_message_in_our_own_hands_is_put_back() {
-    /// What is stored; as what it is put back; why; whether the attempt counts.
-    type Back = (Stored, Status, bool, bool);
+    /// As what it is put back, whether that has a reason, and whether the attempt counts.
+    type Back = (Status, bool, bool);
+    let back = (prop::sample::select(vec![Status::Queued, Status::InDoubt]), any::<bool>(), any::<bool>());
+    let put_back = async |table: &Table, held: &Held, message: Option<&Message>, (status, why, counted): &Back| {
+        let message = message.cloned().unwrap_or_else(|| Message { attempts: 1, ..self::message(1) });
+        let reason = why.then(reason);
+        table.put_back(held, &message, *status, reason.as_ref(), *counted).await.expect("an answer");
+    };
     // Every other one is in somebody's hands.
-    let sending = (any_stored(), any::<bool>()).prop_map(|(mut stored, sending)| {
-        stored.message.status = if sending { Status::Sending } else { stored.message.status };
-        stored
-    });
-    let status = prop::sample::select(vec![Status::Queued, Status::InDoubt]);
-    let back = async |table: &Table, held: &Held, (stored, status, why, counted): &Back| {
-        let (message, reason) = (Message { status: Status::Sending, ..stored.message.clone() }, reason());
-        table.put_back(held, &message, *status, why.then_some(&reason), *counted).await.expect("an answer");
-    };
-    let changed = |(stored, status, why, counted): &Back, item: Item| {
-        let ours = stored.message.fence.is_some() && stored.is_ours() && stored.message.status == Status::Sending;
-        let back = [
-            ("status", Some(value(status))),
-            ("doubts", Some(value(stored.message.doubts + u32::from(*status == Status::InDoubt)))),
-            ("attempts", Some(value(stored.message.attempts - u32::from(!counted)))),
-            ("error", Some(value(why.then(reason)))),
-            ("fence", Some(value(FENCE))),
-        ];
-        ours.then(|| with(item, back))
-    };
-    check((sending, status, any::<bool>(), any::<bool>()), |state| &state.0, back, changed).await;
+    let status = prop_oneof![Just(Status::Sending), any_status()];
+    check((any_message(status), back), put_back, |message, (status, why, counted)| {
+        let back = stored(message).put_back(FENCE, &message.progress(), *status, *counted)?;
+        Some(Message { error: why.then(reason), ..became(message, back) })
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,7 +160,7 @@ async fn an_attempt_whose_announcement_went_unanswered_was_announced_once() {
         let before = Message { status, attempts: 1, fence: Some(FENCE - 1), ..message(1) };
         scratch.items.put(item(&message_key(), &before)).await;
         let marked = scratch.losing_the_first_answer().mark_attempt(&held, &before, NOW).await.expect("an answer");
-        let Some(announced) = marked else { panic!("nobody else has touched it") };
+        let announced = marked.expect("nobody else has touched it");
         assert_eq!((announced.status, announced.attempts), (Status::Sending, 2));
         assert_eq!(scratch.items.record(&message_key()).await, Some(announced));
     }

@@ -2,7 +2,7 @@
 //! limit. The rule for the caps is [`domain::quota::open`].
 
 use super::sample::{B, NOW};
-use super::scratch::{Items, Scratch, item};
+use super::scratch::{Item, Items, Scratch, item};
 use domain::Month;
 use domain::quota::{self, Shard};
 use platform::table::key;
@@ -23,15 +23,20 @@ pub(super) async fn put_plan(items: &Items, plan: &Plan) {
     items.put(item(&key::plan(B), plan)).await;
 }
 
-/// Stores an open month with these shards, whatever its plan.
-pub(super) async fn put_month(items: &Items, version: u64, shards: &[Shard]) -> QuotaHead {
+/// An open month with these shards, whatever its plan: the head, and all items.
+pub(super) fn month_of(version: u64, shards: &[Shard]) -> (QuotaHead, Vec<Item>) {
     let count = u16::try_from(shards.len()).expect("a few");
     let head = QuotaHead { limit: quota::Usage::of(shards).limit, shards: count, version };
-    for (index, shard) in (0..).zip(shards) {
-        items.put(item(&key::quota_shard(B, month(), index), shard)).await;
+    let shards = (0..).zip(shards).map(|(index, shard)| item(&key::quota_shard(B, month(), index), shard));
+    let items = shards.chain([item(&key::quota_head(B, month()), &head)]).collect();
+    (head, items)
+}
+
+/// Stores one.
+pub(super) async fn put_month(items: &Items, version: u64, shards: &[Shard]) {
+    for item in month_of(version, shards).1 {
+        items.put(item).await;
     }
-    items.put(item(&key::quota_head(B, month()), &head)).await;
-    head
 }
 
 /// The open month, if it is, with all its shards; and not one shard more.
@@ -91,7 +96,7 @@ async fn a_business_that_is_gone_meanwhile_opens_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_month_that_somebody_opens_meanwhile_stays_as_they_opened_it() {
     let used = [Shard { used: 3, cap: 20 }, Shard { used: 1, cap: 20 }];
-    let open = move |items: Items| async move { drop(put_month(&items, 1, &used).await) };
+    let open = move |items: Items| async move { put_month(&items, 1, &used).await };
     let (scratch, head) = opened_while(open).await;
     assert_eq!(stored_month(&scratch.items).await, Some((head.expect("an answer"), used.to_vec())));
 }

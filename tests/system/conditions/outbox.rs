@@ -1,7 +1,8 @@
-//! `make_due`: a customer who is back makes a conversation due, if there is anything to send.
+//! `make_due`: a customer who is back makes a conversation due, if there is anything to send. The rule is
+//! [`domain::delivery::Turn::made_due`].
 
-use super::sample::{B, C, MS, NOW, conversation, conversation_key};
-use super::scratch::{Scratch, for_all, item, value, with};
+use super::sample::{B, C, MS, NOW, conversation, conversation_key, turned};
+use super::scratch::{Scratch, for_all, item};
 use domain::Seq;
 use platform::table::record::Conversation;
 use proptest::prelude::*;
@@ -13,12 +14,11 @@ async fn only_what_waits_in_the_outbox_is_made_due() {
     let due = prop_oneof![Just(None), (-1..=1).prop_map(|ms| Some(NOW + MS * ms))];
     for_all(64, &(0u64..3, 0u64..3, due), async |(seq, settled, due)| {
         let conversation = Conversation { seq: Seq(seq), settled_seq: Seq(settled), due, ..conversation() };
-        let before = scratch.items.put(item(&key, &conversation)).await;
+        scratch.items.put(item(&key, &conversation)).await;
         let made = table.make_due(B, C, NOW).await.expect("an answer");
-        assert_eq!(made, settled < seq && due.is_some());
-        let now = Some(value(NOW.timestamp_millis()));
-        let expected = if made { with(before, [("due", now)]) } else { before };
-        assert_eq!(scratch.items.get(&key).await, Some(expected));
+        let due = conversation.turn().made_due(NOW).map(|turn| turned(&conversation, turn));
+        assert_eq!(made, due.is_some());
+        assert_eq!(scratch.items.get(&key).await, Some(item(&key, &due.unwrap_or(conversation))));
         made
     });
 }

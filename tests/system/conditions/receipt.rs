@@ -1,29 +1,30 @@
 //! `receipt`, with `report`: what a provider's or a widget's word does to a message. The rule is
-//! [`Status::on_receipt`].
+//! [`Stored::reported`].
 
-use super::sample::{B, C, MS, NOW, message, message_key};
+use super::sample::{B, C, MS, NOW, became, message, message_key, stored};
 use super::scratch::{Scratch, item, value, with};
 use domain::MessageId;
+use domain::delivery::stored::Stored;
 use domain::delivery::{Reason, Status};
 use platform::table::record::Message;
 
-/// What a receipt makes of a message that the rule moves on to `status`.
-fn reported(was: &Message, status: Status) -> Message {
-    let mut message = Message { status, ..was.clone() };
+/// What a receipt makes of a message, and of its times; `None` if it leaves it as it is.
+fn reported(was: &Message, says: Status) -> Option<Message> {
+    let mut message = became(was, Stored::reported(&stored(was), says)?);
     let first = |time| Some(Option::unwrap_or(time, NOW));
-    match status {
+    match message.status {
         Status::Sent => {}
         Status::Delivered => message.delivered_at = first(was.delivered_at),
         Status::Read => (message.delivered_at, message.read_at) = (first(was.delivered_at), first(was.read_at)),
         Status::Failed => {
             message.failed_at = first(was.failed_at);
-            return message;
+            return Some(message);
         }
-        Status::Queued | Status::Sending | Status::InDoubt => panic!("no receipt says {status:?}"),
+        status => panic!("a receipt led to {status:?}"),
     }
     // What was delivered was sent, and whatever went wrong before is over.
     (message.sent_at, message.error) = (first(was.sent_at), None);
-    message
+    Some(message)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,11 +34,11 @@ async fn receipts_move_a_message_as_the_rule_says() {
     let pairs = Status::ALL.into_iter().flat_map(|was| Status::ALL.map(|says| (was, says)));
     for ((was, says), known) in pairs.flat_map(|pair| [None, Some(NOW - MS)].map(|known| (pair, known))) {
         let error = known.map(|_| Reason::new("rate_limited", "slower"));
-        let before =
-            Message { error, status: was, sent_at: known, delivered_at: known, failed_at: known, ..message(1) };
+        let times = Message { sent_at: known, delivered_at: known, failed_at: known, ..message(1) };
+        let before = Message { status: was, fence: Some(2), error, ..times };
         scratch.items.put(item(&key, &before)).await;
         let moved = table.receipt(B, C, before.id, says, NOW).await.expect("an answer");
-        let expected = was.on_receipt(says).map(|status| reported(&before, status));
+        let expected = reported(&before, says);
         assert_eq!(moved, expected.is_some(), "{was:?}, told {says:?}");
         assert_eq!(scratch.items.get(&key).await, Some(item(&key, &expected.unwrap_or(before))));
     }
@@ -73,5 +74,5 @@ async fn a_receipt_that_is_overtaken_is_judged_anew() {
     assert_eq!(overtaken(Status::Sending, Status::Read, Status::Sent).await, (false, now(Status::Read)));
     assert_eq!(overtaken(Status::Sent, Status::Delivered, Status::Failed).await, (false, now(Status::Delivered)));
     let read = reported(&now(Status::Delivered), Status::Read);
-    assert_eq!(overtaken(Status::Sent, Status::Delivered, Status::Read).await, (true, read));
+    assert_eq!(overtaken(Status::Sent, Status::Delivered, Status::Read).await, (true, read.expect("it moves on")));
 }

@@ -1,7 +1,8 @@
 //! Items to begin with. Each test changes what it is about.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::delivery::Status;
+use domain::delivery::stored::Stored;
+use domain::delivery::{Progress, Status, Turn};
 use domain::{BusinessId, ChannelId, ConversationId, MessageId, Month, Sender, Seq};
 use platform::table::Table;
 use platform::table::key::{self, Key};
@@ -51,6 +52,25 @@ pub(super) fn conversation() -> Conversation {
         not_before: None,
         due: None,
     }
+}
+
+/// The conversation when its turn has become this.
+pub(super) fn turned(before: &Conversation, turn: Turn) -> Conversation {
+    let Turn { seq, settled_seq, lease_until, fence, not_before, due } = turn;
+    let lease_owner = before.lease_owner.clone().filter(|_| lease_until.is_some());
+    Conversation { seq, settled_seq, lease_owner, lease_until, fence, not_before, due, ..before.clone() }
+}
+
+/// A message as the rules see it.
+pub(super) fn stored(message: &Message) -> Stored {
+    Stored { progress: message.progress(), fence: message.fence.unwrap_or(0) }
+}
+
+/// The message when it has become this.
+pub(super) fn became(before: &Message, Stored { progress, fence }: Stored) -> Message {
+    let Progress { status, created_at, attempts, doubts, attempted_at } = progress;
+    let fence = before.fence.or(Some(fence).filter(|fence| *fence > 0)).map(|_| fence);
+    Message { status, created_at, attempts, doubts, attempted_at, fence, ..before.clone() }
 }
 
 /// The conversation's `seq`-th message, as it was accepted.

@@ -4,7 +4,7 @@
 use super::interference::{LostAnswer, Meanwhile};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Intercept, Region};
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, PutRequest, WriteRequest};
 use futures_util::FutureExt;
 use futures_util::future::OptionFuture;
 use local::{Engine, EngineOptions};
@@ -23,6 +23,9 @@ use tokio::task::block_in_place;
 
 /// An item as DynamoDB has it, sorted for whoever has to compare two.
 pub(super) type Item = BTreeMap<String, AttributeValue>;
+
+/// Items by `pk` and `sk`.
+pub(super) type Stored = BTreeMap<(String, String), Item>;
 
 /// An empty table, gone when it is dropped.
 pub(super) struct Scratch {
@@ -117,11 +120,22 @@ impl Items {
         delete.send().await.expect("a deletion without a condition");
     }
 
-    /// Removes every item.
-    pub(super) async fn remove_all(&self) {
-        for (pk, sk) in self.all().await.into_keys() {
-            self.remove(&Key { pk, sk }).await;
-        }
+    /// Stores these, at most 25 with what was there, in place of everything; returns them by key.
+    pub(super) async fn replace_all(&self, items: Vec<Item>) -> Stored {
+        let items = by_key(items);
+        let old = self.all().await.into_keys().filter(|key| !items.contains_key(key));
+        let delete = old.map(|(pk, sk)| {
+            let delete = DeleteRequest::builder().set_key(Some(Key { pk, sk }.attributes())).build();
+            WriteRequest::builder().delete_request(delete.expect("the key is set")).build()
+        });
+        let put = items.values().map(|item| {
+            let put = PutRequest::builder().set_item(Some(item.clone().into_iter().collect())).build();
+            WriteRequest::builder().put_request(put.expect("the item is set")).build()
+        });
+        let write = self.client.batch_write_item().request_items(&self.table, delete.chain(put).collect());
+        let left = write.send().await.expect("a write without a condition").unprocessed_items;
+        assert!(left.unwrap_or_default().is_empty(), "nobody else writes");
+        items
     }
 
     /// What is stored under a key.
@@ -138,12 +152,16 @@ impl Items {
     }
 
     /// Everything, by key.
-    pub(super) async fn all(&self) -> BTreeMap<(String, String), Item> {
+    pub(super) async fn all(&self) -> Stored {
         let scan = self.client.scan().table_name(&self.table).consistent_read(true);
         let items = scan.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await.expect("an answer");
-        let text = |item: &Item, name: &str| item[name].as_s().expect("keys are texts").clone();
-        items.into_iter().map(BTreeMap::from_iter).map(|item| ((text(&item, "pk"), text(&item, "sk")), item)).collect()
+        by_key(items.into_iter().map(BTreeMap::from_iter))
     }
+}
+
+fn by_key(items: impl IntoIterator<Item = Item>) -> Stored {
+    let text = |item: &Item, name: &str| item[name].as_s().expect("keys are texts").clone();
+    items.into_iter().map(|item| ((text(&item, "pk"), text(&item, "sk")), item)).collect()
 }
 
 impl Drop for Scratch {

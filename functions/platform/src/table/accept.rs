@@ -2,20 +2,20 @@
 //!
 //! `used` changes only here, together with the message it counts; that is the whole of why the count is exact.
 
+use super::cancellation::{cancellation, is_unknown};
 use super::record::{Idempotency, Message, QuotaHead};
-use super::{Item, Patience, Table, expiry, item, key, millis, number, read, text, value};
+use super::{Item, Patience, Table, expiry, item, key, millis, number, text, value};
 use crate::broken::{self, Broken};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
-use aws_sdk_dynamodb::types::{CancellationReason, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::accept::{Cancelled, FirstAnswer, Position, Retry, ShardFault, Verdict, read as read_verdict};
+use domain::accept::{FirstAnswer, Retry, ShardFault, Verdict, read as read_verdict};
 use domain::delivery::Status;
 use domain::problem::Refusal;
 use domain::quota::Usage;
 use domain::{Attachment, BusinessId, Channel, Content, ConversationId, MessageId, Month, Sender, Seq};
-use serde::de::DeserializeOwned;
 use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -340,58 +340,4 @@ fn remember(draft: &Draft, this: &Try, text: &str, hash: &str) -> Item {
     let expires_at = expiry(draft.now, REMEMBERED);
     let record = Idempotency { first, conversation: draft.conversation, expires_at };
     item(&key::idempotency(draft.business, text), &record)
-}
-
-/// Reads a cancelled transaction by position, or `None` if it was not cancelled but failed.
-fn cancellation<R>(error: &SdkError<TransactWriteItemsError, R>) -> Option<Result<Cancelled, Broken>> {
-    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
-        return None;
-    };
-    let mut reasons = cancelled.cancellation_reasons().iter();
-    let mut read_all = || {
-        Ok(Cancelled {
-            shard: position(reasons.next())?,
-            conversation: position(reasons.next())?,
-            message: match position::<Message>(reasons.next())? {
-                Position::Fine => Position::Fine,
-                Position::Refused(was) => Position::Refused(was.map(drop)),
-                Position::Contended => Position::Contended,
-            },
-            idempotency: match position::<Idempotency>(reasons.next())? {
-                Position::Fine => Position::Fine,
-                Position::Refused(was) => Position::Refused(was.map(|record| record.first)),
-                Position::Contended => Position::Contended,
-            },
-        })
-    };
-    Some(read_all())
-}
-
-fn position<T: DeserializeOwned>(reason: Option<&CancellationReason>) -> Result<Position<T>, Broken> {
-    let Some(reason) = reason else { return Ok(Position::Fine) };
-    match reason.code() {
-        None | Some("None") => Ok(Position::Fine),
-        Some("ConditionalCheckFailed") => {
-            let was = reason.item.clone().filter(|item| !item.is_empty());
-            Ok(Position::Refused(was.map(read).transpose()?))
-        }
-        Some(code) if broken::is_contention(code) => Ok(Position::Contended),
-        Some(code) => Err(Broken::new(format!("accepting a message: DynamoDB cancelled for {code}"))),
-    }
-}
-
-/// Whether the transaction may have been made although no such answer came: nothing arrived in time, the connection
-/// broke, DynamoDB failed inside, or it is still at it.
-fn is_unknown<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
-    match error {
-        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => true,
-        SdkError::ServiceError(failed) => {
-            matches!(
-                failed.err(),
-                TransactWriteItemsError::InternalServerError(_)
-                    | TransactWriteItemsError::TransactionInProgressException(_)
-            ) || failed.err().code().is_none()
-        }
-        _ => false,
-    }
 }

@@ -3,6 +3,7 @@
 
 mod accept;
 mod admission;
+mod cancellation;
 mod connection;
 mod deliver;
 pub mod key;
@@ -209,4 +210,73 @@ fn value(of: &impl Serialize) -> AttributeValue {
 /// [TTL](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/howitworks-ttl.html) wants it.
 fn expiry(now: DateTime<Utc>, after: TimeDelta) -> i64 {
     (now + after).timestamp()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_dynamodb::error::ErrorMetadata;
+    use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+    use std::cell::Cell;
+
+    fn error(code: &str) -> SdkError<UpdateItemError, ()> {
+        let error = UpdateItemError::generic(ErrorMetadata::builder().code(code).build());
+        SdkError::service_error(error, ())
+    }
+
+    /// Has a call fail so often with `code`, then succeed; returns its answer and how often it was made.
+    async fn called(failures: u32, code: &str) -> (bool, u32) {
+        let calls = Cell::new(0);
+        let answer = through_contention(|| {
+            calls.set(calls.get() + 1);
+            std::future::ready(if calls.get() > failures { Ok(()) } else { Err(error(code)) })
+        });
+        (answer.await.is_ok(), calls.get())
+    }
+
+    #[tokio::test]
+    async fn contention_is_waited_out_and_nothing_else_is() {
+        assert_eq!(called(0, "").await, (true, 1));
+        assert_eq!(called(3, "TransactionConflictException").await, (true, 4));
+        assert_eq!(called(3, "ThrottlingException").await, (true, 4));
+        assert_eq!(called(3, "ConditionalCheckFailedException").await, (false, 1));
+        assert_eq!(called(3, "ValidationException").await, (false, 1));
+    }
+
+    #[tokio::test]
+    async fn patience_ends_with_its_budget() {
+        let (begun, budget) = (Instant::now(), Duration::from_millis(30));
+        let mut patience = Patience::new(budget);
+        let mut longest = FIRST_WAIT;
+        while patience.wait().await {
+            longest = (longest * 2).min(LONGEST_WAIT);
+            assert_eq!(patience.wait, longest);
+        }
+        assert!(begun.elapsed() + longest >= budget, "it gave up with {:?} left", budget - begun.elapsed());
+        assert!(!Patience::new(Duration::ZERO).wait().await);
+    }
+
+    #[tokio::test]
+    async fn whoever_got_on_has_all_the_time_again_but_is_no_faster() {
+        let mut patience = Patience { until: Instant::now(), budget: BUDGET, wait: LONGEST_WAIT };
+        assert!(!patience.wait().await);
+        patience.renew();
+        assert!(patience.until >= Instant::now() + BUDGET - LONGEST_WAIT);
+        assert_eq!(patience.wait, LONGEST_WAIT);
+    }
+
+    #[test]
+    fn only_a_refused_condition_is_split_off() {
+        use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
+        let refused = |item: Option<Item>| {
+            let refused = ConditionalCheckFailedException::builder().set_item(item).build();
+            let error = UpdateItemError::ConditionalCheckFailedException(refused);
+            SdkError::<_, ()>::service_error(error, ()).into_service_error_or_self().ok()
+        };
+        let item = Item::from([("seq".to_owned(), number(1))]);
+        assert_eq!(refused(Some(item.clone())), Some(Some(item)));
+        assert_eq!(refused(Some(Item::new())), Some(None), "there was no item");
+        assert_eq!(refused(None), Some(None));
+        assert!(error("ThrottlingException").into_service_error_or_self().is_err());
+    }
 }
