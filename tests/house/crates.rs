@@ -19,7 +19,7 @@ fn floor(folder: &str) -> usize {
         "functions/platform" => 1,
         _ if folder.starts_with("functions/") => 2,
         _ if folder.starts_with("infra/") => 3,
-        "tests" => 4,
+        "tests" | "tests/model" => 4,
         _ => panic!("{folder}: say in tests/house/crates.rs on which floor this folder lives"),
     }
 }

@@ -307,9 +307,7 @@ impl Model for Protocol {
         for (index, worker) in state.workers.iter().enumerate() {
             match worker {
                 Some(worker) => self.moves(state, index, worker, actions),
-                None if state.bell => {
-                    actions.extend([false, true].map(|again| Action::Hear { worker: index, again }))
-                }
+                None if state.bell => actions.extend([false, true].map(|again| Action::Hear { worker: index, again })),
                 None => {}
             }
         }
