@@ -3,6 +3,7 @@
 
 mod accept;
 mod conditions;
+mod death;
 mod delivery;
 mod doubt;
 mod idempotency;

@@ -105,25 +105,34 @@ impl<'a> Send<'a> {
 
     /// Sends it, and notes what was answered.
     pub(crate) async fn go(self) -> Answer {
+        self.attempt().await.expect("the API answers")
+    }
+
+    /// Sends it to a system that may die meanwhile, and notes what was answered, if anything was.
+    pub(crate) async fn attempt(self) -> reqwest::Result<Answer> {
         let path = format!("/api/v1/conversations/{}/messages", self.conversation);
         let request = self.world.http.post(format!("{}{path}", self.world.ready.api)).body(self.body);
         let request = request.header("Content-Type", "application/json");
         let request = if self.token.is_empty() { request } else { request.bearer_auth(self.token) };
         let request = self.key.iter().fold(request, |request, key| request.header("Idempotency-Key", key));
-        let answer = read(request).await;
+        let answer = try_read(request).await?;
         if answer.status == StatusCode::CREATED && answer.header("idempotent-replayed").is_none() {
             let text = self.text.unwrap_or_default();
             let before = self.world.ledger().accepted.insert(answer.id(), text);
             assert_eq!(before, None, "an id was given twice");
         }
-        answer
+        Ok(answer)
     }
 }
 
 async fn read(request: reqwest::RequestBuilder) -> Answer {
-    let response = request.send().await.expect("the API answers");
+    try_read(request).await.expect("an answer")
+}
+
+async fn try_read(request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
+    let response = request.send().await?;
     let (status, headers) = (response.status(), response.headers().clone());
-    Answer { status, headers, text: response.text().await.expect("a text") }
+    Ok(Answer { status, headers, text: response.text().await? })
 }
 
 impl World {
@@ -137,12 +146,18 @@ impl World {
             ..Options::default()
         };
         let local = Local::start(options).await.unwrap_or_else(|error| panic!("{error}"));
-        let ready = local.ready();
+        let mut world = World::of(local.ready());
+        (world.local, world.logs) = (Some(local), logs);
+        world
+    }
+
+    /// A world around a system that runs elsewhere.
+    pub(crate) fn of(ready: Ready) -> World {
         let demo = ready.demo.as_ref().expect("the demo is seeded");
         let secrets = vec![demo.token.clone(), demo.api_key.clone(), demo.visitor_token.clone()];
         let ledger = Mutex::new(Ledger { secrets, ..Ledger::default() });
         let http = Client::builder().no_proxy().build().expect("a client");
-        World { local: Some(local), logs, http, ledger, ready }
+        World { local: None, logs: Logs::discarded(), http, ledger, ready }
     }
 
     /// A fresh business.

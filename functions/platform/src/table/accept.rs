@@ -110,7 +110,7 @@ impl Table {
             None => self.open_month(draft.business, month).await?,
         };
         if head.limit == 0 {
-            return Ok(self.spent(Usage { limit: 0, used: 0 }, month));
+            return Ok(spent(Usage { limit: 0, used: 0 }, month));
         }
         let begun = Instant::now();
         let mut patience = Patience::new(super::BUDGET);
@@ -118,7 +118,7 @@ impl Table {
         let mut in_doubt = None;
         loop {
             let learnt = match self.attempt(draft, month, &this, begun + DEADLINE).await? {
-                Told::Accepted => return Ok(Answer::Accepted(self.accepted(draft, month, &this))),
+                Told::Accepted => return Ok(Answer::Accepted(accepted(draft, month, &this))),
                 Told::Cancelled(verdict) => {
                     in_doubt = None;
                     match self.conclude(draft, verdict).await? {
@@ -237,12 +237,7 @@ impl Table {
             }));
         }
         let usage = Usage::of(&shards.into_iter().map(|(_, shard)| shard).collect::<Vec<_>>());
-        Ok(Err(self.spent(usage, month)))
-    }
-
-    #[expect(clippy::unused_self, reason = "reads as what the table says")]
-    fn spent(&self, Usage { limit, used }: Usage, month: Month) -> Answer {
-        Answer::Refused(Refusal::QuotaExceeded { limit, used, resets_at: month.resets_at() })
+        Ok(Err(spent(usage, month)))
     }
 
     async fn transaction(
@@ -258,7 +253,7 @@ impl Table {
             .transact_items(self.move_on(draft, this))
             .transact_items(self.store(item(
                 &key::message(draft.business, draft.conversation, this.seq),
-                &self.accepted(draft, month, this),
+                &accepted(draft, month, this),
             )));
         let call = match &draft.idempotency {
             Some((key, hash)) => call.transact_items(self.store(remember(draft, this, key, hash))),
@@ -308,30 +303,33 @@ impl Table {
             .return_values_on_condition_check_failure(AllOld);
         TransactWriteItem::builder().put(put.build().expect("table and item are set")).build()
     }
+}
 
-    #[expect(clippy::unused_self, reason = "reads as what the table holds")]
-    fn accepted(&self, draft: &Draft, month: Month, this: &Try) -> Message {
-        Message {
-            id: this.id,
-            seq: this.seq,
-            sender: draft.sender,
-            content: draft.content.as_str().to_owned(),
-            attachments: draft.attachments.clone(),
-            created_at: draft.now,
-            month,
-            shard: this.shard,
-            status: Status::Queued,
-            attempts: 0,
-            doubts: 0,
-            fence: None,
-            attempted_at: None,
-            provider_id: None,
-            sent_at: None,
-            delivered_at: None,
-            read_at: None,
-            failed_at: None,
-            error: None,
-        }
+fn spent(Usage { limit, used }: Usage, month: Month) -> Answer {
+    Answer::Refused(Refusal::QuotaExceeded { limit, used, resets_at: month.resets_at() })
+}
+
+fn accepted(draft: &Draft, month: Month, this: &Try) -> Message {
+    Message {
+        id: this.id,
+        seq: this.seq,
+        sender: draft.sender,
+        content: draft.content.as_str().to_owned(),
+        attachments: draft.attachments.clone(),
+        created_at: draft.now,
+        month,
+        shard: this.shard,
+        status: Status::Queued,
+        attempts: 0,
+        doubts: 0,
+        fence: None,
+        attempted_at: None,
+        provider_id: None,
+        sent_at: None,
+        delivered_at: None,
+        read_at: None,
+        failed_at: None,
+        error: None,
     }
 }
 

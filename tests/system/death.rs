@@ -1,0 +1,143 @@
+//! The whole machine dies: SIGKILL at a random moment under load, again and again, and everything starts anew on what
+//! was on disk. What SQS held is gone each time; the sweeper brings it back.
+//!
+//! `DEATHS=200 cargo test -p tests --test system -- --nocapture death` is the long run.
+
+use crate::world::{Business, World};
+use futures_util::future::join_all;
+use local::Ready;
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// Kills, unless `DEATHS` says how many.
+const DEATHS: u32 = 20;
+
+/// Longer than a lease, and longer than a receipt is waited for, in seconds of the system's clock.
+const LEASE: i64 = 46;
+const DOUBT: i64 = 121;
+
+/// A system in a process of its own, on files.
+struct Machine {
+    process: Child,
+    ready: Ready,
+}
+
+impl Machine {
+    /// Starts it and waits until it says that it is ready.
+    async fn start(directory: &Path) -> Machine {
+        let file = directory.join("ready.json");
+        std::fs::remove_file(&file).ok();
+        let process = Command::new(env!("CARGO_BIN_EXE_functions-under-test"))
+            .args(["up", "--port", "0", "--data-dir"])
+            .arg(directory)
+            .arg("--ready-file")
+            .arg(&file)
+            .env_remove("AWS_ENDPOINT_URL_DYNAMODB") // it is the disk that is on trial
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        let begun = Instant::now();
+        loop {
+            // The file appears whole or not at all.
+            if let Ok(text) = std::fs::read(&file) {
+                return Machine { process, ready: serde_json::from_slice(&text).expect("the documented shape") };
+            }
+            assert!(begun.elapsed() < Duration::from_secs(30), "it was not ready in 30 s");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// SIGKILL, as a power cut would have it.
+    fn kill(&mut self) {
+        self.process.kill().expect("it can be killed");
+        self.process.wait().expect("it is gone");
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+/// A directory that is gone with the test.
+struct Directory(PathBuf);
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+/// Sends one message after the other into a conversation until the system dies; returns how many were answered 201.
+async fn load(world: &World, business: &Business, conversation: Uuid, life: u32) -> u32 {
+    let mut answered = 0;
+    for number in 1.. {
+        let text = format!("message {number} of life {life}");
+        match world.send(&business.api_key, conversation, &text).attempt().await {
+            Ok(answer) if answer.status == 201 => answered += 1,
+            // The front may outlive the function by a moment.
+            Ok(answer) => assert!(answer.status.is_server_error(), "{}", answer.text),
+            Err(_) => break,
+        }
+    }
+    answered
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_however_often_everything_dies() {
+    let deaths = std::env::var("DEATHS").ok().and_then(|count| count.parse().ok()).unwrap_or(DEATHS);
+    let directory = Directory(std::env::temp_dir().join(format!("pingback-death-{}", Uuid::new_v4())));
+    std::fs::create_dir_all(&directory.0).expect("a directory");
+    let mut machine = Machine::start(&directory.0).await;
+    let mut world = World::of(machine.ready.clone());
+    let business = world.business(1_000_000, 4).await;
+    let another = json!({"business_id": business.business_id, "channel": "whatsapp"});
+    let another = world.sandbox(Method::POST, "/conversations", another).await["conversation_id"].clone();
+    let mut conversations: Vec<Uuid> = business.conversations.values().copied().collect();
+    conversations.push(serde_json::from_value(another).expect("an id"));
+
+    let mut answered = 0;
+    for life in 1..=deaths {
+        let moment = Duration::from_millis(30 + u64::from(Uuid::new_v4().as_bytes()[0]) * 2);
+        let all = join_all(conversations.iter().map(|conversation| load(&world, &business, *conversation, life)));
+        let death = async {
+            tokio::time::sleep(moment).await;
+            machine.kill();
+        };
+        let (counts, ()) = tokio::join!(all, death);
+        answered += counts.iter().sum::<u32>();
+        machine = Machine::start(&directory.0).await;
+        world.ready = machine.ready.clone();
+    }
+    // Whoever held a conversation is dead: its lease ends, what was in its hands is waited for, and then sent again.
+    for seconds in [LEASE, DOUBT, DOUBT] {
+        world.pass(seconds).await;
+        world.sweep().await;
+    }
+    world.allow(|allowed| (allowed.unheard, allowed.doubles) = (true, true));
+    let (got, doubled) = world
+        .until("everything has arrived", async || {
+            let (mut unique, mut doubled) = (BTreeSet::new(), 0);
+            for channel in ["chat", "whatsapp", "email"] {
+                let all = world.sandbox(Method::GET, &format!("/{channel}/messages"), Value::Null).await;
+                let ids = all.as_array().expect("an array").iter().map(|one| one["message_id"].to_string());
+                ids.for_each(|id| doubled += u32::from(!unique.insert(id)));
+            }
+            let got = unique.len() as u64;
+            (got == world.usage(&business.api_key).await.0).then_some((got, doubled))
+        })
+        .await;
+    let (used, _) = world.usage(&business.api_key).await;
+    println!("deaths {deaths}, answered 201 {answered}, stored {used}, arrived {got}, twice {doubled}");
+    assert!(u64::from(answered) <= used, "answered and not counted");
+    assert!(doubled <= deaths * conversations.len() as u32, "no more than what was in somebody's hands");
+}
