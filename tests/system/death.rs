@@ -23,8 +23,26 @@ const DOUBT: i64 = 121;
 
 /// A system in a process of its own, on files.
 struct Machine {
-    process: Child,
+    process: Process,
     ready: Ready,
+}
+
+/// A process that does not outlive its owner.
+struct Process(Child);
+
+impl Process {
+    /// SIGKILL, as a power cut would have it.
+    fn kill(&mut self) {
+        self.0.kill().expect("it can be killed");
+        self.0.wait().expect("it is gone");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
 }
 
 impl Machine {
@@ -32,7 +50,8 @@ impl Machine {
     async fn start(directory: &Path) -> Machine {
         let file = directory.join("ready.json");
         std::fs::remove_file(&file).ok();
-        let process = Command::new(env!("CARGO_BIN_EXE_functions-under-test"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_functions-under-test"));
+        command
             .args(["up", "--port", "0", "--data-dir"])
             .arg(directory)
             .arg("--ready-file")
@@ -40,9 +59,8 @@ impl Machine {
             .env_remove("AWS_ENDPOINT_URL_DYNAMODB") // it is the disk that is on trial
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("it starts");
+            .stderr(Stdio::null());
+        let process = Process(command.spawn().expect("it starts"));
         let begun = Instant::now();
         loop {
             // The file appears whole or not at all.
@@ -52,19 +70,6 @@ impl Machine {
             assert!(begun.elapsed() < Duration::from_secs(30), "it was not ready in 30 s");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-    }
-
-    /// SIGKILL, as a power cut would have it.
-    fn kill(&mut self) {
-        self.process.kill().expect("it can be killed");
-        self.process.wait().expect("it is gone");
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
     }
 }
 
@@ -111,7 +116,7 @@ async fn nothing_is_lost_however_often_everything_dies() {
         let all = join_all(conversations.iter().map(|conversation| load(&world, &business, *conversation, life)));
         let death = async {
             tokio::time::sleep(moment).await;
-            machine.kill();
+            machine.process.kill();
         };
         let (counts, ()) = tokio::join!(all, death);
         answered += counts.iter().sum::<u32>();

@@ -5,7 +5,7 @@
 //! - `used` of each month = its messages, never above the cap; the caps add up to the limit.
 //! - The outbox is empty: whatever was accepted is settled.
 //! - Customers got what is `sent`, once, in `seq` order.
-//! - No log line holds a token or a text.
+//! - No log line holds a token, a text, an address or a phone number.
 
 use crate::world::World;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -46,7 +46,7 @@ pub(crate) async fn check(world: &World) {
     accepted(world, &messages, allowed);
     counted(&items, &messages);
     received(world, &messages, allowed).await;
-    silent(world);
+    silent(world, &items);
 }
 
 /// Waits until nothing is on its way any more, and reads the table.
@@ -140,12 +140,15 @@ async fn received(world: &World, messages: &[Message], allowed: Allowed) {
     }
 }
 
-/// No log line holds a secret or a text.
-fn silent(world: &World) {
+/// No log line holds a secret, a text or a customer's address.
+fn silent(world: &World, items: &[Item]) {
     let ledger = world.ledger();
-    let texts = ledger.accepted.values().filter(|text| text.len() > 8);
+    let texts = ledger.texts.iter().filter(|text| text.len() > 8);
+    // A visitor of the chat has no address but a word.
+    let recipients = items.iter().map(|item| text(item, "recipient")).filter(|to| to.len() > 8);
+    let recipients: Vec<String> = recipients.collect();
     for line in world.logged() {
-        for word in ledger.secrets.iter().chain(texts.clone()) {
+        for word in ledger.secrets.iter().chain(texts.clone()).chain(&recipients) {
             assert!(!line.text.contains(word.as_str()), "{} logged {word:?}: {}", line.function, line.text);
         }
     }

@@ -32,6 +32,8 @@ pub(crate) struct World {
 pub(crate) struct Ledger {
     /// Every message that was answered 201 and was not a replay, with its text.
     pub(crate) accepted: BTreeMap<Uuid, String>,
+    /// Every text that was sent, whatever was answered.
+    pub(crate) texts: Vec<String>,
     /// Words that must not be in any log.
     pub(crate) secrets: Vec<String>,
     /// What this test leaves behind on purpose.
@@ -115,6 +117,7 @@ impl<'a> Send<'a> {
         let request = request.header("Content-Type", "application/json");
         let request = if self.token.is_empty() { request } else { request.bearer_auth(self.token) };
         let request = self.key.iter().fold(request, |request, key| request.header("Idempotency-Key", key));
+        self.world.ledger().texts.extend(self.text.clone());
         let answer = try_read(request).await?;
         if answer.status == StatusCode::CREATED && answer.header("idempotent-replayed").is_none() {
             let text = self.text.unwrap_or_default();

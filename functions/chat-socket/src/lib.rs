@@ -16,7 +16,7 @@ use domain::{Channel, MessageId, Seq};
 use lambda_runtime::{LambdaEvent, service_fn};
 use platform::aws::Aws;
 use platform::broken::Broken;
-use platform::clock::Clock;
+use platform::clock::{self, Clock};
 use platform::credential::VisitorClaims;
 use platform::queue::{Bell, ChatBell, Version};
 use platform::secrets::{Secrets, TokenKeys};
@@ -24,6 +24,11 @@ use platform::settings::{self, SettingError};
 use platform::sockets::{Event, Posted, Sockets};
 use platform::table::Table;
 use serde::Deserialize;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What one last call may take: nothing is begun with less time than this.
+const RESERVE: Duration = Duration::from_secs(6);
 
 /// The function.
 #[derive(Debug)]
@@ -88,12 +93,13 @@ impl ChatSocket {
         &self,
         event: LambdaEvent<ApiGatewayWebsocketProxyRequest>,
     ) -> Result<ApiGatewayProxyResponse, lambda_runtime::Error> {
+        let until = Instant::now() + clock::time_left(event.context.deadline()).saturating_sub(RESERVE);
         let context = event.payload.request_context;
         let connection = context.connection_id.as_deref().unwrap_or_default();
         match context.route_key.as_deref() {
             Some("$connect") => {}
             Some("$disconnect") => self.goodbye(connection).await?,
-            _ => self.hear(connection, event.payload.body.as_deref().unwrap_or_default()).await?,
+            _ => self.hear(connection, event.payload.body.as_deref().unwrap_or_default(), until).await?,
         }
         let mut response = ApiGatewayProxyResponse::default();
         response.status_code = 200;
@@ -107,9 +113,9 @@ impl ChatSocket {
         }
     }
 
-    async fn hear(&self, connection: &str, text: &str) -> Result<(), Broken> {
+    async fn hear(&self, connection: &str, text: &str, until: Instant) -> Result<(), Broken> {
         match serde_json::from_str(text) {
-            Ok(Said::Hello { token, after }) => self.hello(connection, &token, Seq(after)).await,
+            Ok(Said::Hello { token, after }) => self.hello(connection, &token, Seq(after), until).await,
             Ok(Said::Ack { id }) => self.receipt(connection, id, Status::Delivered).await,
             Ok(Said::Read { id }) => self.receipt(connection, id, Status::Read).await,
             Ok(Said::Ping) => {
@@ -124,7 +130,7 @@ impl ChatSocket {
         }
     }
 
-    async fn hello(&self, connection: &str, token: &str, after: Seq) -> Result<(), Broken> {
+    async fn hello(&self, connection: &str, token: &str, after: Seq, until: Instant) -> Result<(), Broken> {
         let now = self.clock.now();
         let key = self.keys.of(token).await?;
         let Some(visitor) = key.and_then(|key| key.verify_visitor(token, now)) else {
@@ -137,9 +143,9 @@ impl ChatSocket {
         let connected = self.table.connect(connection, business, conversation, now).await?;
         self.say(connection, &Event::Hello { conversation_id: conversation }).await;
         // What was settled before goes out before the widget is listed, so that no worker gets in between.
-        let Some(replayed) = self.replay(connection, &visitor, after).await? else { return Ok(()) };
+        let Some(replayed) = self.replay(connection, &visitor, after, until).await? else { return Ok(()) };
         self.table.list(&connected).await?;
-        if self.replay(connection, &visitor, replayed).await?.is_none() {
+        if self.replay(connection, &visitor, replayed, until).await?.is_none() {
             return Ok(());
         }
         if self.table.make_due(business, conversation, now).await? {

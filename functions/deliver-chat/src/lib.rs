@@ -4,6 +4,7 @@
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use domain::Channel;
 use domain::delivery::{Accepted, Failure, Outcome, Reason};
+use futures_util::future::join_all;
 use lambda_runtime::{LambdaEvent, service_fn};
 use platform::aws::Aws;
 use platform::broken::Broken;
@@ -12,8 +13,7 @@ use platform::delivery::{Channels, Parcel, Provider, Worker, serve};
 use platform::queue::WorkerQueue;
 use platform::settings::SettingError;
 use platform::sockets::{Event, Posted, Sockets};
-use platform::table::Table;
-use std::time::Duration;
+use platform::table::{Connection, Table};
 
 /// The function.
 #[derive(Debug)]
@@ -61,25 +61,32 @@ pub struct Widgets {
 impl Provider for Widgets {
     const CHANNEL: Channel = Channel::Chat;
 
-    /// Sends to every tab. One that took it is enough; tabs that are gone are taken off the list.
-    async fn send(&self, parcel: Parcel<'_>, _timeout: Duration) -> Outcome {
+    /// Sends to every tab at once. One that took it is enough; tabs that are gone are taken off the list.
+    async fn send(&self, parcel: Parcel<'_>) -> Outcome {
         let connections = self.table.connections(parcel.business, parcel.conversation_id).await;
         let connections = connections.map_err(|broken| table_failed(&broken))?;
         let message = parcel.message.view(parcel.conversation_id);
         let event = Event::NewMessage { seq: parcel.message.seq.0, message };
+        let tabs = connections.iter().map(async |tab| (tab, self.sockets.post(&tab.connection, &event).await));
         let (mut taken, mut failure) = (false, Failure::Away);
-        for connection in connections {
-            match self.sockets.post(&connection.connection, &event).await {
-                Posted::Taken => taken = true,
-                Posted::Gone => {
-                    if let Err(broken) = self.table.disconnect(&connection).await {
-                        tracing::warn!(error = broken.chain(), "a tab that is gone stays on the list");
-                    }
-                }
-                Posted::Failed(why) => failure = why,
+        for (tab, posted) in join_all(tabs).await {
+            match (posted, &failure) {
+                (Posted::Taken, _) => taken = true,
+                (Posted::Gone, _) => self.take_off(tab).await,
+                // A tab that may have it outweighs one that has not.
+                (Posted::Failed(_), Failure::Unknown(_)) => {}
+                (Posted::Failed(why), _) => failure = why,
             }
         }
         if taken { Ok(Accepted { provider_id: None }) } else { Err(failure) }
+    }
+}
+
+impl Widgets {
+    async fn take_off(&self, tab: &Connection) {
+        if let Err(broken) = self.table.disconnect(tab).await {
+            tracing::warn!(error = broken.chain(), "a tab that is gone stays on the list");
+        }
     }
 }
 

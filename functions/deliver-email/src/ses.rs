@@ -10,10 +10,13 @@ use aws_sdk_sesv2::operation::send_email::SendEmailError;
 use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, MessageTag};
 use domain::Channel;
 use domain::delivery::{Accepted, Failure, Outcome, Reason};
-use platform::aws::Aws;
+use platform::aws::{Aws, never_connected};
 use platform::delivery::{Parcel, Provider};
 use platform::table::record::ChannelSettings;
 use std::time::Duration;
+
+/// The worker gives up waiting at about the same time.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// SES, and the domain that customers' answers come to.
 #[derive(Debug)]
@@ -26,7 +29,7 @@ impl Ses {
     /// SES through `aws`.
     #[must_use]
     pub fn new(aws: &Aws, reply_domain: String) -> Ses {
-        Ses { client: Client::new(&aws.service_once("SESV2")), reply_domain }
+        Ses { client: Client::new(&aws.service_once("SESV2", PATIENCE)), reply_domain }
     }
 
     /// Answers come to an address that carries the conversation.
@@ -40,7 +43,7 @@ impl Ses {
 impl Provider for Ses {
     const CHANNEL: Channel = Channel::Email;
 
-    async fn send(&self, parcel: Parcel<'_>, _timeout: Duration) -> Outcome {
+    async fn send(&self, parcel: Parcel<'_>) -> Outcome {
         let ChannelSettings::Email { from, configuration_set } = &parcel.channel.settings else {
             return Err(Failure::Permanent(Reason::new("channel_misconfigured", "the channel is not a mailbox")));
         };
@@ -103,10 +106,12 @@ fn judge<R: std::fmt::Debug>(error: &SdkError<SendEmailError, R>) -> Failure {
             }
             other => match other.code() {
                 Some("ThrottlingException" | "Throttling") => transient("rate_limited", "SES asks for patience"),
-                _ => transient("provider_error", "SES failed"),
+                Some(_) => transient("provider_error", "SES failed"),
+                // A 5xx without SES's own words comes from something in between, which may have passed the mail on.
+                None => Failure::Unknown(reason(error, "provider_error", "SES failed without saying how")),
             },
         },
-        SdkError::DispatchFailure(failed) if !failed.is_timeout() && !failed.is_other() => {
+        SdkError::DispatchFailure(failed) if failed.as_connector_error().is_some_and(never_connected) => {
             transient("unreachable", "SES could not be reached")
         }
         SdkError::ConstructionFailure(_) => {

@@ -34,15 +34,9 @@ impl CloudApi {
         Ok(CloudApi { client, url, secrets })
     }
 
-    async fn post(
-        &self,
-        number: &str,
-        token: &str,
-        message: &TextMessage<'_>,
-        timeout: Duration,
-    ) -> Result<Response, Failure> {
+    async fn post(&self, number: &str, token: &str, message: &TextMessage<'_>) -> Result<Response, Failure> {
         let url = format!("{}/{number}/messages", self.url);
-        let call = self.client.post(url).bearer_auth(token.trim()).timeout(timeout).json(message);
+        let call = self.client.post(url).bearer_auth(token.trim()).json(message);
         call.send().await.map_err(|error| verdict::of_transport(&error))
     }
 
@@ -84,7 +78,7 @@ struct TakenMessage {
 impl Provider for CloudApi {
     const CHANNEL: Channel = Channel::Whatsapp;
 
-    async fn send(&self, parcel: Parcel<'_>, timeout: Duration) -> Outcome {
+    async fn send(&self, parcel: Parcel<'_>) -> Outcome {
         let ChannelSettings::Whatsapp { phone_number_id, secret } = &parcel.channel.settings else {
             return Err(Failure::Permanent(Reason::new(
                 "channel_misconfigured",
@@ -101,11 +95,11 @@ impl Provider for CloudApi {
             biz_opaque_callback_data: format!("{}.{}.{}", parcel.business, parcel.conversation_id, parcel.message.id),
         };
         let token = self.token(secret, false).await?;
-        let mut response = self.post(phone_number_id, &token, &message, timeout).await?;
+        let mut response = self.post(phone_number_id, &token, &message).await?;
         if response.status() == StatusCode::UNAUTHORIZED {
             // The token may have been replaced a moment ago.
             let token = self.token(secret, true).await?;
-            response = self.post(phone_number_id, &token, &message, timeout).await?;
+            response = self.post(phone_number_id, &token, &message).await?;
         }
         read(response).await
     }
@@ -116,11 +110,10 @@ async fn read(response: Response) -> Outcome {
     let retry_after = verdict::retry_after(response.headers());
     let body = response.bytes().await.map_err(|error| verdict::of_transport(&error))?;
     if status.is_success() {
+        // Success is acceptance, also where its id cannot be read: receipts carry ours.
         let taken: Option<Taken> = serde_json::from_slice(&body).ok();
         let id = taken.and_then(|taken| taken.messages.into_iter().next()).map(|message| message.id);
-        // Success without an id cannot be told from no answer at all.
-        let unreadable = || Failure::Unknown(Reason::new("unreadable_answer", "WhatsApp's answer could not be read"));
-        return Ok(Accepted { provider_id: Some(id.ok_or_else(unreadable)?) });
+        return Ok(Accepted { provider_id: id });
     }
     Err(verdict::of_error(status, serde_json::from_slice::<ErrorBody>(&body).ok(), retry_after))
 }

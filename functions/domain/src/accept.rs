@@ -106,6 +106,7 @@ pub fn read(cancelled: Cancelled, request_hash: &str, tried: Seq, channel: &str)
         };
     }
     let mut retry = Retry::default();
+    let agreed = cancelled.conversation == Position::Fine;
     match cancelled.conversation {
         Position::Refused(None) => return Verdict::ConversationNotFound,
         Position::Refused(Some(now)) if now.channel != channel => return Verdict::ChannelChanged,
@@ -119,7 +120,7 @@ pub fn read(cancelled: Cancelled, request_hash: &str, tried: Seq, channel: &str)
     }
     match cancelled.message {
         // Position 2 agreed that `tried` was the last message, so nothing can stand behind it.
-        Position::Refused(_) if retry.seq.is_none_or(|seq| seq == tried) => Verdict::PlaceTaken,
+        Position::Refused(_) if agreed || retry.seq == Some(tried) => Verdict::PlaceTaken,
         Position::Refused(_) | Position::Fine | Position::Contended => Verdict::Retry(retry),
     }
 }
@@ -229,6 +230,13 @@ mod tests {
         ] {
             assert_eq!(verdict(contended), Verdict::Retry(Retry::default()));
         }
+    }
+
+    #[test]
+    fn a_taken_place_behind_a_conversation_that_another_transaction_holds_is_tried_again() {
+        let message = Position::Refused(Some(()));
+        let cancelled = Cancelled { conversation: Position::Contended, message, ..fine() };
+        assert_eq!(verdict(cancelled), Verdict::Retry(Retry::default()));
     }
 
     #[test]

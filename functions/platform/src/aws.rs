@@ -11,6 +11,7 @@ use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
@@ -75,11 +76,10 @@ impl Aws {
         self.service(name).into_builder().timeout_config(short).build()
     }
 
-    /// The same, for a call that must not be repeated blindly: one attempt, as long as the caller waits for it.
+    /// The same, for calls that must not be repeated blindly: one attempt, of at most `all`.
     #[must_use]
-    pub fn service_once(&self, name: &str) -> SdkConfig {
-        let once = TimeoutConfig::builder().connect_timeout(CONNECT).build();
-        self.service(name).into_builder().retry_config(RetryConfig::disabled()).timeout_config(once).build()
+    pub fn service_once(&self, name: &str, all: Duration) -> SdkConfig {
+        self.service_within(name, all).into_builder().retry_config(RetryConfig::disabled()).build()
     }
 
     /// The configuration for one service, by the name its endpoint variable ends with: `DYNAMODB`, `SESV2`, ….
@@ -92,6 +92,19 @@ impl Aws {
             None => self.config.clone(),
         }
     }
+}
+
+/// Whether a call never left because no connection was made: then, and only then, nothing can have come of it.
+#[must_use]
+pub fn never_connected(error: &ConnectorError) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(cause) = next {
+        if cause.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(|error| error.is_connect()) {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
 }
 
 /// An HTTPS client that trusts Amazon's own roots and nobody else's, which AWS's endpoints chain to

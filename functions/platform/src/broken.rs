@@ -35,6 +35,13 @@ impl Broken {
         Broken { doing: format!("calling {call}"), cause: Some(Box::new(error)), retryable }
     }
 
+    /// JSON that could not be read. Where it is wrong is said, never what stands there: it may be a secret.
+    #[must_use]
+    pub fn unreadable(what: &str, error: &serde_json::Error) -> Broken {
+        let (category, line, column) = (error.classify(), error.line(), error.column());
+        Broken::new(format!("reading {what}: {category:?} error in line {line}, column {column}"))
+    }
+
     /// An AWS call that only contention kept from being made, for longer than anybody wants to wait.
     pub fn contended(call: &str, error: impl Into<Box<dyn Error + Send + Sync>>) -> Broken {
         Broken { doing: format!("calling {call}"), cause: Some(error.into()), retryable: true }

@@ -4,9 +4,8 @@
 use crate::broken::Broken;
 use crate::credential::{SigningKey, SigningKeys};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 const KEPT: Duration = Duration::from_secs(300);
@@ -47,18 +46,34 @@ impl Secrets {
     }
 
     async fn not_older_than(&self, id: &str, age: Duration) -> Result<Arc<str>, Broken> {
-        let mut kept = self.kept.lock().await;
-        if let Some((since, text)) = kept.get(id)
+        let known = self.kept().get(id).cloned();
+        if let Some((since, text)) = &known
             && since.elapsed() < age
         {
             return Ok(text.clone());
         }
+        match (self.fetch(id).await, known) {
+            (Ok(text), _) => {
+                self.kept().insert(id.to_owned(), (Instant::now(), text.clone()));
+                Ok(text)
+            }
+            // Better what was true five minutes ago than nothing at all.
+            (Err(broken), Some((_, text))) => {
+                tracing::warn!(secret = id, error = broken.chain(), "a secret could not be read again");
+                Ok(text)
+            }
+            (Err(broken), None) => Err(broken),
+        }
+    }
+
+    async fn fetch(&self, id: &str) -> Result<Arc<str>, Broken> {
         let answer = self.client.get_secret_value().secret_id(id).send().await;
         let answer = answer.map_err(|error| Broken::aws("GetSecretValue", error))?;
-        let text: Arc<str> =
-            answer.secret_string().ok_or_else(|| Broken::new(format!("the secret {id} holds no text")))?.into();
-        kept.insert(id.to_owned(), (Instant::now(), text.clone()));
-        Ok(text)
+        Ok(answer.secret_string().ok_or_else(|| Broken::new(format!("the secret {id} holds no text")))?.into())
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -89,6 +104,6 @@ impl TokenKeys {
     }
 
     fn parse(&self, text: &str) -> Result<SigningKeys, Broken> {
-        serde_json::from_str(text).map_err(|error| Broken::because(format!("reading the keys in {}", self.id), error))
+        serde_json::from_str(text).map_err(|error| Broken::unreadable(&format!("the keys in {}", self.id), &error))
     }
 }

@@ -1,10 +1,11 @@
 //! The environment, read in this one place. A function that lacks a setting does not start and says which.
 
+use std::fmt;
 use std::str::FromStr;
 use thiserror::Error;
 
 /// Why a setting could not be read.
-#[derive(Debug, Error, PartialEq, Eq)]
+#[derive(Error, PartialEq, Eq)]
 pub enum SettingError {
     /// It is not there.
     #[error("the environment variable {0} is not set; template.yaml sets it for every function that reads it")]
@@ -19,6 +20,13 @@ pub enum SettingError {
         /// What it should be.
         wanted: &'static str,
     },
+}
+
+impl fmt::Debug for SettingError {
+    /// The sentence: it is what a `main` prints that ends with this error.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 /// Reads a variable that may be left out. Empty counts as left out: SAM's local runs turn `!If … NoValue` into an
@@ -53,7 +61,8 @@ mod tests {
     #[test]
     fn a_missing_setting_is_named() {
         let error = required("PINGBACK_SETTING_THAT_NOBODY_SETS").unwrap_err();
-        assert!(error.to_string().contains("PINGBACK_SETTING_THAT_NOBODY_SETS is not set"), "{error}");
+        let said = format!("{:?}", Box::<dyn std::error::Error>::from(error));
+        assert!(said.contains("PINGBACK_SETTING_THAT_NOBODY_SETS is not set"), "{said}");
         assert_eq!(parsed("PINGBACK_SETTING_THAT_NOBODY_SETS", "a number", 7), Ok(7));
     }
 }

@@ -1,6 +1,6 @@
 //! The chat widget's WebSocket, seen from our side: what we say to it, through API Gateway's Management API.
 
-use crate::aws::Aws;
+use crate::aws::{Aws, never_connected};
 use crate::settings::{self, SettingError};
 use aws_sdk_apigatewaymanagement::Client;
 use aws_sdk_apigatewaymanagement::error::{DisplayErrorContext, SdkError};
@@ -10,6 +10,10 @@ use domain::ConversationId;
 use domain::delivery::{Failure, Reason};
 use domain::message::MessageView;
 use serde::Serialize;
+use std::time::Duration;
+
+/// A tab that API Gateway does not reach in this time is not waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the widget is told.
 #[derive(Debug, Serialize)]
@@ -61,7 +65,7 @@ impl Sockets {
     /// # Errors
     /// The variable that is missing.
     pub fn from_env(aws: &Aws) -> Result<Sockets, SettingError> {
-        let config = aws.service_once("APIGATEWAYMANAGEMENTAPI");
+        let config = aws.service_once("APIGATEWAYMANAGEMENTAPI", PATIENCE);
         let config = match config.endpoint_url() {
             Some(_) => config,
             None => config.into_builder().endpoint_url(settings::required("CHAT_ENDPOINT")?).build(),
@@ -102,9 +106,7 @@ fn judge<R: std::fmt::Debug>(error: &SdkError<PostToConnectionError, R>) -> Post
             // Ours to mend (permissions), or theirs (5xx): the message is as good as before.
             _ => transient("gateway_error"),
         },
-        SdkError::DispatchFailure(failed)
-            if failed.is_io() || failed.as_connector_error().is_some_and(|e| e.is_user()) =>
-        {
+        SdkError::DispatchFailure(failed) if failed.as_connector_error().is_some_and(never_connected) => {
             tracing::warn!(error = %DisplayErrorContext(error), "the chat gateway was not reached");
             transient("unreachable")
         }

@@ -94,10 +94,10 @@ impl ReadMessages {
                 return Err(invalid([id.err(), after.err(), limit.err()]).into());
             }
         };
-        admission.conversation.ok_or(Refusal::ConversationNotFound)?;
-        let mut messages = self.reception.table.messages_after(caller.business, id, after, limit + 1).await?;
-        let more = messages.len() > usize::try_from(limit).unwrap_or(usize::MAX);
-        messages.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        let conversation = admission.conversation.ok_or(Refusal::ConversationNotFound)?;
+        let (messages, mut more) = self.reception.table.messages_after(caller.business, id, after, limit).await?;
+        // A page that ends exactly with the last message looks like one that does not.
+        more &= messages.last().is_some_and(|last| last.seq < conversation.seq);
         let next = messages.last().filter(|_| more).map(|last| last.seq.to_string());
         let messages: Vec<_> = messages.iter().map(|message| Delivered::of(message, id)).collect();
         Ok(api::json(StatusCode::OK, &Page { messages, next })?)

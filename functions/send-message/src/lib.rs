@@ -7,25 +7,29 @@ pub mod request;
 use domain::accept::request_hash;
 use domain::message::MessageView;
 use domain::problem::{MAX_BODY_BYTES, Refusal};
-use domain::{Channel, ConversationId, Month, Sender};
+use domain::{Channel, ConversationId, Month, Sender, Seq};
 use lambda_http::http::header::{HeaderValue, LOCATION};
 use lambda_http::http::{HeaderName, StatusCode};
 use lambda_http::{Body, Request, RequestExt, Response, service_fn};
 use platform::api::{self, Reception, Trouble};
 use platform::aws::Aws;
 use platform::broken::Broken;
-use platform::clock::Clock;
+use platform::clock::{self, Clock};
 use platform::credential::Caller;
 use platform::delivery::Channels;
 use platform::queue::{Bell, Bells, Version};
 use platform::secrets::{Secrets, TokenKeys};
 use platform::settings::{self, SettingError};
-use platform::table::record::{Conversation, Message};
+use platform::table::record::Message;
 use platform::table::{Admission, Answer, Checked, Draft, Table};
 use request::Body as MessageBody;
+use std::time::Duration;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// What it takes to answer that there is no time left.
+const RESERVE: Duration = Duration::from_millis(250);
 
 /// The function.
 #[derive(Debug, Clone)]
@@ -61,9 +65,11 @@ impl SendMessage {
         })
     }
 
-    /// Answers one request.
+    /// Answers one request, in time: whoever waits hears from us and not from whatever stops us.
     pub async fn handle(&self, event: Request) -> Response<Body> {
-        api::answer(self.accept(event).await)
+        let left = clock::time_left(event.lambda_context().deadline()).saturating_sub(RESERVE);
+        let late = |late| Err(Broken::because("answering in time", late).into());
+        api::answer(tokio::time::timeout(left, self.accept(event)).await.unwrap_or_else(late))
     }
 
     /// The documented order of the checks: size, caller, form, conversation, channel, key, month.
@@ -99,14 +105,11 @@ impl SendMessage {
                 let answer = self.reception.table.replay(caller.business, request.conversation, first).await?;
                 return self.respond(answer, &caller, &request).await;
             }
-            let draft = self.draft(&caller, &admission, &request, &hash, now).await?;
+            let (draft, last) = self.draft(&caller, &admission, &request, &hash, now).await?;
             if admission.first.is_some() {
                 return Err(Refusal::IdempotencyKeyReused.into());
             }
-            let Admission { conversation: Some(Conversation { seq, .. }), head, .. } = admission else {
-                return Err(Refusal::ConversationNotFound.into());
-            };
-            match self.reception.table.accept(&draft, seq, head).await? {
+            match self.reception.table.accept(&draft, last, admission.head).await? {
                 Answer::ChannelChanged => {}
                 answer => {
                     if let Answer::Accepted(message) = &answer {
@@ -119,7 +122,8 @@ impl SendMessage {
         Err(Refusal::Busy.into())
     }
 
-    /// Checks the content against the conversation's channel, before anything is counted.
+    /// Checks the content against the conversation's channel, before anything is counted; returns the conversation's
+    /// last message as well.
     async fn draft(
         &self,
         caller: &Caller,
@@ -127,7 +131,7 @@ impl SendMessage {
         request: &request::Request,
         hash: &str,
         now: chrono::DateTime<chrono::Utc>,
-    ) -> Result<Draft, Trouble> {
+    ) -> Result<(Draft, Seq), Trouble> {
         let conversation = admission.conversation.as_ref().ok_or(Refusal::ConversationNotFound)?;
         let name = &conversation.channel;
         let channel = Channel::from_wire(name).ok_or_else(|| Refusal::ChannelNotSupported { channel: name.clone() })?;
@@ -144,7 +148,7 @@ impl SendMessage {
             // Files are referenced by the record of their upload, and this conversation has none.
             return Err(Refusal::AttachmentNotFound { url: url.clone() }.into());
         }
-        Ok(Draft {
+        let draft = Draft {
             business: caller.business,
             conversation: request.conversation,
             wire_channel: name.clone(),
@@ -154,7 +158,8 @@ impl SendMessage {
             attachments: Vec::new(),
             idempotency: request.idempotency_key.clone().map(|key| (key, hash.to_owned())),
             now,
-        })
+        };
+        Ok((draft, conversation.seq))
     }
 
     /// The third call. If SQS does not take the bell the answer is still 201: the outbox holds the promise.

@@ -2,6 +2,7 @@
 
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use domain::Channel;
+use futures_util::stream::{self, StreamExt};
 use lambda_runtime::{LambdaEvent, service_fn};
 use platform::aws::Aws;
 use platform::broken::Broken;
@@ -15,6 +16,9 @@ use tokio::time::Instant;
 
 /// What is not rung by then, the next sweep will.
 const RESERVE: Duration = Duration::from_secs(5);
+
+/// How many buckets are swept at once, so that a long one does not hold up the others.
+const AT_ONCE: usize = 8;
 
 /// The function.
 #[derive(Debug, Clone)]
@@ -62,18 +66,27 @@ impl SweepOutbox {
         event: LambdaEvent<EventBridgeEvent<serde_json::Value>>,
     ) -> Result<Swept, lambda_runtime::Error> {
         let until = Instant::now() + clock::time_left(event.context.deadline()).saturating_sub(RESERVE);
-        let mut swept = Swept::default();
-        for channel in Channel::ALL {
-            for bucket in key::outbox_buckets(channel) {
-                let Swept { due, rung } = self.sweep(channel, &bucket, until).await?;
-                swept = Swept { due: swept.due + due, rung: swept.rung + rung };
+        let (mut swept, mut failed) = (Swept::default(), None);
+        let buckets =
+            Channel::ALL.into_iter().flat_map(|channel| key::outbox_buckets(channel).map(move |b| (channel, b)));
+        let mut sweeps = stream::iter(buckets)
+            .map(|(channel, bucket)| async move { self.sweep(channel, &bucket, until).await })
+            .buffer_unordered(AT_ONCE);
+        while let Some(bucket) = sweeps.next().await {
+            match bucket {
+                Ok(Swept { due, rung }) => swept = Swept { due: swept.due + due, rung: swept.rung + rung },
+                // The others are swept all the same.
+                Err(broken) => {
+                    tracing::error!(error = broken.chain(), "a bucket was not swept");
+                    failed = Some(broken);
+                }
             }
         }
         match swept.due {
             0 => tracing::debug!("nothing is due"),
             due => tracing::info!(due, rung = swept.rung, "swept"),
         }
-        Ok(swept)
+        failed.map_or(Ok(swept), |broken| Err(broken.into()))
     }
 
     async fn sweep(&self, channel: Channel, bucket: &str, until: Instant) -> Result<Swept, Broken> {
@@ -84,6 +97,9 @@ impl SweepOutbox {
             let (due, next) = self.table.due(bucket, now, page.take()).await?;
             swept.due += due.len();
             for some in due.chunks(BATCH) {
+                if Instant::now() >= until {
+                    return Ok(swept);
+                }
                 let bell = |due: &platform::table::Due| Bell {
                     v: Version,
                     business: due.business,
@@ -97,7 +113,7 @@ impl SweepOutbox {
                 }
             }
             page = next;
-            if page.is_none() || Instant::now() >= until {
+            if page.is_none() {
                 return Ok(swept);
             }
         }

@@ -193,7 +193,8 @@ fn after(mut items: Stored, state: &State, accepted: &Message) -> Stored {
     talk.extend([("seq".into(), value(seq)), ("updated_at".into(), value(NOW))]);
     talk.entry("first_response_at".into()).or_insert_with(|| value(NOW));
     talk.entry("due".into()).or_insert_with(|| value(NOW.timestamp_millis()));
-    talk.entry("outbox_bucket".into()).or_insert_with(|| value(key::outbox_bucket(Channel::Chat, C)));
+    // The bucket follows the channel that the message is for.
+    talk.insert("outbox_bucket".into(), value(key::outbox_bucket(Channel::Chat, C)));
     let message_key = key::message(B, C, seq);
     assert_eq!(items.insert(at(&message_key), item(&message_key, accepted)), None);
     if state.key.is_some() {

@@ -127,8 +127,10 @@ pub fn rule(outcome: Outcome, message: &Progress, doubt: TimeDelta, now: DateTim
         Err(Failure::Permanent(reason)) => Ruling::Failed(reason),
         Err(Failure::Transient { reason, retry_after }) => {
             let wait = backoff(message.attempts, jitter);
-            let asked = retry_after.and_then(|wait| TimeDelta::from_std(wait).ok()).unwrap_or_default();
-            Ruling::Later { status: Status::Queued, at: now + wait.max(asked), reason }
+            let asked = retry_after.map_or(TimeDelta::zero(), |wait| TimeDelta::from_std(wait).unwrap_or(MAX_AGE));
+            // A provider that asks for more than the message's day gets the rest of it: then the message is given up.
+            let end = (message.created_at + MAX_AGE).max(now + wait);
+            Ruling::Later { status: Status::Queued, at: (now + wait.max(asked.min(MAX_AGE))).min(end), reason }
         }
         Err(Failure::Unknown(reason)) => {
             let wait = if doubt.is_zero() { backoff(message.attempts, jitter) } else { doubt };
@@ -204,7 +206,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_earlier_than_asked(attempts in 1u32..200, asked in 0u64..100_000, jitter in 0.0..1.0f64) {
+        fn no_provider_holds_a_conversation_up_for_longer_than_a_day(asked: u64, age in 0i64..90_000) {
+            let retry_after = Some(Duration::from_secs(asked));
+            let failure = Failure::Transient { reason: Reason::new("rate_limited", "slower"), retry_after };
+            let message = message(Status::Sending, 1, TimeDelta::seconds(age));
+            let Ruling::Later { at, .. } = rule(Err(failure), &message, DOUBT, NOW, 0.5) else {
+                panic!("a transient failure is tried again");
+            };
+            prop_assert!(at > NOW && at <= (message.created_at + MAX_AGE).max(NOW + TimeDelta::seconds(5)));
+        }
+
+        #[test]
+        fn never_earlier_than_asked(attempts in 1u32..200, asked in 0u64..86_400, jitter in 0.0..1.0f64) {
             let reason = Reason::new("rate_limited", "slower");
             let failure = Failure::Transient { reason, retry_after: Some(Duration::from_secs(asked)) };
             let message = message(Status::Sending, attempts, TimeDelta::zero());

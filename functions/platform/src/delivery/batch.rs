@@ -12,10 +12,12 @@ use lambda_runtime::LambdaEvent;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The worker stops this long before Lambda would stop it, so that it can let go of what it holds.
-const RESERVE: Duration = Duration::from_secs(3);
+/// The worker begins nothing this long before Lambda would stop it, so that it can write down what came of what it has
+/// begun: three writes, slow ones.
+const RESERVE: Duration = Duration::from_secs(10);
 
-/// Answers a batch of bells, all at once: each is for another conversation.
+/// Answers a batch of bells, all at once: most are for different conversations, and of two for the same one is
+/// answered.
 pub async fn serve<P: Provider>(worker: &Worker<P>, event: LambdaEvent<SqsEvent>) -> SqsBatchResponse {
     let until = Instant::now() + clock::time_left(event.context.deadline()).saturating_sub(RESERVE);
     let records = event.payload.records;
@@ -48,5 +50,5 @@ async fn one<P: Provider>(worker: &Worker<P>, record: SqsMessage, until: Instant
 }
 
 fn parse(body: Option<&str>) -> Result<Bell, Broken> {
-    serde_json::from_str(body.unwrap_or_default()).map_err(|error| Broken::because("reading a bell", error))
+    serde_json::from_str(body.unwrap_or_default()).map_err(|error| Broken::unreadable("a bell", &error))
 }

@@ -11,16 +11,15 @@ pub use worker::Worker;
 use crate::table::record::{ChannelRecord, Conversation, Message};
 use domain::delivery::Outcome;
 use domain::{BusinessId, Channel, ConversationId};
-use std::time::Duration;
 
 /// What a channel brings along: how to hand one message to its provider.
 pub trait Provider {
     /// The channel.
     const CHANNEL: Channel;
 
-    /// Hands `parcel` to the provider and says what came of it, within `timeout`. An answer that does not come in
-    /// time is [`domain::delivery::Failure::Unknown`] if the request may have arrived.
-    fn send(&self, parcel: Parcel<'_>, timeout: Duration) -> impl Future<Output = Outcome> + Send;
+    /// Hands `parcel` to the provider and says what came of it. The worker waits for so long and no longer; what has
+    /// not answered by then is [`domain::delivery::Failure::Unknown`].
+    fn send(&self, parcel: Parcel<'_>) -> impl Future<Output = Outcome> + Send;
 }
 
 /// One message on its way, with everything a provider may need.

@@ -75,11 +75,11 @@ impl<P: Provider> Worker<P> {
             Err(Claim::Held(_) | Claim::Granted(_)) => return Ok(Heard::Held),
         };
         if Channel::from_wire(&held.conversation.channel) != Some(P::CHANNEL) {
-            self.table.postpone(&held, now + LEASE).await?;
-            return Err(Broken::new(format!("delivering by {} what is on another channel", P::CHANNEL)));
+            // It has changed channel since the bell rang; the other channel's bell rang too, or the sweeper will.
+            self.table.postpone(&held, now).await?;
+            return Ok(Heard::NotYet);
         }
         let channel = self.channels.get(&self.table, held.business, held.conversation.channel_id).await?;
-        let until = until.min(Instant::now() + LEASE.to_std().unwrap_or_default());
         self.round(Hands { held, channel, messages: HashMap::new(), until }).await
     }
 
@@ -122,7 +122,7 @@ impl<P: Provider> Worker<P> {
     }
 
     async fn read(&self, hands: &mut Hands, after: Seq) -> Result<Event, Broken> {
-        let messages = self.table.messages_after(hands.held.business, hands.held.id, after, PAGE).await?;
+        let (messages, _) = self.table.messages_after(hands.held.business, hands.held.id, after, PAGE).await?;
         let turns = messages.iter().map(|message| (message.seq, message.progress())).collect();
         hands.messages = messages.into_iter().map(|message| (message.seq, message)).collect();
         Ok(Event::Messages(turns))
@@ -156,12 +156,12 @@ impl<P: Provider> Worker<P> {
         let (business, conversation_id) = (*business, *conversation_id);
         let parcel = Parcel { business, conversation_id, conversation, channel, message };
         let timeout = hands.until.saturating_duration_since(Instant::now()).min(PROVIDER_TIMEOUT);
-        if timeout.is_zero() {
-            // Held up since the announcement for as long as the lease: it may be a successor's turn by now.
+        if timeout < LEAST_TIME / 2 {
+            // Held up since the announcement: too little is left for an answer, or it is a successor's turn by now.
             let reason = Reason::new("out_of_time", "the worker was held up and did not call the provider");
             return Ok(Err(Failure::Transient { reason, retry_after: None }));
         }
-        let answer = tokio::time::timeout(timeout, self.provider.send(parcel, timeout)).await;
+        let answer = tokio::time::timeout(timeout, self.provider.send(parcel)).await;
         Ok(answer.unwrap_or_else(|_| {
             Err(Failure::Unknown(Reason::new("timeout", format!("no answer within {} ms", timeout.as_millis()))))
         }))

@@ -6,6 +6,7 @@ use super::cancellation::{cancellation, is_unknown};
 use super::record::{Idempotency, Message, QuotaHead};
 use super::{Item, Patience, Table, expiry, item, key, millis, number, text, value};
 use crate::broken::{self, Broken};
+use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
@@ -26,7 +27,7 @@ const REMEMBERED: TimeDelta = TimeDelta::hours(24);
 /// However much happens to a conversation meanwhile, no try begins after this long …
 const LAST_TRY: Duration = Duration::from_secs(4);
 
-/// … and the answer to the last one is waited for this long in all, within the function's 10 s.
+/// … and the answer to the last one is waited for this long in all.
 const DEADLINE: Duration = Duration::from_secs(8);
 
 /// A message that is ready to be accepted: everything that can be checked beforehand was.
@@ -86,6 +87,11 @@ fn any_shard(head: &QuotaHead) -> u16 {
     rand::random_range(0..head.shards)
 }
 
+/// Any shard but `this`, if there is another.
+fn another_shard(head: &QuotaHead, this: u16) -> u16 {
+    if head.shards < 2 { 0 } else { (this + rand::random_range(1..head.shards)) % head.shards }
+}
+
 /// What DynamoDB said of one try.
 enum Told {
     /// It is done.
@@ -132,7 +138,7 @@ impl Table {
                     None
                 }
             };
-            if learnt.is_some_and(|retry| retry != Retry::default()) {
+            if in_doubt.is_some() || learnt.is_some_and(|retry| retry != Retry::default()) {
                 patience.renew();
             }
             if begun.elapsed() >= LAST_TRY || !patience.wait().await {
@@ -190,12 +196,12 @@ impl Table {
     ) -> Result<Result<Try, Answer>, Broken> {
         let last = retry.seq.unwrap_or(Seq(this.seq.0 - 1));
         let shard = match retry.shard {
-            ShardFault::None => any_shard(head),
+            ShardFault::None => another_shard(head, this.shard),
             ShardFault::NotOpen => {
                 *head = self.open_month(draft.business, month).await?;
                 any_shard(head)
             }
-            ShardFault::Full => match self.shard_with_room(draft, month, head.shards).await? {
+            ShardFault::Full => match self.shard_with_room(draft, month, head).await? {
                 Ok(shard) => shard,
                 Err(answer) => return Ok(Err(answer)),
             },
@@ -219,25 +225,37 @@ impl Table {
     }
 
     /// A shard that is not full, after one was seen full; a month in which every shard was seen full is spent, since
-    /// shards only fill.
-    async fn shard_with_room(&self, draft: &Draft, month: Month, count: u16) -> Result<Result<u16, Answer>, Broken> {
-        let shards = self.shards(draft.business, month, count).await?;
-        let free: Vec<u16> = shards.iter().filter(|(_, shard)| shard.has_room()).map(|(index, _)| *index).collect();
-        if !free.is_empty() {
-            return Ok(Ok(free[rand::random_range(0..free.len())]));
+    /// shards only fill, until the plan changes.
+    async fn shard_with_room(
+        &self,
+        draft: &Draft,
+        month: Month,
+        head: &mut QuotaHead,
+    ) -> Result<Result<u16, Answer>, Broken> {
+        loop {
+            let shards = self.shards(draft.business, month, head.shards).await?;
+            let free: Vec<u16> = shards.iter().filter(|(_, shard)| shard.has_room()).map(|(index, _)| *index).collect();
+            if !free.is_empty() {
+                return Ok(Ok(free[rand::random_range(0..free.len())]));
+            }
+            // The last place may have gone to this very request, sent twice.
+            if let Some((key, hash)) = &draft.idempotency
+                && let Some(Idempotency { first, .. }) = self.get(&key::idempotency(draft.business, key)).await?
+            {
+                return Ok(Err(match first.request_hash == *hash {
+                    true => self.replay(draft.business, draft.conversation, &first).await?,
+                    false => Answer::Refused(Refusal::IdempotencyKeyReused),
+                }));
+            }
+            let now = self.open_month(draft.business, month).await?;
+            if now.version == head.version {
+                return Ok(Err(spent(
+                    Usage::of(&shards.into_iter().map(|(_, shard)| shard).collect::<Vec<_>>()),
+                    month,
+                )));
+            }
+            *head = now; // The plan has changed since: look at all of its shards.
         }
-        // The last place may have gone to this very request, sent twice.
-        if let Some((text, hash)) = &draft.idempotency
-            && let Some(record) = self.get::<Idempotency>(&key::idempotency(draft.business, text)).await?
-        {
-            let same = record.first.request_hash == *hash;
-            return Ok(Err(match same {
-                true => self.replay(draft.business, draft.conversation, &record.first).await?,
-                false => Answer::Refused(Refusal::IdempotencyKeyReused),
-            }));
-        }
-        let usage = Usage::of(&shards.into_iter().map(|(_, shard)| shard).collect::<Vec<_>>());
-        Ok(Err(spent(usage, month)))
     }
 
     async fn transaction(
@@ -259,7 +277,10 @@ impl Table {
             Some((key, hash)) => call.transact_items(self.store(remember(draft, this, key, hash))),
             None => call,
         };
-        call.send().await.map(drop)
+        // The SDK's own repeats would hide that an earlier one may have taken effect; this loop repeats the same try
+        // under the same token, and sees what came of each.
+        let once = aws_sdk_dynamodb::Config::builder().retry_config(RetryConfig::disabled());
+        call.customize().config_override(once).send().await.map(drop)
     }
 
     /// Position 1: counts the message on its shard.
@@ -281,7 +302,7 @@ impl Table {
             .set_key(Some(key::conversation(draft.business, draft.conversation).attributes()))
             .update_expression(
                 "SET seq = :next, updated_at = :now, first_response_at = if_not_exists(first_response_at, :now), \
-                 outbox_bucket = if_not_exists(outbox_bucket, :bucket), due = if_not_exists(due, :due)",
+                 outbox_bucket = :bucket, due = if_not_exists(due, :due)",
             )
             .condition_expression("seq = :last AND channel = :channel")
             .expression_attribute_values(":next", number(this.seq))

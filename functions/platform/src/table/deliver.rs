@@ -86,11 +86,10 @@ impl Table {
                 let lease = Lease { fence: ours.fence, until: now + length };
                 Ok(Ok(Held { business, id, conversation: ours, lease, owner }))
             }
-            Written::Refused(Some(Some(was))) => Ok(Err(match claim(&was.turn(), now, length) {
-                // Somebody let go of it in the moment between; whoever rings next will have it.
-                Claim::Granted(_) => Claim::Held(now),
-                refused => refused,
-            })),
+            Written::Refused(Some(Some(was))) => match claim(&was.turn(), now, length) {
+                Claim::Granted(_) => Err(Broken::new("claiming what the table refuses and the rule would grant")),
+                refused => Ok(Err(refused)),
+            },
             Written::Refused(_) => Ok(Err(Claim::Settled)),
         }
     }

@@ -6,7 +6,9 @@ use crate::broken::Broken;
 use domain::{BusinessId, ConversationId, MessageId, Seq};
 
 impl Table {
-    /// Up to `limit` messages after `after`, oldest first, read consistently.
+    /// Up to `limit` messages after `after`, oldest first, read consistently, and whether there may be more: a page
+    /// ends at `limit` or at
+    /// [1 MB](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html).
     ///
     /// # Errors
     /// If DynamoDB does not answer.
@@ -16,7 +18,7 @@ impl Table {
         conversation: ConversationId,
         after: Seq,
         limit: i32,
-    ) -> Result<Vec<Message>, Broken> {
+    ) -> Result<(Vec<Message>, bool), Broken> {
         let call = self
             .client
             .query()
@@ -28,7 +30,9 @@ impl Table {
             .expression_attribute_values(":first", text(key::message_sort(after.next())))
             .expression_attribute_values(":last", text(key::message_sort(Seq::MAX.next())));
         let answer = call.send().await.map_err(|error| Broken::aws("Query", error))?;
-        answer.items.unwrap_or_default().into_iter().map(super::read).collect()
+        let more = answer.last_evaluated_key.is_some();
+        let messages = answer.items.unwrap_or_default().into_iter().map(super::read);
+        Ok((messages.collect::<Result<_, _>>()?, more))
     }
 
     /// One message by its id, which tells its place.

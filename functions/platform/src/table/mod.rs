@@ -155,7 +155,7 @@ async fn update<T: DeserializeOwned>(
     let call = call.return_values_on_condition_check_failure(AllOld);
     match through_contention(|| call.clone().send()).await {
         Ok(answer) => Ok(Written::Done(answer.attributes.map(read).transpose()?)),
-        Err(error) => match error.into_service_error_or_self() {
+        Err(error) => match error.into_refused_item() {
             Ok(was) => Ok(Written::Refused(was.map(read).transpose()?.map(Some))),
             Err(error) => Err(Broken::aws("UpdateItem", error)),
         },
@@ -164,11 +164,11 @@ async fn update<T: DeserializeOwned>(
 
 /// Splits a refused condition from every other error.
 trait RefusedCondition: Sized {
-    fn into_service_error_or_self(self) -> Result<Option<Item>, Self>;
+    fn into_refused_item(self) -> Result<Option<Item>, Self>;
 }
 
 impl<R> RefusedCondition for SdkError<aws_sdk_dynamodb::operation::update_item::UpdateItemError, R> {
-    fn into_service_error_or_self(self) -> Result<Option<Item>, Self> {
+    fn into_refused_item(self) -> Result<Option<Item>, Self> {
         use aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException;
         match self.as_service_error() {
             Some(ConditionalCheckFailedException(refused)) => Ok(refused.item.clone().filter(|item| !item.is_empty())),
@@ -271,12 +271,12 @@ mod tests {
         let refused = |item: Option<Item>| {
             let refused = ConditionalCheckFailedException::builder().set_item(item).build();
             let error = UpdateItemError::ConditionalCheckFailedException(refused);
-            SdkError::<_, ()>::service_error(error, ()).into_service_error_or_self().ok()
+            SdkError::<_, ()>::service_error(error, ()).into_refused_item().ok()
         };
         let item = Item::from([("seq".to_owned(), number(1))]);
         assert_eq!(refused(Some(item.clone())), Some(Some(item)));
         assert_eq!(refused(Some(Item::new())), Some(None), "there was no item");
         assert_eq!(refused(None), Some(None));
-        assert!(error("ThrottlingException").into_service_error_or_self().is_err());
+        assert!(error("ThrottlingException").into_refused_item().is_err());
     }
 }
