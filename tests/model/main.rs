@@ -5,6 +5,7 @@
 //! writes are the transitions of [`domain::delivery::stored`], which contract tests hold against the table's condition
 //! expressions.
 
+mod promises;
 mod protocol;
 mod state;
 

@@ -1,6 +1,7 @@
-//! What can happen next, and what must always be true.
+//! What can happen next.
 
-use crate::state::{Budget, Sender, State, Worker, holding, is_in_doubt};
+use crate::promises;
+use crate::state::{Budget, Sender, State, Worker, holding};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::delivery::stored::Stored;
 use domain::delivery::{
@@ -11,7 +12,7 @@ use stateright::{Model, Property};
 
 const LEASE: TimeDelta = TimeDelta::seconds(45);
 const SENDERS: usize = 2;
-const WORKERS: usize = 2;
+pub(crate) const WORKERS: usize = 2;
 
 /// The protocol, or what is left of it.
 #[derive(Debug, Clone)]
@@ -90,7 +91,7 @@ impl Protocol {
         Protocol { without: Some(part), ..self }
     }
 
-    fn has(&self, part: Without) -> bool {
+    pub(crate) fn has(&self, part: Without) -> bool {
         self.without != Some(part)
     }
 
@@ -122,7 +123,7 @@ impl Protocol {
         }
     }
 
-    fn hear(&self, state: &mut State, index: usize) {
+    pub(crate) fn hear(&self, state: &mut State, index: usize) {
         if let Ok((turn, lease)) = self.claimable(&state.turn).claimed(state.now, LEASE) {
             let mut round = Round::new(turn.settled_seq, self.doubt, Doubt::Resend);
             let command = round.next(Event::Begun, state.now, 0.5);
@@ -138,7 +139,7 @@ impl Protocol {
     }
 
     /// Makes the write or read that a worker was told to make.
-    fn obey(&self, state: &mut State, index: usize) {
+    pub(crate) fn obey(&self, state: &mut State, index: usize) {
         let Some(mut worker) = state.workers[index].take() else { return };
         let fence = if self.has(Without::Fence) { worker.lease.fence } else { u64::MAX };
         let of_turn = if self.has(Without::Fence) { fence } else { state.turn.fence };
@@ -196,7 +197,7 @@ impl Protocol {
         self.tell(state, index, worker, event);
     }
 
-    fn call(&self, state: &mut State, index: usize, call: Call) {
+    pub(crate) fn call(&self, state: &mut State, index: usize, call: Call) {
         let Some(worker) = state.workers[index].take() else { return };
         let Command::HandOver(seq) = worker.command else { unreachable!("not a call") };
         let reason = || Reason::new("model", "");
@@ -236,39 +237,6 @@ impl Protocol {
         }
         if state.left.crashes > 0 {
             actions.push(Action::WorkerDies(index));
-        }
-    }
-
-    /// Whether everything is settled in the end if nothing goes wrong any more: workers finish, time passes, the
-    /// sweeper runs, and a worker answers.
-    fn recovers(&self, state: &State) -> bool {
-        let mut state = state.clone();
-        state.bell = false; // The queue may lose everything.
-        for _ in 0..12 {
-            self.finish(&mut state);
-            if state.is_settled() {
-                return true;
-            }
-            if let Some(moment) = state.next_moment() {
-                state.pass_until(moment);
-            }
-            if self.has(Without::Sweeper) && state.turn.due.is_some_and(|due| due <= state.now) {
-                self.hear(&mut state, 0);
-            }
-        }
-        false
-    }
-
-    /// Has every worker do what it is told until it is told to stop.
-    fn finish(&self, state: &mut State) {
-        for index in 0..WORKERS {
-            while let Some(worker) = &state.workers[index] {
-                match worker.command {
-                    Command::HandOver(_) if state.now >= worker.lease.until => self.call(state, index, Call::SaysLater),
-                    Command::HandOver(_) => self.call(state, index, Call::Takes),
-                    _ => self.obey(state, index),
-                }
-            }
         }
     }
 }
@@ -371,38 +339,6 @@ impl Model for Protocol {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        vec![
-            Property::always("what is counted is what is stored", |_, state: &State| {
-                state.used == state.messages.len() as u64 && state.turn.seq.0 == state.used
-            }),
-            Property::always("every send is answered for", |_, state: &State| !state.senders.contains(&Sender::Broken)),
-            Property::always("what is not settled is in the outbox", |_, state: &State| {
-                state.is_settled() || state.turn.due.is_some()
-            }),
-            Property::always("the provider gets messages in order", |_, state: &State| {
-                let mut firsts: Vec<Seq> = Vec::new();
-                for seq in &state.taken {
-                    if !firsts.contains(seq) {
-                        firsts.push(*seq);
-                    }
-                }
-                firsts.is_sorted()
-            }),
-            Property::always("twice only after a death or a lost answer", |_, state: &State| {
-                let twice = |seq: &Seq| state.taken.iter().filter(|taken| *taken == seq).count() > 1;
-                state.taken.iter().all(|seq| !twice(seq) || state.excused.contains(seq))
-            }),
-            Property::always("what is settled stays settled", |_, state: &State| {
-                state.ended.iter().all(|seq| state.message(*seq).progress.status.is_settled())
-                    && (1..=state.turn.settled_seq.0).all(|seq| state.ended.contains(&Seq(seq)))
-            }),
-            Property::always("everything is settled once faults stop", |protocol: &Protocol, state: &State| {
-                protocol.recovers(state)
-            }),
-            Property::sometimes("sometimes a message is in doubt", |_, state: &State| is_in_doubt(state)),
-            Property::sometimes("sometimes a customer gets a message twice", |_, state: &State| {
-                state.taken.len() > state.messages.len()
-            }),
-        ]
+        promises::all()
     }
 }

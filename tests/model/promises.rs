@@ -1,0 +1,79 @@
+//! What must always be true, whatever happens.
+
+use crate::protocol::{Call, Protocol, WORKERS, Without};
+use crate::state::{Sender, State, is_in_doubt};
+use domain::Seq;
+use domain::delivery::Command;
+use stateright::Property;
+
+/// Every promise; and what has to happen sometimes, so that none holds for want of trying.
+pub(crate) fn all() -> Vec<Property<Protocol>> {
+    vec![
+        Property::always("what is counted is what is stored", |_, state: &State| {
+            state.used == state.messages.len() as u64 && state.turn.seq.0 == state.used
+        }),
+        Property::always("every send is answered for", |_, state: &State| !state.senders.contains(&Sender::Broken)),
+        Property::always("what is not settled is in the outbox", |_, state: &State| {
+            state.is_settled() || state.turn.due.is_some()
+        }),
+        Property::always("the provider gets messages in order", |_, state: &State| {
+            let mut firsts: Vec<Seq> = Vec::new();
+            for seq in &state.taken {
+                if !firsts.contains(seq) {
+                    firsts.push(*seq);
+                }
+            }
+            firsts.is_sorted()
+        }),
+        Property::always("twice only after a death or a lost answer", |_, state: &State| {
+            let twice = |seq: &Seq| state.taken.iter().filter(|taken| *taken == seq).count() > 1;
+            state.taken.iter().all(|seq| !twice(seq) || state.excused.contains(seq))
+        }),
+        Property::always("what is settled stays settled", |_, state: &State| {
+            state.ended.iter().all(|seq| state.message(*seq).progress.status.is_settled())
+                && (1..=state.turn.settled_seq.0).all(|seq| state.ended.contains(&Seq(seq)))
+        }),
+        Property::always("everything is settled once faults stop", |protocol: &Protocol, state: &State| {
+            protocol.recovers(state)
+        }),
+        Property::sometimes("sometimes a message is in doubt", |_, state: &State| is_in_doubt(state)),
+        Property::sometimes("sometimes a customer gets a message twice", |_, state: &State| {
+            state.taken.len() > state.messages.len()
+        }),
+    ]
+}
+
+impl Protocol {
+    /// Whether everything is settled in the end if nothing goes wrong any more: workers finish, time passes, the
+    /// sweeper runs, and a worker answers.
+    fn recovers(&self, state: &State) -> bool {
+        let mut state = state.clone();
+        state.bell = false; // The queue may lose everything.
+        for _ in 0..12 {
+            self.finish(&mut state);
+            if state.is_settled() {
+                return true;
+            }
+            if let Some(moment) = state.next_moment() {
+                state.pass_until(moment);
+            }
+            if self.has(Without::Sweeper) && state.turn.due.is_some_and(|due| due <= state.now) {
+                self.hear(&mut state, 0);
+            }
+        }
+        false
+    }
+
+    /// Has every worker do what it is told until it is told to stop.
+    fn finish(&self, state: &mut State) {
+        for index in 0..WORKERS {
+            while let Some(worker) = &state.workers[index] {
+                match worker.command {
+                    Command::HandOver(_) if state.now >= worker.lease.until => self.call(state, index, Call::SaysLater),
+                    Command::HandOver(_) => self.call(state, index, Call::Takes),
+                    _ => self.obey(state, index),
+                }
+            }
+        }
+    }
+}
