@@ -103,7 +103,7 @@ impl SendMessage {
             let (caller, admission) = self.reception.admit(claim.clone(), checked, now).await?;
             if let Some(first) = admission.first.as_ref().filter(|first| first.request_hash == hash) {
                 let answer = self.reception.table.replay(caller.business, request.conversation, first).await?;
-                return self.respond(answer, &caller, &request).await;
+                return respond(answer, request.conversation);
             }
             let (draft, last) = self.draft(&caller, &admission, &request, &hash, now).await?;
             if admission.first.is_some() {
@@ -115,7 +115,7 @@ impl SendMessage {
                     if let Answer::Accepted(message) = &answer {
                         self.ring(&draft, message).await;
                     }
-                    return self.respond(answer, &caller, &request).await;
+                    return respond(answer, request.conversation);
                 }
             }
         }
@@ -170,24 +170,19 @@ impl SendMessage {
             tracing::warn!(%business, %conversation, error = broken.chain(), "the bell was not rung; the sweeper will");
         }
     }
+}
 
-    async fn respond(
-        &self,
-        answer: Answer,
-        caller: &Caller,
-        request: &request::Request,
-    ) -> Result<Response<Body>, Trouble> {
-        let (message, replayed) = match answer {
-            Answer::Accepted(message) => (message, false),
-            Answer::Replayed(message) => (message, true),
-            Answer::Refused(refusal) => return Err(refusal.into()),
-            Answer::ChannelChanged => return Err(Refusal::Busy.into()),
-        };
-        if replayed {
-            tracing::info!(business = %caller.business, message_id = %message.id, "replayed");
-        }
-        Ok(created(&message.view(request.conversation), replayed)?)
+fn respond(answer: Answer, conversation: ConversationId) -> Result<Response<Body>, Trouble> {
+    let (message, replayed) = match answer {
+        Answer::Accepted(message) => (message, false),
+        Answer::Replayed(message) => (message, true),
+        Answer::Refused(refusal) => return Err(refusal.into()),
+        Answer::ChannelChanged => return Err(Refusal::Busy.into()),
+    };
+    if replayed {
+        tracing::info!(%conversation, message_id = %message.id, "replayed");
     }
+    Ok(created(&message.view(conversation), replayed)?)
 }
 
 fn created(view: &MessageView<'_>, replayed: bool) -> Result<Response<Body>, Broken> {
