@@ -133,6 +133,29 @@ async fn an_answer_that_never_came_is_not_taken_for_a_refusal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_that_is_faster_than_the_worker_lets_the_next_message_go_at_once() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    let conversation = business.conversation("chat");
+    let texts = ["all is well", "the widget has it before the gateway fails", "and this one does not wait"];
+    let first = send(&world, &business, "chat", texts[0]).await;
+    world.until_status(&business.api_key, conversation, first, "delivered").await;
+    // The widget shows the message and says so, long before the worker hears that the gateway failed.
+    world.fault("chat", json!({"after_effect": true, "status": 503, "delay_ms": 3_000, "times": 1})).await;
+    let mut ids = Vec::new();
+    for text in &texts[1..] {
+        ids.push(send(&world, &business, "chat", text).await);
+    }
+    for id in ids {
+        let delivery = world.until_status(&business.api_key, conversation, id, "delivered").await;
+        assert_eq!((&delivery["attempts"], &delivery["error"]), (&json!(1), &json!(null)));
+    }
+    world.until_received("chat", conversation, &texts.map(str::to_owned)).await;
+    let rung = world.calls().get(&("DeliverChat".into(), "sqs:SendMessage".into())).copied();
+    assert_eq!(rung, None, "nothing was postponed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn poison_is_parked_and_the_next_message_proceeds() {
     let world = World::start().await;
     let business = world.business(10, 1).await;

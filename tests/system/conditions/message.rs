@@ -2,12 +2,12 @@
 //! `marked`, `settled` and `put_back` of [`domain::delivery::stored::Stored`].
 
 use super::sample::{NOW, became, held, message, message_key, stored};
-use super::scratch::{Scratch, for_all, item};
+use super::scratch::{Scratch, for_all, item, value, with};
 use chrono::TimeDelta;
 use domain::Seq;
 use domain::delivery::{Reason, Settlement, Status};
 use platform::table::record::Message;
-use platform::table::{Held, Table};
+use platform::table::{Held, PutBack, Table};
 use proptest::prelude::*;
 
 /// The fence of the worker that writes.
@@ -135,21 +135,67 @@ async fn failed_is_written_down_once_and_never_over_what_a_receipt_or_a_successo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_a_message_in_our_own_hands_is_put_back() {
-    /// As what it is put back, whether that has a reason, and whether the attempt counts.
-    type Back = (Status, bool, bool);
-    let back = (prop::sample::select(vec![Status::Queued, Status::InDoubt]), any::<bool>(), any::<bool>());
-    let put_back = async |table: &Table, held: &Held, message: Option<&Message>, (status, why, counted): &Back| {
-        let message = message.cloned().unwrap_or_else(|| Message { attempts: 1, ..self::message(1) });
-        let reason = why.then(reason);
-        table.put_back(held, &message, *status, reason.as_ref(), *counted).await.expect("an answer");
+    /// How often it was handed over when it was read, as what it is put back, whether that has a reason, and whether
+    /// the attempt counts.
+    type Back = (Option<u32>, Status, bool, bool);
+    let back = |message: &Message, (seen, status, _, counted): &Back| {
+        let seen = Message { attempts: seen.unwrap_or(message.attempts), ..message.clone() };
+        stored(message).put_back(FENCE, &seen.progress(), *status, *counted)
     };
-    // Every other one is in somebody's hands.
+    let put_back = async |table: &Table, held: &Held, was: Option<&Message>, how: &Back| {
+        let (seen, status, why, counted) = *how;
+        let message = was.cloned().unwrap_or_else(|| message(1));
+        let message = Message { attempts: seen.unwrap_or(message.attempts.max(1)), ..message };
+        let reason = why.then(reason);
+        let done = table.put_back(held, &message, status, reason.as_ref(), counted).await.expect("an answer");
+        // Found as it was to become, under its own fence: its own write, the answer to which was lost.
+        let attempts = message.attempts - u32::from(!counted);
+        let is_back = |was: &Message| was.fence == Some(FENCE) && (was.status, was.attempts) == (status, attempts);
+        let expected = match was {
+            Some(was) if back(was, how).is_some() || is_back(was) => PutBack::Done,
+            Some(was) if was.fence == Some(FENCE + 1) => PutBack::LeaseLost,
+            _ => PutBack::Changed,
+        };
+        assert_eq!(done, expected);
+    };
+    // Every other one is in somebody's hands, and every other one has not been handed over again since it was read.
     let status = prop_oneof![Just(Status::Sending), any_status()];
-    check((any_message(status), back), put_back, |message, (status, why, counted)| {
-        let back = stored(message).put_back(FENCE, &message.progress(), *status, *counted)?;
-        Some(Message { error: why.then(reason), ..became(message, back) })
+    let seen = prop_oneof![Just(None), (1u32..3).prop_map(Some)];
+    let backs = (seen, prop::sample::select(vec![Status::Queued, Status::InDoubt]), any::<bool>(), any::<bool>());
+    check((any_message(status), backs), put_back, |message, how| {
+        Some(Message { error: how.2.then(reason), ..became(message, back(message, how)?) })
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_was_put_back_without_an_answer_is_back() {
+    let scratch = Scratch::start().await;
+    let held = held(&scratch, &scratch.table()).await;
+    for (status, counted) in [(Status::Queued, true), (Status::InDoubt, true), (Status::Queued, false)] {
+        let before = Message { status: Status::Sending, attempts: 1, fence: Some(FENCE), ..message(1) };
+        scratch.items.put(item(&message_key(), &before)).await;
+        let table = scratch.losing_the_first_answer();
+        let done = table.put_back(&held, &before, status, Some(&reason()), counted).await.expect("an answer");
+        let after: Message = scratch.items.record(&message_key()).await.expect("it stays");
+        assert_eq!((done, after.status, after.attempts), (PutBack::Done, status, u32::from(counted)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_that_is_faster_than_putting_back_is_told_apart() {
+    let scratch = Scratch::start().await;
+    let held = held(&scratch, &scratch.table()).await;
+    let before = Message { status: Status::Sending, attempts: 1, fence: Some(FENCE), ..message(1) };
+    let handed_over = scratch.items.put(item(&message_key(), &before)).await;
+    let table = scratch.meanwhile_once("UpdateItem", move |items| {
+        let delivered = with(handed_over.clone(), [("status", Some(value(Status::Delivered)))]);
+        async move { drop(items.put(delivered).await) }
+    });
+    let done = table.put_back(&held, &before, Status::InDoubt, Some(&reason()), true).await.expect("an answer");
+    assert_eq!(done, PutBack::Changed);
+    let after: Option<Message> = scratch.items.record(&message_key()).await;
+    assert_eq!(after, Some(Message { status: Status::Delivered, ..before }));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -51,6 +51,17 @@ pub enum Release {
     LeaseLost,
 }
 
+/// What came of putting a message back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PutBack {
+    /// It waits.
+    Done,
+    /// It is not what it was any more: a receipt was faster and has settled it.
+    Changed,
+    /// A successor has taken it up.
+    LeaseLost,
+}
+
 impl Table {
     /// Asks for a conversation for `length`. The condition says what [`domain::delivery::claim`] says.
     ///
@@ -224,24 +235,36 @@ impl Table {
         status: Status,
         reason: Option<&Reason>,
         counted: bool,
-    ) -> Result<(), Broken> {
+    ) -> Result<PutBack, Broken> {
         let doubts = message.doubts + u32::from(status == Status::InDoubt);
+        let attempts = message.attempts - u32::from(!counted);
         let call = self
             .change(&key::message(held.business, held.id, message.seq))
             .update_expression(
                 "SET #status = :status, doubts = :doubts, attempts = :attempts, #error = :reason, fence = :fence",
             )
-            .condition_expression("#status = :sending AND fence <= :fence")
+            .condition_expression("#status = :sending AND attempts = :before AND fence <= :fence")
             .expression_attribute_names("#status", "status")
             .expression_attribute_names("#error", "error")
+            .expression_attribute_values(":before", number(message.attempts))
             .expression_attribute_values(":status", value(&status))
             .expression_attribute_values(":doubts", number(doubts))
-            .expression_attribute_values(":attempts", number(message.attempts - u32::from(!counted)))
+            .expression_attribute_values(":attempts", number(attempts))
             .expression_attribute_values(":reason", value(&reason))
             .expression_attribute_values(":sending", value(&Status::Sending))
             .expression_attribute_values(":fence", number(held.lease.fence));
-        // Refused: a receipt or a successor was faster, and knows better.
-        update::<Message>(call).await.map(drop)
+        let was = match update::<Message>(call).await? {
+            Written::Done(_) => return Ok(PutBack::Done),
+            Written::Refused(was) => was.flatten(),
+        };
+        Ok(match was {
+            Some(was) if was.fence > Some(held.lease.fence) => PutBack::LeaseLost,
+            // Nobody else has this fence, and receipts leave neither `queued` nor `in_doubt`.
+            Some(was) if was.fence == Some(held.lease.fence) && (was.status, was.attempts) == (status, attempts) => {
+                PutBack::Done
+            }
+            _ => PutBack::Changed,
+        })
     }
 
     /// Moves the conversation past message `seq`; false if the lease was lost.

@@ -17,7 +17,7 @@ pub mod record;
 pub use accept::{Answer, Draft};
 pub use admission::{Admission, Checked};
 pub use connection::Connection;
-pub use deliver::{Held, Release};
+pub use deliver::{Held, PutBack, Release};
 pub use outbox::{Due, Page};
 
 use crate::broken::{self, Broken};
