@@ -4,8 +4,7 @@
 use super::sample::{NOW, became, held, message, message_key, stored};
 use super::scratch::{Scratch, for_all, item, value, with};
 use chrono::TimeDelta;
-use domain::Seq;
-use domain::delivery::{Reason, Settlement, Status};
+use domain::delivery::{Attempt, Ending, History, Reason, Settlement, Status};
 use platform::table::record::Message;
 use platform::table::{Held, PutBack, Table};
 use proptest::prelude::*;
@@ -33,10 +32,18 @@ fn any_message(status: impl Strategy<Value = Status>) -> impl Strategy<Value = O
             sent_at: before(marks[1]),
             provider_id: marks[1].then(|| "an older id".to_owned()),
             error: marks[2].then(reason),
+            history: told_up_to(if status == Status::Sending { attempts - 1 } else { attempts }),
             ..message(1)
         }
     });
     prop::option::weighted(0.9, message)
+}
+
+/// A history of so many attempts, all of which were postponed.
+fn told_up_to(attempts: u32) -> History {
+    (1..=attempts).fold(History::default(), |history, attempt| {
+        history.with(Attempt { attempt, at: NOW, outcome: Ending::Postponed, reason: Some(reason()) })
+    })
 }
 
 fn any_status() -> impl Strategy<Value = Status> {
@@ -83,13 +90,21 @@ async fn an_attempt_is_announced_on_what_was_read_and_is_still_ours() {
         (message, if is_old || now.status.is_settled() { read } else { now })
     });
     let announced = |message: &Message, read: &Message| {
-        Some(became(message, stored(message).marked(FENCE, &read.progress(), NOW)?))
+        let marked = became(message, stored(message).marked(FENCE, &read.progress(), NOW)?);
+        // A worker died over what is found as `sending`.
+        let history = if read.status == Status::Sending { read.told() } else { read.history.clone() };
+        Some(Message { history, ..marked })
     };
     let mark = async |table: &Table, held: &Held, message: Option<&Message>, read: &Message| {
         let marked = table.mark_attempt(held, read, NOW).await.expect("an answer");
         assert_eq!(marked, message.and_then(|message| announced(message, read)));
     };
     check(read, mark, announced).await;
+}
+
+/// What a worker holds in its hands of a message that is not there any more.
+fn gone() -> Message {
+    Message { attempts: 1, ..message(1) }
 }
 
 /// Whether settling this message says that somebody else has it, or that it is gone.
@@ -101,17 +116,19 @@ fn is_lost(message: Option<&Message>) -> bool {
 async fn sent_is_written_down_once_and_never_over_what_a_receipt_or_a_successor_says() {
     let settle = async |table: &Table, held: &Held, message: Option<&Message>, id: &Option<String>| {
         let sent = Settlement::Sent { provider_id: id.clone() };
-        let settled = table.settle(held, Seq(1), &sent, NOW).await;
+        let settled = table.settle(held, &message.cloned().unwrap_or_else(gone), &sent, NOW).await;
         assert_eq!(settled.is_err(), is_lost(message), "{settled:?}");
     };
     let ids = prop::sample::select(vec![None, Some("an id".to_owned())]);
     check((any_message(any_status()), ids), settle, |message, id| {
-        let provider_id = id.clone();
+        let (provider_id, history) = (id.clone(), message.ended(Ending::Sent, None));
         match stored(message).settled(FENCE, Status::Sent) {
-            Some(sent) => Some(Message { sent_at: Some(NOW), provider_id, error: None, ..became(message, sent) }),
+            Some(sent) => {
+                Some(Message { sent_at: Some(NOW), provider_id, error: None, history, ..became(message, sent) })
+            }
             // A receipt was faster: what it could not know is added.
             None if message.fence.is_none_or(|fence| fence <= FENCE) => {
-                Some(Message { sent_at: message.sent_at.or(Some(NOW)), provider_id, ..message.clone() })
+                Some(Message { sent_at: message.sent_at.or(Some(NOW)), provider_id, history, ..message.clone() })
             }
             None => None,
         }
@@ -122,13 +139,15 @@ async fn sent_is_written_down_once_and_never_over_what_a_receipt_or_a_successor_
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_is_written_down_once_and_never_over_what_a_receipt_or_a_successor_says() {
     let settle = async |table: &Table, held: &Held, message: Option<&Message>, failed: &Settlement| {
-        let settled = table.settle(held, Seq(1), failed, NOW).await;
+        let settled = table.settle(held, &message.cloned().unwrap_or_else(gone), failed, NOW).await;
         assert_eq!(settled.is_err(), is_lost(message), "{settled:?}");
     };
     let failed = prop::sample::select(vec![Settlement::Failed(reason()), Settlement::GivenUp(reason())]);
-    check((any_message(any_status()), failed), settle, |message, _| {
+    check((any_message(any_status()), failed), settle, |message, settlement| {
         let failed = became(message, stored(message).settled(FENCE, Status::Failed)?);
-        Some(Message { failed_at: Some(NOW), error: Some(reason()), ..failed })
+        let refused = matches!(settlement, Settlement::Failed(_));
+        let history = if refused { message.ended(Ending::Refused, Some(&reason())) } else { message.told() };
+        Some(Message { failed_at: Some(NOW), error: Some(reason()), history, ..failed })
     })
     .await;
 }
@@ -144,8 +163,8 @@ async fn only_a_message_in_our_own_hands_is_put_back() {
     };
     let put_back = async |table: &Table, held: &Held, was: Option<&Message>, how: &Back| {
         let (seen, status, why, counted) = *how;
-        let message = was.cloned().unwrap_or_else(|| message(1));
-        let message = Message { attempts: seen.unwrap_or(message.attempts.max(1)), ..message };
+        let message = was.cloned().unwrap_or_else(gone);
+        let message = Message { attempts: seen.unwrap_or(message.attempts), ..message };
         let reason = why.then(reason);
         let done = table.put_back(held, &message, status, reason.as_ref(), counted).await.expect("an answer");
         // Found as it was to become, under its own fence: its own write, the answer to which was lost.
@@ -163,7 +182,11 @@ async fn only_a_message_in_our_own_hands_is_put_back() {
     let seen = prop_oneof![Just(None), (1u32..3).prop_map(Some)];
     let backs = (seen, prop::sample::select(vec![Status::Queued, Status::InDoubt]), any::<bool>(), any::<bool>());
     check((any_message(status), backs), put_back, |message, how| {
-        Some(Message { error: how.2.then(reason), ..became(message, back(message, how)?) })
+        let (_, status, why, counted) = *how;
+        let error = why.then(reason);
+        let outcome = if status == Status::InDoubt { Ending::InDoubt } else { Ending::Postponed };
+        let history = if counted { message.ended(outcome, error.as_ref()) } else { message.history.clone() };
+        Some(Message { error, history, ..became(message, back(message, how)?) })
     })
     .await;
 }
@@ -220,7 +243,7 @@ async fn what_was_settled_without_an_answer_is_settled() {
         let before = Message { status: Status::Sending, attempts: 1, fence: Some(FENCE), ..message(1) };
         scratch.items.put(item(&message_key(), &before)).await;
         let table = scratch.losing_the_first_answer();
-        table.settle(&held, Seq(1), &settlement, NOW).await.expect("it is settled");
+        table.settle(&held, &before, &settlement, NOW).await.expect("it is settled");
         let after: Message = scratch.items.record(&message_key()).await.expect("it stays");
         let expected = if matches!(settlement, Settlement::Failed(_)) { Status::Failed } else { Status::Sent };
         assert_eq!(after.status, expected);

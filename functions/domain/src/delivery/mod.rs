@@ -4,6 +4,7 @@
 //! took or that ended. A worker holds the conversation by a lease with a fence, sends what is not settled, one after
 //! the other, and lets go.
 
+mod history;
 mod lease;
 mod outcome;
 mod progress;
@@ -11,8 +12,9 @@ mod round;
 mod status;
 pub mod stored;
 
+pub use history::{Attempt, Ending, FIRST_TOLD, History, LAST_TOLD};
 pub use lease::{Claim, Lease, Turn, claim};
-pub use outcome::{Accepted, Failure, Outcome, Reason};
+pub use outcome::{Accepted, Failure, LONGEST_WORDS, Outcome, Reason};
 pub use progress::{Doubt, MAX_AGE, MAX_ATTEMPTS, MAX_DOUBTS, Progress, Ruling, Step, next_step, rule};
 pub use round::{Command, Event, Heard, Round, Settlement};
 pub use status::Status;

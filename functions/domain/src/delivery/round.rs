@@ -209,9 +209,7 @@ impl Round {
             Step::Attempt => self.tell(Doing::Marking, Command::Mark(seq)),
             Step::GiveUp(reason) => self.tell(Doing::Settling, Command::Settle(seq, Settlement::GivenUp(reason))),
             Step::AwaitReceipt(at) if progress.status == Status::Sending => {
-                let reason =
-                    Reason::new("outcome_unknown", "a worker ended before the provider's answer was written down");
-                let (status, reason) = (Status::InDoubt, Some(reason));
+                let (status, reason) = (Status::InDoubt, Some(Reason::outcome_unknown()));
                 let command = Command::PutBack { seq, status, reason, counted: true };
                 self.tell(Doing::PuttingBack(LetGo::Postpone(at)), command)
             }

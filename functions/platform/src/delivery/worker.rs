@@ -178,7 +178,7 @@ impl<P: Provider> Worker<P> {
                 self.queue.bury(&copy(hands, message, P::CHANNEL, reason)).await?;
             }
         }
-        self.table.settle(&hands.held, seq, settlement, self.clock.now()).await?;
+        self.table.settle(&hands.held, message, settlement, self.clock.now()).await?;
         Ok(Event::Done)
     }
 
