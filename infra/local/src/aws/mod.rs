@@ -19,7 +19,7 @@ use crate::lambda::Workers;
 use crate::listen::{self, Server};
 use crate::template::Stack;
 
-pub use calls::Calls;
+pub use calls::{Calls, RecordedCall};
 pub use dynamodb::TableError;
 pub use fault::{AwsFaults, Failure, FaultError, FaultRule};
 pub(crate) use sqs::arn as queue_arn;
