@@ -1,9 +1,9 @@
 //! What was accepted arrives: in order, whatever the queues, the providers and the customers do.
 
-use crate::world::{Business, World};
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tests::{Business, World};
 use uuid::Uuid;
 
 const CHANNELS: [&str; 3] = ["chat", "whatsapp", "email"];
