@@ -61,7 +61,7 @@ struct State {
     worked: Worked,
     /// Deliveries so far.
     count: u64,
-    dice: Option<(Arc<Mischief>, StdRng)>,
+    dice: Option<Dice>,
 }
 
 impl Shelf {
@@ -131,7 +131,7 @@ enum Order<'a> {
 impl State {
     fn put(&mut self, message: &Message, tenant: &str, mischief: Option<&Arc<Mischief>>, now: Instant) {
         let delays = mischief.map_or(vec![0], |mischief| {
-            let dice = self.dice(mischief);
+            let dice = &mut self.dice(mischief).records;
             let copies = dice.random_range(1..=mischief.copies);
             (0..copies).map(|_| dice.random_range(0..=mischief.delay_ms)).collect()
         });
@@ -143,12 +143,9 @@ impl State {
     }
 
     /// The dice of this mischief; new mischief throws them from the start.
-    fn dice(&mut self, mischief: &Arc<Mischief>) -> &mut StdRng {
-        let dice = self.dice.take().filter(|(of, _)| Arc::ptr_eq(of, mischief)).unwrap_or_else(|| {
-            let dice = mischief.seed.map_or_else(|| StdRng::from_rng(&mut rand::rng()), StdRng::seed_from_u64);
-            (Arc::clone(mischief), dice)
-        });
-        &mut self.dice.insert(dice).1
+    fn dice(&mut self, mischief: &Arc<Mischief>) -> &mut Dice {
+        let dice = self.dice.take().filter(|dice| Arc::ptr_eq(&dice.of, mischief));
+        self.dice.insert(dice.unwrap_or_else(|| Dice::new(mischief)))
     }
 
     /// What may go now; if that is nothing, when to look again.
@@ -185,7 +182,8 @@ impl State {
                 new.map(|(place, _)| (tenant.clone(), place)).collect::<Vec<_>>()
             };
             let mut places: Vec<_> = self.waiting.iter().flat_map(places).collect();
-            let lot = if places.is_empty() { return None } else { self.dice(mischief).random_range(0..places.len()) };
+            let lot =
+                if places.is_empty() { return None } else { self.dice(mischief).turns.random_range(0..places.len()) };
             return Some(places.swap_remove(lot));
         }
         let firsts = self.waiting.iter().filter_map(|(tenant, row)| {
@@ -213,6 +211,21 @@ impl State {
         }
         self.in_flight.retain(|_, left| *left > 0);
         self.worked.add(tenant, now - begun, now);
+    }
+}
+
+/// A queue's dice. Those for the records are thrown in the order in which they come, whoever takes them when.
+struct Dice {
+    of: Arc<Mischief>,
+    records: StdRng,
+    turns: StdRng,
+}
+
+impl Dice {
+    fn new(of: &Arc<Mischief>) -> Self {
+        let mut records = of.seed.map_or_else(|| StdRng::from_rng(&mut rand::rng()), StdRng::seed_from_u64);
+        let turns = StdRng::from_rng(&mut records);
+        Self { of: Arc::clone(of), records, turns }
     }
 }
 
