@@ -19,6 +19,7 @@ use crate::lambda::Workers;
 use crate::listen::{self, Server};
 use crate::template::Stack;
 
+pub(crate) use bridge::restore_group_id;
 pub use calls::{Calls, RecordedCall};
 pub use dynamodb::TableError;
 pub use fault::{AwsFaults, Failure, FaultError, FaultRule};
