@@ -1,9 +1,9 @@
 //! What was accepted arrives: in order, whatever the queues, the providers and the customers do.
 
-use crate::world::{Business, World};
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tests::{Business, World};
 use uuid::Uuid;
 
 const CHANNELS: [&str; 3] = ["chat", "whatsapp", "email"];
@@ -118,7 +118,6 @@ async fn a_message_tells_what_became_of_each_attempt() {
     world.pass(20).await;
     world.sweep().await;
     attempted(3, "in_doubt").await;
-    world.allow(|allowed| allowed.doubles = true);
     world.pass(121).await;
     world.sweep().await;
     let delivery = attempted(4, "sent").await;

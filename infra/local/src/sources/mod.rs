@@ -1,9 +1,11 @@
 //! What invokes functions without being asked: queues and clocks. What a function does with an event is its own
 //! business, never theirs.
 
+mod polling;
 mod queue;
 mod queue_event;
 mod schedule;
+mod shelf;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use crate::aws;
 use crate::lambda::Lambda;
 use crate::template::{Function, Stack};
 
+pub use polling::{Mischief, MischiefError, Polling};
 pub(crate) use schedule::scheduled_event;
 
 /// Every poller and ticker; dropping it stops them.
@@ -26,10 +29,11 @@ impl Sources {
         queue_urls: &BTreeMap<String, String>,
         sqs: &aws_sdk_sqs::Client,
         lambda: &Arc<Lambda>,
+        polling: &Polling,
     ) -> Self {
         let mut tasks = JoinSet::new();
         for function in &stack.functions {
-            start_pollers(&mut tasks, stack, function, queue_urls, sqs, lambda);
+            start_pollers(&mut tasks, stack, function, queue_urls, sqs, lambda, polling);
             for schedule in &function.schedules {
                 tasks.spawn(schedule::tick(schedule.clone(), function.logical_id.clone(), Arc::clone(lambda)));
             }
@@ -50,6 +54,7 @@ fn start_pollers(
     queue_urls: &BTreeMap<String, String>,
     sqs: &aws_sdk_sqs::Client,
     lambda: &Arc<Lambda>,
+    polling: &Polling,
 ) {
     for source in &function.queues {
         let declared = stack.queues.iter().find(|queue| queue.logical_id == source.queue);
@@ -59,9 +64,13 @@ fn start_pollers(
             source: source.clone(),
             url: url.clone(),
             arn: aws::queue_arn(queue),
+            visibility: queue.visibility_timeout(),
             sqs: sqs.clone(),
             lambda: Arc::clone(lambda),
+            polling: polling.clone(),
+            shelf: shelf::Shelf::new(polling.clone(), !queue.is_fifo()),
         });
+        tasks.spawn(Arc::clone(&poller).fetch());
         for _ in 0..queue::concurrency(source) {
             tasks.spawn(Arc::clone(&poller).poll());
         }
