@@ -7,5 +7,6 @@ mod conditions;
 mod delivery;
 mod doubt;
 mod idempotency;
+mod operators;
 mod quota;
 mod refusals;

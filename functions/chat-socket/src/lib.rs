@@ -18,6 +18,7 @@ use platform::aws::Aws;
 use platform::broken::Broken;
 use platform::clock::{self, Clock};
 use platform::credential::VisitorClaims;
+use platform::delivery::bell_not_rung;
 use platform::queue::{Bell, ChatBell, Version};
 use platform::secrets::{Secrets, TokenKeys};
 use platform::settings::{self, SettingError};
@@ -151,7 +152,7 @@ impl ChatSocket {
         if self.table.make_due(business, conversation, now).await? {
             let bell = Bell { v: Version, business, conversation, channel: Channel::Chat };
             if let Err(broken) = self.bell.ring(&bell).await {
-                tracing::warn!(error = broken.chain(), "the bell was not rung; the sweeper will");
+                bell_not_rung(&bell, &broken).write();
             }
         }
         Ok(())
