@@ -174,7 +174,7 @@ struct Holding {
 }
 
 async fn hold(State(control): Controls, Body(holding): Body<Holding>) -> Result<Json<Holding>, No> {
-    control.system()?.engine().polling().hold(holding.held);
+    control.system()?.engine().polling().hold(holding.held).await;
     Ok(Json(holding))
 }
 
