@@ -1,6 +1,7 @@
-//! What invokes functions without being asked: queues and clocks. What a function does with an event is its own
+//! What invokes functions without being asked: queues, clocks and the event bus. What a function does with an event is its own
 //! business, never theirs.
 
+mod event_bus;
 mod queue;
 mod queue_event;
 mod schedule;
@@ -14,6 +15,8 @@ use crate::aws;
 use crate::lambda::Lambda;
 use crate::template::{Function, Stack};
 
+pub use event_bus::Event;
+pub(crate) use event_bus::publish;
 pub(crate) use schedule::scheduled_event;
 
 /// Every poller and ticker; dropping it stops them.
