@@ -4,7 +4,7 @@
 //! table and customers against each other.
 
 use crate::oracle::{self, Allowed};
-use local::{Local, Logs, Options, Ready};
+use local::{Local, Logs, Options, Ready, ReceiptRule};
 use reqwest::{Client, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -139,13 +139,15 @@ async fn try_read(request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
 }
 
 impl World {
-    /// Starts a system. With `AWS_ENDPOINT_URL_DYNAMODB` in the environment it runs on that DynamoDB.
+    /// Starts a system whose WhatsApp and SES take messages and never report on them, until [`World::report`] has them
+    /// do so. With `AWS_ENDPOINT_URL_DYNAMODB` in the environment it runs on that DynamoDB.
     pub(crate) async fn start() -> World {
         let logs = Logs::captured();
         let options = Options {
             logs: logs.clone(),
             bootstrap: Some(env!("CARGO_BIN_EXE_functions-under-test").into()),
             dynamodb: std::env::var("AWS_ENDPOINT_URL_DYNAMODB").ok().filter(|url| !url.is_empty()),
+            receipts: ReceiptRule::off(),
             ..Options::default()
         };
         let local = Local::start(options).await.unwrap_or_else(|error| panic!("{error}"));
@@ -222,6 +224,17 @@ impl World {
     /// Makes it well again.
     pub(crate) async fn heal(&self, whose: &str) {
         self.sandbox(Method::DELETE, &format!("/{whose}/faults"), Value::Null).await;
+    }
+
+    /// Has a provider report on what it takes from now on.
+    pub(crate) async fn report(&self, channel: &str, receipts: Value) {
+        self.sandbox(Method::PUT, &format!("/{channel}/receipts"), receipts).await;
+    }
+
+    /// Has a provider send the receipts that it holds; returns how many.
+    pub(crate) async fn release(&self, channel: &str) -> u64 {
+        let answer = self.sandbox(Method::POST, &format!("/{channel}/receipts"), Value::Null).await;
+        answer["released"].as_u64().expect("a number")
     }
 
     /// Runs the sweeper.

@@ -111,10 +111,10 @@ mod tests {
         assert_eq!((delivered.reported, delivered.at.timestamp_millis()), (Reported::Delivered, 1_772_355_902_000));
         assert_eq!(told("Email Complaint Received", &detail("complaint", later)).reported, Reported::Delivered);
         let rejected = detail("reject", json!({ "reason": "Bad content" }));
-        assert_eq!((code("Email Rejected", &rejected), told("Email Rejected", &rejected).at), (
-            "message_rejected Reject".into(),
-            TIME
-        ));
+        assert_eq!(
+            (code("Email Rejected", &rejected), told("Email Rejected", &rejected).at),
+            ("message_rejected Reject".into(), TIME)
+        );
         let failure = detail("failure", json!({ "errorMessage": "Attribute 'x' is not present" }));
         assert_eq!(code("Email Rendering Failed", &failure), "message_rejected Rendering Failure");
     }
@@ -139,7 +139,8 @@ mod tests {
     #[test]
     fn what_is_no_news_or_none_of_ours_is_left_alone() {
         let ours = detail("open", json!({}));
-        for kind in ["Email Delivery Delayed", "Email Opened", "Email Clicked", "Email Subscribed", "Scheduled Event", ""]
+        for kind in
+            ["Email Delivery Delayed", "Email Opened", "Email Clicked", "Email Subscribed", "Scheduled Event", ""]
         {
             assert_eq!(receipt(kind, TIME, &ours), None, "{kind}");
         }

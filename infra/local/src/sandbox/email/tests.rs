@@ -29,7 +29,10 @@ fn a_simple_message_is_taken_and_its_tags_lead_back_to_ours() {
     assert_eq!(taken.conversation_id.unwrap().to_string(), "0190b3a0-0000-4000-8000-000000000002");
     assert_eq!(taken.message_id.unwrap().to_string(), "0190b3a0-0000-7000-8000-000000000003");
     assert_eq!(kept.tags["message"], ["0190b3a0-0000-7000-8000-000000000003"]);
-    assert_eq!((kept.subject.as_deref(), kept.configuration_set.as_deref()), (Some("Re: your parcel"), Some("receipts")));
+    assert_eq!(
+        (kept.subject.as_deref(), kept.configuration_set.as_deref()),
+        (Some("Re: your parcel"), Some("receipts"))
+    );
 }
 
 #[test]
@@ -65,7 +68,10 @@ fn what_is_wrong_is_refused_by_name() {
         assert!(error.message().contains(sentence), "{} does not say {sentence}", error.message());
         assert_eq!(error.into_response().headers()["x-amzn-errortype"], "BadRequestException");
     }
-    assert_eq!(message(b"{", DateTime::UNIX_EPOCH).unwrap_err().into_response().headers()["x-amzn-errortype"], "SerializationException");
+    assert_eq!(
+        message(b"{", DateTime::UNIX_EPOCH).unwrap_err().into_response().headers()["x-amzn-errortype"],
+        "SerializationException"
+    );
 }
 
 #[test]
