@@ -27,6 +27,8 @@ pub(crate) struct State {
     pub(crate) taken: Vec<Seq>,
     /// Of which of these it has sent a receipt.
     pub(crate) reported: Vec<Seq>,
+    /// Messages in doubt that such a receipt has settled, and whose conversation was not told yet.
+    pub(crate) cleared: Vec<Seq>,
     /// Messages over which a worker died, or whose answer was lost, after the provider took them.
     pub(crate) excused: Vec<Seq>,
     /// Messages that were settled at some time.

@@ -5,7 +5,7 @@
 
 use crate::oracle::{self, Allowed};
 use crate::send::{Answer, Send, read};
-use local::{Engine, Local, Logs, Options, Ready};
+use local::{Engine, Local, Logs, Options, Ready, ReceiptRule};
 use reqwest::{Client, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -67,13 +67,15 @@ impl Business {
 }
 
 impl World {
-    /// Starts a system. With `AWS_ENDPOINT_URL_DYNAMODB` in the environment it runs on that DynamoDB.
+    /// Starts a system whose WhatsApp and SES take messages and never report on them, until [`World::report`] has them
+    /// do so. With `AWS_ENDPOINT_URL_DYNAMODB` in the environment it runs on that DynamoDB.
     pub async fn start() -> World {
         let logs = Logs::captured();
         let options = Options {
             logs: logs.clone(),
             bootstrap: Some(functions_under_test()),
             dynamodb: std::env::var("AWS_ENDPOINT_URL_DYNAMODB").ok().filter(|url| !url.is_empty()),
+            receipts: ReceiptRule::off(),
             ..Options::default()
         };
         let local = Local::start(options).await.unwrap_or_else(|error| panic!("{error}"));
@@ -148,6 +150,17 @@ impl World {
     /// Makes it well again.
     pub async fn heal(&self, whose: &str) {
         self.sandbox(Method::DELETE, &format!("/{whose}/faults"), Value::Null).await;
+    }
+
+    /// Has a provider report on what it takes from now on.
+    pub async fn report(&self, channel: &str, receipts: Value) {
+        self.sandbox(Method::PUT, &format!("/{channel}/receipts"), receipts).await;
+    }
+
+    /// Has a provider send the receipts that it holds; returns how many.
+    pub async fn release(&self, channel: &str) -> u64 {
+        let answer = self.sandbox(Method::POST, &format!("/{channel}/receipts"), Value::Null).await;
+        answer["released"].as_u64().expect("a number")
     }
 
     /// Runs the sweeper.

@@ -143,6 +143,7 @@ fn refuse(problem: Problem) -> Response<Body> {
         | Code::AttachmentNotFound
         | Code::IdempotencyKeyReused
         | Code::QuotaExceeded
+        | Code::NotFromProvider
         | Code::Internal => {}
     }
     response

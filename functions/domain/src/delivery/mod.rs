@@ -7,12 +7,15 @@
 mod lease;
 mod outcome;
 mod progress;
+mod receipt;
 mod round;
 mod status;
 pub mod stored;
+pub mod whatsapp;
 
 pub use lease::{Claim, Lease, Turn, claim};
 pub use outcome::{Accepted, Failure, Outcome, Reason};
 pub use progress::{Doubt, MAX_AGE, MAX_ATTEMPTS, MAX_DOUBTS, Progress, Ruling, Step, next_step, rule};
+pub use receipt::{NotAReference, Receipt, Reference, Reported};
 pub use round::{Command, Event, Heard, Round, Settlement};
 pub use status::Status;

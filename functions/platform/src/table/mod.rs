@@ -12,6 +12,7 @@ mod month;
 mod outbox;
 mod plan;
 pub mod provision;
+mod receipt;
 pub mod record;
 
 pub use accept::{Answer, Draft};
@@ -19,6 +20,7 @@ pub use admission::{Admission, Checked};
 pub use connection::Connection;
 pub use deliver::{Held, Release};
 pub use outbox::{Due, Page};
+pub use receipt::Effect;
 
 use crate::broken::{self, Broken};
 use aws_sdk_dynamodb::Client;
