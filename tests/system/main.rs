@@ -9,5 +9,6 @@ mod doubt;
 mod idempotency;
 mod oracle;
 mod quota;
+mod receipts;
 mod refusals;
 mod world;
