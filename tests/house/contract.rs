@@ -3,7 +3,9 @@
 use crate::template::{Template, entries};
 use crate::{Violations, read};
 use domain::channel::Channel;
+use domain::delivery::{Ending, FIRST_TOLD, LAST_TOLD, LONGEST_WORDS, Status};
 use domain::problem::Code;
+use serde::Serialize;
 use serde_yaml_ng::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -95,6 +97,34 @@ fn channels_are_those_of_the_code() {
 }
 
 #[test]
+fn what_becomes_of_a_message_is_told_in_the_words_of_the_code() {
+    let document = Document::read();
+    let mut violations = Violations::default();
+    let mut check = |pointer: &str, known: BTreeSet<String>| {
+        violations.unless(document.list(pointer) == known, || {
+            format!("infra/openapi.yaml: {pointer} must be {known:?}, the words of domain::delivery")
+        });
+    };
+    check("/components/schemas/DeliveryStatus/enum", Status::ALL.into_iter().map(name).collect());
+    let outcomes = Ending::ALL.into_iter().map(name).collect();
+    check("/components/schemas/DeliveryAttempt/properties/outcome/enum", outcomes);
+    let most = document.at("/components/schemas/Delivery/properties/history/maxItems");
+    violations.unless(*most == FIRST_TOLD + LAST_TOLD, || {
+        format!("infra/openapi.yaml: Delivery.history has at most {} items", FIRST_TOLD + LAST_TOLD)
+    });
+    let (code, detail, provider_code) = LONGEST_WORDS;
+    for schema in ["DeliveryAttempt", "DeliveryError"] {
+        for (member, longest) in [("code", code), ("detail", detail), ("provider_code", provider_code)] {
+            let pointer = format!("/components/schemas/{schema}/properties/{member}/maxLength");
+            violations.unless(*document.at(&pointer) == longest, || {
+                format!("infra/openapi.yaml: {pointer} must be {longest}, as domain::delivery cuts it")
+            });
+        }
+    }
+    violations.report();
+}
+
+#[test]
 fn every_operation_can_refuse_and_break() {
     let document = Document::read();
     let mut violations = Violations::default();
@@ -110,10 +140,10 @@ fn every_operation_can_refuse_and_break() {
     violations.report();
 }
 
-/// A problem's code as clients see it.
-fn name(code: Code) -> String {
-    let value = serde_json::to_value(code).expect("a code is plain data");
-    value.as_str().expect("a code is text").to_owned()
+/// A word of the code as clients see it.
+fn name(word: impl Serialize) -> String {
+    let value = serde_json::to_value(word).expect("a word is plain data");
+    value.as_str().expect("a word is text").to_owned()
 }
 
 /// `infra/openapi.yaml`.

@@ -172,8 +172,11 @@ impl Protocol {
             }
             Command::PutBack { seq, status, counted, .. } => {
                 let back = state.message(seq).put_back(fence, worker.known(seq), status, counted);
-                state.write(seq, back);
-                Event::Done
+                match state.write(seq, back) {
+                    true => Event::Done,
+                    false if state.message(seq).fence > fence => Event::LeaseLost,
+                    false => Event::Changed,
+                }
             }
             Command::Advance(seq) => {
                 let advanced = state.turn.advanced(of_turn, seq);

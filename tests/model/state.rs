@@ -123,8 +123,10 @@ impl State {
         self
     }
 
+    /// Whether nothing is left to do, the outbox's promise included.
     pub(crate) fn is_settled(&self) -> bool {
         self.turn.settled_seq == self.turn.seq
+            && self.turn.due.is_none()
             && self.messages.iter().all(|message| message.progress.status.is_settled())
     }
 

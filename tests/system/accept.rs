@@ -1,7 +1,7 @@
 //! What the documented call answers, and what it costs.
 
-use crate::world::World;
 use serde_json::{Value, json};
+use tests::World;
 use uuid::Uuid;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,9 @@
 //! One key, one message: whoever asks, however often, whatever happened meanwhile.
 
-use crate::world::World;
 use futures_util::future::join_all;
 use serde_json::json;
 use std::collections::BTreeSet;
+use tests::World;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_key_from_32_callers_makes_one_message() {
@@ -12,7 +12,7 @@ async fn the_same_key_from_32_callers_makes_one_message() {
     let conversation = business.conversation("whatsapp");
     let call = |_| world.send(&business.api_key, conversation, "only once, please").key("order-7").go();
     let answers = join_all((0..32).map(call)).await;
-    let ids: BTreeSet<_> = answers.iter().map(super::world::Answer::id).collect();
+    let ids: BTreeSet<_> = answers.iter().map(tests::Answer::id).collect();
     let firsts = answers.iter().filter(|answer| answer.header("idempotent-replayed").is_none()).count();
     let bodies: BTreeSet<_> = answers.iter().map(|answer| answer.text.clone()).collect();
     assert_eq!((ids.len(), firsts, bodies.len()), (1, 1, 1));

@@ -1,14 +1,12 @@
 //! The promises, kept over HTTP: each test starts a system of its own, talks to it as its users do, and looks at what
-//! the customers got. When a test's [`world::World`] ends it counts everything that ever happened in it.
+//! the customers got. When a test's [`tests::World`] ends, the [`tests::oracle`] counts everything that ever happened in
+//! it.
 
 mod accept;
 mod conditions;
-mod death;
 mod delivery;
 mod doubt;
 mod idempotency;
-mod oracle;
 mod quota;
 mod receipts;
 mod refusals;
-mod world;

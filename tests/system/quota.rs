@@ -1,12 +1,12 @@
 //! The month's limit: exact under any concurrency, contention, plan change and turn of the month.
 
-use crate::world::{Business, World};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{BusinessId, Month};
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 use serde_json::json;
 use std::collections::BTreeMap;
+use tests::{Business, World};
 
 const CALLERS: usize = 64;
 const CHANNELS: [&str; 3] = ["chat", "whatsapp", "email"];

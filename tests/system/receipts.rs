@@ -2,13 +2,13 @@
 
 mod meta;
 
-use crate::world::World;
 use meta::{Meta, Sent, notification, signature};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use tests::World;
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 use uuid::Uuid;
@@ -47,6 +47,27 @@ async fn a_receipt_ends_the_doubt_and_the_next_message_follows_at_once() {
         world.until_received(channel, conversation, &texts).await;
         assert_eq!(world.release(channel).await, 2);
         world.until_status(&key, conversation, second, "delivered").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_faster_the_receipt_or_the_worker_nothing_waits_and_nothing_comes_twice() {
+    for channel in CHANNELS {
+        let world = World::start().await;
+        let business = world.business(100, 1).await;
+        // The answer is lost after 20 ms: what the worker makes of that, receipts meet before, amid and after.
+        for delay in [0, 10, 18, 20, 22, 24, 26, 28, 32, 40] {
+            let new = json!({ "business_id": business.business_id, "channel": channel });
+            let new = world.sandbox(Method::POST, "/conversations", new).await["conversation_id"].clone();
+            let conversation: Uuid = serde_json::from_value(new).expect("an id");
+            world.report(channel, json!({ "delay_ms": delay })).await;
+            world.fault(channel, json!({ "after_effect": true, "delay_ms": 20, "times": 1 })).await;
+            let texts = ["the answer is lost", "the next one"].map(str::to_owned);
+            for text in &texts {
+                world.send(&business.api_key, conversation, text).go().await.id();
+            }
+            world.until_received(channel, conversation, &texts).await;
+        }
     }
 }
 

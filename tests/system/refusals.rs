@@ -1,7 +1,6 @@
 //! Every refusal of the contract, with its status, its code and its place in the order; none of them counts or stores
 //! anything.
 
-use crate::world::{Answer, Business, World};
 use chrono::{TimeDelta, Utc};
 use domain::{AgentId, BusinessId, ChannelId, ConversationId};
 use platform::credential::ApiKey;
@@ -9,6 +8,7 @@ use platform::table::provision::NewConversation;
 use platform::table::record::{ChannelRecord, ChannelSettings};
 use reqwest::Method;
 use serde_json::json;
+use tests::{Answer, Business, World};
 use uuid::Uuid;
 
 async fn refused(world: &World, business: &Business, conversation: impl ToString, body: &str) -> Answer {

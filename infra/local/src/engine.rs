@@ -18,7 +18,7 @@ use crate::aws::{Aws, AwsError, AwsFaults, Calls};
 use crate::gateway::Gateway;
 use crate::lambda::{EndOfWorkers, InvokeError, Lambda, Logs, Workers};
 use crate::listen;
-use crate::sources::{self, Event, Sources, scheduled_event};
+use crate::sources::{self, Event, Polling, Sources, scheduled_event};
 use crate::template::{Stack, TemplateError};
 
 /// What to start, and where.
@@ -53,6 +53,7 @@ pub struct Engine {
     lambda: Arc<Lambda>,
     gateway: Gateway,
     sources: Sources,
+    polling: Polling,
     _workers: EndOfWorkers,
 }
 
@@ -139,8 +140,9 @@ impl Engine {
         let specifications = stack.functions.iter().map(specify).collect::<Result<_, _>>()?;
         let lambda = Arc::new(Lambda::start(specifications, options.bootstrap, workers, options.logs).await?);
         let gateway = Gateway::start(&stack, &lambda, api, websocket, management, options.extra_routes)?;
-        let sources = Sources::start(&stack, &aws.queue_urls, &aws.queues, &lambda);
-        Ok(Self { stack, aws, lambda, gateway, sources, _workers: end })
+        let polling = Polling::default();
+        let sources = Sources::start(&stack, &aws.queue_urls, &aws.queues, &lambda, &polling);
+        Ok(Self { stack, aws, lambda, gateway, sources, polling, _workers: end })
     }
 
     /// Base URL of the HTTP API.
@@ -193,6 +195,11 @@ impl Engine {
         &self.aws.faults
     }
 
+    /// How the queues are polled.
+    pub fn polling(&self) -> &Polling {
+        &self.polling
+    }
+
     /// What the functions called so far.
     pub fn calls(&self) -> &Calls {
         &self.aws.calls
@@ -205,6 +212,11 @@ impl Engine {
     pub async fn invoke(&self, function: &str, payload: Value) -> Result<Value, InvokeError> {
         let answer = self.lambda.invoke(function, payload.to_string().into()).await?;
         Ok(serde_json::from_slice(&answer)?)
+    }
+
+    /// Kills the workers of a function, by logical id or folder, that are at work on an event.
+    pub async fn kill(&self, function: &str) {
+        self.lambda.kill(function).await;
     }
 
     /// Runs a scheduled function now, with the event that its schedule sends.

@@ -1,10 +1,10 @@
 //! The test in Meta's place: it knows the app's secret, and signs what it likes.
 
-use crate::world::{Answer, Business, World};
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::Sha256;
+use tests::{Answer, Business, World};
 use uuid::Uuid;
 
 const PATH: &str = "/api/v1/webhooks/whatsapp";

@@ -117,11 +117,11 @@ impl Stored {
         open.then(|| self.with(fence, |progress| progress.status = end))
     }
 
-    /// A worker puts back the message it saw as `seen`.
+    /// A worker puts back the message it saw as `seen`: that very attempt, which nothing has settled since.
     #[must_use]
     pub fn put_back(&self, fence: u64, seen: &Progress, status: Status, counted: bool) -> Option<Stored> {
-        let open = self.progress.status == Status::Sending && self.fence <= fence;
-        open.then(|| {
+        let open = self.progress.status == Status::Sending && self.progress.attempts == seen.attempts;
+        (open && self.fence <= fence).then(|| {
             self.with(fence, |progress| {
                 progress.status = status;
                 progress.attempts = seen.attempts - u32::from(!counted);

@@ -9,7 +9,7 @@ use crate::broken::Broken;
 use crate::clock::Clock;
 use crate::queue::{Bell, GivenUp, Version, WorkerQueue};
 use crate::table::record::{ChannelRecord, Message};
-use crate::table::{Held, Release, Table};
+use crate::table::{Held, PutBack, Release, Table};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::delivery::{Claim, Command, Event, Failure, Heard, Outcome, Reason, Round, Settlement, Status};
 use domain::{Channel, Seq};
@@ -178,7 +178,7 @@ impl<P: Provider> Worker<P> {
                 self.queue.bury(&copy(hands, message, P::CHANNEL, reason)).await?;
             }
         }
-        self.table.settle(&hands.held, seq, settlement, self.clock.now()).await?;
+        self.table.settle(&hands.held, message, settlement, self.clock.now()).await?;
         Ok(Event::Done)
     }
 
@@ -191,11 +191,15 @@ impl<P: Provider> Worker<P> {
         counted: bool,
     ) -> Result<Event, Broken> {
         let message = hands.message(seq)?;
+        match self.table.put_back(&hands.held, message, status, reason, counted).await? {
+            PutBack::Done => {}
+            PutBack::Changed => return Ok(Event::Changed),
+            PutBack::LeaseLost => return Ok(Event::LeaseLost),
+        }
         if let Some(reason) = reason {
             let what = if status == Status::InDoubt { "in doubt" } else { "put back" };
             report(hands, message, P::CHANNEL, what, Some(reason));
         }
-        self.table.put_back(&hands.held, message, status, reason, counted).await?;
         Ok(Event::Done)
     }
 

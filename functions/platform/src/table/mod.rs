@@ -3,6 +3,7 @@
 
 mod accept;
 mod admission;
+mod attempt;
 mod cancellation;
 mod connection;
 mod deliver;
@@ -17,6 +18,7 @@ pub mod record;
 
 pub use accept::{Answer, Draft};
 pub use admission::{Admission, Checked};
+pub use attempt::PutBack;
 pub use connection::Connection;
 pub use deliver::{Held, Release};
 pub use outbox::{Due, Page};

@@ -1,8 +1,10 @@
 //! What AWS has and the emulators lack: message group ids on standard queues. Production code sends them as it should;
-//! here they are checked as AWS checks them and taken off before the emulator, which would refuse them.
+//! here they are checked as AWS checks them and, since the emulator would refuse them, travel through it as a message
+//! attribute, which the event sources take off again. What they are good for lives there, in `shelf.rs`.
 
+use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::answer::{self, Answer};
 use super::call::{Call, Service};
@@ -10,6 +12,9 @@ use super::call::{Call, Service};
 /// Longest message group id, in characters.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>
 const MAX_GROUP_ID: usize = 128;
+
+/// The message attribute that carries a group id through the emulator.
+const CARRIER: &str = "local.MessageGroupId";
 
 /// The request as the emulator understands it.
 ///
@@ -24,17 +29,26 @@ pub(super) fn adapt(call: &Call, body: Bytes) -> Result<Bytes, Box<Answer>> {
     if request["QueueUrl"].as_str().is_none_or(|url| url.ends_with(".fifo")) {
         return Ok(body);
     }
-    let mut dropped = take_group_id(call, &mut request)?;
+    let mut changed = move_group_id(call, &mut request)?;
     for entry in request.get_mut("Entries").and_then(Value::as_array_mut).into_iter().flatten() {
-        dropped |= take_group_id(call, entry)?;
+        changed |= move_group_id(call, entry)?;
     }
-    Ok(if dropped { Bytes::from(request.to_string()) } else { body })
+    Ok(if changed { Bytes::from(request.to_string()) } else { body })
 }
 
-fn take_group_id(call: &Call, message: &mut Value) -> Result<bool, Box<Answer>> {
-    let Some(group) = message.as_object_mut().and_then(|message| message.remove("MessageGroupId")) else {
-        return Ok(false);
-    };
+/// Puts a received message's group id where SQS has it, among the system's attributes; returns it.
+pub(crate) fn restore_group_id(message: &mut Message) -> Option<String> {
+    let carried = message.message_attributes.as_mut().and_then(|attributes| attributes.remove(CARRIER));
+    let system = message.attributes.get_or_insert_default();
+    if let Some(group) = carried.and_then(|carrier| carrier.string_value) {
+        system.insert(MessageSystemAttributeName::MessageGroupId, group);
+    }
+    system.get(&MessageSystemAttributeName::MessageGroupId).cloned()
+}
+
+fn move_group_id(call: &Call, message: &mut Value) -> Result<bool, Box<Answer>> {
+    let Some(message) = message.as_object_mut() else { return Ok(false) };
+    let Some(group) = message.remove("MessageGroupId") else { return Ok(false) };
     let valid = group.as_str().is_some_and(is_group_id);
     let refusal = || {
         let message = format!(
@@ -43,7 +57,14 @@ fn take_group_id(call: &Call, message: &mut Value) -> Result<bool, Box<Answer>> 
         );
         Box::new(answer::error(call, "InvalidParameterValue", &message))
     };
-    if valid { Ok(true) } else { Err(refusal()) }
+    if !valid {
+        return Err(refusal());
+    }
+    // What is no object is for the emulator to refuse.
+    if let Some(attributes) = message.entry("MessageAttributes").or_insert_with(|| json!({})).as_object_mut() {
+        attributes.insert(CARRIER.to_owned(), json!({ "DataType": "String", "StringValue": group }));
+    }
+    Ok(true)
 }
 
 /// Letters, digits and ASCII punctuation.
@@ -64,17 +85,43 @@ mod tests {
     }
 
     #[test]
-    fn group_ids_are_dropped_on_standard_queues_only() {
+    fn group_ids_are_carried_on_standard_queues_only() {
+        let carried = json!({ CARRIER: { "DataType": "String", "StringValue": "g" } });
         let standard = json!({ "QueueUrl": "http://q/Chat", "MessageBody": "b", "MessageGroupId": "g" });
-        assert_eq!(send("SendMessage", &standard), Ok(json!({ "QueueUrl": "http://q/Chat", "MessageBody": "b" })));
+        assert_eq!(
+            send("SendMessage", &standard),
+            Ok(json!({ "QueueUrl": "http://q/Chat", "MessageBody": "b", "MessageAttributes": carried }))
+        );
         let fifo = json!({ "QueueUrl": "http://q/Chat.fifo", "MessageBody": "b", "MessageGroupId": "g" });
         assert_eq!(send("SendMessage", &fifo), Ok(fifo.clone()));
         let batch =
             json!({ "QueueUrl": "http://q/Chat", "Entries": [{ "Id": "1", "MessageGroupId": "g" }, { "Id": "2" }] });
         assert_eq!(
             send("SendMessageBatch", &batch),
-            Ok(json!({ "QueueUrl": "http://q/Chat", "Entries": [{ "Id": "1" }, { "Id": "2" }] }))
+            Ok(json!({
+                "QueueUrl": "http://q/Chat",
+                "Entries": [{ "Id": "1", "MessageAttributes": carried }, { "Id": "2" }]
+            }))
         );
+    }
+
+    #[test]
+    fn a_received_message_shows_its_group_id_and_nothing_of_how_it_travelled() {
+        let text = |value: &str| {
+            aws_sdk_sqs::types::MessageAttributeValue::builder()
+                .data_type("String")
+                .string_value(value)
+                .build()
+                .unwrap()
+        };
+        let mut message =
+            Message::builder().message_attributes("name", text("v")).message_attributes(CARRIER, text("g"));
+        let mut received = message.clone().build();
+        assert_eq!(restore_group_id(&mut received).as_deref(), Some("g"));
+        assert_eq!(received.attributes().unwrap()[&MessageSystemAttributeName::MessageGroupId], "g");
+        assert_eq!(received.message_attributes().unwrap().keys().collect::<Vec<_>>(), ["name"]);
+        message = message.set_message_attributes(None);
+        assert_eq!(restore_group_id(&mut message.build()), None);
     }
 
     #[test]

@@ -55,6 +55,17 @@ pub struct Providers {
     /// Where the gateway's `@connections` are, once it is up.
     management_url: OnceLock<String>,
     http: reqwest::Client,
+    /// The functions that call, for faults that kill them.
+    system: Arc<OnceLock<System>>,
+}
+
+impl Providers {
+    /// Kills the workers of a function that are at work.
+    async fn kill(&self, function: &str) {
+        if let Some(system) = self.system.get() {
+            system.engine().kill(function).await;
+        }
+    }
 }
 
 /// What Meta and the system share.
@@ -103,6 +114,7 @@ impl Sandbox {
             whatsapp_token: meta.access_token,
             management_url: OnceLock::new(),
             http: http_client::loopback(),
+            system: system.clone(),
         });
         let url = format!("http://{}", listener.local_addr()?);
         let routes = routes(providers.clone()).merge(control::routes(providers.clone(), clock.clone(), system.clone()));

@@ -2,9 +2,11 @@
 //! business, never theirs.
 
 mod event_bus;
+mod polling;
 mod queue;
 mod queue_event;
 mod schedule;
+mod shelf;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use crate::template::{Function, Stack};
 
 pub use event_bus::Event;
 pub(crate) use event_bus::publish;
+pub use polling::{Mischief, MischiefError, Polling};
 pub(crate) use schedule::scheduled_event;
 
 /// Every poller and ticker; dropping it stops them.
@@ -29,10 +32,11 @@ impl Sources {
         queue_urls: &BTreeMap<String, String>,
         sqs: &aws_sdk_sqs::Client,
         lambda: &Arc<Lambda>,
+        polling: &Polling,
     ) -> Self {
         let mut tasks = JoinSet::new();
         for function in &stack.functions {
-            start_pollers(&mut tasks, stack, function, queue_urls, sqs, lambda);
+            start_pollers(&mut tasks, stack, function, queue_urls, sqs, lambda, polling);
             for schedule in &function.schedules {
                 tasks.spawn(schedule::tick(schedule.clone(), function.logical_id.clone(), Arc::clone(lambda)));
             }
@@ -53,6 +57,7 @@ fn start_pollers(
     queue_urls: &BTreeMap<String, String>,
     sqs: &aws_sdk_sqs::Client,
     lambda: &Arc<Lambda>,
+    polling: &Polling,
 ) {
     for source in &function.queues {
         let declared = stack.queues.iter().find(|queue| queue.logical_id == source.queue);
@@ -62,9 +67,13 @@ fn start_pollers(
             source: source.clone(),
             url: url.clone(),
             arn: aws::queue_arn(queue),
+            visibility: queue.visibility_timeout(),
             sqs: sqs.clone(),
             lambda: Arc::clone(lambda),
+            polling: polling.clone(),
+            shelf: shelf::Shelf::new(polling.clone(), !queue.is_fifo()),
         });
+        tasks.spawn(Arc::clone(&poller).fetch());
         for _ in 0..queue::concurrency(source) {
             tasks.spawn(Arc::clone(&poller).poll());
         }

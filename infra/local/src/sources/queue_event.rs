@@ -11,7 +11,7 @@ use super::queue::Ids;
 use crate::aws::REGION;
 
 /// The event for a batch.
-pub(super) fn event(batch: &[Message], arn: &str) -> Bytes {
+pub(super) fn event(batch: &[&Message], arn: &str) -> Bytes {
     let records: Vec<Value> = batch.iter().map(|message| record(message, arn)).collect();
     Bytes::from(json!({ "Records": records }).to_string())
 }

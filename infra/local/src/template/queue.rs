@@ -39,7 +39,22 @@ const ATTRIBUTES: &[&str] = &[
     "VisibilityTimeout",
 ];
 
+/// The visibility timeout of a queue that sets none, in seconds.
+/// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-resource-sqs-queue.html>
+const DEFAULT_VISIBILITY_TIMEOUT: i32 = 30;
+
 impl Queue {
+    /// How long a message that was handed out is not handed out again, in seconds.
+    pub(crate) fn visibility_timeout(&self) -> i32 {
+        let declared = self.attributes.get("VisibilityTimeout").and_then(|seconds| seconds.parse().ok());
+        declared.unwrap_or(DEFAULT_VISIBILITY_TIMEOUT)
+    }
+
+    /// Whether it keeps an order.
+    pub(crate) fn is_fifo(&self) -> bool {
+        self.attributes.contains_key("FifoQueue")
+    }
+
     pub(super) fn read(id: &str, mut properties: Properties<'_>) -> Result<Self, TemplateError> {
         let fifo: bool = properties.parsed("FifoQueue")?.unwrap_or(false);
         let name = properties.literal("QueueName")?;

@@ -5,28 +5,28 @@ use std::sync::{Arc, OnceLock};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::answer::{Body, No};
 use super::{Control, System};
-use crate::FaultRule;
 use crate::sandbox::channel::Channel;
 use crate::sandbox::clock::Clock;
 use crate::sandbox::receipts::Levers;
 use crate::sandbox::{ProviderFault, Providers, ReceiptRule};
 use crate::seed::{NewBusiness, NewConversation, SeedError};
+use crate::{FaultRule, Mischief};
 
 /// What `GET /sandbox/` answers, and the one place that lists everything.
-const ROUTES: [(&str, &str); 19] = [
+const ROUTES: [(&str, &str); 22] = [
     ("GET    /sandbox/{whatsapp|email|chat}/messages", "what customers got, oldest first; ?conversation_id= picks one"),
     (
         "PUT    /sandbox/{whatsapp|email|chat}/faults",
-        "{status, retry_after, times, probability, delay_ms, after_effect}",
+        "{status, retry_after, times, skip, probability, delay_ms, after_effect, kill, garbage}",
     ),
     ("GET    /sandbox/{whatsapp|email|chat}/faults", "the fault in force, or null"),
     ("DELETE /sandbox/{whatsapp|email|chat}/faults", "well again"),
@@ -36,8 +36,14 @@ const ROUTES: [(&str, &str); 19] = [
     ),
     ("GET    /sandbox/{whatsapp|email}/receipts", "the receipts in force"),
     ("POST   /sandbox/{whatsapp|email}/receipts", "sends what is held"),
-    ("PUT    /sandbox/aws/faults", "{operation, error, times, skip, probability, after_effect, function}"),
+    ("PUT    /sandbox/aws/faults", "{operation, error, times, skip, probability, after_effect, function, about}"),
     ("DELETE /sandbox/aws/faults", "well again"),
+    (
+        "PUT    /sandbox/queues/mischief",
+        "{copies, shuffle, delay_ms, unfair, seed}: the queues deliver as badly as SQS may",
+    ),
+    ("DELETE /sandbox/queues/mischief", "they behave again"),
+    ("PUT    /sandbox/queues/held", "{held}: while true, the queues hand nothing out"),
     ("POST   /sandbox/clock", "{now}: moves the system's clock"),
     ("GET    /sandbox/clock", "what time it is there"),
     ("DELETE /sandbox/clock", "back to the real time"),
@@ -63,6 +69,8 @@ pub(in crate::sandbox) fn routes(
         .route("/sandbox/{channel}/faults", get(fault).put(set_fault).delete(clear_fault))
         .route("/sandbox/{channel}/receipts", get(receipts).put(set_receipts).post(release_receipts))
         .route("/sandbox/aws/faults", get(aws_faults).put(set_aws_fault).delete(clear_aws_faults))
+        .route("/sandbox/queues/mischief", put(misbehave).delete(behave))
+        .route("/sandbox/queues/held", put(hold))
         .route("/sandbox/clock", get(clock_now).post(move_clock).delete(reset_clock))
         .route("/sandbox/sweep", post(sweep))
         .route("/sandbox/businesses", post(add_business))
@@ -180,6 +188,27 @@ async fn set_aws_fault(State(control): Controls, Body(rule): Body<FaultRule>) ->
 async fn clear_aws_faults(State(control): Controls) -> Result<StatusCode, No> {
     control.system()?.engine().faults().clear();
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn misbehave(State(control): Controls, Body(mischief): Body<Mischief>) -> Result<Json<Mischief>, No> {
+    control.system()?.engine().polling().misbehave(mischief.clone()).map_err(No::unprocessable)?;
+    Ok(Json(mischief))
+}
+
+async fn behave(State(control): Controls) -> Result<StatusCode, No> {
+    control.system()?.engine().polling().behave();
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Holding {
+    held: bool,
+}
+
+async fn hold(State(control): Controls, Body(holding): Body<Holding>) -> Result<Json<Holding>, No> {
+    control.system()?.engine().polling().hold(holding.held).await;
+    Ok(Json(holding))
 }
 
 #[derive(Debug, Deserialize)]

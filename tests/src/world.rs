@@ -4,11 +4,13 @@
 //! table and customers against each other.
 
 use crate::oracle::{self, Allowed};
-use local::{Local, Logs, Options, Ready, ReceiptRule};
+use crate::send::{Answer, Send, read};
+use local::{Engine, Local, Logs, Options, Ready, ReceiptRule};
 use reqwest::{Client, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
@@ -18,134 +20,60 @@ use uuid::Uuid;
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A running system, and what was said to it.
-pub(crate) struct World {
+pub struct World {
     local: Option<Local>,
     logs: Logs,
-    http: Client,
+    pub(crate) http: Client,
     ledger: Mutex<Ledger>,
     /// Where everything is.
-    pub(crate) ready: Ready,
+    pub ready: Ready,
 }
 
 /// What the API answered, and what may be left over at the end.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger {
+pub struct Ledger {
     /// Every message that was answered 201 and was not a replay, with its text.
-    pub(crate) accepted: BTreeMap<Uuid, String>,
+    pub accepted: BTreeMap<Uuid, String>,
     /// Every text that was sent, whatever was answered.
-    pub(crate) texts: Vec<String>,
+    pub texts: Vec<String>,
+    /// Which messages a token's idempotency keys were answered with.
+    pub keys: BTreeMap<(String, String), BTreeSet<Uuid>>,
     /// Words that must not be in any log.
-    pub(crate) secrets: Vec<String>,
+    pub secrets: Vec<String>,
     /// What this test leaves behind on purpose.
-    pub(crate) allowed: Allowed,
+    pub allowed: Allowed,
 }
 
 /// A business of the test's own.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Business {
-    pub(crate) business_id: Uuid,
-    pub(crate) api_key: String,
-    pub(crate) conversations: BTreeMap<String, Uuid>,
+pub struct Business {
+    /// Its id.
+    pub business_id: Uuid,
+    /// A key that may send.
+    pub api_key: String,
+    /// One conversation on each channel.
+    pub conversations: BTreeMap<String, Uuid>,
 }
 
 impl Business {
-    pub(crate) fn conversation(&self, channel: &str) -> Uuid {
+    /// Its conversation on a channel.
+    ///
+    /// # Panics
+    /// If there is no such channel.
+    #[must_use]
+    pub fn conversation(&self, channel: &str) -> Uuid {
         self.conversations[channel]
     }
-}
-
-/// An answer of the API.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: reqwest::header::HeaderMap,
-    pub(crate) text: String,
-}
-
-impl Answer {
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error} in {:?}", self.text))
-    }
-
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(|value| value.to_str().expect("our headers are ASCII"))
-    }
-
-    /// Status and code in one, for assertions.
-    pub(crate) fn problem(&self) -> (u16, String) {
-        let code = self.json()["code"].as_str().unwrap_or_default().to_owned();
-        (self.status.as_u16(), code)
-    }
-
-    /// The message's id of a 201.
-    pub(crate) fn id(&self) -> Uuid {
-        assert_eq!(self.status, StatusCode::CREATED, "{}", self.text);
-        serde_json::from_value(self.json()["id"].clone()).expect("an id")
-    }
-}
-
-/// A request that sends a message, made step by step.
-pub(crate) struct Send<'a> {
-    world: &'a World,
-    token: &'a str,
-    conversation: String,
-    body: Vec<u8>,
-    text: Option<String>,
-    key: Option<String>,
-}
-
-impl<'a> Send<'a> {
-    pub(crate) fn key(mut self, key: impl Into<String>) -> Self {
-        self.key = Some(key.into());
-        self
-    }
-
-    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
-        self.body = body.into();
-        self
-    }
-
-    /// Sends it, and notes what was answered.
-    pub(crate) async fn go(self) -> Answer {
-        self.attempt().await.expect("the API answers")
-    }
-
-    /// Sends it to a system that may die meanwhile, and notes what was answered, if anything was.
-    pub(crate) async fn attempt(self) -> reqwest::Result<Answer> {
-        let path = format!("/api/v1/conversations/{}/messages", self.conversation);
-        let request = self.world.http.post(format!("{}{path}", self.world.ready.api)).body(self.body);
-        let request = request.header("Content-Type", "application/json");
-        let request = if self.token.is_empty() { request } else { request.bearer_auth(self.token) };
-        let request = self.key.iter().fold(request, |request, key| request.header("Idempotency-Key", key));
-        self.world.ledger().texts.extend(self.text.clone());
-        let answer = try_read(request).await?;
-        if answer.status == StatusCode::CREATED && answer.header("idempotent-replayed").is_none() {
-            let text = self.text.unwrap_or_default();
-            let before = self.world.ledger().accepted.insert(answer.id(), text);
-            assert_eq!(before, None, "an id was given twice");
-        }
-        Ok(answer)
-    }
-}
-
-async fn read(request: reqwest::RequestBuilder) -> Answer {
-    try_read(request).await.expect("an answer")
-}
-
-async fn try_read(request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
-    let response = request.send().await?;
-    let (status, headers) = (response.status(), response.headers().clone());
-    Ok(Answer { status, headers, text: response.text().await? })
 }
 
 impl World {
     /// Starts a system whose WhatsApp and SES take messages and never report on them, until [`World::report`] has them
     /// do so. With `AWS_ENDPOINT_URL_DYNAMODB` in the environment it runs on that DynamoDB.
-    pub(crate) async fn start() -> World {
+    pub async fn start() -> World {
         let logs = Logs::captured();
         let options = Options {
             logs: logs.clone(),
-            bootstrap: Some(env!("CARGO_BIN_EXE_functions-under-test").into()),
+            bootstrap: Some(functions_under_test()),
             dynamodb: std::env::var("AWS_ENDPOINT_URL_DYNAMODB").ok().filter(|url| !url.is_empty()),
             receipts: ReceiptRule::off(),
             ..Options::default()
@@ -157,7 +85,7 @@ impl World {
     }
 
     /// A world around a system that runs elsewhere.
-    pub(crate) fn of(ready: Ready) -> World {
+    pub fn of(ready: Ready) -> World {
         let demo = ready.demo.as_ref().expect("the demo is seeded");
         let secrets = vec![demo.token.clone(), demo.api_key.clone(), demo.visitor_token.clone()];
         let ledger = Mutex::new(Ledger { secrets, ..Ledger::default() });
@@ -166,7 +94,7 @@ impl World {
     }
 
     /// A fresh business.
-    pub(crate) async fn business(&self, limit: u64, shards: u16) -> Business {
+    pub async fn business(&self, limit: u64, shards: u16) -> Business {
         let answer = self.sandbox(Method::POST, "/businesses", json!({"limit": limit, "shards": shards})).await;
         let business: Business = serde_json::from_value(answer).expect("the documented shape");
         self.ledger().secrets.push(business.api_key.clone());
@@ -174,25 +102,26 @@ impl World {
     }
 
     /// A request that sends `text` into `conversation`.
-    pub(crate) fn send<'a>(&'a self, token: &'a str, conversation: impl ToString, text: &str) -> Send<'a> {
-        let body = json!({"content": text}).to_string().into_bytes();
-        let (conversation, text) = (conversation.to_string(), Some(text.to_owned()));
-        Send { world: self, token, conversation, body, text, key: None }
+    pub fn send<'a>(&'a self, token: &'a str, conversation: impl ToString, text: &str) -> Send<'a> {
+        Send::new(self, token, conversation.to_string(), text)
     }
 
     /// Reads something of the public API.
-    pub(crate) async fn get(&self, token: &str, path: &str) -> Answer {
+    pub async fn get(&self, token: &str, path: &str) -> Answer {
         read(self.http.get(format!("{}{path}", self.ready.api)).bearer_auth(token)).await
     }
 
     /// Calls the public API without any credential.
-    pub(crate) async fn call(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+    pub async fn call(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
         let request = self.http.request(method, format!("{}{path}", self.ready.api)).body(body);
         read(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
     }
 
     /// What one of the template's secrets holds. No log may hold any of it.
-    pub(crate) async fn secret(&self, logical_id: &str) -> Value {
+    ///
+    /// # Panics
+    /// If there is no such secret in a system of this process.
+    pub async fn secret(&self, logical_id: &str) -> Value {
         let local = self.local.as_ref().expect("it runs until it is dropped");
         let body = json!({"SecretId": local.engine().secret_id(logical_id).expect("the template declares it")});
         let call = self.http.post(local.engine().secrets_url()).header("X-Amz-Target", "secretsmanager.GetSecretValue");
@@ -205,20 +134,20 @@ impl World {
     }
 
     /// `used` and `limit` of the running month.
-    pub(crate) async fn usage(&self, token: &str) -> (u64, u64) {
+    pub async fn usage(&self, token: &str) -> (u64, u64) {
         let usage = self.get(token, "/api/v1/usage").await.json();
         (usage["used"].as_u64().expect("a number"), usage["limit"].as_u64().expect("a number"))
     }
 
     /// What became of a message.
-    pub(crate) async fn delivery(&self, token: &str, conversation: Uuid, id: Uuid) -> Value {
+    pub async fn delivery(&self, token: &str, conversation: Uuid, id: Uuid) -> Value {
         let answer = self.get(token, &format!("/api/v1/conversations/{conversation}/messages/{id}")).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
         answer.json()["delivery"].take()
     }
 
     /// Waits until a message has this status, and tells the whole of its delivery.
-    pub(crate) async fn until_status(&self, token: &str, conversation: Uuid, id: Uuid, status: &str) -> Value {
+    pub async fn until_status(&self, token: &str, conversation: Uuid, id: Uuid, status: &str) -> Value {
         self.until(&format!("{id} is {status}"), async || {
             let delivery = self.delivery(token, conversation, id).await;
             (delivery["status"] == status).then_some(delivery)
@@ -227,7 +156,7 @@ impl World {
     }
 
     /// Asks the sandbox's control API.
-    pub(crate) async fn sandbox(&self, method: Method, path: &str, body: Value) -> Value {
+    pub async fn sandbox(&self, method: Method, path: &str, body: Value) -> Value {
         let request = self.http.request(method, format!("{}/sandbox{path}", self.ready.sandbox));
         let request = if body.is_null() { request } else { request.json(&body) };
         let answer = read(request).await;
@@ -236,63 +165,95 @@ impl World {
     }
 
     /// Makes AWS (`aws`) or a provider fail.
-    pub(crate) async fn fault(&self, whose: &str, fault: Value) {
+    pub async fn fault(&self, whose: &str, fault: Value) {
         self.sandbox(Method::PUT, &format!("/{whose}/faults"), fault).await;
     }
 
     /// Makes it well again.
-    pub(crate) async fn heal(&self, whose: &str) {
+    pub async fn heal(&self, whose: &str) {
         self.sandbox(Method::DELETE, &format!("/{whose}/faults"), Value::Null).await;
     }
 
     /// Has a provider report on what it takes from now on.
-    pub(crate) async fn report(&self, channel: &str, receipts: Value) {
+    pub async fn report(&self, channel: &str, receipts: Value) {
         self.sandbox(Method::PUT, &format!("/{channel}/receipts"), receipts).await;
     }
 
     /// Has a provider send the receipts that it holds; returns how many.
-    pub(crate) async fn release(&self, channel: &str) -> u64 {
+    ///
+    /// # Panics
+    /// If the sandbox does not say.
+    pub async fn release(&self, channel: &str) -> u64 {
         let answer = self.sandbox(Method::POST, &format!("/{channel}/receipts"), Value::Null).await;
         answer["released"].as_u64().expect("a number")
     }
 
     /// Runs the sweeper.
-    pub(crate) async fn sweep(&self) {
+    pub async fn sweep(&self) {
         self.sandbox(Method::POST, "/sweep", Value::Null).await;
     }
 
     /// Moves the system's clock by so many seconds from where it is.
-    pub(crate) async fn pass(&self, seconds: i64) {
+    pub async fn pass(&self, seconds: i64) {
         let now = self.sandbox(Method::GET, "/clock", Value::Null).await["now"].clone();
         let now: chrono::DateTime<chrono::Utc> = serde_json::from_value(now).expect("a time");
         self.set_clock(now + chrono::TimeDelta::seconds(seconds)).await;
     }
 
     /// Sets the system's clock.
-    pub(crate) async fn set_clock(&self, now: chrono::DateTime<chrono::Utc>) {
+    pub async fn set_clock(&self, now: chrono::DateTime<chrono::Utc>) {
         self.sandbox(Method::POST, "/clock", json!({"now": now})).await;
     }
 
-    /// What a channel's dead-letter queue holds.
-    pub(crate) async fn dead_letters(&self, channel: &str) -> Vec<Value> {
+    /// A channel's queue.
+    #[must_use]
+    pub fn queue(&self, channel: &str) -> String {
         let queues = &self.ready.queues;
-        let url = match channel {
-            "chat" => &queues.chat,
-            "whatsapp" => &queues.whatsapp,
-            _ => &queues.email,
-        };
-        let dead_letters = url.replace("Queue", "DeadLetters");
-        let body = json!({"QueueUrl": dead_letters, "MaxNumberOfMessages": 10, "VisibilityTimeout": 0});
-        let call = self.http.post(&self.ready.aws.sqs).header("X-Amz-Target", "AmazonSQS.ReceiveMessage");
-        let call = call.header("Content-Type", "application/x-amz-json-1.0").body(body.to_string());
-        let answer = read(call).await.json();
-        let messages = answer["Messages"].as_array().cloned().unwrap_or_default();
+        match channel {
+            "chat" => queues.chat.clone(),
+            "whatsapp" => queues.whatsapp.clone(),
+            _ => queues.email.clone(),
+        }
+    }
+
+    /// A channel's dead-letter queue.
+    #[must_use]
+    pub fn dead_letter_queue(&self, channel: &str) -> String {
+        self.queue(channel).replace("Queue", "DeadLetters")
+    }
+
+    /// What a channel's dead-letter queue holds.
+    pub async fn dead_letters(&self, channel: &str) -> Vec<Value> {
+        let queue = self.dead_letter_queue(channel);
+        let received = json!({"QueueUrl": queue, "MaxNumberOfMessages": 10, "VisibilityTimeout": 0});
+        let received = self.sqs("ReceiveMessage", &received).await["Messages"].take();
         let body = |message: &Value| serde_json::from_str(message["Body"].as_str().expect("a body")).expect("JSON");
-        messages.iter().map(body).collect()
+        received.as_array().into_iter().flatten().map(body).collect()
+    }
+
+    /// Takes everything out of a queue that is there now, oldest first.
+    pub async fn take(&self, queue: &str) -> Vec<String> {
+        let mut bodies = Vec::new();
+        loop {
+            let received = json!({"QueueUrl": queue, "MaxNumberOfMessages": 10, "VisibilityTimeout": 600});
+            let received = self.sqs("ReceiveMessage", &received).await["Messages"].take();
+            let Some(messages) = received.as_array().filter(|messages| !messages.is_empty()) else { return bodies };
+            for message in messages {
+                bodies.push(message["Body"].as_str().expect("a body").to_owned());
+                let delete = json!({"QueueUrl": queue, "ReceiptHandle": message["ReceiptHandle"]});
+                self.sqs("DeleteMessage", &delete).await;
+            }
+        }
+    }
+
+    async fn sqs(&self, operation: &str, body: &Value) -> Value {
+        let call = self.http.post(&self.ready.aws.sqs).header("X-Amz-Target", format!("AmazonSQS.{operation}"));
+        let call = call.header("Content-Type", "application/x-amz-json-1.0").body(body.to_string());
+        serde_json::from_str(&read(call).await.text).unwrap_or_default()
     }
 
     /// The texts that a conversation's customer got, in order.
-    pub(crate) async fn received(&self, channel: &str, conversation: Uuid) -> Vec<String> {
+    pub async fn received(&self, channel: &str, conversation: Uuid) -> Vec<String> {
         let all = self.sandbox(Method::GET, &format!("/{channel}/messages"), Value::Null).await;
         let all = all.as_array().expect("an array").clone();
         let of_it = all.into_iter().filter(|one| one["conversation_id"] == conversation.to_string());
@@ -300,7 +261,7 @@ impl World {
     }
 
     /// Waits until a conversation's customer got exactly these texts, in this order.
-    pub(crate) async fn until_received(&self, channel: &str, conversation: Uuid, texts: &[String]) {
+    pub async fn until_received(&self, channel: &str, conversation: Uuid, texts: &[String]) {
         self.until(&format!("{} texts arrive by {channel}", texts.len()), async || {
             let received = self.received(channel, conversation).await;
             assert!(received.len() <= texts.len(), "got {received:?}, wanted {texts:?}");
@@ -310,7 +271,7 @@ impl World {
     }
 
     /// Asks again and again until there is an answer.
-    pub(crate) async fn until<T>(&self, what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
+    pub async fn until<T>(&self, what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
             if let Some(answer) = ask().await {
@@ -323,22 +284,31 @@ impl World {
     }
 
     /// What this test leaves behind on purpose.
-    pub(crate) fn allow(&self, allow: impl FnOnce(&mut Allowed)) {
+    pub fn allow(&self, allow: impl FnOnce(&mut Allowed)) {
         allow(&mut self.ledger().allowed);
     }
 
     /// How often functions called AWS: (function, operation) → times.
-    pub(crate) fn calls(&self) -> BTreeMap<(String, String), u64> {
-        self.local.as_ref().expect("it runs until it is dropped").engine().calls().counted()
+    pub fn calls(&self) -> BTreeMap<(String, String), u64> {
+        self.engine().calls().counted()
+    }
+
+    /// The local AWS and the functions.
+    ///
+    /// # Panics
+    /// If the system runs elsewhere.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        self.local.as_ref().expect("it runs in this process, until it is dropped").engine()
     }
 
     /// The table, for what no user can see or do.
-    pub(crate) fn table(&self) -> platform::table::Table {
+    pub fn table(&self) -> platform::table::Table {
         platform::table::Table::new(self.dynamodb(), self.ready.table.clone())
     }
 
     /// The table's DynamoDB.
-    pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         let credentials = aws_sdk_dynamodb::config::Credentials::new("test", "test", None, None, "test");
         let config = aws_sdk_dynamodb::Config::builder()
             .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
@@ -350,19 +320,33 @@ impl World {
     }
 
     /// Everything the functions logged so far.
-    pub(crate) fn logged(&self) -> Vec<local::LogLine> {
+    pub fn logged(&self) -> Vec<local::LogLine> {
         self.logs.lines()
     }
 
     /// What functions called broken, for whoever wonders about a 500.
-    pub(crate) fn complaints(&self) -> String {
+    pub fn complaints(&self) -> String {
         let errors = self.logged().into_iter().filter(|line| line.text.contains("\"ERROR\""));
         errors.map(|line| line.text + "\n").collect()
     }
 
-    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+    /// What was answered so far.
+    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The program that plays the functions: cargo builds it beside the test programs' folder, `deps`.
+///
+/// # Panics
+/// If it is not there: something else than cargo has built the tests.
+#[must_use]
+pub fn functions_under_test() -> PathBuf {
+    let test = std::env::current_exe().expect("a program knows where it is");
+    let folder = test.ancestors().nth(2).expect("cargo keeps tests in a folder of their own");
+    let program = folder.join(format!("functions-under-test{}", std::env::consts::EXE_SUFFIX));
+    assert!(program.exists(), "{} is missing: run the tests with `cargo test`", program.display());
+    program
 }
 
 impl Drop for World {

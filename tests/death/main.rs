@@ -1,25 +1,31 @@
 //! The whole machine dies: SIGKILL at a random moment under load, again and again, and everything starts anew on what
 //! was on disk. What SQS held is gone each time; the sweeper brings it back.
 //!
-//! `DEATHS=200 cargo test -p tests --test system -- --nocapture death` is the long run.
+//! `DEATHS=200 cargo test -p tests --test death` is the long run.
 
-use crate::world::{Business, World};
 use futures_util::future::join_all;
 use local::Ready;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
+use tests::suite::{Suite, remark, setting};
+use tests::{Business, Tally, World};
 use uuid::Uuid;
 
 /// Kills, unless `DEATHS` says how many.
-const DEATHS: u32 = 20;
+const DEATHS: u64 = 20;
 
 /// Longer than a lease, and longer than a receipt is waited for, in seconds of the system's clock.
 const LEASE: i64 = 46;
 const DOUBT: i64 = 121;
+
+fn main() -> ExitCode {
+    let test = nothing_is_lost_however_often_everything_dies;
+    Suite::new("death").test("nothing_is_lost_however_often_everything_dies", test).run()
+}
 
 /// A system in a process of its own, on files.
 struct Machine {
@@ -50,7 +56,7 @@ impl Machine {
     async fn start(directory: &Path) -> Machine {
         let file = directory.join("ready.json");
         std::fs::remove_file(&file).ok();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_functions-under-test"));
+        let mut command = Command::new(tests::functions_under_test());
         command
             .args(["up", "--port", "0", "--data-dir"])
             .arg(directory)
@@ -83,7 +89,7 @@ impl Drop for Directory {
 }
 
 /// Sends one message after the other into a conversation until the system dies; returns how many were answered 201.
-async fn load(world: &World, business: &Business, conversation: Uuid, life: u32) -> u32 {
+async fn load(world: &World, business: &Business, conversation: Uuid, life: u64) -> u32 {
     let mut answered = 0;
     for number in 1.. {
         let text = format!("message {number} of life {life}");
@@ -97,9 +103,8 @@ async fn load(world: &World, business: &Business, conversation: Uuid, life: u32)
     answered
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_however_often_everything_dies() {
-    let deaths = std::env::var("DEATHS").ok().and_then(|count| count.parse().ok()).unwrap_or(DEATHS);
+    let deaths = setting("DEATHS", DEATHS);
     let directory = Directory(std::env::temp_dir().join(format!("pingback-death-{}", Uuid::new_v4())));
     std::fs::create_dir_all(&directory.0).expect("a directory");
     let mut machine = Machine::start(&directory.0).await;
@@ -117,6 +122,7 @@ async fn nothing_is_lost_however_often_everything_dies() {
         let death = async {
             tokio::time::sleep(moment).await;
             machine.process.kill();
+            Tally::misfortune();
         };
         let (counts, ()) = tokio::join!(all, death);
         answered += counts.iter().sum::<u32>();
@@ -128,21 +134,21 @@ async fn nothing_is_lost_however_often_everything_dies() {
         world.pass(seconds).await;
         world.sweep().await;
     }
-    world.allow(|allowed| (allowed.unheard, allowed.doubles) = (true, true));
+    world.allow(|allowed| allowed.unheard = true);
     let (got, doubled) = world
         .until("everything has arrived", async || {
             let (mut unique, mut doubled) = (BTreeSet::new(), 0);
             for channel in ["chat", "whatsapp", "email"] {
                 let all = world.sandbox(Method::GET, &format!("/{channel}/messages"), Value::Null).await;
                 let ids = all.as_array().expect("an array").iter().map(|one| one["message_id"].to_string());
-                ids.for_each(|id| doubled += u32::from(!unique.insert(id)));
+                ids.for_each(|id| doubled += u64::from(!unique.insert(id)));
             }
             let got = unique.len() as u64;
             (got == world.usage(&business.api_key).await.0).then_some((got, doubled))
         })
         .await;
     let (used, _) = world.usage(&business.api_key).await;
-    println!("deaths {deaths}, answered 201 {answered}, stored {used}, arrived {got}, twice {doubled}");
+    remark(format!("  {deaths} kills: {answered} answered 201, {used} stored, {got} arrived, {doubled} of them twice"));
     assert!(u64::from(answered) <= used, "answered and not counted");
-    assert!(doubled <= deaths * conversations.len() as u32, "no more than what was in somebody's hands");
+    assert!(doubled <= deaths * conversations.len() as u64, "no more than what was in somebody's hands");
 }

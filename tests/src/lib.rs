@@ -1,0 +1,13 @@
+//! What every test of the system stands on: a [`World`] of its own, the [`oracle`] that counts when it ends, the
+//! [`Tally`] that adds the counts up, and the [`suite`] that closes with a table of them.
+
+pub mod oracle;
+mod send;
+pub mod suite;
+mod tally;
+mod world;
+
+pub use oracle::Allowed;
+pub use send::{Answer, Send};
+pub use tally::Tally;
+pub use world::{Business, Ledger, World, functions_under_test};

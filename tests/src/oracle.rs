@@ -1,0 +1,252 @@
+//! The oracle: reads the table as it lies there, without any of the code that wrote it, and holds it against what the
+//! API answered and what the customers got.
+//!
+//! - Every 201 is in the table, once. Accepted = sent + failed + in doubt + waiting.
+//! - `used` of each month = its messages, never above the cap; the caps add up to the limit.
+//! - One idempotency key has one message.
+//! - The outbox is empty: whatever was accepted is settled.
+//! - Customers got what is `sent`, in `seq` order, and no copy more than there were times when nobody knew.
+//! - No log line holds a token, a text, an address or a phone number.
+
+use crate::{Tally, World};
+use aws_sdk_dynamodb::types::AttributeValue;
+use reqwest::Method;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use uuid::Uuid;
+
+/// What a test may leave behind. By default: nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Allowed {
+    /// Messages that wait: the customer is away, the provider is down.
+    pub waiting: bool,
+    /// Messages that a provider took and could not deliver, as it said later.
+    pub undelivered: bool,
+    /// Messages that were stored although no 201 was heard: the answer was lost.
+    pub unheard: bool,
+}
+
+type Item = HashMap<String, AttributeValue>;
+
+#[derive(Debug)]
+struct Message {
+    id: Uuid,
+    partition: String,
+    business: String,
+    month: String,
+    seq: u64,
+    status: String,
+    /// How often nobody knew what became of it: a worker died over it, or an answer was lost.
+    doubts: u64,
+}
+
+impl Message {
+    fn was_taken(&self) -> bool {
+        matches!(self.status.as_str(), "sent" | "delivered" | "read")
+    }
+}
+
+/// What is found, and what of it must not be.
+#[derive(Default)]
+struct Findings {
+    tally: Tally,
+    wrong: Vec<String>,
+}
+
+impl Findings {
+    /// Says what is wrong, and how much of it there is.
+    fn count(&mut self, of: impl FnOnce(&mut Tally) -> &mut u64, by: u64, sentence: impl FnOnce() -> String) {
+        if by > 0 {
+            *of(&mut self.tally) += by;
+            self.wrong.push(sentence());
+        }
+    }
+}
+
+/// Checks a world whose test is over, and adds what it counted to the tally.
+///
+/// # Panics
+/// If a promise is broken, with a sentence for each.
+pub async fn check(world: &World) {
+    let allowed = world.ledger().allowed;
+    world.heal("aws").await;
+    let items = quiet(world, allowed).await;
+    let messages: Vec<Message> = items.iter().filter_map(message).collect();
+    let mut findings = Findings { tally: Tally { worlds: 1, ..Tally::default() }, ..Findings::default() };
+    accepted(world, &messages, allowed, &mut findings);
+    counted(&items, &messages, &mut findings);
+    received(world, &messages, allowed, &mut findings).await;
+    silent(world, &items, &mut findings);
+    findings.tally.add_up();
+    assert!(findings.wrong.is_empty(), "\n\n  - {}\n", findings.wrong.join("\n  - "));
+}
+
+/// Waits until nothing is on its way any more, and reads the table.
+async fn quiet(world: &World, allowed: Allowed) -> Vec<Item> {
+    world
+        .until("the outbox is empty", async || {
+            let items = scan(world).await;
+            let busy = items.iter().filter(|item| text(item, "sk") == "CONVERSATION").any(|item| {
+                let settled = number(item, "seq") == number(item, "settled_seq");
+                settled == item.contains_key("due") || settled == item.contains_key("outbox_bucket")
+            });
+            let unsettled = items.iter().any(|item| item.contains_key("due"));
+            (!busy && (!unsettled || allowed.waiting)).then_some(items)
+        })
+        .await
+}
+
+async fn scan(world: &World) -> Vec<Item> {
+    let pages = world.dynamodb().scan().table_name(&world.ready.table).consistent_read(true);
+    pages.into_paginator().items().send().collect::<Result<_, _>>().await.expect("the table can be read")
+}
+
+/// Every 201 is a message, and (unless an answer may have been lost) every message a 201; a key is one message's.
+fn accepted(world: &World, messages: &[Message], allowed: Allowed, findings: &mut Findings) {
+    let ledger = world.ledger();
+    let stored: BTreeSet<Uuid> = messages.iter().map(|message| message.id).collect();
+    let twice = (messages.len() - stored.len()) as u64;
+    findings.count(|tally| &mut tally.doubled, twice, || "an id is stored twice".to_owned());
+    let answered: BTreeSet<Uuid> = ledger.accepted.keys().copied().collect();
+    let lost: Vec<_> = answered.difference(&stored).collect();
+    findings.count(|tally| &mut tally.lost, lost.len() as u64, || format!("answered 201 and not stored: {lost:?}"));
+    let unheard: Vec<_> = stored.difference(&answered).collect();
+    if !allowed.unheard && !unheard.is_empty() {
+        findings.wrong.push(format!("stored and never answered 201: {unheard:?}"));
+    }
+    for ((_, key), ids) in &ledger.keys {
+        let more = ids.len() as u64 - 1;
+        findings.count(|tally| &mut tally.doubled, more, || format!("key {key:?} made several messages: {ids:?}"));
+    }
+    findings.tally.accepted += answered.len() as u64;
+    findings.tally.stored += messages.len() as u64;
+    for message in messages {
+        match message.status.as_str() {
+            "sent" | "delivered" | "read" => findings.tally.sent += 1,
+            "failed" => findings.tally.failed += 1,
+            "queued" | "sending" | "in_doubt" => findings.tally.waiting += 1,
+            _ => findings.wrong.push(format!("a status that nobody knows: {message:?}")),
+        }
+    }
+}
+
+/// `used` is the number of messages; caps add up to the limit.
+fn counted(items: &[Item], messages: &[Message], findings: &mut Findings) {
+    let mut stored: BTreeMap<(String, String), u64> = BTreeMap::new();
+    for message in messages {
+        *stored.entry((message.business.clone(), message.month.clone())).or_default() += 1;
+    }
+    let (mut used, mut caps) = (BTreeMap::new(), BTreeMap::new());
+    for item in items.iter().filter(|item| text(item, "sk") == "SHARD") {
+        let pk = text(item, "pk");
+        let (business, rest) = pk.split_once("#Q#").expect("a shard's key");
+        let month = rest.split('#').next().expect("a month");
+        let key = (business.to_owned(), month.to_owned());
+        let over = number(item, "used").saturating_sub(number(item, "cap"));
+        findings.count(|tally| &mut tally.over_quota, over, || format!("{pk} is over its cap"));
+        *used.entry(key.clone()).or_insert(0) += number(item, "used");
+        *caps.entry(key).or_insert(0) += number(item, "cap");
+    }
+    for (key, count) in used {
+        let messages = stored.remove(&key).unwrap_or(0);
+        let by = messages.abs_diff(count);
+        findings.count(|tally| &mut tally.miscounted, by, || format!("used of {key:?} is {count} of {messages}"));
+    }
+    for (key, count) in stored {
+        findings.count(|tally| &mut tally.miscounted, count, || format!("messages that no shard counted: {key:?}"));
+    }
+    for item in items {
+        if let Some(month) = text(item, "sk").strip_prefix("QUOTA#") {
+            let key = (text(item, "pk"), month.to_owned());
+            let (limit, sum) = (number(item, "limit"), caps.get(&key).copied().unwrap_or(0));
+            let sentence = || format!("the caps of {key:?} add up to {sum}, the limit is {limit}");
+            findings.count(|tally| &mut tally.miscounted, limit.abs_diff(sum), sentence);
+        }
+    }
+}
+
+/// Customers got each message that was sent: in order, and once but for the times when nobody knew.
+async fn received(world: &World, messages: &[Message], allowed: Allowed, findings: &mut Findings) {
+    let mut got: Vec<(String, Uuid)> = Vec::new();
+    for channel in ["chat", "whatsapp", "email"] {
+        let all = world.sandbox(Method::GET, &format!("/{channel}/messages"), Value::Null).await;
+        for one in all.as_array().expect("an array") {
+            let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
+            got.push((text("conversation_id"), text("message_id").parse().expect("a message's id")));
+        }
+    }
+    let by_id: HashMap<Uuid, &Message> = messages.iter().map(|message| (message.id, message)).collect();
+    let mut times: HashMap<Uuid, u64> = HashMap::new();
+    let mut last: HashMap<&String, u64> = HashMap::new();
+    for (conversation, id) in &got {
+        let Some(message) = by_id.get(id) else {
+            findings.wrong.push(format!("a customer got {id}, which is not stored"));
+            continue;
+        };
+        if !message.partition.ends_with(conversation.as_str()) {
+            findings.wrong.push(format!("{id} reached another conversation"));
+        }
+        let count = times.entry(*id).or_default();
+        *count += 1;
+        if *count == 1 {
+            let before = last.insert(conversation, message.seq).unwrap_or(0);
+            let early = u64::from(message.seq < before);
+            let sentence = || format!("{conversation}: {} came after {before}", message.seq);
+            findings.count(|tally| &mut tally.out_of_order, early, sentence);
+        }
+    }
+    for message in messages {
+        let copies = times.get(&message.id).copied().unwrap_or(0);
+        let lost = u64::from(message.was_taken() && copies == 0);
+        findings.count(|tally| &mut tally.lost, lost, || format!("{message:?} never arrived"));
+        let more = copies.saturating_sub(1);
+        let excused = more.min(message.doubts);
+        findings.tally.excused += excused;
+        let sentence = || format!("a customer got {message:?} {copies} times");
+        findings.count(|tally| &mut tally.doubled, more - excused, sentence);
+        let undelivered = allowed.undelivered && message.status == "failed";
+        if copies > 0 && !message.was_taken() && message.doubts == 0 && !allowed.waiting && !undelivered {
+            findings.wrong.push(format!("{message:?} arrived all the same"));
+        }
+    }
+}
+
+/// No log line holds a secret, a text or a customer's address.
+fn silent(world: &World, items: &[Item], findings: &mut Findings) {
+    let ledger = world.ledger();
+    let texts = ledger.texts.iter().filter(|text| text.len() > 8);
+    // A visitor of the chat has no address but a word.
+    let recipients = items.iter().map(|item| text(item, "recipient")).filter(|to| to.len() > 8);
+    let recipients: Vec<String> = recipients.collect();
+    for line in world.logged() {
+        for word in ledger.secrets.iter().chain(texts.clone()).chain(&recipients) {
+            if line.text.contains(word.as_str()) {
+                findings.wrong.push(format!("{} logged {word:?}: {}", line.function, line.text));
+            }
+        }
+    }
+}
+
+fn message(item: &Item) -> Option<Message> {
+    let (pk, sk) = (text(item, "pk"), text(item, "sk"));
+    let seq = sk.strip_prefix("M#")?.parse().expect("a place");
+    assert_eq!(seq, number(item, "seq"), "{pk} {sk} says another seq");
+    Some(Message {
+        id: text(item, "id").parse().expect("an id"),
+        business: pk.split_once("#C#").expect("a conversation's key").0.to_owned(),
+        partition: pk,
+        month: text(item, "month"),
+        seq,
+        status: text(item, "status"),
+        // Found as `sending`, a worker died over it that nobody has counted yet.
+        doubts: number(item, "doubts") + u64::from(text(item, "status") == "sending"),
+    })
+}
+
+fn text(item: &Item, name: &str) -> String {
+    item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default()
+}
+
+fn number(item: &Item, name: &str) -> u64 {
+    item.get(name).and_then(|value| value.as_n().ok()).and_then(|number| number.parse().ok()).unwrap_or_default()
+}

@@ -1,0 +1,126 @@
+//! One request that sends a message, and the API's answers.
+
+use crate::World;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// An answer of the API.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: reqwest::header::HeaderMap,
+    /// Its body.
+    pub text: String,
+}
+
+impl Answer {
+    /// Its body as JSON.
+    ///
+    /// # Panics
+    /// If it is none.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error} in {:?}", self.text))
+    }
+
+    /// One of its headers.
+    ///
+    /// # Panics
+    /// If it is not ASCII.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().expect("our headers are ASCII"))
+    }
+
+    /// Status and code in one, for assertions.
+    #[must_use]
+    pub fn problem(&self) -> (u16, String) {
+        let code = self.json()["code"].as_str().unwrap_or_default().to_owned();
+        (self.status.as_u16(), code)
+    }
+
+    /// The message's id of a 201.
+    ///
+    /// # Panics
+    /// If it is another answer.
+    pub fn id(&self) -> Uuid {
+        assert_eq!(self.status, StatusCode::CREATED, "{}", self.text);
+        serde_json::from_value(self.json()["id"].clone()).expect("an id")
+    }
+}
+
+/// A request that sends a message, made step by step.
+pub struct Send<'a> {
+    world: &'a World,
+    token: &'a str,
+    conversation: String,
+    body: Vec<u8>,
+    text: Option<String>,
+    key: Option<String>,
+}
+
+impl<'a> Send<'a> {
+    pub(crate) fn new(world: &'a World, token: &'a str, conversation: String, text: &str) -> Send<'a> {
+        let body = json!({"content": text}).to_string().into_bytes();
+        Send { world, token, conversation, body, text: Some(text.to_owned()), key: None }
+    }
+
+    /// Under an idempotency key.
+    #[must_use]
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// With another body than the text makes.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// Sends it, and notes what was answered.
+    ///
+    /// # Panics
+    /// If there is no answer.
+    pub async fn go(self) -> Answer {
+        self.attempt().await.expect("the API answers")
+    }
+
+    /// Sends it to a system that may die meanwhile, and notes what was answered, if anything was.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub async fn attempt(self) -> reqwest::Result<Answer> {
+        let path = format!("/api/v1/conversations/{}/messages", self.conversation);
+        let request = self.world.http.post(format!("{}{path}", self.world.ready.api)).body(self.body);
+        let request = request.header("Content-Type", "application/json");
+        let request = if self.token.is_empty() { request } else { request.bearer_auth(self.token) };
+        let request = self.key.iter().fold(request, |request, key| request.header("Idempotency-Key", key));
+        self.world.ledger().texts.extend(self.text.clone());
+        let answer = try_read(request).await?;
+        if let (StatusCode::CREATED, Some(key)) = (answer.status, self.key) {
+            let key = (self.token.to_owned(), key);
+            self.world.ledger().keys.entry(key).or_default().insert(answer.id());
+        }
+        if answer.status == StatusCode::CREATED && answer.header("idempotent-replayed").is_none() {
+            let text = self.text.unwrap_or_default();
+            let before = self.world.ledger().accepted.insert(answer.id(), text);
+            assert_eq!(before, None, "an id was given twice");
+        }
+        Ok(answer)
+    }
+}
+
+pub(crate) async fn read(request: reqwest::RequestBuilder) -> Answer {
+    try_read(request).await.expect("an answer")
+}
+
+async fn try_read(request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
+    let response = request.send().await?;
+    let (status, headers) = (response.status(), response.headers().clone());
+    Ok(Answer { status, headers, text: response.text().await? })
+}

@@ -1,0 +1,85 @@
+//! A suite: one command that runs its tests as `cargo test` does and closes with a table of what was counted.
+
+use crate::Tally;
+use anstyle::{AnsiColor, Style};
+use libtest_mimic::{Arguments, Trial};
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+const DIM: Style = Style::new().dimmed();
+const GOOD: Style = AnsiColor::Green.on_default().bold();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+
+/// Lines for the end, above the closing table.
+static REMARKS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Tests that belong together.
+#[derive(Default)]
+pub struct Suite {
+    name: &'static str,
+    trials: Vec<Trial>,
+}
+
+/// Keeps a line, or several, for the end of the run: what a test measured, a table of its own.
+pub fn remark(text: impl Into<String>) {
+    REMARKS.lock().unwrap_or_else(PoisonError::into_inner).push(text.into());
+}
+
+/// The number in an environment variable, for tests that have a short and a long form.
+///
+/// # Panics
+/// If the variable is there and no number.
+#[must_use]
+pub fn setting(name: &str, short: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}: a number was expected")),
+        Err(_) => short,
+    }
+}
+
+impl Suite {
+    /// An empty suite.
+    #[must_use]
+    pub fn new(name: &'static str) -> Suite {
+        Suite { name, trials: Vec::new() }
+    }
+
+    /// Adds a test; it runs on a runtime of its own, as `#[tokio::test(flavor = "multi_thread")]` would have it.
+    #[must_use]
+    pub fn test<F: Future>(mut self, name: impl Into<String>, run: impl FnOnce() -> F + Send + 'static) -> Suite {
+        let runs = move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+            runtime.map_err(|error| error.to_string())?.block_on(run());
+            Ok(())
+        };
+        self.trials.push(Trial::test(name, runs));
+        self
+    }
+
+    /// Runs what the command line asks for, and prints the table.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        let (arguments, begun) = (Arguments::from_args(), Instant::now());
+        let conclusion = libtest_mimic::run(&arguments, self.trials);
+        if !arguments.list {
+            for remark in REMARKS.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+                anstream::println!("{remark}");
+            }
+            anstream::println!("{}", table(self.name, conclusion.num_passed, begun, Tally::of_all()));
+        }
+        conclusion.exit_code()
+    }
+}
+
+fn table(name: &str, passed: u64, begun: Instant, tally: Tally) -> String {
+    let mut text = format!("\n  {name}: {passed} tests in {:.0} s\n\n", begun.elapsed().as_secs_f64());
+    for (row, count) in tally.rows() {
+        text += &format!("  {DIM}{row:<16}{DIM:#}{count:>8}\n");
+    }
+    for (promise, count) in tally.broken_promises() {
+        let style = if count == 0 { GOOD } else { BAD };
+        text += &format!("  {DIM}{promise:<16}{DIM:#}{style}{count:>8}{style:#}\n");
+    }
+    text
+}
