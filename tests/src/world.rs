@@ -111,6 +111,28 @@ impl World {
         read(self.http.get(format!("{}{path}", self.ready.api)).bearer_auth(token)).await
     }
 
+    /// Calls the public API without any credential.
+    pub async fn call(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+        let request = self.http.request(method, format!("{}{path}", self.ready.api)).body(body);
+        read(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
+    }
+
+    /// What one of the template's secrets holds. No log may hold any of it.
+    ///
+    /// # Panics
+    /// If there is no such secret in a system of this process.
+    pub async fn secret(&self, logical_id: &str) -> Value {
+        let local = self.local.as_ref().expect("it runs until it is dropped");
+        let body = json!({"SecretId": local.engine().secret_id(logical_id).expect("the template declares it")});
+        let call = self.http.post(local.engine().secrets_url()).header("X-Amz-Target", "secretsmanager.GetSecretValue");
+        let answer = read(call.header("Content-Type", "application/x-amz-json-1.1").body(body.to_string())).await;
+        let text = answer.json()["SecretString"].as_str().expect("it has a value").to_owned();
+        let secret: Value = serde_json::from_str(&text).expect("JSON");
+        let words = secret.as_object().into_iter().flatten().filter_map(|(_, word)| word.as_str());
+        self.ledger().secrets.extend(words.map(str::to_owned));
+        secret
+    }
+
     /// `used` and `limit` of the running month.
     pub async fn usage(&self, token: &str) -> (u64, u64) {
         let usage = self.get(token, "/api/v1/usage").await.json();
@@ -158,6 +180,9 @@ impl World {
     }
 
     /// Has a provider send the receipts that it holds; returns how many.
+    ///
+    /// # Panics
+    /// If the sandbox does not say.
     pub async fn release(&self, channel: &str) -> u64 {
         let answer = self.sandbox(Method::POST, &format!("/{channel}/receipts"), Value::Null).await;
         answer["released"].as_u64().expect("a number")

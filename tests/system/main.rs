@@ -8,4 +8,5 @@ mod delivery;
 mod doubt;
 mod idempotency;
 mod quota;
+mod receipts;
 mod refusals;

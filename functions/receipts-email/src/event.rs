@@ -13,8 +13,9 @@
 //! | Delivery Delayed | as before | SES goes on trying, and tells how that ends |
 //! | Opened, Clicked | as before | mail programs and virus scanners open and click, and people who read with images off do not: neither says that somebody has read it |
 //!
-//! An out-of-office answer comes as a transient bounce too, but behind a delivery; and a delivery counts after a
-//! failure. So the end is right in whatever order they come.
+//! An out-of-office answer comes as a transient bounce too
+//! ([soft bounces](https://repost.aws/knowledge-center/ses-understand-soft-bounces)), but behind a delivery; and a
+//! delivery counts after a failure. So the end is right in whatever order they come.
 
 use chrono::{DateTime, Utc};
 use domain::delivery::{Reason, Receipt, Reference, Reported};

@@ -55,3 +55,25 @@ impl ReceiptsEmail {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_examples_tell_of_their_message() {
+        for (event, status) in [
+            (include_str!("../events/sent.json"), "Sent"),
+            (include_str!("../events/delivered.json"), "Delivered"),
+            (include_str!("../events/complaint.json"), "Delivered"),
+            (include_str!("../events/bounced.json"), "Failed"),
+            (include_str!("../events/rejected.json"), "Failed"),
+        ] {
+            let event: EventBridgeEvent<Value> = serde_json::from_str(event).expect("it is an event");
+            let time = event.time.expect("it has one");
+            let (about, receipt) = event::receipt(&event.detail_type, time, &event.detail).expect("it is about ours");
+            assert_eq!(format!("{:?}", receipt.reported.status()), status);
+            assert_eq!(about.message.to_string(), "0198f3c2-7a10-7000-8001-9d4c5b6a7f80");
+        }
+    }
+}

@@ -116,10 +116,12 @@ impl ReceiptsWhatsapp {
         let mut failed = None;
         while let Some(broken) = failures.next().await {
             if let Some(before) = failed.replace(broken) {
-                tracing::error!(error = Broken::chain(&before), "a receipt was not written down");
+                tracing::error!(error = before.chain(), "a receipt was not written down");
             }
         }
-        failed.map_or_else(|| Ok(Response::new(Body::Empty)), |broken| Err(broken.into()))
+        // However passing the trouble, some may be written: 500, and not the 503 that promises that nothing was.
+        let trouble = failed.map(|broken| Broken::because("writing receipts down", broken));
+        trouble.map_or_else(|| Ok(Response::new(Body::Empty)), |broken| Err(broken.into()))
     }
 
     /// Whether the secret says so, or the one that may have replaced it since it was read.
@@ -130,5 +132,39 @@ impl ReceiptsWhatsapp {
         }
         let fresh = self.secrets.refreshed(&self.secret).await?;
         Ok(fresh != known && says_so(&WebhookSecret::parse(&fresh)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lambda_http::request::from_str;
+
+    /// The examples are signed with this.
+    const SECRET: &str =
+        r#"{"app_secret": "an app secret for examples", "verify_token": "a-verify-token-for-examples"}"#;
+
+    /// What an example tells.
+    fn told(event: &str) -> Told {
+        let event = from_str(event).expect("it is a request");
+        let signature = event.headers().get(SIGNATURE).expect("it is signed");
+        assert!(WebhookSecret::parse(SECRET).expect("a secret").has_signed(event.body(), signature), "{event:?}");
+        notification::parse(event.body(), "2026-03-01T09:05:03Z".parse().expect("a time")).expect("it is JSON")
+    }
+
+    #[test]
+    fn the_examples_are_signed_as_they_came_also_in_base64_and_tell_of_their_message() {
+        for (event, status) in [
+            (include_str!("../events/sent-in-base64.json"), "Sent"),
+            (include_str!("../events/delivered.json"), "Delivered"),
+            (include_str!("../events/failed.json"), "Failed"),
+        ] {
+            let Told { receipts, ignored } = told(event);
+            assert_eq!((receipts.len(), ignored), (1, 0));
+            assert_eq!(format!("{:?}", receipts[0].1.reported.status()), status);
+            assert_eq!(receipts[0].0.message.to_string(), "0198f3c2-7a10-7000-8001-9d4c5b6a7f80");
+        }
+        let customer = told(include_str!("../events/customer-writes.json"));
+        assert_eq!(customer, Told { receipts: Vec::new(), ignored: 1 });
     }
 }

@@ -39,7 +39,8 @@ async fn faults_come_and_go_and_what_was_accepted_is_listed_in_order() {
 
     let rule = json!({ "status": 429, "retry_after": 2, "times": 1 });
     let (status, set) = call(&sandbox, Method::PUT, "/sandbox/whatsapp/faults", Some(rule)).await;
-    let in_force = json!({ "status": 429, "retry_after": 2, "times": 1, "probability": 1.0, "after_effect": false });
+    let in_force = json!({ "status": 429, "retry_after": 2, "times": 1, "probability": 1.0, "after_effect": false,
+        "kill": false, "garbage": false });
     assert_eq!((status, &set), (200, &in_force));
     assert_eq!(call(&sandbox, Method::GET, "/sandbox/whatsapp/faults", None).await.1, in_force);
     let (status, answer) = send(&sandbox, "refused").await.unwrap();
