@@ -52,8 +52,10 @@ pub(crate) enum Action {
     Call(usize, Call),
     /// A worker dies.
     WorkerDies(usize),
-    /// The provider reports that it has a message.
+    /// The provider reports that it has a message. Whoever writes that down may die before [`Action::DoubtOver`].
     Receipt(Seq),
+    /// The conversation that waits for this message's fate is told that it need not.
+    DoubtOver(Seq),
     /// The sweeper runs.
     Sweep,
     /// Time passes until the next thing is due.
@@ -260,6 +262,7 @@ impl Model for Protocol {
             workers: vec![None; WORKERS],
             taken: Vec::new(),
             reported: Vec::new(),
+            cleared: Vec::new(),
             excused: Vec::new(),
             ended: Vec::new(),
             left: self.budget,
@@ -287,6 +290,7 @@ impl Model for Protocol {
         }
         let silent = state.taken.iter().filter(|seq| !state.reported.contains(seq));
         actions.extend(silent.map(|seq| Action::Receipt(*seq)));
+        actions.extend(state.cleared.iter().map(|seq| Action::DoubtOver(*seq)));
         if self.has(Without::Sweeper) && !state.bell && state.turn.due.is_some_and(|due| due <= state.now) {
             actions.push(Action::Sweep);
         }
@@ -327,8 +331,19 @@ impl Model for Protocol {
             Action::Receipt(seq) => {
                 state.reported.push(seq);
                 state.reported.sort();
+                let in_doubt = state.message(seq).progress.status == Status::InDoubt;
                 let reported = state.message(seq).reported(Status::Sent);
-                state.write(seq, reported);
+                if state.write(seq, reported) && in_doubt {
+                    state.cleared.push(seq);
+                    state.cleared.sort();
+                }
+            }
+            Action::DoubtOver(seq) => {
+                state.cleared.retain(|cleared| *cleared != seq);
+                let over = state.turn.doubt_over(seq, state.now);
+                if state.write_turn(over) {
+                    state.ring();
+                }
             }
             Action::Sweep => state.ring(),
             Action::Tick => {

@@ -9,4 +9,5 @@ mod doubt;
 mod idempotency;
 mod operators;
 mod quota;
+mod receipts;
 mod refusals;

@@ -146,6 +146,7 @@ fn refuse(problem: Problem) -> Response<Body> {
         | Code::AttachmentNotFound
         | Code::IdempotencyKeyReused
         | Code::QuotaExceeded
+        | Code::NotFromProvider
         | Code::Internal => {}
     }
     response

@@ -68,6 +68,14 @@ impl Turn {
         let waiting = self.settled_seq < self.seq && self.due.is_some();
         waiting.then(|| Turn { due: Some(now), ..self.clone() })
     }
+
+    /// A receipt has settled message `seq`, whose fate nobody knew. If the conversation waits for that and for nothing
+    /// else, it need not any more: only the message whose turn it is can make it wait.
+    #[must_use]
+    pub fn doubt_over(&self, seq: Seq, now: DateTime<Utc>) -> Option<Turn> {
+        let waiting = self.settled_seq.next() == seq && self.lease_until.is_none() && self.due.is_some();
+        waiting.then(|| Turn { not_before: None, due: Some(now), ..self.clone() })
+    }
 }
 
 /// A message as it is stored: how far it has come, and the fence of the last worker that touched it.

@@ -66,7 +66,8 @@ impl Table {
             .change(&key::conversation(business, id))
             .update_expression("SET lease_owner = :me, lease_until = :until, fence = fence + :one")
             .condition_expression(
-                "settled_seq < seq AND (attribute_not_exists(lease_until) OR lease_until <= :now) \
+                "(settled_seq < seq OR attribute_exists(due)) \
+                 AND (attribute_not_exists(lease_until) OR lease_until <= :now) \
                  AND (attribute_not_exists(not_before) OR not_before <= :now)",
             )
             .expression_attribute_values(":me", text(&owner))

@@ -13,6 +13,7 @@ mod month;
 mod outbox;
 mod plan;
 pub mod provision;
+mod receipt;
 pub mod record;
 
 pub use accept::{Answer, Draft};
@@ -21,6 +22,7 @@ pub use attempt::PutBack;
 pub use connection::Connection;
 pub use deliver::{Held, Release};
 pub use outbox::{Due, Page};
+pub use receipt::Effect;
 
 use crate::broken::{self, Broken};
 use aws_sdk_dynamodb::Client;
