@@ -6,8 +6,10 @@ use crate::clock::Clock;
 use crate::queue::ChannelBell;
 use crate::settings::SettingError;
 use crate::table::{Effect, Table};
+use crate::telemetry::metrics::Line;
 use domain::Channel;
-use domain::delivery::{Receipt, Reference};
+use domain::delivery::{Reason, Receipt, Reference, Reported};
+use tracing::Level;
 
 /// Writes receipts of one channel down.
 #[derive(Debug, Clone)]
@@ -37,10 +39,28 @@ impl Receipts {
         let Reference { business, conversation, message } = *about;
         let (channel, status) = (self.bell.channel(), receipt.reported.status());
         tracing::info!(%business, %conversation, message_id = %message, %channel, ?status, ?effect, "receipt");
+        if let (Reported::Failed(reason), Effect::Moved | Effect::Due) = (&receipt.reported, effect) {
+            failed(about, channel, reason).write();
+        }
         match effect {
             Effect::None | Effect::Moved => {}
             Effect::Due => self.bell.ring(business, conversation).await,
         }
         Ok(())
     }
+}
+
+/// What operators are told of a message that the provider took and could not deliver: what a worker tells of one that it
+/// would not take.
+fn failed(about: &Reference, channel: Channel, Reason { code, detail, provider_code }: &Reason) -> Line {
+    Line::new(Level::WARN, "failed")
+        .by("Channel", channel)
+        .by("Reason", code)
+        .count("Failed")
+        .with("business", about.business)
+        .with("conversation", about.conversation)
+        .with("message_id", about.message)
+        .with("seq", about.message.seq())
+        .with("detail", detail)
+        .with("provider_code", provider_code)
 }
