@@ -155,7 +155,7 @@ impl ChannelBell {
     pub async fn ring(&self, business: BusinessId, conversation: ConversationId) {
         let bell = Bell { v: Version, business, conversation, channel: self.channel };
         if let Err(broken) = send(&self.client, &self.url, &bell, business, TimeDelta::zero()).await {
-            tracing::warn!(%business, %conversation, error = broken.chain(), "the bell was not rung; the sweeper will");
+            crate::delivery::bell_not_rung(&bell, &broken).write();
         }
     }
 }

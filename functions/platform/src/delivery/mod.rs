@@ -2,10 +2,12 @@
 
 mod batch;
 mod channels;
+mod report;
 mod worker;
 
 pub use batch::serve;
 pub use channels::Channels;
+pub use report::bell_not_rung;
 pub use worker::Worker;
 
 use crate::table::record::{ChannelRecord, Conversation, Message};

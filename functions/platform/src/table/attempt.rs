@@ -73,7 +73,8 @@ impl Table {
         })
     }
 
-    /// Writes down what became of a message. A receipt that was faster stays: the status never goes back.
+    /// Writes down what became of a message. A receipt that was faster stays: the status never goes back. False if the
+    /// message did not end so, because a receipt had said what became of it.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
@@ -83,7 +84,7 @@ impl Table {
         message: &Message,
         settlement: &Settlement,
         now: DateTime<Utc>,
-    ) -> Result<(), Broken> {
+    ) -> Result<bool, Broken> {
         let (status, set) = match settlement {
             Settlement::Sent { .. } => (Status::Sent, "sent_at = :now, provider_id = :detail"),
             Settlement::Failed(_) | Settlement::GivenUp(_) => (Status::Failed, "failed_at = :now, #error = :detail"),
@@ -112,15 +113,16 @@ impl Table {
             .expression_attribute_values(":fence", number(held.lease.fence))
             .expression_attribute_values(":now", value(&now));
         let was = match update::<Message>(call).await? {
-            Written::Done(_) => return Ok(()),
-            Written::Refused(was) => was.flatten(),
+            Written::Done(_) => return Ok(true),
+            Written::Refused(was) => was.flatten().filter(|was| was.status.is_settled()),
         };
         match (was, settlement) {
-            (Some(was), Settlement::Sent { .. }) if was.status.is_settled() => {
-                self.note_sent(held, message, detail, now).await
+            (Some(_), Settlement::Sent { .. }) => self.note_sent(held, message, detail, now).await.map(|()| true),
+            // With our time and our reason: our own write, the answer to which was lost.
+            (Some(was), Settlement::Failed(reason) | Settlement::GivenUp(reason)) => {
+                Ok(was.failed_at == Some(now) && was.error.as_ref() == Some(reason))
             }
-            (Some(was), Settlement::Failed(_) | Settlement::GivenUp(_)) if was.status.is_settled() => Ok(()),
-            _ => Err(Broken::new("settling a message that another worker has taken up")),
+            (None, _) => Err(Broken::new("settling a message that another worker has taken up")),
         }
     }
 
