@@ -45,12 +45,13 @@ impl Receipts {
     }
 }
 
-/// What operators are told: `undelivered` and why, if that is news; else `receipt`.
+/// What operators are told: of a message that the provider took and could not deliver, what a worker tells of one that it
+/// would not take; else `receipt`.
 fn line(channel: Channel, about: &Reference, receipt: &Receipt, effect: Effect) -> Line {
     let line = match (&receipt.reported, effect) {
         (Reported::Failed(Reason { code, detail, provider_code }), Effect::Moved | Effect::Due) => {
-            let line = Line::new(Level::WARN, "undelivered").by("Channel", channel).by("Reason", code);
-            line.count("Undelivered").with("detail", detail).with("provider_code", provider_code)
+            let line = Line::new(Level::WARN, "failed").by("Channel", channel).by("Reason", code);
+            line.count("Failed").with("detail", detail).with("provider_code", provider_code)
         }
         (reported, _) => {
             let line = Line::new(Level::INFO, "receipt").by("Channel", channel).by("Status", reported.status());
@@ -66,5 +67,6 @@ fn line(channel: Channel, about: &Reference, receipt: &Receipt, effect: Effect) 
     line.with("business", business)
         .with("conversation", conversation)
         .with("message_id", message)
+        .with("seq", message.seq())
         .with("effect", effect)
 }
