@@ -36,31 +36,37 @@ impl Receipts {
     /// If DynamoDB does not answer. Whoever brought the receipt has to bring it again.
     pub async fn take(&self, about: &Reference, receipt: &Receipt) -> Result<(), Broken> {
         let effect = self.table.receipt(about, receipt, self.clock.now()).await?;
-        let Reference { business, conversation, message } = *about;
-        let (channel, status) = (self.bell.channel(), receipt.reported.status());
-        tracing::info!(%business, %conversation, message_id = %message, %channel, ?status, ?effect, "receipt");
-        if let (Reported::Failed(reason), Effect::Moved | Effect::Due) = (&receipt.reported, effect) {
-            failed(about, channel, reason).write();
-        }
+        line(self.bell.channel(), about, receipt, effect).write();
         match effect {
             Effect::None | Effect::Moved => {}
-            Effect::Due => self.bell.ring(business, conversation).await,
+            Effect::Due => self.bell.ring(about.business, about.conversation).await,
         }
         Ok(())
     }
 }
 
-/// What operators are told of a message that the provider took and could not deliver: what a worker tells of one that it
-/// would not take.
-fn failed(about: &Reference, channel: Channel, Reason { code, detail, provider_code }: &Reason) -> Line {
-    Line::new(Level::WARN, "failed")
-        .by("Channel", channel)
-        .by("Reason", code)
-        .count("Failed")
-        .with("business", about.business)
-        .with("conversation", about.conversation)
-        .with("message_id", about.message)
-        .with("seq", about.message.seq())
-        .with("detail", detail)
-        .with("provider_code", provider_code)
+/// What operators are told: of a message that the provider took and could not deliver, what a worker tells of one that it
+/// would not take; else `receipt`.
+fn line(channel: Channel, about: &Reference, receipt: &Receipt, effect: Effect) -> Line {
+    let line = match (&receipt.reported, effect) {
+        (Reported::Failed(Reason { code, detail, provider_code }), Effect::Moved | Effect::Due) => {
+            let line = Line::new(Level::WARN, "failed").by("Channel", channel).by("Reason", code);
+            line.count("Failed").with("detail", detail).with("provider_code", provider_code)
+        }
+        (reported, _) => {
+            let line = Line::new(Level::INFO, "receipt").by("Channel", channel).by("Status", reported.status());
+            line.count("Receipts")
+        }
+    };
+    let effect = match effect {
+        Effect::None => "none",
+        Effect::Moved => "moved",
+        Effect::Due => "due",
+    };
+    let Reference { business, conversation, message } = about;
+    line.with("business", business)
+        .with("conversation", conversation)
+        .with("message_id", message)
+        .with("seq", message.seq())
+        .with("effect", effect)
 }

@@ -96,7 +96,7 @@ async fn what_it_does_not_know_is_refused_in_a_sentence_that_names_it() {
         (Method::PUT, "/sandbox/email/faults", json!({ "code": 131056 }), "`code`"),
         (Method::PUT, "/sandbox/chat/faults", json!({}), "`after_effect`"),
         (Method::PUT, "/sandbox/email/receipts", json!({ "statuses": ["read"] }), "`read`"),
-        (Method::PUT, "/sandbox/whatsapp/receipts", json!({ "coppies": 2 }), "unknown field `coppies`"),
+        (Method::PUT, "/sandbox/whatsapp/receipts", json!({ "copy": 2 }), "unknown field `copy`"),
         (Method::PUT, "/sandbox/aws/faults", json!({ "operatoin": "PutItem" }), "unknown field `operatoin`"),
         (Method::PUT, "/sandbox/queues/mischief", json!({ "copys": 2 }), "unknown field `copys`"),
         (Method::PUT, "/sandbox/queues/held", json!({}), "missing field `held`"),
