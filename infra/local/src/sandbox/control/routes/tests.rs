@@ -98,7 +98,7 @@ async fn what_it_does_not_know_is_refused_in_a_sentence_that_names_it() {
         (Method::PUT, "/sandbox/email/receipts", json!({ "statuses": ["read"] }), "`read`"),
         (Method::PUT, "/sandbox/whatsapp/receipts", json!({ "copy": 2 }), "unknown field `copy`"),
         (Method::PUT, "/sandbox/aws/faults", json!({ "operatoin": "PutItem" }), "unknown field `operatoin`"),
-        (Method::PUT, "/sandbox/queues/mischief", json!({ "copys": 2 }), "unknown field `copys`"),
+        (Method::PUT, "/sandbox/queues/mischief", json!({ "copy": 2 }), "unknown field `copy`"),
         (Method::PUT, "/sandbox/queues/held", json!({}), "missing field `held`"),
         (Method::POST, "/sandbox/clock", json!({ "to": "2026-03-01T00:00:00Z" }), "unknown field `to`"),
         (Method::POST, "/sandbox/clock", json!({}), "missing field `now`"),
