@@ -84,7 +84,7 @@ async fn a_message_that_was_taken_and_fails_later_is_a_line_as_well() {
         "level": "WARN", "message": "failed", "Failed": 1, "by": [["Channel"], ["Channel", "Reason"]],
         "Channel": "whatsapp", "Reason": error["code"], "detail": error["detail"],
         "provider_code": error["provider_code"],
-        "business": business.business_id, "conversation": conversation, "message_id": id, "seq": 1, "effect": "moved",
+        "business": business.business_id, "conversation": conversation, "message_id": id, "seq": 1, "attempts": 1, "effect": "moved",
     });
     assert_eq!(failed.into_iter().map(timeless).collect::<Vec<_>>(), [expected]);
 }

@@ -38,8 +38,8 @@ impl Receipts {
         let effect = self.table.receipt(about, receipt, self.clock.now()).await?;
         line(self.bell.channel(), about, receipt, effect).write();
         match effect {
-            Effect::None | Effect::Moved => {}
-            Effect::Due => self.bell.ring(about.business, about.conversation).await,
+            Effect::None | Effect::Moved(_) => {}
+            Effect::Due(_) => self.bell.ring(about.business, about.conversation).await,
         }
         Ok(())
     }
@@ -49,7 +49,7 @@ impl Receipts {
 /// would not take; else `receipt`.
 fn line(channel: Channel, about: &Reference, receipt: &Receipt, effect: Effect) -> Line {
     let line = match (&receipt.reported, effect) {
-        (Reported::Failed(Reason { code, detail, provider_code }), Effect::Moved | Effect::Due) => {
+        (Reported::Failed(Reason { code, detail, provider_code }), Effect::Moved(_) | Effect::Due(_)) => {
             let line = Line::new(Level::WARN, "failed").by("Channel", channel).by("Reason", code);
             line.count("Failed").with("detail", detail).with("provider_code", provider_code)
         }
@@ -58,15 +58,16 @@ fn line(channel: Channel, about: &Reference, receipt: &Receipt, effect: Effect) 
             line.count("Receipts")
         }
     };
-    let effect = match effect {
-        Effect::None => "none",
-        Effect::Moved => "moved",
-        Effect::Due => "due",
+    let (effect, attempts) = match effect {
+        Effect::None => ("none", None),
+        Effect::Moved(attempts) => ("moved", Some(attempts)),
+        Effect::Due(attempts) => ("due", Some(attempts)),
     };
     let Reference { business, conversation, message } = about;
     line.with("business", business)
         .with("conversation", conversation)
         .with("message_id", message)
         .with("seq", message.seq())
+        .with("attempts", attempts)
         .with("effect", effect)
 }
