@@ -136,7 +136,7 @@ async fn nothing_is_lost_however_often_everything_dies() {
     }
     world.allow(|allowed| allowed.unheard = true);
     let (got, doubled) = world
-        .until("everything has arrived", async || {
+        .until_at_rest("everything has arrived", async || {
             let (mut unique, mut doubled) = (BTreeSet::new(), 0);
             for channel in ["chat", "whatsapp", "email"] {
                 let all = world.sandbox(Method::GET, &format!("/{channel}/messages"), Value::Null).await;
@@ -144,7 +144,7 @@ async fn nothing_is_lost_however_often_everything_dies() {
                 ids.for_each(|id| doubled += u64::from(!unique.insert(id)));
             }
             let got = unique.len() as u64;
-            (got == world.usage(&business.api_key).await.0).then_some((got, doubled))
+            if got == world.usage(&business.api_key).await.0 { Ok((got, doubled)) } else { Err(got) }
         })
         .await;
     // What was taken in one life is reported in the next.

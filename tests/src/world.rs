@@ -272,10 +272,17 @@ impl World {
 
     /// Asks again and again until there is an answer.
     pub async fn until<T>(&self, what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
-        let begun = Instant::now();
+        self.until_at_rest(what, async || ask().await.ok_or(())).await
+    }
+
+    /// Asks again and again until there is an answer; is patient for as long as what it is told instead goes on changing.
+    pub async fn until_at_rest<T, P: PartialEq>(&self, what: &str, ask: impl AsyncFn() -> Result<T, P>) -> T {
+        let (mut begun, mut last) = (Instant::now(), None);
         while begun.elapsed() < PATIENCE {
-            if let Some(answer) = ask().await {
-                return answer;
+            match ask().await {
+                Ok(answer) => return answer,
+                Err(progress) if last.as_ref() != Some(&progress) => (begun, last) = (Instant::now(), Some(progress)),
+                Err(_) => {}
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
