@@ -22,7 +22,7 @@ pub use aws::{AwsError, AwsFaults, Calls, Failure, FaultError, FaultRule, TableE
 pub use engine::{Engine, EngineOptions, StartError};
 pub use lambda::{FunctionError, InvokeError, LogLine, Logs};
 pub use ready::{Aws, Demo, Other, Queues, Ready};
-pub use sources::{Mischief, MischiefError, Polling};
+pub use sources::{HandedOut, Mischief, MischiefError, Polling};
 pub use system::{Local, LocalError, Options};
 pub use template::TemplateError;
 

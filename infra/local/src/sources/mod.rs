@@ -16,7 +16,7 @@ use crate::aws;
 use crate::lambda::Lambda;
 use crate::template::{Function, Stack};
 
-pub use polling::{Mischief, MischiefError, Polling};
+pub use polling::{HandedOut, Mischief, MischiefError, Polling};
 pub(crate) use schedule::scheduled_event;
 
 /// Every poller and ticker; dropping it stops them.
