@@ -1,5 +1,5 @@
-//! What people and tests may ask of the queues: to wait, and to behave as badly as SQS may. How a queue then behaves lives
-//! in `shelf.rs`, never here.
+//! What people and tests may ask of the queues: to wait, and to behave as badly as SQS may. How a queue then behaves
+//! lives in `shelf.rs`, never here.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};

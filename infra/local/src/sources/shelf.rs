@@ -1,5 +1,5 @@
-//! What was taken from a queue and waits for an invocation: in which order it goes, and how often. Who takes it from SQS
-//! and who invokes lives in `queue.rs`, never here.
+//! What was taken from a queue and waits for an invocation: in which order it goes, and how often. Who takes it from
+//! SQS and who invokes lives in `queue.rs`, never here.
 //!
 //! SQS has fair queues: while a tenant, by its message group, takes up more than its share of the consumers, the
 //! messages of the others go first. The emulator hands out what is oldest, so the choice is made here, by the two

@@ -1,0 +1,93 @@
+//! A business that is a hundred times noisier than the others.
+
+use crate::either;
+use crate::talk::{Talk, all_arrived, see_through};
+use chrono::{DateTime, Utc};
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::json;
+use tests::suite::{Suite, remark};
+use tests::{Business, World};
+
+/// How many others there are.
+const OTHERS: usize = 5;
+
+/// How much noisier it is.
+const TIMES: usize = 100;
+
+/// How long the provider takes for each message, in milliseconds.
+const PROVIDER: u64 = 100;
+
+pub(crate) fn tests(suite: Suite) -> Suite {
+    suite.test("a_business_that_is_a_hundred_times_noisier_than_the_others_loses_them_nothing", noisy)
+}
+
+/// Somebody who writes now and then.
+struct Other {
+    business: Business,
+    talk: Talk,
+    /// When each message was answered 201.
+    answered: Vec<DateTime<Utc>>,
+}
+
+/// In each round every other business sends one message and the noisy one a hundred. Three times: without the noise,
+/// with it, and with it on queues that know no groups. How long the others' messages take from the 201 until the
+/// provider has them is printed and not judged: it is a time of this machine, on which accepting, four invocations per
+/// queue and the provider itself share what cores there are.
+async fn noisy() {
+    let world = World::start().await;
+    world.fault("email", json!({"delay_ms": PROVIDER})).await;
+    let alone = rounds(&world, 0, false).await;
+    let fair = rounds(&world, TIMES, false).await;
+    let unfair = rounds(&world, TIMES, true).await;
+    let line = |name: &str, times: &[i64]| {
+        let (half, most) = (percentile(times, 50), percentile(times, 99));
+        let [by_half, by_most] = [(half, 50), (most, 99)].map(|(time, of)| time as f64 / percentile(&alone, of) as f64);
+        format!("  {name:<34} p50 {half:>6} ms ({by_half:>5.1} ×)   p99 {most:>6} ms ({by_most:>5.1} ×)\n")
+    };
+    let count = alone.len();
+    remark(format!(
+        "\n  From 201 until the provider took it, {count} messages of {OTHERS} businesses, provider {PROVIDER} ms:\n{}{}{}",
+        line("alone", &alone),
+        line("beside one 100 times noisier", &fair),
+        line("the same, queues without groups", &unfair),
+    ));
+}
+
+/// Has everybody send, with a noise of so many messages for each of the others', and waits until all has arrived.
+/// Returns how long the others' messages took, in milliseconds.
+async fn rounds(world: &World, noise: usize, unfair: bool) -> Vec<i64> {
+    world.sandbox(Method::PUT, "/queues/mischief", json!({"unfair": unfair})).await;
+    let noisy = world.business(1_000_000, 16).await;
+    let mut noise = join_all((0..noise).map(|_| Talk::new(world, &noisy, "email"))).await;
+    let mut others = join_all((0..OTHERS).map(async |_| {
+        let business = world.business(1_000, 1).await;
+        let talk = Talk::new(world, &business, "email").await;
+        Other { business, talk, answered: Vec::new() }
+    }))
+    .await;
+    for _ in 0..either(8, 50) {
+        let quiet = others.iter_mut().map(async |other| {
+            other.talk.say(world, &other.business, 1).await;
+            other.answered.push(Utc::now());
+        });
+        let loud = noise.iter_mut().map(|talk| talk.say(world, &noisy, 1));
+        tokio::join!(join_all(quiet), join_all(loud));
+    }
+    see_through(world).await;
+    all_arrived(world, &noise).await;
+    let mut times = Vec::new();
+    for other in &others {
+        let received = other.talk.received(world).await;
+        assert_eq!(received.len(), other.answered.len());
+        // A worker may be faster than the answer is on its way.
+        let took = received.values().zip(&other.answered).map(|(at, answered)| (*at - answered).num_milliseconds());
+        times.extend(took.map(|took| took.max(0)));
+    }
+    times.sort_unstable();
+    times
+}
+
+fn percentile(sorted: &[i64], percent: usize) -> i64 {
+    sorted[(sorted.len() * percent).div_ceil(100).max(1) - 1].max(1)
+}
