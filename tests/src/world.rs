@@ -5,7 +5,7 @@
 
 use crate::oracle::{self, Allowed};
 use crate::send::{Answer, Send, read};
-use local::{Local, Logs, Options, Ready};
+use local::{Engine, Local, Logs, Options, Ready};
 use reqwest::{Client, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -167,22 +167,51 @@ impl World {
         self.sandbox(Method::POST, "/clock", json!({"now": now})).await;
     }
 
+    /// A channel's queue.
+    #[must_use]
+    pub fn queue(&self, channel: &str) -> String {
+        let queues = &self.ready.queues;
+        match channel {
+            "chat" => queues.chat.clone(),
+            "whatsapp" => queues.whatsapp.clone(),
+            _ => queues.email.clone(),
+        }
+    }
+
+    /// A channel's dead-letter queue.
+    #[must_use]
+    pub fn dead_letter_queue(&self, channel: &str) -> String {
+        self.queue(channel).replace("Queue", "DeadLetters")
+    }
+
     /// What a channel's dead-letter queue holds.
     pub async fn dead_letters(&self, channel: &str) -> Vec<Value> {
-        let queues = &self.ready.queues;
-        let url = match channel {
-            "chat" => &queues.chat,
-            "whatsapp" => &queues.whatsapp,
-            _ => &queues.email,
-        };
-        let dead_letters = url.replace("Queue", "DeadLetters");
-        let body = json!({"QueueUrl": dead_letters, "MaxNumberOfMessages": 10, "VisibilityTimeout": 0});
-        let call = self.http.post(&self.ready.aws.sqs).header("X-Amz-Target", "AmazonSQS.ReceiveMessage");
-        let call = call.header("Content-Type", "application/x-amz-json-1.0").body(body.to_string());
-        let answer = read(call).await.json();
-        let messages = answer["Messages"].as_array().cloned().unwrap_or_default();
+        let queue = self.dead_letter_queue(channel);
+        let received = json!({"QueueUrl": queue, "MaxNumberOfMessages": 10, "VisibilityTimeout": 0});
+        let received = self.sqs("ReceiveMessage", &received).await["Messages"].take();
         let body = |message: &Value| serde_json::from_str(message["Body"].as_str().expect("a body")).expect("JSON");
-        messages.iter().map(body).collect()
+        received.as_array().into_iter().flatten().map(body).collect()
+    }
+
+    /// Takes everything out of a queue that is there now, oldest first.
+    pub async fn take(&self, queue: &str) -> Vec<String> {
+        let mut bodies = Vec::new();
+        loop {
+            let received = json!({"QueueUrl": queue, "MaxNumberOfMessages": 10, "VisibilityTimeout": 600});
+            let received = self.sqs("ReceiveMessage", &received).await["Messages"].take();
+            let Some(messages) = received.as_array().filter(|messages| !messages.is_empty()) else { return bodies };
+            for message in messages {
+                bodies.push(message["Body"].as_str().expect("a body").to_owned());
+                let delete = json!({"QueueUrl": queue, "ReceiptHandle": message["ReceiptHandle"]});
+                self.sqs("DeleteMessage", &delete).await;
+            }
+        }
+    }
+
+    async fn sqs(&self, operation: &str, body: &Value) -> Value {
+        let call = self.http.post(&self.ready.aws.sqs).header("X-Amz-Target", format!("AmazonSQS.{operation}"));
+        let call = call.header("Content-Type", "application/x-amz-json-1.0").body(body.to_string());
+        serde_json::from_str(&read(call).await.text).unwrap_or_default()
     }
 
     /// The texts that a conversation's customer got, in order.
@@ -223,7 +252,16 @@ impl World {
 
     /// How often functions called AWS: (function, operation) → times.
     pub fn calls(&self) -> BTreeMap<(String, String), u64> {
-        self.local.as_ref().expect("it runs until it is dropped").engine().calls().counted()
+        self.engine().calls().counted()
+    }
+
+    /// The local AWS and the functions.
+    ///
+    /// # Panics
+    /// If the system runs elsewhere.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        self.local.as_ref().expect("it runs in this process, until it is dropped").engine()
     }
 
     /// The table, for what no user can see or do.

@@ -214,6 +214,11 @@ impl Engine {
         Ok(serde_json::from_slice(&answer)?)
     }
 
+    /// Kills the workers of a function, by logical id or folder, that are at work on an event.
+    pub async fn kill(&self, function: &str) {
+        self.lambda.kill(function).await;
+    }
+
     /// Runs a scheduled function now, with the event that its schedule sends.
     ///
     /// # Errors

@@ -33,6 +33,9 @@ pub struct FaultRule {
     /// seeding call through the same proxy. `*` hits them too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub function: Option<String>,
+    /// Only calls whose request holds this text: a conversation's id, a bucket's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
     /// Makes the dice of this rule fall the same way every time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
@@ -133,11 +136,12 @@ impl AwsFaults {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|rule| rule.rule.clone()).collect()
     }
 
-    /// Decides whether a call fails. `function` is the caller's logical id and folder, if a function calls.
-    pub(super) fn draw(&self, call: &Call, function: Option<(&str, &str)>) -> Option<Hit> {
+    /// Decides whether a call fails. `function` is the caller's logical id and folder, if a function calls; `request` is
+    /// what it sends.
+    pub(super) fn draw(&self, call: &Call, function: Option<(&str, &str)>, request: &[u8]) -> Option<Hit> {
         let mut rules = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let hits = |rule: &mut Rule| {
-            let meant = rule.rule.concerns(call, function)
+            let meant = rule.rule.concerns(call, function, request)
                 && rule.rule.times != Some(0)
                 && rule.dice.random_bool(rule.rule.probability);
             if meant && let Some(skip) = rule.rule.skip.filter(|skip| *skip > 0) {
@@ -166,6 +170,7 @@ impl FaultRule {
             skip: None,
             after_effect: false,
             function: None,
+            about: None,
             seed: None,
         }
     }
@@ -175,15 +180,20 @@ impl FaultRule {
             && self.error == other.error
             && self.after_effect == other.after_effect
             && self.function == other.function
+            && self.about == other.about
     }
 
-    fn concerns(&self, call: &Call, function: Option<(&str, &str)>) -> bool {
+    fn concerns(&self, call: &Call, function: Option<(&str, &str)>, request: &[u8]) -> bool {
         let caller = match (self.function.as_deref(), function) {
             (Some("*"), _) | (None, Some(_)) => true,
             (Some(wanted), Some((logical_id, folder))) => wanted == logical_id || wanted == folder,
             (_, None) => false,
         };
-        caller && (self.operation == "*" || self.operation == call.operation) && self.error.can_answer(call)
+        let about = self.about.as_deref().map(str::as_bytes);
+        caller
+            && (self.operation == "*" || self.operation == call.operation)
+            && self.error.can_answer(call)
+            && about.is_none_or(|about| request.windows(about.len().max(1)).any(|window| window == about))
     }
 }
 

@@ -20,7 +20,7 @@ use crate::listen::{self, Server};
 use crate::template::Stack;
 
 pub(crate) use bridge::restore_group_id;
-pub use calls::Calls;
+pub use calls::{Calls, RecordedCall};
 pub use dynamodb::TableError;
 pub use fault::{AwsFaults, Failure, FaultError, FaultRule};
 pub(crate) use sqs::arn as queue_arn;

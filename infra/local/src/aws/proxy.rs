@@ -81,11 +81,11 @@ impl Shared {
         let body = body.collect().await.map_err(|_| Disconnected)?.to_bytes();
         let worker = call.access_key.as_deref().and_then(|key| self.workers.get(key));
         if let Some(worker) = &worker {
-            self.calls.count(&worker.function().logical_id, &call);
+            self.calls.count(worker.function(), &call, &body);
         }
         let caller = worker.as_ref().map(|worker| worker.function());
         let caller = caller.map(|function| (function.logical_id.as_str(), function.name.as_str()));
-        match self.faults.draw(&call, caller) {
+        match self.faults.draw(&call, caller, &body) {
             None => Ok(self.forward(&call, parts, body).await),
             Some(hit) => self.fail(hit, &call, worker.as_deref(), parts, body).await,
         }

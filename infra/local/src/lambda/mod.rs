@@ -95,6 +95,13 @@ impl Lambda {
         }
     }
 
+    /// Kills the workers of a function that are at work on an event.
+    pub(crate) async fn kill(&self, function: &str) {
+        for worker in self.workers.at_work(function) {
+            worker.kill().await;
+        }
+    }
+
     /// Kills every worker and waits until it is gone.
     pub(crate) async fn stop(&self) {
         for pool in self.pools.values() {

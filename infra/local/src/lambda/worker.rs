@@ -83,6 +83,10 @@ impl Worker {
         &self.id
     }
 
+    pub(super) fn is_at_work(&self) -> bool {
+        self.state().current.is_some()
+    }
+
     pub(super) fn is_gone(&self) -> bool {
         self.end.borrow().is_some()
     }

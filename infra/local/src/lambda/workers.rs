@@ -31,6 +31,13 @@ impl Workers {
         self.state().alive.get(id).cloned()
     }
 
+    /// The workers of a function, by logical id or folder, that work on an event.
+    pub(super) fn at_work(&self, function: &str) -> Vec<Arc<Worker>> {
+        let is_it = |worker: &Worker| worker.function().logical_id == function || worker.function().name == function;
+        let state = self.state();
+        state.alive.values().filter(|worker| is_it(worker) && worker.is_at_work()).cloned().collect()
+    }
+
     /// Kills every worker and waits until all are gone; none is started any more.
     pub(super) async fn end(&self) {
         for worker in self.close() {

@@ -23,7 +23,8 @@ pub(super) async fn connections(
     body: Bytes,
 ) -> Response {
     let path = uri.path().trim_start_matches("/providers/chat");
-    let answer = providers.chat.faults.apply(forward(&providers, method, path, &headers, body), refuse).await;
+    let effect = forward(&providers, method, path, &headers, body);
+    let answer = providers.chat.faults.apply(effect, refuse, async || providers.kill("deliver-chat").await).await;
     if answer.status().as_u16() == 410 {
         // A connection that is gone is gone: the visitor's end finds out too, and comes back with another.
         let _ = forward(&providers, Method::DELETE, path, &headers, Bytes::new()).await;

@@ -39,7 +39,7 @@ pub(super) async fn outbound_emails(
             Ok(message) => accept(&providers, message).await,
         }
     };
-    providers.email.faults.apply(effect, refuse).await
+    providers.email.faults.apply(effect, refuse, async || providers.kill("deliver-email").await).await
 }
 
 async fn accept(providers: &Providers, message: Delivered) -> Response {

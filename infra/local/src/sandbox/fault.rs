@@ -4,7 +4,8 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use axum::response::Response;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::server::lost_answer;
@@ -25,6 +26,9 @@ pub struct ProviderFault {
     /// How many calls it hits; none: all of them until it is cleared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u32>,
+    /// How many calls that it would hit are let through first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip: Option<u32>,
     /// Share of the calls that it hits, 0 to 1.
     #[serde(default = "always")]
     pub probability: f64,
@@ -34,6 +38,12 @@ pub struct ProviderFault {
     /// The provider takes the message first; then it answers the status, or without one never answers at all.
     #[serde(default)]
     pub after_effect: bool,
+    /// The calling function's process dies, before the effect or after it.
+    #[serde(default)]
+    pub kill: bool,
+    /// The provider takes the message and answers a success that nobody can read.
+    #[serde(default)]
+    pub garbage: bool,
 }
 
 fn always() -> f64 {
@@ -54,8 +64,11 @@ impl ProviderFault {
         if !(0.0..=1.0).contains(&self.probability) {
             return Err(format!("`probability` {} is not between 0 and 1", self.probability));
         }
-        if self.status.is_none() && self.code.is_none() && self.delay_ms.is_none() && !self.after_effect {
-            return Err("a fault needs at least one of `status`, `code`, `delay_ms` and `after_effect`".into());
+        let does_nothing = self.delay_ms.is_none() && !self.after_effect && !self.kill && !self.garbage;
+        if !self.fails() && does_nothing {
+            let sentence =
+                "a fault needs at least one of `status`, `code`, `delay_ms`, `after_effect`, `kill`, `garbage`";
+            return Err(sentence.into());
         }
         Ok(self)
     }
@@ -94,6 +107,10 @@ impl Faults {
         if rand::random::<f64>() >= drawn.probability {
             return None;
         }
+        if let Some(skip) = drawn.skip.filter(|skip| *skip > 0) {
+            *rule = Some(ProviderFault { skip: Some(skip - 1), ..drawn });
+            return None;
+        }
         match drawn.times {
             None => {}
             Some(0) => {
@@ -107,22 +124,35 @@ impl Faults {
     }
 
     /// Runs a call of the provider under the rule in force: `effect` is what it does when all is well, `refuse` words
-    /// the failure as this provider does.
+    /// the failure as this provider does, `kill` ends whoever calls.
     pub async fn apply(
         &self,
         effect: impl Future<Output = Response>,
         refuse: impl Fn(&ProviderFault) -> Response,
+        kill: impl AsyncFnOnce(),
     ) -> Response {
         let Some(fault) = self.draw() else { return effect.await };
         let delay = Duration::from_millis(fault.delay_ms.unwrap_or(0));
-        if !fault.after_effect {
+        if !fault.after_effect && !fault.garbage {
             tokio::time::sleep(delay).await;
-            return if fault.fails() { refuse(&fault) } else { effect.await };
+            return match fault.kill {
+                true => {
+                    kill().await;
+                    lost_answer()
+                }
+                false if fault.fails() => refuse(&fault),
+                false => effect.await,
+            };
         }
         let answer = effect.await;
         tokio::time::sleep(delay).await;
         match answer.status().is_success() {
             false => answer, // it had no effect to come after
+            true if fault.kill => {
+                kill().await;
+                lost_answer()
+            }
+            true if fault.garbage => (StatusCode::OK, "<html>502 Bad Gateway</html>").into_response(),
             true if fault.fails() => refuse(&fault),
             true => lost_answer(),
         }
@@ -133,8 +163,6 @@ impl Faults {
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use axum::http::StatusCode;
-    use axum::response::IntoResponse;
     use serde_json::json;
 
     use super::*;
@@ -153,7 +181,7 @@ mod tests {
                 StatusCode::OK.into_response()
             };
             let refuse = |fault: &ProviderFault| StatusCode::from_u16(fault.status.unwrap()).unwrap().into_response();
-            let answer = faults.apply(effect, refuse).await;
+            let answer = faults.apply(effect, refuse, async || {}).await;
             statuses.push(if super::super::server::is_lost(&answer) { 0 } else { answer.status().as_u16() });
         }
         (statuses, effects.into_inner())
@@ -183,6 +211,22 @@ mod tests {
         assert_eq!(calls(&faults, 1).await, (vec![503], 1));
         faults.set(rule(json!({"after_effect": true, "times": 1})));
         assert_eq!(calls(&faults, 2).await, (vec![0, 200], 2));
+    }
+
+    #[tokio::test]
+    async fn a_caller_dies_before_the_effect_or_after_it() {
+        let faults = Faults::default();
+        for (after_effect, effects) in [(false, 1), (true, 2)] {
+            faults.set(rule(json!({"kill": true, "skip": 1, "times": 1, "after_effect": after_effect})));
+            assert_eq!(calls(&faults, 2).await, (vec![200, 0], effects));
+        }
+    }
+
+    #[tokio::test]
+    async fn garbage_is_a_success_that_took_effect() {
+        let faults = Faults::default();
+        faults.set(rule(json!({"garbage": true, "times": 1})));
+        assert_eq!(calls(&faults, 1).await, (vec![200], 1));
     }
 
     #[tokio::test]

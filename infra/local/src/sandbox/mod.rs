@@ -49,6 +49,17 @@ pub struct Providers {
     /// Where the gateway's `@connections` are, once it is up.
     management_url: OnceLock<String>,
     http: reqwest::Client,
+    /// The functions that call, for faults that kill them.
+    system: Arc<OnceLock<System>>,
+}
+
+impl Providers {
+    /// Kills the workers of a function that are at work.
+    async fn kill(&self, function: &str) {
+        if let Some(system) = self.system.get() {
+            system.engine().kill(function).await;
+        }
+    }
 }
 
 /// The sandbox, listening.
@@ -68,6 +79,7 @@ impl Sandbox {
     /// A file of the directory cannot be read or written.
     pub fn start(listener: TcpListener, directory: Option<&Path>, whatsapp_token: String) -> io::Result<Self> {
         let clock = Arc::new(Clock::default());
+        let system = Arc::new(OnceLock::new());
         let providers = Arc::new(Providers {
             whatsapp: Channel::open("whatsapp", directory, clock.clone())?,
             email: Channel::open("email", directory, clock.clone())?,
@@ -75,8 +87,8 @@ impl Sandbox {
             whatsapp_token,
             management_url: OnceLock::new(),
             http: http_client::loopback(),
+            system: system.clone(),
         });
-        let system = Arc::new(OnceLock::new());
         let url = format!("http://{}", listener.local_addr()?);
         let routes = routes(providers.clone()).merge(control::routes(providers.clone(), clock.clone(), system.clone()));
         let server = server::serve(listener, routes.layer(DefaultBodyLimit::max(BODY_LIMIT)));

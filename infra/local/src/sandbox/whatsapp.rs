@@ -38,7 +38,7 @@ pub(super) async fn messages(
             Ok(message) => accept(&providers, message).await,
         }
     };
-    providers.whatsapp.faults.apply(effect, refuse).await
+    providers.whatsapp.faults.apply(effect, refuse, async || providers.kill("deliver-whatsapp").await).await
 }
 
 async fn accept(providers: &Providers, message: Delivered) -> Response {

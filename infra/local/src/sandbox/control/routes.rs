@@ -25,11 +25,11 @@ const ROUTES: [(&str, &str); 20] = [
     ("GET    /sandbox/{whatsapp|email|chat}/messages", "what customers got, oldest first; ?conversation_id= picks one"),
     (
         "PUT    /sandbox/{whatsapp|email|chat}/faults",
-        "{status, retry_after, times, probability, delay_ms, after_effect}",
+        "{status, retry_after, times, skip, probability, delay_ms, after_effect, kill, garbage}",
     ),
     ("GET    /sandbox/{whatsapp|email|chat}/faults", "the fault in force, or null"),
     ("DELETE /sandbox/{whatsapp|email|chat}/faults", "well again"),
-    ("PUT    /sandbox/aws/faults", "{operation, error, times, skip, probability, after_effect, function}"),
+    ("PUT    /sandbox/aws/faults", "{operation, error, times, skip, probability, after_effect, function, about}"),
     ("DELETE /sandbox/aws/faults", "well again"),
     (
         "PUT    /sandbox/queues/mischief",

@@ -1,0 +1,216 @@
+//! The delivery functions: one conversation with one to three messages, and one thing that goes wrong while they are
+//! delivered.
+
+use crate::case::{Case, seeds};
+use crate::fault::{Fault, at};
+use crate::point::{self, PROVIDER, Point};
+use crate::rows::{Outcome, Rows};
+use crate::stage::{Stage, Told};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// What the worker is about when something goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// The provider takes every message.
+    Delivered,
+    /// The provider asks for patience at the first.
+    PutOff,
+    /// The provider refused the first for a day.
+    GivenUp,
+}
+
+impl Work {
+    pub(crate) const ALL: [Work; 3] = [Work::Delivered, Work::PutOff, Work::GivenUp];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Work::Delivered => "delivered",
+            Work::PutOff => "put off",
+            Work::GivenUp => "given up",
+        }
+    }
+}
+
+pub(crate) fn function(channel: &str) -> &'static str {
+    match channel {
+        "chat" => "deliver-chat",
+        "whatsapp" => "deliver-whatsapp",
+        _ => "deliver-email",
+    }
+}
+
+/// Every call of the work, hit by everything, for every seed.
+pub(crate) async fn every_case(channel: &'static str, work: Work) {
+    let stage = Stage::start().await;
+    let points = points(&stage, channel, work).await;
+    let mut rows = Rows::new(format!("{}, {}", function(channel), work.name()));
+    for (point, fault) in at(&points) {
+        for seed in seeds() {
+            let case = Case { function: function(channel), work: work.name(), point, fault, seed };
+            if case.is_asked_for() {
+                rows.add(&case, &run(&stage, channel, work, &case).await);
+            }
+        }
+    }
+    rows.print();
+}
+
+/// The calls of this work, found out by doing it. What it has in common with plain delivery is left to that.
+async fn points(stage: &Stage, channel: &str, work: Work) -> Vec<Point> {
+    let mut points = observed(stage, channel, work).await;
+    match work {
+        Work::Delivered => points.push(PROVIDER),
+        Work::PutOff | Work::GivenUp => {
+            let plain = observed(stage, channel, Work::Delivered).await;
+            points.retain(|point| !plain.contains(point));
+        }
+    }
+    assert!(!points.is_empty(), "{channel} makes no call of its own when {}", work.name());
+    points
+}
+
+async fn observed(stage: &Stage, channel: &str, work: Work) -> Vec<Point> {
+    let scene = Scene::set(stage, channel, work, 2, "rehearsed").await;
+    assert_eq!(stage.deliver(channel, &scene.bell).await, Told::Done);
+    let mut points = Vec::new();
+    for call in stage.calls(function(channel)) {
+        points.extend(point::of(&call).filter(|point| !points.contains(point)));
+    }
+    stage.world.heal(channel).await;
+    scene.finish(stage, &scene.bell).await;
+    points
+}
+
+/// A conversation with messages that wait, and the moment before the worker is called.
+struct Scene<'a> {
+    channel: &'a str,
+    work: Work,
+    conversation: Uuid,
+    bell: String,
+    /// What was sent, with its ids.
+    texts: Vec<(String, Uuid)>,
+}
+
+impl<'a> Scene<'a> {
+    async fn set(stage: &Stage, channel: &'a str, work: Work, messages: u32, title: &str) -> Scene<'a> {
+        let conversation = stage.conversation(channel).await;
+        let mut texts = Vec::new();
+        for number in 1..=messages {
+            let text = format!("{title}, message {number}, {}", Uuid::new_v4());
+            let sent = stage.world.send(&stage.business.api_key, conversation, &text).go().await;
+            texts.push((text, sent.id()));
+        }
+        let bell = stage.bells(channel).await.into_iter().next().expect("the bell was rung");
+        if work == Work::GivenUp {
+            stage.world.fault(channel, json!({"status": 429, "times": 1})).await;
+            assert_eq!(stage.deliver(channel, &bell).await, Told::Done);
+            stage.world.pass(24 * 3600 + 60).await;
+        } else {
+            stage.fresh_workers().await;
+        }
+        if work == Work::PutOff {
+            stage.world.fault(channel, json!({"status": 429, "times": 1})).await;
+        }
+        stage.world.engine().calls().record();
+        Scene { channel, work, conversation, bell, texts }
+    }
+
+    /// Sees everything through, and says what made it good: nothing, SQS, or the sweeper.
+    async fn finish(&self, stage: &Stage, again: &str) -> &'static str {
+        if stage.is_settled(self.conversation).await {
+            return "its own repeat";
+        }
+        if !again.is_empty() {
+            stage.redeliver(self.channel, again).await;
+            if stage.is_settled(self.conversation).await {
+                return "SQS, once more";
+            }
+        }
+        match stage.sweep_until_settled(self.channel, self.conversation).await {
+            1 => "the sweeper",
+            2 => "the sweeper, twice",
+            _ => "the sweeper, often",
+        }
+    }
+
+    /// Everything arrived, in order, or was given up as it should; returns the copies that were too many.
+    async fn judge(&self, stage: &Stage, case: &Case) -> u32 {
+        let received = stage.world.received(self.channel, self.conversation).await;
+        let (mut twice, mut place) = (0, 0);
+        for (index, (text, id)) in self.texts.iter().enumerate() {
+            let delivery = stage.world.delivery(&stage.business.api_key, self.conversation, *id).await;
+            let status = delivery["status"].as_str().unwrap_or_default().to_owned();
+            let copies = received.iter().filter(|got| *got == text).count();
+            if self.work == Work::GivenUp && index == 0 {
+                assert_eq!((status.as_str(), copies), ("failed", 0), "{}", case.again());
+                self.judge_burial(stage, *id, case).await;
+                continue;
+            }
+            assert!(matches!(status.as_str(), "sent" | "delivered"), "{status} in the end: {}", case.again());
+            assert!(copies > 0, "lost: {}", case.again());
+            let first = received.iter().position(|got| got == text).unwrap_or_default();
+            assert!(first >= place, "out of order: {}", case.again());
+            (twice, place) = (twice + copies - 1, first);
+        }
+        u32::try_from(twice).expect("few")
+    }
+
+    /// The dead-letter queue has a copy of what was given up.
+    async fn judge_burial(&self, stage: &Stage, id: Uuid, case: &Case) {
+        let buried = stage.world.take(&stage.world.dead_letter_queue(self.channel)).await;
+        let it = |copy: &String| serde_json::from_str::<Value>(copy).is_ok_and(|copy| copy["message"] == json!(id));
+        assert!(buried.iter().any(it), "no copy in the dead-letter queue: {}", case.again());
+    }
+}
+
+/// One case from beginning to end.
+pub(crate) async fn run(stage: &Stage, channel: &str, work: Work, case: &Case) -> Outcome {
+    let dice = case.dice();
+    let scene = Scene::set(stage, channel, work, dice.messages, &case.to_string()).await;
+    let (whose, fault) = fault(channel, case, scene.work);
+    stage.world.fault(whose, fault.clone()).await;
+    let told = stage.deliver(channel, &scene.bell).await;
+    assert!(stage.has_hit(whose, &fault).await, "nothing was hit: {}", case.again());
+    stage.world.heal(whose).await;
+    stage.world.heal(channel).await;
+    let calls = stage.calls(function(channel)).iter().filter_map(point::of).map(|point| point.name).collect();
+    if dice.doubled {
+        stage.deliver(channel, &scene.bell).await;
+    }
+    let again = if told != Told::Done && dice.redelivered { scene.bell.as_str() } else { "" };
+    let repaired = scene.finish(stage, again).await.to_owned();
+    let twice = scene.judge(stage, case).await;
+    assert!(twice == 0 || may_come_twice(case), "twice for no reason: {}", case.again());
+    Outcome { saw: told.name().to_owned(), repaired, twice, calls }
+}
+
+/// A message may come twice only if the worker died, or the provider's answer was lost, after the provider took it and
+/// before that was written down.
+fn may_come_twice(case: &Case) -> bool {
+    match case.point.name {
+        "provider" => matches!(case.fault, Fault::DiesAfter | Fault::AnswerLost | Fault::Garbage),
+        "settle" => !matches!(case.fault, Fault::DiesAfter),
+        _ => false,
+    }
+}
+
+/// The fault of a case, and whose it is.
+fn fault<'a>(channel: &'a str, case: &Case, work: Work) -> (&'a str, Value) {
+    let dice = case.dice();
+    if case.point == PROVIDER {
+        let skip = dice.occurrence % dice.messages;
+        return (channel, case.fault.of_provider(skip).expect("only what a provider can do"));
+    }
+    let times = times(work, case);
+    ("aws", case.fault.of_aws(case.point, case.function, case.point.marker, dice.occurrence % times, dice.stubborn))
+}
+
+/// How often this work makes the call: as often as there are messages, or once.
+fn times(work: Work, case: &Case) -> u32 {
+    match (work, case.point.name) {
+        (Work::Delivered, "mark" | "settle" | "advance" | "read tabs") => case.dice().messages,
+        (Work::Delivered, "read messages") => 2,
+        _ => 1,
+    }
+}

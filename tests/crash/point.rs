@@ -1,0 +1,73 @@
+//! The calls that functions make, by name, and how to recognize one.
+
+use local::RecordedCall;
+
+/// One call of a function, wherever in its work it comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Point {
+    /// What the call is for.
+    pub(crate) name: &'static str,
+    /// The operation of AWS; empty for the provider's own API.
+    pub(crate) operation: &'static str,
+    /// Words of the request that no other call with this operation has.
+    pub(crate) marker: &'static str,
+}
+
+const fn point(name: &'static str, operation: &'static str, marker: &'static str) -> Point {
+    Point { name, operation, marker }
+}
+
+/// The provider's call: its faults are the provider's own.
+pub(crate) const PROVIDER: Point = point("provider", "", "");
+
+/// Every call there is; the first that fits is it.
+const POINTS: [Point; 21] = [
+    point("read everything", "BatchGetItem", "CONVERSATION"),
+    point("read shards", "BatchGetItem", "SHARD"),
+    point("read secret", "GetSecretValue", ""),
+    point("read channel", "GetItem", "CHANNEL#"),
+    point("read month", "GetItem", "QUOTA#"),
+    point("read plan", "GetItem", "PLAN"),
+    point("read key", "GetItem", "IDEMPOTENCY"),
+    point("read message", "GetItem", "M#"),
+    point("accept", "TransactWriteItems", "seq = :last"),
+    point("open month", "TransactWriteItems", "QUOTA#"),
+    point("bury", "SendMessage", "DeadLetters"),
+    point("ring", "SendMessage", "MessageBody"),
+    point("claim", "UpdateItem", "lease_owner = :me, lease_until"),
+    point("mark", "UpdateItem", "attempted_at = :now"),
+    point("settle", "UpdateItem", "_at = :now"),
+    point("put back", "UpdateItem", "doubts = :doubts"),
+    point("advance", "UpdateItem", "settled_seq = :before"),
+    point("postpone", "UpdateItem", "not_before = :at"),
+    point("release", "UpdateItem", "settled_seq = seq"),
+    point("read tabs", "Query", "begins_with"),
+    point("read messages", "Query", "BETWEEN"),
+];
+
+/// The sweeper's two; each is about one conversation's bucket, or its bell.
+pub(crate) const BUCKET: Point = point("read bucket", "Query", "");
+pub(crate) const RING_ALL: Point = point("ring all", "SendMessageBatch", "");
+
+/// A receipt that was faster than the worker has it note what only it knows. Whether one is, is the customer's doing.
+const NOTE_SENT: &str = "sent_at = if_not_exists";
+
+/// The point that a call was made at; none for the one that chance decides about.
+///
+/// # Panics
+/// If functions make a call that has no name yet: then it is not tested either.
+pub(crate) fn of(call: &RecordedCall) -> Option<Point> {
+    let request = String::from_utf8_lossy(&call.request);
+    if request.contains(NOTE_SENT) {
+        return None;
+    }
+    let fits = |point: &&Point| point.operation == call.operation && request.contains(point.marker);
+    let found = POINTS.iter().find(fits).copied();
+    assert!(
+        found.is_some(),
+        "tests/crash/point.rs has no name for this {} of {}: {request}",
+        call.operation,
+        call.function
+    );
+    found
+}
