@@ -47,7 +47,6 @@ async fn overtaken_by(jump: i64, late: Late) {
     join_all(talks.iter().map(|talk| talk.until_status(&world, &business, 0, "sending"))).await;
     world.pass(jump).await;
     all_say(&world, &business, &mut talks, 2).await;
-    world.sweep().await;
     next_due(&world).await;
     for talk in &talks {
         let is_in_doubt = jump == LEASE && talk.channel != "chat";

@@ -242,7 +242,10 @@ impl World {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let log: Vec<String> = self.logs.lines().iter().rev().take(40).map(ToString::to_string).collect();
-        panic!("waited in vain until {what}; the last lines of the log, newest first:\n{}", log.join("\n"));
+        let (log, complaints) = (log.join("\n"), self.complaints());
+        panic!(
+            "waited in vain until {what}; the last lines of the log, newest first:\n{log}\nall errors:\n{complaints}"
+        );
     }
 
     /// What this test leaves behind on purpose.
