@@ -35,9 +35,7 @@ async fn lost() {
         let Some(due) = next_due(&world).await else { break };
         // Time is not to pass before the receipts are there: they come within moments, what waits for them waits minutes.
         world
-            .until("every receipt has come", async || {
-                (!statuses(&world).await.contains("in_doubt")).then_some(())
-            })
+            .until("every receipt has come", async || (!statuses(&world).await.contains("in_doubt")).then_some(()))
             .await;
         world.set_clock(due + TimeDelta::seconds(1)).await;
         rounds += 1;

@@ -3,6 +3,7 @@
 //!
 //! `LONG=1 cargo test -p tests --test company` is the long run.
 
+mod answers;
 mod clocks;
 mod leases;
 mod months;
@@ -32,7 +33,7 @@ fn either<T>(short: T, long: T) -> T {
 
 fn main() -> ExitCode {
     let suite = Suite::new("bad company");
-    let suites = [queues::tests, providers::tests, poison::tests, leases::tests, clocks::tests];
+    let suites = [queues::tests, providers::tests, answers::tests, poison::tests, leases::tests, clocks::tests];
     let suites = suites.into_iter().chain([months::tests, shards::tests, neighbours::tests]);
     suites.fold(suite, |suite, add| add(suite)).run()
 }

@@ -44,6 +44,10 @@ async fn deadly(channel: &'static str) {
     talk.until_status(&world, &business, 0, "failed").await;
     let delivery = talk.delivery(&world, &business, 0).await;
     assert_eq!((&delivery["error"]["code"], &delivery["attempts"]), (&json!("outcome_unknown"), &json!(DEATHS)));
+    let history = delivery["history"].as_array().expect("an array").iter();
+    let history: Vec<_> = history.map(|attempt| (attempt["attempt"].as_u64(), &attempt["outcome"])).collect();
+    let deaths = (1..=DEATHS).map(|death| (Some(death), json!("in_doubt")));
+    assert!(history.into_iter().eq(deaths.collect::<Vec<_>>().iter().map(|(death, outcome)| (*death, outcome))));
     is_kept(&world, &talk, "outcome_unknown").await;
     assert_eq!(next_due(&world).await, None);
     let received: Vec<usize> = talk.received(&world).await.into_keys().collect();

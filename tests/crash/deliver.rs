@@ -86,6 +86,7 @@ async fn observed(stage: &Stage, channel: &str, work: Work) -> Vec<Point> {
 struct Scene<'a> {
     channel: &'a str,
     work: Work,
+    title: String,
     conversation: Uuid,
     bell: String,
     /// What was sent, with its ids.
@@ -101,7 +102,8 @@ impl<'a> Scene<'a> {
             let sent = stage.world.send(&stage.business.api_key, conversation, &text).go().await;
             texts.push((text, sent.id()));
         }
-        let bell = stage.bells(channel).await.into_iter().next().expect("the bell was rung");
+        let of_it = |bell: &String| bell.contains(&conversation.to_string());
+        let bell = stage.bells(channel).await.into_iter().find(of_it).expect("the bell was rung");
         if work == Work::GivenUp {
             stage.world.fault(channel, json!({"status": 429, "times": 1})).await;
             assert_eq!(stage.deliver(channel, &bell).await, Told::Done);
@@ -113,7 +115,7 @@ impl<'a> Scene<'a> {
             stage.world.fault(channel, json!({"status": 429, "times": 1})).await;
         }
         stage.world.engine().calls().record();
-        Scene { channel, work, conversation, bell, texts }
+        Scene { channel, work, title: title.to_owned(), conversation, bell, texts }
     }
 
     /// Sees everything through, and says what made it good: nothing, SQS, or the sweeper.
@@ -128,9 +130,10 @@ impl<'a> Scene<'a> {
             }
         }
         match stage.sweep_until_settled(self.channel, self.conversation).await {
-            1 => "the sweeper",
-            2 => "the sweeper, twice",
-            _ => "the sweeper, often",
+            Some(1) => "the sweeper",
+            Some(2) => "the sweeper, twice",
+            Some(_) => "the sweeper, often",
+            None => panic!("nothing settled it, {}", self.title),
         }
     }
 
@@ -167,7 +170,7 @@ impl<'a> Scene<'a> {
 /// One case from beginning to end.
 pub(crate) async fn run(stage: &Stage, channel: &str, work: Work, case: &Case) -> Outcome {
     let dice = case.dice();
-    let scene = Scene::set(stage, channel, work, dice.messages, &case.to_string()).await;
+    let scene = Scene::set(stage, channel, work, dice.messages, &case.again()).await;
     let (whose, fault) = fault(channel, case, scene.work);
     stage.world.fault(whose, fault.clone()).await;
     let told = stage.deliver(channel, &scene.bell).await;

@@ -50,11 +50,10 @@ impl Work {
 pub(crate) async fn every_case(work: Work) {
     let stage = Stage::start().await;
     if work == Work::Refused {
-        // The one message that the month allows.
         let small = stage.world.business(1, 1).await;
-        let first = stage.world.send(&small.api_key, small.conversation("email"), "the only one").go().await;
-        first.id();
-        return every_case_on(Stage { business: small, world: stage.world }, work).await;
+        let stage = Stage { business: small, world: stage.world };
+        stage.open_month().await; // With the one message that it allows.
+        return every_case_on(stage, work).await;
     }
     every_case_on(stage, work).await;
 }
@@ -75,6 +74,7 @@ async fn every_case_on(stage: Stage, work: Work) {
 
 /// The calls of this work, found out by doing it. What it has in common with plain sending is left to that.
 async fn points(stage: &Stage, work: Work) -> Vec<Point> {
+    observed(stage, work).await; // Whatever is done only once, is done now.
     let mut points = observed(stage, work).await;
     if work != Work::Sent {
         let plain = ["read everything", "read channel", "accept", "ring"];
@@ -92,7 +92,9 @@ async fn observed(stage: &Stage, work: Work) -> Vec<Point> {
     for call in stage.calls(FUNCTION) {
         points.extend(point::of(&call).filter(|point| !points.contains(point)));
     }
-    scene.deliver(stage).await;
+    if work != Work::Refused {
+        scene.deliver(stage).await;
+    }
     points
 }
 
@@ -182,7 +184,7 @@ async fn next_month(stage: &Stage) -> DateTime<Utc> {
 pub(crate) async fn run(stage: &Stage, work: Work, case: &Case) -> Outcome {
     let dice = case.dice();
     let scene = Scene::set(stage, work).await;
-    let keyed = (dice.keyed || work == Work::Replayed).then_some("key");
+    let keyed = (dice.keyed || matches!(work, Work::Replayed | Work::Refused)).then_some("key");
     let fault = case.fault.of_aws(case.point, FUNCTION, case.point.marker, 0, dice.stubborn);
     stage.world.fault("aws", fault.clone()).await;
     let first = scene.call(stage, keyed).await;

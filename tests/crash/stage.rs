@@ -45,7 +45,18 @@ impl Stage {
         // A caller that hears nothing and has no key cannot know that its message was stored.
         world.allow(|allowed| allowed.unheard = true);
         let business = world.business(1_000_000, 1).await;
-        Stage { world, business }
+        let stage = Stage { world, business };
+        stage.open_month().await;
+        stage
+    }
+
+    /// Has the first message of the month behind it.
+    pub(crate) async fn open_month(&self) {
+        let conversation = self.business.conversation("email");
+        self.world.send(&self.business.api_key, conversation, "the first of the month").go().await.id();
+        for bell in self.bells("email").await {
+            self.deliver("email", &bell).await;
+        }
     }
 
     /// A conversation that nothing has happened to. The chat's is the one that has a customer, and is used again.
@@ -114,8 +125,8 @@ impl Stage {
         self.deliver(channel, bell).await
     }
 
-    /// Time passes and the sweeper runs until nothing is left to do; says how often it took.
-    pub(crate) async fn sweep_until_settled(&self, channel: &str, conversation: Uuid) -> u32 {
+    /// Time passes and the sweeper runs until nothing is left to do; says how often it took, if ever it was enough.
+    pub(crate) async fn sweep_until_settled(&self, channel: &str, conversation: Uuid) -> Option<u32> {
         for sweeps in 1..=MOST_SWEEPS {
             self.world.pass(if sweeps % 2 == 1 { LEASE } else { DOUBT }).await;
             assert!(self.sweep().await, "nothing is wrong with the sweeper");
@@ -123,10 +134,10 @@ impl Stage {
                 self.deliver(channel, &bell).await;
             }
             if self.is_settled(conversation).await {
-                return sweeps;
+                return Some(sweeps);
             }
         }
-        panic!("{MOST_SWEEPS} sweeps did not settle it; {}", self.world.complaints());
+        None
     }
 
     /// Whether a fault has hit: it is gone, or has been used.

@@ -3,7 +3,9 @@
 use crate::template::{Template, entries};
 use crate::{Violations, read};
 use domain::channel::Channel;
+use domain::delivery::{Ending, FIRST_TOLD, LAST_TOLD, LONGEST_WORDS, Status};
 use domain::problem::Code;
+use serde::Serialize;
 use serde_yaml_ng::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -95,23 +97,53 @@ fn channels_are_those_of_the_code() {
 }
 
 #[test]
-fn every_operation_can_refuse_and_break() {
+fn what_becomes_of_a_message_is_told_in_the_words_of_the_code() {
     let document = Document::read();
     let mut violations = Violations::default();
-    for (method, path, operation) in document.operations() {
-        for status in ["401", "500", "503"] {
-            violations.unless(!operation["responses"][status].is_null(), || {
-                format!("infra/openapi.yaml, {method} {path}: every operation can answer {status}; say so")
+    let mut check = |pointer: &str, known: BTreeSet<String>| {
+        violations.unless(document.list(pointer) == known, || {
+            format!("infra/openapi.yaml: {pointer} must be {known:?}, the words of domain::delivery")
+        });
+    };
+    check("/components/schemas/DeliveryStatus/enum", Status::ALL.into_iter().map(name).collect());
+    let outcomes = Ending::ALL.into_iter().map(name).collect();
+    check("/components/schemas/DeliveryAttempt/properties/outcome/enum", outcomes);
+    let most = document.at("/components/schemas/Delivery/properties/history/maxItems");
+    violations.unless(*most == FIRST_TOLD + LAST_TOLD, || {
+        format!("infra/openapi.yaml: Delivery.history has at most {} items", FIRST_TOLD + LAST_TOLD)
+    });
+    let (code, detail, provider_code) = LONGEST_WORDS;
+    for schema in ["DeliveryAttempt", "DeliveryError"] {
+        for (member, longest) in [("code", code), ("detail", detail), ("provider_code", provider_code)] {
+            let pointer = format!("/components/schemas/{schema}/properties/{member}/maxLength");
+            violations.unless(*document.at(&pointer) == longest, || {
+                format!("infra/openapi.yaml: {pointer} must be {longest}, as domain::delivery cuts it")
             });
         }
     }
     violations.report();
 }
 
-/// A problem's code as clients see it.
-fn name(code: Code) -> String {
-    let value = serde_json::to_value(code).expect("a code is plain data");
-    value.as_str().expect("a code is text").to_owned()
+#[test]
+fn every_operation_can_refuse_and_break() {
+    let document = Document::read();
+    let mut violations = Violations::default();
+    for (method, path, operation) in document.operations() {
+        // Whoever needs no credential is known by something else, and turned away with 403.
+        let open = operation["security"].as_sequence().is_some_and(Vec::is_empty);
+        for status in [if open { "403" } else { "401" }, "500", "503"] {
+            violations.unless(!operation["responses"][status].is_null(), || {
+                format!("infra/openapi.yaml, {method} {path}: every such operation can answer {status}; say so")
+            });
+        }
+    }
+    violations.report();
+}
+
+/// A word of the code as clients see it.
+fn name(word: impl Serialize) -> String {
+    let value = serde_json::to_value(word).expect("a word is plain data");
+    value.as_str().expect("a word is text").to_owned()
 }
 
 /// `infra/openapi.yaml`.

@@ -36,6 +36,7 @@ fn fits(function: &Function<'_>, event: Value) -> Result<(), String> {
         [] => fits_websocket(event),
         ["SQS", ..] => fits_sqs(event),
         ["Schedule", ..] => fits_schedule(event),
+        ["EventBridgeRule", ..] => fits_rule(&sources[0].1["Pattern"], event),
         ["HttpApi", ..] => fits_http(function, event),
         [other, ..] => Err(format!("comes from {other}: say in tests/house/events.rs what such an event looks like")),
     }
@@ -84,6 +85,17 @@ fn fits_schedule(event: Value) -> Result<(), String> {
         ("aws.events", "Scheduled Event") => Ok(()),
         (source, kind) => Err(format!("is a {kind:?} of {source:?}, not a \"Scheduled Event\" of \"aws.events\"")),
     }
+}
+
+fn fits_rule(pattern: &serde_yaml_ng::Value, event: Value) -> Result<(), String> {
+    let event: EventBridgeEvent = parse(event, "an EventBridge event")?;
+    for (field, value) in [("source", &event.source), ("detail-type", &event.detail_type)] {
+        let wanted = pattern[field].as_sequence().is_some_and(|wanted| wanted.contains(&value.as_str().into()));
+        if !wanted {
+            return Err(format!("has the {field} {value:?}, which its rule in template.yaml does not ask for"));
+        }
+    }
+    Ok(())
 }
 
 fn parse<T: serde::de::DeserializeOwned>(event: Value, what: &str) -> Result<T, String> {

@@ -37,6 +37,10 @@ pub(crate) fn all() -> Vec<Property<Protocol>> {
             protocol.recovers(state)
         }),
         Property::sometimes("sometimes a message is in doubt", |_, state: &State| is_in_doubt(state)),
+        Property::sometimes("sometimes a receipt ends a wait", |_, state: &State| {
+            let freed = |seq: &Seq| state.turn.doubt_over(*seq, state.now);
+            state.cleared.iter().filter_map(freed).any(|turn| turn.not_before != state.turn.not_before)
+        }),
         Property::sometimes("sometimes a customer gets a message twice", |_, state: &State| {
             state.taken.len() > state.messages.len()
         }),

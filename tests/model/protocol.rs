@@ -52,8 +52,10 @@ pub(crate) enum Action {
     Call(usize, Call),
     /// A worker dies.
     WorkerDies(usize),
-    /// The provider reports that it has a message.
+    /// The provider reports that it has a message. Whoever writes that down may die before [`Action::DoubtOver`].
     Receipt(Seq),
+    /// The conversation that waits for this message's fate is told that it need not.
+    DoubtOver(Seq),
     /// The sweeper runs.
     Sweep,
     /// Time passes until the next thing is due.
@@ -170,8 +172,11 @@ impl Protocol {
             }
             Command::PutBack { seq, status, counted, .. } => {
                 let back = state.message(seq).put_back(fence, worker.known(seq), status, counted);
-                state.write(seq, back);
-                Event::Done
+                match state.write(seq, back) {
+                    true => Event::Done,
+                    false if state.message(seq).fence > fence => Event::LeaseLost,
+                    false => Event::Changed,
+                }
             }
             Command::Advance(seq) => {
                 let advanced = state.turn.advanced(of_turn, seq);
@@ -257,6 +262,7 @@ impl Model for Protocol {
             workers: vec![None; WORKERS],
             taken: Vec::new(),
             reported: Vec::new(),
+            cleared: Vec::new(),
             excused: Vec::new(),
             ended: Vec::new(),
             left: self.budget,
@@ -284,6 +290,7 @@ impl Model for Protocol {
         }
         let silent = state.taken.iter().filter(|seq| !state.reported.contains(seq));
         actions.extend(silent.map(|seq| Action::Receipt(*seq)));
+        actions.extend(state.cleared.iter().map(|seq| Action::DoubtOver(*seq)));
         if self.has(Without::Sweeper) && !state.bell && state.turn.due.is_some_and(|due| due <= state.now) {
             actions.push(Action::Sweep);
         }
@@ -324,8 +331,19 @@ impl Model for Protocol {
             Action::Receipt(seq) => {
                 state.reported.push(seq);
                 state.reported.sort();
+                let in_doubt = state.message(seq).progress.status == Status::InDoubt;
                 let reported = state.message(seq).reported(Status::Sent);
-                state.write(seq, reported);
+                if state.write(seq, reported) && in_doubt {
+                    state.cleared.push(seq);
+                    state.cleared.sort();
+                }
+            }
+            Action::DoubtOver(seq) => {
+                state.cleared.retain(|cleared| *cleared != seq);
+                let over = state.turn.doubt_over(seq, state.now);
+                if state.write_turn(over) {
+                    state.ring();
+                }
             }
             Action::Sweep => state.ring(),
             Action::Tick => {

@@ -27,6 +27,8 @@ pub(crate) struct State {
     pub(crate) taken: Vec<Seq>,
     /// Of which of these it has sent a receipt.
     pub(crate) reported: Vec<Seq>,
+    /// Messages in doubt that such a receipt has settled, and whose conversation was not told yet.
+    pub(crate) cleared: Vec<Seq>,
     /// Messages over which a worker died, or whose answer was lost, after the provider took them.
     pub(crate) excused: Vec<Seq>,
     /// Messages that were settled at some time.
@@ -121,8 +123,10 @@ impl State {
         self
     }
 
+    /// Whether nothing is left to do, the outbox's promise included.
     pub(crate) fn is_settled(&self) -> bool {
         self.turn.settled_seq == self.turn.seq
+            && self.turn.due.is_none()
             && self.messages.iter().all(|message| message.progress.status.is_settled())
     }
 

@@ -20,6 +20,8 @@ use uuid::Uuid;
 pub struct Allowed {
     /// Messages that wait: the customer is away, the provider is down.
     pub waiting: bool,
+    /// Messages that a provider took and could not deliver, as it said later.
+    pub undelivered: bool,
     /// Messages that were stored although no 201 was heard: the answer was lost.
     pub unheard: bool,
 }
@@ -202,7 +204,8 @@ async fn received(world: &World, messages: &[Message], allowed: Allowed, finding
         findings.tally.excused += excused;
         let sentence = || format!("a customer got {message:?} {copies} times");
         findings.count(|tally| &mut tally.doubled, more - excused, sentence);
-        if copies > 0 && !message.was_taken() && message.doubts == 0 && !allowed.waiting {
+        let undelivered = allowed.undelivered && message.status == "failed";
+        if copies > 0 && !message.was_taken() && message.doubts == 0 && !allowed.waiting && !undelivered {
             findings.wrong.push(format!("{message:?} arrived all the same"));
         }
     }

@@ -5,7 +5,7 @@
 
 use crate::oracle::{self, Allowed};
 use crate::send::{Answer, Send, read};
-use local::{Engine, Local, Logs, Options, Ready};
+use local::{Engine, Local, Logs, Options, Ready, ReceiptRule};
 use reqwest::{Client, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -67,13 +67,15 @@ impl Business {
 }
 
 impl World {
-    /// Starts a system. With `AWS_ENDPOINT_URL_DYNAMODB` in the environment it runs on that DynamoDB.
+    /// Starts a system whose WhatsApp and SES take messages and never report on them, until [`World::report`] has them
+    /// do so. With `AWS_ENDPOINT_URL_DYNAMODB` in the environment it runs on that DynamoDB.
     pub async fn start() -> World {
         let logs = Logs::captured();
         let options = Options {
             logs: logs.clone(),
             bootstrap: Some(functions_under_test()),
             dynamodb: std::env::var("AWS_ENDPOINT_URL_DYNAMODB").ok().filter(|url| !url.is_empty()),
+            receipts: ReceiptRule::off(),
             ..Options::default()
         };
         let local = Local::start(options).await.unwrap_or_else(|error| panic!("{error}"));
@@ -107,6 +109,28 @@ impl World {
     /// Reads something of the public API.
     pub async fn get(&self, token: &str, path: &str) -> Answer {
         read(self.http.get(format!("{}{path}", self.ready.api)).bearer_auth(token)).await
+    }
+
+    /// Calls the public API without any credential.
+    pub async fn call(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+        let request = self.http.request(method, format!("{}{path}", self.ready.api)).body(body);
+        read(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
+    }
+
+    /// What one of the template's secrets holds. No log may hold any of it.
+    ///
+    /// # Panics
+    /// If there is no such secret in a system of this process.
+    pub async fn secret(&self, logical_id: &str) -> Value {
+        let local = self.local.as_ref().expect("it runs until it is dropped");
+        let body = json!({"SecretId": local.engine().secret_id(logical_id).expect("the template declares it")});
+        let call = self.http.post(local.engine().secrets_url()).header("X-Amz-Target", "secretsmanager.GetSecretValue");
+        let answer = read(call.header("Content-Type", "application/x-amz-json-1.1").body(body.to_string())).await;
+        let text = answer.json()["SecretString"].as_str().expect("it has a value").to_owned();
+        let secret: Value = serde_json::from_str(&text).expect("JSON");
+        let words = secret.as_object().into_iter().flatten().filter_map(|(_, word)| word.as_str());
+        self.ledger().secrets.extend(words.map(str::to_owned));
+        secret
     }
 
     /// `used` and `limit` of the running month.
@@ -148,6 +172,20 @@ impl World {
     /// Makes it well again.
     pub async fn heal(&self, whose: &str) {
         self.sandbox(Method::DELETE, &format!("/{whose}/faults"), Value::Null).await;
+    }
+
+    /// Has a provider report on what it takes from now on.
+    pub async fn report(&self, channel: &str, receipts: Value) {
+        self.sandbox(Method::PUT, &format!("/{channel}/receipts"), receipts).await;
+    }
+
+    /// Has a provider send the receipts that it holds; returns how many.
+    ///
+    /// # Panics
+    /// If the sandbox does not say.
+    pub async fn release(&self, channel: &str) -> u64 {
+        let answer = self.sandbox(Method::POST, &format!("/{channel}/receipts"), Value::Null).await;
+        answer["released"].as_u64().expect("a number")
     }
 
     /// Runs the sweeper.

@@ -7,6 +7,7 @@
 mod accept;
 mod claim;
 mod held;
+mod history;
 mod interference;
 mod message;
 mod month;

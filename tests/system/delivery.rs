@@ -95,6 +95,58 @@ async fn nothing_is_sent_earlier_than_the_provider_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_message_tells_what_became_of_each_attempt() {
+    let world = World::start().await;
+    let business = world.business(100, 1).await;
+    let conversation = business.conversation("whatsapp");
+    world.fault("whatsapp", json!({"code": 131_056, "times": 2})).await;
+    let (_, ids) = send(&world, &business, "whatsapp", 1).await;
+    let attempted = async |times: u64, status: &str| {
+        world
+            .until(&format!("attempt {times} is over"), async || {
+                let delivery = world.delivery(&business.api_key, conversation, ids[0]).await;
+                (delivery["attempts"] == times && delivery["status"] == status).then_some(delivery)
+            })
+            .await
+    };
+    attempted(1, "queued").await;
+    world.pass(10).await;
+    world.sweep().await;
+    attempted(2, "queued").await;
+    // The third is taken, and the answer is lost; no receipt comes either.
+    world.fault("whatsapp", json!({"after_effect": true, "times": 1})).await;
+    world.pass(20).await;
+    world.sweep().await;
+    attempted(3, "in_doubt").await;
+    world.pass(121).await;
+    world.sweep().await;
+    let delivery = attempted(4, "sent").await;
+    let mut history = delivery["history"].clone();
+    let times: Vec<DateTime<Utc>> = history
+        .as_array_mut()
+        .expect("an array")
+        .iter_mut()
+        .map(|attempt| {
+            let at = attempt.as_object_mut().and_then(|attempt| attempt.remove("at"));
+            serde_json::from_value(at.expect("its time")).expect("a time")
+        })
+        .collect();
+    let waits: Vec<i64> = times.windows(2).map(|two| (two[1] - two[0]).num_seconds()).collect();
+    assert!(waits[0] >= 6 && waits[1] >= 8 && waits[2] >= 120, "{waits:?}");
+    let busy = |attempt: u32| {
+        json!({"attempt": attempt, "outcome": "postponed", "code": "rate_limited", "provider_code": "131056",
+               "detail": "too many messages to this person in a short time"})
+    };
+    let lost = json!({"attempt": 3, "outcome": "in_doubt", "code": "no_answer", "provider_code": null,
+                      "detail": "WhatsApp did not answer"});
+    let sent = json!({"attempt": 4, "outcome": "sent", "code": null, "provider_code": null, "detail": null});
+    assert_eq!(history, json!([busy(1), busy(2), lost, sent]));
+    assert_eq!(delivery["error"], Value::Null, "what went wrong before is over");
+    let page = world.get(&business.api_key, &format!("/api/v1/conversations/{conversation}/messages")).await.json();
+    assert_eq!(page["messages"][0]["delivery"], delivery, "the list tells the same");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_can_never_be_delivered_fails_and_the_next_one_proceeds() {
     let world = World::start().await;
     let business = world.business(100, 1).await;
@@ -105,6 +157,8 @@ async fn what_can_never_be_delivered_fails_and_the_next_one_proceeds() {
     assert_eq!(delivery["error"]["code"], "recipient_unreachable");
     assert_eq!((&delivery["error"]["retryable"], &delivery["sent_at"]), (&json!(false), &Value::Null));
     assert!(delivery["failed_at"].is_string());
+    let attempt = &delivery["history"][0];
+    assert_eq!((&attempt["outcome"], &attempt["code"]), (&json!("refused"), &json!("recipient_unreachable")));
     world.until_received("whatsapp", conversation, &texts[1..]).await;
 }
 
@@ -124,6 +178,7 @@ async fn a_customer_who_is_away_finds_everything_on_return() {
         })
         .await;
     assert_eq!(delivery["attempts"], 0, "nobody was there, so nothing was tried");
+    assert_eq!(delivery["history"], json!([]));
     world.sandbox(Method::POST, "/chat/widgets", Value::Null).await;
     world.until_received("chat", conversation, &texts).await;
     world.until_status(&business.api_key, conversation, ids[2], "delivered").await;

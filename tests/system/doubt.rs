@@ -1,6 +1,6 @@
 //! When nobody knows: workers that die, answers that are lost.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::{Business, World};
 use uuid::Uuid;
 
@@ -27,11 +27,23 @@ async fn send(world: &World, business: &Business, channel: &str, text: &str) -> 
     world.send(&business.api_key, business.conversation(channel), text).go().await.id()
 }
 
+/// What a message tells of its attempts.
+fn outcomes(delivery: &Value) -> Vec<String> {
+    let history = delivery["history"].as_array().expect("an array").iter();
+    let word = |value: &Value| value.as_str().unwrap_or("null").to_owned();
+    history.map(|one| format!("{} {} {}", one["attempt"], word(&one["outcome"]), word(&one["code"]))).collect()
+}
+
+/// What is told when workers died over each of so many attempts.
+fn unknown(attempts: u32) -> Vec<String> {
+    (1..=attempts).map(|attempt| format!("{attempt} in_doubt outcome_unknown")).collect()
+}
+
 /// Waits until the killed worker's fault was used up.
 async fn until_killed(world: &World) {
     world
         .until("the worker was killed", async || {
-            let faults = world.sandbox(reqwest::Method::GET, "/aws/faults", serde_json::Value::Null).await;
+            let faults = world.sandbox(reqwest::Method::GET, "/aws/faults", Value::Null).await;
             faults.as_array().expect("an array").is_empty().then_some(())
         })
         .await;
@@ -64,10 +76,13 @@ async fn a_worker_that_dies_over_a_message_leaves_it_in_doubt_until_a_receipt_is
         until_killed(&world).await;
         let next = send(&world, &business, "whatsapp", "and this one waits").await;
         let arrived = world.received("whatsapp", conversation).await.len();
+        // Nobody knows that the worker is dead, and nobody claims to know what came of its attempt.
+        let delivery = world.delivery(&business.api_key, conversation, id).await;
+        assert_eq!((&delivery["status"], outcomes(&delivery)), (&json!("sending"), unknown(1)));
         world.pass(LEASE).await;
         world.sweep().await;
         let delivery = world.until_status(&business.api_key, conversation, id, "in_doubt").await;
-        assert_eq!(delivery["error"]["code"], "outcome_unknown");
+        assert_eq!((&delivery["error"]["code"], outcomes(&delivery)), (&json!("outcome_unknown"), unknown(1)));
         assert_eq!(world.delivery(&business.api_key, conversation, next).await["status"], "queued");
         assert_eq!(world.received("whatsapp", conversation).await.len(), arrived, "nothing is sent again in doubt");
         world.pass(DOUBT).await;
@@ -75,6 +90,8 @@ async fn a_worker_that_dies_over_a_message_leaves_it_in_doubt_until_a_receipt_is
         world.until_status(&business.api_key, conversation, next, "sent").await;
         let delivery = world.delivery(&business.api_key, conversation, id).await;
         assert_eq!((&delivery["status"], &delivery["attempts"]), (&json!("sent"), &json!(2)));
+        let sent = vec!["2 sent null".to_owned()];
+        assert_eq!(outcomes(&delivery), [unknown(1), sent].concat());
         assert_eq!(world.received("whatsapp", conversation).await.len(), arrived + 2);
     }
 }
@@ -108,7 +125,8 @@ async fn a_chat_message_whose_worker_died_is_sent_again_and_shown_once() {
     until_killed(&world).await;
     world.pass(LEASE).await;
     world.sweep().await;
-    world.until_status(&business.api_key, business.conversation("chat"), id, "delivered").await;
+    let delivery = world.until_status(&business.api_key, business.conversation("chat"), id, "delivered").await;
+    assert_eq!(outcomes(&delivery)[..1], unknown(1));
     world.until_received("chat", business.conversation("chat"), &["shown only once".into()]).await;
 }
 
@@ -127,4 +145,27 @@ async fn an_answer_that_never_came_is_not_taken_for_a_refusal() {
     world.sweep().await;
     world.until_status(&business.api_key, conversation, id, "sent").await;
     assert_eq!(world.received("email", conversation).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_that_is_faster_than_the_worker_lets_the_next_message_go_at_once() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    let conversation = business.conversation("chat");
+    let texts = ["all is well", "the widget has it before the gateway fails", "and this one does not wait"];
+    let first = send(&world, &business, "chat", texts[0]).await;
+    world.until_status(&business.api_key, conversation, first, "delivered").await;
+    // The widget shows the message and says so, long before the worker hears that the gateway failed.
+    world.fault("chat", json!({"after_effect": true, "status": 503, "delay_ms": 3_000, "times": 1})).await;
+    let mut ids = Vec::new();
+    for text in &texts[1..] {
+        ids.push(send(&world, &business, "chat", text).await);
+    }
+    for id in ids {
+        let delivery = world.until_status(&business.api_key, conversation, id, "delivered").await;
+        assert_eq!((&delivery["attempts"], &delivery["error"]), (&json!(1), &json!(null)));
+    }
+    world.until_received("chat", conversation, &texts.map(str::to_owned)).await;
+    let rung = world.calls().get(&("DeliverChat".into(), "sqs:SendMessage".into())).copied();
+    assert_eq!(rung, None, "nothing was postponed");
 }

@@ -7,5 +7,7 @@ mod conditions;
 mod delivery;
 mod doubt;
 mod idempotency;
+mod operators;
 mod quota;
+mod receipts;
 mod refusals;

@@ -11,14 +11,15 @@
 mod replay;
 
 use aws_lambda_events::event::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxyRequest};
-use domain::delivery::Status;
+use domain::delivery::{Receipt, Reference, Reported};
 use domain::{Channel, MessageId, Seq};
 use lambda_runtime::{LambdaEvent, service_fn};
 use platform::aws::Aws;
 use platform::broken::Broken;
 use platform::clock::{self, Clock};
 use platform::credential::VisitorClaims;
-use platform::queue::{Bell, ChatBell, Version};
+use platform::queue::ChannelBell;
+use platform::receipts::Receipts;
 use platform::secrets::{Secrets, TokenKeys};
 use platform::settings::{self, SettingError};
 use platform::sockets::{Event, Posted, Sockets};
@@ -37,7 +38,8 @@ pub struct ChatSocket {
     clock: Clock,
     keys: TokenKeys,
     sockets: Sockets,
-    bell: ChatBell,
+    receipts: Receipts,
+    bell: ChannelBell,
 }
 
 /// What a widget says.
@@ -80,7 +82,8 @@ impl ChatSocket {
             clock: Clock::from_env()?,
             keys: TokenKeys::new(Secrets::new(&aws), settings::required("VISITOR_KEYS_SECRET")?),
             sockets: Sockets::from_env(&aws)?,
-            bell: ChatBell::from_env(&aws)?,
+            receipts: Receipts::from_env(&aws, Channel::Chat)?,
+            bell: ChannelBell::from_env(&aws, Channel::Chat)?,
         })
     }
 
@@ -116,8 +119,8 @@ impl ChatSocket {
     async fn hear(&self, connection: &str, text: &str, until: Instant) -> Result<(), Broken> {
         match serde_json::from_str(text) {
             Ok(Said::Hello { token, after }) => self.hello(connection, &token, Seq(after), until).await,
-            Ok(Said::Ack { id }) => self.receipt(connection, id, Status::Delivered).await,
-            Ok(Said::Read { id }) => self.receipt(connection, id, Status::Read).await,
+            Ok(Said::Ack { id }) => self.receipt(connection, id, Reported::Delivered).await,
+            Ok(Said::Read { id }) => self.receipt(connection, id, Reported::Read).await,
             Ok(Said::Ping) => {
                 self.say(connection, &Event::Pong).await;
                 Ok(())
@@ -149,23 +152,19 @@ impl ChatSocket {
             return Ok(());
         }
         if self.table.make_due(business, conversation, now).await? {
-            let bell = Bell { v: Version, business, conversation, channel: Channel::Chat };
-            if let Err(broken) = self.bell.ring(&bell).await {
-                tracing::warn!(error = broken.chain(), "the bell was not rung; the sweeper will");
-            }
+            self.bell.ring(business, conversation).await;
         }
         Ok(())
     }
 
-    async fn receipt(&self, connection: &str, id: MessageId, reported: Status) -> Result<(), Broken> {
+    async fn receipt(&self, connection: &str, message: MessageId, reported: Reported) -> Result<(), Broken> {
         let Some(owner) = self.table.connected(connection).await? else {
             self.say(connection, &Event::Error { code: "unauthorized", detail: "say hello first" }).await;
             return Ok(());
         };
-        let (business, conversation) = (owner.business, owner.conversation);
-        let moved = self.table.receipt(business, conversation, id, reported, self.clock.now()).await?;
-        tracing::info!(%business, %conversation, message_id = %id, status = ?reported, moved, "receipt");
-        Ok(())
+        let about = Reference { business: owner.business, conversation: owner.conversation, message };
+        let receipt = Receipt { reported, at: self.clock.now(), provider_id: None };
+        self.receipts.take(&about, &receipt).await
     }
 
     /// Tells the widget something. One that does not hear it reconnects and says hello again.

@@ -9,7 +9,7 @@ use aws_sdk_sesv2::error::{BuildError, ProvideErrorMetadata, SdkError};
 use aws_sdk_sesv2::operation::send_email::SendEmailError;
 use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, MessageTag};
 use domain::Channel;
-use domain::delivery::{Accepted, Failure, Outcome, Reason};
+use domain::delivery::{Accepted, Failure, Outcome, Reason, Reference};
 use platform::aws::{Aws, never_connected, retry_after};
 use platform::delivery::{Parcel, Provider};
 use platform::table::record::ChannelSettings;
@@ -74,11 +74,7 @@ fn content(parcel: &Parcel<'_>) -> Result<EmailContent, BuildError> {
 
 /// Our ids, which come back with every event SES reports about the message.
 fn tags(parcel: &Parcel<'_>) -> Result<Vec<MessageTag>, BuildError> {
-    let ids = [
-        ("business", parcel.business.to_string()),
-        ("conversation", parcel.conversation_id.to_string()),
-        ("message", parcel.message.id.to_string()),
-    ];
+    let ids = Reference::from(*parcel).tags();
     ids.into_iter().map(|(name, value)| MessageTag::builder().name(name).value(value).build()).collect()
 }
 

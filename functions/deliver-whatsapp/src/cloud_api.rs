@@ -3,7 +3,7 @@
 
 use crate::verdict::{self, ErrorBody};
 use domain::Channel;
-use domain::delivery::{Accepted, Failure, Outcome, Reason};
+use domain::delivery::{Accepted, Failure, Outcome, Reason, Reference};
 use platform::broken::Broken;
 use platform::delivery::{Parcel, Provider};
 use platform::secrets::Secrets;
@@ -55,7 +55,7 @@ struct TextMessage<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     text: Text<'a>,
-    /// Comes back with every status of the message; at most 512 characters, ours has 110.
+    /// A [`Reference`], which comes back with every status of the message; at most 512 characters.
     biz_opaque_callback_data: String,
 }
 
@@ -92,7 +92,7 @@ impl Provider for CloudApi {
             to: &parcel.conversation.recipient,
             kind: "text",
             text: Text { preview_url: content.contains("https://") || content.contains("http://"), body: content },
-            biz_opaque_callback_data: format!("{}.{}.{}", parcel.business, parcel.conversation_id, parcel.message.id),
+            biz_opaque_callback_data: Reference::from(parcel).to_string(),
         };
         let token = self.token(secret, false).await?;
         let mut response = self.post(phone_number_id, &token, &message).await?;

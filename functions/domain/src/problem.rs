@@ -50,6 +50,8 @@ pub enum Refusal {
         /// When the next month begins.
         resets_at: DateTime<Utc>,
     },
+    /// A webhook's call that its provider did not make, as far as anybody can tell.
+    NotFromProvider,
     /// Contention or throttling outlasted the retry budget; nothing was written.
     Busy,
 }
@@ -108,13 +110,14 @@ pub enum Code {
     AttachmentNotFound,
     IdempotencyKeyReused,
     QuotaExceeded,
+    NotFromProvider,
     Busy,
     Internal,
 }
 
 impl Code {
     /// Every code there is; the OpenAPI document lists the same ones.
-    pub const ALL: [Code; 14] = [
+    pub const ALL: [Code; 15] = [
         Code::BodyTooLarge,
         Code::Unauthorized,
         Code::ValidationError,
@@ -127,6 +130,7 @@ impl Code {
         Code::AttachmentNotFound,
         Code::IdempotencyKeyReused,
         Code::QuotaExceeded,
+        Code::NotFromProvider,
         Code::Busy,
         Code::Internal,
     ];
@@ -147,6 +151,7 @@ impl Code {
             Code::AttachmentNotFound => (422, "Attachment not found"),
             Code::IdempotencyKeyReused => (422, "The idempotency key was used for another request"),
             Code::QuotaExceeded => (403, "The month's messages are spent"),
+            Code::NotFromProvider => (403, "Not from the provider"),
             Code::Busy => (503, "Too busy right now"),
             Code::Internal => (500, "Something is broken on our side"),
         }
@@ -237,6 +242,9 @@ impl From<Refusal> for Problem {
                 month: Some(SpentMonth { limit, used, resets_at }),
                 ..Problem::new(Code::QuotaExceeded, format!("{used} of {limit} messages of this month are used"))
             },
+            Refusal::NotFromProvider => {
+                Problem::new(Code::NotFromProvider, "a signature or a verify token of the provider's app is required")
+            }
             Refusal::Busy => Problem::new(Code::Busy, "nothing was written; try again shortly"),
         }
     }

@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::credential::{self, ApiKey, Caller, Claim};
 use crate::secrets::TokenKeys;
 use crate::table::{Admission, Checked, Table};
+use crate::telemetry::metrics::Line;
 use chrono::{DateTime, Utc};
 use domain::problem::{Code, FieldError, Loc, Problem, Refusal};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -12,6 +13,7 @@ use http::{HeaderMap, StatusCode};
 use lambda_http::{Body, Response};
 use serde::Serialize;
 use std::str::FromStr;
+use tracing::Level;
 
 /// Why a request is not answered with what it asked for.
 #[derive(Debug)]
@@ -122,7 +124,8 @@ pub fn answer(result: Result<Response<Body>, Trouble>) -> Response<Body> {
 }
 
 fn refuse(problem: Problem) -> Response<Body> {
-    tracing::info!(status = problem.status, code = ?problem.code, "refused");
+    let refused = Line::new(Level::INFO, "refused").by("Code", problem.code).count("Refused");
+    refused.with("status", problem.status).write();
     let text = serde_json::to_string(&problem).expect("problems are plain data");
     let mut response = Response::new(Body::Text(text));
     *response.status_mut() = StatusCode::from_u16(problem.status).expect("our own statuses are valid");
@@ -143,6 +146,7 @@ fn refuse(problem: Problem) -> Response<Body> {
         | Code::AttachmentNotFound
         | Code::IdempotencyKeyReused
         | Code::QuotaExceeded
+        | Code::NotFromProvider
         | Code::Internal => {}
     }
     response

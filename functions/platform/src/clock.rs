@@ -35,6 +35,13 @@ impl Clock {
     }
 }
 
+/// When a line of the log is written. That is real time, as in every other line; nothing is decided by it.
+#[must_use]
+pub fn of_the_log() -> DateTime<Utc> {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    Utc::now()
+}
+
 /// How long this invocation may still take. Lambda's deadline is real time, which no setting moves.
 #[must_use]
 pub fn time_left(deadline: SystemTime) -> Duration {

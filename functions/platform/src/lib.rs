@@ -8,6 +8,7 @@ pub mod clock;
 pub mod credential;
 pub mod delivery;
 pub mod queue;
+pub mod receipts;
 pub mod secrets;
 pub mod settings;
 pub mod sockets;

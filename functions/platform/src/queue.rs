@@ -86,10 +86,7 @@ impl Bells {
     /// # Errors
     /// The variable that is missing.
     pub fn from_env(aws: &Aws) -> Result<Bells, SettingError> {
-        let url = |channel: Channel| {
-            let name = format!("{}_QUEUE_URL", channel.name().to_uppercase());
-            settings::required(&name).map(|url| (channel, url))
-        };
+        let url = |channel: Channel| queue_url(channel).map(|url| (channel, url));
         let [chat, whatsapp, email] = Channel::ALL.map(url);
         Ok(Bells { client: client(aws), urls: [chat?, whatsapp?, email?] })
     }
@@ -130,29 +127,42 @@ impl Bells {
     }
 }
 
-/// The chat's doorbell alone, for a customer who is back.
+/// One channel's doorbell alone, for whoever hears of its customers: that one is back, or has got a message.
 #[derive(Debug, Clone)]
-pub struct ChatBell {
+pub struct ChannelBell {
     client: aws_sdk_sqs::Client,
+    channel: Channel,
     url: String,
 }
 
-impl ChatBell {
-    /// Reads `CHAT_QUEUE_URL`.
+impl ChannelBell {
+    /// Reads the channel's `…_QUEUE_URL`.
     ///
     /// # Errors
     /// The variable, if it is missing.
-    pub fn from_env(aws: &Aws) -> Result<ChatBell, SettingError> {
-        Ok(ChatBell { client: client(aws), url: settings::required("CHAT_QUEUE_URL")? })
+    pub fn from_env(aws: &Aws, channel: Channel) -> Result<ChannelBell, SettingError> {
+        Ok(ChannelBell { client: client(aws), channel, url: queue_url(channel)? })
     }
 
-    /// Rings for one conversation.
-    ///
-    /// # Errors
-    /// If SQS does not take it. Nothing is lost by that: the sweeper rings again.
-    pub async fn ring(&self, bell: &Bell) -> Result<(), Broken> {
-        send(&self.client, &self.url, bell, bell.business, TimeDelta::zero()).await
+    /// The channel.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        self.channel
     }
+
+    /// Rings for one conversation. That SQS does not take it is logged and no more: the conversation is in the outbox,
+    /// and the sweeper rings again.
+    pub async fn ring(&self, business: BusinessId, conversation: ConversationId) {
+        let bell = Bell { v: Version, business, conversation, channel: self.channel };
+        if let Err(broken) = send(&self.client, &self.url, &bell, business, TimeDelta::zero()).await {
+            crate::delivery::bell_not_rung(&bell, &broken).write();
+        }
+    }
+}
+
+/// Reads where a channel's bell is: `CHAT_QUEUE_URL`, ….
+fn queue_url(channel: Channel) -> Result<String, SettingError> {
+    settings::required(&format!("{}_QUEUE_URL", channel.name().to_uppercase()))
 }
 
 /// A worker's own queue and dead-letter queue.

@@ -1,7 +1,7 @@
 //! What was sent and what became of it: a conversation's messages, one message, and the month's usage.
 
 use chrono::{DateTime, Utc};
-use domain::delivery::{Reason, Status};
+use domain::delivery::{Attempt, Ending, Reason, Status};
 use domain::message::{MessageView, rfc3339};
 use domain::problem::{FieldError, Refusal};
 use domain::{ConversationId, MessageId, Month, Seq};
@@ -169,11 +169,23 @@ struct Delivered<'a> {
 struct Delivery<'a> {
     status: Status,
     attempts: u32,
+    history: Vec<AttemptView>,
     sent_at: Option<Time>,
     delivered_at: Option<Time>,
     read_at: Option<Time>,
     failed_at: Option<Time>,
     error: Option<Error<'a>>,
+}
+
+/// An attempt; what went wrong is null if nothing did.
+#[derive(Serialize)]
+struct AttemptView {
+    attempt: u32,
+    at: Time,
+    outcome: Ending,
+    code: Option<String>,
+    detail: Option<String>,
+    provider_code: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -196,6 +208,7 @@ impl Delivered<'_> {
             delivery: Delivery {
                 status: message.status,
                 attempts: message.attempts,
+                history: message.told().into_iter().map(AttemptView::of).collect(),
                 sent_at: message.sent_at.map(Time),
                 delivered_at: message.delivered_at.map(Time),
                 read_at: message.read_at.map(Time),
@@ -203,5 +216,15 @@ impl Delivered<'_> {
                 error: message.error.as_ref().map(|reason| Error { reason, retryable }),
             },
         }
+    }
+}
+
+impl AttemptView {
+    fn of(Attempt { attempt, at, outcome, reason }: Attempt) -> AttemptView {
+        let (code, detail, provider_code) = match reason {
+            Some(Reason { code, detail, provider_code }) => (Some(code), Some(detail), provider_code),
+            None => (None, None, None),
+        };
+        AttemptView { attempt, at: Time(at), outcome, code, detail, provider_code }
     }
 }

@@ -16,14 +16,16 @@ use platform::aws::Aws;
 use platform::broken::Broken;
 use platform::clock::{self, Clock};
 use platform::credential::Caller;
-use platform::delivery::Channels;
+use platform::delivery::{Channels, bell_not_rung};
 use platform::queue::{Bell, Bells, Version};
 use platform::secrets::{Secrets, TokenKeys};
 use platform::settings::{self, SettingError};
 use platform::table::record::Message;
 use platform::table::{Admission, Answer, Checked, Draft, Table};
+use platform::telemetry::metrics::Line;
 use request::Body as MessageBody;
 use std::time::Duration;
+use tracing::Level;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -165,9 +167,12 @@ impl SendMessage {
     /// The third call. If SQS does not take the bell the answer is still 201: the outbox holds the promise.
     async fn ring(&self, draft: &Draft, message: &Message) {
         let (business, conversation, channel) = (draft.business, draft.conversation, draft.channel);
-        tracing::info!(%business, %conversation, message_id = %message.id, seq = message.seq.0, %channel, "accepted");
-        if let Err(broken) = self.bells.ring(&Bell { v: Version, business, conversation, channel }).await {
-            tracing::warn!(%business, %conversation, error = broken.chain(), "the bell was not rung; the sweeper will");
+        let accepted = Line::new(Level::INFO, "accepted").by("Channel", channel).count("Accepted");
+        let accepted = accepted.with("business", business).with("conversation", conversation);
+        accepted.with("message_id", message.id).with("seq", message.seq).write();
+        let bell = Bell { v: Version, business, conversation, channel };
+        if let Err(broken) = self.bells.ring(&bell).await {
+            bell_not_rung(&bell, &broken).write();
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Rings again for every conversation that is due. Lost bells, crashed workers and emptied queues need nothing else.
 
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
+use chrono::{DateTime, Utc};
 use domain::Channel;
 use futures_util::stream::{self, StreamExt};
 use lambda_runtime::{LambdaEvent, service_fn};
@@ -10,9 +11,11 @@ use platform::clock::{self, Clock};
 use platform::queue::{BATCH, Bell, Bells, Version};
 use platform::settings::SettingError;
 use platform::table::{Table, key};
+use platform::telemetry::metrics::Line;
 use serde::Serialize;
 use std::time::Duration;
 use tokio::time::Instant;
+use tracing::Level;
 
 /// What is not rung by then, the next sweep will.
 const RESERVE: Duration = Duration::from_secs(5);
@@ -35,6 +38,15 @@ pub struct Swept {
     pub due: usize,
     /// Bells that SQS took.
     pub rung: usize,
+    /// Since when the one that waits longest is due.
+    pub oldest: Option<DateTime<Utc>>,
+}
+
+impl Swept {
+    fn and(self, other: Swept) -> Swept {
+        let oldest = self.oldest.into_iter().chain(other.oldest).min();
+        Swept { due: self.due + other.due, rung: self.rung + other.rung, oldest }
+    }
 }
 
 /// Runs the function until Lambda stops it.
@@ -66,15 +78,16 @@ impl SweepOutbox {
         event: LambdaEvent<EventBridgeEvent<serde_json::Value>>,
     ) -> Result<Swept, lambda_runtime::Error> {
         let until = Instant::now() + clock::time_left(event.context.deadline()).saturating_sub(RESERVE);
-        let (mut swept, mut failed) = (Swept::default(), None);
-        let buckets =
-            Channel::ALL.into_iter().flat_map(|channel| key::outbox_buckets(channel).map(move |b| (channel, b)));
+        let now = self.clock.now();
+        let (mut swept, mut failed) = ([Swept::default(); Channel::ALL.len()], None);
+        let channels = Channel::ALL.into_iter().zip(0..);
+        let buckets = channels.flat_map(|(channel, at)| key::outbox_buckets(channel).map(move |b| (channel, at, b)));
         let mut sweeps = stream::iter(buckets)
-            .map(|(channel, bucket)| async move { self.sweep(channel, &bucket, until).await })
+            .map(|(channel, at, bucket)| async move { (at, self.sweep(channel, &bucket, now, until).await) })
             .buffer_unordered(AT_ONCE);
-        while let Some(bucket) = sweeps.next().await {
+        while let Some((at, bucket)) = sweeps.next().await {
             match bucket {
-                Ok(Swept { due, rung }) => swept = Swept { due: swept.due + due, rung: swept.rung + rung },
+                Ok(bucket) => swept[at] = swept[at].and(bucket),
                 // The others are swept all the same.
                 Err(broken) => {
                     tracing::error!(error = broken.chain(), "a bucket was not swept");
@@ -82,20 +95,20 @@ impl SweepOutbox {
                 }
             }
         }
-        match swept.due {
-            0 => tracing::debug!("nothing is due"),
-            due => tracing::info!(due, rung = swept.rung, "swept"),
+        for (channel, swept) in Channel::ALL.into_iter().zip(swept) {
+            report(channel, swept, now);
         }
-        failed.map_or(Ok(swept), |broken| Err(broken.into()))
+        let all = swept.into_iter().fold(Swept::default(), Swept::and);
+        failed.map_or(Ok(all), |broken| Err(broken.into()))
     }
 
-    async fn sweep(&self, channel: Channel, bucket: &str, until: Instant) -> Result<Swept, Broken> {
-        let now = self.clock.now();
+    async fn sweep(&self, channel: Channel, bucket: &str, now: DateTime<Utc>, until: Instant) -> Result<Swept, Broken> {
         let mut swept = Swept::default();
         let mut page = None;
         loop {
             let (due, next) = self.table.due(bucket, now, page.take()).await?;
-            swept.due += due.len();
+            let oldest = due.iter().map(|due| due.since).min();
+            swept = swept.and(Swept { due: due.len(), rung: 0, oldest });
             for some in due.chunks(BATCH) {
                 if Instant::now() >= until {
                     return Ok(swept);
@@ -118,4 +131,12 @@ impl SweepOutbox {
             }
         }
     }
+}
+
+/// Says what was due on a channel, if anything was. `OldestDueSeconds` that keeps growing is a channel that stands still.
+fn report(channel: Channel, Swept { due, rung, oldest }: Swept, now: DateTime<Utc>) {
+    let Some(oldest) = oldest else { return };
+    let line = Line::new(Level::INFO, "swept").by("Channel", channel).count_many("Due", due).count_many("Rung", rung);
+    let line = line.seconds("OldestDueSeconds", now - oldest);
+    if rung < due { line.count_many("BellNotRung", due - rung).write() } else { line.write() }
 }

@@ -31,6 +31,8 @@ pub(crate) async fn own(handler: String) -> Outcome {
         "deliver-email" => deliver_email::run().await,
         "deliver-whatsapp" => deliver_whatsapp::run().await,
         "read-messages" => read_messages::run().await,
+        "receipts-email" => receipts_email::run().await,
+        "receipts-whatsapp" => receipts_whatsapp::run().await,
         "send-message" => send_message::run().await,
         "sweep-outbox" => sweep_outbox::run().await,
         _ => Err(format!("no function is called `{handler}`: add it to infra/local/src/bootstrap.rs").into()),

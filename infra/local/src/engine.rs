@@ -18,7 +18,7 @@ use crate::aws::{Aws, AwsError, AwsFaults, Calls};
 use crate::gateway::Gateway;
 use crate::lambda::{EndOfWorkers, InvokeError, Lambda, Logs, Workers};
 use crate::listen;
-use crate::sources::{Polling, Sources, scheduled_event};
+use crate::sources::{self, Event, Polling, Sources, scheduled_event};
 use crate::template::{Stack, TemplateError};
 
 /// What to start, and where.
@@ -230,6 +230,15 @@ impl Engine {
         let event = scheduled_event(schedule, &declared.logical_id, Utc::now());
         let answer = self.lambda.invoke(&declared.logical_id, event).await?;
         Ok(serde_json::from_slice(&answer)?)
+    }
+
+    /// Puts an event on the bus and waits until every function that has a rule for it has taken it; answers how many
+    /// there are.
+    ///
+    /// # Errors
+    /// As [`Engine::invoke`], once a function has failed as often as Lambda tries.
+    pub async fn publish(&self, event: &Event) -> Result<usize, InvokeError> {
+        sources::publish(event, &self.stack.functions, &self.lambda).await
     }
 
     /// Sets `CLOCK_OFFSET_MS` of every function that has it, by restarting its workers: what is invoked from now on

@@ -22,7 +22,8 @@ pub use aws::{AwsError, AwsFaults, Calls, Failure, FaultError, FaultRule, Record
 pub use engine::{Engine, EngineOptions, StartError};
 pub use lambda::{FunctionError, InvokeError, LogLine, Logs};
 pub use ready::{Aws, Demo, Other, Queues, Ready};
-pub use sources::{HandedOut, Mischief, MischiefError, Polling};
+pub use sandbox::ReceiptRule;
+pub use sources::{Event, HandedOut, Mischief, MischiefError, Polling};
 pub use system::{Local, LocalError, Options};
 pub use template::TemplateError;
 

@@ -18,7 +18,7 @@ use crate::console::{self, Console};
 use crate::engine::{Engine, EngineOptions};
 use crate::lambda::Logs;
 use crate::ready::{Aws, Demo, Other, Queues, Ready};
-use crate::sandbox::{Sandbox, System, Widgets};
+use crate::sandbox::{MetaSecrets, ReceiptRule, Sandbox, System, Widgets};
 use crate::seed::{Keys, Seeder, WHATSAPP_SECRET};
 use error::{bind_error, engine_error};
 use place::{claim, ports};
@@ -45,6 +45,8 @@ pub struct Options {
     pub bootstrap: Option<PathBuf>,
     /// Another DynamoDB's endpoint, in place of the embedded one.
     pub dynamodb: Option<String>,
+    /// What WhatsApp and SES report of the messages they take, until the control API says otherwise.
+    pub receipts: ReceiptRule,
 }
 
 impl Default for Options {
@@ -57,6 +59,7 @@ impl Default for Options {
             template: TEMPLATE.into(),
             bootstrap: None,
             dynamodb: None,
+            receipts: ReceiptRule::default(),
         }
     }
 }
@@ -91,7 +94,8 @@ impl Local {
         let keys = Keys::load(directory, options.demo)?;
         let listener = TcpListener::bind(("127.0.0.1", sandbox_port));
         let listener = listener.await.map_err(|error| bind_error(error, sandbox_port, "sandbox"))?;
-        let sandbox = Sandbox::start(listener, directory, keys.whatsapp_token.clone())?;
+        let (access_token, app_secret) = (keys.whatsapp_token.clone(), keys.whatsapp_webhook.app_secret.clone());
+        let sandbox = Sandbox::start(listener, directory, MetaSecrets { access_token, app_secret }, options.receipts)?;
 
         let console = Console::default();
         let outside = |provider: &str| format!("{}/providers/{provider}", sandbox.url());
@@ -208,10 +212,15 @@ async fn seed(engine: &Engine, sandbox: &Sandbox, keys: &Keys, directory: Option
     let failed = |error: &dyn std::error::Error| {
         LocalError::Secrets(format!("{}", secretsmanager::error::DisplayErrorContext(error)))
     };
-    for (logical_id, value) in [("AgentKeys", keys.agent_keys()), ("VisitorKeys", keys.visitor_keys())] {
+    let values = [
+        ("AgentKeys", serde_json::to_string(&keys.agent_keys())),
+        ("VisitorKeys", serde_json::to_string(&keys.visitor_keys())),
+        ("WhatsappWebhook", serde_json::to_string(&keys.whatsapp_webhook)),
+    ];
+    for (logical_id, value) in values {
         let missing = || LocalError::Secrets(format!("the template has no secret {logical_id}"));
         let id = engine.secret_id(logical_id).ok_or_else(missing)?;
-        let value = serde_json::to_string(&value).map_err(io::Error::from)?;
+        let value = value.map_err(io::Error::from)?;
         let put = secrets.put_secret_value().secret_id(id).secret_string(value).send();
         put.await.map_err(|error| failed(&error))?;
     }

@@ -14,10 +14,11 @@ fn any_time() -> impl Strategy<Value = Option<DateTime<Utc>>> {
 }
 
 fn any_conversation() -> impl Strategy<Value = Conversation> {
-    (0u64..3, 0u64..3, any_time(), any_time(), 0u64..3).prop_map(|(seq, settled, lease_until, not_before, fence)| {
+    let numbers = (0u64..3, 0u64..3, 0u64..3);
+    (numbers, any_time(), any_time(), any_time()).prop_map(|((seq, settled, fence), lease_until, not_before, due)| {
         let lease_owner = lease_until.map(|_| "another worker".to_owned());
         let (seq, settled_seq) = (Seq(seq), Seq(settled));
-        Conversation { seq, settled_seq, lease_owner, lease_until, not_before, fence, ..conversation() }
+        Conversation { seq, settled_seq, lease_owner, lease_until, not_before, due, fence, ..conversation() }
     })
 }
 

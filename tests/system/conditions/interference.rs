@@ -50,10 +50,18 @@ impl<F: Future<Output = ()>, H: Fn(u32) -> F + Send + Sync> Intercept for Meanwh
     }
 }
 
-/// Makes the first answer look like a failure inside AWS.
-#[derive(Debug, Default)]
+/// Makes one answer look like a failure inside AWS.
+#[derive(Debug)]
 pub(super) struct LostAnswer {
+    after: u32,
     times: AtomicU32,
+}
+
+impl LostAnswer {
+    /// The one that comes after so many others.
+    pub(super) fn after(others: u32) -> LostAnswer {
+        LostAnswer { after: others, times: AtomicU32::new(0) }
+    }
 }
 
 impl Intercept for LostAnswer {
@@ -67,7 +75,7 @@ impl Intercept for LostAnswer {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        if self.times.fetch_add(1, Ordering::Relaxed) == 0 {
+        if self.times.fetch_add(1, Ordering::Relaxed) == self.after {
             *context.response_mut().status_mut() = 500.try_into()?;
         }
         Ok(())

@@ -2,12 +2,11 @@
 //! `marked`, `settled` and `put_back` of [`domain::delivery::stored::Stored`].
 
 use super::sample::{NOW, became, held, message, message_key, stored};
-use super::scratch::{Scratch, for_all, item};
+use super::scratch::{Scratch, for_all, item, value, with};
 use chrono::TimeDelta;
-use domain::Seq;
-use domain::delivery::{Reason, Settlement, Status};
+use domain::delivery::{Attempt, Ending, History, Reason, Settlement, Status};
 use platform::table::record::Message;
-use platform::table::{Held, Table};
+use platform::table::{Held, PutBack, Table};
 use proptest::prelude::*;
 
 /// The fence of the worker that writes.
@@ -33,10 +32,18 @@ fn any_message(status: impl Strategy<Value = Status>) -> impl Strategy<Value = O
             sent_at: before(marks[1]),
             provider_id: marks[1].then(|| "an older id".to_owned()),
             error: marks[2].then(reason),
+            history: told_up_to(if status == Status::Sending { attempts - 1 } else { attempts }),
             ..message(1)
         }
     });
     prop::option::weighted(0.9, message)
+}
+
+/// A history of so many attempts, all of which were postponed.
+fn told_up_to(attempts: u32) -> History {
+    (1..=attempts).fold(History::default(), |history, attempt| {
+        history.with(Attempt { attempt, at: NOW, outcome: Ending::Postponed, reason: Some(reason()) })
+    })
 }
 
 fn any_status() -> impl Strategy<Value = Status> {
@@ -83,13 +90,21 @@ async fn an_attempt_is_announced_on_what_was_read_and_is_still_ours() {
         (message, if is_old || now.status.is_settled() { read } else { now })
     });
     let announced = |message: &Message, read: &Message| {
-        Some(became(message, stored(message).marked(FENCE, &read.progress(), NOW)?))
+        let marked = became(message, stored(message).marked(FENCE, &read.progress(), NOW)?);
+        // A worker died over what is found as `sending`.
+        let history = if read.status == Status::Sending { read.told() } else { read.history.clone() };
+        Some(Message { history, ..marked })
     };
     let mark = async |table: &Table, held: &Held, message: Option<&Message>, read: &Message| {
         let marked = table.mark_attempt(held, read, NOW).await.expect("an answer");
         assert_eq!(marked, message.and_then(|message| announced(message, read)));
     };
     check(read, mark, announced).await;
+}
+
+/// What a worker holds in its hands of a message that is not there any more.
+fn gone() -> Message {
+    Message { attempts: 1, ..message(1) }
 }
 
 /// Whether settling this message says that somebody else has it, or that it is gone.
@@ -101,17 +116,19 @@ fn is_lost(message: Option<&Message>) -> bool {
 async fn sent_is_written_down_once_and_never_over_what_a_receipt_or_a_successor_says() {
     let settle = async |table: &Table, held: &Held, message: Option<&Message>, id: &Option<String>| {
         let sent = Settlement::Sent { provider_id: id.clone() };
-        let settled = table.settle(held, Seq(1), &sent, NOW).await;
-        assert_eq!(settled.is_err(), is_lost(message), "{settled:?}");
+        let settled = table.settle(held, &message.cloned().unwrap_or_else(gone), &sent, NOW).await;
+        assert_eq!(settled.ok(), (!is_lost(message)).then_some(true));
     };
     let ids = prop::sample::select(vec![None, Some("an id".to_owned())]);
     check((any_message(any_status()), ids), settle, |message, id| {
-        let provider_id = id.clone();
+        let (provider_id, history) = (id.clone(), message.ended(Ending::Sent, None));
         match stored(message).settled(FENCE, Status::Sent) {
-            Some(sent) => Some(Message { sent_at: Some(NOW), provider_id, error: None, ..became(message, sent) }),
+            Some(sent) => {
+                Some(Message { sent_at: Some(NOW), provider_id, error: None, history, ..became(message, sent) })
+            }
             // A receipt was faster: what it could not know is added.
             None if message.fence.is_none_or(|fence| fence <= FENCE) => {
-                Some(Message { sent_at: message.sent_at.or(Some(NOW)), provider_id, ..message.clone() })
+                Some(Message { sent_at: message.sent_at.or(Some(NOW)), provider_id, history, ..message.clone() })
             }
             None => None,
         }
@@ -122,34 +139,88 @@ async fn sent_is_written_down_once_and_never_over_what_a_receipt_or_a_successor_
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_is_written_down_once_and_never_over_what_a_receipt_or_a_successor_says() {
     let settle = async |table: &Table, held: &Held, message: Option<&Message>, failed: &Settlement| {
-        let settled = table.settle(held, Seq(1), failed, NOW).await;
-        assert_eq!(settled.is_err(), is_lost(message), "{settled:?}");
+        let settled = table.settle(held, &message.cloned().unwrap_or_else(gone), failed, NOW).await;
+        // What a receipt has settled before has not ended so.
+        let ended = message.is_some_and(|message| !message.status.is_settled());
+        assert_eq!(settled.ok(), (!is_lost(message)).then_some(ended));
     };
     let failed = prop::sample::select(vec![Settlement::Failed(reason()), Settlement::GivenUp(reason())]);
-    check((any_message(any_status()), failed), settle, |message, _| {
+    check((any_message(any_status()), failed), settle, |message, settlement| {
         let failed = became(message, stored(message).settled(FENCE, Status::Failed)?);
-        Some(Message { failed_at: Some(NOW), error: Some(reason()), ..failed })
+        let refused = matches!(settlement, Settlement::Failed(_));
+        let history = if refused { message.ended(Ending::Refused, Some(&reason())) } else { message.told() };
+        Some(Message { failed_at: Some(NOW), error: Some(reason()), history, ..failed })
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_a_message_in_our_own_hands_is_put_back() {
-    /// As what it is put back, whether that has a reason, and whether the attempt counts.
-    type Back = (Status, bool, bool);
-    let back = (prop::sample::select(vec![Status::Queued, Status::InDoubt]), any::<bool>(), any::<bool>());
-    let put_back = async |table: &Table, held: &Held, message: Option<&Message>, (status, why, counted): &Back| {
-        let message = message.cloned().unwrap_or_else(|| Message { attempts: 1, ..self::message(1) });
-        let reason = why.then(reason);
-        table.put_back(held, &message, *status, reason.as_ref(), *counted).await.expect("an answer");
+    /// How often it was handed over when it was read, as what it is put back, whether that has a reason, and whether
+    /// the attempt counts.
+    type Back = (Option<u32>, Status, bool, bool);
+    let back = |message: &Message, (seen, status, _, counted): &Back| {
+        let seen = Message { attempts: seen.unwrap_or(message.attempts), ..message.clone() };
+        stored(message).put_back(FENCE, &seen.progress(), *status, *counted)
     };
-    // Every other one is in somebody's hands.
+    let put_back = async |table: &Table, held: &Held, was: Option<&Message>, how: &Back| {
+        let (seen, status, why, counted) = *how;
+        let message = was.cloned().unwrap_or_else(gone);
+        let message = Message { attempts: seen.unwrap_or(message.attempts), ..message };
+        let reason = why.then(reason);
+        let done = table.put_back(held, &message, status, reason.as_ref(), counted).await.expect("an answer");
+        // Found as it was to become, under its own fence: its own write, the answer to which was lost.
+        let attempts = message.attempts - u32::from(!counted);
+        let is_back = |was: &Message| was.fence == Some(FENCE) && (was.status, was.attempts) == (status, attempts);
+        let expected = match was {
+            Some(was) if back(was, how).is_some() || is_back(was) => PutBack::Done,
+            Some(was) if was.fence == Some(FENCE + 1) => PutBack::LeaseLost,
+            _ => PutBack::Changed,
+        };
+        assert_eq!(done, expected);
+    };
+    // Every other one is in somebody's hands, and every other one has not been handed over again since it was read.
     let status = prop_oneof![Just(Status::Sending), any_status()];
-    check((any_message(status), back), put_back, |message, (status, why, counted)| {
-        let back = stored(message).put_back(FENCE, &message.progress(), *status, *counted)?;
-        Some(Message { error: why.then(reason), ..became(message, back) })
+    let seen = prop_oneof![Just(None), (1u32..3).prop_map(Some)];
+    let backs = (seen, prop::sample::select(vec![Status::Queued, Status::InDoubt]), any::<bool>(), any::<bool>());
+    check((any_message(status), backs), put_back, |message, how| {
+        let (_, status, why, counted) = *how;
+        let error = why.then(reason);
+        let outcome = if status == Status::InDoubt { Ending::InDoubt } else { Ending::Postponed };
+        let history = if counted { message.ended(outcome, error.as_ref()) } else { message.history.clone() };
+        Some(Message { error, history, ..became(message, back(message, how)?) })
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_was_put_back_without_an_answer_is_back() {
+    let scratch = Scratch::start().await;
+    let held = held(&scratch, &scratch.table()).await;
+    for (status, counted) in [(Status::Queued, true), (Status::InDoubt, true), (Status::Queued, false)] {
+        let before = Message { status: Status::Sending, attempts: 1, fence: Some(FENCE), ..message(1) };
+        scratch.items.put(item(&message_key(), &before)).await;
+        let table = scratch.losing_the_first_answer();
+        let done = table.put_back(&held, &before, status, Some(&reason()), counted).await.expect("an answer");
+        let after: Message = scratch.items.record(&message_key()).await.expect("it stays");
+        assert_eq!((done, after.status, after.attempts), (PutBack::Done, status, u32::from(counted)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_that_is_faster_than_putting_back_is_told_apart() {
+    let scratch = Scratch::start().await;
+    let held = held(&scratch, &scratch.table()).await;
+    let before = Message { status: Status::Sending, attempts: 1, fence: Some(FENCE), ..message(1) };
+    let handed_over = scratch.items.put(item(&message_key(), &before)).await;
+    let table = scratch.meanwhile_once("UpdateItem", move |items| {
+        let delivered = with(handed_over.clone(), [("status", Some(value(Status::Delivered)))]);
+        async move { drop(items.put(delivered).await) }
+    });
+    let done = table.put_back(&held, &before, Status::InDoubt, Some(&reason()), true).await.expect("an answer");
+    assert_eq!(done, PutBack::Changed);
+    let after: Option<Message> = scratch.items.record(&message_key()).await;
+    assert_eq!(after, Some(Message { status: Status::Delivered, ..before }));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,7 +245,7 @@ async fn what_was_settled_without_an_answer_is_settled() {
         let before = Message { status: Status::Sending, attempts: 1, fence: Some(FENCE), ..message(1) };
         scratch.items.put(item(&message_key(), &before)).await;
         let table = scratch.losing_the_first_answer();
-        table.settle(&held, Seq(1), &settlement, NOW).await.expect("it is settled");
+        assert!(table.settle(&held, &before, &settlement, NOW).await.expect("it is settled"));
         let after: Message = scratch.items.record(&message_key()).await.expect("it stays");
         let expected = if matches!(settlement, Settlement::Failed(_)) { Status::Failed } else { Status::Sent };
         assert_eq!(after.status, expected);

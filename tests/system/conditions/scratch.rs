@@ -82,7 +82,12 @@ impl Scratch {
 
     /// The table, but its first answer is lost on the way, and the SDK makes the call again.
     pub(super) fn losing_the_first_answer(&self) -> Table {
-        self.intercepted(LostAnswer::default())
+        self.losing_an_answer_after(0)
+    }
+
+    /// The same, but so many answers arrive before.
+    pub(super) fn losing_an_answer_after(&self, others: u32) -> Table {
+        self.intercepted(LostAnswer::after(others))
     }
 
     fn intercepted(&self, interceptor: impl Intercept + 'static) -> Table {

@@ -34,7 +34,7 @@ pub struct Lease {
 pub enum Claim {
     /// It is yours.
     Granted(Lease),
-    /// Nothing is left to send.
+    /// Nothing is left to do: everything is sent, and the conversation is out of the outbox.
     Settled,
     /// Somebody works on it and will see what is new, or dies, and then the lease ends at this time.
     Held(DateTime<Utc>),
@@ -44,10 +44,13 @@ pub enum Claim {
 
 /// Whether a worker may have the conversation for `length` from `now` on.
 ///
+/// A conversation whose messages are all settled but which is still in the outbox lost its worker at the very end. It is
+/// granted too, or the sweeper would ring for it for ever.
+///
 /// The table decides this by a condition on the claim's write; a contract test holds the two against each other.
 #[must_use]
 pub fn claim(turn: &Turn, now: DateTime<Utc>, length: TimeDelta) -> Claim {
-    if turn.settled_seq >= turn.seq {
+    if turn.settled_seq >= turn.seq && turn.due.is_none() {
         return Claim::Settled;
     }
     match (turn.lease_until, turn.not_before) {
@@ -78,8 +81,15 @@ mod tests {
 
     #[test]
     fn a_settled_one_is_left_alone() {
-        let settled = Turn { settled_seq: Seq(3), lease_until: Some(at(500)), ..turn() };
+        let settled = Turn { settled_seq: Seq(3), due: None, ..turn() };
         assert_eq!(claim(&settled, at(100), LENGTH), Claim::Settled);
+    }
+
+    #[test]
+    fn one_that_was_settled_and_not_let_go_is_granted_once_its_worker_is_dead() {
+        let left = Turn { settled_seq: Seq(3), lease_until: Some(at(100)), ..turn() };
+        assert_eq!(claim(&left, at(99), LENGTH), Claim::Held(at(100)));
+        assert!(matches!(claim(&left, at(100), LENGTH), Claim::Granted(_)));
     }
 
     #[test]

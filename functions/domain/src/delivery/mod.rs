@@ -4,15 +4,20 @@
 //! took or that ended. A worker holds the conversation by a lease with a fence, sends what is not settled, one after
 //! the other, and lets go.
 
+mod history;
 mod lease;
 mod outcome;
 mod progress;
+mod receipt;
 mod round;
 mod status;
 pub mod stored;
+pub mod whatsapp;
 
+pub use history::{Attempt, Ending, FIRST_TOLD, History, LAST_TOLD};
 pub use lease::{Claim, Lease, Turn, claim};
-pub use outcome::{Accepted, Failure, Outcome, Reason};
+pub use outcome::{Accepted, Failure, LONGEST_WORDS, Outcome, Reason};
 pub use progress::{Doubt, MAX_AGE, MAX_ATTEMPTS, MAX_DOUBTS, Progress, Ruling, Step, next_step, rule};
+pub use receipt::{NotAReference, Receipt, Reference, Reported};
 pub use round::{Command, Event, Heard, Round, Settlement};
 pub use status::Status;

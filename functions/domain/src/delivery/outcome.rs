@@ -32,6 +32,10 @@ pub enum Failure {
     Away,
 }
 
+/// The longest [`Reason::code`], [`Reason::detail`] and [`Reason::provider_code`], in bytes; what is longer is cut. A
+/// provider's words are kept with the message, once for each attempt, and must not fill its item.
+pub const LONGEST_WORDS: (usize, usize, usize) = (64, 256, 64);
+
 /// Why a message was not taken, as the API shows it. Never holds text, addresses or tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Reason {
@@ -46,13 +50,39 @@ pub struct Reason {
 impl Reason {
     /// A reason that the provider gave no code for.
     pub fn new(code: &str, detail: impl Into<String>) -> Reason {
-        Reason { code: code.to_owned(), detail: detail.into(), provider_code: None }
+        let (longest_code, longest_detail, _) = LONGEST_WORDS;
+        let (code, detail) = (cut(code.to_owned(), longest_code), cut(detail.into(), longest_detail));
+        Reason { code, detail, provider_code: None }
+    }
+
+    /// An attempt was begun, and what came of it is not written down: a worker died over it, or is at it.
+    #[must_use]
+    pub fn outcome_unknown() -> Reason {
+        Reason::new("outcome_unknown", "no answer of the provider has been written down")
     }
 
     /// Adds what the provider called it.
     #[must_use]
     pub fn with_provider_code(mut self, code: impl fmt::Display) -> Reason {
-        self.provider_code = Some(code.to_string());
+        self.provider_code = Some(cut(code.to_string(), LONGEST_WORDS.2));
         self
+    }
+}
+
+fn cut(mut text: String, longest: usize) -> String {
+    text.truncate(text.floor_char_boundary(longest));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_that_talks_too_much_is_cut_short() {
+        let reason = Reason::new(&"c".repeat(1_000), "ä".repeat(1_000)).with_provider_code("x".repeat(1_000));
+        let lengths = (reason.code.len(), reason.detail.len(), reason.provider_code.map(|code| code.len()));
+        assert_eq!(lengths, (64, 256, Some(64)));
+        assert_eq!(Reason::new("odd", format!("a{}", "ä".repeat(1_000))).detail.len(), 255, "no letter is split");
     }
 }

@@ -24,7 +24,7 @@ pub enum Command {
     HandOver(Seq),
     /// Write down what became of the message; say [`Event::Done`].
     Settle(Seq, Settlement),
-    /// Put the message back; say [`Event::Done`].
+    /// Put the message back; say [`Event::Done`], [`Event::Changed`] or [`Event::LeaseLost`].
     PutBack {
         /// Which message.
         seq: Seq,
@@ -178,7 +178,8 @@ impl Round {
             (Doing::Releasing, Event::Done) => Command::Stop(Heard::Settled),
             (Doing::Releasing, Event::Changed) => self.read(),
             (Doing::LettingGo, Event::Done) => Command::Stop(Heard::Postponed),
-            (Doing::Marking | Doing::LettingGo, Event::Changed) => self.look_again(),
+            // A receipt may have settled a message that was to be put back: then the next one need not wait for it.
+            (Doing::Marking | Doing::PuttingBack(_) | Doing::LettingGo, Event::Changed) => self.look_again(),
             (_, Event::LeaseLost) => Command::Stop(Heard::LeaseLost),
             (doing, event) => panic!("{event:?} does not answer {doing:?}"),
         }
@@ -208,9 +209,7 @@ impl Round {
             Step::Attempt => self.tell(Doing::Marking, Command::Mark(seq)),
             Step::GiveUp(reason) => self.tell(Doing::Settling, Command::Settle(seq, Settlement::GivenUp(reason))),
             Step::AwaitReceipt(at) if progress.status == Status::Sending => {
-                let reason =
-                    Reason::new("outcome_unknown", "a worker ended before the provider's answer was written down");
-                let (status, reason) = (Status::InDoubt, Some(reason));
+                let (status, reason) = (Status::InDoubt, Some(Reason::outcome_unknown()));
                 let command = Command::PutBack { seq, status, reason, counted: true };
                 self.tell(Doing::PuttingBack(LetGo::Postpone(at)), command)
             }
@@ -252,6 +251,16 @@ mod tests {
 
     /// Runs a round over `messages`, answering each hand-over with `outcome`; returns everything that was told.
     fn run(messages: &[Progress], outcome: &Outcome) -> Vec<Command> {
+        run_with(messages, outcome, |_| Event::Done)
+    }
+
+    /// The same, where `put_back` says what comes of putting a message back, and may change the messages.
+    fn run_with(
+        messages: &[Progress],
+        outcome: &Outcome,
+        put_back: impl Fn(&mut Vec<Progress>) -> Event,
+    ) -> Vec<Command> {
+        let mut messages = messages.to_vec();
         let mut round = Round::new(Seq(0), TimeDelta::seconds(120), Doubt::Resend);
         let (mut event, mut told) = (Event::Begun, Vec::new());
         loop {
@@ -262,6 +271,7 @@ mod tests {
                 Command::Read(_) => Event::Messages(Vec::new()),
                 Command::Mark(_) => Event::Marked(Progress { attempts: 1, ..message(Status::Sending) }),
                 Command::HandOver(_) => Event::Answered(outcome.clone()),
+                Command::PutBack { .. } => put_back(&mut messages),
                 Command::Stop(_) => return told,
                 _ => Event::Done,
             };
@@ -301,5 +311,25 @@ mod tests {
         let told = run(&[message(Status::Sending)], &Ok(Accepted { provider_id: None }));
         assert!(matches!(told[1], Command::PutBack { status: Status::InDoubt, .. }));
         assert_eq!(told[2], Command::Postpone(NOW + TimeDelta::seconds(120)));
+    }
+
+    #[test]
+    fn a_receipt_that_is_faster_than_the_worker_lets_the_next_message_go_at_once() {
+        let no_answer = Err(Failure::Unknown(Reason::new("no_answer", "nothing came")));
+        let told = run_with(&[message(Status::Queued), message(Status::Sent)], &no_answer, |messages| {
+            messages[0].status = Status::Delivered;
+            Event::Changed
+        });
+        let end = [Command::Advance(Seq(1)), Command::Advance(Seq(2)), Command::Read(Seq(2))];
+        assert!(matches!(told[3], Command::PutBack { seq: Seq(1), status: Status::InDoubt, .. }));
+        assert_eq!(told[4..8], [&[Command::Read(Seq(0))], &end[..]].concat());
+        assert_eq!(told.last(), Some(&Command::Stop(Heard::Settled)));
+    }
+
+    #[test]
+    fn a_message_that_never_lets_itself_be_put_back_is_somebody_elses() {
+        let told = run_with(&[message(Status::Sending)], &Ok(Accepted { provider_id: None }), |_| Event::Changed);
+        let tries = told.iter().filter(|command| matches!(command, Command::PutBack { .. })).count();
+        assert_eq!((tries, told.last()), (1 + usize::from(MOST_SURPRISES), Some(&Command::Stop(Heard::LeaseLost))));
     }
 }

@@ -69,6 +69,14 @@ impl Turn {
         let too_early = self.lease_until.is_none() && self.not_before.is_some_and(|time| now < time);
         (waiting && !too_early).then(|| Turn { due: Some(now), ..self.clone() })
     }
+
+    /// A receipt has settled message `seq`, whose fate nobody knew. If the conversation waits for that and for nothing
+    /// else, it need not any more: only the message whose turn it is can make it wait.
+    #[must_use]
+    pub fn doubt_over(&self, seq: Seq, now: DateTime<Utc>) -> Option<Turn> {
+        let waiting = self.settled_seq.next() == seq && self.lease_until.is_none() && self.due.is_some();
+        waiting.then(|| Turn { not_before: None, due: Some(now), ..self.clone() })
+    }
 }
 
 /// A message as it is stored: how far it has come, and the fence of the last worker that touched it.
@@ -110,11 +118,11 @@ impl Stored {
         open.then(|| self.with(fence, |progress| progress.status = end))
     }
 
-    /// A worker puts back the message it saw as `seen`.
+    /// A worker puts back the message it saw as `seen`: that very attempt, which nothing has settled since.
     #[must_use]
     pub fn put_back(&self, fence: u64, seen: &Progress, status: Status, counted: bool) -> Option<Stored> {
-        let open = self.progress.status == Status::Sending && self.fence <= fence;
-        open.then(|| {
+        let open = self.progress.status == Status::Sending && self.progress.attempts == seen.attempts;
+        (open && self.fence <= fence).then(|| {
             self.with(fence, |progress| {
                 progress.status = status;
                 progress.attempts = seen.attempts - u32::from(!counted);

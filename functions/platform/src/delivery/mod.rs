@@ -2,14 +2,16 @@
 
 mod batch;
 mod channels;
+mod report;
 mod worker;
 
 pub use batch::serve;
 pub use channels::Channels;
+pub use report::bell_not_rung;
 pub use worker::Worker;
 
 use crate::table::record::{ChannelRecord, Conversation, Message};
-use domain::delivery::Outcome;
+use domain::delivery::{Outcome, Reference};
 use domain::{BusinessId, Channel, ConversationId};
 
 /// What a channel brings along: how to hand one message to its provider.
@@ -35,4 +37,11 @@ pub struct Parcel<'a> {
     pub channel: &'a ChannelRecord,
     /// The message.
     pub message: &'a Message,
+}
+
+impl From<Parcel<'_>> for Reference {
+    fn from(parcel: Parcel<'_>) -> Reference {
+        let Parcel { business, conversation_id: conversation, message, .. } = parcel;
+        Reference { business, conversation, message: message.id }
+    }
 }

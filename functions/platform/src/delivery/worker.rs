@@ -4,12 +4,13 @@
 //! carries one to the other.
 
 use super::channels::Channels;
+use super::report::{self, Subject};
 use super::{Parcel, Provider};
 use crate::broken::Broken;
 use crate::clock::Clock;
-use crate::queue::{Bell, GivenUp, Version, WorkerQueue};
+use crate::queue::{Bell, Version, WorkerQueue};
 use crate::table::record::{ChannelRecord, Message};
-use crate::table::{Held, Release, Table};
+use crate::table::{Held, PutBack, Release, Table};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::delivery::{Claim, Command, Event, Failure, Heard, Outcome, Reason, Round, Settlement, Status};
 use domain::{Channel, Seq};
@@ -169,16 +170,16 @@ impl<P: Provider> Worker<P> {
 
     async fn settle(&self, hands: &Hands, seq: Seq, settlement: &Settlement) -> Result<Event, Broken> {
         let message = hands.message(seq)?;
-        match settlement {
-            Settlement::Sent { .. } => report(hands, message, P::CHANNEL, "sent", None),
-            Settlement::Failed(reason) => report(hands, message, P::CHANNEL, "failed", Some(reason)),
-            Settlement::GivenUp(reason) => {
-                report(hands, message, P::CHANNEL, "given up", Some(reason));
-                // The copy comes first: better twice in the dead-letter queue than nowhere.
-                self.queue.bury(&copy(hands, message, P::CHANNEL, reason)).await?;
-            }
+        let subject = Subject { held: &hands.held, message, channel: P::CHANNEL };
+        if let Settlement::GivenUp(reason) = settlement {
+            // The copy comes first: better twice in the dead-letter queue than nowhere.
+            self.queue.bury(&subject.copy(reason)).await?;
         }
-        self.table.settle(&hands.held, seq, settlement, self.clock.now()).await?;
+        let now = self.clock.now();
+        // What a receipt has settled otherwise has neither failed nor been given up.
+        if self.table.settle(&hands.held, message, settlement, now).await? {
+            subject.settled(settlement, now).write();
+        }
         Ok(Event::Done)
     }
 
@@ -191,11 +192,14 @@ impl<P: Provider> Worker<P> {
         counted: bool,
     ) -> Result<Event, Broken> {
         let message = hands.message(seq)?;
-        if let Some(reason) = reason {
-            let what = if status == Status::InDoubt { "in doubt" } else { "put back" };
-            report(hands, message, P::CHANNEL, what, Some(reason));
+        match self.table.put_back(&hands.held, message, status, reason, counted).await? {
+            PutBack::Done => {}
+            PutBack::Changed => return Ok(Event::Changed),
+            PutBack::LeaseLost => return Ok(Event::LeaseLost),
         }
-        self.table.put_back(&hands.held, message, status, reason, counted).await?;
+        if let Some(reason) = reason {
+            Subject { held: &hands.held, message, channel: P::CHANNEL }.put_back(status, reason).write();
+        }
         Ok(Event::Done)
     }
 
@@ -205,34 +209,8 @@ impl<P: Provider> Worker<P> {
         let Held { business, id: conversation, .. } = hands.held;
         let bell = Bell { v: Version, business, conversation, channel: P::CHANNEL };
         if let Err(broken) = self.queue.ring_at(&bell, at, self.clock.now()).await {
-            tracing::warn!(error = broken.chain(), "the bell was not set; the sweeper will ring");
+            report::bell_not_rung(&bell, &broken).write();
         }
         Ok(Event::Done)
-    }
-}
-
-/// What the dead-letter queue keeps: which message and why, never what it says or to whom.
-fn copy(hands: &Hands, message: &Message, channel: Channel, reason: &Reason) -> GivenUp {
-    GivenUp {
-        v: Version,
-        business: hands.held.business,
-        conversation: hands.held.id,
-        message: message.id,
-        channel,
-        reason: reason.clone(),
-        attempts: message.attempts,
-    }
-}
-
-/// One line for everything that happens to a message; never its text, never its recipient.
-fn report(hands: &Hands, message: &Message, channel: Channel, what: &str, reason: Option<&Reason>) {
-    let (business, conversation, id) = (hands.held.business, hands.held.id, message.id);
-    let (seq, attempts) = (message.seq.0, message.attempts);
-    match reason {
-        None => tracing::info!(%business, %conversation, message_id = %id, seq, %channel, attempts, "{what}"),
-        Some(Reason { code, detail, provider_code }) => tracing::warn!(
-            %business, %conversation, message_id = %id, seq, %channel, attempts,
-            reason = code, detail, provider_code, "{what}"
-        ),
     }
 }

@@ -1,11 +1,10 @@
 //! Live chat widgets: which are connected to a conversation, and which conversation one belongs to.
 
-use super::record::{Conversation, Message};
-use super::{Table, Written, expiry, item, key, text, update, value};
+use super::record::Conversation;
+use super::{Table, expiry, item, key, text};
 use crate::broken::Broken;
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::delivery::Status;
-use domain::{BusinessId, ConversationId, MessageId};
+use domain::{BusinessId, ConversationId};
 use serde::{Deserialize, Serialize};
 
 /// API Gateway ends every WebSocket connection after two hours
@@ -101,58 +100,5 @@ impl Table {
             .expression_attribute_values(":prefix", text(key::CONNECTION_PREFIX));
         let answer = call.send().await.map_err(|error| Broken::aws("Query", error))?;
         answer.items.unwrap_or_default().into_iter().map(super::read).collect()
-    }
-
-    /// Moves a message's status on because a receipt says so; false if there was nothing to move, or no such message.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer, or the message kept changing.
-    pub async fn receipt(
-        &self,
-        business: BusinessId,
-        conversation: ConversationId,
-        id: MessageId,
-        reported: Status,
-        now: DateTime<Utc>,
-    ) -> Result<bool, Broken> {
-        for _ in 0..8 {
-            let Some(message) = self.message(business, conversation, id).await? else { return Ok(false) };
-            let Some(status) = message.status.on_receipt(reported) else { return Ok(false) };
-            if self.report(business, conversation, &message, status, now).await? {
-                return Ok(true);
-            }
-        }
-        Err(Broken::new("writing down a receipt of a message that kept changing"))
-    }
-
-    async fn report(
-        &self,
-        business: BusinessId,
-        conversation: ConversationId,
-        message: &Message,
-        status: Status,
-        now: DateTime<Utc>,
-    ) -> Result<bool, Broken> {
-        const SENT: &str = "sent_at = if_not_exists(sent_at, :now)";
-        const DELIVERED: &str = "delivered_at = if_not_exists(delivered_at, :now)";
-        // What was delivered was sent, and whatever went wrong before is over.
-        let change = match status {
-            Status::Sent => format!("{SENT} REMOVE #error"),
-            Status::Delivered => format!("{SENT}, {DELIVERED} REMOVE #error"),
-            Status::Read => format!("{SENT}, {DELIVERED}, read_at = if_not_exists(read_at, :now) REMOVE #error"),
-            Status::Failed => "failed_at = if_not_exists(failed_at, :now)".to_owned(),
-            Status::Queued | Status::Sending | Status::InDoubt => return Ok(false),
-        };
-        let call = self
-            .change(&key::message(business, conversation, message.seq))
-            .update_expression(format!("SET #status = :status, {change}"))
-            .condition_expression("#status = :was")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":status", value(&status))
-            .expression_attribute_values(":was", value(&message.status))
-            .expression_attribute_values(":now", value(&now));
-        // DynamoDB refuses names that no expression uses.
-        let call = if status == Status::Failed { call } else { call.expression_attribute_names("#error", "error") };
-        Ok(matches!(update::<Message>(call).await?, Written::Done(_)))
     }
 }

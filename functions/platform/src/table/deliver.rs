@@ -1,16 +1,14 @@
-//! Working on a conversation: the writes of the delivery protocol, each with the condition it relies on.
-//!
-//! The lease and its fence live on the conversation; the fence is copied to each message that is handed over, so a
-//! worker whose lease is over cannot touch what its successor has taken up.
+//! Working on a conversation: the writes of the delivery protocol that claim it, move it on and let it go, each with the
+//! condition it relies on. Those to its messages are in `attempt.rs`.
 //!
 //! The SDK makes a call again when its answer is lost, and finds its own write in the way. Each write therefore
 //! recognises what only it can have written, and takes it for made.
 
-use super::record::{ChannelRecord, Conversation, Message};
-use super::{Table, Written, key, millis, number, text, update, value};
+use super::record::{ChannelRecord, Conversation};
+use super::{Table, Written, key, millis, number, text, update};
 use crate::broken::Broken;
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::delivery::{Claim, Lease, Reason, Settlement, Status, claim};
+use domain::delivery::{Claim, Lease, claim};
 use domain::{BusinessId, ChannelId, ConversationId, Seq};
 use uuid::Uuid;
 
@@ -68,7 +66,8 @@ impl Table {
             .change(&key::conversation(business, id))
             .update_expression("SET lease_owner = :me, lease_until = :until, fence = fence + :one")
             .condition_expression(
-                "settled_seq < seq AND (attribute_not_exists(lease_until) OR lease_until <= :now) \
+                "(settled_seq < seq OR attribute_exists(due)) \
+                 AND (attribute_not_exists(lease_until) OR lease_until <= :now) \
                  AND (attribute_not_exists(not_before) OR not_before <= :now)",
             )
             .expression_attribute_values(":me", text(&owner))
@@ -100,148 +99,6 @@ impl Table {
     /// If DynamoDB does not answer.
     pub async fn channel(&self, business: BusinessId, id: ChannelId) -> Result<Option<ChannelRecord>, Broken> {
         self.get(&key::channel(business, id)).await
-    }
-
-    /// Announces that `message` is about to be handed to the provider, so that whoever finds it later knows that it
-    /// may have been. Returns the message as it is now, or `None` if it is not what it was any more.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
-    pub async fn mark_attempt(
-        &self,
-        held: &Held,
-        message: &Message,
-        now: DateTime<Utc>,
-    ) -> Result<Option<Message>, Broken> {
-        let announced = Message {
-            status: Status::Sending,
-            attempts: message.attempts + 1,
-            // Found as `sending`: a worker died over it, which is one more time that nobody knows.
-            doubts: message.doubts + u32::from(message.status == Status::Sending),
-            attempted_at: Some(now),
-            fence: Some(held.lease.fence),
-            ..message.clone()
-        };
-        let call = self
-            .change(&key::message(held.business, held.id, message.seq))
-            .update_expression(
-                "SET #status = :sending, attempts = :attempts, doubts = :doubts, attempted_at = :now, fence = :fence",
-            )
-            .condition_expression(
-                "#status = :was AND attempts = :before AND (attribute_not_exists(fence) OR fence <= :fence)",
-            )
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":sending", value(&announced.status))
-            .expression_attribute_values(":was", value(&message.status))
-            .expression_attribute_values(":before", number(message.attempts))
-            .expression_attribute_values(":attempts", number(announced.attempts))
-            .expression_attribute_values(":doubts", number(announced.doubts))
-            .expression_attribute_values(":now", value(&now))
-            .expression_attribute_values(":fence", number(held.lease.fence))
-            .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew);
-        Ok(match update::<Message>(call).await? {
-            Written::Done(message) => message,
-            Written::Refused(Some(Some(was))) if was == announced => Some(was),
-            Written::Refused(_) => None,
-        })
-    }
-
-    /// Writes down what became of a message. A receipt that was faster stays: the status never goes back.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
-    pub async fn settle(
-        &self,
-        held: &Held,
-        seq: Seq,
-        settlement: &Settlement,
-        now: DateTime<Utc>,
-    ) -> Result<(), Broken> {
-        let (status, set) = match settlement {
-            Settlement::Sent { .. } => (Status::Sent, "sent_at = :now, provider_id = :detail"),
-            Settlement::Failed(_) | Settlement::GivenUp(_) => (Status::Failed, "failed_at = :now, #error = :detail"),
-        };
-        let detail = match settlement {
-            Settlement::Sent { provider_id } => value(provider_id),
-            Settlement::Failed(reason) | Settlement::GivenUp(reason) => value(reason),
-        };
-        let remove = if status == Status::Sent { "REMOVE #error" } else { "" };
-        let call = self
-            .change(&key::message(held.business, held.id, seq))
-            .update_expression(format!("SET #status = :status, fence = :fence, {set} {remove}"))
-            .condition_expression(
-                "#status IN (:queued, :sending, :in_doubt) AND (attribute_not_exists(fence) OR fence <= :fence)",
-            )
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_names("#error", "error")
-            .expression_attribute_values(":status", value(&status))
-            .expression_attribute_values(":detail", detail.clone())
-            .expression_attribute_values(":queued", value(&Status::Queued))
-            .expression_attribute_values(":sending", value(&Status::Sending))
-            .expression_attribute_values(":in_doubt", value(&Status::InDoubt))
-            .expression_attribute_values(":fence", number(held.lease.fence))
-            .expression_attribute_values(":now", value(&now));
-        let was = match update::<Message>(call).await? {
-            Written::Done(_) => return Ok(()),
-            Written::Refused(was) => was.flatten(),
-        };
-        match (was, settlement) {
-            (Some(was), Settlement::Sent { .. }) if was.status.is_settled() => {
-                self.note_sent(held, seq, detail, now).await
-            }
-            (Some(was), Settlement::Failed(_) | Settlement::GivenUp(_)) if was.status.is_settled() => Ok(()),
-            _ => Err(Broken::new("settling a message that another worker has taken up")),
-        }
-    }
-
-    /// A receipt came before the provider's answer was written down; only what it could not know is added. Refused: it
-    /// was no receipt but a successor, whose own answer stays.
-    async fn note_sent(
-        &self,
-        held: &Held,
-        seq: Seq,
-        provider_id: aws_sdk_dynamodb::types::AttributeValue,
-        now: DateTime<Utc>,
-    ) -> Result<(), Broken> {
-        let call = self
-            .change(&key::message(held.business, held.id, seq))
-            .update_expression("SET sent_at = if_not_exists(sent_at, :now), provider_id = :id")
-            .condition_expression("attribute_exists(pk) AND (attribute_not_exists(fence) OR fence <= :fence)")
-            .expression_attribute_values(":fence", number(held.lease.fence))
-            .expression_attribute_values(":now", value(&now))
-            .expression_attribute_values(":id", provider_id);
-        update::<Message>(call).await.map(drop)
-    }
-
-    /// Puts a message back: it waits for another attempt, or for a receipt.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
-    pub async fn put_back(
-        &self,
-        held: &Held,
-        message: &Message,
-        status: Status,
-        reason: Option<&Reason>,
-        counted: bool,
-    ) -> Result<(), Broken> {
-        let doubts = message.doubts + u32::from(status == Status::InDoubt);
-        let call = self
-            .change(&key::message(held.business, held.id, message.seq))
-            .update_expression(
-                "SET #status = :status, doubts = :doubts, attempts = :attempts, #error = :reason, fence = :fence",
-            )
-            .condition_expression("#status = :sending AND fence <= :fence")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_names("#error", "error")
-            .expression_attribute_values(":status", value(&status))
-            .expression_attribute_values(":doubts", number(doubts))
-            .expression_attribute_values(":attempts", number(message.attempts - u32::from(!counted)))
-            .expression_attribute_values(":reason", value(&reason))
-            .expression_attribute_values(":sending", value(&Status::Sending))
-            .expression_attribute_values(":fence", number(held.lease.fence));
-        // Refused: a receipt or a successor was faster, and knows better.
-        update::<Message>(call).await.map(drop)
     }
 
     /// Moves the conversation past message `seq`; false if the lease was lost.

@@ -3,6 +3,7 @@
 
 mod accept;
 mod admission;
+mod attempt;
 mod cancellation;
 mod connection;
 mod deliver;
@@ -12,13 +13,16 @@ mod month;
 mod outbox;
 mod plan;
 pub mod provision;
+mod receipt;
 pub mod record;
 
 pub use accept::{Answer, Draft};
 pub use admission::{Admission, Checked};
+pub use attempt::PutBack;
 pub use connection::Connection;
 pub use deliver::{Held, Release};
 pub use outbox::{Due, Page};
+pub use receipt::Effect;
 
 use crate::broken::{self, Broken};
 use aws_sdk_dynamodb::Client;

@@ -2,6 +2,7 @@
 
 use super::{Table, key, millis, text};
 use crate::broken::Broken;
+use chrono::serde::ts_milliseconds;
 use chrono::{DateTime, Utc};
 use domain::{BusinessId, ConversationId};
 use serde::Deserialize;
@@ -13,6 +14,8 @@ pub struct Due {
     pub business: BusinessId,
     /// Which.
     pub conversation: ConversationId,
+    /// Since when.
+    pub since: DateTime<Utc>,
 }
 
 impl Table {
@@ -30,6 +33,8 @@ impl Table {
         #[derive(Deserialize)]
         struct Row {
             pk: String,
+            #[serde(with = "ts_milliseconds")]
+            due: DateTime<Utc>,
         }
         let call = self
             .client
@@ -42,9 +47,9 @@ impl Table {
             .set_exclusive_start_key(page.map(|page| page.0));
         let answer = call.send().await.map_err(|error| Broken::aws("Query", error))?;
         let rows = answer.items.unwrap_or_default().into_iter().map(|item| {
-            let Row { pk } = super::read(item)?;
+            let Row { pk, due: since } = super::read(item)?;
             key::parse_conversation_partition(&pk)
-                .map(|(business, conversation)| Due { business, conversation })
+                .map(|(business, conversation)| Due { business, conversation, since })
                 .ok_or_else(|| Broken::new("reading whose conversation is due"))
         });
         Ok((rows.collect::<Result<_, _>>()?, answer.last_evaluated_key.map(Page)))

@@ -3,7 +3,7 @@
 use chrono::serde::ts_milliseconds_option;
 use chrono::{DateTime, Utc};
 use domain::accept::FirstAnswer;
-use domain::delivery::{Doubt, Progress, Reason, Status, Turn};
+use domain::delivery::{Attempt, Doubt, Ending, History, Progress, Reason, Status, Turn};
 use domain::message::{MessageView, SenderType};
 use domain::{AgentId, Attachment, Channel, ChannelId, ConversationId, MessageId, Month, Sender, Seq};
 use serde::{Deserialize, Serialize};
@@ -201,6 +201,9 @@ pub struct Message {
     /// Why it was not taken the last time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Reason>,
+    /// What came of the attempts that ended; of one that is begun, `attempts` and `attempted_at` say all there is.
+    #[serde(default, skip_serializing_if = "History::is_empty")]
+    pub history: History,
 }
 
 impl Message {
@@ -228,6 +231,19 @@ impl Message {
             doubts: self.doubts,
             attempted_at: self.attempted_at,
         }
+    }
+
+    /// The history when the attempt that was begun has ended so.
+    #[must_use]
+    pub fn ended(&self, outcome: Ending, reason: Option<&Reason>) -> History {
+        let at = self.attempted_at.unwrap_or(self.created_at);
+        self.history.with(Attempt { attempt: self.attempts, at, outcome, reason: reason.cloned() })
+    }
+
+    /// Every attempt that was begun, as far as anything is known of it: one whose end nobody wrote down is in doubt.
+    #[must_use]
+    pub fn told(&self) -> History {
+        self.ended(Ending::InDoubt, Some(&Reason::outcome_unknown()))
     }
 }
 

@@ -189,11 +189,11 @@ impl FaultRule {
             (Some(wanted), Some((logical_id, folder))) => wanted == logical_id || wanted == folder,
             (_, None) => false,
         };
-        let about = self.about.as_deref().map(str::as_bytes);
+        let about = self.about.as_deref().map(str::as_bytes).filter(|about| !about.is_empty());
         caller
             && (self.operation == "*" || self.operation == call.operation)
             && self.error.can_answer(call)
-            && about.is_none_or(|about| request.windows(about.len().max(1)).any(|window| window == about))
+            && about.is_none_or(|about| request.windows(about.len()).any(|window| window == about))
     }
 }
 

@@ -84,25 +84,11 @@ async fn story(ready: &Ready) -> Result<usize, Disappointment> {
 
 fn journeys(demo: &Demo) -> [Journey; 3] {
     let conversations = &demo.conversations;
-    let journey =
-        |channel, title, conversation, last_stop, content| Journey { channel, title, conversation, last_stop, content };
+    let journey = |channel, title, conversation, content| Journey { channel, title, conversation, content };
     [
-        // The widget acknowledges what it gets; WhatsApp and mail servers report it later, by webhooks and events.
-        journey(
-            "chat",
-            "Live chat",
-            conversations.chat,
-            "delivered",
-            "Hi Anna, I found your order. Shall I send it again?",
-        ),
-        journey("whatsapp", "WhatsApp", conversations.whatsapp, "sent", "Your parcel is on its way 📦"),
-        journey(
-            "email",
-            "E-mail",
-            conversations.email,
-            "sent",
-            "Dear Anna,\n\nthe invoice you asked for is in your account.",
-        ),
+        journey("chat", "Live chat", conversations.chat, "Hi Anna, I found your order. Shall I send it again?"),
+        journey("whatsapp", "WhatsApp", conversations.whatsapp, "Your parcel is on its way 📦"),
+        journey("email", "E-mail", conversations.email, "Dear Anna,\n\nthe invoice you asked for is in your account."),
     ]
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -38,6 +39,9 @@ struct Entry {
     /// The message's place in its conversation, where the channel tells the customer (chat).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     seq: Option<u64>,
+    /// What the provider's receipts need to know of it.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    taken: Value,
 }
 
 /// A message that a provider is about to accept.
@@ -49,6 +53,7 @@ pub(super) struct Delivered {
     pub(super) content: String,
     pub(super) attachments: Vec<Value>,
     pub(super) seq: Option<u64>,
+    pub(super) taken: Value,
 }
 
 /// A channel's provider.
@@ -75,15 +80,21 @@ impl Channel {
     /// # Errors
     /// The disk did not take it: then nobody may be told that it was accepted.
     pub(super) async fn accept(&self, message: Delivered) -> io::Result<()> {
-        let Delivered { message_id, conversation_id, to, content, attachments, seq } = message;
+        let Delivered { message_id, conversation_id, to, content, attachments, seq, taken } = message;
         let at = self.clock.now();
         let accepted = Accepted { message_id, conversation_id, to, content, attachments, at };
-        self.journal.append(Entry { accepted, seq }).await
+        self.journal.append(Entry { accepted, seq, taken }).await
     }
 
     /// Everything it accepted, oldest first.
     pub fn accepted(&self) -> Vec<Accepted> {
         self.journal.entries().into_iter().map(|entry| entry.accepted).collect()
+    }
+
+    /// What its receipts need to know of everything it accepted, oldest first.
+    pub(super) fn taken<T: DeserializeOwned>(&self) -> impl Iterator<Item = T> {
+        let taken = self.journal.entries().into_iter().map(|entry| entry.taken);
+        taken.filter_map(|taken| serde_json::from_value(taken).ok())
     }
 
     /// The messages that one conversation's customer has, with their place in it.

@@ -1,7 +1,10 @@
-//! Amazon SES v2, as far as `SendEmail` goes: what it demands, what it answers, how it refuses.
+//! Amazon SES v2, as far as `SendEmail` goes: what it demands, what it answers, how it refuses. What it reports later is
+//! in `events.rs`.
 //!
 //! Shapes: <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html>; the error's name is in a header,
 //! as <https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html> has it.
+
+mod events;
 
 use std::sync::Arc;
 
@@ -12,6 +15,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
 use mail_parser::MimeHeaders;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -21,6 +25,9 @@ use super::Providers;
 use super::aws_error::AwsError;
 use super::channel::Delivered;
 use super::fault::ProviderFault;
+use events::TakenMail;
+
+pub(super) use events::Events;
 
 /// Recipients of one message, all kinds together.
 const RECIPIENT_LIMIT: usize = 50;
@@ -34,7 +41,7 @@ pub(super) async fn outbound_emails(
     body: Bytes,
 ) -> Response {
     let effect = async {
-        match signed(&headers).and_then(|()| message(&body)) {
+        match signed(&headers).and_then(|()| message(&body, providers.clock.now())) {
             Err(error) => error.into_response(),
             Ok(message) => accept(&providers, message).await,
         }
@@ -42,13 +49,12 @@ pub(super) async fn outbound_emails(
     providers.email.faults.apply(effect, refuse, async || providers.kill("deliver-email").await).await
 }
 
-async fn accept(providers: &Providers, message: Delivered) -> Response {
-    if let Err(error) = providers.email.accept(message).await {
+async fn accept(providers: &Providers, (message, taken): (Delivered, TakenMail)) -> Response {
+    if let Err(error) = providers.email.accept(Delivered { taken: json!(taken), ..message }).await {
         return AwsError::new(500, "InternalFailure", error.to_string()).into_response();
     }
-    // The form of the ids that SES gives in eu-central-1.
-    let id = format!("0107{:012x}-{}-000000", rand::random::<u32>(), Uuid::new_v4());
-    Json(json!({ "MessageId": id })).into_response()
+    providers.email_receipts.taken(&taken);
+    Json(json!({ "MessageId": taken.message_id })).into_response()
 }
 
 #[derive(Debug, Deserialize)]
@@ -60,6 +66,7 @@ struct SendEmail {
     content: Content,
     reply_to_addresses: Vec<String>,
     email_tags: Vec<NameValue>,
+    configuration_set_name: Option<String>,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -123,8 +130,8 @@ fn signed(headers: &HeaderMap) -> Result<(), AwsError> {
     }
 }
 
-/// What the body asks to send, if SES would take it.
-fn message(body: &[u8]) -> Result<Delivered, AwsError> {
+/// What the body asks to send, if SES would take it, and what is kept for its receipts.
+fn message(body: &[u8], now: DateTime<Utc>) -> Result<(Delivered, TakenMail), AwsError> {
     let email: SendEmail = serde_json::from_slice(body)
         .map_err(|error| AwsError::new(400, "SerializationException", format!("The body is no SendEmail: {error}")))?;
     let from = email.from_email_address.as_deref().ok_or_else(|| bad("FromEmailAddress is required."))?;
@@ -143,6 +150,7 @@ fn message(body: &[u8]) -> Result<Delivered, AwsError> {
     email.email_tags.iter().try_for_each(tag)?;
 
     let Content { simple, raw, template } = email.content;
+    let subject = simple.as_ref().map(|simple| simple.subject.data.clone());
     let (content, attachments) = match (simple, raw, template) {
         (Some(simple), None, None) => simple_content(simple)?,
         (None, Some(raw), None) => raw_content(&raw)?,
@@ -154,7 +162,19 @@ fn message(body: &[u8]) -> Result<Delivered, AwsError> {
         Uuid::parse_str(&tag.value).ok()
     };
     let (message_id, conversation_id) = (tagged("message"), tagged("conversation"));
-    Ok(Delivered { message_id, conversation_id, to: to_addresses.join(", "), content, attachments, seq: None })
+    let to = to_addresses.join(", ");
+    let delivered = Delivered { message_id, conversation_id, to, content, attachments, ..Delivered::default() };
+    let taken = TakenMail {
+        // The form of the ids that SES gives in eu-central-1.
+        message_id: format!("0107{:012x}-{}-000000", rand::random::<u32>(), Uuid::new_v4()),
+        from: from.to_owned(),
+        to: to_addresses.clone(),
+        subject,
+        configuration_set: email.configuration_set_name.clone(),
+        tags: email.email_tags.iter().map(|tag| (tag.name.clone(), vec![tag.value.clone()])).collect(),
+        at: now,
+    };
+    Ok((delivered, taken))
 }
 
 /// The text, and what else is attached. Limits:

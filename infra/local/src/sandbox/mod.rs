@@ -9,6 +9,7 @@ mod control;
 mod email;
 mod fault;
 mod journal;
+mod receipts;
 mod server;
 mod whatsapp;
 mod widget;
@@ -24,12 +25,14 @@ use tokio::net::TcpListener;
 
 use crate::http_client;
 use crate::listen::Server;
+use receipts::Receipts;
 
 pub use channel::{Accepted, Channel};
 pub use clock::Clock;
 pub use control::System;
 pub use fault::{Faults, ProviderFault};
 pub use journal::Journal;
+pub use receipts::ReceiptRule;
 pub use widget::{Visitor, Widgets};
 
 /// Largest request: SES takes 40 MB.
@@ -44,6 +47,9 @@ pub struct Providers {
     pub email: Channel,
     /// The chat widget's visitors.
     pub chat: Arc<Channel>,
+    whatsapp_receipts: Receipts<whatsapp::Webhook>,
+    email_receipts: Receipts<email::Events>,
+    clock: Arc<Clock>,
     /// The one access token that the Cloud API knows.
     whatsapp_token: String,
     /// Where the gateway's `@connections` are, once it is up.
@@ -62,6 +68,15 @@ impl Providers {
     }
 }
 
+/// What Meta and the system share.
+#[derive(Clone)]
+pub struct MetaSecrets {
+    /// The one access token that the Cloud API knows.
+    pub access_token: String,
+    /// What webhooks are signed with.
+    pub app_secret: String,
+}
+
 /// The sandbox, listening.
 #[derive(Debug)]
 pub struct Sandbox {
@@ -77,14 +92,26 @@ impl Sandbox {
     ///
     /// # Errors
     /// A file of the directory cannot be read or written.
-    pub fn start(listener: TcpListener, directory: Option<&Path>, whatsapp_token: String) -> io::Result<Self> {
-        let clock = Arc::new(Clock::default());
-        let system = Arc::new(OnceLock::new());
+    pub fn start(
+        listener: TcpListener,
+        directory: Option<&Path>,
+        meta: MetaSecrets,
+        receipts: ReceiptRule,
+    ) -> io::Result<Self> {
+        let (clock, system) = (Arc::new(Clock::default()), Arc::new(OnceLock::new()));
+        let webhook = whatsapp::Webhook::new(meta.app_secret);
+        let (rule, attached, moved) = (receipts.clone(), system.clone(), clock.clone());
+        let whatsapp_receipts = Receipts::open("whatsapp", directory, webhook, rule, attached, moved)?;
+        let (attached, moved) = (system.clone(), clock.clone());
+        let email_receipts = Receipts::open("email", directory, email::Events, receipts, attached, moved)?;
         let providers = Arc::new(Providers {
             whatsapp: Channel::open("whatsapp", directory, clock.clone())?,
             email: Channel::open("email", directory, clock.clone())?,
             chat: Arc::new(Channel::open("chat", directory, clock.clone())?),
-            whatsapp_token,
+            whatsapp_receipts,
+            email_receipts,
+            clock: clock.clone(),
+            whatsapp_token: meta.access_token,
             management_url: OnceLock::new(),
             http: http_client::loopback(),
             system: system.clone(),
@@ -95,10 +122,14 @@ impl Sandbox {
         Ok(Self { url, providers, system, clock, server })
     }
 
-    /// Gives the control API the system to control, and the chat provider the gateway to pass on to.
+    /// Gives the control API the system to control, the chat provider the gateway to pass on to, and the others the
+    /// place to report to: first, what an earlier life did not.
     pub fn attach(&self, system: System) {
-        let _ = self.providers.management_url.set(system.engine().management_url().to_owned());
+        let Providers { management_url, whatsapp, whatsapp_receipts, email, email_receipts, .. } = &*self.providers;
+        let _ = management_url.set(system.engine().management_url().to_owned());
         assert!(self.system.set(system).is_ok(), "a sandbox is attached once, by the one who started it");
+        whatsapp_receipts.resume(whatsapp.taken());
+        email_receipts.resume(email.taken());
     }
 
     /// Base URL.
@@ -127,6 +158,8 @@ impl Sandbox {
             system.widgets().send_away().await;
         }
         self.server.stop().await;
+        self.providers.whatsapp_receipts.stop().await;
+        self.providers.email_receipts.stop().await;
     }
 }
 

@@ -1,7 +1,10 @@
-//! WhatsApp's Cloud API, as far as text messages go: what it demands, what it answers, how it refuses.
+//! WhatsApp's Cloud API, as far as text messages go: what it demands, what it answers, how it refuses. What it reports
+//! later is in `webhook.rs`.
 //!
 //! Shapes: <https://developers.facebook.com/docs/whatsapp/cloud-api/messages/text-messages>; errors and their statuses:
 //! <https://developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes>.
+
+mod webhook;
 
 use std::sync::Arc;
 
@@ -18,6 +21,9 @@ use uuid::Uuid;
 use super::Providers;
 use super::channel::Delivered;
 use super::fault::ProviderFault;
+use webhook::TakenMessage;
+
+pub(super) use webhook::Webhook;
 
 /// Longest text, in characters.
 const TEXT_LIMIT: usize = 4096;
@@ -41,18 +47,17 @@ pub(super) async fn messages(
     providers.whatsapp.faults.apply(effect, refuse, async || providers.kill("deliver-whatsapp").await).await
 }
 
-async fn accept(providers: &Providers, message: Delivered) -> Response {
-    let (input, wa_id) = (message.to.clone(), digits(&message.to));
-    if let Err(error) = providers.whatsapp.accept(message).await {
+async fn accept(providers: &Providers, (message, taken): (Delivered, TakenMessage)) -> Response {
+    let answer = json!({
+        "messaging_product": "whatsapp",
+        "contacts": [{ "input": message.to, "wa_id": digits(&message.to) }],
+        "messages": [{ "id": taken.wamid }],
+    });
+    if let Err(error) = providers.whatsapp.accept(Delivered { taken: json!(taken), ..message }).await {
         return Error::new(131016, error.to_string()).into_response();
     }
-    let wamid = format!("wamid.{}", STANDARD.encode(rand::random::<[u8; 30]>()));
-    Json(json!({
-        "messaging_product": "whatsapp",
-        "contacts": [{ "input": input, "wa_id": wa_id }],
-        "messages": [{ "id": wamid }],
-    }))
-    .into_response()
+    providers.whatsapp_receipts.taken(&taken);
+    Json(answer).into_response()
 }
 
 fn authorized(providers: &Providers, headers: &HeaderMap) -> Result<(), Error> {
@@ -64,8 +69,8 @@ fn authorized(providers: &Providers, headers: &HeaderMap) -> Result<(), Error> {
     }
 }
 
-/// What the body asks to send, if the Cloud API would take it.
-fn message(phone_number_id: &str, body: &[u8]) -> Result<Delivered, Error> {
+/// What the body asks to send, if the Cloud API would take it, and what is kept for its receipts.
+fn message(phone_number_id: &str, body: &[u8]) -> Result<(Delivered, TakenMessage), Error> {
     if phone_number_id.is_empty() || !phone_number_id.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Error::new(33, format!("'{phone_number_id}' is no phone number ID.")));
     }
@@ -90,11 +95,19 @@ fn message(phone_number_id: &str, body: &[u8]) -> Result<Delivered, Error> {
     }
     let content = text_of(text, "body")?.filter(|body| !body.is_empty()).ok_or_else(|| missing("text.body"))?;
     within("text.body", content, TEXT_LIMIT)?;
-    let callback_data = text_of(&body, "biz_opaque_callback_data")?.unwrap_or_default();
-    within("biz_opaque_callback_data", callback_data, CALLBACK_DATA_LIMIT)?;
+    let callback_data = text_of(&body, "biz_opaque_callback_data")?;
+    within("biz_opaque_callback_data", callback_data.unwrap_or_default(), CALLBACK_DATA_LIMIT)?;
 
-    let (conversation_id, message_id) = ours(callback_data);
-    Ok(Delivered { message_id, conversation_id, to: to.into(), content: content.into(), ..Delivered::default() })
+    let (conversation_id, message_id) = ours(callback_data.unwrap_or_default());
+    let taken = TakenMessage {
+        wamid: format!("wamid.{}", STANDARD.encode(rand::random::<[u8; 30]>())),
+        phone_number_id: phone_number_id.into(),
+        to: to.into(),
+        callback_data: callback_data.map(str::to_owned),
+    };
+    let delivered =
+        Delivered { message_id, conversation_id, to: to.into(), content: content.into(), ..Delivered::default() };
+    Ok((delivered, taken))
 }
 
 /// Conversation and message out of `{business}.{conversation}.{message}`, which the provider itself never looks into.

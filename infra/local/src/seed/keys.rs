@@ -29,10 +29,28 @@ const EXPIRES: i64 = 4_102_444_800; // 2100-01-01
 pub struct Keys {
     /// The access token that the sandbox's WhatsApp knows.
     pub whatsapp_token: String,
+    /// What Meta signs webhooks with, and what it shows when it asks for their place.
+    #[serde(default = "WebhookSecret::random")]
+    pub whatsapp_webhook: WebhookSecret,
     agent_key: SigningKey,
     visitor_key: SigningKey,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     demo: Option<Demo>,
+}
+
+/// The secret of WhatsApp's webhook, as the function reads it.
+#[derive(Clone, Deserialize, Serialize)]
+pub struct WebhookSecret {
+    /// What webhooks are signed with.
+    pub app_secret: String,
+    /// What a challenge carries.
+    pub verify_token: String,
+}
+
+impl WebhookSecret {
+    fn random() -> Self {
+        Self { app_secret: secret(), verify_token: secret() }
+    }
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -82,6 +100,7 @@ impl Keys {
     fn random() -> Self {
         Self {
             whatsapp_token: format!("EAA{}", secret()),
+            whatsapp_webhook: WebhookSecret::random(),
             agent_key: SigningKey { kid: "agents-1".into(), secret: secret() },
             visitor_key: SigningKey { kid: "visitors-1".into(), secret: secret() },
             demo: None,

@@ -17,6 +17,9 @@ const WINDOW_EXPIRES_AT: i64 = 4_102_444_800; // 2100-01-01
 /// A business number's id at Meta, the one of its documentation.
 const PHONE_NUMBER_ID: &str = "106540352242922";
 
+/// What SES reports under; the template's, deployed as a stack.
+const CONFIGURATION_SET: &str = "pingback-EmailReceipts";
+
 /// One of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 pub struct PerChannel {
@@ -91,7 +94,7 @@ impl Plot {
             }
             Channel::Email => ChannelSettings::Email {
                 from: "Sandbox Shop <support@shop.example.com>".into(),
-                configuration_set: None,
+                configuration_set: Some(CONFIGURATION_SET.into()),
             },
         };
         let record = ChannelRecord { is_active: true, in_doubt: Doubt::default(), settings };

@@ -1,6 +1,7 @@
-//! What invokes functions without being asked: queues and clocks. What a function does with an event is its own
+//! What invokes functions without being asked: queues, clocks and the event bus. What a function does with an event is its own
 //! business, never theirs.
 
+mod event_bus;
 mod polling;
 mod queue;
 mod queue_event;
@@ -16,6 +17,8 @@ use crate::aws;
 use crate::lambda::Lambda;
 use crate::template::{Function, Stack};
 
+pub use event_bus::Event;
+pub(crate) use event_bus::publish;
 pub use polling::{HandedOut, Mischief, MischiefError, Polling};
 pub(crate) use schedule::scheduled_event;
 

@@ -56,6 +56,8 @@ pub struct Polling(Arc<Shared>);
 
 struct Shared {
     held: watch::Sender<bool>,
+    /// How many queues are being asked for records.
+    asking: watch::Sender<usize>,
     mischief: Mutex<Option<Arc<Mischief>>>,
     records: AtomicU64,
     deliveries: AtomicU64,
@@ -72,6 +74,7 @@ impl Default for Polling {
     fn default() -> Self {
         Self(Arc::new(Shared {
             held: watch::Sender::new(false),
+            asking: watch::Sender::new(0),
             mischief: Mutex::default(),
             records: AtomicU64::new(0),
             deliveries: AtomicU64::new(0),
@@ -81,9 +84,13 @@ impl Default for Polling {
 
 impl Polling {
     /// Holds the queues: they take what is sent and hand nothing out until they are let go. What a function has begun
-    /// with goes on.
-    pub fn hold(&self, held: bool) {
+    /// with goes on. When this returns, nobody asks a queue for records any more; what comes from now on stays in it.
+    pub async fn hold(&self, held: bool) {
         self.0.held.send_replace(held);
+        if held {
+            // The sender lives in here, so the wait can only end with what it waits for.
+            let _ = self.0.asking.subscribe().wait_for(|asking| *asking == 0).await;
+        }
     }
 
     /// Has the queues misbehave, in place of how they did before.
@@ -131,6 +138,36 @@ impl Polling {
     pub(super) async fn is_on(&self) {
         // The sender lives in here, so the wait can only end with what it waits for.
         let _ = self.0.held.subscribe().wait_for(|held| !held).await;
+    }
+
+    /// Waits until the queues are not held, and asks one of them.
+    pub(super) async fn ask<T>(&self, queue: impl Future<Output = T>) -> T {
+        loop {
+            self.is_on().await;
+            let asking = Asking::begin(&self.0.asking);
+            // Held in the moment between, it would not be waited for.
+            if !self.is_held() {
+                let answer = queue.await;
+                drop(asking);
+                return answer;
+            }
+        }
+    }
+}
+
+/// Somebody asks a queue for records, until this is dropped.
+struct Asking<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Asking<'a> {
+    fn begin(asking: &'a watch::Sender<usize>) -> Self {
+        asking.send_modify(|asking| *asking += 1);
+        Self(asking)
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|asking| *asking -= 1);
     }
 }
 

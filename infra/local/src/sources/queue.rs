@@ -57,8 +57,7 @@ impl Poller {
     /// Takes what comes and puts it on the shelf, until the task is aborted.
     pub(super) async fn fetch(self: Arc<Self>) {
         loop {
-            self.polling.is_on().await;
-            let mut messages = self.receive().await;
+            let mut messages = self.polling.ask(self.receive()).await;
             let groups: Vec<_> = messages.iter_mut().map(aws::restore_group_id).collect();
             self.shelf.put(messages.into_iter().zip(groups).collect());
         }

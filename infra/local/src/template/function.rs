@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::TemplateError;
+use super::event_rule::EventRule;
 use super::http_api::HttpRoute;
 use super::properties::Properties;
 use super::schedule::Schedule;
@@ -37,6 +38,8 @@ pub(crate) struct Function {
     pub(crate) queues: Vec<QueueSource>,
     /// Clocks that invoke it.
     pub(crate) schedules: Vec<Schedule>,
+    /// Rules of the event bus that invoke it.
+    pub(crate) rules: Vec<EventRule>,
 }
 
 /// An SQS event source.
@@ -68,6 +71,7 @@ impl Function {
             routes: Vec::new(),
             queues: Vec::new(),
             schedules: Vec::new(),
+            rules: Vec::new(),
         };
         if let Some(events) = properties.nested("Events")? {
             for (name, event) in events.each()? {
@@ -100,6 +104,7 @@ impl Function {
         match kind.as_str() {
             "HttpApi" => self.routes.push(HttpRoute::read(properties)?),
             "SQS" => self.queues.extend(QueueSource::read(properties)?),
+            "EventBridgeRule" => self.rules.extend(EventRule::read(properties)?),
             "Schedule" => self.schedules.extend(Schedule::read(name, properties)?),
             _ => {
                 return Err(event.error(format!(

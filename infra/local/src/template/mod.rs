@@ -5,6 +5,7 @@
 //! [`Stack`] lives in the engine's other modules, never here.
 
 mod document;
+mod event_rule;
 mod expression;
 mod function;
 mod http_api;
@@ -45,6 +46,8 @@ const WITHOUT_LOCAL_MEANING: &[&str] = &[
     "AWS::Lambda::Permission",
     "AWS::Logs::LogGroup",
     "AWS::Logs::MetricFilter",
+    "AWS::SES::ConfigurationSet", // SES is the sandbox's to play
+    "AWS::SES::ConfigurationSetEventDestination",
     "AWS::SNS::Subscription",
     "AWS::SNS::Topic",
     "AWS::SQS::QueuePolicy",
@@ -59,7 +62,7 @@ pub(crate) struct Stack {
     pub(crate) queues: Vec<Queue>,
     /// Secrets; their values are no business of a template.
     pub(crate) secrets: Vec<Secret>,
-    /// Functions, each with the routes, queues and schedules that invoke it.
+    /// Functions, each with the routes, queues, schedules and events that invoke it.
     pub(crate) functions: Vec<Function>,
     /// The WebSocket API, if there is one.
     pub(crate) websocket: Option<WebSocketApi>,

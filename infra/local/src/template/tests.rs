@@ -47,6 +47,8 @@ fn the_systems_own_template_is_understood_to_the_last_property() {
     assert_eq!(send.routes[0].path, "/api/v1/conversations/{conversation_id}/messages");
     let sweep = stack.function("SweepOutbox").expect("the function goes by its logical id");
     assert_eq!(sweep.schedules[0].every, Duration::from_secs(60));
+    let rules = &stack.function("receipts-email").expect("the function goes by its folder").rules;
+    assert!(rules[0].matches("aws.ses", "Email Bounced") && !rules[0].matches("aws.ses", "Email Opened"));
     let socket = stack.websocket.as_ref().expect("there is a WebSocket API");
     assert_eq!((socket.stage.as_str(), socket.selection.0.as_slice()), ("live", &["action".to_owned()][..]));
     assert_eq!(socket.routes["$connect"], "ChatSocket");
@@ -163,6 +165,9 @@ fn what_is_not_understood_is_refused_with_its_place_and_a_way_out() {
             "Resources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties: {{ CodeUri: f, {properties} }}\n"
         )
     };
+    let rule = |properties: &str| {
+        function(&format!("Events: {{ E: {{ Type: EventBridgeRule, Properties: {{ {properties} }} }} }}"))
+    };
     let queue =
         |properties: &str| format!("Resources: {{ Q: {{ Type: AWS::SQS::Queue, Properties: {{ {properties} }} }} }}");
     for (template, expected) in [
@@ -191,6 +196,23 @@ fn what_is_not_understood_is_refused_with_its_place_and_a_way_out() {
         (
             function("Events: { E: { Type: Schedule, Properties: { Schedule: cron(0 * * * ? *) } } }"),
             "Resources.F.Properties.Events.E.Properties: the local system ticks rate(…) schedules",
+        ),
+        (
+            rule("Pattern: { source: [{ prefix: aws }] }"),
+            "Resources.F.Properties.Events.E.Properties.Pattern.source: is not a text",
+        ),
+        (
+            rule("Pattern: { source: [a], detail: { status: [b] } }"),
+            "Resources.F.Properties.Events.E.Properties.Pattern.detail: the local system does not know this property",
+        ),
+        (
+            rule("Pattern: {}"),
+            "Resources.F.Properties.Events.E.Properties.Pattern: names neither a source nor a detail-type",
+        ),
+        (rule("State: ENABLED"), "Resources.F.Properties.Events.E.Properties: has no Pattern"),
+        (
+            rule("EventBusName: other, Pattern: { source: [a] }"),
+            "Resources.F.Properties.Events.E.Properties.EventBusName: the local system does not know this property",
         ),
         (
             function("Events: { E: { Type: SQS, Properties: { Queue: !Ref F } } }"),

@@ -1,5 +1,6 @@
 //! The engine on a template of its own, with real processes: what the deployed system relies on, shown end to end.
 
+mod event_bus;
 mod faults;
 mod functions;
 mod http_api;

@@ -110,14 +110,14 @@ async fn mischief_that_makes_no_sense_is_refused() {
 async fn queues_that_are_held_hand_nothing_out_until_they_are_let_go() {
     let logs = Logs::captured();
     let engine = start(logs.clone()).await;
-    engine.polling().hold(true);
+    engine.polling().hold(true).await;
     send(&engine, &["good", "also good"]).await;
     // Each takes longer than a record that is not held.
     for _ in 0..10 {
         engine.invoke("echo", json!({})).await.unwrap();
     }
     assert!(records(&logs).is_empty());
-    engine.polling().hold(false);
+    engine.polling().hold(false).await;
     while records(&logs).concat().len() < 2 {
         tokio::task::yield_now().await;
     }

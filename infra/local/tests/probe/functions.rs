@@ -2,6 +2,7 @@
 //! it is a host of them instead, for tests of what happens when a host dies.
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
@@ -18,6 +19,10 @@ fn main() -> ExitCode {
             "consumer" => lambda_runtime::run(service_fn(consume)).await,
             "clocked" => {
                 lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| Ok::<_, Error>(event.payload))).await
+            }
+            "listener" | "eavesdropper" => {
+                let calls = AtomicU32::new(0);
+                lambda_runtime::run(service_fn(|event| listen(event, &calls))).await
             }
             "socket" => lambda_runtime::run(service_fn(talk)).await,
             _ => Err(format!("{handler} has no way to start").into()),
@@ -107,6 +112,16 @@ async fn consume(event: LambdaEvent<Value>) -> Result<Value, Error> {
     let failed = records.iter().filter(|record| record["body"] == "fail");
     let failed: Vec<_> = failed.map(|record| json!({ "itemIdentifier": record["messageId"] })).collect();
     Ok(json!({ "batchItemFailures": failed }))
+}
+
+/// Prints the event; fails as often as it says, for each process.
+async fn listen(event: LambdaEvent<Value>, calls: &AtomicU32) -> Result<Value, Error> {
+    println!("{}", event.payload);
+    let failures = event.payload["detail"]["failures"].as_u64().unwrap_or(0);
+    match u64::from(calls.fetch_add(1, Ordering::Relaxed)) < failures {
+        true => Err("it was asked to fail".into()),
+        false => Ok(Value::Null),
+    }
 }
 
 /// Sends every frame back, refuses whoever comes with `?token=wrong`.

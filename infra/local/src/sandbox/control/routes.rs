@@ -16,12 +16,13 @@ use super::answer::{Body, No};
 use super::{Control, System};
 use crate::sandbox::channel::Channel;
 use crate::sandbox::clock::Clock;
-use crate::sandbox::{ProviderFault, Providers};
+use crate::sandbox::receipts::Levers;
+use crate::sandbox::{ProviderFault, Providers, ReceiptRule};
 use crate::seed::{NewBusiness, NewConversation, SeedError};
 use crate::{FaultRule, Mischief};
 
 /// What `GET /sandbox/` answers, and the one place that lists everything.
-const ROUTES: [(&str, &str); 20] = [
+const ROUTES: [(&str, &str); 23] = [
     ("GET    /sandbox/{whatsapp|email|chat}/messages", "what customers got, oldest first; ?conversation_id= picks one"),
     (
         "PUT    /sandbox/{whatsapp|email|chat}/faults",
@@ -29,6 +30,12 @@ const ROUTES: [(&str, &str); 20] = [
     ),
     ("GET    /sandbox/{whatsapp|email|chat}/faults", "the fault in force, or null"),
     ("DELETE /sandbox/{whatsapp|email|chat}/faults", "well again"),
+    (
+        "PUT    /sandbox/{whatsapp|email}/receipts",
+        "{statuses, delay_ms, copies, shuffle, held, code}: what is reported of each message; no statuses: nothing",
+    ),
+    ("GET    /sandbox/{whatsapp|email}/receipts", "the receipts in force"),
+    ("POST   /sandbox/{whatsapp|email}/receipts", "sends what is held"),
     ("PUT    /sandbox/aws/faults", "{operation, error, times, skip, probability, after_effect, function, about}"),
     ("DELETE /sandbox/aws/faults", "well again"),
     (
@@ -61,6 +68,7 @@ pub(in crate::sandbox) fn routes(
         .route("/sandbox/", get(index))
         .route("/sandbox/{channel}/messages", get(messages))
         .route("/sandbox/{channel}/faults", get(fault).put(set_fault).delete(clear_fault))
+        .route("/sandbox/{channel}/receipts", get(receipts).put(set_receipts).post(release_receipts))
         .route("/sandbox/aws/faults", get(aws_faults).put(set_aws_fault).delete(clear_aws_faults))
         .route("/sandbox/queues", get(queues))
         .route("/sandbox/queues/mischief", put(misbehave).delete(behave))
@@ -83,6 +91,15 @@ impl Control {
             "email" => Ok(&self.providers.email),
             "chat" => Ok(&self.providers.chat),
             _ => Err(No::not_found(format!("there is no channel `{name}`: whatsapp, email and chat are"))),
+        }
+    }
+
+    fn receipts(&self, channel: &str) -> Result<&dyn Levers, No> {
+        match channel {
+            "whatsapp" => Ok(&self.providers.whatsapp_receipts),
+            "email" => Ok(&self.providers.email_receipts),
+            "chat" => Err(No::not_found("chat's receipts are its customers' own: see /sandbox/chat/widgets")),
+            _ => self.channel(channel).and(Err(No::not_found("it has no receipts"))),
         }
     }
 
@@ -144,6 +161,22 @@ async fn clear_fault(State(control): Controls, Path(channel): Path<String>) -> R
     Ok(StatusCode::NO_CONTENT)
 }
 
+async fn receipts(State(control): Controls, Path(channel): Path<String>) -> Result<Json<ReceiptRule>, No> {
+    Ok(Json(control.receipts(&channel)?.in_force()))
+}
+
+async fn set_receipts(
+    State(control): Controls,
+    Path(channel): Path<String>,
+    Body(rule): Body<ReceiptRule>,
+) -> Result<Json<ReceiptRule>, No> {
+    control.receipts(&channel)?.set(rule).map(Json).map_err(No::unprocessable)
+}
+
+async fn release_receipts(State(control): Controls, Path(channel): Path<String>) -> Result<Json<Value>, No> {
+    Ok(Json(json!({ "released": control.receipts(&channel)?.release() })))
+}
+
 async fn aws_faults(State(control): Controls) -> Result<Json<Value>, No> {
     Ok(Json(json!(control.system()?.engine().faults().rules())))
 }
@@ -182,7 +215,7 @@ struct Holding {
 }
 
 async fn hold(State(control): Controls, Body(holding): Body<Holding>) -> Result<Json<Holding>, No> {
-    control.system()?.engine().polling().hold(holding.held);
+    control.system()?.engine().polling().hold(holding.held).await;
     Ok(Json(holding))
 }
 

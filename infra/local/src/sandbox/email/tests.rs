@@ -12,6 +12,7 @@ fn email(change: impl FnOnce(&mut Value)) -> Vec<u8> {
             "Body": { "Text": { "Data": "It is on its way." }, "Html": { "Data": "<p>It is on its way.</p>" } },
             "Headers": [{ "Name": "In-Reply-To", "Value": "<0107@eu-central-1.amazonses.com>" }],
         }},
+        "ConfigurationSetName": "receipts",
         "EmailTags": [
             { "Name": "conversation", "Value": "0190b3a0-0000-4000-8000-000000000002" },
             { "Name": "message", "Value": "0190b3a0-0000-7000-8000-000000000003" },
@@ -23,10 +24,15 @@ fn email(change: impl FnOnce(&mut Value)) -> Vec<u8> {
 
 #[test]
 fn a_simple_message_is_taken_and_its_tags_lead_back_to_ours() {
-    let taken = message(&email(|_| ())).unwrap();
+    let (taken, kept) = message(&email(|_| ()), DateTime::UNIX_EPOCH).unwrap();
     assert_eq!((taken.to.as_str(), taken.content.as_str()), ("anna@example.com", "It is on its way."));
     assert_eq!(taken.conversation_id.unwrap().to_string(), "0190b3a0-0000-4000-8000-000000000002");
     assert_eq!(taken.message_id.unwrap().to_string(), "0190b3a0-0000-7000-8000-000000000003");
+    assert_eq!(kept.tags["message"], ["0190b3a0-0000-7000-8000-000000000003"]);
+    assert_eq!(
+        (kept.subject.as_deref(), kept.configuration_set.as_deref()),
+        (Some("Re: your parcel"), Some("receipts"))
+    );
 }
 
 #[test]
@@ -36,10 +42,10 @@ fn a_raw_message_is_read_as_mail() {
                 Content-Transfer-Encoding: base64\r\n\r\nWsO8cmljaA==\r\n--x\r\nContent-Type: application/pdf\r\n\
                 Content-Disposition: attachment; filename=label.pdf\r\n\r\n%PDF\r\n--x--\r\n";
     let raw = |data: String| email(|body| body["Content"] = json!({ "Raw": { "Data": data } }));
-    let taken = message(&raw(STANDARD.encode(mime))).unwrap();
+    let (taken, _) = message(&raw(STANDARD.encode(mime)), DateTime::UNIX_EPOCH).unwrap();
     assert_eq!(taken.content.trim_end(), "Zürich");
     assert_eq!(taken.attachments, [json!({ "filename": "label.pdf", "content_type": "application/pdf" })]);
-    assert!(message(&raw("%%%".into())).unwrap_err().message().contains("base64"));
+    assert!(message(&raw("%%%".into()), DateTime::UNIX_EPOCH).unwrap_err().message().contains("base64"));
 }
 
 #[test]
@@ -58,11 +64,14 @@ fn what_is_wrong_is_refused_by_name() {
         ("Illegal message tag", |body| body["EmailTags"] = json!([{ "Name": "a", "Value": "c".repeat(257) }])),
     ];
     for (sentence, change) in cases {
-        let error = message(&email(change)).unwrap_err();
+        let error = message(&email(change), DateTime::UNIX_EPOCH).unwrap_err();
         assert!(error.message().contains(sentence), "{} does not say {sentence}", error.message());
         assert_eq!(error.into_response().headers()["x-amzn-errortype"], "BadRequestException");
     }
-    assert_eq!(message(b"{").unwrap_err().into_response().headers()["x-amzn-errortype"], "SerializationException");
+    assert_eq!(
+        message(b"{", DateTime::UNIX_EPOCH).unwrap_err().into_response().headers()["x-amzn-errortype"],
+        "SerializationException"
+    );
 }
 
 #[test]

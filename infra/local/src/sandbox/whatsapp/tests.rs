@@ -20,19 +20,22 @@ fn refusal(change: impl FnOnce(&mut Value)) -> (u32, String) {
 
 #[test]
 fn the_documented_text_message_is_taken_and_finds_its_way_back_to_ours() {
-    let taken = message("106540352242922", &body(|_| ())).unwrap();
+    let (taken, kept) = message("106540352242922", &body(|_| ())).unwrap();
     assert_eq!(taken.content, "Your parcel is on its way.");
     assert_eq!(taken.to, "+31 6 1234 5678");
     assert_eq!(taken.conversation_id.unwrap().to_string(), "0190b3a0-0000-4000-8000-000000000002");
     assert_eq!(taken.message_id.unwrap().to_string(), "0190b3a0-0000-7000-8000-000000000003");
+    let comes_back = kept.callback_data.unwrap();
+    assert!(comes_back.ends_with("0190b3a0-0000-7000-8000-000000000003") && comes_back.len() == 110);
 }
 
 #[test]
 fn a_callback_of_another_form_is_taken_and_refers_to_nothing() {
-    let taken = message("1", &body(|body| body["biz_opaque_callback_data"] = json!("campaign.7"))).unwrap();
+    let (taken, _) = message("1", &body(|body| body["biz_opaque_callback_data"] = json!("campaign.7"))).unwrap();
     assert_eq!((taken.message_id, taken.conversation_id), (None, None));
     let taken = message("1", &body(|body| drop(body.as_object_mut().unwrap().remove("biz_opaque_callback_data"))));
-    assert_eq!(taken.unwrap().message_id, None);
+    let (taken, kept) = taken.unwrap();
+    assert_eq!((taken.message_id, kept.callback_data), (None, None));
 }
 
 #[test]

@@ -186,6 +186,7 @@ impl Session {
             content: message.content,
             attachments: message.attachments,
             seq: Some(seq),
+            ..Delivered::default()
         };
         self.chat.accept(delivered).await?;
         self.seen.insert(message.id);

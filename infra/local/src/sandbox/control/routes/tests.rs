@@ -4,11 +4,12 @@ use reqwest::{Client, Method};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{MetaSecrets, Sandbox};
 
 async fn sandbox() -> Sandbox {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    Sandbox::start(listener, None, "token".into()).unwrap()
+    let meta = MetaSecrets { access_token: "token".into(), app_secret: "secret".into() };
+    Sandbox::start(listener, None, meta, ReceiptRule::default()).unwrap()
 }
 
 async fn call(sandbox: &Sandbox, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
@@ -38,7 +39,8 @@ async fn faults_come_and_go_and_what_was_accepted_is_listed_in_order() {
 
     let rule = json!({ "status": 429, "retry_after": 2, "times": 1 });
     let (status, set) = call(&sandbox, Method::PUT, "/sandbox/whatsapp/faults", Some(rule)).await;
-    let in_force = json!({ "status": 429, "retry_after": 2, "times": 1, "probability": 1.0, "after_effect": false });
+    let in_force = json!({ "status": 429, "retry_after": 2, "times": 1, "probability": 1.0, "after_effect": false,
+        "kill": false, "garbage": false });
     assert_eq!((status, &set), (200, &in_force));
     assert_eq!(call(&sandbox, Method::GET, "/sandbox/whatsapp/faults", None).await.1, in_force);
     let (status, answer) = send(&sandbox, "refused").await.unwrap();
@@ -56,6 +58,22 @@ async fn faults_come_and_go_and_what_was_accepted_is_listed_in_order() {
     assert_eq!(contents, ["one", "two", "three"]);
     assert_eq!(call(&sandbox, Method::GET, "/sandbox/email/messages", None).await.1, json!([]));
     assert_eq!(call(&sandbox, Method::GET, "/sandbox/chat/messages", None).await.1, json!([]));
+}
+
+#[tokio::test]
+async fn receipts_are_set_asked_for_and_released() {
+    let sandbox = sandbox().await;
+    let rule = json!({ "statuses": ["read", "sent"], "held": true, "copies": 3 });
+    let (status, set) = call(&sandbox, Method::PUT, "/sandbox/whatsapp/receipts", Some(rule)).await;
+    assert_eq!((status, &set["statuses"], &set["delay_ms"]), (200, &json!(["read", "sent"]), &json!(50)));
+    assert_eq!(call(&sandbox, Method::GET, "/sandbox/whatsapp/receipts", None).await.1, set);
+    send(&sandbox, "one").await.unwrap();
+    for released in [6, 0] {
+        let (status, answer) = call(&sandbox, Method::POST, "/sandbox/whatsapp/receipts", None).await;
+        assert_eq!((status, answer), (200, json!({ "released": released })));
+    }
+    let (_, email) = call(&sandbox, Method::GET, "/sandbox/email/receipts", None).await;
+    assert_eq!(email["statuses"], json!(["sent", "delivered"]));
 }
 
 #[tokio::test]
@@ -77,6 +95,8 @@ async fn what_it_does_not_know_is_refused_in_a_sentence_that_names_it() {
         (Method::PUT, "/sandbox/email/faults", json!({ "status": "500" }), "u16"),
         (Method::PUT, "/sandbox/email/faults", json!({ "code": 131056 }), "`code`"),
         (Method::PUT, "/sandbox/chat/faults", json!({}), "`after_effect`"),
+        (Method::PUT, "/sandbox/email/receipts", json!({ "statuses": ["read"] }), "`read`"),
+        (Method::PUT, "/sandbox/whatsapp/receipts", json!({ "coppies": 2 }), "unknown field `coppies`"),
         (Method::PUT, "/sandbox/aws/faults", json!({ "operatoin": "PutItem" }), "unknown field `operatoin`"),
         (Method::PUT, "/sandbox/queues/mischief", json!({ "copys": 2 }), "unknown field `copys`"),
         (Method::PUT, "/sandbox/queues/held", json!({}), "missing field `held`"),
@@ -91,6 +111,8 @@ async fn what_it_does_not_know_is_refused_in_a_sentence_that_names_it() {
     }
     assert_eq!(call(&sandbox, Method::GET, "/sandbox/sms/messages", None).await.0, 404);
     assert_eq!(call(&sandbox, Method::GET, "/sandbox/nothing", None).await.0, 404);
+    assert_eq!(call(&sandbox, Method::PUT, "/sandbox/chat/receipts", None).await.0, 404);
+    assert_eq!(call(&sandbox, Method::POST, "/sandbox/sms/receipts", None).await.0, 404);
 }
 
 #[tokio::test]

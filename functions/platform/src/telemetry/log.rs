@@ -1,5 +1,4 @@
-//! Logs: one JSON object a line on stdout, which is where Lambda takes them from. No token, text, address or phone
-//! number is ever a field of any of them.
+//! The log: one JSON object a line on stdout, which is where Lambda takes them from.
 
 use crate::settings;
 use tracing_subscriber::EnvFilter;

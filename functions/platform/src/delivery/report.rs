@@ -1,0 +1,83 @@
+//! What operators are told: what became of messages, as lines that are counted ([`crate::telemetry::metrics`]), and what
+//! the dead-letter queue keeps. Which message, where and why; never what it says or to whom.
+
+use crate::broken::Broken;
+use crate::queue::{Bell, GivenUp, Version};
+use crate::table::Held;
+use crate::table::record::Message;
+use crate::telemetry::metrics::Line;
+use chrono::{DateTime, Utc};
+use domain::Channel;
+use domain::delivery::{Reason, Settlement, Status};
+use tracing::Level;
+
+/// What a line is about.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Subject<'a> {
+    pub(super) held: &'a Held,
+    pub(super) message: &'a Message,
+    pub(super) channel: Channel,
+}
+
+impl Subject<'_> {
+    /// `sent`, with how long it took since it was accepted; `failed`, because the provider never will take it; `given
+    /// up`, because it has had all its chances.
+    pub(super) fn settled(self, settlement: &Settlement, now: DateTime<Utc>) -> Line {
+        match settlement {
+            Settlement::Sent { .. } => {
+                let took = now - self.message.created_at;
+                self.line(Level::INFO, "sent").count("Sent").seconds("DeliverySeconds", took)
+            }
+            Settlement::Failed(reason) => self.because(reason, "failed").count("Failed"),
+            Settlement::GivenUp(reason) => self.because(reason, "given up").count("GivenUp"),
+        }
+    }
+
+    /// `put back`, to be tried again, or `in doubt`.
+    pub(super) fn put_back(self, status: Status, reason: &Reason) -> Line {
+        match status {
+            Status::InDoubt => self.because(reason, "in doubt").count("InDoubt"),
+            _ => self.because(reason, "put back").count("PutBack"),
+        }
+    }
+
+    /// What the dead-letter queue keeps.
+    pub(super) fn copy(self, reason: &Reason) -> GivenUp {
+        GivenUp {
+            v: Version,
+            business: self.held.business,
+            conversation: self.held.id,
+            message: self.message.id,
+            channel: self.channel,
+            reason: reason.clone(),
+            attempts: self.message.attempts,
+        }
+    }
+
+    fn because(self, reason: &Reason, what: &'static str) -> Line {
+        let Reason { code, detail, provider_code } = reason;
+        // Our own words, of which there are some dozens, and not the provider's.
+        self.line(Level::WARN, what).by("Reason", code).with("detail", detail).with("provider_code", provider_code)
+    }
+
+    fn line(self, level: Level, what: &'static str) -> Line {
+        let Message { id, seq, attempts, .. } = self.message;
+        Line::new(level, what)
+            .by("Channel", self.channel)
+            .with("business", self.held.business)
+            .with("conversation", self.held.id)
+            .with("message_id", id)
+            .with("seq", seq)
+            .with("attempts", attempts)
+    }
+}
+
+/// A bell that SQS did not take; the outbox holds what it would have said.
+pub fn bell_not_rung(bell: &Bell, broken: &Broken) -> Line {
+    Line::new(Level::WARN, "the bell was not rung; the sweeper will ring")
+        .by("Channel", bell.channel)
+        .count("BellNotRung")
+        .with("business", bell.business)
+        .with("conversation", bell.conversation)
+        .with("error", broken.chain())
+}

@@ -1,0 +1,195 @@
+//! Handing a message over: the writes of the delivery protocol that announce an attempt and write down what came of it,
+//! each with the condition it relies on.
+//!
+//! The lease and its fence live on the conversation; the fence is copied to each message that is handed over, so a
+//! worker whose lease is over cannot touch what its successor has taken up. The history is written whole, with what the
+//! attempt changes anyway: a write that is made twice tells nothing twice.
+//!
+//! The SDK makes a call again when its answer is lost, and finds its own write in the way. Each write therefore
+//! recognises what only it can have written, and takes it for made.
+
+use super::record::Message;
+use super::{Held, Table, Written, key, number, update, value};
+use crate::broken::Broken;
+use chrono::{DateTime, Utc};
+use domain::delivery::{Ending, Reason, Settlement, Status};
+
+/// What came of putting a message back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PutBack {
+    /// It waits.
+    Done,
+    /// It is not what it was any more: a receipt was faster and has settled it.
+    Changed,
+    /// A successor has taken it up.
+    LeaseLost,
+}
+
+impl Table {
+    /// Announces that `message` is about to be handed to the provider, so that whoever finds it later knows that it
+    /// may have been. Returns the message as it is now, or `None` if it is not what it was any more.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn mark_attempt(
+        &self,
+        held: &Held,
+        message: &Message,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Message>, Broken> {
+        let announced = Message {
+            status: Status::Sending,
+            attempts: message.attempts + 1,
+            // Found as `sending`: a worker died over it, which is one more time that nobody knows.
+            doubts: message.doubts + u32::from(message.status == Status::Sending),
+            attempted_at: Some(now),
+            fence: Some(held.lease.fence),
+            history: if message.status == Status::Sending { message.told() } else { message.history.clone() },
+            ..message.clone()
+        };
+        let call = self
+            .change(&key::message(held.business, held.id, message.seq))
+            .update_expression(
+                "SET #status = :sending, attempts = :attempts, doubts = :doubts, attempted_at = :now, fence = :fence, \
+                 history = :history",
+            )
+            .condition_expression(
+                "#status = :was AND attempts = :before AND (attribute_not_exists(fence) OR fence <= :fence)",
+            )
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":sending", value(&announced.status))
+            .expression_attribute_values(":was", value(&message.status))
+            .expression_attribute_values(":before", number(message.attempts))
+            .expression_attribute_values(":attempts", number(announced.attempts))
+            .expression_attribute_values(":doubts", number(announced.doubts))
+            .expression_attribute_values(":history", value(&announced.history))
+            .expression_attribute_values(":now", value(&now))
+            .expression_attribute_values(":fence", number(held.lease.fence))
+            .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew);
+        Ok(match update::<Message>(call).await? {
+            Written::Done(message) => message,
+            Written::Refused(Some(Some(was))) if was == announced => Some(was),
+            Written::Refused(_) => None,
+        })
+    }
+
+    /// Writes down what became of a message. A receipt that was faster stays: the status never goes back. False if the
+    /// message did not end so, because a receipt had said what became of it.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn settle(
+        &self,
+        held: &Held,
+        message: &Message,
+        settlement: &Settlement,
+        now: DateTime<Utc>,
+    ) -> Result<bool, Broken> {
+        let (status, set) = match settlement {
+            Settlement::Sent { .. } => (Status::Sent, "sent_at = :now, provider_id = :detail"),
+            Settlement::Failed(_) | Settlement::GivenUp(_) => (Status::Failed, "failed_at = :now, #error = :detail"),
+        };
+        let (detail, history) = match settlement {
+            Settlement::Sent { provider_id } => (value(provider_id), message.ended(Ending::Sent, None)),
+            Settlement::Failed(reason) => (value(reason), message.ended(Ending::Refused, Some(reason))),
+            // No attempt ended just now; one may have been left by a worker that died.
+            Settlement::GivenUp(reason) => (value(reason), message.told()),
+        };
+        let remove = if status == Status::Sent { "REMOVE #error" } else { "" };
+        let call = self
+            .change(&key::message(held.business, held.id, message.seq))
+            .update_expression(format!("SET #status = :status, fence = :fence, history = :history, {set} {remove}"))
+            .condition_expression(
+                "#status IN (:queued, :sending, :in_doubt) AND (attribute_not_exists(fence) OR fence <= :fence)",
+            )
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_names("#error", "error")
+            .expression_attribute_values(":status", value(&status))
+            .expression_attribute_values(":detail", detail.clone())
+            .expression_attribute_values(":history", value(&history))
+            .expression_attribute_values(":queued", value(&Status::Queued))
+            .expression_attribute_values(":sending", value(&Status::Sending))
+            .expression_attribute_values(":in_doubt", value(&Status::InDoubt))
+            .expression_attribute_values(":fence", number(held.lease.fence))
+            .expression_attribute_values(":now", value(&now));
+        let was = match update::<Message>(call).await? {
+            Written::Done(_) => return Ok(true),
+            Written::Refused(was) => was.flatten().filter(|was| was.status.is_settled()),
+        };
+        match (was, settlement) {
+            (Some(_), Settlement::Sent { .. }) => self.note_sent(held, message, detail, now).await.map(|()| true),
+            // With our time and our reason: our own write, the answer to which was lost.
+            (Some(was), Settlement::Failed(reason) | Settlement::GivenUp(reason)) => {
+                Ok(was.failed_at == Some(now) && was.error.as_ref() == Some(reason))
+            }
+            (None, _) => Err(Broken::new("settling a message that another worker has taken up")),
+        }
+    }
+
+    /// A receipt came before the provider's answer was written down; only what it could not know is added. Refused: it
+    /// was no receipt but a successor, whose own answer stays.
+    async fn note_sent(
+        &self,
+        held: &Held,
+        message: &Message,
+        provider_id: aws_sdk_dynamodb::types::AttributeValue,
+        now: DateTime<Utc>,
+    ) -> Result<(), Broken> {
+        let call = self
+            .change(&key::message(held.business, held.id, message.seq))
+            .update_expression("SET sent_at = if_not_exists(sent_at, :now), provider_id = :id, history = :history")
+            .condition_expression("attribute_exists(pk) AND (attribute_not_exists(fence) OR fence <= :fence)")
+            .expression_attribute_values(":fence", number(held.lease.fence))
+            .expression_attribute_values(":history", value(&message.ended(Ending::Sent, None)))
+            .expression_attribute_values(":now", value(&now))
+            .expression_attribute_values(":id", provider_id);
+        update::<Message>(call).await.map(drop)
+    }
+
+    /// Puts a message back: it waits for another attempt, or for a receipt.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn put_back(
+        &self,
+        held: &Held,
+        message: &Message,
+        status: Status,
+        reason: Option<&Reason>,
+        counted: bool,
+    ) -> Result<PutBack, Broken> {
+        let doubts = message.doubts + u32::from(status == Status::InDoubt);
+        let attempts = message.attempts - u32::from(!counted);
+        let outcome = if status == Status::InDoubt { Ending::InDoubt } else { Ending::Postponed };
+        let history = if counted { message.ended(outcome, reason) } else { message.history.clone() };
+        let call = self
+            .change(&key::message(held.business, held.id, message.seq))
+            .update_expression(
+                "SET #status = :status, doubts = :doubts, attempts = :attempts, #error = :reason, fence = :fence, \
+                 history = :history",
+            )
+            .condition_expression("#status = :sending AND attempts = :before AND fence <= :fence")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_names("#error", "error")
+            .expression_attribute_values(":before", number(message.attempts))
+            .expression_attribute_values(":status", value(&status))
+            .expression_attribute_values(":doubts", number(doubts))
+            .expression_attribute_values(":attempts", number(attempts))
+            .expression_attribute_values(":history", value(&history))
+            .expression_attribute_values(":reason", value(&reason))
+            .expression_attribute_values(":sending", value(&Status::Sending))
+            .expression_attribute_values(":fence", number(held.lease.fence));
+        let was = match update::<Message>(call).await? {
+            Written::Done(_) => return Ok(PutBack::Done),
+            Written::Refused(was) => was.flatten(),
+        };
+        Ok(match was {
+            Some(was) if was.fence > Some(held.lease.fence) => PutBack::LeaseLost,
+            // Nobody else has this fence, and receipts leave neither `queued` nor `in_doubt`.
+            Some(was) if was.fence == Some(held.lease.fence) && (was.status, was.attempts) == (status, attempts) => {
+                PutBack::Done
+            }
+            _ => PutBack::Changed,
+        })
+    }
+}

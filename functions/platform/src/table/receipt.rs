@@ -1,0 +1,140 @@
+//! What a provider or a widget reports of a message, and the end of a doubt that this may be.
+
+use super::record::{Conversation, Message};
+use super::{Patience, Table, Written, key, millis, number, update, value};
+use crate::broken::Broken;
+use chrono::{DateTime, Utc};
+use domain::Seq;
+use domain::delivery::{Receipt, Reference, Reported, Status};
+use std::time::Duration;
+
+/// A worker that has just put a message in doubt lets go of its conversation within a write.
+const LETTING_GO: Duration = Duration::from_millis(250);
+
+/// What a receipt did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing: it was known already, or there is no such message.
+    None,
+    /// The message moved on.
+    Moved,
+    /// The message moved on, and its conversation, which waited for that, is due.
+    Due,
+}
+
+impl Table {
+    /// Moves a message on because a receipt says so. If its conversation was waiting to learn the message's fate, it
+    /// is due now: somebody has to ring.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer, or the message kept changing.
+    pub async fn receipt(&self, about: &Reference, receipt: &Receipt, now: DateTime<Utc>) -> Result<Effect, Broken> {
+        for _ in 0..8 {
+            let Some(message) = self.message(about.business, about.conversation, about.message).await? else {
+                return Ok(Effect::None);
+            };
+            let Some(after) = moved(&message, receipt, now) else { return Ok(Effect::None) };
+            if !self.report(about, &message, &after).await? {
+                continue; // Something else was faster.
+            }
+            let in_doubt = message.status == Status::InDoubt;
+            let due = in_doubt && self.doubt_over(about, message.seq, now).await?;
+            return Ok(if due { Effect::Due } else { Effect::Moved });
+        }
+        Err(Broken::new("writing down a receipt of a message that kept changing"))
+    }
+
+    /// Makes `after` of the message; false if it is not as it was read any more. What a time is already, stays.
+    async fn report(&self, about: &Reference, was: &Message, after: &Message) -> Result<bool, Broken> {
+        let known = [("sent_at", after.sent_at), ("delivered_at", after.delivered_at), ("read_at", after.read_at)];
+        let times = known.into_iter().chain([("failed_at", after.failed_at)]);
+        let mut set = vec!["#status = :status".to_owned()];
+        let mut call = self
+            .change(&key::message(about.business, about.conversation, was.seq))
+            .condition_expression("#status = :was")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_names("#error", "error")
+            .expression_attribute_values(":status", value(&after.status))
+            .expression_attribute_values(":was", value(&was.status));
+        for (name, time) in times.filter_map(|(name, time)| Some((name, time?))) {
+            set.push(format!("{name} = if_not_exists({name}, :{name})"));
+            call = call.expression_attribute_values(format!(":{name}"), value(&time));
+        }
+        if let Some(id) = after.provider_id.as_ref().filter(|_| was.provider_id.is_none()) {
+            set.push("provider_id = :provider_id".to_owned());
+            call = call.expression_attribute_values(":provider_id", value(id));
+        }
+        let remove = if let Some(reason) = &after.error {
+            set.push("#error = :error".to_owned());
+            call = call.expression_attribute_values(":error", value(reason));
+            ""
+        } else {
+            " REMOVE #error"
+        };
+        match update::<Message>(call.update_expression(format!("SET {}{remove}", set.join(", ")))).await? {
+            Written::Done(_) => Ok(true),
+            // Its own write, the answer to which was lost, or that of the very same receipt.
+            Written::Refused(now) => Ok(now.flatten().is_some_and(|now| now == *after)),
+        }
+    }
+
+    /// Makes the conversation due that waits to learn what became of message `seq`, and for nothing else. The condition
+    /// says what [`domain::delivery::Turn::doubt_over`] says; false if it does not hold.
+    async fn doubt_over(&self, about: &Reference, seq: Seq, now: DateTime<Utc>) -> Result<bool, Broken> {
+        let before = seq.0.saturating_sub(1);
+        let call = self
+            .change(&key::conversation(about.business, about.conversation))
+            .update_expression("SET due = :now REMOVE not_before")
+            .condition_expression(
+                "settled_seq = :before AND attribute_not_exists(lease_owner) AND attribute_exists(due)",
+            )
+            .expression_attribute_values(":now", millis(now))
+            .expression_attribute_values(":before", number(before));
+        let mut patience = Patience::new(LETTING_GO);
+        loop {
+            match update::<Conversation>(call.clone()).await? {
+                Written::Done(_) => return Ok(true),
+                // Whoever put the message in doubt is about to have the conversation wait for it.
+                Written::Refused(Some(Some(held)))
+                    if held.settled_seq.0 == before && held.lease_owner.is_some() && patience.wait().await => {}
+                Written::Refused(_) => return Ok(false),
+            }
+        }
+    }
+}
+
+/// What a receipt makes of a message; `None` if it is no news.
+fn moved(message: &Message, receipt: &Receipt, now: DateTime<Utc>) -> Option<Message> {
+    let status = message.status.on_receipt(receipt.reported.status())?;
+    let at = plausible(message, receipt.at, now);
+    let mut after = Message {
+        status,
+        provider_id: message.provider_id.clone().or_else(|| receipt.provider_id.clone()),
+        ..message.clone()
+    };
+    let first = |time: &mut Option<DateTime<Utc>>| *time = time.or(Some(at));
+    match &receipt.reported {
+        Reported::Failed(reason) => {
+            first(&mut after.failed_at);
+            after.error = Some(reason.clone());
+            return Some(after);
+        }
+        Reported::Sent => {}
+        Reported::Delivered => first(&mut after.delivered_at),
+        Reported::Read => {
+            first(&mut after.delivered_at);
+            first(&mut after.read_at);
+        }
+    }
+    // What was delivered was sent, and whatever went wrong before is over.
+    first(&mut after.sent_at);
+    after.error = None;
+    Some(after)
+}
+
+/// A provider's time in the order of ours: its clock is another one, and WhatsApp's tells whole seconds. Nothing
+/// happened in the future, nor before what came before it.
+fn plausible(message: &Message, at: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
+    let before = [message.attempted_at, message.sent_at, message.delivered_at].into_iter().flatten().max();
+    at.min(now).max(before.unwrap_or(message.created_at))
+}

@@ -1,0 +1,155 @@
+//! What SES's events mean for a message.
+//!
+//! Names: [SES events](https://docs.aws.amazon.com/ses/latest/dg/monitoring-eventbridge.html); what is in them:
+//! [event data](https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html).
+//!
+//! | event | the message is | because |
+//! |---|---|---|
+//! | Sent | sent | SES has it and will try to deliver it |
+//! | Delivered | delivered | the customer's mail server has it |
+//! | Complaint Received | delivered | who calls it spam has got it |
+//! | Bounced | failed | also if it was but *transient*: SES tells of those when it has stopped trying |
+//! | Rejected, Rendering Failed | failed | SES did not send it |
+//! | Delivery Delayed | as before | SES goes on trying, and tells how that ends |
+//! | Opened, Clicked | as before | mail programs and virus scanners open and click, and people who read with images off do not: neither says that somebody has read it |
+//!
+//! An out-of-office answer comes as a transient bounce too
+//! ([soft bounces](https://repost.aws/knowledge-center/ses-understand-soft-bounces)), but behind a delivery; and a
+//! delivery counts after a failure. So the end is right in whatever order they come.
+
+use chrono::{DateTime, Utc};
+use domain::delivery::{Reason, Receipt, Reference, Reported};
+use serde_json::Value;
+
+/// What an event of this kind says, and about which message; `None` if it is no news about one of ours. `time` is when
+/// EventBridge had it, for kinds that have no time of their own.
+#[must_use]
+pub fn receipt(kind: &str, time: DateTime<Utc>, detail: &Value) -> Option<(Reference, Receipt)> {
+    let mail = &detail["mail"];
+    let (reported, at) = match kind {
+        "Email Sent" => (Reported::Sent, &mail["timestamp"]),
+        "Email Delivered" => (Reported::Delivered, &detail["delivery"]["timestamp"]),
+        "Email Complaint Received" => (Reported::Delivered, &detail["complaint"]["timestamp"]),
+        "Email Bounced" => (Reported::Failed(bounced(&detail["bounce"])), &detail["bounce"]["timestamp"]),
+        "Email Rejected" => {
+            (failed("message_rejected", "SES found something harmful in the message", "Reject"), &Value::Null)
+        }
+        "Email Rendering Failed" => {
+            (failed("message_rejected", "SES could not build the message", "Rendering Failure"), &Value::Null)
+        }
+        _ => return None,
+    };
+    // Every tag is a list of values.
+    let about = Reference::from_tags(|name| mail["tags"][name][0].as_str())?;
+    let at = at.as_str().and_then(|at| at.parse().ok()).unwrap_or(time);
+    let provider_id = mail["messageId"].as_str().map(str::to_owned);
+    Some((about, Receipt { reported, at, provider_id }))
+}
+
+fn failed(word: &str, detail: &str, provider_code: &str) -> Reported {
+    Reported::Failed(Reason::new(word, detail).with_provider_code(provider_code))
+}
+
+/// Why a mail came back, by SES's
+/// [bounce types](https://docs.aws.amazon.com/ses/latest/dg/notification-contents.html#bounce-types). The mail server's
+/// own words may quote the address and are left alone.
+fn bounced(bounce: &Value) -> Reason {
+    let word = |name: &str| bounce[name].as_str().unwrap_or("Undetermined");
+    let (kind, subtype) = (word("bounceType"), word("bounceSubType"));
+    let (code, detail) = match (kind, subtype) {
+        (_, "Suppressed" | "OnAccountSuppressionList") => {
+            ("recipient_suppressed", "SES does not write to this address any more, mail to it came back before")
+        }
+        ("Permanent", _) => ("recipient_unreachable", "the address does not exist or takes no mail"),
+        (_, "MailboxFull") => ("mailbox_full", "the customer's mailbox is full"),
+        (_, "MessageTooLarge") => ("message_rejected", "the message is too large for the customer's mail server"),
+        (_, "ContentRejected" | "AttachmentRejected") => {
+            ("message_rejected", "the customer's mail server did not accept what is in the message")
+        }
+        _ => ("undeliverable", "the customer's mail server did not take the message for as long as SES tried"),
+    };
+    Reason::new(code, detail).with_provider_code(format!("{kind}/{subtype}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const TIME: DateTime<Utc> = DateTime::from_timestamp(1_772_356_000, 0).expect("a time");
+
+    fn detail(what: &str, of_it: Value) -> Value {
+        let tags = json!({
+            "ses:configuration-set": ["pingback"],
+            "business": ["8d0a1c52-6b1e-4f0e-9a3b-2c6f6f1f3a10"],
+            "conversation": ["6f1c1f0e-3a57-4a39-9a55-6c1e7bb7d1a4"],
+            "message": ["0198f3c2-7a10-7000-8001-9d4c5b6a7f80"],
+        });
+        let mail = json!({ "timestamp": "2026-03-01T09:05:00.500Z", "messageId": "0107-1", "tags": tags });
+        json!({ "mail": mail, what: of_it })
+    }
+
+    fn told(kind: &str, detail: &Value) -> Receipt {
+        let (about, receipt) = receipt(kind, TIME, detail).expect("it is about one of ours");
+        assert_eq!(about.message.to_string(), "0198f3c2-7a10-7000-8001-9d4c5b6a7f80");
+        assert_eq!(receipt.provider_id.as_deref(), Some("0107-1"));
+        receipt
+    }
+
+    fn code(kind: &str, detail: &Value) -> String {
+        match told(kind, detail).reported {
+            Reported::Failed(reason) => format!("{} {}", reason.code, reason.provider_code.unwrap_or_default()),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_event_has_its_meaning_and_its_own_time() {
+        let later = json!({ "timestamp": "2026-03-01T09:05:02.000Z" });
+        let sent = told("Email Sent", &detail("send", json!({})));
+        assert_eq!((sent.reported, sent.at.timestamp_millis()), (Reported::Sent, 1_772_355_900_500));
+        let delivered = told("Email Delivered", &detail("delivery", later.clone()));
+        assert_eq!((delivered.reported, delivered.at.timestamp_millis()), (Reported::Delivered, 1_772_355_902_000));
+        assert_eq!(told("Email Complaint Received", &detail("complaint", later)).reported, Reported::Delivered);
+        let rejected = detail("reject", json!({ "reason": "Bad content" }));
+        assert_eq!(
+            (code("Email Rejected", &rejected), told("Email Rejected", &rejected).at),
+            ("message_rejected Reject".into(), TIME)
+        );
+        let failure = detail("failure", json!({ "errorMessage": "Attribute 'x' is not present" }));
+        assert_eq!(code("Email Rendering Failed", &failure), "message_rejected Rendering Failure");
+    }
+
+    #[test]
+    fn a_bounce_says_why_in_our_words() {
+        let bounce = |kind, subtype| {
+            let recipients = json!([{ "emailAddress": "anna@example.com", "diagnosticCode": "smtp; 550 anna" }]);
+            let of_it = json!({ "bounceType": kind, "bounceSubType": subtype, "bouncedRecipients": recipients });
+            code("Email Bounced", &detail("bounce", of_it))
+        };
+        assert_eq!(bounce("Permanent", "General"), "recipient_unreachable Permanent/General");
+        assert_eq!(bounce("Permanent", "NoEmail"), "recipient_unreachable Permanent/NoEmail");
+        assert_eq!(bounce("Permanent", "Suppressed"), "recipient_suppressed Permanent/Suppressed");
+        assert_eq!(bounce("Transient", "MailboxFull"), "mailbox_full Transient/MailboxFull");
+        assert_eq!(bounce("Transient", "ContentRejected"), "message_rejected Transient/ContentRejected");
+        assert_eq!(bounce("Transient", "General"), "undeliverable Transient/General");
+        assert_eq!(bounce("Undetermined", "Undetermined"), "undeliverable Undetermined/Undetermined");
+        assert_eq!(code("Email Bounced", &detail("bounce", json!({}))), "undeliverable Undetermined/Undetermined");
+    }
+
+    #[test]
+    fn what_is_no_news_or_none_of_ours_is_left_alone() {
+        let ours = detail("open", json!({}));
+        for kind in
+            ["Email Delivery Delayed", "Email Opened", "Email Clicked", "Email Subscribed", "Scheduled Event", ""]
+        {
+            assert_eq!(receipt(kind, TIME, &ours), None, "{kind}");
+        }
+        let mut foreign = detail("send", json!({}));
+        foreign["mail"]["tags"]["message"] = json!(["campaign-7"]);
+        assert_eq!(receipt("Email Sent", TIME, &foreign), None);
+        foreign["mail"]["tags"] = json!({ "ses:configuration-set": ["another"] });
+        assert_eq!(receipt("Email Sent", TIME, &foreign), None);
+        assert_eq!(receipt("Email Sent", TIME, &json!("detail")), None);
+    }
+}

@@ -1,0 +1,170 @@
+//! `GET` and `POST /api/v1/webhooks/whatsapp`: Meta asks whether this is the place, and tells what became of messages.
+//!
+//! Whatever is genuine is answered 200, and fast: Meta repeats everything else for seven days
+//! ([webhooks](https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/create-webhook-endpoint)).
+//! So what is not understood is left alone, and what could not be written down is answered 500.
+
+pub mod notification;
+pub mod signature;
+
+use domain::Channel;
+use domain::problem::Refusal;
+use futures_util::stream::{self, StreamExt};
+use lambda_http::http::header::{CONTENT_TYPE, HeaderName};
+use lambda_http::http::{HeaderValue, Method};
+use lambda_http::{Body, Request, RequestExt, Response, service_fn};
+use notification::Told;
+use platform::api::{self, Trouble};
+use platform::aws::Aws;
+use platform::broken::Broken;
+use platform::clock::{self, Clock};
+use platform::receipts::Receipts;
+use platform::secrets::Secrets;
+use platform::settings::{self, SettingError};
+use signature::WebhookSecret;
+use std::time::Duration;
+
+const SIGNATURE: HeaderName = HeaderName::from_static("x-hub-signature-256");
+
+/// What it takes to answer that there is no time left.
+const RESERVE: Duration = Duration::from_millis(250);
+
+/// How many receipts are written down at once; Meta puts up to 1,000 into one call.
+const AT_ONCE: usize = 16;
+
+/// The function.
+#[derive(Debug, Clone)]
+pub struct ReceiptsWhatsapp {
+    secrets: Secrets,
+    secret: String,
+    receipts: Receipts,
+    clock: Clock,
+}
+
+/// Runs the function until Lambda stops it.
+///
+/// # Errors
+/// What kept it from starting, in a sentence.
+pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    platform::telemetry::init();
+    let function = ReceiptsWhatsapp::from_env()?;
+    lambda_http::run(service_fn(|event| async { Ok::<_, std::convert::Infallible>(function.handle(event).await) }))
+        .await
+}
+
+impl ReceiptsWhatsapp {
+    /// Reads `TABLE_NAME`, `WHATSAPP_QUEUE_URL`, `WHATSAPP_WEBHOOK_SECRET` and what AWS clients need.
+    ///
+    /// # Errors
+    /// The variable that is missing or malformed.
+    pub fn from_env() -> Result<ReceiptsWhatsapp, SettingError> {
+        let aws = Aws::from_env()?;
+        Ok(ReceiptsWhatsapp {
+            secrets: Secrets::new(&aws),
+            secret: settings::required("WHATSAPP_WEBHOOK_SECRET")?,
+            receipts: Receipts::from_env(&aws, Channel::Whatsapp)?,
+            clock: Clock::from_env()?,
+        })
+    }
+
+    /// Answers one request, in time: whoever waits hears from us and not from whatever stops us.
+    pub async fn handle(&self, event: Request) -> Response<Body> {
+        let left = clock::time_left(event.lambda_context().deadline()).saturating_sub(RESERVE);
+        let late = |late| Err(Broken::because("answering in time", late).into());
+        let answer = async {
+            match *event.method() {
+                Method::GET => self.challenge(&event).await,
+                _ => self.statuses(&event).await,
+            }
+        };
+        api::answer(tokio::time::timeout(left, answer).await.unwrap_or_else(late))
+    }
+
+    /// Meta asks whether this is the place, and wants its challenge back.
+    async fn challenge(&self, event: &Request) -> Result<Response<Body>, Trouble> {
+        let query = event.query_string_parameters();
+        let [mode, token, challenge] = ["hub.mode", "hub.verify_token", "hub.challenge"].map(|name| query.first(name));
+        let (Some("subscribe"), Some(token), Some(challenge)) = (mode, token, challenge) else {
+            return Err(Refusal::NotFromProvider.into());
+        };
+        if !self.vouch(|secret| secret.is_verify_token(token)).await? {
+            return Err(Refusal::NotFromProvider.into());
+        }
+        let mut response = Response::new(Body::Text(challenge.to_owned()));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        Ok(response)
+    }
+
+    /// Meta tells what became of messages. Nothing is read of it before its signature is found good.
+    async fn statuses(&self, event: &Request) -> Result<Response<Body>, Trouble> {
+        let signature = event.headers().get(SIGNATURE).ok_or(Refusal::NotFromProvider)?;
+        if !self.vouch(|secret| secret.has_signed(event.body(), signature)).await? {
+            return Err(Refusal::NotFromProvider.into());
+        }
+        let Told { receipts, ignored } = match notification::parse(event.body(), self.clock.now()) {
+            Ok(told) => told,
+            Err(broken) => {
+                // Genuine, and of no use to us however often it is repeated.
+                tracing::error!(error = broken.chain(), "a webhook could not be read");
+                return Ok(Response::new(Body::Empty));
+            }
+        };
+        tracing::info!(receipts = receipts.len(), ignored, "webhook");
+        let taken = stream::iter(&receipts).map(|(about, receipt)| self.receipts.take(about, receipt));
+        // All of them are tried: what is written down now is no news when Meta repeats the rest.
+        let mut failures = taken.buffer_unordered(AT_ONCE).filter_map(async |taken| taken.err()).boxed();
+        let mut failed = None;
+        while let Some(broken) = failures.next().await {
+            if let Some(before) = failed.replace(broken) {
+                tracing::error!(error = before.chain(), "a receipt was not written down");
+            }
+        }
+        // However passing the trouble, some may be written: 500, and not the 503 that promises that nothing was.
+        let trouble = failed.map(|broken| Broken::because("writing receipts down", broken));
+        trouble.map_or_else(|| Ok(Response::new(Body::Empty)), |broken| Err(broken.into()))
+    }
+
+    /// Whether the secret says so, or the one that may have replaced it since it was read.
+    async fn vouch(&self, says_so: impl Fn(&WebhookSecret) -> bool) -> Result<bool, Broken> {
+        let known = self.secrets.text(&self.secret).await?;
+        if says_so(&WebhookSecret::parse(&known)?) {
+            return Ok(true);
+        }
+        let fresh = self.secrets.refreshed(&self.secret).await?;
+        Ok(fresh != known && says_so(&WebhookSecret::parse(&fresh)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lambda_http::request::from_str;
+
+    /// The examples are signed with this.
+    const SECRET: &str =
+        r#"{"app_secret": "an app secret for examples", "verify_token": "a-verify-token-for-examples"}"#;
+
+    /// What an example tells.
+    fn told(event: &str) -> Told {
+        let event = from_str(event).expect("it is a request");
+        let signature = event.headers().get(SIGNATURE).expect("it is signed");
+        assert!(WebhookSecret::parse(SECRET).expect("a secret").has_signed(event.body(), signature), "{event:?}");
+        notification::parse(event.body(), "2026-03-01T09:05:03Z".parse().expect("a time")).expect("it is JSON")
+    }
+
+    #[test]
+    fn the_examples_are_signed_as_they_came_also_in_base64_and_tell_of_their_message() {
+        for (event, status) in [
+            (include_str!("../events/sent-in-base64.json"), "Sent"),
+            (include_str!("../events/delivered.json"), "Delivered"),
+            (include_str!("../events/failed.json"), "Failed"),
+        ] {
+            let Told { receipts, ignored } = told(event);
+            assert_eq!((receipts.len(), ignored), (1, 0));
+            assert_eq!(format!("{:?}", receipts[0].1.reported.status()), status);
+            assert_eq!(receipts[0].0.message.to_string(), "0198f3c2-7a10-7000-8001-9d4c5b6a7f80");
+        }
+        let customer = told(include_str!("../events/customer-writes.json"));
+        assert_eq!(customer, Told { receipts: Vec::new(), ignored: 1 });
+    }
+}
