@@ -26,15 +26,16 @@ pub(crate) fn tests(suite: Suite) -> Suite {
         .test("a_clock_that_jumps_back_and_ahead_loses_nothing", || jumped(&[-JUMP, JUMP]))
 }
 
-/// On every channel one conversation whose first message waits because the provider asked for it, one whose answer was
-/// lost, one whose worker is in the middle of a call, and one that no worker has looked at.
+/// On every channel one conversation whose first message waits because the provider asked for it, one whose worker is in
+/// the middle of a call, and one that no worker has looked at; where receipts are waited for, one whose answer was lost.
 async fn jumped(jumps: &[i64]) {
     let world = World::start().await;
     let business = world.business(1_000, 4).await;
     let postponed = json!({"status": 429, "retry_after": ASKED, "times": 1});
-    let postponed = brought_to(&world, &business, &postponed, "queued").await;
-    let in_doubt = brought_to(&world, &business, &json!({"after_effect": true, "times": 1}), "in_doubt").await;
-    let in_hand = brought_to(&world, &business, &json!({"delay_ms": SLOW, "times": 1}), "sending").await;
+    let (lost, slow) = (json!({"after_effect": true, "times": 1}), json!({"delay_ms": SLOW, "times": 1}));
+    let postponed = brought_to(&world, &business, &CHANNELS, &postponed, "queued").await;
+    let in_doubt = brought_to(&world, &business, &["whatsapp", "email"], &lost, "in_doubt").await;
+    let in_hand = brought_to(&world, &business, &CHANNELS, &slow, "sending").await;
     world.sandbox(Method::PUT, "/queues/held", json!({"held": true})).await;
     let mut queued = Talk::on_every_channel(&world, &business, 1).await;
     all_say(&world, &business, &mut queued, 2).await;
@@ -61,20 +62,24 @@ async fn jumped(jumps: &[i64]) {
     }
 }
 
-/// One conversation on each channel with two messages, the first of which met this fault and has come to this.
-async fn brought_to(world: &World, business: &Business, fault: &serde_json::Value, status: &str) -> Vec<Talk> {
-    let mut talks = Talk::on_every_channel(world, business, 1).await;
-    for channel in CHANNELS {
+/// One conversation on each of these channels with two messages, the first of which met this fault and has come to this.
+async fn brought_to(
+    world: &World,
+    business: &Business,
+    channels: &[&'static str],
+    fault: &serde_json::Value,
+    status: &str,
+) -> Vec<Talk> {
+    let mut talks = join_all(channels.iter().map(|channel| Talk::new(world, business, channel))).await;
+    for channel in channels {
         world.fault(channel, fault.clone()).await;
     }
     all_say(world, business, &mut talks, 2).await;
-    let reached = talks.iter().map(|talk| async move {
+    let reached = talks.iter().map(async |talk| {
         world
             .until(&format!("the first one by {} is {status}", talk.channel), async || {
                 let delivery = talk.delivery(world, business, 0).await;
-                // A chat message in doubt is soon tried again.
-                let is_there = delivery["status"] == status || (status == "in_doubt" && talk.channel == "chat");
-                (is_there && delivery["attempts"].as_u64() >= Some(1)).then_some(())
+                (delivery["status"] == status && delivery["attempts"] == 1).then_some(())
             })
             .await;
     });
