@@ -3,6 +3,7 @@
 use crate::either;
 use crate::talk::{Talk, all_arrived, all_say, next_due, statuses};
 use chrono::TimeDelta;
+use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
 use tests::suite::{Suite, remark};
@@ -11,28 +12,34 @@ use tests::{Tally, World};
 /// Messages in a conversation.
 const EACH: usize = 5;
 
+/// Longer than a worker waits for its provider, in milliseconds.
+const TOO_LONG: u64 = 11_000;
+
 pub(crate) fn tests(suite: Suite) -> Suite {
-    suite.test("a_thousand_lost_answers_make_no_duplicate_where_receipts_come", lost)
+    suite.test("lost_answers_make_no_duplicates_where_receipts_come", lost)
 }
 
-/// The provider takes every message and its answer is lost every time, on WhatsApp and by e-mail; what it tells later
-/// comes twice and in any order.
+/// The provider takes every message and its answer never arrives, on WhatsApp and by e-mail: it comes when nobody waits
+/// for it any more, or its connection breaks. What the provider reports later comes twice and in any order.
 async fn lost() {
     let world = World::start().await;
     let business = world.business(100_000, 4).await;
     let mut talks = Vec::new();
+    let (timeouts, others) = either((2, 4), (20, 80));
     for channel in ["whatsapp", "email"] {
-        world.fault(channel, json!({"after_effect": true})).await;
         let receipts = json!({"statuses": ["sent", "delivered"], "copies": 2, "shuffle": true});
         world.sandbox(Method::PUT, &format!("/{channel}/receipts"), receipts).await;
-        for _ in 0..either(6, 100) {
-            talks.push(Talk::new(&world, &business, channel).await);
-        }
+        world.fault(channel, json!({"after_effect": true, "delay_ms": TOO_LONG, "times": timeouts})).await;
+        let mut slow = join_all((0..timeouts).map(|_| Talk::new(&world, &business, channel))).await;
+        all_say(&world, &business, &mut slow, 1).await;
+        join_all(slow.iter().map(|talk| talk.until_status(&world, &business, 0, "delivered"))).await;
+        world.fault(channel, json!({"after_effect": true})).await;
+        talks.extend(slow);
+        talks.extend(join_all((0..others).map(|_| Talk::new(&world, &business, channel))).await);
     }
-    all_say(&world, &business, &mut talks, EACH).await;
+    join_all(talks.iter_mut().map(|talk| talk.say(&world, &business, EACH - talk.ids.len()))).await;
     let mut rounds = 0;
-    loop {
-        let Some(due) = next_due(&world).await else { break };
+    while let Some(due) = next_due(&world).await {
         // Time is not to pass before the receipts are there: they come within moments, what waits for them waits minutes.
         world
             .until("every receipt has come", async || (!statuses(&world).await.contains("in_doubt")).then_some(()))

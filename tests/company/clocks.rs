@@ -13,7 +13,7 @@ use tests::{Business, Tally, World};
 const JUMP: i64 = 300;
 
 /// How long the provider takes while the clock jumps, in milliseconds of the real clock.
-const SLOW: u64 = 6_000;
+const SLOW: u64 = 5_000;
 
 /// What the provider asks for, in seconds.
 const ASKED: i64 = 120;

@@ -13,7 +13,7 @@ use tests::{Tally, World};
 
 /// How long the provider takes, in milliseconds of the real clock: long enough for a successor, and less than a worker
 /// waits for.
-const SLOW: u64 = 8_000;
+const SLOW: u64 = 7_000;
 
 /// What the slow provider says in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The turn of the month, to the millisecond.
 
-use crate::talk::see_through;
+use crate::talk::{Talk, see_through};
 use crate::{CALLERS, CHANNELS, either};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::problem::Refusal;
@@ -10,6 +10,9 @@ use platform::table::{Answer, Draft, Table};
 use std::collections::BTreeMap;
 use tests::World;
 use tests::suite::{Suite, remark};
+
+/// How many conversations the callers share, of both sides of the turn.
+const TALKS: usize = 6;
 
 /// One millisecond.
 const MS: TimeDelta = TimeDelta::milliseconds(1);
@@ -73,11 +76,12 @@ async fn to_the_millisecond(shards: u16) {
     let world = World::start().await;
     let business = world.business(limit, shards).await;
     let table = world.table();
+    let talks = join_all((0..TALKS).map(|_| Talk::new(&world, &business, "email"))).await;
     let callers = (0..CALLERS).map(|number| {
         let now = if number % 2 == 0 { turn() - MS } else { turn() + MS * i32::from(number % 4 == 3) };
         let draft = Draft {
             business: BusinessId(business.business_id),
-            conversation: ConversationId(business.conversation("email")),
+            conversation: ConversationId(talks[number % TALKS].conversation),
             wire_channel: "email".into(),
             channel: Channel::Email,
             sender: Sender(None),

@@ -37,27 +37,28 @@ struct Other {
 async fn noisy() {
     let world = World::start().await;
     world.fault("email", json!({"delay_ms": PROVIDER})).await;
-    rounds(&world, TIMES, false).await; // so that every process there will be has started
-    let alone = rounds(&world, 0, false).await;
-    let fair = rounds(&world, TIMES, false).await;
-    let unfair = rounds(&world, TIMES, true).await;
+    rounds(&world, 1, TIMES, false).await; // so that every process there will be has started
+    let count = either(6, 50);
+    let alone = rounds(&world, count, 0, false).await;
+    let fair = rounds(&world, count, TIMES, false).await;
+    let unfair = rounds(&world, count, TIMES, true).await;
     let line = |name: &str, times: &[i64]| {
         let (half, most) = (percentile(times, 50), percentile(times, 99));
         let [by_half, by_most] = [(half, 50), (most, 99)].map(|(time, of)| time as f64 / percentile(&alone, of) as f64);
         format!("  {name:<34} p50 {half:>6} ms ({by_half:>5.1} ×)   p99 {most:>6} ms ({by_most:>5.1} ×)\n")
     };
-    let count = alone.len();
+    let messages = alone.len();
     remark(format!(
-        "\n  From 201 until the provider took it, {count} messages of {OTHERS} businesses, provider {PROVIDER} ms:\n{}{}{}",
+        "\n  From 201 until the provider took it, {messages} messages of {OTHERS} businesses, provider {PROVIDER} ms:\n{}{}{}",
         line("alone", &alone),
         line("beside one 100 times noisier", &fair),
         line("the same, queues without groups", &unfair),
     ));
 }
 
-/// Has everybody send, with a noise of so many messages for each of the others', and waits until all has arrived.
-/// Returns how long the others' messages took, in milliseconds.
-async fn rounds(world: &World, noise: usize, unfair: bool) -> Vec<i64> {
+/// Has everybody send so many times, with a noise of so many messages for each of the others', and waits until all has
+/// arrived. Returns how long the others' messages took, in milliseconds.
+async fn rounds(world: &World, count: usize, noise: usize, unfair: bool) -> Vec<i64> {
     world.sandbox(Method::PUT, "/queues/mischief", json!({"unfair": unfair})).await;
     let noisy = world.business(1_000_000, 16).await;
     let mut noise = join_all((0..noise).map(|_| Talk::new(world, &noisy, "email"))).await;
@@ -67,7 +68,7 @@ async fn rounds(world: &World, noise: usize, unfair: bool) -> Vec<i64> {
         Other { business, talk, answered: Vec::new() }
     }))
     .await;
-    for _ in 0..either(8, 50) {
+    for _ in 0..count {
         let quiet = others.iter_mut().map(async |other| {
             other.talk.say(world, &other.business, 1).await;
             other.answered.push(Utc::now());

@@ -146,7 +146,7 @@ pub(crate) async fn next_due(world: &World) -> Option<DateTime<Utc>> {
     let due = |item: &Item| number(item, "due").map(|due| due.max(number(item, "not_before").unwrap_or(due)));
     let looks = AtomicUsize::new(0);
     let calm = async || {
-        if looks.fetch_add(1, Ordering::Relaxed) % LOOKS_TO_A_SWEEP == 0 {
+        if looks.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOKS_TO_A_SWEEP) {
             world.sweep().await;
         }
         let now = now(world).await.timestamp_millis();
