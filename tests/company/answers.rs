@@ -1,7 +1,7 @@
 //! Answers that are lost after their effect, and receipts that tell what they would have said.
 
 use crate::either;
-use crate::talk::{Talk, all_arrived, all_say, next_due, statuses};
+use crate::talk::{Talk, all_arrived, all_say, count, next_due};
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -41,9 +41,7 @@ async fn lost() {
     let mut rounds = 0;
     while let Some(due) = next_due(&world).await {
         // Time is not to pass before the receipts are there: they come within moments, what waits for them waits minutes.
-        world
-            .until("every receipt has come", async || (!statuses(&world).await.contains("in_doubt")).then_some(()))
-            .await;
+        world.until("every receipt has come", async || (count(&world, "in_doubt").await == 0).then_some(())).await;
         world.set_clock(due + TimeDelta::seconds(1)).await;
         rounds += 1;
         assert!(rounds < 10 * EACH, "something is due again and again");

@@ -56,7 +56,8 @@ async fn overtaken_by(jump: i64, late: Late) {
     }
     let before = join_all(talks.iter().map(|talk| talk.stored(&world))).await;
     let (records, deliveries) = handed_out(&world).await;
-    assert!(records >= deliveries + 3, "the late ones still wait for their providers");
+    // The chat's worker gives its provider less time than the others do.
+    assert!(records >= deliveries + 2, "the late ones still wait for their providers");
     world
         .until("the late ones are done", async || {
             let (records, deliveries) = handed_out(&world).await;

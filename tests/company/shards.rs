@@ -4,7 +4,7 @@ use crate::talk::{now, see_through};
 use crate::{CALLERS, CHANNELS, either};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, Get, TransactGetItem};
-use domain::{BusinessId, Month};
+use domain::{BusinessId, ConversationId, Month};
 use futures_util::future::join_all;
 use platform::table::key;
 use serde_json::json;
@@ -74,14 +74,15 @@ async fn send_until(world: &World, business: &Business, number: usize, over: &At
 /// Looks until it is over; returns how many snapshots there were, each of which adds up.
 async fn look_until(world: &World, business: &Business, over: &AtomicBool) -> u64 {
     let (month, client) = (Month::of(now(world).await), world.dynamodb());
-    let mut looks = 0;
+    let (mut looks, mut before) = (0, 0);
     while !over.load(Ordering::Relaxed) {
-        let Some(snapshot) = snapshot(&client, &world.ready.table, business, month).await else { continue };
-        let Some(limit) = snapshot.limit else { continue };
-        let caps: u64 = snapshot.shards.iter().map(|(_, cap)| cap).sum();
-        assert_eq!(caps, limit, "{snapshot:?}");
-        assert!(snapshot.shards.iter().all(|(used, cap)| used <= cap), "{snapshot:?}");
-        looks += 1;
+        let Some(snapshot) = Snapshot::take(&client, &world.ready.table, business, month).await else { continue };
+        if snapshot.head.is_none() {
+            continue; // The month is not open yet.
+        }
+        snapshot.adds_up();
+        assert!(snapshot.used() >= before, "{snapshot:?}: {before} were counted before");
+        (looks, before) = (looks + 1, snapshot.used());
     }
     looks
 }
@@ -89,48 +90,80 @@ async fn look_until(world: &World, business: &Business, over: &AtomicBool) -> u6
 /// A month as it is at one moment.
 #[derive(Debug)]
 struct Snapshot {
-    /// None: the month is not open.
-    limit: Option<u64>,
-    /// How many shards the head says there are.
-    count: u64,
-    /// Used and cap of each.
+    /// Limit, shards and version of the plan.
+    plan: Numbers,
+    /// The same of the month; none before it is open.
+    head: Option<Numbers>,
+    /// Used and cap of each shard.
     shards: Vec<(u64, u64)>,
+    /// Messages in all conversations.
+    messages: u64,
 }
 
-/// Reads head and all shards in one transaction, which is serializable with those that write
-/// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-isolation>); none
-/// if it was cancelled for one of them.
-async fn snapshot(client: &Client, table: &str, business: &Business, month: Month) -> Option<Snapshot> {
-    let id = BusinessId(business.business_id);
-    let keys = (0..MOST_SHARDS).map(|shard| key::quota_shard(id, month, shard));
-    let gets = std::iter::once(key::quota_head(id, month)).chain(keys).map(|key| {
-        let get = Get::builder().table_name(table).set_key(Some(key.attributes())).build();
-        TransactGetItem::builder().get(get.expect("table and key are set")).build()
-    });
-    let call = client.transact_get_items().set_transact_items(Some(gets.collect()));
-    let mut items = match call.send().await {
-        Ok(answer) => {
-            answer.responses.unwrap_or_default().into_iter().map(|response| response.item.unwrap_or_default())
-        }
-        Err(error) => {
-            let cancelled = error.as_service_error().is_some_and(|error| error.is_transaction_canceled_exception());
-            assert!(cancelled, "{error:?}");
-            return None;
-        }
-    };
-    let head = items.next().expect("the head was asked for");
-    let shards = items.filter(|item| !item.is_empty());
-    let shards = shards.map(|item| (number(&item, "used").expect("a count"), number(&item, "cap").expect("a cap")));
-    let snapshot = Snapshot {
-        limit: number(&head, "limit"),
-        count: number(&head, "shards").unwrap_or(0),
-        shards: shards.collect(),
-    };
-    assert_eq!(snapshot.count, snapshot.shards.len() as u64, "{snapshot:?}");
-    Some(snapshot)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Numbers {
+    limit: u64,
+    shards: u64,
+    version: u64,
 }
 
-fn number(item: &HashMap<String, AttributeValue>, name: &str) -> Option<u64> {
+impl Snapshot {
+    /// Reads plan, head, all shards and all conversations in one transaction, which is serializable with those that write
+    /// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-isolation>);
+    /// none if it was cancelled for one of them.
+    async fn take(client: &Client, table: &str, business: &Business, month: Month) -> Option<Snapshot> {
+        let id = BusinessId(business.business_id);
+        let shards = (0..MOST_SHARDS).map(|shard| key::quota_shard(id, month, shard));
+        let conversations =
+            CHANNELS.map(|channel| key::conversation(id, ConversationId(business.conversation(channel))));
+        let keys = [key::plan(id), key::quota_head(id, month)].into_iter().chain(shards).chain(conversations);
+        let gets = keys.map(|key| {
+            let get = Get::builder().table_name(table).set_key(Some(key.attributes())).build();
+            TransactGetItem::builder().get(get.expect("table and key are set")).build()
+        });
+        let items = match client.transact_get_items().set_transact_items(Some(gets.collect())).send().await {
+            Ok(answer) => answer.responses.unwrap_or_default().into_iter().map(|found| found.item.unwrap_or_default()),
+            Err(error) => {
+                let service = error.as_service_error();
+                assert!(service.is_some_and(|error| error.is_transaction_canceled_exception()), "{error:?}");
+                return None;
+            }
+        };
+        let items: Vec<Item> = items.collect();
+        let (month, conversations) = items.split_at(items.len() - CHANNELS.len());
+        Some(Snapshot {
+            plan: numbers(&month[0], "max_messages_per_month").expect("the business has a plan"),
+            head: numbers(&month[1], "limit"),
+            shards: month[2..].iter().filter_map(|shard| number(shard, "used").zip(number(shard, "cap"))).collect(),
+            messages: conversations.iter().filter_map(|conversation| number(conversation, "seq")).sum(),
+        })
+    }
+
+    fn used(&self) -> u64 {
+        self.shards.iter().map(|(used, _)| used).sum()
+    }
+
+    /// What is true of an open month at every moment: the caps add up to the limit, no shard is over its own, what is
+    /// used is what was accepted, and the limit is the plan's, or what was used when the plan became smaller than that.
+    fn adds_up(&self) {
+        let head = self.head.expect("the month is open");
+        let caps: u64 = self.shards.iter().map(|(_, cap)| cap).sum();
+        assert_eq!((caps, self.shards.len() as u64), (head.limit, head.shards), "{self:?}");
+        assert!(self.shards.iter().all(|(used, cap)| used <= cap), "{self:?}");
+        assert_eq!(self.used(), self.messages, "{self:?}");
+        assert_eq!(head.version, self.plan.version, "{self:?}");
+        let is_full = self.used() == head.limit && head.limit > self.plan.limit;
+        assert!(head.limit == self.plan.limit || is_full, "{self:?}");
+    }
+}
+
+type Item = HashMap<String, AttributeValue>;
+
+fn numbers(item: &Item, limit: &str) -> Option<Numbers> {
+    Some(Numbers { limit: number(item, limit)?, shards: number(item, "shards")?, version: number(item, "version")? })
+}
+
+fn number(item: &Item, name: &str) -> Option<u64> {
     item.get(name)?.as_n().ok()?.parse().ok()
 }
 
@@ -157,9 +190,11 @@ async fn first(shards: u16) {
             assert_eq!(answer.problem(), (403, "quota_exceeded".into()), "{}", world.complaints());
         }
         let month = Month::of(now(&world).await);
-        let snapshot = snapshot(&world.dynamodb(), &world.ready.table, &business, month).await.expect("nobody writes");
-        assert_eq!((snapshot.limit, snapshot.count), (Some(limit), u64::from(shards)), "{snapshot:?}");
+        let snapshot = Snapshot::take(&world.dynamodb(), &world.ready.table, &business, month).await;
+        let snapshot = snapshot.expect("nobody writes");
+        snapshot.adds_up();
         // Had it been opened twice, what was counted before would not be counted any more.
-        assert_eq!(snapshot.shards.iter().map(|(used, _)| used).sum::<u64>(), fit, "{snapshot:?}");
+        let head = snapshot.head.map(|head| (head.limit, head.shards));
+        assert_eq!((head, snapshot.used()), (Some((limit, u64::from(shards))), fit), "{snapshot:?}");
     }
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tests::{Business, World};
 use uuid::Uuid;
@@ -84,16 +84,13 @@ impl Talk {
 
     /// When a worker last announced that it hands over one of its messages, by its place.
     pub(crate) async fn attempted_at(&self, world: &World, place: usize) -> DateTime<Utc> {
-        let items = scan(world).await;
-        let id = self.ids[place].to_string();
-        let item = items.iter().find(|item| text(item, "id") == id).expect("it is stored");
-        text(item, "attempted_at").parse().expect("it was tried")
+        let items = scan(world, "id = :this", &self.ids[place].to_string()).await;
+        text(&items[0], "attempted_at").parse().expect("it was tried")
     }
 
     /// Itself and its messages as the table has them, by their keys.
     pub(crate) async fn stored(&self, world: &World) -> BTreeMap<String, Item> {
-        let items =
-            scan(world).await.into_iter().filter(|item| text(item, "pk").ends_with(&self.conversation.to_string()));
+        let items = scan(world, "contains(pk, :this)", &self.conversation.to_string()).await.into_iter();
         let items = items.map(|item| (text(&item, "sk"), item));
         items.filter(|(key, _)| key == "CONVERSATION" || key.starts_with("M#")).collect()
     }
@@ -127,10 +124,10 @@ pub(crate) async fn handed_out(world: &World) -> (u64, u64) {
     (out["records"].as_u64().expect("a number"), out["deliveries"].as_u64().expect("a number"))
 }
 
-/// Every status that some message has.
-pub(crate) async fn statuses(world: &World) -> BTreeSet<String> {
-    let messages = scan(world).await.into_iter().filter(|item| text(item, "sk").starts_with("M#"));
-    messages.map(|item| text(&item, "status")).collect()
+/// How many messages have this status.
+pub(crate) async fn count(world: &World, status: &str) -> usize {
+    let messages = scan(world, "begins_with(sk, :this)", "M#").await.into_iter();
+    messages.filter(|message| text(message, "status") == status).count()
 }
 
 /// What time it is there.
@@ -150,10 +147,9 @@ pub(crate) async fn next_due(world: &World) -> Option<DateTime<Utc>> {
             world.sweep().await;
         }
         let now = now(world).await.timestamp_millis();
-        let items = scan(world).await;
+        let conversations = scan(world, "sk = :this", "CONVERSATION").await;
         let is_calm = |item: &Item| !item.contains_key("lease_owner") && due(item).is_none_or(|due| due > now);
-        let calm = items.iter().filter(|item| text(item, "sk") == "CONVERSATION").all(is_calm);
-        calm.then(|| items.iter().filter_map(due).min())
+        conversations.iter().all(is_calm).then(|| conversations.iter().filter_map(due).min())
     };
     let next = world.until("nothing is due and nobody works", calm).await;
     next.and_then(DateTime::from_timestamp_millis)
@@ -181,9 +177,11 @@ pub(crate) async fn all_arrived(world: &World, talks: &[Talk]) {
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
-async fn scan(world: &World) -> Vec<Item> {
-    let pages = world.dynamodb().scan().table_name(&world.ready.table).consistent_read(true);
-    pages.into_paginator().items().send().collect::<Result<_, _>>().await.expect("the table can be read")
+/// The items that this is true of.
+async fn scan(world: &World, filter: &str, this: &str) -> Vec<Item> {
+    let scan = world.dynamodb().scan().table_name(&world.ready.table).consistent_read(true).filter_expression(filter);
+    let pages = scan.expression_attribute_values(":this", AttributeValue::S(this.to_owned())).into_paginator();
+    pages.items().send().collect::<Result<_, _>>().await.expect("the table can be read")
 }
 
 fn text(item: &Item, name: &str) -> String {
