@@ -147,6 +147,24 @@ async fn nothing_is_lost_however_often_everything_dies() {
             (got == world.usage(&business.api_key).await.0).then_some((got, doubled))
         })
         .await;
+    // What was taken in one life is reported in the next.
+    for conversation in conversations.iter().filter(|id| **id != business.conversation("chat")) {
+        let path = format!("/api/v1/conversations/{conversation}/messages");
+        world
+            .until("the providers have reported everything", async || {
+                let mut next = Some("0".to_owned());
+                while let Some(after) = next {
+                    let page = world.get(&business.api_key, &format!("{path}?limit=100&after={after}")).await.json();
+                    let messages = page["messages"].as_array().expect("an array");
+                    if messages.iter().any(|message| message["delivery"]["status"] != "delivered") {
+                        return None;
+                    }
+                    next = page["next"].as_str().map(str::to_owned);
+                }
+                Some(())
+            })
+            .await;
+    }
     let (used, _) = world.usage(&business.api_key).await;
     remark(format!("  {deaths} kills: {answered} answered 201, {used} stored, {got} arrived, {doubled} of them twice"));
     assert!(u64::from(answered) <= used, "answered and not counted");

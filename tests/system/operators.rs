@@ -65,6 +65,31 @@ async fn a_message_that_fails_is_one_line_with_everything_but_what_it_says_and_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_was_taken_and_fails_later_is_a_line_as_well() {
+    let world = World::start().await;
+    world.allow(|allowed| allowed.undelivered = true);
+    let business = world.business(10, 1).await;
+    let conversation = business.conversation("whatsapp");
+    world.report("whatsapp", json!({"statuses": ["failed", "failed"]})).await;
+    let id = send(&world, &business, "whatsapp", "taken, and not delivered").await;
+    let error = world.until_status(&business.api_key, conversation, id, "failed").await["error"].clone();
+    world
+        .until("the same again is only a receipt", async || {
+            let receipts = world.logged().into_iter().filter(|line| line.text.contains("\"receipt\""));
+            (receipts.count() == 1).then_some(())
+        })
+        .await;
+    let failed = until_counted(&world, "Failed").await;
+    let expected = json!({
+        "level": "WARN", "message": "failed", "Failed": 1, "by": [["Channel"], ["Channel", "Reason"]],
+        "Channel": "whatsapp", "Reason": error["code"], "detail": error["detail"],
+        "provider_code": error["provider_code"],
+        "business": business.business_id, "conversation": conversation, "message_id": id, "seq": 1, "attempts": 1, "effect": "moved",
+    });
+    assert_eq!(failed.into_iter().map(timeless).collect::<Vec<_>>(), [expected]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_given_up_is_one_line_and_one_dead_letter() {
     let world = World::start().await;
     let business = world.business(10, 1).await;

@@ -102,6 +102,18 @@ mod tests {
         assert_eq!(open(1_000_000, 200).len(), 64);
     }
 
+    #[test]
+    fn a_shard_has_room_until_it_is_at_its_cap() {
+        let room = |used, cap| Shard { used, cap }.has_room();
+        assert_eq!([room(0, 1), room(4, 5), room(5, 5), room(6, 5), room(0, 0)], [true, true, false, false, false]);
+    }
+
+    #[test]
+    fn what_remains_is_the_rest_of_the_limit_and_never_less_than_nothing() {
+        let remaining = |limit, used| Usage { limit, used }.remaining();
+        assert_eq!([remaining(5, 2), remaining(5, 5), remaining(5, 9)], [3, 0, 0]);
+    }
+
     proptest! {
         #[test]
         fn caps_add_up_to_the_limit(limit in 0u64..10_000_000, wanted in 0u16..200) {

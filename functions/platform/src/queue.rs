@@ -3,12 +3,14 @@
 use crate::aws::Aws;
 use crate::broken::Broken;
 use crate::settings::{self, SettingError};
+use crate::telemetry::metrics::Line;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::delivery::Reason;
 use domain::{BusinessId, Channel, ConversationId, MessageId};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use tracing::Level;
 
 /// The longest delay that SQS takes, in seconds
 /// ([SendMessage](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html)).
@@ -33,6 +35,18 @@ pub struct Bell {
     pub conversation: ConversationId,
     /// Which worker answers.
     pub channel: Channel,
+}
+
+impl Bell {
+    /// What operators are told if SQS does not take it. The outbox holds what it would have said.
+    pub fn not_rung(&self, broken: &Broken) -> Line {
+        Line::new(Level::WARN, "the bell was not rung; the sweeper will ring")
+            .by("Channel", self.channel)
+            .count("BellNotRung")
+            .with("business", self.business)
+            .with("conversation", self.conversation)
+            .with("error", broken.chain())
+    }
 }
 
 /// The one version of a queue's message that there is so far.
@@ -155,7 +169,7 @@ impl ChannelBell {
     pub async fn ring(&self, business: BusinessId, conversation: ConversationId) {
         let bell = Bell { v: Version, business, conversation, channel: self.channel };
         if let Err(broken) = send(&self.client, &self.url, &bell, business, TimeDelta::zero()).await {
-            crate::delivery::bell_not_rung(&bell, &broken).write();
+            bell.not_rung(&broken).write();
         }
     }
 }

@@ -16,7 +16,7 @@ use platform::aws::Aws;
 use platform::broken::Broken;
 use platform::clock::{self, Clock};
 use platform::credential::Caller;
-use platform::delivery::{Channels, bell_not_rung};
+use platform::delivery::Channels;
 use platform::queue::{Bell, Bells, Version};
 use platform::secrets::{Secrets, TokenKeys};
 use platform::settings::{self, SettingError};
@@ -172,7 +172,7 @@ impl SendMessage {
         accepted.with("message_id", message.id).with("seq", message.seq).write();
         let bell = Bell { v: Version, business, conversation, channel };
         if let Err(broken) = self.bells.ring(&bell).await {
-            bell_not_rung(&bell, &broken).write();
+            bell.not_rung(&broken).write();
         }
     }
 }

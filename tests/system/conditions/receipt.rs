@@ -16,6 +16,9 @@ use proptest::prelude::*;
 /// When it happened, says the provider.
 const AT: DateTime<Utc> = DateTime::from_timestamp_millis(1_900_000_000_000).expect("a time");
 
+/// How often the sample was handed over.
+const ATTEMPTS: u32 = 0;
+
 fn about(id: MessageId) -> Reference {
     Reference { business: B, conversation: C, message: id }
 }
@@ -61,7 +64,11 @@ async fn receipts_move_a_message_as_the_rule_says() {
         let effect = table.receipt(&about(before.id), &says, NOW).await.expect("an answer");
         let expected = reported(&before, &says);
         // There is no conversation that could be due.
-        assert_eq!(effect, if expected.is_some() { Effect::Moved } else { Effect::None }, "{was:?}, told {says:?}");
+        assert_eq!(
+            effect,
+            if expected.is_some() { Effect::Moved(ATTEMPTS) } else { Effect::None },
+            "{was:?}, told {says:?}"
+        );
         assert_eq!(scratch.items.get(&key).await, Some(item(&key, &expected.unwrap_or(before))));
     }
 }
@@ -118,7 +125,7 @@ async fn a_receipt_that_is_overtaken_is_judged_anew() {
     let failed = || all()[3].clone();
     assert_eq!(overtaken(Status::Sent, Status::Delivered, failed()).await, nothing(Status::Delivered));
     let read = reported(&now(Status::Delivered), &says(Reported::Read)).expect("it moves on");
-    assert_eq!(overtaken(Status::Sent, Status::Delivered, Reported::Read).await, (Effect::Moved, read));
+    assert_eq!(overtaken(Status::Sent, Status::Delivered, Reported::Read).await, (Effect::Moved(ATTEMPTS), read));
 }
 
 /// A conversation that may wait for the first message's fate.
@@ -176,7 +183,7 @@ async fn a_doubt_that_is_over_is_waited_for_no_longer() {
         let after = rule(&before.turn()).filter(|_| state.there);
         scratch.items.put(item(&message_key(), &Message { status: Status::InDoubt, ..message(1) })).await;
         let effect = table.receipt(&about(message(1).id), &says(Reported::Sent), NOW).await.expect("an answer");
-        assert_eq!(effect, if after.is_some() { Effect::Due } else { Effect::Moved });
+        assert_eq!(effect, if after.is_some() { Effect::Due(ATTEMPTS) } else { Effect::Moved(ATTEMPTS) });
         let stored = scratch.items.get(&key).await;
         assert_eq!(stored, after.as_ref().or(state.there.then_some(&before)).map(item_of));
         after.is_some()
@@ -195,11 +202,11 @@ async fn told(was: Status, reported: Reported) -> Effect {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_end_of_a_doubt_makes_a_conversation_due() {
     for reported in all() {
-        assert_eq!(told(Status::InDoubt, reported).await, Effect::Due);
+        assert_eq!(told(Status::InDoubt, reported).await, Effect::Due(ATTEMPTS));
     }
     // Whoever was asked to wait, by the provider, has to.
-    assert_eq!(told(Status::Queued, Reported::Sent).await, Effect::Moved);
-    assert_eq!(told(Status::Sent, Reported::Delivered).await, Effect::Moved);
+    assert_eq!(told(Status::Queued, Reported::Sent).await, Effect::Moved(ATTEMPTS));
+    assert_eq!(told(Status::Sent, Reported::Delivered).await, Effect::Moved(ATTEMPTS));
     assert_eq!(told(Status::Delivered, Reported::Delivered).await, Effect::None);
 }
 
@@ -220,7 +227,7 @@ async fn whoever_put_a_message_in_doubt_is_waited_for_until_it_has_let_go() {
         }
     });
     let effect = table.receipt(&about(message(1).id), &says(Reported::Sent), NOW).await.expect("an answer");
-    assert_eq!(effect, Effect::Due);
+    assert_eq!(effect, Effect::Due(ATTEMPTS));
     let now: Conversation = scratch.items.record(&conversation_key()).await.expect("it stays");
     assert_eq!((now.due, now.not_before), (Some(NOW), None));
 }
@@ -236,6 +243,6 @@ async fn a_receipt_whose_answer_was_lost_ends_the_doubt_all_the_same() {
         scratch.items.put(item(&message_key(), &Message { status: Status::InDoubt, ..message(1) })).await;
         let table = scratch.losing_an_answer_after(others);
         let effect = table.receipt(&about(message(1).id), &says(reported.clone()), NOW).await.expect("an answer");
-        assert_eq!(effect, Effect::Due, "{reported:?}, answer {others} lost");
+        assert_eq!(effect, Effect::Due(ATTEMPTS), "{reported:?}, answer {others} lost");
     }
 }

@@ -104,6 +104,12 @@ mod tests {
     }
 
     #[test]
+    fn only_a_history_without_attempts_is_empty() {
+        assert!(History::default().is_empty());
+        assert!(!History::default().with(attempt(1)).is_empty());
+    }
+
+    #[test]
     fn what_is_told_of_an_attempt_stays() {
         let history = History::default().with(attempt(1));
         let again = Attempt { outcome: Ending::InDoubt, ..attempt(1) };

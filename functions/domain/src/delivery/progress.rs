@@ -204,6 +204,26 @@ mod tests {
         assert_eq!(seconds, [5, 10, 20, 40, 80, 160, 320, 640, 900]);
     }
 
+    #[test]
+    fn every_wait_begins_now() {
+        let ruled = |failure, age, doubt| match rule(Err(failure), &message(Status::Sending, 1, age), doubt, NOW, 0.5) {
+            Ruling::Later { status, at, .. } => (Some(status), at),
+            Ruling::Away(at) => (None, at),
+            ended => panic!("{ended:?} is no wait"),
+        };
+        let reason = || Reason::new("rate_limited", "slower");
+        let busy = |seconds| Failure::Transient { reason: reason(), retry_after: Some(Duration::from_secs(seconds)) };
+        let first = NOW + TimeDelta::seconds(5);
+        assert_eq!(ruled(busy(1), TimeDelta::zero(), DOUBT), (Some(Status::Queued), first));
+        assert_eq!(ruled(busy(60), TimeDelta::zero(), DOUBT).1, NOW + TimeDelta::seconds(60));
+        assert_eq!(ruled(busy(60), MAX_AGE, DOUBT).1, first, "its day is over, and it is looked at once more");
+        assert_eq!(ruled(busy(60), MAX_AGE - TimeDelta::seconds(9), DOUBT).1, NOW + TimeDelta::seconds(9));
+        let unknown = || Failure::Unknown(reason());
+        assert_eq!(ruled(unknown(), TimeDelta::zero(), DOUBT), (Some(Status::InDoubt), NOW + DOUBT));
+        assert_eq!(ruled(unknown(), TimeDelta::zero(), TimeDelta::zero()), (Some(Status::InDoubt), first));
+        assert_eq!(ruled(Failure::Away, TimeDelta::zero(), DOUBT), (None, NOW + AWAY_WAIT));
+    }
+
     proptest! {
         #[test]
         fn no_provider_holds_a_conversation_up_for_longer_than_a_day(asked: u64, age in 0i64..90_000) {

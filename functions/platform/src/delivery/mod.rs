@@ -7,7 +7,6 @@ mod worker;
 
 pub use batch::serve;
 pub use channels::Channels;
-pub use report::bell_not_rung;
 pub use worker::Worker;
 
 use crate::table::record::{ChannelRecord, Conversation, Message};

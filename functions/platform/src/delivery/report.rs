@@ -1,8 +1,7 @@
 //! What operators are told: what became of messages, as lines that are counted ([`crate::telemetry::metrics`]), and what
 //! the dead-letter queue keeps. Which message, where and why; never what it says or to whom.
 
-use crate::broken::Broken;
-use crate::queue::{Bell, GivenUp, Version};
+use crate::queue::{GivenUp, Version};
 use crate::table::Held;
 use crate::table::record::Message;
 use crate::telemetry::metrics::Line;
@@ -70,14 +69,4 @@ impl Subject<'_> {
             .with("seq", seq)
             .with("attempts", attempts)
     }
-}
-
-/// A bell that SQS did not take; the outbox holds what it would have said.
-pub fn bell_not_rung(bell: &Bell, broken: &Broken) -> Line {
-    Line::new(Level::WARN, "the bell was not rung; the sweeper will ring")
-        .by("Channel", bell.channel)
-        .count("BellNotRung")
-        .with("business", bell.business)
-        .with("conversation", bell.conversation)
-        .with("error", broken.chain())
 }

@@ -4,7 +4,7 @@
 //! carries one to the other.
 
 use super::channels::Channels;
-use super::report::{self, Subject};
+use super::report::Subject;
 use super::{Parcel, Provider};
 use crate::broken::Broken;
 use crate::clock::Clock;
@@ -209,7 +209,7 @@ impl<P: Provider> Worker<P> {
         let Held { business, id: conversation, .. } = hands.held;
         let bell = Bell { v: Version, business, conversation, channel: P::CHANNEL };
         if let Err(broken) = self.queue.ring_at(&bell, at, self.clock.now()).await {
-            report::bell_not_rung(&bell, &broken).write();
+            bell.not_rung(&broken).write();
         }
         Ok(Event::Done)
     }

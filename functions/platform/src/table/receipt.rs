@@ -16,10 +16,10 @@ const LETTING_GO: Duration = Duration::from_millis(250);
 pub enum Effect {
     /// Nothing: it was known already, or there is no such message.
     None,
-    /// The message moved on.
-    Moved,
-    /// The message moved on, and its conversation, which waited for that, is due.
-    Due,
+    /// The message moved on, after so many attempts.
+    Moved(u32),
+    /// The same, and its conversation, which waited for that, is due.
+    Due(u32),
 }
 
 impl Table {
@@ -39,7 +39,7 @@ impl Table {
             }
             let in_doubt = message.status == Status::InDoubt;
             let due = in_doubt && self.doubt_over(about, message.seq, now).await?;
-            return Ok(if due { Effect::Due } else { Effect::Moved });
+            return Ok(if due { Effect::Due(message.attempts) } else { Effect::Moved(message.attempts) });
         }
         Err(Broken::new("writing down a receipt of a message that kept changing"))
     }
