@@ -34,7 +34,7 @@ async fn over_http() {
     const LIMIT: u64 = 60;
     let world = World::start().await;
     let business = world.business(LIMIT, 4).await;
-    world.set_clock(turn() - TimeDelta::milliseconds(either(400, 1_500))).await;
+    world.set_clock(turn() - TimeDelta::seconds(either(2, 4))).await;
     let caller = async |number: usize| {
         let mut accepted = Vec::new();
         loop {
