@@ -149,9 +149,14 @@ pub(crate) async fn next_due(world: &World) -> Option<DateTime<Utc>> {
         let now = now(world).await.timestamp_millis();
         let conversations = scan(world, "sk = :this", "CONVERSATION").await;
         let is_calm = |item: &Item| !item.contains_key("lease_owner") && due(item).is_none_or(|due| due > now);
-        conversations.iter().all(is_calm).then(|| conversations.iter().filter_map(due).min())
+        // How far all have come, and how often they changed hands: for as long as these change, somebody works.
+        let progress = |name: &str| conversations.iter().filter_map(|item| number(item, name)).sum::<i64>();
+        match conversations.iter().all(is_calm) {
+            true => Ok(conversations.iter().filter_map(due).min()),
+            false => Err((progress("settled_seq"), progress("fence"))),
+        }
     };
-    let next = world.until("nothing is due and nobody works", calm).await;
+    let next = world.until_at_rest("nothing is due and nobody works", calm).await;
     next.and_then(DateTime::from_timestamp_millis)
 }
 
