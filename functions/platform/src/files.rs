@@ -125,15 +125,19 @@ impl Files {
         Ok(Some(Found { size, head: body.into_bytes() }))
     }
 
-    /// Has a file kept, for a message is about to reference it.
+    /// Has a file kept, for a message is about to reference it; false if it is not there any more.
     ///
     /// # Errors
     /// If S3 does not answer.
-    pub async fn keep(&self, place: Place) -> Result<(), Broken> {
+    pub async fn keep(&self, place: Place) -> Result<bool, Broken> {
         let tag = Tag::builder().key("state").value("referenced").build().expect("key and value are set");
         let tags = Tagging::builder().tag_set(tag).build().expect("a tag is set");
         let call = self.client.put_object_tagging().bucket(&self.bucket).key(place.key()).tagging(tags);
-        call.send().await.map(drop).map_err(|error| Broken::aws("PutObjectTagging", error))
+        match call.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == Some("NoSuchKey") => Ok(false),
+            Err(error) => Err(Broken::aws("PutObjectTagging", error)),
+        }
     }
 
     /// An address under which anybody can read the file for some minutes. What a browser makes of it is fixed: nothing

@@ -81,11 +81,9 @@ impl Shelf<'_> {
         let new = uploads.iter().filter(|upload| upload.state != UploadState::Ready);
         try_join_all(new.filter_map(|upload| Some((upload, of(upload)?))).map(async |(upload, attachment)| {
             let place = self.place(upload.id);
-            self.files.keep(place).await?;
-            match self.table.keep_upload(place, upload, &attachment.content_type).await? {
-                true => Ok::<_, Trouble>(()),
-                false => Err(refused(&upload.url, UploadFault::Unknown).into()),
-            }
+            let kept = self.files.keep(place).await?
+                && self.table.keep_upload(place, upload, &attachment.content_type).await?;
+            kept.then_some(()).ok_or_else(|| Trouble::from(refused(&upload.url, UploadFault::Unknown)))
         }))
         .await
         .map(drop)

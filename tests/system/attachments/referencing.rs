@@ -153,3 +153,20 @@ async fn trouble_with_the_storage_counts_nothing() {
     send(&world, &business, conversation, &[&stored["url"], &announced["url"]]).await.id();
     assert_eq!(world.usage(&business.api_key).await, (1, 10));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_deleted_is_not_found() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    let conversation = business.conversation("chat");
+    let stored = store(&world, &business.api_key, conversation, "cat.png", "image/png", PNG).await.json();
+    let size = PNG.len() as u64;
+    let announced = announce(&world, &business.api_key, conversation, "cat.png", "image/png", size).await.json();
+    assert_eq!(bring(&announced["upload"], PNG).await.status(), 200);
+    world.engine().expire_objects(Utc::now() + TimeDelta::days(3)).expect("files can be removed");
+    for url in [&stored["url"], &announced["url"]] {
+        let refused = send(&world, &business, conversation, &[url]).await;
+        assert_eq!(refused.problem(), (422, "attachment_not_found".into()));
+    }
+    assert_eq!(world.usage(&business.api_key).await, (0, 10));
+}
