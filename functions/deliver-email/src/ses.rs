@@ -10,7 +10,7 @@ use aws_sdk_sesv2::operation::send_email::SendEmailError;
 use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, MessageTag};
 use domain::Channel;
 use domain::delivery::{Accepted, Failure, Outcome, Reason, Reference};
-use platform::aws::{Aws, never_connected};
+use platform::aws::{Aws, never_connected, retry_after};
 use platform::delivery::{Parcel, Provider};
 use platform::table::record::ChannelSettings;
 use std::time::Duration;
@@ -59,7 +59,7 @@ impl Provider for Ses {
             .set_configuration_set_name(configuration_set.clone());
         match call.send().await {
             Ok(sent) => Ok(Accepted { provider_id: sent.message_id }),
-            Err(error) => Err(judge(&error)),
+            Err(error) => Err(judge(&error, retry_after(&error))),
         }
     }
 }
@@ -79,8 +79,8 @@ fn tags(parcel: &Parcel<'_>) -> Result<Vec<MessageTag>, BuildError> {
 }
 
 /// What SES's errors mean for a message.
-fn judge<R: std::fmt::Debug>(error: &SdkError<SendEmailError, R>) -> Failure {
-    let transient = |word, detail| Failure::Transient { reason: reason(error, word, detail), retry_after: None };
+fn judge<R: std::fmt::Debug>(error: &SdkError<SendEmailError, R>, retry_after: Option<Duration>) -> Failure {
+    let transient = |word, detail| Failure::Transient { reason: reason(error, word, detail), retry_after };
     match error {
         SdkError::ServiceError(failed) => match failed.err() {
             SendEmailError::TooManyRequestsException(_) => transient("rate_limited", "SES asks for patience"),
