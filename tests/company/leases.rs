@@ -52,7 +52,9 @@ async fn overtaken_by(jump: i64, late: Late) {
         let is_in_doubt = jump == LEASE && talk.channel != "chat";
         let taken_over = if is_in_doubt { "in_doubt" } else { end(talk) };
         talk.until_status(&world, &business, 0, taken_over).await;
-        talk.until_status(&world, &business, 2, if is_in_doubt { "queued" } else { end(talk) }).await;
+        for next in [1, 2] {
+            talk.until_status(&world, &business, next, if is_in_doubt { "queued" } else { end(talk) }).await;
+        }
     }
     let before = join_all(talks.iter().map(|talk| talk.stored(&world))).await;
     let (records, deliveries) = handed_out(&world).await;
