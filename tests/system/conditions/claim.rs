@@ -4,7 +4,7 @@ use super::sample::{B, C, LEASE, MS, NOW, conversation, conversation_key, turned
 use super::scratch::{Scratch, for_all, item};
 use chrono::{DateTime, Utc};
 use domain::Seq;
-use domain::delivery::{Claim, Turn};
+use domain::delivery::{Claim, Lease, Turn};
 use platform::table::record::Conversation;
 use proptest::prelude::*;
 
@@ -64,5 +64,5 @@ async fn a_claim_whose_answer_was_lost_is_still_a_claim() {
     let table = scratch.losing_the_first_answer();
     let held = table.claim(B, C, NOW, LEASE).await.expect("an answer").expect("nobody else asked");
     assert_eq!(scratch.items.record(&conversation_key()).await, Some(held.conversation));
-    assert_eq!(held.lease.fence, 2, "it was made once");
+    assert_eq!(held.lease, Lease { fence: 2, until: NOW + LEASE }, "it was made once");
 }
