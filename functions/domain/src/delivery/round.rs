@@ -332,4 +332,10 @@ mod tests {
         let tries = told.iter().filter(|command| matches!(command, Command::PutBack { .. })).count();
         assert_eq!((tries, told.last()), (1 + usize::from(MOST_SURPRISES), Some(&Command::Stop(Heard::LeaseLost))));
     }
+
+    #[test]
+    fn a_message_in_doubt_is_left_as_it_is_and_waited_for() {
+        let told = run(&[message(Status::InDoubt)], &Ok(Accepted { provider_id: None }));
+        assert_eq!(told[1], Command::Postpone(NOW + TimeDelta::seconds(120)));
+    }
 }
