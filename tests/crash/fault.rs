@@ -1,6 +1,6 @@
 //! What can go wrong with a call.
 
-use crate::point::{PROVIDER, Point};
+use crate::point::Point;
 use serde_json::{Value, json};
 
 /// One way for a call to go wrong.
@@ -96,5 +96,5 @@ const STUBBORN: u32 = 1_000;
 /// Every case of these points: which fault at which of them.
 pub(crate) fn at(points: &[Point]) -> impl Iterator<Item = (Point, Fault)> {
     let pairs = points.iter().flat_map(|point| Fault::ALL.map(|fault| (*point, fault)));
-    pairs.filter(|(point, fault)| fault.can_hit(*point) && (*point != PROVIDER || *fault != Fault::Conflict))
+    pairs.filter(|(point, fault)| fault.can_hit(*point))
 }
