@@ -49,7 +49,9 @@ async fn a_file_belongs_to_its_conversation_and_its_business() {
         (upload(&mine, "chat").await, upload(&mine, "email").await, upload(&theirs, "chat").await);
     let unknown = Capability::generate(BusinessId(mine.business_id), ConversationId(chat)).url(&world.ready.api);
     let own_text = own.as_str().expect("a URL");
-    let spoiled = format!("{}A", &own_text[..own_text.len() - 1]);
+    // Another last character than the signature's own: four end a signature of 64 bytes, and "A" is one of them.
+    let last = if own_text.ends_with('A') { 'Q' } else { 'A' };
+    let spoiled = format!("{}{last}", &own_text[..own_text.len() - 1]);
     let abroad = own_text.replacen("http://", "http://evil.", 1);
     let mut details = Vec::new();
     for url in [json!(unknown), elsewhere, foreign, json!(spoiled), json!(abroad), json!("https://example.com/a")] {
