@@ -6,6 +6,7 @@ mod accept;
 mod conditions;
 mod delivery;
 mod doubt;
+mod email;
 mod idempotency;
 mod operators;
 mod quota;

@@ -1,6 +1,8 @@
 //! Delivers through Amazon SES v2.
 
-pub mod mail;
+pub mod html;
+pub mod letter;
+pub mod mime;
 pub mod ses;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
