@@ -129,9 +129,21 @@ fn every_operation_can_refuse_and_break() {
     let document = Document::read();
     let mut violations = Violations::default();
     for (method, path, operation) in document.operations() {
-        // Whoever needs no credential is known by something else, and turned away with 403.
+        // Whoever needs no credential is known by something else, and turned away with 403; or whatever they ask for
+        // is, and is not there.
         let open = operation["security"].as_sequence().is_some_and(Vec::is_empty);
-        for status in [if open { "403" } else { "401" }, "500", "503"] {
+        let missing = !operation["responses"]["404"].is_null();
+        for status in [
+            if !open {
+                "401"
+            } else if missing {
+                "404"
+            } else {
+                "403"
+            },
+            "500",
+            "503",
+        ] {
             violations.unless(!operation["responses"][status].is_null(), || {
                 format!("infra/openapi.yaml, {method} {path}: every such operation can answer {status}; say so")
             });

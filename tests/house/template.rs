@@ -2,6 +2,7 @@
 
 use crate::{Violations, files, function_folders, pascal_case, read};
 use domain::channel::Channel;
+use domain::file::{REFERENCED_DAYS, UNREFERENCED_DAYS};
 use platform::telemetry::metrics::NAMESPACE;
 use serde_yaml_ng::{Mapping, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -128,6 +129,28 @@ fn every_channel_has_its_worker_and_queues() {
         let channel = folder.strip_prefix("deliver-");
         violations.unless(channel.is_none_or(|name| Channel::ALL.iter().any(|channel| channel.name() == name)), || {
             format!("functions/{folder} delivers to no channel: add the channel to domain::channel::Channel")
+        });
+    }
+    violations.report();
+}
+
+#[test]
+fn files_are_nobodys_and_kept_as_long_as_the_code_says() {
+    let template = Template::read();
+    let bucket = template.properties("Files", "AWS::S3::Bucket");
+    let mut violations = Violations::default();
+    for block in ["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"] {
+        violations.unless(bucket["PublicAccessBlockConfiguration"][block] == true, || {
+            format!("template.yaml, Files: nobody else may read the files, set {block}: true")
+        });
+    }
+    for (tag, days) in [("pending", UNREFERENCED_DAYS), ("referenced", REFERENCED_DAYS)] {
+        let rules = bucket["LifecycleConfiguration"]["Rules"].as_sequence();
+        let of_tag = |rule: &&Value| rule["TagFilters"][0]["Key"] == "state" && rule["TagFilters"][0]["Value"] == tag;
+        let rule = rules.into_iter().flatten().find(of_tag);
+        let set = rule.is_some_and(|rule| rule["Status"] == "Enabled" && rule["ExpirationInDays"] == days);
+        violations.unless(set, || {
+            format!("template.yaml, Files: what is tagged state={tag} expires after {days} days, by domain::file")
         });
     }
     violations.report();

@@ -4,7 +4,7 @@ use crate::Tally;
 use anstyle::{AnsiColor, Style};
 use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 const DIM: Style = Style::new().dimmed();
@@ -13,6 +13,9 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// Lines for the end, above the closing table.
 static REMARKS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Held by every test while it runs, and by one that measures for itself alone.
+static MACHINE: RwLock<()> = RwLock::new(());
 
 /// Tests that belong together.
 #[derive(Default)]
@@ -47,13 +50,28 @@ impl Suite {
 
     /// Adds a test; it runs on a runtime of its own, as `#[tokio::test(flavor = "multi_thread")]` would have it.
     #[must_use]
-    pub fn test<F: Future>(mut self, name: impl Into<String>, run: impl FnOnce() -> F + Send + 'static) -> Suite {
-        let runs = move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-            runtime.map_err(|error| error.to_string())?.block_on(run());
-            Ok(())
-        };
-        self.trials.push(Trial::test(name, runs));
+    pub fn test<F: Future>(self, name: impl Into<String>, run: impl FnOnce() -> F + Send + 'static) -> Suite {
+        self.trial(name, move || {
+            let _beside_others = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+            on_a_runtime(run())
+        })
+    }
+
+    /// Adds a test that measures: while it runs, no other does.
+    #[must_use]
+    pub fn test_alone<F: Future>(self, name: impl Into<String>, run: impl FnOnce() -> F + Send + 'static) -> Suite {
+        self.trial(name, move || {
+            let _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
+            on_a_runtime(run())
+        })
+    }
+
+    fn trial(
+        mut self,
+        name: impl Into<String>,
+        run: impl FnOnce() -> Result<(), libtest_mimic::Failed> + Send + 'static,
+    ) -> Suite {
+        self.trials.push(Trial::test(name, run));
         self
     }
 
@@ -70,6 +88,12 @@ impl Suite {
         }
         conclusion.exit_code()
     }
+}
+
+fn on_a_runtime(run: impl Future) -> Result<(), libtest_mimic::Failed> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.map_err(|error| error.to_string())?.block_on(run);
+    Ok(())
 }
 
 fn table(name: &str, passed: u64, begun: Instant, tally: Tally) -> String {

@@ -25,6 +25,8 @@ pub struct World {
     logs: Logs,
     pub(crate) http: Client,
     ledger: Mutex<Ledger>,
+    /// The table's DynamoDB, and where it is.
+    dynamodb: Mutex<Option<(String, aws_sdk_dynamodb::Client)>>,
     /// Where everything is.
     pub ready: Ready,
 }
@@ -90,7 +92,7 @@ impl World {
         let secrets = vec![demo.token.clone(), demo.api_key.clone(), demo.visitor_token.clone()];
         let ledger = Mutex::new(Ledger { secrets, ..Ledger::default() });
         let http = Client::builder().no_proxy().build().expect("a client");
-        World { local: None, logs: Logs::discarded(), http, ledger, ready }
+        World { local: None, logs: Logs::discarded(), http, ledger, dynamodb: Mutex::default(), ready }
     }
 
     /// A fresh business.
@@ -287,7 +289,10 @@ impl World {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let log: Vec<String> = self.logs.lines().iter().rev().take(40).map(ToString::to_string).collect();
-        panic!("waited in vain until {what}; the last lines of the log, newest first:\n{}", log.join("\n"));
+        let (log, complaints) = (log.join("\n"), self.complaints());
+        panic!(
+            "waited in vain until {what}; the last lines of the log, newest first:\n{log}\nall errors:\n{complaints}"
+        );
     }
 
     /// What this test leaves behind on purpose.
@@ -314,16 +319,14 @@ impl World {
         platform::table::Table::new(self.dynamodb(), self.ready.table.clone())
     }
 
-    /// The table's DynamoDB.
+    /// The table's DynamoDB. Making a client takes longer than most calls do.
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        let credentials = aws_sdk_dynamodb::config::Credentials::new("test", "test", None, None, "test");
-        let config = aws_sdk_dynamodb::Config::builder()
-            .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
-            .region(aws_sdk_dynamodb::config::Region::new("local"))
-            .credentials_provider(credentials)
-            .endpoint_url(&self.ready.aws.dynamodb)
-            .build();
-        aws_sdk_dynamodb::Client::from_conf(config)
+        let mut known = self.dynamodb.lock().unwrap_or_else(PoisonError::into_inner);
+        let (url, client) = known.take().filter(|(url, _)| *url == self.ready.aws.dynamodb).unwrap_or_else(|| {
+            let url = self.ready.aws.dynamodb.clone();
+            (url.clone(), dynamodb(&url))
+        });
+        known.insert((url, client)).1.clone()
     }
 
     /// Everything the functions logged so far.
@@ -341,6 +344,17 @@ impl World {
     pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn dynamodb(url: &str) -> aws_sdk_dynamodb::Client {
+    let credentials = aws_sdk_dynamodb::config::Credentials::new("test", "test", None, None, "test");
+    let config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
+        .region(aws_sdk_dynamodb::config::Region::new("local"))
+        .credentials_provider(credentials)
+        .endpoint_url(url)
+        .build();
+    aws_sdk_dynamodb::Client::from_conf(config)
 }
 
 /// The program that plays the functions: cargo builds it beside the test programs' folder, `deps`.

@@ -147,34 +147,6 @@ async fn a_message_tells_what_became_of_each_attempt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_that_is_down_for_half_an_hour_loses_nothing() {
-    let world = World::start().await;
-    let business = world.business(100, 1).await;
-    let mut all = Vec::new();
-    for channel in CHANNELS {
-        world.fault(channel, json!({"status": 503})).await;
-        all.push(send(&world, &business, channel, 2).await);
-    }
-    for _ in 0..6 {
-        world.pass(300).await;
-        world.sweep().await;
-    }
-    for channel in CHANNELS {
-        assert!(world.received(channel, business.conversation(channel)).await.is_empty());
-        world.heal(channel).await;
-    }
-    for _ in 0..4 {
-        world.pass(300).await;
-        world.sweep().await;
-    }
-    for (channel, (texts, ids)) in CHANNELS.iter().zip(&all) {
-        world.until_received(channel, business.conversation(channel), texts).await;
-        let delivery = world.delivery(&business.api_key, business.conversation(channel), ids[0]).await;
-        assert!(delivery["attempts"].as_u64().is_some_and(|attempts| attempts > 1), "{delivery}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn what_can_never_be_delivered_fails_and_the_next_one_proceeds() {
     let world = World::start().await;
     let business = world.business(100, 1).await;
@@ -188,30 +160,6 @@ async fn what_can_never_be_delivered_fails_and_the_next_one_proceeds() {
     let attempt = &delivery["history"][0];
     assert_eq!((&attempt["outcome"], &attempt["code"]), (&json!("refused"), &json!("recipient_unreachable")));
     world.until_received("whatsapp", conversation, &texts[1..]).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_is_refused_for_a_day_is_given_up_and_kept_in_the_dead_letter_queue() {
-    let world = World::start().await;
-    let business = world.business(100, 1).await;
-    let conversation = business.conversation("email");
-    world.fault("email", json!({"status": 429})).await;
-    let (texts, ids) = send(&world, &business, "email", 1).await;
-    world
-        .until("it was tried", async || {
-            let delivery = world.delivery(&business.api_key, conversation, ids[0]).await;
-            (delivery["error"]["code"] == "rate_limited").then_some(())
-        })
-        .await;
-    world.pass(24 * 3600).await;
-    world.heal("email").await;
-    world.sweep().await;
-    let delivery = world.until_status(&business.api_key, conversation, ids[0], "failed").await;
-    assert_eq!(delivery["error"]["code"], "expired");
-    let kept = world.dead_letters("email").await;
-    assert_eq!(kept.len(), 1);
-    assert_eq!((&kept[0]["message"], &kept[0]["reason"]["code"]), (&json!(ids[0]), &json!("expired")));
-    assert!(!kept[0].to_string().contains(&texts[0]), "a copy says which message, never what it says");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -169,37 +169,3 @@ async fn a_receipt_that_is_faster_than_the_worker_lets_the_next_message_go_at_on
     let rung = world.calls().get(&("DeliverChat".into(), "sqs:SendMessage".into())).copied();
     assert_eq!(rung, None, "nothing was postponed");
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn poison_is_parked_and_the_next_message_proceeds() {
-    let world = World::start().await;
-    let business = world.business(10, 1).await;
-    let conversation = business.conversation("whatsapp");
-    let kill = json!({"operation": "UpdateItem", "error": "kill", "times": 1, "skip": MARK, "function": "deliver-whatsapp", "after_effect": true});
-    world.fault("aws", kill.clone()).await;
-    let id = send(&world, &business, "whatsapp", "every worker dies over it").await;
-    until_killed(&world).await;
-    let next = send(&world, &business, "whatsapp", "and this one arrives").await;
-    for death in 1..=5 {
-        until_killed(&world).await;
-        world.pass(LEASE).await;
-        world.sweep().await;
-        world
-            .until(&format!("death {death} was noticed"), async || {
-                let status = world.delivery(&business.api_key, conversation, id).await["status"].clone();
-                (status != "sending").then_some(())
-            })
-            .await;
-        if death < 5 {
-            world.fault("aws", kill.clone()).await;
-        }
-        world.pass(DOUBT).await;
-        world.sweep().await;
-    }
-    let delivery = world.until_status(&business.api_key, conversation, id, "failed").await;
-    assert_eq!((&delivery["error"]["code"], &delivery["attempts"]), (&json!("outcome_unknown"), &json!(5)));
-    assert_eq!(outcomes(&delivery), unknown(5));
-    world.until_status(&business.api_key, conversation, next, "sent").await;
-    assert_eq!(world.dead_letters("whatsapp").await.len(), 1);
-    world.until_received("whatsapp", conversation, &["and this one arrives".into()]).await;
-}

@@ -1,11 +1,12 @@
 //! Mail: what the customer's program shows as one thread, what nobody can smuggle into a header, and an address that
 //! nothing is written to any more.
 
+use super::attachments::{PNG, send, store};
 use chrono::Utc;
 use domain::{BusinessId, ChannelId, ConversationId};
 use platform::table::provision::NewConversation;
 use platform::table::record::{ChannelRecord, ChannelSettings};
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tests::World;
 use uuid::Uuid;
@@ -112,6 +113,25 @@ async fn nobody_smuggles_anything_into_a_header() {
     let message = world.send(&business.api_key, conversation, "to nobody").go().await.id();
     let delivery = world.until_status(&business.api_key, conversation.0, message, "failed").await;
     assert_eq!(delivery["error"]["code"], "recipient_unreachable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_in_the_mail_and_one_that_ses_takes_no_mail_with_is_linked_to() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    let conversation = business.conversation("email");
+    let mut urls = Vec::new();
+    for (name, kind, bytes) in [("photo 1.png", "image/png", PNG), ("tool.exe", "application/octet-stream", &b"MZ"[..])]
+    {
+        let upload = store(&world, &business.api_key, conversation, name, kind, bytes).await;
+        assert_eq!(upload.status, StatusCode::CREATED, "{}", upload.text);
+        urls.push(upload.json()["url"].clone());
+    }
+    send(&world, &business, conversation, &urls.iter().collect::<Vec<_>>()).await.id();
+    let mail = world.until("a mail arrives", async || mails(&world, conversation).await.pop()).await;
+    assert_eq!(mail.0["attachments"], json!([{ "filename": "photo 1.png", "content_type": "image/png" }]));
+    let url = urls[1].as_str().expect("a URL");
+    assert_eq!(mail.0["content"], format!("see the file\n\ntool.exe (2 bytes)\n{url}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 //! it.
 
 mod accept;
+mod attachments;
 mod conditions;
 mod delivery;
 mod doubt;

@@ -1,8 +1,8 @@
 //! What a mail is made of, before it is one: who writes to whom, under which subject, in which thread, with which files.
 
 use chrono::{DateTime, Utc};
+use domain::MessageId;
 use domain::delivery::Thread;
-use domain::{Attachment, MessageId};
 use lettre::Address;
 use lettre::message::Mailbox;
 
@@ -11,10 +11,6 @@ pub const DEFAULT_SUBJECT: &str = "A message for you";
 
 /// The longest subject, in characters. Nobody reads more, and what is much longer some mail servers take for an attack.
 const LONGEST_SUBJECT: usize = 200;
-
-/// So many bytes of files go into one mail: encoded they are a third more, and SES slows down mails above 10 MB
-/// ([quotas](https://docs.aws.amazon.com/ses/latest/dg/quotas.html)).
-pub const MOST_INSIDE: u64 = 7_000_000;
 
 /// A mail.
 #[derive(Debug, Clone)]
@@ -108,30 +104,6 @@ pub fn sender(text: &str) -> Option<Mailbox> {
     Some(Mailbox::new((!name.is_empty()).then_some(name), address(bare)?))
 }
 
-/// Which files go inside and which are linked to, each in the order they came in: inside is what SES takes, for as long as
-/// there is room.
-#[must_use]
-pub fn places(files: &[Attachment]) -> (Vec<&Attachment>, Vec<&Attachment>) {
-    let mut room = MOST_INSIDE;
-    files.iter().partition(|file| {
-        let inside = may_be_inside(&file.filename) && file.size <= room;
-        room -= if inside { file.size } else { 0 };
-        inside
-    })
-}
-
-/// Whether a file may be part of a mail: SES refuses a whole mail for one file with a name like these
-/// ([unsupported types](https://docs.aws.amazon.com/ses/latest/dg/mime-types.html)).
-fn may_be_inside(filename: &str) -> bool {
-    let extension = filename.trim_end_matches(['.', ' ']).rsplit_once('.').map(|(_, end)| end.to_lowercase());
-    extension.is_none_or(|extension| !REFUSED.split_whitespace().any(|refused| refused == extension))
-}
-
-const REFUSED: &str = "ade adp app asp bas bat cer chm cmd com cpl crt csh der exe fxp gadget hlp hta inf ins isp its js \
-    jse ksh lib lnk mad maf mag mam maq mar mas mat mau mav maw mda mdb mde mdt mdw mdz msc msh msh1 msh2 mshxml msh1xml \
-    msh2xml msi msp mst ops pcd pif plg prf prg ps1 ps1xml ps2 ps2xml psc1 psc2 reg scf scr sct shb shs sys tmp url vb \
-    vbe vbs vps vsmacros vss vst vsw vxd ws wsc wsf wsh xnk";
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,36 +146,5 @@ mod tests {
         assert_eq!(told("Zoë's Shop <shop@example.com>"), Some((Some("Zoë's Shop".into()), shop.clone())));
         assert_eq!(told("\"Shop, the\" <shop@example.com>"), Some((Some("Shop, the".into()), shop)));
         assert_eq!(told("Shop"), None);
-    }
-
-    #[test]
-    fn what_ses_would_refuse_stays_outside() {
-        for name in ["a.exe", "A.EXE", "a.pdf.js", "a.bat.", "x.vbs "] {
-            assert!(!may_be_inside(name), "{name}");
-        }
-        for name in ["a.pdf", "js", "photo.jpeg", "a.exe.zip", "Rechnung"] {
-            assert!(may_be_inside(name), "{name}");
-        }
-    }
-
-    #[test]
-    fn files_go_inside_while_there_is_room() {
-        let file = |filename: &str, size| Attachment {
-            id: uuid::Uuid::nil(),
-            url: "https://api.example.com/f".into(),
-            filename: filename.into(),
-            content_type: "application/octet-stream".into(),
-            size,
-        };
-        let files =
-            [file("a.pdf", 1_000), file("b.mp4", MOST_INSIDE), file("c.exe", 1), file("d.png", MOST_INSIDE - 1_000)];
-        let (inside, outside) = places(&files);
-        let names = |files: Vec<&Attachment>| files.into_iter().map(|file| file.filename.clone()).collect::<Vec<_>>();
-        assert_eq!(
-            (names(inside), names(outside)),
-            (vec!["a.pdf".into(), "d.png".into()], vec!["b.mp4".into(), "c.exe".into()])
-        );
-        let many = vec![file("e.png", MOST_INSIDE / 2 + 1); 2];
-        assert_eq!(places(&many).0.len(), 1);
     }
 }

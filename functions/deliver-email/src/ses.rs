@@ -4,7 +4,8 @@
 //!
 //! The SDK's own retries are off: it would repeat a call whose answer was lost, and SES would send twice.
 
-use crate::letter::{self, Letter, Link};
+use crate::enclosures;
+use crate::letter::{self, Letter};
 use crate::mime;
 use aws_sdk_sesv2::Client;
 use aws_sdk_sesv2::error::{BuildError, ProvideErrorMetadata, SdkError};
@@ -14,8 +15,9 @@ use aws_smithy_types::Blob;
 use domain::Channel;
 use domain::delivery::{Accepted, Failure, Outcome, Reason, Reference, ses};
 use lettre::message::Mailbox;
-use platform::aws::{Aws, never_connected};
+use platform::aws::{Aws, never_connected, retry_after};
 use platform::delivery::{Parcel, Provider};
+use platform::files::Files;
 use platform::table::record::ChannelSettings;
 use std::time::Duration;
 
@@ -26,18 +28,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Ses {
     client: Client,
+    files: Files,
     reply_domain: String,
     /// What stands behind the `@` of the `Message-ID`s that SES gives.
     names: String,
 }
 
 impl Ses {
-    /// SES through `aws`.
+    /// SES through `aws`, with files out of `files`.
     #[must_use]
-    pub fn new(aws: &Aws, reply_domain: String) -> Ses {
+    pub fn new(aws: &Aws, files: Files, reply_domain: String) -> Ses {
         let config = aws.service_once("SESV2", PATIENCE);
         let names = names_of(config.region().map_or("us-east-1", |region| region.as_ref()));
-        Ses { client: Client::new(&config), reply_domain, names }
+        Ses { client: Client::new(&config), files, reply_domain, names }
     }
 
     /// Answers come to an address that carries the conversation.
@@ -48,7 +51,7 @@ impl Ses {
     }
 
     /// The mail, and who it is for.
-    fn letter<'a>(&self, parcel: &Parcel<'a>, from: &str) -> Result<Letter<'a>, Failure> {
+    async fn letter<'a>(&self, parcel: &Parcel<'a>, from: &str) -> Result<Letter<'a>, Failure> {
         let no = |word, detail| Failure::Permanent(Reason::new(word, detail));
         let from = letter::sender(from);
         let from = from.ok_or_else(|| no("channel_misconfigured", "the channel's sender is no mail address"))?;
@@ -57,12 +60,7 @@ impl Ses {
         let reply_to = letter::address(&self.reply_to(parcel));
         let reply_to = reply_to.ok_or_else(|| no("channel_misconfigured", "the reply domain is no mail domain"))?;
         let thread = &parcel.conversation.thread;
-        // Their URLs lead to the files for as long as these are kept.
-        let links = parcel.message.attachments.iter().map(|of| Link {
-            filename: of.filename.clone(),
-            url: of.url.clone(),
-            size: of.size,
-        });
+        let (inside, links) = enclosures::of(&self.files, parcel).await?;
         Ok(Letter {
             id: parcel.message.id,
             from,
@@ -72,8 +70,8 @@ impl Ses {
             thread,
             date: parcel.message.created_at,
             text: &parcel.message.content,
-            inside: Vec::new(),
-            links: links.collect(),
+            inside,
+            links,
         })
     }
 }
@@ -94,7 +92,7 @@ impl Provider for Ses {
         let ChannelSettings::Email { from, configuration_set } = &parcel.channel.settings else {
             return Err(Failure::Permanent(Reason::new("channel_misconfigured", "the channel is not a mailbox")));
         };
-        let letter = self.letter(&parcel, from)?;
+        let letter = self.letter(&parcel, from).await?;
         let misbuilt = || Failure::Permanent(Reason::new("message_rejected", "the mail could not be built"));
         let mail = mime::build(&letter).map_err(|_| misbuilt())?;
         let call = self
@@ -107,7 +105,7 @@ impl Provider for Ses {
             .set_configuration_set_name(configuration_set.clone());
         match call.send().await {
             Ok(sent) => Ok(Accepted { provider_id: sent.message_id }),
-            Err(error) => Err(judge(&error)),
+            Err(error) => Err(judge(&error, retry_after(&error))),
         }
     }
 
@@ -128,11 +126,11 @@ fn tags(parcel: &Parcel<'_>) -> Result<Vec<MessageTag>, BuildError> {
 }
 
 /// What came of a call without success.
-fn judge<R: std::fmt::Debug>(error: &SdkError<SendEmailError, R>) -> Failure {
-    let transient = |word, detail| Failure::Transient { reason: reason(error, word, detail), retry_after: None };
+fn judge<R: std::fmt::Debug>(error: &SdkError<SendEmailError, R>, retry_after: Option<Duration>) -> Failure {
+    let transient = |word, detail| Failure::Transient { reason: reason(error, word, detail), retry_after };
     match error {
         SdkError::ServiceError(_) => match error.code() {
-            Some(word) => ses::refused(word, error.message().unwrap_or_default())
+            Some(word) => ses::refused(word, error.message().unwrap_or_default(), retry_after)
                 .unwrap_or_else(|| transient("provider_error", "SES failed")),
             // A 5xx without SES's own words comes from something in between, which may have passed the mail on.
             None => Failure::Unknown(reason(error, "provider_error", "SES failed without saying how")),

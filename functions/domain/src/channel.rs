@@ -1,5 +1,9 @@
 //! What each channel can carry. Checked when a message is accepted, before anything is counted.
 
+mod files;
+
+pub use files::WhatsappMedia;
+
 use crate::message::Content;
 use crate::problem::Refusal;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -24,13 +28,16 @@ pub enum Channel {
 pub struct Limits {
     /// Longest text, in characters.
     pub characters: usize,
-    /// Most attachments.
+    /// Most attachments; which files they may be, [`Channel::carries_files`] says.
     pub attachments: usize,
 }
 
 impl Channel {
     /// Every channel there is.
     pub const ALL: [Channel; 3] = [Channel::Chat, Channel::Whatsapp, Channel::Email];
+
+    /// The most attachments that any channel carries in one message.
+    pub const MOST_ATTACHMENTS: usize = 10;
 
     /// The channel's own name: queues, workers and logs are called after it.
     #[must_use]
@@ -75,7 +82,7 @@ impl Channel {
         }
     }
 
-    /// Checks what is to be sent against the channel's [limits](Channel::limits).
+    /// Checks a text and how many files go with it against the channel's [limits](Channel::limits).
     ///
     /// # Errors
     /// [`Refusal::ContentNotAllowed`], naming the limit and what was found.
@@ -144,6 +151,11 @@ mod tests {
             }
         }
         assert_eq!(Channel::from_wire("sms"), None);
+    }
+
+    #[test]
+    fn no_channel_carries_more_files_than_are_looked_up() {
+        assert!(Channel::ALL.into_iter().all(|channel| channel.limits().attachments <= Channel::MOST_ATTACHMENTS));
     }
 
     #[test]

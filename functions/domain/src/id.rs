@@ -38,6 +38,8 @@ uuid_id! {
     AgentId,
     /// A configured channel of a business: a WhatsApp number, a mailbox, a widget.
     ChannelId,
+    /// A file that was uploaded for a conversation's messages.
+    UploadId,
 }
 
 /// A message's place in its conversation, counted from 1. `Seq(0)` stands before the first message.

@@ -7,6 +7,7 @@
 pub mod accept;
 pub mod channel;
 pub mod delivery;
+pub mod file;
 pub mod id;
 pub mod message;
 pub mod month;
@@ -14,7 +15,8 @@ pub mod problem;
 pub mod quota;
 
 pub use channel::Channel;
-pub use id::{AgentId, BusinessId, ChannelId, ConversationId, MessageId, Seq};
+pub use file::{FileName, MediaType, UploadState};
+pub use id::{AgentId, BusinessId, ChannelId, ConversationId, MessageId, Seq, UploadId};
 pub use message::{Attachment, Content, Sender};
 pub use month::Month;
 pub use problem::{Code, Problem, Refusal};

@@ -1,6 +1,6 @@
 //! A message as agents write it and as the API shows it.
 
-use crate::{AgentId, ConversationId, MessageId};
+use crate::{AgentId, ConversationId, FileName, MediaType, MessageId, UploadId};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -33,13 +33,13 @@ impl Content {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
     /// The upload's id.
-    pub id: uuid::Uuid,
+    pub id: UploadId,
     /// The capability URL that the upload endpoint returned.
     pub url: String,
-    /// The name the agent gave it.
-    pub filename: String,
-    /// Media type, RFC 9110 §8.3.1.
-    pub content_type: String,
+    /// The name the agent gave it, fit to be shown.
+    pub filename: FileName,
+    /// What it is.
+    pub content_type: MediaType,
     /// Size in bytes.
     pub size: u64,
 }

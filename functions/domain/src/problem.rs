@@ -1,5 +1,6 @@
 //! Everything the API can answer instead of what was asked for, and the one match that makes status codes of it.
 
+use crate::file::MediaType;
 use crate::message::rfc3339;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -7,8 +8,11 @@ use serde::Serialize;
 /// A rule said no.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// The request's body is larger than [`MAX_BODY_BYTES`].
-    BodyTooLarge,
+    /// The request's body, or the file in it, is too large.
+    BodyTooLarge {
+        /// The most bytes of it.
+        most: u64,
+    },
     /// No caller could be made of the `Authorization` header; the reason stays inside.
     Unauthorized,
     /// The request does not have the documented form.
@@ -17,6 +21,8 @@ pub enum Refusal {
     ConversationNotFound,
     /// No such message in the conversation.
     MessageNotFound,
+    /// No such file, or not any more.
+    FileNotFound,
     /// The conversation's channel cannot carry this.
     ContentNotAllowed {
         /// The limit and what was found.
@@ -38,6 +44,8 @@ pub enum Refusal {
     AttachmentNotFound {
         /// The URL that was referenced.
         url: String,
+        /// What is the matter with it.
+        fault: UploadFault,
     },
     /// The idempotency key came with another request before.
     IdempotencyKeyReused,
@@ -58,6 +66,29 @@ pub enum Refusal {
 
 /// The largest body of a message, in bytes.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// Why an upload cannot be referenced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UploadFault {
+    /// There is none under this URL in this conversation, or it has expired.
+    Unknown,
+    /// It was announced, and nothing has arrived yet.
+    Unfinished,
+    /// What arrived has another size than was announced.
+    OtherSize {
+        /// What was announced, in bytes.
+        announced: u64,
+        /// What arrived, in bytes.
+        found: u64,
+    },
+    /// What arrived is something else than was announced.
+    OtherType {
+        /// What was announced.
+        announced: MediaType,
+        /// What its first bytes tell.
+        found: MediaType,
+    },
+}
 
 /// What is wrong with one field, in FastAPI's shape.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -103,6 +134,7 @@ pub enum Code {
     ValidationError,
     ConversationNotFound,
     MessageNotFound,
+    FileNotFound,
     ContentNotAllowed,
     ChannelInactive,
     ChannelNotSupported,
@@ -117,12 +149,13 @@ pub enum Code {
 
 impl Code {
     /// Every code there is; the OpenAPI document lists the same ones.
-    pub const ALL: [Code; 15] = [
+    pub const ALL: [Code; 16] = [
         Code::BodyTooLarge,
         Code::Unauthorized,
         Code::ValidationError,
         Code::ConversationNotFound,
         Code::MessageNotFound,
+        Code::FileNotFound,
         Code::ContentNotAllowed,
         Code::ChannelInactive,
         Code::ChannelNotSupported,
@@ -144,6 +177,7 @@ impl Code {
             Code::ValidationError => (422, "The request is not valid"),
             Code::ConversationNotFound => (404, "Conversation not found"),
             Code::MessageNotFound => (404, "Message not found"),
+            Code::FileNotFound => (404, "File not found"),
             Code::ContentNotAllowed => (422, "The channel cannot carry this"),
             Code::ChannelInactive => (422, "The channel is switched off"),
             Code::ChannelNotSupported => (422, "The channel is not supported"),
@@ -215,13 +249,14 @@ impl Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Problem {
         match refusal {
-            Refusal::BodyTooLarge => {
-                Problem::new(Code::BodyTooLarge, format!("a body holds at most {MAX_BODY_BYTES} bytes"))
+            Refusal::BodyTooLarge { most } => {
+                Problem::new(Code::BodyTooLarge, format!("at most {most} bytes are taken here"))
             }
             Refusal::Unauthorized => Problem::new(Code::Unauthorized, "a valid bearer token is required"),
             Refusal::Invalid(errors) => Problem { errors, ..Problem::new(Code::ValidationError, "see errors") },
             Refusal::ConversationNotFound => Problem::new(Code::ConversationNotFound, "there is no such conversation"),
             Refusal::MessageNotFound => Problem::new(Code::MessageNotFound, "there is no such message"),
+            Refusal::FileNotFound => Problem::new(Code::FileNotFound, "there is no such file"),
             Refusal::ContentNotAllowed { detail } => Problem::new(Code::ContentNotAllowed, detail),
             Refusal::ChannelInactive => {
                 Problem::new(Code::ChannelInactive, "the conversation's channel was switched off")
@@ -232,8 +267,8 @@ impl From<Refusal> for Problem {
             Refusal::OutsideMessagingWindow { closed_at } => {
                 Problem::new(Code::OutsideMessagingWindow, window_detail(closed_at))
             }
-            Refusal::AttachmentNotFound { url } => {
-                Problem::new(Code::AttachmentNotFound, format!("{url:?} is not a finished upload of this conversation"))
+            Refusal::AttachmentNotFound { url, fault } => {
+                Problem::new(Code::AttachmentNotFound, format!("{url:?} {}", fault_detail(&fault)))
             }
             Refusal::IdempotencyKeyReused => {
                 Problem::new(Code::IdempotencyKeyReused, "this Idempotency-Key came with another request before")
@@ -246,6 +281,19 @@ impl From<Refusal> for Problem {
                 Problem::new(Code::NotFromProvider, "a signature or a verify token of the provider's app is required")
             }
             Refusal::Busy => Problem::new(Code::Busy, "nothing was written; try again shortly"),
+        }
+    }
+}
+
+fn fault_detail(fault: &UploadFault) -> String {
+    match fault {
+        UploadFault::Unknown => "is not an upload of this conversation".to_owned(),
+        UploadFault::Unfinished => "was announced, and its file has not arrived; upload it first".to_owned(),
+        UploadFault::OtherSize { announced, found } => {
+            format!("was announced with {announced} bytes and has {found}; upload it anew")
+        }
+        UploadFault::OtherType { announced, found } => {
+            format!("was announced as {announced}, and its first bytes are those of {found}; upload it anew")
         }
     }
 }

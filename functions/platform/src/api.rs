@@ -139,6 +139,7 @@ fn refuse(problem: Problem) -> Response<Body> {
         | Code::ValidationError
         | Code::ConversationNotFound
         | Code::MessageNotFound
+        | Code::FileNotFound
         | Code::ContentNotAllowed
         | Code::ChannelInactive
         | Code::ChannelNotSupported

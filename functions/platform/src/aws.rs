@@ -11,7 +11,8 @@ use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
-use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
@@ -107,6 +108,15 @@ pub fn never_connected(error: &ConnectorError) -> bool {
     false
 }
 
+/// What an answer asks for in `Retry-After`, in seconds
+/// ([RFC 9110 §10.2.3](https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3)). The SDKs' errors do not carry it, and no
+/// AWS service is known to send a date there.
+#[must_use]
+pub fn retry_after<E>(error: &SdkError<E, HttpResponse>) -> Option<Duration> {
+    let asked = error.raw_response()?.headers().get("retry-after")?;
+    asked.trim().parse().ok().map(Duration::from_secs)
+}
+
 /// An HTTPS client that trusts Amazon's own roots and nobody else's, which AWS's endpoints chain to
 /// ([Amazon Trust Services](https://www.amazontrust.com/repository/)). Loading every root of the system doubles what
 /// start-up costs.
@@ -129,6 +139,21 @@ fn pem(der: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_smithy_runtime_api::http::StatusCode;
+    use aws_smithy_types::body::SdkBody;
+
+    #[test]
+    fn what_an_answer_asks_for_is_read_if_it_is_a_number() {
+        let asked = |value: Option<&'static str>| {
+            let mut answer = HttpResponse::new(StatusCode::try_from(429).expect("a status"), SdkBody::empty());
+            value.into_iter().for_each(|value| drop(answer.headers_mut().insert("Retry-After", value)));
+            retry_after(&SdkError::service_error((), answer))
+        };
+        assert_eq!(asked(Some("120")), Some(Duration::from_secs(120)));
+        assert_eq!(asked(Some("Wed, 21 Oct 2026 07:28:00 GMT")), None);
+        assert_eq!(asked(None), None);
+        assert_eq!(retry_after(&SdkError::<(), HttpResponse>::timeout_error("late")), None);
+    }
 
     #[test]
     fn amazons_five_roots_are_found() {

@@ -71,7 +71,8 @@ impl Broken {
 }
 
 /// Codes that mean "not now, and nothing was written": another transaction holds an item, or a limit of throughput
-/// ([DynamoDB error handling](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html)).
+/// ([DynamoDB](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html),
+/// [S3](https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList)).
 #[must_use]
 pub fn is_contention(code: &str) -> bool {
     matches!(
@@ -84,6 +85,7 @@ pub fn is_contention(code: &str) -> bool {
             | "ProvisionedThroughputExceeded"
             | "ProvisionedThroughputExceededException"
             | "RequestLimitExceeded"
+            | "SlowDown"
     )
 }
 

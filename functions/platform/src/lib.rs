@@ -1,12 +1,14 @@
-//! The one door to AWS: the table, the queues, secrets, settings, the clock, telemetry, and the worker that every
+//! The one door to AWS: the table, the queues, files, secrets, settings, the clock, telemetry, and the worker that every
 //! delivery function runs. What is allowed is decided in `domain`; what a channel's provider wants, in its function.
 
 pub mod api;
 pub mod aws;
 pub mod broken;
+pub mod capability;
 pub mod clock;
 pub mod credential;
 pub mod delivery;
+pub mod files;
 pub mod queue;
 pub mod receipts;
 pub mod secrets;

@@ -1,6 +1,6 @@
 //! The chat widget's WebSocket, seen from our side: what we say to it, through API Gateway's Management API.
 
-use crate::aws::{Aws, never_connected};
+use crate::aws::{Aws, never_connected, retry_after};
 use crate::settings::{self, SettingError};
 use aws_sdk_apigatewaymanagement::Client;
 use aws_sdk_apigatewaymanagement::error::{DisplayErrorContext, SdkError};
@@ -79,7 +79,7 @@ impl Sockets {
         let call = self.client.post_to_connection().connection_id(connection).data(Blob::new(data));
         match call.send().await {
             Ok(_) => Posted::Taken,
-            Err(error) => judge(&error),
+            Err(error) => judge(&error, retry_after(&error)),
         }
     }
 
@@ -93,9 +93,9 @@ impl Sockets {
 
 /// The errors of
 /// [PostToConnection](https://docs.aws.amazon.com/apigatewaymanagementapi/latest/reference/connections-connectionid.html).
-fn judge<R: std::fmt::Debug>(error: &SdkError<PostToConnectionError, R>) -> Posted {
+fn judge<R: std::fmt::Debug>(error: &SdkError<PostToConnectionError, R>, retry_after: Option<Duration>) -> Posted {
     let transient =
-        |code| Failure::Transient { reason: Reason::new(code, "the chat gateway did not take it"), retry_after: None };
+        |code| Failure::Transient { reason: Reason::new(code, "the chat gateway did not take it"), retry_after };
     Posted::Failed(match error {
         SdkError::ServiceError(failed) => match failed.err() {
             PostToConnectionError::GoneException(_) => return Posted::Gone,
@@ -122,8 +122,11 @@ mod tests {
 
     type Failed = SdkError<PostToConnectionError, ()>;
 
+    /// As long as it asks for.
+    const ASKED: Option<Duration> = Some(Duration::from_secs(7));
+
     fn service(error: PostToConnectionError) -> Posted {
-        judge(&Failed::service_error(error, ()))
+        judge(&Failed::service_error(error, ()), ASKED)
     }
 
     #[test]
@@ -132,7 +135,7 @@ mod tests {
         let gone = GoneException::builder().build();
         assert_eq!(service(Error::GoneException(gone)), Posted::Gone);
         let fast = service(Error::LimitExceededException(LimitExceededException::builder().build()));
-        assert!(matches!(fast, Posted::Failed(Failure::Transient { .. })), "{fast:?}");
+        assert!(matches!(fast, Posted::Failed(Failure::Transient { retry_after: ASKED, .. })), "{fast:?}");
         let large = service(Error::PayloadTooLargeException(PayloadTooLargeException::builder().build()));
         assert!(matches!(large, Posted::Failed(Failure::Permanent(_))), "{large:?}");
         let ours = service(Error::generic(ErrorMetadata::builder().code("ForbiddenException").build()));
@@ -142,7 +145,7 @@ mod tests {
     #[test]
     fn no_answer_leaves_open_whether_the_widget_got_it() {
         for silent in [Failed::timeout_error("late"), Failed::response_error("garbage", ())] {
-            let posted = judge(&silent);
+            let posted = judge(&silent, None);
             assert!(matches!(posted, Posted::Failed(Failure::Unknown(_))), "{posted:?}");
         }
     }

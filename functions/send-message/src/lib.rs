@@ -1,13 +1,15 @@
 //! `POST /api/v1/conversations/{conversation_id}/messages`: an agent's message is checked, counted, stored and its
-//! channel's doorbell rung. Three AWS calls, one after the other; what they do is in `platform`, what is allowed in
-//! `domain`.
+//! channel's doorbell rung. Three AWS calls, one after the other, and two or three more for a file that no message
+//! referenced before; what they do is in `platform`, what is allowed in `domain`.
 
+mod attachments;
 pub mod request;
 
+use attachments::{Shelf, referenced};
 use domain::accept::request_hash;
 use domain::message::MessageView;
 use domain::problem::{MAX_BODY_BYTES, Refusal};
-use domain::{Channel, ConversationId, Month, Sender, Seq};
+use domain::{BusinessId, Channel, ConversationId, Month, Sender, Seq};
 use lambda_http::http::header::{HeaderValue, LOCATION};
 use lambda_http::http::{HeaderName, StatusCode};
 use lambda_http::{Body, Request, RequestExt, Response, service_fn};
@@ -17,6 +19,7 @@ use platform::broken::Broken;
 use platform::clock::{self, Clock};
 use platform::credential::Caller;
 use platform::delivery::Channels;
+use platform::files::Files;
 use platform::queue::{Bell, Bells, Version};
 use platform::secrets::{Secrets, TokenKeys};
 use platform::settings::{self, SettingError};
@@ -38,6 +41,7 @@ const RESERVE: Duration = Duration::from_millis(250);
 pub struct SendMessage {
     reception: Reception,
     channels: Channels,
+    files: Files,
     bells: Bells,
 }
 
@@ -53,7 +57,7 @@ pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 }
 
 impl SendMessage {
-    /// Reads `TABLE_NAME`, the queues' URLs, `AGENT_KEYS_SECRET` and what AWS clients need.
+    /// Reads `TABLE_NAME`, `ATTACHMENTS_BUCKET`, the queues' URLs, `AGENT_KEYS_SECRET` and what AWS clients need.
     ///
     /// # Errors
     /// The variable that is missing or malformed.
@@ -63,6 +67,7 @@ impl SendMessage {
         Ok(SendMessage {
             reception: Reception::new(Table::from_env(&aws)?, Clock::from_env()?, keys),
             channels: Channels::default(),
+            files: Files::from_env(&aws)?,
             bells: Bells::from_env(&aws)?,
         })
     }
@@ -77,7 +82,7 @@ impl SendMessage {
     /// The documented order of the checks: size, caller, form, conversation, channel, key, month.
     async fn accept(&self, event: Request) -> Result<Response<Body>, Trouble> {
         if event.body().len() > MAX_BODY_BYTES {
-            return Err(Refusal::BodyTooLarge.into());
+            return Err(Refusal::BodyTooLarge { most: MAX_BODY_BYTES as u64 }.into());
         }
         let now = self.reception.clock.now();
         let claim = self.reception.claim(event.headers(), now).await?;
@@ -95,12 +100,14 @@ impl SendMessage {
             }
         };
         let hash = hash(request.conversation, &request.body);
+        let uploads = referenced(&request.body.attachments, claim.business(), request.conversation);
         // A conversation that changes channel in the moment between is checked again, once.
         for _ in 0..2 {
             let checked = Checked {
                 conversation: Some(request.conversation),
                 month: Some(Month::of(now)),
                 idempotency_key: request.idempotency_key.as_deref(),
+                uploads: &uploads,
             };
             let (caller, admission) = self.reception.admit(claim.clone(), checked, now).await?;
             if let Some(first) = admission.first.as_ref().filter(|first| first.request_hash == hash) {
@@ -111,6 +118,7 @@ impl SendMessage {
             if admission.first.is_some() {
                 return Err(Refusal::IdempotencyKeyReused.into());
             }
+            self.shelf(caller.business, request.conversation).keep(&draft.attachments, &admission.uploads).await?;
             match self.reception.table.accept(&draft, last, admission.head).await? {
                 Answer::ChannelChanged => {}
                 answer => {
@@ -146,10 +154,9 @@ impl SendMessage {
         let body = &request.body;
         channel.carries(&body.content, body.attachments.len())?;
         channel.within_window(conversation.window_expires_at, now)?;
-        if let Some(url) = body.attachments.first() {
-            // Files are referenced by the record of their upload, and this conversation has none.
-            return Err(Refusal::AttachmentNotFound { url: url.clone() }.into());
-        }
+        let shelf = self.shelf(caller.business, request.conversation);
+        let attachments = shelf.find(&body.attachments, &admission.uploads, now).await?;
+        channel.carries_files(&attachments)?;
         let draft = Draft {
             business: caller.business,
             conversation: request.conversation,
@@ -157,14 +164,18 @@ impl SendMessage {
             channel,
             sender: Sender(caller.agent),
             content: body.content.clone(),
-            attachments: Vec::new(),
+            attachments,
             idempotency: request.idempotency_key.clone().map(|key| (key, hash.to_owned())),
             now,
         };
         Ok((draft, conversation.seq))
     }
 
-    /// The third call. If SQS does not take the bell the answer is still 201: the outbox holds the promise.
+    fn shelf(&self, business: BusinessId, conversation: ConversationId) -> Shelf<'_> {
+        Shelf { files: &self.files, table: &self.reception.table, business, conversation }
+    }
+
+    /// The last call. If SQS does not take the bell the answer is still 201: the outbox holds the promise.
     async fn ring(&self, draft: &Draft, message: &Message) {
         let (business, conversation, channel) = (draft.business, draft.conversation, draft.channel);
         let accepted = Line::new(Level::INFO, "accepted").by("Channel", channel).count("Accepted");

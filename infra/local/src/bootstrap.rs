@@ -26,6 +26,7 @@ pub fn run<F: Future<Output = Outcome>>(function: impl FnOnce(String) -> F) -> E
 /// Runs one of the system's own functions: which crate is behind which handler.
 pub(crate) async fn own(handler: String) -> Outcome {
     match handler.as_str() {
+        "attachments" => attachments::run().await,
         "chat-socket" => chat_socket::run().await,
         "deliver-chat" => deliver_chat::run().await,
         "deliver-email" => deliver_email::run().await,

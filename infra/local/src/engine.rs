@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
-use chrono::Utc;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
@@ -28,7 +28,7 @@ pub struct EngineOptions {
     pub template: PathBuf,
     /// The binary that runs as each function, told which by `_HANDLER`.
     pub bootstrap: PathBuf,
-    /// Where DynamoDB keeps its file; in memory without it.
+    /// Where DynamoDB and S3 keep their files; nothing outlives the run without it.
     pub data_dir: Option<PathBuf>,
     /// Port of the HTTP API; 0 for any.
     pub api_port: u16,
@@ -160,7 +160,7 @@ impl Engine {
         &self.gateway.management_url
     }
 
-    /// Endpoint of DynamoDB, through the proxy. The endpoints of all three services are one.
+    /// Endpoint of DynamoDB, through the proxy. The endpoints of all services are one.
     pub fn dynamodb_url(&self) -> &str {
         &self.aws.url
     }
@@ -173,6 +173,24 @@ impl Engine {
     /// Endpoint of Secrets Manager, through the proxy.
     pub fn secrets_url(&self) -> &str {
         &self.aws.url
+    }
+
+    /// Endpoint of S3, through the proxy.
+    pub fn s3_url(&self) -> &str {
+        &self.aws.url
+    }
+
+    /// The bucket's physical name; empty if the template declares none.
+    pub fn bucket_name(&self) -> &str {
+        &self.aws.bucket
+    }
+
+    /// Removes the objects whose time is over by `now`, as S3 does once a day for whatever the bucket's rules say.
+    ///
+    /// # Errors
+    /// If a file cannot be removed.
+    pub fn expire_objects(&self, now: DateTime<Utc>) -> std::io::Result<()> {
+        self.aws.expire_objects(now)
     }
 
     /// The table's physical name; empty if the template declares none.
@@ -242,9 +260,11 @@ impl Engine {
     }
 
     /// Sets `CLOCK_OFFSET_MS` of every function that has it, by restarting its workers: what is invoked from now on
-    /// sees the new time, what is running ends on the old.
+    /// sees the new time, what is running ends on the old. S3 removes what has expired by then.
     pub async fn set_clock_offset(&self, ms: i64) {
         self.lambda.set_clock_offset(ms).await;
+        // A file that cannot be removed is tried again the next time; nothing depends on it.
+        let _ = self.expire_objects(Utc::now() + TimeDelta::milliseconds(ms));
     }
 
     /// Stops everything, from the outside in: first nothing new begins, then workers die, then AWS closes.

@@ -23,7 +23,7 @@ pub use engine::{Engine, EngineOptions, StartError};
 pub use lambda::{FunctionError, InvokeError, LogLine, Logs};
 pub use ready::{Aws, Demo, Other, Queues, Ready};
 pub use sandbox::ReceiptRule;
-pub use sources::{Event, Mischief, MischiefError, Polling};
+pub use sources::{Event, HandedOut, Mischief, MischiefError, Polling};
 pub use system::{Local, LocalError, Options};
 pub use template::TemplateError;
 

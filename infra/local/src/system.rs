@@ -164,7 +164,7 @@ impl Local {
             aws: Aws {
                 dynamodb: self.engine.dynamodb_url().to_owned(),
                 sqs: self.engine.sqs_url().to_owned(),
-                s3: None,
+                s3: (!self.engine.bucket_name().is_empty()).then(|| self.engine.s3_url().to_owned()),
             },
             table: self.engine.table_name().to_owned(),
             queues: Queues { chat: queue("ChatQueue"), whatsapp: queue("WhatsappQueue"), email: queue("EmailQueue") },

@@ -1,12 +1,12 @@
-//! `accept`: the four positions of the transaction. The rules are [`Shard::has_room`] and [`domain::accept::read`],
-//! which a model here follows try by try, over items that it makes up: a month that is open or not, shards that are
+//! `accept`: the four positions of the transaction. The rules are [`Shard::has_room`], [`Turn::accepted`] and
+//! [`domain::accept::read`], which a model here follows try by try, over items that it makes up: a month that is open or not, shards that are
 //! full or not, a conversation that has moved on, changed channel or gone, a place that is taken, a key that is known.
 
 use super::month::{month, month_of, plan};
 use super::sample::{B, C, MS, NOW, conversation, conversation_key, message};
 use super::scratch::{Item, Scratch, Stored, for_all, item, value, with};
 use domain::accept::{Cancelled, ConversationNow, FirstAnswer, Position, ShardFault, Verdict, read};
-use domain::delivery::Status;
+use domain::delivery::{Status, Turn};
 use domain::problem::Refusal;
 use domain::quota::{self, Shard, Usage};
 use domain::{Channel, Content, Sender, Seq};
@@ -65,6 +65,12 @@ enum Expected {
 }
 
 impl State {
+    /// The conversation as the rule sees it.
+    fn turn(&self) -> Turn {
+        let Talk { seq, waiting, .. } = self.conversation.clone().expect("there is one");
+        Conversation { seq: Seq(seq), due: waiting.then_some(NOW - MS), ..conversation() }.turn()
+    }
+
     fn is_taken(&self, place: u64) -> bool {
         let talk = self.conversation.as_ref();
         talk.is_some_and(|talk| place <= talk.seq || (talk.stray && place == talk.seq + 1))
@@ -77,7 +83,7 @@ impl State {
             (None, full) => Position::Refused(full.copied()),
         };
         let conversation = match &self.conversation {
-            Some(talk) if talk.seq == tried && talk.channel == "chat" => Position::Fine,
+            Some(talk) if talk.channel == "chat" && self.turn().accepted(Seq(tried), NOW).is_some() => Position::Fine,
             talk => Position::Refused(
                 talk.as_ref().map(|talk| ConversationNow { seq: Seq(talk.seq), channel: talk.channel.into() }),
             ),
@@ -189,10 +195,11 @@ fn after(mut items: Stored, state: &State, accepted: &Message) -> Stored {
     let counted = items.get_mut(&at(&key::quota_shard(B, month(), shard))).expect("a shard of the month");
     let used: u64 = counted["used"].as_n().expect("a number").parse().expect("a number");
     counted.insert("used".into(), value(used + 1));
+    let turn = state.turn().accepted(Seq(seq.0 - 1), NOW).expect("the rule accepts it");
+    let due = turn.due.expect("it is promised to the outbox").timestamp_millis();
     let talk = items.get_mut(&at(&conversation_key())).expect("it is there");
-    talk.extend([("seq".into(), value(seq)), ("updated_at".into(), value(NOW))]);
+    talk.extend([("seq".into(), value(turn.seq)), ("due".into(), value(due)), ("updated_at".into(), value(NOW))]);
     talk.entry("first_response_at".into()).or_insert_with(|| value(NOW));
-    talk.entry("due".into()).or_insert_with(|| value(NOW.timestamp_millis()));
     // The bucket follows the channel that the message is for.
     talk.insert("outbox_bucket".into(), value(key::outbox_bucket(Channel::Chat, C)));
     let message_key = key::message(B, C, seq);

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::TimeDelta;
 use domain::delivery::{Ending, FIRST_TOLD, LAST_TOLD, MAX_ATTEMPTS, Reason, Settlement, Status};
 use domain::problem::MAX_BODY_BYTES;
-use domain::{Attachment, Channel};
+use domain::{Attachment, Channel, FileName, MediaType, UploadId};
 use platform::table::record::Message;
 use platform::table::{Held, PutBack};
 use uuid::Uuid;
@@ -128,10 +128,10 @@ async fn the_largest_message_with_the_longest_history_fits_into_its_item() {
 /// with the longest URL and name of the public contract.
 fn largest_message(error: &Reason) -> Message {
     let attachment = |number| Attachment {
-        id: Uuid::from_u128(number),
+        id: UploadId(Uuid::from_u128(number)),
         url: "u".repeat(2_048),
-        filename: "ü".repeat(255),
-        content_type: "t".repeat(255),
+        filename: FileName::new(&"ü".repeat(255)),
+        content_type: MediaType::parse(&format!("{0}/{0}", "t".repeat(127))).expect("a media type"),
         size: u64::MAX,
     };
     let most = Channel::ALL.map(|channel| channel.limits().attachments).into_iter().max();

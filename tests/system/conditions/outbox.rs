@@ -8,12 +8,16 @@ use platform::table::record::Conversation;
 use proptest::prelude::*;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_what_waits_in_the_outbox_is_made_due() {
+async fn only_what_waits_in_the_outbox_and_may_be_sent_is_made_due() {
     let scratch = Scratch::start().await;
     let (table, key) = (scratch.table(), conversation_key());
-    let due = prop_oneof![Just(None), (-1..=1).prop_map(|ms| Some(NOW + MS * ms))];
-    for_all(64, &(0u64..3, 0u64..3, due), async |(seq, settled, due)| {
-        let conversation = Conversation { seq: Seq(seq), settled_seq: Seq(settled), due, ..conversation() };
+    let time = || prop_oneof![Just(None), (-1..=1).prop_map(|ms| Some(NOW + MS * ms))];
+    let states = (0u64..3, 0u64..3, time(), time(), time());
+    for_all(192, &states, async |(seq, settled, due, not_before, lease_until)| {
+        let lease_owner = lease_until.map(|_| "a worker".to_owned());
+        let (seq, settled_seq) = (Seq(seq), Seq(settled));
+        let conversation =
+            Conversation { seq, settled_seq, due, not_before, lease_until, lease_owner, ..conversation() };
         scratch.items.put(item(&key, &conversation)).await;
         let made = table.make_due(B, C, NOW).await.expect("an answer");
         let due = conversation.turn().made_due(NOW).map(|turn| turned(&conversation, turn));

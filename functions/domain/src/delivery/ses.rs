@@ -51,9 +51,9 @@ const REFUSALS: [(&str, Kind, &str, &str); 20] = [
 ];
 
 /// What a refusal means whose name is `word`; `None` if it is not listed. `message` is only searched for the sentences
-/// that tell apart what SES gives one name; it may quote addresses and goes no further.
+/// that tell apart what SES gives one name; it may quote addresses and goes no further. `asked` is a wait that SES asks for.
 #[must_use]
-pub fn refused(word: &str, message: &str) -> Option<Failure> {
+pub fn refused(word: &str, message: &str, asked: Option<Duration>) -> Option<Failure> {
     let (_, kind, code, detail) = REFUSALS.iter().find(|(known, ..)| *known == word)?;
     let (kind, code, detail) = match (*kind, message) {
         (Transient, _) if message.contains("Daily message quota exceeded") => {
@@ -68,8 +68,11 @@ pub fn refused(word: &str, message: &str) -> Option<Failure> {
     let reason = Reason::new(code, detail).with_provider_code(word);
     Some(match kind {
         Permanent => Failure::Permanent(reason),
-        Transient => Failure::Transient { reason, retry_after: None },
-        Wait(seconds) => Failure::Transient { reason, retry_after: Some(Duration::from_secs(seconds)) },
+        Transient => Failure::Transient { reason, retry_after: asked },
+        Wait(seconds) => {
+            let least = Duration::from_secs(seconds);
+            Failure::Transient { reason, retry_after: Some(asked.map_or(least, |asked| asked.max(least))) }
+        }
     })
 }
 
@@ -104,7 +107,7 @@ mod tests {
     use super::*;
 
     fn told(word: &str, message: &str) -> (String, Option<Option<u64>>) {
-        match refused(word, message).expect("it is listed") {
+        match refused(word, message, None).expect("it is listed") {
             Failure::Permanent(reason) => (reason.code, None),
             Failure::Transient { reason, retry_after } => (reason.code, Some(retry_after.map(|wait| wait.as_secs()))),
             other => panic!("{other:?}"),
@@ -116,7 +119,13 @@ mod tests {
         assert_eq!(told("MessageRejected", ""), ("message_rejected".into(), None));
         assert_eq!(told("TooManyRequestsException", ""), ("rate_limited".into(), Some(None)));
         assert_eq!(told("SendingPausedException", ""), ("account_blocked".into(), Some(Some(900))));
-        assert_eq!(refused("SomethingNew", ""), None);
+        let longer = Some(Duration::from_secs(1_000));
+        let asked = |word| match refused(word, "", longer) {
+            Some(Failure::Transient { retry_after, .. }) => retry_after,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((asked("TooManyRequestsException"), asked("LimitExceededException")), (longer, longer));
+        assert_eq!(refused("SomethingNew", "", None), None);
     }
 
     #[test]

@@ -62,11 +62,12 @@ impl Turn {
         still_away.then(|| Turn { lease_until: None, not_before: None, due: Some(at), ..self.clone() })
     }
 
-    /// The customer is back.
+    /// The customer is back. Where nothing may be sent yet, nobody is to look any earlier for that.
     #[must_use]
     pub fn made_due(&self, now: DateTime<Utc>) -> Option<Turn> {
         let waiting = self.settled_seq < self.seq && self.due.is_some();
-        waiting.then(|| Turn { due: Some(now), ..self.clone() })
+        let too_early = self.lease_until.is_none() && self.not_before.is_some_and(|time| now < time);
+        (waiting && !too_early).then(|| Turn { due: Some(now), ..self.clone() })
     }
 
     /// A receipt has settled message `seq`, whose fate nobody knew. If the conversation waits for that and for nothing

@@ -1,12 +1,12 @@
 //! The first call of accepting a message: one consistent `BatchGetItem` of everything a request is checked against.
 
-use super::record::{Conversation, Credential, Idempotency, Plan, QuotaHead};
+use super::record::{Conversation, Credential, Idempotency, Plan, QuotaHead, Upload};
 use super::{Item, Table, key, read};
 use crate::broken::Broken;
 use crate::credential::{Caller, Claim};
 use chrono::{DateTime, Utc};
 use domain::accept::FirstAnswer;
-use domain::{BusinessId, ConversationId, Month};
+use domain::{BusinessId, ConversationId, Month, UploadId};
 use serde::de::DeserializeOwned;
 
 /// What to read beside the credential.
@@ -18,6 +18,8 @@ pub struct Checked<'a> {
     pub month: Option<Month>,
     /// The request's idempotency key.
     pub idempotency_key: Option<&'a str>,
+    /// Uploads of the conversation, each once.
+    pub uploads: &'a [UploadId],
 }
 
 /// What was found.
@@ -33,6 +35,8 @@ pub struct Admission {
     pub plan: Option<Plan>,
     /// What the idempotency key led to before.
     pub first: Option<FirstAnswer>,
+    /// The uploads that there are.
+    pub uploads: Vec<Upload>,
 }
 
 impl Admission {
@@ -61,15 +65,21 @@ impl Table {
         let head = wanted.month.map(|month| key::quota_head(business, month));
         let plan = wanted.month.map(|_| key::plan(business));
         let first = wanted.idempotency_key.map(|text| key::idempotency(business, text));
+        let uploads = wanted.conversation.map(|of| wanted.uploads.iter().map(move |id| key::upload(business, of, *id)));
+        let uploads: Vec<key::Key> = uploads.into_iter().flatten().collect();
 
         let keys = [Some(&credential), conversation.as_ref(), head.as_ref(), plan.as_ref(), first.as_ref()];
-        let mut items = self.get_all(keys.into_iter().flatten().cloned()).await?;
+        let mut items = self.get_all(keys.into_iter().flatten().chain(&uploads).cloned()).await?;
         Ok(Admission {
             credential: take(&mut items, Some(&credential))?,
             conversation: take(&mut items, conversation.as_ref())?,
             head: take(&mut items, head.as_ref())?,
             plan: take(&mut items, plan.as_ref())?,
             first: take::<Idempotency>(&mut items, first.as_ref())?.map(|record| record.first),
+            uploads: uploads
+                .iter()
+                .filter_map(|key| take(&mut items, Some(key)).transpose())
+                .collect::<Result<_, _>>()?,
             claim,
         })
     }

@@ -3,7 +3,7 @@
 //! tells nothing but the connection's id, which it made itself.)
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::{AgentId, BusinessId, Channel, ChannelId, ConversationId, Month, Seq};
+use domain::{AgentId, BusinessId, Channel, ChannelId, ConversationId, Month, Seq, UploadId};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 
@@ -82,7 +82,8 @@ pub fn quota_shard(b: BusinessId, month: Month, shard: u16) -> Key {
     Key::new(format!("{}#Q#{month}#{shard}", business(b)), "SHARD")
 }
 
-/// The partition of a conversation: the conversation itself, its messages and its live connections.
+/// The partition of a conversation: the conversation itself, its messages, its uploads and its live
+/// connections.
 #[must_use]
 pub fn conversation_partition(b: BusinessId, conversation: ConversationId) -> String {
     format!("{}#C#{conversation}", business(b))
@@ -111,6 +112,12 @@ pub fn message(b: BusinessId, c: ConversationId, seq: Seq) -> Key {
 #[must_use]
 pub fn message_sort(seq: Seq) -> String {
     format!("M#{:012}", seq.0)
+}
+
+/// An upload for a conversation's messages.
+#[must_use]
+pub fn upload(b: BusinessId, c: ConversationId, upload: UploadId) -> Key {
+    Key::new(conversation_partition(b, c), format!("U#{upload}"))
 }
 
 /// What an idempotency key led to. The key is hashed: it may hold what does not belong into a table key.

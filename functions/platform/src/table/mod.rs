@@ -15,6 +15,7 @@ mod plan;
 pub mod provision;
 mod receipt;
 pub mod record;
+mod upload;
 
 pub use accept::{Answer, Draft};
 pub use admission::{Admission, Checked};

@@ -55,7 +55,8 @@ impl Table {
         Ok((rows.collect::<Result<_, _>>()?, answer.last_evaluated_key.map(Page)))
     }
 
-    /// Makes a conversation due now if it has anything left to send: for customers who are back.
+    /// Makes a conversation due now if it has anything left to send and nothing keeps it from being sent: for customers
+    /// who are back. One that must wait is due when it may be sent anyway; until then the sweeper would ring in vain.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
@@ -63,7 +64,10 @@ impl Table {
         let call = self
             .change(&key::conversation(b, c))
             .update_expression("SET due = :now")
-            .condition_expression("settled_seq < seq AND attribute_exists(due)")
+            .condition_expression(
+                "settled_seq < seq AND attribute_exists(due) AND (attribute_exists(lease_until) \
+                 OR attribute_not_exists(not_before) OR not_before <= :now)",
+            )
             .expression_attribute_values(":now", millis(now));
         Ok(matches!(super::update::<serde::de::IgnoredAny>(call).await?, super::Written::Done(_)))
     }

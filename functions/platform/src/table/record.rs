@@ -1,11 +1,15 @@
 //! What the items hold. Times that conditions compare are milliseconds since 1970, all others RFC 3339.
 
+use crate::capability::Capability;
 use chrono::serde::ts_milliseconds_option;
 use chrono::{DateTime, Utc};
 use domain::accept::FirstAnswer;
 use domain::delivery::{Attempt, Doubt, Ending, History, Progress, Reason, Status, Thread, Turn};
 use domain::message::{MessageView, SenderType};
-use domain::{AgentId, Attachment, Channel, ChannelId, ConversationId, MessageId, Month, Sender, Seq};
+use domain::{
+    AgentId, Attachment, Channel, ChannelId, ConversationId, FileName, MediaType, MessageId, Month, Sender, Seq,
+    UploadId, UploadState,
+};
 use serde::{Deserialize, Serialize};
 
 /// What a business pays for.
@@ -260,4 +264,45 @@ pub struct Idempotency {
     pub conversation: ConversationId,
     /// When DynamoDB may delete it, in seconds since 1970.
     pub expires_at: i64,
+}
+
+/// A file for a conversation's messages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upload {
+    /// Its id.
+    pub id: UploadId,
+    /// Its capability URL.
+    pub url: String,
+    /// What it is called.
+    pub filename: FileName,
+    /// What it is; what it was announced as, until that was looked at.
+    pub content_type: MediaType,
+    /// Its size in bytes.
+    pub size: u64,
+    /// How far it has come.
+    pub state: UploadState,
+    /// When it was announced or stored.
+    pub created_at: DateTime<Utc>,
+    /// When DynamoDB may delete it, in seconds since 1970.
+    pub expires_at: i64,
+}
+
+impl Upload {
+    /// Whether this is the capability that was given out for it.
+    #[must_use]
+    pub fn is_opened_by(&self, capability: &Capability) -> bool {
+        Capability::of_url(&self.url).is_some_and(|own| own.is(capability))
+    }
+
+    /// What a message shows of it.
+    #[must_use]
+    pub fn attachment(&self) -> Attachment {
+        Attachment {
+            id: self.id,
+            url: self.url.clone(),
+            filename: self.filename.clone(),
+            content_type: self.content_type.clone(),
+            size: self.size,
+        }
+    }
 }

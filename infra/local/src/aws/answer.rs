@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::call::{Call, Service};
 
-/// Whole bodies both ways: all three services answer in one piece.
+/// Whole bodies both ways: files are small enough here, and everything else is.
 pub(super) type Answer = Response<Full<Bytes>>;
 
 const JSON_1_0: &str = "application/x-amz-json-1.0";
@@ -16,6 +16,9 @@ const JSON_1_1: &str = "application/x-amz-json-1.1";
 
 /// A service's error by its code.
 pub(super) fn error(call: &Call, code: &str, message: &str) -> Answer {
+    if call.service == Service::S3 {
+        return s3_error(status(code), code, message);
+    }
     let body = json!({ "__type": qualified(call.service, code), "message": message });
     let mut answer = json_answer(call.service, status(code), &body);
     if call.service == Service::Sqs {
@@ -26,6 +29,15 @@ pub(super) fn error(call: &Call, code: &str, message: &str) -> Answer {
         }
     }
     answer
+}
+
+/// S3's own form of an error. What is said in it must hold no markup.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>
+pub(super) fn s3_error(status: StatusCode, code: &str, message: &str) -> Answer {
+    let body = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    );
+    whole(Service::S3, status, Bytes::from(body))
 }
 
 /// What DynamoDB answers when another transaction holds an item. `draw` chooses the item.
@@ -72,7 +84,11 @@ fn json_answer(service: Service, status: StatusCode, body: &Value) -> Answer {
 fn whole(service: Service, status: StatusCode, body: Bytes) -> Answer {
     let mut answer = Response::new(Full::new(body));
     *answer.status_mut() = status;
-    let content_type = if service == Service::SecretsManager { JSON_1_1 } else { JSON_1_0 };
+    let content_type = match service {
+        Service::DynamoDb | Service::Sqs => JSON_1_0,
+        Service::S3 => "application/xml",
+        Service::SecretsManager => JSON_1_1,
+    };
     answer.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
     let id = uuid::Uuid::new_v4().to_string();
     answer.headers_mut().insert("x-amzn-requestid", id.parse().expect("a UUID is a header value"));
@@ -84,7 +100,9 @@ fn status(code: &str) -> StatusCode {
         "InternalError" | "InternalFailure" | "InternalServerError" | "InternalServiceError" => {
             StatusCode::INTERNAL_SERVER_ERROR
         }
-        "ServiceUnavailable" | "ServiceUnavailableException" => StatusCode::SERVICE_UNAVAILABLE,
+        "ServiceUnavailable" | "ServiceUnavailableException" | "SlowDown" => StatusCode::SERVICE_UNAVAILABLE,
+        "AccessDenied" => StatusCode::FORBIDDEN,
+        "NoSuchKey" => StatusCode::NOT_FOUND,
         _ => StatusCode::BAD_REQUEST,
     }
 }
@@ -92,7 +110,7 @@ fn status(code: &str) -> StatusCode {
 /// The code with the namespace that its service puts before it.
 fn qualified(service: Service, code: &str) -> String {
     let namespace = match (service, code) {
-        (Service::SecretsManager, _) => return code.to_owned(),
+        (Service::S3 | Service::SecretsManager, _) => return code.to_owned(),
         (_, "ThrottlingException") => "com.amazon.coral.availability",
         (_, "ValidationException") => "com.amazon.coral.validate",
         (_, "AccessDeniedException" | "UnrecognizedClientException" | "SerializationException") => {

@@ -27,7 +27,7 @@ pub struct RecordedCall {
     pub function: String,
     /// What: `UpdateItem`.
     pub operation: String,
-    /// The request's body, JSON.
+    /// The request's body, JSON; of a call to S3, bucket and key.
     pub request: Bytes,
 }
 

@@ -64,7 +64,7 @@ pub enum Failure {
 pub enum FaultError {
     /// No service answers with such a code.
     #[error(
-        "`{0}` is no error of DynamoDB, SQS or Secrets Manager, nor timeout, kill, garbage, disconnect or \
+        "`{0}` is no error of DynamoDB, S3, SQS or Secrets Manager, nor timeout, kill, garbage, disconnect or \
          TransactionConflict"
     )]
     UnknownError(String),
@@ -74,19 +74,23 @@ pub enum FaultError {
 }
 
 /// Error codes that do not end in `Exception`.
-/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html>
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html>,
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList>
 const CODES: &[&str] = &[
+    "AccessDenied",
     "DecryptionFailure",
     "InternalError",
     "InternalFailure",
     "InternalServerError",
     "InternalServiceError",
     "KmsThrottled",
+    "NoSuchKey",
     "OverLimit",
     "QueueDoesNotExist",
     "RequestLimitExceeded",
     "RequestThrottled",
     "ServiceUnavailable",
+    "SlowDown",
     "ThrottlingError",
 ];
 

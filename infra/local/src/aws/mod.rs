@@ -1,19 +1,23 @@
-//! The AWS that the functions see: DynamoDB, SQS and Secrets Manager on loopback, behind one proxy that can make any
-//! call fail. Lambda and API Gateway have modules of their own.
+//! The AWS that the functions see: DynamoDB, S3, SQS and Secrets Manager on loopback, behind one proxy that can make
+//! any call fail. Lambda and API Gateway have modules of their own.
 
 mod answer;
 mod bridge;
 mod call;
 mod calls;
+mod cors;
 mod dynamodb;
 mod fault;
 mod proxy;
+mod s3;
 mod secrets;
 mod sqs;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
 
 use crate::lambda::Workers;
 use crate::listen::{self, Server};
@@ -38,10 +42,12 @@ pub(crate) const STACK_NAME: &str = "pingback";
 
 /// The services with the template's table, queues and secrets in them.
 pub(crate) struct Aws {
-    /// Base URL of all three services, through the proxy.
+    /// Base URL of all services, through the proxy.
     pub(crate) url: String,
     /// The table's physical name, empty if the template declares none.
     pub(crate) table: String,
+    /// The bucket's physical name, empty if the template declares none.
+    pub(crate) bucket: String,
     /// URL by logical id of the queue.
     pub(crate) queue_urls: BTreeMap<String, String>,
     /// ARN by logical id of the secret.
@@ -51,6 +57,7 @@ pub(crate) struct Aws {
     pub(crate) faults: AwsFaults,
     pub(crate) calls: Calls,
     tables: aws_sdk_dynamodb::Client,
+    objects: Option<Arc<s3::Embedded>>,
     servers: Vec<Server>,
     embedded: Option<dynamodb::Embedded>,
 }
@@ -72,6 +79,14 @@ pub enum AwsError {
         /// What SQS said.
         reason: String,
     },
+    /// The bucket could not be made.
+    #[error("bucket {bucket}: {reason}")]
+    Bucket {
+        /// Its logical id.
+        bucket: String,
+        /// What is in the way.
+        reason: String,
+    },
     /// A secret could not be made.
     #[error("secret {secret}: {reason}")]
     Secret {
@@ -84,7 +99,7 @@ pub enum AwsError {
 
 impl Aws {
     /// Starts the services and makes what the template declares. `dynamodb` is another DynamoDB's endpoint to use in
-    /// place of the embedded one, `data_dir` where the embedded one keeps its file.
+    /// place of the embedded one, `data_dir` where the embedded ones keep their files.
     pub(crate) async fn start(
         stack: &Stack,
         data_dir: Option<&Path>,
@@ -103,7 +118,9 @@ impl Aws {
         };
         let (sqs_server, sqs_url) = sqs::start(port).await?;
         let (secrets_server, secrets_url) = secrets::start().await?;
-        let upstreams = proxy::Upstreams { dynamodb, sqs: sqs_url, secrets: secrets_url };
+        let objects = stack.bucket.as_ref().map(|bucket| s3::Embedded::start(bucket, data_dir).map(Arc::new));
+        let objects = objects.transpose()?;
+        let upstreams = proxy::Upstreams { dynamodb, s3: objects.clone(), sqs: sqs_url, secrets: secrets_url };
         let tables = dynamodb::client(&upstreams.dynamodb);
         let table = match &stack.table {
             Some(table) => dynamodb::create(&tables, table, embedded.is_some() && data_dir.is_some()).await?,
@@ -115,8 +132,28 @@ impl Aws {
         let (faults, calls) = (AwsFaults::default(), Calls::default());
         let proxy = proxy::Proxy::new(upstreams, workers, faults.clone(), calls.clone());
         let servers = vec![listen::serve(front, move |_| proxy.clone()), sqs_server, secrets_server];
+        // An IP address, not `localhost`: for one, the SDK's own rules put the bucket into the path.
         let url = format!("http://127.0.0.1:{port}");
-        Ok(Self { url, table, queue_urls, secret_arns, queues, tables, faults, calls, servers, embedded })
+        let bucket = objects.as_ref().map(|s3| s3.bucket.name.clone()).unwrap_or_default();
+        Ok(Self {
+            url,
+            table,
+            bucket,
+            queue_urls,
+            secret_arns,
+            queues,
+            tables,
+            objects,
+            faults,
+            calls,
+            servers,
+            embedded,
+        })
+    }
+
+    /// Removes every object that has expired by `now`.
+    pub(crate) fn expire_objects(&self, now: DateTime<Utc>) -> std::io::Result<()> {
+        self.objects.as_ref().map_or(Ok(()), |s3| s3.expire(now))
     }
 
     /// Closes every socket and lets the database finish what it is writing. In somebody else's DynamoDB, nothing of

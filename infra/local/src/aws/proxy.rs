@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST};
 use http::request::Parts;
-use http::{HeaderValue, Request, Uri};
+use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
@@ -19,17 +19,20 @@ use super::answer::{self, Answer};
 use super::bridge;
 use super::call::{Call, Service, access_key};
 use super::calls::Calls;
+use super::cors;
 use super::fault::{AwsFaults, Failure, Hit};
+use super::s3;
 use crate::lambda::{Worker, Workers};
 
 /// The one access key that the services see. DynamoDB Local keeps a database per key and would show every worker its
 /// own; nobody here checks signatures.
 const ACCESS_KEY: &str = "local";
 
-/// Base URLs of the services themselves.
-#[derive(Debug)]
+/// The services themselves: base URLs, and S3, which lives in this process. It is handed what came, untouched: it
+/// checks signatures, and they cover the host.
 pub(super) struct Upstreams {
     pub(super) dynamodb: String,
+    pub(super) s3: Option<Arc<s3::Embedded>>,
     pub(super) sqs: String,
     pub(super) secrets: String,
 }
@@ -74,18 +77,22 @@ impl hyper::service::Service<Request<Incoming>> for Proxy {
 impl Shared {
     async fn answer(&self, request: Request<Incoming>) -> Result<Answer, Disconnected> {
         let (parts, body) = request.into_parts();
-        let Some(call) = Call::read(&parts.headers) else {
-            return Ok(answer::bad_gateway("the request names no operation of DynamoDB, SQS or Secrets Manager"));
+        if parts.method == Method::OPTIONS {
+            return Ok(self.preflight(&parts));
+        }
+        let Some(call) = Call::read(&parts) else {
+            return Ok(answer::bad_gateway("the request names no operation of DynamoDB, S3, SQS or Secrets Manager"));
         };
         // A caller that dies while it sends its request never made the call.
         let body = body.collect().await.map_err(|_| Disconnected)?.to_bytes();
+        let said = if call.service == Service::S3 { s3::said(&parts.uri) } else { body.clone() };
         let worker = call.access_key.as_deref().and_then(|key| self.workers.get(key));
         if let Some(worker) = &worker {
-            self.calls.count(worker.function(), &call, &body);
+            self.calls.count(worker.function(), &call, &said);
         }
         let caller = worker.as_ref().map(|worker| worker.function());
         let caller = caller.map(|function| (function.logical_id.as_str(), function.name.as_str()));
-        match self.faults.draw(&call, caller, &body) {
+        match self.faults.draw(&call, caller, &said) {
             None => Ok(self.forward(&call, parts, body).await),
             Some(hit) => self.fail(hit, &call, worker.as_deref(), parts, body).await,
         }
@@ -118,12 +125,39 @@ impl Shared {
         }
     }
 
+    /// A browser asks before it sends what a page of another origin wants sent.
+    fn preflight(&self, parts: &Parts) -> Answer {
+        let rules = self.upstreams.s3.as_ref().map(|s3| s3.bucket.cors.as_slice()).unwrap_or_default();
+        let Some(headers) = cors::preflight(rules, parts) else {
+            return answer::s3_error(StatusCode::FORBIDDEN, "AccessForbidden", "CORSResponse: This is not allowed.");
+        };
+        let mut answer = Answer::default();
+        *answer.headers_mut() = headers;
+        answer
+    }
+
+    async fn objects(&self, parts: Parts, body: Bytes) -> Answer {
+        let Some(s3) = &self.upstreams.s3 else {
+            return answer::s3_error(StatusCode::NOT_FOUND, "NoSuchBucket", "The specified bucket does not exist");
+        };
+        let headers = cors::headers(&s3.bucket.cors, &parts.headers, &parts.method);
+        let mut answer = s3.answer(parts, body).await;
+        answer.headers_mut().extend(headers);
+        answer
+    }
+
     async fn forward(&self, call: &Call, mut parts: Parts, body: Bytes) -> Answer {
+        let base = match call.service {
+            Service::DynamoDb => &self.upstreams.dynamodb,
+            Service::S3 => return self.objects(parts, body).await,
+            Service::Sqs => &self.upstreams.sqs,
+            Service::SecretsManager => &self.upstreams.secrets,
+        };
         let body = match bridge::adapt(call, body) {
             Ok(body) => body,
             Err(refusal) => return *refusal,
         };
-        parts.uri = match self.target(call.service, &parts.uri) {
+        parts.uri = match target(base, &parts.uri) {
             Ok(uri) => uri,
             Err(error) => return answer::bad_gateway(&error.to_string()),
         };
@@ -138,16 +172,11 @@ impl Shared {
             Err(error) => answer::bad_gateway(&error.to_string()),
         }
     }
+}
 
-    fn target(&self, service: Service, uri: &Uri) -> Result<Uri, http::uri::InvalidUri> {
-        let base = match service {
-            Service::DynamoDb => &self.upstreams.dynamodb,
-            Service::Sqs => &self.upstreams.sqs,
-            Service::SecretsManager => &self.upstreams.secrets,
-        };
-        let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        format!("{}{path}", base.trim_end_matches('/')).parse()
-    }
+fn target(base: &str, uri: &Uri) -> Result<Uri, http::uri::InvalidUri> {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    format!("{}{path}", base.trim_end_matches('/')).parse()
 }
 
 /// Host and length are the client's to set; the worker's identity ends here.

@@ -25,6 +25,7 @@ pub(super) fn specification(
 ) -> Result<Specification, StartError> {
     let mut environment = BTreeMap::from([
         ("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), aws.url.clone()),
+        ("AWS_ENDPOINT_URL_S3".to_owned(), aws.url.clone()),
         ("AWS_ENDPOINT_URL_SQS".to_owned(), aws.url.clone()),
         ("AWS_ENDPOINT_URL_SECRETS_MANAGER".to_owned(), aws.url.clone()),
         ("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI".to_owned(), addresses.management.clone()),
@@ -56,6 +57,13 @@ fn value(reference: &Reference, stack: &Stack, aws: &Aws, addresses: &Addresses)
         return match attribute {
             None => Some(aws.table.clone()),
             Some("Arn") => Some(format!("arn:{PARTITION}:dynamodb:{REGION}:{ACCOUNT_ID}:table/{}", aws.table)),
+            Some(_) => None,
+        };
+    }
+    if stack.bucket.as_ref().is_some_and(|bucket| bucket.logical_id == id) {
+        return match attribute {
+            None => Some(aws.bucket.clone()),
+            Some("Arn") => Some(format!("arn:{PARTITION}:s3:::{}", aws.bucket)),
             Some(_) => None,
         };
     }

@@ -114,8 +114,11 @@ fn headers(headers: &HeaderMap, peer: Peer, now: DateTime<Utc>) -> BTreeMap<Stri
     let mut all = joined(own);
     all.insert("x-amzn-trace-id".to_owned(), trace_header(now));
     all.insert("x-forwarded-for".to_owned(), source_ip(peer.0));
-    all.insert("x-forwarded-port".to_owned(), "443".to_owned());
-    all.insert("x-forwarded-proto".to_owned(), "https".to_owned());
+    // The scheme and port that the caller used; there is no TLS here.
+    let host = text(headers, HOST);
+    let port = host.rsplit_once(':').map_or("80", |(_, port)| port);
+    all.insert("x-forwarded-port".to_owned(), port.to_owned());
+    all.insert("x-forwarded-proto".to_owned(), "http".to_owned());
     all
 }
 
@@ -205,8 +208,8 @@ mod tests {
                     "content-type": "application/json; charset=utf-8",
                     "x-twice": "one,two",
                     "x-forwarded-for": "127.0.0.1",
-                    "x-forwarded-port": "443",
-                    "x-forwarded-proto": "https",
+                    "x-forwarded-port": "80",
+                    "x-forwarded-proto": "http",
                 },
                 "queryStringParameters": { "x": "1,2", "y": "ä" },
                 "requestContext": {

@@ -19,7 +19,7 @@ use crate::template::{Function, Stack};
 
 pub use event_bus::Event;
 pub(crate) use event_bus::publish;
-pub use polling::{Mischief, MischiefError, Polling};
+pub use polling::{HandedOut, Mischief, MischiefError, Polling};
 pub(crate) use schedule::scheduled_event;
 
 /// Every poller and ticker; dropping it stops them.

@@ -1,7 +1,8 @@
-//! What people and tests may ask of the queues: to wait, and to behave as badly as SQS may. How a queue then behaves lives
-//! in `shelf.rs`, never here.
+//! What people and tests may ask of the queues: to wait, and to behave as badly as SQS may. How a queue then behaves
+//! lives in `shelf.rs`, never here.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,15 @@ pub struct Mischief {
 #[error("`copies` {0} is not between 1 and {MOST_COPIES}")]
 pub struct MischiefError(u8);
 
+/// What all queues handed out so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct HandedOut {
+    /// Records that SQS gave.
+    pub records: u64,
+    /// Deliveries that a function was invoked for and that are over, copies included.
+    pub deliveries: u64,
+}
+
 /// How all queues are polled. Clones share it.
 #[derive(Clone)]
 pub struct Polling(Arc<Shared>);
@@ -49,6 +59,8 @@ struct Shared {
     /// How many queues are being asked for records.
     asking: watch::Sender<usize>,
     mischief: Mutex<Option<Arc<Mischief>>>,
+    records: AtomicU64,
+    deliveries: AtomicU64,
 }
 
 impl fmt::Debug for Polling {
@@ -64,13 +76,15 @@ impl Default for Polling {
             held: watch::Sender::new(false),
             asking: watch::Sender::new(0),
             mischief: Mutex::default(),
+            records: AtomicU64::new(0),
+            deliveries: AtomicU64::new(0),
         }))
     }
 }
 
 impl Polling {
-    /// Holds the queues: they take what is sent and hand nothing out until they are let go. What a function has begun with
-    /// goes on. When this returns, nobody asks a queue for records any more; what comes from now on stays in it.
+    /// Holds the queues: they take what is sent and hand nothing out until they are let go. What a function has begun
+    /// with goes on. When this returns, nobody asks a queue for records any more; what comes from now on stays in it.
     pub async fn hold(&self, held: bool) {
         self.0.held.send_replace(held);
         if held {
@@ -101,8 +115,23 @@ impl Polling {
         *self.0.held.borrow()
     }
 
-    pub(super) fn mischief(&self) -> Option<Arc<Mischief>> {
+    /// How they misbehave, if they do.
+    pub fn mischief(&self) -> Option<Arc<Mischief>> {
         self.0.mischief.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What they handed out so far.
+    pub fn handed_out(&self) -> HandedOut {
+        let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
+        HandedOut { records: count(&self.0.records), deliveries: count(&self.0.deliveries) }
+    }
+
+    pub(super) fn count_records(&self, records: usize) {
+        self.0.records.fetch_add(records as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_deliveries(&self, deliveries: usize) {
+        self.0.deliveries.fetch_add(deliveries as u64, Ordering::Relaxed);
     }
 
     /// Waits until the queues are not held.

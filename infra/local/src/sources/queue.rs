@@ -1,6 +1,6 @@
 //! Polls a queue for a function: takes what there is, invokes with batches of it, deletes what was processed. What was
-//! not stays in the queue until its visibility timeout, and goes to the dead letters when it has been received too often.
-//! Which records go into a batch is decided in `shelf.rs`.
+//! not stays in the queue until its visibility timeout, and goes to the dead letters when it has been received too
+//! often. Which records go into a batch is decided in `shelf.rs`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

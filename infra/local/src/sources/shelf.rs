@@ -1,9 +1,9 @@
-//! What was taken from a queue and waits for an invocation: in which order it goes, and how often. Who takes it from SQS
-//! and who invokes lives in `queue.rs`, never here.
+//! What was taken from a queue and waits for an invocation: in which order it goes, and how often. Who takes it from
+//! SQS and who invokes lives in `queue.rs`, never here.
 //!
-//! SQS has fair queues: while a tenant, by its message group, takes up more than its share of the consumers, the messages
-//! of the others go first. The emulator hands out what is oldest, so the choice is made here, by the two measures that
-//! AWS documents:
+//! SQS has fair queues: while a tenant, by its message group, takes up more than its share of the consumers, the
+//! messages of the others go first. The emulator hands out what is oldest, so the choice is made here, by the two
+//! measures that AWS documents:
 //! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues-detailed.html>.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -71,6 +71,7 @@ impl Shelf {
 
     /// Puts on the shelf what came from the queue, with its message group, as often and as late as mischief has it.
     pub(super) fn put(&self, messages: Vec<(Message, Option<String>)>) {
+        self.polling.count_records(messages.len());
         let mischief = self.polling.mischief().filter(|_| self.is_fair);
         let mut state = self.state();
         for (message, group) in messages {
@@ -106,6 +107,7 @@ impl Shelf {
 
     /// What was taken at `begun` is worked on no more.
     pub(super) fn done(&self, taken: &[Delivery], begun: Instant) {
+        self.polling.count_deliveries(taken.len());
         let mut state = self.state();
         for Delivery { tenant, .. } in taken {
             state.done(tenant, begun, Instant::now());

@@ -4,6 +4,7 @@
 //! neither given a meaning here nor listed as having none locally is an error that names it. What is made of a
 //! [`Stack`] lives in the engine's other modules, never here.
 
+mod bucket;
 mod document;
 mod event_rule;
 mod expression;
@@ -22,6 +23,7 @@ mod websocket;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub(crate) use bucket::{Bucket, CorsRule, Expiration};
 pub(crate) use function::{Function, QueueSource};
 pub(crate) use http_api::HttpRoute;
 pub(crate) use queue::Queue;
@@ -46,6 +48,7 @@ const WITHOUT_LOCAL_MEANING: &[&str] = &[
     "AWS::Lambda::Permission",
     "AWS::Logs::LogGroup",
     "AWS::Logs::MetricFilter",
+    "AWS::S3::BucketPolicy",      // TLS alone: there is none on loopback
     "AWS::SES::ConfigurationSet", // SES is the sandbox's to play
     "AWS::SES::ConfigurationSetEventDestination",
     "AWS::SNS::Subscription",
@@ -60,6 +63,8 @@ pub(crate) struct Stack {
     pub(crate) table: Option<Table>,
     /// Queues, dead-letter queues among them.
     pub(crate) queues: Vec<Queue>,
+    /// The one bucket, if there is one.
+    pub(crate) bucket: Option<Bucket>,
     /// Secrets; their values are no business of a template.
     pub(crate) secrets: Vec<Secret>,
     /// Functions, each with the routes, queues, schedules and events that invoke it.
@@ -118,6 +123,7 @@ impl Stack {
         let mut stack = Self {
             table: None,
             queues: Vec::new(),
+            bucket: None,
             secrets: Vec::new(),
             functions: Vec::new(),
             websocket: None,
@@ -152,6 +158,10 @@ impl Stack {
                 return Err(TemplateError::new(place, "the local system makes one table; this is the second"));
             }
             "AWS::DynamoDB::Table" => self.table = Some(Table::read(id, properties)?),
+            "AWS::S3::Bucket" if self.bucket.is_some() => {
+                return Err(TemplateError::new(place, "the local system makes one bucket; this is the second"));
+            }
+            "AWS::S3::Bucket" => self.bucket = Some(Bucket::read(id, properties)?),
             "AWS::SQS::Queue" => self.queues.push(Queue::read(id, properties)?),
             "AWS::SecretsManager::Secret" => self.secrets.push(Secret::read(id, properties)?),
             "AWS::Serverless::Function" => self.functions.push(Function::read(id, properties)?),

@@ -145,6 +145,32 @@ Resources:
 }
 
 #[test]
+fn a_bucket_keeps_its_rules() {
+    let stack = parse(
+        "
+Resources:
+  Files:
+    Type: AWS::S3::Bucket
+    Properties:
+      CorsConfiguration:
+        CorsRules: [{ AllowedOrigins: ['*'], AllowedMethods: [PUT], AllowedHeaders: [content-type], MaxAge: 60 }]
+      LifecycleConfiguration:
+        Rules:
+          - { Id: a, Status: Enabled, ExpirationInDays: 2, TagFilters: [{ Key: state, Value: pending }] }
+          - { Id: b, Status: Disabled, ExpirationInDays: 1 }
+          - { Id: c, Status: Enabled, AbortIncompleteMultipartUpload: { DaysAfterInitiation: 1 } }
+          - { Id: d, Status: Enabled, ExpirationInDays: 9, Prefix: old/ }
+",
+    );
+    let bucket = stack.bucket.expect("a bucket");
+    assert_eq!((bucket.name.as_str(), bucket.cors[0].max_age), ("files", Some(60)));
+    assert_eq!(bucket.cors[0].headers, ["content-type"]);
+    let rules: Vec<_> = bucket.expirations.iter().map(|rule| (rule.days, rule.prefix.as_str())).collect();
+    assert_eq!(rules, [(2, ""), (9, "old/")]);
+    assert_eq!(bucket.expirations[0].tags, [("state".to_owned(), "pending".to_owned())]);
+}
+
+#[test]
 fn apis_are_known_by_kind_and_what_is_for_operators_is_left_out() {
     let stack = parse(
         "
@@ -172,8 +198,8 @@ fn what_is_not_understood_is_refused_with_its_place_and_a_way_out() {
         |properties: &str| format!("Resources: {{ Q: {{ Type: AWS::SQS::Queue, Properties: {{ {properties} }} }} }}");
     for (template, expected) in [
         (
-            "Resources: { B: { Type: AWS::S3::Bucket } }".to_owned(),
-            "Resources.B: the local system does not know the type AWS::S3::Bucket",
+            "Resources: { B: { Type: AWS::EFS::FileSystem } }".to_owned(),
+            "Resources.B: the local system does not know the type AWS::EFS::FileSystem",
         ),
         (queue("Colour: red"), "Resources.Q.Properties.Colour: the local system does not know this property"),
         (

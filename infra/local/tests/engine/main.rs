@@ -4,6 +4,7 @@ mod event_bus;
 mod faults;
 mod functions;
 mod http_api;
+mod objects;
 mod processes;
 mod queues;
 mod secrets;

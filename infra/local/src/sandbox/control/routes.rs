@@ -22,7 +22,7 @@ use crate::seed::{NewBusiness, NewConversation, SeedError};
 use crate::{FaultRule, Mischief};
 
 /// What `GET /sandbox/` answers, and the one place that lists everything.
-const ROUTES: [(&str, &str); 22] = [
+const ROUTES: [(&str, &str); 23] = [
     ("GET    /sandbox/{whatsapp|email|chat}/messages", "what customers got, oldest first; ?conversation_id= picks one"),
     (
         "PUT    /sandbox/{whatsapp|email|chat}/faults",
@@ -43,6 +43,7 @@ const ROUTES: [(&str, &str); 22] = [
         "{copies, shuffle, delay_ms, unfair, seed}: the queues deliver as badly as SQS may",
     ),
     ("DELETE /sandbox/queues/mischief", "they behave again"),
+    ("GET    /sandbox/queues", "how they behave, and how much they handed out"),
     ("PUT    /sandbox/queues/held", "{held}: while true, the queues hand nothing out"),
     ("POST   /sandbox/clock", "{now}: moves the system's clock"),
     ("GET    /sandbox/clock", "what time it is there"),
@@ -69,6 +70,7 @@ pub(in crate::sandbox) fn routes(
         .route("/sandbox/{channel}/faults", get(fault).put(set_fault).delete(clear_fault))
         .route("/sandbox/{channel}/receipts", get(receipts).put(set_receipts).post(release_receipts))
         .route("/sandbox/aws/faults", get(aws_faults).put(set_aws_fault).delete(clear_aws_faults))
+        .route("/sandbox/queues", get(queues))
         .route("/sandbox/queues/mischief", put(misbehave).delete(behave))
         .route("/sandbox/queues/held", put(hold))
         .route("/sandbox/clock", get(clock_now).post(move_clock).delete(reset_clock))
@@ -188,6 +190,12 @@ async fn set_aws_fault(State(control): Controls, Body(rule): Body<FaultRule>) ->
 async fn clear_aws_faults(State(control): Controls) -> Result<StatusCode, No> {
     control.system()?.engine().faults().clear();
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn queues(State(control): Controls) -> Result<Json<Value>, No> {
+    let polling = control.system()?.engine().polling();
+    let (held, mischief, handed_out) = (polling.is_held(), polling.mischief(), polling.handed_out());
+    Ok(Json(json!({ "held": held, "mischief": mischief.as_deref(), "handed_out": handed_out })))
 }
 
 async fn misbehave(State(control): Controls, Body(mischief): Body<Mischief>) -> Result<Json<Mischief>, No> {

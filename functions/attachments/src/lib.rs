@@ -1,0 +1,225 @@
+//! Files that go with messages: takes them (`POST /api/v1/conversations/{conversation_id}/upload`), small ones through
+//! the API, larger ones past it, and leads whoever has a file's URL to the file (`GET /api/v1/files/{file}`).
+//!
+//! What a message may reference is decided when it is sent, in `send-message`.
+
+pub mod form;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use domain::file::{FileName, MediaType, UploadState};
+use domain::message::rfc3339;
+use domain::problem::Refusal;
+use domain::{Attachment, BusinessId, ConversationId};
+use form::Wanted;
+use lambda_http::http::header::{CACHE_CONTROL, HOST, HeaderValue, LOCATION, REFERRER_POLICY};
+use lambda_http::http::{HeaderMap, Method, StatusCode};
+use lambda_http::request::RequestContext;
+use lambda_http::{Body, Request, RequestExt, Response, service_fn};
+use platform::api::{self, Reception, Trouble};
+use platform::aws::Aws;
+use platform::broken::Broken;
+use platform::capability::Capability;
+use platform::clock::{self, Clock};
+use platform::files::{Files, Place, TO_BEGIN, Ticket};
+use platform::secrets::{Secrets, TokenKeys};
+use platform::settings::{self, SettingError};
+use platform::table::record::Upload;
+use platform::table::{Checked, Table};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What it takes to answer that there is no time left.
+const RESERVE: Duration = Duration::from_millis(250);
+
+/// The function.
+#[derive(Debug, Clone)]
+pub struct Attachments {
+    reception: Reception,
+    files: Files,
+}
+
+/// What an upload is answered with.
+#[derive(Debug, Serialize)]
+struct Answer {
+    #[serde(flatten)]
+    attachment: Attachment,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upload: Option<Instructions>,
+}
+
+/// How to bring the file that was announced.
+#[derive(Debug, Serialize)]
+struct Instructions {
+    method: String,
+    url: String,
+    headers: BTreeMap<String, String>,
+    #[serde(serialize_with = "rfc3339")]
+    expires_at: DateTime<Utc>,
+}
+
+/// Runs the function until Lambda stops it.
+///
+/// # Errors
+/// What kept it from starting, in a sentence.
+pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    platform::telemetry::init();
+    let function = Attachments::from_env()?;
+    lambda_http::run(service_fn(|event| async { Ok::<_, std::convert::Infallible>(function.handle(event).await) }))
+        .await
+}
+
+impl Attachments {
+    /// Reads `TABLE_NAME`, `ATTACHMENTS_BUCKET`, `AGENT_KEYS_SECRET` and what AWS clients need.
+    ///
+    /// # Errors
+    /// The variable that is missing or malformed.
+    pub fn from_env() -> Result<Attachments, SettingError> {
+        let aws = Aws::from_env()?;
+        let keys = TokenKeys::new(Secrets::new(&aws), settings::required("AGENT_KEYS_SECRET")?);
+        let reception = Reception::new(Table::from_env(&aws)?, Clock::from_env()?, keys);
+        Ok(Attachments { reception, files: Files::from_env(&aws)? })
+    }
+
+    /// Answers one request, in time: whoever waits hears from us and not from whatever stops us.
+    pub async fn handle(&self, event: Request) -> Response<Body> {
+        let left = clock::time_left(event.lambda_context().deadline()).saturating_sub(RESERVE);
+        let late = |late| Err(Broken::because("answering in time", late).into());
+        let answer = async {
+            match *event.method() {
+                Method::POST => self.take(&event).await,
+                _ => self.lead(event.path_parameters().first("file")).await,
+            }
+        };
+        api::answer(tokio::time::timeout(left, answer).await.unwrap_or_else(late))
+    }
+
+    /// The order of the checks is that of sending a message: size, caller, form, conversation.
+    async fn take(&self, event: &Request) -> Result<Response<Body>, Trouble> {
+        let most = form::most(event.headers());
+        if event.body().len() as u64 > most {
+            return Err(Refusal::BodyTooLarge { most }.into());
+        }
+        let now = self.reception.clock.now();
+        let claim = self.reception.claim(event.headers(), now).await?;
+        let conversation = api::path_id(event.path_parameters().first("conversation_id"), "conversation_id");
+        let wanted = form::read(event.headers(), Bytes::copy_from_slice(event.body())).await;
+        let (conversation, wanted) = match (conversation, wanted) {
+            (Ok(conversation), Ok(wanted)) => (conversation, wanted),
+            // Who is not allowed in is not told what else is wrong.
+            (conversation, wanted) => {
+                self.reception.admit(claim, Checked::default(), now).await?;
+                return Err(all_that_is_wrong(conversation.err(), wanted.err()).into());
+            }
+        };
+        let checked = Checked { conversation: Some(conversation), ..Checked::default() };
+        let (caller, admission) = self.reception.admit(claim, checked, now).await?;
+        admission.conversation.ok_or(Refusal::ConversationNotFound)?;
+        let answer = self.keep(&origin(event), caller.business, conversation, wanted, now).await?;
+        Ok(api::json(StatusCode::CREATED, &answer)?)
+    }
+
+    /// Stores the file, or says how to; then remembers it.
+    async fn keep(
+        &self,
+        origin: &str,
+        business: BusinessId,
+        conversation: ConversationId,
+        wanted: Wanted,
+        now: DateTime<Utc>,
+    ) -> Result<Answer, Broken> {
+        let capability = Capability::generate(business, conversation);
+        let place = Place { business, conversation, upload: capability.upload };
+        let (upload, instructions) = match wanted {
+            Wanted::Stored { filename, content_type, bytes } => {
+                let size = bytes.len() as u64;
+                self.files.store(place, &content_type, bytes).await?;
+                (record(&capability, origin, filename, content_type, size, UploadState::Stored, now), None)
+            }
+            Wanted::Announced { filename, content_type, size } => {
+                let ticket = self.files.announce(place, &content_type, size).await?;
+                let record = record(&capability, origin, filename, content_type, size, UploadState::Announced, now);
+                (record, Some(instructions(ticket, now)))
+            }
+        };
+        self.reception.table.put_upload(place, &upload).await?;
+        tracing::info!(%business, %conversation, upload = %upload.id, size = upload.size, state = ?upload.state, "upload");
+        Ok(Answer { attachment: upload.attachment(), upload: instructions })
+    }
+
+    /// Leads to a file. Only what was looked at is shown: a file that came through us, or that a message references.
+    async fn lead(&self, path: Option<&str>) -> Result<Response<Body>, Trouble> {
+        let capability = path.and_then(Capability::parse).ok_or(Refusal::FileNotFound)?;
+        let upload = self.reception.table.upload(&capability).await?.ok_or(Refusal::FileNotFound)?;
+        let gone = upload.state.kept_until(upload.created_at) <= self.reception.clock.now();
+        if gone || upload.state == UploadState::Announced {
+            return Err(Refusal::FileNotFound.into());
+        }
+        let Capability { business, conversation, upload: id, .. } = capability;
+        let place = Place { business, conversation, upload: id };
+        let address = self.files.address(place, &upload.filename, &upload.content_type).await?;
+        Ok(redirect(&address)?)
+    }
+}
+
+fn record(
+    capability: &Capability,
+    origin: &str,
+    filename: FileName,
+    content_type: MediaType,
+    size: u64,
+    state: UploadState,
+    now: DateTime<Utc>,
+) -> Upload {
+    Upload {
+        id: capability.upload,
+        url: capability.url(origin),
+        filename,
+        content_type,
+        size,
+        state,
+        created_at: now,
+        expires_at: state.kept_until(now).timestamp(),
+    }
+}
+
+fn instructions(ticket: Ticket, now: DateTime<Utc>) -> Instructions {
+    let Ticket { method, url, headers } = ticket;
+    Instructions { method, url, headers: headers.into_iter().collect(), expires_at: now + TO_BEGIN }
+}
+
+/// Both at once; a file that is too large comes before anything that is wrong with it.
+fn all_that_is_wrong(path: Option<domain::problem::FieldError>, body: Option<Refusal>) -> Refusal {
+    match body {
+        Some(Refusal::Invalid(errors)) => Refusal::Invalid(path.into_iter().chain(errors).collect()),
+        Some(refusal) => refusal,
+        None => Refusal::Invalid(path.into_iter().collect()),
+    }
+}
+
+/// Where the caller reached us, which is where the file will be reached. The template cannot tell the function: the API
+/// is made of the functions behind it.
+fn origin(event: &Request) -> String {
+    let domain = match event.request_context_ref() {
+        Some(RequestContext::ApiGatewayV2(context)) => context.domain_name.as_deref(),
+        _ => None,
+    };
+    let text = |headers: &HeaderMap, name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let host = domain.map(str::to_owned).or_else(|| text(event.headers(), HOST)).unwrap_or_default();
+    let scheme =
+        event.headers().get("x-forwarded-proto").filter(|scheme| *scheme == "http").map_or("https", |_| "http");
+    format!("{scheme}://{host}")
+}
+
+fn redirect(address: &str) -> Result<Response<Body>, Broken> {
+    let location = HeaderValue::from_str(address).map_err(|error| Broken::because("writing an answer", error))?;
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::FOUND;
+    let headers = response.headers_mut();
+    headers.insert(LOCATION, location);
+    // The address is good for minutes, and whoever sees it can read the file.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    Ok(response)
+}

@@ -1,0 +1,160 @@
+//! Files that go with messages: what they are called, how large they may be, and how long they are kept. What they are
+//! is in [`MediaType`].
+
+mod media_type;
+
+pub use media_type::{MediaType, TELLING};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The largest file, in bytes: what the largest of the channels' limits is.
+pub const LARGEST: u64 = 100 << 20;
+
+/// The largest file that can be uploaded through the API itself, in bytes. Lambda takes requests of 6 MB
+/// ([quotas](https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html)), and bytes reach it in base64,
+/// which makes 5.6 MB of 4 MiB.
+pub const LARGEST_IN_FORM: u64 = 4 << 20;
+
+/// An upload can be referenced for this long; one that no message referenced is forgotten then.
+pub const WAITS: TimeDelta = TimeDelta::hours(24);
+
+/// Days after which a file that no message referenced is deleted: twice [`WAITS`], so that no file is deleted while a
+/// message may still come for it. The bucket's rule says the same.
+pub const UNREFERENCED_DAYS: u32 = 2;
+
+/// Days after which a referenced file is deleted, counted from its upload. The bucket's rule says the same.
+pub const REFERENCED_DAYS: u32 = 365;
+
+/// A referenced file can be referenced again until so long before its end. Delivery gives a message up after a day; a
+/// customer who is away finds it on return.
+const LAST_MONTH: TimeDelta = TimeDelta::days(30);
+
+/// The most bytes of a name: what file systems take.
+const LONGEST_NAME: usize = 255;
+
+/// How far an upload has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UploadState {
+    /// Announced: whether it arrived, and as what was announced, has to be looked at.
+    Announced,
+    /// Here, and what it says it is; no message has referenced it.
+    Stored,
+    /// Referenced by a message: it is kept.
+    Ready,
+}
+
+impl UploadState {
+    /// Until when a message may reference an upload of `created_at`.
+    #[must_use]
+    pub fn referenceable_until(self, created_at: DateTime<Utc>) -> DateTime<Utc> {
+        match self {
+            UploadState::Announced | UploadState::Stored => created_at + WAITS,
+            UploadState::Ready => self.kept_until(created_at) - LAST_MONTH,
+        }
+    }
+
+    /// Until when we know of it.
+    #[must_use]
+    pub fn kept_until(self, created_at: DateTime<Utc>) -> DateTime<Utc> {
+        match self {
+            UploadState::Announced | UploadState::Stored => created_at + WAITS,
+            UploadState::Ready => created_at + TimeDelta::days(i64::from(REFERENCED_DAYS)),
+        }
+    }
+}
+
+/// A name to show to people; never a path, and nothing is ever stored under it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FileName(String);
+
+impl FileName {
+    /// Makes a name of what somebody called a file: the last part of a path, without control characters, without those
+    /// that change the direction of writing (`exe.gpj` must not look like `jpg.exe`), at most 255 bytes long with its
+    /// ending kept. What leaves nothing is called `file`.
+    #[must_use]
+    pub fn new(text: &str) -> FileName {
+        let last = text.rsplit(['/', '\\']).next().unwrap_or_default();
+        let shown: String = last.chars().filter(|one| !one.is_control() && !turns(*one)).collect();
+        let name = shown.trim().trim_start_matches('.').trim_end_matches([' ', '.']);
+        FileName(if name.is_empty() { "file".to_owned() } else { shortened(name) })
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Explicit bidirectional formatting ([UAX #9 §2](https://www.unicode.org/reports/tr9/)) and line separators.
+fn turns(one: char) -> bool {
+    matches!(one, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}')
+}
+
+fn shortened(name: &str) -> String {
+    let (stem, ending) = name.rsplit_once('.').filter(|(_, ending)| ending.len() <= 32).unwrap_or((name, ""));
+    let dot = if ending.is_empty() { "" } else { "." };
+    let mut room = (LONGEST_NAME - ending.len() - dot.len()).min(stem.len());
+    while !stem.is_char_boundary(room) {
+        room -= 1;
+    }
+    format!("{}{dot}{ending}", &stem[..room])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_name_is_no_path_and_hides_nothing() {
+        for (given, name) in [
+            ("invoice.pdf", "invoice.pdf"),
+            ("../../etc/passwd", "passwd"),
+            ("C:\\Users\\me\\Bild 1.png", "Bild 1.png"),
+            ("a\r\nSet-Cookie: b", "aSet-Cookie: b"),
+            ("evil\u{202e}gpj.exe", "evilgpj.exe"),
+            (".htaccess", "htaccess"),
+            (" résumé.doc. ", "résumé.doc"),
+            ("..", "file"),
+            ("dir/", "file"),
+            ("", "file"),
+        ] {
+            assert_eq!(FileName::new(given).as_str(), name, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_name_keeps_its_ending() {
+        let name = FileName::new(&format!("{}.jpeg", "é".repeat(200)));
+        assert!(name.as_str().len() <= LONGEST_NAME && name.as_str().ends_with("é.jpeg"), "{name}");
+        assert_eq!(FileName::new(&"x".repeat(300)).as_str().len(), LONGEST_NAME);
+    }
+
+    #[test]
+    fn a_file_outlives_every_message_that_can_reference_it() {
+        let made: DateTime<Utc> = "2026-03-01T09:05:00Z".parse().expect("a time");
+        let deleted = made + TimeDelta::days(i64::from(UNREFERENCED_DAYS));
+        assert!(UploadState::Stored.referenceable_until(made) < deleted);
+        assert_eq!(UploadState::Ready.kept_until(made) - UploadState::Ready.referenceable_until(made), LAST_MONTH);
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_is_harmless(text in "\\PC{0,300}|[\\x00-\\x7f]{0,300}") {
+            let name = FileName::new(&text);
+            prop_assert!(!name.as_str().is_empty() && name.as_str().len() <= LONGEST_NAME);
+            prop_assert!(!name.as_str().contains(['/', '\\', '\r', '\n', '\0']));
+        }
+    }
+}

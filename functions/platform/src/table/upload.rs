@@ -1,0 +1,48 @@
+//! Uploads: files that messages of one conversation may reference.
+
+use super::record::Upload;
+use super::{Table, Written, expiry, item, key, number, text, update, value};
+use crate::broken::Broken;
+use crate::capability::Capability;
+use crate::files::Place;
+use domain::file::{MediaType, UploadState};
+
+impl Table {
+    /// Remembers a new upload, until its time is over.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn put_upload(&self, place: Place, upload: &Upload) -> Result<(), Broken> {
+        let Place { business, conversation, upload: id } = place;
+        let put = self.client.put_item().table_name(&self.name);
+        let put = put.set_item(Some(item(&key::upload(business, conversation, id), upload)));
+        put.send().await.map(drop).map_err(|error| Broken::aws("PutItem", error))
+    }
+
+    /// The upload that a capability opens.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn upload(&self, capability: &Capability) -> Result<Option<Upload>, Broken> {
+        let key = key::upload(capability.business, capability.conversation, capability.upload);
+        let upload: Option<Upload> = self.get(&key).await?;
+        Ok(upload.filter(|upload| upload.is_opened_by(capability)))
+    }
+
+    /// Has an upload kept as long as its file is, which must be seen to before; false if there is none any more.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn keep_upload(&self, place: Place, was: &Upload, content_type: &MediaType) -> Result<bool, Broken> {
+        let end = UploadState::Ready.kept_until(was.created_at);
+        let call = self
+            .change(&key::upload(place.business, place.conversation, place.upload))
+            .update_expression("SET #state = :ready, content_type = :content_type, expires_at = :end")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":ready", value(&UploadState::Ready))
+            .expression_attribute_values(":content_type", text(content_type))
+            .expression_attribute_values(":end", number(expiry(end, chrono::TimeDelta::zero())));
+        Ok(matches!(update::<Upload>(call).await?, Written::Done(_)))
+    }
+}

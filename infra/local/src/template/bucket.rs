@@ -1,0 +1,96 @@
+//! `AWS::S3::Bucket`: its name, which pages may use it, and when its objects expire.
+
+use super::TemplateError;
+use super::properties::Properties;
+
+/// The bucket as declared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Bucket {
+    /// Logical id.
+    pub(crate) logical_id: String,
+    /// `BucketName`, or the logical id in small letters.
+    pub(crate) name: String,
+    /// What pages of other origins may do, first match first.
+    pub(crate) cors: Vec<CorsRule>,
+    /// When objects expire.
+    pub(crate) expirations: Vec<Expiration>,
+}
+
+/// A rule of its `CorsConfiguration`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CorsRule {
+    /// Origins, `*` for all.
+    pub(crate) origins: Vec<String>,
+    /// Methods.
+    pub(crate) methods: Vec<String>,
+    /// Request headers, `*` for all.
+    pub(crate) headers: Vec<String>,
+    /// How long a browser may remember the answer, in seconds.
+    pub(crate) max_age: Option<u32>,
+}
+
+/// A rule of its `LifecycleConfiguration` that expires objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Expiration {
+    /// Days after an object was made.
+    pub(crate) days: u32,
+    /// What its key begins with.
+    pub(crate) prefix: String,
+    /// The tags that it has, all of them.
+    pub(crate) tags: Vec<(String, String)>,
+}
+
+impl Bucket {
+    pub(super) fn read(id: &str, mut properties: Properties<'_>) -> Result<Self, TemplateError> {
+        let name = properties.literal("BucketName")?.unwrap_or_else(|| id.to_lowercase());
+        let mut bucket = Self { logical_id: id.to_owned(), name, cors: Vec::new(), expirations: Vec::new() };
+        if let Some(mut cors) = properties.nested("CorsConfiguration")? {
+            bucket.cors = cors.list("CorsRules")?.into_iter().map(CorsRule::read).collect::<Result<_, _>>()?;
+            cors.finish(&[])?;
+        }
+        if let Some(mut lifecycle) = properties.nested("LifecycleConfiguration")? {
+            for rule in lifecycle.list("Rules")? {
+                bucket.expirations.extend(Expiration::read(rule)?);
+            }
+            lifecycle.finish(&[])?;
+        }
+        properties.finish(&[
+            "BucketEncryption",
+            "LoggingConfiguration",
+            "OwnershipControls",
+            "PublicAccessBlockConfiguration",
+            "Tags",
+        ])?;
+        Ok(bucket)
+    }
+}
+
+impl CorsRule {
+    fn read(mut properties: Properties<'_>) -> Result<Self, TemplateError> {
+        let rule = Self {
+            origins: properties.literals("AllowedOrigins")?,
+            methods: properties.literals("AllowedMethods")?,
+            headers: properties.literals("AllowedHeaders")?,
+            max_age: properties.parsed("MaxAge")?,
+        };
+        properties.finish(&["Id"])?;
+        Ok(rule)
+    }
+}
+
+impl Expiration {
+    /// `None` for a rule that is switched off, or expires nothing that can be there: the local S3 knows no unfinished
+    /// multipart uploads.
+    fn read(mut properties: Properties<'_>) -> Result<Option<Self>, TemplateError> {
+        let enabled = properties.required("Status")? == "Enabled";
+        let days: Option<u32> = properties.parsed("ExpirationInDays")?;
+        let prefix = properties.literal("Prefix")?.unwrap_or_default();
+        let tag = |mut filter: Properties<'_>| {
+            let tag = (filter.required("Key")?, filter.required("Value")?);
+            filter.finish(&[]).map(|()| tag)
+        };
+        let tags = properties.list("TagFilters")?.into_iter().map(tag).collect::<Result<_, _>>()?;
+        properties.finish(&["AbortIncompleteMultipartUpload", "Id"])?;
+        Ok(days.filter(|_| enabled).map(|days| Self { days, prefix, tags }))
+    }
+}

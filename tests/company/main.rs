@@ -1,0 +1,39 @@
+//! Bad company: the promises of the system among queues, providers, clocks and neighbours that are as bad as they may
+//! be. Every test ends in the oracle.
+//!
+//! `LONG=1 cargo test -p tests --test company` is the long run.
+
+mod answers;
+mod clocks;
+mod leases;
+mod months;
+mod neighbours;
+mod poison;
+mod providers;
+mod queues;
+mod shards;
+mod talk;
+
+use std::process::ExitCode;
+use tests::suite::{Suite, setting};
+
+const CHANNELS: [&str; 3] = ["chat", "whatsapp", "email"];
+
+/// Longer than a lease, and longer than a receipt is waited for, in seconds of the system's clock.
+const LEASE: i64 = 46;
+const DOUBT: i64 = 121;
+
+/// How many callers there are at once.
+const CALLERS: usize = 64;
+
+/// One number for the short run, another for the long one.
+fn either<T>(short: T, long: T) -> T {
+    if setting("LONG", 0) == 0 { short } else { long }
+}
+
+fn main() -> ExitCode {
+    let suite = Suite::new("bad company");
+    let suites = [queues::tests, providers::tests, answers::tests, poison::tests, leases::tests, clocks::tests];
+    let suites = suites.into_iter().chain([months::tests, shards::tests, neighbours::tests]);
+    suites.fold(suite, |suite, add| add(suite)).run()
+}

@@ -1,0 +1,131 @@
+//! The turn of the month, to the millisecond.
+
+use crate::talk::{Talk, see_through};
+use crate::{CALLERS, CHANNELS, either};
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::problem::Refusal;
+use domain::{BusinessId, Channel, Content, ConversationId, Month, Sender, Seq};
+use futures_util::future::join_all;
+use platform::table::{Answer, Draft, Table};
+use std::collections::BTreeMap;
+use tests::World;
+use tests::suite::{Suite, remark};
+
+/// How many conversations the callers share, of both sides of the turn.
+const TALKS: usize = 6;
+
+/// One millisecond.
+const MS: TimeDelta = TimeDelta::milliseconds(1);
+
+pub(crate) fn tests(suite: Suite) -> Suite {
+    let suite = suite.test("callers_around_the_turn_of_the_month_spend_each_month_for_itself", over_http);
+    [1, 4, 16].into_iter().fold(suite, |suite, shards| {
+        let name = format!("a_millisecond_decides_which_of_two_months_counts_on_{shards}_shards");
+        suite.test(name, move || to_the_millisecond(shards))
+    })
+}
+
+fn turn() -> DateTime<Utc> {
+    "2031-02-01T00:00:00Z".parse().expect("a time")
+}
+
+/// 64 callers send without a pause until the new month is spent, over the turn.
+async fn over_http() {
+    const LIMIT: u64 = 60;
+    let world = World::start().await;
+    let business = world.business(LIMIT, 4).await;
+    world.set_clock(turn() - TimeDelta::seconds(either(2, 4))).await;
+    let caller = async |number: usize| {
+        let mut accepted = Vec::new();
+        loop {
+            let conversation = business.conversation(CHANNELS[number % CHANNELS.len()]);
+            let answer = world.send(&business.api_key, conversation, "around midnight").go().await;
+            match answer.status.as_u16() {
+                201 => accepted.push(created_at(&answer.json()["created_at"])),
+                503 => {}
+                _ => {
+                    assert_eq!(answer.problem(), (403, "quota_exceeded".into()), "{}", world.complaints());
+                    if created_at(&answer.json()["resets_at"]) > turn() {
+                        return accepted;
+                    }
+                }
+            }
+        }
+    };
+    let accepted: Vec<_> = join_all((0..CALLERS).map(caller)).await.into_iter().flatten().collect();
+    let (old, new): (Vec<_>, Vec<_>) = accepted.into_iter().partition(|at| *at < turn());
+    let closest = [old.iter().max(), new.iter().min()].map(|at| at.map(|at| (*at - turn()).num_milliseconds()));
+    remark(format!(
+        "  the turn of the month over HTTP: {} of {LIMIT} before, {} of {LIMIT} after, closest {closest:?} ms",
+        old.len(),
+        new.len()
+    ));
+    assert!(old.len() as u64 <= LIMIT);
+    assert_eq!(new.len() as u64, LIMIT, "the new month counts its own alone");
+    assert_eq!(world.usage(&business.api_key).await, (LIMIT, LIMIT));
+}
+
+fn created_at(value: &serde_json::Value) -> DateTime<Utc> {
+    serde_json::from_value(value.clone()).expect("a time")
+}
+
+/// 32 callers a millisecond before the turn and 32 on it or after, each until its month is spent.
+async fn to_the_millisecond(shards: u16) {
+    // A shard holds at least ten, so that there are as many as were asked for.
+    let limit = u64::from(shards) * 10 + 27;
+    let world = World::start().await;
+    let business = world.business(limit, shards).await;
+    let table = world.table();
+    let talks = join_all((0..TALKS).map(|_| Talk::new(&world, &business, "email"))).await;
+    let callers = (0..CALLERS).map(|number| {
+        let now = if number % 2 == 0 { turn() - MS } else { turn() + MS * i32::from(number % 4 == 3) };
+        let draft = Draft {
+            business: BusinessId(business.business_id),
+            conversation: ConversationId(talks[number % TALKS].conversation),
+            wire_channel: "email".into(),
+            channel: Channel::Email,
+            sender: Sender(None),
+            content: Content::new("to the millisecond".into()).expect("it is not blank"),
+            attachments: Vec::new(),
+            idempotency: None,
+            now,
+        };
+        spend(&world, &table, draft)
+    });
+    let mut months: BTreeMap<String, u64> = BTreeMap::new();
+    for (month, accepted) in join_all(callers).await {
+        *months.entry(month.to_string()).or_default() += accepted;
+    }
+    assert_eq!(months, BTreeMap::from([("2031-01".into(), limit), ("2031-02".into(), limit)]));
+    let counted = |month: &'static str| async {
+        let month = Month::try_from(month.to_owned()).expect("a month");
+        let shards = table.shards(BusinessId(business.business_id), month, shards).await.expect("an answer");
+        shards.iter().map(|(_, shard)| shard.used).sum::<u64>()
+    };
+    assert_eq!((counted("2031-01").await, counted("2031-02").await), (limit, limit));
+    world.set_clock(turn() + TimeDelta::seconds(1)).await;
+    see_through(&world).await;
+}
+
+/// Accepts one message after the other until the month is spent; returns the month and how many there were.
+async fn spend(world: &World, table: &Table, draft: Draft) -> (Month, u64) {
+    let month = Month::of(draft.now);
+    let mut accepted = 0;
+    let mut last = Seq(0);
+    loop {
+        match table.accept(&draft, last, None).await.expect("an answer") {
+            Answer::Accepted(message) => {
+                assert_eq!((message.month, message.created_at), (month, draft.now));
+                let id = message.id.to_string().parse().expect("a UUID");
+                world.ledger().accepted.insert(id, message.content);
+                (accepted, last) = (accepted + 1, message.seq);
+            }
+            Answer::Refused(Refusal::Busy) => {}
+            Answer::Refused(Refusal::QuotaExceeded { resets_at, .. }) => {
+                assert_eq!(resets_at, month.resets_at());
+                return (month, accepted);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
