@@ -10,10 +10,17 @@ use serde_json::{Value, json};
 use tests::{Answer, Business, World};
 use uuid::Uuid;
 
-const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0";
+pub(super) const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0";
 
 /// Uploads a file as a form does.
-async fn store(world: &World, token: &str, conversation: Uuid, name: &str, kind: &str, bytes: &[u8]) -> Answer {
+pub(super) async fn store(
+    world: &World,
+    token: &str,
+    conversation: Uuid,
+    name: &str,
+    kind: &str,
+    bytes: &[u8],
+) -> Answer {
     let head = format!(
         "--edge\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\nContent-Type: {kind}\r\n\r\n"
     );
@@ -56,7 +63,7 @@ async fn bring(upload: &Value, bytes: &[u8]) -> reqwest::Response {
     Client::new().put(url).headers(headers).body(bytes.to_vec()).send().await.expect("S3 answers")
 }
 
-async fn send(world: &World, business: &Business, conversation: Uuid, urls: &[&Value]) -> Answer {
+pub(super) async fn send(world: &World, business: &Business, conversation: Uuid, urls: &[&Value]) -> Answer {
     let attachments: Vec<Value> = urls.iter().map(|url| json!({"url": url})).collect();
     let body = json!({"content": "see the file", "attachments": attachments}).to_string();
     world.send(&business.api_key, conversation, "see the file").body(body).go().await

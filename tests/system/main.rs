@@ -7,6 +7,7 @@ mod attachments;
 mod conditions;
 mod delivery;
 mod doubt;
+mod email;
 mod idempotency;
 mod operators;
 mod quota;

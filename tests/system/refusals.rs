@@ -140,6 +140,7 @@ async fn a_closed_window_a_silent_channel_and_a_strange_one_are_refused() {
             channel_id,
             recipient: "visitor".into(),
             subject: None,
+            begun_by: None,
             window_expires_at: None,
         };
         world.table().create_conversation(id, conversation, new, Utc::now()).await.expect("a conversation");

@@ -1,6 +1,9 @@
 //! Delivers through Amazon SES v2.
 
-pub mod mail;
+pub mod enclosures;
+pub mod html;
+pub mod letter;
+pub mod mime;
 pub mod ses;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
@@ -8,6 +11,7 @@ use lambda_runtime::{LambdaEvent, service_fn};
 use platform::aws::Aws;
 use platform::clock::Clock;
 use platform::delivery::{Channels, Worker, serve};
+use platform::files::Files;
 use platform::queue::WorkerQueue;
 use platform::settings::{self, SettingError};
 use platform::table::Table;
@@ -31,13 +35,14 @@ pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 }
 
 impl DeliverEmail {
-    /// Reads `TABLE_NAME`, `QUEUE_URL`, `DEAD_LETTER_QUEUE_URL`, `EMAIL_REPLY_DOMAIN` and what AWS clients need.
+    /// Reads `TABLE_NAME`, `QUEUE_URL`, `DEAD_LETTER_QUEUE_URL`, `EMAIL_REPLY_DOMAIN`,
+    /// `ATTACHMENTS_BUCKET` and what AWS clients need.
     ///
     /// # Errors
     /// The variable that is missing or malformed.
     pub fn from_env() -> Result<DeliverEmail, SettingError> {
         let aws = Aws::from_env()?;
-        let provider = Ses::new(&aws, settings::required("EMAIL_REPLY_DOMAIN")?);
+        let provider = Ses::new(&aws, Files::from_env(&aws)?, settings::required("EMAIL_REPLY_DOMAIN")?);
         let (table, queue) = (Table::from_env(&aws)?, WorkerQueue::from_env(&aws)?);
         let (clock, channels) = (Clock::from_env()?, Channels::default());
         Ok(DeliverEmail { worker: Worker { table, queue, clock, provider, channels } })

@@ -1,17 +1,23 @@
 //! One message to SES:
-//! [`SendEmail`](https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html).
+//! [`SendEmail`](https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html) with the mail as we built it
+//! (`Content.Raw`). What its errors mean is in [`domain::delivery::ses`].
 //!
 //! The SDK's own retries are off: it would repeat a call whose answer was lost, and SES would send twice.
 
-use crate::mail;
+use crate::enclosures;
+use crate::letter::{self, Letter};
+use crate::mime;
 use aws_sdk_sesv2::Client;
 use aws_sdk_sesv2::error::{BuildError, ProvideErrorMetadata, SdkError};
 use aws_sdk_sesv2::operation::send_email::SendEmailError;
-use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, MessageTag};
+use aws_sdk_sesv2::types::{Destination, EmailContent, MessageTag, RawMessage};
+use aws_smithy_types::Blob;
 use domain::Channel;
-use domain::delivery::{Accepted, Failure, Outcome, Reason, Reference};
+use domain::delivery::{Accepted, Failure, Outcome, Reason, Reference, ses};
+use lettre::message::Mailbox;
 use platform::aws::{Aws, never_connected, retry_after};
 use platform::delivery::{Parcel, Provider};
+use platform::files::Files;
 use platform::table::record::ChannelSettings;
 use std::time::Duration;
 
@@ -22,14 +28,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Ses {
     client: Client,
+    files: Files,
     reply_domain: String,
+    /// What stands behind the `@` of the `Message-ID`s that SES gives.
+    names: String,
 }
 
 impl Ses {
-    /// SES through `aws`.
+    /// SES through `aws`, with files out of `files`.
     #[must_use]
-    pub fn new(aws: &Aws, reply_domain: String) -> Ses {
-        Ses { client: Client::new(&aws.service_once("SESV2", PATIENCE)), reply_domain }
+    pub fn new(aws: &Aws, files: Files, reply_domain: String) -> Ses {
+        let config = aws.service_once("SESV2", PATIENCE);
+        let names = names_of(config.region().map_or("us-east-1", |region| region.as_ref()));
+        Ses { client: Client::new(&config), files, reply_domain, names }
     }
 
     /// Answers come to an address that carries the conversation.
@@ -37,6 +48,40 @@ impl Ses {
         let (business, conversation) = (parcel.business.0.simple(), parcel.conversation_id.0.simple());
         // 64 characters are all that a local part may have (RFC 5321 §4.5.3.1.1): two ids and nothing else.
         format!("{business}{conversation}@{}", self.reply_domain)
+    }
+
+    /// The mail, and who it is for.
+    async fn letter<'a>(&self, parcel: &Parcel<'a>, from: &str) -> Result<Letter<'a>, Failure> {
+        let no = |word, detail| Failure::Permanent(Reason::new(word, detail));
+        let from = letter::sender(from);
+        let from = from.ok_or_else(|| no("channel_misconfigured", "the channel's sender is no mail address"))?;
+        let to = letter::address(&parcel.conversation.recipient);
+        let to = to.ok_or_else(|| no("recipient_unreachable", "SES cannot write to the customer's address"))?;
+        let reply_to = letter::address(&self.reply_to(parcel));
+        let reply_to = reply_to.ok_or_else(|| no("channel_misconfigured", "the reply domain is no mail domain"))?;
+        let thread = &parcel.conversation.thread;
+        let (inside, links) = enclosures::of(&self.files, parcel).await?;
+        Ok(Letter {
+            id: parcel.message.id,
+            from,
+            to: Mailbox::new(None, to),
+            reply_to,
+            subject: letter::subject(parcel.conversation.subject.as_deref(), thread),
+            thread,
+            date: parcel.message.created_at,
+            text: &parcel.message.content,
+            inside,
+            links,
+        })
+    }
+}
+
+/// SES's `Message-ID`s end with the region, but for the oldest one. It is not documented, but is in every mail that SES
+/// sends; were it to change, mail programs would fall back on the subject.
+fn names_of(region: &str) -> String {
+    match region {
+        "us-east-1" => "email.amazonses.com".to_owned(),
+        region => format!("{region}.amazonses.com"),
     }
 }
 
@@ -47,29 +92,31 @@ impl Provider for Ses {
         let ChannelSettings::Email { from, configuration_set } = &parcel.channel.settings else {
             return Err(Failure::Permanent(Reason::new("channel_misconfigured", "the channel is not a mailbox")));
         };
-        let misbuilt = |error: BuildError| Failure::Permanent(Reason::new("message_rejected", error.to_string()));
+        let letter = self.letter(&parcel, from).await?;
+        let misbuilt = || Failure::Permanent(Reason::new("message_rejected", "the mail could not be built"));
+        let mail = mime::build(&letter).map_err(|_| misbuilt())?;
         let call = self
             .client
             .send_email()
-            .from_email_address(from)
-            .destination(Destination::builder().to_addresses(&parcel.conversation.recipient).build())
-            .reply_to_addresses(self.reply_to(&parcel))
-            .content(content(&parcel).map_err(misbuilt)?)
-            .set_email_tags(Some(tags(&parcel).map_err(misbuilt)?))
+            .from_email_address(letter.from.email.to_string())
+            .destination(Destination::builder().to_addresses(letter.to.email.to_string()).build())
+            .content(raw(mail).map_err(|_| misbuilt())?)
+            .set_email_tags(Some(tags(&parcel).map_err(|_| misbuilt())?))
             .set_configuration_set_name(configuration_set.clone());
         match call.send().await {
             Ok(sent) => Ok(Accepted { provider_id: sent.message_id }),
             Err(error) => Err(judge(&error, retry_after(&error))),
         }
     }
+
+    fn name_in_thread(&self, provider_id: &str) -> Option<String> {
+        Some(format!("{provider_id}@{}", self.names))
+    }
 }
 
-fn content(parcel: &Parcel<'_>) -> Result<EmailContent, BuildError> {
-    let utf8 = |data: String| Content::builder().data(data).charset("UTF-8").build();
-    let text = &parcel.message.content;
-    let body = Body::builder().text(utf8(text.clone())?).html(utf8(mail::html(text))?).build();
-    let subject = utf8(mail::subject(parcel.conversation.subject.as_deref()))?;
-    Ok(EmailContent::builder().simple(Message::builder().subject(subject).body(body).build()).build())
+fn raw(mail: Vec<u8>) -> Result<EmailContent, BuildError> {
+    let raw = RawMessage::builder().data(Blob::new(mail)).build()?;
+    Ok(EmailContent::builder().raw(raw).build())
 }
 
 /// Our ids, which come back with every event SES reports about the message.
@@ -78,34 +125,15 @@ fn tags(parcel: &Parcel<'_>) -> Result<Vec<MessageTag>, BuildError> {
     ids.into_iter().map(|(name, value)| MessageTag::builder().name(name).value(value).build()).collect()
 }
 
-/// What SES's errors mean for a message.
+/// What came of a call without success.
 fn judge<R: std::fmt::Debug>(error: &SdkError<SendEmailError, R>, retry_after: Option<Duration>) -> Failure {
     let transient = |word, detail| Failure::Transient { reason: reason(error, word, detail), retry_after };
     match error {
-        SdkError::ServiceError(failed) => match failed.err() {
-            SendEmailError::TooManyRequestsException(_) => transient("rate_limited", "SES asks for patience"),
-            SendEmailError::LimitExceededException(_) => {
-                transient("rate_limited", "the account's sending limit is reached")
-            }
-            SendEmailError::AccountSuspendedException(_) => {
-                transient("account_blocked", "SES has suspended the account")
-            }
-            SendEmailError::SendingPausedException(_) => transient("account_blocked", "sending is paused"),
-            SendEmailError::MessageRejected(_) => {
-                Failure::Permanent(reason(error, "message_rejected", "SES did not accept the message"))
-            }
-            SendEmailError::MailFromDomainNotVerifiedException(_) | SendEmailError::NotFoundException(_) => {
-                Failure::Permanent(reason(error, "channel_misconfigured", "SES does not know the channel's identity"))
-            }
-            SendEmailError::BadRequestException(_) => {
-                Failure::Permanent(reason(error, "message_rejected", "SES did not accept the message"))
-            }
-            other => match other.code() {
-                Some("ThrottlingException" | "Throttling") => transient("rate_limited", "SES asks for patience"),
-                Some(_) => transient("provider_error", "SES failed"),
-                // A 5xx without SES's own words comes from something in between, which may have passed the mail on.
-                None => Failure::Unknown(reason(error, "provider_error", "SES failed without saying how")),
-            },
+        SdkError::ServiceError(_) => match error.code() {
+            Some(word) => ses::refused(word, error.message().unwrap_or_default(), retry_after)
+                .unwrap_or_else(|| transient("provider_error", "SES failed")),
+            // A 5xx without SES's own words comes from something in between, which may have passed the mail on.
+            None => Failure::Unknown(reason(error, "provider_error", "SES failed without saying how")),
         },
         SdkError::DispatchFailure(failed) if failed.as_connector_error().is_some_and(never_connected) => {
             transient("unreachable", "SES could not be reached")
@@ -122,5 +150,16 @@ fn reason<R: std::fmt::Debug>(error: &SdkError<SendEmailError, R>, word: &str, d
     match error.code() {
         Some(code) => reason.with_provider_code(code),
         None => reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_a_thread_is_the_message_id_that_customers_see() {
+        assert_eq!(names_of("eu-central-1"), "eu-central-1.amazonses.com");
+        assert_eq!(names_of("us-east-1"), "email.amazonses.com");
     }
 }

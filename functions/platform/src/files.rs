@@ -125,6 +125,20 @@ impl Files {
         Ok(Some(Found { size, head: body.into_bytes() }))
     }
 
+    /// The whole file; `None` if it is not there any more.
+    ///
+    /// # Errors
+    /// If S3 does not answer.
+    pub async fn read(&self, place: Place) -> Result<Option<Bytes>, Broken> {
+        let output = match self.client.get_object().bucket(&self.bucket).key(place.key()).send().await {
+            Ok(output) => output,
+            Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
+            Err(error) => return Err(Broken::aws("GetObject", error)),
+        };
+        let body = output.body.collect().await.map_err(|error| Broken::because("reading an object", error))?;
+        Ok(Some(body.into_bytes()))
+    }
+
     /// Has a file kept, for a message is about to reference it; false if it is not there any more.
     ///
     /// # Errors

@@ -7,18 +7,20 @@
 //! |---|---|---|
 //! | Sent | sent | SES has it and will try to deliver it |
 //! | Delivered | delivered | the customer's mail server has it |
-//! | Complaint Received | delivered | who calls it spam has got it |
+//! | Complaint Received | delivered | who calls it spam has got it, unless SES itself did not write to who once did so: then it failed |
 //! | Bounced | failed | also if it was but *transient*: SES tells of those when it has stopped trying |
 //! | Rejected, Rendering Failed | failed | SES did not send it |
 //! | Delivery Delayed | as before | SES goes on trying, and tells how that ends |
 //! | Opened, Clicked | as before | mail programs and virus scanners open and click, and people who read with images off do not: neither says that somebody has read it |
+//!
+//! What a bounce's and a complaint's words mean is in [`domain::delivery::ses`].
 //!
 //! An out-of-office answer comes as a transient bounce too
 //! ([soft bounces](https://repost.aws/knowledge-center/ses-understand-soft-bounces)), but behind a delivery; and a
 //! delivery counts after a failure. So the end is right in whatever order they come.
 
 use chrono::{DateTime, Utc};
-use domain::delivery::{Reason, Receipt, Reference, Reported};
+use domain::delivery::{Reason, Receipt, Reference, Reported, ses};
 use serde_json::Value;
 
 /// What an event of this kind says, and about which message; `None` if it is no news about one of ours. `time` is when
@@ -29,7 +31,7 @@ pub fn receipt(kind: &str, time: DateTime<Utc>, detail: &Value) -> Option<(Refer
     let (reported, at) = match kind {
         "Email Sent" => (Reported::Sent, &mail["timestamp"]),
         "Email Delivered" => (Reported::Delivered, &detail["delivery"]["timestamp"]),
-        "Email Complaint Received" => (Reported::Delivered, &detail["complaint"]["timestamp"]),
+        "Email Complaint Received" => (complained(&detail["complaint"]), &detail["complaint"]["timestamp"]),
         "Email Bounced" => (Reported::Failed(bounced(&detail["bounce"])), &detail["bounce"]["timestamp"]),
         "Email Rejected" => {
             (failed("message_rejected", "SES found something harmful in the message", "Reject"), &Value::Null)
@@ -50,25 +52,15 @@ fn failed(word: &str, detail: &str, provider_code: &str) -> Reported {
     Reported::Failed(Reason::new(word, detail).with_provider_code(provider_code))
 }
 
-/// Why a mail came back, by SES's
-/// [bounce types](https://docs.aws.amazon.com/ses/latest/dg/notification-contents.html#bounce-types). The mail server's
-/// own words may quote the address and are left alone.
+/// Why a mail came back. The mail server's own words may quote the address and are left alone.
 fn bounced(bounce: &Value) -> Reason {
     let word = |name: &str| bounce[name].as_str().unwrap_or("Undetermined");
-    let (kind, subtype) = (word("bounceType"), word("bounceSubType"));
-    let (code, detail) = match (kind, subtype) {
-        (_, "Suppressed" | "OnAccountSuppressionList") => {
-            ("recipient_suppressed", "SES does not write to this address any more, mail to it came back before")
-        }
-        ("Permanent", _) => ("recipient_unreachable", "the address does not exist or takes no mail"),
-        (_, "MailboxFull") => ("mailbox_full", "the customer's mailbox is full"),
-        (_, "MessageTooLarge") => ("message_rejected", "the message is too large for the customer's mail server"),
-        (_, "ContentRejected" | "AttachmentRejected") => {
-            ("message_rejected", "the customer's mail server did not accept what is in the message")
-        }
-        _ => ("undeliverable", "the customer's mail server did not take the message for as long as SES tried"),
-    };
-    Reason::new(code, detail).with_provider_code(format!("{kind}/{subtype}"))
+    ses::bounced(word("bounceType"), word("bounceSubType"))
+}
+
+/// A complaint comes from somebody who has got the mail, or from SES itself, which then has not sent it.
+fn complained(complaint: &Value) -> Reported {
+    ses::complained(complaint["complaintSubType"].as_str()).map_or(Reported::Delivered, Reported::Failed)
 }
 
 #[cfg(test)]
@@ -128,13 +120,20 @@ mod tests {
             code("Email Bounced", &detail("bounce", of_it))
         };
         assert_eq!(bounce("Permanent", "General"), "recipient_unreachable Permanent/General");
-        assert_eq!(bounce("Permanent", "NoEmail"), "recipient_unreachable Permanent/NoEmail");
-        assert_eq!(bounce("Permanent", "Suppressed"), "recipient_suppressed Permanent/Suppressed");
-        assert_eq!(bounce("Transient", "MailboxFull"), "mailbox_full Transient/MailboxFull");
-        assert_eq!(bounce("Transient", "ContentRejected"), "message_rejected Transient/ContentRejected");
-        assert_eq!(bounce("Transient", "General"), "undeliverable Transient/General");
-        assert_eq!(bounce("Undetermined", "Undetermined"), "undeliverable Undetermined/Undetermined");
+        assert_eq!(
+            bounce("Permanent", "OnAccountSuppressionList"),
+            "recipient_suppressed Permanent/OnAccountSuppressionList"
+        );
         assert_eq!(code("Email Bounced", &detail("bounce", json!({}))), "undeliverable Undetermined/Undetermined");
+    }
+
+    #[test]
+    fn a_complaint_that_sent_nothing_is_no_delivery() {
+        let complaint =
+            |subtype| code("Email Complaint Received", &detail("complaint", json!({ "complaintSubType": subtype })));
+        assert_eq!(complaint(Value::Null), "Delivered");
+        let suppressed = complaint(json!("OnAccountSuppressionList"));
+        assert_eq!(suppressed, "recipient_suppressed Complaint/OnAccountSuppressionList");
     }
 
     #[test]

@@ -20,6 +20,7 @@ async fn create(table: &Table, api_key: &ApiKey, number: u64) -> [bool; 4] {
         channel_id: ChannelId(Uuid::from_u128(number.into())),
         recipient: "visitor".into(),
         subject: None,
+        begun_by: None,
         window_expires_at: None,
     };
     [

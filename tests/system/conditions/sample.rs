@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::delivery::stored::Stored;
-use domain::delivery::{History, Progress, Status, Turn};
+use domain::delivery::{History, Progress, Status, Thread, Turn};
 use domain::{BusinessId, ChannelId, ConversationId, MessageId, Month, Sender, Seq};
 use platform::table::Table;
 use platform::table::key::{self, Key};
@@ -40,6 +40,7 @@ pub(super) fn conversation() -> Conversation {
         recipient: "visitor".into(),
         status: "open".into(),
         subject: None,
+        thread: Thread::default(),
         seq: Seq(3),
         settled_seq: Seq(1),
         created_at: NOW - LEASE,

@@ -10,8 +10,10 @@ mod outcome;
 mod progress;
 mod receipt;
 mod round;
+pub mod ses;
 mod status;
 pub mod stored;
+mod thread;
 pub mod whatsapp;
 
 pub use history::{Attempt, Ending, FIRST_TOLD, History, LAST_TOLD};
@@ -21,3 +23,4 @@ pub use progress::{Doubt, MAX_AGE, MAX_ATTEMPTS, MAX_DOUBTS, Progress, Ruling, S
 pub use receipt::{NotAReference, Receipt, Reference, Reported};
 pub use round::{Command, Event, Heard, Round, Settlement};
 pub use status::Status;
+pub use thread::{KEPT, Thread};

@@ -21,6 +21,13 @@ pub trait Provider {
     /// Hands `parcel` to the provider and says what came of it. The worker waits for so long and no longer; what has
     /// not answered by then is [`domain::delivery::Failure::Unknown`].
     fn send(&self, parcel: Parcel<'_>) -> impl Future<Output = Outcome> + Send;
+
+    /// The name by which the customer's program knows a message that the provider took as `provider_id`, so that later
+    /// messages can refer to it; `None` on channels that know no threads.
+    fn name_in_thread(&self, provider_id: &str) -> Option<String> {
+        let _ = provider_id;
+        None
+    }
 }
 
 /// One message on its way, with everything a provider may need.

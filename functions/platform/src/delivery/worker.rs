@@ -106,9 +106,7 @@ impl<P: Provider> Worker<P> {
             Command::PutBack { seq, status, reason, counted } => {
                 self.put_back(hands, seq, status, reason.as_ref(), counted).await
             }
-            Command::Advance(seq) => {
-                Ok(if self.table.advance(&mut hands.held, seq).await? { Event::Done } else { Event::LeaseLost })
-            }
+            Command::Advance(seq) => self.advance(hands, seq).await,
             Command::Release => Ok(match self.table.release(&hands.held).await? {
                 Release::Done => Event::Done,
                 Release::NewMessage => Event::Changed,
@@ -168,7 +166,21 @@ impl<P: Provider> Worker<P> {
         }))
     }
 
-    async fn settle(&self, hands: &Hands, seq: Seq, settlement: &Settlement) -> Result<Event, Broken> {
+    /// Moves on. What the customer's program knows the message by goes along, whoever told the provider's id: its
+    /// answer, or a receipt.
+    async fn advance(&self, hands: &mut Hands, seq: Seq) -> Result<Event, Broken> {
+        let provider_id = hands.message(seq)?.provider_id.as_deref();
+        if let Some(name) = provider_id.and_then(|id| self.provider.name_in_thread(id)) {
+            hands.held.conversation.thread.join(name);
+        }
+        Ok(if self.table.advance(&mut hands.held, seq).await? { Event::Done } else { Event::LeaseLost })
+    }
+
+    async fn settle(&self, hands: &mut Hands, seq: Seq, settlement: &Settlement) -> Result<Event, Broken> {
+        if let (Settlement::Sent { provider_id: Some(id) }, Some(message)) = (settlement, hands.messages.get_mut(&seq))
+        {
+            message.provider_id = Some(id.clone());
+        }
         let message = hands.message(seq)?;
         let subject = Subject { held: &hands.held, message, channel: P::CHANNEL };
         if let Settlement::GivenUp(reason) = settlement {

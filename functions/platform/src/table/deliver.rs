@@ -5,7 +5,7 @@
 //! recognises what only it can have written, and takes it for made.
 
 use super::record::{ChannelRecord, Conversation};
-use super::{Table, Written, key, millis, number, text, update};
+use super::{Table, Written, key, millis, number, text, update, value};
 use crate::broken::Broken;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::delivery::{Claim, Lease, claim};
@@ -19,7 +19,7 @@ pub struct Held {
     pub business: BusinessId,
     /// Which.
     pub id: ConversationId,
-    /// As it was when it was claimed, but for `settled_seq`, which goes along.
+    /// As it was when it was claimed, but for `settled_seq` and `thread`, which go along.
     pub conversation: Conversation,
     /// The right to it.
     pub lease: Lease,
@@ -101,16 +101,23 @@ impl Table {
         self.get(&key::channel(business, id)).await
     }
 
-    /// Moves the conversation past message `seq`; false if the lease was lost.
+    /// Moves the conversation past message `seq`, and writes down its thread as it has become; false if the lease was
+    /// lost.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn advance(&self, held: &mut Held, seq: Seq) -> Result<bool, Broken> {
-        let call = self
+        let mut call = self
             .held(held, "settled_seq = :before")
             .update_expression("SET settled_seq = :seq")
             .expression_attribute_values(":seq", number(seq))
             .expression_attribute_values(":before", number(seq.0 - 1));
+        let thread = &held.conversation.thread;
+        if !thread.is_empty() {
+            call = call
+                .update_expression("SET settled_seq = :seq, thread = :thread")
+                .expression_attribute_values(":thread", value(thread));
+        }
         let done = match update::<Conversation>(call).await? {
             Written::Done(_) => true,
             Written::Refused(now) => now.flatten().is_some_and(|now| held.is_still(&now) && now.settled_seq == seq),

@@ -7,6 +7,7 @@ use crate::broken::Broken;
 use crate::credential::ApiKey;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use chrono::{DateTime, Utc};
+use domain::delivery::Thread;
 use domain::{AgentId, BusinessId, ChannelId, ConversationId, Seq};
 use serde::Serialize;
 
@@ -21,6 +22,8 @@ pub struct NewConversation {
     pub recipient: String,
     /// E-mail: the subject of the thread.
     pub subject: Option<String>,
+    /// E-mail: the `Message-ID` of the customer's mail that the conversation begins with.
+    pub begun_by: Option<String>,
     /// WhatsApp: until when free-form messages may be sent.
     pub window_expires_at: Option<DateTime<Utc>>,
 }
@@ -106,6 +109,7 @@ impl Table {
             recipient: new.recipient,
             status: "open".to_owned(),
             subject: new.subject,
+            thread: new.begun_by.as_deref().map(Thread::begun_by).unwrap_or_default(),
             seq: Seq(0),
             settled_seq: Seq(0),
             created_at: now,

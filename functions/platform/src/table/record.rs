@@ -4,7 +4,7 @@ use crate::capability::Capability;
 use chrono::serde::ts_milliseconds_option;
 use chrono::{DateTime, Utc};
 use domain::accept::FirstAnswer;
-use domain::delivery::{Attempt, Doubt, Ending, History, Progress, Reason, Status, Turn};
+use domain::delivery::{Attempt, Doubt, Ending, History, Progress, Reason, Status, Thread, Turn};
 use domain::message::{MessageView, SenderType};
 use domain::{
     AgentId, Attachment, Channel, ChannelId, ConversationId, FileName, MediaType, MessageId, Month, Sender, Seq,
@@ -110,6 +110,9 @@ pub struct Conversation {
     /// E-mail: the subject of the thread.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
+    /// E-mail: what the customer's mail program knows of it.
+    #[serde(default, skip_serializing_if = "Thread::is_empty")]
+    pub thread: Thread,
     /// The last message.
     pub seq: Seq,
     /// The last message that the provider took or that ended.

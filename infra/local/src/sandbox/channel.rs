@@ -27,8 +27,23 @@ pub struct Accepted {
     pub content: String,
     /// What came with it, as the channel words it.
     pub attachments: Vec<Value>,
+    /// Of a mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Of a mail, as its reader's program gets them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<Header>,
     /// When the provider took it, by the moved clock.
     pub at: DateTime<Utc>,
+}
+
+/// One header of a mail.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+pub struct Header {
+    /// Its name, as it was written.
+    pub name: String,
+    /// Its value, on one line.
+    pub value: String,
 }
 
 /// What the journal keeps of a message.
@@ -52,6 +67,8 @@ pub(super) struct Delivered {
     pub(super) to: String,
     pub(super) content: String,
     pub(super) attachments: Vec<Value>,
+    pub(super) subject: Option<String>,
+    pub(super) headers: Vec<Header>,
     pub(super) seq: Option<u64>,
     pub(super) taken: Value,
 }
@@ -80,9 +97,9 @@ impl Channel {
     /// # Errors
     /// The disk did not take it: then nobody may be told that it was accepted.
     pub(super) async fn accept(&self, message: Delivered) -> io::Result<()> {
-        let Delivered { message_id, conversation_id, to, content, attachments, seq, taken } = message;
+        let Delivered { message_id, conversation_id, to, content, attachments, subject, headers, seq, taken } = message;
         let at = self.clock.now();
-        let accepted = Accepted { message_id, conversation_id, to, content, attachments, at };
+        let accepted = Accepted { message_id, conversation_id, to, content, attachments, subject, headers, at };
         self.journal.append(Entry { accepted, seq, taken }).await
     }
 

@@ -5,6 +5,7 @@
 //! as <https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html> has it.
 
 mod events;
+mod raw;
 
 use std::sync::Arc;
 
@@ -13,18 +14,16 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
-use mail_parser::MimeHeaders;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Providers;
 use super::aws_error::AwsError;
-use super::channel::Delivered;
+use super::channel::{Delivered, Header};
 use super::fault::ProviderFault;
+use crate::aws::REGION;
 use events::TakenMail;
 
 pub(super) use events::Events;
@@ -122,6 +121,27 @@ struct NameValue {
     value: String,
 }
 
+/// A mail, as far as anybody looks at it.
+struct Mail {
+    subject: Option<String>,
+    content: String,
+    attachments: Vec<Value>,
+    headers: Vec<Header>,
+}
+
+impl Mail {
+    /// SES overwrites two headers, or adds them: <https://docs.aws.amazon.com/ses/latest/dg/header-fields.html>.
+    fn stamped(mut self, ses_id: &str, now: DateTime<Utc>) -> Self {
+        let domain = if REGION == "us-east-1" { "email".to_owned() } else { REGION.to_owned() };
+        for (name, value) in [("Message-ID", format!("<{ses_id}@{domain}.amazonses.com>")), ("Date", now.to_rfc2822())]
+        {
+            self.headers.retain(|header| !header.name.eq_ignore_ascii_case(name));
+            self.headers.push(Header { name: name.into(), value });
+        }
+        self
+    }
+}
+
 fn signed(headers: &HeaderMap) -> Result<(), AwsError> {
     let scheme = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     match scheme.is_some_and(|value| value.starts_with("AWS4-HMAC-SHA256 ")) {
@@ -150,23 +170,33 @@ fn message(body: &[u8], now: DateTime<Utc>) -> Result<(Delivered, TakenMail), Aw
     email.email_tags.iter().try_for_each(tag)?;
 
     let Content { simple, raw, template } = email.content;
-    let subject = simple.as_ref().map(|simple| simple.subject.data.clone());
-    let (content, attachments) = match (simple, raw, template) {
+    let mail = match (simple, raw, template) {
         (Some(simple), None, None) => simple_content(simple)?,
-        (None, Some(raw), None) => raw_content(&raw)?,
+        (None, Some(raw), None) => raw::read(&raw.data)?,
         (None, None, Some(_)) => return Err(bad("This sandbox has no templates: send Content.Simple or Content.Raw.")),
         _ => return Err(bad("Content must have exactly one of Simple, Raw and Template.")),
     };
+    // Ids begin so in the oldest region.
+    let ses_id = format!("0100{:012x}-{}-000000", rand::random::<u32>(), Uuid::new_v4());
+    let Mail { subject, content, attachments, headers } = mail.stamped(&ses_id, now);
     let tagged = |name: &str| {
         let tag = email.email_tags.iter().find(|tag| tag.name == name)?;
         Uuid::parse_str(&tag.value).ok()
     };
     let (message_id, conversation_id) = (tagged("message"), tagged("conversation"));
     let to = to_addresses.join(", ");
-    let delivered = Delivered { message_id, conversation_id, to, content, attachments, ..Delivered::default() };
+    let delivered = Delivered {
+        message_id,
+        conversation_id,
+        to,
+        content,
+        attachments,
+        subject: subject.clone(),
+        headers,
+        ..Delivered::default()
+    };
     let taken = TakenMail {
-        // The form of the ids that SES gives in eu-central-1.
-        message_id: format!("0107{:012x}-{}-000000", rand::random::<u32>(), Uuid::new_v4()),
+        message_id: ses_id,
         from: from.to_owned(),
         to: to_addresses.clone(),
         subject,
@@ -179,7 +209,7 @@ fn message(body: &[u8], now: DateTime<Utc>) -> Result<(Delivered, TakenMail), Aw
 
 /// The text, and what else is attached. Limits:
 /// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_MessageHeader.html>.
-fn simple_content(simple: Simple) -> Result<(String, Vec<Value>), AwsError> {
+fn simple_content(simple: Simple) -> Result<Mail, AwsError> {
     if simple.subject.data.is_empty() {
         return Err(bad("Content.Simple.Subject.Data is empty."));
     }
@@ -194,22 +224,10 @@ fn simple_content(simple: Simple) -> Result<(String, Vec<Value>), AwsError> {
         json!({ "filename": one["FileName"], "content_type": one["ContentType"] }) // the bytes are of no use to a reader
     });
     let attachments = attachments.collect();
-    match (simple.body.text, simple.body.html) {
-        (Some(body), _) | (None, Some(body)) => Ok((body.data, attachments)),
-        (None, None) => Err(bad("Content.Simple.Body must have Text or Html.")),
-    }
-}
-
-fn raw_content(raw: &Raw) -> Result<(String, Vec<Value>), AwsError> {
-    let bytes = STANDARD.decode(&raw.data).map_err(|_| bad("Content.Raw.Data is not base64."))?;
-    let mail = mail_parser::MessageParser::default().parse(&bytes).filter(|mail| !mail.headers().is_empty());
-    let mail = mail.ok_or_else(|| bad("Content.Raw.Data is no MIME message."))?;
-    let content = mail.body_text(0).ok_or_else(|| bad("Content.Raw.Data has no body."))?.into_owned();
-    let attachments = mail.attachments().map(|part| {
-        let content_type = part.content_type().map(|of| format!("{}/{}", of.ctype(), of.subtype().unwrap_or("*")));
-        json!({ "filename": part.attachment_name(), "content_type": content_type })
-    });
-    Ok((content, attachments.collect()))
+    let body = simple.body.text.or(simple.body.html);
+    let content = body.ok_or_else(|| bad("Content.Simple.Body must have Text or Html."))?.data;
+    let headers = simple.headers.into_iter().map(|NameValue { name, value }| Header { name, value }).collect();
+    Ok(Mail { subject: Some(simple.subject.data), content, attachments, headers })
 }
 
 /// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_MessageTag.html>

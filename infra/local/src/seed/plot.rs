@@ -113,6 +113,7 @@ impl Plot {
                 Channel::Email => format!("customer-{number:07}@example.com"),
             },
             subject: (channel == Channel::Email).then(|| "Where is my parcel?".into()),
+            begun_by: (channel == Channel::Email).then(|| format!("<{}@mail.example.com>", id.0.simple())),
             window_expires_at: match channel {
                 Channel::Whatsapp => DateTime::<Utc>::from_timestamp(WINDOW_EXPIRES_AT, 0),
                 Channel::Chat | Channel::Email => None,

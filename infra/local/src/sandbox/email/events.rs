@@ -39,8 +39,18 @@ impl Taken for TakenMail {
 
 impl Reporter for Events {
     type Taken = TakenMail;
-    const STATUSES: &'static [&'static str] =
-        &["sent", "delivered", "bounced", "soft_bounced", "complained", "rejected", "delayed", "opened"];
+    const STATUSES: &'static [&'static str] = &[
+        "sent",
+        "delivered",
+        "bounced",
+        "soft_bounced",
+        "suppressed",
+        "complained",
+        "complaint_suppressed",
+        "rejected",
+        "delayed",
+        "opened",
+    ];
 
     async fn report(&self, system: &System, report: &Report<TakenMail>) -> bool {
         match event(report) {
@@ -65,6 +75,12 @@ fn event(report: &Report<TakenMail>) -> Option<Event> {
             "reportingMTA": "dsn; mta.example.com",
         })
     };
+    let complaint = |subtype: Value| {
+        json!({
+            "feedbackId": taken.message_id, "complaintSubType": subtype, "timestamp": at,
+            "complainedRecipients": [{ "emailAddress": to() }], "complaintFeedbackType": "abuse",
+        })
+    };
     let (detail_type, kind, what, of_it) = match report.status.as_str() {
         "sent" => ("Email Sent", "Send", "send", json!({})),
         "delivered" => ("Email Delivered", "Delivery", "delivery", {
@@ -79,12 +95,15 @@ fn event(report: &Report<TakenMail>) -> Option<Event> {
         "soft_bounced" => {
             ("Email Bounced", "Bounce", "bounce", bounce("Transient", "MailboxFull", "4.2.2", "452 4.2.2 mailbox full"))
         }
-        "complained" => ("Email Complaint Received", "Complaint", "complaint", {
-            json!({
-                "feedbackId": taken.message_id, "complaintSubType": null, "timestamp": at,
-                "complainedRecipients": [{ "emailAddress": to() }], "complaintFeedbackType": "abuse",
-            })
-        }),
+        // Who is on the account's suppression list gets nothing, whatever was reported as sent.
+        "suppressed" => {
+            let words = "Amazon SES did not send the message to this address because it is on the suppression list";
+            ("Email Bounced", "Bounce", "bounce", bounce("Permanent", "OnAccountSuppressionList", "5.1.1", words))
+        }
+        "complained" => ("Email Complaint Received", "Complaint", "complaint", complaint(Value::Null)),
+        "complaint_suppressed" => {
+            ("Email Complaint Received", "Complaint", "complaint", complaint(json!("OnAccountSuppressionList")))
+        }
         "rejected" => ("Email Rejected", "Reject", "reject", json!({ "reason": "Bad content" })),
         "delayed" => ("Email Delivery Delayed", "DeliveryDelay", "deliveryDelay", {
             json!({

@@ -1,5 +1,7 @@
 //! What SES takes and what it refuses.
 
+use base64::Engine as _;
+
 use super::*;
 
 fn email(change: impl FnOnce(&mut Value)) -> Vec<u8> {
@@ -37,15 +39,52 @@ fn a_simple_message_is_taken_and_its_tags_lead_back_to_ours() {
 
 #[test]
 fn a_raw_message_is_read_as_mail() {
-    let mime = "From: a@b.example\r\nTo: anna@example.com\r\nSubject: Hi\r\nMIME-Version: 1.0\r\n\
-                Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: text/plain; charset=utf-8\r\n\
-                Content-Transfer-Encoding: base64\r\n\r\nWsO8cmljaA==\r\n--x\r\nContent-Type: application/pdf\r\n\
-                Content-Disposition: attachment; filename=label.pdf\r\n\r\n%PDF\r\n--x--\r\n";
-    let raw = |data: String| email(|body| body["Content"] = json!({ "Raw": { "Data": data } }));
-    let (taken, _) = message(&raw(STANDARD.encode(mime)), DateTime::UNIX_EPOCH).unwrap();
+    let (taken, kept) = message(&raw(MIME), "2026-03-01T09:05:00Z".parse().unwrap()).unwrap();
     assert_eq!(taken.content.trim_end(), "Zürich");
     assert_eq!(taken.attachments, [json!({ "filename": "label.pdf", "content_type": "application/pdf" })]);
-    assert!(message(&raw("%%%".into()), DateTime::UNIX_EPOCH).unwrap_err().message().contains("base64"));
+    assert_eq!(taken.subject.as_deref(), Some("Größe"));
+    let header = |name: &str| {
+        let found: Vec<_> = taken.headers.iter().filter(|header| header.name == name).collect();
+        assert_eq!(found.len(), 1, "{name}");
+        found[0].value.clone()
+    };
+    assert_eq!(header("Message-ID"), format!("<{}@email.amazonses.com>", kept.message_id));
+    assert_eq!(header("Date"), "Sun, 1 Mar 2026 09:05:00 +0000");
+    assert_eq!(header("References"), "<1@example.com> <2@example.com>");
+}
+
+const MIME: &str = "From: a@b.example\r\nTo: anna@example.com\r\nSubject: =?utf-8?b?R3LDtsOfZQ==?=\r\n\
+                    MIME-Version: 1.0\r\nMessage-ID: <ours@b.example>\r\nDate: Sat, 01 Jan 2000 00:00:00 +0000\r\n\
+                    References: <1@example.com>\r\n <2@example.com>\r\n\
+                    Content-Type: multipart/mixed; boundary=x\r\n\r\n\
+                    --x\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n\
+                    WsO8cmljaA==\r\n--x\r\nContent-Type: application/pdf\r\n\
+                    Content-Disposition: attachment; filename=label.pdf\r\n\r\n%PDF\r\n--x--\r\n";
+
+fn raw(mime: &str) -> Vec<u8> {
+    let data = base64::engine::general_purpose::STANDARD.encode(mime);
+    email(|body| body["Content"] = json!({ "Raw": { "Data": data } }))
+}
+
+#[test]
+fn a_raw_message_that_is_no_proper_mail_is_refused() {
+    let folder = "\r\n".to_owned() + &"x".repeat(999) + "\r\n";
+    for (sentence, mime) in [
+        ("does not end with CR LF", MIME.replace("\r\n", "\n")),
+        ("longer than 1000", MIME.replace("\r\n%PDF\r\n", &folder)),
+        ("seven bits", MIME.replace("label", "läbel")),
+        ("no blank line", "From: a@b.example\r\n".to_owned()),
+        ("Duplicate header 'Subject'", MIME.replacen("MIME-Version", "Subject: b\r\nMIME-Version", 1)),
+        ("Missing required header 'From'", MIME.replace("From: ", "X-From: ")),
+        ("has no end", MIME.replace("--x--", "--y--")),
+        ("Illegal filename 'label.exe'", MIME.replace("label.pdf", "label.exe")),
+    ] {
+        let error = message(&raw(&mime), DateTime::UNIX_EPOCH).unwrap_err();
+        assert!(error.message().contains(sentence), "{} does not say {sentence}", error.message());
+        assert_eq!(error.into_response().headers()["x-amzn-errortype"], "BadRequestException");
+    }
+    let no_base64 = email(|body| body["Content"] = json!({ "Raw": { "Data": "%%%" } }));
+    assert!(message(&no_base64, DateTime::UNIX_EPOCH).unwrap_err().message().contains("base64"));
 }
 
 #[test]

@@ -1,0 +1,110 @@
+//! A letter as the bytes that mail is: RFC 5322 and MIME, seven bits, no line longer than 78 characters where that is
+//! possible. The same letter always makes the same bytes.
+//!
+//! ```text
+//! multipart/mixed            only if files are inside
+//! ├ multipart/alternative
+//! │ ├ text/plain             what the agent wrote, and under it where the linked files are
+//! │ └ text/html              the same, see html.rs
+//! └ every file
+//! ```
+//!
+//! Nothing of it has a `Message-ID`: SES gives each mail its own
+//! ([header fields](https://docs.aws.amazon.com/ses/latest/dg/header-fields.html)), and a `Date` too, but one is asked for
+//! by RFC 5322 §3.6.
+
+use crate::html;
+use crate::letter::{Inside, Letter, Link};
+use domain::delivery::Thread;
+use lettre::message::header::{
+    ContentDisposition, ContentTransferEncoding, ContentType, Header, HeaderName, HeaderValue, InReplyTo, References,
+};
+use lettre::message::{Body, Mailbox, Message, MultiPart, SinglePart};
+use std::time::SystemTime;
+
+/// The bytes.
+///
+/// # Errors
+/// If lettre finds something missing; none of it can be.
+pub fn build(letter: &Letter<'_>) -> Result<Vec<u8>, lettre::error::Error> {
+    let mut message = Message::builder()
+        .from(letter.from.clone())
+        .to(letter.to.clone())
+        .reply_to(Mailbox::new(None, letter.reply_to.clone()))
+        .subject(&letter.subject)
+        .date(SystemTime::from(letter.date));
+    for header in in_thread(letter.thread) {
+        message = message.raw_header(header);
+    }
+    let texts = MultiPart::alternative()
+        .boundary(boundary(letter, "texts"))
+        .singlepart(text(ContentType::TEXT_PLAIN, plain(letter)))
+        .singlepart(text(ContentType::TEXT_HTML, html::page(&lines(letter.text), &letter.links)));
+    let whole = if letter.inside.is_empty() {
+        texts
+    } else {
+        let whole = MultiPart::mixed().boundary(boundary(letter, "files")).multipart(texts);
+        letter.inside.iter().map(file).fold(whole, MultiPart::singlepart)
+    };
+    Ok(message.multipart(whole)?.formatted())
+}
+
+/// `In-Reply-To` the last message and `References` to all that are kept
+/// ([RFC 5322 §3.6.4](https://www.rfc-editor.org/rfc/rfc5322#section-3.6.4)). Written out here: a name that is broken over
+/// two lines is no name, however long it is, and [`Thread`] lets nothing into it that would leave its header.
+fn in_thread(thread: &Thread) -> Vec<HeaderValue> {
+    let named: Vec<String> = thread.names().iter().map(|name| format!("<{name}>")).collect();
+    let Some(last) = named.last() else { return Vec::new() };
+    let header = |name: HeaderName, value: &[String]| {
+        HeaderValue::dangerous_new_pre_encoded(name, value.join(" "), value.join("\r\n "))
+    };
+    vec![header(InReplyTo::name(), std::slice::from_ref(last)), header(References::name(), &named)]
+}
+
+/// No part holds this line, whatever was written: neither of the two encodings ever makes `=_`
+/// ([RFC 2045 §6.7](https://www.rfc-editor.org/rfc/rfc2045#section-6.7)).
+fn boundary(letter: &Letter<'_>, of: &str) -> String {
+    format!("=_{of}-{}", letter.id)
+}
+
+/// The text with one kind of line end.
+fn lines(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\r', "\n")
+}
+
+fn plain(letter: &Letter<'_>) -> String {
+    let mut text = lines(letter.text);
+    for Link { filename, url, size } in &letter.links {
+        let filename: String = filename.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        text.push_str(&format!("\n\n{filename} ({})\n{url}", html::in_words(*size)));
+    }
+    text
+}
+
+/// A part of text, encoded whatever is in it: then nothing on the way has a reason to change it.
+fn text(kind: ContentType, text: String) -> SinglePart {
+    let foreign = text.bytes().filter(|byte| !byte.is_ascii()).count();
+    // Each byte beyond ASCII takes three characters in one encoding, and every byte a third more in the other.
+    let encoding = match foreign * 6 > text.len() {
+        true => ContentTransferEncoding::Base64,
+        false => ContentTransferEncoding::QuotedPrintable,
+    };
+    SinglePart::builder().header(kind).body(encoded(text, encoding))
+}
+
+fn file(Inside { filename, content_type, bytes }: &Inside) -> SinglePart {
+    let unknown = || ContentType::parse("application/octet-stream").expect("a media type");
+    let kind = content_type.is_ascii().then(|| ContentType::parse(content_type).ok()).flatten();
+    // A message inside would have to be left unencoded (RFC 2046 §5.2.1), and a multipart would need its boundaries.
+    let kind =
+        kind.filter(|_| !["message/", "multipart/"].iter().any(|of| content_type.to_lowercase().starts_with(of)));
+    let name: String = filename.chars().map(|c| if c.is_control() || "/\\".contains(c) { '_' } else { c }).collect();
+    SinglePart::builder()
+        .header(kind.unwrap_or_else(unknown))
+        .header(ContentDisposition::attachment(&name))
+        .body(encoded(bytes.clone(), ContentTransferEncoding::Base64))
+}
+
+fn encoded(of: impl Into<lettre::message::MaybeString>, encoding: ContentTransferEncoding) -> Body {
+    Body::new_with_encoding(of, encoding).expect("these two can encode anything")
+}

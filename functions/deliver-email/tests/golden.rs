@@ -1,0 +1,222 @@
+//! The mail as a mail program gets it. Each file in `golden/` is one, whole; a mail that is built otherwise now is
+//! written beside the test's other output, for whoever wants to look at it or to keep it. All are read back with
+//! `mail-parser`, which knows nothing of what built them.
+
+use deliver_email::letter::{self, Inside, Letter, Link};
+use deliver_email::mime;
+use domain::MessageId;
+use domain::delivery::Thread;
+use lettre::message::Mailbox;
+use mail_parser::{HeaderValue, Message, MessageParser, MimeHeaders};
+use proptest::prelude::*;
+use std::path::Path;
+
+/// What a letter is made of here.
+struct Draft<'a> {
+    from: &'a str,
+    subject: Option<&'a str>,
+    thread: Thread,
+    text: &'a str,
+    inside: Vec<Inside>,
+    links: Vec<Link>,
+}
+
+impl Default for Draft<'_> {
+    fn default() -> Self {
+        Draft {
+            from: "Sandbox Shop <support@shop.example.com>",
+            subject: Some("Where is my parcel?"),
+            thread: thread(0),
+            text: "Your order left our warehouse this morning.",
+            inside: Vec::new(),
+            links: Vec::new(),
+        }
+    }
+}
+
+/// A thread that a customer began and that so many answers followed in.
+fn thread(answers: u32) -> Thread {
+    let mut thread = Thread::begun_by("<CAF+4711@mail.example.com>");
+    for number in 1..=answers {
+        thread.join(format!(
+            "010701{number:010x}-0198f3c2-7a10-4000-8001-9d4c5b6a7f80-000000@eu-central-1.amazonses.com"
+        ));
+    }
+    thread
+}
+
+fn id() -> MessageId {
+    "0198f3c2-7a10-7000-8001-9d4c5b6a7f80".parse().expect("an id")
+}
+
+fn built(draft: &Draft<'_>) -> Vec<u8> {
+    let letter = Letter {
+        id: id(),
+        from: letter::sender(draft.from).expect("a sender"),
+        to: Mailbox::new(None, letter::address("anna@bücher.example").expect("an address")),
+        reply_to: letter::address(&format!("{}@reply.example.com", "0123456789abcdef".repeat(4))).expect("an address"),
+        subject: letter::subject(draft.subject, &draft.thread),
+        thread: &draft.thread,
+        date: "2026-03-01T09:05:00Z".parse().expect("a time"),
+        text: draft.text,
+        inside: draft.inside.clone(),
+        links: draft.links.clone(),
+    };
+    mime::build(&letter).expect("nothing is missing")
+}
+
+fn parse(mail: &[u8]) -> Message<'_> {
+    MessageParser::default().parse(mail).expect("it is a mail")
+}
+
+/// The text as a mail program shows it; mail ends lines in its own way.
+fn text_of(mail: &Message<'_>) -> String {
+    mail.body_text(0).expect("it has a text").replace("\r\n", "\n")
+}
+
+/// Holds the mail against the one that is kept.
+fn golden(name: &str, draft: &Draft<'_>) -> Vec<u8> {
+    let mail = built(draft);
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::fs::read(&kept).ok().as_ref() != Some(&mail) {
+        let new = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::write(&new, &mail).expect("it can be written");
+        panic!("the mail is another one now. If it is as it should be:\n  cp {} {}", new.display(), kept.display());
+    }
+    mail
+}
+
+#[test]
+fn an_answer() {
+    let draft = Draft::default();
+    let mail = golden("answer.eml", &draft);
+    let mail = parse(&mail);
+    assert_eq!(text_of(&mail), draft.text);
+    assert_eq!(mail.subject(), Some("Re: Where is my parcel?"));
+    let from = mail.from().and_then(|from| from.first()).expect("a sender");
+    assert_eq!((from.name(), from.address()), (Some("Sandbox Shop"), Some("support@shop.example.com")));
+    let to = mail.to().and_then(|to| to.first()).expect("somebody");
+    assert_eq!(to.address(), Some("anna@xn--bcher-kva.example"));
+    assert_eq!(mail.in_reply_to().as_text(), Some("CAF+4711@mail.example.com"));
+    assert_eq!(mail.references().as_text(), Some("CAF+4711@mail.example.com"));
+    assert_eq!(mail.date().map(|date| date.to_rfc3339()), Some("2026-03-01T09:05:00Z".into()));
+    assert!(mail.message_id().is_none(), "SES gives it one");
+}
+
+#[test]
+fn the_tenth_message_of_a_thread() {
+    let mail = golden("tenth.eml", &Draft { thread: thread(9), subject: Some("AW: Bestellung"), ..Draft::default() });
+    let mail = parse(&mail);
+    let HeaderValue::TextList(references) = mail.references() else { panic!("{:?}", mail.references()) };
+    assert_eq!(references.len(), 4);
+    assert_eq!(references[0], "CAF+4711@mail.example.com");
+    assert_eq!(mail.in_reply_to().as_text(), references.last().map(AsRef::as_ref));
+    assert_eq!(mail.subject(), Some("AW: Bestellung"));
+}
+
+#[test]
+fn the_first_message_of_a_thread_refers_to_nothing() {
+    let mail = golden("first.eml", &Draft { thread: Thread::default(), subject: None, ..Draft::default() });
+    let mail = parse(&mail);
+    assert!(mail.header("References").is_none() && mail.header("In-Reply-To").is_none());
+    assert_eq!(mail.subject(), Some("A message for you"));
+}
+
+#[test]
+fn many_scripts() {
+    let draft = Draft {
+        from: "Zoës Bücherstube <support@shop.example.com>",
+        subject: Some("طلبي رقم ٤٧١١ — где моя посылка? 📦 Ich möchte bitte wissen, wo meine Bestellung bleibt"),
+        text: "مرحبا آنا، طلبك في الطريق.\n\nПосылка в пути. 👩‍👩‍👧‍👦🏳️‍🌈\n小包は発送されました。\n\nGrüße aus Zürich",
+        ..Draft::default()
+    };
+    let mail = golden("scripts.eml", &draft);
+    let mail = parse(&mail);
+    assert_eq!(text_of(&mail), draft.text);
+    assert_eq!(mail.subject(), draft.subject.map(|subject| format!("Re: {subject}")).as_deref());
+    assert_eq!(mail.from().and_then(|from| from.first()?.name()), Some("Zoës Bücherstube"));
+    let html = mail.body_html(0).expect("it has HTML");
+    assert!(html.contains("<p dir=\"auto\">Grüße aus Zürich</p>"), "{html}");
+}
+
+#[test]
+fn a_text_that_would_like_to_be_more() {
+    let draft = Draft {
+        subject: Some("Hi\r\nBcc: everybody@example.com\r\n\r\n<script>"),
+        text: "<script>alert(1)</script>\r\n\r\nBcc: everybody@example.com\r\n.\r\n..\r\nFrom nobody\r\n\
+               --=_texts-0198f3c2-7a10-7000-8001-9d4c5b6a7f80--\r\n  two spaces, trailing   \r\n=3D =?utf-8?q?x?= \0 \u{7f}\rend",
+        ..Draft::default()
+    };
+    let mail = golden("hostile.eml", &draft);
+    let mail = parse(&mail);
+    assert_eq!(text_of(&mail), draft.text.replace("\r\n", "\n").replace('\r', "\n"));
+    assert_eq!(mail.subject(), Some("Re: Hi Bcc: everybody@example.com <script>"));
+    assert!(mail.bcc().is_none() && !mail.body_html(0).expect("it has HTML").contains("<script>"));
+}
+
+#[test]
+fn files_inside_and_files_that_stay_outside() {
+    let pdf = Inside {
+        filename: "Rechnung März 2026.pdf".into(),
+        content_type: "application/pdf".into(),
+        bytes: (0..=255).collect(),
+    };
+    let odd = Inside { filename: "../a\r\nb.eml".into(), content_type: "message/rfc822".into(), bytes: b"Hi".to_vec() };
+    let film = Link {
+        filename: "unboxing.mp4".into(),
+        url: "https://api.example.com/api/v1/files/0198f3c2?a=1&b=2".into(),
+        size: 61_234_567,
+    };
+    let draft = Draft { inside: vec![pdf.clone(), odd.clone()], links: vec![film.clone()], ..Draft::default() };
+    let mail = golden("files.eml", &draft);
+    let mail = parse(&mail);
+    assert_eq!(text_of(&mail), format!("{}\n\nunboxing.mp4 (61.2 MB)\n{}", draft.text, film.url));
+    assert!(
+        mail.body_html(0)
+            .expect("it has HTML")
+            .contains("href=\"https://api.example.com/api/v1/files/0198f3c2?a=1&amp;b=2\"")
+    );
+    let files: Vec<_> = mail.attachments().collect();
+    assert_eq!(files.len(), 2);
+    assert_eq!((files[0].attachment_name(), files[0].contents()), (Some(pdf.filename.as_str()), pdf.bytes.as_slice()));
+    assert_eq!((files[1].attachment_name(), files[1].contents()), (Some(".._a__b.eml"), odd.bytes.as_slice()));
+    let kind = files[1].content_type().expect("it has a type");
+    assert_eq!((kind.ctype(), kind.subtype()), ("application", Some("octet-stream")));
+}
+
+/// Texts with everything in them that mail may stumble over.
+fn texts() -> impl Strategy<Value = String> {
+    let odd =
+        ["\r\n", "\n", "\r", "\n\n", "--", ".", "From ", "=", "=?utf-8?q?", "\t", "  ", "\0", "📦", "ä", "{{links}}"];
+    let piece =
+        prop_oneof![any::<String>(), prop::sample::select(odd.to_vec()).prop_map(str::to_owned), "[ -~]{0,200}"];
+    prop::collection::vec(piece, 1..12).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_written_arrives_and_nothing_else_does(text in texts(), subject in texts(), name in "\\PC{1,60}") {
+        let inside = vec![Inside { filename: name.clone(), content_type: "image/png".into(), bytes: text.clone().into_bytes() }];
+        let draft = Draft { text: &text, subject: Some(&subject), inside, thread: thread(3), ..Draft::default() };
+        let bytes = built(&draft);
+        prop_assert!(bytes.iter().all(|byte| byte.is_ascii() && *byte != 0), "seven bits");
+        for line in bytes.split(|byte| *byte == b'\n') {
+            prop_assert!(line.len() <= 998 && !line.strip_suffix(b"\r").unwrap_or(line).contains(&b'\r'));
+        }
+        prop_assert!(bytes.split(|byte| *byte == b'\n').rev().skip(1).all(|line| line.ends_with(b"\r")));
+
+        let mail = parse(&bytes);
+        prop_assert_eq!(text_of(&mail), text.replace("\r\n", "\n").replace('\r', "\n"));
+        let expected = letter::subject(Some(&subject), &draft.thread);
+        prop_assert_eq!(mail.subject().unwrap_or_default(), expected.as_str());
+        let mut names: Vec<&str> = mail.headers().iter().map(|header| header.name()).collect();
+        names.sort_unstable();
+        prop_assert_eq!(names, ["Content-Type", "Date", "From", "In-Reply-To", "MIME-Version", "References", "Reply-To", "Subject", "To"]);
+        prop_assert_eq!(mail.attachment_count(), 1);
+        let file = mail.attachment(0).expect("a file");
+        prop_assert_eq!(file.contents(), text.as_bytes());
+        prop_assert_eq!(file.attachment_name().unwrap_or_default(), name.replace(['/', '\\'], "_"));
+    }
+}

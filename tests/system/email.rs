@@ -1,0 +1,158 @@
+//! Mail: what the customer's program shows as one thread, what nobody can smuggle into a header, and an address that
+//! nothing is written to any more.
+
+use super::attachments::{PNG, send, store};
+use chrono::Utc;
+use domain::{BusinessId, ChannelId, ConversationId};
+use platform::table::provision::NewConversation;
+use platform::table::record::{ChannelRecord, ChannelSettings};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tests::World;
+use uuid::Uuid;
+
+/// A mail as its reader's program has it.
+struct Mail(Value);
+
+impl Mail {
+    fn header(&self, name: &str) -> &str {
+        let headers = self.0["headers"].as_array().expect("mails have headers");
+        let found: Vec<_> = headers.iter().filter(|header| header["name"] == name).collect();
+        assert!(found.len() <= 1, "{name} is there {} times", found.len());
+        found.first().and_then(|header| header["value"].as_str()).unwrap_or_default()
+    }
+}
+
+async fn mails(world: &World, conversation: Uuid) -> Vec<Mail> {
+    let all = world.sandbox(Method::GET, "/email/messages", Value::Null).await;
+    let all = all.as_array().expect("an array").iter();
+    all.filter(|mail| mail["conversation_id"] == json!(conversation)).cloned().map(Mail).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_messages_are_one_thread_below_the_customers_own() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    let conversation = business.conversation("email");
+    let texts = ["one", "two", "three"].map(|number| format!("message {number}\n\n<b>& more</b> — שלום 📦"));
+    for text in &texts {
+        world.send(&business.api_key, conversation, text).go().await.id();
+    }
+    world.until_received("email", conversation, &texts).await;
+
+    let mails = mails(&world, conversation).await;
+    let begun_by = format!("<{}@mail.example.com>", conversation.simple());
+    let mut thread = vec![begun_by];
+    for mail in &mails {
+        assert_eq!(mail.header("References"), thread.join(" "));
+        assert_eq!(mail.header("In-Reply-To"), thread.last().expect("it has begun"));
+        assert_eq!(mail.0["subject"], "Re: Where is my parcel?");
+        let (business, conversation) = (business.business_id.simple(), conversation.simple());
+        assert!(mail.header("Reply-To").starts_with(&format!("{business}{conversation}@")));
+        thread.push(mail.header("Message-ID").to_owned());
+    }
+    assert_eq!(thread.len(), 4);
+    assert!(thread[1].ends_with("@email.amazonses.com>"), "{thread:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_whose_answer_was_lost_is_in_the_thread_all_the_same() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    let conversation = business.conversation("email");
+    world.report("email", json!({ "statuses": ["sent"], "held": true })).await;
+    world.fault("email", json!({ "after_effect": true, "times": 1 })).await;
+    let first = world.send(&business.api_key, conversation, "the answer is lost").go().await.id();
+    world.until_status(&business.api_key, conversation, first, "in_doubt").await;
+    world.release("email").await;
+    world.until_status(&business.api_key, conversation, first, "sent").await;
+    let second = world.send(&business.api_key, conversation, "this one follows").go().await.id();
+    world.until_status(&business.api_key, conversation, second, "sent").await;
+    let mails = mails(&world, conversation).await;
+    assert_eq!(mails[1].header("In-Reply-To"), mails[0].header("Message-ID"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_smuggles_anything_into_a_header() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    let (id, channel_id) = (BusinessId(business.business_id), ChannelId(Uuid::new_v4()));
+    let settings =
+        ChannelSettings::Email { from: "Shop\r\nBcc: a@b.example <shop@example.com>".into(), configuration_set: None };
+    let record = ChannelRecord { is_active: true, in_doubt: Default::default(), settings };
+    world.table().put_channel(id, channel_id, &record).await.expect("a channel");
+    let new = |recipient: &str| NewConversation {
+        channel: "email".into(),
+        channel_id,
+        recipient: recipient.into(),
+        subject: Some("Hello\r\nBcc: everybody@example.com\r\n\r\n<script>".into()),
+        begun_by: Some("<1@example.com>\r\nBcc: everybody@example.com".into()),
+        window_expires_at: None,
+    };
+    let conversation = ConversationId(Uuid::new_v4());
+    world
+        .table()
+        .create_conversation(id, conversation, new("anna@example.com"), Utc::now())
+        .await
+        .expect("a conversation");
+    let text = "\r\nBcc: everybody@example.com\n\nbody";
+    world.send(&business.api_key, conversation, text).go().await.id();
+    world.until_received("email", conversation.0, &[text.replace("\r\n", "\n")]).await;
+    let mails = mails(&world, conversation.0).await;
+    assert_eq!(mails[0].0["subject"], "Re: Hello Bcc: everybody@example.com <script>");
+    assert_eq!(mails[0].0["to"], "anna@example.com");
+    let known = ["From", "To", "Reply-To", "Subject", "MIME-Version", "Content-Type", "Message-ID", "Date"];
+    for header in mails[0].0["headers"].as_array().expect("headers") {
+        assert!(known.iter().any(|name| header["name"] == *name), "{header}");
+    }
+
+    // An address with a line in it is none.
+    let conversation = ConversationId(Uuid::new_v4());
+    let odd = new("anna@example.com\r\nBcc: everybody@example.com");
+    world.table().create_conversation(id, conversation, odd, Utc::now()).await.expect("a conversation");
+    let message = world.send(&business.api_key, conversation, "to nobody").go().await.id();
+    let delivery = world.until_status(&business.api_key, conversation.0, message, "failed").await;
+    assert_eq!(delivery["error"]["code"], "recipient_unreachable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_in_the_mail_and_one_that_ses_takes_no_mail_with_is_linked_to() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    let conversation = business.conversation("email");
+    let mut urls = Vec::new();
+    for (name, kind, bytes) in [("photo 1.png", "image/png", PNG), ("tool.exe", "application/octet-stream", &b"MZ"[..])]
+    {
+        let upload = store(&world, &business.api_key, conversation, name, kind, bytes).await;
+        assert_eq!(upload.status, StatusCode::CREATED, "{}", upload.text);
+        urls.push(upload.json()["url"].clone());
+    }
+    send(&world, &business, conversation, &urls.iter().collect::<Vec<_>>()).await.id();
+    let mail = world.until("a mail arrives", async || mails(&world, conversation).await.pop()).await;
+    assert_eq!(mail.0["attachments"], json!([{ "filename": "photo 1.png", "content_type": "image/png" }]));
+    let url = urls[1].as_str().expect("a URL");
+    assert_eq!(mail.0["content"], format!("see the file\n\ntool.exe (2 bytes)\n{url}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suppressed_address_fails_for_good_and_holds_nothing_up() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    let conversation = business.conversation("email");
+    for (status, provider_code) in [
+        ("suppressed", "Permanent/OnAccountSuppressionList"),
+        ("complaint_suppressed", "Complaint/OnAccountSuppressionList"),
+    ] {
+        // SES takes the mail, and says that it was sent, before it says that it was not.
+        world.report("email", json!({ "statuses": ["sent", status], "delay_ms": 0 })).await;
+        let id = world.send(&business.api_key, conversation, status).go().await.id();
+        let delivery = world.until_status(&business.api_key, conversation, id, "failed").await;
+        assert_eq!((&delivery["attempts"], &delivery["error"]["code"]), (&json!(1), &json!("recipient_suppressed")));
+        assert_eq!(delivery["error"]["provider_code"], provider_code);
+    }
+    world.report("email", json!({ "statuses": ["delivered"], "delay_ms": 0 })).await;
+    let id = world.send(&business.api_key, conversation, "the address is good again").go().await.id();
+    world.until_status(&business.api_key, conversation, id, "delivered").await;
+    // SES had both, and delivered neither.
+    world.allow(|allowed| allowed.undelivered = true);
+}
