@@ -11,7 +11,7 @@
 mod replay;
 
 use aws_lambda_events::event::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxyRequest};
-use domain::delivery::{Receipt, Reference, Reported};
+use domain::delivery::{Part, Receipt, Reference, Reported};
 use domain::{Channel, MessageId, Seq};
 use lambda_runtime::{LambdaEvent, service_fn};
 use platform::aws::Aws;
@@ -163,7 +163,7 @@ impl ChatSocket {
             return Ok(());
         };
         let about = Reference { business: owner.business, conversation: owner.conversation, message };
-        let receipt = Receipt { reported, at: self.clock.now(), provider_id: None };
+        let receipt = Receipt { reported, part: Part::WHOLE, at: self.clock.now(), provider_id: None };
         self.receipts.take(&about, &receipt).await
     }
 

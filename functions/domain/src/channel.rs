@@ -1,12 +1,14 @@
 //! What each channel can carry. Checked when a message is accepted, before anything is counted.
 
 mod files;
+mod window;
 
 pub use files::WhatsappMedia;
+pub use window::{TEMPLATE_CHARACTERS, WINDOW, Way, fits_template};
 
 use crate::message::Content;
 use crate::problem::Refusal;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -100,21 +102,6 @@ impl Channel {
         Ok(())
     }
 
-    /// Whether a message may be sent now, given when the customer's messaging window closes.
-    ///
-    /// Only WhatsApp has one: free-form messages may be sent for 24 hours after the customer's last message
-    /// ([customer service windows](https://developers.facebook.com/docs/whatsapp/cloud-api/guides/send-messages)).
-    ///
-    /// # Errors
-    /// [`Refusal::OutsideMessagingWindow`].
-    pub fn within_window(self, window_expires_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<(), Refusal> {
-        match self {
-            Channel::Chat | Channel::Email => Ok(()),
-            Channel::Whatsapp if window_expires_at.is_some_and(|end| now < end) => Ok(()),
-            Channel::Whatsapp => Err(Refusal::OutsideMessagingWindow { closed_at: window_expires_at }),
-        }
-    }
-
     /// How long a message whose fate is unknown waits for a receipt before it is sent again.
     ///
     /// The widget drops an id it has seen, so chat sends again at once. WhatsApp and SES report what they took within
@@ -164,16 +151,6 @@ mod tests {
             panic!("one character too many was let through");
         };
         assert!(detail.contains("4097") && detail.contains("4096"), "{detail}");
-    }
-
-    #[test]
-    fn only_whatsapp_has_a_window() {
-        let now: DateTime<Utc> = "2026-03-01T09:05:00Z".parse().expect("a time");
-        let ms = TimeDelta::milliseconds(1);
-        assert!(Channel::Email.within_window(None, now).is_ok());
-        assert!(Channel::Whatsapp.within_window(Some(now + ms), now).is_ok());
-        assert!(Channel::Whatsapp.within_window(Some(now), now).is_err());
-        assert!(Channel::Whatsapp.within_window(None, now).is_err());
     }
 
     proptest! {

@@ -20,7 +20,7 @@
 //! delivery counts after a failure. So the end is right in whatever order they come.
 
 use chrono::{DateTime, Utc};
-use domain::delivery::{Reason, Receipt, Reference, Reported, ses};
+use domain::delivery::{Reason, Part, Receipt, Reference, Reported, ses};
 use serde_json::Value;
 
 /// What an event of this kind says, and about which message; `None` if it is no news about one of ours. `time` is when
@@ -45,7 +45,7 @@ pub fn receipt(kind: &str, time: DateTime<Utc>, detail: &Value) -> Option<(Refer
     let about = Reference::from_tags(|name| mail["tags"][name][0].as_str())?;
     let at = at.as_str().and_then(|at| at.parse().ok()).unwrap_or(time);
     let provider_id = mail["messageId"].as_str().map(str::to_owned);
-    Some((about, Receipt { reported, at, provider_id }))
+    Some((about, Receipt { reported, part: Part::WHOLE, at, provider_id }))
 }
 
 fn failed(word: &str, detail: &str, provider_code: &str) -> Reported {

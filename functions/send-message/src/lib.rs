@@ -7,6 +7,7 @@ pub mod request;
 
 use attachments::{Shelf, referenced};
 use domain::accept::request_hash;
+use domain::channel::{Way, fits_template};
 use domain::message::MessageView;
 use domain::problem::{MAX_BODY_BYTES, Refusal};
 use domain::{BusinessId, Channel, ConversationId, Month, Sender, Seq};
@@ -153,7 +154,11 @@ impl SendMessage {
         }
         let body = &request.body;
         channel.carries(&body.content, body.attachments.len())?;
-        channel.within_window(conversation.window_expires_at, now)?;
+        let has_template = record.settings.has_template();
+        match channel.way(conversation.window_expires_at, has_template, now)? {
+            Way::Freely => {}
+            Way::AsTemplate => fits_template(body.content.as_str(), body.attachments.len())?,
+        }
         let shelf = self.shelf(caller.business, request.conversation);
         let attachments = shelf.find(&body.attachments, &admission.uploads, now).await?;
         channel.carries_files(&attachments)?;

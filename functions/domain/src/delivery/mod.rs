@@ -7,6 +7,7 @@
 mod history;
 mod lease;
 mod outcome;
+mod parts;
 mod progress;
 mod receipt;
 mod round;
@@ -19,6 +20,7 @@ pub mod whatsapp;
 pub use history::{Attempt, Ending, FIRST_TOLD, History, LAST_TOLD};
 pub use lease::{Claim, Lease, Turn, claim};
 pub use outcome::{Accepted, Failure, LONGEST_WORDS, Outcome, Reason};
+pub use parts::{Part, Parts};
 pub use progress::{Doubt, MAX_AGE, MAX_ATTEMPTS, MAX_DOUBTS, Progress, Ruling, Step, next_step, rule};
 pub use receipt::{NotAReference, Receipt, Reference, Reported};
 pub use round::{Command, Event, Heard, Round, Settlement};

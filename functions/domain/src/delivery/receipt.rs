@@ -1,6 +1,7 @@
 //! What a provider tells later of a message it took, and how it names the message.
 
 use super::outcome::Reason;
+use super::parts::Part;
 use super::status::Status;
 use crate::id::{BusinessId, ConversationId, MessageId};
 use chrono::{DateTime, Utc};
@@ -11,8 +12,10 @@ use thiserror::Error;
 /// What a provider reports of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Receipt {
-    /// How far the message has come.
+    /// How far it has come.
     pub reported: Reported,
+    /// Which part of the message, for one that went in several.
+    pub part: Part,
     /// When, by the provider's clock.
     pub at: DateTime<Utc>,
     /// The provider's id of the message, if it has one: whoever lost the answer to the call never heard of it.

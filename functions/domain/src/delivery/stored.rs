@@ -131,6 +131,14 @@ impl Stored {
         })
     }
 
+    /// Whether a worker may note that the provider took a part of the message it saw as `seen`: that very attempt, in its
+    /// own hands, and the message's end not told by anybody.
+    #[must_use]
+    pub fn takes_notes(&self, fence: u64, seen: &Progress) -> bool {
+        let Progress { status, attempts, .. } = self.progress;
+        status == Status::Sending && attempts == seen.attempts && self.fence == fence
+    }
+
     /// A receipt says that the message came this far.
     #[must_use]
     pub fn reported(&self, status: Status) -> Option<Stored> {

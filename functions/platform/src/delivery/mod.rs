@@ -10,17 +10,31 @@ pub use channels::Channels;
 pub use worker::Worker;
 
 use crate::table::record::{ChannelRecord, Conversation, Message};
-use domain::delivery::{Outcome, Reference};
+use chrono::{DateTime, Utc};
+use domain::delivery::{Outcome, Part, Reference};
 use domain::{BusinessId, Channel, ConversationId};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// What a channel brings along: how to hand one message to its provider.
 pub trait Provider {
     /// The channel.
     const CHANNEL: Channel;
 
-    /// Hands `parcel` to the provider and says what came of it. The worker waits for so long and no longer; what has
-    /// not answered by then is [`domain::delivery::Failure::Unknown`].
+    /// A provider that has not answered after this long will not.
+    const TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// Hands `parcel`, one part of a message, to the provider and says what came of it. The worker waits until the
+    /// parcel's time is over and no longer; what has not answered by then is
+    /// [`domain::delivery::Failure::Unknown`].
     fn send(&self, parcel: Parcel<'_>) -> impl Future<Output = Outcome> + Send;
+
+    /// In how many parts the provider takes a message, always the same for the same message. The worker hands them over
+    /// one by one, and notes that one is through before it begins the next.
+    fn parts(&self, message: &Message) -> u8 {
+        let _ = message;
+        1
+    }
 
     /// The name by which the customer's program knows a message that the provider took as `provider_id`, so that later
     /// messages can refer to it; `None` on channels that know no threads.
@@ -43,6 +57,12 @@ pub struct Parcel<'a> {
     pub channel: &'a ChannelRecord,
     /// The message.
     pub message: &'a Message,
+    /// Which part of it.
+    pub part: Part,
+    /// What time it is.
+    pub now: DateTime<Utc>,
+    /// Until when its answer is waited for.
+    pub until: Instant,
 }
 
 impl From<Parcel<'_>> for Reference {

@@ -12,7 +12,9 @@ use crate::queue::{Bell, Version, WorkerQueue};
 use crate::table::record::{ChannelRecord, Message};
 use crate::table::{Held, PutBack, Release, Table};
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::delivery::{Claim, Command, Event, Failure, Heard, Outcome, Reason, Round, Settlement, Status};
+use domain::delivery::{
+    Accepted, Claim, Command, Event, Failure, Heard, Outcome, Part, Reason, Round, Settlement, Status,
+};
 use domain::{Channel, Seq};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -20,9 +22,6 @@ use tokio::time::Instant;
 
 /// A claim lasts longer than any worker's invocation (30 s), so a lease that ends belongs to a worker that died.
 const LEASE: TimeDelta = TimeDelta::seconds(45);
-
-/// A provider that has not answered after this long will not.
-const PROVIDER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// With less time than this left, a message is not begun.
 const LEAST_TIME: Duration = Duration::from_secs(2);
@@ -141,7 +140,28 @@ impl<P: Provider> Worker<P> {
         }
     }
 
-    async fn hand_over(&self, hands: &Hands, seq: Seq) -> Result<Outcome, Broken> {
+    /// Hands the message over, part by part. That a part is through is written down before the next one begins: whoever
+    /// finds the message later goes on behind it.
+    async fn hand_over(&self, hands: &mut Hands, seq: Seq) -> Result<Outcome, Broken> {
+        loop {
+            let message = hands.message(seq)?;
+            let Some(part) = message.parts.next(self.provider.parts(message)) else {
+                // Receipts have told of every part while this worker was at it.
+                return Ok(Ok(Accepted { provider_id: message.provider_id.clone() }));
+            };
+            let outcome = self.hand_over_part(hands, seq, part).await?;
+            if outcome.is_err() || part.is_last() {
+                return Ok(outcome);
+            }
+            match self.table.note_part(&hands.held, hands.message(seq)?, part).await? {
+                Some(message) => drop(hands.messages.insert(seq, message)),
+                // A receipt has ended it, or a successor has it: whoever puts it back is told which.
+                None => return Ok(Err(Failure::Unknown(Reason::outcome_unknown()))),
+            }
+        }
+    }
+
+    async fn hand_over_part(&self, hands: &Hands, seq: Seq, part: Part) -> Result<Outcome, Broken> {
         let message = hands.message(seq)?;
         let Some(channel) = &hands.channel else {
             let reason = Reason::new("channel_missing", "the conversation's channel was removed");
@@ -153,14 +173,15 @@ impl<P: Provider> Worker<P> {
         }
         let Held { business, id: conversation_id, conversation, .. } = &hands.held;
         let (business, conversation_id) = (*business, *conversation_id);
-        let parcel = Parcel { business, conversation_id, conversation, channel, message };
-        let timeout = hands.until.saturating_duration_since(Instant::now()).min(PROVIDER_TIMEOUT);
+        let timeout = hands.until.saturating_duration_since(Instant::now()).min(P::TIMEOUT);
         if timeout < LEAST_TIME / 2 {
             // Held up since the announcement: too little is left for an answer, or it is a successor's turn by now.
             let reason = Reason::new("out_of_time", "the worker was held up and did not call the provider");
             return Ok(Err(Failure::Transient { reason, retry_after: None }));
         }
-        let answer = tokio::time::timeout(timeout, self.provider.send(parcel)).await;
+        let (now, until) = (self.clock.now(), Instant::now() + timeout);
+        let parcel = Parcel { business, conversation_id, conversation, channel, message, part, now, until };
+        let answer = tokio::time::timeout_at(until, self.provider.send(parcel)).await;
         Ok(answer.unwrap_or_else(|_| {
             Err(Failure::Unknown(Reason::new("timeout", format!("no answer within {} ms", timeout.as_millis()))))
         }))

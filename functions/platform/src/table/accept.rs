@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::accept::{FirstAnswer, Retry, ShardFault, Verdict, read as read_verdict};
-use domain::delivery::{History, Status};
+use domain::delivery::{History, Parts, Status};
 use domain::problem::Refusal;
 use domain::quota::Usage;
 use domain::{Attachment, BusinessId, Channel, Content, ConversationId, MessageId, Month, Sender, Seq};
@@ -351,6 +351,7 @@ fn accepted(draft: &Draft, month: Month, this: &Try) -> Message {
         read_at: None,
         failed_at: None,
         error: None,
+        parts: Parts::default(),
         history: History::default(),
     }
 }

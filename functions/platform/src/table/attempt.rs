@@ -12,7 +12,10 @@ use super::record::Message;
 use super::{Held, Table, Written, key, number, update, value};
 use crate::broken::Broken;
 use chrono::{DateTime, Utc};
-use domain::delivery::{Ending, Reason, Settlement, Status};
+use domain::delivery::{Ending, Part, Reason, Settlement, Status};
+
+/// How often a message's parts may change under a worker's hands.
+const MOST_SURPRISES: u8 = 8;
 
 /// What came of putting a message back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +74,50 @@ impl Table {
             Written::Refused(Some(Some(was))) if was == announced => Some(was),
             Written::Refused(_) => None,
         })
+    }
+
+    /// Notes that the provider took `part` of `message`, before the next one is handed over: whoever takes the message up
+    /// later begins behind it. Returns the message as it is now, or `None` if it is not in this worker's hands any more.
+    /// The condition says what [`domain::delivery::stored::Stored::takes_notes`] says.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer, or the parts kept changing.
+    pub async fn note_part(&self, held: &Held, message: &Message, part: Part) -> Result<Option<Message>, Broken> {
+        let mut seen = message.clone();
+        // Receipts of the parts before come in between, at most a few for each.
+        for _ in 0..MOST_SURPRISES {
+            let Some(parts) = seen.parts.with(part, Status::Sent) else {
+                return Ok(Some(seen)); // A receipt was faster; or its own write, the answer to which was lost.
+            };
+            let as_seen = if seen.parts.is_empty() { "attribute_not_exists(parts)" } else { "parts = :seen" };
+            let mut call = self
+                .change(&key::message(held.business, held.id, message.seq))
+                .update_expression("SET parts = :parts")
+                .condition_expression(format!(
+                    "#status = :sending AND attempts = :attempts AND fence = :fence AND {as_seen}"
+                ))
+                .expression_attribute_names("#status", "status")
+                .expression_attribute_values(":parts", value(&parts))
+                .expression_attribute_values(":sending", value(&Status::Sending))
+                .expression_attribute_values(":attempts", number(message.attempts))
+                .expression_attribute_values(":fence", number(held.lease.fence))
+                .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew);
+            if !seen.parts.is_empty() {
+                call = call.expression_attribute_values(":seen", value(&seen.parts));
+            }
+            let ours = |now: &Message| {
+                let (status, attempts, fence) = (now.status, now.attempts, now.fence);
+                (status, attempts, fence) == (Status::Sending, message.attempts, Some(held.lease.fence))
+            };
+            seen = match update::<Message>(call).await? {
+                Written::Done(now) => return Ok(now),
+                Written::Refused(now) => match now.flatten().filter(ours) {
+                    Some(now) => now,
+                    None => return Ok(None),
+                },
+            };
+        }
+        Err(Broken::new("noting a part of a message whose parts kept changing"))
     }
 
     /// Writes down what became of a message. A receipt that was faster stays: the status never goes back. False if the

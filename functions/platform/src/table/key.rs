@@ -1,6 +1,7 @@
 //! Every key of the table is made here and nowhere else. The business is part of each, so another business's items
-//! cannot be addressed at all. (The one exception is how a WebSocket connection finds its conversation: API Gateway
-//! tells nothing but the connection's id, which it made itself.)
+//! cannot be addressed at all. There are two exceptions, both of which only lead to such a key, from a name that somebody
+//! else vouches for: a WebSocket connection finds its conversation by the id that API Gateway made for it, and a customer
+//! who writes on WhatsApp by the two numbers that Meta signs for.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{AgentId, BusinessId, Channel, ChannelId, ConversationId, Month, Seq, UploadId};
@@ -142,6 +143,20 @@ pub fn connection_owner(connection: &str) -> Key {
     Key::new(format!("W#{connection}"), "CONNECTION")
 }
 
+/// The partition of a customer's conversations on one of WhatsApp's business numbers: Meta's id of the number, and the
+/// customer's number in digits, which is what Meta calls their `wa_id`.
+#[must_use]
+pub fn whatsapp_customer_partition(phone_number_id: &str, customer: &str) -> String {
+    let wa_id: String = customer.chars().filter(char::is_ascii_digit).collect();
+    format!("P#{phone_number_id}#{wa_id}")
+}
+
+/// How a customer who writes on WhatsApp finds a conversation; its range key reads like the conversation's partition.
+#[must_use]
+pub fn whatsapp_customer(phone_number_id: &str, customer: &str, b: BusinessId, c: ConversationId) -> Key {
+    Key::new(whatsapp_customer_partition(phone_number_id, customer), conversation_partition(b, c))
+}
+
 /// The part of the outbox that a conversation on `channel` is in. It names the channel, so that the sweeper knows
 /// which bell to ring without reading the conversation.
 #[must_use]
@@ -167,6 +182,13 @@ mod tests {
     fn a_partition_tells_whose_it_is() {
         assert_eq!(parse_conversation_partition(&conversation(B, C).pk), Some((B, C)));
         assert_eq!(parse_conversation_partition("B#x"), None);
+    }
+
+    #[test]
+    fn a_customer_is_found_by_digits_however_their_number_is_written() {
+        let key = whatsapp_customer("106540352242922", "+1 (650) 555-1234", B, C);
+        assert_eq!(key.pk, whatsapp_customer_partition("106540352242922", "16505551234"));
+        assert_eq!(parse_conversation_partition(&key.sk), Some((B, C)));
     }
 
     #[test]

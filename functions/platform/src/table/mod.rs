@@ -16,6 +16,7 @@ pub mod provision;
 mod receipt;
 pub mod record;
 mod upload;
+mod window;
 
 pub use accept::{Answer, Draft};
 pub use admission::{Admission, Checked};

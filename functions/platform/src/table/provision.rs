@@ -1,14 +1,16 @@
 //! Making what messages need: businesses, agents, keys, channels, conversations. In production the rest of PingBack
 //! and its operators do; the local system seeds itself with the same calls. Nothing that exists is overwritten.
 
-use super::record::{ChannelRecord, Conversation, Credential, Plan};
+use super::record::{ChannelRecord, ChannelSettings, Conversation, Credential, Plan};
 use super::{Table, item, key};
 use crate::broken::Broken;
 use crate::credential::ApiKey;
-use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use chrono::{DateTime, Utc};
 use domain::delivery::Thread;
-use domain::{AgentId, BusinessId, ChannelId, ConversationId, Seq};
+use domain::{AgentId, BusinessId, Channel, ChannelId, ConversationId, Seq};
 use serde::Serialize;
 
 /// What a new conversation starts from.
@@ -92,7 +94,8 @@ impl Table {
         put.send().await.map(drop).map_err(|error| Broken::aws("PutItem", error))
     }
 
-    /// Makes a conversation without messages; false if it is there already.
+    /// Makes a conversation without messages; false if it is there already. On WhatsApp the customer's messages have to
+    /// find it as well, by the channel's number at the time; both are made, or neither.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
@@ -122,7 +125,40 @@ impl Table {
             not_before: None,
             due: None,
         };
-        self.create(&key::conversation(business, id), &conversation).await
+        let key = key::conversation(business, id);
+        match self.whatsapp_number(business, &conversation).await? {
+            Some(number) => {
+                let customer = key::whatsapp_customer(&number, &conversation.recipient, business, id);
+                self.create_with(&key, &conversation, &customer).await
+            }
+            None => self.create(&key, &conversation).await,
+        }
+    }
+
+    /// Meta's id of the number that the conversation's customer writes to, if they write on WhatsApp.
+    async fn whatsapp_number(&self, b: BusinessId, conversation: &Conversation) -> Result<Option<String>, Broken> {
+        if Channel::from_wire(&conversation.channel) != Some(Channel::Whatsapp) {
+            return Ok(None);
+        }
+        let channel = self.channel(b, conversation.channel_id).await?;
+        Ok(channel.and_then(|channel| match channel.settings {
+            ChannelSettings::Whatsapp { phone_number_id, .. } => Some(phone_number_id),
+            ChannelSettings::Chat {} | ChannelSettings::Email { .. } => None,
+        }))
+    }
+
+    /// Makes an item that is not there yet, and another one that is nothing but its key.
+    async fn create_with(&self, key: &key::Key, record: &impl Serialize, other: &key::Key) -> Result<bool, Broken> {
+        let put = |item| Put::builder().table_name(&self.name).set_item(Some(item));
+        let first = put(item(key, record)).condition_expression("attribute_not_exists(pk)");
+        let puts = [first, put(other.attributes())].map(|put| {
+            TransactWriteItem::builder().put(put.build().expect("table and item are set")).build()
+        });
+        match self.client.transact_write_items().set_transact_items(Some(puts.to_vec())).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if is_there(&error) => Ok(false),
+            Err(error) => Err(Broken::aws("TransactWriteItems", error)),
+        }
     }
 
     async fn create(&self, key: &key::Key, record: &impl Serialize) -> Result<bool, Broken> {
@@ -142,4 +178,12 @@ impl Table {
             .expression_attribute_values(":active", super::value(&is_active));
         super::update::<serde::de::IgnoredAny>(call).await.map(drop)
     }
+}
+
+/// Whether a transaction was cancelled because its first item was there.
+fn is_there<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
+    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
+        return false;
+    };
+    cancelled.cancellation_reasons().first().and_then(|reason| reason.code()) == Some("ConditionalCheckFailed")
 }

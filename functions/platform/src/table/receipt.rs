@@ -5,7 +5,7 @@ use super::{Patience, Table, Written, key, millis, number, update, value};
 use crate::broken::Broken;
 use chrono::{DateTime, Utc};
 use domain::Seq;
-use domain::delivery::{Receipt, Reference, Reported, Status};
+use domain::delivery::{Parts, Receipt, Reference, Reported, Status};
 use std::time::Duration;
 
 /// A worker that has just put a message in doubt lets go of its conversation within a write.
@@ -49,9 +49,15 @@ impl Table {
         let known = [("sent_at", after.sent_at), ("delivered_at", after.delivered_at), ("read_at", after.read_at)];
         let times = known.into_iter().chain([("failed_at", after.failed_at)]);
         let mut set = vec!["#status = :status".to_owned()];
+        let (about_parts, parts_before) = (after.parts != was.parts, !was.parts.is_empty());
+        let as_read = match (about_parts, parts_before) {
+            (false, _) => "",
+            (true, false) => " AND attribute_not_exists(parts)",
+            (true, true) => " AND parts = :parts_before",
+        };
         let mut call = self
             .change(&key::message(about.business, about.conversation, was.seq))
-            .condition_expression("#status = :was")
+            .condition_expression(format!("#status = :was{as_read}"))
             .expression_attribute_names("#status", "status")
             .expression_attribute_names("#error", "error")
             .expression_attribute_values(":status", value(&after.status))
@@ -59,6 +65,13 @@ impl Table {
         for (name, time) in times.filter_map(|(name, time)| Some((name, time?))) {
             set.push(format!("{name} = if_not_exists({name}, :{name})"));
             call = call.expression_attribute_values(format!(":{name}"), value(&time));
+        }
+        if about_parts {
+            set.push("parts = :parts".to_owned());
+            call = call.expression_attribute_values(":parts", value(&after.parts));
+        }
+        if about_parts && parts_before {
+            call = call.expression_attribute_values(":parts_before", value(&was.parts));
         }
         if let Some(id) = after.provider_id.as_ref().filter(|_| was.provider_id.is_none()) {
             set.push("provider_id = :provider_id".to_owned());
@@ -105,23 +118,29 @@ impl Table {
 
 /// What a receipt makes of a message; `None` if it is no news.
 fn moved(message: &Message, receipt: &Receipt, now: DateTime<Utc>) -> Option<Message> {
-    let status = message.status.on_receipt(receipt.reported.status())?;
-    let at = plausible(message, receipt.at, now);
-    let mut after = Message {
-        status,
-        provider_id: message.provider_id.clone().or_else(|| receipt.provider_id.clone()),
-        ..message.clone()
+    let (status, parts) = if receipt.part.is_whole() {
+        (message.status.on_receipt(receipt.reported.status())?, message.parts.clone())
+    } else {
+        by_part(message, receipt)?
     };
+    let at = plausible(message, receipt.at, now);
+    let told = receipt.provider_id.as_ref().filter(|_| receipt.part.is_last());
+    let mut after = Message { status, parts, provider_id: message.provider_id.as_ref().or(told).cloned(), ..message.clone() };
     let first = |time: &mut Option<DateTime<Utc>>| *time = time.or(Some(at));
-    match &receipt.reported {
-        Reported::Failed(reason) => {
+    match status {
+        // One part more is known to be through; the message is where it was.
+        status if status == message.status => return Some(after),
+        Status::Queued | Status::Sending | Status::InDoubt => return Some(after),
+        Status::Failed => {
             first(&mut after.failed_at);
-            after.error = Some(reason.clone());
+            if let Reported::Failed(reason) = &receipt.reported {
+                after.error = Some(reason.clone());
+            }
             return Some(after);
         }
-        Reported::Sent => {}
-        Reported::Delivered => first(&mut after.delivered_at),
-        Reported::Read => {
+        Status::Sent => {}
+        Status::Delivered => first(&mut after.delivered_at),
+        Status::Read => {
             first(&mut after.delivered_at);
             first(&mut after.read_at);
         }
@@ -130,6 +149,25 @@ fn moved(message: &Message, receipt: &Receipt, now: DateTime<Utc>) -> Option<Mes
     first(&mut after.sent_at);
     after.error = None;
     Some(after)
+}
+
+/// What a receipt of one part makes of the message: as far as all of its parts have come. If this was the part in doubt
+/// and others are left, nothing is in doubt any more, and the message waits for its turn to go on with them.
+fn by_part(message: &Message, receipt: &Receipt) -> Option<(Status, Parts)> {
+    let part = receipt.part;
+    // That a message was sent is written down without a note for its last part.
+    let known = match message.status {
+        Status::Sent => message.parts.all_taken(part.of),
+        _ => message.parts.clone(),
+    };
+    let parts = known.with(part, receipt.reported.status())?;
+    let was_in_doubt = message.status == Status::InDoubt && message.parts.next(part.of) == Some(part);
+    let status = match message.status.on_receipt(parts.together()) {
+        Some(forward) => forward,
+        None if was_in_doubt => Status::Queued,
+        None => message.status,
+    };
+    Some((status, parts))
 }
 
 /// A provider's time in the order of ours: its clock is another one, and WhatsApp's tells whole seconds. Nothing

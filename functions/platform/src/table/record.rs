@@ -4,7 +4,7 @@ use crate::capability::Capability;
 use chrono::serde::ts_milliseconds_option;
 use chrono::{DateTime, Utc};
 use domain::accept::FirstAnswer;
-use domain::delivery::{Attempt, Doubt, Ending, History, Progress, Reason, Status, Thread, Turn};
+use domain::delivery::{Attempt, Doubt, Ending, History, Parts, Progress, Reason, Status, Thread, Turn};
 use domain::message::{MessageView, SenderType};
 use domain::{
     AgentId, Attachment, Channel, ChannelId, ConversationId, FileName, MediaType, MessageId, Month, Sender, Seq,
@@ -73,6 +73,9 @@ pub enum ChannelSettings {
         phone_number_id: String,
         /// The secret with the access token; its name begins with `pingback/whatsapp/`.
         secret: String,
+        /// What is sent when the customer's messaging window is closed; without it, nothing is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        template: Option<Template>,
     },
     /// Amazon SES.
     Email {
@@ -84,7 +87,26 @@ pub enum ChannelSettings {
     },
 }
 
+/// A message template that Meta approved, whose body has one parameter, which takes a message's text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Template {
+    /// Its name.
+    pub name: String,
+    /// Its language and locale code, such as `en_US`.
+    pub language: String,
+}
+
 impl ChannelSettings {
+    /// Whether there is a way to write to a customer whose messaging window is closed.
+    #[must_use]
+    pub fn has_template(&self) -> bool {
+        match self {
+            ChannelSettings::Chat {} | ChannelSettings::Email { .. } => false,
+            ChannelSettings::Whatsapp { template, .. } => template.is_some(),
+        }
+    }
+
     /// The channel they are for.
     #[must_use]
     pub fn channel(&self) -> Channel {
@@ -125,7 +147,7 @@ pub struct Conversation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_response_at: Option<DateTime<Utc>>,
     /// WhatsApp: until when free-form messages may be sent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "ts_milliseconds_option", skip_serializing_if = "Option::is_none")]
     pub window_expires_at: Option<DateTime<Utc>>,
     /// Raised by every claim.
     pub fence: u64,
@@ -208,6 +230,9 @@ pub struct Message {
     /// Why it was not taken the last time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Reason>,
+    /// WhatsApp: how far each of its parts has come, if it goes in several.
+    #[serde(default, skip_serializing_if = "Parts::is_empty")]
+    pub parts: Parts,
     /// What came of the attempts that ended; of one that is begun, `attempts` and `attempted_at` say all there is.
     #[serde(default, skip_serializing_if = "History::is_empty")]
     pub history: History,

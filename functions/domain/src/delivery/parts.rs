@@ -1,0 +1,213 @@
+//! A message that its provider takes in several parts: which of them are through, and what is known of the message when
+//! something is known of one. WhatsApp carries one file at a time; a message with three of them is three of WhatsApp's.
+//!
+//! Parts go one after the other, and a part is written down as taken before the next one is handed over. So at most one
+//! of them can be in doubt, the first that is not written down, and a repeat begins with it and never before it.
+
+use super::receipt::Reference;
+use super::status::Status;
+use crate::channel::Channel;
+use serde::{Deserialize, Serialize};
+
+/// The most parts: a text, and every file that any channel carries.
+const MOST: u8 = 1 + Channel::MOST_ATTACHMENTS as u8;
+
+/// Which part of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Part {
+    /// Its number, from 1.
+    pub number: u8,
+    /// How many there are.
+    pub of: u8,
+}
+
+impl Part {
+    /// The one part of a message that goes in one.
+    pub const WHOLE: Part = Part { number: 1, of: 1 };
+
+    /// Whether it is the message itself.
+    #[must_use]
+    pub fn is_whole(self) -> bool {
+        self.of == 1
+    }
+
+    /// Whether nothing comes after it.
+    #[must_use]
+    pub fn is_last(self) -> bool {
+        self.number == self.of
+    }
+
+    /// What providers bring back of it, in one text: the message's reference, and behind it `.2.3` for the second of
+    /// three parts. The one part of a message is called like the message.
+    #[must_use]
+    pub fn named(self, message: &Reference) -> String {
+        let Part { number, of } = self;
+        if self.is_whole() { message.to_string() } else { format!("{message}.{number}.{of}") }
+    }
+
+    /// Reads a [name](Part::named); `None` if it is not ours.
+    #[must_use]
+    pub fn read(name: &str) -> Option<(Reference, Part)> {
+        if let Ok(message) = name.parse() {
+            return Some((message, Part::WHOLE));
+        }
+        let (rest, of) = name.rsplit_once('.')?;
+        let (message, number) = rest.rsplit_once('.')?;
+        let part = Part { number: number.parse().ok()?, of: of.parse().ok()? };
+        let is_one = (2..=MOST).contains(&part.of) && (1..=part.of).contains(&part.number);
+        Some((message.parse().ok().filter(|_| is_one)?, part))
+    }
+}
+
+/// How far each part of a message has come, as far as anybody knows. Empty for a message of one part, which says it all
+/// by its status.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Parts(Vec<Status>);
+
+impl Parts {
+    /// Whether nothing is known of any part.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The first part that nobody knows to be through, of so many; `None` if all are.
+    #[must_use]
+    pub fn next(&self, of: u8) -> Option<Part> {
+        let through = self.0.iter().take_while(|status| status.is_settled()).count();
+        let number = u8::try_from(through).ok()?.checked_add(1)?;
+        (number <= of).then_some(Part { number, of })
+    }
+
+    /// With what is reported of one; `None` if that is no news.
+    #[must_use]
+    pub fn with(&self, part: Part, reported: Status) -> Option<Parts> {
+        let mut all = self.0.clone();
+        if all.len() < usize::from(part.of) {
+            all.resize(usize::from(part.of), Status::Queued);
+        }
+        let of_it = all.get_mut(usize::from(part.number.checked_sub(1)?))?;
+        *of_it = of_it.on_receipt(reported)?;
+        Some(Parts(all))
+    }
+
+    /// All of so many, when it is known that the provider took the message.
+    #[must_use]
+    pub fn all_taken(&self, of: u8) -> Parts {
+        let take = |parts: Parts, number| parts.with(Part { number, of }, Status::Sent).unwrap_or(parts);
+        (1..=of).fold(self.clone(), take)
+    }
+
+    /// How far the message has come: as far as its last part, and `failed` if one of them is. A customer who has half of
+    /// a message does not have the message.
+    #[must_use]
+    pub fn together(&self) -> Status {
+        let has = |status| self.0.contains(&status);
+        if has(Status::Failed) {
+            Status::Failed
+        } else if self.is_empty() || self.0.iter().any(|status| !status.is_settled()) {
+            Status::Queued
+        } else if has(Status::Sent) {
+            Status::Sent
+        } else if has(Status::Delivered) {
+            Status::Delivered
+        } else {
+            Status::Read
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{BusinessId, ConversationId};
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    fn reference() -> Reference {
+        Reference {
+            business: BusinessId(Uuid::from_u128(1)),
+            conversation: ConversationId(Uuid::from_u128(2)),
+            message: "01900000-0001-7abc-848d-17ffffffffff".parse().expect("a UUID"),
+        }
+    }
+
+    fn told(reports: &[(u8, Status)]) -> Parts {
+        reports.iter().fold(Parts::default(), |parts, (number, status)| {
+            parts.with(Part { number: *number, of: 3 }, *status).unwrap_or(parts)
+        })
+    }
+
+    #[test]
+    fn a_name_comes_back_as_it_went() {
+        for part in [Part::WHOLE, Part { number: 1, of: 2 }, Part { number: 11, of: MOST }] {
+            assert_eq!(Part::read(&part.named(&reference())), Some((reference(), part)));
+        }
+        assert_eq!(Part::WHOLE.named(&reference()), reference().to_string());
+        let ours = reference().to_string();
+        for odd in ["", "campaign.7", ".2.3", "a.b.c.1.2"] {
+            assert_eq!(Part::read(odd), None, "{odd}");
+        }
+        for odd in [".1", ".0.2", ".3.2", ".1.1", ".1.12", ".-1.2", ".1.2.3", ".1.x", "."] {
+            assert_eq!(Part::read(&format!("{ours}{odd}")), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn what_is_through_is_never_next_again() {
+        let next = |reports: &[(u8, Status)]| told(reports).next(3).map(|part| part.number);
+        assert_eq!(next(&[]), Some(1));
+        assert_eq!(next(&[(1, Status::Sent)]), Some(2));
+        assert_eq!(next(&[(1, Status::Read), (2, Status::Delivered)]), Some(3));
+        assert_eq!(next(&[(1, Status::Sent), (2, Status::Sent), (3, Status::Sent)]), None);
+    }
+
+    #[test]
+    fn a_message_is_as_far_as_its_last_part() {
+        use Status::{Delivered, Failed, Queued, Read, Sent};
+        for (reports, together) in [
+            (&[][..], Queued),
+            (&[(1, Read)], Queued),
+            (&[(1, Read), (2, Sent), (3, Delivered)], Sent),
+            (&[(1, Read), (2, Read), (3, Delivered)], Delivered),
+            (&[(1, Read), (2, Read), (3, Read)], Read),
+            (&[(2, Failed)], Failed),
+            (&[(1, Read), (2, Failed), (3, Read)], Failed),
+            (&[(1, Read), (2, Failed), (3, Read), (2, Delivered)], Delivered),
+        ] {
+            assert_eq!(told(reports).together(), together, "{reports:?}");
+        }
+        assert_eq!(told(&[(2, Delivered)]).all_taken(3), told(&[(1, Sent), (2, Delivered), (3, Sent)]));
+        assert_eq!(Parts::default().with(Part { number: 4, of: 3 }, Sent), None);
+    }
+
+    proptest! {
+        #[test]
+        fn reports_in_any_order_end_alike(
+            mut reports in proptest::collection::vec(
+                (1u8..=3, proptest::sample::select(vec![Status::Sent, Status::Delivered, Status::Read])), 0..12),
+        ) {
+            let end = told(&reports);
+            reports.reverse();
+            prop_assert_eq!(told(&reports).together(), end.together());
+            prop_assert_eq!(told(&reports), end);
+        }
+
+        #[test]
+        fn what_came_together_only_moves_forward(
+            reports in proptest::collection::vec(
+                (1u8..=3, proptest::sample::select(Status::ALL.to_vec())), 0..12),
+        ) {
+            let (mut parts, mut message) = (Parts::default(), Status::Sending);
+            for (number, reported) in reports {
+                parts = parts.with(Part { number, of: 3 }, reported).unwrap_or(parts);
+                let together = parts.together();
+                message = message.on_receipt(together).unwrap_or(message);
+                    // A part that arrived after all leaves the message failed until the others have arrived as well.
+                let failed_before = (message, together) == (Status::Failed, Status::Sent);
+                prop_assert!(together == Status::Queued || message == together || failed_before, "{message:?}, {parts:?}");
+            }
+        }
+    }
+}
