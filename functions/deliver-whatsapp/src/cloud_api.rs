@@ -1,20 +1,35 @@
-//! One message to the Cloud API:
+//! One piece of a message to the Cloud API: its file, if it is one, by
+//! [`POST /{version}/{phone_number_id}/media`](https://developers.facebook.com/docs/whatsapp/cloud-api/reference/media),
+//! then the message by
 //! [`POST /{version}/{phone_number_id}/messages`](https://developers.facebook.com/docs/whatsapp/cloud-api/reference/messages).
+//!
+//! Nobody sees an upload. Whatever becomes of one, the message was not sent, and can be tried again without any doubt.
 
+use crate::media::{Media, Uploaded};
+use crate::outgoing::{Body, Outgoing};
+use crate::piece::{Piece, pieces};
 use crate::verdict::{self, ErrorBody};
-use domain::Channel;
+use domain::channel::{Way, WhatsappMedia, fits_template};
 use domain::delivery::{Accepted, Failure, Outcome, Reason, Reference};
+use domain::{Attachment, Channel, Refusal};
 use platform::broken::Broken;
 use platform::delivery::{Parcel, Provider};
+use platform::files::Files;
 use platform::secrets::Secrets;
-use platform::table::record::ChannelSettings;
-use reqwest::{Client, Response, StatusCode};
-use serde::{Deserialize, Serialize};
+use platform::table::record::{ChannelSettings, Message, Template};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A connection that is not there by then was never going to be.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A message that has not been answered after this long will not be.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An upload leaves so much of a parcel's time to the message that goes with it.
+const FOR_THE_MESSAGE: Duration = Duration::from_secs(4);
 
 /// The Cloud API.
 #[derive(Debug)]
@@ -22,47 +37,95 @@ pub struct CloudApi {
     client: Client,
     url: String,
     secrets: Secrets,
+    media: Media,
+}
+
+/// The channel, as far as a call needs it.
+#[derive(Debug, Clone, Copy)]
+struct Number<'a> {
+    id: &'a str,
+    secret: &'a str,
+    template: Option<&'a Template>,
 }
 
 impl CloudApi {
-    /// The API at `url`, which ends with its version.
+    /// The API at `url`, which ends with its version, with files out of `files`.
     ///
     /// # Errors
     /// If no HTTPS client can be made.
-    pub fn new(url: String, secrets: Secrets) -> reqwest::Result<CloudApi> {
+    pub fn new(url: String, secrets: Secrets, files: Files) -> reqwest::Result<CloudApi> {
         let client = Client::builder().connect_timeout(CONNECT_TIMEOUT).build()?;
-        Ok(CloudApi { client, url, secrets })
+        Ok(CloudApi { client, url, secrets, media: Media::new(files) })
     }
 
-    async fn post(&self, number: &str, token: &str, message: &TextMessage<'_>) -> Result<Response, Failure> {
-        let url = format!("{}/{number}/messages", self.url);
-        let call = self.client.post(url).bearer_auth(token.trim()).json(message);
-        call.send().await.map_err(|error| verdict::of_transport(&error))
+    /// What the parcel is to WhatsApp, its file uploaded.
+    async fn body<'a>(&self, number: Number<'a>, parcel: &Parcel<'a>) -> Result<Body<'a>, Failure> {
+        let message = parcel.message;
+        match way(number.template, parcel)? {
+            Some(template) => Ok(Body::template(template, &message.content)),
+            None => match pieces(message).into_iter().nth(usize::from(parcel.part.number) - 1) {
+                Some(Piece::File { file, media, caption }) => {
+                    let id = self.media_id(number, parcel, file, media).await?;
+                    Ok(Body::file(media, id, file.filename.as_str(), caption))
+                }
+                Some(Piece::Text(text)) => Ok(Body::text(text)),
+                None => Err(Failure::Permanent(Reason::new("message_rejected", "the message has no such part"))),
+            },
+        }
+    }
+
+    /// The file's id at WhatsApp, which gets it first if it has not been there.
+    async fn media_id(
+        &self,
+        number: Number<'_>,
+        parcel: &Parcel<'_>,
+        file: &Attachment,
+        media: WhatsappMedia,
+    ) -> Result<String, Failure> {
+        if let Some(id) = self.media.id(number.id, file.id) {
+            return Ok(id);
+        }
+        let until = parcel.until.checked_sub(FOR_THE_MESSAGE).unwrap_or(parcel.until);
+        let uploaded = tokio::time::timeout_at(until, self.upload(number, parcel, file)).await;
+        let id = uploaded.map_err(|_| too_slow(file, media))??;
+        self.media.learn(number.id, file.id, &id);
+        Ok(id)
+    }
+
+    async fn upload(&self, number: Number<'_>, parcel: &Parcel<'_>, file: &Attachment) -> Result<String, Failure> {
+        let loaded = self.media.load(parcel, file).await?;
+        let url = format!("{}/{}/media", self.url, number.id);
+        let request = || Ok(self.client.post(&url).multipart(loaded.form()?));
+        let answer = async { answered(self.call(number, request).await?).await };
+        let body = answer.await.map_err(unseen)?;
+        let uploaded: Option<Uploaded> = serde_json::from_slice(&body).ok();
+        uploaded.map(|uploaded| uploaded.id).ok_or_else(|| {
+            let reason = Reason::new("provider_error", "WhatsApp took a file and did not say as what");
+            Failure::Transient { reason, retry_after: None }
+        })
+    }
+
+    /// Makes a call with the channel's token, and once more if that may have been replaced a moment ago.
+    async fn call(
+        &self,
+        number: Number<'_>,
+        request: impl Fn() -> reqwest::Result<RequestBuilder>,
+    ) -> Result<Response, Failure> {
+        let send = async |token: Arc<str>| {
+            let request = request().map_err(|_| unmade())?;
+            request.bearer_auth(token.trim()).send().await.map_err(|error| verdict::of_transport(&error))
+        };
+        let response = send(self.token(number.secret, false).await?).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        send(self.token(number.secret, true).await?).await
     }
 
     async fn token(&self, secret: &str, refresh: bool) -> Result<Arc<str>, Failure> {
         let token = if refresh { self.secrets.refreshed(secret).await } else { self.secrets.text(secret).await };
         token.map_err(|broken| no_token(&broken))
     }
-}
-
-/// A text message. Its fields are the documented ones, in the documented order.
-#[derive(Debug, Serialize)]
-struct TextMessage<'a> {
-    messaging_product: &'static str,
-    recipient_type: &'static str,
-    to: &'a str,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    text: Text<'a>,
-    /// A [`Reference`], which comes back with every status of the message; at most 512 characters.
-    biz_opaque_callback_data: String,
-}
-
-#[derive(Debug, Serialize)]
-struct Text<'a> {
-    preview_url: bool,
-    body: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -78,44 +141,75 @@ struct TakenMessage {
 impl Provider for CloudApi {
     const CHANNEL: Channel = Channel::Whatsapp;
 
+    /// As long as the worker has: 100 MiB are read and uploaded in it, and a call that carries none ends by itself before
+    /// ([`MESSAGE_TIMEOUT`]).
+    const TIMEOUT: Duration = Duration::from_secs(20);
+
+    fn parts(&self, message: &Message) -> u8 {
+        u8::try_from(pieces(message).len()).unwrap_or(u8::MAX)
+    }
+
     async fn send(&self, parcel: Parcel<'_>) -> Outcome {
-        let ChannelSettings::Whatsapp { phone_number_id, secret } = &parcel.channel.settings else {
+        let ChannelSettings::Whatsapp { phone_number_id, secret, template } = &parcel.channel.settings else {
             return Err(Failure::Permanent(Reason::new(
                 "channel_misconfigured",
                 "the channel is not a WhatsApp number",
             )));
         };
-        let content = &parcel.message.content;
-        let message = TextMessage {
-            messaging_product: "whatsapp",
-            recipient_type: "individual",
-            to: &parcel.conversation.recipient,
-            kind: "text",
-            text: Text { preview_url: content.contains("https://") || content.contains("http://"), body: content },
-            biz_opaque_callback_data: Reference::from(parcel).to_string(),
-        };
-        let token = self.token(secret, false).await?;
-        let mut response = self.post(phone_number_id, &token, &message).await?;
-        if response.status() == StatusCode::UNAUTHORIZED {
-            // The token may have been replaced a moment ago.
-            let token = self.token(secret, true).await?;
-            response = self.post(phone_number_id, &token, &message).await?;
-        }
-        read(response).await
+        let number = Number { id: phone_number_id, secret, template: template.as_ref() };
+        let body = self.body(number, &parcel).await?;
+        let callback_data = parcel.part.named(&Reference::from(parcel));
+        let message = Outgoing::new(&parcel.conversation.recipient, body, callback_data);
+        let url = format!("{}/{}/messages", self.url, number.id);
+        let request = || Ok(self.client.post(&url).timeout(MESSAGE_TIMEOUT).json(&message));
+        let body = answered(self.call(number, request).await?).await?;
+        // Success is acceptance, also where its id cannot be read: receipts carry ours.
+        let taken: Option<Taken> = serde_json::from_slice(&body).ok();
+        let id = taken.and_then(|taken| taken.messages.into_iter().next()).map(|message| message.id);
+        Ok(Accepted { provider_id: id })
     }
 }
 
-async fn read(response: Response) -> Outcome {
+/// The template to send the message as, if the customer's window has closed since it was accepted, or was closed then.
+fn way<'a>(template: Option<&'a Template>, parcel: &Parcel<'_>) -> Result<Option<&'a Template>, Failure> {
+    let closed = |detail: String| Failure::Permanent(Reason::new("outside_messaging_window", detail));
+    match Channel::Whatsapp.way(parcel.conversation.window_expires_at, template.is_some(), parcel.now) {
+        Ok(Way::Freely) => Ok(None),
+        Ok(Way::AsTemplate) => match fits_template(&parcel.message.content, parcel.message.attachments.len()) {
+            Ok(()) => Ok(template),
+            Err(Refusal::ContentNotAllowed { detail }) => Err(closed(detail)),
+            Err(_) => Err(closed("the message cannot be sent as a template".to_owned())),
+        },
+        Err(_) => Err(closed("more than 24 hours have passed since the customer wrote".to_owned())),
+    }
+}
+
+/// The body of a success.
+async fn answered(response: Response) -> Result<bytes::Bytes, Failure> {
     let status = response.status();
     let retry_after = verdict::retry_after(response.headers());
     let body = response.bytes().await.map_err(|error| verdict::of_transport(&error))?;
     if status.is_success() {
-        // Success is acceptance, also where its id cannot be read: receipts carry ours.
-        let taken: Option<Taken> = serde_json::from_slice(&body).ok();
-        let id = taken.and_then(|taken| taken.messages.into_iter().next()).map(|message| message.id);
-        return Ok(Accepted { provider_id: id });
+        return Ok(body);
     }
     Err(verdict::of_error(status, serde_json::from_slice::<ErrorBody>(&body).ok(), retry_after))
+}
+
+/// What went wrong with something that no customer sees leaves nothing in doubt.
+fn unseen(failure: Failure) -> Failure {
+    match failure {
+        Failure::Unknown(reason) => Failure::Transient { reason, retry_after: None },
+        Failure::Permanent(_) | Failure::Transient { .. } | Failure::Away => failure,
+    }
+}
+
+fn too_slow(file: &Attachment, media: WhatsappMedia) -> Failure {
+    let detail = format!("a file of {} bytes, {media:?}, did not reach WhatsApp in time", file.size);
+    Failure::Transient { reason: Reason::new("upload_timeout", detail), retry_after: None }
+}
+
+fn unmade() -> Failure {
+    Failure::Permanent(Reason::new("message_rejected", "the call to WhatsApp could not be made"))
 }
 
 fn no_token(broken: &Broken) -> Failure {

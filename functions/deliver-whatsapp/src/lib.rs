@@ -1,6 +1,9 @@
 //! Delivers through the WhatsApp Cloud API.
 
 pub mod cloud_api;
+pub mod media;
+pub mod outgoing;
+pub mod piece;
 pub mod verdict;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
@@ -9,6 +12,7 @@ use lambda_runtime::{LambdaEvent, service_fn};
 use platform::aws::Aws;
 use platform::clock::Clock;
 use platform::delivery::{Channels, Worker, serve};
+use platform::files::Files;
 use platform::queue::WorkerQueue;
 use platform::secrets::Secrets;
 use platform::settings;
@@ -32,13 +36,15 @@ pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 }
 
 impl DeliverWhatsapp {
-    /// Reads `TABLE_NAME`, `QUEUE_URL`, `DEAD_LETTER_QUEUE_URL`, `WHATSAPP_API_URL` and what AWS clients need.
+    /// Reads `TABLE_NAME`, `QUEUE_URL`, `DEAD_LETTER_QUEUE_URL`, `WHATSAPP_API_URL`,
+    /// `ATTACHMENTS_BUCKET` and what AWS clients need.
     ///
     /// # Errors
     /// The variable that is missing or malformed, or an HTTPS client that cannot be made.
     pub fn from_env() -> Result<DeliverWhatsapp, Box<dyn std::error::Error + Send + Sync>> {
         let aws = Aws::from_env()?;
-        let provider = CloudApi::new(settings::required("WHATSAPP_API_URL")?, Secrets::new(&aws))?;
+        let (url, files) = (settings::required("WHATSAPP_API_URL")?, Files::from_env(&aws)?);
+        let provider = CloudApi::new(url, Secrets::new(&aws), files)?;
         let (table, queue) = (Table::from_env(&aws)?, WorkerQueue::from_env(&aws)?);
         let (clock, channels) = (Clock::from_env()?, Channels::default());
         Ok(DeliverWhatsapp { worker: Worker { table, queue, clock, provider, channels } })

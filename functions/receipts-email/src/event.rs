@@ -20,7 +20,7 @@
 //! delivery counts after a failure. So the end is right in whatever order they come.
 
 use chrono::{DateTime, Utc};
-use domain::delivery::{Reason, Part, Receipt, Reference, Reported, ses};
+use domain::delivery::{Part, Reason, Receipt, Reference, Reported, ses};
 use serde_json::Value;
 
 /// What an event of this kind says, and about which message; `None` if it is no news about one of ours. `time` is when

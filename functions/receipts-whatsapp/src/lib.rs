@@ -1,4 +1,5 @@
-//! `GET` and `POST /api/v1/webhooks/whatsapp`: Meta asks whether this is the place, and tells what became of messages.
+//! `GET` and `POST /api/v1/webhooks/whatsapp`: Meta asks whether this is the place, and tells what became of messages and
+//! when customers wrote.
 //!
 //! Whatever is genuine is answered 200, and fast: Meta repeats everything else for seven days
 //! ([webhooks](https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/create-webhook-endpoint)).
@@ -7,13 +8,15 @@
 pub mod notification;
 pub mod signature;
 
+use chrono::{DateTime, Utc};
 use domain::Channel;
 use domain::problem::Refusal;
+use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
 use lambda_http::http::header::{CONTENT_TYPE, HeaderName};
 use lambda_http::http::{HeaderValue, Method};
 use lambda_http::{Body, Request, RequestExt, Response, service_fn};
-use notification::Told;
+use notification::{Customer, Told};
 use platform::api::{self, Trouble};
 use platform::aws::Aws;
 use platform::broken::Broken;
@@ -21,6 +24,7 @@ use platform::clock::{self, Clock};
 use platform::receipts::Receipts;
 use platform::secrets::Secrets;
 use platform::settings::{self, SettingError};
+use platform::table::Table;
 use signature::WebhookSecret;
 use std::time::Duration;
 
@@ -29,7 +33,7 @@ const SIGNATURE: HeaderName = HeaderName::from_static("x-hub-signature-256");
 /// What it takes to answer that there is no time left.
 const RESERVE: Duration = Duration::from_millis(250);
 
-/// How many receipts are written down at once; Meta puts up to 1,000 into one call.
+/// How much is written down at once; Meta puts up to 1,000 receipts into one call.
 const AT_ONCE: usize = 16;
 
 /// The function.
@@ -38,6 +42,7 @@ pub struct ReceiptsWhatsapp {
     secrets: Secrets,
     secret: String,
     receipts: Receipts,
+    table: Table,
     clock: Clock,
 }
 
@@ -63,6 +68,7 @@ impl ReceiptsWhatsapp {
             secrets: Secrets::new(&aws),
             secret: settings::required("WHATSAPP_WEBHOOK_SECRET")?,
             receipts: Receipts::from_env(&aws, Channel::Whatsapp)?,
+            table: Table::from_env(&aws)?,
             clock: Clock::from_env()?,
         })
     }
@@ -101,7 +107,7 @@ impl ReceiptsWhatsapp {
         if !self.vouch(|secret| secret.has_signed(event.body(), signature)).await? {
             return Err(Refusal::NotFromProvider.into());
         }
-        let Told { receipts, ignored } = match notification::parse(event.body(), self.clock.now()) {
+        let Told { receipts, customers, ignored } = match notification::parse(event.body(), self.clock.now()) {
             Ok(told) => told,
             Err(broken) => {
                 // Genuine, and of no use to us however often it is repeated.
@@ -109,19 +115,28 @@ impl ReceiptsWhatsapp {
                 return Ok(Response::new(Body::Empty));
             }
         };
-        tracing::info!(receipts = receipts.len(), ignored, "webhook");
-        let taken = stream::iter(&receipts).map(|(about, receipt)| self.receipts.take(about, receipt));
+        tracing::info!(receipts = receipts.len(), customers = customers.len(), ignored, "webhook");
+        let taken = stream::iter(&receipts).map(|(about, receipt)| self.receipts.take(about, receipt).boxed());
+        let heard = stream::iter(&customers).map(|(customer, at)| self.hear(customer, *at).boxed());
         // All of them are tried: what is written down now is no news when Meta repeats the rest.
-        let mut failures = taken.buffer_unordered(AT_ONCE).filter_map(async |taken| taken.err()).boxed();
+        let all = heard.chain(taken).buffer_unordered(AT_ONCE);
+        let mut failures = all.filter_map(async |done| done.err()).boxed();
         let mut failed = None;
         while let Some(broken) = failures.next().await {
             if let Some(before) = failed.replace(broken) {
-                tracing::error!(error = before.chain(), "a receipt was not written down");
+                tracing::error!(error = before.chain(), "a part of a webhook was not written down");
             }
         }
         // However passing the trouble, some may be written: 500, and not the 503 that promises that nothing was.
-        let trouble = failed.map(|broken| Broken::because("writing receipts down", broken));
+        let trouble = failed.map(|broken| Broken::because("writing down what a webhook told", broken));
         trouble.map_or_else(|| Ok(Response::new(Body::Empty)), |broken| Err(broken.into()))
+    }
+
+    /// A customer wrote: the business may write to them for another while.
+    async fn hear(&self, customer: &Customer, at: DateTime<Utc>) -> Result<(), Broken> {
+        let opened = self.table.customer_wrote(&customer.phone_number_id, &customer.wa_id, at).await?;
+        tracing::debug!(opened, "a customer wrote");
+        Ok(())
     }
 
     /// Whether the secret says so, or the one that may have replaced it since it was read.
@@ -159,12 +174,14 @@ mod tests {
             (include_str!("../events/delivered.json"), "Delivered"),
             (include_str!("../events/failed.json"), "Failed"),
         ] {
-            let Told { receipts, ignored } = told(event);
-            assert_eq!((receipts.len(), ignored), (1, 0));
+            let Told { receipts, customers, ignored } = told(event);
+            assert_eq!((receipts.len(), customers.len(), ignored), (1, 0, 0));
             assert_eq!(format!("{:?}", receipts[0].1.reported.status()), status);
             assert_eq!(receipts[0].0.message.to_string(), "0198f3c2-7a10-7000-8001-9d4c5b6a7f80");
         }
         let customer = told(include_str!("../events/customer-writes.json"));
-        assert_eq!(customer, Told { receipts: Vec::new(), ignored: 1 });
+        let zoe = Customer { phone_number_id: "106540352242922".into(), wa_id: "16505551234".into() };
+        let at = "2026-03-01T09:05:02Z".parse().expect("a time");
+        assert_eq!(customer, Told { customers: [(zoe, at)].into(), ..Told::default() });
     }
 }

@@ -1,25 +1,40 @@
 //! From a webhook's body to the receipts in it
-//! ([status messages](https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/status)).
+//! ([status messages](https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/status)),
+//! and to who wrote
+//! ([messages](https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/text)).
 //!
-//! Meta adds fields, statuses and kinds of changes when it likes, and one call may hold many: whatever is not a status
-//! of one of our messages is counted and left alone.
+//! Meta adds fields, statuses and kinds of changes when it likes, and one call may hold many: whatever is neither a
+//! status of one of our messages nor a customer's message is counted and left alone. Of a customer's message it is read
+//! who wrote it, to which number and when. What it says is none of our business.
 
 use chrono::{DateTime, Utc};
-use domain::delivery::{Receipt, Reference, Reported, whatsapp};
+use domain::delivery::{Part, Receipt, Reference, Reported, whatsapp};
 use platform::broken::Broken;
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// What a webhook tells.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Told {
     /// What became of messages of ours.
     pub receipts: Vec<(Reference, Receipt)>,
+    /// Who wrote, and when they did last.
+    pub customers: BTreeMap<Customer, DateTime<Utc>>,
     /// How many changes and statuses were something else.
     pub ignored: usize,
 }
 
-/// Reads a body; what has no time happened `now`.
+/// A customer of one of our numbers.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Customer {
+    /// Meta's id of the number they wrote to.
+    pub phone_number_id: String,
+    /// Meta's id of them: their own number, in digits.
+    pub wa_id: String,
+}
+
+/// Reads a body; what has no time happened `now`, and nothing happens later than that.
 ///
 /// # Errors
 /// If it is not JSON.
@@ -27,19 +42,46 @@ pub fn parse(body: &[u8], now: DateTime<Utc>) -> Result<Told, Broken> {
     let body: Value = serde_json::from_slice(body).map_err(|error| Broken::unreadable("a webhook", &error))?;
     let mut told = Told::default();
     for change in each(&body["entry"]).flat_map(|entry| each(&entry["changes"])) {
-        let statuses = &change["value"]["statuses"];
-        if change["field"] != "messages" || !statuses.is_array() {
+        let value = &change["value"];
+        if change["field"] != "messages" || !(value["statuses"].is_array() || value["messages"].is_array()) {
             told.ignored += 1;
-        } else {
-            for status in each(statuses) {
-                match receipt(status, now) {
-                    Some(receipt) => told.receipts.push(receipt),
-                    None => told.ignored += 1,
+            continue;
+        }
+        for status in each(&value["statuses"]) {
+            match receipt(status, now) {
+                Some(receipt) => told.receipts.push(receipt),
+                None => told.ignored += 1,
+            }
+        }
+        for message in each(&value["messages"]) {
+            match written(&value["metadata"], message, now) {
+                Some((customer, at)) => {
+                    let last = told.customers.entry(customer).or_insert(at);
+                    *last = at.max(*last);
                 }
+                None => told.ignored += 1,
             }
         }
     }
     Ok(told)
+}
+
+/// Who wrote a message, and when. What WhatsApp itself says of a customer, such as that they have a new number
+/// ([`system`](https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/system)),
+/// and what is said in a group, they did not write to the business.
+fn written(metadata: &Value, message: &Value, now: DateTime<Utc>) -> Option<(Customer, DateTime<Utc>)> {
+    let word = |value: &Value| value.as_str().filter(|word| !word.is_empty()).map(str::to_owned);
+    if message["type"] == "system" || !message["group_id"].is_null() {
+        return None;
+    }
+    let customer = Customer { phone_number_id: word(&metadata["phone_number_id"])?, wa_id: word(&message["from"])? };
+    Some((customer, time(&message["timestamp"], now).min(now)))
+}
+
+/// Seconds since 1970, as text.
+fn time(timestamp: &Value, now: DateTime<Utc>) -> DateTime<Utc> {
+    let seconds = timestamp.as_str().and_then(|seconds| seconds.parse().ok());
+    seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0)).unwrap_or(now)
 }
 
 /// One status, as far as it is read. Its errors' words may quote the customer and are left alone.
@@ -68,11 +110,9 @@ fn receipt(status: &Value, now: DateTime<Utc>) -> Option<(Reference, Receipt)> {
         "failed" => Reported::Failed(whatsapp::reported(status.errors.first().and_then(|error| error.code))),
         _ => return None,
     };
-    let about = status.biz_opaque_callback_data.parse().ok()?;
-    // Seconds since 1970, as text.
-    let seconds = status.timestamp.as_str().and_then(|seconds| seconds.parse().ok());
-    let at = seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0)).unwrap_or(now);
-    Some((about, Receipt { reported, at, provider_id: Some(status.id) }))
+    let (about, part) = Part::read(&status.biz_opaque_callback_data)?;
+    let at = time(&status.timestamp, now);
+    Some((about, Receipt { reported, part, at, provider_id: Some(status.id) }))
 }
 
 fn each(list: &Value) -> impl Iterator<Item = &Value> {
@@ -132,6 +172,38 @@ mod tests {
     }
 
     #[test]
+    fn a_status_may_be_of_one_part() {
+        let name = |suffix: &str| json!(format!("{OURS}{suffix}"));
+        let told = of(json!([status(|status| status["biz_opaque_callback_data"] = name(".2.3"))]));
+        assert_eq!(told.receipts[0].0.to_string(), OURS);
+        assert_eq!(told.receipts[0].1.part, Part { number: 2, of: 3 });
+        let odd = of(json!([status(|status| status["biz_opaque_callback_data"] = name(".3.2"))]));
+        assert_eq!((odd.receipts.len(), odd.ignored), (0, 1));
+        assert_eq!(one(|_| ()).part, Part::WHOLE);
+    }
+
+    #[test]
+    fn who_wrote_is_read_and_when_they_did_last() {
+        let value = |messages: Value| {
+            let metadata = json!({ "display_phone_number": "15550783881", "phone_number_id": "106540352242922" });
+            json!({ "messaging_product": "whatsapp", "metadata": metadata, "messages": messages })
+        };
+        let wrote = |from: &str, timestamp: &str, kind: &str| json!({ "from": from, "id": "wamid.1", "timestamp": timestamp, "type": kind });
+        let told = told(json!([
+            { "field": "messages", "value": value(json!([
+                wrote("16505551234", "1772355902", "text"), wrote("16505551234", "1772355901", "image"),
+                wrote("16505559999", "1772999999", "button"), wrote("16505550000", "1772355902", "system"), 7,
+            ])) },
+            { "field": "messages", "value": value(json!([wrote("", "1772355902", "text")])) },
+            { "field": "messages", "value": { "messages": [wrote("16505551234", "1772355903", "text")] } },
+        ]));
+        let customer = |wa_id: &str| Customer { phone_number_id: "106540352242922".into(), wa_id: wa_id.into() };
+        let at = DateTime::from_timestamp(1_772_355_902, 0).expect("a time");
+        let expected = BTreeMap::from([(customer("16505551234"), at), (customer("16505559999"), NOW)]);
+        assert_eq!((told.customers, told.ignored), (expected, 4));
+    }
+
+    #[test]
     fn a_time_that_cannot_be_read_is_now() {
         for time in [json!("soon"), json!(null), json!("99999999999999999")] {
             assert_eq!(one(|status| status["timestamp"] = time).at, NOW);
@@ -157,11 +229,11 @@ mod tests {
 
     #[test]
     fn other_changes_and_other_shapes_are_left_alone() {
-        let message = json!({ "messages": [{ "from": "16505551234", "text": { "body": "Hi" } }] });
+        let errors = json!({ "errors": [{ "code": 130_429 }] });
         let changes = json!([
-            { "field": "messages", "value": message }, { "field": "account_update", "value": { "statuses": [1] } }, 7,
+            { "field": "messages", "value": errors }, { "field": "account_update", "value": { "statuses": [1] } }, 7,
         ]);
-        assert_eq!(told(changes), Told { receipts: vec![], ignored: 3 });
+        assert_eq!(told(changes), Told { ignored: 3, ..Told::default() });
         for body in ["{}", "[]", "7", r#"{"entry": 7}"#, r#"{"entry": [{"changes": {}}]}"#] {
             assert_eq!(parse(body.as_bytes(), NOW).ok(), Some(Told::default()), "{body}");
         }

@@ -1,0 +1,170 @@
+//! One message as the Cloud API takes it. Fields are the documented ones
+//! ([messages](https://developers.facebook.com/docs/whatsapp/cloud-api/reference/messages)).
+
+use domain::channel::WhatsappMedia;
+use platform::table::record::Template;
+use serde::Serialize;
+
+/// A message to one person.
+#[derive(Debug, Serialize)]
+pub struct Outgoing<'a> {
+    messaging_product: &'static str,
+    recipient_type: &'static str,
+    to: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(flatten)]
+    body: Body<'a>,
+    /// Comes back with every status of the message; at most 512 characters.
+    biz_opaque_callback_data: String,
+}
+
+/// What it carries, under the name of its type.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Body<'a> {
+    /// A text.
+    Text(Text<'a>),
+    /// A picture.
+    Image(Media<'a>),
+    /// A film.
+    Video(Media<'a>),
+    /// A recording.
+    Audio(Media<'a>),
+    /// Any other file.
+    Document(Media<'a>),
+    /// A template with its parameter.
+    Template(Filled<'a>),
+}
+
+/// A text.
+#[derive(Debug, Serialize)]
+pub struct Text<'a> {
+    preview_url: bool,
+    body: &'a str,
+}
+
+/// A file that was uploaded before.
+#[derive(Debug, Serialize)]
+pub struct Media<'a> {
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caption: Option<&'a str>,
+    /// Documents are shown by their name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filename: Option<&'a str>,
+}
+
+/// A template with its parameter.
+#[derive(Debug, Serialize)]
+pub struct Filled<'a> {
+    name: &'a str,
+    language: Language<'a>,
+    components: [Component<'a>; 1],
+}
+
+#[derive(Debug, Serialize)]
+struct Language<'a> {
+    code: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct Component<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    parameters: [Parameter<'a>; 1],
+}
+
+#[derive(Debug, Serialize)]
+struct Parameter<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    text: &'a str,
+}
+
+impl<'a> Outgoing<'a> {
+    /// `body` to a person, with what is to come back with its statuses.
+    #[must_use]
+    pub fn new(to: &'a str, body: Body<'a>, biz_opaque_callback_data: String) -> Outgoing<'a> {
+        let (messaging_product, recipient_type, kind) = ("whatsapp", "individual", body.kind());
+        Outgoing { messaging_product, recipient_type, to, kind, body, biz_opaque_callback_data }
+    }
+}
+
+impl<'a> Body<'a> {
+    /// A text, with a look at the page it links to, if it does.
+    #[must_use]
+    pub fn text(body: &'a str) -> Body<'a> {
+        Body::Text(Text { preview_url: body.contains("https://") || body.contains("http://"), body })
+    }
+
+    /// A file that WhatsApp knows by `id`.
+    #[must_use]
+    pub fn file(media: WhatsappMedia, id: String, filename: &'a str, caption: Option<&'a str>) -> Body<'a> {
+        let unnamed = Media { id, caption, filename: None };
+        match media {
+            WhatsappMedia::Image => Body::Image(unnamed),
+            WhatsappMedia::Video => Body::Video(unnamed),
+            WhatsappMedia::Audio => Body::Audio(Media { caption: None, ..unnamed }),
+            WhatsappMedia::Document => Body::Document(Media { filename: Some(filename), ..unnamed }),
+        }
+    }
+
+    /// A template, filled with `text`.
+    #[must_use]
+    pub fn template(template: &'a Template, text: &'a str) -> Body<'a> {
+        let components = [Component { kind: "body", parameters: [Parameter { kind: "text", text }] }];
+        Body::Template(Filled { name: &template.name, language: Language { code: &template.language }, components })
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Body::Text(_) => "text",
+            Body::Image(_) => "image",
+            Body::Video(_) => "video",
+            Body::Audio(_) => "audio",
+            Body::Document(_) => "document",
+            Body::Template(_) => "template",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn written(body: Body<'_>) -> Value {
+        serde_json::to_value(Outgoing::new("16505551234", body, "b.c.m".into())).expect("plain data")
+    }
+
+    #[test]
+    fn messages_have_the_documented_shapes() {
+        let template = Template { name: "agent_answers".into(), language: "en_US".into() };
+        let file = |media| Body::file(media, "1037543291543636".into(), "invoice 7.pdf", Some("Here it is."));
+        let captioned = json!({ "id": "1037543291543636", "caption": "Here it is." });
+        let parameters = json!([{ "type": "text", "text": "It is on its way." }]);
+        for (body, kind, expected) in [
+            (Body::text("Hello"), "text", json!({ "preview_url": false, "body": "Hello" })),
+            (Body::text("https://a.example"), "text", json!({ "preview_url": true, "body": "https://a.example" })),
+            (file(WhatsappMedia::Image), "image", captioned.clone()),
+            (file(WhatsappMedia::Video), "video", captioned),
+            (file(WhatsappMedia::Audio), "audio", json!({ "id": "1037543291543636" })),
+            (
+                file(WhatsappMedia::Document),
+                "document",
+                json!({ "id": "1037543291543636", "caption": "Here it is.", "filename": "invoice 7.pdf" }),
+            ),
+            (
+                Body::template(&template, "It is on its way."),
+                "template",
+                json!({ "name": "agent_answers", "language": { "code": "en_US" },
+                    "components": [{ "type": "body", "parameters": parameters }] }),
+            ),
+        ] {
+            let whole = json!({ "messaging_product": "whatsapp", "recipient_type": "individual", "to": "16505551234",
+                "type": kind, kind: expected, "biz_opaque_callback_data": "b.c.m" });
+            assert_eq!(written(body), whole);
+        }
+    }
+}

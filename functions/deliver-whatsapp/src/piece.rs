@@ -1,0 +1,92 @@
+//! Of what one of our messages consists for WhatsApp, which carries one file at a time: each piece is a message of its
+//! own there, and the customer sees them in this order.
+
+use domain::channel::WhatsappMedia;
+use domain::{Attachment, MediaType};
+use platform::table::record::Message;
+
+/// Longest caption, in characters
+/// ([image messages](https://developers.facebook.com/docs/whatsapp/cloud-api/messages/image-messages)).
+const LONGEST_CAPTION: usize = 1_024;
+
+/// What one message of WhatsApp's carries.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Piece<'a> {
+    /// The text.
+    Text(&'a str),
+    /// A file.
+    File {
+        /// Which.
+        file: &'a Attachment,
+        /// What it is sent as.
+        media: WhatsappMedia,
+        /// The text, where it goes with the file.
+        caption: Option<&'a str>,
+    },
+}
+
+/// The pieces of a message, always the same ones. The text is the first file's caption where it can be: then customers
+/// see the two together. Otherwise it comes first and on its own.
+#[must_use]
+pub fn pieces(message: &Message) -> Vec<Piece<'_>> {
+    let content = message.content.as_str();
+    let kinds = message.attachments.iter().map(|file| sent_as(&file.content_type));
+    let first_takes_it = kinds.clone().next().is_some_and(takes_captions);
+    let caption = (first_takes_it && content.chars().count() <= LONGEST_CAPTION).then_some(content);
+    let text = caption.is_none().then_some(Piece::Text(content));
+    let captions = std::iter::once(caption).chain(std::iter::repeat(None));
+    let files = message.attachments.iter().zip(kinds).zip(captions);
+    text.into_iter().chain(files.map(|((file, media), caption)| Piece::File { file, media, caption })).collect()
+}
+
+/// What acceptance lets through is something to WhatsApp. Should it not be any more, it is a document, and refused.
+fn sent_as(content_type: &MediaType) -> WhatsappMedia {
+    WhatsappMedia::of(content_type).unwrap_or(WhatsappMedia::Document)
+}
+
+/// A recording has no caption
+/// ([audio messages](https://developers.facebook.com/docs/whatsapp/cloud-api/messages/audio-messages)).
+fn takes_captions(media: WhatsappMedia) -> bool {
+    match media {
+        WhatsappMedia::Image | WhatsappMedia::Video | WhatsappMedia::Document => true,
+        WhatsappMedia::Audio => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn message(content: &str, types: &[&str]) -> Message {
+        let attachment = |kind: &&str| {
+            json!({ "id": "67e55044-10b1-426f-9247-bb680e5fe0c8", "url": "https://files.example.com/a",
+                "filename": "a", "content_type": kind, "size": 1 })
+        };
+        let message = json!({
+            "id": "01900000-0001-7abc-848d-17ffffffffff", "seq": 1, "sender": null, "content": content,
+            "attachments": types.iter().map(attachment).collect::<Vec<_>>(), "created_at": "2026-03-01T09:05:00Z",
+            "month": "2026-03", "shard": 0, "status": "queued", "attempts": 0,
+        });
+        serde_json::from_value(message).expect("a message")
+    }
+
+    fn shape(content: &str, types: &[&str]) -> Vec<String> {
+        let message = message(content, types);
+        let shown = |piece: Piece<'_>| match piece {
+            Piece::Text(text) => format!("text {}", text.len()),
+            Piece::File { media, caption, .. } => format!("{media:?} {}", caption.map_or(0, str::len)),
+        };
+        pieces(&message).into_iter().map(shown).collect()
+    }
+
+    #[test]
+    fn a_text_goes_with_the_first_file_where_it_can() {
+        assert_eq!(shape("hello", &[]), ["text 5"]);
+        assert_eq!(shape("hello", &["image/png"]), ["Image 5"]);
+        assert_eq!(shape("hello", &["application/pdf", "video/mp4"]), ["Document 5", "Video 0"]);
+        assert_eq!(shape("hello", &["audio/ogg", "image/jpeg"]), ["text 5", "Audio 0", "Image 0"]);
+        assert_eq!(shape(&"x".repeat(1_024), &["video/mp4"]), ["Video 1024"]);
+        assert_eq!(shape(&"x".repeat(1_025), &["video/mp4"]), ["text 1025", "Video 0"]);
+    }
+}
