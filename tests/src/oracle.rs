@@ -5,7 +5,7 @@
 //! - `used` of each month = its messages, never above the cap; the caps add up to the limit.
 //! - One idempotency key has one message.
 //! - The outbox is empty: whatever was accepted is settled.
-//! - Customers got what is `sent`, in `seq` order, and no copy more than there were times when nobody knew.
+//! - Customers got what is `sent`, in `seq` order and whole, and no copy more than there were times when nobody knew.
 //! - No log line holds a token, a text, an address or a phone number.
 
 use crate::{Tally, World};
@@ -168,11 +168,14 @@ fn counted(items: &[Item], messages: &[Message], findings: &mut Findings) {
 /// Customers got each message that was sent: in order, and once but for the times when nobody knew.
 async fn received(world: &World, messages: &[Message], allowed: Allowed, findings: &mut Findings) {
     let mut got: Vec<(String, Uuid)> = Vec::new();
+    let mut parts: HashMap<Uuid, BTreeSet<u64>> = HashMap::new();
     for channel in ["chat", "whatsapp", "email"] {
         let all = world.sandbox(Method::GET, &format!("/{channel}/messages"), Value::Null).await;
         for one in all.as_array().expect("an array") {
             let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
-            got.push((text("conversation_id"), text("message_id").parse().expect("a message's id")));
+            let id = text("message_id").parse().expect("a message's id");
+            got.push((text("conversation_id"), id));
+            in_parts(id, &one["parts"], &mut parts, findings);
         }
     }
     let by_id: HashMap<Uuid, &Message> = messages.iter().map(|message| (message.id, message)).collect();
@@ -197,7 +200,9 @@ async fn received(world: &World, messages: &[Message], allowed: Allowed, finding
     }
     for message in messages {
         let copies = times.get(&message.id).copied().unwrap_or(0);
-        let lost = u64::from(message.was_taken() && copies == 0);
+        // Of a message that came in parts, all of them.
+        let missing = parts.get(&message.id).is_some_and(|missing| !missing.is_empty());
+        let lost = u64::from(message.was_taken() && (copies == 0 || missing));
         findings.count(|tally| &mut tally.lost, lost, || format!("{message:?} never arrived"));
         let more = copies.saturating_sub(1);
         let excused = more.min(message.doubts);
@@ -205,10 +210,22 @@ async fn received(world: &World, messages: &[Message], allowed: Allowed, finding
         let sentence = || format!("a customer got {message:?} {copies} times");
         findings.count(|tally| &mut tally.doubled, more - excused, sentence);
         let undelivered = allowed.undelivered && message.status == "failed";
-        if copies > 0 && !message.was_taken() && message.doubts == 0 && !allowed.waiting && !undelivered {
+        let arrived = copies > 0 && !missing;
+        if arrived && !message.was_taken() && message.doubts == 0 && !allowed.waiting && !undelivered {
             findings.wrong.push(format!("{message:?} arrived all the same"));
         }
     }
+}
+
+/// Some providers take a message in parts. They come in order, each once; one that comes again begins another copy. Notes
+/// which parts of it are missing in all of its copies together.
+fn in_parts(id: Uuid, parts: &Value, missing: &mut HashMap<Uuid, BTreeSet<u64>>, findings: &mut Findings) {
+    let Some(of) = parts["of"].as_u64() else { return };
+    let got: Vec<u64> = parts["got"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect();
+    let early = u64::from(!got.is_sorted());
+    findings.count(|tally| &mut tally.out_of_order, early, || format!("the parts of {id} came as {got:?}"));
+    let missing = missing.entry(id).or_insert_with(|| (1..=of).collect());
+    missing.retain(|number| !got.contains(number));
 }
 
 /// No log line holds a secret, a text or a customer's address.

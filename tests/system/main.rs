@@ -13,3 +13,4 @@ mod operators;
 mod quota;
 mod receipts;
 mod refusals;
+mod whatsapp;

@@ -7,7 +7,7 @@ use super::sample::{
 use super::scratch::{Item, Scratch, for_all, item, value, with};
 use chrono::{DateTime, Utc};
 use domain::delivery::stored::Stored;
-use domain::delivery::{Reason, Receipt, Reference, Reported, Status, Turn};
+use domain::delivery::{Part, Reason, Receipt, Reference, Reported, Status, Turn};
 use domain::{MessageId, Seq};
 use platform::table::Effect;
 use platform::table::record::{Conversation, Message};
@@ -24,7 +24,7 @@ fn about(id: MessageId) -> Reference {
 }
 
 fn says(reported: Reported) -> Receipt {
-    Receipt { reported, at: AT, provider_id: Some("the provider's".into()) }
+    Receipt { reported, part: Part::WHOLE, at: AT, provider_id: Some("the provider's".into()) }
 }
 
 fn all() -> [Reported; 4] {

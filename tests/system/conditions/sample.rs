@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::delivery::stored::Stored;
-use domain::delivery::{History, Progress, Status, Thread, Turn};
+use domain::delivery::{History, Parts, Progress, Status, Thread, Turn};
 use domain::{BusinessId, ChannelId, ConversationId, MessageId, Month, Sender, Seq};
 use platform::table::Table;
 use platform::table::key::{self, Key};
@@ -96,6 +96,7 @@ pub(super) fn message(seq: u64) -> Message {
         read_at: None,
         failed_at: None,
         error: None,
+        parts: Parts::default(),
         history: History::default(),
     }
 }

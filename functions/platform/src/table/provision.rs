@@ -151,9 +151,8 @@ impl Table {
     async fn create_with(&self, key: &key::Key, record: &impl Serialize, other: &key::Key) -> Result<bool, Broken> {
         let put = |item| Put::builder().table_name(&self.name).set_item(Some(item));
         let first = put(item(key, record)).condition_expression("attribute_not_exists(pk)");
-        let puts = [first, put(other.attributes())].map(|put| {
-            TransactWriteItem::builder().put(put.build().expect("table and item are set")).build()
-        });
+        let puts = [first, put(other.attributes())]
+            .map(|put| TransactWriteItem::builder().put(put.build().expect("table and item are set")).build());
         match self.client.transact_write_items().set_transact_items(Some(puts.to_vec())).send().await {
             Ok(_) => Ok(true),
             Err(error) if is_there(&error) => Ok(false),

@@ -125,7 +125,8 @@ fn moved(message: &Message, receipt: &Receipt, now: DateTime<Utc>) -> Option<Mes
     };
     let at = plausible(message, receipt.at, now);
     let told = receipt.provider_id.as_ref().filter(|_| receipt.part.is_last());
-    let mut after = Message { status, parts, provider_id: message.provider_id.as_ref().or(told).cloned(), ..message.clone() };
+    let mut after =
+        Message { status, parts, provider_id: message.provider_id.as_ref().or(told).cloned(), ..message.clone() };
     let first = |time: &mut Option<DateTime<Utc>>| *time = time.or(Some(at));
     match status {
         // One part more is known to be through; the message is where it was.

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::clock::Clock;
 use super::fault::Faults;
 use super::journal::Journal;
+use super::parts::{Got, together};
 
 /// One message as its customer has it, the way `GET /sandbox/{channel}/messages` answers it.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -33,6 +34,12 @@ pub struct Accepted {
     /// Of a mail, as its reader's program gets them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<Header>,
+    /// Of WhatsApp, if it went as a template: its name and language, and what the customer reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<Value>,
+    /// Of a message that its provider takes in parts, which of them have come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<Got>,
     /// When the provider took it, by the moved clock.
     pub at: DateTime<Utc>,
 }
@@ -69,6 +76,8 @@ pub(super) struct Delivered {
     pub(super) attachments: Vec<Value>,
     pub(super) subject: Option<String>,
     pub(super) headers: Vec<Header>,
+    pub(super) template: Option<Value>,
+    pub(super) part: Option<Got>,
     pub(super) seq: Option<u64>,
     pub(super) taken: Value,
 }
@@ -97,15 +106,25 @@ impl Channel {
     /// # Errors
     /// The disk did not take it: then nobody may be told that it was accepted.
     pub(super) async fn accept(&self, message: Delivered) -> io::Result<()> {
-        let Delivered { message_id, conversation_id, to, content, attachments, subject, headers, seq, taken } = message;
         let at = self.clock.now();
-        let accepted = Accepted { message_id, conversation_id, to, content, attachments, subject, headers, at };
-        self.journal.append(Entry { accepted, seq, taken }).await
+        let accepted = Accepted {
+            message_id: message.message_id,
+            conversation_id: message.conversation_id,
+            to: message.to,
+            content: message.content,
+            attachments: message.attachments,
+            subject: message.subject,
+            headers: message.headers,
+            template: message.template,
+            parts: message.part,
+            at,
+        };
+        self.journal.append(Entry { accepted, seq: message.seq, taken: message.taken }).await
     }
 
-    /// Everything it accepted, oldest first.
+    /// Everything it accepted, oldest first; what came in parts, as one.
     pub fn accepted(&self) -> Vec<Accepted> {
-        self.journal.entries().into_iter().map(|entry| entry.accepted).collect()
+        together(self.journal.entries().into_iter().map(|entry| entry.accepted))
     }
 
     /// What its receipts need to know of everything it accepted, oldest first.

@@ -9,6 +9,7 @@ mod control;
 mod email;
 mod fault;
 mod journal;
+mod parts;
 mod receipts;
 mod server;
 mod whatsapp;
@@ -32,6 +33,7 @@ pub use clock::Clock;
 pub use control::System;
 pub use fault::{Faults, ProviderFault};
 pub use journal::Journal;
+pub use parts::Got;
 pub use receipts::ReceiptRule;
 pub use widget::{Visitor, Widgets};
 
@@ -47,6 +49,8 @@ pub struct Providers {
     pub email: Channel,
     /// The chat widget's visitors.
     pub chat: Arc<Channel>,
+    whatsapp_media: whatsapp::Media,
+    whatsapp_webhook: whatsapp::Webhook,
     whatsapp_receipts: Receipts<whatsapp::Webhook>,
     email_receipts: Receipts<email::Events>,
     clock: Arc<Clock>,
@@ -100,6 +104,7 @@ impl Sandbox {
     ) -> io::Result<Self> {
         let (clock, system) = (Arc::new(Clock::default()), Arc::new(OnceLock::new()));
         let webhook = whatsapp::Webhook::new(meta.app_secret);
+        let whatsapp_webhook = webhook.clone();
         let (rule, attached, moved) = (receipts.clone(), system.clone(), clock.clone());
         let whatsapp_receipts = Receipts::open("whatsapp", directory, webhook, rule, attached, moved)?;
         let (attached, moved) = (system.clone(), clock.clone());
@@ -108,6 +113,8 @@ impl Sandbox {
             whatsapp: Channel::open("whatsapp", directory, clock.clone())?,
             email: Channel::open("email", directory, clock.clone())?,
             chat: Arc::new(Channel::open("chat", directory, clock.clone())?),
+            whatsapp_media: whatsapp::Media::default(),
+            whatsapp_webhook,
             whatsapp_receipts,
             email_receipts,
             clock: clock.clone(),
@@ -164,8 +171,10 @@ impl Sandbox {
 }
 
 fn routes(providers: Arc<Providers>) -> Router {
+    let media = DefaultBodyLimit::max(whatsapp::MEDIA_LIMIT);
     Router::new()
         .route("/providers/whatsapp/{version}/{phone_number_id}/messages", post(whatsapp::messages))
+        .route("/providers/whatsapp/{version}/{phone_number_id}/media", post(whatsapp::upload).layer(media))
         .route("/providers/ses/v2/email/outbound-emails", post(email::outbound_emails))
         .route("/providers/chat/@connections/{id}", any(chat::connections))
         .route("/providers/chat/{stage}/@connections/{id}", any(chat::connections))

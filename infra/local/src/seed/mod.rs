@@ -12,10 +12,12 @@ use domain::{BusinessId, Channel, ConversationId};
 use platform::broken::Broken;
 use platform::table::Table;
 use platform::table::provision::NewConversation as NewRecord;
+use platform::table::record::Template;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub(crate) use keys::{Keys, WHATSAPP_SECRET};
+pub(crate) use plot::PHONE_NUMBER_ID;
 pub use plot::{PerChannel, Plot};
 
 use crate::sandbox::{Clock, Journal, Visitor};
@@ -28,11 +30,13 @@ pub struct NewBusiness {
     pub limit: u64,
     /// Counters that the limit is spread over, 1 to 64.
     pub shards: u16,
+    /// What its WhatsApp channel sends when a customer's messaging window is closed.
+    pub whatsapp_template: Option<Template>,
 }
 
 impl Default for NewBusiness {
     fn default() -> Self {
-        Self { limit: 1000, shards: 1 }
+        Self { limit: 1000, shards: 1, whatsapp_template: None }
     }
 }
 
@@ -69,6 +73,9 @@ pub struct Conversation {
     pub conversation_id: Uuid,
     /// Where the customer writes.
     pub channel: Channel,
+    /// The customer's phone number, address or visitor id.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub customer: String,
     /// The chat visitor's JWT; absent on the other channels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub visitor_token: Option<String>,
@@ -126,7 +133,8 @@ impl Seeder {
         if !(1..=64).contains(&new.shards) {
             return Err(SeedError::Refused(format!("`shards` {} is not between 1 and 64", new.shards)));
         }
-        let plot = Plot::new(new.limit, new.shards);
+        let whatsapp_template = new.whatsapp_template.clone();
+        let plot = Plot { whatsapp_template, ..Plot::new(new.limit, new.shards) };
         self.provision(&plot).await?;
         self.plots.append(plot.clone()).await?;
         Ok(Business { business_id: plot.business_id, api_key: plot.api_key, conversations: plot.conversations })
@@ -145,6 +153,7 @@ impl Seeder {
         let (business, conversation) = (BusinessId(plot.business_id), ConversationId(Uuid::new_v4()));
         let mut record = plot.conversation(new.channel, conversation);
         record.window_expires_at = new.window_expires_at.or(record.window_expires_at);
+        let customer = record.recipient.clone();
         self.table.create_conversation(business, conversation, record, self.clock.now()).await?;
 
         let visitor = (new.channel == Channel::Chat).then(|| self.visitor(business.0, conversation.0));
@@ -152,6 +161,7 @@ impl Seeder {
             business_id: business.0,
             conversation_id: conversation.0,
             channel: new.channel,
+            customer,
             visitor_token: visitor.map(|visitor| visitor.token),
         };
         self.conversations.append(made.clone()).await?;

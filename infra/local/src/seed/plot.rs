@@ -5,7 +5,7 @@ use domain::delivery::Doubt;
 use domain::{BusinessId, Channel, ChannelId, ConversationId};
 use platform::credential::ApiKey;
 use platform::table::provision::NewConversation;
-use platform::table::record::{ChannelRecord, ChannelSettings};
+use platform::table::record::{ChannelRecord, ChannelSettings, Template};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -15,7 +15,7 @@ use super::keys::WHATSAPP_SECRET;
 /// Sandbox customers wrote a moment ago, whatever the clock is moved to.
 const WINDOW_EXPIRES_AT: i64 = 4_102_444_800; // 2100-01-01
 /// A business number's id at Meta, the one of its documentation.
-const PHONE_NUMBER_ID: &str = "106540352242922";
+pub(crate) const PHONE_NUMBER_ID: &str = "106540352242922";
 
 /// What SES reports under; the template's, deployed as a stack.
 const CONFIGURATION_SET: &str = "pingback-EmailReceipts";
@@ -64,6 +64,9 @@ pub struct Plot {
     pub channels: PerChannel,
     /// A conversation on each.
     pub conversations: PerChannel,
+    /// What its WhatsApp channel sends when a customer's messaging window is closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whatsapp_template: Option<Template>,
 }
 
 impl Plot {
@@ -78,6 +81,7 @@ impl Plot {
             shards,
             channels: PerChannel::random(),
             conversations: PerChannel::random(),
+            whatsapp_template: None,
         }
     }
 
@@ -90,7 +94,9 @@ impl Plot {
         let settings = match channel {
             Channel::Chat => ChannelSettings::Chat {},
             Channel::Whatsapp => {
-                ChannelSettings::Whatsapp { phone_number_id: PHONE_NUMBER_ID.into(), secret: WHATSAPP_SECRET.into() }
+                let template = self.whatsapp_template.clone();
+                let (phone_number_id, secret) = (PHONE_NUMBER_ID.into(), WHATSAPP_SECRET.into());
+                ChannelSettings::Whatsapp { phone_number_id, secret, template }
             }
             Channel::Email => ChannelSettings::Email {
                 from: "Sandbox Shop <support@shop.example.com>".into(),

@@ -17,12 +17,13 @@ use super::{Control, System};
 use crate::sandbox::channel::Channel;
 use crate::sandbox::clock::Clock;
 use crate::sandbox::receipts::Levers;
-use crate::sandbox::{ProviderFault, Providers, ReceiptRule};
+use crate::sandbox::whatsapp::Wrote;
+use crate::sandbox::{Faults, ProviderFault, Providers, ReceiptRule};
 use crate::seed::{NewBusiness, NewConversation, SeedError};
 use crate::{FaultRule, Mischief};
 
 /// What `GET /sandbox/` answers, and the one place that lists everything.
-const ROUTES: [(&str, &str); 23] = [
+const ROUTES: [(&str, &str); 25] = [
     ("GET    /sandbox/{whatsapp|email|chat}/messages", "what customers got, oldest first; ?conversation_id= picks one"),
     (
         "PUT    /sandbox/{whatsapp|email|chat}/faults",
@@ -30,6 +31,11 @@ const ROUTES: [(&str, &str); 23] = [
     ),
     ("GET    /sandbox/{whatsapp|email|chat}/faults", "the fault in force, or null"),
     ("DELETE /sandbox/{whatsapp|email|chat}/faults", "well again"),
+    ("PUT    /sandbox/whatsapp-media/faults", "the same for uploads of files; GET and DELETE as well"),
+    (
+        "POST   /sandbox/whatsapp/customers",
+        "{from, text, phone_number_id}: a customer writes, which opens their window",
+    ),
     (
         "PUT    /sandbox/{whatsapp|email}/receipts",
         "{statuses, delay_ms, copies, shuffle, held, code}: what is reported of each message; no statuses: nothing",
@@ -49,7 +55,10 @@ const ROUTES: [(&str, &str); 23] = [
     ("GET    /sandbox/clock", "what time it is there"),
     ("DELETE /sandbox/clock", "back to the real time"),
     ("POST   /sandbox/sweep", "runs the sweeper now"),
-    ("POST   /sandbox/businesses", "{limit, shards}: a fresh business"),
+    (
+        "POST   /sandbox/businesses",
+        "{limit, shards, whatsapp_template: {name, language}}: a fresh business; WhatsApp knows agent_answers in en_US",
+    ),
     ("POST   /sandbox/conversations", "{business_id, channel, window_expires_at}: one more conversation"),
     ("DELETE /sandbox/chat/widgets", "sends the chat customers away"),
     ("POST   /sandbox/chat/widgets", "brings them back"),
@@ -69,6 +78,7 @@ pub(in crate::sandbox) fn routes(
         .route("/sandbox/{channel}/messages", get(messages))
         .route("/sandbox/{channel}/faults", get(fault).put(set_fault).delete(clear_fault))
         .route("/sandbox/{channel}/receipts", get(receipts).put(set_receipts).post(release_receipts))
+        .route("/sandbox/whatsapp/customers", post(write))
         .route("/sandbox/aws/faults", get(aws_faults).put(set_aws_fault).delete(clear_aws_faults))
         .route("/sandbox/queues", get(queues))
         .route("/sandbox/queues/mischief", put(misbehave).delete(behave))
@@ -91,6 +101,13 @@ impl Control {
             "email" => Ok(&self.providers.email),
             "chat" => Ok(&self.providers.chat),
             _ => Err(No::not_found(format!("there is no channel `{name}`: whatsapp, email and chat are"))),
+        }
+    }
+
+    fn faults(&self, name: &str) -> Result<&Faults, No> {
+        match name {
+            "whatsapp-media" => Ok(&self.providers.whatsapp_media.faults),
+            _ => self.channel(name).map(|channel| &channel.faults),
         }
     }
 
@@ -139,7 +156,7 @@ async fn messages(
 }
 
 async fn fault(State(control): Controls, Path(channel): Path<String>) -> Result<Json<Option<ProviderFault>>, No> {
-    Ok(Json(control.channel(&channel)?.faults.in_force()))
+    Ok(Json(control.faults(&channel)?.in_force()))
 }
 
 async fn set_fault(
@@ -147,17 +164,17 @@ async fn set_fault(
     Path(channel): Path<String>,
     Body(rule): Body<ProviderFault>,
 ) -> Result<Json<ProviderFault>, No> {
-    let provider = control.channel(&channel)?;
+    let faults = control.faults(&channel)?;
     let rule = rule.checked().map_err(No::unprocessable)?;
-    if rule.code.is_some() && channel != "whatsapp" {
+    if rule.code.is_some() && !channel.starts_with("whatsapp") {
         return Err(No::unprocessable(format!("`code` is WhatsApp's: {channel} has none")));
     }
-    provider.faults.set(rule.clone());
+    faults.set(rule.clone());
     Ok(Json(rule))
 }
 
 async fn clear_fault(State(control): Controls, Path(channel): Path<String>) -> Result<StatusCode, No> {
-    control.channel(&channel)?.faults.clear();
+    control.faults(&channel)?.clear();
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -175,6 +192,15 @@ async fn set_receipts(
 
 async fn release_receipts(State(control): Controls, Path(channel): Path<String>) -> Result<Json<Value>, No> {
     Ok(Json(json!({ "released": control.receipts(&channel)?.release() })))
+}
+
+async fn write(State(control): Controls, Body(wrote): Body<Wrote>) -> Result<Json<Wrote>, No> {
+    let wrote = wrote.checked().map_err(No::unprocessable)?;
+    let (webhook, now) = (&control.providers.whatsapp_webhook, control.clock.now());
+    match webhook.write(control.system()?, &wrote, now).await {
+        true => Ok(Json(wrote)),
+        false => Err(No::broken("the system did not take what the customer wrote; they may say it again")),
+    }
 }
 
 async fn aws_faults(State(control): Controls) -> Result<Json<Value>, No> {

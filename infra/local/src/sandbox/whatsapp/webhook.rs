@@ -1,11 +1,16 @@
-//! Meta's webhook: what it says of a message, how it signs it, and that it comes again until somebody answers 200.
+//! Meta's webhook: what it says of a message, and of a customer's own, how it signs it, and that it comes again until
+//! somebody answers 200.
 //!
-//! Shapes: <https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/status>;
+//! Shapes: <https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/status> and
+//! <https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/text>;
 //! signature and repeats:
 //! <https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/create-webhook-endpoint>.
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -13,8 +18,9 @@ use sha2::Sha256;
 
 use super::super::control::System;
 use super::super::receipts::{Report, Reporter, Taken};
-use super::{digits, documented};
+use super::{digits, documented, is_number};
 use crate::http_client;
+use crate::seed::PHONE_NUMBER_ID;
 
 /// Where the system listens for it, below the API's base URL.
 const PATH: &str = "/api/v1/webhooks/whatsapp";
@@ -25,10 +31,27 @@ const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 const TRIES: u32 = 30;
 
 /// The webhook of the business's app.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::sandbox) struct Webhook {
     http: reqwest::Client,
     app_secret: String,
+}
+
+/// What a customer writes, as `POST /sandbox/whatsapp/customers` takes it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::sandbox) struct Wrote {
+    /// Their number.
+    from: String,
+    /// What they say.
+    text: String,
+    /// Meta's id of the number they write to.
+    #[serde(default = "sandbox_number")]
+    phone_number_id: String,
+}
+
+fn sandbox_number() -> String {
+    PHONE_NUMBER_ID.to_owned()
 }
 
 /// A message that the Cloud API took.
@@ -46,10 +69,38 @@ impl Taken for TakenMessage {
     }
 }
 
+impl Wrote {
+    /// What it is, if a customer can have written it.
+    ///
+    /// # Errors
+    /// A sentence that names the field which is wrong.
+    pub(in crate::sandbox) fn checked(self) -> Result<Self, String> {
+        if !(7..=15).contains(&digits(&self.from).len()) {
+            return Err(format!("`from` {:?} is no phone number of 7 to 15 digits", self.from));
+        }
+        if is_number(&self.phone_number_id).is_err() {
+            return Err(format!("`phone_number_id` {:?} is not of digits", self.phone_number_id));
+        }
+        Ok(self)
+    }
+}
+
 impl Webhook {
     /// Signs with the app's secret.
     pub(in crate::sandbox) fn new(app_secret: String) -> Self {
         Self { http: http_client::loopback(), app_secret }
+    }
+
+    /// Has a customer write. Whether the system took it.
+    pub(in crate::sandbox) async fn write(&self, system: &System, wrote: &Wrote, now: DateTime<Utc>) -> bool {
+        let url = format!("{}{PATH}", system.engine().api_url());
+        self.call(&url, message(wrote, now).to_string()).await
+    }
+
+    async fn call(&self, url: &str, body: String) -> bool {
+        let call = self.http.post(url).header("X-Hub-Signature-256", self.signature(body.as_bytes()));
+        let call = call.header("Content-Type", "application/json").header("User-Agent", "facebookexternalua");
+        call.body(body).send().await.is_ok_and(|answer| answer.status() == 200)
     }
 
     fn signature(&self, body: &[u8]) -> String {
@@ -67,9 +118,7 @@ impl Reporter for Webhook {
         let body = notification(report).to_string();
         let (mut wait, longest) = WAITS;
         for _ in 0..TRIES {
-            let call = self.http.post(&url).header("X-Hub-Signature-256", self.signature(body.as_bytes()));
-            let call = call.header("Content-Type", "application/json").header("User-Agent", "facebookexternalua");
-            if call.body(body.clone()).send().await.is_ok_and(|answer| answer.status() == 200) {
+            if self.call(&url, body.clone()).await {
                 return true;
             }
             tokio::time::sleep(wait).await;
@@ -106,8 +155,30 @@ fn notification(report: &Report<TakenMessage>) -> Value {
             "billable": false, "pricing_model": "PMP", "type": "free_customer_service", "category": "service",
         });
     }
-    let metadata = json!({ "display_phone_number": "15550783881", "phone_number_id": phone_number_id });
-    let value = json!({ "messaging_product": "whatsapp", "metadata": metadata, "statuses": [status] });
+    envelope(phone_number_id, json!({ "statuses": [status] }))
+}
+
+/// The body of a call, with one customer's message in it.
+fn message(wrote: &Wrote, now: DateTime<Utc>) -> Value {
+    let Wrote { from, text, phone_number_id } = wrote;
+    let wa_id = digits(from);
+    let message = json!({
+        "from": wa_id,
+        "id": format!("wamid.{}", STANDARD.encode(rand::random::<[u8; 30]>())),
+        "timestamp": now.timestamp().to_string(),
+        "type": "text",
+        "text": { "body": text },
+    });
+    let contacts = json!([{ "profile": { "name": "A customer" }, "wa_id": wa_id }]);
+    envelope(phone_number_id, json!({ "contacts": contacts, "messages": [message] }))
+}
+
+fn envelope(phone_number_id: &str, told: Value) -> Value {
+    let mut value = json!({
+        "messaging_product": "whatsapp",
+        "metadata": { "display_phone_number": "15550783881", "phone_number_id": phone_number_id },
+    });
+    value.as_object_mut().into_iter().for_each(|value| value.extend(told.as_object().cloned().unwrap_or_default()));
     json!({
         "object": "whatsapp_business_account",
         "entry": [{ "id": "102290129340398", "changes": [{ "value": value, "field": "messages" }] }],
@@ -141,6 +212,28 @@ mod tests {
         assert_eq!(failed["errors"][0]["code"], 131047);
         assert_eq!(failed["errors"][0]["title"], "Re-engagement message");
         assert!(failed.get("biz_opaque_callback_data").is_none());
+    }
+
+    #[test]
+    fn a_customers_message_has_the_documented_shape() {
+        let wrote: Wrote = serde_json::from_value(json!({ "from": "+31 6 1234 5678", "text": "Hello?" })).unwrap();
+        let body = message(&wrote.checked().unwrap(), "2026-03-01T09:05:01.900Z".parse().unwrap());
+        let value = &body["entry"][0]["changes"][0]["value"];
+        assert_eq!(body["entry"][0]["changes"][0]["field"], "messages");
+        assert_eq!(
+            (&value["messaging_product"], &value["contacts"][0]["wa_id"]),
+            (&json!("whatsapp"), &json!("31612345678"))
+        );
+        assert_eq!(value["metadata"]["phone_number_id"], PHONE_NUMBER_ID);
+        let message = &value["messages"][0];
+        assert_eq!((&message["from"], &message["timestamp"]), (&json!("31612345678"), &json!("1772355901")));
+        assert_eq!((&message["type"], &message["text"]["body"]), (&json!("text"), &json!("Hello?")));
+        for nonsense in [
+            json!({ "from": "anna", "text": "" }),
+            json!({ "from": "+31612345678", "text": "", "phone_number_id": "me" }),
+        ] {
+            assert!(serde_json::from_value::<Wrote>(nonsense).unwrap().checked().is_err());
+        }
     }
 
     #[test]

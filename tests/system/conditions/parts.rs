@@ -1,0 +1,160 @@
+//! `note_part`, and what receipts of a part do: of a message that goes in several, no part is forgotten and none is taken
+//! for another. The rules are [`Stored::takes_notes`] and [`domain::delivery::Parts`].
+
+use super::sample::{B, C, LEASE, NOW, conversation, conversation_key, held, message, message_key, stored};
+use super::scratch::{Scratch, for_all, item, value, with};
+use domain::delivery::stored::Stored;
+use domain::delivery::{Part, Parts, Reason, Receipt, Reference, Reported, Status};
+use platform::table::Effect;
+use platform::table::record::{Conversation, Message};
+use proptest::prelude::*;
+
+/// The fence of the worker that writes.
+const FENCE: u64 = 2;
+
+fn part(number: u8) -> Part {
+    Part { number, of: 3 }
+}
+
+/// What is known of three parts: of the first ones this.
+fn parts(first: &[Status]) -> Parts {
+    let tell = |parts: Parts, (number, status): (u8, &Status)| parts.with(part(number), *status).unwrap_or(parts);
+    (1..).zip(first).fold(Parts::default(), tell)
+}
+
+/// In the hands of the worker that writes.
+fn sending(first: &[Status]) -> Message {
+    Message { status: Status::Sending, attempts: 1, fence: Some(FENCE), parts: parts(first), ..message(1) }
+}
+
+async fn now(scratch: &Scratch) -> Message {
+    scratch.items.record(&message_key()).await.expect("it stays")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_is_noted_by_the_worker_that_handed_it_over_and_by_nobody_else() {
+    let scratch = Scratch::start().await;
+    let (table, key) = (scratch.table(), message_key());
+    let held = held(&scratch, &table).await;
+    let status = prop_oneof![Just(Status::Sending), prop::sample::select(Status::ALL.to_vec())];
+    let fence = prop_oneof![Just(Some(FENCE)), prop::sample::select(vec![None, Some(FENCE - 1), Some(FENCE + 1)])];
+    // What a receipt has told meanwhile, which the worker has not read.
+    let known = prop::sample::select(vec![vec![], vec![Status::Sent], vec![Status::Delivered, Status::Sent]]);
+    let states = (status, fence, 1u32..3, known, 1u8..3);
+    for_all(192, &states, async |(status, fence, attempts, known, number)| {
+        let before = Message { status, fence, attempts, parts: parts(&known), ..message(1) };
+        scratch.items.put(item(&key, &before)).await;
+        let read = sending(&[]);
+        let noted = table.note_part(&held, &read, part(number)).await.expect("an answer");
+        let through = Stored::takes_notes(&stored(&before), FENCE, &read.progress());
+        let parts = before.parts.with(part(number), Status::Sent).unwrap_or(before.parts.clone());
+        let after = if through { Message { parts, ..before.clone() } } else { before };
+        assert_eq!(noted, through.then(|| after.clone()));
+        assert_eq!(scratch.items.get(&key).await, Some(item(&key, &after)));
+        through
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_note_whose_answer_was_lost_is_made_once() {
+    let scratch = Scratch::start().await;
+    let held = held(&scratch, &scratch.table()).await;
+    for known in [&[][..], &[Status::Sent]] {
+        let before = sending(known);
+        scratch.items.put(item(&message_key(), &before)).await;
+        let next = before.parts.next(3).expect("one is left");
+        let noted = scratch.losing_the_first_answer().note_part(&held, &before, next).await.expect("an answer");
+        let noted = noted.expect("nobody else has touched it");
+        assert_eq!(noted.parts.next(3), Some(part(next.number + 1)));
+        assert_eq!(noted, now(&scratch).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_that_comes_between_reading_and_noting_is_not_lost() {
+    let scratch = Scratch::start().await;
+    let held = held(&scratch, &scratch.table()).await;
+    let before = sending(&[Status::Sent]);
+    let stored = scratch.items.put(item(&message_key(), &before)).await;
+    let table = scratch.meanwhile_once("UpdateItem", move |items| {
+        let told = with(stored.clone(), [("parts", Some(value(parts(&[Status::Read]))))]);
+        async move { drop(items.put(told).await) }
+    });
+    let noted = table.note_part(&held, &before, part(2)).await.expect("an answer").expect("it is ours");
+    assert_eq!(noted.parts, parts(&[Status::Read, Status::Sent]));
+}
+
+/// A receipt of one part of the sample message.
+async fn tell(scratch: &Scratch, number: u8, reported: Reported) -> Effect {
+    let about = Reference { business: B, conversation: C, message: message(1).id };
+    let provider_id = Some(format!("wamid.{number}"));
+    let receipt = Receipt { reported, part: part(number), at: NOW, provider_id };
+    scratch.table().receipt(&about, &receipt, NOW).await.expect("an answer")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_as_far_as_its_last_part() {
+    let scratch = Scratch::start().await;
+    // As a worker leaves it that has handed over all three: of the last, the status says it.
+    let sent = Message { status: Status::Sent, sent_at: Some(NOW), ..sending(&[Status::Sent, Status::Sent]) };
+    scratch.items.put(item(&message_key(), &sent)).await;
+    for (number, reported, status) in [
+        (3, Reported::Read, Status::Sent),
+        (1, Reported::Delivered, Status::Sent),
+        (2, Reported::Sent, Status::Sent),
+        (2, Reported::Delivered, Status::Delivered),
+        (1, Reported::Read, Status::Delivered),
+        (2, Reported::Read, Status::Read),
+    ] {
+        tell(&scratch, number, reported).await;
+        assert_eq!(now(&scratch).await.status, status, "after part {number}");
+    }
+    let read = now(&scratch).await;
+    assert_eq!((read.provider_id.as_deref(), read.delivered_at, read.read_at), (Some("wamid.3"), Some(NOW), Some(NOW)));
+    assert_eq!(tell(&scratch, 2, Reported::Delivered).await, Effect::None, "that was known");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_part_that_fails_fails_the_message() {
+    let scratch = Scratch::start().await;
+    let reason = Reason::new("file_rejected", "WhatsApp could not use the attached file");
+    for (status, known) in [(Status::Sent, &[Status::Delivered, Status::Sent][..]), (Status::Sending, &[])] {
+        scratch.items.put(item(&message_key(), &Message { status, ..sending(known) })).await;
+        assert!(matches!(tell(&scratch, 2, Reported::Failed(reason.clone())).await, Effect::Moved(1)));
+        let failed = now(&scratch).await;
+        assert_eq!((failed.status, failed.error, failed.failed_at), (Status::Failed, Some(reason.clone()), Some(NOW)));
+        tell(&scratch, 3, Reported::Delivered).await;
+        assert_eq!(now(&scratch).await.status, Status::Failed, "the rest of it is not the message");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doubt_about_one_part_ends_with_its_receipt_and_the_message_goes_on_behind_it() {
+    let scratch = Scratch::start().await;
+    let waiting = Conversation {
+        settled_seq: domain::Seq(0),
+        not_before: Some(NOW + LEASE),
+        due: Some(NOW + LEASE),
+        ..conversation()
+    };
+    // The doubt is about the second part. What is told of the first was known to be through.
+    for (number, effect, status) in [
+        (1, Effect::Moved(1), Status::InDoubt),
+        (2, Effect::Due(1), Status::Queued),
+        (3, Effect::Moved(1), Status::InDoubt),
+    ] {
+        scratch.items.put(item(&conversation_key(), &waiting)).await;
+        let in_doubt = Message { status: Status::InDoubt, ..sending(&[Status::Sent]) };
+        scratch.items.put(item(&message_key(), &in_doubt)).await;
+        assert_eq!(tell(&scratch, number, Reported::Delivered).await, effect, "part {number}");
+        let after = now(&scratch).await;
+        assert_eq!((after.status, after.error), (status, in_doubt.error), "part {number}");
+        let conversation: Conversation = scratch.items.record(&conversation_key()).await.expect("it stays");
+        assert_eq!(conversation.not_before.is_none(), effect == Effect::Due(1));
+    }
+    // The last part's ends it all.
+    let in_doubt = Message { status: Status::InDoubt, ..sending(&[Status::Sent, Status::Sent]) };
+    scratch.items.put(item(&message_key(), &in_doubt)).await;
+    assert_eq!(tell(&scratch, 3, Reported::Sent).await, Effect::Due(1));
+    assert_eq!(now(&scratch).await.status, Status::Sent);
+}

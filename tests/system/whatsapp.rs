@@ -1,0 +1,16 @@
+//! WhatsApp: files by their bytes, one by one and each once; templates when the customer's window is closed; and customers,
+//! who open it.
+
+mod files;
+mod window;
+
+use reqwest::Method;
+use serde_json::Value;
+use tests::World;
+use uuid::Uuid;
+
+/// What a conversation's customer has.
+async fn messages(world: &World, conversation: Uuid) -> Vec<Value> {
+    let path = format!("/whatsapp/messages?conversation_id={conversation}");
+    world.sandbox(Method::GET, &path, Value::Null).await.as_array().expect("an array").clone()
+}

@@ -1,0 +1,244 @@
+//! Files on WhatsApp: each is a message of its own there, and all of them together are one of ours.
+
+use super::messages;
+use crate::attachments::{PNG, store};
+use hmac::digest::Digest;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use sha2::Sha256;
+use tests::{Answer, Business, World};
+use uuid::Uuid;
+
+/// Longer than a lease, and longer than a receipt is waited for.
+const LEASE: i64 = 46;
+const DOUBT: i64 = 121;
+
+/// The beginning of a film, of a recording and of a document, as far as anybody looks.
+const MP4: &[u8] = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom a film";
+const OGG: &[u8] = b"OggS\0\x02\0\0\0\0\0\0\0\0 a recording";
+const PDF: &[u8] = b"%PDF-1.7\n% a document\n";
+
+/// Uploads these, and sends them with a text.
+async fn send(world: &World, business: &Business, text: &str, files: &[(&str, &str, &[u8])]) -> Answer {
+    let conversation = business.conversation("whatsapp");
+    let mut attachments = Vec::new();
+    for (name, kind, bytes) in files {
+        let upload = store(world, &business.api_key, conversation, name, kind, bytes).await;
+        assert_eq!(upload.status, StatusCode::CREATED, "{}", upload.text);
+        attachments.push(json!({ "url": upload.json()["url"] }));
+    }
+    let body = json!({ "content": text, "attachments": attachments }).to_string();
+    world.send(&business.api_key, conversation, text).body(body).go().await
+}
+
+/// What a customer has of a file.
+fn got(kind: &str, content_type: &str, bytes: &[u8], filename: Option<&str>, caption: Option<&str>) -> Value {
+    json!({ "kind": kind, "filename": filename, "content_type": content_type, "size": bytes.len(),
+        "sha256": hex::encode(Sha256::digest(bytes)), "caption": caption })
+}
+
+/// Three parts: a text, since a recording has no caption, and two files.
+const THREE: [(&str, &str, &[u8]); 2] =
+    [("voice 1.ogg", "audio/ogg", OGG), ("Rechnung é 7.pdf", "application/pdf", PDF)];
+
+fn got_three() -> [Value; 2] {
+    [
+        got("audio", "audio/ogg", OGG, None, None),
+        got("document", "application/pdf", PDF, Some("Rechnung é 7.pdf"), None),
+    ]
+}
+
+/// Which parts of each copy of a message its customer has.
+fn copies(messages: &[Value]) -> Vec<Value> {
+    messages.iter().map(|message| message["parts"]["got"].clone()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_file_arrives_with_its_bytes_and_its_text() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    let conversation = business.conversation("whatsapp");
+    let (text, none) = (Some("see the file"), None);
+    for (number, (name, content_type, bytes, expected)) in [
+        ("photo 1.png", "image/png", PNG, got("image", "image/png", PNG, None, text)),
+        ("film.mp4", "video/mp4", MP4, got("video", "video/mp4", MP4, None, text)),
+        ("voice.ogg", "audio/ogg", OGG, got("audio", "audio/ogg", OGG, None, none)),
+        ("é 7.pdf", "application/pdf", PDF, got("document", "application/pdf", PDF, Some("é 7.pdf"), text)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = send(&world, &business, "see the file", &[(name, content_type, bytes)]).await.id();
+        world.until_status(&business.api_key, conversation, id, "sent").await;
+        let message = &messages(&world, conversation).await[number];
+        assert_eq!((&message["content"], &message["attachments"]), (&json!("see the file"), &json!([expected])));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_and_many_files_are_one_message_in_this_order() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    let conversation = business.conversation("whatsapp");
+    world.report("whatsapp", json!({ "statuses": ["sent", "delivered", "read"], "delay_ms": 0 })).await;
+    let id = send(&world, &business, "three things", &THREE).await.id();
+    let next = world.send(&business.api_key, conversation, "and this comes after").go().await.id();
+    for id in [id, next] {
+        let delivery = world.until_status(&business.api_key, conversation, id, "read").await;
+        assert_eq!(delivery["attempts"], 1);
+    }
+    let messages = messages(&world, conversation).await;
+    assert_eq!(messages.len(), 2);
+    assert_eq!(
+        (&messages[0]["content"], &messages[1]["content"]),
+        (&json!("three things"), &json!("and this comes after"))
+    );
+    assert_eq!(messages[0]["parts"], json!({ "of": 3, "got": [1, 2, 3] }));
+    assert_eq!(messages[0]["attachments"], json!(got_three()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_has_to_wait_is_waited_for_and_the_ones_before_are_not_sent_again() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    let conversation = business.conversation("whatsapp");
+    world.fault("whatsapp", json!({ "code": 131_056, "skip": 1, "times": 1 })).await;
+    let id = send(&world, &business, "three things", &THREE).await.id();
+    world
+        .until("the second part is put back", async || {
+            let delivery = world.delivery(&business.api_key, conversation, id).await;
+            (delivery["error"]["provider_code"] == "131056").then_some(())
+        })
+        .await;
+    assert_eq!(copies(&messages(&world, conversation).await), [json!([1])]);
+    world.pass(60).await;
+    world.sweep().await;
+    let delivery = world.until_status(&business.api_key, conversation, id, "sent").await;
+    assert_eq!(delivery["attempts"], 2);
+    assert_eq!(copies(&messages(&world, conversation).await), [json!([1, 2, 3])]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_fails_leaves_nothing_in_doubt() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    let conversation = business.conversation("whatsapp");
+    for fault in [json!({ "after_effect": true, "times": 1 }), json!({ "status": 503, "times": 1 })] {
+        world.fault("whatsapp-media", fault).await;
+        let id = send(&world, &business, "see the file", &[("photo.png", "image/png", PNG)]).await.id();
+        world
+            .until("it is put back", async || {
+                let delivery = world.delivery(&business.api_key, conversation, id).await;
+                (delivery["status"] == "queued" && delivery["attempts"] == 1).then_some(())
+            })
+            .await;
+        world.pass(60).await;
+        world.sweep().await;
+        let delivery = world.until_status(&business.api_key, conversation, id, "sent").await;
+        assert_eq!(delivery["history"][0]["outcome"], "postponed");
+    }
+    world.fault("whatsapp-media", json!({ "code": 131_053, "times": 1 })).await;
+    let id = send(&world, &business, "see the file", &[("photo.png", "image/png", PNG)]).await.id();
+    let delivery = world.until_status(&business.api_key, conversation, id, "failed").await;
+    assert_eq!(delivery["error"]["code"], "file_rejected");
+    assert_eq!(messages(&world, conversation).await.len(), 2);
+}
+
+/// A message of three parts over whose second one something happens; returns its conversation, and its id.
+async fn in_doubt(world: &World, business: &Business, fault: Value) -> (Uuid, Uuid) {
+    let conversation = business.conversation("whatsapp");
+    world.fault("whatsapp", fault).await;
+    let id = send(world, business, "three things", &THREE).await.id();
+    world
+        .until("the fault has hit", async || {
+            let fault = world.sandbox(reqwest::Method::GET, "/whatsapp/faults", Value::Null).await;
+            fault.is_null().then_some(())
+        })
+        .await;
+    (conversation, id)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_in_doubt_is_the_only_one_that_may_come_twice() {
+    for fault in [
+        json!({ "after_effect": true, "skip": 1, "times": 1 }),
+        json!({ "kill": true, "after_effect": true, "skip": 1, "times": 1 }),
+    ] {
+        let world = World::start().await;
+        let business = world.business(10, 1).await;
+        let (conversation, id) = in_doubt(&world, &business, fault).await;
+        world.pass(LEASE).await;
+        world.sweep().await;
+        world.until_status(&business.api_key, conversation, id, "in_doubt").await;
+        assert_eq!(copies(&messages(&world, conversation).await), [json!([1, 2])], "nothing is sent again in doubt");
+        world.pass(DOUBT).await;
+        world.sweep().await;
+        world.until_status(&business.api_key, conversation, id, "sent").await;
+        assert_eq!(copies(&messages(&world, conversation).await), [json!([1, 2, 3]), json!([2])]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_of_the_part_in_doubt_lets_the_message_go_on_behind_it_at_once() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    world.report("whatsapp", json!({ "statuses": ["sent", "delivered"], "held": true })).await;
+    let fault = json!({ "after_effect": true, "skip": 1, "times": 1 });
+    let (conversation, id) = in_doubt(&world, &business, fault).await;
+    world.until_status(&business.api_key, conversation, id, "in_doubt").await;
+    assert_eq!(world.release("whatsapp").await, 4);
+    world
+        .until("the rest follows", async || {
+            let copies = copies(&messages(&world, conversation).await);
+            (copies == [json!([1, 2, 3])]).then_some(())
+        })
+        .await;
+    world.until_status(&business.api_key, conversation, id, "sent").await;
+    world.release("whatsapp").await;
+    world.until_status(&business.api_key, conversation, id, "delivered").await;
+    assert_eq!(copies(&messages(&world, conversation).await), [json!([1, 2, 3])]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_dies_between_two_parts_goes_on_with_the_next() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    let conversation = business.conversation("whatsapp");
+    // Its writes: claim, mark, and the note that the first part is through.
+    let kill = json!({ "operation": "UpdateItem", "error": "kill", "times": 1, "skip": 2, "function": "deliver-whatsapp",
+        "after_effect": true });
+    world.fault("aws", kill).await;
+    let id = send(&world, &business, "three things", &THREE).await.id();
+    world
+        .until("the worker was killed", async || {
+            let faults = world.sandbox(reqwest::Method::GET, "/aws/faults", Value::Null).await;
+            faults.as_array().expect("an array").is_empty().then_some(())
+        })
+        .await;
+    for seconds in [LEASE, DOUBT] {
+        world.pass(seconds).await;
+        world.sweep().await;
+        world
+            .until("somebody has looked", async || {
+                let status = world.delivery(&business.api_key, conversation, id).await["status"].clone();
+                (status != "sending").then_some(())
+            })
+            .await;
+    }
+    world.until_status(&business.api_key, conversation, id, "sent").await;
+    assert_eq!(copies(&messages(&world, conversation).await), [json!([1, 2, 3])]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_file_that_whatsapp_cannot_use_fails_the_message_and_not_the_next_one() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    let conversation = business.conversation("whatsapp");
+    world.fault("whatsapp", json!({ "code": 131_053, "skip": 1, "times": 1 })).await;
+    let id = send(&world, &business, "three things", &THREE).await.id();
+    let next = world.send(&business.api_key, conversation, "and this one proceeds").go().await.id();
+    world.until_status(&business.api_key, conversation, next, "sent").await;
+    let delivery = world.delivery(&business.api_key, conversation, id).await;
+    assert_eq!((&delivery["status"], &delivery["error"]["code"]), (&json!("failed"), &json!("file_rejected")));
+    assert_eq!(copies(&messages(&world, conversation).await)[0], json!([1]));
+}

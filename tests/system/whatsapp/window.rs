@@ -1,0 +1,147 @@
+//! The 24 hours after a customer's message: within them anything is sent, after them the channel's template or nothing; and
+//! the customer begins them anew.
+
+use super::messages;
+use crate::attachments::{self, PNG};
+use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tests::{Answer, World};
+use uuid::Uuid;
+
+/// A business whose WhatsApp channel has a template, or none, and a conversation whose window closes then.
+struct Shop {
+    business_id: Uuid,
+    api_key: String,
+    conversation: Uuid,
+    customer: String,
+}
+
+async fn shop(world: &World, has_template: bool, window_expires_at: DateTime<Utc>) -> Shop {
+    let template = has_template.then(|| json!({ "name": "agent_answers", "language": "en_US" }));
+    let new = json!({ "limit": 10, "shards": 1, "whatsapp_template": template });
+    let business = world.sandbox(Method::POST, "/businesses", new).await;
+    let word = |answer: &Value, name: &str| answer[name].as_str().expect("a text").to_owned();
+    let new = json!({ "business_id": business["business_id"], "channel": "whatsapp",
+        "window_expires_at": window_expires_at });
+    let conversation = world.sandbox(Method::POST, "/conversations", new).await;
+    let shop = Shop {
+        business_id: word(&business, "business_id").parse().expect("an id"),
+        api_key: word(&business, "api_key"),
+        conversation: word(&conversation, "conversation_id").parse().expect("an id"),
+        customer: word(&conversation, "customer"),
+    };
+    world.ledger().secrets.push(shop.api_key.clone());
+    shop
+}
+
+impl Shop {
+    async fn send(&self, world: &World, text: &str) -> Answer {
+        world.send(&self.api_key, self.conversation, text).go().await
+    }
+
+    /// The shop's customer writes.
+    async fn write(&self, world: &World, text: &str) {
+        world.ledger().texts.push(text.to_owned());
+        let wrote = json!({ "from": self.customer, "text": text });
+        world.sandbox(Method::POST, "/whatsapp/customers", wrote).await;
+    }
+}
+
+fn closed() -> DateTime<Utc> {
+    Utc::now() - TimeDelta::seconds(1)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_the_window_a_message_goes_as_the_channels_template() {
+    let world = World::start().await;
+    let shop = shop(&world, true, closed()).await;
+    let id = shop.send(&world, "Your parcel is here — 📦").await.id();
+    world.until_status(&shop.api_key, shop.conversation, id, "sent").await;
+    let messages = messages(&world, shop.conversation).await;
+    assert_eq!(messages[0]["content"], "Your parcel is here — 📦");
+    let shown = "An answer to your question: Your parcel is here — 📦";
+    assert_eq!(messages[0]["template"], json!({ "name": "agent_answers", "language": "en_US", "shown": shown }));
+    // Once the customer has written, everything goes as it is again.
+    shop.write(&world, "thank you very much").await;
+    let id = shop.send(&world, "two\nlines").await.id();
+    world.until_status(&shop.api_key, shop.conversation, id, "sent").await;
+    assert_eq!(super::messages(&world, shop.conversation).await[1].get("template"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_template_can_carry_is_refused_before_it_is_counted() {
+    let world = World::start().await;
+    let shop = shop(&world, true, closed()).await;
+    for (text, named) in [
+        ("two\nlines", "line breaks"),
+        ("a\ttable of things", "tabs"),
+        ("a     gap in a text", "four spaces"),
+        (&*"x".repeat(1_025), "1024 characters; content has 1025"),
+    ] {
+        let answer = shop.send(&world, text).await;
+        assert_eq!(answer.problem(), (422, "content_not_allowed".into()), "{text:?}");
+        let detail = answer.json()["detail"].as_str().expect("a sentence").to_owned();
+        assert!(detail.contains(named) && detail.contains("window is closed"), "{detail}");
+    }
+    let upload = attachments::store(&world, &shop.api_key, shop.conversation, "photo 1.png", "image/png", PNG).await;
+    assert_eq!(upload.status, StatusCode::CREATED, "{}", upload.text);
+    let body = json!({ "content": "see the file", "attachments": [{ "url": upload.json()["url"] }] }).to_string();
+    let answer = world.send(&shop.api_key, shop.conversation, "see the file").body(body).go().await;
+    assert_eq!(answer.problem(), (422, "content_not_allowed".into()));
+    assert_eq!(world.usage(&shop.api_key).await.0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_that_closes_before_delivery_leaves_the_template_or_nothing() {
+    let world = World::start().await;
+    let shops = [
+        shop(&world, true, Utc::now() + TimeDelta::hours(1)).await,
+        shop(&world, false, Utc::now() + TimeDelta::hours(1)).await,
+    ];
+    world.sandbox(Method::PUT, "/queues/held", json!({ "held": true })).await;
+    let mut sent = Vec::new();
+    for shop in &shops {
+        for text in ["one plain line of text", "two\nlines of text"] {
+            sent.push(shop.send(&world, text).await.id());
+        }
+    }
+    world.pass(2 * 60 * 60).await;
+    world.sandbox(Method::PUT, "/queues/held", json!({ "held": false })).await;
+    world.sweep().await;
+    let [with, without] = &shops;
+    world.until_status(&with.api_key, with.conversation, sent[0], "sent").await;
+    for (shop, id, named) in
+        [(with, sent[1], "line breaks"), (without, sent[2], "24 hours"), (without, sent[3], "24 hours")]
+    {
+        let delivery = world.until_status(&shop.api_key, shop.conversation, id, "failed").await;
+        assert_eq!(delivery["error"]["code"], "outside_messaging_window");
+        let detail = delivery["error"]["detail"].as_str().expect("a sentence");
+        assert!(detail.contains(named), "{detail}");
+    }
+    let arrived = messages(&world, with.conversation).await;
+    assert_eq!((arrived.len(), &arrived[0]["template"]["name"]), (1, &json!("agent_answers")));
+    assert!(messages(&world, without.conversation).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_who_writes_opens_their_own_window_for_a_day() {
+    let world = World::start().await;
+    let (open, other) = (shop(&world, false, closed()).await, shop(&world, false, closed()).await);
+    let refused = async |shop: &Shop| {
+        let answer = shop.send(&world, "may I write to you?").await;
+        assert_eq!(answer.problem(), (422, "outside_messaging_window".into()));
+    };
+    refused(&open).await;
+    open.write(&world, "where is my parcel?").await;
+    let id = open.send(&world, "it is on its way").await.id();
+    world.until_status(&open.api_key, open.conversation, id, "sent").await;
+    assert_ne!(open.business_id, other.business_id);
+    refused(&other).await;
+    // Meta tells of messages late as well, and the last one counts.
+    world.pass(23 * 60 * 60).await;
+    let id = open.send(&world, "it is still on its way").await.id();
+    world.until_status(&open.api_key, open.conversation, id, "sent").await;
+    world.pass(2 * 60 * 60).await;
+    refused(&open).await;
+}
