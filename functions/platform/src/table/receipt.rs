@@ -37,8 +37,8 @@ impl Table {
             if !self.report(about, &message, &after).await? {
                 continue; // Something else was faster.
             }
-            let in_doubt = message.status == Status::InDoubt;
-            let due = in_doubt && self.doubt_over(about, message.seq, now).await?;
+            let over = message.status == Status::InDoubt && after.status != Status::InDoubt;
+            let due = over && self.doubt_over(about, message.seq, now).await?;
             return Ok(if due { Effect::Due(message.attempts) } else { Effect::Moved(message.attempts) });
         }
         Err(Broken::new("writing down a receipt of a message that kept changing"))
