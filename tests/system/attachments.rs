@@ -32,7 +32,14 @@ pub(super) async fn store(
 }
 
 /// Announces a file.
-async fn announce(world: &World, token: &str, conversation: Uuid, name: &str, kind: &str, size: u64) -> Answer {
+pub(super) async fn announce(
+    world: &World,
+    token: &str,
+    conversation: Uuid,
+    name: &str,
+    kind: &str,
+    size: u64,
+) -> Answer {
     let body = json!({"filename": name, "content_type": kind, "size": size}).to_string();
     let path = format!("/api/v1/conversations/{conversation}/upload");
     let bearer = format!("Bearer {token}");
@@ -53,7 +60,7 @@ fn noted(world: &World, answer: Answer) -> Answer {
 }
 
 /// Brings an announced file.
-async fn bring(upload: &Value, bytes: &[u8]) -> reqwest::Response {
+pub(super) async fn bring(upload: &Value, bytes: &[u8]) -> reqwest::Response {
     let headers = upload["headers"].as_object().expect("headers").iter().map(|(name, value)| {
         let value = value.as_str().expect("a text").parse().expect("a header");
         (name.parse::<HeaderName>().expect("a header"), value)

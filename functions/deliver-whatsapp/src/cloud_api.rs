@@ -219,3 +219,41 @@ fn no_token(broken: &Broken) -> Failure {
         retry_after: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn answers_are_read_in_the_documented_shapes() {
+        let taken = json!({
+            "messaging_product": "whatsapp",
+            "contacts": [{ "input": "+1 650 555 1234", "wa_id": "16505551234" }],
+            "messages": [{ "id": "wamid.HBgLMTY1MDU1NTEyMzQVAgARGBI1QjJBMUMzRDRFNUY2Nzg5MEEA", "message_status": "accepted" }],
+        });
+        let taken: Taken = serde_json::from_value(taken).expect("the documented shape");
+        assert_eq!(taken.messages[0].id, "wamid.HBgLMTY1MDU1NTEyMzQVAgARGBI1QjJBMUMzRDRFNUY2Nzg5MEEA");
+        let uploaded: Uploaded =
+            serde_json::from_value(json!({ "id": "1037543291543636" })).expect("the documented shape");
+        assert_eq!(uploaded.id, "1037543291543636");
+        let error = json!({ "error": {
+            "message": "(#131053) Media upload error", "type": "OAuthException", "code": 131_053,
+            "error_data": { "messaging_product": "whatsapp", "details": "Downloading media failed." },
+            "fbtrace_id": "A1b2C3d4E5f6G7h8",
+        }});
+        let error: ErrorBody = serde_json::from_value(error).expect("the documented shape");
+        let failure = verdict::of_error(StatusCode::BAD_REQUEST, Some(error), None);
+        assert!(matches!(failure, Failure::Permanent(reason) if reason.code == "file_rejected"));
+    }
+
+    #[test]
+    fn a_lost_answer_to_what_nobody_sees_leaves_nothing_in_doubt() {
+        let reason = || Reason::new("no_answer", "WhatsApp did not answer");
+        let waits = Failure::Transient { reason: reason(), retry_after: None };
+        assert_eq!(unseen(Failure::Unknown(reason())), waits);
+        for other in [Failure::Permanent(reason()), waits.clone()] {
+            assert_eq!(unseen(other.clone()), other);
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Files on WhatsApp: each is a message of its own there, and all of them together are one of ours.
 
 use super::messages;
-use crate::attachments::{PNG, store};
+use crate::attachments::{PNG, announce, bring, store};
 use hmac::digest::Digest;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -17,6 +17,9 @@ const DOUBT: i64 = 121;
 const MP4: &[u8] = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom a film";
 const OGG: &[u8] = b"OggS\0\x02\0\0\0\0\0\0\0\0 a recording";
 const PDF: &[u8] = b"%PDF-1.7\n% a document\n";
+
+/// More than any other kind of file may have, in bytes.
+const LARGE: usize = 20 << 20;
 
 /// Uploads these, and sends them with a text.
 async fn send(world: &World, business: &Business, text: &str, files: &[(&str, &str, &[u8])]) -> Answer {
@@ -73,6 +76,22 @@ async fn every_kind_of_file_arrives_with_its_bytes_and_its_text() {
         let message = &messages(&world, conversation).await[number];
         assert_eq!((&message["content"], &message["attachments"]), (&json!("see the file"), &json!([expected])));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_document_arrives_whole() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    let conversation = business.conversation("whatsapp");
+    let bytes = [PDF, &vec![b'%'; LARGE]].concat();
+    let size = bytes.len() as u64;
+    let upload = announce(&world, &business.api_key, conversation, "atlas.pdf", "application/pdf", size).await.json();
+    assert_eq!(bring(&upload["upload"], &bytes).await.status(), StatusCode::OK);
+    let body = json!({ "content": "an atlas", "attachments": [{ "url": upload["url"] }] }).to_string();
+    let id = world.send(&business.api_key, conversation, "an atlas").body(body).go().await.id();
+    world.until_status(&business.api_key, conversation, id, "sent").await;
+    let expected = got("document", "application/pdf", &bytes, Some("atlas.pdf"), Some("an atlas"));
+    assert_eq!(messages(&world, conversation).await[0]["attachments"], json!([expected]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
