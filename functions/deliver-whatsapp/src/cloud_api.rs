@@ -141,8 +141,7 @@ struct TakenMessage {
 impl Provider for CloudApi {
     const CHANNEL: Channel = Channel::Whatsapp;
 
-    /// As long as the worker has: 100 MiB are read and uploaded in it, and a call that carries none ends by itself before
-    /// ([`MESSAGE_TIMEOUT`]).
+    /// As long as the worker has: 100 MiB are read and uploaded in it. A message alone is given up earlier, here.
     const TIMEOUT: Duration = Duration::from_secs(20);
 
     fn parts(&self, message: &Message) -> u8 {

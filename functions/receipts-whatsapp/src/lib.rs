@@ -153,6 +153,7 @@ impl ReceiptsWhatsapp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::delivery::Part;
     use lambda_http::request::from_str;
 
     /// The examples are signed with this.
@@ -172,6 +173,7 @@ mod tests {
         for (event, status) in [
             (include_str!("../events/sent-in-base64.json"), "Sent"),
             (include_str!("../events/delivered.json"), "Delivered"),
+            (include_str!("../events/part-delivered.json"), "Delivered"),
             (include_str!("../events/failed.json"), "Failed"),
         ] {
             let Told { receipts, customers, ignored } = told(event);
@@ -179,6 +181,8 @@ mod tests {
             assert_eq!(format!("{:?}", receipts[0].1.reported.status()), status);
             assert_eq!(receipts[0].0.message.to_string(), "0198f3c2-7a10-7000-8001-9d4c5b6a7f80");
         }
+        let part = told(include_str!("../events/part-delivered.json")).receipts[0].1.part;
+        assert_eq!(part, Part { number: 2, of: 3 });
         let customer = told(include_str!("../events/customer-writes.json"));
         let zoe = Customer { phone_number_id: "106540352242922".into(), wa_id: "16505551234".into() };
         let at = "2026-03-01T09:05:02Z".parse().expect("a time");

@@ -5,8 +5,8 @@ use super::sample::{B, C, LEASE, NOW, conversation, conversation_key, held, mess
 use super::scratch::{Scratch, for_all, item, value, with};
 use domain::delivery::stored::Stored;
 use domain::delivery::{Part, Parts, Reason, Receipt, Reference, Reported, Status};
-use platform::table::Effect;
 use platform::table::record::{Conversation, Message};
+use platform::table::{Effect, Table};
 use proptest::prelude::*;
 
 /// The fence of the worker that writes.
@@ -86,10 +86,40 @@ async fn a_receipt_that_comes_between_reading_and_noting_is_not_lost() {
 
 /// A receipt of one part of the sample message.
 async fn tell(scratch: &Scratch, number: u8, reported: Reported) -> Effect {
+    tell_by(&scratch.table(), number, reported).await
+}
+
+async fn tell_by(table: &Table, number: u8, reported: Reported) -> Effect {
     let about = Reference { business: B, conversation: C, message: message(1).id };
     let provider_id = Some(format!("wamid.{number}"));
     let receipt = Receipt { reported, part: part(number), at: NOW, provider_id };
-    scratch.table().receipt(&about, &receipt, NOW).await.expect("an answer")
+    table.receipt(&about, &receipt, NOW).await.expect("an answer")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn receipts_of_two_parts_at_once_are_both_written_down() {
+    let scratch = Scratch::start().await;
+    for known in [&[][..], &[Status::Sent, Status::Sent]] {
+        let before = Message { status: Status::Sent, ..sending(known) };
+        let stored = scratch.items.put(item(&message_key(), &before)).await;
+        let table = scratch.meanwhile_once("UpdateItem", move |items| {
+            let first = Parts::default().all_taken(3).with(part(1), Status::Delivered).expect("news");
+            let told = with(stored.clone(), [("parts", Some(value(first)))]);
+            async move { drop(items.put(told).await) }
+        });
+        assert_eq!(tell_by(&table, 2, Reported::Delivered).await, Effect::Moved(1));
+        assert_eq!(now(&scratch).await.parts, parts(&[Status::Delivered, Status::Delivered, Status::Sent]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_of_a_part_whose_writing_went_unanswered_is_written_once() {
+    let scratch = Scratch::start().await;
+    scratch.items.put(item(&message_key(), &sending(&[Status::Sent]))).await;
+    // The read before is the first answer.
+    let table = scratch.losing_an_answer_after(1);
+    assert_eq!(tell_by(&table, 1, Reported::Delivered).await, Effect::Moved(1));
+    assert_eq!(now(&scratch).await, sending(&[Status::Delivered]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
