@@ -3,7 +3,7 @@
 
 use crate::case::{Case, seeds};
 use crate::fault::{Fault, at};
-use crate::point::{self, PROVIDER, Point};
+use crate::point::{self, PROVIDER, Point, UPLOAD};
 use crate::rows::{Outcome, Rows};
 use crate::stage::{Stage, Told};
 use serde_json::{Value, json};
@@ -18,16 +18,34 @@ pub(crate) enum Work {
     PutOff,
     /// The provider refused the first for a day.
     GivenUp,
+    /// The provider takes every message, and each in three parts (WhatsApp).
+    InParts,
 }
 
+/// What a message in parts brings: a text, since a recording has no caption, and these.
+const FILES: [(&str, &str, &str); 2] =
+    [("voice.ogg", "audio/ogg", "OggS\0\u{2}\0\0\0\0\0\0\0\0"), ("invoice.pdf", "application/pdf", "%PDF-1.7\n")];
+
 impl Work {
-    pub(crate) const ALL: [Work; 3] = [Work::Delivered, Work::PutOff, Work::GivenUp];
+    pub(crate) fn all_of(channel: &str) -> Vec<Work> {
+        let everywhere = [Work::Delivered, Work::PutOff, Work::GivenUp].into_iter();
+        everywhere.chain((channel == "whatsapp").then_some(Work::InParts)).collect()
+    }
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Work::Delivered => "delivered",
             Work::PutOff => "put off",
             Work::GivenUp => "given up",
+            Work::InParts => "in parts",
+        }
+    }
+
+    /// How many parts a message has.
+    fn parts(self) -> u32 {
+        match self {
+            Work::Delivered | Work::PutOff | Work::GivenUp => 1,
+            Work::InParts => 1 + FILES.len() as u32,
         }
     }
 }
@@ -61,10 +79,13 @@ async fn points(stage: &Stage, channel: &str, work: Work) -> Vec<Point> {
     let mut points = observed(stage, channel, work).await;
     match work {
         Work::Delivered => points.push(PROVIDER),
-        Work::PutOff | Work::GivenUp => {
+        Work::PutOff | Work::GivenUp | Work::InParts => {
             let plain = observed(stage, channel, Work::Delivered).await;
             points.retain(|point| !plain.contains(point));
         }
+    }
+    if work == Work::InParts {
+        points.extend([PROVIDER, UPLOAD, point::SETTLE]);
     }
     assert!(!points.is_empty(), "{channel} makes no call of its own when {}", work.name());
     points
@@ -80,6 +101,23 @@ async fn observed(stage: &Stage, channel: &str, work: Work) -> Vec<Point> {
     stage.world.heal(channel).await;
     scene.finish(stage, &scene.bell).await;
     points
+}
+
+/// The body of a message with files, which are uploaded for it.
+async fn with_files(stage: &Stage, conversation: Uuid, text: &str) -> String {
+    let mut attachments = Vec::new();
+    for (name, kind, bytes) in FILES {
+        let form = format!(
+            "--edge\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\nContent-Type: {kind}\r\n\r\n\
+             {bytes}\r\n--edge--\r\n"
+        );
+        let bearer = format!("Bearer {}", stage.business.api_key);
+        let headers = [("authorization", bearer.as_str()), ("content-type", "multipart/form-data; boundary=edge")];
+        let path = format!("/api/v1/conversations/{conversation}/upload");
+        let upload = stage.world.call(reqwest::Method::POST, &path, &headers, form.into_bytes()).await;
+        attachments.push(json!({"url": upload.json()["url"]}));
+    }
+    json!({"content": text, "attachments": attachments}).to_string()
 }
 
 /// A conversation with messages that wait, and the moment before the worker is called.
@@ -99,7 +137,11 @@ impl<'a> Scene<'a> {
         let mut texts = Vec::new();
         for number in 1..=messages {
             let text = format!("{title}, message {number}, {}", Uuid::new_v4());
-            let sent = stage.world.send(&stage.business.api_key, conversation, &text).go().await;
+            let send = stage.world.send(&stage.business.api_key, conversation, &text);
+            let sent = match work {
+                Work::Delivered | Work::PutOff | Work::GivenUp => send.go().await,
+                Work::InParts => send.body(with_files(stage, conversation, &text).await).go().await,
+            };
             texts.push((text, sent.id()));
         }
         let of_it = |bell: &String| bell.contains(&conversation.to_string());
@@ -140,6 +182,9 @@ impl<'a> Scene<'a> {
     /// Everything arrived, in order, or was given up as it should; returns the copies that were too many.
     async fn judge(&self, stage: &Stage, case: &Case) -> u32 {
         let received = stage.world.received(self.channel, self.conversation).await;
+        if self.work == Work::InParts {
+            return self.judge_parts(stage, case).await;
+        }
         let (mut twice, mut place) = (0, 0);
         for (index, (text, id)) in self.texts.iter().enumerate() {
             let delivery = stage.world.delivery(&stage.business.api_key, self.conversation, *id).await;
@@ -157,6 +202,24 @@ impl<'a> Scene<'a> {
             (twice, place) = (twice + copies - 1, first);
         }
         u32::try_from(twice).expect("few")
+    }
+
+    /// Every message is sent; whether it is whole, and its parts in order, the oracle sees. Returns the parts that were
+    /// too many.
+    async fn judge_parts(&self, stage: &Stage, case: &Case) -> u32 {
+        let path = format!("/{}/messages?conversation_id={}", self.channel, self.conversation);
+        let got = stage.world.sandbox(reqwest::Method::GET, &path, Value::Null).await;
+        for (text, id) in &self.texts {
+            let delivery = stage.world.delivery(&stage.business.api_key, self.conversation, *id).await;
+            assert_eq!(delivery["status"], "sent", "{}", case.again());
+            let first = got.as_array().into_iter().flatten().find(|message| message["message_id"] == json!(id));
+            let first = first.unwrap_or_else(|| panic!("lost: {}", case.again()));
+            assert_eq!(first["content"], json!(text), "{}", case.again());
+            assert_eq!(first["parts"]["got"], json!([1, 2, 3]), "{}", case.again());
+            let sizes = first["attachments"].as_array().into_iter().flatten().map(|file| file["size"].clone());
+            assert_eq!(Vec::from_iter(sizes), FILES.map(|(_, _, bytes)| json!(bytes.len())), "{}", case.again());
+        }
+        u32::try_from(got.as_array().map_or(0, Vec::len) - self.texts.len()).expect("few")
     }
 
     /// The dead-letter queue has a copy of what was given up.
@@ -193,7 +256,7 @@ pub(crate) async fn run(stage: &Stage, channel: &str, work: Work, case: &Case) -
 fn may_come_twice(case: &Case) -> bool {
     match case.point.name {
         "provider" => matches!(case.fault, Fault::DiesAfter | Fault::AnswerLost | Fault::Garbage),
-        "settle" => !matches!(case.fault, Fault::DiesAfter),
+        "settle" | "note part" => !matches!(case.fault, Fault::DiesAfter),
         _ => false,
     }
 }
@@ -202,8 +265,12 @@ fn may_come_twice(case: &Case) -> bool {
 fn fault<'a>(channel: &'a str, case: &Case, work: Work) -> (&'a str, Value) {
     let dice = case.dice();
     if case.point == PROVIDER {
-        let skip = dice.occurrence % dice.messages;
+        let skip = dice.occurrence % (dice.messages * work.parts());
         return (channel, case.fault.of_provider(skip).expect("only what a provider can do"));
+    }
+    if case.point == UPLOAD {
+        let skip = dice.occurrence % (dice.messages * FILES.len() as u32);
+        return ("whatsapp-media", case.fault.of_provider(skip).expect("only what a provider can do"));
     }
     let times = times(work, case);
     ("aws", case.fault.of_aws(case.point, case.function, case.point.marker, dice.occurrence % times, dice.stubborn))
@@ -214,6 +281,8 @@ fn times(work: Work, case: &Case) -> u32 {
     match (work, case.point.name) {
         (Work::Delivered, "mark" | "settle" | "advance" | "read tabs") => case.dice().messages,
         (Work::Delivered, "read messages") => 2,
+        (Work::InParts, "settle") => case.dice().messages,
+        (Work::InParts, "note part" | "read file") => case.dice().messages * FILES.len() as u32,
         _ => 1,
     }
 }

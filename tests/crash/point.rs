@@ -20,8 +20,14 @@ const fn point(name: &'static str, operation: &'static str, marker: &'static str
 /// The provider's call: its faults are the provider's own.
 pub(crate) const PROVIDER: Point = point("provider", "", "");
 
+/// The provider's call that brings a file.
+pub(crate) const UPLOAD: Point = point("upload", "", "media");
+
+/// How a message's end is written down.
+pub(crate) const SETTLE: Point = point("settle", "UpdateItem", "_at = :now");
+
 /// Every call there is; the first that fits is it.
-const POINTS: [Point; 21] = [
+const POINTS: [Point; 23] = [
     point("read everything", "BatchGetItem", "CONVERSATION"),
     point("read shards", "BatchGetItem", "SHARD"),
     point("read secret", "GetSecretValue", ""),
@@ -36,7 +42,9 @@ const POINTS: [Point; 21] = [
     point("ring", "SendMessage", "MessageBody"),
     point("claim", "UpdateItem", "lease_owner = :me, lease_until"),
     point("mark", "UpdateItem", "attempted_at = :now"),
-    point("settle", "UpdateItem", "_at = :now"),
+    SETTLE,
+    point("note part", "UpdateItem", "SET parts = :parts"),
+    point("read file", "GetObject", ""),
     point("put back", "UpdateItem", "doubts = :doubts"),
     point("advance", "UpdateItem", "settled_seq = :before"),
     point("postpone", "UpdateItem", "not_before = :at"),

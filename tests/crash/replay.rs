@@ -8,7 +8,7 @@ use crate::stage::Stage;
 use crate::{send, sweep};
 
 pub(crate) async fn a_seed_replays_exactly() {
-    let settle = Point { name: "settle", operation: "UpdateItem", marker: "_at = :now" };
+    let settle = crate::point::SETTLE;
     let accept = Point { name: "accept", operation: "TransactWriteItems", marker: "seq = :last" };
     let ring_all = crate::point::RING_ALL;
     let (one, other) = (Stage::start().await, Stage::start().await);

@@ -84,6 +84,10 @@ impl Media {
         let bytes = read.map_err(|broken| unavailable(&broken))?.ok_or_else(|| {
             Failure::Permanent(Reason::new("file_unavailable", "a file of the message is not kept any more"))
         })?;
+        if bytes.len() as u64 != file.size {
+            // No file changes once a message has it: this is an answer that something on the way has spoilt.
+            return Err(unavailable(&Broken::new("reading a file that has another size than its message says")));
+        }
         Ok(Loaded { bytes, file, _room: room })
     }
 
