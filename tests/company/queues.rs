@@ -1,7 +1,7 @@
 //! Queues that repeat, shuffle, delay and refuse.
 
 use crate::either;
-use crate::talk::{Talk, all_arrived, all_say, handed_out, next_due, see_through};
+use crate::talk::{Talk, all_arrived, all_say, handed_out, see_through};
 use reqwest::Method;
 use serde_json::json;
 use tests::suite::{Suite, remark};
