@@ -18,6 +18,8 @@ pub(crate) enum Work {
     PutOff,
     /// The provider refused the first for a day.
     GivenUp,
+    /// The provider takes nothing on the channel, whatever it is.
+    Paused,
     /// The provider takes every message, and each in three parts (WhatsApp).
     InParts,
 }
@@ -27,9 +29,16 @@ const FILES: [(&str, &str, &str); 2] =
     [("voice.ogg", "audio/ogg", "OggS\0\u{2}\0\0\0\0\0\0\0\0"), ("invoice.pdf", "application/pdf", "%PDF-1.7\n")];
 
 impl Work {
-    pub(crate) fn all_of(channel: &str) -> Vec<Work> {
-        let everywhere = [Work::Delivered, Work::PutOff, Work::GivenUp].into_iter();
-        everywhere.chain((channel == "whatsapp").then_some(Work::InParts)).collect()
+    pub(crate) const ALL: [Work; 5] = [Work::Delivered, Work::PutOff, Work::GivenUp, Work::Paused, Work::InParts];
+
+    /// Whether there is such a thing on a channel: chat has no provider that could lock it out, and WhatsApp alone takes
+    /// a message in parts.
+    pub(crate) fn is_on(self, channel: &str) -> bool {
+        match self {
+            Work::Delivered | Work::PutOff | Work::GivenUp => true,
+            Work::Paused => channel != "chat",
+            Work::InParts => channel == "whatsapp",
+        }
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -37,6 +46,7 @@ impl Work {
             Work::Delivered => "delivered",
             Work::PutOff => "put off",
             Work::GivenUp => "given up",
+            Work::Paused => "paused",
             Work::InParts => "in parts",
         }
     }
@@ -44,7 +54,7 @@ impl Work {
     /// How many parts a message has.
     fn parts(self) -> u32 {
         match self {
-            Work::Delivered | Work::PutOff | Work::GivenUp => 1,
+            Work::Delivered | Work::PutOff | Work::GivenUp | Work::Paused => 1,
             Work::InParts => 1 + FILES.len() as u32,
         }
     }
@@ -79,7 +89,7 @@ async fn points(stage: &Stage, channel: &str, work: Work) -> Vec<Point> {
     let mut points = observed(stage, channel, work).await;
     match work {
         Work::Delivered => points.push(PROVIDER),
-        Work::PutOff | Work::GivenUp | Work::InParts => {
+        Work::PutOff | Work::GivenUp | Work::Paused | Work::InParts => {
             let plain = observed(stage, channel, Work::Delivered).await;
             points.retain(|point| !plain.contains(point));
         }
@@ -92,14 +102,16 @@ async fn points(stage: &Stage, channel: &str, work: Work) -> Vec<Point> {
 }
 
 async fn observed(stage: &Stage, channel: &str, work: Work) -> Vec<Point> {
-    let scene = Scene::set(stage, channel, work, 2, "rehearsed").await;
-    assert_eq!(stage.deliver(channel, &scene.bell).await, Told::Done);
     let mut points = Vec::new();
-    for call in stage.calls(function(channel)) {
-        points.extend(point::of(&call).filter(|point| !points.contains(point)));
+    for messages in 1..=2 {
+        let scene = Scene::set(stage, channel, work, messages, "rehearsed").await;
+        assert_eq!(stage.deliver(channel, &scene.bell).await, Told::Done);
+        for call in stage.calls(function(channel)) {
+            points.extend(point::of(&call).filter(|point| !points.contains(point)));
+        }
+        stage.world.heal(channel).await;
+        scene.finish(stage, &scene.bell).await;
     }
-    stage.world.heal(channel).await;
-    scene.finish(stage, &scene.bell).await;
     points
 }
 
@@ -118,6 +130,22 @@ async fn with_files(stage: &Stage, conversation: Uuid, text: &str) -> String {
         attachments.push(json!({"url": upload.json()["url"]}));
     }
     json!({"content": text, "attachments": attachments}).to_string()
+}
+
+/// Whether a worker sends one message of a conversation and leaves the next until it may follow.
+fn is_paced(channel: &str) -> bool {
+    channel == "whatsapp"
+}
+
+/// How many messages the conversation has. With a pace it takes a single one to be let go of in the first invocation,
+/// and more than one to be postponed.
+fn messages(channel: &str, case: &Case) -> u32 {
+    let messages = case.dice().messages;
+    match case.point.name {
+        "release" if is_paced(channel) => 1,
+        "postpone" | "ring" if is_paced(channel) => messages.max(2),
+        _ => messages,
+    }
 }
 
 /// A conversation with messages that wait, and the moment before the worker is called.
@@ -139,7 +167,7 @@ impl<'a> Scene<'a> {
             let text = format!("{title}, message {number}, {}", Uuid::new_v4());
             let send = stage.world.send(&stage.business.api_key, conversation, &text);
             let sent = match work {
-                Work::Delivered | Work::PutOff | Work::GivenUp => send.go().await,
+                Work::Delivered | Work::PutOff | Work::GivenUp | Work::Paused => send.go().await,
                 Work::InParts => send.body(with_files(stage, conversation, &text).await).go().await,
             };
             texts.push((text, sent.id()));
@@ -153,8 +181,12 @@ impl<'a> Scene<'a> {
         } else {
             stage.fresh_workers().await;
         }
-        if work == Work::PutOff {
-            stage.world.fault(channel, json!({"status": 429, "times": 1})).await;
+        match (work, channel) {
+            (Work::PutOff, _) => stage.world.fault(channel, json!({"status": 429, "times": 1})).await,
+            // A token that is not accepted is read anew and tried once more.
+            (Work::Paused, "whatsapp") => stage.world.fault(channel, json!({"code": 190, "times": 2})).await,
+            (Work::Paused, _) => stage.world.fault(channel, json!({"status": 403, "times": 1})).await,
+            (Work::Delivered | Work::GivenUp | Work::InParts, _) => {}
         }
         stage.world.engine().calls().record();
         Scene { channel, work, title: title.to_owned(), conversation, bell, texts }
@@ -233,7 +265,7 @@ impl<'a> Scene<'a> {
 /// One case from beginning to end.
 pub(crate) async fn run(stage: &Stage, channel: &str, work: Work, case: &Case) -> Outcome {
     let dice = case.dice();
-    let scene = Scene::set(stage, channel, work, dice.messages, &case.again()).await;
+    let scene = Scene::set(stage, channel, work, messages(channel, case), &case.again()).await;
     let (whose, fault) = fault(channel, case, scene.work);
     stage.world.fault(whose, fault.clone()).await;
     let told = stage.deliver(channel, &scene.bell).await;
@@ -265,14 +297,15 @@ fn may_come_twice(case: &Case) -> bool {
 fn fault<'a>(channel: &'a str, case: &Case, work: Work) -> (&'a str, Value) {
     let dice = case.dice();
     if case.point == PROVIDER {
-        let skip = dice.occurrence % (dice.messages * work.parts());
+        let messages = if is_paced(channel) { 1 } else { dice.messages };
+        let skip = dice.occurrence % (messages * work.parts());
         return (channel, case.fault.of_provider(skip).expect("only what a provider can do"));
     }
     if case.point == UPLOAD {
-        let skip = dice.occurrence % (dice.messages * FILES.len() as u32);
+        let skip = dice.occurrence % FILES.len() as u32;
         return ("whatsapp-media", case.fault.of_provider(skip).expect("only what a provider can do"));
     }
-    let times = times(work, case);
+    let times = if is_paced(channel) && work != Work::InParts { 1 } else { times(work, case) };
     ("aws", case.fault.of_aws(case.point, case.function, case.point.marker, dice.occurrence % times, dice.stubborn))
 }
 
@@ -281,8 +314,7 @@ fn times(work: Work, case: &Case) -> u32 {
     match (work, case.point.name) {
         (Work::Delivered, "mark" | "settle" | "advance" | "read tabs") => case.dice().messages,
         (Work::Delivered, "read messages") => 2,
-        (Work::InParts, "settle") => case.dice().messages,
-        (Work::InParts, "note part" | "read file") => case.dice().messages * FILES.len() as u32,
+        (Work::InParts, "note part" | "read file") => FILES.len() as u32,
         _ => 1,
     }
 }

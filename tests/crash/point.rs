@@ -27,7 +27,7 @@ pub(crate) const UPLOAD: Point = point("upload", "", "media");
 pub(crate) const SETTLE: Point = point("settle", "UpdateItem", "_at = :now");
 
 /// Every call there is; the first that fits is it.
-const POINTS: [Point; 23] = [
+const POINTS: [Point; 24] = [
     point("read everything", "BatchGetItem", "CONVERSATION"),
     point("read shards", "BatchGetItem", "SHARD"),
     point("read secret", "GetSecretValue", ""),
@@ -47,6 +47,7 @@ const POINTS: [Point; 23] = [
     point("read file", "GetObject", ""),
     point("put back", "UpdateItem", "doubts = :doubts"),
     point("advance", "UpdateItem", "settled_seq = :before"),
+    point("pause", "UpdateItem", "paused_until = :until"),
     point("postpone", "UpdateItem", "not_before = :at"),
     point("release", "UpdateItem", "settled_seq = seq"),
     point("read tabs", "Query", "begins_with"),

@@ -79,7 +79,7 @@ async fn nobody_smuggles_anything_into_a_header() {
     let (id, channel_id) = (BusinessId(business.business_id), ChannelId(Uuid::new_v4()));
     let settings =
         ChannelSettings::Email { from: "Shop\r\nBcc: a@b.example <shop@example.com>".into(), configuration_set: None };
-    let record = ChannelRecord { is_active: true, in_doubt: Default::default(), settings };
+    let record = ChannelRecord { is_active: true, in_doubt: Default::default(), paused_until: None, settings };
     world.table().put_channel(id, channel_id, &record).await.expect("a channel");
     let new = |recipient: &str| NewConversation {
         channel: "email".into(),

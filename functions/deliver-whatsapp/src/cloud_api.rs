@@ -198,7 +198,7 @@ async fn answered(response: Response) -> Result<bytes::Bytes, Failure> {
 fn unseen(failure: Failure) -> Failure {
     match failure {
         Failure::Unknown(reason) => Failure::Transient { reason, retry_after: None },
-        Failure::Permanent(_) | Failure::Transient { .. } | Failure::Away => failure,
+        Failure::Permanent(_) | Failure::Transient { .. } | Failure::ChannelDown { .. } | Failure::Away => failure,
     }
 }
 

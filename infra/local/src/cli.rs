@@ -50,6 +50,9 @@ struct Up {
     /// Start empty, without the demo business
     #[arg(long)]
     no_demo: bool,
+    /// Send mail through this SES v2 instead of the sandbox's; the sandbox then gets none
+    #[arg(long, value_name = "URL")]
+    ses: Option<String>,
 }
 
 /// Runs the command line.
@@ -85,6 +88,7 @@ async fn up(options: Up, stop: &mut Stop) -> ExitCode {
         port: options.port,
         data_dir: options.data_dir,
         demo: !options.no_demo,
+        ses: options.ses,
         logs: Logs::terminal(),
         ..Options::default()
     });

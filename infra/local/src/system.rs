@@ -45,6 +45,8 @@ pub struct Options {
     pub bootstrap: Option<PathBuf>,
     /// Another DynamoDB's endpoint, in place of the embedded one.
     pub dynamodb: Option<String>,
+    /// Another SES v2's endpoint, in place of the sandbox's.
+    pub ses: Option<String>,
     /// What WhatsApp and SES report of the messages they take, until the control API says otherwise.
     pub receipts: ReceiptRule,
 }
@@ -59,6 +61,7 @@ impl Default for Options {
             template: TEMPLATE.into(),
             bootstrap: None,
             dynamodb: None,
+            ses: None,
             receipts: ReceiptRule::default(),
         }
     }
@@ -109,7 +112,7 @@ impl Local {
             dynamodb: options.dynamodb,
             parameters: [("WhatsappApiUrl".into(), outside("whatsapp/v23.0"))].into(),
             environment: [
-                ("AWS_ENDPOINT_URL_SESV2".into(), outside("ses")),
+                ("AWS_ENDPOINT_URL_SESV2".into(), options.ses.unwrap_or_else(|| outside("ses"))),
                 ("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI".into(), outside("chat")),
             ]
             .into(),

@@ -90,7 +90,7 @@ async fn a_conversation_on_whatsapp_is_made_with_the_customers_way_to_it_or_not_
     };
     let (phone_number_id, secret) = (NUMBER.to_owned(), "pingback/whatsapp/a".to_owned());
     let settings = ChannelSettings::Whatsapp { phone_number_id, secret, template: None };
-    let record = ChannelRecord { is_active: true, in_doubt: Doubt::Resend, settings };
+    let record = ChannelRecord { is_active: true, in_doubt: Doubt::Resend, settings, paused_until: None };
     table.put_channel(B, CHANNEL, &record).await.expect("a channel");
     assert!(table.create_conversation(B, C, new("whatsapp", CHANNEL), NOW).await.expect("an answer"));
     let found_by = key::whatsapp_customer(NUMBER, CUSTOMER, B, C);

@@ -13,20 +13,17 @@ enum Kind {
     Transient,
     /// Transient, but not before so many seconds.
     Wait(u64),
-    /// Transient, and the same for every message of the channel, until somebody mends it.
-    ChannelWide,
+    /// The same, and it is so for every message of the channel, until somebody mends it.
+    ChannelWide(u64),
 }
 
 use Kind::{ChannelWide, Permanent, Transient, Wait};
 
-/// How long a channel is left alone whose token WhatsApp does not accept, in seconds.
-const MENDING: u64 = 60;
-
 /// Code, what to do, our word, and the sentence that the agent sees; in the order of Meta's page.
 const CODES: [(i64, Kind, &str, &str); 48] = [
     // Authorization.
-    (0, ChannelWide, "token_rejected", "WhatsApp did not accept the channel's access token"),
-    (190, ChannelWide, "token_rejected", "the channel's access token has expired"),
+    (0, ChannelWide(60), "token_rejected", "WhatsApp did not accept the channel's access token"),
+    (190, ChannelWide(60), "token_rejected", "the channel's access token has expired"),
     (3, Permanent, "not_permitted", "the channel's token lacks a permission"),
     (10, Permanent, "not_permitted", "the channel's token lacks a permission"),
     (131_005, Permanent, "not_permitted", "the channel's token lacks a permission"),
@@ -91,14 +88,15 @@ pub fn answered(code: i64, retry_after: Option<Duration>) -> Option<Failure> {
     Some(match kind {
         Permanent => Failure::Permanent(reason),
         Transient => Failure::Transient { reason, retry_after },
-        Wait(seconds) => wait(reason, seconds, retry_after),
-        ChannelWide => wait(reason, MENDING, retry_after),
+        ChannelWide(seconds) => {
+            let wait = Duration::from_secs(seconds).max(retry_after.unwrap_or_default());
+            Failure::ChannelDown { reason, wait }
+        }
+        Wait(seconds) => {
+            let least = Duration::from_secs(seconds);
+            Failure::Transient { reason, retry_after: Some(retry_after.map_or(least, |asked| asked.max(least))) }
+        }
     })
-}
-
-fn wait(reason: Reason, seconds: u64, retry_after: Option<Duration>) -> Failure {
-    let least = Duration::from_secs(seconds);
-    Failure::Transient { reason, retry_after: Some(retry_after.map_or(least, |asked| asked.max(least))) }
 }
 
 /// Why a message that WhatsApp had taken ends `failed`. However passing the reason, WhatsApp is done with it, and so
@@ -135,6 +133,8 @@ mod tests {
         };
         assert_eq!(pair_rate(None), (Some("131056".into()), Some(Duration::from_secs(6))));
         assert_eq!(pair_rate(Some(Duration::from_secs(9))).1, Some(Duration::from_secs(9)));
+        let minute = Duration::from_secs(60);
+        assert!(matches!(answered(190, None), Some(Failure::ChannelDown { wait, .. }) if wait == minute));
         assert_eq!(answered(999, None), None);
     }
 
@@ -145,9 +145,9 @@ mod tests {
             assert!(matches!(answered(code, None), Some(Failure::Permanent(_))), "{code}");
         }
         for code in [0, 190] {
-            let wait = Some(Duration::from_secs(MENDING));
+            let minute = Duration::from_secs(60);
             let failure = answered(code, Some(Duration::from_secs(1)));
-            assert!(matches!(failure, Some(Failure::Transient { retry_after, .. }) if retry_after == wait), "{code}");
+            assert!(matches!(failure, Some(Failure::ChannelDown { wait, .. }) if wait == minute), "{code}");
         }
     }
 

@@ -3,7 +3,8 @@
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 
-use super::{Disappointment, within};
+use super::journey::Picture;
+use super::{Disappointment, text, within};
 use crate::http_client;
 use crate::ready::Ready;
 
@@ -26,10 +27,32 @@ impl Api {
         conversation: &str,
         token: &str,
         content: &str,
+        attachments: &[Value],
     ) -> Result<(u16, Value), Disappointment> {
         let path = format!("/api/v1/conversations/{conversation}/messages");
-        let body = json!({ "content": content, "attachments": [] });
+        let body = json!({ "content": content, "attachments": attachments });
         self.call(&path, self.http.post(format!("{}{path}", self.api)).bearer_auth(token).json(&body)).await
+    }
+
+    /// Announces a file and puts it where the answer says: what a message references.
+    pub(super) async fn upload(
+        &self,
+        conversation: &str,
+        token: &str,
+        picture: &Picture,
+    ) -> Result<Value, Disappointment> {
+        let Picture { filename, content_type, bytes } = *picture;
+        let path = format!("/api/v1/conversations/{conversation}/upload");
+        let body = json!({ "filename": filename, "content_type": content_type, "size": bytes.len() });
+        let post = self.http.post(format!("{}{path}", self.api)).bearer_auth(token).json(&body);
+        let mut announced = expect(&path, self.call(&path, post).await?)?;
+        let upload = announced["upload"].take();
+        let mut put = self.http.put(text(&upload["url"])).body(bytes);
+        for (name, value) in upload["headers"].as_object().into_iter().flatten() {
+            put = put.header(name, text(value));
+        }
+        expect("the presigned URL", self.call("the presigned URL", put).await?)?;
+        Ok(json!({ "url": announced["url"].take() }))
     }
 
     /// Reads from the public API.

@@ -19,6 +19,14 @@ const STOPS: [&str; 4] = ["queued", "sent", "delivered", "read"];
 /// The customer has it: the widget says so itself, WhatsApp by its webhook, the mail server through SES's events.
 const LAST_STOP: &str = "delivered";
 
+/// A file that goes with a message.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Picture {
+    pub(super) filename: &'static str,
+    pub(super) content_type: &'static str,
+    pub(super) bytes: &'static [u8],
+}
+
 /// A message to send and to follow.
 #[derive(Debug)]
 pub(super) struct Journey {
@@ -26,6 +34,7 @@ pub(super) struct Journey {
     pub(super) title: &'static str,
     pub(super) conversation: Uuid,
     pub(super) content: &'static str,
+    pub(super) picture: Option<Picture>,
 }
 
 impl Journey {
@@ -37,9 +46,13 @@ impl Journey {
             paint(BOLD, self.title),
             paint(DIM, format_args!("POST /api/v1/conversations/{conversation}/messages"))
         );
-        println!("{}", field("agent", quoted(self.content)));
+        println!("{}", field("agent", format_args!("{}{}", quoted(self.content), self.with_picture())));
         let started = Instant::now();
-        let (status, message) = api.send(&conversation, token, self.content).await?;
+        let mut attachments = Vec::new();
+        if let Some(picture) = &self.picture {
+            attachments.push(api.upload(&conversation, token, picture).await?);
+        }
+        let (status, message) = api.send(&conversation, token, self.content, &attachments).await?;
         if status != 201 {
             return Err(self.failed(format!("was answered {status} {message}")));
         }
@@ -93,18 +106,38 @@ impl Journey {
         if text(&got["content"]).trim_end() != self.content {
             return Err(self.failed(format!("reached the customer as {}", got["content"])));
         }
+        self.check_picture(got)?;
         println!(
             "{}",
             field(
                 "customer",
                 format_args!(
-                    "{}  {}",
+                    "{}{}  {}",
                     quoted(text(&got["content"])),
+                    self.with_picture(),
                     paint(DIM, format_args!("to {}", text(&got["to"])))
                 )
             )
         );
         Ok(())
+    }
+
+    /// The provider took the picture with the message, as what it is.
+    fn check_picture(&self, got: &Value) -> Result<(), Disappointment> {
+        let of_it = |file: &&Value| self.picture.is_some_and(|picture| file["content_type"] == picture.content_type);
+        let files = got["attachments"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let right = files.iter().filter(of_it).count();
+        if (right, files.len()) == (usize::from(self.picture.is_some()), right) {
+            return Ok(());
+        }
+        Err(self.failed(format!("reached the customer with {}", got["attachments"])))
+    }
+
+    fn with_picture(&self) -> String {
+        let shown = |Picture { filename, bytes, .. }: Picture| {
+            format!(" + {} {}", paint(BOLD, filename), paint(DIM, format_args!("{} bytes", bytes.len())))
+        };
+        self.picture.map(shown).unwrap_or_default()
     }
 
     fn failed(&self, how: String) -> Disappointment {

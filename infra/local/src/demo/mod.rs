@@ -1,4 +1,4 @@
-//! `cargo local demo`: a message on each channel, from the agent's call to the customer, and one too many. Everything
+//! `cargo local demo`: a message and a picture on each channel, from the agent's call to the customer, and one too many. Everything
 //! it shows was asked of the public API and of the customers; nothing is assumed.
 
 mod api;
@@ -12,13 +12,17 @@ use serde_json::{Value, json};
 
 use crate::lambda::Logs;
 use crate::ready::{Demo, Ready};
+use crate::seed::PerChannel;
 use crate::system::{Local, Options};
 use crate::terminal::{BAD, BOLD, CODE, DIM, GOOD, field, paint};
 use api::Api;
-use journey::Journey;
+use journey::{Journey, Picture};
 
 /// How long anything may take before the demo gives up on it.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What goes with every second message.
+const PICTURE: Picture =
+    Picture { filename: "parcel.png", content_type: "image/png", bytes: include_bytes!("parcel.png") };
 /// What the small business may send in a month.
 const SMALL_LIMIT: u64 = 2;
 
@@ -82,13 +86,18 @@ async fn story(ready: &Ready) -> Result<usize, Disappointment> {
     Ok(journeys.len())
 }
 
-fn journeys(demo: &Demo) -> [Journey; 3] {
-    let conversations = &demo.conversations;
-    let journey = |channel, title, conversation, content| Journey { channel, title, conversation, content };
+fn journeys(demo: &Demo) -> [Journey; 6] {
+    let &PerChannel { chat, whatsapp, email } = &demo.conversations;
+    let journey =
+        |channel, title, conversation, content, picture| Journey { channel, title, conversation, content, picture };
+    let picture = Some(PICTURE);
     [
-        journey("chat", "Live chat", conversations.chat, "Hi Anna, I found your order. Shall I send it again?"),
-        journey("whatsapp", "WhatsApp", conversations.whatsapp, "Your parcel is on its way 📦"),
-        journey("email", "E-mail", conversations.email, "Dear Anna,\n\nthe invoice you asked for is in your account."),
+        journey("chat", "Live chat", chat, "Hi Anna, I found your order. Shall I send it again?", None),
+        journey("chat", "Live chat, with a picture", chat, "This is what we packed:", picture),
+        journey("whatsapp", "WhatsApp", whatsapp, "Your parcel is on its way 📦", None),
+        journey("whatsapp", "WhatsApp, with a picture", whatsapp, "It looks like this:", picture),
+        journey("email", "E-mail", email, "Dear Anna,\n\nthe invoice you asked for is in your account.", None),
+        journey("email", "E-mail, with a picture", email, "And this is how your parcel left us.", picture),
     ]
 }
 
@@ -102,13 +111,13 @@ async fn limit_holds(api: &Api) -> Result<(), Disappointment> {
     let business = api.control("/sandbox/businesses", &json!({ "limit": SMALL_LIMIT })).await?;
     let (key, conversation) = (text(&business["api_key"]), text(&business["conversations"]["chat"]));
     for number in 1..=SMALL_LIMIT {
-        let (status, _) = api.send(conversation, key, &format!("Message {number}")).await?;
+        let (status, _) = api.send(conversation, key, &format!("Message {number}"), &[]).await?;
         if status != 201 {
             return Err(Disappointment(format!("message {number} of {SMALL_LIMIT} was answered {status}, not 201.")));
         }
         println!("{}", field(&format!("message {number}"), paint(GOOD, "201 accepted")));
     }
-    let (status, problem) = api.send(conversation, key, "One too many").await?;
+    let (status, problem) = api.send(conversation, key, "One too many", &[]).await?;
     if status != 403 || problem["code"] != "quota_exceeded" {
         return Err(Disappointment(format!("the message over the limit was answered {status} {problem}, not 403.")));
     }
