@@ -22,7 +22,7 @@ use crate::seed::{NewBusiness, NewConversation, SeedError};
 use crate::{FaultRule, Mischief};
 
 /// What `GET /sandbox/` answers, and the one place that lists everything.
-const ROUTES: [(&str, &str); 23] = [
+const ROUTES: [(&str, &str); 25] = [
     ("GET    /sandbox/{whatsapp|email|chat}/messages", "what customers got, oldest first; ?conversation_id= picks one"),
     (
         "PUT    /sandbox/{whatsapp|email|chat}/faults",
@@ -54,6 +54,8 @@ const ROUTES: [(&str, &str); 23] = [
     ("DELETE /sandbox/chat/widgets", "sends the chat customers away"),
     ("POST   /sandbox/chat/widgets", "brings them back"),
     ("GET    /sandbox/chat/widgets", "how many there are"),
+    ("GET    /sandbox/chat/token", "a fresh token for a chat customer; ?conversation_id= picks one"),
+    ("GET    /widget", "a shop's page with the chat widget; ?conversation_id= picks the customer"),
     ("GET    /sandbox/", "this list"),
 ];
 
