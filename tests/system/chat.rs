@@ -4,7 +4,7 @@
 mod tab;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::{BusinessId, ConversationId, MessageId};
+use domain::{BusinessId, ConversationId};
 use platform::credential::SigningKeys;
 use platform::credential::visitor::{LONGEST, Visitor};
 use reqwest::{Method, StatusCode};
@@ -16,32 +16,11 @@ use uuid::Uuid;
 /// How many messages tabs come and go under.
 const MESSAGES: u64 = 60;
 
-/// A world in which nobody but the test's own tabs is in the chat.
-async fn alone() -> (World, Business) {
-    let world = World::start().await;
-    world.sandbox(Method::DELETE, "/chat/widgets", Value::Null).await;
-    let business = world.business(1_000, 1).await;
-    (world, business)
-}
-
-/// Lets the sandbox's own customers in: they get everything now, for the oracle's count.
-async fn everybody(world: &World) {
-    world.sandbox(Method::POST, "/chat/widgets", Value::Null).await;
-}
-
-/// A token that the site with the widget gave out.
-async fn token(world: &World, conversation: Uuid) -> String {
-    let path = format!("/chat/token?conversation_id={conversation}");
-    let token = world.sandbox(Method::GET, &path, Value::Null).await["token"].as_str().expect("a token").to_owned();
-    world.ledger().secrets.push(token.clone());
-    token
-}
-
 /// A tab of the business's chat that has got everything after `after`.
 async fn tab(world: &World, business: &Business, after: u64) -> Tab {
     let conversation = business.conversation("chat");
     let mut tab = Tab::open(world).await;
-    tab.hello(&token(world, conversation).await, after).await;
+    tab.hello(&world.visitor_token(conversation).await, after).await;
     let hello = tab.heard().await;
     assert_eq!(hello, json!({"type": "hello", "conversation_id": conversation}));
     tab
@@ -57,7 +36,7 @@ async fn status(world: &World, business: &Business, id: Uuid, status: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_is_sent_then_delivered_then_read_as_the_widget_says() {
-    let (world, business) = alone().await;
+    let (world, business) = World::without_customers().await;
     let mut tab = tab(&world, &business, 0).await;
     assert_eq!(tab.heard().await, json!({"type": "caught_up", "seq": 0}));
     let id = send(&world, &business, "Hi Anna").await;
@@ -71,12 +50,12 @@ async fn a_message_is_sent_then_delivered_then_read_as_the_widget_says() {
     tab.say(json!({"action": "ack", "id": id})).await;
     tab.ping().await;
     status(&world, &business, id, "read").await;
-    everybody(&world).await;
+    world.let_customers_in().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_tab_shows_every_message_and_either_may_say_so() {
-    let (world, business) = alone().await;
+    let (world, business) = World::without_customers().await;
     let mut tabs = [tab(&world, &business, 0).await, tab(&world, &business, 0).await];
     for tab in &mut tabs {
         assert_eq!(tab.heard().await["type"], "caught_up");
@@ -94,7 +73,8 @@ async fn every_tab_shows_every_message_and_either_may_say_so() {
     // One that was closed takes nothing from the other, and is forgotten.
     let [mut stays, leaves] = tabs;
     leaves.close().await;
-    let (b, c, table) = (BusinessId(business.business_id), ConversationId(business.conversation("chat")), world.table());
+    let (b, c, table) =
+        (BusinessId(business.business_id), ConversationId(business.conversation("chat")), world.table());
     let connections = async || {
         let all = table.connections(b, c).await.expect("the table answers");
         (all.len() == 1).then_some(())
@@ -102,12 +82,12 @@ async fn every_tab_shows_every_message_and_either_may_say_so() {
     world.until("the closed tab is forgotten", connections).await;
     let last = send(&world, &business, "to whoever is left").await;
     assert_eq!(show(&stays.heard().await), (3, last));
-    everybody(&world).await;
+    world.let_customers_in().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tab_that_is_gone_without_a_word_is_taken_off_the_list() {
-    let (world, business) = alone().await;
+    let (world, business) = World::without_customers().await;
     let mut stays = tab(&world, &business, 0).await;
     assert_eq!(stays.heard().await["type"], "caught_up");
     let (b, c) = (BusinessId(business.business_id), ConversationId(business.conversation("chat")));
@@ -119,12 +99,12 @@ async fn a_tab_that_is_gone_without_a_word_is_taken_off_the_list() {
     status(&world, &business, id, "sent").await;
     assert_eq!(table.connections(b, c).await.expect("the table answers").len(), 1);
     assert_eq!(table.connected(&gone.connection).await.expect("the table answers"), None);
-    everybody(&world).await;
+    world.let_customers_in().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_comes_back_gets_what_was_missed_and_nothing_twice() {
-    let (world, business) = alone().await;
+    let (world, business) = World::without_customers().await;
     let mut first = tab(&world, &business, 0).await;
     assert_eq!(first.heard().await["type"], "caught_up");
     let mut ids = vec![send(&world, &business, "message 1").await];
@@ -145,12 +125,12 @@ async fn whoever_comes_back_gets_what_was_missed_and_nothing_twice() {
     assert_eq!(back.until_caught_up().await, (vec![(3, ids[2]), (4, ids[3])], 4));
     back.say(json!({"action": "resume", "after": 4})).await;
     assert_eq!(back.until_caught_up().await, (vec![], 4));
-    everybody(&world).await;
+    world.let_customers_in().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_was_on_its_way_to_others_reaches_a_tab_that_opened_meanwhile() {
-    let (world, business) = alone().await;
+    let (world, business) = World::without_customers().await;
     let mut first = tab(&world, &business, 0).await;
     assert_eq!(first.heard().await["type"], "caught_up");
     // The worker has read who is there, and waits for the gateway.
@@ -172,12 +152,12 @@ async fn a_message_that_was_on_its_way_to_others_reaches_a_tab_that_opened_meanw
         })
         .await;
     assert_eq!(got, Some((1, id)));
-    everybody(&world).await;
+    world.let_customers_in().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tabs_that_come_and_go_under_fire_miss_nothing() {
-    let (world, business) = alone().await;
+    let (world, business) = World::without_customers().await;
     let sending = async {
         let mut ids = Vec::new();
         for number in 1..=MESSAGES {
@@ -202,12 +182,12 @@ async fn tabs_that_come_and_go_under_fire_miss_nothing() {
     for got in all {
         assert_eq!(got, ids, "a tab shows all of them, each once, in their order");
     }
-    everybody(&world).await;
+    world.let_customers_in().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_failed_is_never_shown_and_holds_nothing_up() {
-    let (world, business) = alone().await;
+    let (world, business) = World::without_customers().await;
     let mut tab = tab(&world, &business, 0).await;
     assert_eq!(tab.heard().await["type"], "caught_up");
     world.fault("chat", json!({"status": 413, "times": 1})).await;
@@ -218,18 +198,19 @@ async fn what_failed_is_never_shown_and_holds_nothing_up() {
     // The gap is asked about, and there is nothing in it.
     let (shown, last) = tab.resume(0).await;
     assert_eq!((shown, last), (vec![(2, next)], 2));
-    assert_eq!(tab::fetch(&world, &token(&world, business.conversation("chat")).await, failed).await.0, 404);
-    everybody(&world).await;
+    assert_eq!(tab::fetch(&world, &world.visitor_token(business.conversation("chat")).await, failed).await.0, 404);
+    world.let_customers_in().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_does_not_fit_is_announced_and_fetched() {
-    let (world, business) = alone().await;
+    let (world, business) = World::without_customers().await;
     let mut first = tab(&world, &business, 0).await;
     assert_eq!(first.heard().await["type"], "caught_up");
     world.sandbox(Method::PUT, "/queues/held", json!({"held": true})).await;
     let id = send(&world, &business, "to grow").await;
-    let long = grow(&world, &business, id).await;
+    let long = "ü".repeat(99_000);
+    world.rewrite(&business, id, &long).await;
     world.sandbox(Method::PUT, "/queues/held", json!({"held": false})).await;
     let announced = json!({"type": "large_message", "seq": 1, "id": id});
     assert_eq!(first.heard().await, announced, "by the worker");
@@ -239,36 +220,23 @@ async fn a_message_that_does_not_fit_is_announced_and_fetched() {
     let mut later = tab(&world, &business, 0).await;
     assert_eq!(later.heard().await, announced, "by the replay");
     assert_eq!(show(&later.heard().await), (2, short));
-    let token = token(&world, business.conversation("chat")).await;
+    let token = world.visitor_token(business.conversation("chat")).await;
     let (status, message) = tab::fetch(&world, &token, id).await;
     assert_eq!((status, message["id"].as_str()), (200, Some(id.to_string().as_str())));
     assert_eq!((message["content"].as_str(), &message["sender_type"]), (Some(long.as_str()), &json!("agent")));
     assert_eq!(message.as_object().expect("a message").len(), 7, "what the widget is shown, and nothing else");
-    everybody(&world).await;
+    world.let_customers_in().await;
     assert_eq!(world.received("chat", business.conversation("chat")).await[0].len(), long.len());
-}
-
-/// Makes a message longer than a chat takes: as if it were written while the conversation was one by e-mail.
-async fn grow(world: &World, business: &Business, id: Uuid) -> String {
-    let long = "ü".repeat(99_000);
-    let (b, c) = (BusinessId(business.business_id), ConversationId(business.conversation("chat")));
-    let seq = id.to_string().parse::<MessageId>().ok().and_then(|id| id.seq()).expect("the id carries it");
-    let update = world.dynamodb().update_item().table_name(&world.ready.table);
-    let update = update.set_key(Some(platform::table::key::message(b, c, seq).attributes()));
-    let text = aws_sdk_dynamodb::types::AttributeValue::S(long.clone());
-    let update = update.update_expression("SET content = :long").expression_attribute_values(":long", text);
-    update.send().await.expect("the table takes it");
-    long
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_its_own_conversations_messages_can_be_fetched_with_a_visitors_token() {
-    let (world, business) = alone().await;
+    let (world, business) = World::without_customers().await;
     let (mine, other) = (business.conversation("chat"), world.business(10, 1).await);
     let id = send(&world, &business, "mine").await;
     let foreign = send(&world, &other, "another business's").await;
     let elsewhere = world.send(&business.api_key, business.conversation("email"), "by e-mail").go().await.id();
-    let mine = token(&world, mine).await;
+    let mine = world.visitor_token(mine).await;
     assert_eq!(tab::fetch(&world, &mine, id).await.0, 200);
     let missing = tab::fetch(&world, &mine, Uuid::new_v4()).await;
     assert_eq!((missing.0, &missing.1["code"]), (404, &json!("message_not_found")));
@@ -287,12 +255,12 @@ async fn only_its_own_conversations_messages_can_be_fetched_with_a_visitors_toke
     world.pass(3_661).await;
     let path = format!("/api/v1/chat/messages/{id}");
     assert_eq!(world.get(&mine, &path).await.problem(), (401, "unauthorized".into()));
-    everybody(&world).await;
+    world.let_customers_in().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_another_origin_may_fetch() {
-    let (world, business) = alone().await;
+    let (world, business) = World::without_customers().await;
     let id = send(&world, &business, "to be fetched").await;
     let url = format!("{}/api/v1/chat/messages/{id}", world.ready.api);
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
@@ -302,19 +270,19 @@ async fn a_page_of_another_origin_may_fetch() {
     assert_eq!(asked.status(), StatusCode::NO_CONTENT);
     assert_eq!(asked.headers()["access-control-allow-origin"], "*");
     assert_eq!(asked.headers()["access-control-allow-headers"], "authorization");
-    let token = token(&world, business.conversation("chat")).await;
+    let token = world.visitor_token(business.conversation("chat")).await;
     let answer = http.get(&url).bearer_auth(token).header("origin", "https://shop.example.com").send().await;
     let answer = answer.expect("an answer");
     assert_eq!(
         (answer.status(), &answer.headers()["access-control-allow-origin"]),
         (StatusCode::OK, &"*".parse().expect("a value"))
     );
-    everybody(&world).await;
+    world.let_customers_in().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_is_over_or_worth_nothing_is_told_so_and_the_door_closed() {
-    let (world, business) = alone().await;
+    let (world, business) = World::without_customers().await;
     let keys: SigningKeys = serde_json::from_value(world.secret("VisitorKeys").await).expect("keys");
     let (key, now) = (&keys.keys[0], Utc::now());
     let visitor = Visitor {
@@ -347,7 +315,7 @@ async fn a_token_that_is_over_or_worth_nothing_is_told_so_and_the_door_closed() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_speaks_before_the_hello_or_in_riddles_is_told_so_and_may_go_on() {
-    let (world, business) = alone().await;
+    let (world, business) = World::without_customers().await;
     let id = send(&world, &business, "nobody's to acknowledge").await;
     let mut tab = Tab::open(&world).await;
     for what in [json!({"action": "ack", "id": id}), json!({"action": "resume", "after": 0})] {

@@ -66,8 +66,8 @@ enum Said {
     Read { id: MessageId },
     /// "Have I missed anything after this message?"
     Resume { after: u64 },
-    /// "Are you there?"
-    Ping,
+    /// "Are you there?" (Braces, because serde lets everything into a variant without fields.)
+    Ping {},
 }
 
 /// Runs the function until Lambda stops it.
@@ -132,7 +132,7 @@ impl ChatSocket {
             Ok(Said::Ack { id }) => self.receipt(connection, id, Reported::Delivered).await,
             Ok(Said::Read { id }) => self.receipt(connection, id, Reported::Read).await,
             Ok(Said::Resume { after }) => self.resume(connection, Seq(after), until).await,
-            Ok(Said::Ping) => {
+            Ok(Said::Ping {}) => {
                 self.say(connection, &Event::Pong).await;
                 Ok(())
             }
@@ -234,7 +234,8 @@ mod tests {
     #[test]
     fn widgets_are_understood_strictly() {
         let said = |text| serde_json::from_str::<Said>(text).ok();
-        assert_eq!(said(r#"{"action":"ping"}"#), Some(Said::Ping));
+        assert_eq!(said(r#"{"action":"ping"}"#), Some(Said::Ping {}));
+        assert_eq!(said(r#"{"action":"ping","at":1}"#), None);
         let hello = Said::Hello { token: "t".into(), after: 0 };
         assert_eq!(said(r#"{"action":"hello","token":"t"}"#), Some(hello));
         assert_eq!(said(r#"{"action":"hello","token":"t","afer":3}"#), None);
