@@ -148,6 +148,48 @@ async fn a_connection_that_is_cut_comes_back_without_a_gap_or_a_copy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_overtakes_is_held_back_and_what_never_comes_is_not_waited_for() {
+    let Some(browser) = Browser::start().await else { return };
+    let (world, business) = World::without_customers().await;
+    let page = visit(&world, &browser, &business).await;
+    // A worker's event and the replay's come by different ways, so their order is nobody's to choose here.
+    let hear = async |event: Value| page.ask(&format!("PingbackChat.chat.hear({event})")).await;
+    let told = |seq: u64| {
+        let message = json!({"id": Uuid::new_v4(), "content": format!("number {seq}"), "attachments": [],
+            "created_at": "2026-03-01T09:05:00Z"});
+        json!({"type": "new_message", "seq": seq, "message": message})
+    };
+    let first = told(1);
+    hear(told(2)).await;
+    assert_eq!(texts(&page).await, [""; 0], "the first is missing");
+    for event in [&first, &first] {
+        hear(event.clone()).await;
+    }
+    until_shown(&world, &page, &["number 1", "number 2"]).await;
+    hear(told(4)).await;
+    assert_eq!(texts(&page).await.len(), 2, "the third is missing");
+    hear(json!({"type": "caught_up", "seq": 3})).await;
+    until_shown(&world, &page, &["number 1", "number 2", "number 4"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_that_could_not_be_noted_is_said_again() {
+    let Some(browser) = Browser::start().await else { return };
+    let (world, business) = World::without_customers().await;
+    let page = visit(&world, &browser, &business).await;
+    let fault = json!({"operation": "UpdateItem", "error": "InternalServerError", "function": "chat-socket"});
+    world.fault("aws", fault).await;
+    let id = send(&world, &business, "noted or not?").await;
+    until_shown(&world, &page, &["noted or not?"]).await;
+    let failed = async || (!world.complaints().is_empty()).then_some(());
+    world.until("the table did not take it", failed).await;
+    world.heal("aws").await;
+    status(&world, &business, id, "read").await;
+    until_shown(&world, &page, &["noted or not?"]).await;
+    world.let_customers_in().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_hour_later_the_widget_comes_back_with_a_new_token() {
     let Some(browser) = Browser::start().await else { return };
     let (world, business) = World::without_customers().await;

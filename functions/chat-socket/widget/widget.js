@@ -124,7 +124,7 @@
       this.socket = this.turn = null;
       this.greeted = this.asking = false;
       socket?.close();
-      for (const timer of [this.again, this.quiet, this.deadline]) clearTimeout(timer);
+      for (const timer of [this.again, this.soon, this.quiet, this.deadline]) clearTimeout(timer);
       if (this.closed) return;
       this.state.textContent = this.ended ? this.words.ended : this.words.lost;
       if (this.ended) return;
@@ -168,10 +168,12 @@
           this.asking = false;
           this.upTo = Math.max(this.upTo, event.seq);
           this.log.setAttribute("aria-busy", "false");
-          if (event.pending > this.last) {
-            setTimeout(() => event.pending > this.last && !this.asking && this.ask(), PENDING);
+          this.advance();
+          clearTimeout(this.soon);
+          if (this.gap() || event.pending > this.last) {
+            this.soon = setTimeout(() => (this.gap() || event.pending > this.last) && this.ask(), PENDING);
           }
-          return this.advance();
+          return;
         case "error":
           // Who has but one token has nothing better to offer.
           this.ended = typeof this.token !== "function" && ["unauthorized", "token_expired"].includes(event.code);
@@ -205,9 +207,15 @@
         this.held.set(seq, message);
       }
       this.advance();
+      if (this.gap() && !this.asking) this.ask();
     }
 
-    /// Shows what is next; asks for what is missing.
+    /// Whether something is missing that nobody is fetching.
+    gap() {
+      return this.held.size > 0 && !this.fetching.has(this.last + 1);
+    }
+
+    /// Shows what is next.
     advance() {
       const before = this.last;
       for (let next = this.last + 1; ; next = this.last + 1) {
@@ -224,7 +232,6 @@
         this.last = next;
       }
       if (this.last > before) this.store();
-      if (this.held.size && !this.asking && !this.fetching.has(this.last + 1)) this.ask();
     }
 
     /// What does not fit into the WebSocket is fetched; what follows waits for it.

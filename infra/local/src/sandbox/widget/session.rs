@@ -206,6 +206,8 @@ impl Session {
                 }
                 self.after = self.after.max(seq);
                 self.keep_what_follows(socket).await?;
+                // What is held all the same is asked about once more, but not at once.
+                self.pending = self.pending.max(self.held.keys().next().copied().unwrap_or(0));
             }
             Ok(Event::Broken { message, request }) => {
                 self.repeat = true;
@@ -228,14 +230,15 @@ impl Session {
         } else {
             self.keep(socket, seq, message).await?;
         }
-        self.keep_what_follows(socket).await
+        self.keep_what_follows(socket).await?;
+        if !self.held.is_empty() && !self.asking { self.ask(socket).await } else { Ok(()) }
     }
 
     async fn keep_what_follows(&mut self, socket: &mut Socket) -> Result<(), Ended> {
         while let Some(message) = self.held.remove(&(self.after + 1)) {
             self.keep(socket, self.after + 1, message).await?;
         }
-        if !self.held.is_empty() && !self.asking { self.ask(socket).await } else { Ok(()) }
+        Ok(())
     }
 
     async fn ask(&mut self, socket: &mut Socket) -> Result<(), Ended> {
