@@ -34,6 +34,17 @@ async fn status(world: &World, business: &Business, id: Uuid, status: &str) {
     world.until_status(&business.api_key, business.conversation("chat"), id, status).await;
 }
 
+/// Waits until so many messages are nobody's business any more but the customer's.
+async fn settled(world: &World, business: &Business, count: u64) {
+    let (b, c, table) =
+        (BusinessId(business.business_id), ConversationId(business.conversation("chat")), world.table());
+    let settled = async || {
+        let conversation = table.conversation(b, c).await.expect("the table answers").expect("the conversation");
+        (conversation.settled_seq.0 == count).then_some(())
+    };
+    world.until(&format!("{count} messages are settled"), settled).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_is_sent_then_delivered_then_read_as_the_widget_says() {
     let (world, business) = World::without_customers().await;
@@ -117,7 +128,7 @@ async fn whoever_comes_back_gets_what_was_missed_and_nothing_twice() {
         ids.push(send(&world, &business, &format!("message {number}")).await);
         assert_eq!(show(&other.heard().await), (number, ids[ids.len() - 1]));
     }
-    status(&world, &business, ids[3], "sent").await;
+    settled(&world, &business, 4).await;
     let mut back = tab(&world, &business, 1).await;
     assert_eq!(back.until_caught_up().await, (vec![(2, ids[1]), (3, ids[2]), (4, ids[3])], 4));
     // What is asked for again comes again.
@@ -195,6 +206,7 @@ async fn what_failed_is_never_shown_and_holds_nothing_up() {
     let next = send(&world, &business, "but this one").await;
     status(&world, &business, failed, "failed").await;
     assert_eq!(show(&tab.heard().await), (2, next));
+    settled(&world, &business, 2).await;
     // The gap is asked about, and there is nothing in it.
     let (shown, last) = tab.resume(0).await;
     assert_eq!((shown, last), (vec![(2, next)], 2));
