@@ -19,6 +19,9 @@ use tests::suite::{Suite, setting};
 
 const CHANNELS: [&str; 3] = ["chat", "whatsapp", "email"];
 
+/// One conversation takes all that comes on these; on WhatsApp it has its pace.
+const UNPACED: [&str; 2] = ["chat", "email"];
+
 /// Longer than a lease, and longer than a receipt is waited for, in seconds of the system's clock.
 const LEASE: i64 = 46;
 const DOUBT: i64 = 121;

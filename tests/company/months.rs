@@ -1,7 +1,7 @@
 //! The turn of the month, to the millisecond.
 
 use crate::talk::{Talk, see_through};
-use crate::{CALLERS, CHANNELS, either};
+use crate::{CALLERS, UNPACED, either};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::problem::Refusal;
 use domain::{BusinessId, Channel, Content, ConversationId, Month, Sender, Seq};
@@ -38,7 +38,7 @@ async fn over_http() {
     let caller = async |number: usize| {
         let mut accepted = Vec::new();
         loop {
-            let conversation = business.conversation(CHANNELS[number % CHANNELS.len()]);
+            let conversation = business.conversation(UNPACED[number % UNPACED.len()]);
             let answer = world.send(&business.api_key, conversation, "around midnight").go().await;
             match answer.status.as_u16() {
                 201 => accepted.push(created_at(&answer.json()["created_at"])),

@@ -1,7 +1,7 @@
 //! The month's shards while everybody calls at once: what they add up to at every moment.
 
 use crate::talk::{now, see_through};
-use crate::{CALLERS, CHANNELS, either};
+use crate::{CALLERS, CHANNELS, UNPACED, either};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, Get, TransactGetItem};
 use domain::{BusinessId, ConversationId, Month};
@@ -61,7 +61,7 @@ async fn change(world: &World, business: &Business, over: &AtomicBool) -> u64 {
 async fn send_until(world: &World, business: &Business, number: usize, over: &AtomicBool) -> u64 {
     let mut accepted = 0;
     while !over.load(Ordering::Relaxed) {
-        let conversation = business.conversation(CHANNELS[number % CHANNELS.len()]);
+        let conversation = business.conversation(UNPACED[number % UNPACED.len()]);
         let answer = world.send(&business.api_key, conversation, "while the plan changes").go().await;
         match answer.status.as_u16() {
             201 => accepted += 1,
@@ -173,7 +173,7 @@ async fn first(shards: u16) {
     for limit in [u64::from(shards) * 10, 1_000] {
         let business = world.business(limit, shards).await;
         let caller = async |number: usize| {
-            let conversation = business.conversation(CHANNELS[number % CHANNELS.len()]);
+            let conversation = business.conversation(UNPACED[number % UNPACED.len()]);
             loop {
                 let answer = world.send(&business.api_key, conversation, "the first of the month").go().await;
                 match answer.status.as_u16() {

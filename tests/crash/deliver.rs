@@ -18,16 +18,24 @@ pub(crate) enum Work {
     PutOff,
     /// The provider refused the first for a day.
     GivenUp,
+    /// The provider takes nothing on the channel, whatever it is.
+    Paused,
 }
 
 impl Work {
-    pub(crate) const ALL: [Work; 3] = [Work::Delivered, Work::PutOff, Work::GivenUp];
+    pub(crate) const ALL: [Work; 4] = [Work::Delivered, Work::PutOff, Work::GivenUp, Work::Paused];
+
+    /// Whether there is such a thing on a channel: chat has no provider that could lock it out.
+    pub(crate) fn is_on(self, channel: &str) -> bool {
+        self != Work::Paused || channel != "chat"
+    }
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Work::Delivered => "delivered",
             Work::PutOff => "put off",
             Work::GivenUp => "given up",
+            Work::Paused => "paused",
         }
     }
 }
@@ -61,7 +69,7 @@ async fn points(stage: &Stage, channel: &str, work: Work) -> Vec<Point> {
     let mut points = observed(stage, channel, work).await;
     match work {
         Work::Delivered => points.push(PROVIDER),
-        Work::PutOff | Work::GivenUp => {
+        Work::PutOff | Work::GivenUp | Work::Paused => {
             let plain = observed(stage, channel, Work::Delivered).await;
             points.retain(|point| !plain.contains(point));
         }
@@ -71,15 +79,33 @@ async fn points(stage: &Stage, channel: &str, work: Work) -> Vec<Point> {
 }
 
 async fn observed(stage: &Stage, channel: &str, work: Work) -> Vec<Point> {
-    let scene = Scene::set(stage, channel, work, 2, "rehearsed").await;
-    assert_eq!(stage.deliver(channel, &scene.bell).await, Told::Done);
     let mut points = Vec::new();
-    for call in stage.calls(function(channel)) {
-        points.extend(point::of(&call).filter(|point| !points.contains(point)));
+    for messages in 1..=2 {
+        let scene = Scene::set(stage, channel, work, messages, "rehearsed").await;
+        assert_eq!(stage.deliver(channel, &scene.bell).await, Told::Done);
+        for call in stage.calls(function(channel)) {
+            points.extend(point::of(&call).filter(|point| !points.contains(point)));
+        }
+        stage.world.heal(channel).await;
+        scene.finish(stage, &scene.bell).await;
     }
-    stage.world.heal(channel).await;
-    scene.finish(stage, &scene.bell).await;
     points
+}
+
+/// Whether a worker sends one message of a conversation and leaves the next until it may follow.
+fn is_paced(channel: &str) -> bool {
+    channel == "whatsapp"
+}
+
+/// How many messages the conversation has. With a pace it takes a single one to be let go of in the first invocation,
+/// and more than one to be postponed.
+fn messages(channel: &str, case: &Case) -> u32 {
+    let messages = case.dice().messages;
+    match case.point.name {
+        "release" if is_paced(channel) => 1,
+        "postpone" | "ring" if is_paced(channel) => messages.max(2),
+        _ => messages,
+    }
 }
 
 /// A conversation with messages that wait, and the moment before the worker is called.
@@ -111,8 +137,12 @@ impl<'a> Scene<'a> {
         } else {
             stage.fresh_workers().await;
         }
-        if work == Work::PutOff {
-            stage.world.fault(channel, json!({"status": 429, "times": 1})).await;
+        match (work, channel) {
+            (Work::PutOff, _) => stage.world.fault(channel, json!({"status": 429, "times": 1})).await,
+            // A token that is not accepted is read anew and tried once more.
+            (Work::Paused, "whatsapp") => stage.world.fault(channel, json!({"code": 190, "times": 2})).await,
+            (Work::Paused, _) => stage.world.fault(channel, json!({"status": 403, "times": 1})).await,
+            (Work::Delivered | Work::GivenUp, _) => {}
         }
         stage.world.engine().calls().record();
         Scene { channel, work, title: title.to_owned(), conversation, bell, texts }
@@ -170,7 +200,7 @@ impl<'a> Scene<'a> {
 /// One case from beginning to end.
 pub(crate) async fn run(stage: &Stage, channel: &str, work: Work, case: &Case) -> Outcome {
     let dice = case.dice();
-    let scene = Scene::set(stage, channel, work, dice.messages, &case.again()).await;
+    let scene = Scene::set(stage, channel, work, messages(channel, case), &case.again()).await;
     let (whose, fault) = fault(channel, case, scene.work);
     stage.world.fault(whose, fault.clone()).await;
     let told = stage.deliver(channel, &scene.bell).await;
@@ -202,10 +232,10 @@ fn may_come_twice(case: &Case) -> bool {
 fn fault<'a>(channel: &'a str, case: &Case, work: Work) -> (&'a str, Value) {
     let dice = case.dice();
     if case.point == PROVIDER {
-        let skip = dice.occurrence % dice.messages;
+        let skip = if is_paced(channel) { 0 } else { dice.occurrence % dice.messages };
         return (channel, case.fault.of_provider(skip).expect("only what a provider can do"));
     }
-    let times = times(work, case);
+    let times = if is_paced(channel) { 1 } else { times(work, case) };
     ("aws", case.fault.of_aws(case.point, case.function, case.point.marker, dice.occurrence % times, dice.stubborn))
 }
 

@@ -21,7 +21,7 @@ const fn point(name: &'static str, operation: &'static str, marker: &'static str
 pub(crate) const PROVIDER: Point = point("provider", "", "");
 
 /// Every call there is; the first that fits is it.
-const POINTS: [Point; 21] = [
+const POINTS: [Point; 22] = [
     point("read everything", "BatchGetItem", "CONVERSATION"),
     point("read shards", "BatchGetItem", "SHARD"),
     point("read secret", "GetSecretValue", ""),
@@ -39,6 +39,7 @@ const POINTS: [Point; 21] = [
     point("settle", "UpdateItem", "_at = :now"),
     point("put back", "UpdateItem", "doubts = :doubts"),
     point("advance", "UpdateItem", "settled_seq = :before"),
+    point("pause", "UpdateItem", "paused_until = :until"),
     point("postpone", "UpdateItem", "not_before = :at"),
     point("release", "UpdateItem", "settled_seq = seq"),
     point("read tabs", "Query", "begins_with"),

@@ -8,7 +8,7 @@ use serde_yaml_ng::{Mapping, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What somebody wants to be woken for, whichever channel it is on.
-const ALARMING: [&str; 3] = ["GivenUp", "InDoubt", "OldestDueSeconds"];
+const ALARMING: [&str; 4] = ["GivenUp", "InDoubt", "ChannelPaused", "OldestDueSeconds"];
 
 /// `template.yaml`, as far as the house rules look into it.
 pub(crate) struct Template {

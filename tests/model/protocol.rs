@@ -5,7 +5,7 @@ use crate::state::{Budget, Sender, State, Worker, holding};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::delivery::stored::Stored;
 use domain::delivery::{
-    Accepted, Command, Doubt, Event, Failure, Outcome, Progress, Reason, Round, Settlement, Status, Turn,
+    Accepted, Command, Doubt, Event, Failure, Outcome, Pace, Progress, Reason, Round, Settlement, Status, Terms, Turn,
 };
 use domain::{Channel, Seq};
 use stateright::{Model, Property};
@@ -18,6 +18,8 @@ pub(crate) const WORKERS: usize = 2;
 #[derive(Debug, Clone)]
 pub(crate) struct Protocol {
     doubt: TimeDelta,
+    /// How many messages a worker sends in a row.
+    turn: u32,
     budget: Budget,
     without: Option<Without>,
 }
@@ -78,15 +80,15 @@ pub(crate) enum Call {
 }
 
 impl Protocol {
-    /// A channel that sends again at once.
+    /// A channel that sends again at once, and on which each message is a turn.
     pub(crate) fn chat() -> Protocol {
         let budget = Budget { crashes: 2, faults: 1, ticks: 2 };
-        Protocol { doubt: Channel::Chat.doubt(), budget, without: None }
+        Protocol { doubt: Channel::Chat.doubt(), turn: 1, budget, without: None }
     }
 
     /// A channel that waits for receipts.
     pub(crate) fn patient() -> Protocol {
-        Protocol { doubt: Channel::Whatsapp.doubt(), ..Protocol::chat() }
+        Protocol { doubt: Channel::Whatsapp.doubt(), turn: 2, ..Protocol::chat() }
     }
 
     pub(crate) fn without(self, part: Without) -> Protocol {
@@ -127,7 +129,9 @@ impl Protocol {
 
     pub(crate) fn hear(&self, state: &mut State, index: usize) {
         if let Ok((turn, lease)) = self.claimable(&state.turn).claimed(state.now, LEASE) {
-            let mut round = Round::new(turn.settled_seq, self.doubt, Doubt::Resend);
+            let (doubt, policy) = (self.doubt, Doubt::Resend);
+            let terms = Terms { doubt, policy, pace: Pace::FREE, turn: self.turn, paused_until: None };
+            let mut round = Round::new(turn.settled_seq, None, terms);
             let command = round.next(Event::Begun, state.now, 0.5);
             state.turn = turn;
             state.workers[index] = Some(Worker { command, round, lease, known: Vec::new() });
@@ -197,7 +201,9 @@ impl Protocol {
                 state.ring();
                 Event::Done
             }
-            Command::HandOver(_) | Command::Leave(_) | Command::Stop(_) => unreachable!("not a write"),
+            Command::HandOver(_) | Command::Leave(_) | Command::Pause(_) | Command::Stop(_) => {
+                unreachable!("no write, or not of this model")
+            }
         };
         self.tell(state, index, worker, event);
     }

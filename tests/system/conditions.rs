@@ -5,6 +5,7 @@
 //! Nothing here goes over HTTP, and no function runs: each test has a [`scratch::Scratch`] table and is alone with it.
 
 mod accept;
+mod channel;
 mod claim;
 mod held;
 mod history;

@@ -79,7 +79,7 @@ async fn nobody_smuggles_anything_into_a_header() {
     let (id, channel_id) = (BusinessId(business.business_id), ChannelId(Uuid::new_v4()));
     let settings =
         ChannelSettings::Email { from: "Shop\r\nBcc: a@b.example <shop@example.com>".into(), configuration_set: None };
-    let record = ChannelRecord { is_active: true, in_doubt: Default::default(), settings };
+    let record = ChannelRecord { is_active: true, in_doubt: Default::default(), paused_until: None, settings };
     world.table().put_channel(id, channel_id, &record).await.expect("a channel");
     let new = |recipient: &str| NewConversation {
         channel: "email".into(),
@@ -116,22 +116,30 @@ async fn nobody_smuggles_anything_into_a_header() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_is_in_the_mail_and_one_that_ses_takes_no_mail_with_is_linked_to() {
+async fn files_are_in_the_mail_while_there_is_room_and_linked_to_beyond() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let conversation = business.conversation("email");
+    let film = vec![7; 4_000_000];
     let mut urls = Vec::new();
-    for (name, kind, bytes) in [("photo 1.png", "image/png", PNG), ("tool.exe", "application/octet-stream", &b"MZ"[..])]
-    {
+    for (name, kind, bytes) in [
+        ("photo 1.png", "image/png", PNG),
+        ("film.bin", "application/octet-stream", &film),
+        ("again.bin", "application/octet-stream", &film),
+    ] {
         let upload = store(&world, &business.api_key, conversation, name, kind, bytes).await;
         assert_eq!(upload.status, StatusCode::CREATED, "{}", upload.text);
         urls.push(upload.json()["url"].clone());
     }
     send(&world, &business, conversation, &urls.iter().collect::<Vec<_>>()).await.id();
     let mail = world.until("a mail arrives", async || mails(&world, conversation).await.pop()).await;
-    assert_eq!(mail.0["attachments"], json!([{ "filename": "photo 1.png", "content_type": "image/png" }]));
-    let url = urls[1].as_str().expect("a URL");
-    assert_eq!(mail.0["content"], format!("see the file\n\ntool.exe (2 bytes)\n{url}"));
+    let inside = json!([
+        { "filename": "photo 1.png", "content_type": "image/png" },
+        { "filename": "film.bin", "content_type": "application/octet-stream" },
+    ]);
+    assert_eq!(mail.0["attachments"], inside);
+    let url = urls[2].as_str().expect("a URL");
+    assert_eq!(mail.0["content"], format!("see the file\n\nagain.bin (4.0 MB)\n{url}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,7 +153,7 @@ async fn a_suppressed_address_fails_for_good_and_holds_nothing_up() {
     ] {
         // SES takes the mail, and says that it was sent, before it says that it was not.
         world.report("email", json!({ "statuses": ["sent", status], "delay_ms": 0 })).await;
-        let id = world.send(&business.api_key, conversation, status).go().await.id();
+        let id = world.send(&business.api_key, conversation, "nobody reads this").go().await.id();
         let delivery = world.until_status(&business.api_key, conversation, id, "failed").await;
         assert_eq!((&delivery["attempts"], &delivery["error"]["code"]), (&json!(1), &json!("recipient_suppressed")));
         assert_eq!(delivery["error"]["provider_code"], provider_code);

@@ -11,6 +11,7 @@ mod doubt;
 mod email;
 mod idempotency;
 mod operators;
+mod pace;
 mod quota;
 mod receipts;
 mod refusals;

@@ -106,7 +106,7 @@ async fn a_message_that_is_given_up_is_one_line_and_one_dead_letter() {
         Value::from(all.into_iter().flatten().collect::<Map<_, _>>())
     };
     let expected = about(json!({
-        "message": "put back", "PutBack": 1, "Reason": "rate_limited", "detail": "SES asks for patience",
+        "message": "put back", "PutBack": 1, "Reason": "rate_limited", "detail": "the account sends more a second than it may",
         "provider_code": "TooManyRequestsException",
     }));
     assert_eq!(put_back.into_iter().map(timeless).collect::<Vec<_>>(), [expected]);

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use tests::{Business, World};
 
 const CALLERS: usize = 64;
-const CHANNELS: [&str; 3] = ["chat", "whatsapp", "email"];
+/// One conversation takes all that comes on these; on WhatsApp it has its pace.
+const CHANNELS: [&str; 2] = ["chat", "email"];
 
 /// Has 64 callers send as long as they are not told 403; counts the answers. A caller that is told 503 comes again, as
 /// the answer says.

@@ -133,7 +133,12 @@ async fn a_closed_window_a_silent_channel_and_a_strange_one_are_refused() {
     let id = BusinessId(business.business_id);
     let new = async |channel: &str, is_active: bool| {
         let (channel_id, conversation) = (ChannelId(Uuid::new_v4()), ConversationId(Uuid::new_v4()));
-        let record = ChannelRecord { is_active, in_doubt: Default::default(), settings: ChannelSettings::Chat {} };
+        let record = ChannelRecord {
+            is_active,
+            in_doubt: Default::default(),
+            paused_until: None,
+            settings: ChannelSettings::Chat {},
+        };
         world.table().put_channel(id, channel_id, &record).await.expect("a channel");
         let new = NewConversation {
             channel: channel.into(),

@@ -16,8 +16,11 @@
 use crate::html;
 use crate::letter::{Inside, Letter, Link};
 use domain::delivery::Thread;
+use email_encoding::headers::rfc2047;
+use email_encoding::headers::writer::EmailWriter;
 use lettre::message::header::{
     ContentDisposition, ContentTransferEncoding, ContentType, Header, HeaderName, HeaderValue, InReplyTo, References,
+    Subject,
 };
 use lettre::message::{Body, Mailbox, Message, MultiPart, SinglePart};
 use std::time::SystemTime;
@@ -31,7 +34,7 @@ pub fn build(letter: &Letter<'_>) -> Result<Vec<u8>, lettre::error::Error> {
         .from(letter.from.clone())
         .to(letter.to.clone())
         .reply_to(Mailbox::new(None, letter.reply_to.clone()))
-        .subject(&letter.subject)
+        .raw_header(subject(&letter.subject))
         .date(SystemTime::from(letter.date));
     for header in in_thread(letter.thread) {
         message = message.raw_header(header);
@@ -47,6 +50,17 @@ pub fn build(letter: &Letter<'_>) -> Result<Vec<u8>, lettre::error::Error> {
         letter.inside.iter().map(file).fold(whole, MultiPart::singlepart)
     };
     Ok(message.multipart(whole)?.formatted())
+}
+
+/// The subject as lettre writes it, but for one that looks encoded although it is not: lettre would leave it as it is, and
+/// whoever reads it would decode it ([RFC 2047 §7](https://www.rfc-editor.org/rfc/rfc2047#section-7)).
+fn subject(text: &str) -> HeaderValue {
+    if !text.contains("=?") {
+        return Subject::from(text.to_owned()).display();
+    }
+    let mut encoded = String::new();
+    rfc2047::encode(text, &mut EmailWriter::new(&mut encoded, "Subject: ".len(), 0, false)).expect("a string takes it");
+    HeaderValue::dangerous_new_pre_encoded(Subject::name(), text.to_owned(), encoded)
 }
 
 /// `In-Reply-To` the last message and `References` to all that are kept

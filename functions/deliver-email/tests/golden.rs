@@ -155,6 +155,14 @@ fn a_text_that_would_like_to_be_more() {
 }
 
 #[test]
+fn a_subject_that_looks_encoded_is_shown_as_it_is() {
+    let text = "is =?utf-8?q?this?= a joke? ".repeat(9);
+    let draft = Draft { subject: Some(&text), ..Draft::default() };
+    let mail = built(&draft);
+    assert_eq!(parse(&mail).subject(), Some(letter::subject(Some(&text), &draft.thread).as_str()));
+}
+
+#[test]
 fn files_inside_and_files_that_stay_outside() {
     let pdf = Inside {
         filename: "Rechnung März 2026.pdf".into(),

@@ -34,9 +34,9 @@ fn of_status(status: StatusCode, retry_after: Option<Duration>) -> Failure {
     let reason = |word, detail| Reason::new(word, detail).with_provider_code(format!("HTTP {}", status.as_u16()));
     match status.as_u16() {
         429 => Failure::Transient { reason: reason("rate_limited", "WhatsApp asks for patience"), retry_after },
-        401 | 403 => Failure::Transient {
+        401 | 403 => Failure::ChannelDown {
             reason: reason("token_rejected", "WhatsApp did not accept the channel's access token"),
-            retry_after: Some(retry_after.unwrap_or(Duration::from_secs(60))),
+            wait: retry_after.unwrap_or(Duration::from_secs(60)),
         },
         400..=499 => Failure::Permanent(reason("message_rejected", "WhatsApp did not accept the message")),
         _ => Failure::Unknown(reason("provider_error", "WhatsApp failed without saying how")),

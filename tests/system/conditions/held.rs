@@ -5,7 +5,7 @@ use super::sample::{MS, NOW, conversation, conversation_key, held, turned};
 use super::scratch::{Item, Scratch, for_all, item, value, with};
 use chrono::{DateTime, Utc};
 use domain::Seq;
-use domain::delivery::Turn;
+use domain::delivery::{Paced, Turn};
 use platform::table::record::Conversation;
 use platform::table::{Held, Release, Table};
 use proptest::prelude::*;
@@ -113,6 +113,24 @@ async fn only_the_holder_moves_a_conversation_on_and_by_one_message() {
         assert_eq!(held.conversation.settled_seq, Seq(if moved { 2 } else { 1 }));
     };
     check(advance, |turn| turn.advanced(2, Seq(2))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thread_and_pace_go_along_and_are_left_alone_where_there_is_none() {
+    let scratch = Scratch::start().await;
+    let table = scratch.table();
+    let mut held = held(&scratch, &table).await;
+    let stored = async || {
+        let item = scratch.items.get(&conversation_key()).await.expect("it is there");
+        (item.get("thread").cloned(), item.get("paced").cloned())
+    };
+    assert!(table.advance(&mut held, Seq(2)).await.expect("an answer"));
+    assert_eq!(stored().await, (None, None));
+    held.conversation.thread.join("2@example.com".into());
+    let paced = Paced { last: NOW, even: LATER };
+    held.conversation.paced = Some(paced);
+    assert!(table.advance(&mut held, Seq(3)).await.expect("an answer"));
+    assert_eq!(stored().await, (Some(value(["2@example.com"])), Some(value(paced))));
 }
 
 #[tokio::test(flavor = "multi_thread")]

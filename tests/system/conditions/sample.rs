@@ -41,6 +41,7 @@ pub(super) fn conversation() -> Conversation {
         status: "open".into(),
         subject: None,
         thread: Thread::default(),
+        paced: None,
         seq: Seq(3),
         settled_seq: Seq(1),
         created_at: NOW - LEASE,

@@ -7,6 +7,7 @@
 mod history;
 mod lease;
 mod outcome;
+mod pace;
 mod progress;
 mod receipt;
 mod round;
@@ -19,8 +20,9 @@ pub mod whatsapp;
 pub use history::{Attempt, Ending, FIRST_TOLD, History, LAST_TOLD};
 pub use lease::{Claim, Lease, Turn, claim};
 pub use outcome::{Accepted, Failure, LONGEST_WORDS, Outcome, Reason};
+pub use pace::{Pace, Paced};
 pub use progress::{Doubt, MAX_AGE, MAX_ATTEMPTS, MAX_DOUBTS, Progress, Ruling, Step, next_step, rule};
 pub use receipt::{NotAReference, Receipt, Reference, Reported};
-pub use round::{Command, Event, Heard, Round, Settlement};
+pub use round::{Command, Event, Heard, Round, Settlement, Terms};
 pub use status::Status;
 pub use thread::{KEPT, Thread};

@@ -26,6 +26,14 @@ pub enum Failure {
         /// What the provider asked for, if it did.
         retry_after: Option<Duration>,
     },
+    /// It takes nothing on this channel, whatever the message is: the token has expired, the account is suspended. The
+    /// whole channel waits, and no attempt is counted for what says nothing about the message.
+    ChannelDown {
+        /// Why.
+        reason: Reason,
+        /// For how long the channel is left alone.
+        wait: Duration,
+    },
     /// The request left and no answer came. The provider may have the message.
     Unknown(Reason),
     /// The customer is away (live chat only); the message waits for their return and no attempt is counted.

@@ -90,11 +90,16 @@ fn bounded(message: &Progress, now: DateTime<Utc>) -> Step {
         Step::GiveUp(Reason::new("outcome_unknown", format!("no answer and no receipt came {unknown} times")))
     } else if message.attempts >= MAX_ATTEMPTS {
         Step::GiveUp(Reason::new("attempts_exhausted", format!("not delivered in {} attempts", message.attempts)))
-    } else if now >= message.created_at + MAX_AGE {
+    } else if is_expired(message, now) {
         Step::GiveUp(Reason::new("expired", "not delivered within 24 hours"))
     } else {
         Step::Attempt
     }
+}
+
+/// Whether a message has had its day.
+pub(super) fn is_expired(message: &Progress, now: DateTime<Utc>) -> bool {
+    now >= message.created_at + MAX_AGE
 }
 
 /// What a provider's answer makes of a message.
@@ -115,6 +120,13 @@ pub enum Ruling {
     },
     /// The customer is away: look again at this time, or as soon as they are back.
     Away(DateTime<Utc>),
+    /// Nothing is sent on the channel until then; the attempt does not count.
+    Pause {
+        /// Until then.
+        at: DateTime<Utc>,
+        /// Why.
+        reason: Reason,
+    },
 }
 
 /// What `outcome` makes of `message`, whose `attempts` already counts this one; `jitter` is uniform in `0.0..1.0`.
@@ -135,6 +147,14 @@ pub fn rule(outcome: Outcome, message: &Progress, doubt: TimeDelta, now: DateTim
         Err(Failure::Unknown(reason)) => {
             let wait = if doubt.is_zero() { backoff(message.attempts, jitter) } else { doubt };
             Ruling::Later { status: Status::InDoubt, at: now + wait, reason }
+        }
+        Err(Failure::ChannelDown { reason, wait }) => {
+            let at = now + TimeDelta::from_std(wait).unwrap_or(MAX_AGE).min(MAX_AGE);
+            match is_expired(message, now) {
+                // The attempt counts after all: the next look finds one, and ends the message.
+                true => Ruling::Later { status: Status::Queued, at: now + backoff(message.attempts, jitter), reason },
+                false => Ruling::Pause { at, reason },
+            }
         }
         Err(Failure::Away) => Ruling::Away(now + AWAY_WAIT),
     }
@@ -208,7 +228,7 @@ mod tests {
     fn every_wait_begins_now() {
         let ruled = |failure, age, doubt| match rule(Err(failure), &message(Status::Sending, 1, age), doubt, NOW, 0.5) {
             Ruling::Later { status, at, .. } => (Some(status), at),
-            Ruling::Away(at) => (None, at),
+            Ruling::Away(at) | Ruling::Pause { at, .. } => (None, at),
             ended => panic!("{ended:?} is no wait"),
         };
         let reason = || Reason::new("rate_limited", "slower");
@@ -222,6 +242,9 @@ mod tests {
         assert_eq!(ruled(unknown(), TimeDelta::zero(), DOUBT), (Some(Status::InDoubt), NOW + DOUBT));
         assert_eq!(ruled(unknown(), TimeDelta::zero(), TimeDelta::zero()), (Some(Status::InDoubt), first));
         assert_eq!(ruled(Failure::Away, TimeDelta::zero(), DOUBT), (None, NOW + AWAY_WAIT));
+        let down = || Failure::ChannelDown { reason: reason(), wait: Duration::from_secs(60) };
+        assert_eq!(ruled(down(), TimeDelta::zero(), DOUBT), (None, NOW + TimeDelta::seconds(60)));
+        assert_eq!(ruled(down(), MAX_AGE, DOUBT), (Some(Status::Queued), first), "its day is over: this one counts");
     }
 
     proptest! {

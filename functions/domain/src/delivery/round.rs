@@ -4,7 +4,8 @@
 //! the table and a provider, the model of the protocol with plain values; what is done next is decided here for both.
 
 use super::outcome::{Outcome, Reason};
-use super::progress::{Doubt, Progress, Ruling, Step, next_step, rule};
+use super::pace::{Pace, Paced};
+use super::progress::{Doubt, Progress, Ruling, Step, is_expired, next_step, rule};
 use super::status::Status;
 use crate::id::Seq;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -12,6 +13,10 @@ use std::collections::VecDeque;
 
 /// A message that keeps changing under the worker's hands this often is somebody else's by now.
 const MOST_SURPRISES: u8 = 10;
+
+/// After a pause, the conversations of a channel are looked at within so long, and not all at once: the first finds out
+/// whether the channel is well again.
+const SPREAD: TimeDelta = TimeDelta::seconds(30);
 
 /// What the worker is to do.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -40,6 +45,8 @@ pub enum Command {
     /// Let go of a conversation that has nothing left; say [`Event::Done`], [`Event::Changed`] or
     /// [`Event::LeaseLost`].
     Release,
+    /// Have nothing sent on the channel until then; say [`Event::Done`].
+    Pause(DateTime<Utc>),
     /// Let go until then, and ring then; say [`Event::Done`].
     Postpone(DateTime<Utc>),
     /// Let go until then, or until the customer is back; say [`Event::Done`] or, if they are back, [`Event::Changed`].
@@ -98,6 +105,21 @@ pub enum Heard {
     LeaseLost,
 }
 
+/// What a round goes by: the channel's rules, and how the channel is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Terms {
+    /// How long a message whose fate is unknown waits for a receipt ([`crate::Channel::doubt`]).
+    pub doubt: TimeDelta,
+    /// What to do when that was in vain.
+    pub policy: Doubt,
+    /// How fast messages may follow each other ([`crate::Channel::pace`]).
+    pub pace: Pace,
+    /// How many messages are handed over before it is another conversation's turn.
+    pub turn: u32,
+    /// Until when nothing is sent on the channel.
+    pub paused_until: Option<DateTime<Utc>>,
+}
+
 /// A round in progress.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Round {
@@ -105,8 +127,9 @@ pub struct Round {
     queue: VecDeque<(Seq, Progress)>,
     doing: Doing,
     surprises: u8,
-    doubt: TimeDelta,
-    policy: Doubt,
+    begun: u32,
+    paced: Option<Paced>,
+    terms: Terms,
 }
 
 /// What the worker was told last, as far as its answer needs it.
@@ -121,6 +144,7 @@ enum Doing {
     PuttingBack(LetGo),
     Advancing,
     Releasing,
+    Pausing(DateTime<Utc>),
     LettingGo,
 }
 
@@ -128,14 +152,21 @@ enum Doing {
 enum LetGo {
     Postpone(DateTime<Utc>),
     Leave(DateTime<Utc>),
+    Pause(DateTime<Utc>),
 }
 
 impl Round {
-    /// A round over a conversation whose messages are settled up to `settled`, on a channel that waits `doubt` for
-    /// receipts and then follows `policy`.
+    /// A round over a conversation whose messages are settled up to `settled` and which has used so much of its pace.
     #[must_use]
-    pub fn new(settled: Seq, doubt: TimeDelta, policy: Doubt) -> Round {
-        Round { settled, queue: VecDeque::new(), doing: Doing::Beginning, surprises: 0, doubt, policy }
+    pub fn new(settled: Seq, paced: Option<Paced>, terms: Terms) -> Round {
+        let (queue, doing) = (VecDeque::new(), Doing::Beginning);
+        Round { settled, queue, doing, surprises: 0, begun: 0, paced, terms }
+    }
+
+    /// How much of its pace the conversation has used by now.
+    #[must_use]
+    pub fn paced(&self) -> Option<Paced> {
+        self.paced
     }
 
     /// What to do next, given what came of the last; `jitter` is uniform in `0.0..1.0`.
@@ -151,9 +182,11 @@ impl Round {
             }
             (Doing::Reading, Event::Messages(messages)) => {
                 self.queue = messages.into();
-                self.look(now)
+                self.look(now, jitter)
             }
             (Doing::Marking, Event::Marked(progress)) => {
+                self.begun += 1;
+                self.paced = self.terms.pace.after(self.paced, now);
                 let (seq, first) = self.queue.front_mut().expect("the message that was marked");
                 *first = progress;
                 let command = Command::HandOver(*seq);
@@ -170,10 +203,13 @@ impl Round {
                 self.tell(Doing::LettingGo, Command::Postpone(at))
             }
             (Doing::PuttingBack(LetGo::Leave(at)), Event::Done) => self.tell(Doing::LettingGo, Command::Leave(at)),
+            (Doing::PuttingBack(LetGo::Pause(at)), Event::Done) => self.tell(Doing::Pausing(at), Command::Pause(at)),
+            // Whoever found out is the first to try again.
+            (Doing::Pausing(at), Event::Done) => self.tell(Doing::LettingGo, Command::Postpone(at)),
             (Doing::Advancing, Event::Done) => {
                 let (seq, _) = self.queue.pop_front().expect("the message that was moved past");
                 self.settled = seq;
-                if self.queue.is_empty() { self.read() } else { self.look(now) }
+                if self.queue.is_empty() { self.read() } else { self.look(now, jitter) }
             }
             (Doing::Releasing, Event::Done) => Command::Stop(Heard::Settled),
             (Doing::Releasing, Event::Changed) => self.read(),
@@ -202,11 +238,18 @@ impl Round {
     }
 
     /// Decides about the message whose turn it is.
-    fn look(&mut self, now: DateTime<Utc>) -> Command {
+    fn look(&mut self, now: DateTime<Utc>, jitter: f64) -> Command {
         let (seq, progress) = self.queue.front().expect("somebody's turn").clone();
-        match next_step(&progress, self.doubt, self.policy, now) {
+        match next_step(&progress, self.terms.doubt, self.terms.policy, now) {
             Step::Done => self.tell(Doing::Advancing, Command::Advance(seq)),
-            Step::Attempt => self.tell(Doing::Marking, Command::Mark(seq)),
+            Step::Attempt => match self.begins(now, jitter) {
+                Begins::Now => self.tell(Doing::Marking, Command::Mark(seq)),
+                Begins::Paused(_) if is_expired(&progress, now) => {
+                    let reason = Reason::new("channel_paused", "the channel could not be used for 24 hours");
+                    self.tell(Doing::Settling, Command::Settle(seq, Settlement::GivenUp(reason)))
+                }
+                Begins::Paused(at) | Begins::Later(at) => self.tell(Doing::LettingGo, Command::Postpone(at)),
+            },
             Step::GiveUp(reason) => self.tell(Doing::Settling, Command::Settle(seq, Settlement::GivenUp(reason))),
             Step::AwaitReceipt(at) if progress.status == Status::Sending => {
                 let (status, reason) = (Status::InDoubt, Some(Reason::outcome_unknown()));
@@ -217,10 +260,23 @@ impl Round {
         }
     }
 
+    /// When the next attempt may begin, whichever message it is for.
+    fn begins(&self, now: DateTime<Utc>, jitter: f64) -> Begins {
+        let Terms { pace, turn, paused_until, .. } = &self.terms;
+        #[expect(clippy::cast_possible_truncation, reason = "at most half a minute in milliseconds")]
+        let spread = TimeDelta::milliseconds((SPREAD.num_milliseconds() as f64 * jitter) as i64);
+        match (paused_until, pace.earliest(self.paced)) {
+            (Some(until), _) if now < *until => Begins::Paused(*until + spread),
+            (_, Some(earliest)) if now < earliest => Begins::Later(earliest),
+            _ if self.begun >= *turn => Begins::Later(now),
+            _ => Begins::Now,
+        }
+    }
+
     /// Decides by what the provider answered.
     fn judge(&mut self, outcome: Outcome, now: DateTime<Utc>, jitter: f64) -> Command {
         let (seq, progress) = self.queue.front().expect("the message that was handed over").clone();
-        match rule(outcome, &progress, self.doubt, now, jitter) {
+        match rule(outcome, &progress, self.terms.doubt, now, jitter) {
             Ruling::Sent(accepted) => {
                 let settlement = Settlement::Sent { provider_id: accepted.provider_id };
                 self.tell(Doing::Settling, Command::Settle(seq, settlement))
@@ -234,8 +290,21 @@ impl Round {
                 let command = Command::PutBack { seq, status: Status::Queued, reason: None, counted: false };
                 self.tell(Doing::PuttingBack(LetGo::Leave(at)), command)
             }
+            Ruling::Pause { at, reason } => {
+                let command = Command::PutBack { seq, status: Status::Queued, reason: Some(reason), counted: false };
+                self.tell(Doing::PuttingBack(LetGo::Pause(at)), command)
+            }
         }
     }
+}
+
+/// When an attempt may begin.
+enum Begins {
+    Now,
+    /// Not before: the channel is paused.
+    Paused(DateTime<Utc>),
+    /// Not before: it is too early, or another conversation's turn.
+    Later(DateTime<Utc>),
 }
 
 #[cfg(test)]
@@ -249,26 +318,38 @@ mod tests {
         Progress { status, created_at: NOW, attempts: 0, doubts: 0, attempted_at: None }
     }
 
+    fn taken() -> Outcome {
+        Ok(Accepted { provider_id: None })
+    }
+
+    fn terms() -> Terms {
+        let (doubt, policy) = (TimeDelta::seconds(120), Doubt::Resend);
+        Terms { doubt, policy, pace: Pace::FREE, turn: 10, paused_until: None }
+    }
+
     /// Runs a round over `messages`, answering each hand-over with `outcome`; returns everything that was told.
     fn run(messages: &[Progress], outcome: &Outcome) -> Vec<Command> {
-        run_with(messages, outcome, |_| Event::Done)
+        run_with(messages, outcome, terms(), |_| Event::Done)
     }
 
     /// The same, where `put_back` says what comes of putting a message back, and may change the messages.
     fn run_with(
         messages: &[Progress],
         outcome: &Outcome,
+        terms: Terms,
         put_back: impl Fn(&mut Vec<Progress>) -> Event,
     ) -> Vec<Command> {
         let mut messages = messages.to_vec();
-        let mut round = Round::new(Seq(0), TimeDelta::seconds(120), Doubt::Resend);
+        let mut round = Round::new(Seq(0), None, terms);
         let (mut event, mut told) = (Event::Begun, Vec::new());
         loop {
             let command = round.next(event, NOW, 0.5);
             told.push(command.clone());
             event = match command {
-                Command::Read(Seq(0)) => Event::Messages((1..).map(Seq).zip(messages.iter().cloned()).collect()),
-                Command::Read(_) => Event::Messages(Vec::new()),
+                Command::Read(after) => {
+                    let all = (1..).map(Seq).zip(messages.iter().cloned());
+                    Event::Messages(all.filter(|(seq, _)| *seq > after).collect())
+                }
                 Command::Mark(_) => Event::Marked(Progress { attempts: 1, ..message(Status::Sending) }),
                 Command::HandOver(_) => Event::Answered(outcome.clone()),
                 Command::PutBack { .. } => put_back(&mut messages),
@@ -280,7 +361,7 @@ mod tests {
 
     #[test]
     fn messages_go_out_one_after_the_other() {
-        let told = run(&[message(Status::Queued), message(Status::Queued)], &Ok(Accepted { provider_id: None }));
+        let told = run(&[message(Status::Queued), message(Status::Queued)], &taken());
         let sent = || Settlement::Sent { provider_id: None };
         let one =
             |seq| [Command::Mark(seq), Command::HandOver(seq), Command::Settle(seq, sent()), Command::Advance(seq)];
@@ -301,14 +382,14 @@ mod tests {
 
     #[test]
     fn what_is_settled_already_is_only_moved_past() {
-        let told = run(&[message(Status::Delivered)], &Ok(Accepted { provider_id: None }));
+        let told = run(&[message(Status::Delivered)], &taken());
         assert_eq!(told[1], Command::Advance(Seq(1)));
         assert!(!told.contains(&Command::HandOver(Seq(1))));
     }
 
     #[test]
     fn a_message_that_a_dead_worker_left_is_put_in_doubt_first() {
-        let told = run(&[message(Status::Sending)], &Ok(Accepted { provider_id: None }));
+        let told = run(&[message(Status::Sending)], &taken());
         assert!(matches!(told[1], Command::PutBack { status: Status::InDoubt, .. }));
         assert_eq!(told[2], Command::Postpone(NOW + TimeDelta::seconds(120)));
     }
@@ -316,7 +397,7 @@ mod tests {
     #[test]
     fn a_receipt_that_is_faster_than_the_worker_lets_the_next_message_go_at_once() {
         let no_answer = Err(Failure::Unknown(Reason::new("no_answer", "nothing came")));
-        let told = run_with(&[message(Status::Queued), message(Status::Sent)], &no_answer, |messages| {
+        let told = run_with(&[message(Status::Queued), message(Status::Sent)], &no_answer, terms(), |messages| {
             messages[0].status = Status::Delivered;
             Event::Changed
         });
@@ -328,14 +409,58 @@ mod tests {
 
     #[test]
     fn a_message_that_never_lets_itself_be_put_back_is_somebody_elses() {
-        let told = run_with(&[message(Status::Sending)], &Ok(Accepted { provider_id: None }), |_| Event::Changed);
+        let told = run_with(&[message(Status::Sending)], &taken(), terms(), |_| Event::Changed);
         let tries = told.iter().filter(|command| matches!(command, Command::PutBack { .. })).count();
         assert_eq!((tries, told.last()), (1 + usize::from(MOST_SURPRISES), Some(&Command::Stop(Heard::LeaseLost))));
     }
 
     #[test]
     fn a_message_in_doubt_is_left_as_it_is_and_waited_for() {
-        let told = run(&[message(Status::InDoubt)], &Ok(Accepted { provider_id: None }));
+        let told = run(&[message(Status::InDoubt)], &taken());
         assert_eq!(told[1], Command::Postpone(NOW + TimeDelta::seconds(120)));
+    }
+
+    #[test]
+    fn after_its_turn_a_conversation_lets_the_others_go_first() {
+        let waiting = vec![message(Status::Queued); 3];
+        let told = run_with(&waiting, &taken(), Terms { turn: 2, ..terms() }, |_| Event::Done);
+        let marked = told.iter().filter(|command| matches!(command, Command::Mark(_))).count();
+        let end = [Command::Advance(Seq(2)), Command::Postpone(NOW), Command::Stop(Heard::Postponed)];
+        assert_eq!((marked, &told[told.len() - 3..]), (2, &end[..]));
+    }
+
+    #[test]
+    fn the_next_message_waits_for_its_time_and_the_conversation_remembers() {
+        let gap = TimeDelta::milliseconds(500);
+        let pace = Pace { gap, ..Pace::FREE };
+        let told = run_with(&vec![message(Status::Queued); 2], &taken(), Terms { pace, ..terms() }, |_| Event::Done);
+        assert!(!told.contains(&Command::Mark(Seq(2))) && told.contains(&Command::Postpone(NOW + gap)));
+        let mut next = Round::new(Seq(1), pace.after(None, NOW), Terms { pace, ..terms() });
+        assert_eq!(next.next(Event::Begun, NOW, 0.5), Command::Read(Seq(1)));
+        let waiting = Event::Messages(vec![(Seq(2), message(Status::Queued))]);
+        assert_eq!(next.next(waiting, NOW, 0.5), Command::Postpone(NOW + gap));
+    }
+
+    #[test]
+    fn a_channel_that_is_down_is_paused_and_costs_no_attempt() {
+        let (reason, minute) = (Reason::new("token_rejected", "no"), TimeDelta::seconds(60));
+        let down = Err(Failure::ChannelDown { reason, wait: std::time::Duration::from_secs(60) });
+        let told = run(&[message(Status::Queued)], &down);
+        assert!(matches!(told[3], Command::PutBack { counted: false, status: Status::Queued, .. }), "{told:?}");
+        assert_eq!(told[4..6], [Command::Pause(NOW + minute), Command::Postpone(NOW + minute)]);
+    }
+
+    #[test]
+    fn on_a_paused_channel_nothing_is_begun_and_what_has_had_its_day_ends() {
+        let until = NOW + TimeDelta::seconds(60);
+        let paused = || Terms { paused_until: Some(until), ..terms() };
+        let told = run_with(&[message(Status::Queued)], &taken(), paused(), |_| Event::Done);
+        assert_eq!(told[1], Command::Postpone(until + SPREAD / 2));
+        let old = Progress { created_at: NOW - TimeDelta::hours(24), ..message(Status::Queued) };
+        let told = run_with(&[old], &taken(), paused(), |_| Event::Done);
+        assert!(matches!(&told[1], Command::Settle(_, Settlement::GivenUp(reason)) if reason.code == "channel_paused"));
+        let over = Terms { paused_until: Some(NOW), ..terms() };
+        let told = run_with(&[message(Status::Queued)], &taken(), over, |_| Event::Done);
+        assert_eq!(told[1], Command::Mark(Seq(1)));
     }
 }

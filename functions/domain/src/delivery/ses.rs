@@ -19,14 +19,16 @@ enum Kind {
     Transient,
     /// Transient, but not before so many seconds: nothing but time, or somebody who does something, helps.
     Wait(u64),
+    /// The same, and it is so for every message of the channel.
+    Down(u64),
 }
 
-use Kind::{Permanent, Transient, Wait};
+use Kind::{Down, Permanent, Transient, Wait};
 
 /// SES's word, what to do, our word, and the sentence that the agent sees.
 ///
-/// What is wrong with the account or the channel is wrong with every message, and with none of them: they wait for
-/// somebody to put it right, for as long as messages are tried.
+/// What is wrong with the account or the channel is wrong with every message, and with none of them: the channel is
+/// paused until somebody has put it right, for as long as messages are tried.
 const REFUSALS: [(&str, Kind, &str, &str); 20] = [
     ("MessageRejected", Permanent, "message_rejected", "SES does not accept what is in the message"),
     ("BadRequestException", Permanent, "message_rejected", "SES does not accept the message"),
@@ -35,13 +37,13 @@ const REFUSALS: [(&str, Kind, &str, &str); 20] = [
     ("TooManyRequestsException", Transient, "rate_limited", "the account sends more a second than it may"),
     ("ThrottlingException", Transient, "rate_limited", "the account sends more a second than it may"),
     ("Throttling", Transient, "rate_limited", "the account sends more a second than it may"),
-    ("LimitExceededException", Wait(600), "rate_limited", "the account has reached what it may send in 24 hours"),
-    ("AccountSuspendedException", Wait(900), "account_blocked", "SES has suspended the account"),
-    ("SendingPausedException", Wait(900), "account_blocked", "sending is paused, for the account or the channel"),
-    ("MailFromDomainNotVerifiedException", Wait(900), "channel_misconfigured", "the channel's domain is not verified"),
-    ("NotFoundException", Wait(900), "channel_misconfigured", "SES does not know the channel's configuration set"),
-    ("AccessDeniedException", Wait(60), "not_permitted", "this service may not send for the channel's identity"),
-    ("UnrecognizedClientException", Wait(60), "not_permitted", "SES does not know this service's credentials"),
+    ("LimitExceededException", Down(600), "rate_limited", "the account has reached what it may send in 24 hours"),
+    ("AccountSuspendedException", Down(900), "account_blocked", "SES has suspended the account"),
+    ("SendingPausedException", Down(900), "account_blocked", "sending is paused, for the account or the channel"),
+    ("MailFromDomainNotVerifiedException", Down(900), "channel_misconfigured", "the channel's domain is not verified"),
+    ("NotFoundException", Down(900), "channel_misconfigured", "SES does not know the channel's configuration set"),
+    ("AccessDeniedException", Down(60), "not_permitted", "this service may not send for the channel's identity"),
+    ("UnrecognizedClientException", Down(60), "not_permitted", "SES does not know this service's credentials"),
     ("ExpiredTokenException", Transient, "not_permitted", "this service's credentials have expired"),
     ("InvalidSignatureException", Transient, "not_permitted", "SES did not accept the call's signature"),
     ("InternalFailure", Transient, "provider_error", "SES failed"),
@@ -57,7 +59,7 @@ pub fn refused(word: &str, message: &str, asked: Option<Duration>) -> Option<Fai
     let (_, kind, code, detail) = REFUSALS.iter().find(|(known, ..)| *known == word)?;
     let (kind, code, detail) = match (*kind, message) {
         (Transient, _) if message.contains("Daily message quota exceeded") => {
-            (Wait(600), *code, "the account has reached what it may send in 24 hours")
+            (Down(600), *code, "the account has reached what it may send in 24 hours")
         }
         (Permanent, _) if message.contains("Email address is not verified") => {
             let detail = "SES has not verified the channel's address, or the account is still in SES's sandbox";
@@ -69,6 +71,9 @@ pub fn refused(word: &str, message: &str, asked: Option<Duration>) -> Option<Fai
     Some(match kind {
         Permanent => Failure::Permanent(reason),
         Transient => Failure::Transient { reason, retry_after: asked },
+        Down(seconds) => {
+            Failure::ChannelDown { reason, wait: Duration::from_secs(seconds).max(asked.unwrap_or_default()) }
+        }
         Wait(seconds) => {
             let least = Duration::from_secs(seconds);
             Failure::Transient { reason, retry_after: Some(asked.map_or(least, |asked| asked.max(least))) }
@@ -110,6 +115,9 @@ mod tests {
         match refused(word, message, None).expect("it is listed") {
             Failure::Permanent(reason) => (reason.code, None),
             Failure::Transient { reason, retry_after } => (reason.code, Some(retry_after.map(|wait| wait.as_secs()))),
+            Failure::ChannelDown { reason, wait } => {
+                (format!("{} on the channel", reason.code), Some(Some(wait.as_secs())))
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -118,10 +126,11 @@ mod tests {
     fn refusals_say_whether_trying_again_can_help() {
         assert_eq!(told("MessageRejected", ""), ("message_rejected".into(), None));
         assert_eq!(told("TooManyRequestsException", ""), ("rate_limited".into(), Some(None)));
-        assert_eq!(told("SendingPausedException", ""), ("account_blocked".into(), Some(Some(900))));
+        assert_eq!(told("SendingPausedException", ""), ("account_blocked on the channel".into(), Some(Some(900))));
         let longer = Some(Duration::from_secs(1_000));
         let asked = |word| match refused(word, "", longer) {
             Some(Failure::Transient { retry_after, .. }) => retry_after,
+            Some(Failure::ChannelDown { wait, .. }) => Some(wait),
             other => panic!("{other:?}"),
         };
         assert_eq!((asked("TooManyRequestsException"), asked("LimitExceededException")), (longer, longer));
@@ -133,7 +142,7 @@ mod tests {
         let rate = "Maximum sending rate exceeded.";
         assert_eq!(told("ThrottlingException", rate), ("rate_limited".into(), Some(None)));
         let quota = "Daily message quota exceeded.";
-        assert_eq!(told("ThrottlingException", quota), ("rate_limited".into(), Some(Some(600))));
+        assert_eq!(told("ThrottlingException", quota), ("rate_limited on the channel".into(), Some(Some(600))));
         let unverified = "Email address is not verified. The following identities failed the check in region …";
         assert_eq!(told("MessageRejected", unverified), ("channel_misconfigured".into(), Some(Some(900))));
     }

@@ -12,14 +12,16 @@ enum Kind {
     Transient,
     /// Transient, but not before so many seconds.
     Wait(u64),
+    /// The same, and it is so for every message of the channel.
+    ChannelWide(u64),
 }
 
-use Kind::{Permanent, Transient, Wait};
+use Kind::{ChannelWide, Permanent, Transient, Wait};
 
 /// Code, what to do, our word, and the sentence that the agent sees.
 const CODES: [(i64, Kind, &str, &str); 29] = [
-    (0, Wait(60), "token_rejected", "WhatsApp did not accept the channel's access token"),
-    (190, Wait(60), "token_rejected", "the channel's access token has expired"),
+    (0, ChannelWide(60), "token_rejected", "WhatsApp did not accept the channel's access token"),
+    (190, ChannelWide(60), "token_rejected", "the channel's access token has expired"),
     (3, Permanent, "not_permitted", "the channel's token lacks a permission"),
     (10, Permanent, "not_permitted", "the channel's token lacks a permission"),
     (1, Transient, "provider_error", "WhatsApp reported an unknown error"),
@@ -56,6 +58,10 @@ pub fn answered(code: i64, retry_after: Option<Duration>) -> Option<Failure> {
     Some(match kind {
         Permanent => Failure::Permanent(reason),
         Transient => Failure::Transient { reason, retry_after },
+        ChannelWide(seconds) => {
+            let wait = Duration::from_secs(seconds).max(retry_after.unwrap_or_default());
+            Failure::ChannelDown { reason, wait }
+        }
         Wait(seconds) => {
             let least = Duration::from_secs(seconds);
             Failure::Transient { reason, retry_after: Some(retry_after.map_or(least, |asked| asked.max(least))) }
@@ -97,6 +103,8 @@ mod tests {
         };
         assert_eq!(pair_rate(None), (Some("131056".into()), Some(Duration::from_secs(6))));
         assert_eq!(pair_rate(Some(Duration::from_secs(9))).1, Some(Duration::from_secs(9)));
+        let minute = Duration::from_secs(60);
+        assert!(matches!(answered(190, None), Some(Failure::ChannelDown { wait, .. }) if wait == minute));
         assert_eq!(answered(999, None), None);
     }
 

@@ -3,6 +3,7 @@
 use crate::broken::Broken;
 use crate::table::Table;
 use crate::table::record::ChannelRecord;
+use chrono::{DateTime, Utc};
 use domain::{BusinessId, ChannelId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,6 +44,17 @@ impl Channels {
             kept.insert((b, id), (Instant::now(), record.clone()));
         }
         Ok(record)
+    }
+
+    /// Has nothing sent on a channel until then, here from now on and elsewhere once it is read again.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn pause(&self, table: &Table, b: BusinessId, id: ChannelId, until: DateTime<Utc>) -> Result<(), Broken> {
+        if let Some((_, record)) = self.kept().get_mut(&(b, id)) {
+            record.paused_until = record.paused_until.max(Some(until));
+        }
+        table.pause(b, id, until).await
     }
 
     fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {

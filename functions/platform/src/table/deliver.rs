@@ -19,7 +19,7 @@ pub struct Held {
     pub business: BusinessId,
     /// Which.
     pub id: ConversationId,
-    /// As it was when it was claimed, but for `settled_seq` and `thread`, which go along.
+    /// As it was when it was claimed, but for `settled_seq`, `thread` and `paced`, which go along.
     pub conversation: Conversation,
     /// The right to it.
     pub lease: Lease,
@@ -101,24 +101,42 @@ impl Table {
         self.get(&key::channel(business, id)).await
     }
 
-    /// Moves the conversation past message `seq`, and writes down its thread as it has become; false if the lease was
-    /// lost.
+    /// Has nothing sent on a channel until then; who says a later time is heard.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn pause(&self, business: BusinessId, id: ChannelId, until: DateTime<Utc>) -> Result<(), Broken> {
+        let call = self
+            .change(&key::channel(business, id))
+            .update_expression("SET paused_until = :until")
+            .condition_expression(
+                "attribute_exists(pk) AND (attribute_not_exists(paused_until) OR paused_until < :until)",
+            )
+            .expression_attribute_values(":until", millis(until));
+        update::<ChannelRecord>(call).await.map(drop)
+    }
+
+    /// Moves the conversation past message `seq`, and writes down its thread as it has become and how much of its pace
+    /// it has used; false if the lease was lost.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn advance(&self, held: &mut Held, seq: Seq) -> Result<bool, Broken> {
+        let Conversation { thread, paced, .. } = &held.conversation;
+        let mut set = String::from("SET settled_seq = :seq");
         let mut call = self
             .held(held, "settled_seq = :before")
-            .update_expression("SET settled_seq = :seq")
             .expression_attribute_values(":seq", number(seq))
             .expression_attribute_values(":before", number(seq.0 - 1));
-        let thread = &held.conversation.thread;
         if !thread.is_empty() {
-            call = call
-                .update_expression("SET settled_seq = :seq, thread = :thread")
-                .expression_attribute_values(":thread", value(thread));
+            set += ", thread = :thread";
+            call = call.expression_attribute_values(":thread", value(thread));
         }
-        let done = match update::<Conversation>(call).await? {
+        if let Some(paced) = paced {
+            set += ", paced = :paced";
+            call = call.expression_attribute_values(":paced", value(paced));
+        }
+        let done = match update::<Conversation>(call.update_expression(set)).await? {
             Written::Done(_) => true,
             Written::Refused(now) => now.flatten().is_some_and(|now| held.is_still(&now) && now.settled_seq == seq),
         };

@@ -110,6 +110,7 @@ impl Table {
             status: "open".to_owned(),
             subject: new.subject,
             thread: new.begun_by.as_deref().map(Thread::begun_by).unwrap_or_default(),
+            paced: None,
             seq: Seq(0),
             settled_seq: Seq(0),
             created_at: now,

@@ -4,7 +4,7 @@ use crate::capability::Capability;
 use chrono::serde::ts_milliseconds_option;
 use chrono::{DateTime, Utc};
 use domain::accept::FirstAnswer;
-use domain::delivery::{Attempt, Doubt, Ending, History, Progress, Reason, Status, Thread, Turn};
+use domain::delivery::{Attempt, Doubt, Ending, History, Paced, Progress, Reason, Status, Thread, Turn};
 use domain::message::{MessageView, SenderType};
 use domain::{
     AgentId, Attachment, Channel, ChannelId, ConversationId, FileName, MediaType, MessageId, Month, Sender, Seq,
@@ -57,6 +57,9 @@ pub struct ChannelRecord {
     /// What to do when nobody knows whether a message arrived.
     #[serde(default)]
     pub in_doubt: Doubt,
+    /// Until when nothing is sent on it: the provider takes nothing, whatever it is.
+    #[serde(default, with = "ts_milliseconds_option", skip_serializing_if = "Option::is_none")]
+    pub paused_until: Option<DateTime<Utc>>,
     /// What the provider needs.
     pub settings: ChannelSettings,
 }
@@ -113,6 +116,9 @@ pub struct Conversation {
     /// E-mail: what the customer's mail program knows of it.
     #[serde(default, skip_serializing_if = "Thread::is_empty")]
     pub thread: Thread,
+    /// How much of its channel's pace it has used, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paced: Option<Paced>,
     /// The last message.
     pub seq: Seq,
     /// The last message that the provider took or that ended.

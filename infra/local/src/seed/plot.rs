@@ -97,7 +97,7 @@ impl Plot {
                 configuration_set: Some(CONFIGURATION_SET.into()),
             },
         };
-        let record = ChannelRecord { is_active: true, in_doubt: Doubt::default(), settings };
+        let record = ChannelRecord { is_active: true, in_doubt: Doubt::default(), paused_until: None, settings };
         (ChannelId(self.channels.of(channel)), record)
     }
 

@@ -1,0 +1,35 @@
+//! `pause`: a channel takes nothing until then, and whoever says a later time is heard. Here is the rule, too: it is
+//! only the later of two times.
+
+use super::sample::{B, MS, NOW};
+use super::scratch::{Scratch, for_all, item};
+use domain::ChannelId;
+use platform::table::key;
+use platform::table::record::{ChannelRecord, ChannelSettings};
+use proptest::prelude::*;
+use uuid::Uuid;
+
+const CHANNEL: ChannelId = ChannelId(Uuid::from_u128(7));
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_pauses_the_longer_one_counts() {
+    let scratch = Scratch::start().await;
+    let (table, key) = (scratch.table(), key::channel(B, CHANNEL));
+    let before = prop_oneof![Just(None), (-3..=9).prop_map(|ms| Some(NOW + MS * ms))];
+    for_all(64, &before, async |paused_until| {
+        let settings = ChannelSettings::Chat {};
+        let record = ChannelRecord { is_active: true, in_doubt: Default::default(), paused_until, settings };
+        scratch.items.put(item(&key, &record)).await;
+        table.pause(B, CHANNEL, NOW).await.expect("an answer");
+        let after = ChannelRecord { paused_until: paused_until.max(Some(NOW)), ..record };
+        assert_eq!(scratch.items.get(&key).await, Some(item(&key, &after)));
+        paused_until < Some(NOW)
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_is_not_there_is_not_made() {
+    let scratch = Scratch::start().await;
+    scratch.table().pause(B, CHANNEL, NOW).await.expect("an answer");
+    assert_eq!(scratch.items.get(&key::channel(B, CHANNEL)).await, None);
+}
