@@ -46,7 +46,7 @@
     .state { padding: .25rem .75rem; }
     .state:empty { display: none; }
     @media (prefers-reduced-motion: no-preference) {
-      article { animation: come .2s ease-out; }
+      .new { animation: come .2s ease-out; }
       @keyframes come { from { opacity: 0; transform: translateY(.25rem); } }
     }`;
 
@@ -307,6 +307,7 @@
       const files = (message.attachments ?? []).map(link).filter(Boolean);
       if (files.length) article.append(make("ul", {}, ...files.map((file) => make("li", {}, file))));
       article.append(make("time", { dateTime: message.created_at, textContent: time }));
+      article.className = log.getAttribute("aria-busy") === "true" ? "" : "new";
       article.dataset.seq = seq;
       article.dataset.id = message.id;
       this.shown.set(message.id, { seq, message, read, article, inView: false });
