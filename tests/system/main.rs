@@ -4,6 +4,7 @@
 
 mod accept;
 mod attachments;
+mod chat;
 mod conditions;
 mod delivery;
 mod doubt;

@@ -1,12 +1,19 @@
 //! The chat widget's WebSocket: `hello` opens a conversation and brings what was missed, `ack` and `read` are the
-//! customer's receipts.
+//! customer's receipts, `resume` asks for what may have been missed since.
 //!
 //! ```text
 //! widget → {"action":"hello","token":"…","after":0}      ← {"type":"hello","conversation_id":"…"}
 //!                                                         ← {"type":"new_message","seq":1,"message":{…}}
+//!                                                         ← {"type":"large_message","seq":2,"id":"…"}
+//!                                                         ← {"type":"caught_up","seq":2}
 //! widget → {"action":"ack","id":"…"}  {"action":"read","id":"…"}
+//! widget → {"action":"resume","after":2}                  ← {"type":"caught_up","seq":2}
 //! widget → {"action":"ping"}                              ← {"type":"pong"}
 //! ```
+//!
+//! Events that a worker sends may overtake those of a replay: whoever shows messages orders them by `seq`, and knows by
+//! `caught_up` which of them never come. `widget/widget.js` is such a one; it lies here because it changes with the
+//! protocol.
 
 mod replay;
 
@@ -17,13 +24,14 @@ use lambda_runtime::{LambdaEvent, service_fn};
 use platform::aws::Aws;
 use platform::broken::Broken;
 use platform::clock::{self, Clock};
-use platform::credential::VisitorClaims;
+use platform::credential::visitor::{Unfit, Visitor};
 use platform::queue::ChannelBell;
 use platform::receipts::Receipts;
 use platform::secrets::{Secrets, TokenKeys};
 use platform::settings::{self, SettingError};
-use platform::sockets::{Event, Posted, Sockets};
-use platform::table::Table;
+use platform::sockets::{Event, Payload, Posted, Sockets};
+use platform::table::{Connection, Table};
+use replay::Replayed;
 use serde::Deserialize;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -56,8 +64,10 @@ enum Said {
     Ack { id: MessageId },
     /// "It was seen."
     Read { id: MessageId },
-    /// "Are you there?"
-    Ping,
+    /// "Have I missed anything after this message?"
+    Resume { after: u64 },
+    /// "Are you there?" (Braces, because serde lets everything into a variant without fields.)
+    Ping {},
 }
 
 /// Runs the function until Lambda stops it.
@@ -121,12 +131,13 @@ impl ChatSocket {
             Ok(Said::Hello { token, after }) => self.hello(connection, &token, Seq(after), until).await,
             Ok(Said::Ack { id }) => self.receipt(connection, id, Reported::Delivered).await,
             Ok(Said::Read { id }) => self.receipt(connection, id, Reported::Read).await,
-            Ok(Said::Ping) => {
+            Ok(Said::Resume { after }) => self.resume(connection, Seq(after), until).await,
+            Ok(Said::Ping {}) => {
                 self.say(connection, &Event::Pong).await;
                 Ok(())
             }
             Err(error) => {
-                let detail = format!("hello, ack, read or ping was expected: {error}");
+                let detail = format!("hello, ack, read, resume or ping was expected: {error}");
                 self.say(connection, &Event::Error { code: "not_understood", detail: &detail }).await;
                 Ok(())
             }
@@ -136,32 +147,64 @@ impl ChatSocket {
     async fn hello(&self, connection: &str, token: &str, after: Seq, until: Instant) -> Result<(), Broken> {
         let now = self.clock.now();
         let key = self.keys.of(token).await?;
-        let Some(visitor) = key.and_then(|key| key.verify_visitor(token, now)) else {
-            let detail = "a valid visitor token is required";
-            self.say(connection, &Event::Error { code: "unauthorized", detail }).await;
-            return Ok(());
+        let visitor = match key.map_or(Err(Unfit::Invalid), |key| key.verify_visitor(token, now)) {
+            Ok(visitor) => visitor,
+            Err(unfit) => {
+                self.turn_away(connection, unfit).await;
+                return Ok(());
+            }
         };
-        let VisitorClaims { business_id: business, conversation_id: conversation, .. } = visitor;
+        let Visitor { business, conversation } = visitor;
         // Whose it is comes first of all: the receipts of what is replayed must count.
         let connected = self.table.connect(connection, business, conversation, now).await?;
         self.say(connection, &Event::Hello { conversation_id: conversation }).await;
-        // What was settled before goes out before the widget is listed, so that no worker gets in between.
-        let Some(replayed) = self.replay(connection, &visitor, after, until).await? else { return Ok(()) };
+        // Most of what was missed goes out before the widget is listed, so that hardly any worker gets in between.
+        let Some(replayed) = self.replay(connection, visitor, after, until).await? else { return Ok(()) };
         self.table.list(&connected).await?;
-        if self.replay(connection, &visitor, replayed, until).await?.is_none() {
-            return Ok(());
-        }
+        self.catch_up(connection, visitor, replayed.last, until).await?;
         if self.table.make_due(business, conversation, now).await? {
             self.bell.ring(business, conversation).await;
         }
         Ok(())
     }
 
-    async fn receipt(&self, connection: &str, message: MessageId, reported: Reported) -> Result<(), Broken> {
-        let Some(owner) = self.table.connected(connection).await? else {
-            self.say(connection, &Event::Error { code: "unauthorized", detail: "say hello first" }).await;
-            return Ok(());
+    async fn resume(&self, connection: &str, after: Seq, until: Instant) -> Result<(), Broken> {
+        match self.owner(connection).await? {
+            Some(Connection { business, conversation, .. }) => {
+                self.catch_up(connection, Visitor { business, conversation }, after, until).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn catch_up(&self, connection: &str, visitor: Visitor, after: Seq, until: Instant) -> Result<(), Broken> {
+        if let Some(Replayed { last, pending }) = self.replay(connection, visitor, after, until).await? {
+            self.say(connection, &Event::CaughtUp { seq: last.0, pending: pending.map(|seq| seq.0) }).await;
+        }
+        Ok(())
+    }
+
+    /// Says why, and ends the connection: nothing that comes over it could be answered.
+    async fn turn_away(&self, connection: &str, unfit: Unfit) {
+        let (code, detail) = match unfit {
+            Unfit::Expired => ("token_expired", "the visitor token is over; come back with a new one"),
+            Unfit::Invalid => ("unauthorized", "a valid visitor token is required"),
         };
+        self.say(connection, &Event::Error { code, detail }).await;
+        self.sockets.close(connection).await;
+    }
+
+    /// Whose a connection is; one that never said hello is told so.
+    async fn owner(&self, connection: &str) -> Result<Option<Connection>, Broken> {
+        let owner = self.table.connected(connection).await?;
+        if owner.is_none() {
+            self.say(connection, &Event::Error { code: "hello_first", detail: "say hello first" }).await;
+        }
+        Ok(owner)
+    }
+
+    async fn receipt(&self, connection: &str, message: MessageId, reported: Reported) -> Result<(), Broken> {
+        let Some(owner) = self.owner(connection).await? else { return Ok(()) };
         let about = Reference { business: owner.business, conversation: owner.conversation, message };
         let receipt = Receipt { reported, part: Part::WHOLE, at: self.clock.now(), provider_id: None };
         self.receipts.take(&about, &receipt).await
@@ -169,7 +212,11 @@ impl ChatSocket {
 
     /// Tells the widget something. One that does not hear it reconnects and says hello again.
     async fn say(&self, connection: &str, event: &Event<'_>) -> bool {
-        match self.sockets.post(connection, event).await {
+        self.tell(connection, &Payload::of(event)).await
+    }
+
+    async fn tell(&self, connection: &str, payload: &Payload) -> bool {
+        match self.sockets.post(connection, payload).await {
             Posted::Taken => true,
             Posted::Gone => false,
             Posted::Failed(failure) => {
@@ -187,10 +234,13 @@ mod tests {
     #[test]
     fn widgets_are_understood_strictly() {
         let said = |text| serde_json::from_str::<Said>(text).ok();
-        assert_eq!(said(r#"{"action":"ping"}"#), Some(Said::Ping));
+        assert_eq!(said(r#"{"action":"ping"}"#), Some(Said::Ping {}));
+        assert_eq!(said(r#"{"action":"ping","at":1}"#), None);
         let hello = Said::Hello { token: "t".into(), after: 0 };
         assert_eq!(said(r#"{"action":"hello","token":"t"}"#), Some(hello));
         assert_eq!(said(r#"{"action":"hello","token":"t","afer":3}"#), None);
+        assert_eq!(said(r#"{"action":"resume","after":3}"#), Some(Said::Resume { after: 3 }));
+        assert_eq!(said(r#"{"action":"resume"}"#), None);
         assert_eq!(said(r#"{"action":"ack","id":"x"}"#), None);
     }
 }

@@ -4,37 +4,46 @@ use crate::ChatSocket;
 use domain::Seq;
 use domain::delivery::Status;
 use platform::broken::Broken;
-use platform::credential::VisitorClaims;
-use platform::sockets::Event;
+use platform::credential::visitor::Visitor;
+use platform::sockets::Payload;
 use tokio::time::Instant;
 
 /// How many messages are read at once.
 const PAGE: i32 = 50;
 
+/// How far a widget was brought.
+pub(crate) struct Replayed {
+    /// The last place that was looked at.
+    pub(crate) last: Seq,
+    /// The message that a worker had in hand then. It may have read the list of widgets before this one was on it; every
+    /// later message goes to whoever is on it by then.
+    pub(crate) pending: Option<Seq>,
+}
+
 impl ChatSocket {
-    /// Sends what is settled after `after`; returns the last place that was looked at. A widget that does not hear, or
-    /// that misses more than fits into one invocation, is disconnected and `None` returned: it will come back and say
-    /// where it was.
+    /// Sends what is settled after `after`. A widget that does not hear, or that misses more than fits into one
+    /// invocation, is disconnected and `None` returned: it will come back and say where it was.
     pub(crate) async fn replay(
         &self,
         connection: &str,
-        visitor: &VisitorClaims,
+        Visitor { business, conversation }: Visitor,
         after: Seq,
         until: Instant,
-    ) -> Result<Option<Seq>, Broken> {
-        let (business, conversation) = (visitor.business_id, visitor.conversation_id);
-        let settled = self.table.conversation(business, conversation).await?.map_or(Seq(0), |found| found.settled_seq);
+    ) -> Result<Option<Replayed>, Broken> {
+        let Some(turn) = self.table.conversation(business, conversation).await?.map(|found| found.turn()) else {
+            return Ok(Some(Replayed { last: after, pending: None }));
+        };
         let mut last = after;
-        while last < settled {
+        while last < turn.settled_seq {
             let (page, _) = self.table.messages_after(business, conversation, last, PAGE).await?;
             if page.is_empty() {
                 break;
             }
-            for message in page.iter().take_while(|message| message.seq <= settled) {
-                let event = Event::NewMessage { seq: message.seq.0, message: message.view(conversation) };
+            for message in page.iter().take_while(|message| message.seq <= turn.settled_seq) {
                 // What ended `failed` the agent was told so, and may have been sent again.
-                let heard =
-                    Instant::now() < until && (message.status == Status::Failed || self.say(connection, &event).await);
+                let heard = Instant::now() < until
+                    && (message.status == Status::Failed
+                        || self.tell(connection, &Payload::message(message, conversation)).await);
                 if !heard {
                     self.sockets.close(connection).await;
                     return Ok(None);
@@ -42,6 +51,6 @@ impl ChatSocket {
                 last = message.seq;
             }
         }
-        Ok(Some(last.max(settled)))
+        Ok(Some(Replayed { last: last.max(turn.settled_seq), pending: turn.in_hand(self.clock.now()) }))
     }
 }

@@ -12,7 +12,7 @@ use platform::clock::Clock;
 use platform::delivery::{Channels, Parcel, Provider, Worker, serve};
 use platform::queue::WorkerQueue;
 use platform::settings::SettingError;
-use platform::sockets::{Event, Posted, Sockets};
+use platform::sockets::{Payload, Posted, Sockets};
 use platform::table::{Connection, Table};
 
 /// The function.
@@ -65,9 +65,8 @@ impl Provider for Widgets {
     async fn send(&self, parcel: Parcel<'_>) -> Outcome {
         let connections = self.table.connections(parcel.business, parcel.conversation_id).await;
         let connections = connections.map_err(|broken| table_failed(&broken))?;
-        let message = parcel.message.view(parcel.conversation_id);
-        let event = Event::NewMessage { seq: parcel.message.seq.0, message };
-        let tabs = connections.iter().map(async |tab| (tab, self.sockets.post(&tab.connection, &event).await));
+        let payload = Payload::message(parcel.message, parcel.conversation_id);
+        let tabs = connections.iter().map(async |tab| (tab, self.sockets.post(&tab.connection, &payload).await));
         let (mut taken, mut failure) = (false, Failure::Away);
         for (tab, posted) in join_all(tabs).await {
             match (posted, &failure) {

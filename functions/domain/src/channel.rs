@@ -72,7 +72,7 @@ impl Channel {
     ///
     /// - chat: ours. 20,000 characters stay below the 128 KB that an API Gateway WebSocket message may have
     ///   ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html)),
-    ///   even if every character has to be escaped.
+    ///   even if every character has to be escaped. What exceeds them all the same, the widget fetches.
     /// - WhatsApp: a text body holds 4,096 characters
     ///   ([Cloud API, text messages](https://developers.facebook.com/docs/whatsapp/cloud-api/messages/text-messages)).
     /// - e-mail: ours; a body of 256 KiB is the API's own limit before that.

@@ -58,8 +58,7 @@ impl Reception {
     /// # Errors
     /// [`Refusal::Unauthorized`], or if the signing keys cannot be read.
     pub async fn claim(&self, headers: &HeaderMap, now: DateTime<Utc>) -> Result<Claim, Trouble> {
-        let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = header.and_then(credential::bearer).ok_or(Refusal::Unauthorized)?;
+        let token = bearer_token(headers)?;
         if let Some(api_key) = ApiKey::parse(token) {
             return Ok(Claim::Key(api_key));
         }
@@ -81,6 +80,15 @@ impl Reception {
         let caller = admission.caller(now).ok_or(Refusal::Unauthorized)?;
         Ok((caller, admission))
     }
+}
+
+/// The token of a request's `Authorization` header.
+///
+/// # Errors
+/// [`Refusal::Unauthorized`] if there is none.
+pub fn bearer_token(headers: &HeaderMap) -> Result<&str, Refusal> {
+    let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    header.and_then(credential::bearer).ok_or(Refusal::Unauthorized)
 }
 
 /// Reads an id out of the path.

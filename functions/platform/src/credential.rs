@@ -1,13 +1,16 @@
 //! Who calls: bearer tokens, from the header to a business and perhaps an agent.
 //!
 //! Both kinds carry their business in clear, so every key of the table is known before its one read. What they claim
-//! counts only once the stored record agrees ([`crate::table::Admission::caller`]).
+//! counts only once the stored record agrees ([`crate::table::Admission::caller`]). Customers in a chat have tokens of
+//! another kind ([`visitor`]).
+
+pub mod visitor;
 
 use crate::broken::Broken;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use domain::{AgentId, BusinessId, ConversationId};
+use domain::{AgentId, BusinessId};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -131,18 +134,6 @@ struct AgentClaims {
     exp: i64,
 }
 
-/// What a chat visitor's token says: this conversation and no other, for a while.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VisitorClaims {
-    sub: String,
-    /// The conversation's business.
-    pub business_id: BusinessId,
-    /// The only conversation it opens.
-    pub conversation_id: ConversationId,
-    iat: i64,
-    exp: i64,
-}
-
 /// The `kid` that a JWT names, if it is one that could be ours.
 #[must_use]
 pub fn key_id(token: &str) -> Option<String> {
@@ -162,15 +153,8 @@ impl SigningKey {
     /// Reads an agent's token; `None` if anything about it is wrong.
     #[must_use]
     pub fn verify_agent(&self, token: &str, now: DateTime<Utc>) -> Option<Claim> {
-        let AgentClaims { sub: agent, business_id: business, iat, exp } = self.verify(token)?;
+        let AgentClaims { sub: agent, business_id: business, iat, exp } = self.verify(token, None)?;
         in_time(iat, exp, now).then_some(Claim::Agent { business, agent })
-    }
-
-    /// Reads a visitor's token; `None` if anything about it is wrong.
-    #[must_use]
-    pub fn verify_visitor(&self, token: &str, now: DateTime<Utc>) -> Option<VisitorClaims> {
-        let claims: VisitorClaims = self.verify(token)?;
-        (claims.sub == "visitor" && in_time(claims.iat, claims.exp, now)).then_some(claims)
     }
 
     /// Issues an agent's token, as PingBack's login does.
@@ -188,39 +172,22 @@ impl SigningKey {
         self.sign(&AgentClaims { sub: agent, business_id: business, iat, exp })
     }
 
-    /// Issues a visitor's token, as the page that embeds the widget does.
-    ///
-    /// # Errors
-    /// If the claims cannot be signed.
-    pub fn sign_visitor(
-        &self,
-        business: BusinessId,
-        conversation: ConversationId,
-        issued: DateTime<Utc>,
-        expires: DateTime<Utc>,
-    ) -> Result<String, Broken> {
-        let (iat, exp) = (issued.timestamp(), expires.timestamp());
-        self.sign(&VisitorClaims {
-            sub: "visitor".to_owned(),
-            business_id: business,
-            conversation_id: conversation,
-            iat,
-            exp,
-        })
-    }
-
     fn sign(&self, claims: &impl Serialize) -> Result<String, Broken> {
         let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::HS256) };
         jsonwebtoken::encode(&header, claims, &EncodingKey::from_secret(self.secret.as_bytes()))
             .map_err(|error| Broken::because("signing a token", error))
     }
 
-    /// Checks algorithm and signature. The times are checked by [`in_time`], with our own clock.
-    fn verify<T: DeserializeOwned>(&self, token: &str) -> Option<T> {
+    /// Checks algorithm, signature and, where one is named, the audience. The times are checked by [`in_time`], with our
+    /// own clock.
+    fn verify<T: DeserializeOwned>(&self, token: &str, audience: Option<&str>) -> Option<T> {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.validate_exp = false;
-        validation.validate_aud = false;
-        validation.set_required_spec_claims::<&str>(&[]);
+        validation.validate_aud = audience.is_some();
+        validation.set_required_spec_claims::<&str>(if audience.is_some() { &["aud"] } else { &[] });
+        if let Some(audience) = audience {
+            validation.set_audience(&[audience]);
+        }
         let key = DecodingKey::from_secret(self.secret.as_bytes());
         Some(jsonwebtoken::decode(token, &key, &validation).ok()?.claims)
     }
@@ -287,7 +254,7 @@ mod tests {
         let token = key().sign_agent(business, agent, now(), now() + TimeDelta::hours(1)).expect("signed");
         let other = SigningKey { secret: "another secret of thirty-two bytes".into(), ..key() };
         assert_eq!(other.verify_agent(&token, now()), None);
-        assert_eq!(key().verify_visitor(&token, now()), None);
+        assert_eq!(key().verify_visitor(&token, now()), Err(visitor::Unfit::Invalid));
         let claims = AgentClaims { sub: agent, business_id: business, iat: 0, exp: i64::MAX };
         let header = Header { kid: Some("k1".into()), ..Header::new(Algorithm::HS384) };
         let stronger = EncodingKey::from_secret(key().secret.as_bytes());

@@ -1,4 +1,9 @@
-//! The chat widget's WebSocket, seen from our side: what we say to it, through API Gateway's Management API.
+//! The chat widget's WebSocket, seen from our side: what we say to it, through API Gateway's Management API. What there
+//! is to say is in [`event`].
+
+mod event;
+
+pub use event::{Event, LARGEST, Payload};
 
 use crate::aws::{Aws, never_connected, retry_after};
 use crate::settings::{self, SettingError};
@@ -6,41 +11,11 @@ use aws_sdk_apigatewaymanagement::Client;
 use aws_sdk_apigatewaymanagement::error::{DisplayErrorContext, SdkError};
 use aws_sdk_apigatewaymanagement::operation::post_to_connection::PostToConnectionError;
 use aws_sdk_apigatewaymanagement::primitives::Blob;
-use domain::ConversationId;
 use domain::delivery::{Failure, Reason};
-use domain::message::MessageView;
-use serde::Serialize;
 use std::time::Duration;
 
 /// A tab that API Gateway does not reach in this time is not waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// What the widget is told.
-#[derive(Debug, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum Event<'a> {
-    /// Its token is good, and this is its conversation.
-    Hello {
-        /// The conversation.
-        conversation_id: ConversationId,
-    },
-    /// An agent wrote. An id that was shown before is dropped; `seq` says where a message belongs.
-    NewMessage {
-        /// The message's place in the conversation.
-        seq: u64,
-        /// The message, as the public API shows it.
-        message: MessageView<'a>,
-    },
-    /// The answer to a ping.
-    Pong,
-    /// What it said was not understood or not allowed.
-    Error {
-        /// For programs.
-        code: &'static str,
-        /// For people.
-        detail: &'a str,
-    },
-}
 
 /// What came of telling a widget something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,9 +49,8 @@ impl Sockets {
     }
 
     /// Tells one widget something.
-    pub async fn post(&self, connection: &str, event: &Event<'_>) -> Posted {
-        let data = serde_json::to_vec(event).expect("events are plain data");
-        let call = self.client.post_to_connection().connection_id(connection).data(Blob::new(data));
+    pub async fn post(&self, connection: &str, payload: &Payload) -> Posted {
+        let call = self.client.post_to_connection().connection_id(connection).data(Blob::new(payload.bytes()));
         match call.send().await {
             Ok(_) => Posted::Taken,
             Err(error) => judge(&error, retry_after(&error)),

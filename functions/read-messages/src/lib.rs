@@ -1,4 +1,8 @@
-//! What was sent and what became of it: a conversation's messages, one message, and the month's usage.
+//! What was sent and what became of it: a conversation's messages, one message, and the month's usage. And, for customers
+//! in a chat, the one message that did not fit into their WebSocket.
+//!
+//! That one is here and not in chat-socket, whose events are of another API: here everything is that reading a message
+//! takes, but for the keys of the visitors' tokens.
 
 use chrono::{DateTime, Utc};
 use domain::delivery::{Attempt, Ending, Reason, Status};
@@ -10,6 +14,7 @@ use lambda_http::{Body, Request, RequestExt, Response, service_fn};
 use platform::api::{self, Reception, Trouble};
 use platform::aws::Aws;
 use platform::clock::Clock;
+use platform::credential::visitor::Visitor;
 use platform::secrets::{Secrets, TokenKeys};
 use platform::settings::{self, SettingError};
 use platform::table::record::Message;
@@ -24,6 +29,7 @@ const PAGE: (i32, i32) = (50, 100);
 #[derive(Debug, Clone)]
 pub struct ReadMessages {
     reception: Reception,
+    visitors: TokenKeys,
 }
 
 /// Runs the function until Lambda stops it.
@@ -38,14 +44,16 @@ pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 }
 
 impl ReadMessages {
-    /// Reads `TABLE_NAME`, `AGENT_KEYS_SECRET` and what AWS clients need.
+    /// Reads `TABLE_NAME`, `AGENT_KEYS_SECRET`, `VISITOR_KEYS_SECRET` and what AWS clients need.
     ///
     /// # Errors
     /// The variable that is missing or malformed.
     pub fn from_env() -> Result<ReadMessages, SettingError> {
         let aws = Aws::from_env()?;
-        let keys = TokenKeys::new(Secrets::new(&aws), settings::required("AGENT_KEYS_SECRET")?);
-        Ok(ReadMessages { reception: Reception::new(Table::from_env(&aws)?, Clock::from_env()?, keys) })
+        let secrets = Secrets::new(&aws);
+        let keys = TokenKeys::new(secrets.clone(), settings::required("AGENT_KEYS_SECRET")?);
+        let visitors = TokenKeys::new(secrets, settings::required("VISITOR_KEYS_SECRET")?);
+        Ok(ReadMessages { reception: Reception::new(Table::from_env(&aws)?, Clock::from_env()?, keys), visitors })
     }
 
     /// Answers one request.
@@ -53,7 +61,8 @@ impl ReadMessages {
         let parameters = event.path_parameters();
         let conversation = parameters.first("conversation_id");
         api::answer(match (conversation, parameters.first("message_id")) {
-            (None, _) => self.usage(&event).await,
+            (None, None) => self.usage(&event).await,
+            (None, Some(message)) => self.shown(&event, message).await,
             (Some(conversation), None) => self.list(&event, conversation).await,
             (Some(conversation), Some(message)) => self.one(&event, conversation, message).await,
         })
@@ -119,6 +128,22 @@ impl ReadMessages {
         let found = self.reception.table.message(caller.business, id, message).await?;
         let found = found.ok_or(Refusal::MessageNotFound)?;
         Ok(api::json(StatusCode::OK, &Delivered::of(&found, id))?)
+    }
+
+    /// `GET /api/v1/chat/messages/{id}`: a message as the widget shows it. The token says which conversation it is of, so
+    /// there is no other that could be asked for.
+    async fn shown(&self, event: &Request, message: &str) -> Result<Response<Body>, Trouble> {
+        let token = api::bearer_token(event.headers())?;
+        let now = self.reception.clock.now();
+        let key = self.visitors.of(token).await?.ok_or(Refusal::Unauthorized)?;
+        let Visitor { business, conversation } =
+            key.verify_visitor(token, now).map_err(|_| Trouble::Refused(Refusal::Unauthorized))?;
+        let message = api::path_id::<MessageId>(Some(message), "message_id");
+        let message = message.map_err(|error| invalid([Some(error)]))?;
+        let found = self.reception.table.message(business, conversation, message).await?;
+        // What ended `failed` no widget is shown.
+        let found = found.filter(|found| found.status != Status::Failed).ok_or(Refusal::MessageNotFound)?;
+        Ok(api::json(StatusCode::OK, &found.view(conversation))?)
     }
 }
 

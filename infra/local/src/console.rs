@@ -52,6 +52,9 @@ fn demo_lines(ready: &Ready, demo: &Demo) -> Vec<String> {
         String::new(),
         format!("  {}", paint(BOLD, "See what the customer got")),
         code(&format!("curl {sandbox}/sandbox/chat/messages")),
+        String::new(),
+        format!("  {}", paint(BOLD, "See it in the chat widget, in a browser")),
+        code(&format!("{sandbox}/widget")),
     ]
 }
 

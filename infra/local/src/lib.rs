@@ -4,6 +4,7 @@ mod aws;
 pub mod bootstrap;
 mod cli;
 mod console;
+mod cors;
 mod demo;
 mod engine;
 mod gateway;

@@ -70,7 +70,7 @@ pub struct Demo {
     pub limit: u64,
     /// One conversation on each channel.
     pub conversations: PerChannel,
-    /// The chat visitor's JWT.
+    /// The chat visitor's JWT, good for an hour; the sandbox has more of them.
     pub visitor_token: String,
     /// The other business.
     pub other: Other,

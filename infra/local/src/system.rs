@@ -18,7 +18,7 @@ use crate::console::{self, Console};
 use crate::engine::{Engine, EngineOptions};
 use crate::lambda::Logs;
 use crate::ready::{Aws, Demo, Other, Queues, Ready};
-use crate::sandbox::{MetaSecrets, ReceiptRule, Sandbox, System, Widgets};
+use crate::sandbox::{Gate, MetaSecrets, ReceiptRule, Sandbox, System, Widgets};
 use crate::seed::{Keys, Seeder, WHATSAPP_SECRET};
 use error::{bind_error, engine_error};
 use place::{claim, ports};
@@ -123,7 +123,8 @@ impl Local {
 
         let seeder = seed(&engine, &sandbox, &keys, directory).await?;
         let visitors = seeder.visitors();
-        let widgets = Widgets::new(engine.websocket_url().to_owned(), sandbox.providers().chat.clone());
+        let gate = Gate::new(&engine, keys.clone(), sandbox.clock().clone());
+        let widgets = Widgets::new(gate, sandbox.providers().chat.clone());
         sandbox.attach(System::new(engine.clone(), seeder, widgets));
         let mut local = Self { engine, sandbox, keys, page: String::new(), late_customers: 0, _lock: lock };
         local.late_customers = local.system().widgets().add(visitors).await;
@@ -199,7 +200,11 @@ impl Local {
             api_key: business.api_key.clone(),
             limit: business.limit,
             conversations: business.conversations,
-            visitor_token: self.keys.visitor_token(business.business_id, business.conversations.chat),
+            visitor_token: self.keys.visitor_token(
+                business.business_id,
+                business.conversations.chat,
+                self.sandbox.clock().now(),
+            ),
             other: Other {
                 business_id: other.business_id,
                 api_key: other.api_key.clone(),

@@ -20,6 +20,15 @@ pub struct Turn {
     pub due: Option<DateTime<Utc>>,
 }
 
+impl Turn {
+    /// The message that a worker may be handing over at this moment.
+    #[must_use]
+    pub fn in_hand(&self, now: DateTime<Utc>) -> Option<Seq> {
+        let held = self.lease_until.is_some_and(|until| now < until);
+        (held && self.settled_seq < self.seq).then(|| self.settled_seq.next())
+    }
+}
+
 /// The right to work on a conversation until a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Lease {
@@ -97,6 +106,15 @@ mod tests {
         let held = Turn { lease_until: Some(at(100)), ..turn() };
         assert_eq!(claim(&held, at(99), LENGTH), Claim::Held(at(100)));
         assert!(matches!(claim(&held, at(100), LENGTH), Claim::Granted(_)));
+    }
+
+    #[test]
+    fn a_worker_has_the_next_message_in_hand_as_long_as_its_lease_holds() {
+        let held = Turn { lease_until: Some(at(100)), ..turn() };
+        assert_eq!(held.in_hand(at(99)), Some(Seq(2)));
+        assert_eq!(held.in_hand(at(100)), None);
+        assert_eq!(turn().in_hand(at(99)), None);
+        assert_eq!(Turn { settled_seq: Seq(3), ..held }.in_hand(at(99)), None);
     }
 
     #[test]

@@ -5,7 +5,6 @@ mod answer;
 mod bridge;
 mod call;
 mod calls;
-mod cors;
 mod dynamodb;
 mod fault;
 mod proxy;

@@ -19,9 +19,9 @@ use super::answer::{self, Answer};
 use super::bridge;
 use super::call::{Call, Service, access_key};
 use super::calls::Calls;
-use super::cors;
 use super::fault::{AwsFaults, Failure, Hit};
 use super::s3;
+use crate::cors;
 use crate::lambda::{Worker, Workers};
 
 /// The one access key that the services see. DynamoDB Local keeps a database per key and would show every worker its

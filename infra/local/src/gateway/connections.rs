@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 /// Largest message in either direction, in bytes.
-/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html>
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html>
 pub(super) const MAX_MESSAGE: usize = 128 * 1024;
 
 /// Open connections by id. Clones share them.

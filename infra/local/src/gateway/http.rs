@@ -9,13 +9,15 @@ use axum::extract::{Request, State};
 use axum::{Extension, Router};
 use bytes::Bytes;
 use chrono::Utc;
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 
 use super::route::Routes;
 use super::{http_event, http_response, short_id};
+use crate::cors;
 use crate::lambda::{InvokeError, Lambda};
 use crate::listen::Peer;
+use crate::template::CorsRule;
 
 /// Largest request body, in bytes, and longest wait for a function.
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
@@ -24,12 +26,13 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 
 struct Front {
     routes: Routes,
+    cors: Option<CorsRule>,
     lambda: Arc<Lambda>,
 }
 
 /// Routes to functions, except for the `extra` ones.
-pub(super) fn router(routes: Routes, lambda: Arc<Lambda>, extra: Router) -> Router {
-    extra.merge(Router::new().fallback(handle).with_state(Arc::new(Front { routes, lambda })))
+pub(super) fn router(routes: Routes, cors: Option<CorsRule>, lambda: Arc<Lambda>, extra: Router) -> Router {
+    extra.merge(Router::new().fallback(handle).with_state(Arc::new(Front { routes, cors, lambda })))
 }
 
 async fn handle(State(front): State<Arc<Front>>, Extension(peer): Extension<Peer>, request: Request) -> Response<Body> {
@@ -41,7 +44,31 @@ async fn handle(State(front): State<Arc<Front>>, Extension(peer): Extension<Peer
 }
 
 impl Front {
+    /// With rules for pages of other origins, the gateway answers preflights itself, route or no route, and what a
+    /// function says of that counts for nothing.
     async fn answer(&self, peer: Peer, request: Request, request_id: &str) -> Response<Body> {
+        let Some(rule) = self.cors.as_ref().map(std::slice::from_ref) else {
+            return self.invoke(peer, request, request_id).await;
+        };
+        let (parts, body) = request.into_parts();
+        if parts.method == Method::OPTIONS {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            *response.headers_mut() = cors::preflight(rule, &parts).unwrap_or_default();
+            return response;
+        }
+        let allowed = cors::headers(rule, &parts.headers, &parts.method);
+        let mut response = self.invoke(peer, Request::from_parts(parts, body), request_id).await;
+        let headers = response.headers_mut();
+        let of_the_function: Vec<_> = headers.keys().filter(|name| is_cors(name)).cloned().collect();
+        for name in of_the_function {
+            headers.remove(name);
+        }
+        headers.extend(allowed);
+        response
+    }
+
+    async fn invoke(&self, peer: Peer, request: Request, request_id: &str) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let Some(found) = self.routes.find(parts.method.as_str(), parts.uri.path()) else {
             return http_response::message(StatusCode::NOT_FOUND, "Not Found");
@@ -60,6 +87,10 @@ impl Front {
             Err(_) => http_response::message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
         }
     }
+}
+
+fn is_cors(name: &HeaderName) -> bool {
+    name.as_str().starts_with("access-control-")
 }
 
 fn internal() -> Response<Body> {

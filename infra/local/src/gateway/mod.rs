@@ -53,7 +53,7 @@ impl Gateway {
         let management_url = format!("http://{}", management.local_addr()?);
         let routes = route::Routes::new(&stack.functions);
         let mut servers = vec![
-            listen::serve_router(api, http::router(routes, Arc::clone(lambda), extra)),
+            listen::serve_router(api, http::router(routes, stack.cors.clone(), Arc::clone(lambda), extra)),
             listen::serve_router(management, connections::router(connections.clone())),
         ];
         if let Some(api) = stack.websocket.clone() {

@@ -24,7 +24,7 @@ use crate::listen::Peer;
 use crate::template::WebSocketApi;
 
 /// Largest frame, in bytes, and how long a connection may be idle or open at all.
-/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html>
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html>
 const MAX_FRAME: usize = 32 * 1024;
 const MAX_IDLE: Duration = Duration::from_secs(10 * 60);
 const MAX_AGE: Duration = Duration::from_secs(2 * 60 * 60);

@@ -48,8 +48,8 @@ impl System {
     /// The table did not take it.
     pub async fn add_business(&self, new: &NewBusiness) -> Result<Business, SeedError> {
         let business = self.seeder.business(new).await?;
-        let visitor = self.seeder.visitor(business.business_id, business.conversations.chat);
-        self.widgets.add(vec![visitor]).await;
+        let (business_id, conversation_id) = (business.business_id, business.conversations.chat);
+        self.widgets.add(vec![Visitor { business_id, conversation_id }]).await;
         Ok(business)
     }
 
@@ -59,9 +59,9 @@ impl System {
     /// There is no such business, or the table did not take it.
     pub async fn add_conversation(&self, new: &NewConversation) -> Result<Conversation, SeedError> {
         let conversation = self.seeder.conversation(new).await?;
-        if let Some(token) = &conversation.visitor_token {
-            let visitor = Visitor { conversation_id: conversation.conversation_id, token: token.clone() };
-            self.widgets.add(vec![visitor]).await;
+        if conversation.channel == domain::Channel::Chat {
+            let Conversation { business_id, conversation_id, .. } = conversation;
+            self.widgets.add(vec![Visitor { business_id, conversation_id }]).await;
         }
         Ok(conversation)
     }

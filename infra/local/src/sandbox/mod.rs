@@ -12,6 +12,7 @@ mod journal;
 mod parts;
 mod receipts;
 mod server;
+mod shop;
 mod whatsapp;
 mod widget;
 
@@ -35,7 +36,7 @@ pub use fault::{Faults, ProviderFault};
 pub use journal::Journal;
 pub use parts::Got;
 pub use receipts::ReceiptRule;
-pub use widget::{Visitor, Widgets};
+pub use widget::{Gate, Visitor, Widgets};
 
 /// Largest request: SES takes mails of 40 MB, which the call encodes once more, and has to see a larger one to refuse it.
 const BODY_LIMIT: usize = 56 << 20;
@@ -124,7 +125,8 @@ impl Sandbox {
             system: system.clone(),
         });
         let url = format!("http://{}", listener.local_addr()?);
-        let routes = routes(providers.clone()).merge(control::routes(providers.clone(), clock.clone(), system.clone()));
+        let routes = routes(providers.clone()).merge(shop::routes(system.clone()));
+        let routes = routes.merge(control::routes(providers.clone(), clock.clone(), system.clone()));
         let server = server::serve(listener, routes.layer(DefaultBodyLimit::max(BODY_LIMIT)));
         Ok(Self { url, providers, system, clock, server })
     }

@@ -6,12 +6,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::channel::Channel;
+use super::clock::Clock;
+use crate::engine::Engine;
+use crate::seed::Keys;
 use session::Session;
 
 /// How long somebody who brings customers back waits for their hello to be answered.
@@ -19,19 +21,44 @@ const HELLO_WAIT: Duration = Duration::from_secs(5);
 /// How long a goodbye may take.
 const GOODBYE_WAIT: Duration = Duration::from_secs(1);
 
-/// Somebody who chats: a conversation, and the token that lets them into it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+/// Somebody who chats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Visitor {
+    /// With whom.
+    pub business_id: Uuid,
     /// The conversation they are in.
     pub conversation_id: Uuid,
-    /// Their JWT.
-    pub token: String,
+}
+
+/// The way in: where the doors are, and the tokens that open them. Here the sandbox plays the site with the widget, which
+/// signs tokens for whoever is on its pages.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    /// Where widgets connect.
+    pub(super) websocket_url: String,
+    /// Base URL of the API, for what does not fit through there.
+    pub(super) api_url: String,
+    keys: Keys,
+    clock: Arc<Clock>,
+}
+
+impl Gate {
+    /// Into the running system.
+    pub(crate) fn new(engine: &Engine, keys: Keys, clock: Arc<Clock>) -> Self {
+        let (websocket_url, api_url) = (engine.websocket_url().to_owned(), engine.api_url().to_owned());
+        Self { websocket_url, api_url, keys, clock }
+    }
+
+    /// A token that is good from now on.
+    pub(super) fn token(&self, visitor: Visitor) -> String {
+        self.keys.visitor_token(visitor.business_id, visitor.conversation_id, self.clock.now())
+    }
 }
 
 /// All of them, here or away.
 #[derive(Debug)]
 pub struct Widgets {
-    websocket_url: String,
+    gate: Gate,
     chat: Arc<Channel>,
     customers: Mutex<Customers>,
 }
@@ -57,8 +84,20 @@ impl Drop for Widget {
 
 impl Widgets {
     /// Nobody yet.
-    pub(crate) fn new(websocket_url: String, chat: Arc<Channel>) -> Self {
-        Self { websocket_url, chat, customers: Mutex::default() }
+    pub(crate) fn new(gate: Gate, chat: Arc<Channel>) -> Self {
+        Self { gate, chat, customers: Mutex::default() }
+    }
+
+    /// The way in.
+    pub(super) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// The one who chats in a conversation, or the first there is; it does not matter whether they are here.
+    pub(super) async fn visitor(&self, conversation: Option<Uuid>) -> Option<Visitor> {
+        let customers = self.customers.lock().await;
+        let wanted = |visitor: &&Visitor| conversation.is_none_or(|wanted| visitor.conversation_id == wanted);
+        customers.visitors.iter().find(wanted).copied()
     }
 
     /// Opens a widget for each of them, unless customers were sent away; they are then remembered for later. Answers
@@ -66,7 +105,7 @@ impl Widgets {
     pub async fn add(&self, visitors: Vec<Visitor>) -> usize {
         let mut customers = self.customers.lock().await;
         let new: Vec<_> = visitors.into_iter().filter(|visitor| !customers.visitors.contains(visitor)).collect();
-        customers.visitors.extend(new.iter().cloned());
+        customers.visitors.extend(&new);
         if customers.away {
             return 0;
         }
@@ -87,7 +126,7 @@ impl Widgets {
         let mut customers = self.customers.lock().await;
         customers.away = false;
         let absent = |visitor: &&Visitor| !customers.open.contains_key(&visitor.conversation_id);
-        let absent = customers.visitors.iter().filter(absent).cloned().collect();
+        let absent = customers.visitors.iter().filter(absent).copied().collect();
         let hellos = self.open(&mut customers, absent);
         drop(customers);
         unanswered(hellos).await
@@ -118,7 +157,7 @@ impl Widgets {
             let (leave, leaving) = watch::channel(false);
             let (greet, greeted) = watch::channel(false);
             let conversation = visitor.conversation_id;
-            let session = Session::new(self.websocket_url.clone(), self.chat.clone(), visitor, greet);
+            let session = Session::new(self.gate.clone(), self.chat.clone(), visitor, greet);
             let task = tokio::spawn(session.run(leaving));
             customers.open.insert(conversation, Widget { task, leave });
             greeted

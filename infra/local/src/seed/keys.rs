@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use domain::{AgentId, BusinessId, ConversationId};
+use platform::credential::visitor::{LONGEST, Visitor};
 use platform::credential::{SigningKey, SigningKeys};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -19,7 +20,7 @@ use crate::ready::write_atomically;
 const DEMO_LIMIT: u64 = 1000;
 /// Name of the secret with the access token that the sandbox's WhatsApp knows.
 pub(crate) const WHATSAPP_SECRET: &str = "pingback/whatsapp/sandbox";
-/// Tokens are good from here…
+/// Agents' tokens are good from here…
 const ISSUED: i64 = 1_577_836_800; // 2020-01-01
 /// …to here, so that they are good wherever the clock is moved to.
 const EXPIRES: i64 = 4_102_444_800; // 2100-01-01
@@ -129,10 +130,10 @@ impl Keys {
         token.expect("plain claims can be signed with any key")
     }
 
-    /// A chat visitor's JWT.
-    pub fn visitor_token(&self, business: Uuid, conversation: Uuid) -> String {
-        let (issued, expires) = times();
-        let token = self.visitor_key.sign_visitor(BusinessId(business), ConversationId(conversation), issued, expires);
+    /// A chat visitor's JWT, good for as long from `now` as one may be.
+    pub fn visitor_token(&self, business: Uuid, conversation: Uuid, now: DateTime<Utc>) -> String {
+        let visitor = Visitor { business: BusinessId(business), conversation: ConversationId(conversation) };
+        let token = self.visitor_key.sign_visitor(visitor, now, now + LONGEST);
         token.expect("plain claims can be signed with any key")
     }
 }

@@ -76,7 +76,7 @@ pub struct Conversation {
     /// The customer's phone number, address or visitor id.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub customer: String,
-    /// The chat visitor's JWT; absent on the other channels.
+    /// The chat visitor's JWT, good for an hour; absent on the other channels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub visitor_token: Option<String>,
 }
@@ -156,13 +156,13 @@ impl Seeder {
         let customer = record.recipient.clone();
         self.table.create_conversation(business, conversation, record, self.clock.now()).await?;
 
-        let visitor = (new.channel == Channel::Chat).then(|| self.visitor(business.0, conversation.0));
+        let token = || self.keys.visitor_token(business.0, conversation.0, self.clock.now());
         let made = Conversation {
             business_id: business.0,
             conversation_id: conversation.0,
             channel: new.channel,
             customer,
-            visitor_token: visitor.map(|visitor| visitor.token),
+            visitor_token: (new.channel == Channel::Chat).then(token),
         };
         self.conversations.append(made.clone()).await?;
         Ok(made)
@@ -172,18 +172,11 @@ impl Seeder {
     pub fn visitors(&self) -> Vec<Visitor> {
         let plots = self.plots.entries();
         let known = self.keys.demo().into_iter().flat_map(|(demo, other)| [demo, other]).chain(&plots);
-        let first = known.map(|plot| self.visitor(plot.business_id, plot.conversations.chat));
-        let more = self
-            .conversations
-            .entries()
-            .into_iter()
-            .filter_map(|made| Some(Visitor { conversation_id: made.conversation_id, token: made.visitor_token? }));
+        let first =
+            known.map(|plot| Visitor { business_id: plot.business_id, conversation_id: plot.conversations.chat });
+        let made = self.conversations.entries().into_iter().filter(|made| made.channel == Channel::Chat);
+        let more = made.map(|made| Visitor { business_id: made.business_id, conversation_id: made.conversation_id });
         first.chain(more).collect()
-    }
-
-    /// The one who chats in a conversation.
-    pub fn visitor(&self, business: Uuid, conversation: Uuid) -> Visitor {
-        Visitor { conversation_id: conversation, token: self.keys.visitor_token(business, conversation) }
     }
 
     async fn provision(&self, plot: &Plot) -> Result<(), SeedError> {

@@ -1,8 +1,8 @@
 //! `AWS::Serverless::HttpApi` and the `HttpApi` events of functions. How a request finds its route lives in the
 //! gateway, never here.
 
-use super::TemplateError;
 use super::properties::Properties;
+use super::{CorsRule, TemplateError};
 
 /// One route of the HTTP API.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +28,9 @@ impl HttpRoute {
     }
 }
 
-/// An HTTP API has nothing to read: its routes are events of functions.
-pub(super) fn check(properties: Properties<'_>) -> Result<(), TemplateError> {
+/// What there is to read of an HTTP API, whose routes are events of functions: what pages of other origins may do.
+pub(super) fn read(mut properties: Properties<'_>) -> Result<Option<CorsRule>, TemplateError> {
+    let cors = properties.nested("CorsConfiguration")?.map(cors_rule).transpose()?;
     properties.finish(&[
         "AccessLogSettings",
         "DefaultRouteSettings",
@@ -39,5 +40,17 @@ pub(super) fn check(properties: Properties<'_>) -> Result<(), TemplateError> {
         "Name",
         "RouteSettings",
         "Tags",
-    ])
+    ])?;
+    Ok(cors)
+}
+
+fn cors_rule(mut properties: Properties<'_>) -> Result<CorsRule, TemplateError> {
+    let rule = CorsRule {
+        origins: properties.literals("AllowOrigins")?,
+        methods: properties.literals("AllowMethods")?,
+        headers: properties.literals("AllowHeaders")?,
+        max_age: properties.parsed("MaxAge")?,
+    };
+    properties.finish(&[])?;
+    Ok(rule)
 }

@@ -69,6 +69,8 @@ pub(crate) struct Stack {
     pub(crate) secrets: Vec<Secret>,
     /// Functions, each with the routes, queues, schedules and events that invoke it.
     pub(crate) functions: Vec<Function>,
+    /// What the HTTP API allows pages of other origins, if it allows them anything.
+    pub(crate) cors: Option<CorsRule>,
     /// The WebSocket API, if there is one.
     pub(crate) websocket: Option<WebSocketApi>,
     /// Logical ids and types of the APIs, which environments may name.
@@ -126,6 +128,7 @@ impl Stack {
             bucket: None,
             secrets: Vec::new(),
             functions: Vec::new(),
+            cors: None,
             websocket: None,
             apis: BTreeMap::new(),
         };
@@ -166,7 +169,7 @@ impl Stack {
             "AWS::SecretsManager::Secret" => self.secrets.push(Secret::read(id, properties)?),
             "AWS::Serverless::Function" => self.functions.push(Function::read(id, properties)?),
             "AWS::Serverless::HttpApi" => {
-                http_api::check(properties)?;
+                self.cors = http_api::read(properties)?;
                 self.apis.insert(id.to_owned(), ApiKind::Http);
             }
             "AWS::ApiGatewayV2::Api" => {

@@ -175,13 +175,18 @@ fn apis_are_known_by_kind_and_what_is_for_operators_is_left_out() {
     let stack = parse(
         "
 Resources:
-  Api: { Type: AWS::Serverless::HttpApi }
+  Api:
+    Type: AWS::Serverless::HttpApi
+    Properties: { CorsConfiguration: { AllowOrigins: ['*'], AllowMethods: [GET], AllowHeaders: [authorization], MaxAge: 9 } }
   Logs: { Type: AWS::Logs::LogGroup, Properties: { RetentionInDays: 7 } }
   Alarm: { Type: AWS::CloudWatch::Alarm }
 Outputs: { Url: { Value: !Ref Api } }
 ",
     );
     assert_eq!(stack.apis, [("Api".to_owned(), ApiKind::Http)].into());
+    let cors = stack.cors.expect("rules for pages of other origins");
+    assert_eq!((cors.origins[0].as_str(), cors.methods[0].as_str(), cors.max_age), ("*", "GET", Some(9)));
+    assert_eq!(cors.headers, ["authorization"]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! From a request to an event, from an answer to a response.
 
-use reqwest::{Client, StatusCode};
+use reqwest::header::HeaderValue;
+use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::engine;
@@ -49,5 +50,30 @@ async fn the_gateway_answers_for_itself_where_no_function_can() {
     assert_eq!(post("/echo/x", over_lambdas_limit).await.0, 413);
     let over_the_gateways_limit = vec![b'x'; 10 * 1024 * 1024 + 1];
     assert_eq!(post("/echo/x", over_the_gateways_limit).await, (413, json!({ "message": "Request Entity Too Large" })));
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_may_do_what_the_template_says() {
+    let engine = engine().await;
+    let url = format!("{}/echo/x", engine.api_url());
+    let asked = async |method: &str, headers: &str| {
+        let request = Client::new().request(Method::OPTIONS, &url).header("origin", "https://shop.example.com");
+        let request = request.header("access-control-request-method", method);
+        let response = request.header("access-control-request-headers", headers).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::NO_CONTENT);
+        response.headers().get("access-control-allow-origin").map(|origin| origin.to_str().unwrap().to_owned())
+    };
+    assert_eq!(asked("GET", "authorization").await.as_deref(), Some("*"));
+    assert_eq!(asked("DELETE", "authorization").await, None);
+    assert_eq!(asked("GET", "x-other").await, None);
+
+    let post = || Client::new().post(&url).json(&json!({}));
+    let response = post().header("origin", "https://shop.example.com").send().await.unwrap();
+    assert_eq!(
+        (response.status(), &response.headers()["access-control-allow-origin"]),
+        (StatusCode::CREATED, &HeaderValue::from_static("*"))
+    );
+    assert!(!post().send().await.unwrap().headers().contains_key("access-control-allow-origin"));
     engine.stop().await;
 }

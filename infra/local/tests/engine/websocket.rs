@@ -4,7 +4,8 @@ use aws_sdk_apigatewaymanagement::primitives::Blob;
 use futures_util::{SinkExt, StreamExt};
 use local::Logs;
 use serde_json::Value;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::{client, engine, start};
@@ -81,6 +82,30 @@ async fn frames_that_api_gateway_does_not_take_end_the_connection() {
             panic!("a close frame is sent")
         };
         assert_eq!(close.code, code);
+    }
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_may_have_several_frames_and_128_kb_in_all() {
+    let engine = engine().await;
+    for (length, code) in [(128 * 1024, None), (128 * 1024 + 1, Some(CloseCode::Size))] {
+        let (mut socket, _) = tokio_tungstenite::connect_async(engine.websocket_url()).await.unwrap();
+        let text = "x".repeat(length);
+        let mut parts = text.as_bytes().chunks(32 * 1024).peekable();
+        let mut kind = OpCode::Data(Data::Text);
+        while let Some(part) = parts.next() {
+            let frame = Frame::message(part.to_vec(), kind, parts.peek().is_none());
+            // Whoever is cut off does not get rid of the rest.
+            let sent = socket.send(Message::Frame(frame)).await;
+            assert!(sent.is_ok() || code.is_some());
+            kind = OpCode::Data(Data::Continue);
+        }
+        let answer = socket.next().await.unwrap().unwrap();
+        match code {
+            None => assert!(answer.is_text(), "{answer:?}"),
+            Some(code) => assert!(matches!(answer, Message::Close(Some(close)) if close.code == code)),
+        }
     }
     engine.stop().await;
 }

@@ -63,6 +63,8 @@ const ROUTES: [(&str, &str); 25] = [
     ("DELETE /sandbox/chat/widgets", "sends the chat customers away"),
     ("POST   /sandbox/chat/widgets", "brings them back"),
     ("GET    /sandbox/chat/widgets", "how many there are"),
+    ("GET    /sandbox/chat/token", "a fresh token for a chat customer; ?conversation_id= picks one"),
+    ("GET    /widget", "a shop's page with the chat widget; ?conversation_id= picks the customer"),
     ("GET    /sandbox/", "this list"),
 ];
 

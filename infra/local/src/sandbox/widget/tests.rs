@@ -33,19 +33,40 @@ fn message(id: Uuid, seq: u64, content: &str) -> Value {
         "created_at": "2026-03-01T09:05:00Z" } })
 }
 
+/// A listener, and the widgets that will come to it.
+async fn street() -> (TcpListener, Arc<Channel>, Arc<Widgets>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let websocket_url = format!("ws://{}", listener.local_addr().unwrap());
+    let (keys, clock) = (Keys::load(None, false).unwrap(), Arc::new(Clock::default()));
+    let gate = Gate { websocket_url, api_url: "http://127.0.0.1:9".into(), keys, clock: clock.clone() };
+    let chat = Arc::new(Channel::open("chat", None, clock).unwrap());
+    (listener, chat.clone(), Arc::new(Widgets::new(gate, chat)))
+}
+
+fn visitor() -> Visitor {
+    Visitor { business_id: Uuid::new_v4(), conversation_id: Uuid::new_v4() }
+}
+
+/// Hears the hello, without the token; answers it.
+async fn greet(peer: &mut Peer, after: u64) {
+    let mut hello = heard(peer).await;
+    assert!(hello["token"].take().is_string());
+    assert_eq!(hello, json!({ "action": "hello", "token": null, "after": after }));
+    tell(peer, json!({ "type": "hello", "conversation_id": Uuid::nil() })).await;
+}
+
+fn contents(chat: &Channel) -> Vec<String> {
+    chat.accepted().into_iter().map(|message| message.content).collect()
+}
+
 #[tokio::test]
 async fn it_keeps_each_message_once_acknowledges_all_and_resumes_where_it_was() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("ws://{}", listener.local_addr().unwrap());
-    let chat = Arc::new(Channel::open("chat", None, Arc::new(Clock::default())).unwrap());
-    let widgets = Arc::new(Widgets::new(url, chat.clone()));
-    let visitor = Visitor { conversation_id: Uuid::new_v4(), token: "jwt".into() };
+    let (listener, chat, widgets) = street().await;
     let (first, second) = (Uuid::new_v4(), Uuid::new_v4());
 
     let server = async {
         let mut peer = accept(&listener).await;
-        assert_eq!(heard(&mut peer).await, json!({ "action": "hello", "token": "jwt", "after": 0 }));
-        tell(&mut peer, json!({ "type": "hello", "conversation_id": Uuid::nil() })).await;
+        greet(&mut peer, 0).await;
         for _ in 0..2 {
             tell(&mut peer, message(first, 1, "Hi")).await;
             assert_eq!(heard(&mut peer).await, json!({ "action": "ack", "id": first }));
@@ -53,23 +74,23 @@ async fn it_keeps_each_message_once_acknowledges_all_and_resumes_where_it_was() 
         drop(peer);
 
         let mut peer = accept(&listener).await;
-        assert_eq!(heard(&mut peer).await, json!({ "action": "hello", "token": "jwt", "after": 1 }));
+        greet(&mut peer, 1).await;
         tell(&mut peer, json!({ "type": "something_new" })).await;
         tell(&mut peer, message(second, 2, "There")).await;
         assert_eq!(heard(&mut peer).await, json!({ "action": "ack", "id": second }));
+        tell(&mut peer, json!({ "type": "caught_up", "seq": 2 })).await;
         peer
     };
-    let (not_greeted, mut peer) = tokio::join!(widgets.add(vec![visitor]), server);
+    let (not_greeted, mut peer) = tokio::join!(widgets.add(vec![visitor()]), server);
     assert_eq!(not_greeted, 0);
-    let contents: Vec<_> = chat.accepted().into_iter().map(|message| message.content).collect();
-    assert_eq!(contents, ["Hi", "There"]);
+    assert_eq!(contents(&chat), ["Hi", "There"]);
 
     let (again, ()) = tokio::join!(accept(&listener), async {
         tell(&mut peer, json!({ "message": "Internal server error", "connectionId": "c", "requestId": "r" })).await;
     });
     let mut peer = again;
-    assert_eq!(heard(&mut peer).await, json!({ "action": "hello", "token": "jwt", "after": 2 }));
-    tell(&mut peer, json!({ "type": "hello", "conversation_id": Uuid::nil() })).await;
+    greet(&mut peer, 2).await;
+    tell(&mut peer, json!({ "type": "caught_up", "seq": 2 })).await;
     for id in [second, first] {
         assert_eq!(heard(&mut peer).await, json!({ "action": "ack", "id": id }));
     }
@@ -77,4 +98,30 @@ async fn it_keeps_each_message_once_acknowledges_all_and_resumes_where_it_was() 
     let ((), last) = tokio::join!(widgets.send_away(), peer.next());
     assert!(matches!(last, Some(Ok(Message::Close(_)))), "{last:?}");
     assert_eq!(widgets.count().await, (1, true));
+}
+
+#[tokio::test]
+async fn it_holds_back_what_comes_too_early_until_it_has_asked_for_what_is_missing() {
+    let (listener, chat, widgets) = street().await;
+    let ids = [Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4()];
+    let server = async {
+        let mut peer = accept(&listener).await;
+        greet(&mut peer, 0).await;
+        // A worker's event overtakes the replay's.
+        tell(&mut peer, message(ids[1], 2, "two")).await;
+        tell(&mut peer, message(ids[0], 1, "one")).await;
+        tell(&mut peer, json!({ "type": "caught_up", "seq": 1 })).await;
+        for id in &ids[..2] {
+            assert_eq!(heard(&mut peer).await, json!({ "action": "ack", "id": id }));
+        }
+        // The third will never come.
+        tell(&mut peer, message(ids[2], 4, "four")).await;
+        assert_eq!(heard(&mut peer).await, json!({ "action": "resume", "after": 2 }));
+        tell(&mut peer, json!({ "type": "caught_up", "seq": 3, "pending": 5 })).await;
+        assert_eq!(heard(&mut peer).await, json!({ "action": "ack", "id": ids[2] }));
+        // The fifth went to others.
+        assert_eq!(heard(&mut peer).await, json!({ "action": "resume", "after": 4 }));
+    };
+    tokio::join!(widgets.add(vec![visitor()]), server);
+    assert_eq!(contents(&chat), ["one", "two", "four"]);
 }

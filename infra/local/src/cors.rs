@@ -1,5 +1,7 @@
-//! What S3 tells browsers about its bucket's rules for pages of other origins. Everybody else is told nothing.
-//! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/cors.html>
+//! What browsers are told about the rules for pages of other origins. Everybody else is told nothing.
+//!
+//! Of S3's buckets: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/cors.html>; of the HTTP API:
+//! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html>.
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE,
@@ -10,9 +12,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::template::CorsRule;
 
-/// What a browser asked before it sends the request itself: the headers of the answer, or `None` if the bucket does not
-/// allow it.
-pub(super) fn preflight(rules: &[CorsRule], parts: &Parts) -> Option<HeaderMap> {
+/// What a browser asked before it sends the request itself: the headers of the answer, or `None` if no rule allows it.
+pub(crate) fn preflight(rules: &[CorsRule], parts: &Parts) -> Option<HeaderMap> {
     let wanted = text(&parts.headers, ACCESS_CONTROL_REQUEST_HEADERS).unwrap_or_default();
     let wanted: Vec<&str> = wanted.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
     let method = text(&parts.headers, ACCESS_CONTROL_REQUEST_METHOD)?;
@@ -30,7 +31,7 @@ pub(super) fn preflight(rules: &[CorsRule], parts: &Parts) -> Option<HeaderMap> 
 }
 
 /// What an answer to a page of another origin carries, so that the browser shows it to the page.
-pub(super) fn headers(rules: &[CorsRule], request: &HeaderMap, method: &Method) -> HeaderMap {
+pub(crate) fn headers(rules: &[CorsRule], request: &HeaderMap, method: &Method) -> HeaderMap {
     let origin = text(request, ORIGIN);
     let found = origin.and_then(|origin| allowed(rules, origin, method.as_str(), |_| true));
     found.map(|(_, headers)| headers).unwrap_or_default()

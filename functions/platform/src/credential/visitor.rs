@@ -1,0 +1,160 @@
+//! The tokens of customers in a chat: JWTs like the agents', signed with other keys by whoever serves the page with the
+//! widget. One opens one conversation, for an hour at most.
+
+use super::{SigningKey, in_time};
+use crate::broken::Broken;
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::{BusinessId, ConversationId};
+use serde::{Deserialize, Serialize};
+
+/// What tokens must be made for ([RFC 7519 §4.1.3](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.3)): whatever else
+/// PingBack signs with the same keys opens no chat.
+pub const AUDIENCE: &str = "chat";
+
+/// The longest that a token may be good for, from `iat` to `exp`. It cannot be revoked, so it has to end by itself.
+pub const LONGEST: TimeDelta = TimeDelta::hours(1);
+
+/// What a token says of whoever shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Visitor {
+    /// The conversation's business.
+    pub business: BusinessId,
+    /// The only conversation it opens.
+    pub conversation: ConversationId,
+}
+
+/// Why a token opens nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfit {
+    /// It was good once: another one will do.
+    Expired,
+    /// It never was good, or not yet.
+    Invalid,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    business_id: BusinessId,
+    conversation_id: ConversationId,
+    iat: i64,
+    exp: i64,
+}
+
+#[derive(Serialize)]
+struct Signed {
+    aud: &'static str,
+    #[serde(flatten)]
+    claims: Claims,
+}
+
+impl SigningKey {
+    /// Reads a visitor's token.
+    ///
+    /// # Errors
+    /// [`Unfit`]. Only a token that was good is called expired, so nobody learns anything of one that they made up.
+    pub fn verify_visitor(&self, token: &str, now: DateTime<Utc>) -> Result<Visitor, Unfit> {
+        let claims: Claims = self.verify(token, Some(AUDIENCE)).ok_or(Unfit::Invalid)?;
+        let Claims { business_id: business, conversation_id: conversation, iat, exp } = claims;
+        if !exp.checked_sub(iat).is_some_and(|seconds| (1..=LONGEST.num_seconds()).contains(&seconds)) {
+            return Err(Unfit::Invalid);
+        }
+        if in_time(iat, exp, now) {
+            return Ok(Visitor { business, conversation });
+        }
+        Err(if now.timestamp() < iat { Unfit::Invalid } else { Unfit::Expired })
+    }
+
+    /// Issues a visitor's token, as the site with the widget does.
+    ///
+    /// # Errors
+    /// If the claims cannot be signed.
+    pub fn sign_visitor(
+        &self,
+        visitor: Visitor,
+        issued: DateTime<Utc>,
+        expires: DateTime<Utc>,
+    ) -> Result<String, Broken> {
+        let Visitor { business: business_id, conversation: conversation_id } = visitor;
+        let claims = Claims { business_id, conversation_id, iat: issued.timestamp(), exp: expires.timestamp() };
+        self.sign(&Signed { aud: AUDIENCE, claims })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jsonwebtoken::{Algorithm, EncodingKey, Header};
+    use serde_json::json;
+    use uuid::Uuid;
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    fn key() -> SigningKey {
+        SigningKey { kid: "k1".into(), secret: SECRET.into() }
+    }
+
+    fn visitor() -> Visitor {
+        Visitor { business: BusinessId(Uuid::from_u128(1)), conversation: ConversationId(Uuid::from_u128(2)) }
+    }
+
+    fn now() -> DateTime<Utc> {
+        "2026-03-01T09:05:00Z".parse().expect("a time")
+    }
+
+    #[test]
+    fn a_token_opens_its_conversation_for_an_hour_and_a_minute_and_is_then_called_expired() {
+        let token = key().sign_visitor(visitor(), now(), now() + LONGEST).expect("signed");
+        let second = TimeDelta::seconds(1);
+        let end = now() + LONGEST + TimeDelta::seconds(60);
+        assert_eq!(key().verify_visitor(&token, now()), Ok(visitor()));
+        assert_eq!(key().verify_visitor(&token, end - second), Ok(visitor()));
+        assert_eq!(key().verify_visitor(&token, end), Err(Unfit::Expired));
+        assert_eq!(key().verify_visitor(&token, now() - TimeDelta::seconds(61)), Err(Unfit::Invalid));
+    }
+
+    #[test]
+    fn one_that_lasts_longer_or_ends_before_it_begins_opens_nothing() {
+        for seconds in [3601, 0, -1] {
+            let token = key().sign_visitor(visitor(), now(), now() + TimeDelta::seconds(seconds)).expect("signed");
+            assert_eq!(key().verify_visitor(&token, now()), Err(Unfit::Invalid), "{seconds}");
+        }
+        let forever = json!({"aud": "chat", "business_id": visitor().business, "conversation_id": visitor().conversation,
+            "iat": i64::MIN, "exp": i64::MAX});
+        assert_eq!(key().verify_visitor(&signed(&forever, Algorithm::HS256, SECRET), now()), Err(Unfit::Invalid));
+    }
+
+    #[test]
+    fn one_that_was_made_for_something_else_opens_nothing() {
+        let claims = |aud: serde_json::Value| {
+            json!({"aud": aud, "business_id": visitor().business, "conversation_id": visitor().conversation,
+                "iat": now().timestamp(), "exp": now().timestamp() + 60})
+        };
+        let of = |claims, algorithm, secret| key().verify_visitor(&signed(&claims, algorithm, secret), now());
+        assert_eq!(of(claims("chat".into()), Algorithm::HS256, SECRET), Ok(visitor()));
+        assert_eq!(of(claims(json!(["site", "chat"])), Algorithm::HS256, SECRET), Ok(visitor()));
+        for aud in ["site".into(), json!(null), json!([])] {
+            assert_eq!(of(claims(aud), Algorithm::HS256, SECRET), Err(Unfit::Invalid));
+        }
+        let mut without = claims("chat".into());
+        without.as_object_mut().expect("an object").remove("aud");
+        assert_eq!(of(without, Algorithm::HS256, SECRET), Err(Unfit::Invalid));
+        assert_eq!(of(claims("chat".into()), Algorithm::HS512, SECRET), Err(Unfit::Invalid));
+        let other = "another secret of thirty-two bytes";
+        assert_eq!(of(claims("chat".into()), Algorithm::HS256, other), Err(Unfit::Invalid));
+    }
+
+    #[test]
+    fn an_unsigned_token_names_no_key_and_opens_nothing() {
+        let token = key().sign_visitor(visitor(), now(), now() + LONGEST).expect("signed");
+        let claims = token.split('.').nth(1).expect("claims");
+        // {"alg":"none","kid":"k1"}
+        let unsigned = format!("eyJhbGciOiJub25lIiwia2lkIjoiazEifQ.{claims}.");
+        assert_eq!(super::super::key_id(&unsigned), None);
+        assert_eq!(key().verify_visitor(&unsigned, now()), Err(Unfit::Invalid));
+    }
+
+    fn signed(claims: &serde_json::Value, algorithm: Algorithm, secret: &str) -> String {
+        let header = Header { kid: Some("k1".into()), ..Header::new(algorithm) };
+        jsonwebtoken::encode(&header, claims, &EncodingKey::from_secret(secret.as_bytes())).expect("signed")
+    }
+}

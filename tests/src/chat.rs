@@ -1,0 +1,50 @@
+//! The customers of the chat: the sandbox's own, and what a site with the widget does for a test's own.
+
+use crate::{Business, World};
+use aws_sdk_dynamodb::types::AttributeValue;
+use domain::{BusinessId, ConversationId, MessageId};
+use reqwest::Method;
+use serde_json::Value;
+use uuid::Uuid;
+
+impl World {
+    /// A world in which nobody but the test's own widgets is in the chat, and a business.
+    pub async fn without_customers() -> (World, Business) {
+        let world = World::start().await;
+        world.sandbox(Method::DELETE, "/chat/widgets", Value::Null).await;
+        let business = world.business(1_000, 1).await;
+        (world, business)
+    }
+
+    /// Lets the sandbox's customers in: they get everything now, for the oracle's count.
+    pub async fn let_customers_in(&self) {
+        self.sandbox(Method::POST, "/chat/widgets", Value::Null).await;
+    }
+
+    /// A token that the site with the widget gives out.
+    ///
+    /// # Panics
+    /// If nobody is in the conversation.
+    pub async fn visitor_token(&self, conversation: Uuid) -> String {
+        let path = format!("/chat/token?conversation_id={conversation}");
+        let answer = self.sandbox(Method::GET, &path, Value::Null).await;
+        let token = answer["token"].as_str().expect("a token").to_owned();
+        self.ledger().secrets.push(token.clone());
+        token
+    }
+
+    /// Makes another text of a chat message, as long as one may be that was written while its conversation was on another
+    /// channel.
+    ///
+    /// # Panics
+    /// If there is no such message.
+    pub async fn rewrite(&self, business: &Business, id: Uuid, content: &str) {
+        let (b, c) = (BusinessId(business.business_id), ConversationId(business.conversation("chat")));
+        let seq = id.to_string().parse::<MessageId>().ok().and_then(|id| id.seq()).expect("the id carries it");
+        let update = self.dynamodb().update_item().table_name(&self.ready.table);
+        let update = update.set_key(Some(platform::table::key::message(b, c, seq).attributes()));
+        let update = update.update_expression("SET content = :content").condition_expression("attribute_exists(pk)");
+        let update = update.expression_attribute_values(":content", AttributeValue::S(content.to_owned()));
+        update.send().await.expect("the table takes it");
+    }
+}
