@@ -438,7 +438,12 @@ mod tests {
         let mut next = Round::new(Seq(1), pace.after(None, NOW), Terms { pace, ..terms() });
         assert_eq!(next.next(Event::Begun, NOW, 0.5), Command::Read(Seq(1)));
         let waiting = Event::Messages(vec![(Seq(2), message(Status::Queued))]);
-        assert_eq!(next.next(waiting, NOW, 0.5), Command::Postpone(NOW + gap));
+        assert_eq!(next.next(waiting.clone(), NOW, 0.5), Command::Postpone(NOW + gap));
+        let mut next = Round::new(Seq(1), pace.after(None, NOW), Terms { pace, ..terms() });
+        assert_eq!(next.next(Event::Begun, NOW + gap, 0.5), Command::Read(Seq(1)));
+        assert_eq!(next.next(waiting, NOW + gap, 0.5), Command::Mark(Seq(2)), "its time has come");
+        next.next(Event::Marked(message(Status::Sending)), NOW + gap, 0.5);
+        assert_eq!(next.paced().map(|paced| paced.last), Some(NOW + gap));
     }
 
     #[test]
