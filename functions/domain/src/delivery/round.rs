@@ -442,7 +442,8 @@ mod tests {
         let mut next = Round::new(Seq(1), pace.after(None, NOW), Terms { pace, ..terms() });
         assert_eq!(next.next(Event::Begun, NOW + gap, 0.5), Command::Read(Seq(1)));
         assert_eq!(next.next(waiting, NOW + gap, 0.5), Command::Mark(Seq(2)), "its time has come");
-        next.next(Event::Marked(message(Status::Sending)), NOW + gap, 0.5);
+        let marked = Event::Marked(message(Status::Sending));
+        assert_eq!(next.next(marked, NOW + gap, 0.5), Command::HandOver(Seq(2)));
         assert_eq!(next.paced().map(|paced| paced.last), Some(NOW + gap));
     }
 
