@@ -1,5 +1,5 @@
 //! The chat widget's WebSocket, seen from our side: what we say to it, through API Gateway's Management API. What there
-//! is to say is in [`event`].
+//! is to say is in `event.rs`.
 
 mod event;
 
