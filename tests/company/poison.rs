@@ -50,8 +50,18 @@ async fn deadly(channel: &'static str) {
     assert!(history.into_iter().eq(deaths.collect::<Vec<_>>().iter().map(|(death, outcome)| (*death, outcome))));
     is_kept(&world, &talk, "outcome_unknown").await;
     assert_eq!(next_due(&world).await, None);
-    let received: Vec<usize> = talk.received(&world).await.into_keys().collect();
-    assert_eq!(received, [1], "the next one proceeds");
+    until_the_next_proceeds(&world, &talk).await;
+}
+
+/// Waits until the second message is there, and makes sure that the first never was: it has failed. A chat's widget shows
+/// the second once it was told that the first will not come.
+async fn until_the_next_proceeds(world: &World, talk: &Talk) {
+    let proceeded = async || {
+        let received: Vec<_> = talk.received(world).await.into_keys().collect();
+        assert!(!received.contains(&0), "the first has failed on {}", talk.channel);
+        (received == [1]).then_some(())
+    };
+    world.until("the next one proceeds", proceeded).await;
 }
 
 /// Waits until so many workers were killed.
@@ -98,12 +108,6 @@ async fn refused_for_a_day() {
         let delivery = talk.delivery(&world, &business, 0).await;
         assert_eq!((&delivery["status"], &delivery["error"]["code"]), (&json!("failed"), &json!("expired")));
         is_kept(&world, talk, "expired").await;
-        // A widget asks what became of the one before until it is told that it will not come.
-        let proceeded = async || {
-            let received: Vec<_> = talk.received(&world).await.into_keys().collect();
-            assert!(!received.contains(&0), "the first has failed on {}", talk.channel);
-            (received == [1]).then_some(())
-        };
-        world.until("the next one proceeds", proceeded).await;
+        until_the_next_proceeds(&world, talk).await;
     }
 }
