@@ -65,6 +65,9 @@ impl Talk {
 
     /// What its customer got, with the time of each: the message's place, first copies only.
     pub(crate) async fn received(&self, world: &World) -> BTreeMap<usize, DateTime<Utc>> {
+        if self.channel == "chat" {
+            world.until_shown().await;
+        }
         let path = format!("/{}/messages?conversation_id={}", self.channel, self.conversation);
         let all = world.sandbox(Method::GET, &path, Value::Null).await;
         let mut received = BTreeMap::new();

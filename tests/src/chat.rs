@@ -21,6 +21,16 @@ impl World {
         self.sandbox(Method::POST, "/chat/widgets", Value::Null).await;
     }
 
+    /// Waits until no customer holds a message back because of one before it that failed: until they were told that it
+    /// will not come.
+    pub async fn until_shown(&self) {
+        let shown = async || {
+            let widgets = self.sandbox(Method::GET, "/chat/widgets", Value::Null).await;
+            (widgets["holding"] == 0).then_some(())
+        };
+        self.until("the customers show what they got", shown).await;
+    }
+
     /// A token that the site with the widget gives out.
     ///
     /// # Panics

@@ -169,6 +169,7 @@ fn counted(items: &[Item], messages: &[Message], findings: &mut Findings) {
 async fn received(world: &World, messages: &[Message], allowed: Allowed, findings: &mut Findings) {
     let mut got: Vec<(String, Uuid)> = Vec::new();
     let mut parts: HashMap<Uuid, BTreeSet<u64>> = HashMap::new();
+    world.until_shown().await;
     for channel in ["chat", "whatsapp", "email"] {
         let all = world.sandbox(Method::GET, &format!("/{channel}/messages"), Value::Null).await;
         for one in all.as_array().expect("an array") {

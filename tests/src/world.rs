@@ -256,6 +256,9 @@ impl World {
 
     /// The texts that a conversation's customer got, in order.
     pub async fn received(&self, channel: &str, conversation: Uuid) -> Vec<String> {
+        if channel == "chat" {
+            self.until_shown().await;
+        }
         let all = self.sandbox(Method::GET, &format!("/{channel}/messages"), Value::Null).await;
         let all = all.as_array().expect("an array").clone();
         let of_it = all.into_iter().filter(|one| one["conversation_id"] == conversation.to_string());

@@ -4,6 +4,7 @@ mod session;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, watch};
@@ -61,6 +62,7 @@ pub struct Widgets {
     gate: Gate,
     chat: Arc<Channel>,
     customers: Mutex<Customers>,
+    holding: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
@@ -85,7 +87,7 @@ impl Drop for Widget {
 impl Widgets {
     /// Nobody yet.
     pub(crate) fn new(gate: Gate, chat: Arc<Channel>) -> Self {
-        Self { gate, chat, customers: Mutex::default() }
+        Self { gate, chat, customers: Mutex::default(), holding: Arc::default() }
     }
 
     /// The way in.
@@ -151,13 +153,18 @@ impl Widgets {
         (customers.visitors.len(), customers.away)
     }
 
+    /// How many of them have a message that they do not show yet, because one before it is missing.
+    pub fn holding(&self) -> usize {
+        self.holding.load(Ordering::Relaxed)
+    }
+
     /// What it answers turns true when the widget was greeted.
     fn open(&self, customers: &mut Customers, visitors: Vec<Visitor>) -> Vec<watch::Receiver<bool>> {
         let open = visitors.into_iter().map(|visitor| {
             let (leave, leaving) = watch::channel(false);
             let (greet, greeted) = watch::channel(false);
             let conversation = visitor.conversation_id;
-            let session = Session::new(self.gate.clone(), self.chat.clone(), visitor, greet);
+            let session = Session::new(self.gate.clone(), self.chat.clone(), visitor, greet, self.holding.clone());
             let task = tokio::spawn(session.run(leaving));
             customers.open.insert(conversation, Widget { task, leave });
             greeted

@@ -62,7 +62,10 @@ const ROUTES: [(&str, &str); 27] = [
     ("POST   /sandbox/conversations", "{business_id, channel, window_expires_at}: one more conversation"),
     ("DELETE /sandbox/chat/widgets", "sends the chat customers away"),
     ("POST   /sandbox/chat/widgets", "brings them back"),
-    ("GET    /sandbox/chat/widgets", "how many there are"),
+    (
+        "GET    /sandbox/chat/widgets",
+        "how many there are, and how many hold a message back until they know what became of one before it",
+    ),
     ("GET    /sandbox/chat/token", "a fresh token for a chat customer; ?conversation_id= picks one"),
     ("GET    /widget", "a shop's page with the chat widget; ?conversation_id= picks the customer"),
     ("GET    /sandbox/", "this list"),
@@ -295,8 +298,9 @@ fn refusal(error: SeedError) -> No {
 }
 
 async fn widgets(State(control): Controls) -> Result<Json<Value>, No> {
-    let (customers, away) = control.system()?.widgets().count().await;
-    Ok(Json(json!({ "customers": customers, "away": away })))
+    let widgets = control.system()?.widgets();
+    let (customers, away) = widgets.count().await;
+    Ok(Json(json!({ "customers": customers, "away": away, "holding": widgets.holding() })))
 }
 
 async fn send_away(State(control): Controls) -> Result<StatusCode, No> {

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -25,6 +26,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 const SILENCE: Duration = Duration::from_secs(300);
 /// How long a widget waits for it before it tries another connection.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long it waits for `caught_up` once nothing else comes.
+const ANSWER: Duration = Duration::from_secs(5);
 /// How many acknowledgements are said again when one of them was not understood.
 const RECENT: usize = 32;
 /// How long it is quiet before they are: a server that has just said hello may not have noted yet who is there.
@@ -77,7 +80,7 @@ enum Ended {
     Connection(#[from] tungstenite::Error),
     #[error("the server closed it")]
     Closed,
-    #[error("the hello was not answered")]
+    #[error("it was not answered")]
     Silent,
     #[error("the server answered {0}")]
     Refused(String),
@@ -85,6 +88,29 @@ enum Ended {
     NotFetched(#[from] reqwest::Error),
     #[error("the message could not be kept: {0}")]
     NotKept(#[from] std::io::Error),
+}
+
+/// Counts one among those who hold a message back, as long as it does.
+struct Holding {
+    all: Arc<AtomicUsize>,
+    counted: bool,
+}
+
+impl Holding {
+    fn set(&mut self, holds: bool) {
+        match (self.counted, holds) {
+            (false, true) => _ = self.all.fetch_add(1, Ordering::Relaxed),
+            (true, false) => _ = self.all.fetch_sub(1, Ordering::Relaxed),
+            (false, false) | (true, true) => {}
+        }
+        self.counted = holds;
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        self.set(false);
+    }
 }
 
 /// One visitor's browser, from its first hello to its last goodbye.
@@ -102,6 +128,7 @@ pub(super) struct Session {
     after: u64,
     /// What came too early.
     held: BTreeMap<u64, NewMessage>,
+    holding: Holding,
     /// Whether the server was asked what is missing.
     asking: bool,
     /// A message that is on its way to others.
@@ -114,7 +141,13 @@ pub(super) struct Session {
 type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 
 impl Session {
-    pub(super) fn new(gate: Gate, chat: Arc<Channel>, visitor: Visitor, greet: watch::Sender<bool>) -> Self {
+    pub(super) fn new(
+        gate: Gate,
+        chat: Arc<Channel>,
+        visitor: Visitor,
+        greet: watch::Sender<bool>,
+        holding: Arc<AtomicUsize>,
+    ) -> Self {
         let seen = chat.seen_by(visitor.conversation_id);
         let after = seen.iter().map(|(_, seq)| *seq).max().unwrap_or(0);
         let seen = seen.into_iter().map(|(id, _)| id).collect();
@@ -128,6 +161,7 @@ impl Session {
             seen,
             after,
             held: BTreeMap::new(),
+            holding: Holding { all: holding, counted: false },
             asking: false,
             pending: 0,
             recent: VecDeque::new(),
@@ -140,6 +174,8 @@ impl Session {
         loop {
             let ended = self.connect(&mut leaving).await;
             let Err(ended) = ended else { return };
+            self.held.clear();
+            self.holding.set(false);
             if self.greet.send_replace(false) {
                 wait = FIRST_WAIT; // it was in: the line broke, nobody turned it away
             }
@@ -163,12 +199,15 @@ impl Session {
         say(&mut socket, json!({ "action": "hello", "token": token, "after": self.after })).await?;
         let patience = tokio::time::Instant::now() + HELLO_TIMEOUT;
         (self.answered, self.asking, self.pending) = (false, true, 0);
-        self.held.clear();
         loop {
             let (answered, waiting) = (self.answered, self.pending > self.after);
             tokio::select! {
-                frame = socket.next() => self.hear(&mut socket, frame.ok_or(Ended::Closed)??).await?,
+                frame = socket.next() => {
+                    self.hear(&mut socket, frame.ok_or(Ended::Closed)??).await?;
+                    self.holding.set(!self.held.is_empty());
+                }
                 () = tokio::time::sleep_until(patience), if !answered => return Err(Ended::Silent),
+                () = tokio::time::sleep(ANSWER), if self.asking => return Err(Ended::Silent),
                 () = tokio::time::sleep(SETTLING), if answered && self.repeat => self.repeat(&mut socket).await?,
                 () = tokio::time::sleep(PENDING), if waiting => self.ask(&mut socket).await?,
                 () = tokio::time::sleep(SILENCE) => say(&mut socket, json!({ "action": "ping" })).await?,

@@ -117,10 +117,14 @@ async fn it_holds_back_what_comes_too_early_until_it_has_asked_for_what_is_missi
         // The third will never come.
         tell(&mut peer, message(ids[2], 4, "four")).await;
         assert_eq!(heard(&mut peer).await, json!({ "action": "resume", "after": 2 }));
+        while widgets.holding() != 1 {
+            tokio::task::yield_now().await;
+        }
         tell(&mut peer, json!({ "type": "caught_up", "seq": 3, "pending": 5 })).await;
         assert_eq!(heard(&mut peer).await, json!({ "action": "ack", "id": ids[2] }));
         // The fifth went to others.
         assert_eq!(heard(&mut peer).await, json!({ "action": "resume", "after": 4 }));
+        assert_eq!(widgets.holding(), 0);
     };
     tokio::join!(widgets.add(vec![visitor()]), server);
     assert_eq!(contents(&chat), ["one", "two", "four"]);
