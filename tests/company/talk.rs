@@ -31,9 +31,7 @@ pub(crate) struct Talk {
 impl Talk {
     /// One conversation more.
     pub(crate) async fn new(world: &World, business: &Business, channel: &'static str) -> Talk {
-        let new = json!({"business_id": business.business_id, "channel": channel});
-        let made = world.sandbox(Method::POST, "/conversations", new).await;
-        let conversation = serde_json::from_value(made["conversation_id"].clone()).expect("an id");
+        let conversation = world.another_conversation(business, channel).await;
         Talk { channel, conversation, texts: Vec::new(), ids: Vec::new() }
     }
 

@@ -64,11 +64,7 @@ impl Stage {
         if channel == "chat" {
             return self.business.conversation("chat");
         }
-        let new = json!({
-            "business_id": self.business.business_id, "channel": channel, "window_expires_at": "2999-01-01T00:00:00Z",
-        });
-        let new = self.world.sandbox(Method::POST, "/conversations", new).await;
-        serde_json::from_value(new["conversation_id"].clone()).expect("an id")
+        self.world.another_conversation(&self.business, channel).await
     }
 
     /// Workers that know nothing yet: every process is a new one.

@@ -6,7 +6,7 @@
 use futures_util::future::join_all;
 use local::Ready;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -114,18 +114,14 @@ async fn nothing_is_lost_however_often_everything_dies() {
     let mut machine = Machine::start(&directory.0).await;
     let mut world = World::of(machine.ready.clone());
     let business = world.business(1_000_000, 4).await;
-    let fresh = async |world: &World, channel: &str| -> Uuid {
-        let wanted = json!({"business_id": business.business_id, "channel": channel});
-        let made = world.sandbox(Method::POST, "/conversations", wanted).await;
-        serde_json::from_value(made["conversation_id"].clone()).expect("an id")
-    };
-    let busy = [business.conversation("chat"), business.conversation("email"), fresh(&world, "email").await];
+    let another = world.another_conversation(&business, "email").await;
+    let busy = [business.conversation("chat"), business.conversation("email"), another];
     let mut conversations = busy.to_vec();
 
     let mut answered = 0;
     for life in 1..=deaths {
         let moment = Duration::from_millis(30 + u64::from(Uuid::new_v4().as_bytes()[0]) * 2);
-        let paced = fresh(&world, "whatsapp").await;
+        let paced = world.another_conversation(&business, "whatsapp").await;
         conversations.push(paced);
         let loads = busy.map(|conversation| (conversation, u32::MAX)).into_iter().chain([(paced, PACED)]);
         let all = join_all(loads.map(|(conversation, enough)| load(&world, &business, conversation, life, enough)));

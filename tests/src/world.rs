@@ -103,6 +103,13 @@ impl World {
         business
     }
 
+    /// One more conversation of a business, with a customer of its own.
+    pub async fn another_conversation(&self, business: &Business, channel: &str) -> Uuid {
+        let new = json!({"business_id": business.business_id, "channel": channel});
+        let made = self.sandbox(Method::POST, "/conversations", new).await;
+        serde_json::from_value(made["conversation_id"].clone()).expect("an id")
+    }
+
     /// A request that sends `text` into `conversation`.
     pub fn send<'a>(&'a self, token: &'a str, conversation: impl ToString, text: &str) -> Send<'a> {
         Send::new(self, token, conversation.to_string(), text)

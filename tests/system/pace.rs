@@ -5,7 +5,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::delivery::Paced;
 use domain::{BusinessId, ConversationId};
 use platform::table::key;
-use platform::table::provision::NewConversation;
 use serde_json::{Value, json};
 use tests::{Business, World};
 use uuid::Uuid;
@@ -81,7 +80,7 @@ async fn a_channel_whose_provider_takes_nothing_is_paused_and_costs_no_attempt()
         let first = business.conversation(channel);
         let mut all = vec![first];
         for _ in 0..3 {
-            all.push(beside(&world, &business, first).await);
+            all.push(world.another_conversation(&business, channel).await);
         }
         world.fault(channel, fault).await;
         let mut ids = vec![world.send(&business.api_key, first, "first").go().await.id()];
@@ -108,23 +107,6 @@ async fn a_channel_whose_provider_takes_nothing_is_paused_and_costs_no_attempt()
             assert_eq!((&delivery["attempts"], &delivery["error"]), (&json!(1), &Value::Null));
         }
     }
-}
-
-/// Another conversation like this one.
-async fn beside(world: &World, business: &Business, conversation: Uuid) -> Uuid {
-    let (of, table) = (BusinessId(business.business_id), world.table());
-    let like = table.conversation(of, ConversationId(conversation)).await.expect("an answer").expect("it is there");
-    let id = Uuid::new_v4();
-    let new = NewConversation {
-        channel: like.channel,
-        channel_id: like.channel_id,
-        recipient: like.recipient,
-        subject: like.subject,
-        begun_by: None,
-        window_expires_at: like.window_expires_at,
-    };
-    assert!(table.create_conversation(of, ConversationId(id), new, Utc::now()).await.expect("an answer"));
-    id
 }
 
 #[tokio::test(flavor = "multi_thread")]

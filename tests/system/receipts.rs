@@ -57,9 +57,7 @@ async fn whoever_is_faster_the_receipt_or_the_worker_nothing_waits_and_nothing_c
         let business = world.business(100, 1).await;
         // The answer is lost after 20 ms: what the worker makes of that, receipts meet before, amid and after.
         for delay in [0, 10, 18, 20, 22, 24, 26, 28, 32, 40] {
-            let new = json!({ "business_id": business.business_id, "channel": channel });
-            let new = world.sandbox(Method::POST, "/conversations", new).await["conversation_id"].clone();
-            let conversation: Uuid = serde_json::from_value(new).expect("an id");
+            let conversation = world.another_conversation(&business, channel).await;
             world.report(channel, json!({ "delay_ms": delay })).await;
             world.fault(channel, json!({ "after_effect": true, "delay_ms": 20, "times": 1 })).await;
             let texts = ["the answer is lost", "the next one"].map(str::to_owned);

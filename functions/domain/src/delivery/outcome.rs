@@ -40,6 +40,30 @@ pub enum Failure {
     Away,
 }
 
+/// Whether trying again can help: what a provider's table says of each of its words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Permanent,
+    Transient,
+    /// Transient, but not before so many seconds: nothing but time, or somebody who does something, helps.
+    Wait(u64),
+    /// The same, and it is so for every message of the channel, until somebody mends it.
+    ChannelWide(u64),
+}
+
+impl Kind {
+    /// What a call failed with for this reason, if its answer perhaps asks for a wait itself.
+    pub(super) fn failure(self, reason: Reason, asked: Option<Duration>) -> Failure {
+        let at_least = |seconds| Duration::from_secs(seconds).max(asked.unwrap_or_default());
+        match self {
+            Kind::Permanent => Failure::Permanent(reason),
+            Kind::Transient => Failure::Transient { reason, retry_after: asked },
+            Kind::Wait(seconds) => Failure::Transient { reason, retry_after: Some(at_least(seconds)) },
+            Kind::ChannelWide(seconds) => Failure::ChannelDown { reason, wait: at_least(seconds) },
+        }
+    }
+}
+
 /// The longest [`Reason::code`], [`Reason::detail`] and [`Reason::provider_code`], in bytes; what is longer is cut. A
 /// provider's words are kept with the message, once for each attempt, and must not fill its item.
 pub const LONGEST_WORDS: (usize, usize, usize) = (64, 256, 64);

@@ -121,17 +121,8 @@ impl Parts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{BusinessId, ConversationId};
+    use crate::delivery::receipt::tests::reference;
     use proptest::prelude::*;
-    use uuid::Uuid;
-
-    fn reference() -> Reference {
-        Reference {
-            business: BusinessId(Uuid::from_u128(1)),
-            conversation: ConversationId(Uuid::from_u128(2)),
-            message: "01900000-0001-7abc-848d-17ffffffffff".parse().expect("a UUID"),
-        }
-    }
 
     fn told(reports: &[(u8, Status)]) -> Parts {
         reports.iter().fold(Parts::default(), |parts, (number, status)| {
@@ -204,7 +195,7 @@ mod tests {
                 parts = parts.with(Part { number, of: 3 }, reported).unwrap_or(parts);
                 let together = parts.together();
                 message = message.on_receipt(together).unwrap_or(message);
-                    // A part that arrived after all leaves the message failed until the others have arrived as well.
+                // A part that arrived after all leaves the message failed until the others have arrived as well.
                 let failed_before = (message, together) == (Status::Failed, Status::Sent);
                 prop_assert!(together == Status::Queued || message == together || failed_before, "{message:?}, {parts:?}");
             }

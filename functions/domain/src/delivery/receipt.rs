@@ -110,11 +110,11 @@ impl FromStr for Reference {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use uuid::Uuid;
 
-    fn reference() -> Reference {
+    pub(in crate::delivery) fn reference() -> Reference {
         Reference {
             business: BusinessId(Uuid::from_u128(1)),
             conversation: ConversationId(Uuid::from_u128(2)),

@@ -9,21 +9,9 @@
 //! A suppressed address is not refused: SES takes the message, reports that it was sent, and then that it bounced
 //! ([suppression list](https://docs.aws.amazon.com/ses/latest/dg/sending-email-suppression-list.html)).
 
+use super::outcome::Kind::{self, ChannelWide, Permanent, Transient, Wait};
 use super::outcome::{Failure, Reason};
 use std::time::Duration;
-
-/// Whether trying again can help.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Permanent,
-    Transient,
-    /// Transient, but not before so many seconds: nothing but time, or somebody who does something, helps.
-    Wait(u64),
-    /// The same, and it is so for every message of the channel.
-    Down(u64),
-}
-
-use Kind::{Down, Permanent, Transient, Wait};
 
 /// SES's word, what to do, our word, and the sentence that the agent sees.
 ///
@@ -37,13 +25,33 @@ const REFUSALS: [(&str, Kind, &str, &str); 20] = [
     ("TooManyRequestsException", Transient, "rate_limited", "the account sends more a second than it may"),
     ("ThrottlingException", Transient, "rate_limited", "the account sends more a second than it may"),
     ("Throttling", Transient, "rate_limited", "the account sends more a second than it may"),
-    ("LimitExceededException", Down(600), "rate_limited", "the account has reached what it may send in 24 hours"),
-    ("AccountSuspendedException", Down(900), "account_blocked", "SES has suspended the account"),
-    ("SendingPausedException", Down(900), "account_blocked", "sending is paused, for the account or the channel"),
-    ("MailFromDomainNotVerifiedException", Down(900), "channel_misconfigured", "the channel's domain is not verified"),
-    ("NotFoundException", Down(900), "channel_misconfigured", "SES does not know the channel's configuration set"),
-    ("AccessDeniedException", Down(60), "not_permitted", "this service may not send for the channel's identity"),
-    ("UnrecognizedClientException", Down(60), "not_permitted", "SES does not know this service's credentials"),
+    (
+        "LimitExceededException",
+        ChannelWide(600),
+        "rate_limited",
+        "the account has reached what it may send in 24 hours",
+    ),
+    ("AccountSuspendedException", ChannelWide(900), "account_blocked", "SES has suspended the account"),
+    (
+        "SendingPausedException",
+        ChannelWide(900),
+        "account_blocked",
+        "sending is paused, for the account or the channel",
+    ),
+    (
+        "MailFromDomainNotVerifiedException",
+        ChannelWide(900),
+        "channel_misconfigured",
+        "the channel's domain is not verified",
+    ),
+    (
+        "NotFoundException",
+        ChannelWide(900),
+        "channel_misconfigured",
+        "SES does not know the channel's configuration set",
+    ),
+    ("AccessDeniedException", ChannelWide(60), "not_permitted", "this service may not send for the channel's identity"),
+    ("UnrecognizedClientException", ChannelWide(60), "not_permitted", "SES does not know this service's credentials"),
     ("ExpiredTokenException", Transient, "not_permitted", "this service's credentials have expired"),
     ("InvalidSignatureException", Transient, "not_permitted", "SES did not accept the call's signature"),
     ("InternalFailure", Transient, "provider_error", "SES failed"),
@@ -59,7 +67,7 @@ pub fn refused(word: &str, message: &str, asked: Option<Duration>) -> Option<Fai
     let (_, kind, code, detail) = REFUSALS.iter().find(|(known, ..)| *known == word)?;
     let (kind, code, detail) = match (*kind, message) {
         (Transient, _) if message.contains("Daily message quota exceeded") => {
-            (Down(600), *code, "the account has reached what it may send in 24 hours")
+            (ChannelWide(600), *code, "the account has reached what it may send in 24 hours")
         }
         (Permanent, _) if message.contains("Email address is not verified") => {
             let detail = "SES has not verified the channel's address, or the account is still in SES's sandbox";
@@ -68,17 +76,7 @@ pub fn refused(word: &str, message: &str, asked: Option<Duration>) -> Option<Fai
         (kind, _) => (kind, *code, *detail),
     };
     let reason = Reason::new(code, detail).with_provider_code(word);
-    Some(match kind {
-        Permanent => Failure::Permanent(reason),
-        Transient => Failure::Transient { reason, retry_after: asked },
-        Down(seconds) => {
-            Failure::ChannelDown { reason, wait: Duration::from_secs(seconds).max(asked.unwrap_or_default()) }
-        }
-        Wait(seconds) => {
-            let least = Duration::from_secs(seconds);
-            Failure::Transient { reason, retry_after: Some(asked.map_or(least, |asked| asked.max(least))) }
-        }
-    })
+    Some(kind.failure(reason, asked))
 }
 
 /// Why a mail came back, by SES's type and subtype. However passing the reason, SES has stopped trying.

@@ -3,21 +3,9 @@
 //! Codes and meanings: [error codes](https://developers.facebook.com/documentation/business-messaging/whatsapp/support/error-codes).
 //! Meta asks to go by the code and not by status or words. What is not listed follows its HTTP status.
 
+use super::outcome::Kind::{self, ChannelWide, Permanent, Transient, Wait};
 use super::outcome::{Failure, Reason};
 use std::time::Duration;
-
-/// Whether trying again can help.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Permanent,
-    Transient,
-    /// Transient, but not before so many seconds.
-    Wait(u64),
-    /// The same, and it is so for every message of the channel, until somebody mends it.
-    ChannelWide(u64),
-}
-
-use Kind::{ChannelWide, Permanent, Transient, Wait};
 
 /// Code, what to do, our word, and the sentence that the agent sees; in the order of Meta's page.
 const CODES: [(i64, Kind, &str, &str); 48] = [
@@ -85,18 +73,7 @@ const CODES: [(i64, Kind, &str, &str); 48] = [
 #[must_use]
 pub fn answered(code: i64, retry_after: Option<Duration>) -> Option<Failure> {
     let (kind, reason) = listed(code)?;
-    Some(match kind {
-        Permanent => Failure::Permanent(reason),
-        Transient => Failure::Transient { reason, retry_after },
-        ChannelWide(seconds) => {
-            let wait = Duration::from_secs(seconds).max(retry_after.unwrap_or_default());
-            Failure::ChannelDown { reason, wait }
-        }
-        Wait(seconds) => {
-            let least = Duration::from_secs(seconds);
-            Failure::Transient { reason, retry_after: Some(retry_after.map_or(least, |asked| asked.max(least))) }
-        }
-    })
+    Some(kind.failure(reason, retry_after))
 }
 
 /// Why a message that WhatsApp had taken ends `failed`. However passing the reason, WhatsApp is done with it, and so

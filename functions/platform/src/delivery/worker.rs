@@ -103,7 +103,7 @@ impl<P: Provider> Worker<P> {
         let mut event = Event::Begun;
         loop {
             let command = round.next(event, self.clock.now(), rand::random());
-            hands.held.conversation.paced = round.paced();
+            hands.held.conversation.paced = round.paced(); // Moving on writes it down.
             match command {
                 Command::Stop(heard) => return Ok(heard),
                 command => event = self.obey(command, &mut hands).await?,

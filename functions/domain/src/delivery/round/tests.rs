@@ -1,0 +1,161 @@
+//! What a worker is told, from the first message it reads until it stops.
+
+use super::*;
+use crate::delivery::{Accepted, Failure};
+
+const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
+
+fn message(status: Status) -> Progress {
+    Progress { status, created_at: NOW, attempts: 0, doubts: 0, attempted_at: None }
+}
+
+fn taken() -> Outcome {
+    Ok(Accepted { provider_id: None })
+}
+
+fn terms() -> Terms {
+    let (doubt, policy) = (TimeDelta::seconds(120), Doubt::Resend);
+    Terms { doubt, policy, pace: Pace::FREE, turn: 10, paused_until: None }
+}
+
+/// Runs a round over `messages`, answering each hand-over with `outcome`; returns everything that was told.
+fn run(messages: &[Progress], outcome: &Outcome) -> Vec<Command> {
+    run_with(messages, outcome, terms(), |_| Event::Done)
+}
+
+/// The same, where `put_back` says what comes of putting a message back, and may change the messages.
+fn run_with(
+    messages: &[Progress],
+    outcome: &Outcome,
+    terms: Terms,
+    put_back: impl Fn(&mut Vec<Progress>) -> Event,
+) -> Vec<Command> {
+    let mut messages = messages.to_vec();
+    let mut round = Round::new(Seq(0), None, terms);
+    let (mut event, mut told) = (Event::Begun, Vec::new());
+    loop {
+        let command = round.next(event, NOW, 0.5);
+        told.push(command.clone());
+        event = match command {
+            Command::Read(after) => {
+                let all = (1..).map(Seq).zip(messages.iter().cloned());
+                Event::Messages(all.filter(|(seq, _)| *seq > after).collect())
+            }
+            Command::Mark(_) => Event::Marked(Progress { attempts: 1, ..message(Status::Sending) }),
+            Command::HandOver(_) => Event::Answered(outcome.clone()),
+            Command::PutBack { .. } => put_back(&mut messages),
+            Command::Stop(_) => return told,
+            _ => Event::Done,
+        };
+    }
+}
+
+#[test]
+fn messages_go_out_one_after_the_other() {
+    let told = run(&[message(Status::Queued), message(Status::Queued)], &taken());
+    let sent = || Settlement::Sent { provider_id: None };
+    let one = |seq| [Command::Mark(seq), Command::HandOver(seq), Command::Settle(seq, sent()), Command::Advance(seq)];
+    let (first, second) = (one(Seq(1)), one(Seq(2)));
+    let end = [Command::Read(Seq(2)), Command::Release, Command::Stop(Heard::Settled)];
+    let wanted: Vec<_> = [Command::Read(Seq(0))].into_iter().chain(first).chain(second).chain(end).collect();
+    assert_eq!(told, wanted);
+}
+
+#[test]
+fn nothing_overtakes_a_message_that_has_to_wait() {
+    let reason = || Reason::new("rate_limited", "slower");
+    let busy = Err(Failure::Transient { reason: reason(), retry_after: None });
+    let told = run(&[message(Status::Queued), message(Status::Queued)], &busy);
+    assert!(told.iter().all(|command| !matches!(command, Command::Mark(Seq(2)))));
+    assert_eq!(told.last(), Some(&Command::Stop(Heard::Postponed)));
+}
+
+#[test]
+fn what_is_settled_already_is_only_moved_past() {
+    let told = run(&[message(Status::Delivered)], &taken());
+    assert_eq!(told[1], Command::Advance(Seq(1)));
+    assert!(!told.contains(&Command::HandOver(Seq(1))));
+}
+
+#[test]
+fn a_message_that_a_dead_worker_left_is_put_in_doubt_first() {
+    let told = run(&[message(Status::Sending)], &taken());
+    assert!(matches!(told[1], Command::PutBack { status: Status::InDoubt, .. }));
+    assert_eq!(told[2], Command::Postpone(NOW + TimeDelta::seconds(120)));
+}
+
+#[test]
+fn a_receipt_that_is_faster_than_the_worker_lets_the_next_message_go_at_once() {
+    let no_answer = Err(Failure::Unknown(Reason::new("no_answer", "nothing came")));
+    let told = run_with(&[message(Status::Queued), message(Status::Sent)], &no_answer, terms(), |messages| {
+        messages[0].status = Status::Delivered;
+        Event::Changed
+    });
+    let end = [Command::Advance(Seq(1)), Command::Advance(Seq(2)), Command::Read(Seq(2))];
+    assert!(matches!(told[3], Command::PutBack { seq: Seq(1), status: Status::InDoubt, .. }));
+    assert_eq!(told[4..8], [&[Command::Read(Seq(0))], &end[..]].concat());
+    assert_eq!(told.last(), Some(&Command::Stop(Heard::Settled)));
+}
+
+#[test]
+fn a_message_that_never_lets_itself_be_put_back_is_somebody_elses() {
+    let told = run_with(&[message(Status::Sending)], &taken(), terms(), |_| Event::Changed);
+    let tries = told.iter().filter(|command| matches!(command, Command::PutBack { .. })).count();
+    assert_eq!((tries, told.last()), (1 + usize::from(MOST_SURPRISES), Some(&Command::Stop(Heard::LeaseLost))));
+}
+
+#[test]
+fn a_message_in_doubt_is_left_as_it_is_and_waited_for() {
+    let told = run(&[message(Status::InDoubt)], &taken());
+    assert_eq!(told[1], Command::Postpone(NOW + TimeDelta::seconds(120)));
+}
+
+#[test]
+fn after_its_turn_a_conversation_lets_the_others_go_first() {
+    let waiting = vec![message(Status::Queued); 3];
+    let told = run_with(&waiting, &taken(), Terms { turn: 2, ..terms() }, |_| Event::Done);
+    let marked = told.iter().filter(|command| matches!(command, Command::Mark(_))).count();
+    let end = [Command::Advance(Seq(2)), Command::Postpone(NOW), Command::Stop(Heard::Postponed)];
+    assert_eq!((marked, &told[told.len() - 3..]), (2, &end[..]));
+}
+
+#[test]
+fn the_next_message_waits_for_its_time_and_the_conversation_remembers() {
+    let gap = TimeDelta::milliseconds(500);
+    let pace = Pace { gap, ..Pace::FREE };
+    let told = run_with(&vec![message(Status::Queued); 2], &taken(), Terms { pace, ..terms() }, |_| Event::Done);
+    assert!(!told.contains(&Command::Mark(Seq(2))) && told.contains(&Command::Postpone(NOW + gap)));
+    let mut next = Round::new(Seq(1), pace.after(None, NOW), Terms { pace, ..terms() });
+    assert_eq!(next.next(Event::Begun, NOW, 0.5), Command::Read(Seq(1)));
+    let waiting = Event::Messages(vec![(Seq(2), message(Status::Queued))]);
+    assert_eq!(next.next(waiting.clone(), NOW, 0.5), Command::Postpone(NOW + gap));
+    let mut next = Round::new(Seq(1), pace.after(None, NOW), Terms { pace, ..terms() });
+    assert_eq!(next.next(Event::Begun, NOW + gap, 0.5), Command::Read(Seq(1)));
+    assert_eq!(next.next(waiting, NOW + gap, 0.5), Command::Mark(Seq(2)), "its time has come");
+    let marked = Event::Marked(message(Status::Sending));
+    assert_eq!(next.next(marked, NOW + gap, 0.5), Command::HandOver(Seq(2)));
+    assert_eq!(next.paced().map(|paced| paced.last), Some(NOW + gap));
+}
+
+#[test]
+fn a_channel_that_is_down_is_paused_and_costs_no_attempt() {
+    let (reason, minute) = (Reason::new("token_rejected", "no"), TimeDelta::seconds(60));
+    let down = Err(Failure::ChannelDown { reason, wait: std::time::Duration::from_secs(60) });
+    let told = run(&[message(Status::Queued)], &down);
+    assert!(matches!(told[3], Command::PutBack { counted: false, status: Status::Queued, .. }), "{told:?}");
+    assert_eq!(told[4..6], [Command::Pause(NOW + minute), Command::Postpone(NOW + minute)]);
+}
+
+#[test]
+fn on_a_paused_channel_nothing_is_begun_and_what_has_had_its_day_ends() {
+    let until = NOW + TimeDelta::seconds(60);
+    let paused = || Terms { paused_until: Some(until), ..terms() };
+    let told = run_with(&[message(Status::Queued)], &taken(), paused(), |_| Event::Done);
+    assert_eq!(told[1], Command::Postpone(until + SPREAD / 2));
+    let old = Progress { created_at: NOW - TimeDelta::hours(24), ..message(Status::Queued) };
+    let told = run_with(&[old], &taken(), paused(), |_| Event::Done);
+    assert!(matches!(&told[1], Command::Settle(_, Settlement::GivenUp(reason)) if reason.code == "channel_paused"));
+    let over = Terms { paused_until: Some(NOW), ..terms() };
+    let told = run_with(&[message(Status::Queued)], &taken(), over, |_| Event::Done);
+    assert_eq!(told[1], Command::Mark(Seq(1)));
+}
