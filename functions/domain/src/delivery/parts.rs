@@ -146,6 +146,13 @@ mod tests {
     }
 
     #[test]
+    fn the_last_part_is_the_one_that_nothing_comes_after() {
+        let is_last = |number| Part { number, of: 3 }.is_last();
+        assert_eq!([1, 2, 3].map(is_last), [false, false, true]);
+        assert!(Part::WHOLE.is_last());
+    }
+
+    #[test]
     fn what_is_through_is_never_next_again() {
         let next = |reports: &[(u8, Status)]| told(reports).next(3).map(|part| part.number);
         assert_eq!(next(&[]), Some(1));

@@ -72,6 +72,7 @@ mod tests {
         let mut thread = Thread::default();
         assert!(thread.is_empty());
         thread.join("1@eu-central-1.amazonses.com".into());
+        assert!(!thread.is_empty());
         let before = thread.clone();
         thread.join("1@eu-central-1.amazonses.com".into());
         assert_eq!(thread, before);
