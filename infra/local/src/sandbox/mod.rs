@@ -67,6 +67,13 @@ pub struct Providers {
 }
 
 impl Providers {
+    /// Notes what a function that calls has to be allowed.
+    fn needed(&self, function: &str, action: &str, resource: &str) {
+        if let Some(system) = self.system.get() {
+            system.engine().calls().needed(function, action, resource);
+        }
+    }
+
     /// Kills the workers of a function that are at work.
     async fn kill(&self, function: &str) {
         if let Some(system) = self.system.get() {
