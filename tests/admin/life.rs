@@ -81,5 +81,9 @@ async fn a_conversation_whose_bells_are_lost_is_stuck() {
     world.pass(60).await;
     world.sweep().await;
     world.until_status(&business.api_key, conversation, id, "sent").await;
-    world.until("nothing is due", async || (admin(&world, &["list", "stuck", "--minutes", "0"]).await.code == 0).then_some(())).await;
+    world
+        .until("nothing is due", async || {
+            (admin(&world, &["list", "stuck", "--minutes", "0"]).await.code == 0).then_some(())
+        })
+        .await;
 }

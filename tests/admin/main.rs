@@ -7,6 +7,7 @@ mod life;
 mod making;
 mod switching;
 
+use reqwest::Method;
 use serde_json::Value;
 use std::process::Stdio;
 use tests::World;
@@ -36,6 +37,8 @@ pub(crate) async fn admin(world: &World, words: &[&str]) -> Ran {
     command.env("AWS_ENDPOINT_URL", &world.ready.aws.sqs).env("AWS_REGION", "us-east-1");
     command.env("AWS_ENDPOINT_URL_DYNAMODB", &world.ready.aws.dynamodb).env("PINGBACK_STACK", "pingback");
     command.env("AWS_ACCESS_KEY_ID", "local").env("AWS_SECRET_ACCESS_KEY", "local");
+    let clock = world.sandbox(Method::GET, "/clock", Value::Null).await;
+    command.env("CLOCK_OFFSET_MS", clock["offset_ms"].to_string());
     let output = command.output().await.expect("cargo has built it");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     Ran {

@@ -55,11 +55,7 @@ pub(crate) async fn run(place: &Place, args: &Audit, progress: &Progress) -> Res
     Ok(report(&accounts))
 }
 
-async fn open_months(
-    place: &Place,
-    args: &Audit,
-    progress: &Progress,
-) -> Result<Vec<(BusinessId, Month)>, Failure> {
+async fn open_months(place: &Place, args: &Audit, progress: &Progress) -> Result<Vec<(BusinessId, Month)>, Failure> {
     let mut all = match args.business {
         Some(business) => place.table.months_of(business).await?,
         None => {

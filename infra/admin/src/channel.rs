@@ -19,7 +19,8 @@ pub(crate) async fn run(place: &Place, switch: &Switch, consent: &Consent) -> Re
             table.pause(business, channel, until).await?;
             let paused = table.channel(business, channel).await?.ok_or_else(missing)?.paused_until;
             let until = paused.unwrap_or(until);
-            let line = format!("Channel {channel} sends nothing until {}; messages are accepted and wait.", time(until));
+            let line =
+                format!("Channel {channel} sends nothing until {}; messages are accepted and wait.", time(until));
             Ok(Report::of(json!({"channel_id": channel, "paused_until": until})).line(line))
         }
         Switch::Resume(OneChannel { business, channel }) => {

@@ -9,8 +9,10 @@ use domain::{AgentId, BusinessId, Channel, ChannelId, ConversationId, Month};
 /// with the credentials of the environment; AWS_ENDPOINT_URL leads to the local system.
 #[derive(Debug, Parser)]
 #[command(name = "cargo admin", bin_name = "cargo admin")]
-#[command(after_help = "Exit codes: 0 done; 1 not done, because of the input or AWS; 2 done, and found what should not \
-                        be (drift, stuck or failed messages, dead letters); 3 not confirmed, nothing done.")]
+#[command(
+    after_help = "Exit codes: 0 done; 1 not done, because of the input or AWS; 2 done, and found what should not \
+                        be (drift, stuck or failed messages, dead letters); 3 not confirmed, nothing done."
+)]
 pub(crate) struct CommandLine {
     /// The CloudFormation stack to work on
     #[arg(long, global = true, value_name = "NAME", env = "PINGBACK_STACK")]
@@ -331,7 +333,11 @@ fn recipient(text: &str) -> Result<String, String> {
 
 fn within(text: &str, most: usize) -> Result<String, String> {
     let (text, length) = (text.trim(), text.trim().chars().count());
-    if (1..=most).contains(&length) { Ok(text.to_owned()) } else { Err(format!("1 to {most} characters, not {length}")) }
+    if (1..=most).contains(&length) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("1 to {most} characters, not {length}"))
+    }
 }
 
 fn key_id(text: &str) -> Result<String, String> {

@@ -60,7 +60,9 @@ pub(crate) async fn channel(place: &Place, args: &NewChannel) -> Result<Report, 
         Channel::Whatsapp => {
             let secret = needed(&args.secret, "secret")?;
             if !secret.contains("pingback/whatsapp/") {
-                return Err(Failure::new("--secret: functions may read secrets whose name begins with pingback/whatsapp/"));
+                return Err(Failure::new(
+                    "--secret: functions may read secrets whose name begins with pingback/whatsapp/",
+                ));
             }
             ChannelSettings::Whatsapp {
                 phone_number_id: needed(&args.phone_number_id, "phone-number-id")?,

@@ -64,7 +64,8 @@ impl Place {
         match &self.names {
             Names::Environment => Bells::from_env(&self.aws).map_err(advice),
             Names::Stack { resources, .. } => {
-                let [chat, whatsapp, email] = ["ChatQueue", "WhatsappQueue", "EmailQueue"].map(|id| part(resources, id));
+                let [chat, whatsapp, email] =
+                    ["ChatQueue", "WhatsappQueue", "EmailQueue"].map(|id| part(resources, id));
                 Ok(Bells::new(&self.aws, [chat?, whatsapp?, email?]))
             }
         }
@@ -91,7 +92,10 @@ impl Place {
 }
 
 fn part(resources: &BTreeMap<String, String>, id: &str) -> Result<String, Failure> {
-    resources.get(id).cloned().ok_or_else(|| Failure::new(format!("the stack has no {id}: is it one of this template?")))
+    resources
+        .get(id)
+        .cloned()
+        .ok_or_else(|| Failure::new(format!("the stack has no {id}: is it one of this template?")))
 }
 
 async fn describe(aws: &Aws, stack: &str) -> Result<Names, Failure> {

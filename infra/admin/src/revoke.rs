@@ -33,9 +33,5 @@ fn key_of_input(args: &RevokeApiKey) -> Result<ApiKey, Failure> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).map_err(|error| Failure::new(error.to_string()))?;
     let key = ApiKey::parse(line.trim()).ok_or_else(|| Failure::new("standard input: this is no API key"))?;
-    if key.business == args.business {
-        Ok(key)
-    } else {
-        Err(Failure::new("--business: the key is another business's"))
-    }
+    if key.business == args.business { Ok(key) } else { Err(Failure::new("--business: the key is another business's")) }
 }

@@ -76,9 +76,8 @@ fn resources(deployed: &Deployed) -> String {
 }
 
 fn result(action: &str, xml: &str) -> Answer {
-    let xml = format!(
-        "<{action}Response xmlns=\"{NAMESPACE}\"><{action}Result>{xml}</{action}Result></{action}Response>"
-    );
+    let xml =
+        format!("<{action}Response xmlns=\"{NAMESPACE}\"><{action}Result>{xml}</{action}Result></{action}Response>");
     answer::xml(StatusCode::OK, xml)
 }
 
