@@ -74,6 +74,38 @@ async fn messages_that_were_given_up_go_again_in_their_order_as_the_conversation
     assert!(used <= 7 && counted == 7, "{audit}");
 }
 
+/// Puts a letter into the e-mail channel's dead-letter queue.
+async fn bury(world: &World, letter: &str) {
+    let body = json!({"QueueUrl": world.dead_letter_queue("email"), "MessageBody": letter});
+    let call = reqwest::Client::builder().no_proxy().build().expect("a client").post(&world.ready.aws.sqs);
+    let call =
+        call.header("X-Amz-Target", "AmazonSQS.SendMessage").header("Content-Type", "application/x-amz-json-1.0");
+    assert!(call.body(body.to_string()).send().await.expect("an answer").status().is_success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bells_that_nobody_answered_are_rung_again_once_for_each_conversation() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    let (of, conversation) = (business.business_id, business.conversation("email"));
+    for operation in ["SendMessage", "SendMessageBatch"] {
+        world.fault("aws", json!({"operation": operation, "error": "InternalError"})).await;
+    }
+    let id = world.send(&business.api_key, conversation, "nobody rings").go().await.id();
+    world.heal("aws").await;
+    let bell = json!({"v": 1, "business": of, "conversation": conversation, "channel": "email"}).to_string();
+    for letter in [bell.as_str(), &bell, "not ours"] {
+        bury(&world, letter).await;
+    }
+    let done = admin_json(&world, 2, &[&REDRIVE[..], &["--yes"]].concat()).await;
+    let letters = done["letters"].as_array().expect("an array");
+    let mut actions: Vec<&str> = letters.iter().filter_map(|letter| letter["action"].as_str()).collect();
+    actions.sort_unstable();
+    assert_eq!(actions, ["rung for", "rung for already", "stays: nobody here has written it"]);
+    world.until_status(&business.api_key, conversation, id, "sent").await;
+    assert_eq!(admin_json(&world, 2, &INSPECT).await["letters"][0]["kind"], "unreadable");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_rule_refuses_stays_and_holds_back_what_comes_after_it() {
     let world = World::start().await;

@@ -67,7 +67,7 @@ pub(crate) async fn redrive(
     let done = Work { place, queue: &queue, bells: &bells, args }.all(&letters).await;
     let (lines, kept) = done?;
     put_back(&queue, &kept).await?;
-    Ok(report(lines, if args.dry_run { "Nothing was done." } else { "" }).alarming(!args.dry_run && !kept.is_empty()))
+    Ok(report(lines, if args.dry_run { "Nothing was done." } else { "" }).alarming(!kept.is_empty()))
 }
 
 struct Work<'a> {
