@@ -6,7 +6,6 @@ use crate::{Violations, files, read};
 use domain::channel::Channel;
 use platform::telemetry::metrics::NAMESPACE;
 use serde_yaml_ng::Value;
-use std::collections::BTreeSet;
 
 /// What somebody wants to be woken for, whichever channel it is on.
 const ALARMING: [&str; 4] = ["GivenUp", "InDoubt", "ChannelPaused", "OldestDueSeconds"];
@@ -49,7 +48,7 @@ impl Watched {
     }
 
     fn read(metric: &Value) -> Watched {
-        let text = |value: &Value| value.as_str().or_else(|| reference(value)).unwrap_or_default().to_owned();
+        let text = |value: &Value| reference(value).or_else(|| value.as_str()).unwrap_or_default().to_owned();
         let dimensions = metric["Dimensions"].as_sequence().into_iter().flatten();
         Watched {
             namespace: text(&metric["Namespace"]),
@@ -202,7 +201,7 @@ fn the_dashboard_shows_what_there_is() {
             format!("infra/dashboard.json: show {channel} with the other channels")
         });
     }
-    let shown: BTreeSet<_> = widgets.flat_map(|widget| list(widget, "alarms")).collect();
+    let shown: Vec<_> = widgets.flat_map(|widget| list(widget, "alarms")).collect();
     for (id, _) in alarms(&template) {
         violations.unless(shown.contains(&serde_json::json!(format!("${{{id}.Arn}}"))), || {
             format!("infra/dashboard.json: show the alarm {id} with the others")
