@@ -11,6 +11,8 @@ mod contract;
 mod crates;
 #[path = "house/events.rs"]
 mod events;
+#[path = "house/operations.rs"]
+mod operations;
 #[path = "house/readme.rs"]
 mod readme;
 #[path = "house/template.rs"]
