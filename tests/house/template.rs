@@ -142,6 +142,34 @@ fn every_channel_has_its_worker_and_queues() {
 }
 
 #[test]
+fn apis_have_their_limits_and_their_logs() {
+    let template = Template::read();
+    let http = template.all("AWS::Serverless::HttpApi").into_iter();
+    let mut violations = Violations::default();
+    for (id, api) in http.chain(template.all("AWS::ApiGatewayV2::Stage")) {
+        for limit in ["ThrottlingRateLimit", "ThrottlingBurstLimit"] {
+            violations.unless(reference(&api["DefaultRouteSettings"][limit]).is_some(), || {
+                format!("template.yaml, {id}: without a {limit} of its own it takes the whole account's")
+            });
+        }
+        let format = api["AccessLogSettings"]["Format"].as_str().unwrap_or_default();
+        violations.unless(format.contains("$context.routeKey"), || {
+            format!("template.yaml, {id}: give it AccessLogSettings, with the route in their Format")
+        });
+        for secret in ["path", "identity"].map(|name| format!("$context.{name}")) {
+            violations.unless(!format.contains(&secret), || {
+                format!("template.yaml, {id}: {secret} may not be logged: paths lead to files, addresses to people")
+            });
+        }
+    }
+    let table = template.properties("Table", "AWS::DynamoDB::Table");
+    violations.unless(reference(&table["DeletionProtectionEnabled"]) == Some("DeletionProtection"), || {
+        "template.yaml, Table: set DeletionProtectionEnabled: !Ref DeletionProtection".to_owned()
+    });
+    violations.report();
+}
+
+#[test]
 fn files_are_nobodys_and_kept_as_long_as_the_code_says() {
     let template = Template::read();
     let bucket = template.properties("Files", "AWS::S3::Bucket");
@@ -175,6 +203,9 @@ fn check_source(template: &Template, worker: &Function<'_>, source: &Value, queu
         .is_some_and(|types| types.contains(&"ReportBatchItemFailures".into()));
     violations.unless(reports, || {
         format!("template.yaml, {}: set FunctionResponseTypes, or one bad record fails its whole batch", worker.id)
+    });
+    violations.unless(reference(&source["ScalingConfig"]["MaximumConcurrency"]).is_some(), || {
+        format!("template.yaml, {}: one channel may not take all functions, set its MaximumConcurrency", worker.id)
     });
     // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
     let visibility = worker.timeout() * 6;
