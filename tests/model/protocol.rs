@@ -20,6 +20,8 @@ pub(crate) struct Protocol {
     doubt: TimeDelta,
     /// How many messages a worker sends in a row.
     turn: u32,
+    /// Whether its messages may be in parts.
+    parts: bool,
     budget: Budget,
     without: Option<Without>,
 }
@@ -69,6 +71,8 @@ pub(crate) enum Action {
 pub(crate) enum Call {
     /// It takes the message.
     Takes,
+    /// It takes a part of the message, and there is more to come.
+    TakesPart,
     /// It takes the message, and its answer is lost.
     TakesUnheard,
     /// The call is lost on the way.
@@ -83,12 +87,12 @@ impl Protocol {
     /// A channel that sends again at once, and on which each message is a turn.
     pub(crate) fn chat() -> Protocol {
         let budget = Budget { crashes: 2, faults: 1, ticks: 2 };
-        Protocol { doubt: Channel::Chat.doubt(), turn: 1, budget, without: None }
+        Protocol { doubt: Channel::Chat.doubt(), turn: 1, parts: false, budget, without: None }
     }
 
-    /// A channel that waits for receipts.
+    /// A channel that waits for receipts, and takes messages in parts.
     pub(crate) fn patient() -> Protocol {
-        Protocol { doubt: Channel::Whatsapp.doubt(), turn: 2, ..Protocol::chat() }
+        Protocol { doubt: Channel::Whatsapp.doubt(), turn: 2, parts: true, ..Protocol::chat() }
     }
 
     pub(crate) fn without(self, part: Without) -> Protocol {
@@ -134,7 +138,7 @@ impl Protocol {
             let mut round = Round::new(turn.settled_seq, None, terms);
             let command = round.next(Event::Begun, state.now, 0.5);
             state.turn = turn;
-            state.workers[index] = Some(Worker { command, round, lease, known: Vec::new() });
+            state.workers[index] = Some(Worker { command, round, lease, known: Vec::new(), in_part: false });
         }
     }
 
@@ -160,10 +164,22 @@ impl Protocol {
                 let marked = state.message(seq).marked(fence, worker.known(seq), state.now);
                 if state.write(seq, marked) {
                     let progress = state.message(seq).progress.clone();
-                    worker.known.iter_mut().find(|(known, _)| *known == seq).expect("it was read").1 = progress.clone();
+                    worker.learn(seq, &progress);
                     Event::Marked(progress)
                 } else {
                     Event::Changed
+                }
+            }
+            // It has called the provider, and this is the note.
+            Command::HandOver(seq) => {
+                worker.in_part = false;
+                let noted = state.message(seq).noted(fence, worker.known(seq));
+                if state.write(seq, noted) {
+                    let progress = state.message(seq).progress.clone();
+                    worker.learn(seq, &progress);
+                    Event::TakenInPart(progress)
+                } else {
+                    Event::Answered(Err(Failure::Unknown(Reason::outcome_unknown())))
                 }
             }
             Command::Settle(seq, end) => {
@@ -201,22 +217,27 @@ impl Protocol {
                 state.ring();
                 Event::Done
             }
-            Command::HandOver(_) | Command::Leave(_) | Command::Pause(_) | Command::Stop(_) => {
-                unreachable!("no write, or not of this model")
-            }
+            Command::Leave(_) | Command::Pause(_) | Command::Stop(_) => unreachable!("not of this model"),
         };
         self.tell(state, index, worker, event);
     }
 
     pub(crate) fn call(&self, state: &mut State, index: usize, call: Call) {
-        let Some(worker) = state.workers[index].take() else { return };
+        let Some(mut worker) = state.workers[index].take() else { return };
         let Command::HandOver(seq) = worker.command else { unreachable!("not a call") };
+        if call == Call::TakesPart {
+            worker.in_part = true;
+            state.workers[index] = Some(worker);
+            state.left.faults = state.left.faults.saturating_sub(1);
+            return;
+        }
         let reason = || Reason::new("model", "");
         let outcome: Outcome = match call {
             Call::Takes => Ok(Accepted { provider_id: None }),
             Call::TakesUnheard | Call::LostOnTheWay => Err(Failure::Unknown(reason())),
             Call::SaysLater => Err(Failure::Transient { reason: reason(), retry_after: None }),
             Call::SaysNever => Err(Failure::Permanent(reason())),
+            Call::TakesPart => unreachable!("written down before anything is answered"),
         };
         if matches!(call, Call::Takes | Call::TakesUnheard) {
             state.taken.push(seq);
@@ -233,6 +254,7 @@ impl Protocol {
     /// What a worker can do now.
     fn moves(&self, state: &State, index: usize, worker: &Worker, actions: &mut Vec<Action>) {
         match worker.command {
+            Command::HandOver(_) if worker.in_part => actions.push(Action::Obey(index)),
             // Held up beyond its lease, it does not call any more.
             Command::HandOver(_) if state.now >= worker.lease.until => {
                 actions.push(Action::Call(index, Call::SaysLater))
@@ -241,6 +263,7 @@ impl Protocol {
                 actions.push(Action::Call(index, Call::Takes));
                 if state.left.faults > 0 {
                     let faults = [Call::TakesUnheard, Call::LostOnTheWay, Call::SaysLater, Call::SaysNever];
+                    let faults = faults.into_iter().chain(self.parts.then_some(Call::TakesPart));
                     actions.extend(faults.map(|fault| Action::Call(index, fault)));
                 }
             }

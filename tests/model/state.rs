@@ -71,11 +71,18 @@ pub(crate) struct Worker {
     pub(crate) lease: Lease,
     /// The messages as it knows them.
     pub(crate) known: Vec<(Seq, Progress)>,
+    /// The provider took a part of the message in hand, which it has not written down yet.
+    pub(crate) in_part: bool,
 }
 
 impl Worker {
     pub(crate) fn known(&self, seq: Seq) -> &Progress {
         &self.known.iter().find(|(known, _)| *known == seq).expect("it was read").1
+    }
+
+    /// The message is this far by now.
+    pub(crate) fn learn(&mut self, seq: Seq, progress: &Progress) {
+        self.known.iter_mut().find(|(known, _)| *known == seq).expect("it was read").1 = progress.clone();
     }
 }
 

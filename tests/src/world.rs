@@ -392,6 +392,16 @@ pub fn functions_under_test() -> PathBuf {
     program
 }
 
+/// Adds what functions did, and have to be allowed to do, to the directory `PERMISSIONS`, if there is one:
+/// tests/least-privilege compares it with the template.
+fn keep_permissions(engine: &Engine) {
+    let Some(directory) = std::env::var_os("PERMISSIONS").filter(|name| !name.is_empty()) else { return };
+    let permissions = engine.calls().permissions();
+    let lines = permissions.iter().map(|one| serde_json::to_string(one).expect("three texts") + "\n");
+    let file = PathBuf::from(directory).join(format!("{}.jsonl", Uuid::new_v4()));
+    std::fs::write(&file, lines.collect::<String>()).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+}
+
 impl Drop for World {
     /// Counts, and stops the system. A test that has failed already is left at that.
     fn drop(&mut self) {
@@ -401,6 +411,7 @@ impl Drop for World {
                     oracle::check(self).await;
                 }
                 if let Some(local) = self.local.take() {
+                    keep_permissions(local.engine());
                     local.stop().await;
                 }
             });

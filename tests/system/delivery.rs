@@ -163,6 +163,33 @@ async fn what_can_never_be_delivered_fails_and_the_next_one_proceeds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_has_had_its_day_is_given_up_and_buried_on_every_channel() {
+    let world = World::start().await;
+    let business = world.business(100, 1).await;
+    let mut waiting = Vec::new();
+    for channel in ["chat", "whatsapp", "email"] {
+        world.fault(channel, json!({"status": 429, "times": 1})).await;
+        let (_, ids) = send(&world, &business, channel, 1).await;
+        waiting.push((channel, business.conversation(channel), ids[0]));
+    }
+    for (_, conversation, id) in &waiting {
+        let put_back = async || {
+            let delivery = world.delivery(&business.api_key, *conversation, *id).await;
+            (delivery["history"][0]["outcome"] == "postponed").then_some(())
+        };
+        world.until("it was refused once", put_back).await;
+    }
+    world.pass(24 * 3600).await;
+    world.sweep().await;
+    for (channel, conversation, id) in waiting {
+        let delivery = world.until_status(&business.api_key, conversation, id, "failed").await;
+        assert_eq!((&delivery["error"]["code"], &delivery["attempts"]), (&json!("expired"), &json!(1)), "{channel}");
+        let letters = world.dead_letters(channel).await;
+        assert_eq!((letters.len(), &letters[0]["message"]), (1, &json!(id)), "{channel}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_customer_who_is_away_finds_everything_on_return() {
     let world = World::start().await;
     let business = world.business(100, 1).await;

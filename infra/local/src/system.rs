@@ -236,7 +236,7 @@ async fn seed(engine: &Engine, sandbox: &Sandbox, keys: &Keys, directory: Option
 
     let client = dynamodb::Client::from_conf(loopback!(dynamodb, engine.dynamodb_url()));
     let table = Table::new(client, engine.table_name().to_owned());
-    let seeder = Seeder::new(table, sandbox.clock().clone(), keys.clone(), directory)?;
+    let seeder = Seeder::new(table, sandbox.clock().clone(), sandbox.pairs().clone(), keys.clone(), directory)?;
     seeder.demo().await?;
     Ok(seeder)
 }

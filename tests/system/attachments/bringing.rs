@@ -30,6 +30,18 @@ async fn a_file_from_a_form_goes_with_a_message() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_agent_brings_a_file_and_sends_it() {
+    let world = World::start().await;
+    let demo = world.ready.demo.clone().expect("the demo is seeded");
+    let (agent, conversation) = (demo.token.as_str(), demo.conversations.chat);
+    let uploaded = store(&world, agent, conversation, "cat.png", "image/png", PNG).await.json();
+    let body = json!({"content": "look at the cat", "attachments": [{"url": uploaded["url"]}]}).to_string();
+    let sent = world.send(agent, conversation, "look at the cat").body(body).go().await;
+    let (by, who) = (&sent.json()["sender_type"], &sent.json()["sender_id"]);
+    assert_eq!((by, who), (&json!("agent"), &json!(demo.agent_id)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_announced_file_is_put_past_the_api_and_looked_at_once() {
     let world = World::start().await;
     let business = world.business(10, 1).await;

@@ -8,6 +8,7 @@ use domain::{BusinessId, ConversationId};
 use platform::capability::Capability;
 use platform::files::Place;
 use platform::table::record::Upload;
+use reqwest::Method;
 use serde_json::{Value, json};
 use tests::{Business, World};
 use uuid::Uuid;
@@ -154,6 +155,28 @@ async fn trouble_with_the_storage_counts_nothing() {
     assert_eq!(world.usage(&business.api_key).await, (0, 10));
     send(&world, &business, conversation, &[&stored["url"], &announced["url"]]).await.id();
     assert_eq!(world.usage(&business.api_key).await, (1, 10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_gone_before_it_is_sent_fails_a_whatsapp_message_and_not_a_mail() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    world.sandbox(Method::PUT, "/queues/held", json!({"held": true})).await;
+    let mut sent = Vec::new();
+    for channel in ["whatsapp", "email"] {
+        let conversation = business.conversation(channel);
+        let stored = store(&world, &business.api_key, conversation, "cat.png", "image/png", PNG).await.json();
+        let id = send(&world, &business, conversation, &[&stored["url"]]).await.id();
+        sent.push((conversation, id, stored["url"].clone()));
+    }
+    world.engine().expire_objects(Utc::now() + TimeDelta::days(366)).expect("files can be removed");
+    world.sandbox(Method::PUT, "/queues/held", json!({"held": false})).await;
+    let [(whatsapp, photo, _), (email, mail, url)] = &sent[..] else { panic!("two were sent") };
+    let delivery = world.until_status(&business.api_key, *whatsapp, *photo, "failed").await;
+    assert_eq!(delivery["error"]["code"], "file_unavailable");
+    world.until_status(&business.api_key, *email, *mail, "sent").await;
+    let got = world.received("email", *email).await;
+    assert!(got[0].contains(url.as_str().expect("a URL")), "{got:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

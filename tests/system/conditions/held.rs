@@ -131,6 +131,10 @@ async fn thread_and_pace_go_along_and_are_left_alone_where_there_is_none() {
     held.conversation.paced = Some(paced);
     assert!(table.advance(&mut held, Seq(3)).await.expect("an answer"));
     assert_eq!(stored().await, (Some(value(["2@example.com"])), Some(value(paced))));
+    let later = Paced { last: LATER, ..paced };
+    held.conversation.paced = Some(later);
+    table.postpone(&held, LATER).await.expect("an answer");
+    assert_eq!(stored().await, (Some(value(["2@example.com"])), Some(value(later))));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,10 @@
 
 use super::messages;
 use crate::attachments::{self, PNG};
+use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
+use domain::{BusinessId, ConversationId};
+use platform::table::key;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tests::{Answer, World};
@@ -46,6 +49,24 @@ impl Shop {
         let wrote = json!({ "from": self.customer, "text": text });
         world.sandbox(Method::POST, "/whatsapp/customers", wrote).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_that_only_we_think_open_fails_the_message_and_says_why() {
+    let world = World::start().await;
+    let shop = shop(&world, false, closed()).await;
+    // Ours says otherwise, as after a customer's message that Meta counts from an earlier time.
+    let place = key::conversation(BusinessId(shop.business_id), ConversationId(shop.conversation));
+    let open = AttributeValue::N((Utc::now() + TimeDelta::hours(1)).timestamp_millis().to_string());
+    let change = world.dynamodb().update_item().table_name(&world.ready.table).set_key(Some(place.attributes()));
+    let change = change.update_expression("SET window_expires_at = :open").expression_attribute_values(":open", open);
+    change.send().await.expect("the conversation is there");
+
+    let id = shop.send(&world, "too late").await.id();
+    let delivery = world.until_status(&shop.api_key, shop.conversation, id, "failed").await;
+    let code = &delivery["error"]["code"];
+    assert_eq!((code, &delivery["error"]["provider_code"]), (&json!("outside_messaging_window"), &json!("131047")));
+    assert!(messages(&world, shop.conversation).await.is_empty(), "the customer has nothing of it");
 }
 
 fn closed() -> DateTime<Utc> {

@@ -25,7 +25,7 @@ pub enum Command {
     Read(Seq),
     /// Announce an attempt; say [`Event::Marked`] or [`Event::Changed`].
     Mark(Seq),
-    /// Hand the message to the provider; say [`Event::Answered`].
+    /// Hand the message, or its next part, to the provider; say [`Event::Answered`] or [`Event::TakenInPart`].
     HandOver(Seq),
     /// Write down what became of the message; say [`Event::Done`].
     Settle(Seq, Settlement),
@@ -66,6 +66,9 @@ pub enum Event {
     Marked(Progress),
     /// What the provider answered.
     Answered(Outcome),
+    /// The provider took a part of the message, and the rest is still to come. That is written down, and the message put
+    /// back with it; the message as it is now.
+    TakenInPart(Progress),
     /// It was done.
     Done,
     /// It was not: the message or the conversation is not what it was any more.
@@ -187,10 +190,13 @@ impl Round {
             (Doing::Marking, Event::Marked(progress)) => {
                 self.begun += 1;
                 self.paced = self.terms.pace.after(self.paced, now);
-                let (seq, first) = self.queue.front_mut().expect("the message that was marked");
-                *first = progress;
-                let command = Command::HandOver(*seq);
-                self.tell(Doing::HandingOver, command)
+                let seq = self.is_now(progress);
+                self.tell(Doing::HandingOver, Command::HandOver(seq))
+            }
+            // The next part is attempted like a message of its own: when the pace allows it.
+            (Doing::HandingOver, Event::TakenInPart(progress)) => {
+                self.is_now(progress);
+                self.look(now, jitter)
             }
             (Doing::Marking, Event::OutOfTime) => self.tell(Doing::LettingGo, Command::Postpone(now)),
             (Doing::HandingOver, Event::Answered(outcome)) => self.judge(outcome, now, jitter),
@@ -229,6 +235,13 @@ impl Round {
     fn read(&mut self) -> Command {
         self.queue.clear();
         self.tell(Doing::Reading, Command::Read(self.settled))
+    }
+
+    /// The message in hand is this far.
+    fn is_now(&mut self, progress: Progress) -> Seq {
+        let (seq, first) = self.queue.front_mut().expect("the message in hand");
+        *first = progress;
+        *seq
     }
 
     /// Receipts and returning customers change a message a few times; a successor, for good.

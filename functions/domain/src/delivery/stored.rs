@@ -131,12 +131,19 @@ impl Stored {
         })
     }
 
-    /// Whether a worker may note that the provider took a part of the message it saw as `seen`: that very attempt, in its
-    /// own hands, and the message's end not told by anybody.
+    /// A worker notes that the provider took a part of the message it saw as `seen`, and puts it back for the rest: that
+    /// very attempt, in its own hands, and the message's end not told by anybody. The attempt is not over by that, so it
+    /// is not counted yet.
     #[must_use]
-    pub fn takes_notes(&self, fence: u64, seen: &Progress) -> bool {
+    pub fn noted(&self, fence: u64, seen: &Progress) -> Option<Stored> {
         let Progress { status, attempts, .. } = self.progress;
-        status == Status::Sending && attempts == seen.attempts && self.fence == fence
+        let ours = status == Status::Sending && attempts == seen.attempts && self.fence == fence;
+        ours.then(|| {
+            self.with(fence, |progress| {
+                progress.status = Status::Queued;
+                progress.attempts = seen.attempts - 1;
+            })
+        })
     }
 
     /// A receipt says that the message came this far.

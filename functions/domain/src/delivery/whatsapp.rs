@@ -12,24 +12,24 @@ const CODES: [(i64, Kind, &str, &str); 48] = [
     // Authorization.
     (0, ChannelWide(60), "token_rejected", "WhatsApp did not accept the channel's access token"),
     (190, ChannelWide(60), "token_rejected", "the channel's access token has expired"),
-    (3, Permanent, "not_permitted", "the channel's token lacks a permission"),
-    (10, Permanent, "not_permitted", "the channel's token lacks a permission"),
-    (131_005, Permanent, "not_permitted", "the channel's token lacks a permission"),
+    (3, ChannelWide(60), "not_permitted", "the channel's token lacks a permission"),
+    (10, ChannelWide(60), "not_permitted", "the channel's token lacks a permission"),
+    (131_005, ChannelWide(60), "not_permitted", "the channel's token lacks a permission"),
     // Throttling. Waits are ours but for 131056: one message to a person in six seconds
     // (https://developers.facebook.com/docs/whatsapp/cloud-api/overview#pair-rate-limits).
-    (4, Wait(60), "rate_limited", "the app has reached its call limit"),
-    (80_007, Wait(60), "rate_limited", "the WhatsApp account has reached its call limit"),
+    (4, ChannelWide(60), "rate_limited", "the app has reached its call limit"),
+    (80_007, ChannelWide(60), "rate_limited", "the WhatsApp account has reached its call limit"),
     (130_429, Transient, "rate_limited", "the number has reached its throughput"),
-    (131_048, Wait(900), "rate_limited", "WhatsApp limits the number after reports of spam"),
+    (131_048, ChannelWide(900), "rate_limited", "WhatsApp limits the number after reports of spam"),
     (131_056, Wait(6), "rate_limited", "too many messages to this person in a short time"),
     // Integrity.
-    (368, Permanent, "account_blocked", "WhatsApp has blocked the account for a violation of policy"),
+    (368, ChannelWide(900), "account_blocked", "WhatsApp has blocked the account for a violation of policy"),
     (130_497, Permanent, "account_blocked", "the WhatsApp account may not write to people in this country"),
-    (131_031, Permanent, "account_blocked", "WhatsApp has locked the account"),
+    (131_031, ChannelWide(900), "account_blocked", "WhatsApp has locked the account"),
     // Sending.
     (1, Transient, "provider_error", "WhatsApp reported an unknown error"),
     (2, Transient, "provider_error", "WhatsApp is temporarily unavailable"),
-    (33, Permanent, "channel_misconfigured", "WhatsApp knows no number of the channel's id"),
+    (33, ChannelWide(60), "channel_misconfigured", "WhatsApp knows no number of the channel's id"),
     (100, Permanent, "message_rejected", "WhatsApp does not accept a parameter"),
     (130_472, Permanent, "recipient_unreachable", "WhatsApp does not deliver to this person as part of an experiment"),
     (131_000, Transient, "provider_error", "WhatsApp could not send the message for an unknown reason"),
@@ -38,9 +38,9 @@ const CODES: [(i64, Kind, &str, &str); 48] = [
     (131_016, Transient, "provider_error", "a service at WhatsApp is temporarily unavailable"),
     (131_021, Permanent, "recipient_unreachable", "the recipient is the sender"),
     (131_026, Permanent, "recipient_unreachable", "WhatsApp cannot deliver to this person"),
-    (131_037, Permanent, "not_permitted", "WhatsApp has not approved the number's display name"),
-    (131_042, Permanent, "account_blocked", "WhatsApp waits for the account's payment"),
-    (131_045, Permanent, "not_permitted", "the channel's number is not registered as it should be"),
+    (131_037, ChannelWide(900), "not_permitted", "WhatsApp has not approved the number's display name"),
+    (131_042, ChannelWide(900), "account_blocked", "WhatsApp waits for the account's payment"),
+    (131_045, ChannelWide(60), "not_permitted", "the channel's number is not registered as it should be"),
     (131_047, Permanent, "outside_messaging_window", "more than 24 hours have passed since the customer wrote"),
     (131_049, Permanent, "recipient_unreachable", "WhatsApp limits what this person gets from businesses"),
     (131_050, Permanent, "recipient_unreachable", "this person does not want such messages from the business"),
@@ -49,7 +49,7 @@ const CODES: [(i64, Kind, &str, &str); 48] = [
     (131_052, Permanent, "file_rejected", "WhatsApp could not fetch a file"),
     // The file is damaged or not what it says it is: it is the same tomorrow.
     (131_053, Permanent, "file_rejected", "WhatsApp could not use the attached file"),
-    (131_057, Wait(60), "account_in_maintenance", "the WhatsApp account is being maintained"),
+    (131_057, ChannelWide(60), "account_in_maintenance", "the WhatsApp account is being maintained"),
     // Templates. However often it is tried, a template is mended by people, and by then the text is old.
     (132_000, Permanent, "template_unusable", "the channel's template has not the one parameter that it should have"),
     (132_001, Permanent, "template_unusable", "WhatsApp knows no approved template of the channel's name and language"),
@@ -64,8 +64,8 @@ const CODES: [(i64, Kind, &str, &str); 48] = [
     (132_069, Wait(900), "rate_limited", "the flow in the channel's template has reached its limit"),
     // Registration of the number.
     (133_004, Transient, "provider_error", "a server at WhatsApp is temporarily unavailable"),
-    (133_010, Permanent, "not_permitted", "the channel's number is not registered"),
-    (134_011, Permanent, "account_blocked", "the WhatsApp account has not accepted the terms of payment"),
+    (133_010, ChannelWide(60), "not_permitted", "the channel's number is not registered"),
+    (134_011, ChannelWide(900), "account_blocked", "the WhatsApp account has not accepted the terms of payment"),
     (135_000, Permanent, "message_rejected", "WhatsApp could not make a message of the request's parameters"),
 ];
 
@@ -116,15 +116,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_template_or_a_file_is_not_tried_again_and_a_token_is_waited_for() {
+    fn what_is_wrong_with_a_template_or_a_file_is_not_tried_again_and_what_is_with_the_account_is_waited_for() {
         let files = [131_051, 131_052, 131_053];
         for code in [132_000, 132_001, 132_005, 132_007, 132_012, 132_015, 132_016, 132_068].into_iter().chain(files) {
             assert!(matches!(answered(code, None), Some(Failure::Permanent(_))), "{code}");
         }
-        for code in [0, 190] {
-            let minute = Duration::from_secs(60);
+        let minutely = [0, 3, 4, 10, 33, 190, 80_007, 131_005, 131_045, 131_057, 133_010].map(|code| (code, 60));
+        let slowly = [368, 131_031, 131_037, 131_042, 131_048, 134_011].map(|code| (code, 900));
+        for (code, seconds) in minutely.into_iter().chain(slowly) {
             let failure = answered(code, Some(Duration::from_secs(1)));
-            assert!(matches!(failure, Some(Failure::ChannelDown { wait, .. }) if wait == minute), "{code}");
+            let wanted = Duration::from_secs(seconds);
+            assert!(matches!(failure, Some(Failure::ChannelDown { wait, .. }) if wait == wanted), "{code}");
         }
     }
 

@@ -116,7 +116,7 @@ impl<P: Provider> Worker<P> {
         match command {
             Command::Read(after) => self.read(hands, after).await,
             Command::Mark(seq) => self.mark(hands, seq).await,
-            Command::HandOver(seq) => self.hand_over(hands, seq).await.map(Event::Answered),
+            Command::HandOver(seq) => self.hand_over(hands, seq).await,
             Command::Settle(seq, settlement) => self.settle(hands, seq, &settlement).await,
             Command::PutBack { seq, status, reason, counted } => {
                 self.put_back(hands, seq, status, reason.as_ref(), counted).await
@@ -157,28 +157,27 @@ impl<P: Provider> Worker<P> {
         }
     }
 
-    /// Hands the message over, part by part. That a part is through is written down before the next one begins: whoever
-    /// finds the message later goes on behind it.
-    async fn hand_over(&self, hands: &mut Hands, seq: Seq) -> Result<Outcome, Broken> {
-        loop {
-            let message = hands.message(seq)?;
-            let Some(part) = message.parts.next(self.provider.parts(message)) else {
-                // Receipts have told of every part while this worker was at it.
-                return Ok(Ok(Accepted { provider_id: message.provider_id.clone() }));
-            };
-            let outcome = self.hand_over_part(hands, seq, part).await?;
-            if outcome.is_err() || part.is_last() {
-                return Ok(outcome);
-            }
-            match self.table.note_part(&hands.held, hands.message(seq)?, part).await? {
-                Some(message) => drop(hands.messages.insert(seq, message)),
-                // A receipt has ended it, or a successor has it: whoever puts it back is told which.
-                None => return Ok(Err(Failure::Unknown(Reason::outcome_unknown()))),
-            }
-            // Parts keep the distance that messages keep, or they could arrive the other way round. It is seconds at most,
-            // and a message half of which is there is not let go of for that.
-            tokio::time::sleep(P::CHANNEL.pace().gap.to_std().unwrap_or_default()).await;
+    /// Hands over the message, or the next part of it. That a part is through is written down before the next one begins:
+    /// whoever finds the message later goes on behind it.
+    async fn hand_over(&self, hands: &mut Hands, seq: Seq) -> Result<Event, Broken> {
+        let message = hands.message(seq)?;
+        let Some(part) = message.parts.next(self.provider.parts(message)) else {
+            // Receipts have told of every part meanwhile.
+            return Ok(Event::Answered(Ok(Accepted { provider_id: message.provider_id.clone() })));
+        };
+        let outcome = self.hand_over_part(hands, seq, part).await?;
+        if outcome.is_err() || part.is_last() {
+            return Ok(Event::Answered(outcome));
         }
+        Ok(match self.table.note_part(&hands.held, message, part).await? {
+            Some(message) => {
+                let progress = message.progress();
+                hands.messages.insert(seq, message);
+                Event::TakenInPart(progress)
+            }
+            // A receipt has ended it, or a successor has it: whoever puts it back is told which.
+            None => Event::Answered(Err(Failure::Unknown(Reason::outcome_unknown()))),
+        })
     }
 
     async fn hand_over_part(&self, hands: &Hands, seq: Seq, part: Part) -> Result<Outcome, Broken> {

@@ -76,9 +76,10 @@ impl Table {
         })
     }
 
-    /// Notes that the provider took `part` of `message`, before the next one is handed over: whoever takes the message up
-    /// later begins behind it. Returns the message as it is now, or `None` if it is not in this worker's hands any more.
-    /// The condition says what [`domain::delivery::stored::Stored::takes_notes`] says.
+    /// Notes that the provider took `part` of `message`, and puts the message back for the rest, in one write: whoever
+    /// takes it up next, this worker or another, begins behind the part, and the message is in nobody's hands until then.
+    /// Returns the message as it is now, or `None` if it is not in this worker's hands any more. The condition says what
+    /// [`domain::delivery::stored::Stored::noted`] says.
     ///
     /// # Errors
     /// If DynamoDB does not answer, or the parts kept changing.
@@ -86,18 +87,19 @@ impl Table {
         let mut seen = message.clone();
         // Receipts of the parts before come in between, at most a few for each.
         for _ in 0..MOST_SURPRISES {
-            let Some(parts) = seen.parts.with(part, Status::Sent) else {
-                return Ok(Some(seen)); // A receipt was faster; or its own write, the answer to which was lost.
-            };
+            let parts = seen.parts.with(part, Status::Sent).unwrap_or_else(|| seen.parts.clone()); // A receipt was faster.
             let as_seen = if seen.parts.is_empty() { "attribute_not_exists(parts)" } else { "parts = :seen" };
             let mut call = self
                 .change(&key::message(held.business, held.id, message.seq))
-                .update_expression("SET parts = :parts")
+                .update_expression("SET parts = :parts, #status = :queued, attempts = :left REMOVE #error")
                 .condition_expression(format!(
                     "#status = :sending AND attempts = :attempts AND fence = :fence AND {as_seen}"
                 ))
                 .expression_attribute_names("#status", "status")
+                .expression_attribute_names("#error", "error")
                 .expression_attribute_values(":parts", value(&parts))
+                .expression_attribute_values(":queued", value(&Status::Queued))
+                .expression_attribute_values(":left", number(message.attempts - 1))
                 .expression_attribute_values(":sending", value(&Status::Sending))
                 .expression_attribute_values(":attempts", number(message.attempts))
                 .expression_attribute_values(":fence", number(held.lease.fence))
@@ -105,17 +107,17 @@ impl Table {
             if !seen.parts.is_empty() {
                 call = call.expression_attribute_values(":seen", value(&seen.parts));
             }
-            let ours = |now: &Message| {
-                let (status, attempts, fence) = (now.status, now.attempts, now.fence);
-                (status, attempts, fence) == (Status::Sending, message.attempts, Some(held.lease.fence))
-            };
-            seen = match update::<Message>(call).await? {
+            let ours = |now: &Message| now.fence == Some(held.lease.fence);
+            let now = match update::<Message>(call).await? {
                 Written::Done(now) => return Ok(now),
-                Written::Refused(now) => match now.flatten().filter(ours) {
-                    Some(now) => now,
-                    None => return Ok(None),
-                },
+                Written::Refused(now) => now.flatten().filter(ours),
             };
+            match now.map(|now| ((now.status, now.attempts), now)) {
+                Some((as_marked, now)) if as_marked == (Status::Sending, message.attempts) => seen = now,
+                // Its own write, the answer to which was lost: nobody else has this fence.
+                Some((as_noted, now)) if as_noted == (Status::Queued, message.attempts - 1) => return Ok(Some(now)),
+                _ => return Ok(None),
+            }
         }
         Err(Broken::new("noting a part of a message whose parts kept changing"))
     }

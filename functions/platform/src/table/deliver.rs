@@ -162,15 +162,18 @@ impl Table {
         })
     }
 
-    /// Lets go of a conversation until `at`: nobody may send before.
+    /// Lets go of a conversation until `at`: nobody may send before. How much of its pace it has used is written down.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn postpone(&self, held: &Held, at: DateTime<Utc>) -> Result<(), Broken> {
-        let call = self
-            .held(held, "attribute_exists(pk)")
-            .update_expression("SET due = :at, not_before = :at REMOVE lease_owner, lease_until")
-            .expression_attribute_values(":at", millis(at));
+        let mut set = String::from("SET due = :at, not_before = :at");
+        let mut call = self.held(held, "attribute_exists(pk)").expression_attribute_values(":at", millis(at));
+        if let Some(paced) = &held.conversation.paced {
+            set += ", paced = :paced";
+            call = call.expression_attribute_values(":paced", value(paced));
+        }
+        let call = call.update_expression(set + " REMOVE lease_owner, lease_until");
         // Refused: the lease was over, and whoever has it now decides.
         update::<Conversation>(call).await.map(drop)
     }

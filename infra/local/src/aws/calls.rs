@@ -1,12 +1,13 @@
 //! What functions called: how often, for tests that compare it with what a function is allowed, and on demand every
 //! call in order, for tests that mean one of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
 use super::call::Call;
+use super::permission::Permission;
 use crate::lambda::Specification;
 
 /// Calls to AWS. Clones count together.
@@ -16,6 +17,7 @@ pub struct Calls(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     counted: BTreeMap<(String, String), u64>,
+    permissions: BTreeSet<Permission>,
     /// What was called since somebody asked for it.
     recorded: Option<Vec<RecordedCall>>,
 }
@@ -36,6 +38,17 @@ impl Calls {
     /// from outside the functions are not counted.
     pub fn counted(&self) -> BTreeMap<(String, String), u64> {
         self.state().counted.clone()
+    }
+
+    /// What functions did that they have to be allowed to do, outside the proxy too.
+    pub fn permissions(&self) -> BTreeSet<Permission> {
+        self.state().permissions.clone()
+    }
+
+    /// A function did something that it has to be allowed to do.
+    pub(crate) fn needed(&self, function: &str, action: impl Into<String>, resource: impl Into<String>) {
+        let (function, action, resource) = (function.into(), action.into(), resource.into());
+        self.state().permissions.insert(Permission { function, action, resource });
     }
 
     /// Forgets what was recorded so far, and records every call from now on.

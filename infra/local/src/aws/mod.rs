@@ -7,6 +7,7 @@ mod call;
 mod calls;
 mod dynamodb;
 mod fault;
+mod permission;
 mod proxy;
 mod s3;
 mod secrets;
@@ -26,6 +27,8 @@ pub(crate) use bridge::restore_group_id;
 pub use calls::{Calls, RecordedCall};
 pub use dynamodb::TableError;
 pub use fault::{AwsFaults, Failure, FaultError, FaultRule};
+pub use permission::Permission;
+pub(crate) use permission::caller;
 pub(crate) use sqs::arn as queue_arn;
 
 /// The region everything is in.
@@ -129,7 +132,13 @@ impl Aws {
         let queue_urls = sqs::create(&queues, &stack.queues).await?;
         let secret_arns = secrets::create(&upstreams.secrets, &stack.secrets).await?;
         let (faults, calls) = (AwsFaults::default(), Calls::default());
-        let proxy = proxy::Proxy::new(upstreams, workers, faults.clone(), calls.clone());
+        let mut names =
+            permission::Names::of_functions(stack.functions.iter().map(|function| function.logical_id.clone()));
+        stack.table.iter().for_each(|declared| names.add(&table, &declared.logical_id));
+        stack.bucket.iter().for_each(|declared| names.add(&declared.name, &declared.logical_id));
+        queue_urls.iter().for_each(|(id, url)| names.add(url, id));
+        secret_arns.iter().for_each(|(id, arn)| names.add(arn, id));
+        let proxy = proxy::Proxy::new(upstreams, workers, names, faults.clone(), calls.clone());
         let servers = vec![listen::serve(front, move |_| proxy.clone()), sqs_server, secrets_server];
         // An IP address, not `localhost`: for one, the SDK's own rules put the bucket into the path.
         let url = format!("http://127.0.0.1:{port}");

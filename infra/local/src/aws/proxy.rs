@@ -20,6 +20,7 @@ use super::bridge;
 use super::call::{Call, Service, access_key};
 use super::calls::Calls;
 use super::fault::{AwsFaults, Failure, Hit};
+use super::permission::Names;
 use super::s3;
 use crate::cors;
 use crate::lambda::{Worker, Workers};
@@ -45,6 +46,7 @@ struct Shared {
     upstreams: Upstreams,
     client: Client<HttpConnector, Full<Bytes>>,
     workers: Arc<Workers>,
+    names: Names,
     faults: AwsFaults,
     calls: Calls,
 }
@@ -55,11 +57,17 @@ struct Shared {
 pub(super) struct Disconnected;
 
 impl Proxy {
-    pub(super) fn new(upstreams: Upstreams, workers: Arc<Workers>, faults: AwsFaults, calls: Calls) -> Self {
+    pub(super) fn new(
+        upstreams: Upstreams,
+        workers: Arc<Workers>,
+        names: Names,
+        faults: AwsFaults,
+        calls: Calls,
+    ) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Self(Arc::new(Shared { upstreams, client, workers, faults, calls }))
+        Self(Arc::new(Shared { upstreams, client, workers, names, faults, calls }))
     }
 }
 
@@ -90,11 +98,21 @@ impl Shared {
         if let Some(worker) = &worker {
             self.calls.count(worker.function(), &call, &said);
         }
+        self.note(&call, &parts, &body);
         let caller = worker.as_ref().map(|worker| worker.function());
         let caller = caller.map(|function| (function.logical_id.as_str(), function.name.as_str()));
         match self.faults.draw(&call, caller, &said) {
             None => Ok(self.forward(&call, parts, body).await),
             Some(hit) => self.fail(hit, &call, worker.as_deref(), parts, body).await,
+        }
+    }
+
+    /// Notes what a function has to be allowed for this.
+    fn note(&self, call: &Call, parts: &Parts, body: &[u8]) {
+        if let Some(function) = self.names.signer(call, parts) {
+            for (action, resource) in self.names.needed(call, parts, body) {
+                self.calls.needed(&function, action, resource);
+            }
         }
     }
 
@@ -136,12 +154,16 @@ impl Shared {
         answer
     }
 
-    async fn objects(&self, parts: Parts, body: Bytes) -> Answer {
+    async fn objects(&self, call: &Call, parts: Parts, body: Bytes) -> Answer {
         let Some(s3) = &self.upstreams.s3 else {
             return answer::s3_error(StatusCode::NOT_FOUND, "NoSuchBucket", "The specified bucket does not exist");
         };
         let headers = cors::headers(&s3.bucket.cors, &parts.headers, &parts.method);
+        let (signer, (action, bucket)) = (self.names.signer(call, &parts), self.names.to_be_told_missing(&parts));
         let mut answer = s3.answer(parts, body).await;
+        if let Some(function) = signer.filter(|_| answer.status() == StatusCode::NOT_FOUND) {
+            self.calls.needed(&function, action, bucket);
+        }
         answer.headers_mut().extend(headers);
         answer
     }
@@ -149,7 +171,7 @@ impl Shared {
     async fn forward(&self, call: &Call, mut parts: Parts, body: Bytes) -> Answer {
         let base = match call.service {
             Service::DynamoDb => &self.upstreams.dynamodb,
-            Service::S3 => return self.objects(parts, body).await,
+            Service::S3 => return self.objects(call, parts, body).await,
             Service::Sqs => &self.upstreams.sqs,
             Service::SecretsManager => &self.upstreams.secrets,
         };

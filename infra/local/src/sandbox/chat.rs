@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use super::Providers;
 use super::aws_error::AwsError;
 use super::fault::ProviderFault;
+use crate::aws;
 
 /// Any method on `/providers/chat/@connections/{id}`.
 pub(super) async fn connections(
@@ -23,6 +24,10 @@ pub(super) async fn connections(
     body: Bytes,
 ) -> Response {
     let path = uri.path().trim_start_matches("/providers/chat");
+    if let Some(function) = aws::caller(&headers) {
+        let resource = format!("ChatApi/ChatStage/{method}/@connections/*");
+        providers.needed(function, "execute-api:ManageConnections", &resource);
+    }
     let effect = forward(&providers, method, path, &headers, body);
     let answer = providers.chat.faults.apply(effect, refuse, async || providers.kill("deliver-chat").await).await;
     if answer.status().as_u16() == 410 {

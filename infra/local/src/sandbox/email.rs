@@ -23,7 +23,7 @@ use super::Providers;
 use super::aws_error::AwsError;
 use super::channel::{Delivered, Header};
 use super::fault::ProviderFault;
-use crate::aws::REGION;
+use crate::aws::{self, REGION};
 use events::TakenMail;
 
 pub(super) use events::Events;
@@ -39,6 +39,11 @@ pub(super) async fn outbound_emails(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    if let Some(function) = aws::caller(&headers) {
+        for resource in ["identity/*", "configuration-set/*"] {
+            providers.needed(function, "ses:SendEmail", resource);
+        }
+    }
     let effect = async {
         match signed(&headers).and_then(|()| message(&body, providers.clock.now())) {
             Err(error) => error.into_response(),

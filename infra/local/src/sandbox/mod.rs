@@ -36,6 +36,7 @@ pub use fault::{Faults, ProviderFault};
 pub use journal::Journal;
 pub use parts::Got;
 pub use receipts::ReceiptRule;
+pub use whatsapp::Pairs;
 pub use widget::{Gate, Visitor, Widgets};
 
 /// Largest request: SES takes mails of 40 MB, which the call encodes once more, and has to see a larger one to refuse it.
@@ -51,6 +52,7 @@ pub struct Providers {
     /// The chat widget's visitors.
     pub chat: Arc<Channel>,
     whatsapp_media: whatsapp::Media,
+    whatsapp_pairs: Arc<Pairs>,
     whatsapp_webhook: whatsapp::Webhook,
     whatsapp_receipts: Receipts<whatsapp::Webhook>,
     email_receipts: Receipts<email::Events>,
@@ -65,6 +67,13 @@ pub struct Providers {
 }
 
 impl Providers {
+    /// Notes what a function that calls has to be allowed.
+    fn needed(&self, function: &str, action: &str, resource: &str) {
+        if let Some(system) = self.system.get() {
+            system.engine().calls().needed(function, action, resource);
+        }
+    }
+
     /// Kills the workers of a function that are at work.
     async fn kill(&self, function: &str) {
         if let Some(system) = self.system.get() {
@@ -115,6 +124,7 @@ impl Sandbox {
             email: Channel::open("email", directory, clock.clone())?,
             chat: Arc::new(Channel::open("chat", directory, clock.clone())?),
             whatsapp_media: whatsapp::Media::default(),
+            whatsapp_pairs: Arc::new(Pairs::open(directory, clock.clone())?),
             whatsapp_webhook,
             whatsapp_receipts,
             email_receipts,
@@ -149,6 +159,11 @@ impl Sandbox {
     /// The providers.
     pub fn providers(&self) -> &Providers {
         &self.providers
+    }
+
+    /// Who may be written to on WhatsApp.
+    pub fn pairs(&self) -> &Arc<Pairs> {
+        &self.providers.whatsapp_pairs
     }
 
     /// The moved clock.

@@ -110,6 +110,12 @@ impl<R: Reporter> Receipts<R> {
         }
     }
 
+    /// A message was taken and cannot be delivered, whatever the rule says.
+    pub(super) fn undeliverable(&self, taken: &R::Taken, code: i64) {
+        let (taken, status, at) = (taken.clone(), "failed".to_owned(), self.clock.now());
+        self.send(Vec::new(), vec![Report { taken, status, code: Some(code), at }], false, Duration::ZERO);
+    }
+
     /// Sends again what an earlier life of this provider took and did not report, at least not to the end.
     pub(super) fn resume(&self, taken: impl IntoIterator<Item = R::Taken>) {
         let reported: BTreeSet<String> = self.desk.reported.entries().into_iter().collect();

@@ -1,10 +1,11 @@
 //! WhatsApp's Cloud API, as far as messages to one person go: what it takes, what it answers. What a message must look like
-//! is in `message.rs`, what a file must in `media.rs`, how both are refused in `error.rs`; what Meta reports later, and what
-//! customers write, in `webhook.rs`.
+//! is in `message.rs`, what a file must in `media.rs`, how both are refused in `error.rs`; who may be written to, and how fast,
+//! in `pair.rs`; what Meta reports later, and what customers write, in `webhook.rs`.
 
 mod error;
 mod media;
 mod message;
+mod pair;
 mod webhook;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use error::{Error, documented, refuse};
 use webhook::TakenMessage;
 
 pub(super) use media::{MEDIA_LIMIT, Media};
+pub use pair::Pairs;
 pub(super) use webhook::{Webhook, Wrote};
 
 /// `POST /providers/whatsapp/{version}/{phone_number_id}/messages`.
@@ -42,11 +44,20 @@ pub(super) async fn messages(
 }
 
 async fn accept(providers: &Providers, (message, taken): (Delivered, TakenMessage)) -> Response {
+    let pairs = &providers.whatsapp_pairs;
+    if let Err(error) = pairs.count(&taken.phone_number_id, &taken.to) {
+        return error.into_response();
+    }
     let answer = json!({
         "messaging_product": "whatsapp",
         "contacts": [{ "input": message.to, "wa_id": digits(&message.to) }],
         "messages": [{ "id": taken.wamid }],
     });
+    if message.template.is_none() && !pairs.is_open(&taken.phone_number_id, &taken.to) {
+        // Taken all the same, and not delivered: https://github.com/fabrahaingo/joel/pull/314
+        providers.whatsapp_receipts.undeliverable(&taken, 131047);
+        return Json(answer).into_response();
+    }
     if let Err(error) = providers.whatsapp.accept(Delivered { taken: json!(taken), ..message }).await {
         return Error::new(131016, error.to_string()).into_response();
     }

@@ -20,7 +20,7 @@ pub(crate) use keys::{Keys, WHATSAPP_SECRET};
 pub(crate) use plot::PHONE_NUMBER_ID;
 pub use plot::{PerChannel, Plot};
 
-use crate::sandbox::{Clock, Journal, Visitor};
+use crate::sandbox::{Clock, Journal, Pairs, Visitor};
 
 /// A business to make.
 #[derive(Debug, Clone, Deserialize)]
@@ -100,6 +100,7 @@ pub enum SeedError {
 pub struct Seeder {
     table: Table,
     clock: Arc<Clock>,
+    pairs: Arc<Pairs>,
     keys: Keys,
     plots: Journal<Plot>,
     conversations: Journal<Conversation>,
@@ -110,10 +111,16 @@ impl Seeder {
     ///
     /// # Errors
     /// A file of the directory cannot be read or written.
-    pub fn new(table: Table, clock: Arc<Clock>, keys: Keys, directory: Option<&Path>) -> std::io::Result<Self> {
+    pub fn new(
+        table: Table,
+        clock: Arc<Clock>,
+        pairs: Arc<Pairs>,
+        keys: Keys,
+        directory: Option<&Path>,
+    ) -> std::io::Result<Self> {
         let plots = Journal::in_directory(directory, "businesses.jsonl")?;
         let conversations = Journal::in_directory(directory, "conversations.jsonl")?;
-        Ok(Self { table, clock, keys, plots, conversations })
+        Ok(Self { table, clock, pairs, keys, plots, conversations })
     }
 
     /// Makes what is missing of the demo: its business and agent, and the other business.
@@ -154,7 +161,7 @@ impl Seeder {
         let mut record = plot.conversation(new.channel, conversation);
         record.window_expires_at = new.window_expires_at.or(record.window_expires_at);
         let customer = record.recipient.clone();
-        self.table.create_conversation(business, conversation, record, self.clock.now()).await?;
+        self.begin(business, conversation, record).await?;
 
         let token = || self.keys.visitor_token(business.0, conversation.0, self.clock.now());
         let made = Conversation {
@@ -182,22 +189,31 @@ impl Seeder {
     async fn provision(&self, plot: &Plot) -> Result<(), SeedError> {
         let business = BusinessId(plot.business_id);
         let api_key = plot.parsed_api_key()?;
-        let plan = self.table.create_business(business, "sandbox", plot.limit, plot.shards);
-        let key = self.table.create_api_key(&api_key, None, None);
-        let agent = async {
-            match plot.agent_id {
-                Some(agent) => self.table.create_agent(business, domain::AgentId(agent)).await.map(drop),
-                None => Ok(()),
-            }
+        let people = async {
+            let plan = self.table.create_business(business, "sandbox", plot.limit, plot.shards);
+            let key = self.table.create_api_key(&api_key, None, None);
+            let agent = async {
+                match plot.agent_id {
+                    Some(agent) => self.table.create_agent(business, domain::AgentId(agent)).await.map(drop),
+                    None => Ok(()),
+                }
+            };
+            tokio::try_join!(plan, key, agent).map(drop).map_err(SeedError::from)
         };
         let channels = futures_util::future::try_join_all(Channel::ALL.map(|channel| async move {
             let (id, record) = plot.channel(channel);
             self.table.put_channel(business, id, &record).await?;
             let conversation = ConversationId(plot.conversations.of(channel));
-            let new: NewRecord = plot.conversation(channel, conversation);
-            self.table.create_conversation(business, conversation, new, self.clock.now()).await
+            self.begin(business, conversation, plot.conversation(channel, conversation)).await
         }));
-        tokio::try_join!(plan, key, agent, channels)?;
-        Ok(())
+        tokio::try_join!(people, channels).map(drop)
+    }
+
+    /// Makes a conversation, and has WhatsApp know what it says of its customer's window.
+    async fn begin(&self, business: BusinessId, id: ConversationId, new: NewRecord) -> Result<(), SeedError> {
+        if let Some(until) = new.window_expires_at {
+            self.pairs.opened(PHONE_NUMBER_ID, &new.recipient, until).await?;
+        }
+        Ok(self.table.create_conversation(business, id, new, self.clock.now()).await.map(drop)?)
     }
 }

@@ -138,6 +138,21 @@ fn the_next_message_waits_for_its_time_and_the_conversation_remembers() {
 }
 
 #[test]
+fn a_part_of_a_message_waits_for_its_time_like_a_message() {
+    let gap = TimeDelta::milliseconds(500);
+    let told = |pace: Pace| {
+        let mut round = Round::new(Seq(0), None, Terms { pace, turn: 1, ..terms() });
+        let begin = [Event::Begun, Event::Messages(vec![(Seq(1), message(Status::Queued))])];
+        let first = [Event::Marked(message(Status::Sending)), Event::TakenInPart(message(Status::Queued))];
+        let told: Vec<_> = begin.into_iter().chain(first).map(|event| round.next(event, NOW, 0.5)).collect();
+        (told.last().cloned(), round.paced().map(|paced| paced.even))
+    };
+    let pace = Pace { gap, each: gap, burst: 9 };
+    assert_eq!(told(pace), (Some(Command::Postpone(NOW + gap)), Some(NOW + gap)), "it has used the pace as well");
+    assert_eq!(told(Pace::FREE), (Some(Command::Postpone(NOW)), None), "and its turn");
+}
+
+#[test]
 fn a_channel_that_is_down_is_paused_and_costs_no_attempt() {
     let (reason, minute) = (Reason::new("token_rejected", "no"), TimeDelta::seconds(60));
     let down = Err(Failure::ChannelDown { reason, wait: std::time::Duration::from_secs(60) });

@@ -202,6 +202,9 @@ async fn release_receipts(State(control): Controls, Path(channel): Path<String>)
 async fn write(State(control): Controls, Body(wrote): Body<Wrote>) -> Result<Json<Wrote>, No> {
     let wrote = wrote.checked().map_err(No::unprocessable)?;
     let (webhook, now) = (&control.providers.whatsapp_webhook, control.clock.now());
+    let (number, from) = wrote.between();
+    let opened = control.providers.whatsapp_pairs.wrote(number, from).await;
+    opened.map_err(|error| No::broken(format!("the data directory did not take it: {error}")))?;
     match webhook.write(control.system()?, &wrote, now).await {
         true => Ok(Json(wrote)),
         false => Err(No::broken("the system did not take what the customer wrote; they may say it again")),

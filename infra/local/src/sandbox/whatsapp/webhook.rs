@@ -85,6 +85,13 @@ impl Wrote {
     }
 }
 
+impl Wrote {
+    /// Meta's id of the number, and who writes to it.
+    pub(in crate::sandbox) fn between(&self) -> (&str, &str) {
+        (&self.phone_number_id, &self.from)
+    }
+}
+
 impl Webhook {
     /// Signs with the app's secret.
     pub(in crate::sandbox) fn new(app_secret: String) -> Self {
@@ -147,7 +154,7 @@ fn notification(report: &Report<TakenMessage>) -> Value {
             "code": code,
             "title": title,
             "message": title,
-            "error_data": { "details": "The sandbox was told to fail." },
+            "error_data": { "details": format!("{title}, says the sandbox.") },
             "href": "https://developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes/",
         }]);
     } else {

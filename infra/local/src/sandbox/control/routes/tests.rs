@@ -9,7 +9,9 @@ use crate::sandbox::{MetaSecrets, Sandbox};
 async fn sandbox() -> Sandbox {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let meta = MetaSecrets { access_token: "token".into(), app_secret: "secret".into() };
-    Sandbox::start(listener, None, meta, ReceiptRule::default()).unwrap()
+    let sandbox = Sandbox::start(listener, None, meta, ReceiptRule::default()).unwrap();
+    sandbox.pairs().opened("106540352242922", "+31612345678", DateTime::<Utc>::MAX_UTC).await.unwrap();
+    sandbox
 }
 
 async fn call(sandbox: &Sandbox, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
