@@ -27,7 +27,7 @@ fn ids(letters: &Value) -> Vec<Value> {
     letters["letters"].as_array().expect("an array").iter().map(|letter| letter["id"].clone()).collect()
 }
 
-const INSPECT: [&str; 4] = ["dead-letters", "inspect", "--channel", "email"];
+const INSPECT: [&str; 2] = ["dead-letters", "inspect"];
 const REDRIVE: [&str; 4] = ["dead-letters", "redrive", "--channel", "email"];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,6 +55,9 @@ async fn messages_that_were_given_up_go_again_in_their_order_as_the_conversation
     let dry = admin_json(&world, 2, &[&REDRIVE[..], &["--resend", "--dry-run"]].concat()).await;
     assert_eq!((ids(&dry).len(), &dry["letters"][0]["action"]), (3, &json!("would be accepted anew")));
     assert_eq!(admin(&world, &[&REDRIVE[..], &["--resend"]].concat()).await.code, 3, "nobody said yes");
+    let elsewhere = business.conversation("chat").to_string();
+    let other = ["--resend", "--yes", "--conversation", &elsewhere];
+    assert_eq!(admin_json(&world, 0, &[&REDRIVE[..], &other].concat()).await, json!({"letters": []}));
     let kept = admin_json(&world, 2, &[&REDRIVE[..], &["--yes"]].concat()).await;
     assert_eq!(kept["letters"][0]["action"], "stays: --resend accepts it anew");
     assert_eq!(world.received("email", conversation).await, ["written later"], "nothing was done so far");

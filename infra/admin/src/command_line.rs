@@ -228,16 +228,26 @@ pub(crate) enum DeadLetters {
 
 #[derive(Debug, Args)]
 pub(crate) struct OfChannel {
-    /// chat, whatsapp or email
+    /// chat, whatsapp or email; without it, all of them
     #[arg(long, value_name = "CHANNEL", value_parser = channel)]
-    pub(crate) channel: Channel,
+    pub(crate) channel: Option<Channel>,
+}
+
+impl OfChannel {
+    /// The channels that are meant.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Channel> {
+        let only = self.channel;
+        Channel::ALL.into_iter().filter(move |one| only.is_none_or(|only| only == *one))
+    }
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Redrive {
-    /// chat, whatsapp or email
-    #[arg(long, value_name = "CHANNEL", value_parser = channel)]
-    pub(crate) channel: Channel,
+    #[command(flatten)]
+    pub(crate) of: OfChannel,
+    /// Of this conversation alone
+    #[arg(long, value_name = "ID")]
+    pub(crate) conversation: Option<ConversationId>,
     /// Accept messages that were given up anew, as the last of their conversations
     #[arg(long)]
     pub(crate) resend: bool,

@@ -18,7 +18,7 @@ use crate::command_line::{OfChannel, Redrive};
 use crate::place::Place;
 use crate::report::{Progress, Report, or_dash, time};
 use crate::{Consent, Failure};
-use domain::{BusinessId, ConversationId, Seq};
+use domain::{BusinessId, Channel, ConversationId, Seq};
 use platform::Broken;
 use platform::queue::{Bell, Bells, DeadLetters, Kept, Letter};
 use resend::Resent;
@@ -31,6 +31,7 @@ const MOST: usize = 1_000;
 /// What is shown of a letter.
 #[derive(Debug, Serialize)]
 struct Line {
+    channel: Channel,
     business_id: Option<BusinessId>,
     conversation_id: Option<ConversationId>,
     kind: &'static str,
@@ -45,10 +46,14 @@ struct Line {
 
 /// Shows what is there, and leaves it there.
 pub(crate) async fn inspect(place: &Place, args: &OfChannel, progress: &Progress) -> Result<Report, Failure> {
-    let queue = place.dead_letters(args.channel)?;
-    let letters = take_all(&queue, progress).await?;
-    put_back(&queue, &letters).await?;
-    Ok(report(letters.iter().map(|letter| line(letter, "")).collect(), ""))
+    let mut lines = Vec::new();
+    for channel in args.all() {
+        let queue = place.dead_letters(channel)?;
+        let letters = take_all(&queue, progress).await?;
+        put_back(&queue, &letters).await?;
+        lines.extend(letters.iter().map(|letter| line(channel, letter, "")));
+    }
+    Ok(report(lines, ""))
 }
 
 /// Has what is there tried again, in the order of each conversation.
@@ -58,16 +63,25 @@ pub(crate) async fn redrive(
     consent: &Consent,
     progress: &Progress,
 ) -> Result<Report, Failure> {
-    let (queue, bells) = (place.dead_letters(args.channel)?, place.bells()?);
+    let bells = place.bells()?;
     if !args.dry_run {
         let what = if args.resend { "is rung for, or accepted anew and counted" } else { "is rung for" };
-        consent.ask(&format!("What the dead-letter queue of {} keeps {what} again.", args.channel))?;
+        consent.ask(&format!("What the dead-letter queues keep {what} again."))?;
     }
-    let letters = take_all(&queue, progress).await?;
-    let done = Work { place, queue: &queue, bells: &bells, args }.all(&letters).await;
-    let (lines, kept) = done?;
-    put_back(&queue, &kept).await?;
-    Ok(report(lines, if args.dry_run { "Nothing was done." } else { "" }).alarming(!kept.is_empty()))
+    let (mut lines, mut stay) = (Vec::new(), false);
+    for channel in args.of.all() {
+        let queue = place.dead_letters(channel)?;
+        let all = take_all(&queue, progress).await?;
+        let meant =
+            |letter: &Letter| args.conversation.is_none_or(|only| letter.about().is_some_and(|of| of.1 == only));
+        let (letters, others): (Vec<Letter>, Vec<Letter>) = all.into_iter().partition(meant);
+        put_back(&queue, &others).await?;
+        let (done, kept) = Work { place, queue: &queue, bells: &bells, args, channel }.all(&letters).await?;
+        put_back(&queue, &kept).await?;
+        lines.extend(done);
+        stay |= !kept.is_empty();
+    }
+    Ok(report(lines, if args.dry_run { "Nothing was done." } else { "" }).alarming(stay))
 }
 
 struct Work<'a> {
@@ -75,6 +89,7 @@ struct Work<'a> {
     queue: &'a DeadLetters,
     bells: &'a Bells,
     args: &'a Redrive,
+    channel: Channel,
 }
 
 impl Work<'_> {
@@ -118,7 +133,7 @@ impl Work<'_> {
             } else {
                 kept.push(letter.clone());
             }
-            lines.push(line(letter, &action));
+            lines.push(line(self.channel, letter, &action));
         }
         Ok((lines, kept))
     }
@@ -153,13 +168,14 @@ fn seq(letter: &Letter) -> Option<Seq> {
     }
 }
 
-fn line(letter: &Letter, action: &str) -> Line {
+fn line(channel: Channel, letter: &Letter, action: &str) -> Line {
     let (kind, copy) = match &letter.kept {
         Kept::Bell(_) => ("bell", None),
         Kept::GivenUp(copy) => ("given_up", Some(copy)),
         Kept::Unreadable => ("unreadable", None),
     };
     Line {
+        channel,
         business_id: letter.about().map(|(business, ..)| business),
         conversation_id: letter.about().map(|(_, conversation, _)| conversation),
         kind,
@@ -175,6 +191,7 @@ fn line(letter: &Letter, action: &str) -> Line {
 fn report(lines: Vec<Line>, last: &str) -> Report {
     let rows = lines.iter().map(|line| {
         [
+            line.channel.to_string(),
             or_dash(line.conversation_id),
             line.kind.to_owned(),
             or_dash(line.seq),
@@ -186,12 +203,12 @@ fn report(lines: Vec<Line>, last: &str) -> Report {
     });
     let rows = rows.collect();
     let sentence = match lines.len() {
-        0 => "The dead-letter queue is empty.".to_owned(),
+        0 => "There are no dead letters.".to_owned(),
         some => format!("{some} dead letters. {last}").trim_end().to_owned(),
     };
     let alarming = !lines.is_empty();
     Report::of(serde_json::json!({"letters": lines}))
-        .table(["conversation", "letter", "seq", "message", "since", "reason", ""], rows)
+        .table(["channel", "conversation", "letter", "seq", "message", "since", "reason", ""], rows)
         .line(sentence)
         .alarming(alarming)
 }

@@ -26,7 +26,7 @@ fn report(conversation: &Conversation, id: ConversationId, message: &Message, co
         "status": message.status, "attempts": message.attempts, "doubts": message.doubts,
         "attempted_at": message.attempted_at, "provider_id": message.provider_id, "sent_at": message.sent_at,
         "delivered_at": message.delivered_at, "read_at": message.read_at, "failed_at": message.failed_at,
-        "error": message.error, "history": &history, "parts": message.parts,
+        "error": message.error, "correlation_id": message.correlation_id, "history": &history, "parts": message.parts,
         "conversation": {
             "seq": conversation.seq, "settled_seq": conversation.settled_seq, "due": conversation.due,
             "not_before": conversation.not_before, "lease_until": conversation.lease_until, "fence": conversation.fence,
@@ -46,6 +46,7 @@ fn report(conversation: &Conversation, id: ConversationId, message: &Message, co
         ("read", at(message.read_at)),
         ("failed", at(message.failed_at)),
         ("error", or_dash(message.error.as_ref().map(|reason| format!("{}: {}", reason.code, reason.detail)))),
+        ("correlation id", or_dash(message.correlation_id.as_ref())),
         ("attempts", message.attempts.to_string()),
         ("due", at(conversation.due)),
         ("held until", at(conversation.lease_until)),

@@ -89,6 +89,7 @@ async fn draft(
         content,
         attachments: message.attachments,
         idempotency: Some((key, hash)),
+        correlation_id: message.correlation_id,
         now,
     }))
 }
