@@ -13,6 +13,8 @@ mod events;
 mod readme;
 #[path = "house/template.rs"]
 mod template;
+#[path = "house/watching.rs"]
+mod watching;
 
 use std::fs;
 use std::path::{Path, PathBuf};

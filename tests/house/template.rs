@@ -1,14 +1,11 @@
-//! The template: each function has its folder, each channel its worker, queue, dead-letter queue and alarms.
+//! The template: each function has its folder, each channel its worker, queue and dead-letter queue. What operators watch
+//! is held in `watching.rs`.
 
-use crate::{Violations, files, function_folders, pascal_case, read};
+use crate::{Violations, function_folders, pascal_case, read};
 use domain::channel::Channel;
 use domain::file::{REFERENCED_DAYS, UNREFERENCED_DAYS};
-use platform::telemetry::metrics::NAMESPACE;
 use serde_yaml_ng::{Mapping, Value};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// What somebody wants to be woken for, whichever channel it is on.
-const ALARMING: [&str; 4] = ["GivenUp", "InDoubt", "ChannelPaused", "OldestDueSeconds"];
+use std::collections::BTreeMap;
 
 /// `template.yaml`, as far as the house rules look into it.
 pub(crate) struct Template {
@@ -49,6 +46,22 @@ impl Template {
         let shared = &self.document["Globals"]["Function"]["Environment"]["Variables"];
         let own = self.functions().into_iter().map(|function| &function.properties["Environment"]["Variables"]);
         std::iter::once(shared).chain(own).collect()
+    }
+
+    /// The entries of a section, such as `Parameters`.
+    pub(crate) fn section(&self, name: &str) -> impl Iterator<Item = (&str, &Value)> {
+        entries(&self.document[name])
+    }
+
+    /// Names and properties of all resources of a type.
+    pub(crate) fn all(&self, kind: &str) -> impl Iterator<Item = (&str, &Value)> {
+        let resources = self.section("Resources").filter(move |(_, resource)| resource["Type"] == kind);
+        resources.map(|(id, resource)| (id, &resource["Properties"]))
+    }
+
+    /// Whether there is a resource of that name.
+    pub(crate) fn has(&self, id: &str) -> bool {
+        !self.document["Resources"][id].is_null()
     }
 
     /// A resource's properties; null if there is no such resource of the type.
@@ -135,6 +148,18 @@ fn every_channel_has_its_worker_and_queues() {
 }
 
 #[test]
+fn sizes_timeouts_and_limits_have_a_reason() {
+    let mut violations = Violations::default();
+    for (number, line) in read("template.yaml").lines().enumerate() {
+        let sized = ["MemorySize:", "Timeout:"].iter().any(|key| line.trim_start().starts_with(key));
+        violations.unless(!sized || line.contains(" # "), || {
+            format!("template.yaml:{}: say behind `{}` why that much", number + 1, line.trim())
+        });
+    }
+    violations.report();
+}
+
+#[test]
 fn files_are_nobodys_and_kept_as_long_as_the_code_says() {
     let template = Template::read();
     let bucket = template.properties("Files", "AWS::S3::Bucket");
@@ -163,6 +188,10 @@ fn check_source(template: &Template, worker: &Function<'_>, source: &Value, queu
         violations.add(format!("template.yaml, {}: its event's Queue must be !GetAtt <a queue>.Arn", worker.id));
         return;
     }
+    let concurrency = format!("{}Concurrency", queue.trim_end_matches("Queue"));
+    violations.unless(reference(&source["ScalingConfig"]["MaximumConcurrency"]) == Some(&concurrency), || {
+        format!("template.yaml, {}: limit it, ScalingConfig: {{ MaximumConcurrency: !Ref {concurrency} }}", worker.id)
+    });
     let reports = source["FunctionResponseTypes"]
         .as_sequence()
         .is_some_and(|types| types.contains(&"ReportBatchItemFailures".into()));
@@ -188,39 +217,6 @@ fn check_source(template: &Template, worker: &Function<'_>, source: &Value, queu
             "template.yaml: keep what {queue}'s dead-letter queue gets for 14 days (MessageRetentionPeriod: 1209600)"
         )
     });
-}
-
-#[test]
-fn alarms_watch_what_is_counted_and_every_channel() {
-    let template = Template::read();
-    let rust = files("functions").into_iter().filter(|path| path.extension().is_some_and(|ending| ending == "rs"));
-    let code: String = rust.map(read).collect();
-    let mut violations = Violations::default();
-    let mut watched = BTreeSet::new();
-    for (id, resource) in entries(&template.document["Resources"]) {
-        let properties = &resource["Properties"];
-        if resource["Type"] != "AWS::CloudWatch::Alarm" {
-            continue;
-        }
-        let metric = properties["MetricName"].as_str().unwrap_or_default();
-        let known = properties["Namespace"] == NAMESPACE && code.contains(&format!("\"{metric}\""));
-        violations.unless(known, || {
-            format!("template.yaml, {id}: no function counts `{metric}` in {NAMESPACE}, so it can never ring")
-        });
-        violations.unless(properties["TreatMissingData"] == "notBreaching", || {
-            format!("template.yaml, {id}: nothing is written where nothing happens; set TreatMissingData: notBreaching")
-        });
-        violations.unless(reference(&properties["AlarmActions"][0]) == Some("Alarms"), || {
-            format!("template.yaml, {id}: nobody hears it; set AlarmActions: [!Ref Alarms]")
-        });
-        watched.insert((metric, properties["Dimensions"][0]["Value"].as_str().unwrap_or_default()));
-    }
-    for (channel, metric) in Channel::ALL.into_iter().flat_map(|c| ALARMING.map(|metric| (c, metric))) {
-        violations.unless(watched.contains(&(metric, channel.name())), || {
-            format!("template.yaml: give {channel} an alarm on {metric}, like the other channels'")
-        });
-    }
-    violations.report();
 }
 
 /// The resource behind `!Ref X` or `!GetAtt X.Attribute`.

@@ -111,6 +111,7 @@ pub fn bearer(header: &str) -> Option<&str> {
 
 /// The keys that sign tokens: at most two, the one that signs now and the one before it.
 #[derive(Clone, Deserialize, Serialize)]
+#[serde(from = "Held")]
 pub struct SigningKeys {
     /// Newest first.
     pub keys: Vec<SigningKey>,
@@ -124,6 +125,25 @@ pub struct SigningKey {
     /// Its bytes, as text; at least 32 of them, as HS256 asks for
     /// ([RFC 7518 §3.2](https://www.rfc-editor.org/rfc/rfc7518#section-3.2)).
     pub secret: String,
+}
+
+/// What a secret holds: a list, or the key that was generated with the stack. CloudFormation puts what it generates at the
+/// top of an object and nowhere else
+/// ([`GenerateStringKey`](https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-secretsmanager-secret-generatesecretstring.html)).
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Held {
+    List { keys: Vec<SigningKey> },
+    One(SigningKey),
+}
+
+impl From<Held> for SigningKeys {
+    fn from(held: Held) -> SigningKeys {
+        match held {
+            Held::List { keys } => SigningKeys { keys },
+            Held::One(key) => SigningKeys { keys: vec![key] },
+        }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -232,6 +252,21 @@ mod tests {
         assert_eq!(bearer("bearer  abc"), Some("abc"));
         for wrong in ["", "Bearer", "Bearer ", "Basic abc", "abc"] {
             assert_eq!(bearer(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn keys_are_read_from_a_list_and_from_what_a_new_stack_generates() {
+        let read = |text: &str| serde_json::from_str::<SigningKeys>(text);
+        let one = r#"{"kid": "1", "secret": "0123456789abcdef0123456789abcdef"}"#;
+        let two = format!(r#"{{"keys": [{{"kid": "2", "secret": "another"}}, {one}]}}"#);
+        for (text, newest) in [(one, "1"), (two.as_str(), "2")] {
+            let keys = read(text).expect("keys");
+            assert_eq!(keys.keys[0].kid, newest);
+            assert_eq!(keys.named("1").map(|key| key.secret.len()), Some(32));
+        }
+        for wrong in ["{}", "[]", r#"{"kid": "1"}"#, r#"{"keys": [{"kid": "1"}]}"#] {
+            assert!(read(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -83,6 +83,7 @@ impl Function {
             "DeadLetterQueue",
             "Description",
             "EphemeralStorage",
+            "EventInvokeConfig",
             "FunctionName",
             "Handler",
             "LoggingConfig",

@@ -15,7 +15,7 @@ pub(crate) struct Secret {
 impl Secret {
     pub(super) fn read(id: &str, mut properties: Properties<'_>) -> Result<Self, TemplateError> {
         let name = properties.literal("Name")?.unwrap_or_else(|| id.to_owned());
-        properties.finish(&["Description", "KmsKeyId", "ReplicaRegions", "Tags"])?;
+        properties.finish(&["Description", "GenerateSecretString", "KmsKeyId", "ReplicaRegions", "Tags"])?;
         Ok(Self { logical_id: id.to_owned(), name })
     }
 }
