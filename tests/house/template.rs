@@ -148,7 +148,26 @@ fn every_channel_has_its_worker_and_queues() {
 }
 
 #[test]
-fn sizes_timeouts_and_limits_have_a_reason() {
+fn what_becomes_of_events_that_nobody_waits_for_is_said() {
+    let mut violations = Violations::default();
+    for function in Template::read().functions() {
+        let unwatched = function.events().iter().any(|(kind, _)| *kind == "EventBridgeRule" || *kind == "Schedule");
+        let config = &function.properties["EventInvokeConfig"];
+        violations.unless(!unwatched || config["MaximumRetryAttempts"].is_number(), || {
+            format!("template.yaml, {}: say how often a failed event is tried again (EventInvokeConfig)", function.id)
+        });
+        // Whatever comes by itself again needs no keeping.
+        let kept = function.events().iter().all(|(kind, _)| *kind != "EventBridgeRule")
+            || reference(&config["DestinationConfig"]["OnFailure"]["Destination"]).is_some();
+        violations.unless(kept, || {
+            format!("template.yaml, {}: keep the events that fail (DestinationConfig, OnFailure)", function.id)
+        });
+    }
+    violations.report();
+}
+
+#[test]
+fn sizes_and_timeouts_have_a_reason() {
     let mut violations = Violations::default();
     for (number, line) in read("template.yaml").lines().enumerate() {
         let sized = ["MemorySize:", "Timeout:"].iter().any(|key| line.trim_start().starts_with(key));
