@@ -1,5 +1,4 @@
-//! The template: each function has its folder, each channel its worker, queue and dead-letter queue. What operators watch
-//! is held in `watching.rs`.
+//! The template: each function has its folder, each channel its worker, queue and dead-letter queue.
 
 use crate::{Violations, function_folders, pascal_case, read};
 use domain::channel::Channel;
@@ -48,20 +47,15 @@ impl Template {
         std::iter::once(shared).chain(own).collect()
     }
 
-    /// The entries of a section, such as `Parameters`.
-    pub(crate) fn section(&self, name: &str) -> impl Iterator<Item = (&str, &Value)> {
-        entries(&self.document[name])
+    /// A section, such as `Parameters`.
+    pub(crate) fn section(&self, name: &str) -> &Value {
+        &self.document[name]
     }
 
-    /// Names and properties of all resources of a type.
-    pub(crate) fn all(&self, kind: &str) -> impl Iterator<Item = (&str, &Value)> {
-        let resources = self.section("Resources").filter(move |(_, resource)| resource["Type"] == kind);
-        resources.map(|(id, resource)| (id, &resource["Properties"]))
-    }
-
-    /// Whether there is a resource of that name.
-    pub(crate) fn has(&self, id: &str) -> bool {
-        !self.document["Resources"][id].is_null()
+    /// The resources of one type: names and properties.
+    pub(crate) fn all(&self, kind: &str) -> Vec<(&str, &Value)> {
+        let resources = entries(&self.document["Resources"]).filter(|(_, resource)| resource["Type"] == kind);
+        resources.map(|(id, resource)| (id, &resource["Properties"])).collect()
     }
 
     /// A resource's properties; null if there is no such resource of the type.
@@ -148,33 +142,30 @@ fn every_channel_has_its_worker_and_queues() {
 }
 
 #[test]
-fn what_becomes_of_events_that_nobody_waits_for_is_said() {
+fn apis_have_their_limits_and_their_logs() {
+    let template = Template::read();
+    let http = template.all("AWS::Serverless::HttpApi").into_iter();
     let mut violations = Violations::default();
-    for function in Template::read().functions() {
-        let unwatched = function.events().iter().any(|(kind, _)| *kind == "EventBridgeRule" || *kind == "Schedule");
-        let config = &function.properties["EventInvokeConfig"];
-        violations.unless(!unwatched || config["MaximumRetryAttempts"].is_number(), || {
-            format!("template.yaml, {}: say how often a failed event is tried again (EventInvokeConfig)", function.id)
+    for (id, api) in http.chain(template.all("AWS::ApiGatewayV2::Stage")) {
+        for limit in ["ThrottlingRateLimit", "ThrottlingBurstLimit"] {
+            violations.unless(reference(&api["DefaultRouteSettings"][limit]).is_some(), || {
+                format!("template.yaml, {id}: without a {limit} of its own it takes the whole account's")
+            });
+        }
+        let format = api["AccessLogSettings"]["Format"].as_str().unwrap_or_default();
+        violations.unless(format.contains("$context.routeKey"), || {
+            format!("template.yaml, {id}: give it AccessLogSettings, with the route in their Format")
         });
-        // Whatever comes by itself again needs no keeping.
-        let kept = function.events().iter().all(|(kind, _)| *kind != "EventBridgeRule")
-            || reference(&config["DestinationConfig"]["OnFailure"]["Destination"]).is_some();
-        violations.unless(kept, || {
-            format!("template.yaml, {}: keep the events that fail (DestinationConfig, OnFailure)", function.id)
-        });
+        for secret in ["path", "identity"].map(|name| format!("$context.{name}")) {
+            violations.unless(!format.contains(&secret), || {
+                format!("template.yaml, {id}: {secret} may not be logged: paths lead to files, addresses to people")
+            });
+        }
     }
-    violations.report();
-}
-
-#[test]
-fn sizes_and_timeouts_have_a_reason() {
-    let mut violations = Violations::default();
-    for (number, line) in read("template.yaml").lines().enumerate() {
-        let sized = ["MemorySize:", "Timeout:"].iter().any(|key| line.trim_start().starts_with(key));
-        violations.unless(!sized || line.contains(" # "), || {
-            format!("template.yaml:{}: say behind `{}` why that much", number + 1, line.trim())
-        });
-    }
+    let table = template.properties("Table", "AWS::DynamoDB::Table");
+    violations.unless(reference(&table["DeletionProtectionEnabled"]) == Some("DeletionProtection"), || {
+        "template.yaml, Table: set DeletionProtectionEnabled: !Ref DeletionProtection".to_owned()
+    });
     violations.report();
 }
 
@@ -207,15 +198,14 @@ fn check_source(template: &Template, worker: &Function<'_>, source: &Value, queu
         violations.add(format!("template.yaml, {}: its event's Queue must be !GetAtt <a queue>.Arn", worker.id));
         return;
     }
-    let concurrency = format!("{}Concurrency", queue.trim_end_matches("Queue"));
-    violations.unless(reference(&source["ScalingConfig"]["MaximumConcurrency"]) == Some(&concurrency), || {
-        format!("template.yaml, {}: limit it, ScalingConfig: {{ MaximumConcurrency: !Ref {concurrency} }}", worker.id)
-    });
     let reports = source["FunctionResponseTypes"]
         .as_sequence()
         .is_some_and(|types| types.contains(&"ReportBatchItemFailures".into()));
     violations.unless(reports, || {
         format!("template.yaml, {}: set FunctionResponseTypes, or one bad record fails its whole batch", worker.id)
+    });
+    violations.unless(reference(&source["ScalingConfig"]["MaximumConcurrency"]).is_some(), || {
+        format!("template.yaml, {}: one channel may not take all functions, set its MaximumConcurrency", worker.id)
     });
     // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
     let visibility = worker.timeout() * 6;

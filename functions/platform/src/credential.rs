@@ -111,10 +111,29 @@ pub fn bearer(header: &str) -> Option<&str> {
 
 /// The keys that sign tokens: at most two, the one that signs now and the one before it.
 #[derive(Clone, Deserialize, Serialize)]
-#[serde(from = "Held")]
+#[serde(from = "StoredKeys")]
 pub struct SigningKeys {
     /// Newest first.
     pub keys: Vec<SigningKey>,
+}
+
+/// How a secret holds them: `{"keys": [{"kid", "secret"}]}`, or one key alone, `{"kid", "secret"}`, which is how Secrets
+/// Manager makes one up: it [generates](https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-secretsmanager-secret-generatesecretstring.html)
+/// one member of an object, at its top.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum StoredKeys {
+    Several { keys: Vec<SigningKey> },
+    One(SigningKey),
+}
+
+impl From<StoredKeys> for SigningKeys {
+    fn from(stored: StoredKeys) -> SigningKeys {
+        match stored {
+            StoredKeys::Several { keys } => SigningKeys { keys },
+            StoredKeys::One(key) => SigningKeys { keys: vec![key] },
+        }
+    }
 }
 
 /// One key, as the secret holds it.
@@ -125,25 +144,6 @@ pub struct SigningKey {
     /// Its bytes, as text; at least 32 of them, as HS256 asks for
     /// ([RFC 7518 §3.2](https://www.rfc-editor.org/rfc/rfc7518#section-3.2)).
     pub secret: String,
-}
-
-/// What a secret holds: a list, or the key that was generated with the stack. CloudFormation puts what it generates at the
-/// top of an object and nowhere else
-/// ([`GenerateStringKey`](https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-secretsmanager-secret-generatesecretstring.html)).
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Held {
-    List { keys: Vec<SigningKey> },
-    One(SigningKey),
-}
-
-impl From<Held> for SigningKeys {
-    fn from(held: Held) -> SigningKeys {
-        match held {
-            Held::List { keys } => SigningKeys { keys },
-            Held::One(key) => SigningKeys { keys: vec![key] },
-        }
-    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -256,21 +256,6 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_read_from_a_list_and_from_what_a_new_stack_generates() {
-        let read = |text: &str| serde_json::from_str::<SigningKeys>(text);
-        let one = r#"{"kid": "1", "secret": "0123456789abcdef0123456789abcdef"}"#;
-        let two = format!(r#"{{"keys": [{{"kid": "2", "secret": "another"}}, {one}]}}"#);
-        for (text, newest) in [(one, "1"), (two.as_str(), "2")] {
-            let keys = read(text).expect("keys");
-            assert_eq!(keys.keys[0].kid, newest);
-            assert_eq!(keys.named("1").map(|key| key.secret.len()), Some(32));
-        }
-        for wrong in ["{}", "[]", r#"{"kid": "1"}"#, r#"{"keys": [{"kid": "1"}]}"#] {
-            assert!(read(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
     fn a_token_counts_within_its_times_and_a_minute() {
         let (business, agent) = ids();
         let hour = TimeDelta::hours(1);
@@ -281,6 +266,19 @@ mod tests {
         assert_eq!(key().verify_agent(&token, now() + hour + TimeDelta::seconds(59)), good);
         assert_eq!(key().verify_agent(&token, now() + hour + TimeDelta::seconds(60)), None);
         assert_eq!(key().verify_agent(&token, now() - TimeDelta::seconds(61)), None);
+    }
+
+    #[test]
+    fn a_secret_holds_several_keys_or_the_one_that_was_made_up() {
+        let named = |secret: &str, kid| -> Option<String> {
+            let keys: SigningKeys = serde_json::from_str(secret).expect("keys");
+            keys.named(kid).map(|key| key.secret.clone())
+        };
+        let several = r#"{"keys": [{"kid": "k2", "secret": "new"}, {"kid": "k1", "secret": "old"}]}"#;
+        assert_eq!((named(several, "k1").as_deref(), named(several, "k2").as_deref()), (Some("old"), Some("new")));
+        let one = r#"{"kid": "first", "secret": "made up"}"#;
+        assert_eq!((named(one, "first").as_deref(), named(one, "k1")), (Some("made up"), None));
+        assert!(serde_json::from_str::<SigningKeys>(r#"{"kid": "first"}"#).is_err());
     }
 
     #[test]

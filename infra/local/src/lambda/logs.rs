@@ -33,6 +33,13 @@ pub struct LogLine {
     pub text: String,
 }
 
+impl LogLine {
+    /// Whether it only sums up, as metrics, what other lines have said.
+    pub fn is_record(&self) -> bool {
+        is_record(&self.text)
+    }
+}
+
 impl fmt::Display for LogLine {
     /// As a person reads it, with colours.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

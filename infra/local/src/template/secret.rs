@@ -1,4 +1,5 @@
-//! `AWS::SecretsManager::Secret`: its name. Values are put there by whoever owns them.
+//! `AWS::SecretsManager::Secret`: its name. Values are put there by whoever owns them, on one machine also those that
+//! Secrets Manager would make up.
 
 use super::TemplateError;
 use super::properties::Properties;
