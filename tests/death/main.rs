@@ -66,6 +66,9 @@ impl Machine {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
+        if let Some(directory) = tests::own_functions() {
+            command.arg("--functions").arg(directory);
+        }
         let process = Process(command.spawn().expect("it starts"));
         let begun = Instant::now();
         loop {

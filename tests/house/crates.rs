@@ -2,6 +2,7 @@
 
 use crate::{Violations, files, function_folders, read, root};
 use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
@@ -99,6 +100,41 @@ fn a_function_starts_in_a_few_lines() {
         });
     }
     violations.report();
+}
+
+#[test]
+fn what_functions_stand_on_is_compiled_once() {
+    let trees: Vec<_> = function_folders().into_iter().map(|folder| (features(&folder), folder)).collect();
+    let mut violations = Violations::default();
+    let (first, of_first) = &trees[0];
+    for (tree, folder) in &trees[1..] {
+        for (package, features) in tree {
+            let same = first.get(package).is_none_or(|others| others == features);
+            violations.unless(same, || {
+                format!(
+                    "{folder} builds {package} with other features than {of_first} does ({features}), and `sam build` \
+                     everything above it twice: ask for the missing ones in functions/platform/Cargo.toml, at its end"
+                )
+            });
+        }
+    }
+    violations.report();
+}
+
+/// Each crate that a function is built of, and with which features.
+fn features(function: &str) -> BTreeMap<String, String> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["tree", "--offline", "--edges", "normal,build", "--prefix", "none", "--format", "{p} [{f}]"]);
+    let output =
+        cargo.args(["--package", function]).current_dir(root()).output().expect("cargo, which built this test");
+    assert!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
+    let tree = String::from_utf8(output.stdout).expect("cargo's text");
+    // A crate that runs while building has features of its own, and its line then is there twice: both count.
+    let mut all = BTreeMap::<String, BTreeSet<String>>::new();
+    for (package, features) in tree.lines().filter_map(|line| line.trim_end_matches(" (*)").split_once(" [")) {
+        all.entry(package.to_owned()).or_default().insert(features.trim_end_matches(']').to_owned());
+    }
+    all.into_iter().map(|(package, sets)| (package, Vec::from_iter(sets).join(" and "))).collect()
 }
 
 #[test]

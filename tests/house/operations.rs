@@ -250,3 +250,15 @@ fn parameters_ask_sensible_questions() {
     }
     violations.report();
 }
+
+#[test]
+fn whoever_hears_an_alarm_finds_it_on_the_page() {
+    let (template, page) = (Template::read(), read("infra/OPERATIONS.md"));
+    let mut violations = Violations::default();
+    for (id, _) in alarms(&template) {
+        violations.unless(page.contains(&format!("`{id}`")), || {
+            format!("template.yaml has the alarm {id}: say in infra/OPERATIONS.md what it means and what to do")
+        });
+    }
+    violations.report();
+}

@@ -11,4 +11,4 @@ mod world;
 pub use oracle::Allowed;
 pub use send::{Answer, Send};
 pub use tally::Tally;
-pub use world::{Business, Ledger, World, functions_under_test};
+pub use world::{Business, Ledger, World, functions_under_test, own_functions};

@@ -5,12 +5,12 @@
 
 use crate::oracle::{self, Allowed};
 use crate::send::{Answer, Send, read};
-use local::{Engine, Local, Logs, Options, Ready, ReceiptRule};
+use local::{Engine, Local, Logs, Options, Programs, Ready, ReceiptRule};
 use reqwest::{Client, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
@@ -70,12 +70,13 @@ impl Business {
 
 impl World {
     /// Starts a system whose WhatsApp and SES take messages and never report on them, until [`World::report`] has them
-    /// do so. With `AWS_ENDPOINT_URL_DYNAMODB` in the environment it runs on that DynamoDB.
+    /// do so. With `AWS_ENDPOINT_URL_DYNAMODB` in the environment it runs on that DynamoDB, with `FUNCTIONS` on the
+    /// functions' own binaries in that directory.
     pub async fn start() -> World {
         let logs = Logs::captured();
         let options = Options {
             logs: logs.clone(),
-            bootstrap: Some(functions_under_test()),
+            programs: programs(),
             dynamodb: std::env::var("AWS_ENDPOINT_URL_DYNAMODB").ok().filter(|url| !url.is_empty()),
             receipts: ReceiptRule::off(),
             ..Options::default()
@@ -371,6 +372,17 @@ fn dynamodb(url: &str) -> aws_sdk_dynamodb::Client {
         .endpoint_url(url)
         .build();
     aws_sdk_dynamodb::Client::from_conf(config)
+}
+
+fn programs() -> Programs {
+    own_functions().map_or_else(|| Programs::One(functions_under_test()), Programs::Own)
+}
+
+/// The directory of the functions' own binaries, if `FUNCTIONS` names one; from the repository's root.
+#[must_use]
+pub fn own_functions() -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?;
+    std::env::var_os("FUNCTIONS").filter(|named| !named.is_empty()).map(|named| root.join(named))
 }
 
 /// The program that plays the functions: cargo builds it beside the test programs' folder, `deps`.

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::demo;
+use crate::engine::Programs;
 use crate::lambda::Logs;
 use crate::ready::ReadyFile;
 use crate::system::{Local, LocalError, Options};
@@ -33,7 +34,7 @@ enum Command {
     /// Start everything and leave it running (this is what `cargo local` alone does)
     Up(Up),
     /// Start everything, send one message on each channel, show each arrive, and stop
-    Demo,
+    Demo(Functions),
 }
 
 #[derive(Debug, Args)]
@@ -53,6 +54,21 @@ struct Up {
     /// Send mail through this SES v2 instead of the sandbox's; the sandbox then gets none
     #[arg(long, value_name = "URL")]
     ses: Option<String>,
+    #[command(flatten)]
+    functions: Functions,
+}
+
+#[derive(Debug, Args)]
+struct Functions {
+    /// Run each function's own binary out of this directory, target/debug or .aws-sam/build, instead of this program
+    #[arg(long, value_name = "DIR")]
+    functions: Option<PathBuf>,
+}
+
+impl Functions {
+    fn programs(self) -> Programs {
+        self.functions.map_or_else(Programs::default, Programs::Own)
+    }
 }
 
 /// Runs the command line.
@@ -70,8 +86,8 @@ pub(crate) fn run() -> ExitCode {
         match command_line.command {
             None => up(command_line.up, &mut stop).await,
             Some(Command::Up(options)) => up(options, &mut stop).await,
-            Some(Command::Demo) => tokio::select! {
-                code = demo::run() => code,
+            Some(Command::Demo(functions)) => tokio::select! {
+                code = demo::run(functions.programs()) => code,
                 () = stop.asked() => ExitCode::from(130), // as a shell reports Ctrl-C
             },
         }
@@ -89,6 +105,7 @@ async fn up(options: Up, stop: &mut Stop) -> ExitCode {
         data_dir: options.data_dir,
         demo: !options.no_demo,
         ses: options.ses,
+        programs: options.functions.programs(),
         logs: Logs::terminal(),
         ..Options::default()
     });
@@ -181,7 +198,9 @@ mod tests {
         let long = CommandLine::try_parse_from(["cargo local", "up"].iter().chain(&flags)).unwrap();
         assert!(matches!(long.command, Some(Command::Up(Up { port: 0, no_demo: true, .. }))));
         let demo = CommandLine::try_parse_from(["cargo local", "demo"]).unwrap();
-        assert!(matches!(demo.command, Some(Command::Demo)));
+        assert!(matches!(demo.command, Some(Command::Demo(Functions { functions: None }))));
+        let own = CommandLine::try_parse_from(["cargo local", "demo", "--functions", "target/debug"]).unwrap();
+        assert!(matches!(own.command, Some(Command::Demo(Functions { functions: Some(_) }))));
     }
 
     #[test]

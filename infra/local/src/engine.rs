@@ -2,6 +2,7 @@
 //! outside world (providers, customers, demo data) lives above the engine, never here.
 
 mod environment;
+mod programs;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,13 +22,15 @@ use crate::listen;
 use crate::sources::{self, Event, Polling, Sources, scheduled_event};
 use crate::template::{Stack, TemplateError};
 
+pub use self::programs::Programs;
+
 /// What to start, and where.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
     /// The template to make.
     pub template: PathBuf,
-    /// The binary that runs as each function, told which by `_HANDLER`.
-    pub bootstrap: PathBuf,
+    /// What runs as each function.
+    pub programs: Programs,
     /// Where DynamoDB and S3 keep their files; nothing outlives the run without it.
     pub data_dir: Option<PathBuf>,
     /// Port of the HTTP API; 0 for any.
@@ -79,6 +82,19 @@ pub enum StartError {
     /// The local AWS could not be made.
     #[error(transparent)]
     Aws(#[from] AwsError),
+    /// A function's own binary was asked for and is not there.
+    #[error(
+        "{function} has no binary: neither {} (`cargo build --bins`) nor {} (`sam build`) is there",
+        .cargos.display(), .sams.display()
+    )]
+    Program {
+        /// The function's logical id.
+        function: String,
+        /// Where cargo would have put it.
+        cargos: PathBuf,
+        /// Where SAM would have put it.
+        sams: PathBuf,
+    },
     /// A variable names something that has no value on this machine.
     #[error(
         "{variable} of {function}: {reference} has no value on one machine; give it one in infra/local/src/engine.rs"
@@ -104,7 +120,7 @@ impl Default for EngineOptions {
     fn default() -> Self {
         Self {
             template: PathBuf::from("template.yaml"),
-            bootstrap: std::env::current_exe().unwrap_or_default(),
+            programs: Programs::default(),
             data_dir: None,
             api_port: 0,
             websocket_port: 0,
@@ -136,9 +152,9 @@ impl Engine {
             websocket: format!("ws://{}", websocket.local_addr()?),
             management: format!("http://{}", management.local_addr()?),
         };
-        let specify = |function| specification(function, &stack, &aws, &addresses, &options.environment);
+        let specify = |function| specification(function, &stack, &aws, &addresses, &options);
         let specifications = stack.functions.iter().map(specify).collect::<Result<_, _>>()?;
-        let lambda = Arc::new(Lambda::start(specifications, options.bootstrap, workers, options.logs).await?);
+        let lambda = Arc::new(Lambda::start(specifications, workers, options.logs).await?);
         let gateway = Gateway::start(&stack, &lambda, api, websocket, management, options.extra_routes)?;
         let polling = Polling::default();
         let sources = Sources::start(&stack, &aws.queue_urls, &aws.queues, &lambda, &polling);

@@ -20,7 +20,7 @@ mod template;
 mod terminal;
 
 pub use aws::{AwsError, AwsFaults, Calls, Failure, FaultError, FaultRule, Permission, RecordedCall, TableError};
-pub use engine::{Engine, EngineOptions, StartError};
+pub use engine::{Engine, EngineOptions, Programs, StartError};
 pub use lambda::{FunctionError, InvokeError, LogLine, Logs};
 pub use ready::{Aws, Demo, Other, Queues, Ready};
 pub use sandbox::ReceiptRule;

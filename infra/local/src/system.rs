@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 
 use crate::aws::loopback;
 use crate::console::{self, Console};
-use crate::engine::{Engine, EngineOptions};
+use crate::engine::{Engine, EngineOptions, Programs};
 use crate::lambda::Logs;
 use crate::ready::{Aws, Demo, Other, Queues, Ready};
 use crate::sandbox::{Gate, MetaSecrets, ReceiptRule, Sandbox, System, Widgets};
@@ -41,8 +41,8 @@ pub struct Options {
     pub logs: Logs,
     /// What is deployed.
     pub template: PathBuf,
-    /// The program that plays each function; by default this very one.
-    pub bootstrap: Option<PathBuf>,
+    /// What runs as each function.
+    pub programs: Programs,
     /// Another DynamoDB's endpoint, in place of the embedded one.
     pub dynamodb: Option<String>,
     /// Another SES v2's endpoint, in place of the sandbox's.
@@ -59,7 +59,7 @@ impl Default for Options {
             demo: true,
             logs: Logs::discarded(),
             template: TEMPLATE.into(),
-            bootstrap: None,
+            programs: Programs::default(),
             dynamodb: None,
             ses: None,
             receipts: ReceiptRule::default(),
@@ -102,10 +102,9 @@ impl Local {
 
         let console = Console::default();
         let outside = |provider: &str| format!("{}/providers/{provider}", sandbox.url());
-        let defaults = EngineOptions::default();
         let engine_options = EngineOptions {
             template: options.template,
-            bootstrap: options.bootstrap.unwrap_or(defaults.bootstrap),
+            programs: options.programs,
             data_dir: options.data_dir.clone(),
             api_port,
             websocket_port,

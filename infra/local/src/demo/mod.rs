@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anstream::{eprintln, println};
 use serde_json::{Value, json};
 
+use crate::engine::Programs;
 use crate::lambda::Logs;
 use crate::ready::{Demo, Ready};
 use crate::seed::PerChannel;
@@ -32,9 +33,9 @@ const SMALL_LIMIT: u64 = 2;
 struct Disappointment(String);
 
 /// Runs the demo; the exit code says whether all of it happened.
-pub(crate) async fn run() -> ExitCode {
+pub(crate) async fn run(programs: Programs) -> ExitCode {
     let logs = Logs::captured();
-    match tell(&logs).await {
+    match tell(&logs, programs).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(Disappointment(sentence)) => {
             let lines: Vec<_> = logs.lines().into_iter().filter(|line| !line.is_record()).collect();
@@ -48,9 +49,9 @@ pub(crate) async fn run() -> ExitCode {
     }
 }
 
-async fn tell(logs: &Logs) -> Result<(), Disappointment> {
+async fn tell(logs: &Logs, programs: Programs) -> Result<(), Disappointment> {
     let started = Instant::now();
-    let starting = Local::start(Options { logs: logs.clone(), ..Options::default() });
+    let starting = Local::start(Options { logs: logs.clone(), programs, ..Options::default() });
     let local = within(starting, "the system did not start").await?;
     let local = local.map_err(|error| Disappointment(format!("the system did not start: {error}.")))?;
     let ready = local.ready();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::StartError;
+use super::{EngineOptions, StartError};
 use crate::aws::{self, ACCOUNT_ID, Aws, PARTITION, REGION};
 use crate::gateway::{HTTP_API_ID, WEBSOCKET_API_ID};
 use crate::lambda::Specification;
@@ -15,13 +15,13 @@ pub(super) struct Addresses {
     pub(super) management: String,
 }
 
-/// What a function is run with; `extra` is added to its environment, below the template's own variables.
+/// What a function is run with; the options' variables are added to its environment, below the template's own.
 pub(super) fn specification(
     function: &Function,
     stack: &Stack,
     aws: &Aws,
     addresses: &Addresses,
-    extra: &BTreeMap<String, String>,
+    options: &EngineOptions,
 ) -> Result<Specification, StartError> {
     let mut environment = BTreeMap::from([
         ("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), aws.url.clone()),
@@ -30,7 +30,7 @@ pub(super) fn specification(
         ("AWS_ENDPOINT_URL_SECRETS_MANAGER".to_owned(), aws.url.clone()),
         ("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI".to_owned(), addresses.management.clone()),
     ]);
-    environment.extend(extra.clone());
+    environment.extend(options.environment.clone());
     for (variable, text) in &function.environment {
         let value = text.fill(|reference| value(reference, stack, aws, addresses));
         let value = value.map_err(|reference| StartError::Environment {
@@ -43,6 +43,7 @@ pub(super) fn specification(
     Ok(Specification {
         logical_id: function.logical_id.clone(),
         name: function.name.clone(),
+        program: options.programs.of(function)?,
         timeout: function.timeout,
         memory_megabytes: function.memory_megabytes,
         environment,

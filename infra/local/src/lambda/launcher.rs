@@ -2,7 +2,6 @@
 //! `worker.rs`, never here.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +23,6 @@ const INHERITED: &[&str] = &["PATH", "HOME", "RUST_BACKTRACE"];
 
 /// Starts workers of any function.
 pub(super) struct Launcher {
-    pub(super) bootstrap: PathBuf,
     /// Base URL of the Runtime API.
     pub(super) runtime_api: String,
     pub(super) workers: Arc<Workers>,
@@ -53,10 +51,10 @@ impl Launcher {
 
     fn command(&self, worker: &Worker, changed: &BTreeMap<String, String>) -> Command {
         let (id, function) = (worker.id(), worker.function());
-        let mut command = Command::new(&self.bootstrap);
+        let mut command = Command::new(&function.program);
         command.env_clear().envs(inherited()).envs(&function.environment).envs(changed);
         command.envs(identity(id, function)).env("AWS_LAMBDA_RUNTIME_API", format!("{}/{id}", self.runtime_api));
-        // The bootstrap ends when its standard input does: with us, however we end.
+        // One program that plays all functions ends when its standard input does: with us, however we end.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         // A group of its own: Ctrl-C on the terminal is for the host, which ends its workers in order.
         command.process_group(0);

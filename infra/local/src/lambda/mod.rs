@@ -44,6 +44,8 @@ pub(crate) struct Specification {
     pub(crate) logical_id: String,
     /// Folder and `_HANDLER`, `send-message`.
     pub(crate) name: String,
+    /// What a worker executes.
+    pub(crate) program: PathBuf,
     pub(crate) timeout: Duration,
     pub(crate) memory_megabytes: u32,
     /// Everything in a worker's environment that is the same for all workers of the function.
@@ -61,14 +63,13 @@ impl Lambda {
     /// Serves the Runtime API; no worker is started before the first invocation.
     pub(crate) async fn start(
         specifications: Vec<Specification>,
-        bootstrap: PathBuf,
         workers: Arc<Workers>,
         logs: Logs,
     ) -> std::io::Result<Self> {
         let listener = listen::bind(0).await?;
         let url = format!("http://{}", listener.local_addr()?);
         let runtime_api = listen::serve_router(listener, runtime_api::router(Arc::clone(&workers)));
-        let launcher = Arc::new(Launcher { bootstrap, runtime_api: url, workers: Arc::clone(&workers), logs });
+        let launcher = Arc::new(Launcher { runtime_api: url, workers: Arc::clone(&workers), logs });
         let pool = |specification: Specification| {
             (specification.logical_id.clone(), Arc::new(Pool::new(Arc::new(specification), Arc::clone(&launcher))))
         };

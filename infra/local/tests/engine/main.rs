@@ -13,7 +13,7 @@ mod websocket;
 
 use std::path::PathBuf;
 
-use local::{Engine, EngineOptions, Logs};
+use local::{Engine, EngineOptions, Logs, Programs};
 use serde_json::Value;
 
 /// An engine of the probe's template.
@@ -29,7 +29,7 @@ async fn start(logs: Logs) -> Engine {
 fn options() -> EngineOptions {
     EngineOptions {
         template: PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/probe/template.yaml"),
-        bootstrap: PathBuf::from(env!("CARGO_BIN_EXE_probe")),
+        programs: Programs::One(env!("CARGO_BIN_EXE_probe").into()),
         environment: [("EXTRA".to_owned(), "given".to_owned())].into(),
         ..EngineOptions::default()
     }

@@ -1,14 +1,26 @@
 //! No worker outlives its host.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use local::{Engine, EngineOptions, StartError};
+use local::{Engine, EngineOptions, Programs, StartError};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use crate::{engine, known, options};
+
+/// A directory as `sam build` leaves it, the probe as each function's binary.
+fn own_binaries() -> PathBuf {
+    let directory = std::env::temp_dir().join(format!("binaries-{}", uuid::Uuid::new_v4()));
+    let functions = ["Echo", "Hasty", "Writer", "Consumer", "Unable", "Clocked", "Listener", "Eavesdropper", "Socket"];
+    for function in functions.map(|function| directory.join(function)) {
+        std::fs::create_dir_all(&function).unwrap();
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_probe"), function.join("bootstrap")).unwrap();
+    }
+    directory
+}
 
 /// Waits until a process is gone, by looking again and again: it is nobody's child that we could wait for.
 async fn is_gone(pid: &str) {
@@ -49,12 +61,44 @@ async fn workers_end_with_a_dropped_engine() {
 #[tokio::test]
 async fn workers_end_with_a_killed_host() {
     let mut host = Command::new(env!("CARGO_BIN_EXE_probe"));
-    let mut host = host.arg("host").stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    ends_with_its_workers(host.arg("host")).await;
+}
+
+#[tokio::test]
+async fn workers_that_know_of_no_host_end_with_a_killed_one() {
+    let directory = own_binaries();
+    let mut host = Command::new(env!("CARGO_BIN_EXE_probe"));
+    ends_with_its_workers(host.arg("host").arg(&directory)).await;
+}
+
+async fn ends_with_its_workers(host: &mut Command) {
+    let mut host = host.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
     let mut lines = BufReader::new(host.stdout.take().unwrap()).lines();
     let pid = lines.next_line().await.unwrap().expect("the host names a worker");
     assert!(is_running(&pid));
     host.kill().await.unwrap();
     is_gone(&pid).await;
+}
+
+#[tokio::test]
+async fn every_function_may_be_its_own_binary() {
+    let programs = Programs::Own(own_binaries());
+    let engine = Engine::start(EngineOptions { programs, ..options() }).await.unwrap();
+    let known = known(&engine.invoke("echo", json!({ "asked": true })).await.unwrap());
+    assert_eq!(known["event"]["asked"], true);
+    let command = std::fs::read_to_string(format!("/proc/{}/cmdline", known["pid"])).unwrap();
+    assert!(command.contains("/Echo/bootstrap"), "{command}");
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_function_without_a_binary_is_named_with_the_ways_to_build_it() {
+    let directory = own_binaries();
+    std::fs::remove_file(directory.join("Socket/bootstrap")).unwrap();
+    let programs = Programs::Own(directory);
+    let error = Engine::start(EngineOptions { programs, ..options() }).await.unwrap_err().to_string();
+    assert!(error.starts_with("Socket has no binary") && error.contains("/socket (`cargo build --bins`)"), "{error}");
+    assert!(error.contains("/Socket/bootstrap (`sam build`)"), "{error}");
 }
 
 #[tokio::test]

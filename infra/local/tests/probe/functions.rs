@@ -1,16 +1,23 @@
 //! The functions that the engine's own tests run on: small, and able to fail in every way. With the argument `host`
-//! it is a host of them instead, for tests of what happens when a host dies.
+//! it is a host of them instead, for tests of what happens when a host dies. Called `bootstrap` it is a function as it is
+//! deployed, which knows of no host.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
+use local::Programs;
 use serde_json::{Value, json};
 
 fn main() -> ExitCode {
-    if std::env::args().nth(1).as_deref() == Some("host") {
-        return host();
+    let mut arguments = std::env::args();
+    let name = arguments.next().unwrap_or_default();
+    if name.ends_with("/bootstrap") {
+        return deployed();
+    }
+    if arguments.next().as_deref() == Some("host") {
+        return host(arguments.next());
     }
     local::bootstrap::run(|handler| async move {
         match handler.as_str() {
@@ -28,6 +35,15 @@ fn main() -> ExitCode {
             _ => Err(format!("{handler} has no way to start").into()),
         }
     })
+}
+
+/// The echo function as its own binary.
+fn deployed() -> ExitCode {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
+    match runtime.block_on(lambda_runtime::run(service_fn(echo))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
 }
 
 /// Answers with the event and what the function knows of itself, or does what the body asks for.
@@ -143,19 +159,25 @@ async fn talk(event: LambdaEvent<Value>) -> Result<Value, Error> {
     Ok(json!({ "statusCode": 200 }))
 }
 
-/// Starts an engine, prints the process id of a worker and is busy with it until it is killed.
-fn host() -> ExitCode {
+/// Starts an engine, prints the process id of a worker and is busy with it until it is killed. With a directory of
+/// functions' own binaries the worker has nothing to do instead.
+fn host(directory: Option<String>) -> ExitCode {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
     runtime.block_on(async {
         let template = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/probe/template.yaml").into();
-        let options = local::EngineOptions { template, ..local::EngineOptions::default() };
+        let own = directory.is_some();
+        let programs = directory.map_or_else(Programs::default, |directory| Programs::Own(directory.into()));
+        let options = local::EngineOptions { template, programs, ..local::EngineOptions::default() };
         let engine = local::Engine::start(options).await.expect("the engine starts");
         let answer = engine.invoke("echo", json!({})).await.expect("the function answers");
         let body: Value = serde_json::from_str(answer["body"].as_str().unwrap_or_default()).unwrap_or_default();
         // The same worker, now in the middle of something that it does not wake up from.
         let hang = engine.invoke("echo", json!({ "body": "{\"do\":\"hang\"}" }));
         println!("{}", body["pid"]);
-        let _ = hang.await;
+        match own {
+            true => std::future::pending().await,
+            false => drop(hang.await),
+        }
     });
     ExitCode::SUCCESS
 }
