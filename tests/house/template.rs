@@ -170,6 +170,27 @@ fn apis_have_their_limits_and_their_logs() {
 }
 
 #[test]
+fn what_becomes_of_events_that_nobody_waits_for_is_said() {
+    let template = Template::read();
+    let mut violations = Violations::default();
+    for function in template.functions() {
+        let (id, config) = (function.id, &function.properties["EventInvokeConfig"]);
+        for (kind, _) in function.events() {
+            let comes_again = kind == "Schedule";
+            violations.unless(
+                !(comes_again || kind == "EventBridgeRule") || config["MaximumRetryAttempts"].is_number(),
+                || format!("template.yaml, {id}: say how often a failed event is tried again, EventInvokeConfig"),
+            );
+            let kept = reference(&config["DestinationConfig"]["OnFailure"]["Destination"]);
+            violations.unless(kind != "EventBridgeRule" || kept.is_some(), || {
+                format!("template.yaml, {id}: an event comes once; keep those that fail, DestinationConfig, OnFailure")
+            });
+        }
+    }
+    violations.report();
+}
+
+#[test]
 fn files_are_nobodys_and_kept_as_long_as_the_code_says() {
     let template = Template::read();
     let bucket = template.properties("Files", "AWS::S3::Bucket");
