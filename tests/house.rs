@@ -3,12 +3,16 @@
 //!
 //! Every violation is a sentence that says what to do. What the system does at run time is tested elsewhere.
 
+#[path = "house/channel.rs"]
+mod channel;
 #[path = "house/contract.rs"]
 mod contract;
 #[path = "house/crates.rs"]
 mod crates;
 #[path = "house/events.rs"]
 mod events;
+#[path = "house/operations.rs"]
+mod operations;
 #[path = "house/readme.rs"]
 mod readme;
 #[path = "house/template.rs"]

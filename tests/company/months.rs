@@ -88,6 +88,7 @@ async fn to_the_millisecond(shards: u16) {
             content: Content::new("to the millisecond".into()).expect("it is not blank"),
             attachments: Vec::new(),
             idempotency: None,
+            correlation_id: None,
             now,
         };
         spend(&world, &table, draft)

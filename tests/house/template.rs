@@ -1,14 +1,10 @@
-//! The template: each function has its folder, each channel its worker, queue, dead-letter queue and alarms.
+//! The template: each function has its folder, each channel its worker, queue and dead-letter queue.
 
-use crate::{Violations, files, function_folders, pascal_case, read};
+use crate::{Violations, function_folders, pascal_case, read};
 use domain::channel::Channel;
 use domain::file::{REFERENCED_DAYS, UNREFERENCED_DAYS};
-use platform::telemetry::metrics::NAMESPACE;
 use serde_yaml_ng::{Mapping, Value};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// What somebody wants to be woken for, whichever channel it is on.
-const ALARMING: [&str; 4] = ["GivenUp", "InDoubt", "ChannelPaused", "OldestDueSeconds"];
+use std::collections::BTreeMap;
 
 /// `template.yaml`, as far as the house rules look into it.
 pub(crate) struct Template {
@@ -49,6 +45,17 @@ impl Template {
         let shared = &self.document["Globals"]["Function"]["Environment"]["Variables"];
         let own = self.functions().into_iter().map(|function| &function.properties["Environment"]["Variables"]);
         std::iter::once(shared).chain(own).collect()
+    }
+
+    /// A section, such as `Parameters`.
+    pub(crate) fn section(&self, name: &str) -> &Value {
+        &self.document[name]
+    }
+
+    /// The resources of one type: names and properties.
+    pub(crate) fn all(&self, kind: &str) -> Vec<(&str, &Value)> {
+        let resources = entries(&self.document["Resources"]).filter(|(_, resource)| resource["Type"] == kind);
+        resources.map(|(id, resource)| (id, &resource["Properties"])).collect()
     }
 
     /// A resource's properties; null if there is no such resource of the type.
@@ -135,6 +142,55 @@ fn every_channel_has_its_worker_and_queues() {
 }
 
 #[test]
+fn apis_have_their_limits_and_their_logs() {
+    let template = Template::read();
+    let http = template.all("AWS::Serverless::HttpApi").into_iter();
+    let mut violations = Violations::default();
+    for (id, api) in http.chain(template.all("AWS::ApiGatewayV2::Stage")) {
+        for limit in ["ThrottlingRateLimit", "ThrottlingBurstLimit"] {
+            violations.unless(reference(&api["DefaultRouteSettings"][limit]).is_some(), || {
+                format!("template.yaml, {id}: without a {limit} of its own it takes the whole account's")
+            });
+        }
+        let format = api["AccessLogSettings"]["Format"].as_str().unwrap_or_default();
+        violations.unless(format.contains("$context.routeKey"), || {
+            format!("template.yaml, {id}: give it AccessLogSettings, with the route in their Format")
+        });
+        for secret in ["path", "identity"].map(|name| format!("$context.{name}")) {
+            violations.unless(!format.contains(&secret), || {
+                format!("template.yaml, {id}: {secret} may not be logged: paths lead to files, addresses to people")
+            });
+        }
+    }
+    let table = template.properties("Table", "AWS::DynamoDB::Table");
+    violations.unless(reference(&table["DeletionProtectionEnabled"]) == Some("DeletionProtection"), || {
+        "template.yaml, Table: set DeletionProtectionEnabled: !Ref DeletionProtection".to_owned()
+    });
+    violations.report();
+}
+
+#[test]
+fn what_becomes_of_events_that_nobody_waits_for_is_said() {
+    let template = Template::read();
+    let mut violations = Violations::default();
+    for function in template.functions() {
+        let (id, config) = (function.id, &function.properties["EventInvokeConfig"]);
+        for (kind, _) in function.events() {
+            let comes_again = kind == "Schedule";
+            violations.unless(
+                !(comes_again || kind == "EventBridgeRule") || config["MaximumRetryAttempts"].is_number(),
+                || format!("template.yaml, {id}: say how often a failed event is tried again, EventInvokeConfig"),
+            );
+            let kept = reference(&config["DestinationConfig"]["OnFailure"]["Destination"]);
+            violations.unless(kind != "EventBridgeRule" || kept.is_some(), || {
+                format!("template.yaml, {id}: an event comes once; keep those that fail, DestinationConfig, OnFailure")
+            });
+        }
+    }
+    violations.report();
+}
+
+#[test]
 fn files_are_nobodys_and_kept_as_long_as_the_code_says() {
     let template = Template::read();
     let bucket = template.properties("Files", "AWS::S3::Bucket");
@@ -169,6 +225,9 @@ fn check_source(template: &Template, worker: &Function<'_>, source: &Value, queu
     violations.unless(reports, || {
         format!("template.yaml, {}: set FunctionResponseTypes, or one bad record fails its whole batch", worker.id)
     });
+    violations.unless(reference(&source["ScalingConfig"]["MaximumConcurrency"]).is_some(), || {
+        format!("template.yaml, {}: one channel may not take all functions, set its MaximumConcurrency", worker.id)
+    });
     // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
     let visibility = worker.timeout() * 6;
     violations.unless(properties["VisibilityTimeout"].as_u64() == Some(visibility), || {
@@ -188,39 +247,6 @@ fn check_source(template: &Template, worker: &Function<'_>, source: &Value, queu
             "template.yaml: keep what {queue}'s dead-letter queue gets for 14 days (MessageRetentionPeriod: 1209600)"
         )
     });
-}
-
-#[test]
-fn alarms_watch_what_is_counted_and_every_channel() {
-    let template = Template::read();
-    let rust = files("functions").into_iter().filter(|path| path.extension().is_some_and(|ending| ending == "rs"));
-    let code: String = rust.map(read).collect();
-    let mut violations = Violations::default();
-    let mut watched = BTreeSet::new();
-    for (id, resource) in entries(&template.document["Resources"]) {
-        let properties = &resource["Properties"];
-        if resource["Type"] != "AWS::CloudWatch::Alarm" {
-            continue;
-        }
-        let metric = properties["MetricName"].as_str().unwrap_or_default();
-        let known = properties["Namespace"] == NAMESPACE && code.contains(&format!("\"{metric}\""));
-        violations.unless(known, || {
-            format!("template.yaml, {id}: no function counts `{metric}` in {NAMESPACE}, so it can never ring")
-        });
-        violations.unless(properties["TreatMissingData"] == "notBreaching", || {
-            format!("template.yaml, {id}: nothing is written where nothing happens; set TreatMissingData: notBreaching")
-        });
-        violations.unless(reference(&properties["AlarmActions"][0]) == Some("Alarms"), || {
-            format!("template.yaml, {id}: nobody hears it; set AlarmActions: [!Ref Alarms]")
-        });
-        watched.insert((metric, properties["Dimensions"][0]["Value"].as_str().unwrap_or_default()));
-    }
-    for (channel, metric) in Channel::ALL.into_iter().flat_map(|c| ALARMING.map(|metric| (c, metric))) {
-        violations.unless(watched.contains(&(metric, channel.name())), || {
-            format!("template.yaml: give {channel} an alarm on {metric}, like the other channels'")
-        });
-    }
-    violations.report();
 }
 
 /// The resource behind `!Ref X` or `!GetAtt X.Attribute`.

@@ -121,6 +121,12 @@ impl World {
         read(self.http.get(format!("{}{path}", self.ready.api)).bearer_auth(token)).await
     }
 
+    /// A client, for calls that are like no other test's.
+    #[must_use]
+    pub fn http(&self) -> &Client {
+        &self.http
+    }
+
     /// Calls the public API without any credential.
     pub async fn call(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
         let request = self.http.request(method, format!("{}{path}", self.ready.api)).body(body);

@@ -1,41 +1,56 @@
-//! What operators are told: every message that is sent, fails or is given up is one line that is counted, with the ids
-//! of what it is about and nothing of what it says or to whom. What the dead-letter queue keeps tells the same.
+//! What operators are told: every message that is sent, fails or is given up is one line, with the ids of what it is about
+//! and nothing of what it says or to whom, and is counted in its invocation's record. What the dead-letter queue keeps tells
+//! the same.
 
 use serde_json::{Map, Value, json};
 use tests::{Business, World};
 use uuid::Uuid;
 
-/// The lines that are metrics as well, as JSON.
-fn counted(world: &World) -> Vec<Map<String, Value>> {
-    let lines = world.logged().into_iter().filter(|line| line.text.contains("\"_aws\""));
+/// What functions wrote, as JSON.
+fn written(world: &World) -> Vec<Map<String, Value>> {
+    let lines = world.logged().into_iter();
     lines.map(|line| serde_json::from_str(&line.text).expect("one JSON object on a line")).collect()
 }
 
-/// Waits until something is counted as `metric`, and returns every line that counts it.
-async fn until_counted(world: &World, metric: &str) -> Vec<Map<String, Value>> {
+/// The records that are metrics.
+fn records(world: &World) -> Vec<Map<String, Value>> {
+    written(world).into_iter().filter(|line| line.contains_key("_aws")).collect()
+}
+
+/// How often something was counted on a channel.
+fn counted(world: &World, metric: &str, channel: &str) -> u64 {
+    let of_channel = records(world).into_iter().filter(|record| record.get("Channel") == Some(&json!(channel)));
+    of_channel.filter_map(|record| record.get(metric)?.as_u64()).sum()
+}
+
+/// Waits until something is said, and returns every line that says it.
+async fn until_told(world: &World, message: &str) -> Vec<Map<String, Value>> {
     world
-        .until(&format!("{metric} is counted"), async || {
-            let lines: Vec<_> = counted(world).into_iter().filter(|line| line.contains_key(metric)).collect();
+        .until(&format!("operators are told `{message}`"), async || {
+            let lines: Vec<_> =
+                written(world).into_iter().filter(|line| line.get("message") == Some(&json!(message))).collect();
             (!lines.is_empty()).then_some(lines)
         })
         .await
 }
 
-/// A line without what differs from run to run: its time, and how long something took.
-fn timeless(mut line: Map<String, Value>) -> Value {
-    let aws = line.remove("_aws").expect("the metric's description");
-    assert!(aws["Timestamp"].is_u64() && line.remove("timestamp").is_some_and(|time| time.is_string()));
-    for directive in aws["CloudWatchMetrics"].as_array().expect("an array") {
-        assert_eq!(directive["Namespace"], "Pingback/Messages");
-        for metric in directive["Metrics"].as_array().expect("an array") {
-            let name = metric["Name"].as_str().expect("a name");
-            assert!(line[name].is_number(), "{name} is counted");
-            if metric["Unit"] == "Seconds" {
-                assert!(line.remove(name).is_some_and(|took| took.as_f64() >= Some(0.0)));
-            }
-        }
+/// Waits until something has been counted so often on a channel.
+async fn until_counted(world: &World, metric: &str, channel: &str, times: u64) {
+    let is_it = async || (counted(world, metric, channel) == times).then_some(());
+    world.until(&format!("{metric} is counted {times} times on {channel}"), is_it).await;
+}
+
+/// What a line says itself: neither when and where, nor of which invocation, nor how long something took.
+fn own(mut line: Map<String, Value>) -> Value {
+    for always in ["timestamp", "location", "service", "cold_start"] {
+        assert!(line.remove(always).is_some(), "{always} is missing: {line:?}");
     }
-    line.insert("by".into(), aws["CloudWatchMetrics"][0]["Dimensions"].clone());
+    for of_function in ["function_name", "function_memory_size", "function_arn", "function_request_id"] {
+        assert!(line.remove(of_function).is_some(), "{of_function} is missing: {line:?}");
+    }
+    for it_depends in ["xray_trace_id", "correlation_id", "delivery_seconds", "oldest_due_seconds"] {
+        line.remove(it_depends);
+    }
     line.into()
 }
 
@@ -53,14 +68,14 @@ async fn a_message_that_fails_is_one_line_with_everything_but_what_it_says_and_t
     world.until_status(&business.api_key, conversation, id, "failed").await;
     let next = send(&world, &business, "whatsapp", "and this one does").await;
     world.until_status(&business.api_key, conversation, next, "sent").await;
-    let failed = until_counted(&world, "Failed").await;
+    let failed = until_told(&world, "failed").await;
     let expected = json!({
-        "level": "WARN", "message": "failed", "Failed": 1, "by": [["Channel"], ["Channel", "Reason"]],
-        "Channel": "whatsapp", "Reason": "recipient_unreachable",
+        "level": "WARN", "message": "failed", "channel": "whatsapp", "reason": "recipient_unreachable",
         "detail": "WhatsApp cannot deliver to this person", "provider_code": "131026",
         "business": business.business_id, "conversation": conversation, "message_id": id, "seq": 1, "attempts": 1,
     });
-    assert_eq!(failed.into_iter().map(timeless).collect::<Vec<_>>(), [expected]);
+    assert_eq!(failed.into_iter().map(own).collect::<Vec<_>>(), [expected]);
+    until_counted(&world, "Failed", "whatsapp", 1).await;
     assert!(world.dead_letters("whatsapp").await.is_empty(), "there is nothing to try again");
 }
 
@@ -73,20 +88,15 @@ async fn a_message_that_was_taken_and_fails_later_is_a_line_as_well() {
     world.report("whatsapp", json!({"statuses": ["failed", "failed"]})).await;
     let id = send(&world, &business, "whatsapp", "taken, and not delivered").await;
     let error = world.until_status(&business.api_key, conversation, id, "failed").await["error"].clone();
-    world
-        .until("the same again is only a receipt", async || {
-            let receipts = world.logged().into_iter().filter(|line| line.text.contains("\"receipt\""));
-            (receipts.count() == 1).then_some(())
-        })
-        .await;
-    let failed = until_counted(&world, "Failed").await;
+    assert_eq!(until_told(&world, "receipt").await.len(), 1, "the same again is only a receipt");
+    let failed = until_told(&world, "failed").await;
     let expected = json!({
-        "level": "WARN", "message": "failed", "Failed": 1, "by": [["Channel"], ["Channel", "Reason"]],
-        "Channel": "whatsapp", "Reason": error["code"], "detail": error["detail"],
+        "level": "WARN", "message": "failed", "channel": "whatsapp", "reason": error["code"], "detail": error["detail"],
         "provider_code": error["provider_code"],
         "business": business.business_id, "conversation": conversation, "message_id": id, "seq": 1, "attempts": 1, "effect": "moved",
     });
-    assert_eq!(failed.into_iter().map(timeless).collect::<Vec<_>>(), [expected]);
+    assert_eq!(failed.into_iter().map(own).collect::<Vec<_>>(), [expected]);
+    until_counted(&world, "Failed", "whatsapp", 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,9 +106,9 @@ async fn a_message_that_is_given_up_is_one_line_and_one_dead_letter() {
     let conversation = business.conversation("email");
     world.fault("email", json!({"status": 429})).await;
     let id = send(&world, &business, "email", "it waits for a day").await;
-    let put_back = until_counted(&world, "PutBack").await;
+    let put_back = until_told(&world, "put back").await;
     let subject = json!({
-        "level": "WARN", "by": [["Channel"], ["Channel", "Reason"]], "Channel": "email",
+        "level": "WARN", "channel": "email",
         "business": business.business_id, "conversation": conversation, "message_id": id, "seq": 1, "attempts": 1,
     });
     let about = |members: Value| {
@@ -106,21 +116,23 @@ async fn a_message_that_is_given_up_is_one_line_and_one_dead_letter() {
         Value::from(all.into_iter().flatten().collect::<Map<_, _>>())
     };
     let expected = about(json!({
-        "message": "put back", "PutBack": 1, "Reason": "rate_limited", "detail": "the account sends more a second than it may",
+        "message": "put back", "reason": "rate_limited", "detail": "the account sends more a second than it may",
         "provider_code": "TooManyRequestsException",
     }));
-    assert_eq!(put_back.into_iter().map(timeless).collect::<Vec<_>>(), [expected]);
+    assert_eq!(put_back.into_iter().map(own).collect::<Vec<_>>(), [expected]);
+    until_counted(&world, "PutBack", "email", 1).await;
     world.pass(24 * 3600).await;
     world.heal("email").await;
     world.sweep().await;
     world.until_status(&business.api_key, conversation, id, "failed").await;
     let next = send(&world, &business, "email", "it does not wait").await;
     world.until_status(&business.api_key, conversation, next, "sent").await;
-    let given_up = until_counted(&world, "GivenUp").await;
+    let given_up = until_told(&world, "given up").await;
     let detail = "not delivered within 24 hours";
-    let expected = about(json!({"message": "given up", "GivenUp": 1, "Reason": "expired", "detail": detail}));
-    assert_eq!(given_up.into_iter().map(timeless).collect::<Vec<_>>(), [expected]);
-    assert!(counted(&world).iter().all(|line| !line.contains_key("Failed")), "what is given up is not counted twice");
+    let expected = about(json!({"message": "given up", "reason": "expired", "detail": detail}));
+    assert_eq!(given_up.into_iter().map(own).collect::<Vec<_>>(), [expected]);
+    until_counted(&world, "GivenUp", "email", 1).await;
+    assert_eq!(counted(&world, "Failed", "email"), 0, "what is given up is not counted twice");
     let letter = json!({
         "v": 1, "business": business.business_id, "conversation": conversation, "message": id, "channel": "email",
         "reason": {"code": "expired", "detail": detail, "provider_code": null}, "attempts": 1,
@@ -137,28 +149,65 @@ async fn what_is_accepted_and_sent_is_counted_with_the_time_it_took() {
     let refused = world.send(&business.api_key, conversation, "one too many").go().await;
     assert_eq!(refused.problem(), (403, "quota_exceeded".into()));
     world.until_status(&business.api_key, conversation, id, "sent").await;
-    let ids = |line: Value| {
-        let mut line = line.as_object().cloned().expect("an object");
-        let ids = json!({"business": business.business_id, "conversation": conversation, "message_id": id, "seq": 1});
-        line.extend(ids.as_object().cloned().expect("an object"));
-        Value::from(line)
-    };
-    let by_channel = json!([["Channel"]]);
-    let lines = |lines: Vec<_>| lines.into_iter().map(timeless).collect::<Vec<_>>();
-    let accepted = ids(json!({
-        "level": "INFO", "message": "accepted", "Accepted": 1, "by": by_channel, "Channel": "whatsapp"
-    }));
-    assert_eq!(lines(until_counted(&world, "Accepted").await), [accepted]);
-    let sent = until_counted(&world, "Sent").await;
-    assert!(sent[0].contains_key("DeliverySeconds"));
-    let expected = json!({
-        "level": "INFO", "message": "sent", "Sent": 1, "by": by_channel, "Channel": "whatsapp", "attempts": 1
+    let accepted = json!({
+        "level": "INFO", "message": "accepted", "channel": "whatsapp",
+        "business": business.business_id, "conversation": conversation, "message_id": id, "seq": 1,
     });
-    assert_eq!(lines(sent), [ids(expected)]);
-    let expected = json!({
-        "level": "INFO", "message": "refused", "Refused": 1, "by": [["Code"]], "Code": "quota_exceeded", "status": 403
-    });
-    assert_eq!(lines(until_counted(&world, "Refused").await), [expected]);
+    assert_eq!(own(until_told(&world, "accepted").await.remove(0)), accepted);
+    let sent = until_told(&world, "sent").await.remove(0);
+    assert!(sent["delivery_seconds"].is_number());
+    let mut expected = accepted.as_object().cloned().expect("an object");
+    expected.extend([("message".into(), json!("sent")), ("attempts".into(), json!(1))]);
+    assert_eq!(own(sent), Value::from(expected));
+    let refused = json!({"level": "INFO", "message": "refused", "code": "quota_exceeded", "status": 403});
+    assert_eq!(own(until_told(&world, "refused").await.remove(0)), refused);
+    for metric in ["Accepted", "Sent"] {
+        until_counted(&world, metric, "whatsapp", 1).await;
+    }
+    let record = |metric: &str| records(&world).into_iter().find(|record| record.contains_key(metric));
+    assert!(record("Sent").expect("a record")["DeliverySeconds"][0].is_number());
+    world.until("a refusal is counted", async || record("Refused")).await;
+    assert_eq!(record("Refused").expect("a record")["Code"], "quota_exceeded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_the_call_to_the_providers_answer_everything_is_told_under_the_calls_id() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    let path = format!("/api/v1/conversations/{}/messages", business.conversation("email"));
+    let call = world.http().post(format!("{}{path}", world.ready.api)).bearer_auth(&business.api_key);
+    let answer = call.json(&json!({"content": "whose was it?"})).send().await.expect("an answer");
+    let id = answer.headers()["apigw-requestid"].to_str().expect("a text").to_owned();
+    let message: Uuid =
+        serde_json::from_value(answer.json::<Value>().await.expect("JSON")["id"].clone()).expect("an id");
+    world.ledger().accepted.insert(message, "whose was it?".into());
+    world.until_status(&business.api_key, business.conversation("email"), message, "sent").await;
+    for said in ["accepted", "sent"] {
+        let lines = until_told(&world, said).await;
+        assert_eq!(lines.iter().map(|line| &line["correlation_id"]).collect::<Vec<_>>(), [&json!(id)], "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invocation_is_one_record_however_much_happens_in_it() {
+    let world = World::start().await;
+    let business = world.business(100, 1).await;
+    let conversation = business.conversation("email");
+    world.sandbox(reqwest::Method::PUT, "/queues/held", json!({"held": true})).await;
+    let mut last = Uuid::nil();
+    for number in 0..5 {
+        last = send(&world, &business, "email", &format!("message {number}")).await;
+    }
+    world.sandbox(reqwest::Method::PUT, "/queues/held", json!({"held": false})).await;
+    world.until_status(&business.api_key, conversation, last, "sent").await;
+    until_counted(&world, "Sent", "email", 5).await;
+    let mut told: Vec<Value> = records(&world).iter().map(|record| record["function_request_id"].clone()).collect();
+    let count = told.len();
+    told.sort_by_key(Value::to_string);
+    told.dedup();
+    assert_eq!(told.len(), count, "no invocation has two");
+    let sent = records(&world).into_iter().filter(|record| record.contains_key("Sent"));
+    assert_eq!(sent.filter_map(|record| record["DeliverySeconds"].as_array().map(Vec::len)).sum::<usize>(), 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,8 +216,9 @@ async fn what_nobody_knows_is_counted() {
     let business = world.business(10, 1).await;
     world.fault("whatsapp", json!({"after_effect": true, "times": 1})).await;
     let id = send(&world, &business, "whatsapp", "the answer is lost").await;
-    let doubted = until_counted(&world, "InDoubt").await;
-    assert_eq!((doubted.len(), &doubted[0]["message_id"], &doubted[0]["Reason"]), (1, &json!(id), &json!("no_answer")));
+    let doubted = until_told(&world, "in doubt").await;
+    assert_eq!((doubted.len(), &doubted[0]["message_id"], &doubted[0]["reason"]), (1, &json!(id), &json!("no_answer")));
+    until_counted(&world, "InDoubt", "whatsapp", 1).await;
     world.pass(121).await;
     world.sweep().await;
     world.until_status(&business.api_key, business.conversation("whatsapp"), id, "sent").await;
@@ -183,18 +233,19 @@ async fn a_bell_that_was_not_rung_and_what_waits_for_it_are_counted() {
         world.fault("aws", json!({"operation": operation, "error": "InternalError"})).await;
     }
     let id = send(&world, &business, "email", "the queue is down").await;
-    let not_rung = until_counted(&world, "BellNotRung").await;
-    assert_eq!((&not_rung[0]["Channel"], &not_rung[0]["conversation"]), (&json!("email"), &json!(conversation)));
+    let not_rung = until_told(&world, "the bell was not rung; the sweeper will ring").await;
+    assert_eq!((&not_rung[0]["channel"], &not_rung[0]["conversation"]), (&json!("email"), &json!(conversation)));
+    until_counted(&world, "BellNotRung", "email", 1).await;
     world.pass(300).await;
     world.sweep().await;
     // The schedule may have run as well, a while before.
-    let swept = until_counted(&world, "OldestDueSeconds").await.pop().expect("a line");
-    assert!(swept["OldestDueSeconds"].as_f64() >= Some(300.0), "{swept:?}");
-    let expected = json!({
-        "level": "INFO", "message": "swept", "Due": 1, "Rung": 0, "BellNotRung": 1, "by": [["Channel"]],
-        "Channel": "email"
-    });
-    assert_eq!(timeless(swept), expected);
+    let swept = until_told(&world, "swept").await.pop().expect("a line");
+    assert!(swept["oldest_due_seconds"].as_f64() >= Some(300.0), "{swept:?}");
+    let expected =
+        json!({"level": "INFO", "message": "swept", "channel": "email", "due": 1, "rung": 0, "bell_not_rung": 1});
+    assert_eq!(own(swept), expected);
+    let mut oldest = records(&world).into_iter().filter_map(|record| record.get("OldestDueSeconds")?[0].as_f64());
+    assert!(oldest.next_back() >= Some(300.0));
     world.heal("aws").await;
     world.sweep().await;
     world.until_status(&business.api_key, conversation, id, "sent").await;

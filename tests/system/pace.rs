@@ -92,7 +92,7 @@ async fn a_channel_whose_provider_takes_nothing_is_paused_and_costs_no_attempt()
         assert_eq!((&delivery["attempts"], &delivery["history"]), (&json!(0), &json!([])));
         until_postponed(&world, &business, first).await;
         let lines = world.logged();
-        let told = lines.iter().find(|line| line.text.contains("\"ChannelPaused\":1")).expect("operators are told");
+        let told = lines.iter().find(|line| line.text.contains("channel paused")).expect("operators are told");
         assert!(told.text.contains(&business.business_id.to_string()), "{}", told.text);
         // Workers that know of it do not even try.
         for conversation in &all[1..] {

@@ -264,8 +264,8 @@ async fn a_failure_says_why_in_our_words_and_in_the_providers() {
         assert_eq!(error["retryable"], false);
         assert!(delivery["failed_at"].is_string() && delivery["delivered_at"].is_null(), "{delivery}");
     }
-    let counted = |metric: &str| world.logged().iter().filter(|line| line.text.contains(metric)).count();
-    let told = async || (counted("\"Failed\":1") == 6).then_some(());
+    let said = |what: &str| world.logged().iter().filter(|line| line.text.contains(what)).count();
+    let told = async || (said("\"message\":\"failed\"") == 6).then_some(());
     world.until("operators are told of each", told).await;
     // The providers took them all the same.
     world.allow(|allowed| allowed.undelivered = true);

@@ -15,7 +15,7 @@ use form::Wanted;
 use lambda_http::http::header::{CACHE_CONTROL, HOST, HeaderValue, LOCATION, REFERRER_POLICY};
 use lambda_http::http::{HeaderMap, Method, StatusCode};
 use lambda_http::request::RequestContext;
-use lambda_http::{Body, Request, RequestExt, Response, service_fn};
+use lambda_http::{Body, Request, RequestExt, Response};
 use platform::api::{self, Reception, Trouble};
 use platform::aws::Aws;
 use platform::broken::Broken;
@@ -23,6 +23,7 @@ use platform::capability::Capability;
 use platform::clock::{self, Clock};
 use platform::files::{Files, Place, TO_BEGIN, Ticket};
 use platform::secrets::{Secrets, TokenKeys};
+use platform::serve;
 use platform::settings::{self, SettingError};
 use platform::table::record::Upload;
 use platform::table::{Checked, Table};
@@ -66,8 +67,7 @@ struct Instructions {
 pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     platform::telemetry::init();
     let function = Attachments::from_env()?;
-    lambda_http::run(service_fn(|event| async { Ok::<_, std::convert::Infallible>(function.handle(event).await) }))
-        .await
+    serve::requests(|request| function.handle(request)).await
 }
 
 impl Attachments {

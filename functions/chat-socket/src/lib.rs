@@ -20,7 +20,7 @@ mod replay;
 use aws_lambda_events::event::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxyRequest};
 use domain::delivery::{Part, Receipt, Reference, Reported};
 use domain::{Channel, MessageId, Seq};
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::LambdaEvent;
 use platform::aws::Aws;
 use platform::broken::Broken;
 use platform::clock::{self, Clock};
@@ -28,6 +28,7 @@ use platform::credential::visitor::{Unfit, Visitor};
 use platform::queue::ChannelBell;
 use platform::receipts::Receipts;
 use platform::secrets::{Secrets, TokenKeys};
+use platform::serve;
 use platform::settings::{self, SettingError};
 use platform::sockets::{Event, Payload, Posted, Sockets};
 use platform::table::{Connection, Table};
@@ -77,7 +78,7 @@ enum Said {
 pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     platform::telemetry::init();
     let function = ChatSocket::from_env()?;
-    lambda_runtime::run(service_fn(|event| function.handle(event))).await
+    serve::events(|event| function.handle(event)).await
 }
 
 impl ChatSocket {

@@ -5,12 +5,13 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use domain::Channel;
 use domain::delivery::{Accepted, Failure, Outcome, Reason};
 use futures_util::future::join_all;
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::LambdaEvent;
 use platform::aws::Aws;
 use platform::broken::Broken;
 use platform::clock::Clock;
 use platform::delivery::{Channels, Parcel, Provider, Worker, serve};
 use platform::queue::WorkerQueue;
+use platform::serve;
 use platform::settings::SettingError;
 use platform::sockets::{Payload, Posted, Sockets};
 use platform::table::{Connection, Table};
@@ -29,7 +30,7 @@ pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     platform::telemetry::init();
     let function = DeliverChat::from_env()?;
     let handler = |event| async { Ok::<_, std::convert::Infallible>(function.handle(event).await) };
-    lambda_runtime::run(service_fn(handler)).await
+    serve::events(handler).await
 }
 
 impl DeliverChat {

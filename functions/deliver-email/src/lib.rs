@@ -7,12 +7,13 @@ pub mod mime;
 pub mod ses;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::LambdaEvent;
 use platform::aws::Aws;
 use platform::clock::Clock;
 use platform::delivery::{Channels, Worker, serve};
 use platform::files::Files;
 use platform::queue::WorkerQueue;
+use platform::serve;
 use platform::settings::{self, SettingError};
 use platform::table::Table;
 use ses::Ses;
@@ -31,7 +32,7 @@ pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     platform::telemetry::init();
     let function = DeliverEmail::from_env()?;
     let handler = |event| async { Ok::<_, std::convert::Infallible>(function.handle(event).await) };
-    lambda_runtime::run(service_fn(handler)).await
+    serve::events(handler).await
 }
 
 impl DeliverEmail {

@@ -8,13 +8,14 @@ pub mod verdict;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use cloud_api::CloudApi;
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::LambdaEvent;
 use platform::aws::Aws;
 use platform::clock::Clock;
 use platform::delivery::{Channels, Worker, serve};
 use platform::files::Files;
 use platform::queue::WorkerQueue;
 use platform::secrets::Secrets;
+use platform::serve;
 use platform::settings;
 use platform::table::Table;
 
@@ -32,7 +33,7 @@ pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     platform::telemetry::init();
     let function = DeliverWhatsapp::from_env()?;
     let handler = |event| async { Ok::<_, std::convert::Infallible>(function.handle(event).await) };
-    lambda_runtime::run(service_fn(handler)).await
+    serve::events(handler).await
 }
 
 impl DeliverWhatsapp {

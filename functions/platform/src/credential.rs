@@ -111,9 +111,29 @@ pub fn bearer(header: &str) -> Option<&str> {
 
 /// The keys that sign tokens: at most two, the one that signs now and the one before it.
 #[derive(Clone, Deserialize, Serialize)]
+#[serde(from = "StoredKeys")]
 pub struct SigningKeys {
     /// Newest first.
     pub keys: Vec<SigningKey>,
+}
+
+/// How a secret holds them: `{"keys": [{"kid", "secret"}]}`, or one key alone, `{"kid", "secret"}`, which is how Secrets
+/// Manager makes one up: it [generates](https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-secretsmanager-secret-generatesecretstring.html)
+/// one member of an object, at its top.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum StoredKeys {
+    Several { keys: Vec<SigningKey> },
+    One(SigningKey),
+}
+
+impl From<StoredKeys> for SigningKeys {
+    fn from(stored: StoredKeys) -> SigningKeys {
+        match stored {
+            StoredKeys::Several { keys } => SigningKeys { keys },
+            StoredKeys::One(key) => SigningKeys { keys: vec![key] },
+        }
+    }
 }
 
 /// One key, as the secret holds it.
@@ -246,6 +266,19 @@ mod tests {
         assert_eq!(key().verify_agent(&token, now() + hour + TimeDelta::seconds(59)), good);
         assert_eq!(key().verify_agent(&token, now() + hour + TimeDelta::seconds(60)), None);
         assert_eq!(key().verify_agent(&token, now() - TimeDelta::seconds(61)), None);
+    }
+
+    #[test]
+    fn a_secret_holds_several_keys_or_the_one_that_was_made_up() {
+        let named = |secret: &str, kid| -> Option<String> {
+            let keys: SigningKeys = serde_json::from_str(secret).expect("keys");
+            keys.named(kid).map(|key| key.secret.clone())
+        };
+        let several = r#"{"keys": [{"kid": "k2", "secret": "new"}, {"kid": "k1", "secret": "old"}]}"#;
+        assert_eq!((named(several, "k1").as_deref(), named(several, "k2").as_deref()), (Some("old"), Some("new")));
+        let one = r#"{"kid": "first", "secret": "made up"}"#;
+        assert_eq!((named(one, "first").as_deref(), named(one, "k1")), (Some("made up"), None));
+        assert!(serde_json::from_str::<SigningKeys>(r#"{"kid": "first"}"#).is_err());
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod files;
 pub mod queue;
 pub mod receipts;
 pub mod secrets;
+pub mod serve;
 pub mod settings;
 pub mod sockets;
 pub mod table;

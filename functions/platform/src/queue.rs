@@ -1,5 +1,9 @@
 //! SQS: the doorbells of the channels, and their dead-letter queues.
 
+mod dead_letters;
+
+pub use dead_letters::{DeadLetters, Kept, Letter};
+
 use crate::aws::Aws;
 use crate::broken::Broken;
 use crate::settings::{self, SettingError};
@@ -103,6 +107,13 @@ impl Bells {
         let url = |channel: Channel| queue_url(channel).map(|url| (channel, url));
         let [chat, whatsapp, email] = Channel::ALL.map(url);
         Ok(Bells { client: client(aws), urls: [chat?, whatsapp?, email?] })
+    }
+
+    /// The bells at these URLs: the chat's, WhatsApp's, e-mail's.
+    #[must_use]
+    pub fn new(aws: &Aws, [chat, whatsapp, email]: [String; 3]) -> Bells {
+        let urls = [(Channel::Chat, chat), (Channel::Whatsapp, whatsapp), (Channel::Email, email)];
+        Bells { client: client(aws), urls }
     }
 
     /// Rings for one conversation.

@@ -50,11 +50,11 @@ impl Receipts {
 fn line(channel: Channel, about: &Reference, receipt: &Receipt, effect: Effect) -> Line {
     let line = match (&receipt.reported, effect) {
         (Reported::Failed(Reason { code, detail, provider_code }), Effect::Moved(_) | Effect::Due(_)) => {
-            let line = Line::new(Level::WARN, "failed").by("Channel", channel).by("Reason", code);
+            let line = Line::new(Level::WARN, "failed").by("Channel", channel).with("reason", code);
             line.count("Failed").with("detail", detail).with("provider_code", provider_code)
         }
         (reported, _) => {
-            let line = Line::new(Level::INFO, "receipt").by("Channel", channel).by("Status", reported.status());
+            let line = Line::new(Level::INFO, "receipt").by("Channel", channel).with("status", reported.status());
             line.count("Receipts")
         }
     };

@@ -10,12 +10,13 @@ use domain::message::{MessageView, rfc3339};
 use domain::problem::{FieldError, Refusal};
 use domain::{ConversationId, MessageId, Month, Seq};
 use lambda_http::http::StatusCode;
-use lambda_http::{Body, Request, RequestExt, Response, service_fn};
+use lambda_http::{Body, Request, RequestExt, Response};
 use platform::api::{self, Reception, Trouble};
 use platform::aws::Aws;
 use platform::clock::Clock;
 use platform::credential::visitor::Visitor;
 use platform::secrets::{Secrets, TokenKeys};
+use platform::serve;
 use platform::settings::{self, SettingError};
 use platform::table::record::Message;
 use platform::table::{Checked, Table};
@@ -39,8 +40,7 @@ pub struct ReadMessages {
 pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     platform::telemetry::init();
     let function = ReadMessages::from_env()?;
-    lambda_http::run(service_fn(|event| async { Ok::<_, std::convert::Infallible>(function.handle(event).await) }))
-        .await
+    serve::requests(|request| function.handle(request)).await
 }
 
 impl ReadMessages {

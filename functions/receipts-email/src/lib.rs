@@ -5,10 +5,11 @@ pub mod event;
 
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use domain::Channel;
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::LambdaEvent;
 use platform::aws::Aws;
 use platform::clock::Clock;
 use platform::receipts::Receipts;
+use platform::serve;
 use platform::settings::SettingError;
 use serde_json::Value;
 
@@ -26,7 +27,7 @@ pub struct ReceiptsEmail {
 pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     platform::telemetry::init();
     let function = ReceiptsEmail::from_env()?;
-    lambda_runtime::run(service_fn(|event| function.handle(event))).await
+    serve::events(|event| function.handle(event)).await
 }
 
 impl ReceiptsEmail {

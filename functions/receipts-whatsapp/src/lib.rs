@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
 use lambda_http::http::header::{CONTENT_TYPE, HeaderName};
 use lambda_http::http::{HeaderValue, Method};
-use lambda_http::{Body, Request, RequestExt, Response, service_fn};
+use lambda_http::{Body, Request, RequestExt, Response};
 use notification::{Customer, Told};
 use platform::api::{self, Trouble};
 use platform::aws::Aws;
@@ -23,6 +23,7 @@ use platform::broken::Broken;
 use platform::clock::{self, Clock};
 use platform::receipts::Receipts;
 use platform::secrets::Secrets;
+use platform::serve;
 use platform::settings::{self, SettingError};
 use platform::table::Table;
 use signature::WebhookSecret;
@@ -53,8 +54,7 @@ pub struct ReceiptsWhatsapp {
 pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     platform::telemetry::init();
     let function = ReceiptsWhatsapp::from_env()?;
-    lambda_http::run(service_fn(|event| async { Ok::<_, std::convert::Infallible>(function.handle(event).await) }))
-        .await
+    serve::requests(|request| function.handle(request)).await
 }
 
 impl ReceiptsWhatsapp {

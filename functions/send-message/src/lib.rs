@@ -13,7 +13,7 @@ use domain::problem::{MAX_BODY_BYTES, Refusal};
 use domain::{BusinessId, Channel, ConversationId, Month, Sender, Seq};
 use lambda_http::http::header::{HeaderValue, LOCATION};
 use lambda_http::http::{HeaderName, StatusCode};
-use lambda_http::{Body, Request, RequestExt, Response, service_fn};
+use lambda_http::{Body, Request, RequestExt, Response};
 use platform::api::{self, Reception, Trouble};
 use platform::aws::Aws;
 use platform::broken::Broken;
@@ -23,6 +23,7 @@ use platform::delivery::Channels;
 use platform::files::Files;
 use platform::queue::{Bell, Bells, Version};
 use platform::secrets::{Secrets, TokenKeys};
+use platform::serve;
 use platform::settings::{self, SettingError};
 use platform::table::record::Message;
 use platform::table::{Admission, Answer, Checked, Draft, Table};
@@ -53,8 +54,7 @@ pub struct SendMessage {
 pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     platform::telemetry::init();
     let function = SendMessage::from_env()?;
-    lambda_http::run(service_fn(|event| async { Ok::<_, std::convert::Infallible>(function.handle(event).await) }))
-        .await
+    serve::requests(|request| function.handle(request)).await
 }
 
 impl SendMessage {
@@ -101,6 +101,7 @@ impl SendMessage {
             }
         };
         let hash = hash(request.conversation, &request.body);
+        let correlation_id = serve::request_id(&event);
         let uploads = referenced(&request.body.attachments, claim.business(), request.conversation);
         // A conversation that changes channel in the moment between is checked again, once.
         for _ in 0..2 {
@@ -116,6 +117,7 @@ impl SendMessage {
                 return respond(answer, request.conversation);
             }
             let (draft, last) = self.draft(&caller, &admission, &request, &hash, now).await?;
+            let draft = Draft { correlation_id: correlation_id.clone(), ..draft };
             if admission.first.is_some() {
                 return Err(Refusal::IdempotencyKeyReused.into());
             }
@@ -171,6 +173,7 @@ impl SendMessage {
             content: body.content.clone(),
             attachments,
             idempotency: request.idempotency_key.clone().map(|key| (key, hash.to_owned())),
+            correlation_id: None,
             now,
         };
         Ok((draft, conversation.seq))

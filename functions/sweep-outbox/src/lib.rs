@@ -4,11 +4,12 @@ use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use chrono::{DateTime, Utc};
 use domain::Channel;
 use futures_util::stream::{self, StreamExt};
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::LambdaEvent;
 use platform::aws::Aws;
 use platform::broken::Broken;
 use platform::clock::{self, Clock};
 use platform::queue::{BATCH, Bell, Bells, Version};
+use platform::serve;
 use platform::settings::SettingError;
 use platform::table::{Table, key};
 use platform::telemetry::metrics::Line;
@@ -56,7 +57,7 @@ impl Swept {
 pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     platform::telemetry::init();
     let function = SweepOutbox::from_env()?;
-    lambda_runtime::run(service_fn(|event| function.handle(event))).await
+    serve::events(|event| function.handle(event)).await
 }
 
 impl SweepOutbox {

@@ -8,6 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use crate::aws::{REGION, STACK_NAME};
 use crate::ready::{Demo, Ready};
 use crate::terminal::{BOLD, CODE, DIM, field, paint};
 
@@ -33,7 +34,7 @@ pub(crate) fn page(ready: &Ready, kept: &str) -> String {
 }
 
 fn demo_lines(ready: &Ready, demo: &Demo) -> Vec<String> {
-    let Ready { api, sandbox, .. } = ready;
+    let Ready { api, sandbox, aws, .. } = ready;
     let conversations = &demo.conversations;
     let code = |line: &str| format!("    {}", paint(CODE, line));
     vec![
@@ -52,6 +53,11 @@ fn demo_lines(ready: &Ready, demo: &Demo) -> Vec<String> {
         String::new(),
         format!("  {}", paint(BOLD, "See what the customer got")),
         code(&format!("curl {sandbox}/sandbox/chat/messages")),
+        String::new(),
+        format!("  {}", paint(BOLD, "Operate it")),
+        code(&format!("export AWS_ENDPOINT_URL={} AWS_REGION={REGION} PINGBACK_STACK={STACK_NAME} \\", aws.dynamodb)),
+        code("  AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local"),
+        code("cargo admin first-steps"),
         String::new(),
         format!("  {}", paint(BOLD, "See it in the chat widget, in a browser")),
         code(&format!("{sandbox}/widget")),

@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 use self::environment::{Addresses, specification};
-use crate::aws::{Aws, AwsError, AwsFaults, Calls};
+use crate::aws::{Aws, AwsError, AwsFaults, Calls, Deployed};
 use crate::gateway::Gateway;
 use crate::lambda::{EndOfWorkers, InvokeError, Lambda, Logs, Workers};
 use crate::listen;
@@ -160,6 +160,7 @@ impl Engine {
         let specifications = stack.functions.iter().map(specify).collect::<Result<_, _>>()?;
         let lambda = Arc::new(Lambda::start(specifications, workers, options.logs).await?);
         let gateway = Gateway::start(&stack, &lambda, api, websocket, management, options.extra_routes)?;
+        let _ = aws.deployed.set(deployed(&stack, &aws, &addresses));
         let polling = Polling::default();
         let sources = Sources::start(&stack, &aws.queue_urls, &aws.queues, &lambda, &polling);
         Ok(Self { stack, aws, lambda, gateway, sources, polling, _workers: end })
@@ -299,6 +300,17 @@ impl Engine {
         self.lambda.stop().await;
         self.aws.stop().await;
     }
+}
+
+/// What operators find the system by.
+fn deployed(stack: &Stack, aws: &Aws, addresses: &Addresses) -> Deployed {
+    let outputs = [("ApiUrl", &addresses.api), ("ChatUrl", &addresses.websocket), ("TableName", &aws.table)];
+    let outputs = outputs.map(|(key, value)| (key.to_owned(), value.clone())).into();
+    let mut resources: BTreeMap<String, String> = aws.queue_urls.clone();
+    resources.extend(aws.secret_arns.clone());
+    resources.extend(stack.table.iter().map(|table| (table.logical_id.clone(), aws.table.clone())));
+    resources.extend(stack.bucket.iter().map(|bucket| (bucket.logical_id.clone(), aws.bucket.clone())));
+    Deployed { outputs, resources }
 }
 
 async fn open(what: &'static str, address: IpAddr, port: u16) -> Result<TcpListener, StartError> {

@@ -153,6 +153,7 @@ fn draft(state: &State) -> Draft {
         content: Content::new("a new text".into()).expect("it is not blank"),
         attachments: Vec::new(),
         idempotency: state.key.map(|_| ("a key".into(), HASH.into())),
+        correlation_id: Some("JKJaXmPLvHcESHA=".into()),
         now: NOW,
     }
 }

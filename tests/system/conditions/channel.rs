@@ -1,4 +1,5 @@
-//! `pause`: a channel takes nothing until then, and whoever says a later time is heard. Here is the rule, too: it is
+//! `pause`: a channel takes nothing until then, and whoever says a later time is heard. `resume`, `set_channel_active`:
+//! nothing is made by switching it. Here is the rule, too: it is
 //! only the later of two times.
 
 use super::sample::{B, MS, NOW};
@@ -28,8 +29,30 @@ async fn of_two_pauses_the_longer_one_counts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_switches_a_channel_changes_nothing_else_of_it() {
+    let scratch = Scratch::start().await;
+    let (table, key) = (scratch.table(), key::channel(B, CHANNEL));
+    let settings = ChannelSettings::Chat {};
+    let record = ChannelRecord { is_active: true, in_doubt: Default::default(), paused_until: Some(NOW), settings };
+    scratch.items.put(item(&key, &record)).await;
+    assert!(table.set_channel_active(B, CHANNEL, false).await.expect("an answer"));
+    let off = ChannelRecord { is_active: false, ..record };
+    assert_eq!(scratch.items.get(&key).await, Some(item(&key, &off)));
+    for _ in 0..2 {
+        assert!(table.resume(B, CHANNEL).await.expect("an answer"));
+        assert_eq!(
+            scratch.items.get(&key).await,
+            Some(item(&key, &ChannelRecord { paused_until: None, ..off.clone() }))
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_channel_that_is_not_there_is_not_made() {
     let scratch = Scratch::start().await;
-    scratch.table().pause(B, CHANNEL, NOW).await.expect("an answer");
+    let table = scratch.table();
+    table.pause(B, CHANNEL, NOW).await.expect("an answer");
+    assert!(!table.resume(B, CHANNEL).await.expect("an answer"));
+    assert!(!table.set_channel_active(B, CHANNEL, true).await.expect("an answer"));
     assert_eq!(scratch.items.get(&key::channel(B, CHANNEL)).await, None);
 }

@@ -57,18 +57,18 @@ async fn what_exists_is_switched_and_what_does_not_is_not_made() {
     let scratch = Scratch::start().await;
     let (table, api_key) = (scratch.table(), ApiKey::generate(B));
     for is_active in [false, true] {
-        table.set_agent_active(B, AGENT, is_active).await.expect("an answer");
+        assert!(!table.set_agent_active(B, AGENT, is_active).await.expect("an answer"));
     }
-    table.revoke_api_key(&api_key).await.expect("an answer");
+    assert!(!table.revoke_api_key(&api_key).await.expect("an answer"));
     assert!(scratch.items.all().await.is_empty());
     table.create_agent(B, AGENT).await.expect("an answer");
     table.create_api_key(&api_key, Some(AGENT), None).await.expect("an answer");
     for is_active in [false, true, false] {
-        table.set_agent_active(B, AGENT, is_active).await.expect("an answer");
+        assert!(table.set_agent_active(B, AGENT, is_active).await.expect("an answer"));
         let agent: Credential = scratch.items.record(&key::agent(B, AGENT)).await.expect("it stays");
         assert_eq!(agent, Credential { is_active, agent: None, valid_until: None });
     }
-    table.revoke_api_key(&api_key).await.expect("an answer");
+    assert!(table.revoke_api_key(&api_key).await.expect("an answer"));
     let revoked: Credential = scratch.items.record(&key::api_key(B, &api_key.hash())).await.expect("it stays");
     assert_eq!(revoked, Credential { is_active: false, agent: Some(AGENT), valid_until: None });
 }

@@ -98,6 +98,7 @@ pub(super) fn message(seq: u64) -> Message {
         failed_at: None,
         error: None,
         parts: Parts::default(),
+        correlation_id: Some("JKJaXmPLvHcESHA=".into()),
         history: History::default(),
     }
 }

@@ -56,7 +56,7 @@ impl Subject<'_> {
     fn because(self, reason: &Reason, what: &'static str) -> Line {
         let Reason { code, detail, provider_code } = reason;
         // Our own words, of which there are some dozens, and not the provider's.
-        self.line(Level::WARN, what).by("Reason", code).with("detail", detail).with("provider_code", provider_code)
+        self.line(Level::WARN, what).with("reason", code).with("detail", detail).with("provider_code", provider_code)
     }
 
     fn line(self, level: Level, what: &'static str) -> Line {
@@ -68,5 +68,6 @@ impl Subject<'_> {
             .with("message_id", id)
             .with("seq", seq)
             .with("attempts", attempts)
+            .with("correlation_id", &self.message.correlation_id)
     }
 }

@@ -49,6 +49,8 @@ pub struct Draft {
     pub attachments: Vec<Attachment>,
     /// The idempotency key and the request's hash.
     pub idempotency: Option<(String, String)>,
+    /// API Gateway's id of the call.
+    pub correlation_id: Option<String>,
     /// The one clock reading: `created_at`, and with it the month.
     pub now: DateTime<Utc>,
 }
@@ -352,6 +354,7 @@ fn accepted(draft: &Draft, month: Month, this: &Try) -> Message {
         failed_at: None,
         error: None,
         parts: Parts::default(),
+        correlation_id: draft.correlation_id.clone(),
         history: History::default(),
     }
 }

@@ -74,7 +74,18 @@ pub fn channel(b: BusinessId, channel: ChannelId) -> Key {
 /// A month's limit and how many shards it is counted on.
 #[must_use]
 pub fn quota_head(b: BusinessId, month: Month) -> Key {
-    Key::new(business(b), format!("QUOTA#{month}"))
+    Key::new(business(b), format!("{QUOTA_PREFIX}{month}"))
+}
+
+/// What the range keys of a business's months begin with.
+pub const QUOTA_PREFIX: &str = "QUOTA#";
+
+/// Reads back whose month a [`quota_head`] is.
+#[must_use]
+pub fn parse_quota_head(pk: &str, sk: &str) -> Option<(BusinessId, Month)> {
+    let business = pk.strip_prefix("B#")?.parse().ok()?;
+    let month = sk.strip_prefix(QUOTA_PREFIX)?.to_owned().try_into().ok()?;
+    Some((business, month))
 }
 
 /// One shard of a month: a partition of its own, so that shards do not share a partition's throughput.
@@ -87,7 +98,13 @@ pub fn quota_shard(b: BusinessId, month: Month, shard: u16) -> Key {
 /// connections.
 #[must_use]
 pub fn conversation_partition(b: BusinessId, conversation: ConversationId) -> String {
-    format!("{}#C#{conversation}", business(b))
+    format!("{}{conversation}", conversations_of(b))
+}
+
+/// What the partitions of all conversations of a business begin with.
+#[must_use]
+pub fn conversations_of(b: BusinessId) -> String {
+    format!("{}#C#", business(b))
 }
 
 /// A conversation.
@@ -109,10 +126,13 @@ pub fn message(b: BusinessId, c: ConversationId, seq: Seq) -> Key {
     Key::new(conversation_partition(b, c), message_sort(seq))
 }
 
+/// What the range keys of messages begin with.
+pub const MESSAGE_PREFIX: &str = "M#";
+
 /// Range key of a message: twelve digits, so that text order is number order.
 #[must_use]
 pub fn message_sort(seq: Seq) -> String {
-    format!("M#{:012}", seq.0)
+    format!("{MESSAGE_PREFIX}{:012}", seq.0)
 }
 
 /// An upload for a conversation's messages.
@@ -182,6 +202,15 @@ mod tests {
     fn a_partition_tells_whose_it_is() {
         assert_eq!(parse_conversation_partition(&conversation(B, C).pk), Some((B, C)));
         assert_eq!(parse_conversation_partition("B#x"), None);
+        assert!(conversation(B, C).pk.starts_with(&conversations_of(B)));
+    }
+
+    #[test]
+    fn a_month_tells_whose_it_is() {
+        let month: Month = String::from("2026-11").try_into().expect("a month");
+        let head = quota_head(B, month);
+        assert_eq!(parse_quota_head(&head.pk, &head.sk), Some((B, month)));
+        assert_eq!(parse_quota_head(&head.pk, &plan(B).sk), None);
     }
 
     #[test]

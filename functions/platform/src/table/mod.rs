@@ -5,6 +5,7 @@ mod accept;
 mod admission;
 mod attempt;
 mod cancellation;
+mod census;
 mod connection;
 mod deliver;
 pub mod key;
@@ -15,12 +16,14 @@ mod plan;
 pub mod provision;
 mod receipt;
 pub mod record;
+mod switch;
 mod upload;
 mod window;
 
 pub use accept::{Answer, Draft};
 pub use admission::{Admission, Checked};
 pub use attempt::PutBack;
+pub use census::{Counted, Sought};
 pub use connection::Connection;
 pub use deliver::{Held, Release};
 pub use outbox::{Due, Page};
@@ -59,8 +62,13 @@ impl Table {
     /// # Errors
     /// The variable that is missing.
     pub fn from_env(aws: &crate::aws::Aws) -> Result<Table, crate::settings::SettingError> {
-        let name = crate::settings::required("TABLE_NAME")?;
-        Ok(Table::new(Client::new(&aws.service("DYNAMODB")), name))
+        Ok(Table::named(aws, crate::settings::required("TABLE_NAME")?))
+    }
+
+    /// The table `name` of this AWS.
+    #[must_use]
+    pub fn named(aws: &crate::aws::Aws, name: String) -> Table {
+        Table::new(Client::new(&aws.service("DYNAMODB")), name)
     }
 
     /// Reads one item, consistently.

@@ -73,6 +73,6 @@ impl Table {
     }
 }
 
-/// Where a page of the index ended.
+/// Where a page ended.
 #[derive(Debug)]
-pub struct Page(super::Item);
+pub struct Page(pub(super) super::Item);

@@ -55,11 +55,11 @@ impl Table {
         self.create(&key::agent(business, agent), &credential).await
     }
 
-    /// Switches an agent on or off; off counts at once, whatever tokens they hold.
+    /// Switches an agent on or off; off counts at once, whatever tokens they hold. False if there is no such agent.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn set_agent_active(&self, b: BusinessId, agent: AgentId, is_active: bool) -> Result<(), Broken> {
+    pub async fn set_agent_active(&self, b: BusinessId, agent: AgentId, is_active: bool) -> Result<bool, Broken> {
         self.set_active(&key::agent(b, agent), is_active).await
     }
 
@@ -77,12 +77,20 @@ impl Table {
         self.create(&key::api_key(api_key.business, &api_key.hash()), &credential).await
     }
 
-    /// Revokes an API key, at once.
+    /// Revokes an API key, at once. False if there is no such key.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn revoke_api_key(&self, api_key: &ApiKey) -> Result<(), Broken> {
-        self.set_active(&key::api_key(api_key.business, &api_key.hash()), false).await
+    pub async fn revoke_api_key(&self, api_key: &ApiKey) -> Result<bool, Broken> {
+        self.revoke_api_key_of_hash(api_key.business, &api_key.hash()).await
+    }
+
+    /// The same for who does not have the key, but what is stored of it ([`ApiKey::hash`]).
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn revoke_api_key_of_hash(&self, business: BusinessId, hash: &str) -> Result<bool, Broken> {
+        self.set_active(&key::api_key(business, hash), false).await
     }
 
     /// Makes a channel, or replaces it: settings change, and workers see it within half a minute.
@@ -170,13 +178,13 @@ impl Table {
         }
     }
 
-    async fn set_active(&self, key: &key::Key, is_active: bool) -> Result<(), Broken> {
+    pub(super) async fn set_active(&self, key: &key::Key, is_active: bool) -> Result<bool, Broken> {
         let call = self
             .change(key)
             .update_expression("SET is_active = :active")
             .condition_expression("attribute_exists(pk)")
             .expression_attribute_values(":active", super::value(&is_active));
-        super::update::<serde::de::IgnoredAny>(call).await.map(drop)
+        Ok(matches!(super::update::<serde::de::IgnoredAny>(call).await?, super::Written::Done(_)))
     }
 }
 

@@ -239,6 +239,9 @@ pub struct Message {
     /// WhatsApp: how far each of its parts has come, if it goes in several.
     #[serde(default, skip_serializing_if = "Parts::is_empty")]
     pub parts: Parts,
+    /// API Gateway's id of the call that made it, for whoever searches the logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
     /// What came of the attempts that ended; of one that is begun, `attempts` and `attempted_at` say all there is.
     #[serde(default, skip_serializing_if = "History::is_empty")]
     pub history: History,

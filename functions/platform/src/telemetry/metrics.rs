@@ -1,65 +1,87 @@
-//! Lines of the log that CloudWatch counts: one JSON object on stdout is log line and metric at once, in the
+//! Lines of the log that CloudWatch counts. What happens is one line, with the ids of what it happened to; what it counts
+//! is summed up, and written once at the end of the invocation, as a record in the
 //! [embedded metric format](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html).
+//! A record has one value of each dimension, so a sweep over three channels has three.
 //!
-//! One line for each thing that happens, not one of sums for each invocation. It is the line that the log has anyway, so
-//! it costs nothing more; it has the ids of what it is about, which a sum has not; and a function that is killed takes
-//! no count along. `LOG_LEVEL` does not silence it: a metric that depends on how much is logged is none.
+//! `LOG_LEVEL` silences neither: a metric that depends on how much is logged is none. A function that is killed takes along
+//! what it counted in that invocation; the lines are there.
 //!
-//! Each combination of dimensions is a metric of its own, with its own price: dimensions are words of which there are a
-//! few dozen. Ids are plain members, for whoever searches the log.
+//! Each value of a dimension is a metric of its own, with its own price: dimensions are words of which there are a few.
+//! Ids and reasons are members of the line, for whoever searches the log.
 //!
-//! Not `metrics_cloudwatch_embedded`: it keeps the counters of a whole process and writes them together, under one set
-//! of members. A worker is at ten conversations at once, and each line here is about one of them.
+//! Not `metrics_cloudwatch_embedded`: it counts under one set of dimensions for each function, set at its start.
 
-use crate::clock;
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use super::{invocation, log};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::panic::Location;
 use tracing::Level;
 
 /// Where CloudWatch puts every metric of this system.
 pub const NAMESPACE: &str = "Pingback/Messages";
 
-/// A line in the making. Dimensions and metrics are written `LikeThis`, all other members `like_this`, so that none
-/// takes another's place.
+/// The most values of one metric in a record
+/// ([specification](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html#CloudWatch_Embedded_Metric_Format_Specification_structure)).
+const MOST_VALUES: usize = 100;
+
+/// A line in the making. Dimensions and metrics are named `LikeThis`, members of a line `like_this`.
 #[derive(Debug, Clone)]
 #[must_use = "it is written by `write`"]
 pub struct Line {
     level: Level,
-    message: &'static str,
-    dimensions: Vec<&'static str>,
-    metrics: Vec<Value>,
+    location: &'static Location<'static>,
+    dimension: Dimension,
+    metrics: Vec<(&'static str, Measure)>,
     members: Map<String, Value>,
+}
+
+/// By what a metric is told apart: a name and a word, or nothing.
+type Dimension = Option<(&'static str, String)>;
+
+/// What one line adds to a metric.
+#[derive(Debug, Clone, Copy)]
+enum Measure {
+    Count(u64),
+    Seconds(f64),
 }
 
 impl Line {
     /// A line that says `message`.
+    #[track_caller]
     pub fn new(level: Level, message: &'static str) -> Line {
-        Line { level, message, dimensions: Vec::new(), metrics: Vec::new(), members: Map::new() }
+        let members = Map::from_iter([("message".to_owned(), json!(message))]);
+        Line { level, location: Location::caller(), dimension: None, metrics: Vec::new(), members }
     }
 
-    /// Counts by `name` as well, whose value is a word: with dimensions A and then B, every metric is there once by A and
-    /// once by A and B.
+    /// Counts by `name`, whose value is a word. A line has one such, or none.
     pub fn by(mut self, name: &'static str, word: impl Serialize) -> Line {
-        self.dimensions.push(name);
-        self.with(name, word)
+        let word = text(serde_json::to_value(word).expect("a word"));
+        self = self.with(&snake_case(name), &word);
+        self.dimension = Some((name, word));
+        self
     }
 
     /// Counts one of `metric`.
-    pub fn count(self, metric: &'static str) -> Line {
-        self.count_many(metric, 1)
+    pub fn count(mut self, metric: &'static str) -> Line {
+        self.metrics.push((metric, Measure::Count(1)));
+        self
     }
 
-    /// Counts so many of `metric`.
-    pub fn count_many(self, metric: &'static str, many: usize) -> Line {
-        self.metric(metric, "Count", many)
+    /// Counts so many of `metric`, and says so.
+    pub fn count_many(mut self, metric: &'static str, many: usize) -> Line {
+        self.metrics.push((metric, Measure::Count(many as u64)));
+        self.with(&snake_case(metric), many)
     }
 
-    /// Measures how long `metric` took.
-    pub fn seconds(self, metric: &'static str, took: TimeDelta) -> Line {
+    /// Measures how long `metric` took, and says so.
+    pub fn seconds(mut self, metric: &'static str, took: TimeDelta) -> Line {
         let milliseconds = u32::try_from(took.num_milliseconds().max(0)).unwrap_or(u32::MAX); // 49 days
-        self.metric(metric, "Seconds", f64::from(milliseconds) / 1000.0)
+        let seconds = f64::from(milliseconds) / 1000.0;
+        self.metrics.push((metric, Measure::Seconds(seconds)));
+        self.with(&snake_case(metric), seconds)
     }
 
     /// Says something else; `null` is left out.
@@ -71,57 +93,96 @@ impl Line {
         self
     }
 
-    /// Writes the line. One that cannot be written is lost, like every other line then.
+    /// Writes the line, and counts. One that cannot be written is lost, like every other line then.
     pub fn write(self) {
-        let line = self.at(clock::of_the_log()).to_string();
+        let Line { level, location, dimension, metrics, members } = self;
+        let line = log::line(level, &format!("{}:{}", location.file(), location.line()), members);
         let _ = writeln!(io::stdout().lock(), "{line}");
-    }
-
-    fn metric(mut self, name: &'static str, unit: &str, value: impl Serialize) -> Line {
-        self.metrics.push(json!({"Name": name, "Unit": unit}));
-        self.with(name, value)
-    }
-
-    fn at(self, time: DateTime<Utc>) -> Value {
-        let Line { level, message, dimensions, metrics, members } = self;
-        // By all of them, by all but the last, …; with no dimension at all there is one empty set.
-        let sets: Vec<_> = (dimensions.len().min(1)..=dimensions.len()).map(|count| &dimensions[..count]).collect();
-        let metrics = json!({"Namespace": NAMESPACE, "Dimensions": sets, "Metrics": metrics});
-        let mut line = json!({
-            "_aws": {"Timestamp": time.timestamp_millis(), "CloudWatchMetrics": [metrics]},
-            "timestamp": time.to_rfc3339_opts(SecondsFormat::Millis, true),
-            "level": level.as_str(),
-            "message": message,
+        invocation::count(|counted| {
+            metrics.into_iter().for_each(|(metric, measure)| counted.add(dimension.clone(), metric, measure));
         });
-        line.as_object_mut().expect("an object").extend(members);
-        line
     }
+}
+
+/// What an invocation counted, by dimension and metric.
+#[derive(Debug, Default)]
+pub(super) struct Counted(BTreeMap<Dimension, BTreeMap<&'static str, Total>>);
+
+#[derive(Debug)]
+enum Total {
+    Count(u64),
+    Seconds(Vec<f64>),
+}
+
+impl Counted {
+    fn add(&mut self, dimension: Dimension, metric: &'static str, measure: Measure) {
+        let totals = self.0.entry(dimension).or_default();
+        match measure {
+            Measure::Count(many) => match totals.entry(metric).or_insert(Total::Count(0)) {
+                Total::Count(total) => *total += many,
+                Total::Seconds(_) => unreachable!("a metric is either counted or measured"),
+            },
+            Measure::Seconds(seconds) => match totals.entry(metric).or_insert(Total::Seconds(Vec::new())) {
+                // A hundred of an invocation tell as much of how long it takes as all of them.
+                Total::Seconds(all) if all.len() < MOST_VALUES => all.push(seconds),
+                Total::Seconds(_) => {}
+                Total::Count(_) => unreachable!("a metric is either counted or measured"),
+            },
+        }
+    }
+
+    /// One record for each value of a dimension, with what is known of the invocation.
+    pub(super) fn records(self, members: &Map<String, Value>, time: DateTime<Utc>) -> impl Iterator<Item = Value> {
+        self.0.into_iter().map(move |(dimension, totals)| {
+            let mut record = members.clone();
+            let set: Vec<_> = dimension.iter().map(|(name, _)| *name).collect();
+            record.extend(dimension.map(|(name, word)| (name.to_owned(), json!(word))));
+            let mut metrics = Vec::new();
+            for (name, total) in totals {
+                let (unit, value) = match total {
+                    Total::Count(count) => ("Count", json!(count)),
+                    Total::Seconds(all) => ("Seconds", json!(all)),
+                };
+                metrics.push(json!({"Name": name, "Unit": unit}));
+                record.insert(name.to_owned(), value);
+            }
+            let metrics = json!({"Namespace": NAMESPACE, "Dimensions": [set], "Metrics": metrics});
+            let aws = json!({"Timestamp": time.timestamp_millis(), "CloudWatchMetrics": [metrics]});
+            record.insert("_aws".to_owned(), aws);
+            Value::Object(record)
+        })
+    }
+}
+
+/// A word as it is, without quotes.
+fn text(word: Value) -> String {
+    match word {
+        Value::String(word) => word,
+        other => other.to_string(),
+    }
+}
+
+/// `OldestDueSeconds` as members are named: `oldest_due_seconds`.
+fn snake_case(name: &str) -> String {
+    let mut snake = String::with_capacity(name.len() + 4);
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn given_up() -> Line {
-        Line::new(Level::WARN, "given up")
-            .by("Channel", "email")
-            .by("Reason", "expired")
-            .count("GivenUp")
-            .with("message_id", "0198f3c2-7a10-7000-8001-9d4c5b6a7f80")
-            .with("attempts", 7)
-            .with("provider_code", None::<String>)
-    }
-
-    fn swept() -> Line {
-        let age = TimeDelta::milliseconds(61_500);
-        Line::new(Level::INFO, "swept").by("Channel", "chat").count_many("Due", 12).seconds("OldestDueSeconds", age)
-    }
-
     /// What the specification says a document MUST have and must not.
-    fn conforms(line: &Value) {
+    fn conforms(record: &Value) {
         let list = |value: &Value| value.as_array().expect("an array").clone();
         let text = |value: &Value| value.as_str().expect("a string").to_owned();
-        let aws = line["_aws"].as_object().expect("the metadata object");
+        let aws = record["_aws"].as_object().expect("the metadata object");
         assert_eq!(Vec::from_iter(aws.keys()), ["CloudWatchMetrics", "Timestamp"]);
         assert!(aws["Timestamp"].is_u64(), "milliseconds since 1970");
         for directive in list(&aws["CloudWatchMetrics"]) {
@@ -129,51 +190,63 @@ mod tests {
             let sets = list(&directive["Dimensions"]);
             assert!(!sets.is_empty());
             for dimension in sets.iter().flat_map(list) {
-                let value = text(&line[text(&dimension)]);
+                let value = text(&record[text(&dimension)]);
                 assert!((1..=1024).contains(&value.len()) && value.is_ascii(), "{dimension} is {value:?}");
             }
             assert!(sets.iter().all(|set| list(set).len() <= 30));
             let metrics = list(&directive["Metrics"]);
             assert!((1..=100).contains(&metrics.len()));
             for metric in metrics {
-                assert!(line[text(&metric["Name"])].is_number(), "{metric} has a number on the root");
+                let value = &record[text(&metric["Name"])];
+                let numbers = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+                assert!((1..=100).contains(&numbers.len()) && numbers.iter().all(Value::is_number), "{metric}");
                 assert!(["Count", "Seconds"].contains(&text(&metric["Unit"]).as_str()));
             }
         }
     }
 
-    #[test]
-    fn every_line_is_an_embedded_metric() {
-        let bare = Line::new(Level::INFO, "nothing but counted").count("Things");
-        for line in [given_up(), swept(), bare] {
-            let line = line.at(DateTime::UNIX_EPOCH).to_string();
-            assert!(!line.contains('\n'));
-            conforms(&serde_json::from_str(&line).expect("one JSON object"));
-        }
+    fn channel(name: &str) -> Dimension {
+        Some(("Channel", name.to_owned()))
     }
 
     #[test]
-    fn a_line_is_what_the_log_says_and_what_is_counted() {
+    fn an_invocation_is_one_record_for_each_channel_it_counted_on() {
+        let mut counted = Counted::default();
+        for seconds in 0..120 {
+            counted.add(channel("email"), "Sent", Measure::Count(1));
+            counted.add(channel("email"), "DeliverySeconds", Measure::Seconds(f64::from(seconds)));
+        }
+        counted.add(channel("chat"), "Due", Measure::Count(12));
+        counted.add(None, "Things", Measure::Count(1));
+        let members = Map::from_iter([("function_request_id".to_owned(), json!("an id"))]);
         let time = DateTime::from_timestamp_millis(1_772_355_900_123).expect("a time");
+        let records: Vec<_> = counted.records(&members, time).collect();
+        records.iter().for_each(conforms);
+        let [bare, chat, email] = &records[..] else { panic!("three: {records:?}") };
+        assert_eq!((&bare["Things"], &bare["_aws"]["CloudWatchMetrics"][0]["Dimensions"]), (&json!(1), &json!([[]])));
+        assert_eq!((&email["Sent"], email["DeliverySeconds"].as_array().map(Vec::len)), (&json!(120), Some(100)));
         let directive = json!({
-            "Namespace": "Pingback/Messages",
-            "Dimensions": [["Channel"], ["Channel", "Reason"]],
-            "Metrics": [{"Name": "GivenUp", "Unit": "Count"}],
+            "Namespace": "Pingback/Messages", "Dimensions": [["Channel"]], "Metrics": [{"Name": "Due", "Unit": "Count"}],
         });
         let expected = json!({
             "_aws": {"Timestamp": 1_772_355_900_123_u64, "CloudWatchMetrics": [directive]},
-            "timestamp": "2026-03-01T09:05:00.123Z", "level": "WARN", "message": "given up",
-            "Channel": "email", "Reason": "expired", "GivenUp": 1,
-            "message_id": "0198f3c2-7a10-7000-8001-9d4c5b6a7f80", "attempts": 7,
+            "function_request_id": "an id", "Channel": "chat", "Due": 12,
         });
-        assert_eq!(given_up().at(time), expected);
+        assert_eq!(chat, &expected);
     }
 
     #[test]
-    fn times_are_seconds_and_never_negative() {
-        let took = |took| Line::new(Level::INFO, "").seconds("Took", took).at(DateTime::UNIX_EPOCH)["Took"].clone();
-        assert_eq!(took(TimeDelta::milliseconds(1_234)), 1.234);
-        assert_eq!(took(TimeDelta::seconds(-5)), 0.0);
-        assert_eq!(took(TimeDelta::MAX), f64::from(u32::MAX) / 1000.0);
+    fn a_line_says_what_it_is_about_and_what_it_measured() {
+        let line = Line::new(Level::WARN, "given up").by("Channel", "email").count("GivenUp");
+        let line =
+            line.with("provider_code", None::<String>).seconds("OldestDueSeconds", TimeDelta::milliseconds(1_234));
+        let members = json!({"message": "given up", "channel": "email", "oldest_due_seconds": 1.234});
+        assert_eq!(Value::Object(line.members), members);
+        assert!(line.location.file().ends_with("metrics.rs"));
+        let took = |took| Line::new(Level::INFO, "").seconds("Took", took).members["took"].clone();
+        assert_eq!(
+            (took(TimeDelta::seconds(-5)), took(TimeDelta::MAX)),
+            (json!(0.0), json!(f64::from(u32::MAX) / 1000.0))
+        );
     }
 }

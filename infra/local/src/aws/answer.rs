@@ -77,6 +77,11 @@ pub(super) fn bad_gateway(reason: &str) -> Answer {
     json_answer(Service::DynamoDb, StatusCode::BAD_GATEWAY, &body)
 }
 
+/// Whole XML.
+pub(super) fn xml(status: StatusCode, xml: String) -> Answer {
+    whole(Service::S3, status, Bytes::from(xml))
+}
+
 fn json_answer(service: Service, status: StatusCode, body: &Value) -> Answer {
     whole(service, status, Bytes::from(body.to_string()))
 }

@@ -5,6 +5,7 @@ mod answer;
 mod bridge;
 mod call;
 mod calls;
+mod cloudformation;
 mod dynamodb;
 mod fault;
 mod permission;
@@ -16,7 +17,7 @@ mod sqs;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
 
@@ -26,6 +27,7 @@ use crate::template::Stack;
 
 pub(crate) use bridge::restore_group_id;
 pub use calls::{Calls, RecordedCall};
+pub(crate) use cloudformation::Deployed;
 pub use dynamodb::TableError;
 pub use fault::{AwsFaults, Failure, FaultError, FaultRule};
 pub use permission::Permission;
@@ -59,6 +61,8 @@ pub(crate) struct Aws {
     pub(crate) queues: aws_sdk_sqs::Client,
     pub(crate) faults: AwsFaults,
     pub(crate) calls: Calls,
+    /// What CloudFormation says, once everything is made.
+    pub(crate) deployed: Arc<OnceLock<Deployed>>,
     tables: aws_sdk_dynamodb::Client,
     objects: Option<Arc<s3::Embedded>>,
     servers: Vec<Server>,
@@ -140,7 +144,8 @@ impl Aws {
         stack.bucket.iter().for_each(|declared| names.add(&declared.name, &declared.logical_id));
         queue_urls.iter().for_each(|(id, url)| names.add(url, id));
         secret_arns.iter().for_each(|(id, arn)| names.add(arn, id));
-        let proxy = proxy::Proxy::new(upstreams, workers, names, faults.clone(), calls.clone());
+        let deployed = Arc::<OnceLock<Deployed>>::default();
+        let proxy = proxy::Proxy::new(upstreams, workers, names, faults.clone(), calls.clone(), deployed.clone());
         let servers = vec![listen::serve(front, move |_| proxy.clone()), sqs_server, secrets_server];
         // An IP address, not `localhost`: for one, the SDK's own rules put the bucket into the path.
         let url = format!("http://{public}");
@@ -156,6 +161,7 @@ impl Aws {
             objects,
             faults,
             calls,
+            deployed,
             servers,
             embedded,
         })

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST};
@@ -19,6 +19,7 @@ use super::answer::{self, Answer};
 use super::bridge;
 use super::call::{Call, Service, access_key};
 use super::calls::Calls;
+use super::cloudformation::{self, Deployed};
 use super::fault::{AwsFaults, Failure, Hit};
 use super::permission::Names;
 use super::s3;
@@ -49,6 +50,7 @@ struct Shared {
     names: Names,
     faults: AwsFaults,
     calls: Calls,
+    deployed: Arc<OnceLock<Deployed>>,
 }
 
 /// The connection closes without an answer.
@@ -63,11 +65,12 @@ impl Proxy {
         names: Names,
         faults: AwsFaults,
         calls: Calls,
+        deployed: Arc<OnceLock<Deployed>>,
     ) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Self(Arc::new(Shared { upstreams, client, workers, names, faults, calls }))
+        Self(Arc::new(Shared { upstreams, client, workers, names, faults, calls, deployed }))
     }
 }
 
@@ -87,6 +90,10 @@ impl Shared {
         let (parts, body) = request.into_parts();
         if parts.method == Method::OPTIONS {
             return Ok(self.preflight(&parts));
+        }
+        if cloudformation::is_for(&parts) {
+            let body = body.collect().await.map_err(|_| Disconnected)?.to_bytes();
+            return Ok(cloudformation::answer(self.deployed.get(), &body));
         }
         let Some(call) = Call::read(&parts) else {
             return Ok(answer::bad_gateway("the request names no operation of DynamoDB, S3, SQS or Secrets Manager"));

@@ -38,7 +38,7 @@ pub(crate) async fn run(programs: Programs) -> ExitCode {
     match tell(&logs, programs).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(Disappointment(sentence)) => {
-            let lines = logs.lines();
+            let lines: Vec<_> = logs.lines().into_iter().filter(|line| !line.is_record()).collect();
             if !lines.is_empty() {
                 eprintln!("\n  {}", paint(DIM, "What the functions said:"));
                 lines.iter().for_each(|line| eprintln!("  {line}"));

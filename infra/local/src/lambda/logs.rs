@@ -33,6 +33,13 @@ pub struct LogLine {
     pub text: String,
 }
 
+impl LogLine {
+    /// Whether it only sums up, as metrics, what other lines have said.
+    pub fn is_record(&self) -> bool {
+        is_record(&self.text)
+    }
+}
+
 impl fmt::Display for LogLine {
     /// As a person reads it, with colours.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,8 +49,26 @@ impl fmt::Display for LogLine {
 
 /// Functions' names are padded to the longest of them, so that what they say is aligned.
 const NAME_WIDTH: usize = 16;
-/// Fields that have a place of their own in the line, or say nothing on a terminal.
-const PLACED: &[&str] = &["timestamp", "level", "message", "target", "fields", "span", "spans", "threadId", "_aws"];
+/// Members that have a place of their own in the line, or say nothing on a terminal.
+const PLACED: &[&str] = &[
+    "timestamp",
+    "level",
+    "location",
+    "message",
+    "target",
+    "fields",
+    "span",
+    "spans",
+    "threadId",
+    "service",
+    "cold_start",
+    "function_name",
+    "function_memory_size",
+    "function_arn",
+    "function_request_id",
+    "xray_trace_id",
+    "correlation_id",
+];
 
 impl Logs {
     /// To standard error, in colour if that is a terminal.
@@ -93,6 +118,7 @@ impl Logs {
     fn write(&self, function: &str, text: &str) {
         match &self.0 {
             Destination::Nowhere => {}
+            Destination::Terminal if is_record(text) => {}
             Destination::Terminal => anstream::eprintln!("{}", render(function, text)),
             Destination::Memory(lines) => lines
                 .lock()
@@ -136,16 +162,19 @@ async fn read(logs: Logs, function: String, stream: Option<impl AsyncRead + Unpi
     words.into_text()
 }
 
-/// `send-message      INFO  accepted  seq=3`. A line that is a metric as well reads like any other: that it counts one
-/// thing, its message says already.
+/// Whether a line is a record of metrics
+/// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>): it
+/// sums up what other lines have said.
+fn is_record(text: &str) -> bool {
+    serde_json::from_str::<Value>(text).is_ok_and(|line| line.get("_aws").is_some())
+}
+
+/// `send-message      INFO  accepted  seq=3`.
 fn render(function: &str, text: &str) -> String {
     let name = paint(&format!("{function:NAME_WIDTH$}"), name_style(function));
-    let Ok(Value::Object(mut event)) = serde_json::from_str::<Value>(text) else {
+    let Ok(Value::Object(event)) = serde_json::from_str::<Value>(text) else {
         return format!("{name}  {text}");
     };
-    if let Some(counted) = counted(&event) {
-        event.remove(&counted);
-    }
     // tracing's JSON puts an event's fields either into `fields` or beside the level.
     let nested = event.get("fields").and_then(Value::as_object).cloned().unwrap_or_default();
     let span = event.get("span").and_then(Value::as_object).cloned().unwrap_or_default();
@@ -153,16 +182,6 @@ fn render(function: &str, text: &str) -> String {
     let message = nested.get("message").or_else(|| event.get("message")).map(plain).unwrap_or_default();
     let fields: String = [&event, &nested, &span].into_iter().flat_map(named).collect();
     format!("{name}  {}  {message}{fields}", paint(&format!("{level:5}"), level_style(&level)))
-}
-
-/// The metric of a line that counts one thing and nothing else
-/// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
-fn counted(event: &Map<String, Value>) -> Option<String> {
-    let directives = event.get("_aws")?.get("CloudWatchMetrics")?.as_array()?.iter();
-    let metrics = directives.filter_map(|directive| directive["Metrics"].as_array()).flatten();
-    let mut names = metrics.filter(|metric| metric["Unit"] == "Count").filter_map(|metric| metric["Name"].as_str());
-    let (name, None) = (names.next()?, names.next()) else { return None };
-    event.get(name).is_some_and(|value| *value == 1).then(|| name.to_owned())
 }
 
 fn named(fields: &Map<String, Value>) -> impl Iterator<Item = String> {
@@ -218,19 +237,11 @@ mod tests {
     }
 
     #[test]
-    fn metrics_are_shown_like_every_other_line() {
-        let metric = |metrics: &[(&str, &str)], members: &str| {
-            let metrics: Vec<_> = metrics.iter().map(|(name, unit)| json!({"Name": name, "Unit": unit})).collect();
-            let aws = json!({"Timestamp": 0, "CloudWatchMetrics": [{"Namespace": "N", "Metrics": metrics}]});
-            shown(&format!(r#"{{"_aws":{aws},"timestamp":"…","level":"INFO",{members}}}"#))
-        };
-        let took = ("DeliverySeconds", "Seconds");
-        let members = r#""message":"sent","Channel":"chat","Sent":1,"DeliverySeconds":0.037,"seq":3"#;
-        let sent = metric(&[("Sent", "Count"), took], members);
-        assert_eq!(sent, "send-message      INFO   sent  Channel=chat  DeliverySeconds=0.037  seq=3");
-        let members = r#""message":"swept","Channel":"chat","Due":1,"Rung":0"#;
-        let swept = metric(&[("Due", "Count"), ("Rung", "Count")], members);
-        assert_eq!(swept, "send-message      INFO   swept  Channel=chat  Due=1  Rung=0");
+    fn what_is_the_same_in_every_line_is_not_shown_and_neither_are_sums() {
+        let line =
+            r#"{"level":"INFO","message":"sent","channel":"chat","service":"s","cold_start":true,"location":"a.rs:1"}"#;
+        assert_eq!(shown(line), "send-message      INFO   sent  channel=chat");
+        assert!(is_record(r#"{"_aws":{"Timestamp":0},"Sent":1}"#) && !is_record(line) && !is_record("{"));
     }
 
     #[test]

@@ -83,6 +83,7 @@ impl Function {
             "DeadLetterQueue",
             "Description",
             "EphemeralStorage",
+            "EventInvokeConfig", // what AWS does about failures; here they are seen
             "FunctionName",
             "Handler",
             "LoggingConfig",

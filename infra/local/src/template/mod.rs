@@ -38,6 +38,7 @@ use properties::Properties;
 
 /// Resource types with nothing to do on one machine: permissions, alarms, what only an operator looks at.
 const WITHOUT_LOCAL_MEANING: &[&str] = &[
+    "AWS::ApiGateway::Account",
     "AWS::ApiGatewayV2::Deployment",
     "AWS::CloudWatch::Alarm",
     "AWS::CloudWatch::CompositeAlarm",

@@ -1,0 +1,30 @@
+//! What operators switch: a channel on and off, and that it waits no longer.
+
+use super::{Table, Written, key, update};
+use crate::broken::Broken;
+use domain::{BusinessId, ChannelId};
+use serde::de::IgnoredAny;
+
+impl Table {
+    /// Says whether messages may be sent on a channel; functions see it within half a minute. What was accepted before
+    /// goes out in any case. False if there is no such channel.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn set_channel_active(&self, b: BusinessId, channel: ChannelId, is_active: bool) -> Result<bool, Broken> {
+        self.set_active(&key::channel(b, channel), is_active).await
+    }
+
+    /// Ends a channel's pause before its time; workers see it within half a minute, and conversations are tried again
+    /// when they are due. False if there is no such channel.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn resume(&self, b: BusinessId, channel: ChannelId) -> Result<bool, Broken> {
+        let call = self
+            .change(&key::channel(b, channel))
+            .update_expression("REMOVE paused_until")
+            .condition_expression("attribute_exists(pk)");
+        Ok(matches!(update::<IgnoredAny>(call).await?, Written::Done(_)))
+    }
+}

@@ -1,0 +1,104 @@
+//! The invocation that this process is at: what all lines say of it, and what was counted in it.
+//!
+//! There is one at a time: Lambda hands a process its next event when it has answered the last
+//! ([runtime API](https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html)).
+
+use super::metrics::Counted;
+use crate::clock;
+use lambda_runtime::Context;
+use serde_json::{Map, Value, json};
+use std::io::{self, Write};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
+/// What every line and record calls the system.
+const SERVICE: &str = "pingback-messages";
+
+static CURRENT: LazyLock<Mutex<Current>> = LazyLock::new(Mutex::default);
+
+#[derive(Default)]
+struct Current {
+    members: Map<String, Value>,
+    counted: Counted,
+    /// Whether this process has had an invocation before.
+    served: bool,
+}
+
+/// An invocation in progress. When it is dropped, what was counted in it is written.
+#[derive(Debug)]
+#[must_use = "it is over when it is dropped"]
+pub struct Invocation(());
+
+impl Invocation {
+    /// From now on every line tells of this one.
+    pub fn begin(context: &Context) -> Invocation {
+        let mut current = current();
+        let env = &context.env_config;
+        let mut members = Map::new();
+        let mut set = |name: &str, value: Value| drop(members.insert(name.to_owned(), value));
+        set("service", json!(SERVICE));
+        set("cold_start", json!(!current.served));
+        set("function_name", json!(env.function_name));
+        set("function_memory_size", json!(env.memory));
+        set("function_arn", json!(context.invoked_function_arn));
+        set("function_request_id", json!(context.request_id));
+        if let Some(trace) = context.xray_trace_id.as_deref().and_then(root) {
+            set("xray_trace_id", json!(trace));
+        }
+        current.members = members;
+        current.served = true;
+        Invocation(())
+    }
+}
+
+impl Drop for Invocation {
+    /// A record that cannot be written is lost, like every other line then.
+    fn drop(&mut self) {
+        let mut current = current();
+        let counted = std::mem::take(&mut current.counted);
+        let members = std::mem::take(&mut current.members);
+        for record in counted.records(&members, clock::of_the_log()) {
+            let _ = writeln!(io::stdout().lock(), "{record}");
+        }
+    }
+}
+
+/// Whatever this invocation says from now on belongs to what `id` names: the API call, by API Gateway's id of it.
+pub fn correlate(id: &str) {
+    current().members.insert("correlation_id".to_owned(), json!(id));
+}
+
+/// Adds what is known of the invocation to a line; what the line says itself stays.
+pub(super) fn tell(line: &mut Map<String, Value>) {
+    for (name, value) in &current().members {
+        if !line.contains_key(name) {
+            line.insert(name.clone(), value.clone());
+        }
+    }
+}
+
+/// Adds to what was counted.
+pub(super) fn count(add: impl FnOnce(&mut Counted)) {
+    add(&mut current().counted);
+}
+
+fn current() -> MutexGuard<'static, Current> {
+    CURRENT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The trace's id in X-Ray's header, `Root=1-5759e988-bd862e3fe1be46a994272793;Parent=…;Sampled=1`
+/// ([tracing header](https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader)).
+fn root(header: &str) -> Option<&str> {
+    header.split(';').find_map(|part| part.trim().strip_prefix("Root="))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_is_known_by_its_root() {
+        let header = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+        assert_eq!(root(header), Some("1-5759e988-bd862e3fe1be46a994272793"));
+        assert_eq!(root("Sampled=0"), None);
+    }
+}

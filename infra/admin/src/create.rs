@@ -1,0 +1,127 @@
+//! Making things, one at a time. Nothing that exists is overwritten: every id is new.
+
+use crate::Failure;
+use crate::command_line::{NewApiKey, NewBusiness, NewChannel, NewConversation, OfBusiness};
+use crate::place::Place;
+use crate::report::{Report, or_dash, time};
+use chrono::TimeDelta;
+use domain::channel::WINDOW;
+use domain::{AgentId, BusinessId, Channel, ChannelId, ConversationId};
+use platform::credential::ApiKey;
+use platform::table::provision::NewConversation as NewRecord;
+use platform::table::record::{ChannelRecord, ChannelSettings};
+use serde_json::json;
+use uuid::Uuid;
+
+/// A business with its plan.
+pub(crate) async fn business(place: &Place, args: &NewBusiness) -> Result<Report, Failure> {
+    let id = BusinessId(Uuid::new_v4());
+    place.table.create_business(id, &args.plan, args.limit, args.shards).await?;
+    let NewBusiness { plan, limit, shards } = args;
+    Ok(Report::of(json!({"business_id": id, "plan": plan, "limit": limit, "shards": shards})).fields(vec![
+        ("business", id.to_string()),
+        ("plan", format!("{plan}: {limit} messages a month on {shards} shards")),
+    ]))
+}
+
+/// An agent of a business.
+pub(crate) async fn agent(place: &Place, args: &OfBusiness) -> Result<Report, Failure> {
+    exists(place, args.business).await?;
+    let id = AgentId(Uuid::new_v4());
+    place.table.create_agent(args.business, id).await?;
+    Ok(Report::of(json!({"agent_id": id})).fields(vec![("agent", id.to_string())]))
+}
+
+/// A key, shown this once.
+pub(crate) async fn api_key(place: &Place, args: &NewApiKey) -> Result<Report, Failure> {
+    exists(place, args.business).await?;
+    let key = ApiKey::generate(args.business);
+    let until = args.days.map(|days| place.now() + TimeDelta::days(days.into()));
+    place.table.create_api_key(&key, args.agent, until).await?;
+    let json = json!({"api_key": key.reveal(), "id": key.hash(), "agent_id": args.agent, "valid_until": until});
+    Ok(Report::of(json)
+        .fields(vec![
+            ("api key", key.reveal()),
+            ("id", key.hash()),
+            ("agent", or_dash(args.agent)),
+            ("valid until", or_dash(until.map(time))),
+        ])
+        .line("The key is not stored and never shown again. Its id revokes it."))
+}
+
+/// A channel of a business.
+pub(crate) async fn channel(place: &Place, args: &NewChannel) -> Result<Report, Failure> {
+    exists(place, args.business).await?;
+    let needed = |value: &Option<String>, name: &str| {
+        value.clone().ok_or_else(|| Failure::new(format!("--{name} is missing: {} channels need it", args.channel)))
+    };
+    let settings = match args.channel {
+        Channel::Chat => ChannelSettings::Chat {},
+        Channel::Whatsapp => {
+            let secret = needed(&args.secret, "secret")?;
+            if !secret.contains("pingback/whatsapp/") {
+                return Err(Failure::new(
+                    "--secret: functions may read secrets whose name begins with pingback/whatsapp/",
+                ));
+            }
+            ChannelSettings::Whatsapp {
+                phone_number_id: needed(&args.phone_number_id, "phone-number-id")?,
+                secret,
+                template: None,
+            }
+        }
+        Channel::Email => ChannelSettings::Email {
+            from: needed(&args.from, "from")?,
+            configuration_set: args.configuration_set.clone(),
+        },
+    };
+    let id = put_channel(place, args.business, settings).await?;
+    Ok(Report::of(json!({"channel_id": id, "channel": args.channel}))
+        .fields(vec![("channel", id.to_string()), ("type", args.channel.to_string())]))
+}
+
+/// A conversation with a customer. On WhatsApp it begins as if the customer had written now: whoever makes one by hand
+/// says so.
+pub(crate) async fn conversation(place: &Place, args: &NewConversation) -> Result<Report, Failure> {
+    let channel = place.table.channel(args.business, args.channel).await?;
+    let channel = channel.ok_or_else(|| Failure::new("--channel: the business has no such channel"))?;
+    let channel = channel.settings.channel();
+    let new = NewRecord {
+        channel: channel.name().to_owned(),
+        channel_id: args.channel,
+        recipient: args.recipient.clone(),
+        subject: args.subject.clone(),
+        begun_by: None,
+        window_expires_at: (channel == Channel::Whatsapp).then(|| place.now() + WINDOW),
+    };
+    let id = begin(place, args.business, new).await?;
+    Ok(Report::of(json!({"conversation_id": id, "channel": channel}))
+        .fields(vec![("conversation", id.to_string()), ("channel", channel.to_string())]))
+}
+
+/// Puts a channel into the table, under a new id.
+pub(crate) async fn put_channel(
+    place: &Place,
+    business: BusinessId,
+    settings: ChannelSettings,
+) -> Result<ChannelId, Failure> {
+    let id = ChannelId(Uuid::new_v4());
+    let record = ChannelRecord { is_active: true, in_doubt: Default::default(), paused_until: None, settings };
+    place.table.put_channel(business, id, &record).await?;
+    Ok(id)
+}
+
+/// Puts a conversation into the table, under a new id.
+pub(crate) async fn begin(place: &Place, business: BusinessId, new: NewRecord) -> Result<ConversationId, Failure> {
+    let id = ConversationId(Uuid::new_v4());
+    place.table.create_conversation(business, id, new, place.now()).await?;
+    Ok(id)
+}
+
+/// Whatever belongs to a business needs one.
+async fn exists(place: &Place, business: BusinessId) -> Result<(), Failure> {
+    match place.table.plan(business).await? {
+        Some(_) => Ok(()),
+        None => Err(Failure::new("--business: there is no such business; `create business` makes one")),
+    }
+}

@@ -1,0 +1,137 @@
+//! Where the command line works: a stack whose resources CloudFormation names, or what the environment names.
+
+use crate::Failure;
+use aws_sdk_cloudformation as cloudformation;
+use chrono::{DateTime, Utc};
+use domain::Channel;
+use platform::Broken;
+use platform::aws::Aws;
+use platform::clock::Clock;
+use platform::queue::{Bells, DeadLetters};
+use platform::settings::{self, SettingError};
+use platform::table::Table;
+use std::collections::BTreeMap;
+
+/// A system to work on.
+pub(crate) struct Place {
+    pub(crate) table: Table,
+    aws: Aws,
+    clock: Clock,
+    names: Names,
+}
+
+/// How its parts are found.
+enum Names {
+    /// Physical ids by logical ids, and the outputs.
+    Stack { resources: BTreeMap<String, String>, outputs: BTreeMap<String, String> },
+    /// Variables, as the functions have them.
+    Environment,
+}
+
+impl Place {
+    /// Finds the stack of that name, or what the environment names.
+    pub(crate) async fn find(stack: Option<&str>) -> Result<Place, Failure> {
+        let aws = Aws::from_env().map_err(advice)?;
+        let clock = Clock::from_env().map_err(advice)?;
+        let names = match stack {
+            Some(stack) => describe(&aws, stack).await?,
+            None => Names::Environment,
+        };
+        let name = match &names {
+            Names::Stack { resources, .. } => part(resources, "Table")?,
+            Names::Environment => settings::optional("TABLE_NAME").ok_or_else(|| {
+                Failure::new("where? Name the stack with --stack or PINGBACK_STACK, or its table in TABLE_NAME")
+            })?,
+        };
+        Ok(Place { table: Table::named(&aws, name), aws, clock, names })
+    }
+
+    /// The time. Operators' commands read it once.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// The base URL of the API, if it is known.
+    pub(crate) fn api(&self) -> Option<String> {
+        match &self.names {
+            Names::Stack { outputs, .. } => outputs.get("ApiUrl").cloned(),
+            Names::Environment => settings::optional("PINGBACK_API_URL"),
+        }
+    }
+
+    /// The doorbells of all channels.
+    pub(crate) fn bells(&self) -> Result<Bells, Failure> {
+        match &self.names {
+            Names::Environment => Bells::from_env(&self.aws).map_err(advice),
+            Names::Stack { resources, .. } => {
+                let [chat, whatsapp, email] =
+                    ["ChatQueue", "WhatsappQueue", "EmailQueue"].map(|id| part(resources, id));
+                Ok(Bells::new(&self.aws, [chat?, whatsapp?, email?]))
+            }
+        }
+    }
+
+    /// A channel's dead-letter queue.
+    pub(crate) fn dead_letters(&self, channel: Channel) -> Result<DeadLetters, Failure> {
+        let url = match &self.names {
+            Names::Environment => {
+                settings::required(&format!("{}_DEAD_LETTER_QUEUE_URL", channel.name().to_uppercase()))
+                    .map_err(advice)?
+            }
+            Names::Stack { resources, .. } => part(
+                resources,
+                match channel {
+                    Channel::Chat => "ChatDeadLetters",
+                    Channel::Whatsapp => "WhatsappDeadLetters",
+                    Channel::Email => "EmailDeadLetters",
+                },
+            )?,
+        };
+        Ok(DeadLetters::new(&self.aws, url))
+    }
+}
+
+fn part(resources: &BTreeMap<String, String>, id: &str) -> Result<String, Failure> {
+    resources
+        .get(id)
+        .cloned()
+        .ok_or_else(|| Failure::new(format!("the stack has no {id}: is it one of this template?")))
+}
+
+async fn describe(aws: &Aws, stack: &str) -> Result<Names, Failure> {
+    let client = cloudformation::Client::new(&aws.service("CLOUDFORMATION"));
+    let described = client.describe_stacks().stack_name(stack).send().await;
+    let described = described.map_err(|error| Broken::aws("DescribeStacks", error))?;
+    let outputs = described.stacks().iter().flat_map(cloudformation::types::Stack::outputs);
+    let outputs = outputs.filter_map(|one| Some((one.output_key()?.to_owned(), one.output_value()?.to_owned())));
+    let outputs = outputs.collect();
+    let (mut resources, mut next) = (BTreeMap::new(), None);
+    loop {
+        let listed = client.list_stack_resources().stack_name(stack).set_next_token(next).send().await;
+        let listed = listed.map_err(|error| Broken::aws("ListStackResources", error))?;
+        for one in listed.stack_resource_summaries() {
+            if let (Some(logical), Some(physical)) = (one.logical_resource_id(), one.physical_resource_id()) {
+                resources.insert(logical.to_owned(), physical.to_owned());
+            }
+        }
+        next = listed.next_token;
+        if next.is_none() {
+            return Ok(Names::Stack { resources, outputs });
+        }
+    }
+}
+
+/// What is missing, and where operators get it from.
+fn advice(error: SettingError) -> Failure {
+    let missing = match &error {
+        SettingError::Missing(name) => name.as_str(),
+        SettingError::Malformed { .. } => return Failure::new(error.to_string()),
+    };
+    Failure::new(match missing {
+        "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => {
+            format!("{missing} is not set: eval \"$(aws configure export-credentials --format env)\"")
+        }
+        "AWS_REGION" => "AWS_REGION is not set: export AWS_REGION=\"$(aws configure get region)\"".to_owned(),
+        name => format!("{name} is not set: name the stack with --stack, which knows it, or set it"),
+    })
+}

@@ -1,0 +1,64 @@
+//! What a business may send, and what it has sent.
+
+use crate::command_line::{ChangePlan, OfBusiness};
+use crate::place::Place;
+use crate::report::{Report, time};
+use crate::{Consent, Failure};
+use domain::quota::Usage;
+use domain::{BusinessId, Month};
+use platform::table::record::Plan;
+use serde_json::json;
+
+/// The plan, and the running month.
+pub(crate) async fn show(place: &Place, args: &OfBusiness) -> Result<Report, Failure> {
+    let month = Month::of(place.now());
+    let plan = plan_of(place, args.business).await?;
+    report(place, args.business, &plan, month).await
+}
+
+/// Another plan. A limit below what the month has used stops the business at once: that is asked about.
+pub(crate) async fn change(place: &Place, args: &ChangePlan, consent: &Consent) -> Result<Report, Failure> {
+    let month = Month::of(place.now());
+    let before = plan_of(place, args.business).await?;
+    let usage = usage(place, args.business, month, &before).await?;
+    if args.limit < usage.used {
+        consent.ask(&format!(
+            "{} messages are used in {month}: with a limit of {} the business can send none until {}.",
+            usage.used,
+            args.limit,
+            time(month.resets_at())
+        ))?;
+    }
+    let name = args.plan.as_ref().unwrap_or(&before.name);
+    let shards = args.shards.unwrap_or(before.shards);
+    let after = place.table.change_plan(args.business, name, args.limit, shards, month).await?;
+    report(place, args.business, &after, month).await
+}
+
+async fn plan_of(place: &Place, business: BusinessId) -> Result<Plan, Failure> {
+    let plan = place.table.plan(business).await?;
+    plan.ok_or_else(|| Failure::new("--business: there is no such business; `create business` makes one"))
+}
+
+async fn usage(place: &Place, business: BusinessId, month: Month, plan: &Plan) -> Result<Usage, Failure> {
+    let counters = place.table.counters(business, month).await?;
+    Ok(counters.unwrap_or(Usage { limit: plan.max_messages_per_month, used: 0 }))
+}
+
+async fn report(place: &Place, business: BusinessId, plan: &Plan, month: Month) -> Result<Report, Failure> {
+    let usage = usage(place, business, month, plan).await?;
+    let Plan { name, max_messages_per_month: limit, shards, version } = plan;
+    let json = json!({
+        "business_id": business, "plan": name, "limit": limit, "shards": shards, "version": version,
+        "month": month, "in_force": usage.limit, "used": usage.used, "remaining": usage.remaining(),
+        "resets_at": month.resets_at(),
+    });
+    Ok(Report::of(json).fields(vec![
+        ("plan", format!("{name}, version {version}")),
+        ("limit", format!("{limit} messages a month on {shards} shards")),
+        ("month", month.to_string()),
+        ("used", format!("{} of {}", usage.used, usage.limit)),
+        ("remaining", usage.remaining().to_string()),
+        ("resets at", time(month.resets_at())),
+    ]))
+}

@@ -1,0 +1,74 @@
+//! Making things, and using them.
+
+use crate::{admin, admin_json, text};
+use serde_json::json;
+use tests::World;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newcomer_needs_one_command_to_send_the_first_message() {
+    let world = World::start().await;
+    world.allow(|allowed| allowed.waiting = true); // nobody has the conversation's page open
+    let made = admin_json(&world, 0, &["first-steps"]).await;
+    assert_eq!(text(&made, "api"), world.ready.api);
+    let (key, conversation) = (text(&made, "api_key"), text(&made, "conversation_id"));
+    let sent = world.send(key, conversation, "The first message.").go().await;
+    assert_eq!((sent.status.as_u16(), &sent.json()["sender_id"]), (201, &made["agent_id"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_made_one_by_one_can_be_used() {
+    let world = World::start().await;
+    let business = admin_json(&world, 0, &["create", "business", "--plan", "pro", "--limit", "50"]).await;
+    let of = ["--business", text(&business, "business_id")];
+    let agent = admin_json(&world, 0, &["create", "agent", of[0], of[1]]).await;
+    let agent = ["--agent", text(&agent, "agent_id")];
+    let key = admin_json(&world, 0, &["create", "api-key", of[0], of[1], agent[0], agent[1]]).await;
+    let begun = "pingback/whatsapp/sandbox";
+    for (settings, recipient) in [
+        (vec!["--channel", "chat"], "somebody"),
+        (vec!["--channel", "whatsapp", "--phone-number-id", "106540352242922", "--secret", begun], "+16505551234"),
+        (vec!["--channel", "email", "--from", "Shop <shop@example.com>"], "anna@example.com"),
+    ] {
+        let words = [vec!["create", "channel", of[0], of[1]], settings].concat();
+        let channel = admin_json(&world, 0, &words).await;
+        let channel = text(&channel, "channel_id");
+        let words = ["create", "conversation", of[0], of[1], "--channel", channel, "--recipient", recipient];
+        let conversation = admin_json(&world, 0, &words).await;
+        let sent = world.send(text(&key, "api_key"), text(&conversation, "conversation_id"), "Hello.").go().await;
+        assert_eq!(sent.status.as_u16(), 201, "{}", sent.text);
+    }
+    assert_eq!(world.usage(text(&key, "api_key")).await, (3, 50));
+    world.allow(|allowed| allowed.waiting = true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_get_a_table_and_the_call_that_sends() {
+    let world = World::start().await;
+    let ran = admin(&world, &["first-steps", "--limit", "7"]).await;
+    assert_eq!((ran.code, ran.complaint.as_str()), (0, ""));
+    assert!(ran.out.contains("start: 7 messages a month"), "{}", ran.out);
+    assert!(ran.out.contains(&format!("curl -i {}/api/v1/conversations/", world.ready.api)), "{}", ran.out);
+    assert!(!ran.out.contains('\u{1b}'), "no colours where nobody sees them");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_input_is_named_and_nothing_is_made() {
+    let world = World::start().await;
+    let nobody = uuid::Uuid::new_v4().to_string();
+    for (words, said) in [
+        (vec!["create", "business", "--shards", "65"], "1..=64"),
+        (vec!["create", "agent", "--business", "me"], "--business"),
+        (vec!["create", "agent", "--business", &nobody], "there is no such business"),
+        (vec!["create", "channel", "--business", &nobody, "--channel", "fax"], "chat, whatsapp and email"),
+        (vec!["plan", "show", "--business", &nobody], "there is no such business"),
+        (vec!["--stack", "another", "first-steps"], "another does not exist"),
+    ] {
+        let ran = admin(&world, &words).await;
+        assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{words:?}");
+        assert!(ran.complaint.contains(said), "{words:?}: {}", ran.complaint);
+    }
+    let demo = world.ready.demo.as_ref().expect("the demo").business_id.to_string();
+    let ran = admin(&world, &["create", "channel", "--business", &demo, "--channel", "email"]).await;
+    assert!(ran.code == 1 && ran.complaint.contains("--from is missing"), "{}", ran.complaint);
+    assert_eq!(admin_json(&world, 0, &["audit"]).await, json!({"accounts": [], "drifting": 0}));
+}

@@ -1,0 +1,86 @@
+//! Plans, credentials and channels, changed while somebody uses them.
+
+use crate::{admin, admin_json, text};
+use serde_json::json;
+use tests::World;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_changes_while_sends_go_on() {
+    let world = World::start().await;
+    let business = world.business(40, 2).await;
+    let id = business.business_id.to_string();
+    let conversation = business.conversation("chat");
+    let sends = async {
+        for number in 0..20 {
+            let sent = world.send(&business.api_key, conversation, &format!("number {number}")).go().await;
+            assert_eq!(sent.status.as_u16(), 201, "{}", sent.text);
+        }
+    };
+    let change = async { admin_json(&world, 0, &["plan", "change", "--business", &id, "--limit", "90"]).await };
+    let ((), changed) = tokio::join!(sends, change);
+    assert_eq!((&changed["limit"], &changed["in_force"], &changed["version"]), (&json!(90), &json!(90), &json!(2)));
+    assert_eq!(world.usage(&business.api_key).await, (20, 90));
+    let shown = admin_json(&world, 0, &["plan", "show", "--business", &id]).await;
+    assert_eq!((&shown["used"], &shown["remaining"]), (&json!(20), &json!(70)));
+    admin_json(&world, 0, &["audit", "--business", &id]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_below_what_is_used_is_asked_about() {
+    let world = World::start().await;
+    let business = world.business(5, 1).await;
+    let (id, conversation) = (business.business_id.to_string(), business.conversation("email"));
+    for text in ["one", "two"] {
+        world.send(&business.api_key, conversation, text).go().await.id();
+    }
+    let words = ["plan", "change", "--business", &id, "--limit", "1"];
+    let asked = admin(&world, &words).await;
+    assert!(asked.code == 3 && asked.complaint.contains("2 messages are used"), "{}", asked.complaint);
+    assert_eq!(world.usage(&business.api_key).await, (2, 5), "nothing was done");
+    let done = admin_json(&world, 0, &[words.as_slice(), &["--yes"]].concat()).await;
+    assert_eq!((&done["limit"], &done["in_force"], &done["remaining"]), (&json!(1), &json!(2), &json!(0)));
+    let refused = world.send(&business.api_key, conversation, "three").go().await;
+    assert_eq!(refused.problem(), (403, "quota_exceeded".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_revoked_is_refused_at_once() {
+    let world = World::start().await;
+    let made = admin_json(&world, 0, &["first-steps"]).await;
+    let (of, key, id) = (text(&made, "business_id"), text(&made, "api_key"), text(&made, "api_key_id"));
+    let revoke = ["revoke", "api-key", "--business", of, id];
+    assert_eq!(admin(&world, &revoke).await.code, 3);
+    world.usage(key).await;
+    admin_json(&world, 0, &[revoke.as_slice(), &["--yes"]].concat()).await;
+    assert_eq!(world.get(key, "/api/v1/usage").await.status.as_u16(), 401);
+    let unknown = admin(&world, &["revoke", "api-key", "--business", of, &"0".repeat(64), "--yes"]).await;
+    assert!(unknown.code == 1 && unknown.complaint.contains("no such API key"), "{}", unknown.complaint);
+
+    let demo = world.ready.demo.clone().expect("the demo");
+    let (of, agent) = (demo.business_id.to_string(), demo.agent_id.to_string());
+    world.usage(&demo.token).await;
+    admin_json(&world, 0, &["revoke", "agent", "--business", &of, &agent, "--yes"]).await;
+    assert_eq!(world.get(&demo.token, "/api/v1/usage").await.status.as_u16(), 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_takes_no_messages_while_it_is_off_and_holds_them_while_it_is_paused() {
+    let world = World::start().await;
+    let made = admin_json(&world, 0, &["first-steps"]).await;
+    let (of, channel) = (text(&made, "business_id"), text(&made, "channel_id"));
+    let (business, id) = (of.parse().expect("an id"), channel.parse().expect("an id"));
+    let record = async || world.table().channel(business, id).await.expect("an answer").expect("it is there");
+    let switch = async |word, yes: &[&str]| {
+        admin_json(&world, 0, &[&["channel", word, "--business", of, channel], yes].concat()).await
+    };
+    assert_eq!(admin(&world, &["channel", "deactivate", "--business", of, channel]).await.code, 3);
+    switch("deactivate", &["--yes"]).await;
+    assert!(!record().await.is_active);
+    let refused = world.send(text(&made, "api_key"), text(&made, "conversation_id"), "Anybody there?").go().await;
+    assert_eq!(refused.problem(), (422, "channel_inactive".into()));
+    switch("activate", &[]).await;
+    let paused = switch("pause", &["--minutes", "5"]).await;
+    assert!(record().await.is_active && record().await.paused_until.is_some() && paused["paused_until"].is_string());
+    switch("resume", &[]).await;
+    assert_eq!(record().await.paused_until, None);
+}

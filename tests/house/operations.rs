@@ -1,0 +1,252 @@
+//! What operators look at: each function has its log and is watched, each alarm can ring and is heard, the dashboard shows
+//! what there is.
+
+use crate::template::{Template, entries, reference};
+use crate::{Violations, files, read};
+use domain::channel::Channel;
+use platform::telemetry::metrics::NAMESPACE;
+use serde_yaml_ng::Value;
+use std::collections::BTreeSet;
+
+/// What somebody wants to be woken for, whichever channel it is on.
+const ALARMING: [&str; 4] = ["GivenUp", "InDoubt", "ChannelPaused", "OldestDueSeconds"];
+
+/// What AWS measures and we look at, by the names and dimensions it has on
+/// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html>,
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html>,
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html>,
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html> and
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-logging.html>.
+const MEASURED: [(&str, &[&str], &[&str]); 6] = [
+    ("AWS/Lambda", &["FunctionName"], &["Invocations", "Errors", "Throttles", "Duration", "ConcurrentExecutions"]),
+    ("AWS/SQS", &["QueueName"], &["ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"]),
+    (
+        "AWS/DynamoDB",
+        &["TableName"],
+        &["ConsumedReadCapacityUnits", "ConsumedWriteCapacityUnits", "ReadThrottleEvents", "WriteThrottleEvents"],
+    ),
+    ("AWS/DynamoDB", &["TableName", "GlobalSecondaryIndexName"], &["ReadThrottleEvents", "WriteThrottleEvents"]),
+    ("AWS/ApiGateway", &["ApiId"], &["Count", "4xx", "5xx", "Latency", "IntegrationLatency"]),
+    ("AWS/ApiGateway", &["ApiId", "Stage"], &["ConnectCount", "MessageCount", "IntegrationError", "ExecutionError"]),
+];
+
+/// One metric that an alarm or the dashboard looks at.
+struct Watched {
+    namespace: String,
+    name: String,
+    /// Names and values; a value is a word, or the resource that is referred to.
+    dimensions: Vec<(String, String)>,
+}
+
+impl Watched {
+    /// What an alarm is on; several if it adds them up.
+    fn by(alarm: &Value) -> Vec<Watched> {
+        let several =
+            alarm["Metrics"].as_sequence().into_iter().flatten().map(|metric| &metric["MetricStat"]["Metric"]);
+        let several = several.filter(|metric| !metric.is_null());
+        let one = Some(alarm).filter(|alarm| !alarm["MetricName"].is_null());
+        several.chain(one).map(Watched::read).collect()
+    }
+
+    fn read(metric: &Value) -> Watched {
+        let text = |value: &Value| reference(value).or_else(|| value.as_str()).unwrap_or_default().to_owned();
+        let dimensions = metric["Dimensions"].as_sequence().into_iter().flatten();
+        Watched {
+            namespace: text(&metric["Namespace"]),
+            name: text(&metric["MetricName"]),
+            dimensions: dimensions.map(|one| (text(&one["Name"]), text(&one["Value"]))).collect(),
+        }
+    }
+
+    /// A row of a dashboard's `metrics`: namespace, name, pairs of a dimension's name and value, and how it is drawn.
+    fn drawn(row: &serde_json::Value) -> Watched {
+        let words = row.as_array().into_iter().flatten().filter_map(serde_json::Value::as_str);
+        let mut words = words.map(str::to_owned);
+        let (namespace, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let mut dimensions = Vec::new();
+        while let Some(dimension) = words.next() {
+            let value = words.next().unwrap_or_default();
+            let resource = value.strip_prefix("${").and_then(|rest| rest.split(['.', '}']).next()).map(str::to_owned);
+            dimensions.push((dimension, resource.unwrap_or(value)));
+        }
+        Watched { namespace, name, dimensions }
+    }
+
+    fn is(&self, name: &str, of: &str) -> bool {
+        self.name == name && self.dimensions.first().is_some_and(|(_, value)| value == of)
+    }
+
+    /// Whether anybody writes it: a function into its log, or AWS under these very dimensions.
+    fn exists(&self, code: &str) -> bool {
+        let dimensions: Vec<&str> = self.dimensions.iter().map(|(name, _)| name.as_str()).collect();
+        let counted =
+            || code.contains(&format!("\"{}\"", self.name)) && dimensions.iter().all(|name| code.contains(name));
+        let measured = |(namespace, by, names): &(&str, &[&str], &[&str])| {
+            self.namespace == *namespace && dimensions == *by && names.contains(&self.name.as_str())
+        };
+        if self.namespace == NAMESPACE { counted() } else { MEASURED.iter().any(measured) }
+    }
+}
+
+/// All that the functions are made of.
+fn code() -> String {
+    let rust = files("functions").into_iter().filter(|path| path.extension().is_some_and(|ending| ending == "rs"));
+    rust.map(read).collect()
+}
+
+fn alarms(template: &Template) -> Vec<(&str, &Value)> {
+    template.all("AWS::CloudWatch::Alarm")
+}
+
+fn watched(template: &Template) -> Vec<Watched> {
+    alarms(template).into_iter().flat_map(|(_, alarm)| Watched::by(alarm)).collect()
+}
+
+#[test]
+fn alarms_watch_what_is_counted_or_measured() {
+    let (template, code) = (Template::read(), code());
+    let mut violations = Violations::default();
+    for (id, alarm) in alarms(&template) {
+        let metrics = Watched::by(alarm);
+        violations.unless(!metrics.is_empty(), || format!("template.yaml, {id}: it watches nothing"));
+        for metric in metrics.iter().filter(|metric| !metric.exists(&code)) {
+            let (name, namespace) = (&metric.name, &metric.namespace);
+            violations.add(format!("template.yaml, {id}: nobody counts `{name}` in {namespace}, so it can never ring"));
+        }
+        // What is missing is the very thing only where something has to happen all the time.
+        let missing = if alarm["ComparisonOperator"] == "LessThanThreshold" { "breaching" } else { "notBreaching" };
+        violations.unless(alarm["TreatMissingData"] == missing, || {
+            format!("template.yaml, {id}: nothing is written where nothing happens; set TreatMissingData: {missing}")
+        });
+        violations.unless(reference(&alarm["AlarmActions"][0]) == Some("Alarms"), || {
+            format!("template.yaml, {id}: nobody hears it; set AlarmActions: [!Ref Alarms]")
+        });
+        violations.unless(alarm["AlarmDescription"].is_string(), || {
+            format!("template.yaml, {id}: say in an AlarmDescription what has happened")
+        });
+    }
+    violations.report();
+}
+
+#[test]
+fn every_channel_is_watched() {
+    let template = Template::read();
+    let watched = watched(&template);
+    let mut violations = Violations::default();
+    for channel in Channel::ALL {
+        for metric in ALARMING {
+            violations.unless(watched.iter().any(|one| one.is(metric, channel.name())), || {
+                format!("template.yaml: give {channel} an alarm on {metric}, like the other channels'")
+            });
+        }
+    }
+    for (queue, _) in template.all("AWS::SQS::Queue").into_iter().filter(|(_, queue)| queue["RedrivePolicy"].is_null())
+    {
+        violations.unless(watched.iter().any(|one| one.is("ApproximateNumberOfMessagesVisible", queue)), || {
+            format!("template.yaml: nobody looks into {queue}; give it an alarm on ApproximateNumberOfMessagesVisible")
+        });
+    }
+    violations.report();
+}
+
+#[test]
+fn every_function_has_its_log_and_is_watched() {
+    let template = Template::read();
+    let watched = watched(&template);
+    let mut violations = Violations::default();
+    for function in template.functions() {
+        let id = function.id;
+        let group = reference(&function.properties["LoggingConfig"]["LogGroup"]).unwrap_or_default();
+        violations.unless(group == format!("{id}Log"), || {
+            format!("template.yaml, {id}: give it a log group of its own, LoggingConfig: {{ LogGroup: !Ref {id}Log }}")
+        });
+        for metric in ["Errors", "Throttles"] {
+            violations.unless(watched.iter().any(|one| one.is(metric, id)), || {
+                format!("template.yaml: add {id}'s {metric} to one of the alarms that add them up")
+            });
+        }
+    }
+    for (id, group) in template.all("AWS::Logs::LogGroup") {
+        violations.unless(reference(&group["RetentionInDays"]) == Some("LogRetentionDays"), || {
+            format!("template.yaml, {id}: it would be kept for ever, set RetentionInDays: !Ref LogRetentionDays")
+        });
+    }
+    violations.report();
+}
+
+#[test]
+fn the_dashboard_shows_what_there_is() {
+    let (template, code, file) = (Template::read(), code(), read("infra/dashboard.json"));
+    let mut violations = Violations::default();
+    let Value::Tagged(body) = &template.properties("Dashboard", "AWS::CloudWatch::Dashboard")["DashboardBody"] else {
+        panic!("template.yaml, Dashboard: its DashboardBody must be !Sub and the text of infra/dashboard.json");
+    };
+    violations.unless(body.value.as_str() == Some(file.as_str()), || {
+        "template.yaml, Dashboard: copy infra/dashboard.json into its DashboardBody, they differ".to_owned()
+    });
+    let dashboard: serde_json::Value = serde_json::from_str(&file).expect("infra/dashboard.json is JSON");
+    let widgets = dashboard["widgets"].as_array().expect("widgets").iter().map(|widget| &widget["properties"]);
+    let list = |widget: &serde_json::Value, name: &str| widget[name].as_array().cloned().unwrap_or_default();
+    let drawn: Vec<Watched> =
+        widgets.clone().flat_map(|widget| list(widget, "metrics")).map(|row| Watched::drawn(&row)).collect();
+    for metric in drawn.iter().filter(|metric| !metric.exists(&code)) {
+        violations.add(format!("infra/dashboard.json: nobody counts `{}` in {}", metric.name, metric.namespace));
+    }
+    for function in template.functions() {
+        violations.unless(drawn.iter().any(|metric| metric.is("Duration", function.id)), || {
+            format!("infra/dashboard.json: show {} with the other functions", function.id)
+        });
+    }
+    for channel in Channel::ALL {
+        violations.unless(drawn.iter().any(|metric| metric.is("Sent", channel.name())), || {
+            format!("infra/dashboard.json: show {channel} with the other channels")
+        });
+    }
+    let shown: Vec<_> = widgets.flat_map(|widget| list(widget, "alarms")).collect();
+    for (id, _) in alarms(&template) {
+        violations.unless(shown.contains(&serde_json::json!(format!("${{{id}.Arn}}"))), || {
+            format!("infra/dashboard.json: show the alarm {id} with the others")
+        });
+    }
+    violations.report();
+}
+
+#[test]
+fn parameters_ask_sensible_questions() {
+    let template = Template::read();
+    let mut violations = Violations::default();
+    for (name, parameter) in entries(template.section("Parameters")) {
+        violations.unless(parameter["Description"].is_string() && !parameter["Default"].is_null(), || {
+            format!("template.yaml, {name}: give it a Description and a Default, `sam deploy --guided` asks for it")
+        });
+        let bounds = ["AllowedValues", "AllowedPattern", "MinValue"].iter().any(|bound| !parameter[*bound].is_null());
+        violations.unless(bounds || name == "ClockOffsetMs", || {
+            format!("template.yaml, {name}: say what may be answered, in AllowedValues, AllowedPattern or MinValue")
+        });
+    }
+    for (name, output) in entries(template.section("Outputs")) {
+        violations.unless(output["Description"].is_string(), || {
+            format!("template.yaml, output {name}: say in a Description what it is for")
+        });
+    }
+    violations.report();
+}
+
+#[test]
+fn whoever_hears_an_alarm_finds_it_on_the_page_and_no_other() {
+    let (template, page) = (Template::read(), read("infra/OPERATIONS.md"));
+    let section = page.split("\n## ").find(|section| section.starts_with("Alarms\n")).unwrap_or_default();
+    let first_cells = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('|').next());
+    let told: BTreeSet<&str> = first_cells.flat_map(|cell| cell.split('`').step_by(2)).collect();
+    let alarms: BTreeSet<&str> = alarms(&template).into_iter().map(|(id, _)| id).collect();
+    let mut violations = Violations::default();
+    for id in alarms.difference(&told) {
+        violations.add(format!(
+            "infra/OPERATIONS.md: {id} is in no row of its alarms; say what it means, where to look and what to do"
+        ));
+    }
+    for id in told.difference(&alarms) {
+        violations.add(format!("infra/OPERATIONS.md tells of the alarm {id}, which template.yaml does not have"));
+    }
+    violations.report();
+}
