@@ -1,5 +1,6 @@
 //! The command line: `cargo local`, `cargo local demo`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -12,6 +13,7 @@ use crate::demo;
 use crate::engine::Programs;
 use crate::lambda::Logs;
 use crate::ready::ReadyFile;
+use crate::sam;
 use crate::system::{Local, LocalError, Options};
 use crate::terminal::{BAD, BOLD, CODE, DIM, GOOD, paint};
 
@@ -48,6 +50,13 @@ struct Up {
     /// Write where everything is to this file (JSON), once everything is up
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
+    /// Listen on this address of this machine, such as that of Docker's bridge, for containers
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1", value_parser = address)]
+    address: IpAddr,
+    /// Write the functions' variables to this file, for `sam local … --env-vars`, and make the business that the events in
+    /// functions/*/events speak of
+    #[arg(long, value_name = "FILE")]
+    sam_env: Option<PathBuf>,
     /// Start empty, without the demo business
     #[arg(long)]
     no_demo: bool,
@@ -96,14 +105,18 @@ pub(crate) fn run() -> ExitCode {
 
 async fn up(options: Up, stop: &mut Stop) -> ExitCode {
     let started = Instant::now();
-    let ready_file = match options.ready_file.map(ReadyFile::claim).transpose() {
-        Ok(ready_file) => ready_file,
+    let claim = |file: Option<PathBuf>| file.map(ReadyFile::claim).transpose();
+    let examples = options.sam_env.is_some();
+    let (ready_file, sam_env) = match claim(options.ready_file).and_then(|ready| Ok((ready, claim(options.sam_env)?))) {
+        Ok(files) => files,
         Err(error) => return fail(&error.to_string()),
     };
     let starting = Local::start(Options {
         port: options.port,
         data_dir: options.data_dir,
+        address: options.address,
         demo: !options.no_demo,
+        examples,
         ses: options.ses,
         programs: options.functions.programs(),
         logs: Logs::terminal(),
@@ -124,20 +137,29 @@ async fn up(options: Up, stop: &mut Stop) -> ExitCode {
         println!("  {} no chat customer is connected: see what chat-socket says below.\n", paint(BAD, "warning:"));
     }
     println!("  {} stops everything.\n", paint(BOLD, "Ctrl-C"));
-    if let Some(ready_file) = &ready_file
-        && let Err(error) = ready_file.write(&local.ready())
-    {
+    let written = sam_env.as_ref().map_or(Ok(()), |file| file.write(&sam::variables(local.engine())));
+    if let Err(error) = written.and_then(|()| ready_file.as_ref().map_or(Ok(()), |file| file.write(&local.ready()))) {
         local.stop().await;
         return fail(&error.to_string());
     }
     stop.asked().await;
     println!("\n  {}", paint(DIM, "Stopping…"));
-    drop(ready_file);
+    drop((ready_file, sam_env));
     tokio::select! {
         () = local.stop() => println!("  {} Everything is stopped.", paint(GOOD, "✓")),
         () = stop.asked() => {} // asked twice: at once, then
     }
     ExitCode::SUCCESS
+}
+
+/// An address that others can call.
+fn address(text: &str) -> Result<IpAddr, String> {
+    match text.parse::<IpAddr>() {
+        Ok(address) if address.is_unspecified() => {
+            Err("say which of this machine's addresses: it is told to others".into())
+        }
+        parsed => parsed.map_err(|error| error.to_string()),
+    }
 }
 
 /// What went wrong, and what to do about it where that is known.
@@ -195,6 +217,10 @@ mod tests {
         let flags = ["--port", "0", "--data-dir", "d", "--ready-file", "r", "--no-demo"];
         let short = CommandLine::try_parse_from(["cargo local"].iter().chain(&flags)).unwrap();
         assert!(short.up.port == 0 && short.up.no_demo);
+        assert!(
+            short.up.address.is_loopback()
+                && CommandLine::try_parse_from(["cargo local", "--address", "0.0.0.0"]).is_err()
+        );
         let long = CommandLine::try_parse_from(["cargo local", "up"].iter().chain(&flags)).unwrap();
         assert!(matches!(long.command, Some(Command::Up(Up { port: 0, no_demo: true, .. }))));
         let demo = CommandLine::try_parse_from(["cargo local", "demo"]).unwrap();

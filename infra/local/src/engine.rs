@@ -6,6 +6,7 @@ mod programs;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -33,6 +34,8 @@ pub struct EngineOptions {
     pub programs: Programs,
     /// Where DynamoDB and S3 keep their files; nothing outlives the run without it.
     pub data_dir: Option<PathBuf>,
+    /// The address of this machine to listen on.
+    pub address: IpAddr,
     /// Port of the HTTP API; 0 for any.
     pub api_port: u16,
     /// Port of the WebSocket API; 0 for any.
@@ -122,6 +125,7 @@ impl Default for EngineOptions {
             template: PathBuf::from("template.yaml"),
             programs: Programs::default(),
             data_dir: None,
+            address: listen::LOOPBACK,
             api_port: 0,
             websocket_port: 0,
             dynamodb: None,
@@ -140,13 +144,13 @@ impl Engine {
     /// [`StartError`], with nothing left running.
     pub async fn start(options: EngineOptions) -> Result<Self, StartError> {
         let stack = Stack::read(&options.template, &options.parameters)?;
-        let api = open("HTTP API", options.api_port).await?;
-        let websocket = open("WebSocket API", options.websocket_port).await?;
+        let api = open("HTTP API", options.address, options.api_port).await?;
+        let websocket = open("WebSocket API", options.address, options.websocket_port).await?;
         let workers = Arc::new(Workers::default());
         let end = EndOfWorkers(Arc::clone(&workers));
-        let dynamodb = options.dynamodb.as_deref();
-        let aws = Aws::start(&stack, options.data_dir.as_deref(), dynamodb, Arc::clone(&workers)).await?;
-        let management = listen::bind(0).await?;
+        let (data_dir, dynamodb) = (options.data_dir.as_deref(), options.dynamodb.as_deref());
+        let aws = Aws::start(&stack, options.address, data_dir, dynamodb, Arc::clone(&workers)).await?;
+        let management = listen::bind_to(options.address, 0).await?;
         let addresses = Addresses {
             api: format!("http://{}", api.local_addr()?),
             websocket: format!("ws://{}", websocket.local_addr()?),
@@ -223,6 +227,11 @@ impl Engine {
     /// The ARN of a secret by its logical id.
     pub fn secret_id(&self, logical_id: &str) -> Option<&str> {
         self.aws.secret_arns.get(logical_id).map(String::as_str)
+    }
+
+    /// What each function is run with: its variables, by logical id.
+    pub fn environments(&self) -> BTreeMap<&str, &BTreeMap<String, String>> {
+        self.lambda.environments()
     }
 
     /// The rules by which the local AWS fails.
@@ -304,6 +313,6 @@ fn deployed(stack: &Stack, aws: &Aws, addresses: &Addresses) -> Deployed {
     Deployed { outputs, resources }
 }
 
-async fn open(what: &'static str, port: u16) -> Result<TcpListener, StartError> {
-    listen::bind(port).await.map_err(|source| StartError::Port { what, port, source })
+async fn open(what: &'static str, address: IpAddr, port: u16) -> Result<TcpListener, StartError> {
+    listen::bind_to(address, port).await.map_err(|source| StartError::Port { what, port, source })
 }

@@ -12,6 +12,7 @@ mod http_client;
 mod lambda;
 mod listen;
 mod ready;
+mod sam;
 pub mod sandbox;
 pub mod seed;
 mod sources;

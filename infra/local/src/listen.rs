@@ -1,7 +1,7 @@
-//! Loopback listeners and what serves them. What is served lives with each server, never here.
+//! Listeners and what serves them. What is served lives with each server, never here.
 
 use std::error::Error;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use axum::Router;
@@ -44,9 +44,17 @@ impl Drop for Server {
     }
 }
 
-/// Opens a loopback port; 0 lets the system choose one.
-pub(crate) async fn bind(port: u16) -> std::io::Result<TcpListener> {
-    TcpListener::bind(("127.0.0.1", port)).await
+/// Nobody but this machine reaches it.
+pub(crate) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// Opens a loopback port, for what only we ourselves call.
+pub(crate) async fn bind() -> std::io::Result<TcpListener> {
+    bind_to(LOOPBACK, 0).await
+}
+
+/// Opens a port of one of this machine's addresses; 0 lets the system choose one.
+pub(crate) async fn bind_to(address: IpAddr, port: u16) -> std::io::Result<TcpListener> {
+    TcpListener::bind((address, port)).await
 }
 
 /// Serves HTTP/1.1 with one service per connection. A service's error closes its connection without an answer.

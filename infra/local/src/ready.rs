@@ -1,4 +1,5 @@
-//! The ready file: where everything is and who may use it, for scripts and tests that start the system.
+//! The ready file: where everything is and who may use it, for scripts and tests that start the system. Files that are
+//! there as long as the system is up.
 
 use std::fs;
 use std::io::{self, Write};
@@ -87,7 +88,7 @@ pub struct Other {
     pub conversation: Uuid,
 }
 
-/// The file, there exactly as long as the system is up: it is removed on the way down, and one that a killed system
+/// A file that is there exactly as long as the system is up: it is removed on the way down, and one that a killed system
 /// left behind is removed on the way up.
 #[derive(Debug)]
 pub(crate) struct ReadyFile {
@@ -100,8 +101,7 @@ impl ReadyFile {
     /// # Errors
     /// The directory is missing, or what lies there cannot be removed.
     pub(crate) fn claim(path: PathBuf) -> io::Result<Self> {
-        let wrong =
-            |error: io::Error| io::Error::new(error.kind(), format!("the ready file {}: {error}", path.display()));
+        let wrong = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
         directory.map_or(Ok(()), |directory| fs::metadata(directory).map(drop)).map_err(wrong)?;
         match fs::remove_file(&path) {
@@ -114,10 +114,10 @@ impl ReadyFile {
     ///
     /// # Errors
     /// The directory is missing or cannot be written.
-    pub(crate) fn write(&self, ready: &Ready) -> io::Result<()> {
-        let json = serde_json::to_vec_pretty(ready)?;
+    pub(crate) fn write(&self, content: &impl Serialize) -> io::Result<()> {
+        let json = serde_json::to_vec_pretty(content)?;
         write_atomically(&self.path, &json)
-            .map_err(|error| io::Error::new(error.kind(), format!("the ready file {}: {error}", self.path.display())))
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", self.path.display())))
     }
 }
 

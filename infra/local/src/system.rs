@@ -5,18 +5,19 @@ mod place;
 
 use std::fs::File;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aws_sdk_dynamodb as dynamodb;
 use aws_sdk_secretsmanager as secretsmanager;
 use platform::table::Table;
-use tokio::net::TcpListener;
 
 use crate::aws::loopback;
 use crate::console::{self, Console};
 use crate::engine::{Engine, EngineOptions, Programs};
 use crate::lambda::Logs;
+use crate::listen;
 use crate::ready::{Aws, Demo, Other, Queues, Ready};
 use crate::sandbox::{Gate, MetaSecrets, ReceiptRule, Sandbox, System, Widgets};
 use crate::seed::{Keys, Seeder, WHATSAPP_SECRET};
@@ -35,8 +36,12 @@ pub struct Options {
     pub port: u16,
     /// Where everything is kept; nowhere: it is gone with the process.
     pub data_dir: Option<PathBuf>,
+    /// The address of this machine to listen on.
+    pub address: IpAddr,
     /// Whether to seed the demo business.
     pub demo: bool,
+    /// Whether to make what the events in `functions/*/events` speak of.
+    pub examples: bool,
     /// Where the functions' logs go.
     pub logs: Logs,
     /// What is deployed.
@@ -56,7 +61,9 @@ impl Default for Options {
         Self {
             port: 0,
             data_dir: None,
+            address: listen::LOOPBACK,
             demo: true,
+            examples: false,
             logs: Logs::discarded(),
             template: TEMPLATE.into(),
             programs: Programs::default(),
@@ -95,7 +102,8 @@ impl Local {
         let directory = directory.as_deref();
         let [api_port, websocket_port, sandbox_port] = ports(options.port)?;
         let keys = Keys::load(directory, options.demo)?;
-        let listener = TcpListener::bind(("127.0.0.1", sandbox_port));
+        let keys = if options.examples { keys.of_the_examples() } else { keys };
+        let listener = listen::bind_to(options.address, sandbox_port);
         let listener = listener.await.map_err(|error| bind_error(error, sandbox_port, "sandbox"))?;
         let (access_token, app_secret) = (keys.whatsapp_token.clone(), keys.whatsapp_webhook.app_secret.clone());
         let sandbox = Sandbox::start(listener, directory, MetaSecrets { access_token, app_secret }, options.receipts)?;
@@ -106,6 +114,7 @@ impl Local {
             template: options.template,
             programs: options.programs,
             data_dir: options.data_dir.clone(),
+            address: options.address,
             api_port,
             websocket_port,
             dynamodb: options.dynamodb,
@@ -121,6 +130,9 @@ impl Local {
         let engine = Arc::new(Engine::start(engine_options).await.map_err(engine_error)?);
 
         let seeder = seed(&engine, &sandbox, &keys, directory).await?;
+        if options.examples {
+            seeder.examples().await?;
+        }
         let visitors = seeder.visitors();
         let gate = Gate::new(&engine, keys.clone(), sandbox.clock().clone());
         let widgets = Widgets::new(gate, sandbox.providers().chat.clone());

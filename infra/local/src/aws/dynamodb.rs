@@ -62,7 +62,7 @@ impl Embedded {
     /// Opens the database, in memory without a directory, and serves it on a loopback port.
     pub(super) async fn start(data_dir: Option<&Path>) -> Result<Self, AwsError> {
         let database = open(data_dir)?;
-        let listener = listen::bind(0).await?;
+        let listener = listen::bind().await?;
         let url = format!("http://{}", listener.local_addr()?);
         let listener = listener.into_std()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

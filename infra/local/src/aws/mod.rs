@@ -15,6 +15,7 @@ mod secrets;
 mod sqs;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -104,16 +105,17 @@ pub enum AwsError {
 }
 
 impl Aws {
-    /// Starts the services and makes what the template declares. `dynamodb` is another DynamoDB's endpoint to use in
+    /// Starts the services at `address` and makes what the template declares. `dynamodb` is another DynamoDB's endpoint to use in
     /// place of the embedded one, `data_dir` where the embedded ones keep their files.
     pub(crate) async fn start(
         stack: &Stack,
+        address: IpAddr,
         data_dir: Option<&Path>,
         dynamodb: Option<&str>,
         workers: Arc<Workers>,
     ) -> Result<Self, AwsError> {
-        let front = listen::bind(0).await?;
-        let port = front.local_addr()?.port();
+        let front = listen::bind_to(address, 0).await?;
+        let public = front.local_addr()?;
         let (embedded, dynamodb) = match dynamodb {
             None => {
                 let embedded = dynamodb::Embedded::start(data_dir).await?;
@@ -122,7 +124,7 @@ impl Aws {
             }
             Some(url) => (None, url.to_owned()),
         };
-        let (sqs_server, sqs_url) = sqs::start(port).await?;
+        let (sqs_server, sqs_url) = sqs::start(public).await?;
         let (secrets_server, secrets_url) = secrets::start().await?;
         let objects = stack.bucket.as_ref().map(|bucket| s3::Embedded::start(bucket, data_dir).map(Arc::new));
         let objects = objects.transpose()?;
@@ -146,7 +148,7 @@ impl Aws {
         let proxy = proxy::Proxy::new(upstreams, workers, names, faults.clone(), calls.clone(), deployed.clone());
         let servers = vec![listen::serve(front, move |_| proxy.clone()), sqs_server, secrets_server];
         // An IP address, not `localhost`: for one, the SDK's own rules put the bucket into the path.
-        let url = format!("http://127.0.0.1:{port}");
+        let url = format!("http://{public}");
         let bucket = objects.as_ref().map(|s3| s3.bucket.name.clone()).unwrap_or_default();
         Ok(Self {
             url,

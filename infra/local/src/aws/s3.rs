@@ -26,6 +26,8 @@ use crate::template::{Bucket, Expiration};
 
 /// Everybody's secret access key; access keys tell the workers apart.
 const SECRET: &str = "local";
+/// What `sam local` gives to functions where it finds no credentials (`EnvironmentVariables` in its source).
+const SAMS_KEY: (&str, &str) = ("defaultkey", "defaultsecret");
 
 /// S3, and the bucket in it.
 pub(super) struct Embedded {
@@ -187,8 +189,9 @@ struct Everybody;
 
 #[async_trait::async_trait]
 impl S3Auth for Everybody {
-    async fn get_secret_key(&self, _access_key: &str) -> S3Result<SecretKey> {
-        Ok(SecretKey::from(SECRET))
+    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
+        let (sams_key, sams_secret) = SAMS_KEY;
+        Ok(SecretKey::from(if access_key == sams_key { sams_secret } else { SECRET }))
     }
 }
 

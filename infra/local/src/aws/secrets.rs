@@ -16,7 +16,7 @@ use crate::template::Secret;
 
 /// Starts Secrets Manager and returns its own URL.
 pub(super) async fn start() -> Result<(Server, String), AwsError> {
-    let listener = listen::bind(0).await?;
+    let listener = listen::bind().await?;
     let url = format!("http://{}", listener.local_addr()?);
     let secrets = Arc::new(RustackSecretsManager::new(SecretsManagerConfig {
         skip_signature_validation: true,

@@ -1,6 +1,7 @@
 //! The embedded SQS with the template's queues. Who polls them lives in the event sources, never here.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use aws_sdk_sqs::Client;
@@ -15,16 +16,16 @@ use super::{ACCOUNT_ID, AwsError, PARTITION, REGION, loopback};
 use crate::listen::{self, Server};
 use crate::template::Queue;
 
-/// Starts SQS; the URLs of its queues name `public_port`, where the proxy listens. Returns its own URL.
-pub(super) async fn start(public_port: u16) -> Result<(Server, String), AwsError> {
-    let listener = listen::bind(0).await?;
+/// Starts SQS; the URLs of its queues name `public`, where the proxy listens. Returns its own URL.
+pub(super) async fn start(public: SocketAddr) -> Result<(Server, String), AwsError> {
+    let listener = listen::bind().await?;
     let url = format!("http://{}", listener.local_addr()?);
     let sqs = Arc::new(RustackSqs::new(SqsConfig {
         skip_signature_validation: true,
         default_region: REGION.to_owned(),
         account_id: ACCOUNT_ID.to_owned(),
-        host: "127.0.0.1".to_owned(),
-        port: public_port,
+        host: public.ip().to_string(),
+        port: public.port(),
     }));
     let service = SqsHttpService::new(Arc::new(RustackSqsHandler::new(sqs)), SqsHttpConfig::default());
     Ok((listen::serve(listener, move |_| service.clone()), url))

@@ -66,7 +66,7 @@ impl Lambda {
         workers: Arc<Workers>,
         logs: Logs,
     ) -> std::io::Result<Self> {
-        let listener = listen::bind(0).await?;
+        let listener = listen::bind().await?;
         let url = format!("http://{}", listener.local_addr()?);
         let runtime_api = listen::serve_router(listener, runtime_api::router(Arc::clone(&workers)));
         let launcher = Arc::new(Launcher { runtime_api: url, workers: Arc::clone(&workers), logs });
@@ -74,6 +74,11 @@ impl Lambda {
             (specification.logical_id.clone(), Arc::new(Pool::new(Arc::new(specification), Arc::clone(&launcher))))
         };
         Ok(Self { pools: specifications.into_iter().map(pool).collect(), workers, _runtime_api: runtime_api })
+    }
+
+    /// What each function is run with, by logical id.
+    pub(crate) fn environments(&self) -> BTreeMap<&str, &BTreeMap<String, String>> {
+        self.pools.iter().map(|(logical_id, pool)| (logical_id.as_str(), pool.environment())).collect()
     }
 
     /// Invokes a function, by logical id or folder, and waits for its answer. An invocation that has begun goes on

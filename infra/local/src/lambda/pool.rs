@@ -38,6 +38,11 @@ impl Pool {
         &self.specification.name
     }
 
+    /// The variables of all workers, as they were at the start.
+    pub(super) fn environment(&self) -> &BTreeMap<String, String> {
+        &self.specification.environment
+    }
+
     /// Runs one invocation, waiting for a place first.
     pub(super) async fn invoke(&self, payload: Bytes) -> Result<Bytes, InvokeError> {
         let _place = self.places.acquire().await.map_err(|_| InvokeError::Stopped)?;

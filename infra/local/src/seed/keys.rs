@@ -98,6 +98,12 @@ impl Keys {
         Ok(keys)
     }
 
+    /// The same, with what the events in `functions/*/events` are signed with as Meta's secret.
+    #[must_use]
+    pub fn of_the_examples(self) -> Self {
+        Self { whatsapp_webhook: super::examples::webhook(), ..self }
+    }
+
     fn random() -> Self {
         Self {
             whatsapp_token: format!("EAA{}", secret()),

@@ -1,6 +1,7 @@
 //! What is in the system before anybody uses it: businesses with their keys, channels and conversations. It uses the
 //! calls that operators use, and nothing that exists is ever changed.
 
+mod examples;
 mod keys;
 mod plot;
 
@@ -130,6 +131,19 @@ impl Seeder {
     pub async fn demo(&self) -> Result<(), SeedError> {
         let Some((business, other)) = self.keys.demo() else { return Ok(()) };
         tokio::try_join!(self.provision(business), self.provision(other)).map(drop)
+    }
+
+    /// Makes what is missing of the business that the events in `functions/*/events` speak of.
+    ///
+    /// # Errors
+    /// The table did not take it.
+    pub async fn examples(&self) -> Result<(), SeedError> {
+        let plot = examples::business();
+        self.provision(&plot).await?;
+        if self.plots.entries().iter().all(|known| known.business_id != plot.business_id) {
+            self.plots.append(plot).await?;
+        }
+        Ok(())
     }
 
     /// Makes a business with a conversation on each channel.
