@@ -31,6 +31,12 @@ impl HttpRoute {
 /// What there is to read of an HTTP API, whose routes are events of functions: what pages of other origins may do.
 pub(super) fn read(mut properties: Properties<'_>) -> Result<Option<CorsRule>, TemplateError> {
     let cors = properties.nested("CorsConfiguration")?.map(cors_rule).transpose()?;
+    if let Some(mut auth) = properties.nested("Auth")? {
+        if auth.parsed("EnableIamAuthorizer")?.unwrap_or(false) {
+            return Err(auth.error("no authorizer is made here: functions look at tokens themselves"));
+        }
+        auth.finish(&[])?;
+    }
     properties.finish(&[
         "AccessLogSettings",
         "DefaultRouteSettings",

@@ -208,6 +208,11 @@ fn what_is_not_understood_is_refused_with_its_place_and_a_way_out() {
         |properties: &str| format!("Resources: {{ Q: {{ Type: AWS::SQS::Queue, Properties: {{ {properties} }} }} }}");
     for (template, expected) in [
         (
+            "Resources: { A: { Type: AWS::Serverless::HttpApi, Properties: { Auth: { EnableIamAuthorizer: true } } } }"
+                .to_owned(),
+            "Resources.A.Properties.Auth: no authorizer is made here",
+        ),
+        (
             "Resources: { B: { Type: AWS::EFS::FileSystem } }".to_owned(),
             "Resources.B: the local system does not know the type AWS::EFS::FileSystem",
         ),
