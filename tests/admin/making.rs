@@ -34,6 +34,10 @@ async fn what_is_made_one_by_one_can_be_used() {
         let channel = text(&channel, "channel_id");
         let words = ["create", "conversation", of[0], of[1], "--channel", channel, "--recipient", recipient];
         let conversation = admin_json(&world, 0, &words).await;
+        if recipient.starts_with('+') {
+            let wrote = json!({"from": recipient, "text": "Where is it?"});
+            world.sandbox(reqwest::Method::POST, "/whatsapp/customers", wrote).await;
+        }
         let sent = world.send(text(&key, "api_key"), text(&conversation, "conversation_id"), "Hello.").go().await;
         assert_eq!(sent.status.as_u16(), 201, "{}", sent.text);
     }

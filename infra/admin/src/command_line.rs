@@ -1,5 +1,6 @@
 //! What can be said on the command line, and what it has to look like.
 
+use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
 use domain::{AgentId, BusinessId, Channel, ChannelId, ConversationId, Month};
 
@@ -139,6 +140,9 @@ pub(crate) struct NewConversation {
     /// E-mail: the subject of the thread, 1 to 100 characters
     #[arg(long, value_name = "TEXT", value_parser = name)]
     pub(crate) subject: Option<String>,
+    /// WhatsApp: when the customer wrote last, as 2026-11-25T09:00:00Z; until they write, only templates can be sent
+    #[arg(long, value_name = "TIME")]
+    pub(crate) wrote_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -80,8 +80,7 @@ pub(crate) async fn channel(place: &Place, args: &NewChannel) -> Result<Report, 
         .fields(vec![("channel", id.to_string()), ("type", args.channel.to_string())]))
 }
 
-/// A conversation with a customer. On WhatsApp it begins as if the customer had written now: whoever makes one by hand
-/// says so.
+/// A conversation with a customer.
 pub(crate) async fn conversation(place: &Place, args: &NewConversation) -> Result<Report, Failure> {
     let channel = place.table.channel(args.business, args.channel).await?;
     let channel = channel.ok_or_else(|| Failure::new("--channel: the business has no such channel"))?;
@@ -92,7 +91,7 @@ pub(crate) async fn conversation(place: &Place, args: &NewConversation) -> Resul
         recipient: args.recipient.clone(),
         subject: args.subject.clone(),
         begun_by: None,
-        window_expires_at: (channel == Channel::Whatsapp).then(|| place.now() + WINDOW),
+        window_expires_at: args.wrote_at.filter(|_| channel == Channel::Whatsapp).map(|at| at + WINDOW),
     };
     let id = begin(place, args.business, new).await?;
     Ok(Report::of(json!({"conversation_id": id, "channel": channel}))
