@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_events_carry_this_businesss_key_and_conversation() {
+    fn the_events_carry_its_key_and_its_conversation() {
         let event: serde_json::Value =
             serde_json::from_str(include_str!("../../../../functions/send-message/events/text.json")).unwrap();
         assert_eq!(event["headers"]["authorization"], format!("Bearer {API_KEY}"));
