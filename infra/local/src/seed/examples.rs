@@ -33,3 +33,17 @@ pub(super) fn webhook() -> WebhookSecret {
         verify_token: "a-verify-token-for-examples".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_events_carry_its_key_and_its_conversation() {
+        let event: serde_json::Value =
+            serde_json::from_str(include_str!("../../../../functions/send-message/events/text.json")).unwrap();
+        assert_eq!(event["headers"]["authorization"], format!("Bearer {API_KEY}"));
+        assert_eq!(event["pathParameters"]["conversation_id"], CONVERSATION.to_string());
+        assert!(business().parsed_api_key().is_ok_and(|key| key.business.0 == BUSINESS));
+    }
+}

@@ -109,3 +109,16 @@ async fn a_busy_port_is_told_in_a_sentence() {
     let Some(error @ StartError::Port { .. }) = error else { panic!("the port is taken: {error:?}") };
     assert!(error.to_string().starts_with(&format!("port {port} for the HTTP API cannot be opened")), "{error}");
 }
+
+#[tokio::test]
+async fn everything_that_functions_call_is_at_the_address_that_was_asked_for() {
+    let engine = Engine::start(EngineOptions { address: [127, 0, 0, 2].into(), ..options() }).await.unwrap();
+    let there = "http://127.0.0.2:";
+    assert!(engine.api_url().starts_with(there) && engine.management_url().starts_with(there));
+    let environments = engine.environments();
+    let urls = environments["Echo"].iter().filter(|(name, _)| name.starts_with("AWS_ENDPOINT_URL"));
+    assert!(urls.clone().count() > 0 && urls.clone().all(|(_, url)| url.starts_with(there)), "{environments:?}");
+    let told = known(&engine.invoke("echo", json!({})).await.unwrap())["environment"].clone();
+    assert!(environments["Echo"].iter().all(|(name, value)| told[name] == **value), "{told}");
+    engine.stop().await;
+}
