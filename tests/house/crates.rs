@@ -124,6 +124,7 @@ fn what_functions_stand_on_is_compiled_once() {
 /// Each crate that a function is built of, and with which features.
 fn features(function: &str) -> BTreeMap<String, String> {
     let mut cargo = Command::new(env!("CARGO"));
+    cargo.env("CARGO_TERM_COLOR", "never"); // It paints what is read here.
     cargo.args(["tree", "--offline", "--edges", "normal,build", "--prefix", "none", "--format", "{p} [{f}]"]);
     let output =
         cargo.args(["--package", function]).current_dir(root()).output().expect("cargo, which built this test");
