@@ -22,8 +22,8 @@ use platform::broken::Broken;
 use platform::capability::Capability;
 use platform::clock::{self, Clock};
 use platform::files::{Files, Place, TO_BEGIN, Ticket};
+use platform::runtime;
 use platform::secrets::{Secrets, TokenKeys};
-use platform::serve;
 use platform::settings::{self, SettingError};
 use platform::table::record::Upload;
 use platform::table::{Checked, Table};
@@ -67,7 +67,7 @@ struct Instructions {
 pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     platform::telemetry::init();
     let function = Attachments::from_env()?;
-    serve::requests(|request| function.handle(request)).await
+    runtime::requests(|request| function.handle(request)).await
 }
 
 impl Attachments {

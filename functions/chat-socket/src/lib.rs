@@ -27,8 +27,8 @@ use platform::clock::{self, Clock};
 use platform::credential::visitor::{Unfit, Visitor};
 use platform::queue::ChannelBell;
 use platform::receipts::Receipts;
+use platform::runtime;
 use platform::secrets::{Secrets, TokenKeys};
-use platform::serve;
 use platform::settings::{self, SettingError};
 use platform::sockets::{Event, Payload, Posted, Sockets};
 use platform::table::{Connection, Table};
@@ -78,7 +78,7 @@ enum Said {
 pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     platform::telemetry::init();
     let function = ChatSocket::from_env()?;
-    serve::events(|event| function.handle(event)).await
+    runtime::events(|event| function.handle(event)).await
 }
 
 impl ChatSocket {

@@ -11,7 +11,7 @@ use platform::broken::Broken;
 use platform::clock::Clock;
 use platform::delivery::{Channels, Parcel, Provider, Worker, serve};
 use platform::queue::WorkerQueue;
-use platform::serve;
+use platform::runtime;
 use platform::settings::SettingError;
 use platform::sockets::{Payload, Posted, Sockets};
 use platform::table::{Connection, Table};
@@ -30,7 +30,7 @@ pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     platform::telemetry::init();
     let function = DeliverChat::from_env()?;
     let handler = |event| async { Ok::<_, std::convert::Infallible>(function.handle(event).await) };
-    serve::events(handler).await
+    runtime::events(handler).await
 }
 
 impl DeliverChat {

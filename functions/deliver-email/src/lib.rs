@@ -13,7 +13,7 @@ use platform::clock::Clock;
 use platform::delivery::{Channels, Worker, serve};
 use platform::files::Files;
 use platform::queue::WorkerQueue;
-use platform::serve;
+use platform::runtime;
 use platform::settings::{self, SettingError};
 use platform::table::Table;
 use ses::Ses;
@@ -32,7 +32,7 @@ pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     platform::telemetry::init();
     let function = DeliverEmail::from_env()?;
     let handler = |event| async { Ok::<_, std::convert::Infallible>(function.handle(event).await) };
-    serve::events(handler).await
+    runtime::events(handler).await
 }
 
 impl DeliverEmail {

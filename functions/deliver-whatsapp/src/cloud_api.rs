@@ -9,7 +9,7 @@ use crate::media::{Media, Uploaded};
 use crate::outgoing::{Body, Outgoing};
 use crate::piece::{Piece, pieces};
 use crate::verdict::{self, ErrorBody};
-use domain::channel::{Way, WhatsappMedia, fits_template};
+use domain::channel::{Way, WhatsappMedia};
 use domain::delivery::{Accepted, Failure, Outcome, Reason, Reference};
 use domain::{Attachment, Channel, Refusal};
 use platform::broken::Broken;
@@ -172,13 +172,12 @@ impl Provider for CloudApi {
 /// The template to send the message as, if the customer's window has closed since it was accepted, or was closed then.
 fn way<'a>(template: Option<&'a Template>, parcel: &Parcel<'_>) -> Result<Option<&'a Template>, Failure> {
     let closed = |detail: String| Failure::Permanent(Reason::new("outside_messaging_window", detail));
-    match Channel::Whatsapp.way(parcel.conversation.window_expires_at, template.is_some(), parcel.now) {
+    let Parcel { message, conversation, now, .. } = *parcel;
+    let files = message.attachments.len();
+    match Channel::Whatsapp.way(&message.content, files, conversation.window_expires_at, template.is_some(), now) {
         Ok(Way::Freely) => Ok(None),
-        Ok(Way::AsTemplate) => match fits_template(&parcel.message.content, parcel.message.attachments.len()) {
-            Ok(()) => Ok(template),
-            Err(Refusal::ContentNotAllowed { detail }) => Err(closed(detail)),
-            Err(_) => Err(closed("the message cannot be sent as a template".to_owned())),
-        },
+        Ok(Way::AsTemplate) => Ok(template),
+        Err(Refusal::ContentNotAllowed { detail }) => Err(closed(detail)),
         Err(_) => Err(closed("more than 24 hours have passed since the customer wrote".to_owned())),
     }
 }

@@ -14,8 +14,8 @@ use platform::clock::Clock;
 use platform::delivery::{Channels, Worker, serve};
 use platform::files::Files;
 use platform::queue::WorkerQueue;
+use platform::runtime;
 use platform::secrets::Secrets;
-use platform::serve;
 use platform::settings;
 use platform::table::Table;
 
@@ -33,7 +33,7 @@ pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     platform::telemetry::init();
     let function = DeliverWhatsapp::from_env()?;
     let handler = |event| async { Ok::<_, std::convert::Infallible>(function.handle(event).await) };
-    serve::events(handler).await
+    runtime::events(handler).await
 }
 
 impl DeliverWhatsapp {

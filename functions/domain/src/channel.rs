@@ -4,7 +4,7 @@ mod files;
 mod window;
 
 pub use files::WhatsappMedia;
-pub use window::{TEMPLATE_CHARACTERS, WINDOW, Way, fits_template};
+pub use window::{TEMPLATE_CHARACTERS, WINDOW, Way};
 
 use crate::delivery::Pace;
 use crate::message::Content;

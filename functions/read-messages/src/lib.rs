@@ -15,8 +15,8 @@ use platform::api::{self, Reception, Trouble};
 use platform::aws::Aws;
 use platform::clock::Clock;
 use platform::credential::visitor::Visitor;
+use platform::runtime;
 use platform::secrets::{Secrets, TokenKeys};
-use platform::serve;
 use platform::settings::{self, SettingError};
 use platform::table::record::Message;
 use platform::table::{Checked, Table};
@@ -40,7 +40,7 @@ pub struct ReadMessages {
 pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     platform::telemetry::init();
     let function = ReadMessages::from_env()?;
-    serve::requests(|request| function.handle(request)).await
+    runtime::requests(|request| function.handle(request)).await
 }
 
 impl ReadMessages {

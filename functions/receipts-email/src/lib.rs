@@ -9,7 +9,7 @@ use lambda_runtime::LambdaEvent;
 use platform::aws::Aws;
 use platform::clock::Clock;
 use platform::receipts::Receipts;
-use platform::serve;
+use platform::runtime;
 use platform::settings::SettingError;
 use serde_json::Value;
 
@@ -27,7 +27,7 @@ pub struct ReceiptsEmail {
 pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     platform::telemetry::init();
     let function = ReceiptsEmail::from_env()?;
-    serve::events(|event| function.handle(event)).await
+    runtime::events(|event| function.handle(event)).await
 }
 
 impl ReceiptsEmail {

@@ -22,8 +22,8 @@ use platform::aws::Aws;
 use platform::broken::Broken;
 use platform::clock::{self, Clock};
 use platform::receipts::Receipts;
+use platform::runtime;
 use platform::secrets::Secrets;
-use platform::serve;
 use platform::settings::{self, SettingError};
 use platform::table::Table;
 use signature::WebhookSecret;
@@ -54,7 +54,7 @@ pub struct ReceiptsWhatsapp {
 pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     platform::telemetry::init();
     let function = ReceiptsWhatsapp::from_env()?;
-    serve::requests(|request| function.handle(request)).await
+    runtime::requests(|request| function.handle(request)).await
 }
 
 impl ReceiptsWhatsapp {

@@ -7,7 +7,6 @@ pub mod request;
 
 use attachments::{Shelf, referenced};
 use domain::accept::request_hash;
-use domain::channel::{Way, fits_template};
 use domain::message::MessageView;
 use domain::problem::{MAX_BODY_BYTES, Refusal};
 use domain::{BusinessId, Channel, ConversationId, Month, Sender, Seq};
@@ -22,8 +21,8 @@ use platform::credential::Caller;
 use platform::delivery::Channels;
 use platform::files::Files;
 use platform::queue::{Bell, Bells, Version};
+use platform::runtime;
 use platform::secrets::{Secrets, TokenKeys};
-use platform::serve;
 use platform::settings::{self, SettingError};
 use platform::table::record::Message;
 use platform::table::{Admission, Answer, Checked, Draft, Table};
@@ -54,7 +53,7 @@ pub struct SendMessage {
 pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     platform::telemetry::init();
     let function = SendMessage::from_env()?;
-    serve::requests(|request| function.handle(request)).await
+    runtime::requests(|request| function.handle(request)).await
 }
 
 impl SendMessage {
@@ -101,7 +100,7 @@ impl SendMessage {
             }
         };
         let hash = hash(request.conversation, &request.body);
-        let correlation_id = serve::request_id(&event);
+        let request_id = runtime::request_id(&event);
         let uploads = referenced(&request.body.attachments, claim.business(), request.conversation);
         // A conversation that changes channel in the moment between is checked again, once.
         for _ in 0..2 {
@@ -116,8 +115,7 @@ impl SendMessage {
                 let answer = self.reception.table.replay(caller.business, request.conversation, first).await?;
                 return respond(answer, request.conversation);
             }
-            let (draft, last) = self.draft(&caller, &admission, &request, &hash, now).await?;
-            let draft = Draft { correlation_id: correlation_id.clone(), ..draft };
+            let (draft, last) = self.draft(&caller, &admission, &request, &hash, request_id.as_deref(), now).await?;
             if admission.first.is_some() {
                 return Err(Refusal::IdempotencyKeyReused.into());
             }
@@ -143,6 +141,7 @@ impl SendMessage {
         admission: &Admission,
         request: &request::Request,
         hash: &str,
+        request_id: Option<&str>,
         now: chrono::DateTime<chrono::Utc>,
     ) -> Result<(Draft, Seq), Trouble> {
         let conversation = admission.conversation.as_ref().ok_or(Refusal::ConversationNotFound)?;
@@ -156,11 +155,8 @@ impl SendMessage {
         }
         let body = &request.body;
         channel.carries(&body.content, body.attachments.len())?;
-        let has_template = record.settings.has_template();
-        match channel.way(conversation.window_expires_at, has_template, now)? {
-            Way::Freely => {}
-            Way::AsTemplate => fits_template(body.content.as_str(), body.attachments.len())?,
-        }
+        let (files, has_template) = (body.attachments.len(), record.settings.has_template());
+        channel.way(body.content.as_str(), files, conversation.window_expires_at, has_template, now)?;
         let shelf = self.shelf(caller.business, request.conversation);
         let attachments = shelf.find(&body.attachments, &admission.uploads, now).await?;
         channel.carries_files(&attachments)?;
@@ -173,7 +169,7 @@ impl SendMessage {
             content: body.content.clone(),
             attachments,
             idempotency: request.idempotency_key.clone().map(|key| (key, hash.to_owned())),
-            correlation_id: None,
+            correlation_id: request_id.map(str::to_owned),
             now,
         };
         Ok((draft, conversation.seq))

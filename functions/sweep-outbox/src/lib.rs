@@ -9,7 +9,7 @@ use platform::aws::Aws;
 use platform::broken::Broken;
 use platform::clock::{self, Clock};
 use platform::queue::{BATCH, Bell, Bells, Version};
-use platform::serve;
+use platform::runtime;
 use platform::settings::SettingError;
 use platform::table::{Table, key};
 use platform::telemetry::metrics::Line;
@@ -57,7 +57,7 @@ impl Swept {
 pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     platform::telemetry::init();
     let function = SweepOutbox::from_env()?;
-    serve::events(|event| function.handle(event)).await
+    runtime::events(|event| function.handle(event)).await
 }
 
 impl SweepOutbox {

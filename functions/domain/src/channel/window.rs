@@ -24,13 +24,16 @@ pub enum Way {
 }
 
 impl Channel {
-    /// As what a message may be sent now, given when the customer's messaging window closes and whether the channel has
-    /// a template for afterwards.
+    /// As what a text with so many files may be sent now, given when the customer's messaging window closes and whether the
+    /// channel has a template for afterwards.
     ///
     /// # Errors
-    /// [`Refusal::OutsideMessagingWindow`], if the window is closed and there is no template.
+    /// If the window is closed: [`Refusal::OutsideMessagingWindow`] without a template, and
+    /// [`Refusal::ContentNotAllowed`], which names what a template cannot carry.
     pub fn way(
         self,
+        content: &str,
+        attachments: usize,
         window_expires_at: Option<DateTime<Utc>>,
         has_template: bool,
         now: DateTime<Utc>,
@@ -38,7 +41,7 @@ impl Channel {
         match self {
             Channel::Chat | Channel::Email => Ok(Way::Freely),
             Channel::Whatsapp if window_expires_at.is_some_and(|end| now < end) => Ok(Way::Freely),
-            Channel::Whatsapp if has_template => Ok(Way::AsTemplate),
+            Channel::Whatsapp if has_template => fits_template(content, attachments).map(|()| Way::AsTemplate),
             Channel::Whatsapp => Err(Refusal::OutsideMessagingWindow { closed_at: window_expires_at }),
         }
     }
@@ -47,10 +50,7 @@ impl Channel {
 /// Checks whether a text with so many files can be a template's one parameter. Meta refuses line breaks, tabs and more
 /// than four spaces in a row, there and nowhere else ("Param text cannot have new-line/tab characters or more than 4
 /// consecutive spaces"); the text stays as it was written, so what cannot go is refused and not rewritten.
-///
-/// # Errors
-/// [`Refusal::ContentNotAllowed`], naming what cannot be in a template.
-pub fn fits_template(content: &str, attachments: usize) -> Result<(), Refusal> {
+fn fits_template(content: &str, attachments: usize) -> Result<(), Refusal> {
     let length = content.chars().count();
     let what = if attachments > 0 {
         "cannot carry attachments".to_owned()
@@ -80,22 +80,25 @@ mod tests {
     fn only_whatsapp_has_a_window() {
         let now: DateTime<Utc> = "2026-03-01T09:05:00Z".parse().expect("a time");
         let ms = TimeDelta::milliseconds(1);
-        assert_eq!(Channel::Email.way(None, false, now), Ok(Way::Freely));
-        assert_eq!(Channel::Chat.way(Some(now - ms), true, now), Ok(Way::Freely));
+        assert_eq!(Channel::Email.way("two\nlines", 1, None, false, now), Ok(Way::Freely));
+        assert_eq!(Channel::Chat.way("two\nlines", 1, Some(now - ms), true, now), Ok(Way::Freely));
         for has_template in [false, true] {
-            assert_eq!(Channel::Whatsapp.way(Some(now + ms), has_template, now), Ok(Way::Freely));
+            assert_eq!(Channel::Whatsapp.way("two\nlines", 1, Some(now + ms), has_template, now), Ok(Way::Freely));
             for closed_at in [Some(now), None] {
                 let closed = Err(Refusal::OutsideMessagingWindow { closed_at });
                 let expected = if has_template { Ok(Way::AsTemplate) } else { closed };
-                assert_eq!(Channel::Whatsapp.way(closed_at, has_template, now), expected);
+                assert_eq!(Channel::Whatsapp.way("one line", 0, closed_at, has_template, now), expected);
             }
         }
     }
 
     #[test]
     fn a_template_takes_one_plain_line_and_says_what_it_does_not_take() {
-        let refusal = |content: &str, attachments| match fits_template(content, attachments) {
-            Ok(()) => String::new(),
+        let way =
+            |content: &str, attachments| Channel::Whatsapp.way(content, attachments, None, true, DateTime::UNIX_EPOCH);
+        let refusal = |content: &str, attachments| match way(content, attachments) {
+            Ok(Way::AsTemplate) => String::new(),
+            Ok(Way::Freely) => panic!("the window is closed"),
             Err(Refusal::ContentNotAllowed { detail }) => detail,
             Err(other) => panic!("{other:?}"),
         };

@@ -4,7 +4,6 @@
 use crate::Failure;
 use crate::place::Place;
 use domain::accept::request_hash;
-use domain::channel::{Way, fits_template};
 use domain::delivery::Status;
 use domain::{Channel, Content, MessageId, Problem, Refusal};
 use platform::queue::GivenUp;
@@ -72,15 +71,12 @@ async fn draft(
     };
     let files = message.attachments.len();
     let allowed = channel.carries(&content, files).and_then(|()| channel.carries_files(&message.attachments));
-    let way = allowed.and_then(|()| channel.way(conversation.window_expires_at, record.settings.has_template(), now));
-    let fits = way.and_then(|way| match way {
-        Way::Freely => Ok(()),
-        Way::AsTemplate => fits_template(content.as_str(), files),
-    });
+    let (window, has_template) = (conversation.window_expires_at, record.settings.has_template());
+    let way = allowed.and_then(|()| channel.way(content.as_str(), files, window, has_template, now));
     // A key with a space in it: no request can carry it.
     let key = format!("redrive {}", copy.message);
     let hash = request_hash([copy.message.to_string().as_str()]);
-    Ok(fits.map(|()| Draft {
+    Ok(way.map(|_| Draft {
         business: copy.business,
         conversation: copy.conversation,
         wire_channel: name,
