@@ -3,12 +3,15 @@
 
 mod chat;
 pub mod oracle;
+mod programs;
+mod queues;
 mod send;
 pub mod suite;
 mod tally;
 mod world;
 
 pub use oracle::Allowed;
+pub use programs::{functions_under_test, own_functions};
 pub use send::{Answer, Send};
 pub use tally::Tally;
-pub use world::{Business, Ledger, World, functions_under_test, own_functions};
+pub use world::{Business, Ledger, World};

@@ -4,13 +4,14 @@
 //! table and customers against each other.
 
 use crate::oracle::{self, Allowed};
+use crate::programs::programs;
 use crate::send::{Answer, Send, read};
-use local::{Engine, Local, Logs, Options, Programs, Ready, ReceiptRule};
+use local::{Engine, Local, Logs, Options, Ready, ReceiptRule};
 use reqwest::{Client, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
@@ -221,53 +222,6 @@ impl World {
         self.sandbox(Method::POST, "/clock", json!({"now": now})).await;
     }
 
-    /// A channel's queue.
-    #[must_use]
-    pub fn queue(&self, channel: &str) -> String {
-        let queues = &self.ready.queues;
-        match channel {
-            "chat" => queues.chat.clone(),
-            "whatsapp" => queues.whatsapp.clone(),
-            _ => queues.email.clone(),
-        }
-    }
-
-    /// A channel's dead-letter queue.
-    #[must_use]
-    pub fn dead_letter_queue(&self, channel: &str) -> String {
-        self.queue(channel).replace("Queue", "DeadLetters")
-    }
-
-    /// What a channel's dead-letter queue holds.
-    pub async fn dead_letters(&self, channel: &str) -> Vec<Value> {
-        let queue = self.dead_letter_queue(channel);
-        let received = json!({"QueueUrl": queue, "MaxNumberOfMessages": 10, "VisibilityTimeout": 0});
-        let received = self.sqs("ReceiveMessage", &received).await["Messages"].take();
-        let body = |message: &Value| serde_json::from_str(message["Body"].as_str().expect("a body")).expect("JSON");
-        received.as_array().into_iter().flatten().map(body).collect()
-    }
-
-    /// Takes everything out of a queue that is there now, oldest first.
-    pub async fn take(&self, queue: &str) -> Vec<String> {
-        let mut bodies = Vec::new();
-        loop {
-            let received = json!({"QueueUrl": queue, "MaxNumberOfMessages": 10, "VisibilityTimeout": 600});
-            let received = self.sqs("ReceiveMessage", &received).await["Messages"].take();
-            let Some(messages) = received.as_array().filter(|messages| !messages.is_empty()) else { return bodies };
-            for message in messages {
-                bodies.push(message["Body"].as_str().expect("a body").to_owned());
-                let delete = json!({"QueueUrl": queue, "ReceiptHandle": message["ReceiptHandle"]});
-                self.sqs("DeleteMessage", &delete).await;
-            }
-        }
-    }
-
-    async fn sqs(&self, operation: &str, body: &Value) -> Value {
-        let call = self.http.post(&self.ready.aws.sqs).header("X-Amz-Target", format!("AmazonSQS.{operation}"));
-        let call = call.header("Content-Type", "application/x-amz-json-1.0").body(body.to_string());
-        serde_json::from_str(&read(call).await.text).unwrap_or_default()
-    }
-
     /// The texts that a conversation's customer got, in order.
     pub async fn received(&self, channel: &str, conversation: Uuid) -> Vec<String> {
         if channel == "chat" {
@@ -372,30 +326,6 @@ fn dynamodb(url: &str) -> aws_sdk_dynamodb::Client {
         .endpoint_url(url)
         .build();
     aws_sdk_dynamodb::Client::from_conf(config)
-}
-
-fn programs() -> Programs {
-    own_functions().map_or_else(|| Programs::One(functions_under_test()), Programs::Own)
-}
-
-/// The directory of the functions' own binaries, if `FUNCTIONS` names one; from the repository's root.
-#[must_use]
-pub fn own_functions() -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?;
-    std::env::var_os("FUNCTIONS").filter(|named| !named.is_empty()).map(|named| root.join(named))
-}
-
-/// The program that plays the functions: cargo builds it beside the test programs' folder, `deps`.
-///
-/// # Panics
-/// If it is not there: something else than cargo has built the tests.
-#[must_use]
-pub fn functions_under_test() -> PathBuf {
-    let test = std::env::current_exe().expect("a program knows where it is");
-    let folder = test.ancestors().nth(2).expect("cargo keeps tests in a folder of their own");
-    let program = folder.join(format!("functions-under-test{}", std::env::consts::EXE_SUFFIX));
-    assert!(program.exists(), "{} is missing: run the tests with `cargo test`", program.display());
-    program
 }
 
 /// Adds what functions did, and have to be allowed to do, to the directory `PERMISSIONS`, if there is one:
