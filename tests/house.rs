@@ -11,6 +11,8 @@ mod contract;
 mod crates;
 #[path = "house/events.rs"]
 mod events;
+#[path = "house/http_api.rs"]
+mod http_api;
 #[path = "house/operations.rs"]
 mod operations;
 #[path = "house/readme.rs"]

@@ -2,11 +2,13 @@
 //! with the resource, never here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use serde_yaml_ng::{Mapping, Value};
 
 use super::TemplateError;
 use super::expression::Expressions;
+use super::include;
 use super::properties::Properties;
 
 /// Top-level sections that are read, and those that say nothing to one machine.
@@ -42,7 +44,11 @@ pub(super) struct Resource {
 }
 
 impl Document {
-    pub(super) fn parse(text: &str, overrides: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
+    pub(super) fn parse(
+        text: &str,
+        folder: &Path,
+        overrides: &BTreeMap<String, String>,
+    ) -> Result<Self, TemplateError> {
         let root: Mapping = serde_yaml_ng::from_str(text).map_err(|error| {
             TemplateError::new("template", format!("is not YAML as CloudFormation reads it: {error}"))
         })?;
@@ -54,7 +60,7 @@ impl Document {
         }
         let parameters = parameters(&section(&root, "Parameters")?, overrides)?;
         let conditions = section(&root, "Conditions")?;
-        let resources = resources(&section(&root, "Resources")?)?;
+        let resources = resources(&section(&root, "Resources")?, folder)?;
         let names: BTreeSet<String> = resources.keys().cloned().collect();
         Ok(Self {
             resources,
@@ -106,7 +112,7 @@ fn parameter(name: &str, definition: &Value, overrides: &BTreeMap<String, String
     }
 }
 
-fn resources(section: &Mapping) -> Result<BTreeMap<String, Resource>, TemplateError> {
+fn resources(section: &Mapping, folder: &Path) -> Result<BTreeMap<String, Resource>, TemplateError> {
     let read = |(id, value): (String, Value)| {
         let place = format!("Resources.{id}");
         let keys = value.as_mapping().into_iter().flat_map(Mapping::keys).filter_map(Value::as_str);
@@ -117,8 +123,10 @@ fn resources(section: &Mapping) -> Result<BTreeMap<String, Resource>, TemplateEr
         let kind = kind.ok_or_else(|| TemplateError::new(&place, "has no Type"))?.to_owned();
         let properties = match value.get("Properties") {
             None => Mapping::new(),
-            Some(Value::Mapping(properties)) => properties.clone(),
-            Some(_) => return Err(TemplateError::new(place, "its Properties are not a mapping")),
+            Some(properties) => match include::expand(properties.clone(), folder, &format!("{place}.Properties"))? {
+                Value::Mapping(properties) => properties,
+                _ => return Err(TemplateError::new(place, "its Properties are not a mapping")),
+            },
         };
         let condition = value.get("Condition").and_then(Value::as_str).map(str::to_owned);
         Ok((id, Resource { kind, condition, properties }))

@@ -32,7 +32,7 @@ pub(crate) struct Function {
     pub(crate) memory_megabytes: u32,
     /// Variables, references to resources still open.
     pub(crate) environment: BTreeMap<String, Text>,
-    /// Routes of the HTTP API that lead here.
+    /// Routes of the HTTP API that lead here; the API has them.
     pub(crate) routes: Vec<HttpRoute>,
     /// Queues that are polled for it.
     pub(crate) queues: Vec<QueueSource>,
@@ -103,7 +103,6 @@ impl Function {
             return Err(event.error("has no Properties"));
         };
         match kind.as_str() {
-            "HttpApi" => self.routes.push(HttpRoute::read(properties)?),
             "SQS" => self.queues.extend(QueueSource::read(properties)?),
             "EventBridgeRule" => self.rules.extend(EventRule::read(properties)?),
             "Schedule" => self.schedules.extend(Schedule::read(name, properties)?),

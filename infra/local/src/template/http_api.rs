@@ -1,5 +1,5 @@
-//! `AWS::Serverless::HttpApi` and the `HttpApi` events of functions. How a request finds its route lives in the
-//! gateway, never here.
+//! `AWS::Serverless::HttpApi`: the routes and the rule for pages of other origins, as its OpenAPI definition has them. How a
+//! request finds its route lives in the gateway, never here.
 
 use super::properties::Properties;
 use super::{CorsRule, TemplateError};
@@ -13,49 +13,72 @@ pub(crate) struct HttpRoute {
     pub(crate) path: String,
 }
 
-impl HttpRoute {
+/// What there is to read of an HTTP API.
+#[derive(Debug, Default)]
+pub(super) struct HttpApi {
+    /// What it allows pages of other origins, if it allows them anything.
+    pub(super) cors: Option<CorsRule>,
+    /// Routes, each with the logical id of the function behind it.
+    pub(super) routes: Vec<(HttpRoute, String)>,
+}
+
+impl HttpApi {
     pub(super) fn read(mut properties: Properties<'_>) -> Result<Self, TemplateError> {
-        let method = match properties.literal("Method")?.map(|method| method.to_uppercase()).as_deref() {
-            None | Some("*" | "X-AMAZON-APIGATEWAY-ANY-METHOD") => "ANY".to_owned(),
-            Some(method) => method.to_owned(),
+        let Some(mut definition) = properties.nested("DefinitionBody")? else {
+            return Err(properties.error("has no DefinitionBody: its routes are not read from anywhere else"));
         };
-        let path = properties.literal("Path")?.unwrap_or_else(|| "$default".to_owned());
-        if let Some(version) = properties.literal("PayloadFormatVersion")?.filter(|version| version != "2.0") {
-            return Err(properties.error(format!("payload format {version} is not made here, only 2.0")));
+        properties.finish(&[
+            "AccessLogSettings",
+            "DefaultRouteSettings",
+            "Description",
+            "Domain",
+            "FailOnWarnings",
+            "Name",
+            "RouteSettings",
+            "Tags",
+        ])?;
+        let cors = definition.nested("x-amazon-apigateway-cors")?.map(cors_rule).transpose()?;
+        let paths = definition.nested("paths")?.map_or_else(|| Ok(Vec::new()), Properties::each)?;
+        definition.finish(&["info", "openapi", "tags"])?;
+        let mut routes = Vec::new();
+        for (path, item) in paths {
+            for (method, operation) in item.each()? {
+                let method = match method.as_str() {
+                    "x-amazon-apigateway-any-method" => "ANY".to_owned(),
+                    method => method.to_uppercase(),
+                };
+                routes.push((HttpRoute { method, path: path.clone() }, function(operation)?));
+            }
         }
-        properties.finish(&["ApiId", "TimeoutInMillis"])?;
-        Ok(Self { method, path })
+        Ok(Self { cors, routes })
     }
 }
 
-/// What there is to read of an HTTP API, whose routes are events of functions: what pages of other origins may do.
-pub(super) fn read(mut properties: Properties<'_>) -> Result<Option<CorsRule>, TemplateError> {
-    let cors = properties.nested("CorsConfiguration")?.map(cors_rule).transpose()?;
-    if let Some(mut auth) = properties.nested("Auth")? {
-        if auth.parsed("EnableIamAuthorizer")?.unwrap_or(false) {
-            return Err(auth.error("no authorizer is made here: functions look at tokens themselves"));
-        }
-        auth.finish(&[])?;
+/// The logical id of the function that an operation is integrated with.
+fn function(mut operation: Properties<'_>) -> Result<String, TemplateError> {
+    let Some(mut integration) = operation.nested("x-amazon-apigateway-integration")? else {
+        return Err(operation.error("has no x-amazon-apigateway-integration: nobody answers it"));
+    };
+    operation.finish(&["operationId", "parameters", "responses"])?;
+    let kind = integration.required("type")?;
+    if kind != "aws_proxy" {
+        return Err(integration.error(format!("integrations of type {kind} are not made here, only aws_proxy")));
     }
-    properties.finish(&[
-        "AccessLogSettings",
-        "DefaultRouteSettings",
-        "Description",
-        "Domain",
-        "FailOnWarnings",
-        "Name",
-        "RouteSettings",
-        "Tags",
-    ])?;
-    Ok(cors)
+    let version = integration.required("payloadFormatVersion")?;
+    if version != "2.0" {
+        return Err(integration.error(format!("payload format {version} is not made here, only 2.0")));
+    }
+    let function = integration.resource("uri")?.ok_or_else(|| integration.error("has no uri"))?;
+    integration.finish(&["httpMethod", "timeoutInMillis"])?;
+    Ok(function)
 }
 
 fn cors_rule(mut properties: Properties<'_>) -> Result<CorsRule, TemplateError> {
     let rule = CorsRule {
-        origins: properties.literals("AllowOrigins")?,
-        methods: properties.literals("AllowMethods")?,
-        headers: properties.literals("AllowHeaders")?,
-        max_age: properties.parsed("MaxAge")?,
+        origins: properties.literals("allowOrigins")?,
+        methods: properties.literals("allowMethods")?,
+        headers: properties.literals("allowHeaders")?,
+        max_age: properties.parsed("maxAge")?,
     };
     properties.finish(&[])?;
     Ok(rule)

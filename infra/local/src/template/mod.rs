@@ -10,6 +10,7 @@ mod event_rule;
 mod expression;
 mod function;
 mod http_api;
+mod include;
 mod properties;
 mod queue;
 mod schedule;
@@ -34,6 +35,7 @@ pub(crate) use text::Reference;
 pub(crate) use websocket::{RouteSelection, WebSocketApi};
 
 use document::Document;
+use http_api::HttpApi;
 use properties::Properties;
 
 /// Resource types with nothing to do on one machine: permissions, alarms, what only an operator looks at.
@@ -114,15 +116,19 @@ impl Stack {
     pub(crate) fn read(path: &Path, parameters: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| TemplateError::new(path.display().to_string(), format!("cannot be read: {error}")))?;
-        Self::parse(&text, parameters)
+        Self::parse(&text, path.parent().unwrap_or(Path::new("")), parameters)
     }
 
-    /// As [`Stack::read`], from text.
+    /// As [`Stack::read`], from text, which includes files of `folder`.
     ///
     /// # Errors
     /// As [`Stack::read`].
-    pub(crate) fn parse(text: &str, parameters: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
-        let document = Document::parse(text, parameters)?;
+    pub(crate) fn parse(
+        text: &str,
+        folder: &Path,
+        parameters: &BTreeMap<String, String>,
+    ) -> Result<Self, TemplateError> {
+        let document = Document::parse(text, folder, parameters)?;
         let mut stack = Self {
             table: None,
             queues: Vec::new(),
@@ -134,10 +140,29 @@ impl Stack {
             apis: BTreeMap::new(),
         };
         let mut sockets = websocket::Pieces::default();
+        let mut routes = Vec::new();
         for (id, resource) in &document.resources {
-            if document.wants(resource)? {
-                stack.add(id, &resource.kind, document.properties(id, resource)?, &mut sockets)?;
+            if !document.wants(resource)? {
+                continue;
             }
+            let properties = document.properties(id, resource)?;
+            match resource.kind.as_str() {
+                "AWS::Serverless::HttpApi" => {
+                    let api = HttpApi::read(properties)?;
+                    stack.cors = api.cors;
+                    routes.extend(api.routes.into_iter().map(|(route, function)| (id, route, function)));
+                    stack.apis.insert(id.to_owned(), ApiKind::Http);
+                }
+                kind => stack.add(id, kind, properties, &mut sockets)?,
+            }
+        }
+        for (id, route, function) in routes {
+            let answers = stack.functions.iter_mut().find(|known| known.logical_id == function);
+            let answers = answers.ok_or_else(|| {
+                let place = format!("Resources.{id}.Properties.DefinitionBody.paths.{}", route.path);
+                TemplateError::new(place, format!("`{function}` is not a function of this template"))
+            })?;
+            answers.routes.push(route);
         }
         stack.websocket = sockets.assemble(&stack.functions)?;
         stack.check_links()?;
@@ -169,10 +194,6 @@ impl Stack {
             "AWS::SQS::Queue" => self.queues.push(Queue::read(id, properties)?),
             "AWS::SecretsManager::Secret" => self.secrets.push(Secret::read(id, properties)?),
             "AWS::Serverless::Function" => self.functions.push(Function::read(id, properties)?),
-            "AWS::Serverless::HttpApi" => {
-                self.cors = http_api::read(properties)?;
-                self.apis.insert(id.to_owned(), ApiKind::Http);
-            }
             "AWS::ApiGatewayV2::Api" => {
                 sockets.api(id, properties)?;
                 self.apis.insert(id.to_owned(), ApiKind::WebSocket);

@@ -12,7 +12,7 @@ fn parse(text: &str) -> Stack {
 
 fn parse_with(text: &str, parameters: &[(&str, &str)]) -> Result<Stack, String> {
     let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Stack::parse(text, &parameters).map_err(|error| error.to_string())
+    Stack::parse(text, Path::new(env!("CARGO_MANIFEST_DIR")), &parameters).map_err(|error| error.to_string())
 }
 
 /// A function's environment with references written as `<resource.attribute>`.
@@ -182,7 +182,10 @@ fn apis_are_known_by_kind_and_what_is_for_operators_is_left_out() {
 Resources:
   Api:
     Type: AWS::Serverless::HttpApi
-    Properties: { CorsConfiguration: { AllowOrigins: ['*'], AllowMethods: [GET], AllowHeaders: [authorization], MaxAge: 9 } }
+    Properties:
+      DefinitionBody:
+        openapi: 3.0.1
+        x-amazon-apigateway-cors: { allowOrigins: ['*'], allowMethods: [GET], allowHeaders: [authorization], maxAge: 9 }
   Logs: { Type: AWS::Logs::LogGroup, Properties: { RetentionInDays: 7 } }
   Alarm: { Type: AWS::CloudWatch::Alarm }
 Outputs: { Url: { Value: !Ref Api } }
@@ -204,13 +207,38 @@ fn what_is_not_understood_is_refused_with_its_place_and_a_way_out() {
     let rule = |properties: &str| {
         function(&format!("Events: {{ E: {{ Type: EventBridgeRule, Properties: {{ {properties} }} }} }}"))
     };
+    let api = |definition: &str| {
+        format!(
+            "Resources: {{ A: {{ Type: AWS::Serverless::HttpApi, Properties: {{ DefinitionBody: {definition} }} }} }}"
+        )
+    };
     let queue =
         |properties: &str| format!("Resources: {{ Q: {{ Type: AWS::SQS::Queue, Properties: {{ {properties} }} }} }}");
     for (template, expected) in [
         (
-            "Resources: { A: { Type: AWS::Serverless::HttpApi, Properties: { Auth: { EnableIamAuthorizer: true } } } }"
-                .to_owned(),
-            "Resources.A.Properties.Auth: no authorizer is made here",
+            "Resources: { A: { Type: AWS::Serverless::HttpApi } }".to_owned(),
+            "Resources.A.Properties: has no DefinitionBody",
+        ),
+        (
+            api("{ paths: { /a: { get: { security: [] } } } }"),
+            "Resources.A.Properties.DefinitionBody.paths./a.get: has no x-amazon-apigateway-integration",
+        ),
+        (
+            api("{ paths: { /a: { get: { x-amazon-apigateway-integration: { type: http_proxy } } } } }"),
+            "Resources.A.Properties.DefinitionBody.paths./a.get.x-amazon-apigateway-integration: integrations of type",
+        ),
+        (
+            api("{ Fn::Transform: { Name: AWS::Include, Parameters: { Location: nowhere.yaml } } }"),
+            "Resources.A.Properties.DefinitionBody: nowhere.yaml cannot be read",
+        ),
+        (
+            api("{ Fn::Transform: { Name: Upper } }"),
+            "Resources.A.Properties.DefinitionBody: the local system does not know the macro Upper",
+        ),
+        (
+            api("{ Fn::Transform: { Name: AWS::Include, Parameters: { Location: tests/probe/http-api.yaml } } }"),
+            "Resources.A.Properties.DefinitionBody.paths./echo/{name}.post.x-amazon-apigateway-integration.uri: !GetAtt \
+             Echo.Arn: there is no such parameter or resource",
         ),
         (
             "Resources: { B: { Type: AWS::EFS::FileSystem } }".to_owned(),

@@ -1,0 +1,101 @@
+//! `infra/http-api.yaml`, what API Gateway makes the HTTP API of, is made of the OpenAPI document. It has what API Gateway
+//! can use and nothing else: HTTP APIs know no schemas, and CloudFormation takes no `null`, which examples have.
+//! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-open-api.html>
+
+use crate::contract::Document;
+use crate::template::{Template, reference};
+use crate::{Violations, pascal_case, root};
+use serde_yaml_ng::{Mapping, Value};
+use std::path::Path;
+
+const PLACE: &str = "infra/http-api.yaml";
+const HEAD: &str = "\
+# What API Gateway makes the HTTP API of: the routes of openapi.yaml, and the function that answers each. Nobody writes it:
+# `cargo test --test house` makes it of openapi.yaml, and says what to do when that has changed.
+";
+const CORS: &str = "x-amazon-apigateway-cors";
+
+#[test]
+fn it_is_made_of_the_document() {
+    let document = Document::read();
+    let made = HEAD.to_owned() + &serde_yaml_ng::to_string(&definition(&document)).expect("it is plain data");
+    let kept = root().join(PLACE);
+    if std::fs::read_to_string(&kept).ok().as_ref() != Some(&made) {
+        let new = Path::new(env!("CARGO_TARGET_TMPDIR")).join("http-api.yaml");
+        std::fs::write(&new, &made).expect("it can be written");
+        panic!("infra/openapi.yaml has other routes now:\n  cp {} {}", new.display(), kept.display());
+    }
+}
+
+#[test]
+fn every_route_has_its_function_and_the_api_may_call_it() {
+    let template = Template::read();
+    let functions = template.functions();
+    let permissions = template.all("AWS::Lambda::Permission");
+    let mut violations = Violations::default();
+    for (method, path, operation) in Document::read().operations() {
+        let folder = operation["x-function"].as_str().unwrap_or_default();
+        let Some(function) = functions.iter().find(|function| function.folder == folder) else {
+            violations.add(format!(
+                "infra/openapi.yaml, {method} {path}: x-function must be the folder of a function, not `{folder}`"
+            ));
+            continue;
+        };
+        let allows = |permission: &Value| {
+            reference(&permission["FunctionName"]) == Some(function.id)
+                && matches!(&permission["SourceArn"], Value::Tagged(arn) if arn.value.as_str().is_some_and(|arn| arn.ends_with(":${Api}/*")))
+        };
+        violations.unless(permissions.iter().any(|(_, permission)| allows(permission)), || {
+            format!("template.yaml: the API may not call {}; add an AWS::Lambda::Permission", function.id)
+        });
+    }
+    for (id, api) in template.all("AWS::Serverless::HttpApi") {
+        let include = &api["DefinitionBody"]["Fn::Transform"];
+        violations.unless(include["Name"] == "AWS::Include" && include["Parameters"]["Location"] == PLACE, || {
+            format!("template.yaml, {id}: its DefinitionBody must include {PLACE}")
+        });
+        violations.unless(api["FailOnWarnings"] == true, || {
+            format!("template.yaml, {id}: without FailOnWarnings what API Gateway does not understand is left out")
+        });
+    }
+    violations.report();
+}
+
+/// The definition in the words that SAM itself uses for the routes that are events of functions.
+fn definition(document: &Document) -> Value {
+    let mut paths = Mapping::new();
+    for (method, path, operation) in document.operations() {
+        let function = pascal_case(operation["x-function"].as_str().unwrap_or("nobody"));
+        let invocation = format!(
+            "arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}:lambda:path/2015-03-31/functions/${{{function}.Arn}}/invocations"
+        );
+        let integration = mapping([
+            ("type", "aws_proxy".into()),
+            ("httpMethod", "POST".into()),
+            ("payloadFormatVersion", "2.0".into()),
+            ("uri", mapping([("Fn::Sub", invocation.into())])),
+        ]);
+        let parameters = path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
+        let parameter = |name: &str| mapping([("name", name.into()), ("in", "path".into()), ("required", true.into())]);
+        let mut route = Mapping::new();
+        let parameters: Vec<Value> = parameters.map(parameter).collect();
+        if !parameters.is_empty() {
+            route.insert("parameters".into(), parameters.into());
+        }
+        route.insert("responses".into(), Mapping::new().into());
+        route.insert("x-amazon-apigateway-integration".into(), integration);
+        let item = paths.entry(path.into()).or_insert_with(|| Mapping::new().into());
+        item.as_mapping_mut().expect("made above").insert(method.into(), route.into());
+    }
+    let title = mapping([("Ref", "AWS::StackName".into())]);
+    mapping([
+        ("openapi", document.at("/openapi").clone()),
+        ("info", mapping([("title", title), ("version", document.at("/info/version").clone())])),
+        (CORS, document.at(&format!("/{CORS}")).clone()),
+        ("paths", paths.into()),
+    ])
+}
+
+fn mapping<const N: usize>(entries: [(&str, Value); N]) -> Value {
+    entries.into_iter().map(|(name, value)| (Value::from(name), value)).collect::<Mapping>().into()
+}
