@@ -46,6 +46,35 @@ async fn what_is_made_one_by_one_can_be_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_whatsapp_channel_with_a_template_writes_to_customers_who_have_not() {
+    let world = World::start().await;
+    let made = admin_json(&world, 0, &["first-steps"]).await;
+    let of = ["--business", text(&made, "business_id")];
+    let whatsapp = ["--channel", "whatsapp", "--phone-number-id", "106540352242922", "--secret"];
+    let template = ["pingback/whatsapp/sandbox", "--template", "agent_answers", "--template-language", "en_US"];
+    let words = [vec!["create", "channel"], of.to_vec(), whatsapp.to_vec(), template.to_vec()].concat();
+    let channel = admin_json(&world, 0, &words).await;
+    let words = [
+        "create",
+        "conversation",
+        of[0],
+        of[1],
+        "--channel",
+        text(&channel, "channel_id"),
+        "--recipient",
+        "+16505551235",
+    ];
+    let conversation = admin_json(&world, 0, &words).await;
+    let conversation = text(&conversation, "conversation_id");
+    let sent = world.send(text(&made, "api_key"), conversation, "We have found it.").go().await;
+    assert_eq!(sent.status.as_u16(), 201, "{}", sent.text);
+    world.until_received("whatsapp", conversation.parse().expect("an id"), &["We have found it.".to_owned()]).await;
+    let path = format!("/whatsapp/messages?conversation_id={conversation}");
+    let arrived = world.sandbox(reqwest::Method::GET, &path, json!(null)).await;
+    assert_eq!(arrived[0]["template"]["name"], "agent_answers");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn people_get_a_table_and_the_call_that_sends() {
     let world = World::start().await;
     let ran = admin(&world, &["first-steps", "--limit", "7"]).await;
@@ -64,6 +93,10 @@ async fn bad_input_is_named_and_nothing_is_made() {
         (vec!["create", "agent", "--business", "me"], "--business"),
         (vec!["create", "agent", "--business", &nobody], "there is no such business"),
         (vec!["create", "channel", "--business", &nobody, "--channel", "fax"], "chat, whatsapp and email"),
+        (
+            vec!["create", "channel", "--business", &nobody, "--channel", "whatsapp", "--template", "a"],
+            "--template-language",
+        ),
         (vec!["plan", "show", "--business", &nobody], "there is no such business"),
         (vec!["--stack", "another", "first-steps"], "another does not exist"),
     ] {
@@ -74,5 +107,8 @@ async fn bad_input_is_named_and_nothing_is_made() {
     let demo = world.ready.demo.as_ref().expect("the demo").business_id.to_string();
     let ran = admin(&world, &["create", "channel", "--business", &demo, "--channel", "email"]).await;
     assert!(ran.code == 1 && ran.complaint.contains("--from is missing"), "{}", ran.complaint);
+    let words = ["create", "channel", "--business", &demo, "--channel", "chat", "--from", "shop@example.com"];
+    let ran = admin(&world, &words).await;
+    assert!(ran.code == 1 && ran.complaint.contains("--from: chat channels have none"), "{}", ran.complaint);
     assert_eq!(admin_json(&world, 0, &["audit"]).await, json!({"accounts": [], "drifting": 0}));
 }

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
+use domain::delivery::Doubt;
 use domain::{AgentId, BusinessId, Channel, ChannelId, ConversationId, Month};
 
 /// The operator's command line of Pingback Messages.
@@ -118,12 +119,21 @@ pub(crate) struct NewChannel {
     /// WhatsApp: the secret with the access token; its name begins with pingback/whatsapp/
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub(crate) secret: Option<String>,
+    /// WhatsApp: an approved template with one parameter, which takes an agent's text when the customer's window is closed
+    #[arg(long, value_name = "NAME", value_parser = name, requires = "template_language")]
+    pub(crate) template: Option<String>,
+    /// WhatsApp: the template's language, such as en_US
+    #[arg(long, value_name = "CODE", value_parser = name, requires = "template")]
+    pub(crate) template_language: Option<String>,
     /// E-mail: a verified identity, with or without a display name
     #[arg(long, value_name = "ADDRESS", value_parser = name)]
     pub(crate) from: Option<String>,
     /// E-mail: the configuration set whose events become receipts
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub(crate) configuration_set: Option<String>,
+    /// When nobody knows whether a message arrived: resend (it may come twice) or hold (it may never come)
+    #[arg(long, value_name = "WHAT", default_value = "resend", value_parser = doubt)]
+    pub(crate) in_doubt: Doubt,
 }
 
 #[derive(Debug, Args)]
@@ -331,6 +341,14 @@ pub(crate) struct Pause {
 
 fn channel(text: &str) -> Result<Channel, String> {
     Channel::from_wire(text).ok_or_else(|| "chat, whatsapp and email are the channels there are".to_owned())
+}
+
+fn doubt(text: &str) -> Result<Doubt, String> {
+    match text {
+        "resend" => Ok(Doubt::Resend),
+        "hold" => Ok(Doubt::Hold),
+        _ => Err("resend and hold are what can be done".to_owned()),
+    }
 }
 
 fn month(text: &str) -> Result<Month, String> {

@@ -6,10 +6,11 @@ use crate::place::Place;
 use crate::report::{Report, or_dash, time};
 use chrono::TimeDelta;
 use domain::channel::WINDOW;
+use domain::delivery::Doubt;
 use domain::{AgentId, BusinessId, Channel, ChannelId, ConversationId};
 use platform::credential::ApiKey;
 use platform::table::provision::NewConversation as NewRecord;
-use platform::table::record::{ChannelRecord, ChannelSettings};
+use platform::table::record::{ChannelRecord, ChannelSettings, Template};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -52,32 +53,49 @@ pub(crate) async fn api_key(place: &Place, args: &NewApiKey) -> Result<Report, F
 /// A channel of a business.
 pub(crate) async fn channel(place: &Place, args: &NewChannel) -> Result<Report, Failure> {
     exists(place, args.business).await?;
+    let id = put_channel(place, args.business, settings(args)?, args.in_doubt).await?;
+    Ok(Report::of(json!({"channel_id": id, "channel": args.channel}))
+        .fields(vec![("channel", id.to_string()), ("type", args.channel.to_string())]))
+}
+
+/// What its provider needs of a channel, all of it and nothing that is another's.
+fn settings(args: &NewChannel) -> Result<ChannelSettings, Failure> {
+    let NewChannel { channel, phone_number_id, secret, template, template_language, from, configuration_set, .. } =
+        args;
+    for (owner, name, value) in [
+        (Channel::Whatsapp, "phone-number-id", phone_number_id),
+        (Channel::Whatsapp, "secret", secret),
+        (Channel::Whatsapp, "template", template),
+        (Channel::Email, "from", from),
+        (Channel::Email, "configuration-set", configuration_set),
+    ] {
+        if value.is_some() && owner != *channel {
+            return Err(Failure::new(format!("--{name}: {channel} channels have none, only {owner} channels do")));
+        }
+    }
     let needed = |value: &Option<String>, name: &str| {
-        value.clone().ok_or_else(|| Failure::new(format!("--{name} is missing: {} channels need it", args.channel)))
+        value.clone().ok_or_else(|| Failure::new(format!("--{name} is missing: {channel} channels need it")))
     };
-    let settings = match args.channel {
-        Channel::Chat => ChannelSettings::Chat {},
+    match channel {
+        Channel::Chat => Ok(ChannelSettings::Chat {}),
         Channel::Whatsapp => {
-            let secret = needed(&args.secret, "secret")?;
+            let secret = needed(secret, "secret")?;
             if !secret.contains("pingback/whatsapp/") {
                 return Err(Failure::new(
                     "--secret: functions may read secrets whose name begins with pingback/whatsapp/",
                 ));
             }
-            ChannelSettings::Whatsapp {
-                phone_number_id: needed(&args.phone_number_id, "phone-number-id")?,
+            let template = template.clone().zip(template_language.clone());
+            Ok(ChannelSettings::Whatsapp {
+                phone_number_id: needed(phone_number_id, "phone-number-id")?,
                 secret,
-                template: None,
-            }
+                template: template.map(|(name, language)| Template { name, language }),
+            })
         }
-        Channel::Email => ChannelSettings::Email {
-            from: needed(&args.from, "from")?,
-            configuration_set: args.configuration_set.clone(),
-        },
-    };
-    let id = put_channel(place, args.business, settings).await?;
-    Ok(Report::of(json!({"channel_id": id, "channel": args.channel}))
-        .fields(vec![("channel", id.to_string()), ("type", args.channel.to_string())]))
+        Channel::Email => {
+            Ok(ChannelSettings::Email { from: needed(from, "from")?, configuration_set: configuration_set.clone() })
+        }
+    }
 }
 
 /// A conversation with a customer.
@@ -103,9 +121,10 @@ pub(crate) async fn put_channel(
     place: &Place,
     business: BusinessId,
     settings: ChannelSettings,
+    in_doubt: Doubt,
 ) -> Result<ChannelId, Failure> {
     let id = ChannelId(Uuid::new_v4());
-    let record = ChannelRecord { is_active: true, in_doubt: Default::default(), paused_until: None, settings };
+    let record = ChannelRecord { is_active: true, in_doubt, paused_until: None, settings };
     place.table.put_channel(business, id, &record).await?;
     Ok(id)
 }

@@ -5,6 +5,7 @@ use crate::command_line::NewBusiness;
 use crate::create::{begin, put_channel};
 use crate::place::Place;
 use crate::report::Report;
+use domain::delivery::Doubt;
 use domain::{AgentId, BusinessId, Channel};
 use platform::credential::ApiKey;
 use platform::table::provision::NewConversation;
@@ -19,7 +20,7 @@ pub(crate) async fn run(place: &Place, args: &NewBusiness) -> Result<Report, Fai
     place.table.create_business(business, &args.plan, args.limit, args.shards).await?;
     place.table.create_agent(business, agent).await?;
     place.table.create_api_key(&key, Some(agent), None).await?;
-    let channel_id = put_channel(place, business, ChannelSettings::Chat {}).await?;
+    let channel_id = put_channel(place, business, ChannelSettings::Chat {}, Doubt::default()).await?;
     let new = NewConversation {
         channel: Channel::Chat.name().to_owned(),
         channel_id,
