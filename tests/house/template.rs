@@ -172,6 +172,11 @@ fn apis_have_their_limits_and_their_logs() {
 #[test]
 fn what_becomes_of_events_that_nobody_waits_for_is_said() {
     let template = Template::read();
+    let queues = template.all("AWS::SQS::QueuePolicy");
+    let lets_in = |policy: &Value, rule: &str| {
+        let source = &policy["PolicyDocument"]["Statement"][0]["Condition"]["ArnEquals"]["aws:SourceArn"];
+        reference(source) == Some(rule)
+    };
     let mut violations = Violations::default();
     for function in template.functions() {
         let (id, config) = (function.id, &function.properties["EventInvokeConfig"]);
@@ -184,6 +189,15 @@ fn what_becomes_of_events_that_nobody_waits_for_is_said() {
             let kept = reference(&config["DestinationConfig"]["OnFailure"]["Destination"]);
             violations.unless(kind != "EventBridgeRule" || kept.is_some(), || {
                 format!("template.yaml, {id}: an event comes once; keep those that fail, DestinationConfig, OnFailure")
+            });
+        }
+        for (name, _) in entries(&function.properties["Events"]).filter(|(_, event)| event["Type"] == "EventBridgeRule")
+        {
+            let rule = format!("{id}{name}");
+            violations.unless(queues.iter().any(|(_, policy)| lets_in(policy, &rule)), || {
+                format!(
+                    "template.yaml: no QueuePolicy lets the rule {rule}, as SAM calls it, keep what it cannot hand over"
+                )
             });
         }
     }
