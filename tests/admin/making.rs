@@ -110,5 +110,44 @@ async fn bad_input_is_named_and_nothing_is_made() {
     let words = ["create", "channel", "--business", &demo, "--channel", "chat", "--from", "shop@example.com"];
     let ran = admin(&world, &words).await;
     assert!(ran.code == 1 && ran.complaint.contains("--from: chat channels have none"), "{}", ran.complaint);
+    for (secret, code) in [
+        ("pingback/whatsapp/x", 0),
+        ("arn:aws:secretsmanager:us-east-1:000000000000:secret:pingback/whatsapp/x-AbCdEf", 0),
+        ("x/pingback/whatsapp/y", 1),
+        ("arn:aws:secretsmanager:us-east-1:000000000000:secret:x/pingback/whatsapp/y-AbCdEf", 1),
+    ] {
+        let whatsapp = ["--channel", "whatsapp", "--phone-number-id", "106540352242922", "--secret", secret];
+        let ran = admin(&world, &[&["create", "channel", "--business", &demo][..], &whatsapp].concat()).await;
+        assert_eq!((ran.code, ran.complaint.contains("begins with pingback/whatsapp/")), (code, code == 1), "{secret}");
+    }
     assert_eq!(admin_json(&world, 0, &["audit"]).await, json!({"accounts": [], "drifting": 0}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_business_that_does_not_exist_is_never_all_clear() {
+    let world = World::start().await;
+    let (nobody, id) = (uuid::Uuid::new_v4().to_string(), uuid::Uuid::new_v4().to_string());
+    for words in [
+        vec!["audit"],
+        vec!["list", "failed"],
+        vec!["list", "failed", "--conversation", &id],
+        vec!["list", "in-doubt"],
+        vec!["list", "in-doubt", "--conversation", &id],
+        vec!["list", "stuck"],
+        vec!["plan", "change", "--limit", "7"],
+        vec!["message", "show", &id, &id],
+        vec!["create", "api-key"],
+        vec!["create", "conversation", "--channel", &id, "--recipient", "somebody"],
+        vec!["revoke", "agent", &id, "--yes"],
+        vec!["channel", "pause", &id],
+    ] {
+        let ran = admin(&world, &[&words[..], &["--business", &nobody]].concat()).await;
+        assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{words:?}");
+        assert!(ran.complaint.contains("there is no such business"), "{words:?}: {}", ran.complaint);
+    }
+    let demo = world.ready.demo.as_ref().expect("the demo").business_id.to_string();
+    for list in ["failed", "in-doubt"] {
+        let ran = admin(&world, &["list", list, "--business", &demo, "--conversation", &id]).await;
+        assert!(ran.code == 1 && ran.complaint.contains("no such conversation"), "{list}: {}", ran.complaint);
+    }
 }

@@ -55,12 +55,63 @@ async fn what_is_revoked_is_refused_at_once() {
     assert_eq!(world.get(key, "/api/v1/usage").await.status.as_u16(), 401);
     let unknown = admin(&world, &["revoke", "api-key", "--business", of, &"0".repeat(64), "--yes"]).await;
     assert!(unknown.code == 1 && unknown.complaint.contains("no such API key"), "{}", unknown.complaint);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_is_revoked_with_every_api_key_in_their_name() {
+    let world = World::start().await;
+    let made = admin_json(&world, 0, &["first-steps"]).await;
+    let (of, agent) = (["--business", text(&made, "business_id")], text(&made, "agent_id"));
+    let create = ["create", "api-key", of[0], of[1]];
+    let second = admin_json(&world, 0, &[&create[..], &["--agent", agent]].concat()).await;
+    let colleague = admin_json(&world, 0, &["create", "agent", of[0], of[1]]).await;
+    let others = admin_json(&world, 0, &[&create[..], &["--agent", text(&colleague, "agent_id")]].concat()).await;
+    let nobodys = admin_json(&world, 0, &create).await;
+
+    let revoke = ["revoke", "agent", of[0], of[1], agent];
+    let asked = admin(&world, &revoke).await;
+    assert!(asked.code == 3 && asked.complaint.contains("and 2 API keys in their name"), "{}", asked.complaint);
+    world.usage(text(&made, "api_key")).await;
+    let revoked = admin_json(&world, 0, &[&revoke[..], &["--yes"]].concat()).await;
+    let mut ids = [text(&made, "api_key_id"), text(&second, "id")];
+    ids.sort_unstable();
+    assert_eq!(revoked, json!({"revoked": agent, "api_keys": ids}));
+    for key in [&made, &second] {
+        assert_eq!(world.get(text(key, "api_key"), "/api/v1/usage").await.status.as_u16(), 401);
+    }
+    for key in [&others, &nobodys] {
+        world.usage(text(key, "api_key")).await;
+    }
+    for gone in [agent, &uuid::Uuid::new_v4().to_string()] {
+        let refused = admin(&world, &[&create[..], &["--agent", gone]].concat()).await;
+        assert!(refused.code == 1 && refused.complaint.contains("no such agent, or they are revoked"));
+    }
 
     let demo = world.ready.demo.clone().expect("the demo");
     let (of, agent) = (demo.business_id.to_string(), demo.agent_id.to_string());
     world.usage(&demo.token).await;
-    admin_json(&world, 0, &["revoke", "agent", "--business", &of, &agent, "--yes"]).await;
+    let revoked = admin_json(&world, 0, &["revoke", "agent", "--business", &of, &agent, "--yes"]).await;
+    assert_eq!(revoked, json!({"revoked": agent, "api_keys": []}));
     assert_eq!(world.get(&demo.token, "/api/v1/usage").await.status.as_u16(), 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_that_ended_in_the_middle_is_brought_to_its_end() {
+    let world = World::start().await;
+    let made = admin_json(&world, 0, &["first-steps"]).await;
+    let (of, agent, key) = (text(&made, "business_id"), text(&made, "agent_id"), text(&made, "api_key"));
+    // The agent's record is written, the key's is not.
+    let fault = json!({"operation": "UpdateItem", "error": "AccessDeniedException", "function": "*", "about": "KEY#"});
+    world.fault("aws", fault).await;
+    let revoke = ["revoke", "agent", "--business", of, agent, "--yes"];
+    assert_eq!(admin(&world, &revoke).await.code, 1);
+    world.heal("aws").await;
+    world.usage(key).await;
+    let create = ["create", "api-key", "--business", of, "--agent", agent];
+    assert_eq!(admin(&world, &create).await.code, 1, "none comes after those that the next run finds");
+    assert_eq!(admin_json(&world, 0, &revoke).await["api_keys"], json!([text(&made, "api_key_id")]));
+    assert_eq!(world.get(key, "/api/v1/usage").await.status.as_u16(), 401);
+    assert_eq!(admin_json(&world, 0, &revoke).await["api_keys"], json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

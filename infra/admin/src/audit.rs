@@ -57,7 +57,10 @@ pub(crate) async fn run(place: &Place, args: &Audit, progress: &Progress) -> Res
 
 async fn open_months(place: &Place, args: &Audit, progress: &Progress) -> Result<Vec<(BusinessId, Month)>, Failure> {
     let mut all = match args.business {
-        Some(business) => place.table.months_of(business).await?,
+        Some(business) => {
+            place.plan_of(business).await?;
+            place.table.months_of(business).await?
+        }
         None => {
             let (mut all, mut page) = (Vec::new(), None);
             loop {

@@ -1,6 +1,6 @@
 //! Switching a channel.
 
-use crate::command_line::{OneChannel, Switch};
+use crate::command_line::{OneChannel, Pause, Switch};
 use crate::place::Place;
 use crate::report::{Report, time};
 use crate::{Consent, Failure};
@@ -10,6 +10,8 @@ use serde_json::json;
 /// Switches one.
 pub(crate) async fn run(place: &Place, switch: &Switch, consent: &Consent) -> Result<Report, Failure> {
     let table = &place.table;
+    let (Switch::Pause(Pause { of, .. }) | Switch::Resume(of) | Switch::Deactivate(of) | Switch::Activate(of)) = switch;
+    place.plan_of(of.business).await?;
     let missing = || Failure::new("the business has no such channel");
     match switch {
         Switch::Pause(args) => {

@@ -97,7 +97,7 @@ pub(crate) struct NewApiKey {
     /// The business
     #[arg(long, value_name = "ID")]
     pub(crate) business: BusinessId,
-    /// The agent in whose name it sends
+    /// The agent in whose name it sends; it is revoked with them
     #[arg(long, value_name = "ID")]
     pub(crate) agent: Option<AgentId>,
     /// Days it is good for, 1 to 3650; without it, until it is revoked
@@ -116,8 +116,8 @@ pub(crate) struct NewChannel {
     /// WhatsApp: Meta's id of the business's number
     #[arg(long, value_name = "ID", value_parser = name)]
     pub(crate) phone_number_id: Option<String>,
-    /// WhatsApp: the secret with the access token; its name begins with pingback/whatsapp/
-    #[arg(long, value_name = "NAME", value_parser = name)]
+    /// WhatsApp: the secret with the access token, by its ARN or its name, which begins with pingback/whatsapp/
+    #[arg(long, value_name = "NAME", value_parser = secret)]
     pub(crate) secret: Option<String>,
     /// WhatsApp: an approved template with one parameter, which takes an agent's text when the customer's window is closed
     #[arg(long, value_name = "NAME", value_parser = name, requires = "template_language")]
@@ -204,12 +204,15 @@ pub(crate) enum List {
     Stuck(Stuck),
     /// Messages of which nobody knows whether they arrived
     InDoubt(OfMessages),
-    /// Messages that will not be delivered
+    /// Messages that will not be delivered; reads the whole table, or one conversation
     Failed(OfMessages),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Stuck {
+    /// Of this business; without it, of all
+    #[arg(long, value_name = "ID")]
+    pub(crate) business: Option<BusinessId>,
     /// Due for longer than so many minutes
     #[arg(long, value_name = "MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u32).range(..=525_600))]
     pub(crate) minutes: u32,
@@ -217,10 +220,10 @@ pub(crate) struct Stuck {
 
 #[derive(Debug, Args)]
 pub(crate) struct OfMessages {
-    /// Of this business; without it, of all. Either way the whole table is read
+    /// Of this business; without it, of all
     #[arg(long, value_name = "ID")]
     pub(crate) business: Option<BusinessId>,
-    /// Of this conversation of the business, which is read alone
+    /// Of this conversation of the business
     #[arg(long, value_name = "ID", requires = "business")]
     pub(crate) conversation: Option<ConversationId>,
 }
@@ -284,7 +287,7 @@ pub(crate) struct Audit {
 pub(crate) enum Revoke {
     /// An API key, by the id that `create api-key` shows: what is stored of it
     ApiKey(RevokeApiKey),
-    /// An agent, whatever tokens they hold
+    /// An agent, whatever tokens they hold, with every API key in their name
     Agent(RevokeAgent),
 }
 
@@ -357,6 +360,12 @@ fn month(text: &str) -> Result<Month, String> {
 
 fn name(text: &str) -> Result<String, String> {
     within(text, 100)
+}
+
+/// As much as [GetSecretValue](https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html)
+/// takes.
+fn secret(text: &str) -> Result<String, String> {
+    within(text, 2048)
 }
 
 fn recipient(text: &str) -> Result<String, String> {

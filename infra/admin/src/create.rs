@@ -27,7 +27,7 @@ pub(crate) async fn business(place: &Place, args: &NewBusiness) -> Result<Report
 
 /// An agent of a business.
 pub(crate) async fn agent(place: &Place, args: &OfBusiness) -> Result<Report, Failure> {
-    exists(place, args.business).await?;
+    place.plan_of(args.business).await?;
     let id = AgentId(Uuid::new_v4());
     place.table.create_agent(args.business, id).await?;
     Ok(Report::of(json!({"agent_id": id})).fields(vec![("agent", id.to_string())]))
@@ -35,10 +35,14 @@ pub(crate) async fn agent(place: &Place, args: &OfBusiness) -> Result<Report, Fa
 
 /// A key, shown this once.
 pub(crate) async fn api_key(place: &Place, args: &NewApiKey) -> Result<Report, Failure> {
-    exists(place, args.business).await?;
+    place.plan_of(args.business).await?;
     let key = ApiKey::generate(args.business);
     let until = args.days.map(|days| place.now() + TimeDelta::days(days.into()));
-    place.table.create_api_key(&key, args.agent, until).await?;
+    if !place.table.create_api_key(&key, args.agent, until).await? {
+        return Err(Failure::new(
+            "--agent: the business has no such agent, or they are revoked; `create agent` makes one",
+        ));
+    }
     let json = json!({"api_key": key.reveal(), "id": key.hash(), "agent_id": args.agent, "valid_until": until});
     Ok(Report::of(json)
         .fields(vec![
@@ -52,7 +56,7 @@ pub(crate) async fn api_key(place: &Place, args: &NewApiKey) -> Result<Report, F
 
 /// A channel of a business.
 pub(crate) async fn channel(place: &Place, args: &NewChannel) -> Result<Report, Failure> {
-    exists(place, args.business).await?;
+    place.plan_of(args.business).await?;
     let id = put_channel(place, args.business, settings(args)?, args.in_doubt).await?;
     Ok(Report::of(json!({"channel_id": id, "channel": args.channel}))
         .fields(vec![("channel", id.to_string()), ("type", args.channel.to_string())]))
@@ -80,7 +84,7 @@ fn settings(args: &NewChannel) -> Result<ChannelSettings, Failure> {
         Channel::Chat => Ok(ChannelSettings::Chat {}),
         Channel::Whatsapp => {
             let secret = needed(secret, "secret")?;
-            if !secret.contains("pingback/whatsapp/") {
+            if !name_of_secret(&secret).starts_with("pingback/whatsapp/") {
                 return Err(Failure::new(
                     "--secret: functions may read secrets whose name begins with pingback/whatsapp/",
                 ));
@@ -98,8 +102,18 @@ fn settings(args: &NewChannel) -> Result<ChannelSettings, Failure> {
     }
 }
 
+/// A secret's name, which is the last part of its ARN
+/// ([format](https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecretsmanager.html)).
+fn name_of_secret(name_or_arn: &str) -> &str {
+    match name_or_arn.splitn(7, ':').collect::<Vec<_>>()[..] {
+        ["arn", _, "secretsmanager", _, _, "secret", name] => name,
+        _ => name_or_arn,
+    }
+}
+
 /// A conversation with a customer.
 pub(crate) async fn conversation(place: &Place, args: &NewConversation) -> Result<Report, Failure> {
+    place.plan_of(args.business).await?;
     let channel = place.table.channel(args.business, args.channel).await?;
     let channel = channel.ok_or_else(|| Failure::new("--channel: the business has no such channel"))?;
     let channel = channel.settings.channel();
@@ -136,10 +150,17 @@ pub(crate) async fn begin(place: &Place, business: BusinessId, new: NewRecord) -
     Ok(id)
 }
 
-/// Whatever belongs to a business needs one.
-async fn exists(place: &Place, business: BusinessId) -> Result<(), Failure> {
-    match place.table.plan(business).await? {
-        Some(_) => Ok(()),
-        None => Err(Failure::new("--business: there is no such business; `create business` makes one")),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_may_be_named_by_its_arn() {
+        let arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:pingback/whatsapp/shop-AbCdEf";
+        assert_eq!(name_of_secret(arn), "pingback/whatsapp/shop-AbCdEf");
+        assert_eq!(name_of_secret("pingback/whatsapp/shop"), "pingback/whatsapp/shop");
+        assert_eq!(name_of_secret("x/pingback/whatsapp/shop"), "x/pingback/whatsapp/shop");
+        let elsewhere = "arn:aws:ssm:eu-central-1:123456789012:secret:pingback/whatsapp/shop";
+        assert_eq!(name_of_secret(elsewhere), elsewhere);
     }
 }

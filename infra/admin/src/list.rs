@@ -4,30 +4,17 @@ use crate::Failure;
 use crate::command_line::{OfMessages, Stuck};
 use crate::place::Place;
 use crate::report::{Progress, Report, or_dash, time, word};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::delivery::Status;
-use domain::{Channel, Seq};
-use platform::table::{Counted, Sought, key};
+use domain::{BusinessId, Channel, ConversationId, Seq};
+use platform::table::record::{Conversation, Message};
+use platform::table::{Counted, Due, Sought, key};
 use serde_json::json;
 
 /// Conversations in the outbox that have been due for too long.
 pub(crate) async fn stuck(place: &Place, args: &Stuck, progress: &Progress) -> Result<Report, Failure> {
     let since = place.now() - TimeDelta::minutes(args.minutes.into());
-    let mut due = Vec::new();
-    for channel in Channel::ALL {
-        for bucket in key::outbox_buckets(channel) {
-            let mut page = None;
-            loop {
-                let (some, next) = place.table.due(&bucket, since, page).await?;
-                progress.more(some.len(), "conversations due");
-                due.extend(some.into_iter().map(|one| (channel, one)));
-                page = next;
-                if page.is_none() {
-                    break;
-                }
-            }
-        }
-    }
+    let mut due = outbox(place, args.business, Some(since), progress).await?;
     due.sort_by_key(|(_, one)| one.since);
     let (mut json, mut rows) = (Vec::new(), Vec::new());
     for (channel, one) in due {
@@ -59,42 +46,72 @@ pub(crate) async fn stuck(place: &Place, args: &Stuck, progress: &Progress) -> R
         .alarming(found > 0))
 }
 
-/// Messages of which nobody knows whether they arrived.
+/// What the outbox promises to look at, of one business or of all: what was due at `until`, or everything.
+async fn outbox(
+    place: &Place,
+    business: Option<BusinessId>,
+    until: Option<DateTime<Utc>>,
+    progress: &Progress,
+) -> Result<Vec<(Channel, Due)>, Failure> {
+    if let Some(business) = business {
+        place.plan_of(business).await?;
+    }
+    let mut found = Vec::new();
+    for channel in Channel::ALL {
+        for bucket in key::outbox_buckets(channel) {
+            let mut page = None;
+            loop {
+                let (some, next) = match until {
+                    Some(until) => place.table.due(&bucket, until, page).await?,
+                    None => place.table.unsettled(&bucket, page).await?,
+                };
+                progress.more(some.len(), "conversations in the outbox");
+                let meant = some.into_iter().filter(|one| business.is_none_or(|only| only == one.business));
+                found.extend(meant.map(|one| (channel, one)));
+                page = next;
+                if page.is_none() {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Messages of which nobody knows whether they arrived. Only the first message that is not settled is ever handed over,
+/// and its conversation stays in the outbox until it is: so none has to be looked for anywhere else.
 pub(crate) async fn in_doubt(place: &Place, args: &OfMessages, progress: &Progress) -> Result<Report, Failure> {
-    messages(place, args, Status::InDoubt, progress).await
+    let conversations: Vec<_> = match (args.business, args.conversation) {
+        (Some(business), Some(conversation)) => vec![(business, conversation)],
+        (business, _) => {
+            let all = outbox(place, business, None, progress).await?;
+            all.into_iter().map(|(_, one)| (one.business, one.conversation)).collect()
+        }
+    };
+    let mut found = Vec::new();
+    for (business, id) in conversations {
+        let conversation = match args.conversation {
+            Some(_) => Some(place.conversation_of(business, id).await?),
+            None => place.table.conversation(business, id).await?,
+        };
+        let Some(Conversation { settled_seq, .. }) = conversation else { continue };
+        let (next, _) = place.table.messages_after(business, id, settled_seq, 1).await?;
+        progress.more(1, "conversations read");
+        let doubtful = next.into_iter().filter(|message| message.status == Status::InDoubt);
+        found.extend(doubtful.map(|message| counted(business, id, message)));
+    }
+    Ok(report(found, Status::InDoubt))
 }
 
 /// Messages that will not be delivered.
 pub(crate) async fn failed(place: &Place, args: &OfMessages, progress: &Progress) -> Result<Report, Failure> {
-    messages(place, args, Status::Failed, progress).await
-}
-
-async fn messages(place: &Place, args: &OfMessages, status: Status, progress: &Progress) -> Result<Report, Failure> {
-    let mut found = match (args.business, args.conversation) {
-        (Some(business), Some(conversation)) => {
-            let (mut found, mut after) = (Vec::new(), Seq(0));
-            loop {
-                let (messages, more) = place.table.messages_after(business, conversation, after, 100).await?;
-                after = messages.last().map_or(after, |last| last.seq);
-                progress.more(messages.len(), "messages read");
-                found.extend(messages.into_iter().filter(|message| message.status == status).map(|message| Counted {
-                    business,
-                    conversation,
-                    id: message.id,
-                    seq: message.seq,
-                    month: message.month,
-                    created_at: message.created_at,
-                    status: message.status,
-                    attempts: message.attempts,
-                    error: message.error,
-                }));
-                if !more {
-                    break found;
-                }
-            }
-        }
+    let found = match (args.business, args.conversation) {
+        (Some(business), Some(conversation)) => failed_in(place, business, conversation, progress).await?,
         (business, _) => {
-            let sought = Sought { business, month: None, status: Some(status) };
+            if let Some(business) = business {
+                place.plan_of(business).await?;
+            }
+            let sought = Sought { business, month: None, status: Some(Status::Failed) };
             let (mut found, mut page) = (Vec::new(), None);
             loop {
                 let (some, read, next) = place.table.census(sought, page).await?;
@@ -107,11 +124,45 @@ async fn messages(place: &Place, args: &OfMessages, status: Status, progress: &P
             }
         }
     };
-    found.sort_by_key(|one| (one.business, one.conversation, one.seq));
-    Ok(report(&found, status))
+    Ok(report(found, Status::Failed))
 }
 
-fn report(found: &[Counted], status: Status) -> Report {
+async fn failed_in(
+    place: &Place,
+    business: BusinessId,
+    id: ConversationId,
+    progress: &Progress,
+) -> Result<Vec<Counted>, Failure> {
+    place.conversation_of(business, id).await?;
+    let (mut found, mut after) = (Vec::new(), Seq(0));
+    loop {
+        let (messages, more) = place.table.messages_after(business, id, after, 100).await?;
+        after = messages.last().map_or(after, |last| last.seq);
+        progress.more(messages.len(), "messages read");
+        let failed = messages.into_iter().filter(|message| message.status == Status::Failed);
+        found.extend(failed.map(|message| counted(business, id, message)));
+        if !more {
+            return Ok(found);
+        }
+    }
+}
+
+fn counted(business: BusinessId, conversation: ConversationId, message: Message) -> Counted {
+    Counted {
+        business,
+        conversation,
+        id: message.id,
+        seq: message.seq,
+        month: message.month,
+        created_at: message.created_at,
+        status: message.status,
+        attempts: message.attempts,
+        error: message.error,
+    }
+}
+
+fn report(mut found: Vec<Counted>, status: Status) -> Report {
+    found.sort_by_key(|one| (one.business, one.conversation, one.seq));
     let json = found.iter().map(|one| {
         json!({
             "business_id": one.business, "conversation_id": one.conversation, "id": one.id, "seq": one.seq,

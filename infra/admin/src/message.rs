@@ -11,8 +11,7 @@ use serde_json::json;
 /// Shows one.
 pub(crate) async fn show(place: &Place, args: &ShowMessage) -> Result<Report, Failure> {
     let (conversation_id, id) = address(&args.place)?;
-    let conversation = place.table.conversation(args.business, conversation_id).await?;
-    let conversation = conversation.ok_or_else(|| Failure::new("the business has no such conversation"))?;
+    let conversation = place.conversation_of(args.business, conversation_id).await?;
     let message = place.table.message(args.business, conversation_id, id).await?;
     let message = message.ok_or_else(|| Failure::new("the conversation has no such message"))?;
     Ok(report(&conversation, conversation_id, &message, args.show_content))

@@ -3,13 +3,14 @@
 use crate::Failure;
 use aws_sdk_cloudformation as cloudformation;
 use chrono::{DateTime, Utc};
-use domain::Channel;
+use domain::{BusinessId, Channel, ConversationId};
 use platform::Broken;
 use platform::aws::Aws;
 use platform::clock::Clock;
 use platform::queue::{Bells, DeadLetters};
 use platform::settings::{self, SettingError};
 use platform::table::Table;
+use platform::table::record::{Conversation, Plan};
 use std::collections::BTreeMap;
 
 /// A system to work on.
@@ -49,6 +50,20 @@ impl Place {
     /// The time. Operators' commands read it once.
     pub(crate) fn now(&self) -> DateTime<Utc> {
         self.clock.now()
+    }
+
+    /// The plan of a business. Whatever is done or found for a business goes through here first: one that does not exist
+    /// has nothing, and "nothing" must not read like "all is well".
+    pub(crate) async fn plan_of(&self, business: BusinessId) -> Result<Plan, Failure> {
+        let plan = self.table.plan(business).await?;
+        plan.ok_or_else(|| Failure::new("--business: there is no such business; `create business` makes one"))
+    }
+
+    /// A conversation of a business.
+    pub(crate) async fn conversation_of(&self, b: BusinessId, id: ConversationId) -> Result<Conversation, Failure> {
+        self.plan_of(b).await?;
+        let conversation = self.table.conversation(b, id).await?;
+        conversation.ok_or_else(|| Failure::new("the business has no such conversation"))
     }
 
     /// The base URL of the API, if it is known.

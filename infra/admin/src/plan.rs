@@ -12,14 +12,14 @@ use serde_json::json;
 /// The plan, and the running month.
 pub(crate) async fn show(place: &Place, args: &OfBusiness) -> Result<Report, Failure> {
     let month = Month::of(place.now());
-    let plan = plan_of(place, args.business).await?;
+    let plan = place.plan_of(args.business).await?;
     report(place, args.business, &plan, month).await
 }
 
 /// Another plan. A limit below what the month has used stops the business at once: that is asked about.
 pub(crate) async fn change(place: &Place, args: &ChangePlan, consent: &Consent) -> Result<Report, Failure> {
     let month = Month::of(place.now());
-    let before = plan_of(place, args.business).await?;
+    let before = place.plan_of(args.business).await?;
     let usage = usage(place, args.business, month, &before).await?;
     if args.limit < usage.used {
         consent.ask(&format!(
@@ -33,11 +33,6 @@ pub(crate) async fn change(place: &Place, args: &ChangePlan, consent: &Consent) 
     let shards = args.shards.unwrap_or(before.shards);
     let after = place.table.change_plan(args.business, name, args.limit, shards, month).await?;
     report(place, args.business, &after, month).await
-}
-
-async fn plan_of(place: &Place, business: BusinessId) -> Result<Plan, Failure> {
-    let plan = place.table.plan(business).await?;
-    plan.ok_or_else(|| Failure::new("--business: there is no such business; `create business` makes one"))
 }
 
 async fn usage(place: &Place, business: BusinessId, month: Month, plan: &Plan) -> Result<Usage, Failure> {

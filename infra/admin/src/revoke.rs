@@ -13,6 +13,7 @@ pub(crate) async fn api_key(place: &Place, args: &RevokeApiKey, consent: &Consen
         "-" => key_of_input(args)?.hash(),
         hash => hash.to_owned(),
     };
+    place.plan_of(args.business).await?;
     consent.ask(&format!("The API key {hash} will be refused from now on, for good."))?;
     if !place.table.revoke_api_key_of_hash(args.business, &hash).await? {
         return Err(Failure::new("the business has no such API key"));
@@ -20,13 +21,31 @@ pub(crate) async fn api_key(place: &Place, args: &RevokeApiKey, consent: &Consen
     Ok(Report::of(json!({"revoked": hash})).line(format!("The API key {hash} is revoked.")))
 }
 
-/// An agent.
+/// An agent, and every API key in their name. The agent goes first, and then no key can come after those that are found:
+/// whoever dies in between does it again, and again finds all that are left.
 pub(crate) async fn agent(place: &Place, args: &RevokeAgent, consent: &Consent) -> Result<Report, Failure> {
-    consent.ask(&format!("Agent {} will be refused from now on, whatever tokens they hold.", args.agent))?;
-    if !place.table.set_agent_active(args.business, args.agent, false).await? {
+    let RevokeAgent { business, agent } = *args;
+    place.plan_of(business).await?;
+    let keys = place.table.api_keys_of(business, agent).await?.len();
+    consent.ask(&format!(
+        "Agent {agent} and {} in their name will be refused from now on, whatever tokens they hold.",
+        count_of_keys(keys)
+    ))?;
+    let is_there = place.table.set_agent_active(business, agent, false).await?;
+    let hashes = place.table.api_keys_of(business, agent).await?;
+    if !is_there && hashes.is_empty() {
         return Err(Failure::new("the business has no such agent"));
     }
-    Ok(Report::of(json!({"revoked": args.agent})).line(format!("Agent {} is revoked.", args.agent)))
+    for hash in &hashes {
+        place.table.revoke_api_key_of_hash(business, hash).await?;
+    }
+    let rows = hashes.iter().map(|hash| [hash.clone()]).collect();
+    let line = format!("Agent {agent} is revoked, and {} in their name.", count_of_keys(hashes.len()));
+    Ok(Report::of(json!({"revoked": agent, "api_keys": hashes})).line(line).table(["api key id"], rows))
+}
+
+fn count_of_keys(count: usize) -> String {
+    if count == 1 { "1 API key".to_owned() } else { format!("{count} API keys") }
 }
 
 fn key_of_input(args: &RevokeApiKey) -> Result<ApiKey, Failure> {

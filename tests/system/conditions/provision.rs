@@ -1,5 +1,5 @@
-//! `create_…`: nothing that exists is overwritten; `set_agent_active`, `revoke_api_key`: nothing is made by switching
-//! it.
+//! `create_…`: nothing that exists is overwritten, and no key is made in the name of an agent who does not count;
+//! `set_agent_active`, `revoke_api_key`: nothing is made by switching it.
 
 use super::sample::{B, C, NOW};
 use super::scratch::Scratch;
@@ -71,4 +71,30 @@ async fn what_exists_is_switched_and_what_does_not_is_not_made() {
     assert!(table.revoke_api_key(&api_key).await.expect("an answer"));
     let revoked: Credential = scratch.items.record(&key::api_key(B, &api_key.hash())).await.expect("it stays");
     assert_eq!(revoked, Credential { is_active: false, agent: Some(AGENT), valid_until: None });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_in_an_agents_name_is_made_only_while_they_count_and_is_found_by_them() {
+    let scratch = Scratch::start().await;
+    let (table, keys) = (scratch.table(), [(); 3].map(|()| ApiKey::generate(B)));
+    let create = async |key: &ApiKey| table.create_api_key(key, Some(AGENT), None).await.expect("an answer");
+    let found = async || table.api_keys_of(B, AGENT).await.expect("an answer");
+    assert!(!create(&keys[0]).await, "there is no such agent");
+    assert!(scratch.items.all().await.is_empty());
+    table.create_agent(B, AGENT).await.expect("an answer");
+    table.create_api_key(&keys[2], None, None).await.expect("an answer");
+    for key in &keys[..2] {
+        assert!(create(key).await);
+        assert!(!create(key).await, "it is there");
+    }
+    let mut both = [keys[0].hash(), keys[1].hash()];
+    both.sort_unstable();
+    assert_eq!(found().await, both);
+    assert!(table.revoke_api_key(&keys[0]).await.expect("an answer"));
+    assert_eq!(found().await, [keys[1].hash()], "what is revoked is not found again");
+    table.set_agent_active(B, AGENT, false).await.expect("an answer");
+    let before = scratch.items.all().await;
+    assert!(!create(&ApiKey::generate(B)).await, "they are revoked");
+    assert_eq!(scratch.items.all().await, before);
+    assert_eq!(found().await, [keys[1].hash()]);
 }

@@ -56,7 +56,16 @@ pub fn plan(b: BusinessId) -> Key {
 /// An API key, by the hash of its secret.
 #[must_use]
 pub fn api_key(b: BusinessId, hash: &str) -> Key {
-    Key::new(business(b), format!("KEY#{hash}"))
+    Key::new(business(b), format!("{API_KEY_PREFIX}{hash}"))
+}
+
+/// What the range keys of a business's API keys begin with.
+pub const API_KEY_PREFIX: &str = "KEY#";
+
+/// Reads back the hash of an [`api_key`]'s secret.
+#[must_use]
+pub fn parse_api_key(sk: &str) -> Option<&str> {
+    sk.strip_prefix(API_KEY_PREFIX)
 }
 
 /// An agent.
@@ -203,6 +212,12 @@ mod tests {
         assert_eq!(parse_conversation_partition(&conversation(B, C).pk), Some((B, C)));
         assert_eq!(parse_conversation_partition("B#x"), None);
         assert!(conversation(B, C).pk.starts_with(&conversations_of(B)));
+    }
+
+    #[test]
+    fn an_api_key_tells_its_hash() {
+        assert_eq!(parse_api_key(&api_key(B, "5e55").sk), Some("5e55"));
+        assert_eq!(parse_api_key(&plan(B).sk), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod accept;
 mod admission;
+mod api_key;
 mod attempt;
 mod cancellation;
 mod census;

@@ -1,20 +1,21 @@
-//! The outbox: which conversations are due.
+//! The outbox: which conversations are promised to be looked at, and when.
 
 use super::{Table, key, millis, text};
 use crate::broken::Broken;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use chrono::serde::ts_milliseconds;
 use chrono::{DateTime, Utc};
 use domain::{BusinessId, ConversationId};
 use serde::Deserialize;
 
-/// A conversation that is due.
+/// A conversation that is, or will be, due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
     /// Whose.
     pub business: BusinessId,
     /// Which.
     pub conversation: ConversationId,
-    /// Since when.
+    /// Since when, or from when on.
     pub since: DateTime<Utc>,
 }
 
@@ -30,29 +31,26 @@ impl Table {
         now: DateTime<Utc>,
         page: Option<Page>,
     ) -> Result<(Vec<Due>, Option<Page>), Broken> {
-        #[derive(Deserialize)]
-        struct Row {
-            pk: String,
-            #[serde(with = "ts_milliseconds")]
-            due: DateTime<Utc>,
-        }
-        let call = self
-            .client
+        let call = self.outbox(bucket, page).key_condition_expression("outbox_bucket = :bucket AND due <= :now");
+        promised(call.expression_attribute_values(":now", millis(now))).await
+    }
+
+    /// All conversations of one bucket, due or not: whichever has a message that is not settled, a moment after that
+    /// message was accepted. Pages are as those of [`Table::due`].
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn unsettled(&self, bucket: &str, page: Option<Page>) -> Result<(Vec<Due>, Option<Page>), Broken> {
+        promised(self.outbox(bucket, page).key_condition_expression("outbox_bucket = :bucket")).await
+    }
+
+    fn outbox(&self, bucket: &str, page: Option<Page>) -> QueryFluentBuilder {
+        self.client
             .query()
             .table_name(&self.name)
             .index_name(key::OUTBOX_INDEX)
-            .key_condition_expression("outbox_bucket = :bucket AND due <= :now")
             .expression_attribute_values(":bucket", text(bucket))
-            .expression_attribute_values(":now", millis(now))
-            .set_exclusive_start_key(page.map(|page| page.0));
-        let answer = call.send().await.map_err(|error| Broken::aws("Query", error))?;
-        let rows = answer.items.unwrap_or_default().into_iter().map(|item| {
-            let Row { pk, due: since } = super::read(item)?;
-            key::parse_conversation_partition(&pk)
-                .map(|(business, conversation)| Due { business, conversation, since })
-                .ok_or_else(|| Broken::new("reading whose conversation is due"))
-        });
-        Ok((rows.collect::<Result<_, _>>()?, answer.last_evaluated_key.map(Page)))
+            .set_exclusive_start_key(page.map(|page| page.0))
     }
 
     /// Makes a conversation due now if it has anything left to send and nothing keeps it from being sent: for customers
@@ -71,6 +69,24 @@ impl Table {
             .expression_attribute_values(":now", millis(now));
         Ok(matches!(super::update::<serde::de::IgnoredAny>(call).await?, super::Written::Done(_)))
     }
+}
+
+/// Runs one query of the outbox.
+async fn promised(call: QueryFluentBuilder) -> Result<(Vec<Due>, Option<Page>), Broken> {
+    #[derive(Deserialize)]
+    struct Row {
+        pk: String,
+        #[serde(with = "ts_milliseconds")]
+        due: DateTime<Utc>,
+    }
+    let answer = call.send().await.map_err(|error| Broken::aws("Query", error))?;
+    let rows = answer.items.unwrap_or_default().into_iter().map(|item| {
+        let Row { pk, due: since } = super::read(item)?;
+        key::parse_conversation_partition(&pk)
+            .map(|(business, conversation)| Due { business, conversation, since })
+            .ok_or_else(|| Broken::new("reading whose conversation is due"))
+    });
+    Ok((rows.collect::<Result<_, _>>()?, answer.last_evaluated_key.map(Page)))
 }
 
 /// Where a page ended.

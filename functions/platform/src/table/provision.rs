@@ -1,10 +1,10 @@
-//! Making what messages need: businesses, agents, keys, channels, conversations. In production the rest of PingBack
-//! and its operators do; the local system seeds itself with the same calls. Nothing that exists is overwritten.
+//! Making what messages need: businesses, agents, channels, conversations; API keys have a file of their own. In
+//! production the rest of PingBack and its operators do; the local system seeds itself with the same calls. Nothing that
+//! exists is overwritten.
 
 use super::record::{ChannelRecord, ChannelSettings, Conversation, Credential, Plan};
 use super::{Table, item, key};
 use crate::broken::Broken;
-use crate::credential::ApiKey;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
@@ -61,36 +61,6 @@ impl Table {
     /// If DynamoDB does not answer.
     pub async fn set_agent_active(&self, b: BusinessId, agent: AgentId, is_active: bool) -> Result<bool, Broken> {
         self.set_active(&key::agent(b, agent), is_active).await
-    }
-
-    /// Registers an API key; false if it is there already.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
-    pub async fn create_api_key(
-        &self,
-        api_key: &ApiKey,
-        agent: Option<AgentId>,
-        valid_until: Option<DateTime<Utc>>,
-    ) -> Result<bool, Broken> {
-        let credential = Credential { is_active: true, agent, valid_until };
-        self.create(&key::api_key(api_key.business, &api_key.hash()), &credential).await
-    }
-
-    /// Revokes an API key, at once. False if there is no such key.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
-    pub async fn revoke_api_key(&self, api_key: &ApiKey) -> Result<bool, Broken> {
-        self.revoke_api_key_of_hash(api_key.business, &api_key.hash()).await
-    }
-
-    /// The same for who does not have the key, but what is stored of it ([`ApiKey::hash`]).
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
-    pub async fn revoke_api_key_of_hash(&self, business: BusinessId, hash: &str) -> Result<bool, Broken> {
-        self.set_active(&key::api_key(business, hash), false).await
     }
 
     /// Makes a channel, or replaces it: settings change, and workers see it within half a minute.
@@ -164,12 +134,12 @@ impl Table {
             .map(|put| TransactWriteItem::builder().put(put.build().expect("table and item are set")).build());
         match self.client.transact_write_items().set_transact_items(Some(puts.to_vec())).send().await {
             Ok(_) => Ok(true),
-            Err(error) if is_there(&error) => Ok(false),
+            Err(error) if is_refused(&error) => Ok(false),
             Err(error) => Err(Broken::aws("TransactWriteItems", error)),
         }
     }
 
-    async fn create(&self, key: &key::Key, record: &impl Serialize) -> Result<bool, Broken> {
+    pub(super) async fn create(&self, key: &key::Key, record: &impl Serialize) -> Result<bool, Broken> {
         let put = self.client.put_item().table_name(&self.name).set_item(Some(item(key, record)));
         match put.condition_expression("attribute_not_exists(pk)").send().await {
             Ok(_) => Ok(true),
@@ -188,10 +158,10 @@ impl Table {
     }
 }
 
-/// Whether a transaction was cancelled because its first item was there.
-fn is_there<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
+/// Whether a transaction was cancelled because of a condition.
+pub(super) fn is_refused<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
     let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
         return false;
     };
-    cancelled.cancellation_reasons().first().and_then(|reason| reason.code()) == Some("ConditionalCheckFailed")
+    cancelled.cancellation_reasons().iter().any(|reason| reason.code() == Some("ConditionalCheckFailed"))
 }

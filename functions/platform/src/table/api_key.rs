@@ -1,0 +1,99 @@
+//! API keys: made, found by the agent in whose name they send, revoked.
+//!
+//! A request with an API key reads the key's own record and not its agent's, so whoever takes an agent away takes their
+//! keys away as well. The agent goes first: no key is made in the name of one who is not there or does not count any
+//! more, so the keys that are found after that are all there ever will be.
+
+use super::provision::is_refused;
+use super::record::Credential;
+use super::{Table, item, key, read, text, value};
+use crate::broken::Broken;
+use crate::credential::ApiKey;
+use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem};
+use chrono::{DateTime, Utc};
+use domain::{AgentId, BusinessId};
+
+impl Table {
+    /// Registers an API key; false if it is there already, or its agent is not, or does not count any more.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn create_api_key(
+        &self,
+        api_key: &ApiKey,
+        agent: Option<AgentId>,
+        valid_until: Option<DateTime<Utc>>,
+    ) -> Result<bool, Broken> {
+        let credential = Credential { is_active: true, agent, valid_until };
+        let key = key::api_key(api_key.business, &api_key.hash());
+        let Some(agent) = agent else { return self.create(&key, &credential).await };
+        let check = ConditionCheck::builder()
+            .table_name(&self.name)
+            .set_key(Some(key::agent(api_key.business, agent).attributes()))
+            .condition_expression("is_active = :active")
+            .expression_attribute_values(":active", value(&true));
+        let check = check.build().expect("table, key and condition are set");
+        let check = TransactWriteItem::builder().condition_check(check).build();
+        let actions = vec![self.put_new(item(&key, &credential)), check];
+        match self.client.transact_write_items().set_transact_items(Some(actions)).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if is_refused(&error) => Ok(false),
+            Err(error) => Err(Broken::aws("TransactWriteItems", error)),
+        }
+    }
+
+    /// The hashes ([`ApiKey::hash`]) of the keys that send in an agent's name and are not revoked. Consistent: every key
+    /// that was made before is among them.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn api_keys_of(&self, business: BusinessId, agent: AgentId) -> Result<Vec<String>, Broken> {
+        #[derive(serde::Deserialize)]
+        struct Row {
+            sk: String,
+        }
+        let (mut hashes, mut page) = (Vec::new(), None);
+        loop {
+            let call = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .consistent_read(true)
+                .key_condition_expression("pk = :pk AND begins_with(sk, :keys)")
+                .filter_expression("#agent = :agent AND is_active = :active")
+                .expression_attribute_names("#agent", "agent")
+                .expression_attribute_values(":pk", text(key::plan(business).pk))
+                .expression_attribute_values(":keys", text(key::API_KEY_PREFIX))
+                .expression_attribute_values(":agent", value(&agent))
+                .expression_attribute_values(":active", value(&true))
+                .projection_expression("sk")
+                .set_exclusive_start_key(page.take());
+            let answer = call.send().await.map_err(|error| Broken::aws("Query", error))?;
+            for item in answer.items.unwrap_or_default() {
+                let Row { sk } = read(item)?;
+                let hash = key::parse_api_key(&sk).ok_or_else(|| Broken::new("reading the hash of an API key"))?;
+                hashes.push(hash.to_owned());
+            }
+            page = answer.last_evaluated_key;
+            if page.is_none() {
+                return Ok(hashes);
+            }
+        }
+    }
+
+    /// Revokes an API key, at once. False if there is no such key.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn revoke_api_key(&self, api_key: &ApiKey) -> Result<bool, Broken> {
+        self.revoke_api_key_of_hash(api_key.business, &api_key.hash()).await
+    }
+
+    /// The same for who does not have the key, but what is stored of it ([`ApiKey::hash`]).
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn revoke_api_key_of_hash(&self, business: BusinessId, hash: &str) -> Result<bool, Broken> {
+        self.set_active(&key::api_key(business, hash), false).await
+    }
+}
