@@ -17,8 +17,11 @@ async fn a_plan_changes_while_sends_go_on() {
         }
     };
     let change = async { admin_json(&world, 0, &["plan", "change", "--business", &id, "--limit", "90"]).await };
+    let named = ["plan", "change", "--business", &id, "--limit", "80", "--plan", "pro", "--shards", "4"];
+    admin_json(&world, 0, &named).await;
     let ((), changed) = tokio::join!(sends, change);
-    assert_eq!((&changed["limit"], &changed["in_force"], &changed["version"]), (&json!(90), &json!(90), &json!(2)));
+    assert_eq!((&changed["limit"], &changed["in_force"], &changed["version"]), (&json!(90), &json!(90), &json!(3)));
+    assert_eq!((&changed["plan"], &changed["shards"]), (&json!("pro"), &json!(4)), "what is not given stays");
     assert_eq!(world.usage(&business.api_key).await, (20, 90));
     let shown = admin_json(&world, 0, &["plan", "show", "--business", &id]).await;
     assert_eq!((&shown["used"], &shown["remaining"]), (&json!(20), &json!(70)));

@@ -125,10 +125,10 @@ async fn a_plan_that_changes_under_load_holds_at_every_moment() {
     let world = World::start().await;
     let business = world.business(60, 4).await;
     let id = BusinessId(business.business_id);
-    let month = Month::of(Utc::now());
+    let now = Utc::now();
     let change = async || {
         for (limit, shards) in [(90, 4), (120, 8), (70, 8), (150, 16)] {
-            world.table().change_plan(id, "changed", limit, shards, month).await.expect("a change");
+            world.table().change_plan(id, Some("changed"), limit, Some(shards), now).await.expect("a change");
         }
     };
     let (answers, ()) = tokio::join!(exhaust(&world, &business), change());
@@ -136,7 +136,7 @@ async fn a_plan_that_changes_under_load_holds_at_every_moment() {
     // Whoever was told 403 was told so by a limit that was in force; with the last one, the rest fits.
     exhaust(&world, &business).await;
     assert_eq!(world.usage(&business.api_key).await, (150, 150));
-    world.table().change_plan(id, "smaller", 20, 1, month).await.expect("a change");
+    world.table().change_plan(id, Some("smaller"), 20, Some(1), now).await.expect("a change");
     assert_eq!(world.usage(&business.api_key).await, (150, 150), "nothing accepted is taken back");
     let answer = world.send(&business.api_key, business.conversation("chat"), "one too many").go().await;
     assert_eq!(answer.problem(), (403, "quota_exceeded".into()));

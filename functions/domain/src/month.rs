@@ -18,11 +18,16 @@ impl Month {
         Month(now.date_naive().with_day(1).expect("every month has a first day"))
     }
 
+    /// The month after this one.
+    #[must_use]
+    pub fn next(self) -> Month {
+        Month(self.0.checked_add_months(Months::new(1)).expect("years stay far below chrono's last one"))
+    }
+
     /// The first instant of the next month, when a new allowance begins.
     #[must_use]
     pub fn resets_at(self) -> DateTime<Utc> {
-        let next = self.0.checked_add_months(Months::new(1)).expect("years stay far below chrono's last one");
-        next.and_time(chrono::NaiveTime::MIN).and_utc()
+        self.next().0.and_time(chrono::NaiveTime::MIN).and_utc()
     }
 }
 
@@ -64,7 +69,8 @@ mod tests {
     fn a_month_ends_where_the_next_begins() {
         let month = Month::of(at("2026-12-05T10:00:00Z"));
         assert_eq!(month.resets_at(), at("2027-01-01T00:00:00Z"));
-        assert_eq!(Month::of(month.resets_at()).to_string(), "2027-01");
+        assert_eq!(Month::of(month.resets_at()), month.next());
+        assert_eq!(month.next().to_string(), "2027-01");
     }
 
     #[test]

@@ -18,7 +18,8 @@ pub(crate) async fn show(place: &Place, args: &OfBusiness) -> Result<Report, Fai
 
 /// Another plan. A limit below what the month has used stops the business at once: that is asked about.
 pub(crate) async fn change(place: &Place, args: &ChangePlan, consent: &Consent) -> Result<Report, Failure> {
-    let month = Month::of(place.now());
+    let now = place.now();
+    let month = Month::of(now);
     let before = place.plan_of(args.business).await?;
     let usage = usage(place, args.business, month, &before).await?;
     if args.limit < usage.used {
@@ -29,10 +30,9 @@ pub(crate) async fn change(place: &Place, args: &ChangePlan, consent: &Consent) 
             time(month.resets_at())
         ))?;
     }
-    let name = args.plan.as_ref().unwrap_or(&before.name);
-    let shards = args.shards.unwrap_or(before.shards);
-    let after = place.table.change_plan(args.business, name, args.limit, shards, month).await?;
-    report(place, args.business, &after, month).await
+    let ChangePlan { business, plan, limit, shards } = args;
+    let after = place.table.change_plan(*business, plan.as_deref(), *limit, *shards, now).await?;
+    report(place, *business, &after, month).await
 }
 
 async fn usage(place: &Place, business: BusinessId, month: Month, plan: &Plan) -> Result<Usage, Failure> {

@@ -1,15 +1,15 @@
-//! `change_plan`: plan, head and all caps change together or not at all, on what they still are. The rule for the caps
+//! `change_plan`: plan, heads and all caps change together or not at all, on what they still are. The rule for the caps
 //! is [`domain::quota::recap`].
 
 use super::month::{month, plan, put_month, put_plan, stored_month};
-use super::sample::B;
+use super::sample::{B, NOW};
 use super::scratch::{Items, Scratch, item, value, with};
 use domain::quota::{self, Shard, Usage};
 use platform::table::key;
 use platform::table::record::{Plan, QuotaHead};
 
 async fn change(table: &platform::table::Table, limit: u64, shards: u16) -> Option<Plan> {
-    table.change_plan(B, "a plan", limit, shards, month()).await.ok()
+    table.change_plan(B, Some("a plan"), limit, Some(shards), NOW).await.ok()
 }
 
 /// Six used of twelve, on two shards.
@@ -131,4 +131,36 @@ async fn a_month_that_is_opened_meanwhile_gets_the_new_limit_too() {
     assert_eq!(scratch.table().open_month(B, month()).await.expect("an answer").limit, 100);
     let (_, shards) = stored_month(&scratch.items).await.expect("it was opened");
     assert_eq!(shards, quota::open(100, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_that_begins_meanwhile_gets_the_new_limit_too() {
+    let scratch = Scratch::start().await;
+    put_plan(&scratch.items, &plan(12, 2, 1)).await;
+    put_month(&scratch.items, 1, &BEFORE).await;
+    let other = scratch.table();
+    let table = scratch.meanwhile_once("TransactWriteItems", move |_| {
+        let other = other.clone();
+        async move { drop(other.open_month(B, month().next()).await.expect("an answer")) }
+    });
+    assert_eq!(change(&table, 100, 3).await, Some(plan(100, 3, 2)));
+    let (head, _) = stored_month(&scratch.items).await.expect("it stays open");
+    let next: QuotaHead = scratch.items.record(&key::quota_head(B, month().next())).await.expect("it was opened");
+    assert_eq!([head.limit, next.limit], [100; 2]);
+    let shards = scratch.table().shards(B, month().next(), next.shards).await.expect("an answer");
+    assert_eq!(Usage::of(&shards.into_iter().map(|(_, shard)| shard).collect::<Vec<_>>()).limit, 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_given_stays_as_somebody_else_changed_it_meanwhile() {
+    let scratch = Scratch::start().await;
+    put_plan(&scratch.items, &plan(12, 2, 1)).await;
+    let other = scratch.table();
+    let table = scratch.meanwhile_once("TransactWriteItems", move |_| {
+        let other = other.clone();
+        async move { drop(other.change_plan(B, Some("pro"), 50, Some(8), NOW).await.expect("a change")) }
+    });
+    let after = table.change_plan(B, None, 100, None, NOW).await.expect("a change");
+    assert_eq!(after, Plan { name: "pro".into(), ..plan(100, 8, 3) });
+    assert_eq!(scratch.items.record(&key::plan(B)).await, Some(after));
 }

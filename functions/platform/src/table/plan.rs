@@ -1,38 +1,52 @@
-//! Changing a plan: the plan, the running month's head and all its caps in one transaction, effective at once.
+//! Changing a plan: the plan, and of each month that is open the head and all its caps, in one transaction, effective at
+//! once. Months that are over stay as they were.
 
 use super::record::{Plan, QuotaHead};
 use super::{Patience, Table, item, key, month, number};
 use crate::broken::Broken;
 use aws_sdk_dynamodb::types::{ConditionCheck, Put, TransactWriteItem, Update};
+use chrono::{DateTime, Utc};
 use domain::quota::{self, Usage};
 use domain::{BusinessId, Month};
 
 impl Table {
-    /// Gives the business `limit` messages a month on `shards` shards, from now on. A limit below what the running
-    /// month has used leaves the month exactly full. Returns the plan as it is then.
+    /// Gives the business `limit` messages a month from now on, under another name and on other shards if they are given;
+    /// what is not, stays as it is at that moment. A limit below what a month has used leaves the month exactly full.
+    /// Returns the plan as it is then.
+    ///
+    /// The month of `now` may be over before the change is made, so the one after it changes along, or is not open yet.
     ///
     /// # Errors
-    /// If the business has no plan, DynamoDB does not answer, or sends kept changing the month for ten seconds.
+    /// If the business has no plan, DynamoDB does not answer, sends kept changing the months for ten seconds, or both
+    /// are open and have more shards than
+    /// [a transaction](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html) takes:
+    /// then the first is over, and the change can be made with a later `now`.
     pub async fn change_plan(
         &self,
         business: BusinessId,
-        name: &str,
+        name: Option<&str>,
         limit: u64,
-        shards: u16,
-        running: Month,
+        shards: Option<u16>,
+        now: DateTime<Utc>,
     ) -> Result<Plan, Broken> {
+        let running = Month::of(now);
         let mut patience = Patience::new(std::time::Duration::from_secs(10));
         loop {
             let before =
                 self.plan(business).await?.ok_or_else(|| Broken::new("changing a plan that does not exist"))?;
-            let head: Option<QuotaHead> = self.get(&key::quota_head(business, running)).await?;
-            let after =
-                Plan { name: name.to_owned(), max_messages_per_month: limit, shards, version: before.version + 1 };
+            let after = Plan {
+                name: name.map_or(before.name, str::to_owned),
+                max_messages_per_month: limit,
+                shards: shards.unwrap_or(before.shards),
+                version: before.version + 1,
+            };
             let mut actions = vec![self.put_if_version(&key::plan(business), &after, before.version)];
-            match &head {
-                Some(head) => actions.extend(self.recap(business, running, head, &after).await?),
-                // Opening it checks the plan's version, so it is enough that it is not open when this happens.
-                None => actions.push(self.still_closed(business, running)),
+            for month in [running, running.next()] {
+                match self.get::<QuotaHead>(&key::quota_head(business, month)).await? {
+                    Some(head) => actions.extend(self.recap(business, month, &head, &after).await?),
+                    // Opening it checks the plan's version, so it is enough that it is not open when this happens.
+                    None => actions.push(self.still_closed(business, month)),
+                }
             }
             match self.client.transact_write_items().set_transact_items(Some(actions)).send().await {
                 Ok(_) => return Ok(after),
