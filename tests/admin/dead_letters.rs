@@ -34,7 +34,7 @@ const REDRIVE: [&str; 4] = ["dead-letters", "redrive", "--channel", "email"];
 async fn looking_at_dead_letters_leaves_them_there() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    assert_eq!(admin_json(&world, 0, &INSPECT).await, json!({"letters": []}));
+    assert_eq!(ids(&admin_json(&world, 0, &INSPECT).await), [json!(null); 0]);
     let given = given_up(&world, &business, &["one", "two", "three"]).await;
     for _ in 0..2 {
         let letters = admin_json(&world, 2, &INSPECT).await;
@@ -57,7 +57,7 @@ async fn messages_that_were_given_up_go_again_in_their_order_as_the_conversation
     assert_eq!(admin(&world, &[&REDRIVE[..], &["--resend"]].concat()).await.code, 3, "nobody said yes");
     let elsewhere = business.conversation("chat").to_string();
     let other = ["--resend", "--yes", "--conversation", &elsewhere];
-    assert_eq!(admin_json(&world, 0, &[&REDRIVE[..], &other].concat()).await, json!({"letters": []}));
+    assert_eq!(ids(&admin_json(&world, 0, &[&REDRIVE[..], &other].concat()).await), [json!(null); 0]);
     let kept = admin_json(&world, 2, &[&REDRIVE[..], &["--yes"]].concat()).await;
     assert_eq!(kept["letters"][0]["action"], "stays: --resend accepts it anew");
     assert_eq!(world.received("email", conversation).await, ["written later"], "nothing was done so far");
@@ -77,34 +77,56 @@ async fn messages_that_were_given_up_go_again_in_their_order_as_the_conversation
     assert!(used <= 7 && counted == 7, "{audit}");
 }
 
-/// Puts a letter into the e-mail channel's dead-letter queue.
-async fn bury(world: &World, letter: &str) {
-    let body = json!({"QueueUrl": world.dead_letter_queue("email"), "MessageBody": letter});
+/// What was done with each letter, in the order of the report.
+fn actions(letters: &Value) -> Vec<&str> {
+    let letters = letters["letters"].as_array().expect("an array").iter();
+    letters.map(|letter| letter["action"].as_str().expect("a text")).collect()
+}
+
+/// Asks SQS for something about the e-mail channel's dead-letter queue.
+async fn sqs(world: &World, operation: &str, mut body: Value) {
+    body["QueueUrl"] = world.dead_letter_queue("email").into();
     let call = reqwest::Client::builder().no_proxy().build().expect("a client").post(&world.ready.aws.sqs);
-    let call =
-        call.header("X-Amz-Target", "AmazonSQS.SendMessage").header("Content-Type", "application/x-amz-json-1.0");
+    let call = call
+        .header("X-Amz-Target", format!("AmazonSQS.{operation}"))
+        .header("Content-Type", "application/x-amz-json-1.0");
     assert!(call.body(body.to_string()).send().await.expect("an answer").status().is_success());
+}
+
+/// Puts a letter into it.
+async fn bury(world: &World, letter: &str) {
+    sqs(world, "SendMessage", json!({"MessageBody": letter})).await;
+}
+
+/// A bell for the business's e-mail conversation.
+fn bell(business: &Business) -> String {
+    let (of, conversation) = (business.business_id, business.conversation("email"));
+    json!({"v": 1, "business": of, "conversation": conversation, "channel": "email"}).to_string()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bells_that_nobody_answered_are_rung_again_once_for_each_conversation() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let (of, conversation) = (business.business_id, business.conversation("email"));
+    let conversation = business.conversation("email");
     for operation in ["SendMessage", "SendMessageBatch"] {
         world.fault("aws", json!({"operation": operation, "error": "InternalError"})).await;
     }
     let id = world.send(&business.api_key, conversation, "nobody rings").go().await.id();
     world.heal("aws").await;
-    let bell = json!({"v": 1, "business": of, "conversation": conversation, "channel": "email"}).to_string();
+    let bell = bell(&business);
     for letter in [bell.as_str(), &bell, "not ours"] {
         bury(&world, letter).await;
     }
-    let done = admin_json(&world, 2, &[&REDRIVE[..], &["--yes"]].concat()).await;
-    let letters = done["letters"].as_array().expect("an array");
-    let mut actions: Vec<&str> = letters.iter().filter_map(|letter| letter["action"].as_str()).collect();
-    actions.sort_unstable();
-    assert_eq!(actions, ["rung for", "rung for already", "stays: nobody here has written it"]);
+    for (word, expected) in [
+        ("--dry-run", ["stays: nobody here has written it", "would be rung for", "would be rung for by then"]),
+        ("--yes", ["rung for", "rung for already", "stays: nobody here has written it"]),
+    ] {
+        let done = admin_json(&world, 2, &[&REDRIVE[..], &[word]].concat()).await;
+        let mut actions = actions(&done);
+        actions.sort_unstable();
+        assert_eq!(actions, expected);
+    }
     world.until_status(&business.api_key, conversation, id, "sent").await;
     assert_eq!(admin_json(&world, 2, &INSPECT).await["letters"][0]["kind"], "unreadable");
 }
@@ -117,9 +139,87 @@ async fn what_a_rule_refuses_stays_and_holds_back_what_comes_after_it() {
     given_up(&world, &business, &["one", "two", "three"]).await;
     admin_json(&world, 0, &["plan", "change", "--business", &of, "--limit", "0", "--yes"]).await;
     let kept = admin_json(&world, 2, &[&REDRIVE[..], &["--resend", "--yes"]].concat()).await;
-    let actions: Vec<&str> =
-        kept["letters"].as_array().expect("an array").iter().filter_map(|one| one["action"].as_str()).collect();
+    let actions = actions(&kept);
     assert!(actions[0].starts_with("stays: "), "{actions:?}");
     assert!(actions[1..].iter().all(|action| action.starts_with("stays behind one before it")), "{actions:?}");
     assert_eq!(ids(&admin_json(&world, 2, &INSPECT).await).len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_been_dealt_with_is_discarded_and_nothing_else() {
+    let world = World::start().await;
+    let (business, other) = (world.business(10, 1).await, world.business(10, 1).await);
+    let [one, two] = given_up(&world, &business, &["one", "two"]).await[..] else { panic!("two messages") };
+    for letter in [bell(&other).as_str(), "not ours"] {
+        bury(&world, letter).await;
+    }
+    let conversation = business.conversation("email").to_string();
+    let discard = ["dead-letters", "discard", "--conversation", &conversation];
+    let dry = admin_json(&world, 2, &[&discard[..], &["--dry-run"]].concat()).await;
+    assert_eq!((ids(&dry), actions(&dry)), (vec![json!(one), json!(two)], vec!["would be removed"; 2]));
+    assert_eq!(admin(&world, &discard).await.code, 3, "nobody said yes");
+    assert_eq!(ids(&admin_json(&world, 2, &INSPECT).await).len(), 4, "nothing was done so far");
+    admin_json(&world, 0, &["dead-letters", "discard", "--channel", "chat", "--yes"]).await;
+
+    let done = admin_json(&world, 0, &[&discard[..], &["--yes"]].concat()).await;
+    assert_eq!((ids(&done), actions(&done)), (vec![json!(one), json!(two)], vec!["removed"; 2]));
+    let left = admin_json(&world, 2, &INSPECT).await;
+    assert_eq!(ids(&left), [json!(null), json!(null)], "the bell, and what nobody has written");
+    admin_json(&world, 0, &["dead-letters", "discard", "--yes"]).await;
+    let cleared = admin(&world, &INSPECT).await;
+    assert_eq!((cleared.code, cleared.out.as_str()), (0, "There are no dead letters.\n"));
+    let (key, of) = (&business.api_key, business.conversation("email"));
+    assert_eq!(world.delivery(key, of, one).await["status"], "failed", "the message is what it was");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_goes_again_while_an_earlier_message_may_be_out_of_sight() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    given_up(&world, &business, &["one", "two", "three"]).await;
+    let resend = [&REDRIVE[..], &["--resend", "--yes"]].concat();
+    let some = admin_json(&world, 2, &[&INSPECT[..], &["--most", "2"]].concat()).await;
+    assert_eq!((ids(&some).len(), &some["more"]), (2, &json!(true)));
+    let refused = admin_json(&world, 1, &[&resend[..], &["--most", "2"]].concat()).await;
+    let said = refused["error"].as_str().expect("a sentence");
+    assert!(said.contains("more than 2 letters") && said.contains("--most"), "{said}");
+    assert_eq!(ids(&refused), [json!(null); 0], "nothing was done");
+
+    sqs(&world, "ReceiveMessage", json!({"MaxNumberOfMessages": 1, "VisibilityTimeout": 1000})).await;
+    let looked = admin_json(&world, 2, &INSPECT).await;
+    assert_eq!((ids(&looked).len(), &looked["hidden"]), (2, &json!(1)), "somebody else holds the third");
+    let refused = admin_json(&world, 1, &resend).await;
+    assert!(refused["error"].as_str().expect("a sentence").contains("1 letters are hidden"), "{refused}");
+    assert_eq!(world.received("email", business.conversation("email")).await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_before_an_error_is_told() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    let conversation = business.conversation("email");
+    given_up(&world, &business, &["one", "two", "three"]).await;
+    let resend = [&REDRIVE[..], &["--resend", "--yes"]].concat();
+    let fault = |operation, skip| json!({"operation": operation, "error": "AccessDeniedException", "function": "*", "skip": skip});
+    // The second message's letter cannot be removed; neither can letters be shown again.
+    world.fault("aws", fault("DeleteMessageBatch", 1)).await;
+    world.fault("aws", fault("ChangeMessageVisibilityBatch", 0)).await;
+    let ended = admin_json(&world, 1, &resend).await;
+    let said = actions(&ended);
+    assert!(said[0].starts_with("accepted anew as ") && !said[0].contains("still there"), "{said:?}");
+    assert!(said[1].starts_with("accepted anew as ") && said[1].contains("; its letter is still there: "), "{said:?}");
+    assert_eq!(said[2], "stays: an error ended the work before it");
+    assert!(ended["error"].as_str().expect("a sentence").starts_with("email: calling DeleteMessageBatch"), "{ended}");
+    assert_eq!(ended["hidden"], 2, "they are there again in a while");
+    world.until_received("email", conversation, &["one", "two"].map(str::to_owned)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_cannot_be_read_is_not_called_empty() {
+    let world = World::start().await;
+    let denied = json!({"operation": "ReceiveMessage", "error": "AccessDeniedException", "function": "*"});
+    world.fault("aws", denied).await;
+    let ran = admin(&world, &INSPECT).await;
+    assert!(ran.code == 1 && ran.out.contains("error: chat: calling ReceiveMessage"), "{} {}", ran.out, ran.complaint);
+    assert!(!ran.out.contains("There are no dead letters"), "{}", ran.out);
 }

@@ -2,7 +2,7 @@
 
 mod dead_letters;
 
-pub use dead_letters::{DeadLetters, Kept, Letter};
+pub use dead_letters::{DeadLetters, HIDDEN_MINUTES, Kept, Letter};
 
 use crate::aws::Aws;
 use crate::broken::Broken;

@@ -11,10 +11,8 @@ use domain::{AgentId, BusinessId, Channel, ChannelId, ConversationId, Month};
 /// with the credentials of the environment; AWS_ENDPOINT_URL leads to the local system.
 #[derive(Debug, Parser)]
 #[command(name = "cargo admin", bin_name = "cargo admin")]
-#[command(
-    after_help = "Exit codes: 0 done; 1 not done, because of the input or AWS; 2 done, and found what should not \
-                        be (drift, stuck or failed messages, dead letters); 3 not confirmed, nothing done."
-)]
+#[command(after_help = "Exit codes: 0 done; 1 not done, or not all of it, because of the input or AWS; 2 done, and \
+                        found what should not be (drift, stuck or failed messages, dead letters); 3 not confirmed, nothing done.")]
 pub(crate) struct CommandLine {
     /// The CloudFormation stack to work on
     #[arg(long, global = true, value_name = "NAME", env = "PINGBACK_STACK")]
@@ -45,7 +43,7 @@ pub(crate) enum Command {
     /// List what needs somebody
     #[command(subcommand)]
     List(List),
-    /// Look at what was given up, and have it tried again
+    /// Look at what was given up, have it tried again, or remove it
     #[command(subcommand)]
     DeadLetters(DeadLetters),
     /// Recount messages and hold them against the counters; drift must be 0
@@ -231,7 +229,7 @@ pub(crate) struct OfMessages {
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeadLetters {
     /// What is there, by conversation and in the order of its messages; leaves everything where it is
-    Inspect(OfChannel),
+    Inspect(Letters),
     /// Have it tried again, in the order of each conversation
     ///
     /// Bells that no worker could answer are rung again, one for each conversation. A message that was given up is
@@ -241,18 +239,26 @@ pub(crate) enum DeadLetters {
     /// were written where there are several. Doing that twice makes no second message for a day. Without --resend,
     /// copies of messages stay where they are.
     Redrive(Redrive),
+    /// Remove what has been dealt with, for good: that ends the alarm
+    ///
+    /// No message changes by that. One that was given up stays `failed`, and the API tells why; only its copy is gone,
+    /// and with it `redrive --resend`. What a bell would have rung for, the sweeper rings for each minute.
+    Discard(Discard),
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct OfChannel {
+pub(crate) struct Letters {
     /// chat, whatsapp or email; without it, all of them
     #[arg(long, value_name = "CHANNEL", value_parser = channel)]
-    pub(crate) channel: Option<Channel>,
+    channel: Option<Channel>,
+    /// So many letters of a channel, at most 100000: SQS has not many more in hand at once
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = letters)]
+    pub(crate) most: usize,
 }
 
-impl OfChannel {
+impl Letters {
     /// The channels that are meant.
-    pub(crate) fn all(&self) -> impl Iterator<Item = Channel> {
+    pub(crate) fn channels(&self) -> impl Iterator<Item = Channel> {
         let only = self.channel;
         Channel::ALL.into_iter().filter(move |one| only.is_none_or(|only| only == *one))
     }
@@ -261,13 +267,25 @@ impl OfChannel {
 #[derive(Debug, Args)]
 pub(crate) struct Redrive {
     #[command(flatten)]
-    pub(crate) of: OfChannel,
+    pub(crate) of: Letters,
     /// Of this conversation alone
     #[arg(long, value_name = "ID")]
     pub(crate) conversation: Option<ConversationId>,
     /// Accept messages that were given up anew, as the last of their conversations
     #[arg(long)]
     pub(crate) resend: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Discard {
+    #[command(flatten)]
+    pub(crate) of: Letters,
+    /// Of this conversation alone
+    #[arg(long, value_name = "ID")]
+    pub(crate) conversation: Option<ConversationId>,
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -344,6 +362,12 @@ pub(crate) struct Pause {
 
 fn channel(text: &str) -> Result<Channel, String> {
     Channel::from_wire(text).ok_or_else(|| "chat, whatsapp and email are the channels there are".to_owned())
+}
+
+/// 120,000 may be [in flight](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html).
+fn letters(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| (1..=100_000).contains(count));
+    count.ok_or_else(|| "1 to 100000 letters".to_owned())
 }
 
 fn doubt(text: &str) -> Result<Doubt, String> {

@@ -1,6 +1,6 @@
-//! What was given up, by channel. What a redrive does to which letter is said, and kept, here:
+//! What was given up, by channel. What becomes of which letter is said, and kept, here:
 //!
-//! | letter | then |
+//! | letter | `redrive` |
 //! |---|---|
 //! | a bell that no worker could answer | its conversation is rung for, once, and the letter goes |
 //! | a message that was given up, with `--resend` | it is accepted anew at the end of its conversation, and the letter goes |
@@ -8,52 +8,42 @@
 //! | a message that a rule refuses now | the letter stays, and why is said |
 //! | anything else | stays |
 //!
+//! `discard` removes whatever is meant, and `inspect` leaves everything where it is.
+//!
 //! A message is never put back into its old place: its conversation has gone on, and messages reach the provider in the
 //! order of their `seq`. The letter goes last, so what fails in between is seen again; accepting twice is prevented by an
-//! idempotency key that no request can carry.
+//! idempotency key that no request can carry. For the order of what is accepted anew, all letters have to be in sight.
+//!
+//! An error ends the work, and not the report: what was done until then is told.
 
+mod found;
 mod resend;
 
-use crate::command_line::{OfChannel, Redrive};
+use crate::command_line::{Discard, Letters, Redrive};
 use crate::place::Place;
-use crate::report::{Progress, Report, or_dash, time};
+use crate::report::{Progress, Report};
 use crate::{Consent, Failure};
-use domain::{BusinessId, Channel, ConversationId, Seq};
-use platform::Broken;
-use platform::queue::{Bell, Bells, DeadLetters, Kept, Letter};
+use domain::{Channel, ConversationId};
+use found::{Found, Told};
+use platform::queue::{BATCH, Bell, Bells, DeadLetters, GivenUp, Kept, Letter};
 use resend::Resent;
-use serde::Serialize;
-use std::collections::BTreeMap;
-
-/// More letters than this are not looked at at once: they are hidden for two minutes.
-const MOST: usize = 1_000;
-
-/// What is shown of a letter.
-#[derive(Debug, Serialize)]
-struct Line {
-    channel: Channel,
-    business_id: Option<BusinessId>,
-    conversation_id: Option<ConversationId>,
-    kind: &'static str,
-    seq: Option<Seq>,
-    id: Option<domain::MessageId>,
-    since: Option<chrono::DateTime<chrono::Utc>>,
-    attempts: Option<u32>,
-    reason: Option<String>,
-    /// What was done with it, or would be.
-    action: String,
-}
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Shows what is there, and leaves it there.
-pub(crate) async fn inspect(place: &Place, args: &OfChannel, progress: &Progress) -> Result<Report, Failure> {
-    let mut lines = Vec::new();
-    for channel in args.all() {
+pub(crate) async fn inspect(place: &Place, args: &Letters, progress: &Progress) -> Result<Report, Failure> {
+    let mut told = Told::default();
+    for channel in args.channels() {
         let queue = place.dead_letters(channel)?;
-        let letters = take_all(&queue, progress).await?;
-        put_back(&queue, &letters).await?;
-        lines.extend(letters.iter().map(|letter| line(channel, letter, "")));
+        let Found { letters, broken, .. } = told.find(&queue, args, progress).await;
+        told.put_back(&queue, &letters).await;
+        letters.iter().for_each(|letter| told.line(channel, letter, ""));
+        if let Some(broken) = broken {
+            told.end(channel, &broken);
+            break;
+        }
     }
-    Ok(report(lines, ""))
+    let alarming = !told.is_clear();
+    Ok(told.report("").alarming(alarming))
 }
 
 /// Has what is there tried again, in the order of each conversation.
@@ -68,20 +58,82 @@ pub(crate) async fn redrive(
         let what = if args.resend { "is rung for, or accepted anew and counted" } else { "is rung for" };
         consent.ask(&format!("What the dead-letter queues keep {what} again."))?;
     }
-    let (mut lines, mut stay) = (Vec::new(), false);
-    for channel in args.of.all() {
+    let (mut told, mut stay) = (Told::default(), false);
+    for channel in args.of.channels() {
         let queue = place.dead_letters(channel)?;
-        let all = take_all(&queue, progress).await?;
-        let meant =
-            |letter: &Letter| args.conversation.is_none_or(|only| letter.about().is_some_and(|of| of.1 == only));
-        let (letters, others): (Vec<Letter>, Vec<Letter>) = all.into_iter().partition(meant);
-        put_back(&queue, &others).await?;
-        let (done, kept) = Work { place, queue: &queue, bells: &bells, args, channel }.all(&letters).await?;
-        put_back(&queue, &kept).await?;
-        lines.extend(done);
+        let found = told.find(&queue, &args.of, progress).await;
+        let out_of_sight = if args.resend { found.out_of_sight(args.of.most) } else { None };
+        if let Some(reason) = found.broken.or(out_of_sight) {
+            told.put_back(&queue, &found.letters).await;
+            told.end(channel, &reason);
+            break;
+        }
+        let letters = told.only(&queue, args.conversation, found.letters).await;
+        let work = Work { place, queue: &queue, bells: &bells, args, channel };
+        let kept = work.all(letters, &mut told).await;
+        told.put_back(&queue, &kept).await;
         stay |= !kept.is_empty();
+        if told.has_ended() {
+            break;
+        }
     }
-    Ok(report(lines, if args.dry_run { "Nothing was done." } else { "" }).alarming(stay))
+    let alarming = stay || !told.saw_all();
+    Ok(told.report(if args.dry_run { "Nothing was done." } else { "" }).alarming(alarming))
+}
+
+/// Removes what has been dealt with.
+pub(crate) async fn discard(
+    place: &Place,
+    args: &Discard,
+    consent: &Consent,
+    progress: &Progress,
+) -> Result<Report, Failure> {
+    if !args.dry_run {
+        let of = args.conversation.map_or_else(String::new, |only| format!(" of conversation {only}"));
+        consent.ask(&format!("What the dead-letter queues keep{of} is removed for good."))?;
+    }
+    let (mut told, mut stay) = (Told::default(), false);
+    for channel in args.of.channels() {
+        let queue = place.dead_letters(channel)?;
+        let Found { letters, broken, .. } = told.find(&queue, &args.of, progress).await;
+        if let Some(broken) = broken {
+            told.put_back(&queue, &letters).await;
+            told.end(channel, &broken);
+            break;
+        }
+        let letters = told.only(&queue, args.conversation, letters).await;
+        let kept = if args.dry_run {
+            letters.iter().for_each(|letter| told.line(channel, letter, "would be removed"));
+            letters
+        } else {
+            remove(&queue, channel, letters, &mut told).await
+        };
+        told.put_back(&queue, &kept).await;
+        stay |= !kept.is_empty();
+        if told.has_ended() {
+            break;
+        }
+    }
+    let alarming = stay || !told.saw_all();
+    Ok(told.report(if args.dry_run { "Nothing was done." } else { "" }).alarming(alarming))
+}
+
+/// Removes letters, ten at a time, until SQS does not answer; returns those that stay.
+async fn remove(queue: &DeadLetters, channel: Channel, letters: Vec<Letter>, told: &mut Told) -> Vec<Letter> {
+    let mut kept = Vec::new();
+    for ten in letters.chunks(BATCH) {
+        let stay = if told.has_ended() { Ok((0..ten.len()).collect()) } else { queue.remove(ten).await };
+        let stay: BTreeSet<usize> = stay.unwrap_or_else(|broken| {
+            told.end(channel, &broken.chain());
+            (0..ten.len()).collect()
+        });
+        for (index, letter) in ten.iter().enumerate() {
+            let stays = stay.contains(&index);
+            told.line(channel, letter, if stays { "stays: SQS keeps it" } else { "removed" });
+            kept.extend(stays.then(|| letter.clone()));
+        }
+    }
+    kept
 }
 
 struct Work<'a> {
@@ -92,123 +144,108 @@ struct Work<'a> {
     channel: Channel,
 }
 
+/// What has been done so far.
+#[derive(Default)]
+struct Done {
+    rung: BTreeSet<ConversationId>,
+    /// Within a conversation, what comes after a message that cannot go again would overtake it.
+    held_up: BTreeMap<ConversationId, String>,
+}
+
+/// What became of a letter, or would, and whether it goes.
+struct Action {
+    words: String,
+    goes: bool,
+}
+
+impl Action {
+    fn goes(words: impl Into<String>) -> Action {
+        Action { words: words.into(), goes: true }
+    }
+
+    fn stays(why: &str) -> Action {
+        Action { words: format!("stays: {why}"), goes: false }
+    }
+}
+
 impl Work<'_> {
-    /// Goes through the letters in order; tells what came of each, and returns those that stay.
-    async fn all(&self, letters: &[Letter]) -> Result<(Vec<Line>, Vec<Letter>), Failure> {
-        let (mut lines, mut kept, mut rung) = (Vec::new(), Vec::new(), BTreeMap::new());
-        // Within a conversation, what comes after a message that cannot go again would overtake it.
-        let mut held_up: BTreeMap<ConversationId, String> = BTreeMap::new();
+    /// Goes through the letters in order until an error ends it; returns those that stay.
+    async fn all(&self, letters: Vec<Letter>, told: &mut Told) -> Vec<Letter> {
+        let (mut done, mut kept) = (Done::default(), Vec::new());
         for letter in letters {
-            let (action, goes) = match &letter.kept {
-                Kept::Bell(bell) => {
-                    let first = rung.insert(bell.conversation, ()).is_none();
-                    if first && !self.args.dry_run {
-                        self.bells.ring(bell).await?;
-                    }
-                    (if first { "rung for" } else { "rung for already" }.to_owned(), true)
-                }
-                Kept::GivenUp(_) if !self.args.resend => ("stays: --resend accepts it anew".to_owned(), false),
-                Kept::GivenUp(copy) => match held_up.get(&copy.conversation) {
-                    Some(reason) => (format!("stays behind one before it: {reason}"), false),
-                    None => match resend::resend(self.place, copy, self.args.dry_run).await? {
-                        Resent::Would => ("would be accepted anew".to_owned(), true),
-                        Resent::As(id) => {
-                            let (business, conversation, channel) = (copy.business, copy.conversation, copy.channel);
-                            let bell = Bell { v: Default::default(), business, conversation, channel };
-                            // Not taken: the conversation is in the outbox, and the sweeper rings.
-                            let _ = self.bells.ring(&bell).await;
-                            (format!("accepted anew as {id}"), true)
-                        }
-                        Resent::Needless(why) => (why.to_owned(), true),
-                        Resent::Refused(why) => {
-                            held_up.insert(copy.conversation, why.clone());
-                            (format!("stays: {why}"), false)
-                        }
-                    },
-                },
-                Kept::Unreadable => ("stays: nobody here has written it".to_owned(), false),
-            };
-            if goes && !self.args.dry_run {
-                self.queue.remove(&[letter]).await?;
+            let action = if told.has_ended() {
+                Action::stays("an error ended the work before it")
             } else {
-                kept.push(letter.clone());
+                self.one(&letter, &mut done).await.unwrap_or_else(|failure| {
+                    told.end(self.channel, &failure.to_string());
+                    Action::stays(&failure.to_string())
+                })
+            };
+            let stays = !action.goes || self.args.dry_run;
+            let left = if stays { None } else { self.leaves(&letter).await };
+            let left_over = left.as_ref().map_or_else(String::new, |why| format!("; its letter is still there: {why}"));
+            told.line(self.channel, &letter, &(action.words + &left_over));
+            if let Some(why) = &left {
+                told.end(self.channel, why);
             }
-            lines.push(line(self.channel, letter, &action));
+            if stays || left.is_some() {
+                kept.push(letter);
+            }
         }
-        Ok((lines, kept))
+        kept
     }
-}
 
-/// Takes all there is, by conversation and in the order of messages; bells come before them.
-async fn take_all(queue: &DeadLetters, progress: &Progress) -> Result<Vec<Letter>, Broken> {
-    let mut letters = Vec::new();
-    while letters.len() < MOST {
-        let some = queue.take().await?;
-        if some.is_empty() {
-            break;
+    /// Removes a letter that has been dealt with; why not, if it stays.
+    async fn leaves(&self, letter: &Letter) -> Option<String> {
+        match self.queue.remove(std::slice::from_ref(letter)).await {
+            Ok(kept) => (!kept.is_empty()).then(|| "SQS keeps it".to_owned()),
+            Err(broken) => Some(broken.chain()),
         }
-        progress.more(some.len(), "letters");
-        letters.extend(some);
     }
-    letters.sort_by_key(|letter| (letter.about().map(|(b, c, _)| (b, c)), seq(letter), letter.since));
-    Ok(letters)
-}
 
-async fn put_back(queue: &DeadLetters, letters: &[Letter]) -> Result<(), Broken> {
-    for letter in letters {
-        queue.put_back(letter).await?;
+    async fn one(&self, letter: &Letter, done: &mut Done) -> Result<Action, Failure> {
+        match &letter.kept {
+            Kept::Bell(bell) => self.ring(bell, done).await,
+            Kept::GivenUp(_) if !self.args.resend => Ok(Action::stays("--resend accepts it anew")),
+            Kept::GivenUp(copy) => self.resend(copy, done).await,
+            Kept::Unreadable => Ok(Action::stays("nobody here has written it")),
+        }
     }
-    Ok(())
-}
 
-fn seq(letter: &Letter) -> Option<Seq> {
-    match &letter.kept {
-        Kept::GivenUp(copy) => copy.message.seq(),
-        Kept::Bell(_) | Kept::Unreadable => None,
+    async fn ring(&self, bell: &Bell, done: &mut Done) -> Result<Action, Failure> {
+        let first = !done.rung.contains(&bell.conversation);
+        if first && !self.args.dry_run {
+            self.bells.ring(bell).await?;
+        }
+        done.rung.insert(bell.conversation);
+        Ok(Action::goes(match (self.args.dry_run, first) {
+            (false, true) => "rung for",
+            (false, false) => "rung for already",
+            (true, true) => "would be rung for",
+            (true, false) => "would be rung for by then",
+        }))
     }
-}
 
-fn line(channel: Channel, letter: &Letter, action: &str) -> Line {
-    let (kind, copy) = match &letter.kept {
-        Kept::Bell(_) => ("bell", None),
-        Kept::GivenUp(copy) => ("given_up", Some(copy)),
-        Kept::Unreadable => ("unreadable", None),
-    };
-    Line {
-        channel,
-        business_id: letter.about().map(|(business, ..)| business),
-        conversation_id: letter.about().map(|(_, conversation, _)| conversation),
-        kind,
-        seq: seq(letter),
-        id: copy.map(|copy| copy.message),
-        since: letter.since,
-        attempts: copy.map(|copy| copy.attempts),
-        reason: copy.map(|copy| copy.reason.code.clone()),
-        action: action.to_owned(),
+    async fn resend(&self, copy: &GivenUp, done: &mut Done) -> Result<Action, Failure> {
+        if let Some(reason) = done.held_up.get(&copy.conversation) {
+            return Ok(Action { words: format!("stays behind one before it: {reason}"), goes: false });
+        }
+        Ok(match resend::resend(self.place, copy, self.args.dry_run).await? {
+            Resent::Would => Action::goes("would be accepted anew"),
+            Resent::As(id) => {
+                let (business, conversation, channel) = (copy.business, copy.conversation, copy.channel);
+                let bell = Bell { v: Default::default(), business, conversation, channel };
+                // Not taken: the conversation is in the outbox, and the sweeper rings.
+                let _ = self.bells.ring(&bell).await;
+                Action::goes(format!("accepted anew as {id}"))
+            }
+            Resent::Needless(why) if self.args.dry_run => Action::goes(format!("would be removed: it {why}")),
+            Resent::Needless(why) => Action::goes(format!("removed: it {why}")),
+            Resent::Refused(why) => {
+                let action = Action::stays(&why);
+                done.held_up.insert(copy.conversation, why);
+                action
+            }
+        })
     }
-}
-
-fn report(lines: Vec<Line>, last: &str) -> Report {
-    let rows = lines.iter().map(|line| {
-        [
-            line.channel.to_string(),
-            or_dash(line.conversation_id),
-            line.kind.to_owned(),
-            or_dash(line.seq),
-            or_dash(line.id),
-            or_dash(line.since.map(time)),
-            or_dash(line.reason.as_ref()),
-            line.action.clone(),
-        ]
-    });
-    let rows = rows.collect();
-    let sentence = match lines.len() {
-        0 => "There are no dead letters.".to_owned(),
-        some => format!("{some} dead letters. {last}").trim_end().to_owned(),
-    };
-    let alarming = !lines.is_empty();
-    Report::of(serde_json::json!({"letters": lines}))
-        .table(["channel", "conversation", "letter", "seq", "message", "since", "reason", ""], rows)
-        .line(sentence)
-        .alarming(alarming)
 }

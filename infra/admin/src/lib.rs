@@ -49,8 +49,8 @@ impl Failure {
     }
 }
 
-/// Runs the command line. The exit code is 0: done; 1: not done, because of the input or AWS; 2: done, and found what
-/// should not be; 3: not confirmed, nothing done.
+/// Runs the command line. The exit code is 0: done; 1: not done, or not all of it, because of the input or AWS; 2: done,
+/// and found what should not be; 3: not confirmed, nothing done.
 #[must_use]
 pub fn main() -> ExitCode {
     let command_line = match CommandLine::try_parse() {
@@ -69,7 +69,7 @@ pub fn main() -> ExitCode {
     match ended {
         Ok(report) => {
             report.print(command_line.json);
-            ExitCode::from(if report.is_alarming() { 2 } else { 0 })
+            ExitCode::from(report.exit_code())
         }
         Err(failure) => {
             anstream::eprintln!("{}error:{:#} {failure}", report::BAD, report::BAD);
@@ -98,6 +98,9 @@ async fn run(line: &CommandLine) -> Result<Report, Failure> {
         Command::DeadLetters(DeadLetters::Inspect(args)) => dead_letters::inspect(&place, args, &progress).await,
         Command::DeadLetters(DeadLetters::Redrive(args)) => {
             dead_letters::redrive(&place, args, &consent, &progress).await
+        }
+        Command::DeadLetters(DeadLetters::Discard(args)) => {
+            dead_letters::discard(&place, args, &consent, &progress).await
         }
         Command::Audit(args) => audit::run(&place, args, &progress).await,
         Command::Revoke(command_line::Revoke::ApiKey(args)) => revoke::api_key(&place, args, &consent).await,

@@ -1,7 +1,7 @@
 //! How results look: tables for people, JSON for scripts, progress for the patient.
 
 use anstyle::{AnsiColor, Style};
-use indicatif::{ProgressBar, ProgressDrawTarget};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -15,12 +15,21 @@ const CODE: Style = AnsiColor::Cyan.on_default();
 pub(crate) struct Report {
     json: Value,
     blocks: Vec<Block>,
-    alarming: bool,
+    ending: Ending,
+}
+
+/// How a command ended that has something to tell, and its exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Done = 0,
+    Broken = 1,
+    Alarming = 2,
 }
 
 #[derive(Debug)]
 enum Block {
     Line(String),
+    Bad(String),
     Code(String),
     Table(Vec<&'static str>, Vec<Vec<String>>),
 }
@@ -29,7 +38,7 @@ impl Report {
     /// A report whose `--json` is this.
     pub(crate) fn of(json: impl Serialize) -> Report {
         let json = serde_json::to_value(json).expect("reports are maps with text keys");
-        Report { json, blocks: Vec::new(), alarming: false }
+        Report { json, blocks: Vec::new(), ending: Ending::Done }
     }
 
     /// A sentence.
@@ -61,12 +70,21 @@ impl Report {
 
     /// Whether what was found should not be.
     pub(crate) fn alarming(mut self, alarming: bool) -> Report {
-        self.alarming = alarming;
+        if self.ending != Ending::Broken {
+            self.ending = if alarming { Ending::Alarming } else { Ending::Done };
+        }
         self
     }
 
-    pub(crate) fn is_alarming(&self) -> bool {
-        self.alarming
+    /// What ended the command before it was done with everything.
+    pub(crate) fn broken(mut self, why: impl Into<String>) -> Report {
+        self.blocks.push(Block::Bad(why.into()));
+        self.ending = Ending::Broken;
+        self
+    }
+
+    pub(crate) fn exit_code(&self) -> u8 {
+        self.ending as u8
     }
 
     /// Prints it, without colours where nobody sees them.
@@ -78,6 +96,7 @@ impl Report {
         for block in &self.blocks {
             match block {
                 Block::Line(line) => anstream::println!("{line}"),
+                Block::Bad(line) => anstream::println!("{BAD}error:{BAD:#} {line}"),
                 Block::Code(code) => anstream::println!("{CODE}{code}{CODE:#}"),
                 Block::Table(heading, rows) => anstream::println!("{}", table(heading, rows)),
             }
@@ -102,7 +121,12 @@ impl Progress {
     /// Silent for scripts, and where nobody looks.
     pub(crate) fn new(silent: bool) -> Progress {
         let target = if silent { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        Progress(ProgressBar::with_draw_target(None, target))
+        Progress::on(target)
+    }
+
+    /// Of no style but a spinner's, indicatif draws the message.
+    fn on(target: ProgressDrawTarget) -> Progress {
+        Progress(ProgressBar::with_draw_target(None, target).with_style(ProgressStyle::default_spinner()))
     }
 
     /// So many more of `what` are done.
@@ -134,5 +158,66 @@ pub(crate) fn word(value: impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(Value::String(word)) => word,
         _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use indicatif::TermLike;
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    /// A terminal that keeps what is written.
+    #[derive(Debug, Clone, Default)]
+    struct Kept(Arc<Mutex<String>>);
+
+    impl TermLike for Kept {
+        fn width(&self) -> u16 {
+            80
+        }
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, line: &str) -> io::Result<()> {
+            self.write_str(line)
+        }
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.0.lock().expect("one thread").push_str(text);
+            Ok(())
+        }
+        fn clear_line(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn progress_says_how_many_of_what_are_done() {
+        let terminal = Kept::default();
+        let progress = Progress::on(ProgressDrawTarget::term_like(Box::new(terminal.clone())));
+        progress.more(7, "items read");
+        progress.more(35, "items read");
+        drop(progress);
+        let drawn = terminal.0.lock().expect("one thread").clone();
+        assert!(drawn.contains("42 items read"), "{drawn}");
+    }
+
+    #[test]
+    fn what_broke_weighs_more_than_what_was_found() {
+        let report = || Report::of(serde_json::json!({}));
+        assert_eq!([report().exit_code(), report().alarming(true).exit_code()], [0, 2]);
+        assert_eq!([report().broken("it").alarming(true).exit_code(), report().broken("it").exit_code()], [1, 1]);
     }
 }

@@ -1,21 +1,32 @@
 //! Reading a dead-letter queue without losing anything: what is received is hidden for a while and there again, unless
 //! it is removed.
 
-use super::{Bell, GivenUp, client};
+use super::{BATCH, Bell, GivenUp};
 use crate::aws::Aws;
 use crate::broken::Broken;
-use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, MessageSystemAttributeName};
+use aws_sdk_sqs::types::{
+    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
+    MessageSystemAttributeName, QueueAttributeName,
+};
 use chrono::{DateTime, Utc};
 use domain::{BusinessId, Channel, ConversationId};
+use std::collections::BTreeSet;
+use std::time::Duration;
 
-/// What is received is hidden from everybody else for this long, in seconds: from the next receipt as well, which is how
-/// a reader comes to the end.
-const HIDDEN: i32 = 120;
+/// What is received is hidden from everybody else for so many minutes: from the next receipt as well, which is how a
+/// reader comes to the end. SQS hides for up to
+/// [12 hours](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html);
+/// this is long enough for what can be in flight at once, and not too long to wait for what a reader left when it died.
+pub const HIDDEN_MINUTES: i32 = 15;
 
 /// SQS answers "nothing" now and then although there is something
 /// ([short polling](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html)):
 /// a long poll, in seconds, asks all of its servers.
 const LONG_POLL: i32 = 1;
+
+/// An operator at a desk waits this long for SQS, all tries together: longer than workers do, who have a sweeper behind
+/// them, and than any poll.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a dead-letter queue keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +39,7 @@ pub enum Kept {
     Unreadable,
 }
 
-/// One letter, hidden until it is removed, put back, or two minutes are over.
+/// One letter, hidden until it is removed, put back, or a quarter of an hour is over.
 #[derive(Debug, Clone)]
 pub struct Letter {
     /// What it is.
@@ -61,7 +72,21 @@ impl DeadLetters {
     /// The queue at `url`.
     #[must_use]
     pub fn new(aws: &Aws, url: String) -> DeadLetters {
-        DeadLetters { client: client(aws), url }
+        DeadLetters { client: aws_sdk_sqs::Client::new(&aws.service_within("SQS", PATIENCE)), url }
+    }
+
+    /// How many letters are hidden, because somebody reads them or died over that. SQS says so
+    /// [approximately](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html),
+    /// and about a minute late.
+    ///
+    /// # Errors
+    /// If SQS does not answer.
+    pub async fn hidden(&self) -> Result<usize, Broken> {
+        let name = QueueAttributeName::ApproximateNumberOfMessagesNotVisible;
+        let call = self.client.get_queue_attributes().queue_url(&self.url).attribute_names(name.clone());
+        let answer = call.send().await.map_err(|error| Broken::aws("GetQueueAttributes", error))?;
+        let count = answer.attributes.as_ref().and_then(|all| all.get(&name)?.parse().ok());
+        count.ok_or_else(|| Broken::new("reading how many letters are hidden"))
     }
 
     /// Takes up to ten letters, in no particular order; none once nothing more is to be seen.
@@ -70,40 +95,41 @@ impl DeadLetters {
     /// If SQS does not answer.
     pub async fn take(&self) -> Result<Vec<Letter>, Broken> {
         let call = self.client.receive_message().queue_url(&self.url).max_number_of_messages(10);
-        let call = call.visibility_timeout(HIDDEN).wait_time_seconds(LONG_POLL);
+        let call = call.visibility_timeout(HIDDEN_MINUTES * 60).wait_time_seconds(LONG_POLL);
         let call = call.message_system_attribute_names(MessageSystemAttributeName::SentTimestamp);
         let answer = call.send().await.map_err(|error| Broken::aws("ReceiveMessage", error))?;
         Ok(answer.messages.unwrap_or_default().into_iter().filter_map(letter).collect())
     }
 
-    /// Shows a letter again.
-    ///
-    /// # Errors
-    /// If SQS does not answer; then the letter is there again in two minutes.
-    pub async fn put_back(&self, letter: &Letter) -> Result<(), Broken> {
-        let call = self.client.change_message_visibility().queue_url(&self.url).receipt_handle(&letter.handle);
-        let answer = call.visibility_timeout(0).send().await;
-        answer.map(drop).map_err(|error| Broken::aws("ChangeMessageVisibility", error))
+    /// Shows letters again; returns how many SQS goes on hiding, for a quarter of an hour at most.
+    pub async fn put_back(&self, letters: &[Letter]) -> usize {
+        let mut hidden = 0;
+        for ten in letters.chunks(BATCH) {
+            let entries = ten.iter().enumerate().map(|(index, letter)| {
+                let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(index.to_string());
+                let entry = entry.receipt_handle(&letter.handle).visibility_timeout(0);
+                entry.build().expect("id and handle are set")
+            });
+            let call = self.client.change_message_visibility_batch().queue_url(&self.url);
+            let answer = call.set_entries(Some(entries.collect())).send().await;
+            hidden += answer.map_or(ten.len(), |answer| answer.failed.len());
+        }
+        hidden
     }
 
-    /// Removes letters for good, up to ten at once.
+    /// Removes letters for good, up to [`BATCH`] at once; returns the places of those that SQS keeps.
     ///
     /// # Errors
-    /// If SQS does not remove all of them; what is left is there again in two minutes.
-    pub async fn remove(&self, letters: &[&Letter]) -> Result<(), Broken> {
-        for ten in letters.chunks(super::BATCH) {
-            let entry = |(index, letter): (usize, &&Letter)| {
-                let entry = DeleteMessageBatchRequestEntry::builder().id(index.to_string());
-                entry.receipt_handle(&letter.handle).build().expect("id and handle are set")
-            };
-            let entries = ten.iter().enumerate().map(entry).collect();
-            let call = self.client.delete_message_batch().queue_url(&self.url).set_entries(Some(entries));
-            let answer = call.send().await.map_err(|error| Broken::aws("DeleteMessageBatch", error))?;
-            if !answer.failed().is_empty() {
-                return Err(Broken::new("removing letters that SQS keeps"));
-            }
-        }
-        Ok(())
+    /// If SQS does not answer; whatever is left is there again in a quarter of an hour.
+    pub async fn remove(&self, letters: &[Letter]) -> Result<BTreeSet<usize>, Broken> {
+        let entries = letters.iter().enumerate().map(|(index, letter)| {
+            let entry = DeleteMessageBatchRequestEntry::builder().id(index.to_string());
+            entry.receipt_handle(&letter.handle).build().expect("id and handle are set")
+        });
+        let call = self.client.delete_message_batch().queue_url(&self.url).set_entries(Some(entries.collect()));
+        let answer = call.send().await.map_err(|error| Broken::aws("DeleteMessageBatch", error))?;
+        let place = |entry: &BatchResultErrorEntry| entry.id.parse().ok();
+        Ok(answer.failed().iter().filter_map(place).collect())
     }
 }
 
