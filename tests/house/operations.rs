@@ -4,12 +4,17 @@
 use crate::template::{Template, entries, reference};
 use crate::{Violations, files, read};
 use domain::channel::Channel;
-use platform::telemetry::metrics::NAMESPACE;
 use serde_yaml_ng::Value;
 use std::collections::BTreeSet;
 
 /// What somebody wants to be woken for, whichever channel it is on.
 const ALARMING: [&str; 4] = ["GivenUp", "InDoubt", "ChannelPaused", "OldestDueSeconds"];
+
+/// Behind these is no account that could be no good: no provider pauses them.
+const NEVER_PAUSED: [Channel; 1] = [Channel::Chat];
+
+/// What the functions count, as `METRICS_NAMESPACE` has it.
+const NAMESPACE: &str = "Pingback/${AWS::StackName}";
 
 /// What AWS measures and we look at, by the names and dimensions it has on
 /// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html>,
@@ -49,7 +54,11 @@ impl Watched {
     }
 
     fn read(metric: &Value) -> Watched {
-        let text = |value: &Value| reference(value).or_else(|| value.as_str()).unwrap_or_default().to_owned();
+        let written = |value: &Value| match value {
+            Value::Tagged(sub) if sub.tag == "Sub" => sub.value.as_str().map(str::to_owned),
+            value => value.as_str().map(str::to_owned),
+        };
+        let text = |value: &Value| reference(value).map(str::to_owned).or_else(|| written(value)).unwrap_or_default();
         let dimensions = metric["Dimensions"].as_sequence().into_iter().flatten();
         Watched {
             namespace: text(&metric["Namespace"]),
@@ -133,9 +142,25 @@ fn every_channel_is_watched() {
     let template = Template::read();
     let watched = watched(&template);
     let mut violations = Violations::default();
+    let counted = template.environments()[0]["METRICS_NAMESPACE"].clone();
+    violations.unless(matches!(counted, Value::Tagged(sub) if sub.value == NAMESPACE), || {
+        format!("template.yaml: all functions count in !Sub {NAMESPACE}, or one stack rings another's alarms")
+    });
+    for channel in NEVER_PAUSED {
+        let code: String = files(&format!("functions/deliver-{channel}")).into_iter().map(read).collect();
+        violations.unless(!code.contains("ChannelDown"), || {
+            format!("functions/deliver-{channel} pauses channels now: give {channel} its alarm, and take it out of NEVER_PAUSED")
+        });
+    }
     for channel in Channel::ALL {
         for metric in ALARMING {
-            violations.unless(watched.iter().any(|one| one.is(metric, channel.name())), || {
+            let there = watched.iter().any(|one| one.is(metric, channel.name()));
+            if metric == "ChannelPaused" && NEVER_PAUSED.contains(&channel) {
+                violations
+                    .unless(!there, || format!("template.yaml: {channel} is never paused, its alarm cannot ring"));
+                continue;
+            }
+            violations.unless(there, || {
                 format!("template.yaml: give {channel} an alarm on {metric}, like the other channels'")
             });
         }

@@ -12,16 +12,19 @@
 //! Not `metrics_cloudwatch_embedded`: it counts under one set of dimensions for each function, set at its start.
 
 use super::{invocation, log};
+use crate::settings;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::panic::Location;
+use std::sync::LazyLock;
 use tracing::Level;
 
-/// Where CloudWatch puts every metric of this system.
-pub const NAMESPACE: &str = "Pingback/Messages";
+/// Where CloudWatch puts every metric: `METRICS_NAMESPACE`, which is each stack's own.
+static NAMESPACE: LazyLock<String> =
+    LazyLock::new(|| settings::optional("METRICS_NAMESPACE").unwrap_or_else(|| "Pingback".to_owned()));
 
 /// The most values of one metric in a record
 /// ([specification](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html#CloudWatch_Embedded_Metric_Format_Specification_structure)).
@@ -146,7 +149,7 @@ impl Counted {
                 metrics.push(json!({"Name": name, "Unit": unit}));
                 record.insert(name.to_owned(), value);
             }
-            let metrics = json!({"Namespace": NAMESPACE, "Dimensions": [set], "Metrics": metrics});
+            let metrics = json!({"Namespace": *NAMESPACE, "Dimensions": [set], "Metrics": metrics});
             let aws = json!({"Timestamp": time.timestamp_millis(), "CloudWatchMetrics": [metrics]});
             record.insert("_aws".to_owned(), aws);
             Value::Object(record)
@@ -226,7 +229,7 @@ mod tests {
         assert_eq!((&bare["Things"], &bare["_aws"]["CloudWatchMetrics"][0]["Dimensions"]), (&json!(1), &json!([[]])));
         assert_eq!((&email["Sent"], email["DeliverySeconds"].as_array().map(Vec::len)), (&json!(120), Some(100)));
         let directive = json!({
-            "Namespace": "Pingback/Messages", "Dimensions": [["Channel"]], "Metrics": [{"Name": "Due", "Unit": "Count"}],
+            "Namespace": "Pingback", "Dimensions": [["Channel"]], "Metrics": [{"Name": "Due", "Unit": "Count"}],
         });
         let expected = json!({
             "_aws": {"Timestamp": 1_772_355_900_123_u64, "CloudWatchMetrics": [directive]},
