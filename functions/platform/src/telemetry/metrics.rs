@@ -26,6 +26,24 @@ use tracing::Level;
 static NAMESPACE: LazyLock<String> =
     LazyLock::new(|| settings::optional("METRICS_NAMESPACE").unwrap_or_else(|| "Pingback".to_owned()));
 
+/// All that is counted and measured, and by what it is told apart. Alarms and the dashboard look at these.
+pub const METRICS: [(&str, &str); 14] = [
+    ("Accepted", "Channel"),
+    ("Sent", "Channel"),
+    ("DeliverySeconds", "Channel"),
+    ("PutBack", "Channel"),
+    ("InDoubt", "Channel"),
+    ("Failed", "Channel"),
+    ("GivenUp", "Channel"),
+    ("ChannelPaused", "Channel"),
+    ("Receipts", "Channel"),
+    ("Refused", "Code"),
+    ("BellNotRung", "Channel"),
+    ("Due", "Channel"),
+    ("Rung", "Channel"),
+    ("OldestDueSeconds", "Channel"),
+];
+
 /// The most values of one metric in a record
 /// ([specification](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html#CloudWatch_Embedded_Metric_Format_Specification_structure)).
 const MOST_VALUES: usize = 100;
@@ -101,6 +119,9 @@ impl Line {
         let Line { level, location, dimension, metrics, members } = self;
         let line = log::line(level, &format!("{}:{}", location.file(), location.line()), members);
         let _ = writeln!(io::stdout().lock(), "{line}");
+        let by = dimension.as_ref().map(|(name, _)| *name).unwrap_or_default();
+        let unknown = metrics.iter().find(|(metric, _)| !METRICS.contains(&(*metric, by)));
+        debug_assert!(unknown.is_none(), "{unknown:?} by {by:?} is none of METRICS, so nobody can watch it");
         invocation::count(|counted| {
             metrics.into_iter().for_each(|(metric, measure)| counted.add(dimension.clone(), metric, measure));
         });
