@@ -27,7 +27,7 @@ fn ids(letters: &Value) -> Vec<Value> {
     letters["letters"].as_array().expect("an array").iter().map(|letter| letter["id"].clone()).collect()
 }
 
-const INSPECT: [&str; 2] = ["dead-letters", "inspect"];
+const INSPECT: [&str; 4] = ["dead-letters", "inspect", "--channel", "email"];
 const REDRIVE: [&str; 4] = ["dead-letters", "redrive", "--channel", "email"];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,8 +36,8 @@ async fn looking_at_dead_letters_leaves_them_there() {
     let business = world.business(10, 1).await;
     assert_eq!(ids(&admin_json(&world, 0, &INSPECT).await), [json!(null); 0]);
     let given = given_up(&world, &business, &["one", "two", "three"]).await;
-    for _ in 0..2 {
-        let letters = admin_json(&world, 2, &INSPECT).await;
+    for words in [&INSPECT[..], &INSPECT[..2]] {
+        let letters = admin_json(&world, 2, words).await;
         assert_eq!(ids(&letters), given.iter().map(|id| json!(id)).collect::<Vec<_>>(), "in order, each time");
         assert_eq!(letters["letters"][0]["reason"], "expired");
     }
@@ -154,7 +154,7 @@ async fn what_has_been_dealt_with_is_discarded_and_nothing_else() {
         bury(&world, letter).await;
     }
     let conversation = business.conversation("email").to_string();
-    let discard = ["dead-letters", "discard", "--conversation", &conversation];
+    let discard = ["dead-letters", "discard", "--channel", "email", "--conversation", &conversation];
     let dry = admin_json(&world, 2, &[&discard[..], &["--dry-run"]].concat()).await;
     assert_eq!((ids(&dry), actions(&dry)), (vec![json!(one), json!(two)], vec!["would be removed"; 2]));
     assert_eq!(admin(&world, &discard).await.code, 3, "nobody said yes");
@@ -220,6 +220,6 @@ async fn a_queue_that_cannot_be_read_is_not_called_empty() {
     let denied = json!({"operation": "ReceiveMessage", "error": "AccessDeniedException", "function": "*"});
     world.fault("aws", denied).await;
     let ran = admin(&world, &INSPECT).await;
-    assert!(ran.code == 1 && ran.out.contains("error: chat: calling ReceiveMessage"), "{} {}", ran.out, ran.complaint);
+    assert!(ran.code == 1 && ran.out.contains("error: email: calling ReceiveMessage"), "{} {}", ran.out, ran.complaint);
     assert!(!ran.out.contains("There are no dead letters"), "{}", ran.out);
 }
