@@ -4,12 +4,18 @@
 use crate::template::{Template, entries, reference};
 use crate::{Violations, files, read};
 use domain::channel::Channel;
-use platform::telemetry::metrics::NAMESPACE;
+use platform::telemetry::metrics::METRICS;
 use serde_yaml_ng::Value;
 use std::collections::BTreeSet;
 
 /// What somebody wants to be woken for, whichever channel it is on.
 const ALARMING: [&str; 4] = ["GivenUp", "InDoubt", "ChannelPaused", "OldestDueSeconds"];
+
+/// Behind these is no account that could be no good: no provider pauses them.
+const NEVER_PAUSED: [Channel; 1] = [Channel::Chat];
+
+/// What the functions count, as `METRICS_NAMESPACE` has it.
+const NAMESPACE: &str = "Pingback/${AWS::StackName}";
 
 /// What AWS measures and we look at, by the names and dimensions it has on
 /// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html>,
@@ -49,7 +55,11 @@ impl Watched {
     }
 
     fn read(metric: &Value) -> Watched {
-        let text = |value: &Value| reference(value).or_else(|| value.as_str()).unwrap_or_default().to_owned();
+        let written = |value: &Value| match value {
+            Value::Tagged(sub) if sub.tag == "Sub" => sub.value.as_str().map(str::to_owned),
+            value => value.as_str().map(str::to_owned),
+        };
+        let text = |value: &Value| reference(value).map(str::to_owned).or_else(|| written(value)).unwrap_or_default();
         let dimensions = metric["Dimensions"].as_sequence().into_iter().flatten();
         Watched {
             namespace: text(&metric["Namespace"]),
@@ -76,22 +86,15 @@ impl Watched {
         self.name == name && self.dimensions.first().is_some_and(|(_, value)| value == of)
     }
 
-    /// Whether anybody writes it: a function into its log, or AWS under these very dimensions.
-    fn exists(&self, code: &str) -> bool {
+    /// Whether anybody writes it: a function into its log, or AWS, under these very dimensions.
+    fn exists(&self) -> bool {
         let dimensions: Vec<&str> = self.dimensions.iter().map(|(name, _)| name.as_str()).collect();
-        let counted =
-            || code.contains(&format!("\"{}\"", self.name)) && dimensions.iter().all(|name| code.contains(name));
+        let counted = |(name, by): &(&str, &str)| self.name == *name && dimensions == [*by];
         let measured = |(namespace, by, names): &(&str, &[&str], &[&str])| {
             self.namespace == *namespace && dimensions == *by && names.contains(&self.name.as_str())
         };
-        if self.namespace == NAMESPACE { counted() } else { MEASURED.iter().any(measured) }
+        if self.namespace == NAMESPACE { METRICS.iter().any(counted) } else { MEASURED.iter().any(measured) }
     }
-}
-
-/// All that the functions are made of.
-fn code() -> String {
-    let rust = files("functions").into_iter().filter(|path| path.extension().is_some_and(|ending| ending == "rs"));
-    rust.map(read).collect()
 }
 
 fn alarms(template: &Template) -> Vec<(&str, &Value)> {
@@ -104,12 +107,12 @@ fn watched(template: &Template) -> Vec<Watched> {
 
 #[test]
 fn alarms_watch_what_is_counted_or_measured() {
-    let (template, code) = (Template::read(), code());
+    let template = Template::read();
     let mut violations = Violations::default();
     for (id, alarm) in alarms(&template) {
         let metrics = Watched::by(alarm);
         violations.unless(!metrics.is_empty(), || format!("template.yaml, {id}: it watches nothing"));
-        for metric in metrics.iter().filter(|metric| !metric.exists(&code)) {
+        for metric in metrics.iter().filter(|metric| !metric.exists()) {
             let (name, namespace) = (&metric.name, &metric.namespace);
             violations.add(format!("template.yaml, {id}: nobody counts `{name}` in {namespace}, so it can never ring"));
         }
@@ -133,9 +136,25 @@ fn every_channel_is_watched() {
     let template = Template::read();
     let watched = watched(&template);
     let mut violations = Violations::default();
+    let counted = template.environments()[0]["METRICS_NAMESPACE"].clone();
+    violations.unless(matches!(counted, Value::Tagged(sub) if sub.value == NAMESPACE), || {
+        format!("template.yaml: all functions count in !Sub {NAMESPACE}, or one stack rings another's alarms")
+    });
+    for channel in NEVER_PAUSED {
+        let code: String = files(&format!("functions/deliver-{channel}")).into_iter().map(read).collect();
+        violations.unless(!code.contains("ChannelDown"), || {
+            format!("functions/deliver-{channel} pauses channels now: give {channel} its alarm, and take it out of NEVER_PAUSED")
+        });
+    }
     for channel in Channel::ALL {
         for metric in ALARMING {
-            violations.unless(watched.iter().any(|one| one.is(metric, channel.name())), || {
+            let there = watched.iter().any(|one| one.is(metric, channel.name()));
+            if metric == "ChannelPaused" && NEVER_PAUSED.contains(&channel) {
+                violations
+                    .unless(!there, || format!("template.yaml: {channel} is never paused, its alarm cannot ring"));
+                continue;
+            }
+            violations.unless(there, || {
                 format!("template.yaml: give {channel} an alarm on {metric}, like the other channels'")
             });
         }
@@ -176,7 +195,7 @@ fn every_function_has_its_log_and_is_watched() {
 
 #[test]
 fn the_dashboard_shows_what_there_is() {
-    let (template, code, file) = (Template::read(), code(), read("infra/dashboard.json"));
+    let (template, file) = (Template::read(), read("infra/dashboard.json"));
     let mut violations = Violations::default();
     let Value::Tagged(body) = &template.properties("Dashboard", "AWS::CloudWatch::Dashboard")["DashboardBody"] else {
         panic!("template.yaml, Dashboard: its DashboardBody must be !Sub and the text of infra/dashboard.json");
@@ -189,7 +208,7 @@ fn the_dashboard_shows_what_there_is() {
     let list = |widget: &serde_json::Value, name: &str| widget[name].as_array().cloned().unwrap_or_default();
     let drawn: Vec<Watched> =
         widgets.clone().flat_map(|widget| list(widget, "metrics")).map(|row| Watched::drawn(&row)).collect();
-    for metric in drawn.iter().filter(|metric| !metric.exists(&code)) {
+    for metric in drawn.iter().filter(|metric| !metric.exists()) {
         violations.add(format!("infra/dashboard.json: nobody counts `{}` in {}", metric.name, metric.namespace));
     }
     for function in template.functions() {

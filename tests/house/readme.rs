@@ -2,6 +2,7 @@
 
 use crate::template::{Template, entries};
 use crate::{Violations, read, root};
+use platform::telemetry::metrics::METRICS;
 
 #[test]
 fn links_lead_somewhere() {
@@ -28,6 +29,19 @@ fn every_setting_is_described() {
                 format!("template.yaml sets {variable}: describe it in README.md, under Configuration")
             });
         }
+    }
+    violations.report();
+}
+
+#[test]
+fn every_metric_is_described() {
+    let readme = read("README.md");
+    let mut violations = Violations::default();
+    for (metric, by) in METRICS {
+        let described = |line: &str| line.contains(&format!("`{metric}`")) && line.contains(&format!("| {by} |"));
+        violations.unless(readme.lines().any(described), || {
+            format!("README.md: say under Operating what {metric} is, and that it is told apart by {by}")
+        });
     }
     violations.report();
 }

@@ -12,16 +12,37 @@
 //! Not `metrics_cloudwatch_embedded`: it counts under one set of dimensions for each function, set at its start.
 
 use super::{invocation, log};
+use crate::settings;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::panic::Location;
+use std::sync::LazyLock;
 use tracing::Level;
 
-/// Where CloudWatch puts every metric of this system.
-pub const NAMESPACE: &str = "Pingback/Messages";
+/// Where CloudWatch puts every metric: `METRICS_NAMESPACE`, which is each stack's own.
+static NAMESPACE: LazyLock<String> =
+    LazyLock::new(|| settings::optional("METRICS_NAMESPACE").unwrap_or_else(|| "Pingback".to_owned()));
+
+/// All that is counted and measured, and by what it is told apart. Alarms and the dashboard look at these.
+pub const METRICS: [(&str, &str); 14] = [
+    ("Accepted", "Channel"),
+    ("Sent", "Channel"),
+    ("DeliverySeconds", "Channel"),
+    ("PutBack", "Channel"),
+    ("InDoubt", "Channel"),
+    ("Failed", "Channel"),
+    ("GivenUp", "Channel"),
+    ("ChannelPaused", "Channel"),
+    ("Receipts", "Channel"),
+    ("Refused", "Code"),
+    ("BellNotRung", "Channel"),
+    ("Due", "Channel"),
+    ("Rung", "Channel"),
+    ("OldestDueSeconds", "Channel"),
+];
 
 /// The most values of one metric in a record
 /// ([specification](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html#CloudWatch_Embedded_Metric_Format_Specification_structure)).
@@ -98,6 +119,9 @@ impl Line {
         let Line { level, location, dimension, metrics, members } = self;
         let line = log::line(level, &format!("{}:{}", location.file(), location.line()), members);
         let _ = writeln!(io::stdout().lock(), "{line}");
+        let by = dimension.as_ref().map(|(name, _)| *name).unwrap_or_default();
+        let unknown = metrics.iter().find(|(metric, _)| !METRICS.contains(&(*metric, by)));
+        debug_assert!(unknown.is_none(), "{unknown:?} by {by:?} is none of METRICS, so nobody can watch it");
         invocation::count(|counted| {
             metrics.into_iter().for_each(|(metric, measure)| counted.add(dimension.clone(), metric, measure));
         });
@@ -146,7 +170,7 @@ impl Counted {
                 metrics.push(json!({"Name": name, "Unit": unit}));
                 record.insert(name.to_owned(), value);
             }
-            let metrics = json!({"Namespace": NAMESPACE, "Dimensions": [set], "Metrics": metrics});
+            let metrics = json!({"Namespace": *NAMESPACE, "Dimensions": [set], "Metrics": metrics});
             let aws = json!({"Timestamp": time.timestamp_millis(), "CloudWatchMetrics": [metrics]});
             record.insert("_aws".to_owned(), aws);
             Value::Object(record)
@@ -226,7 +250,7 @@ mod tests {
         assert_eq!((&bare["Things"], &bare["_aws"]["CloudWatchMetrics"][0]["Dimensions"]), (&json!(1), &json!([[]])));
         assert_eq!((&email["Sent"], email["DeliverySeconds"].as_array().map(Vec::len)), (&json!(120), Some(100)));
         let directive = json!({
-            "Namespace": "Pingback/Messages", "Dimensions": [["Channel"]], "Metrics": [{"Name": "Due", "Unit": "Count"}],
+            "Namespace": "Pingback", "Dimensions": [["Channel"]], "Metrics": [{"Name": "Due", "Unit": "Count"}],
         });
         let expected = json!({
             "_aws": {"Timestamp": 1_772_355_900_123_u64, "CloudWatchMetrics": [directive]},
