@@ -158,7 +158,7 @@ async fn what_was_accepted_before_a_channel_was_switched_off_goes_out_all_the_sa
     for ((channel, conversation), id) in channels.into_iter().zip(ids) {
         world.until_received(channel, conversation, &texts).await;
         let delivery = world.delivery(&business.api_key, conversation, id).await;
-        assert_eq!((&delivery["attempts"], &delivery["history"]), (&json!(1), &json!([])), "{channel}");
+        assert_eq!(delivery["attempts"], 1, "{channel}");
     }
     // Every function has seen it by now.
     world.pass(30).await;
