@@ -1,8 +1,24 @@
 //! Plans, credentials and channels, changed while somebody uses them.
 
 use crate::{admin, admin_json, text};
-use serde_json::json;
-use tests::World;
+use chrono::{TimeDelta, Utc};
+use domain::{BusinessId, ConversationId};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tests::{Business, World};
+use uuid::Uuid;
+
+/// Within this long what waits on a channel that is resumed goes out, in seconds.
+const SOON: i64 = 5 * 60;
+
+/// Switches the channel of a business's conversation.
+async fn switch(world: &World, business: &Business, conversation: Uuid, how: &[&str]) {
+    let (of, id) = (BusinessId(business.business_id), ConversationId(conversation));
+    let item = world.table().conversation(of, id).await.expect("an answer").expect("it is there");
+    let (of, channel) = (of.to_string(), item.channel_id.to_string());
+    let words = [&["channel", how[0], "--business", &of, &channel], &how[1..]].concat();
+    admin_json(world, 0, &words).await;
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_changes_while_sends_go_on() {
@@ -137,4 +153,71 @@ async fn a_channel_takes_no_messages_while_it_is_off_and_holds_them_while_it_is_
     assert!(record().await.is_active && record().await.paused_until.is_some() && paused["paused_until"].is_string());
     switch("resume", &[]).await;
     assert_eq!(record().await.paused_until, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_on_a_paused_channel_goes_out_soon_after_it_is_resumed() {
+    for channel in ["chat", "whatsapp", "email"] {
+        let world = World::start().await;
+        let business = world.business(10, 1).await;
+        let conversation = business.conversation(channel);
+        let waits = async |passed| {
+            let (of, id) = (BusinessId(business.business_id), ConversationId(conversation));
+            let later = async || {
+                let item = world.table().conversation(of, id).await.expect("an answer")?;
+                let now = Utc::now() + TimeDelta::seconds(passed);
+                (item.lease_owner.is_none() && item.not_before? > now).then_some(())
+            };
+            world.until("it waits", later).await;
+        };
+        switch(&world, &business, conversation, &["pause", "--minutes", "1440"]).await;
+        let texts = ["it waits for its channel", "and this one for it"].map(str::to_owned);
+        let mut ids = Vec::new();
+        for text in &texts {
+            ids.push(world.send(&business.api_key, conversation, text).go().await.id());
+        }
+        waits(0).await;
+        // It looks again, and goes on waiting.
+        world.pass(SOON).await;
+        world.sweep().await;
+        waits(SOON).await;
+        for id in &ids {
+            let delivery = world.delivery(&business.api_key, conversation, *id).await;
+            assert_eq!((&delivery["status"], &delivery["attempts"]), (&json!("queued"), &json!(0)), "{channel}");
+        }
+        switch(&world, &business, conversation, &["resume"]).await;
+        world.pass(SOON).await;
+        world.sweep().await;
+        world.until_received(channel, conversation, &texts).await;
+        for id in &ids {
+            let delivery = world.delivery(&business.api_key, conversation, *id).await;
+            assert_eq!((&delivery["attempts"], &delivery["error"]), (&json!(1), &Value::Null), "{channel}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_accepted_before_a_channel_was_switched_off_goes_out_all_the_same() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    let texts = ["accepted in time".to_owned()];
+    let channels = ["chat", "whatsapp", "email"].map(|channel| (channel, business.conversation(channel)));
+    world.sandbox(Method::PUT, "/queues/held", json!({"held": true})).await;
+    let mut ids = Vec::new();
+    for (_, conversation) in channels {
+        ids.push(world.send(&business.api_key, conversation, &texts[0]).go().await.id());
+        switch(&world, &business, conversation, &["deactivate", "--yes"]).await;
+    }
+    world.sandbox(Method::PUT, "/queues/held", json!({"held": false})).await;
+    for ((channel, conversation), id) in channels.into_iter().zip(ids) {
+        world.until_received(channel, conversation, &texts).await;
+        let delivery = world.delivery(&business.api_key, conversation, id).await;
+        assert_eq!(delivery["attempts"], 1, "{channel}");
+    }
+    // Every function has seen it by now.
+    world.pass(30).await;
+    for (channel, conversation) in channels {
+        let refused = world.send(&business.api_key, conversation, "too late").go().await;
+        assert_eq!(refused.problem(), (422, "channel_inactive".into()), "{channel}");
+    }
 }

@@ -171,20 +171,36 @@ async fn what_is_accepted_and_sent_is_counted_with_the_time_it_took() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn from_the_call_to_the_providers_answer_everything_is_told_under_the_calls_id() {
+async fn from_the_call_to_the_last_receipt_everything_is_told_under_the_calls_id() {
     let world = World::start().await;
+    world.allow(|allowed| allowed.undelivered = true);
     let business = world.business(10, 1).await;
-    let path = format!("/api/v1/conversations/{}/messages", business.conversation("email"));
-    let call = world.http().post(format!("{}{path}", world.ready.api)).bearer_auth(&business.api_key);
-    let answer = call.json(&json!({"content": "whose was it?"})).send().await.expect("an answer");
-    let id = answer.headers()["apigw-requestid"].to_str().expect("a text").to_owned();
-    let message: Uuid =
-        serde_json::from_value(answer.json::<Value>().await.expect("JSON")["id"].clone()).expect("an id");
-    world.ledger().accepted.insert(message, "whose was it?".into());
-    world.until_status(&business.api_key, business.conversation("email"), message, "sent").await;
-    for said in ["accepted", "sent"] {
-        let lines = until_told(&world, said).await;
-        assert_eq!(lines.iter().map(|line| &line["correlation_id"]).collect::<Vec<_>>(), [&json!(id)], "{said}");
+    // A bounce is an event of SES, and WhatsApp's status a call of Meta's, which has an id of its own.
+    let late = [("email", json!(["sent", "bounced", "bounced"])), ("whatsapp", json!(["sent", "failed", "failed"]))];
+    for (channel, statuses) in late {
+        world.report(channel, json!({ "statuses": statuses, "held": true })).await;
+        let conversation = business.conversation(channel);
+        let path = format!("/api/v1/conversations/{conversation}/messages");
+        let call = world.http().post(format!("{}{path}", world.ready.api)).bearer_auth(&business.api_key);
+        let answer = call.json(&json!({"content": "whose was it?"})).send().await.expect("an answer");
+        let id = answer.headers()["apigw-requestid"].to_str().expect("a text").to_owned();
+        let message: Uuid =
+            serde_json::from_value(answer.json::<Value>().await.expect("JSON")["id"].clone()).expect("an id");
+        world.ledger().accepted.insert(message, "whose was it?".into());
+        world.until_status(&business.api_key, conversation, message, "sent").await;
+        world.release(channel).await;
+        for (said, times) in [("accepted", 1), ("sent", 1), ("failed", 1), ("receipt", 2)] {
+            let of_channel = async || {
+                let lines = until_told(&world, said).await.into_iter();
+                let lines: Vec<_> = lines.filter(|line| line["channel"] == channel).collect();
+                (lines.len() == times).then_some(lines)
+            };
+            for line in world.until(&format!("`{said}` is told {times} times on {channel}"), of_channel).await {
+                assert_eq!(line["correlation_id"], json!(id), "{line:?}");
+                assert!(said == "accepted" || line["attempts"] == 1, "{line:?}");
+                assert_ne!(line["function_request_id"], json!(id), "who brought it is told as well");
+            }
+        }
     }
 }
 

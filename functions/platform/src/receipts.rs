@@ -5,7 +5,7 @@ use crate::broken::Broken;
 use crate::clock::Clock;
 use crate::queue::ChannelBell;
 use crate::settings::SettingError;
-use crate::table::{Effect, Table};
+use crate::table::{Effect, Table, Taken};
 use crate::telemetry::metrics::Line;
 use domain::Channel;
 use domain::delivery::{Reason, Receipt, Reference, Reported};
@@ -35,21 +35,23 @@ impl Receipts {
     /// # Errors
     /// If DynamoDB does not answer. Whoever brought the receipt has to bring it again.
     pub async fn take(&self, about: &Reference, receipt: &Receipt) -> Result<(), Broken> {
-        let effect = self.table.receipt(about, receipt, self.clock.now()).await?;
-        line(self.bell.channel(), about, receipt, effect).write();
-        match effect {
-            Effect::None | Effect::Moved(_) => {}
-            Effect::Due(_) => self.bell.ring(about.business, about.conversation).await,
+        let taken = self.table.receipt(about, receipt, self.clock.now()).await?;
+        line(self.bell.channel(), about, receipt, &taken).write();
+        match taken.effect {
+            Effect::None | Effect::Moved => {}
+            Effect::Due => self.bell.ring(about.business, about.conversation).await,
         }
         Ok(())
     }
 }
 
 /// What operators are told: of a message that the provider took and could not deliver, what a worker tells of one that it
-/// would not take; else `receipt`.
-fn line(channel: Channel, about: &Reference, receipt: &Receipt, effect: Effect) -> Line {
+/// would not take; else `receipt`. It belongs to the call that made the message; who brought the receipt is found by
+/// `function_request_id`.
+fn line(channel: Channel, about: &Reference, receipt: &Receipt, taken: &Taken) -> Line {
+    let Taken { message: known, effect } = taken;
     let line = match (&receipt.reported, effect) {
-        (Reported::Failed(Reason { code, detail, provider_code }), Effect::Moved(_) | Effect::Due(_)) => {
+        (Reported::Failed(Reason { code, detail, provider_code }), Effect::Moved | Effect::Due) => {
             let line = Line::new(Level::WARN, "failed").by("Channel", channel).with("reason", code);
             line.count("Failed").with("detail", detail).with("provider_code", provider_code)
         }
@@ -58,16 +60,17 @@ fn line(channel: Channel, about: &Reference, receipt: &Receipt, effect: Effect) 
             line.count("Receipts")
         }
     };
-    let (effect, attempts) = match effect {
-        Effect::None => ("none", None),
-        Effect::Moved(attempts) => ("moved", Some(attempts)),
-        Effect::Due(attempts) => ("due", Some(attempts)),
+    let effect = match effect {
+        Effect::None => "none",
+        Effect::Moved => "moved",
+        Effect::Due => "due",
     };
     let Reference { business, conversation, message } = about;
     line.with("business", business)
         .with("conversation", conversation)
         .with("message_id", message)
         .with("seq", message.seq())
-        .with("attempts", attempts)
+        .with("attempts", known.as_ref().map(|known| known.attempts))
+        .with("correlation_id", known.as_ref().and_then(|known| known.correlation_id.as_ref()))
         .with("effect", effect)
 }

@@ -27,11 +27,14 @@ pub(crate) async fn run(place: &Place, switch: &Switch, consent: &Consent) -> Re
         }
         Switch::Resume(OneChannel { business, channel }) => {
             table.resume(*business, *channel).await?.then_some(()).ok_or_else(missing)?;
-            let line = format!("Channel {channel} sends again, within half a minute.");
+            let line = format!("Channel {channel} sends again; what waits goes out within five minutes.");
             Ok(Report::of(json!({"channel_id": channel, "paused_until": null})).line(line))
         }
         Switch::Deactivate(of) => {
-            consent.ask(&format!("Messages on channel {} will be refused from now on.", of.channel))?;
+            let channel = of.channel;
+            consent.ask(&format!(
+                "Messages for channel {channel} will be refused; those accepted before are still sent."
+            ))?;
             set_active(place, of, false).await
         }
         Switch::Activate(of) => set_active(place, of, true).await,

@@ -333,9 +333,9 @@ pub(crate) struct RevokeAgent {
 pub(crate) enum Switch {
     /// Send nothing for a while; messages are accepted and wait
     Pause(Pause),
-    /// End a pause
+    /// End a pause; what waits goes out within five minutes
     Resume(OneChannel),
-    /// Accept no more messages for it
+    /// Accept no more messages for it; those accepted before are still sent
     Deactivate(OneChannel),
     /// Accept messages again
     Activate(OneChannel),

@@ -98,7 +98,7 @@ async fn tell_by(table: &Table, number: u8, reported: Reported) -> Effect {
     let about = Reference { business: B, conversation: C, message: message(1).id };
     let provider_id = Some(format!("wamid.{number}"));
     let receipt = Receipt { reported, part: part(number), at: NOW, provider_id };
-    table.receipt(&about, &receipt, NOW).await.expect("an answer")
+    table.receipt(&about, &receipt, NOW).await.expect("an answer").effect
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,7 +112,7 @@ async fn receipts_of_two_parts_at_once_are_both_written_down() {
             let told = with(stored.clone(), [("parts", Some(value(first)))]);
             async move { drop(items.put(told).await) }
         });
-        assert_eq!(tell_by(&table, 2, Reported::Delivered).await, Effect::Moved(1));
+        assert_eq!(tell_by(&table, 2, Reported::Delivered).await, Effect::Moved);
         assert_eq!(now(&scratch).await.parts, parts(&[Status::Delivered, Status::Delivered, Status::Sent]));
     }
 }
@@ -123,7 +123,7 @@ async fn a_receipt_of_a_part_whose_writing_went_unanswered_is_written_once() {
     scratch.items.put(item(&message_key(), &sending(&[Status::Sent]))).await;
     // The read before is the first answer.
     let table = scratch.losing_an_answer_after(1);
-    assert_eq!(tell_by(&table, 1, Reported::Delivered).await, Effect::Moved(1));
+    assert_eq!(tell_by(&table, 1, Reported::Delivered).await, Effect::Moved);
     assert_eq!(now(&scratch).await, sending(&[Status::Delivered]));
 }
 
@@ -155,7 +155,7 @@ async fn one_part_that_fails_fails_the_message() {
     let reason = Reason::new("file_rejected", "WhatsApp could not use the attached file");
     for (status, known) in [(Status::Sent, &[Status::Delivered, Status::Sent][..]), (Status::Sending, &[])] {
         scratch.items.put(item(&message_key(), &Message { status, ..sending(known) })).await;
-        assert!(matches!(tell(&scratch, 2, Reported::Failed(reason.clone())).await, Effect::Moved(1)));
+        assert!(matches!(tell(&scratch, 2, Reported::Failed(reason.clone())).await, Effect::Moved));
         let failed = now(&scratch).await;
         assert_eq!((failed.status, failed.error, failed.failed_at), (Status::Failed, Some(reason.clone()), Some(NOW)));
         tell(&scratch, 3, Reported::Delivered).await;
@@ -173,11 +173,9 @@ async fn a_doubt_about_one_part_ends_with_its_receipt_and_the_message_goes_on_be
         ..conversation()
     };
     // The doubt is about the second part. What is told of the first was known to be through.
-    for (number, effect, status) in [
-        (1, Effect::Moved(1), Status::InDoubt),
-        (2, Effect::Due(1), Status::Queued),
-        (3, Effect::Moved(1), Status::InDoubt),
-    ] {
+    for (number, effect, status) in
+        [(1, Effect::Moved, Status::InDoubt), (2, Effect::Due, Status::Queued), (3, Effect::Moved, Status::InDoubt)]
+    {
         scratch.items.put(item(&conversation_key(), &waiting)).await;
         let in_doubt = Message { status: Status::InDoubt, ..sending(&[Status::Sent]) };
         scratch.items.put(item(&message_key(), &in_doubt)).await;
@@ -185,11 +183,11 @@ async fn a_doubt_about_one_part_ends_with_its_receipt_and_the_message_goes_on_be
         let after = now(&scratch).await;
         assert_eq!((after.status, after.error), (status, in_doubt.error), "part {number}");
         let conversation: Conversation = scratch.items.record(&conversation_key()).await.expect("it stays");
-        assert_eq!(conversation.not_before.is_none(), effect == Effect::Due(1));
+        assert_eq!(conversation.not_before.is_none(), effect == Effect::Due);
     }
     // The last part's ends it all.
     let in_doubt = Message { status: Status::InDoubt, ..sending(&[Status::Sent, Status::Sent]) };
     scratch.items.put(item(&message_key(), &in_doubt)).await;
-    assert_eq!(tell(&scratch, 3, Reported::Sent).await, Effect::Due(1));
+    assert_eq!(tell(&scratch, 3, Reported::Sent).await, Effect::Due);
     assert_eq!(now(&scratch).await.status, Status::Sent);
 }

@@ -9,15 +9,12 @@ use chrono::{DateTime, Utc};
 use domain::delivery::stored::Stored;
 use domain::delivery::{Part, Reason, Receipt, Reference, Reported, Status, Turn};
 use domain::{MessageId, Seq};
-use platform::table::Effect;
 use platform::table::record::{Conversation, Message};
+use platform::table::{Effect, Taken};
 use proptest::prelude::*;
 
 /// When it happened, says the provider.
 const AT: DateTime<Utc> = DateTime::from_timestamp_millis(1_900_000_000_000).expect("a time");
-
-/// How often the sample was handed over.
-const ATTEMPTS: u32 = 0;
 
 fn about(id: MessageId) -> Reference {
     Reference { business: B, conversation: C, message: id }
@@ -61,14 +58,11 @@ async fn receipts_move_a_message_as_the_rule_says() {
         let times = Message { sent_at: known, delivered_at: known, failed_at: known, ..message(1) };
         let before = Message { status: was, fence: Some(2), error, provider_id, ..times };
         scratch.items.put(item(&key, &before)).await;
-        let effect = table.receipt(&about(before.id), &says, NOW).await.expect("an answer");
+        let taken = table.receipt(&about(before.id), &says, NOW).await.expect("an answer");
         let expected = reported(&before, &says);
         // There is no conversation that could be due.
-        assert_eq!(
-            effect,
-            if expected.is_some() { Effect::Moved(ATTEMPTS) } else { Effect::None },
-            "{was:?}, told {says:?}"
-        );
+        let effect = if expected.is_some() { Effect::Moved } else { Effect::None };
+        assert_eq!(taken, Taken { message: Some(before.clone()), effect }, "{was:?}, told {says:?}");
         assert_eq!(scratch.items.get(&key).await, Some(item(&key, &expected.unwrap_or(before))));
     }
 }
@@ -77,7 +71,7 @@ async fn receipts_move_a_message_as_the_rule_says() {
 async fn a_receipt_is_for_the_message_it_names() {
     let scratch = Scratch::start().await;
     let table = scratch.table();
-    let tell = async |id| table.receipt(&about(id), &says(Reported::Read), NOW).await.expect("an answer");
+    let tell = async |id| table.receipt(&about(id), &says(Reported::Read), NOW).await.expect("an answer").effect;
     assert_eq!(tell(message(1).id).await, Effect::None, "there is no such message");
     let before = scratch.items.put(item(&message_key(), &message(1))).await;
     assert_eq!(tell(MessageId::new(NOW, message(1).seq, 99)).await, Effect::None, "another one is at its place");
@@ -113,7 +107,7 @@ async fn overtaken(was: Status, by: Status, reported: Reported) -> (Effect, Mess
         let overtaken = with(before.clone(), [("status", Some(value(by)))]);
         async move { drop(items.put(overtaken).await) }
     });
-    let effect = table.receipt(&about(message(1).id), &says(reported), NOW).await.expect("an answer");
+    let effect = table.receipt(&about(message(1).id), &says(reported), NOW).await.expect("an answer").effect;
     (effect, scratch.items.record(&message_key()).await.expect("it stays"))
 }
 
@@ -125,7 +119,7 @@ async fn a_receipt_that_is_overtaken_is_judged_anew() {
     let failed = || all()[3].clone();
     assert_eq!(overtaken(Status::Sent, Status::Delivered, failed()).await, nothing(Status::Delivered));
     let read = reported(&now(Status::Delivered), &says(Reported::Read)).expect("it moves on");
-    assert_eq!(overtaken(Status::Sent, Status::Delivered, Reported::Read).await, (Effect::Moved(ATTEMPTS), read));
+    assert_eq!(overtaken(Status::Sent, Status::Delivered, Reported::Read).await, (Effect::Moved, read));
 }
 
 /// A conversation that may wait for the first message's fate.
@@ -182,8 +176,8 @@ async fn a_doubt_that_is_over_is_waited_for_no_longer() {
         let rule = |turn: &Turn| turn.doubt_over(Seq(1), NOW).map(|turn| turned(&before, turn));
         let after = rule(&before.turn()).filter(|_| state.there);
         scratch.items.put(item(&message_key(), &Message { status: Status::InDoubt, ..message(1) })).await;
-        let effect = table.receipt(&about(message(1).id), &says(Reported::Sent), NOW).await.expect("an answer");
-        assert_eq!(effect, if after.is_some() { Effect::Due(ATTEMPTS) } else { Effect::Moved(ATTEMPTS) });
+        let effect = table.receipt(&about(message(1).id), &says(Reported::Sent), NOW).await.expect("an answer").effect;
+        assert_eq!(effect, if after.is_some() { Effect::Due } else { Effect::Moved });
         let stored = scratch.items.get(&key).await;
         assert_eq!(stored, after.as_ref().or(state.there.then_some(&before)).map(item_of));
         after.is_some()
@@ -196,17 +190,17 @@ async fn told(was: Status, reported: Reported) -> Effect {
     let state = Waiting { settled: 0, lease: None, waits: Some(120_000), due: true, there: true };
     scratch.items.put(item(&conversation_key(), &waiting(&state))).await;
     scratch.items.put(item(&message_key(), &Message { status: was, ..message(1) })).await;
-    scratch.table().receipt(&about(message(1).id), &says(reported), NOW).await.expect("an answer")
+    scratch.table().receipt(&about(message(1).id), &says(reported), NOW).await.expect("an answer").effect
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_end_of_a_doubt_makes_a_conversation_due() {
     for reported in all() {
-        assert_eq!(told(Status::InDoubt, reported).await, Effect::Due(ATTEMPTS));
+        assert_eq!(told(Status::InDoubt, reported).await, Effect::Due);
     }
     // Whoever was asked to wait, by the provider, has to.
-    assert_eq!(told(Status::Queued, Reported::Sent).await, Effect::Moved(ATTEMPTS));
-    assert_eq!(told(Status::Sent, Reported::Delivered).await, Effect::Moved(ATTEMPTS));
+    assert_eq!(told(Status::Queued, Reported::Sent).await, Effect::Moved);
+    assert_eq!(told(Status::Sent, Reported::Delivered).await, Effect::Moved);
     assert_eq!(told(Status::Delivered, Reported::Delivered).await, Effect::None);
 }
 
@@ -226,8 +220,8 @@ async fn whoever_put_a_message_in_doubt_is_waited_for_until_it_has_let_go() {
             }
         }
     });
-    let effect = table.receipt(&about(message(1).id), &says(Reported::Sent), NOW).await.expect("an answer");
-    assert_eq!(effect, Effect::Due(ATTEMPTS));
+    let effect = table.receipt(&about(message(1).id), &says(Reported::Sent), NOW).await.expect("an answer").effect;
+    assert_eq!(effect, Effect::Due);
     let now: Conversation = scratch.items.record(&conversation_key()).await.expect("it stays");
     assert_eq!((now.due, now.not_before), (Some(NOW), None));
 }
@@ -242,7 +236,8 @@ async fn a_receipt_whose_answer_was_lost_ends_the_doubt_all_the_same() {
         scratch.items.put(item(&conversation_key(), &waiting(&state))).await;
         scratch.items.put(item(&message_key(), &Message { status: Status::InDoubt, ..message(1) })).await;
         let table = scratch.losing_an_answer_after(others);
-        let effect = table.receipt(&about(message(1).id), &says(reported.clone()), NOW).await.expect("an answer");
-        assert_eq!(effect, Effect::Due(ATTEMPTS), "{reported:?}, answer {others} lost");
+        let effect =
+            table.receipt(&about(message(1).id), &says(reported.clone()), NOW).await.expect("an answer").effect;
+        assert_eq!(effect, Effect::Due, "{reported:?}, answer {others} lost");
     }
 }

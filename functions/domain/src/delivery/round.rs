@@ -18,6 +18,11 @@ const MOST_SURPRISES: u8 = 10;
 /// whether the channel is well again.
 const SPREAD: TimeDelta = TimeDelta::seconds(30);
 
+/// A pause may end before its time, and whoever ends it cannot know all the conversations that wait: each looks again
+/// after so long, for the price of a claim. With [`SPREAD`] and the half minute for which workers keep a channel's record
+/// that is five minutes.
+const LOOK_AGAIN: TimeDelta = TimeDelta::minutes(4);
+
 /// What the worker is to do.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Command {
@@ -211,7 +216,9 @@ impl Round {
             (Doing::PuttingBack(LetGo::Leave(at)), Event::Done) => self.tell(Doing::LettingGo, Command::Leave(at)),
             (Doing::PuttingBack(LetGo::Pause(at)), Event::Done) => self.tell(Doing::Pausing(at), Command::Pause(at)),
             // Whoever found out is the first to try again.
-            (Doing::Pausing(at), Event::Done) => self.tell(Doing::LettingGo, Command::Postpone(at)),
+            (Doing::Pausing(at), Event::Done) => {
+                self.tell(Doing::LettingGo, Command::Postpone(at.min(now + LOOK_AGAIN)))
+            }
             (Doing::Advancing, Event::Done) => {
                 let (seq, _) = self.queue.pop_front().expect("the message that was moved past");
                 self.settled = seq;
@@ -279,7 +286,7 @@ impl Round {
         #[expect(clippy::cast_possible_truncation, reason = "at most half a minute in milliseconds")]
         let spread = TimeDelta::milliseconds((SPREAD.num_milliseconds() as f64 * jitter) as i64);
         match (paused_until, pace.earliest(self.paced)) {
-            (Some(until), _) if now < *until => Begins::Paused(*until + spread),
+            (Some(until), _) if now < *until => Begins::Paused((*until).min(now + LOOK_AGAIN) + spread),
             (_, Some(earliest)) if now < earliest => Begins::Later(earliest),
             _ if self.begun >= *turn => Begins::Later(now),
             _ => Begins::Now,
@@ -314,7 +321,7 @@ impl Round {
 /// When an attempt may begin.
 enum Begins {
     Now,
-    /// Not before: the channel is paused.
+    /// The channel is paused: look again then.
     Paused(DateTime<Utc>),
     /// Not before: it is too early, or another conversation's turn.
     Later(DateTime<Utc>),

@@ -186,10 +186,6 @@ impl<P: Provider> Worker<P> {
             let reason = Reason::new("channel_missing", "the conversation's channel was removed");
             return Ok(Err(Failure::Permanent(reason)));
         };
-        if !channel.is_active {
-            let reason = Reason::new("channel_inactive", "the conversation's channel was switched off");
-            return Ok(Err(Failure::Transient { reason, retry_after: None }));
-        }
         let Held { business, id: conversation_id, conversation, .. } = &hands.held;
         let (business, conversation_id) = (*business, *conversation_id);
         let timeout = hands.until.saturating_duration_since(Instant::now()).min(P::TIMEOUT);

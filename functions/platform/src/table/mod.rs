@@ -28,7 +28,7 @@ pub use census::{Counted, Sought};
 pub use connection::Connection;
 pub use deliver::{Held, Release};
 pub use outbox::{Due, Page};
-pub use receipt::Effect;
+pub use receipt::{Effect, Taken};
 
 use crate::broken::{self, Broken};
 use aws_sdk_dynamodb::Client;

@@ -11,15 +11,24 @@ use std::time::Duration;
 /// A worker that has just put a message in doubt lets go of its conversation within a write.
 const LETTING_GO: Duration = Duration::from_millis(250);
 
+/// What came of a receipt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// The message it is about, as it was before; `None` if there is none.
+    pub message: Option<Message>,
+    /// What the receipt did.
+    pub effect: Effect,
+}
+
 /// What a receipt did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// Nothing: it was known already, or there is no such message.
     None,
-    /// The message moved on, after so many attempts.
-    Moved(u32),
+    /// The message moved on.
+    Moved,
     /// The same, and its conversation, which waited for that, is due.
-    Due(u32),
+    Due,
 }
 
 impl Table {
@@ -28,18 +37,21 @@ impl Table {
     ///
     /// # Errors
     /// If DynamoDB does not answer, or the message kept changing.
-    pub async fn receipt(&self, about: &Reference, receipt: &Receipt, now: DateTime<Utc>) -> Result<Effect, Broken> {
+    pub async fn receipt(&self, about: &Reference, receipt: &Receipt, now: DateTime<Utc>) -> Result<Taken, Broken> {
         for _ in 0..8 {
             let Some(message) = self.message(about.business, about.conversation, about.message).await? else {
-                return Ok(Effect::None);
+                return Ok(Taken { message: None, effect: Effect::None });
             };
-            let Some(after) = moved(&message, receipt, now) else { return Ok(Effect::None) };
+            let Some(after) = moved(&message, receipt, now) else {
+                return Ok(Taken { message: Some(message), effect: Effect::None });
+            };
             if !self.report(about, &message, &after).await? {
                 continue; // Something else was faster.
             }
             let over = message.status == Status::InDoubt && after.status != Status::InDoubt;
             let due = over && self.doubt_over(about, message.seq, now).await?;
-            return Ok(if due { Effect::Due(message.attempts) } else { Effect::Moved(message.attempts) });
+            let effect = if due { Effect::Due } else { Effect::Moved };
+            return Ok(Taken { message: Some(message), effect });
         }
         Err(Broken::new("writing down a receipt of a message that kept changing"))
     }

@@ -52,12 +52,12 @@ pub struct Credential {
 /// A configured channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChannelRecord {
-    /// Whether messages may be sent on it.
+    /// Whether messages are accepted on it. What was accepted before is sent all the same.
     pub is_active: bool,
     /// What to do when nobody knows whether a message arrived.
     #[serde(default)]
     pub in_doubt: Doubt,
-    /// Until when nothing is sent on it: the provider takes nothing, whatever it is.
+    /// Until when nothing is sent on it: the provider takes nothing, whatever it is, or an operator says so.
     #[serde(default, with = "ts_milliseconds_option", skip_serializing_if = "Option::is_none")]
     pub paused_until: Option<DateTime<Utc>>,
     /// What the provider needs.

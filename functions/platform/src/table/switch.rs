@@ -6,8 +6,8 @@ use domain::{BusinessId, ChannelId};
 use serde::de::IgnoredAny;
 
 impl Table {
-    /// Says whether messages may be sent on a channel; functions see it within half a minute. What was accepted before
-    /// goes out in any case. False if there is no such channel.
+    /// Says whether messages are accepted on a channel; functions see it within half a minute. What was accepted before
+    /// goes out in any case: [`Table::pause`] is what keeps it. False if there is no such channel.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
@@ -15,8 +15,8 @@ impl Table {
         self.set_active(&key::channel(b, channel), is_active).await
     }
 
-    /// Ends a channel's pause before its time; workers see it within half a minute, and conversations are tried again
-    /// when they are due. False if there is no such channel.
+    /// Ends a channel's pause before its time; workers see it within half a minute, and conversations that wait look again
+    /// within five minutes ([`domain::delivery::Round`]). False if there is no such channel.
     ///
     /// # Errors
     /// If DynamoDB does not answer.

@@ -162,6 +162,27 @@ fn a_channel_that_is_down_is_paused_and_costs_no_attempt() {
 }
 
 #[test]
+fn a_long_pause_is_looked_at_now_and_then_for_it_may_end_before_its_time() {
+    let day = NOW + TimeDelta::hours(24);
+    let told = |until| {
+        let paused = Terms { paused_until: Some(until), ..terms() };
+        run_with(&[message(Status::Queued)], &taken(), paused, |_| Event::Done)
+    };
+    let waits = |until, at| {
+        assert_eq!(told(until)[1..], [Command::Postpone(at), Command::Stop(Heard::Postponed)], "{until}");
+    };
+    waits(day, NOW + LOOK_AGAIN + SPREAD / 2);
+    waits(NOW + LOOK_AGAIN, NOW + LOOK_AGAIN + SPREAD / 2);
+    let shorter = NOW + LOOK_AGAIN - TimeDelta::seconds(1);
+    waits(shorter, shorter + SPREAD / 2);
+    // Whoever finds out looks again as well.
+    let (reason, wait) = (Reason::new("account_blocked", "no"), std::time::Duration::from_secs(900));
+    let told = run(&[message(Status::Queued)], &Err(Failure::ChannelDown { reason, wait }));
+    let pause = Command::Pause(NOW + TimeDelta::seconds(900));
+    assert_eq!(told[4..6], [pause, Command::Postpone(NOW + LOOK_AGAIN)]);
+}
+
+#[test]
 fn on_a_paused_channel_nothing_is_begun_and_what_has_had_its_day_ends() {
     let until = NOW + TimeDelta::seconds(60);
     let paused = || Terms { paused_until: Some(until), ..terms() };
