@@ -243,7 +243,7 @@ pub(crate) enum DeadLetters {
     ///
     /// No message changes by that. One that was given up stays `failed`, and the API tells why; only its copy is gone,
     /// and with it `redrive --resend`. What a bell would have rung for, the sweeper rings for each minute.
-    Discard(Discard),
+    Discard(Meant),
 }
 
 #[derive(Debug, Args)]
@@ -267,20 +267,15 @@ impl Letters {
 #[derive(Debug, Args)]
 pub(crate) struct Redrive {
     #[command(flatten)]
-    pub(crate) of: Letters,
-    /// Of this conversation alone
-    #[arg(long, value_name = "ID")]
-    pub(crate) conversation: Option<ConversationId>,
+    pub(crate) which: Meant,
     /// Accept messages that were given up anew, as the last of their conversations
     #[arg(long)]
     pub(crate) resend: bool,
-    /// Say what would be done, and do nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
 }
 
+/// Letters with which something is done.
 #[derive(Debug, Args)]
-pub(crate) struct Discard {
+pub(crate) struct Meant {
     #[command(flatten)]
     pub(crate) of: Letters,
     /// Of this conversation alone

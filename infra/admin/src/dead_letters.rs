@@ -19,7 +19,7 @@
 mod found;
 mod resend;
 
-use crate::command_line::{Discard, Letters, Redrive};
+use crate::command_line::{Letters, Meant, Redrive};
 use crate::place::Place;
 use crate::report::{Progress, Report};
 use crate::{Consent, Failure};
@@ -53,22 +53,19 @@ pub(crate) async fn redrive(
     consent: &Consent,
     progress: &Progress,
 ) -> Result<Report, Failure> {
-    let bells = place.bells()?;
-    if !args.dry_run {
+    let (bells, which) = (place.bells()?, &args.which);
+    if !which.dry_run {
         let what = if args.resend { "is rung for, or accepted anew and counted" } else { "is rung for" };
         consent.ask(&format!("What the dead-letter queues keep {what} again."))?;
     }
     let (mut told, mut stay) = (Told::default(), false);
-    for channel in args.of.channels() {
+    for channel in which.of.channels() {
         let queue = place.dead_letters(channel)?;
-        let found = told.find(&queue, &args.of, progress).await;
-        let out_of_sight = if args.resend { found.out_of_sight(args.of.most) } else { None };
-        if let Some(reason) = found.broken.or(out_of_sight) {
-            told.put_back(&queue, &found.letters).await;
-            told.end(channel, &reason);
-            break;
+        let mut found = told.find(&queue, &which.of, progress).await;
+        if args.resend {
+            found.broken = found.broken.take().or_else(|| found.out_of_sight(which.of.most));
         }
-        let letters = told.only(&queue, args.conversation, found.letters).await;
+        let letters = told.meant(&queue, channel, which.conversation, found).await;
         let work = Work { place, queue: &queue, bells: &bells, args, channel };
         let kept = work.all(letters, &mut told).await;
         told.put_back(&queue, &kept).await;
@@ -78,13 +75,13 @@ pub(crate) async fn redrive(
         }
     }
     let alarming = stay || !told.saw_all();
-    Ok(told.report(if args.dry_run { "Nothing was done." } else { "" }).alarming(alarming))
+    Ok(told.report(if which.dry_run { "Nothing was done." } else { "" }).alarming(alarming))
 }
 
 /// Removes what has been dealt with.
 pub(crate) async fn discard(
     place: &Place,
-    args: &Discard,
+    args: &Meant,
     consent: &Consent,
     progress: &Progress,
 ) -> Result<Report, Failure> {
@@ -95,13 +92,8 @@ pub(crate) async fn discard(
     let (mut told, mut stay) = (Told::default(), false);
     for channel in args.of.channels() {
         let queue = place.dead_letters(channel)?;
-        let Found { letters, broken, .. } = told.find(&queue, &args.of, progress).await;
-        if let Some(broken) = broken {
-            told.put_back(&queue, &letters).await;
-            told.end(channel, &broken);
-            break;
-        }
-        let letters = told.only(&queue, args.conversation, letters).await;
+        let found = told.find(&queue, &args.of, progress).await;
+        let letters = told.meant(&queue, channel, args.conversation, found).await;
         let kept = if args.dry_run {
             letters.iter().for_each(|letter| told.line(channel, letter, "would be removed"));
             letters
@@ -181,7 +173,7 @@ impl Work<'_> {
                     Action::stays(&failure.to_string())
                 })
             };
-            let stays = !action.goes || self.args.dry_run;
+            let stays = !action.goes || self.args.which.dry_run;
             let left = if stays { None } else { self.leaves(&letter).await };
             let left_over = left.as_ref().map_or_else(String::new, |why| format!("; its letter is still there: {why}"));
             told.line(self.channel, &letter, &(action.words + &left_over));
@@ -214,11 +206,11 @@ impl Work<'_> {
 
     async fn ring(&self, bell: &Bell, done: &mut Done) -> Result<Action, Failure> {
         let first = !done.rung.contains(&bell.conversation);
-        if first && !self.args.dry_run {
+        if first && !self.args.which.dry_run {
             self.bells.ring(bell).await?;
         }
         done.rung.insert(bell.conversation);
-        Ok(Action::goes(match (self.args.dry_run, first) {
+        Ok(Action::goes(match (self.args.which.dry_run, first) {
             (false, true) => "rung for",
             (false, false) => "rung for already",
             (true, true) => "would be rung for",
@@ -230,7 +222,7 @@ impl Work<'_> {
         if let Some(reason) = done.held_up.get(&copy.conversation) {
             return Ok(Action { words: format!("stays behind one before it: {reason}"), goes: false });
         }
-        Ok(match resend::resend(self.place, copy, self.args.dry_run).await? {
+        Ok(match resend::resend(self.place, copy, self.args.which.dry_run).await? {
             Resent::Would => Action::goes("would be accepted anew"),
             Resent::As(id) => {
                 let (business, conversation, channel) = (copy.business, copy.conversation, copy.channel);
@@ -239,7 +231,7 @@ impl Work<'_> {
                 let _ = self.bells.ring(&bell).await;
                 Action::goes(format!("accepted anew as {id}"))
             }
-            Resent::Needless(why) if self.args.dry_run => Action::goes(format!("would be removed: it {why}")),
+            Resent::Needless(why) if self.args.which.dry_run => Action::goes(format!("would be removed: it {why}")),
             Resent::Needless(why) => Action::goes(format!("removed: it {why}")),
             Resent::Refused(why) => {
                 let action = Action::stays(&why);

@@ -215,10 +215,8 @@ impl Round {
             }
             (Doing::PuttingBack(LetGo::Leave(at)), Event::Done) => self.tell(Doing::LettingGo, Command::Leave(at)),
             (Doing::PuttingBack(LetGo::Pause(at)), Event::Done) => self.tell(Doing::Pausing(at), Command::Pause(at)),
-            // Whoever found out is the first to try again.
-            (Doing::Pausing(at), Event::Done) => {
-                self.tell(Doing::LettingGo, Command::Postpone(at.min(now + LOOK_AGAIN)))
-            }
+            // Without a spread: whoever found out is the first to try again, unless all look before the pause ends.
+            (Doing::Pausing(at), Event::Done) => self.tell(Doing::LettingGo, Command::Postpone(next_look(at, now))),
             (Doing::Advancing, Event::Done) => {
                 let (seq, _) = self.queue.pop_front().expect("the message that was moved past");
                 self.settled = seq;
@@ -286,7 +284,7 @@ impl Round {
         #[expect(clippy::cast_possible_truncation, reason = "at most half a minute in milliseconds")]
         let spread = TimeDelta::milliseconds((SPREAD.num_milliseconds() as f64 * jitter) as i64);
         match (paused_until, pace.earliest(self.paced)) {
-            (Some(until), _) if now < *until => Begins::Paused((*until).min(now + LOOK_AGAIN) + spread),
+            (Some(until), _) if now < *until => Begins::Paused(next_look(*until, now) + spread),
             (_, Some(earliest)) if now < earliest => Begins::Later(earliest),
             _ if self.begun >= *turn => Begins::Later(now),
             _ => Begins::Now,
@@ -316,6 +314,11 @@ impl Round {
             }
         }
     }
+}
+
+/// When a conversation that waits for the end of a pause is looked at.
+fn next_look(until: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
+    until.min(now + LOOK_AGAIN)
 }
 
 /// When an attempt may begin.

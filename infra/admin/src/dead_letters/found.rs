@@ -99,15 +99,21 @@ impl Told {
         Found { letters, broken, more, hidden }
     }
 
-    /// Those of one conversation, if only those are meant; shows the others again.
-    pub(super) async fn only(
+    /// Those with which something is to be done: of one conversation, if only those are meant, and none if reading them
+    /// ended before its time. Shows the others again.
+    pub(super) async fn meant(
         &mut self,
         queue: &DeadLetters,
+        channel: Channel,
         conversation: Option<ConversationId>,
-        letters: Vec<Letter>,
+        found: Found,
     ) -> Vec<Letter> {
-        let meant = |letter: &Letter| conversation.is_none_or(|only| letter.about().is_some_and(|of| of.1 == only));
-        let (meant, others): (Vec<Letter>, Vec<Letter>) = letters.into_iter().partition(meant);
+        if let Some(broken) = &found.broken {
+            self.end(channel, broken);
+        }
+        let ended = self.has_ended();
+        let is = |letter: &Letter| conversation.is_none_or(|only| letter.about().is_some_and(|of| of.1 == only));
+        let (meant, others) = found.letters.into_iter().partition::<Vec<_>, _>(|letter| !ended && is(letter));
         self.put_back(queue, &others).await;
         meant
     }
