@@ -1,7 +1,9 @@
-//! The house rules that no compiler checks: which way dependencies point, what is called how, and that template,
-//! OpenAPI document, README and code name the same functions, channels, routes and problems.
+//! The house rules that no compiler checks: which way dependencies point, what is called how, and
+//! that template, OpenAPI document, README and code name the same functions, channels, routes and
+//! problems.
 //!
-//! Every violation is a sentence that says what to do. What the system does at run time is tested elsewhere.
+//! Every violation is a sentence that says what to do. What the system does at run time is tested
+//! elsewhere.
 
 #[path = "house/channel.rs"]
 mod channel;
@@ -47,7 +49,9 @@ impl Violations {
 
 /// The repository's root.
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package is a folder of the repository")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("this package is a folder of the repository")
 }
 
 /// The text of a file, named from the root.
@@ -61,7 +65,9 @@ fn files(below: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(below)];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+        for entry in
+            fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        {
             let path = entry.expect("a readable folder").path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             match path.is_dir() {
@@ -78,14 +84,18 @@ fn files(below: &str) -> Vec<PathBuf> {
 /// The folders directly in `functions/` that hold a function: all but the two libraries they share.
 fn function_folders() -> Vec<String> {
     let entries = fs::read_dir(root().join("functions")).expect("the functions' folder");
-    let folders = entries.map(|entry| entry.expect("a readable folder")).filter(|entry| entry.path().is_dir());
+    let folders = entries
+        .map(|entry| entry.expect("a readable folder"))
+        .filter(|entry| entry.path().is_dir());
     let names = folders.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let mut names: Vec<String> = names.filter(|name| name != "domain" && name != "platform").collect();
+    let mut names: Vec<String> =
+        names.filter(|name| name != "domain" && name != "platform").collect();
     names.sort();
     names
 }
 
-/// `deliver-chat` → `DeliverChat`: the name in the template of what is called `deliver-chat` everywhere else.
+/// `deliver-chat` → `DeliverChat`: the name in the template of what is called `deliver-chat`
+/// everywhere else.
 fn pascal_case(name: &str) -> String {
     let words = name.split('-').map(|word| word[..1].to_uppercase() + &word[1..]);
     words.collect()

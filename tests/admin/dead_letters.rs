@@ -1,9 +1,10 @@
 //! Dead letters: looked at without loss, tried again without breaking the order.
 
-use crate::{admin, admin_json};
 use serde_json::{Value, json};
-use tests::{Business, World};
 use uuid::Uuid;
+
+use crate::{admin, admin_json};
+use tests::{Business, World};
 
 /// Has these messages of the business's e-mail conversation given up.
 async fn given_up(world: &World, business: &Business, texts: &[&str]) -> Vec<Uuid> {
@@ -24,7 +25,12 @@ async fn given_up(world: &World, business: &Business, texts: &[&str]) -> Vec<Uui
 }
 
 fn ids(letters: &Value) -> Vec<Value> {
-    letters["letters"].as_array().expect("an array").iter().map(|letter| letter["id"].clone()).collect()
+    letters["letters"]
+        .as_array()
+        .expect("an array")
+        .iter()
+        .map(|letter| letter["id"].clone())
+        .collect()
 }
 
 const INSPECT: [&str; 4] = ["dead-letters", "inspect", "--channel", "email"];
@@ -38,7 +44,11 @@ async fn looking_at_dead_letters_leaves_them_there() {
     let given = given_up(&world, &business, &["one", "two", "three"]).await;
     for words in [&INSPECT[..], &INSPECT[..2]] {
         let letters = admin_json(&world, 2, words).await;
-        assert_eq!(ids(&letters), given.iter().map(|id| json!(id)).collect::<Vec<_>>(), "in order, each time");
+        assert_eq!(
+            ids(&letters),
+            given.iter().map(|id| json!(id)).collect::<Vec<_>>(),
+            "in order, each time"
+        );
         assert_eq!(letters["letters"][0]["reason"], "expired");
     }
 }
@@ -53,27 +63,48 @@ async fn messages_that_were_given_up_go_again_in_their_order_as_the_conversation
     world.until_status(&business.api_key, conversation, later, "sent").await;
 
     let dry = admin_json(&world, 2, &[&REDRIVE[..], &["--resend", "--dry-run"]].concat()).await;
-    assert_eq!((ids(&dry).len(), &dry["letters"][0]["action"]), (3, &json!("would be accepted anew")));
-    assert_eq!(admin(&world, &[&REDRIVE[..], &["--resend"]].concat()).await.code, 3, "nobody said yes");
+    assert_eq!(
+        (ids(&dry).len(), &dry["letters"][0]["action"]),
+        (3, &json!("would be accepted anew"))
+    );
+    assert_eq!(
+        admin(&world, &[&REDRIVE[..], &["--resend"]].concat()).await.code,
+        3,
+        "nobody said yes"
+    );
     let elsewhere = business.conversation("chat").to_string();
     let other = ["--resend", "--yes", "--conversation", &elsewhere];
-    assert_eq!(ids(&admin_json(&world, 0, &[&REDRIVE[..], &other].concat()).await), [json!(null); 0]);
+    assert_eq!(
+        ids(&admin_json(&world, 0, &[&REDRIVE[..], &other].concat()).await),
+        [json!(null); 0]
+    );
     let kept = admin_json(&world, 2, &[&REDRIVE[..], &["--yes"]].concat()).await;
     assert_eq!(kept["letters"][0]["action"], "stays: --resend accepts it anew");
-    assert_eq!(world.received("email", conversation).await, ["written later"], "nothing was done so far");
+    assert_eq!(
+        world.received("email", conversation).await,
+        ["written later"],
+        "nothing was done so far"
+    );
 
     let done = admin_json(&world, 0, &[&REDRIVE[..], &["--resend", "--yes"]].concat()).await;
     assert_eq!(ids(&done), given.iter().map(|id| json!(id)).collect::<Vec<_>>());
     let texts = ["written later", "one", "two", "three"].map(str::to_owned);
     for _ in 0..2 {
         world.until_received("email", conversation, &texts).await;
-        assert_eq!(admin_json(&world, 0, &[&REDRIVE[..], &["--resend", "--yes"]].concat()).await["letters"], json!([]));
+        assert_eq!(
+            admin_json(&world, 0, &[&REDRIVE[..], &["--resend", "--yes"]].concat()).await["letters"],
+            json!([])
+        );
     }
     let used = world.usage(&business.api_key).await.0;
     let of = business.business_id.to_string();
     let audit = admin_json(&world, 0, &["audit", "--business", &of]).await;
-    let counted: u64 =
-        audit["accounts"].as_array().expect("an array").iter().filter_map(|one| one["used"].as_u64()).sum();
+    let counted: u64 = audit["accounts"]
+        .as_array()
+        .expect("an array")
+        .iter()
+        .filter_map(|one| one["used"].as_u64())
+        .sum();
     assert!(used <= 7 && counted == 7, "{audit}");
 }
 
@@ -86,7 +117,8 @@ fn actions(letters: &Value) -> Vec<&str> {
 /// Asks SQS for something about the e-mail channel's dead-letter queue.
 async fn sqs(world: &World, operation: &str, mut body: Value) {
     body["QueueUrl"] = world.dead_letter_queue("email").into();
-    let call = reqwest::Client::builder().no_proxy().build().expect("a client").post(&world.ready.aws.sqs);
+    let call =
+        reqwest::Client::builder().no_proxy().build().expect("a client").post(&world.ready.aws.sqs);
     let call = call
         .header("X-Amz-Target", format!("AmazonSQS.{operation}"))
         .header("Content-Type", "application/x-amz-json-1.0");
@@ -119,7 +151,10 @@ async fn bells_that_nobody_answered_are_rung_again_once_for_each_conversation() 
         bury(&world, letter).await;
     }
     for (word, expected) in [
-        ("--dry-run", ["stays: nobody here has written it", "would be rung for", "would be rung for by then"]),
+        (
+            "--dry-run",
+            ["stays: nobody here has written it", "would be rung for", "would be rung for by then"],
+        ),
         ("--yes", ["rung for", "rung for already", "stays: nobody here has written it"]),
     ] {
         let done = admin_json(&world, 2, &[&REDRIVE[..], &[word]].concat()).await;
@@ -141,7 +176,10 @@ async fn what_a_rule_refuses_stays_and_holds_back_what_comes_after_it() {
     let kept = admin_json(&world, 2, &[&REDRIVE[..], &["--resend", "--yes"]].concat()).await;
     let actions = actions(&kept);
     assert!(actions[0].starts_with("stays: "), "{actions:?}");
-    assert!(actions[1..].iter().all(|action| action.starts_with("stays behind one before it")), "{actions:?}");
+    assert!(
+        actions[1..].iter().all(|action| action.starts_with("stays behind one before it")),
+        "{actions:?}"
+    );
     assert_eq!(ids(&admin_json(&world, 2, &INSPECT).await).len(), 3);
 }
 
@@ -149,14 +187,20 @@ async fn what_a_rule_refuses_stays_and_holds_back_what_comes_after_it() {
 async fn what_has_been_dealt_with_is_discarded_and_nothing_else() {
     let world = World::start().await;
     let (business, other) = (world.business(10, 1).await, world.business(10, 1).await);
-    let [one, two] = given_up(&world, &business, &["one", "two"]).await[..] else { panic!("two messages") };
+    let [one, two] = given_up(&world, &business, &["one", "two"]).await[..] else {
+        panic!("two messages")
+    };
     for letter in [bell(&other).as_str(), "not ours"] {
         bury(&world, letter).await;
     }
     let conversation = business.conversation("email").to_string();
-    let discard = ["dead-letters", "discard", "--channel", "email", "--conversation", &conversation];
+    let discard =
+        ["dead-letters", "discard", "--channel", "email", "--conversation", &conversation];
     let dry = admin_json(&world, 2, &[&discard[..], &["--dry-run"]].concat()).await;
-    assert_eq!((ids(&dry), actions(&dry)), (vec![json!(one), json!(two)], vec!["would be removed"; 2]));
+    assert_eq!(
+        (ids(&dry), actions(&dry)),
+        (vec![json!(one), json!(two)], vec!["would be removed"; 2])
+    );
     assert_eq!(admin(&world, &discard).await.code, 3, "nobody said yes");
     assert_eq!(ids(&admin_json(&world, 2, &INSPECT).await).len(), 4, "nothing was done so far");
     admin_json(&world, 0, &["dead-letters", "discard", "--channel", "chat", "--yes"]).await;
@@ -169,7 +213,11 @@ async fn what_has_been_dealt_with_is_discarded_and_nothing_else() {
     let cleared = admin(&world, &INSPECT).await;
     assert_eq!((cleared.code, cleared.out.as_str()), (0, "There are no dead letters.\n"));
     let (key, of) = (&business.api_key, business.conversation("email"));
-    assert_eq!(world.delivery(key, of, one).await["status"], "failed", "the message is what it was");
+    assert_eq!(
+        world.delivery(key, of, one).await["status"],
+        "failed",
+        "the message is what it was"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -185,11 +233,19 @@ async fn nothing_goes_again_while_an_earlier_message_may_be_out_of_sight() {
     assert!(said.contains("more than 2 letters") && said.contains("--most"), "{said}");
     assert_eq!(ids(&refused), [json!(null); 0], "nothing was done");
 
-    sqs(&world, "ReceiveMessage", json!({"MaxNumberOfMessages": 1, "VisibilityTimeout": 1000})).await;
+    sqs(&world, "ReceiveMessage", json!({"MaxNumberOfMessages": 1, "VisibilityTimeout": 1000}))
+        .await;
     let looked = admin_json(&world, 2, &INSPECT).await;
-    assert_eq!((ids(&looked).len(), &looked["hidden"]), (2, &json!(1)), "somebody else holds the third");
+    assert_eq!(
+        (ids(&looked).len(), &looked["hidden"]),
+        (2, &json!(1)),
+        "somebody else holds the third"
+    );
     let refused = admin_json(&world, 1, &resend).await;
-    assert!(refused["error"].as_str().expect("a sentence").contains("1 letters are hidden"), "{refused}");
+    assert!(
+        refused["error"].as_str().expect("a sentence").contains("1 letters are hidden"),
+        "{refused}"
+    );
     assert_eq!(world.received("email", business.conversation("email")).await, [""; 0]);
 }
 
@@ -206,10 +262,23 @@ async fn what_was_done_before_an_error_is_told() {
     world.fault("aws", fault("ChangeMessageVisibilityBatch", 0)).await;
     let ended = admin_json(&world, 1, &resend).await;
     let said = actions(&ended);
-    assert!(said[0].starts_with("accepted anew as ") && !said[0].contains("still there"), "{said:?}");
-    assert!(said[1].starts_with("accepted anew as ") && said[1].contains("; its letter is still there: "), "{said:?}");
+    assert!(
+        said[0].starts_with("accepted anew as ") && !said[0].contains("still there"),
+        "{said:?}"
+    );
+    assert!(
+        said[1].starts_with("accepted anew as ")
+            && said[1].contains("; its letter is still there: "),
+        "{said:?}"
+    );
     assert_eq!(said[2], "stays: an error ended the work before it");
-    assert!(ended["error"].as_str().expect("a sentence").starts_with("email: calling DeleteMessageBatch"), "{ended}");
+    assert!(
+        ended["error"]
+            .as_str()
+            .expect("a sentence")
+            .starts_with("email: calling DeleteMessageBatch"),
+        "{ended}"
+    );
     assert_eq!(ended["hidden"], 2, "they are there again in a while");
     world.until_received("email", conversation, &["one", "two"].map(str::to_owned)).await;
 }
@@ -217,9 +286,15 @@ async fn what_was_done_before_an_error_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_that_cannot_be_read_is_not_called_empty() {
     let world = World::start().await;
-    let denied = json!({"operation": "ReceiveMessage", "error": "AccessDeniedException", "function": "*"});
+    let denied =
+        json!({"operation": "ReceiveMessage", "error": "AccessDeniedException", "function": "*"});
     world.fault("aws", denied).await;
     let ran = admin(&world, &INSPECT).await;
-    assert!(ran.code == 1 && ran.out.contains("error: email: calling ReceiveMessage"), "{} {}", ran.out, ran.complaint);
+    assert!(
+        ran.code == 1 && ran.out.contains("error: email: calling ReceiveMessage"),
+        "{} {}",
+        ran.out,
+        ran.complaint
+    );
     assert!(!ran.out.contains("There are no dead letters"), "{}", ran.out);
 }

@@ -1,9 +1,10 @@
 //! The audit: it finds nothing after whatever traffic, and everything that was changed by hand.
 
+use serde_json::json;
+
 use crate::{admin, admin_json};
 use domain::{BusinessId, Month};
 use platform::table::key;
-use serde_json::json;
 use tests::World;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -13,7 +14,14 @@ async fn there_is_no_drift_during_and_after_traffic() {
     let id = business.business_id.to_string();
     let sends = async {
         for number in 0..30 {
-            world.send(&business.api_key, business.conversation("email"), &format!("number {number}")).go().await;
+            world
+                .send(
+                    &business.api_key,
+                    business.conversation("email"),
+                    &format!("number {number}"),
+                )
+                .go()
+                .await;
         }
     };
     let audits = async {
@@ -24,7 +32,10 @@ async fn there_is_no_drift_during_and_after_traffic() {
     tokio::join!(sends, audits);
     let all = admin_json(&world, 0, &["audit"]).await;
     let account = &all["accounts"][0];
-    assert_eq!((&account["business_id"], &account["messages"], &account["used"]), (&json!(id), &json!(25), &json!(25)));
+    assert_eq!(
+        (&account["business_id"], &account["messages"], &account["used"]),
+        (&json!(id), &json!(25), &json!(25))
+    );
     let table = admin(&world, &["audit"]).await;
     assert!(table.out.contains("No drift in 1 months"), "{}", table.out);
 }
@@ -34,7 +45,8 @@ async fn a_counter_that_was_changed_by_hand_is_found() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let (id, of) = (business.business_id.to_string(), BusinessId(business.business_id));
-    let message = world.send(&business.api_key, business.conversation("email"), "counted once").go().await;
+    let message =
+        world.send(&business.api_key, business.conversation("email"), "counted once").go().await;
     let created_at: chrono::DateTime<chrono::Utc> =
         serde_json::from_value(message.json()["created_at"].clone()).expect("a time");
     let month = Month::of(created_at);
@@ -42,16 +54,26 @@ async fn a_counter_that_was_changed_by_hand_is_found() {
         let key = key::quota_shard(of, month, 0).attributes();
         let call = world.dynamodb().update_item().table_name(&world.ready.table).set_key(Some(key));
         let count = aws_sdk_dynamodb::types::AttributeValue::N(count.to_string());
-        let call = call.update_expression("ADD used :count").expression_attribute_values(":count", count);
+        let call =
+            call.update_expression("ADD used :count").expression_attribute_values(":count", count);
         call.send().await.expect("DynamoDB takes it");
     };
     add(2).await;
     let month_of = month.to_string();
-    for words in [vec!["audit"], vec!["audit", "--business", &id], vec!["audit", "--month", &month_of]] {
+    for words in
+        [vec!["audit"], vec!["audit", "--business", &id], vec!["audit", "--month", &month_of]]
+    {
         let found = admin_json(&world, 2, &words).await;
-        assert_eq!((&found["drifting"], &found["accounts"][0]["drift"]), (&json!(1), &json!(-2)), "{words:?}");
+        assert_eq!(
+            (&found["drifting"], &found["accounts"][0]["drift"]),
+            (&json!(1), &json!(-2)),
+            "{words:?}"
+        );
     }
-    assert_eq!(admin_json(&world, 0, &["audit", "--month", "2020-01"]).await["accounts"], json!([]));
+    assert_eq!(
+        admin_json(&world, 0, &["audit", "--month", "2020-01"]).await["accounts"],
+        json!([])
+    );
     add(-2).await;
     admin_json(&world, 0, &["audit"]).await;
 }

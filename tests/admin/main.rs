@@ -1,5 +1,5 @@
-//! The operator's command line, as operators run it: a program with arguments, against a system of the test's own. What
-//! it makes is used over HTTP, and what it tells is what happened there.
+//! The operator's command line, as operators run it: a program with arguments, against a system of
+//! the test's own. What it makes is used over HTTP, and what it tells is what happened there.
 
 mod dead_letters;
 mod drift;
@@ -7,11 +7,13 @@ mod life;
 mod making;
 mod switching;
 
+use std::process::Stdio;
+
 use reqwest::Method;
 use serde_json::Value;
-use std::process::Stdio;
-use tests::World;
 use tokio::process::Command;
+
+use tests::World;
 
 /// What a run of the program left.
 pub(crate) struct Ran {
@@ -26,7 +28,8 @@ pub(crate) struct Ran {
 impl Ran {
     /// The JSON it printed.
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("no JSON: {} {}", self.out, self.complaint))
+        serde_json::from_str(&self.out)
+            .unwrap_or_else(|_| panic!("no JSON: {} {}", self.out, self.complaint))
     }
 }
 
@@ -35,7 +38,9 @@ pub(crate) async fn admin(world: &World, words: &[&str]) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_admin-under-test"));
     command.args(words).env_clear().stdin(Stdio::null());
     command.env("AWS_ENDPOINT_URL", &world.ready.aws.sqs).env("AWS_REGION", "us-east-1");
-    command.env("AWS_ENDPOINT_URL_DYNAMODB", &world.ready.aws.dynamodb).env("PINGBACK_STACK", "pingback");
+    command
+        .env("AWS_ENDPOINT_URL_DYNAMODB", &world.ready.aws.dynamodb)
+        .env("PINGBACK_STACK", "pingback");
     command.env("AWS_ACCESS_KEY_ID", "local").env("AWS_SECRET_ACCESS_KEY", "local");
     let clock = world.sandbox(Method::GET, "/clock", Value::Null).await;
     command.env("CLOCK_OFFSET_MS", clock["offset_ms"].to_string());

@@ -1,7 +1,8 @@
 //! Making things, and using them.
 
-use crate::{admin, admin_json, text};
 use serde_json::json;
+
+use crate::{admin, admin_json, text};
 use tests::World;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -18,7 +19,8 @@ async fn a_newcomer_needs_one_command_to_send_the_first_message() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_made_one_by_one_can_be_used() {
     let world = World::start().await;
-    let business = admin_json(&world, 0, &["create", "business", "--plan", "pro", "--limit", "50"]).await;
+    let business =
+        admin_json(&world, 0, &["create", "business", "--plan", "pro", "--limit", "50"]).await;
     let of = ["--business", text(&business, "business_id")];
     let agent = admin_json(&world, 0, &["create", "agent", of[0], of[1]]).await;
     let agent = ["--agent", text(&agent, "agent_id")];
@@ -26,19 +28,41 @@ async fn what_is_made_one_by_one_can_be_used() {
     let begun = "pingback/whatsapp/sandbox";
     for (settings, recipient) in [
         (vec!["--channel", "chat"], "somebody"),
-        (vec!["--channel", "whatsapp", "--phone-number-id", "106540352242922", "--secret", begun], "+16505551234"),
+        (
+            vec![
+                "--channel",
+                "whatsapp",
+                "--phone-number-id",
+                "106540352242922",
+                "--secret",
+                begun,
+            ],
+            "+16505551234",
+        ),
         (vec!["--channel", "email", "--from", "Shop <shop@example.com>"], "anna@example.com"),
     ] {
         let words = [vec!["create", "channel", of[0], of[1]], settings].concat();
         let channel = admin_json(&world, 0, &words).await;
         let channel = text(&channel, "channel_id");
-        let words = ["create", "conversation", of[0], of[1], "--channel", channel, "--recipient", recipient];
+        let words = [
+            "create",
+            "conversation",
+            of[0],
+            of[1],
+            "--channel",
+            channel,
+            "--recipient",
+            recipient,
+        ];
         let conversation = admin_json(&world, 0, &words).await;
         if recipient.starts_with('+') {
             let wrote = json!({"from": recipient, "text": "Where is it?"});
             world.sandbox(reqwest::Method::POST, "/whatsapp/customers", wrote).await;
         }
-        let sent = world.send(text(&key, "api_key"), text(&conversation, "conversation_id"), "Hello.").go().await;
+        let sent = world
+            .send(text(&key, "api_key"), text(&conversation, "conversation_id"), "Hello.")
+            .go()
+            .await;
         assert_eq!(sent.status.as_u16(), 201, "{}", sent.text);
     }
     assert_eq!(world.usage(text(&key, "api_key")).await, (3, 50));
@@ -51,8 +75,15 @@ async fn a_whatsapp_channel_with_a_template_writes_to_customers_who_have_not() {
     let made = admin_json(&world, 0, &["first-steps"]).await;
     let of = ["--business", text(&made, "business_id")];
     let whatsapp = ["--channel", "whatsapp", "--phone-number-id", "106540352242922", "--secret"];
-    let template = ["pingback/whatsapp/sandbox", "--template", "agent_answers", "--template-language", "en_US"];
-    let words = [vec!["create", "channel"], of.to_vec(), whatsapp.to_vec(), template.to_vec()].concat();
+    let template = [
+        "pingback/whatsapp/sandbox",
+        "--template",
+        "agent_answers",
+        "--template-language",
+        "en_US",
+    ];
+    let words =
+        [vec!["create", "channel"], of.to_vec(), whatsapp.to_vec(), template.to_vec()].concat();
     let channel = admin_json(&world, 0, &words).await;
     let words = [
         "create",
@@ -68,7 +99,13 @@ async fn a_whatsapp_channel_with_a_template_writes_to_customers_who_have_not() {
     let conversation = text(&conversation, "conversation_id");
     let sent = world.send(text(&made, "api_key"), conversation, "We have found it.").go().await;
     assert_eq!(sent.status.as_u16(), 201, "{}", sent.text);
-    world.until_received("whatsapp", conversation.parse().expect("an id"), &["We have found it.".to_owned()]).await;
+    world
+        .until_received(
+            "whatsapp",
+            conversation.parse().expect("an id"),
+            &["We have found it.".to_owned()],
+        )
+        .await;
     let path = format!("/whatsapp/messages?conversation_id={conversation}");
     let arrived = world.sandbox(reqwest::Method::GET, &path, json!(null)).await;
     assert_eq!(arrived[0]["template"]["name"], "agent_answers");
@@ -80,7 +117,11 @@ async fn people_get_a_table_and_the_call_that_sends() {
     let ran = admin(&world, &["first-steps", "--limit", "7"]).await;
     assert_eq!((ran.code, ran.complaint.as_str()), (0, ""));
     assert!(ran.out.contains("start: 7 messages a month"), "{}", ran.out);
-    assert!(ran.out.contains(&format!("curl -i {}/api/v1/conversations/", world.ready.api)), "{}", ran.out);
+    assert!(
+        ran.out.contains(&format!("curl -i {}/api/v1/conversations/", world.ready.api)),
+        "{}",
+        ran.out
+    );
     assert!(!ran.out.contains('\u{1b}'), "no colours where nobody sees them");
 }
 
@@ -92,9 +133,21 @@ async fn bad_input_is_named_and_nothing_is_made() {
         (vec!["create", "business", "--shards", "65"], "1..=64"),
         (vec!["create", "agent", "--business", "me"], "--business"),
         (vec!["create", "agent", "--business", &nobody], "there is no such business"),
-        (vec!["create", "channel", "--business", &nobody, "--channel", "fax"], "chat, whatsapp and email"),
         (
-            vec!["create", "channel", "--business", &nobody, "--channel", "whatsapp", "--template", "a"],
+            vec!["create", "channel", "--business", &nobody, "--channel", "fax"],
+            "chat, whatsapp and email",
+        ),
+        (
+            vec![
+                "create",
+                "channel",
+                "--business",
+                &nobody,
+                "--channel",
+                "whatsapp",
+                "--template",
+                "a",
+            ],
             "--template-language",
         ),
         (vec!["plan", "show", "--business", &nobody], "there is no such business"),
@@ -105,20 +158,41 @@ async fn bad_input_is_named_and_nothing_is_made() {
         assert!(ran.complaint.contains(said), "{words:?}: {}", ran.complaint);
     }
     let demo = world.ready.demo.as_ref().expect("the demo").business_id.to_string();
-    let ran = admin(&world, &["create", "channel", "--business", &demo, "--channel", "email"]).await;
+    let ran =
+        admin(&world, &["create", "channel", "--business", &demo, "--channel", "email"]).await;
     assert!(ran.code == 1 && ran.complaint.contains("--from is missing"), "{}", ran.complaint);
-    let words = ["create", "channel", "--business", &demo, "--channel", "chat", "--from", "shop@example.com"];
+    let words = [
+        "create",
+        "channel",
+        "--business",
+        &demo,
+        "--channel",
+        "chat",
+        "--from",
+        "shop@example.com",
+    ];
     let ran = admin(&world, &words).await;
-    assert!(ran.code == 1 && ran.complaint.contains("--from: chat channels have none"), "{}", ran.complaint);
+    assert!(
+        ran.code == 1 && ran.complaint.contains("--from: chat channels have none"),
+        "{}",
+        ran.complaint
+    );
     for (secret, code) in [
         ("pingback/whatsapp/x", 0),
         ("arn:aws:secretsmanager:us-east-1:000000000000:secret:pingback/whatsapp/x-AbCdEf", 0),
         ("x/pingback/whatsapp/y", 1),
         ("arn:aws:secretsmanager:us-east-1:000000000000:secret:x/pingback/whatsapp/y-AbCdEf", 1),
     ] {
-        let whatsapp = ["--channel", "whatsapp", "--phone-number-id", "106540352242922", "--secret", secret];
-        let ran = admin(&world, &[&["create", "channel", "--business", &demo][..], &whatsapp].concat()).await;
-        assert_eq!((ran.code, ran.complaint.contains("begins with pingback/whatsapp/")), (code, code == 1), "{secret}");
+        let whatsapp =
+            ["--channel", "whatsapp", "--phone-number-id", "106540352242922", "--secret", secret];
+        let ran =
+            admin(&world, &[&["create", "channel", "--business", &demo][..], &whatsapp].concat())
+                .await;
+        assert_eq!(
+            (ran.code, ran.complaint.contains("begins with pingback/whatsapp/")),
+            (code, code == 1),
+            "{secret}"
+        );
     }
     assert_eq!(admin_json(&world, 0, &["audit"]).await, json!({"accounts": [], "drifting": 0}));
 }
@@ -143,11 +217,19 @@ async fn a_business_that_does_not_exist_is_never_all_clear() {
     ] {
         let ran = admin(&world, &[&words[..], &["--business", &nobody]].concat()).await;
         assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{words:?}");
-        assert!(ran.complaint.contains("there is no such business"), "{words:?}: {}", ran.complaint);
+        assert!(
+            ran.complaint.contains("there is no such business"),
+            "{words:?}: {}",
+            ran.complaint
+        );
     }
     let demo = world.ready.demo.as_ref().expect("the demo").business_id.to_string();
     for list in ["failed", "in-doubt"] {
         let ran = admin(&world, &["list", list, "--business", &demo, "--conversation", &id]).await;
-        assert!(ran.code == 1 && ran.complaint.contains("no such conversation"), "{list}: {}", ran.complaint);
+        assert!(
+            ran.code == 1 && ran.complaint.contains("no such conversation"),
+            "{list}: {}",
+            ran.complaint
+        );
     }
 }

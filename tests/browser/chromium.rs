@@ -1,13 +1,14 @@
 //! A browser without a screen, told what to do over the DevTools protocol
-//! (<https://chromedevtools.github.io/devtools-protocol/>). Five commands are all that is needed here; a library for it
-//! would bring the hundreds of others.
+//! (<https://chromedevtools.github.io/devtools-protocol/>). Five commands are all that is needed
+//! here; a library for it would bring the hundreds of others.
 
-use futures_util::{SinkExt, StreamExt};
-use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 use tokio_tungstenite::tungstenite::Message;
@@ -47,20 +48,37 @@ impl Browser {
     /// Starts one; `None` if there is none on this machine.
     pub(crate) async fn start() -> Option<Browser> {
         let Some(program) = find() else {
-            assert!(std::env::var_os("CI").is_none(), "no browser: install Chromium, or name one in BROWSER");
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "no browser: install Chromium, or name one in BROWSER"
+            );
             eprintln!("skipped, there is no browser: install Chromium, or name one in BROWSER");
             return None;
         };
         let profile = std::env::temp_dir().join(format!("browser-{}", Uuid::new_v4()));
         std::fs::create_dir(&profile).expect("a directory");
         let mut command = Command::new(&program);
-        // It only ever sees pages of this test; its own sandbox cannot be had as root, nor in many containers.
-        command.args(["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]);
-        command.args(["--no-first-run", "--disable-background-networking", "--remote-debugging-port=0"]);
+        // It only ever sees pages of this test; its own sandbox cannot be had as root, nor in many
+        // containers.
+        command.args([
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-dev-shm-usage",
+            "--disable-gpu",
+        ]);
+        command.args([
+            "--no-first-run",
+            "--disable-background-networking",
+            "--remote-debugging-port=0",
+        ]);
         command.arg(format!("--user-data-dir={}", profile.display())).arg("about:blank");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-        let process = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.display()));
-        let socket = tokio_tungstenite::connect_async(address(&profile).await).await.expect("the browser listens").0;
+        let process =
+            command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        let socket = tokio_tungstenite::connect_async(address(&profile).await)
+            .await
+            .expect("the browser listens")
+            .0;
         let wire = Arc::new(Mutex::new(Wire { socket, calls: 0 }));
         Some(Browser { wire, profile, _process: process })
     }
@@ -68,7 +86,8 @@ impl Browser {
     /// Opens a page in a window of its own, which is in front as far as the page can tell.
     pub(crate) async fn open(&self, url: &str) -> Page {
         let mut wire = self.wire.lock().await;
-        let window = json!({"url": "about:blank", "newWindow": true, "width": 1_000, "height": 1_000});
+        let window =
+            json!({"url": "about:blank", "newWindow": true, "width": 1_000, "height": 1_000});
         let target = wire.call(None, "Target.createTarget", window).await;
         let attach = json!({"targetId": target["targetId"], "flatten": true});
         let session = wire.call(None, "Target.attachToTarget", attach).await["sessionId"].take();
@@ -93,7 +112,8 @@ impl Drop for Browser {
 impl Page {
     /// What an expression is on the page; null while there is no page to ask.
     pub(crate) async fn ask(&self, expression: &str) -> Value {
-        let question = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
+        let question =
+            json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
         self.call("Runtime.evaluate", question).await["result"]["value"].take()
     }
 
@@ -129,7 +149,8 @@ impl Wire {
         self.socket.send(Message::text(call.to_string())).await.expect("the browser listens");
         let answer = async {
             loop {
-                let Message::Text(text) = self.socket.next().await.expect("the browser runs").expect("the line holds")
+                let Message::Text(text) =
+                    self.socket.next().await.expect("the browser runs").expect("the line holds")
                 else {
                     continue;
                 };
@@ -139,7 +160,9 @@ impl Wire {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| panic!("{method} is not answered"))
+        tokio::time::timeout(PATIENCE, answer)
+            .await
+            .unwrap_or_else(|_| panic!("{method} is not answered"))
     }
 }
 

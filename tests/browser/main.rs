@@ -1,16 +1,17 @@
-//! The chat widget in a browser, on a page of another origin than the API's: what the customer sees, and what the agent
-//! is told of it.
+//! The chat widget in a browser, on a page of another origin than the API's: what the customer
+//! sees, and what the agent is told of it.
 //!
-//! Needs Chromium or Chrome, in the path or named by `BROWSER`. Without one the tests say so and are over; where `CI` is
-//! set they fail.
+//! Needs Chromium or Chrome, in the path or named by `BROWSER`. Without one the tests say so and
+//! are over; where `CI` is set they fail.
 
 mod chromium;
 
-use chromium::{Browser, Page};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::{Business, World};
 use uuid::Uuid;
+
+use chromium::{Browser, Page};
+use tests::{Business, World};
 
 /// Makes `it` of the widget's shadow.
 const SHADOW: &str = "document.querySelector('.pingback-chat').shadowRoot";
@@ -18,7 +19,9 @@ const SHADOW: &str = "document.querySelector('.pingback-chat').shadowRoot";
 /// The shop's page with a customer of the business on it, once the widget is connected.
 async fn visit(world: &World, browser: &Browser, business: &Business) -> Page {
     let conversation = business.conversation("chat");
-    let page = browser.open(&format!("{}/widget?conversation_id={conversation}", world.ready.sandbox)).await;
+    let page = browser
+        .open(&format!("{}/widget?conversation_id={conversation}", world.ready.sandbox))
+        .await;
     connected(world, &page).await;
     page
 }
@@ -28,12 +31,16 @@ async fn connected(world: &World, page: &Page) {
         "document.readyState === 'complete' && {SHADOW}.querySelector('[aria-busy=false]') !== null \
          && {SHADOW}.querySelector('.state').textContent === ''"
     );
-    world.until("the widget is connected", async || (page.ask(&state).await == true).then_some(())).await;
+    world
+        .until("the widget is connected", async || (page.ask(&state).await == true).then_some(()))
+        .await;
 }
 
 /// The texts on a page, from top to bottom.
 async fn texts(page: &Page) -> Vec<String> {
-    let texts = page.ask(&format!("[...{SHADOW}.querySelectorAll('article > p')].map((p) => p.textContent)")).await;
+    let texts = page
+        .ask(&format!("[...{SHADOW}.querySelectorAll('article > p')].map((p) => p.textContent)"))
+        .await;
     serde_json::from_value(texts).expect("texts")
 }
 
@@ -56,10 +63,14 @@ async fn status(world: &World, business: &Business, id: Uuid, status: &str) {
 
 /// Has API Gateway end every connection of the business's customer.
 async fn cut(world: &World, business: &Business) {
-    let (b, c) = (domain::BusinessId(business.business_id), domain::ConversationId(business.conversation("chat")));
+    let (b, c) = (
+        domain::BusinessId(business.business_id),
+        domain::ConversationId(business.conversation("chat")),
+    );
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
     for connected in world.table().connections(b, c).await.expect("the table answers") {
-        let url = format!("{}/@connections/{}", world.engine().management_url(), connected.connection);
+        let url =
+            format!("{}/@connections/{}", world.engine().management_url(), connected.connection);
         http.delete(url).send().await.expect("the gateway answers");
     }
 }
@@ -82,7 +93,9 @@ async fn a_message_is_delivered_when_it_is_on_the_page_and_read_when_it_is_looke
     page.ask(&format!("{SHADOW}.host.scrollIntoView()")).await;
     status(&world, &business, second, "read").await;
     let log = format!("{SHADOW}.querySelector('.log')");
-    for (attribute, value) in [("role", "log"), ("aria-live", "polite"), ("aria-label", "Chat"), ("tabindex", "0")] {
+    for (attribute, value) in
+        [("role", "log"), ("aria-live", "polite"), ("aria-label", "Chat"), ("tabindex", "0")]
+    {
         assert_eq!(page.ask(&format!("{log}.getAttribute('{attribute}')")).await, value);
     }
     assert_eq!(page.complaints().await, json!([]));
@@ -94,7 +107,8 @@ async fn what_a_message_says_is_text_and_nothing_but_text() {
     let Some(browser) = Browser::start().await else { return };
     let (world, business) = World::without_customers().await;
     let page = visit(&world, &browser, &business).await;
-    let hostile = "<img src=x onerror=\"window.hacked=1\"><script>window.hacked=2</script> & <b>bold</b>";
+    let hostile =
+        "<img src=x onerror=\"window.hacked=1\"><script>window.hacked=2</script> & <b>bold</b>";
     send(&world, &business, hostile).await;
     send(&world, &business, "two lines\nof text").await;
     until_shown(&world, &page, &[hostile, "two lines\nof text"]).await;
@@ -119,7 +133,8 @@ async fn two_tabs_show_the_same_and_neither_shows_anything_twice() {
     connected(&world, &tabs[0]).await;
     send(&world, &business, "and to both again").await;
     for tab in &tabs {
-        until_shown(&world, tab, &["before anybody came", "to both of you", "and to both again"]).await;
+        until_shown(&world, tab, &["before anybody came", "to both of you", "and to both again"])
+            .await;
     }
     world.let_customers_in().await;
 }
@@ -152,7 +167,8 @@ async fn what_overtakes_is_held_back_and_what_never_comes_is_not_waited_for() {
     let Some(browser) = Browser::start().await else { return };
     let (world, business) = World::without_customers().await;
     let page = visit(&world, &browser, &business).await;
-    // A worker's event and the replay's come by different ways, so their order is nobody's to choose here.
+    // A worker's event and the replay's come by different ways, so their order is nobody's to
+    // choose here.
     let hear = async |event: Value| page.ask(&format!("PingbackChat.chat.hear({event})")).await;
     let told = |seq: u64| {
         let message = json!({"id": Uuid::new_v4(), "content": format!("number {seq}"), "attachments": [],
@@ -207,7 +223,8 @@ async fn an_hour_later_the_widget_comes_back_with_a_new_token() {
     );
     page.ask(&other).await;
     let ended = async || {
-        (page.ask("window.other.state.textContent").await == "This chat has ended. Reload the page to go on.")
+        (page.ask("window.other.state.textContent").await
+            == "This chat has ended. Reload the page to go on.")
             .then_some(())
     };
     world.until("the chat has ended", ended).await;
@@ -250,17 +267,25 @@ async fn files_are_linked_to_and_pictures_are_shown() {
         attachments.push(json!({"url": upload(&world, &business, name, kind, bytes).await}));
     }
     let body = json!({"content": "see the files", "attachments": attachments}).to_string();
-    world.send(&business.api_key, business.conversation("chat"), "see the files").body(body).go().await.id();
+    world
+        .send(&business.api_key, business.conversation("chat"), "see the files")
+        .body(body)
+        .go()
+        .await
+        .id();
     until_shown(&world, &page, &["see the files"]).await;
     let picture = format!(
         "(() => {{ const img = {SHADOW}.querySelector('img'); return [img.loading, img.alt, img.naturalWidth] }})()"
     );
-    let loaded = async || (page.ask(&picture).await == json!(["lazy", "pixel.gif", 1])).then_some(());
+    let loaded =
+        async || (page.ask(&picture).await == json!(["lazy", "pixel.gif", 1])).then_some(());
     world.until("the picture is there", loaded).await;
     let links = page
         .ask(&format!("[...{SHADOW}.querySelectorAll('a')].map((a) => [a.href, a.rel, a.target, a.textContent])"))
         .await;
-    let link = |index: usize, text: &str| json!([attachments[index]["url"], "noopener noreferrer", "_blank", text]);
+    let link = |index: usize, text: &str| {
+        json!([attachments[index]["url"], "noopener noreferrer", "_blank", text])
+    };
     assert_eq!(links, json!([link(0, ""), link(1, "note.txt")]));
     world.let_customers_in().await;
 }
@@ -272,6 +297,9 @@ async fn upload(world: &World, business: &Business, name: &str, kind: &str, byte
     let body = [head.as_bytes(), bytes, b"\r\n--edge--\r\n"].concat();
     let path = format!("/api/v1/conversations/{}/upload", business.conversation("chat"));
     let bearer = format!("Bearer {}", business.api_key);
-    let headers = [("authorization", bearer.as_str()), ("content-type", "multipart/form-data; boundary=edge")];
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("content-type", "multipart/form-data; boundary=edge"),
+    ];
     world.call(Method::POST, &path, &headers, body).await.json()["url"].take()
 }

@@ -1,11 +1,13 @@
-//! Clocks that jump by five minutes, forth and back, while messages are in every state that a time is written down for.
+//! Clocks that jump by five minutes, forth and back, while messages are in every state that a time
+//! is written down for.
 
-use crate::CHANNELS;
-use crate::talk::{Talk, all_arrived, all_say, see_through};
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
+
+use crate::CHANNELS;
+use crate::talk::{Talk, all_arrived, all_say, see_through};
 use tests::suite::Suite;
 use tests::{Business, Tally, World};
 
@@ -26,13 +28,15 @@ pub(crate) fn tests(suite: Suite) -> Suite {
         .test("a_clock_that_jumps_back_and_ahead_loses_nothing", || jumped(&[-JUMP, JUMP]))
 }
 
-/// On every channel one conversation whose first message waits because the provider asked for it, one whose worker is in
-/// the middle of a call, and one that no worker has looked at; where receipts are waited for, one whose answer was lost.
+/// On every channel one conversation whose first message waits because the provider asked for it,
+/// one whose worker is in the middle of a call, and one that no worker has looked at; where
+/// receipts are waited for, one whose answer was lost.
 async fn jumped(jumps: &[i64]) {
     let world = World::start().await;
     let business = world.business(1_000, 4).await;
     let postponed = json!({"status": 429, "retry_after": ASKED, "times": 1});
-    let (lost, slow) = (json!({"after_effect": true, "times": 1}), json!({"delay_ms": SLOW, "times": 1}));
+    let (lost, slow) =
+        (json!({"after_effect": true, "times": 1}), json!({"delay_ms": SLOW, "times": 1}));
     let postponed = brought_to(&world, &business, &CHANNELS, &postponed, "queued").await;
     let in_doubt = brought_to(&world, &business, &["whatsapp", "email"], &lost, "in_doubt").await;
     let in_hand = brought_to(&world, &business, &CHANNELS, &slow, "sending").await;
@@ -55,14 +59,19 @@ async fn jumped(jumps: &[i64]) {
     }
     for (talk, asked) in postponed.iter().zip(asked) {
         let received = talk.received(&world).await;
-        assert!(received.values().all(|at| *at >= asked), "{}: asked for {asked}, sent at {received:?}", talk.channel);
+        assert!(
+            received.values().all(|at| *at >= asked),
+            "{}: asked for {asked}, sent at {received:?}",
+            talk.channel
+        );
     }
     for talk in &queued {
         assert_eq!(talk.copies(&world).await, 2, "nobody had any doubt of these");
     }
 }
 
-/// One conversation on each of these channels with two messages, the first of which met this fault and has come to this.
+/// One conversation on each of these channels with two messages, the first of which met this fault
+/// and has come to this.
 async fn brought_to(
     world: &World,
     business: &Business,
@@ -70,7 +79,8 @@ async fn brought_to(
     fault: &serde_json::Value,
     status: &str,
 ) -> Vec<Talk> {
-    let mut talks = join_all(channels.iter().map(|channel| Talk::new(world, business, channel))).await;
+    let mut talks =
+        join_all(channels.iter().map(|channel| Talk::new(world, business, channel))).await;
     for channel in channels {
         world.fault(channel, fault.clone()).await;
     }

@@ -1,18 +1,19 @@
-//! Workers whose lease ends in the middle of a call: a successor takes over, and what the former worker writes down too
-//! late is refused.
+//! Workers whose lease ends in the middle of a call: a successor takes over, and what the former
+//! worker writes down too late is refused.
 //!
-//! No worker lives that long on Lambda, so it takes a clock that jumps: idle workers start anew with the new time, the
-//! one that waits for its provider goes on with the old.
+//! No worker lives that long on Lambda, so it takes a clock that jumps: idle workers start anew
+//! with the new time, the one that waits for its provider goes on with the old.
+
+use futures_util::future::join_all;
+use serde_json::json;
 
 use crate::talk::{Talk, all_arrived, all_say, handed_out, next_due, see_through};
 use crate::{CHANNELS, DOUBT, LEASE};
-use futures_util::future::join_all;
-use serde_json::json;
 use tests::suite::Suite;
 use tests::{Tally, World};
 
-/// How long the provider takes, in milliseconds of the real clock: long enough for a successor, and less than a worker
-/// waits for.
+/// How long the provider takes, in milliseconds of the real clock: long enough for a successor, and
+/// less than a worker waits for.
 const SLOW: u64 = 7_000;
 
 /// What the slow provider says in the end.
@@ -31,7 +32,9 @@ pub(crate) fn tests(suite: Suite) -> Suite {
         ("a_successor_sends_again_what_a_late_provider_takes_all_the_same", DOUBT, Late::Takes),
         ("a_successor_sends_again_what_a_late_provider_refuses", DOUBT, Late::Refuses),
     ];
-    overtaken.into_iter().fold(suite, |suite, (name, jump, late)| suite.test(name, move || overtaken_by(jump, late)))
+    overtaken
+        .into_iter()
+        .fold(suite, |suite, (name, jump, late)| suite.test(name, move || overtaken_by(jump, late)))
 }
 
 /// The clock jumps while a slow provider has the first message of a conversation on each channel.
@@ -53,7 +56,13 @@ async fn overtaken_by(jump: i64, late: Late) {
         let taken_over = if is_in_doubt { "in_doubt" } else { end(talk) };
         talk.until_status(&world, &business, 0, taken_over).await;
         for next in [1, 2] {
-            talk.until_status(&world, &business, next, if is_in_doubt { "queued" } else { end(talk) }).await;
+            talk.until_status(
+                &world,
+                &business,
+                next,
+                if is_in_doubt { "queued" } else { end(talk) },
+            )
+            .await;
         }
     }
     let before = join_all(talks.iter().map(|talk| talk.stored(&world))).await;
@@ -67,7 +76,12 @@ async fn overtaken_by(jump: i64, late: Late) {
         })
         .await;
     for (talk, before) in talks.iter().zip(before) {
-        assert_eq!(talk.stored(&world).await, before, "{}: what came too late was refused", talk.channel);
+        assert_eq!(
+            talk.stored(&world).await,
+            before,
+            "{}: what came too late was refused",
+            talk.channel
+        );
     }
     Tally::misfortune();
     see_through(&world).await;

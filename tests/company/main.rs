@@ -1,5 +1,5 @@
-//! Bad company: the promises of the system among queues, providers, clocks and neighbours that are as bad as they may
-//! be. Every test ends in the oracle.
+//! Bad company: the promises of the system among queues, providers, clocks and neighbours that are
+//! as bad as they may be. Every test ends in the oracle.
 //!
 //! `LONG=1 cargo test -p tests --test company` is the long run.
 
@@ -15,6 +15,7 @@ mod shards;
 mod talk;
 
 use std::process::ExitCode;
+
 use tests::suite::{Suite, setting};
 
 const CHANNELS: [&str; 3] = ["chat", "whatsapp", "email"];
@@ -36,7 +37,14 @@ fn either<T>(short: T, long: T) -> T {
 
 fn main() -> ExitCode {
     let suite = Suite::new("bad company");
-    let suites = [queues::tests, providers::tests, answers::tests, poison::tests, leases::tests, clocks::tests];
+    let suites = [
+        queues::tests,
+        providers::tests,
+        answers::tests,
+        poison::tests,
+        leases::tests,
+        clocks::tests,
+    ];
     let suites = suites.into_iter().chain([months::tests, shards::tests, neighbours::tests]);
     suites.fold(suite, |suite, add| add(suite)).run()
 }

@@ -1,13 +1,15 @@
 //! The turn of the month, to the millisecond.
 
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::join_all;
+
 use crate::talk::{Talk, see_through};
 use crate::{CALLERS, UNPACED, either};
-use chrono::{DateTime, TimeDelta, Utc};
 use domain::problem::Refusal;
 use domain::{BusinessId, Channel, Content, ConversationId, Month, Sender, Seq};
-use futures_util::future::join_all;
 use platform::table::{Answer, Draft, Table};
-use std::collections::BTreeMap;
 use tests::World;
 use tests::suite::{Suite, remark};
 
@@ -18,7 +20,8 @@ const TALKS: usize = 6;
 const MS: TimeDelta = TimeDelta::milliseconds(1);
 
 pub(crate) fn tests(suite: Suite) -> Suite {
-    let suite = suite.test("callers_around_the_turn_of_the_month_spend_each_month_for_itself", over_http);
+    let suite =
+        suite.test("callers_around_the_turn_of_the_month_spend_each_month_for_itself", over_http);
     [1, 4, 16].into_iter().fold(suite, |suite, shards| {
         let name = format!("a_millisecond_decides_which_of_two_months_counts_on_{shards}_shards");
         suite.test(name, move || to_the_millisecond(shards))
@@ -44,7 +47,12 @@ async fn over_http() {
                 201 => accepted.push(created_at(&answer.json()["created_at"])),
                 503 => {}
                 _ => {
-                    assert_eq!(answer.problem(), (403, "quota_exceeded".into()), "{}", world.complaints());
+                    assert_eq!(
+                        answer.problem(),
+                        (403, "quota_exceeded".into()),
+                        "{}",
+                        world.complaints()
+                    );
                     if created_at(&answer.json()["resets_at"]) > turn() {
                         return accepted;
                     }
@@ -54,7 +62,8 @@ async fn over_http() {
     };
     let accepted: Vec<_> = join_all((0..CALLERS).map(caller)).await.into_iter().flatten().collect();
     let (old, new): (Vec<_>, Vec<_>) = accepted.into_iter().partition(|at| *at < turn());
-    let closest = [old.iter().max(), new.iter().min()].map(|at| at.map(|at| (*at - turn()).num_milliseconds()));
+    let closest = [old.iter().max(), new.iter().min()]
+        .map(|at| at.map(|at| (*at - turn()).num_milliseconds()));
     remark(format!(
         "  the turn of the month over HTTP: {} of {LIMIT} before, {} of {LIMIT} after, closest {closest:?} ms",
         old.len(),
@@ -78,7 +87,8 @@ async fn to_the_millisecond(shards: u16) {
     let table = world.table();
     let talks = join_all((0..TALKS).map(|_| Talk::new(&world, &business, "email"))).await;
     let callers = (0..CALLERS).map(|number| {
-        let now = if number % 2 == 0 { turn() - MS } else { turn() + MS * i32::from(number % 4 == 3) };
+        let now =
+            if number % 2 == 0 { turn() - MS } else { turn() + MS * i32::from(number % 4 == 3) };
         let draft = Draft {
             business: BusinessId(business.business_id),
             conversation: ConversationId(talks[number % TALKS].conversation),
@@ -100,7 +110,8 @@ async fn to_the_millisecond(shards: u16) {
     assert_eq!(months, BTreeMap::from([("2031-01".into(), limit), ("2031-02".into(), limit)]));
     let counted = |month: &'static str| async {
         let month = Month::try_from(month.to_owned()).expect("a month");
-        let shards = table.shards(BusinessId(business.business_id), month, shards).await.expect("an answer");
+        let shards =
+            table.shards(BusinessId(business.business_id), month, shards).await.expect("an answer");
         shards.iter().map(|(_, shard)| shard.used).sum::<u64>()
     };
     assert_eq!((counted("2031-01").await, counted("2031-02").await), (limit, limit));
@@ -108,7 +119,8 @@ async fn to_the_millisecond(shards: u16) {
     see_through(&world).await;
 }
 
-/// Accepts one message after the other until the month is spent; returns the month and how many there were.
+/// Accepts one message after the other until the month is spent; returns the month and how many
+/// there were.
 async fn spend(world: &World, table: &Table, draft: Draft) -> (Month, u64) {
     let month = Month::of(draft.now);
     let mut accepted = 0;

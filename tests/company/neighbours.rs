@@ -1,15 +1,17 @@
 //! A business that is a hundred times noisier than the others.
 
-use crate::either;
-use crate::talk::{Talk, all_arrived, see_through};
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
-use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::either;
+use crate::talk::{Talk, all_arrived, see_through};
 use tests::suite::{Suite, remark};
 use tests::{Business, World};
-use tokio::time::{Instant, MissedTickBehavior};
 
 /// How many others there are.
 const OTHERS: usize = 5;
@@ -20,26 +22,30 @@ const TIMES: usize = 100;
 /// How long the provider takes for each message, in milliseconds.
 const PROVIDER: u64 = 100;
 
-/// How long a round takes at least. The noisy business's messages are spread over it: what they cost the others is to
-/// be seen, and not that this machine can accept no more at once.
+/// How long a round takes at least. The noisy business's messages are spread over it: what they
+/// cost the others is to be seen, and not that this machine can accept no more at once.
 const ROUND: Duration = Duration::from_secs(2);
 
 pub(crate) fn tests(suite: Suite) -> Suite {
-    suite.test_alone("a_business_that_is_a_hundred_times_noisier_than_the_others_loses_them_nothing", noisy)
+    suite.test_alone(
+        "a_business_that_is_a_hundred_times_noisier_than_the_others_loses_them_nothing",
+        noisy,
+    )
 }
 
-/// Somebody who writes now and then, into another conversation each time, so that nothing waits for what they wrote
-/// before.
+/// Somebody who writes now and then, into another conversation each time, so that nothing waits for
+/// what they wrote before.
 struct Other {
     business: Business,
     /// Each with the time at which its message was answered 201.
     talks: Vec<(Talk, DateTime<Utc>)>,
 }
 
-/// In each round every other business sends one message and the noisy one a hundred. Three times: without the noise,
-/// with it, and with it on queues that know no groups. How long the others' messages take from the 201 until the
-/// provider has them is printed and not judged: it is a time of this machine, on which accepting, four invocations per
-/// queue and the provider itself share what cores there are.
+/// In each round every other business sends one message and the noisy one a hundred. Three times:
+/// without the noise, with it, and with it on queues that know no groups. How long the others'
+/// messages take from the 201 until the provider has them is printed and not judged: it is a time
+/// of this machine, on which accepting, four invocations per queue and the provider itself share
+/// what cores there are.
 async fn noisy() {
     let world = World::start().await;
     world.fault("email", json!({"delay_ms": PROVIDER})).await;
@@ -50,8 +56,11 @@ async fn noisy() {
     let unfair = rounds(&world, count, TIMES, true).await;
     let line = |name: &str, times: &[i64]| {
         let (half, most) = (percentile(times, 50), percentile(times, 99));
-        let [by_half, by_most] = [(half, 50), (most, 99)].map(|(time, of)| time as f64 / percentile(&alone, of) as f64);
-        format!("  {name:<34} p50 {half:>6} ms ({by_half:>5.1} ×)   p99 {most:>6} ms ({by_most:>5.1} ×)\n")
+        let [by_half, by_most] =
+            [(half, 50), (most, 99)].map(|(time, of)| time as f64 / percentile(&alone, of) as f64);
+        format!(
+            "  {name:<34} p50 {half:>6} ms ({by_half:>5.1} ×)   p99 {most:>6} ms ({by_most:>5.1} ×)\n"
+        )
     };
     let messages = alone.len();
     remark(format!(
@@ -62,8 +71,8 @@ async fn noisy() {
     ));
 }
 
-/// Has everybody send so many times, with a noise of so many messages for each of the others', and waits until all has
-/// arrived. Returns how long the others' messages took, in milliseconds.
+/// Has everybody send so many times, with a noise of so many messages for each of the others', and
+/// waits until all has arrived. Returns how long the others' messages took, in milliseconds.
 async fn rounds(world: &World, count: usize, noise: usize, unfair: bool) -> Vec<i64> {
     world.sandbox(Method::PUT, "/queues/mischief", json!({"unfair": unfair})).await;
     let noisy = world.business(1_000_000, 16).await;

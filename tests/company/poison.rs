@@ -1,9 +1,11 @@
-//! Messages that nothing can be done about: they are parked, a copy is kept, and the next one proceeds.
+//! Messages that nothing can be done about: they are parked, a copy is kept, and the next one
+//! proceeds.
+
+use reqwest::Method;
+use serde_json::{Value, json};
 
 use crate::talk::{Talk, next_due};
 use crate::{DOUBT, LEASE};
-use reqwest::Method;
-use serde_json::{Value, json};
 use tests::suite::Suite;
 use tests::{Tally, World};
 
@@ -43,18 +45,26 @@ async fn deadly(channel: &'static str) {
     }
     talk.until_status(&world, &business, 0, "failed").await;
     let delivery = talk.delivery(&world, &business, 0).await;
-    assert_eq!((&delivery["error"]["code"], &delivery["attempts"]), (&json!("outcome_unknown"), &json!(DEATHS)));
+    assert_eq!(
+        (&delivery["error"]["code"], &delivery["attempts"]),
+        (&json!("outcome_unknown"), &json!(DEATHS))
+    );
     let history = delivery["history"].as_array().expect("an array").iter();
-    let history: Vec<_> = history.map(|attempt| (attempt["attempt"].as_u64(), &attempt["outcome"])).collect();
+    let history: Vec<_> =
+        history.map(|attempt| (attempt["attempt"].as_u64(), &attempt["outcome"])).collect();
     let deaths = (1..=DEATHS).map(|death| (Some(death), json!("in_doubt")));
-    assert!(history.into_iter().eq(deaths.collect::<Vec<_>>().iter().map(|(death, outcome)| (*death, outcome))));
+    assert!(
+        history
+            .into_iter()
+            .eq(deaths.collect::<Vec<_>>().iter().map(|(death, outcome)| (*death, outcome)))
+    );
     is_kept(&world, &talk, "outcome_unknown").await;
     assert_eq!(next_due(&world).await, None);
     until_the_next_proceeds(&world, &talk).await;
 }
 
-/// Waits until the second message is there, and makes sure that the first never was: it has failed. A chat's widget shows
-/// the second once it was told that the first will not come.
+/// Waits until the second message is there, and makes sure that the first never was: it has failed.
+/// A chat's widget shows the second once it was told that the first will not come.
 async fn until_the_next_proceeds(world: &World, talk: &Talk) {
     let proceeded = async || {
         let received: Vec<_> = talk.received(world).await.into_keys().collect();
@@ -79,7 +89,10 @@ async fn until_killed(world: &World, deaths: u64) {
 async fn is_kept(world: &World, talk: &Talk, code: &str) {
     let kept = world.dead_letters(talk.channel).await;
     assert_eq!(kept.len(), 1, "{kept:?}");
-    assert_eq!((&kept[0]["message"], &kept[0]["reason"]["code"]), (&json!(talk.ids[0]), &json!(code)));
+    assert_eq!(
+        (&kept[0]["message"], &kept[0]["reason"]["code"]),
+        (&json!(talk.ids[0]), &json!(code))
+    );
     assert!(!kept[0].to_string().contains(&talk.texts[0]));
 }
 
@@ -106,7 +119,10 @@ async fn refused_for_a_day() {
     assert_eq!(next_due(&world).await, None);
     for talk in &talks {
         let delivery = talk.delivery(&world, &business, 0).await;
-        assert_eq!((&delivery["status"], &delivery["error"]["code"]), (&json!("failed"), &json!("expired")));
+        assert_eq!(
+            (&delivery["status"], &delivery["error"]["code"]),
+            (&json!("failed"), &json!("expired"))
+        );
         is_kept(&world, talk, "expired").await;
         until_the_next_proceeds(&world, talk).await;
     }

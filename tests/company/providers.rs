@@ -1,11 +1,12 @@
 //! Providers that ask for patience, and providers that are down.
 
-use crate::talk::{Talk, all_arrived, all_say, handed_out, now, see_through};
-use crate::{CHANNELS, either};
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
+
+use crate::talk::{Talk, all_arrived, all_say, handed_out, now, see_through};
+use crate::{CHANNELS, either};
 use tests::suite::Suite;
 use tests::{Business, Tally, World};
 
@@ -15,15 +16,17 @@ pub(crate) fn tests(suite: Suite) -> Suite {
         .test("providers_that_are_down_for_half_an_hour_lose_nothing", down)
 }
 
-/// 429 with `Retry-After` for the first message of every conversation, while bells ring early, several times each, and
-/// the sweeper runs.
+/// 429 with `Retry-After` for the first message of every conversation, while bells ring early,
+/// several times each, and the sweeper runs.
 async fn asked_for_patience() {
     const ASKED: i64 = 300;
     let world = World::start().await;
     let business = world.business(100_000, 4).await;
     let each = either(2, 6);
     let mut talks = Talk::on_every_channel(&world, &business, each).await;
-    world.sandbox(Method::PUT, "/queues/mischief", json!({"copies": 3, "shuffle": true, "seed": 3})).await;
+    world
+        .sandbox(Method::PUT, "/queues/mischief", json!({"copies": 3, "shuffle": true, "seed": 3}))
+        .await;
     for channel in CHANNELS {
         world.fault(channel, json!({"status": 429, "retry_after": ASKED, "times": each})).await;
     }
@@ -43,7 +46,11 @@ async fn asked_for_patience() {
     all_arrived(&world, &talks).await;
     for (talk, asked) in talks.iter().zip(asked) {
         let received = talk.received(&world).await;
-        assert!(received.values().all(|at| *at >= asked), "{}: asked for {asked}, sent at {received:?}", talk.channel);
+        assert!(
+            received.values().all(|at| *at >= asked),
+            "{}: asked for {asked}, sent at {received:?}",
+            talk.channel
+        );
     }
 }
 
@@ -51,7 +58,8 @@ async fn until_asked(world: &World, business: &Business, talk: &Talk) {
     world
         .until(&format!("{} asked for patience", talk.channel), async || {
             let delivery = talk.delivery(world, business, 0).await;
-            (delivery["status"] == "queued" && delivery["error"]["code"] == "rate_limited").then_some(())
+            (delivery["status"] == "queued" && delivery["error"]["code"] == "rate_limited")
+                .then_some(())
         })
         .await;
 }

@@ -1,20 +1,27 @@
 //! Queues that repeat, shuffle, delay and refuse.
 
-use crate::either;
-use crate::talk::{Talk, all_arrived, all_say, handed_out, see_through};
 use reqwest::Method;
 use serde_json::json;
+
+use crate::either;
+use crate::talk::{Talk, all_arrived, all_say, handed_out, see_through};
 use tests::suite::{Suite, remark};
 use tests::{Tally, World};
 
 pub(crate) fn tests(suite: Suite) -> Suite {
     suite
-        .test("bells_that_ring_five_times_in_any_order_deliver_once_and_in_order", || repeated(false))
-        .test("bells_that_ring_five_times_among_failing_providers_deliver_once_and_in_order", || repeated(true))
+        .test("bells_that_ring_five_times_in_any_order_deliver_once_and_in_order", || {
+            repeated(false)
+        })
+        .test(
+            "bells_that_ring_five_times_among_failing_providers_deliver_once_and_in_order",
+            || repeated(true),
+        )
         .test("a_queue_that_refuses_for_ten_minutes_loses_nothing", refused)
 }
 
-/// Everything up to five times and in any order, while several conversations are written into on every channel.
+/// Everything up to five times and in any order, while several conversations are written into on
+/// every channel.
 async fn repeated(providers_fail: bool) {
     let world = World::start().await;
     let business = world.business(100_000, 4).await;
@@ -38,7 +45,9 @@ async fn repeated(providers_fail: bool) {
         .await;
     let with = if providers_fail { "failing providers" } else { "good providers" };
     let messages = talks.iter().map(|talk| talk.ids.len()).sum::<usize>();
-    remark(format!("  {with}: {messages} messages, {records} bells, delivered {deliveries} times, in any order"));
+    remark(format!(
+        "  {with}: {messages} messages, {records} bells, delivered {deliveries} times, in any order"
+    ));
 }
 
 /// Ten minutes without a bell: every way in which SQS can say no, a minute each.
@@ -46,7 +55,8 @@ async fn refused() {
     let world = World::start().await;
     let business = world.business(100_000, 4).await;
     let mut talks = Talk::on_every_channel(&world, &business, either(1, 4)).await;
-    let errors = ["InternalError", "ServiceUnavailable", "RequestThrottled", "disconnect", "garbage"];
+    let errors =
+        ["InternalError", "ServiceUnavailable", "RequestThrottled", "disconnect", "garbage"];
     for error in errors.into_iter().cycle().take(10) {
         world.heal("aws").await;
         for operation in ["SendMessage", "SendMessageBatch"] {

@@ -1,15 +1,17 @@
 //! The month's shards while everybody calls at once: what they add up to at every moment.
 
-use crate::talk::{now, see_through};
-use crate::{CALLERS, CHANNELS, UNPACED, either};
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{AttributeValue, Get, TransactGetItem};
-use domain::{BusinessId, ConversationId, Month};
-use futures_util::future::join_all;
-use platform::table::key;
-use serde_json::json;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{AttributeValue, Get, TransactGetItem};
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::talk::{now, see_through};
+use crate::{CALLERS, CHANNELS, UNPACED, either};
+use domain::{BusinessId, ConversationId, Month};
+use platform::table::key;
 use tests::suite::{Suite, remark};
 use tests::{Business, World};
 
@@ -19,11 +21,14 @@ const MOST_SHARDS: u16 = 16;
 pub(crate) fn tests(suite: Suite) -> Suite {
     let suite = suite.test("a_plan_that_goes_up_and_down_adds_up_at_every_moment", changing);
     [1, 4, 16].into_iter().fold(suite, |suite, shards| {
-        suite.test(format!("the_first_64_of_a_month_open_it_once_on_{shards}_shards"), move || first(shards))
+        suite.test(format!("the_first_64_of_a_month_open_it_once_on_{shards}_shards"), move || {
+            first(shards)
+        })
     })
 }
 
-/// Plans go up and down while 64 callers send and somebody looks at head and shards as fast as they can.
+/// Plans go up and down while 64 callers send and somebody looks at head and shards as fast as they
+/// can.
 async fn changing() {
     let world = World::start().await;
     let business = world.business(60, 4).await;
@@ -36,7 +41,9 @@ async fn changing() {
     let looks = look_until(&world, &business, &over);
     let (accepted, looks, changes) = tokio::join!(sends, looks, change(&world, &business, &over));
     let accepted: u64 = accepted.into_iter().sum();
-    remark(format!("  plans under load: {changes} changes, {accepted} accepted, {looks} snapshots add up"));
+    remark(format!(
+        "  plans under load: {changes} changes, {accepted} accepted, {looks} snapshots add up"
+    ));
     assert_eq!(world.usage(&business.api_key).await.0, accepted);
     see_through(&world).await;
 }
@@ -49,7 +56,10 @@ async fn change(world: &World, business: &Business, over: &AtomicBool) -> u64 {
         for (more, shards) in [(40, 4), (90, 8), (-30, 8), (60, MOST_SHARDS), (-200, 1)] {
             let used = world.usage(&business.api_key).await.0;
             let limit = used.saturating_add_signed(more);
-            table.change_plan(id, Some(&format!("round {round}")), limit, Some(shards), now).await.expect("a change");
+            table
+                .change_plan(id, Some(&format!("round {round}")), limit, Some(shards), now)
+                .await
+                .expect("a change");
             changes += 1;
         }
     }
@@ -62,10 +72,13 @@ async fn send_until(world: &World, business: &Business, number: usize, over: &At
     let mut accepted = 0;
     while !over.load(Ordering::Relaxed) {
         let conversation = business.conversation(UNPACED[number % UNPACED.len()]);
-        let answer = world.send(&business.api_key, conversation, "while the plan changes").go().await;
+        let answer =
+            world.send(&business.api_key, conversation, "while the plan changes").go().await;
         match answer.status.as_u16() {
             201 => accepted += 1,
-            status => assert!(matches!(status, 403 | 503), "{} {}", answer.text, world.complaints()),
+            status => {
+                assert!(matches!(status, 403 | 503), "{} {}", answer.text, world.complaints())
+            }
         }
     }
     accepted
@@ -76,7 +89,10 @@ async fn look_until(world: &World, business: &Business, over: &AtomicBool) -> u6
     let (month, client) = (Month::of(now(world).await), world.dynamodb());
     let (mut looks, mut before) = (0, 0);
     while !over.load(Ordering::Relaxed) {
-        let Some(snapshot) = Snapshot::take(&client, &world.ready.table, business, month).await else { continue };
+        let Some(snapshot) = Snapshot::take(&client, &world.ready.table, business, month).await
+        else {
+            continue;
+        };
         if snapshot.head.is_none() {
             continue; // The month is not open yet.
         }
@@ -108,34 +124,58 @@ struct Numbers {
 }
 
 impl Snapshot {
-    /// Reads plan, head, all shards and all conversations in one transaction, which is serializable with those that write
+    /// Reads plan, head, all shards and all conversations in one transaction, which is serializable
+    /// with those that write
     /// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-isolation>);
     /// none if it was cancelled for one of them.
-    async fn take(client: &Client, table: &str, business: &Business, month: Month) -> Option<Snapshot> {
+    async fn take(
+        client: &Client,
+        table: &str,
+        business: &Business,
+        month: Month,
+    ) -> Option<Snapshot> {
         let id = BusinessId(business.business_id);
         let shards = (0..MOST_SHARDS).map(|shard| key::quota_shard(id, month, shard));
-        let conversations =
-            CHANNELS.map(|channel| key::conversation(id, ConversationId(business.conversation(channel))));
-        let keys = [key::plan(id), key::quota_head(id, month)].into_iter().chain(shards).chain(conversations);
+        let conversations = CHANNELS
+            .map(|channel| key::conversation(id, ConversationId(business.conversation(channel))));
+        let keys = [key::plan(id), key::quota_head(id, month)]
+            .into_iter()
+            .chain(shards)
+            .chain(conversations);
         let gets = keys.map(|key| {
             let get = Get::builder().table_name(table).set_key(Some(key.attributes())).build();
             TransactGetItem::builder().get(get.expect("table and key are set")).build()
         });
-        let items = match client.transact_get_items().set_transact_items(Some(gets.collect())).send().await {
-            Ok(answer) => answer.responses.unwrap_or_default().into_iter().map(|found| found.item.unwrap_or_default()),
-            Err(error) => {
-                let service = error.as_service_error();
-                assert!(service.is_some_and(|error| error.is_transaction_canceled_exception()), "{error:?}");
-                return None;
-            }
-        };
+        let items =
+            match client.transact_get_items().set_transact_items(Some(gets.collect())).send().await
+            {
+                Ok(answer) => answer
+                    .responses
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|found| found.item.unwrap_or_default()),
+                Err(error) => {
+                    let service = error.as_service_error();
+                    assert!(
+                        service.is_some_and(|error| error.is_transaction_canceled_exception()),
+                        "{error:?}"
+                    );
+                    return None;
+                }
+            };
         let items: Vec<Item> = items.collect();
         let (month, conversations) = items.split_at(items.len() - CHANNELS.len());
         Some(Snapshot {
             plan: numbers(&month[0], "max_messages_per_month").expect("the business has a plan"),
             head: numbers(&month[1], "limit"),
-            shards: month[2..].iter().filter_map(|shard| number(shard, "used").zip(number(shard, "cap"))).collect(),
-            messages: conversations.iter().filter_map(|conversation| number(conversation, "seq")).sum(),
+            shards: month[2..]
+                .iter()
+                .filter_map(|shard| number(shard, "used").zip(number(shard, "cap")))
+                .collect(),
+            messages: conversations
+                .iter()
+                .filter_map(|conversation| number(conversation, "seq"))
+                .sum(),
         })
     }
 
@@ -143,8 +183,9 @@ impl Snapshot {
         self.shards.iter().map(|(used, _)| used).sum()
     }
 
-    /// What is true of an open month at every moment: the caps add up to the limit, no shard is over its own, what is
-    /// used is what was accepted, and the limit is the plan's, or what was used when the plan became smaller than that.
+    /// What is true of an open month at every moment: the caps add up to the limit, no shard is
+    /// over its own, what is used is what was accepted, and the limit is the plan's, or what was
+    /// used when the plan became smaller than that.
     fn adds_up(&self) {
         let head = self.head.expect("the month is open");
         let caps: u64 = self.shards.iter().map(|(_, cap)| cap).sum();
@@ -160,7 +201,11 @@ impl Snapshot {
 type Item = HashMap<String, AttributeValue>;
 
 fn numbers(item: &Item, limit: &str) -> Option<Numbers> {
-    Some(Numbers { limit: number(item, limit)?, shards: number(item, "shards")?, version: number(item, "version")? })
+    Some(Numbers {
+        limit: number(item, limit)?,
+        shards: number(item, "shards")?,
+        version: number(item, "version")?,
+    })
 }
 
 fn number(item: &Item, name: &str) -> Option<u64> {
@@ -175,7 +220,10 @@ async fn first(shards: u16) {
         let caller = async |number: usize| {
             let conversation = business.conversation(UNPACED[number % UNPACED.len()]);
             loop {
-                let answer = world.send(&business.api_key, conversation, "the first of the month").go().await;
+                let answer = world
+                    .send(&business.api_key, conversation, "the first of the month")
+                    .go()
+                    .await;
                 match answer.status.as_u16() {
                     503 => {}
                     status => return (status, answer),
@@ -190,11 +238,16 @@ async fn first(shards: u16) {
             assert_eq!(answer.problem(), (403, "quota_exceeded".into()), "{}", world.complaints());
         }
         let month = Month::of(now(&world).await);
-        let snapshot = Snapshot::take(&world.dynamodb(), &world.ready.table, &business, month).await;
+        let snapshot =
+            Snapshot::take(&world.dynamodb(), &world.ready.table, &business, month).await;
         let snapshot = snapshot.expect("nobody writes");
         snapshot.adds_up();
         // Had it been opened twice, what was counted before would not be counted any more.
         let head = snapshot.head.map(|head| (head.limit, head.shards));
-        assert_eq!((head, snapshot.used()), (Some((limit, u64::from(shards))), fit), "{snapshot:?}");
+        assert_eq!(
+            (head, snapshot.used()),
+            (Some((limit, u64::from(shards))), fit),
+            "{snapshot:?}"
+        );
     }
 }

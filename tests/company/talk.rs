@@ -1,15 +1,18 @@
-//! Conversations, what was sent into them, and the system as it looks from above: what waits, what is in hand.
+//! Conversations, what was sent into them, and the system as it looks from above: what waits, what
+//! is in hand.
 
-use crate::CHANNELS;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use tests::{Business, World};
 use uuid::Uuid;
+
+use crate::CHANNELS;
+use tests::{Business, World};
 
 /// What is not over after time has passed so often will never be.
 const MOST_WAITS: usize = 200;
@@ -36,7 +39,11 @@ impl Talk {
     }
 
     /// So many conversations on each channel.
-    pub(crate) async fn on_every_channel(world: &World, business: &Business, each: usize) -> Vec<Talk> {
+    pub(crate) async fn on_every_channel(
+        world: &World,
+        business: &Business,
+        each: usize,
+    ) -> Vec<Talk> {
         let channels = CHANNELS.iter().flat_map(|channel| std::iter::repeat_n(*channel, each));
         join_all(channels.map(|channel| Talk::new(world, business, channel))).await
     }
@@ -57,7 +64,13 @@ impl Talk {
     }
 
     /// Waits until one of its messages has this status.
-    pub(crate) async fn until_status(&self, world: &World, business: &Business, place: usize, status: &str) {
+    pub(crate) async fn until_status(
+        &self,
+        world: &World,
+        business: &Business,
+        place: usize,
+        status: &str,
+    ) {
         world.until_status(&business.api_key, self.conversation, self.ids[place], status).await;
     }
 
@@ -91,7 +104,8 @@ impl Talk {
 
     /// Itself and its messages as the table has them, by their keys.
     pub(crate) async fn stored(&self, world: &World) -> BTreeMap<String, Item> {
-        let items = scan(world, "contains(pk, :this)", &self.conversation.to_string()).await.into_iter();
+        let items =
+            scan(world, "contains(pk, :this)", &self.conversation.to_string()).await.into_iter();
         let items = items.map(|item| (text(&item, "sk"), item));
         items.filter(|(key, _)| key == "CONVERSATION" || key.starts_with("M#")).collect()
     }
@@ -106,10 +120,15 @@ impl Talk {
         };
         let (business, conversation) = (business.business_id, self.conversation);
         let bell = json!({"v": 1, "business": business, "conversation": conversation, "channel": self.channel});
-        let call = json!({"QueueUrl": url, "MessageBody": bell.to_string(), "MessageGroupId": business});
+        let call =
+            json!({"QueueUrl": url, "MessageBody": bell.to_string(), "MessageGroupId": business});
         let request = reqwest::Client::new().post(&world.ready.aws.sqs).body(call.to_string());
         let request = request.header("X-Amz-Target", "AmazonSQS.SendMessage");
-        let answer = request.header("Content-Type", "application/x-amz-json-1.0").send().await.expect("an answer");
+        let answer = request
+            .header("Content-Type", "application/x-amz-json-1.0")
+            .send()
+            .await
+            .expect("an answer");
         assert_eq!(answer.status(), 200);
     }
 }
@@ -133,15 +152,19 @@ pub(crate) async fn count(world: &World, status: &str) -> usize {
 
 /// What time it is there.
 pub(crate) async fn now(world: &World) -> DateTime<Utc> {
-    serde_json::from_value(world.sandbox(Method::GET, "/clock", Value::Null).await["now"].clone()).expect("a time")
+    serde_json::from_value(world.sandbox(Method::GET, "/clock", Value::Null).await["now"].clone())
+        .expect("a time")
 }
 
-/// When the conversation that is to be looked at next is due; `None` once all is settled. Waits until everything that
-/// can be done now is done: nobody has anything in hand, and nothing is due. Sweeps now and then meanwhile, since bells
-/// that were set before the clock was moved ring by the time that was.
+/// When the conversation that is to be looked at next is due; `None` once all is settled. Waits
+/// until everything that can be done now is done: nobody has anything in hand, and nothing is due.
+/// Sweeps now and then meanwhile, since bells that were set before the clock was moved ring by the
+/// time that was.
 pub(crate) async fn next_due(world: &World) -> Option<DateTime<Utc>> {
     // Customers of the chat who come back make theirs due before its time; it waits all the same.
-    let due = |item: &Item| number(item, "due").map(|due| due.max(number(item, "not_before").unwrap_or(due)));
+    let due = |item: &Item| {
+        number(item, "due").map(|due| due.max(number(item, "not_before").unwrap_or(due)))
+    };
     let looks = AtomicUsize::new(0);
     let calm = async || {
         if looks.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOKS_TO_A_SWEEP) {
@@ -149,9 +172,13 @@ pub(crate) async fn next_due(world: &World) -> Option<DateTime<Utc>> {
         }
         let now = now(world).await.timestamp_millis();
         let conversations = scan(world, "sk = :this", "CONVERSATION").await;
-        let is_calm = |item: &Item| !item.contains_key("lease_owner") && due(item).is_none_or(|due| due > now);
-        // How far all have come, and how often they changed hands: for as long as these change, somebody works.
-        let progress = |name: &str| conversations.iter().filter_map(|item| number(item, name)).sum::<i64>();
+        let is_calm = |item: &Item| {
+            !item.contains_key("lease_owner") && due(item).is_none_or(|due| due > now)
+        };
+        // How far all have come, and how often they changed hands: for as long as these change,
+        // somebody works.
+        let progress =
+            |name: &str| conversations.iter().filter_map(|item| number(item, name)).sum::<i64>();
         match conversations.iter().all(is_calm) {
             true => Ok(conversations.iter().filter_map(due).min()),
             false => Err((progress("settled_seq"), progress("fence"))),
@@ -185,8 +212,15 @@ pub(crate) type Item = HashMap<String, AttributeValue>;
 
 /// The items that this is true of.
 async fn scan(world: &World, filter: &str, this: &str) -> Vec<Item> {
-    let scan = world.dynamodb().scan().table_name(&world.ready.table).consistent_read(true).filter_expression(filter);
-    let pages = scan.expression_attribute_values(":this", AttributeValue::S(this.to_owned())).into_paginator();
+    let scan = world
+        .dynamodb()
+        .scan()
+        .table_name(&world.ready.table)
+        .consistent_read(true)
+        .filter_expression(filter);
+    let pages = scan
+        .expression_attribute_values(":this", AttributeValue::S(this.to_owned()))
+        .into_paginator();
     pages.items().send().collect::<Result<_, _>>().await.expect("the table can be read")
 }
 

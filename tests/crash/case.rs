@@ -1,10 +1,12 @@
 //! One case: what is hit, by what, and everything else that its seed decides.
 
-use crate::fault::Fault;
-use crate::point::Point;
+use std::fmt;
+
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use std::fmt;
+
+use crate::fault::Fault;
+use crate::point::Point;
 use tests::suite::setting;
 
 /// What is hit, and by what.
@@ -38,7 +40,8 @@ impl Case {
     pub(crate) fn dice(&self) -> Dice {
         // FNV-1a: the same on every machine.
         let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        let mut dice = StdRng::seed_from_u64(self.to_string().bytes().fold(0xcbf2_9ce4_8422_2325, hash));
+        let mut dice =
+            StdRng::seed_from_u64(self.to_string().bytes().fold(0xcbf2_9ce4_8422_2325, hash));
         Dice {
             messages: dice.random_range(1..=3),
             occurrence: dice.random_range(0..6),

@@ -1,13 +1,14 @@
-//! The delivery functions: one conversation with one to three messages, and one thing that goes wrong while they are
-//! delivered.
+//! The delivery functions: one conversation with one to three messages, and one thing that goes
+//! wrong while they are delivered.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::case::{Case, seeds};
 use crate::fault::{Fault, at};
 use crate::point::{self, PROVIDER, Point, UPLOAD};
 use crate::rows::{Outcome, Rows};
 use crate::stage::{Stage, Told};
-use serde_json::{Value, json};
-use uuid::Uuid;
 
 /// What the worker is about when something goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,14 +26,17 @@ pub(crate) enum Work {
 }
 
 /// What a message in parts brings: a text, since a recording has no caption, and these.
-const FILES: [(&str, &str, &str); 2] =
-    [("voice.ogg", "audio/ogg", "OggS\0\u{2}\0\0\0\0\0\0\0\0"), ("invoice.pdf", "application/pdf", "%PDF-1.7\n")];
+const FILES: [(&str, &str, &str); 2] = [
+    ("voice.ogg", "audio/ogg", "OggS\0\u{2}\0\0\0\0\0\0\0\0"),
+    ("invoice.pdf", "application/pdf", "%PDF-1.7\n"),
+];
 
 impl Work {
-    pub(crate) const ALL: [Work; 5] = [Work::Delivered, Work::PutOff, Work::GivenUp, Work::Paused, Work::InParts];
+    pub(crate) const ALL: [Work; 5] =
+        [Work::Delivered, Work::PutOff, Work::GivenUp, Work::Paused, Work::InParts];
 
-    /// Whether there is such a thing on a channel: chat has no provider that could lock it out, and WhatsApp alone takes
-    /// a message in parts.
+    /// Whether there is such a thing on a channel: chat has no provider that could lock it out, and
+    /// WhatsApp alone takes a message in parts.
     pub(crate) fn is_on(self, channel: &str) -> bool {
         match self {
             Work::Delivered | Work::PutOff | Work::GivenUp => true,
@@ -84,7 +88,8 @@ pub(crate) async fn every_case(channel: &'static str, work: Work) {
     rows.print();
 }
 
-/// The calls of this work, found out by doing it. What it has in common with plain delivery is left to that.
+/// The calls of this work, found out by doing it. What it has in common with plain delivery is left
+/// to that.
 async fn points(stage: &Stage, channel: &str, work: Work) -> Vec<Point> {
     let mut points = observed(stage, channel, work).await;
     match work {
@@ -124,9 +129,13 @@ async fn with_files(stage: &Stage, conversation: Uuid, text: &str) -> String {
              {bytes}\r\n--edge--\r\n"
         );
         let bearer = format!("Bearer {}", stage.business.api_key);
-        let headers = [("authorization", bearer.as_str()), ("content-type", "multipart/form-data; boundary=edge")];
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "multipart/form-data; boundary=edge"),
+        ];
         let path = format!("/api/v1/conversations/{conversation}/upload");
-        let upload = stage.world.call(reqwest::Method::POST, &path, &headers, form.into_bytes()).await;
+        let upload =
+            stage.world.call(reqwest::Method::POST, &path, &headers, form.into_bytes()).await;
         attachments.push(json!({"url": upload.json()["url"]}));
     }
     json!({"content": text, "attachments": attachments}).to_string()
@@ -137,8 +146,8 @@ fn is_paced(channel: &str) -> bool {
     channel == "whatsapp"
 }
 
-/// How many messages the conversation has. With a pace it takes a single one to be let go of in the first invocation,
-/// and more than one to be postponed.
+/// How many messages the conversation has. With a pace it takes a single one to be let go of in the
+/// first invocation, and more than one to be postponed.
 fn messages(channel: &str, case: &Case) -> u32 {
     let messages = case.dice().messages;
     match case.point.name {
@@ -148,7 +157,8 @@ fn messages(channel: &str, case: &Case) -> u32 {
     }
 }
 
-/// How many parts of the first message are through before something goes wrong: each is an invocation of its own.
+/// How many parts of the first message are through before something goes wrong: each is an
+/// invocation of its own.
 fn through(case: &Case, work: Work) -> u32 {
     let (parts, occurrence) = (work.parts(), case.dice().occurrence);
     match case.point.name {
@@ -172,7 +182,13 @@ struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    async fn set(stage: &Stage, channel: &'a str, work: Work, messages: u32, title: &str) -> Scene<'a> {
+    async fn set(
+        stage: &Stage,
+        channel: &'a str,
+        work: Work,
+        messages: u32,
+        title: &str,
+    ) -> Scene<'a> {
         let conversation = stage.conversation(channel).await;
         let mut texts = Vec::new();
         for number in 1..=messages {
@@ -194,10 +210,16 @@ impl<'a> Scene<'a> {
             stage.fresh_workers().await;
         }
         match (work, channel) {
-            (Work::PutOff, _) => stage.world.fault(channel, json!({"status": 429, "times": 1})).await,
+            (Work::PutOff, _) => {
+                stage.world.fault(channel, json!({"status": 429, "times": 1})).await
+            }
             // A token that is not accepted is read anew and tried once more.
-            (Work::Paused, "whatsapp") => stage.world.fault(channel, json!({"code": 190, "times": 2})).await,
-            (Work::Paused, _) => stage.world.fault(channel, json!({"status": 403, "times": 1})).await,
+            (Work::Paused, "whatsapp") => {
+                stage.world.fault(channel, json!({"code": 190, "times": 2})).await
+            }
+            (Work::Paused, _) => {
+                stage.world.fault(channel, json!({"status": 403, "times": 1})).await
+            }
             (Work::Delivered | Work::GivenUp | Work::InParts, _) => {}
         }
         stage.world.engine().calls().record();
@@ -223,7 +245,8 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Everything arrived, in order, or was given up as it should; returns the copies that were too many.
+    /// Everything arrived, in order, or was given up as it should; returns the copies that were too
+    /// many.
     async fn judge(&self, stage: &Stage, case: &Case) -> u32 {
         let received = stage.world.received(self.channel, self.conversation).await;
         if self.work == Work::InParts {
@@ -231,7 +254,8 @@ impl<'a> Scene<'a> {
         }
         let (mut twice, mut place) = (0, 0);
         for (index, (text, id)) in self.texts.iter().enumerate() {
-            let delivery = stage.world.delivery(&stage.business.api_key, self.conversation, *id).await;
+            let delivery =
+                stage.world.delivery(&stage.business.api_key, self.conversation, *id).await;
             let status = delivery["status"].as_str().unwrap_or_default().to_owned();
             let copies = received.iter().filter(|got| *got == text).count();
             if self.work == Work::GivenUp && index == 0 {
@@ -239,7 +263,11 @@ impl<'a> Scene<'a> {
                 self.judge_burial(stage, *id, case).await;
                 continue;
             }
-            assert!(matches!(status.as_str(), "sent" | "delivered"), "{status} in the end: {}", case.again());
+            assert!(
+                matches!(status.as_str(), "sent" | "delivered"),
+                "{status} in the end: {}",
+                case.again()
+            );
             assert!(copies > 0, "lost: {}", case.again());
             let first = received.iter().position(|got| got == text).unwrap_or_default();
             assert!(first >= place, "out of order: {}", case.again());
@@ -248,20 +276,34 @@ impl<'a> Scene<'a> {
         u32::try_from(twice).expect("few")
     }
 
-    /// Every message is sent; whether it is whole, and its parts in order, the oracle sees. Returns the parts that were
-    /// too many.
+    /// Every message is sent; whether it is whole, and its parts in order, the oracle sees. Returns
+    /// the parts that were too many.
     async fn judge_parts(&self, stage: &Stage, case: &Case) -> u32 {
         let path = format!("/{}/messages?conversation_id={}", self.channel, self.conversation);
         let got = stage.world.sandbox(reqwest::Method::GET, &path, Value::Null).await;
         for (text, id) in &self.texts {
-            let delivery = stage.world.delivery(&stage.business.api_key, self.conversation, *id).await;
+            let delivery =
+                stage.world.delivery(&stage.business.api_key, self.conversation, *id).await;
             assert_eq!(delivery["status"], "sent", "{}", case.again());
-            let first = got.as_array().into_iter().flatten().find(|message| message["message_id"] == json!(id));
+            let first = got
+                .as_array()
+                .into_iter()
+                .flatten()
+                .find(|message| message["message_id"] == json!(id));
             let first = first.unwrap_or_else(|| panic!("lost: {}", case.again()));
             assert_eq!(first["content"], json!(text), "{}", case.again());
             assert_eq!(first["parts"]["got"], json!([1, 2, 3]), "{}", case.again());
-            let sizes = first["attachments"].as_array().into_iter().flatten().map(|file| file["size"].clone());
-            assert_eq!(Vec::from_iter(sizes), FILES.map(|(_, _, bytes)| json!(bytes.len())), "{}", case.again());
+            let sizes = first["attachments"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|file| file["size"].clone());
+            assert_eq!(
+                Vec::from_iter(sizes),
+                FILES.map(|(_, _, bytes)| json!(bytes.len())),
+                "{}",
+                case.again()
+            );
         }
         u32::try_from(got.as_array().map_or(0, Vec::len) - self.texts.len()).expect("few")
     }
@@ -269,7 +311,9 @@ impl<'a> Scene<'a> {
     /// The dead-letter queue has a copy of what was given up.
     async fn judge_burial(&self, stage: &Stage, id: Uuid, case: &Case) {
         let buried = stage.world.take(&stage.world.dead_letter_queue(self.channel)).await;
-        let it = |copy: &String| serde_json::from_str::<Value>(copy).is_ok_and(|copy| copy["message"] == json!(id));
+        let it = |copy: &String| {
+            serde_json::from_str::<Value>(copy).is_ok_and(|copy| copy["message"] == json!(id))
+        };
         assert!(buried.iter().any(it), "no copy in the dead-letter queue: {}", case.again());
     }
 }
@@ -289,7 +333,12 @@ pub(crate) async fn run(stage: &Stage, channel: &str, work: Work, case: &Case) -
     assert!(stage.has_hit(whose, &fault).await, "nothing was hit: {}", case.again());
     stage.world.heal(whose).await;
     stage.world.heal(channel).await;
-    let calls = stage.calls(function(channel)).iter().filter_map(point::of).map(|point| point.name).collect();
+    let calls = stage
+        .calls(function(channel))
+        .iter()
+        .filter_map(point::of)
+        .map(|point| point.name)
+        .collect();
     if dice.doubled {
         stage.deliver(channel, &scene.bell).await;
     }
@@ -300,8 +349,8 @@ pub(crate) async fn run(stage: &Stage, channel: &str, work: Work, case: &Case) -
     Outcome { saw: told.name().to_owned(), repaired, twice, calls }
 }
 
-/// A message may come twice only if the worker died, or the provider's answer was lost, after the provider took it and
-/// before that was written down.
+/// A message may come twice only if the worker died, or the provider's answer was lost, after the
+/// provider took it and before that was written down.
 fn may_come_twice(case: &Case) -> bool {
     match case.point.name {
         "provider" => matches!(case.fault, Fault::DiesAfter | Fault::AnswerLost | Fault::Garbage),
@@ -321,7 +370,16 @@ fn fault<'a>(channel: &'a str, case: &Case, work: Work) -> (&'a str, Value) {
         return ("whatsapp-media", case.fault.of_provider(0).expect("only what a provider can do"));
     }
     let times = if is_paced(channel) { 1 } else { times(work, case) };
-    ("aws", case.fault.of_aws(case.point, case.function, case.point.marker, dice.occurrence % times, dice.stubborn))
+    (
+        "aws",
+        case.fault.of_aws(
+            case.point,
+            case.function,
+            case.point.marker,
+            dice.occurrence % times,
+            dice.stubborn,
+        ),
+    )
 }
 
 /// How often this work makes the call: as often as there are messages, or once.

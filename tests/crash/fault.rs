@@ -1,7 +1,8 @@
 //! What can go wrong with a call.
 
-use crate::point::Point;
 use serde_json::{Value, json};
+
+use crate::point::Point;
 
 /// One way for a call to go wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,8 +51,16 @@ impl Fault {
         self != Fault::Conflict || matches!(point.operation, "UpdateItem" | "TransactWriteItems")
     }
 
-    /// The rule for the local AWS; `stubborn` also hits the call's repeats, more of them than anybody makes.
-    pub(crate) fn of_aws(self, point: Point, function: &str, about: &str, skip: u32, stubborn: bool) -> Value {
+    /// The rule for the local AWS; `stubborn` also hits the call's repeats, more of them than
+    /// anybody makes.
+    pub(crate) fn of_aws(
+        self,
+        point: Point,
+        function: &str,
+        about: &str,
+        skip: u32,
+        stubborn: bool,
+    ) -> Value {
         let broken = match point.operation {
             "SendMessage" | "SendMessageBatch" => "InternalError",
             "GetSecretValue" => "InternalServiceError",
@@ -62,7 +71,9 @@ impl Fault {
             Fault::DiesAfter => ("kill", true),
             Fault::AnswerLost => ("disconnect", true),
             Fault::Broken => (broken, false),
-            Fault::Throttled if point.operation.starts_with("SendMessage") => ("RequestThrottled", false),
+            Fault::Throttled if point.operation.starts_with("SendMessage") => {
+                ("RequestThrottled", false)
+            }
             Fault::Throttled => ("ThrottlingException", false),
             Fault::Conflict => ("TransactionConflict", false),
             Fault::Garbage => ("garbage", true),
@@ -90,7 +101,8 @@ impl Fault {
     }
 }
 
-/// How often a stubborn fault hits: the SDK makes a call three times, and our own repeats fit a second or two.
+/// How often a stubborn fault hits: the SDK makes a call three times, and our own repeats fit a
+/// second or two.
 const STUBBORN: u32 = 1_000;
 
 /// Every case of these points: which fault at which of them.

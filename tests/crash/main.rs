@@ -1,13 +1,13 @@
-//! Crash everywhere: each call that a function makes to AWS or a provider is hit by each thing that can go wrong with
-//! it, for many seeds; every time everything is accepted once, counted once, arrives in order, and arrives twice only
-//! where nobody could know.
+//! Crash everywhere: each call that a function makes to AWS or a provider is hit by each thing that
+//! can go wrong with it, for many seeds; every time everything is accepted once, counted once,
+//! arrives in order, and arrives twice only where nobody could know.
 //!
-//! Which calls there are is not listed but observed: each kind of work is done once without a fault and recorded. The
-//! queues are held, and the test hands the records to the functions as Lambda's event source does, so that what happens
-//! follows from the seed alone.
+//! Which calls there are is not listed but observed: each kind of work is done once without a fault
+//! and recorded. The queues are held, and the test hands the records to the functions as Lambda's
+//! event source does, so that what happens follows from the seed alone.
 //!
-//! `SEEDS=20 cargo test -p tests --test crash` is the long run; `CASE="deliver-email, delivered, settle, dies after, 7"`
-//! runs one case again, and prints each call of it.
+//! `SEEDS=20 cargo test -p tests --test crash` is the long run; `CASE="deliver-email, delivered,
+//! settle, dies after, 7"` runs one case again, and prints each call of it.
 
 mod case;
 mod deliver;
@@ -20,12 +20,14 @@ mod stage;
 mod sweep;
 
 use std::process::ExitCode;
+
 use tests::suite::Suite;
 
 fn main() -> ExitCode {
     let mut suite = Suite::new("crash");
     for work in send::Work::ALL {
-        suite = suite.test(format!("send_message::{}", work.name()), move || send::every_case(work));
+        suite =
+            suite.test(format!("send_message::{}", work.name()), move || send::every_case(work));
     }
     for channel in ["chat", "whatsapp", "email"] {
         for work in deliver::Work::ALL.into_iter().filter(|work| work.is_on(channel)) {
@@ -33,5 +35,8 @@ fn main() -> ExitCode {
             suite = suite.test(name, move || deliver::every_case(channel, work));
         }
     }
-    suite.test("sweep_outbox", sweep::every_case).test("a_seed_replays_exactly", replay::a_seed_replays_exactly).run()
+    suite
+        .test("sweep_outbox", sweep::every_case)
+        .test("a_seed_replays_exactly", replay::a_seed_replays_exactly)
+        .run()
 }

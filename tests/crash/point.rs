@@ -58,7 +58,8 @@ const POINTS: [Point; 24] = [
 pub(crate) const BUCKET: Point = point("read bucket", "Query", "");
 pub(crate) const RING_ALL: Point = point("ring all", "SendMessageBatch", "");
 
-/// A receipt that was faster than the worker has it note what only it knows. Whether one is, is the customer's doing.
+/// A receipt that was faster than the worker has it note what only it knows. Whether one is, is the
+/// customer's doing.
 const NOTE_SENT: &str = "sent_at = if_not_exists";
 
 /// The point that a call was made at; none for the one that chance decides about.

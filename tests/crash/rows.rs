@@ -1,7 +1,8 @@
 //! What came of the cases, a row for each point and fault.
 
-use crate::case::Case;
 use std::collections::BTreeMap;
+
+use crate::case::Case;
 use tests::Tally;
 use tests::suite::remark;
 
@@ -57,10 +58,14 @@ impl Rows {
     pub(crate) fn print(self) {
         let runs: u32 = self.rows.iter().map(|(_, cell)| cell.runs).sum();
         let mut text = format!("\n  {}: {runs} runs\n\n", self.title);
-        text += &format!("  {:<16} {:<12} {:<34} {:<52} twice\n", "point", "fault", "the caller saw", "made good by");
+        text += &format!(
+            "  {:<16} {:<12} {:<34} {:<52} twice\n",
+            "point", "fault", "the caller saw", "made good by"
+        );
         for ((point, fault), cell) in &self.rows {
             let (saw, repaired) = (words(&cell.saw), words(&cell.repaired));
-            text += &format!("  {point:<16} {fault:<12} {saw:<34} {repaired:<52} {:>5}\n", cell.twice);
+            text +=
+                &format!("  {point:<16} {fault:<12} {saw:<34} {repaired:<52} {:>5}\n", cell.twice);
         }
         remark(text.trim_end());
     }

@@ -1,15 +1,17 @@
-//! `send-message`: one call of the API, and one thing that goes wrong while it is answered. A caller with an idempotency
-//! key repeats what was not answered, as the API asks for; one without cannot know, and does not.
+//! `send-message`: one call of the API, and one thing that goes wrong while it is answered. A
+//! caller with an idempotency key repeats what was not answered, as the API asks for; one without
+//! cannot know, and does not.
+
+use chrono::{DateTime, Datelike, Months, Utc};
+use reqwest::Method;
+use serde_json::Value;
+use uuid::Uuid;
 
 use crate::case::{Case, seeds};
 use crate::fault::at;
 use crate::point::{self, Point};
 use crate::rows::{Outcome, Rows};
 use crate::stage::Stage;
-use chrono::{DateTime, Datelike, Months, Utc};
-use reqwest::Method;
-use serde_json::Value;
-use uuid::Uuid;
 
 const FUNCTION: &str = "send-message";
 
@@ -72,13 +74,16 @@ async fn every_case_on(stage: Stage, work: Work) {
     rows.print();
 }
 
-/// The calls of this work, found out by doing it. What it has in common with plain sending is left to that.
+/// The calls of this work, found out by doing it. What it has in common with plain sending is left
+/// to that.
 async fn points(stage: &Stage, work: Work) -> Vec<Point> {
     observed(stage, work).await; // Whatever is done only once, is done now.
     let mut points = observed(stage, work).await;
     if work != Work::Sent {
         let plain = ["read everything", "read channel", "accept", "ring"];
-        points.retain(|point| work == Work::Refused && point.name == "accept" || !plain.contains(&point.name));
+        points.retain(|point| {
+            work == Work::Refused && point.name == "accept" || !plain.contains(&point.name)
+        });
     }
     assert!(!points.is_empty(), "no call of its own when {}", work.name());
     points
@@ -113,7 +118,8 @@ impl Scene {
             Work::Refused => (stage.business.api_key.clone(), stage.business.conversation("email")),
             _ => (stage.business.api_key.clone(), stage.conversation("email").await),
         };
-        let (text, key) = (format!("{} {}", work.name(), Uuid::new_v4()), Uuid::new_v4().to_string());
+        let (text, key) =
+            (format!("{} {}", work.name(), Uuid::new_v4()), Uuid::new_v4().to_string());
         let scene = Scene { token, conversation, text, key };
         match work {
             Work::FirstOfTheMonth => stage.world.set_clock(next_month(stage).await).await,
@@ -138,7 +144,10 @@ impl Scene {
         let mut count = 0;
         let mut after = "0".to_owned();
         loop {
-            let path = format!("/api/v1/conversations/{}/messages?limit=100&after={after}", self.conversation);
+            let path = format!(
+                "/api/v1/conversations/{}/messages?limit=100&after={after}",
+                self.conversation
+            );
             let page = stage.world.get(&self.token, &path).await.json();
             let messages = page["messages"].as_array().cloned().unwrap_or_default();
             count += messages.iter().filter(|message| message["content"] == self.text).count();
@@ -155,7 +164,8 @@ impl Scene {
         for bell in &bells {
             stage.deliver("email", bell).await;
         }
-        let arrived = async || stage.world.received("email", self.conversation).await.contains(&self.text);
+        let arrived =
+            async || stage.world.received("email", self.conversation).await.contains(&self.text);
         if arrived().await {
             return "";
         }
@@ -190,7 +200,8 @@ pub(crate) async fn run(stage: &Stage, work: Work, case: &Case) -> Outcome {
     let first = scene.call(stage, keyed).await;
     assert!(stage.has_hit("aws", &fault).await, "nothing was hit: {}", case.again());
     stage.world.heal("aws").await;
-    let calls = stage.calls(FUNCTION).iter().filter_map(point::of).map(|point| point.name).collect();
+    let calls =
+        stage.calls(FUNCTION).iter().filter_map(point::of).map(|point| point.name).collect();
 
     let (mut answer, mut repeats) = (first, 0);
     let saw = answer.status.as_u16().to_string();
@@ -211,7 +222,10 @@ pub(crate) async fn run(stage: &Stage, work: Work, case: &Case) -> Outcome {
         (status, ..) => panic!("{status} in the end, {stored} stored: {}", case.again()),
     }
     .to_owned();
-    assert_eq!(answer.status == 201, repaired != "nothing stored" && repaired != "stored, unheard" && stored == 1);
+    assert_eq!(
+        answer.status == 201,
+        repaired != "nothing stored" && repaired != "stored, unheard" && stored == 1
+    );
     if stored == 1 && !scene.deliver(stage).await.is_empty() && work != Work::Replayed {
         repaired += " + the sweeper";
     }

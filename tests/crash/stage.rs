@@ -1,13 +1,16 @@
-//! A world whose queues are held: what they have, the test hands to the functions, one record at a time.
+//! A world whose queues are held: what they have, the test hands to the functions, one record at a
+//! time.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use local::RecordedCall;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::{Business, World};
 use uuid::Uuid;
 
-/// Longer than a lease, than a receipt is waited for, and than a record of a queue stays invisible; in seconds.
+use local::RecordedCall;
+use tests::{Business, World};
+
+/// Longer than a lease, than a receipt is waited for, and than a record of a queue stays invisible;
+/// in seconds.
 const LEASE: i64 = 46;
 const DOUBT: i64 = 121;
 const VISIBILITY: i64 = 181;
@@ -53,13 +56,18 @@ impl Stage {
     /// Has the first message of the month behind it.
     pub(crate) async fn open_month(&self) {
         let conversation = self.business.conversation("email");
-        self.world.send(&self.business.api_key, conversation, "the first of the month").go().await.id();
+        self.world
+            .send(&self.business.api_key, conversation, "the first of the month")
+            .go()
+            .await
+            .id();
         for bell in self.bells("email").await {
             self.deliver("email", &bell).await;
         }
     }
 
-    /// A conversation that nothing has happened to. The chat's is the one that has a customer, and is used again.
+    /// A conversation that nothing has happened to. The chat's is the one that has a customer, and
+    /// is used again.
     pub(crate) async fn conversation(&self, channel: &str) -> Uuid {
         if channel == "chat" {
             return self.business.conversation("chat");
@@ -84,7 +92,9 @@ impl Stage {
         event["Records"][0]["body"] = json!(bell);
         match self.world.engine().invoke(&format!("deliver-{channel}"), event).await {
             Err(_) => Told::Died,
-            Ok(answer) if answer["batchItemFailures"].as_array().is_none_or(Vec::is_empty) => Told::Done,
+            Ok(answer) if answer["batchItemFailures"].as_array().is_none_or(Vec::is_empty) => {
+                Told::Done
+            }
             Ok(_) => Told::Failed,
         }
     }
@@ -95,11 +105,24 @@ impl Stage {
     }
 
     /// A conversation as it is stored.
-    async fn stored(&self, conversation: Uuid) -> std::collections::HashMap<String, AttributeValue> {
+    async fn stored(
+        &self,
+        conversation: Uuid,
+    ) -> std::collections::HashMap<String, AttributeValue> {
         let pk = format!("B#{}#C#{conversation}", self.business.business_id);
         let key = |text: &str| AttributeValue::S(text.to_owned());
-        let get = self.world.dynamodb().get_item().table_name(&self.world.ready.table).consistent_read(true);
-        let got = get.key("pk", key(&pk)).key("sk", key("CONVERSATION")).send().await.expect("the table answers");
+        let get = self
+            .world
+            .dynamodb()
+            .get_item()
+            .table_name(&self.world.ready.table)
+            .consistent_read(true);
+        let got = get
+            .key("pk", key(&pk))
+            .key("sk", key("CONVERSATION"))
+            .send()
+            .await
+            .expect("the table answers");
         got.item.expect("the conversation is stored")
     }
 
@@ -112,7 +135,9 @@ impl Stage {
     /// Whether nothing is left to do for a conversation.
     pub(crate) async fn is_settled(&self, conversation: Uuid) -> bool {
         let stored = self.stored(conversation).await;
-        stored["seq"] == stored["settled_seq"] && !stored.contains_key("due") && !stored.contains_key("lease_until")
+        stored["seq"] == stored["settled_seq"]
+            && !stored.contains_key("due")
+            && !stored.contains_key("lease_until")
     }
 
     /// SQS delivers a record again that was not processed in time.
@@ -121,8 +146,13 @@ impl Stage {
         self.deliver(channel, bell).await
     }
 
-    /// Time passes and the sweeper runs until nothing is left to do; says how often it took, if ever it was enough.
-    pub(crate) async fn sweep_until_settled(&self, channel: &str, conversation: Uuid) -> Option<u32> {
+    /// Time passes and the sweeper runs until nothing is left to do; says how often it took, if
+    /// ever it was enough.
+    pub(crate) async fn sweep_until_settled(
+        &self,
+        channel: &str,
+        conversation: Uuid,
+    ) -> Option<u32> {
         for sweeps in 1..=MOST_SWEEPS {
             self.world.pass(if sweeps % 2 == 1 { LEASE } else { DOUBT }).await;
             assert!(self.sweep().await, "nothing is wrong with the sweeper");
@@ -138,8 +168,13 @@ impl Stage {
 
     /// Whether a fault has hit: it is gone, or has been used.
     pub(crate) async fn has_hit(&self, whose: &str, fault: &Value) -> bool {
-        let in_force = self.world.sandbox(Method::GET, &format!("/{whose}/faults"), Value::Null).await;
-        let left = if in_force.is_array() { in_force[0]["times"].clone() } else { in_force["times"].clone() };
+        let in_force =
+            self.world.sandbox(Method::GET, &format!("/{whose}/faults"), Value::Null).await;
+        let left = if in_force.is_array() {
+            in_force[0]["times"].clone()
+        } else {
+            in_force["times"].clone()
+        };
         left != fault["times"]
     }
 

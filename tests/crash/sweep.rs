@@ -1,4 +1,5 @@
-//! `sweep-outbox`: a conversation whose bell was lost, and one thing that goes wrong while the sweeper looks for it.
+//! `sweep-outbox`: a conversation whose bell was lost, and one thing that goes wrong while the
+//! sweeper looks for it.
 
 use crate::case::{Case, seeds};
 use crate::fault::at;

@@ -1,19 +1,21 @@
-//! The whole machine dies: SIGKILL at a random moment under load, again and again, and everything starts anew on what
-//! was on disk. What SQS held is gone each time; the sweeper brings it back.
+//! The whole machine dies: SIGKILL at a random moment under load, again and again, and everything
+//! starts anew on what was on disk. What SQS held is gone each time; the sweeper brings it back.
 //!
 //! `DEATHS=200 cargo test -p tests --test death` is the long run.
 
-use futures_util::future::join_all;
-use local::Ready;
-use reqwest::Method;
-use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::Value;
+use uuid::Uuid;
+
+use local::Ready;
 use tests::suite::{Suite, remark, setting};
 use tests::{Business, Tally, World};
-use uuid::Uuid;
 
 /// Kills, unless `DEATHS` says how many.
 const DEATHS: u64 = 20;
@@ -74,7 +76,10 @@ impl Machine {
         loop {
             // The file appears whole or not at all.
             if let Ok(text) = std::fs::read(&file) {
-                return Machine { process, ready: serde_json::from_slice(&text).expect("the documented shape") };
+                return Machine {
+                    process,
+                    ready: serde_json::from_slice(&text).expect("the documented shape"),
+                };
             }
             assert!(begun.elapsed() < Duration::from_secs(30), "it was not ready in 30 s");
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -94,9 +99,15 @@ impl Drop for Directory {
 /// So many messages a life for a conversation on WhatsApp, where each waits for its time.
 const PACED: u32 = 3;
 
-/// Sends one message after the other into a conversation, until the system dies or that is enough; returns how many
-/// were answered 201.
-async fn load(world: &World, business: &Business, conversation: Uuid, life: u64, enough: u32) -> u32 {
+/// Sends one message after the other into a conversation, until the system dies or that is enough;
+/// returns how many were answered 201.
+async fn load(
+    world: &World,
+    business: &Business,
+    conversation: Uuid,
+    life: u64,
+    enough: u32,
+) -> u32 {
     let mut answered = 0;
     for number in 1..=enough {
         let text = format!("message {number} of life {life}");
@@ -112,7 +123,8 @@ async fn load(world: &World, business: &Business, conversation: Uuid, life: u64,
 
 async fn nothing_is_lost_however_often_everything_dies() {
     let deaths = setting("DEATHS", DEATHS);
-    let directory = Directory(std::env::temp_dir().join(format!("pingback-death-{}", Uuid::new_v4())));
+    let directory =
+        Directory(std::env::temp_dir().join(format!("pingback-death-{}", Uuid::new_v4())));
     std::fs::create_dir_all(&directory.0).expect("a directory");
     let mut machine = Machine::start(&directory.0).await;
     let mut world = World::of(machine.ready.clone());
@@ -126,8 +138,11 @@ async fn nothing_is_lost_however_often_everything_dies() {
         let moment = Duration::from_millis(30 + u64::from(Uuid::new_v4().as_bytes()[0]) * 2);
         let paced = world.another_conversation(&business, "whatsapp").await;
         conversations.push(paced);
-        let loads = busy.map(|conversation| (conversation, u32::MAX)).into_iter().chain([(paced, PACED)]);
-        let all = join_all(loads.map(|(conversation, enough)| load(&world, &business, conversation, life, enough)));
+        let loads =
+            busy.map(|conversation| (conversation, u32::MAX)).into_iter().chain([(paced, PACED)]);
+        let all = join_all(
+            loads.map(|(conversation, enough)| load(&world, &business, conversation, life, enough)),
+        );
         let death = async {
             tokio::time::sleep(moment).await;
             machine.process.kill();
@@ -138,7 +153,8 @@ async fn nothing_is_lost_however_often_everything_dies() {
         machine = Machine::start(&directory.0).await;
         world.ready = machine.ready.clone();
     }
-    // Whoever held a conversation is dead: its lease ends, what was in its hands is waited for, and then sent again.
+    // Whoever held a conversation is dead: its lease ends, what was in its hands is waited for, and
+    // then sent again.
     for seconds in [LEASE, DOUBT, DOUBT] {
         world.pass(seconds).await;
         world.sweep().await;
@@ -148,12 +164,21 @@ async fn nothing_is_lost_however_often_everything_dies() {
         .until_at_rest("everything has arrived", async || {
             let (mut unique, mut doubled) = (BTreeSet::new(), 0);
             for channel in ["chat", "whatsapp", "email"] {
-                let all = world.sandbox(Method::GET, &format!("/{channel}/messages"), Value::Null).await;
-                let ids = all.as_array().expect("an array").iter().map(|one| one["message_id"].to_string());
+                let all =
+                    world.sandbox(Method::GET, &format!("/{channel}/messages"), Value::Null).await;
+                let ids = all
+                    .as_array()
+                    .expect("an array")
+                    .iter()
+                    .map(|one| one["message_id"].to_string());
                 ids.for_each(|id| doubled += u64::from(!unique.insert(id)));
             }
             let got = unique.len() as u64;
-            if got == world.usage(&business.api_key).await.0 { Ok((got, doubled)) } else { Err(got) }
+            if got == world.usage(&business.api_key).await.0 {
+                Ok((got, doubled))
+            } else {
+                Err(got)
+            }
         })
         .await;
     // What was taken in one life is reported in the next.
@@ -163,7 +188,10 @@ async fn nothing_is_lost_however_often_everything_dies() {
             .until("the providers have reported everything", async || {
                 let mut next = Some("0".to_owned());
                 while let Some(after) = next {
-                    let page = world.get(&business.api_key, &format!("{path}?limit=100&after={after}")).await.json();
+                    let page = world
+                        .get(&business.api_key, &format!("{path}?limit=100&after={after}"))
+                        .await
+                        .json();
                     let messages = page["messages"].as_array().expect("an array");
                     if messages.iter().any(|message| message["delivery"]["status"] != "delivered") {
                         return None;
@@ -175,7 +203,12 @@ async fn nothing_is_lost_however_often_everything_dies() {
             .await;
     }
     let (used, _) = world.usage(&business.api_key).await;
-    remark(format!("  {deaths} kills: {answered} answered 201, {used} stored, {got} arrived, {doubled} of them twice"));
+    remark(format!(
+        "  {deaths} kills: {answered} answered 201, {used} stored, {got} arrived, {doubled} of them twice"
+    ));
     assert!(u64::from(answered) <= used, "answered and not counted");
-    assert!(doubled <= deaths * (busy.len() as u64 + 1), "no more than what was in somebody's hands");
+    assert!(
+        doubled <= deaths * (busy.len() as u64 + 1),
+        "no more than what was in somebody's hands"
+    );
 }

@@ -1,4 +1,5 @@
-//! A channel is whole: what it needs outside the template and the OpenAPI document, which have tests of their own.
+//! A channel is whole: what it needs outside the template and the OpenAPI document, which have
+//! tests of their own.
 
 use crate::{Violations, function_folders, pascal_case, read};
 use domain::Channel;
@@ -12,13 +13,18 @@ fn every_channel_is_played_described_and_tested() {
         violations.unless(sandbox.contains(&format!("\"{name}\" => Ok(&self.providers.{name})")), || {
             format!("nobody plays {name}'s provider: write infra/local/src/sandbox/{name}.rs and name it in `Control::channel`")
         });
-        let heading =
-            |line: &str| line.strip_prefix("### ").map(|title| title.to_lowercase().replace("e-mail", "email"));
+        let heading = |line: &str| {
+            line.strip_prefix("### ").map(|title| title.to_lowercase().replace("e-mail", "email"))
+        };
         violations.unless(readme.lines().filter_map(heading).any(|title| title.contains(name)), || {
             format!("README.md has no page for {name}: write one under Channels, with its limits and their sources")
         });
-        for suite in ["tests/system/delivery.rs", "tests/crash/main.rs", "tests/company/main.rs", "tests/src/oracle.rs"]
-        {
+        for suite in [
+            "tests/system/delivery.rs",
+            "tests/crash/main.rs",
+            "tests/company/main.rs",
+            "tests/src/oracle.rs",
+        ] {
             violations.unless(read(suite).contains(&format!("\"{name}\"")), || {
                 format!("{suite} leaves {name} out: add it to the channels there")
             });

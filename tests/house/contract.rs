@@ -1,13 +1,16 @@
-//! The OpenAPI document against the code: the same problems and channels. Its routes are [`crate::http_api`]'s.
+//! The OpenAPI document against the code: the same problems and channels. Its routes are
+//! [`crate::http_api`]'s.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use serde_yaml_ng::Value;
 
 use crate::template::entries;
 use crate::{Violations, read};
 use domain::channel::Channel;
 use domain::delivery::{Ending, FIRST_TOLD, LAST_TOLD, LONGEST_WORDS, Status};
 use domain::problem::Code;
-use serde::Serialize;
-use serde_yaml_ng::Value;
-use std::collections::{BTreeMap, BTreeSet};
 
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
@@ -15,15 +18,21 @@ const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 fn problems_are_those_of_the_code() {
     let document = Document::read();
     let mut violations = Violations::default();
-    let known: BTreeMap<String, Code> = Code::ALL.into_iter().map(|code| (name(code), code)).collect();
+    let known: BTreeMap<String, Code> =
+        Code::ALL.into_iter().map(|code| (name(code), code)).collect();
     let mut documented = BTreeSet::new();
     for (method, path, operation) in document.operations() {
         for (status, response) in entries(&operation["responses"]) {
             let response = document.follow(response);
-            for (example, content) in entries(&response["content"]["application/problem+json"]["examples"]) {
-                let place = format!("infra/openapi.yaml, {method} {path}, {status}, example `{example}`");
+            for (example, content) in
+                entries(&response["content"]["application/problem+json"]["examples"])
+            {
+                let place =
+                    format!("infra/openapi.yaml, {method} {path}, {status}, example `{example}`");
                 let Some(code) = known.get(example) else {
-                    violations.add(format!("{place}: the code has no such problem; add it to Code or take it out"));
+                    violations.add(format!(
+                        "{place}: the code has no such problem; add it to Code or take it out"
+                    ));
                     continue;
                 };
                 documented.insert(example.to_owned());
@@ -38,15 +47,25 @@ fn problems_are_those_of_the_code() {
     }
     let listed = document.list("/components/schemas/Problem/properties/code/enum");
     violations.unless(listed == known.keys().cloned().collect(), || {
-        format!("infra/openapi.yaml: the enum of Problem.code must be {:?}", known.keys().collect::<Vec<_>>())
+        format!(
+            "infra/openapi.yaml: the enum of Problem.code must be {:?}",
+            known.keys().collect::<Vec<_>>()
+        )
     });
     violations.report();
 }
 
 /// An example must be what the code would answer, except for the detail.
-fn check_example(place: &str, code: Code, under: &str, example: &Value, violations: &mut Violations) {
+fn check_example(
+    place: &str,
+    code: Code,
+    under: &str,
+    example: &Value,
+    violations: &mut Violations,
+) {
     let (status, title) = code.status_and_title();
-    violations.unless(under == status.to_string(), || format!("{place}: it belongs under {status}"));
+    violations
+        .unless(under == status.to_string(), || format!("{place}: it belongs under {status}"));
     let expected = [
         ("type", Value::from(format!("urn:pingback:problem:{}", name(code)))),
         ("title", Value::from(title)),
@@ -63,8 +82,11 @@ fn check_example(place: &str, code: Code, under: &str, example: &Value, violatio
 #[test]
 fn channels_are_those_of_the_code() {
     let listed = Document::read().list("/components/schemas/Channel/enum");
-    let known: BTreeSet<String> =
-        Channel::ALL.iter().flat_map(|channel| channel.wire_names()).map(|name| (*name).to_owned()).collect();
+    let known: BTreeSet<String> = Channel::ALL
+        .iter()
+        .flat_map(|channel| channel.wire_names())
+        .map(|name| (*name).to_owned())
+        .collect();
     let mut violations = Violations::default();
     violations.unless(listed == known, || {
         format!("infra/openapi.yaml: the enum of Channel must be {known:?}, the wire names of domain::channel")
@@ -78,7 +100,9 @@ fn what_becomes_of_a_message_is_told_in_the_words_of_the_code() {
     let mut violations = Violations::default();
     let mut check = |pointer: &str, known: BTreeSet<String>| {
         violations.unless(document.list(pointer) == known, || {
-            format!("infra/openapi.yaml: {pointer} must be {known:?}, the words of domain::delivery")
+            format!(
+                "infra/openapi.yaml: {pointer} must be {known:?}, the words of domain::delivery"
+            )
         });
     };
     check("/components/schemas/DeliveryStatus/enum", Status::ALL.into_iter().map(name).collect());
@@ -90,10 +114,14 @@ fn what_becomes_of_a_message_is_told_in_the_words_of_the_code() {
     });
     let (code, detail, provider_code) = LONGEST_WORDS;
     for schema in ["DeliveryAttempt", "DeliveryError"] {
-        for (member, longest) in [("code", code), ("detail", detail), ("provider_code", provider_code)] {
+        for (member, longest) in
+            [("code", code), ("detail", detail), ("provider_code", provider_code)]
+        {
             let pointer = format!("/components/schemas/{schema}/properties/{member}/maxLength");
             violations.unless(*document.at(&pointer) == longest, || {
-                format!("infra/openapi.yaml: {pointer} must be {longest}, as domain::delivery cuts it")
+                format!(
+                    "infra/openapi.yaml: {pointer} must be {longest}, as domain::delivery cuts it"
+                )
             });
         }
     }
@@ -105,8 +133,8 @@ fn every_operation_can_refuse_and_break() {
     let document = Document::read();
     let mut violations = Violations::default();
     for (method, path, operation) in document.operations() {
-        // Whoever needs no credential is known by something else, and turned away with 403; or whatever they ask for
-        // is, and is not there.
+        // Whoever needs no credential is known by something else, and turned away with 403; or
+        // whatever they ask for is, and is not there.
         let open = operation["security"].as_sequence().is_some_and(Vec::is_empty);
         let missing = !operation["responses"]["404"].is_null();
         for status in [
@@ -139,13 +167,19 @@ pub(crate) struct Document(Value);
 
 impl Document {
     pub(crate) fn read() -> Document {
-        Document(serde_yaml_ng::from_str(&read("infra/openapi.yaml")).expect("infra/openapi.yaml is YAML"))
+        Document(
+            serde_yaml_ng::from_str(&read("infra/openapi.yaml"))
+                .expect("infra/openapi.yaml is YAML"),
+        )
     }
 
     /// Method, path and description of every operation.
     pub(crate) fn operations(&self) -> impl Iterator<Item = (&str, &str, &Value)> {
-        let operations = |(path, item)| entries(item).map(move |(method, operation)| (method, path, operation));
-        entries(&self.0["paths"]).flat_map(operations).filter(|(method, ..)| METHODS.contains(method))
+        let operations =
+            |(path, item)| entries(item).map(move |(method, operation)| (method, path, operation));
+        entries(&self.0["paths"])
+            .flat_map(operations)
+            .filter(|(method, ..)| METHODS.contains(method))
     }
 
     /// What a `$ref` points at, or the value itself.

@@ -1,19 +1,27 @@
-//! Crates: dependencies point down, names are the folders' names, the clock and the environment have one place.
+//! Crates: dependencies point down, names are the folders' names, the clock and the environment
+//! have one place.
 
-use crate::{Violations, files, function_folders, read, root};
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
-/// What `domain` must stay free of: everything that does input or output, waits, or knows a service.
-const NOT_IN_DOMAIN: [&str; 12] =
-    ["aws", "axum", "futures", "http", "hyper", "lambda", "log", "rand", "reqwest", "tokio", "tracing", "tower"];
+use serde_json::Value;
+
+use crate::{Violations, files, function_folders, read, root};
+
+/// What `domain` must stay free of: everything that does input or output, waits, or knows a
+/// service.
+const NOT_IN_DOMAIN: [&str; 12] = [
+    "aws", "axum", "futures", "http", "hyper", "lambda", "log", "rand", "reqwest", "tokio",
+    "tracing", "tower",
+];
 
 /// Names that say nothing about what is inside.
-const EMPTY_NAMES: [&str; 8] = ["utils", "util", "helpers", "helper", "common", "manager", "core", "misc"];
+const EMPTY_NAMES: [&str; 8] =
+    ["utils", "util", "helpers", "helper", "common", "manager", "core", "misc"];
 
-/// The floor of the house that a package lives on, by its folder; a package may depend only on lower floors.
+/// The floor of the house that a package lives on, by its folder; a package may depend only on
+/// lower floors.
 fn floor(folder: &str) -> usize {
     match folder {
         "functions/domain" => 0,
@@ -31,7 +39,10 @@ fn dependencies_point_down() {
     let mut violations = Violations::default();
     for Package { name, folder, dependencies, .. } in &packages {
         for dependency in dependencies {
-            let Some(target) = packages.iter().find(|package| package.name == dependency.name) else { continue };
+            let Some(target) = packages.iter().find(|package| package.name == dependency.name)
+            else {
+                continue;
+            };
             violations.unless(floor(&target.folder) < floor(folder), || {
                 format!(
                     "{folder}/Cargo.toml depends on {}, which is not below it (domain ← platform ← functions ← infra ← \
@@ -47,16 +58,22 @@ fn dependencies_point_down() {
 #[test]
 fn the_domain_only_computes() {
     let packages = packages();
-    let domain = packages.iter().find(|package| package.name == "domain").expect("the domain's package");
+    let domain =
+        packages.iter().find(|package| package.name == "domain").expect("the domain's package");
     let mut violations = Violations::default();
     for dependency in domain.dependencies.iter().filter(|dependency| !dependency.for_tests) {
         let forbidden = NOT_IN_DOMAIN.iter().any(|prefix| dependency.name.starts_with(prefix));
         violations.unless(!forbidden, || {
-            format!("domain depends on `{}`: take the value as a parameter, and do that in platform", dependency.name)
+            format!(
+                "domain depends on `{}`: take the value as a parameter, and do that in platform",
+                dependency.name
+            )
         });
-        let reads_clock = dependency.features.iter().any(|feature| feature == "clock" || feature == "now");
+        let reads_clock =
+            dependency.features.iter().any(|feature| feature == "clock" || feature == "now");
         violations.unless(!(dependency.name == "chrono" && reads_clock), || {
-            "domain's chrono can read the clock: drop the feature and take `now` as a parameter".to_owned()
+            "domain's chrono can read the clock: drop the feature and take `now` as a parameter"
+                .to_owned()
         });
     }
     violations.report();
@@ -73,7 +90,8 @@ fn packages_and_binaries_are_called_after_their_folder() {
         });
     }
     for folder in function_folders() {
-        let package = packages.iter().find(|package| package.folder == format!("functions/{folder}"));
+        let package =
+            packages.iter().find(|package| package.folder == format!("functions/{folder}"));
         let binaries = package.map(|package| package.binaries.as_slice()).unwrap_or_default();
         violations.unless(*binaries == [folder.as_str()], || {
             format!(
@@ -91,7 +109,10 @@ fn a_function_starts_in_a_few_lines() {
     for folder in function_folders() {
         let main = format!("functions/{folder}/src/main.rs");
         if !root().join(&main).exists() {
-            violations.add(format!("{main} is missing: write a main that runs `{}::run()`", folder.replace('-', "_")));
+            violations.add(format!(
+                "{main} is missing: write a main that runs `{}::run()`",
+                folder.replace('-', "_")
+            ));
             continue;
         }
         let lines = read(&main).lines().count();
@@ -104,7 +125,8 @@ fn a_function_starts_in_a_few_lines() {
 
 #[test]
 fn what_functions_stand_on_is_compiled_once() {
-    let trees: Vec<_> = function_folders().into_iter().map(|folder| (features(&folder), folder)).collect();
+    let trees: Vec<_> =
+        function_folders().into_iter().map(|folder| (features(&folder), folder)).collect();
     let mut violations = Violations::default();
     let (first, of_first) = &trees[0];
     for (tree, folder) in &trees[1..] {
@@ -125,15 +147,32 @@ fn what_functions_stand_on_is_compiled_once() {
 fn features(function: &str) -> BTreeMap<String, String> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.env("CARGO_TERM_COLOR", "never"); // It paints what is read here.
-    cargo.args(["tree", "--offline", "--edges", "normal,build", "--prefix", "none", "--format", "{p} [{f}]"]);
-    let output =
-        cargo.args(["--package", function]).current_dir(root()).output().expect("cargo, which built this test");
+    cargo.args([
+        "tree",
+        "--offline",
+        "--edges",
+        "normal,build",
+        "--prefix",
+        "none",
+        "--format",
+        "{p} [{f}]",
+    ]);
+    let output = cargo
+        .args(["--package", function])
+        .current_dir(root())
+        .output()
+        .expect("cargo, which built this test");
     assert!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
     let tree = String::from_utf8(output.stdout).expect("cargo's text");
-    // A crate that runs while building has features of its own, and its line then is there twice: both count.
+    // A crate that runs while building has features of its own, and its line then is there twice:
+    // both count.
     let mut all = BTreeMap::<String, BTreeSet<String>>::new();
-    for (package, features) in tree.lines().filter_map(|line| line.trim_end_matches(" (*)").split_once(" [")) {
-        all.entry(package.to_owned()).or_default().insert(features.trim_end_matches(']').to_owned());
+    for (package, features) in
+        tree.lines().filter_map(|line| line.trim_end_matches(" (*)").split_once(" ["))
+    {
+        all.entry(package.to_owned())
+            .or_default()
+            .insert(features.trim_end_matches(']').to_owned());
     }
     all.into_iter().map(|(package, sets)| (package, Vec::from_iter(sets).join(" and "))).collect()
 }
@@ -142,9 +181,14 @@ fn features(function: &str) -> BTreeMap<String, String> {
 fn names_say_what_is_inside() {
     let mut violations = Violations::default();
     for path in ["functions", "infra", "tests"].into_iter().flat_map(files) {
-        let stems = path.iter().map(|part| Path::new(part).file_stem().unwrap_or_default().to_string_lossy());
+        let stems = path
+            .iter()
+            .map(|part| Path::new(part).file_stem().unwrap_or_default().to_string_lossy());
         for stem in stems.filter(|stem| EMPTY_NAMES.contains(&stem.to_lowercase().as_str())) {
-            violations.add(format!("{}: `{stem}` says nothing; name it after what it does", path.display()));
+            violations.add(format!(
+                "{}: `{stem}` says nothing; name it after what it does",
+                path.display()
+            ));
         }
     }
     violations.report();
@@ -152,16 +196,21 @@ fn names_say_what_is_inside() {
 
 #[test]
 fn clock_and_environment_have_one_place() {
-    const CLOCK: (&str, &[&str]) = ("functions/platform/src/clock", &["Utc::now", "SystemTime::now"]);
+    const CLOCK: (&str, &[&str]) =
+        ("functions/platform/src/clock", &["Utc::now", "SystemTime::now"]);
     const ENVIRONMENT: (&str, &[&str]) = ("functions/platform/src/settings", &["std::env"]);
     let mut violations = Violations::default();
-    for path in files("functions").into_iter().filter(|path| path.extension().is_some_and(|ending| ending == "rs")) {
+    for path in files("functions")
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|ending| ending == "rs"))
+    {
         let text = read(&path);
         let code = text.lines().map(str::trim_start).filter(|line| !line.starts_with("//"));
         for (line, (place, calls)) in code.flat_map(|line| [(line, CLOCK), (line, ENVIRONMENT)]) {
             let elsewhere = !path.to_string_lossy().starts_with(place);
             for call in calls.iter().filter(|call| elsewhere && line.contains(**call)) {
-                violations.add(format!("{} uses {call}: that is what {place} is for", path.display()));
+                violations
+                    .add(format!("{} uses {call}: that is what {place} is for", path.display()));
             }
         }
     }
@@ -196,10 +245,15 @@ fn packages() -> Vec<Package> {
 fn package(package: &Value) -> Package {
     let manifest = Path::new(text(&package["manifest_path"]));
     let folder = manifest.parent().expect("a manifest is in a folder");
-    let binaries = list(&package["targets"]).filter(|target| list(&target["kind"]).any(|kind| kind == "bin"));
+    let binaries =
+        list(&package["targets"]).filter(|target| list(&target["kind"]).any(|kind| kind == "bin"));
     Package {
         name: text(&package["name"]).to_owned(),
-        folder: folder.strip_prefix(root()).expect("a member of this workspace").to_string_lossy().replace('\\', "/"),
+        folder: folder
+            .strip_prefix(root())
+            .expect("a member of this workspace")
+            .to_string_lossy()
+            .replace('\\', "/"),
         binaries: binaries.map(|target| text(&target["name"]).to_owned()).collect(),
         dependencies: list(&package["dependencies"]).map(dependency).collect(),
     }

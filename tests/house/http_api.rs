@@ -1,12 +1,15 @@
-//! `infra/http-api.yaml`, what API Gateway makes the HTTP API of, is made of the OpenAPI document. It has what API Gateway
-//! can use and nothing else: HTTP APIs know no schemas, and CloudFormation takes no `null`, which examples have.
+//! `infra/http-api.yaml`, what API Gateway makes the HTTP API of, is made of the OpenAPI document.
+//! It has what API Gateway can use and nothing else: HTTP APIs know no schemas, and CloudFormation
+//! takes no `null`, which examples have.
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-open-api.html>
+
+use std::path::Path;
+
+use serde_yaml_ng::{Mapping, Value};
 
 use crate::contract::Document;
 use crate::template::{Template, reference};
 use crate::{Violations, pascal_case, root};
-use serde_yaml_ng::{Mapping, Value};
-use std::path::Path;
 
 const PLACE: &str = "infra/http-api.yaml";
 const HEAD: &str = "\
@@ -18,12 +21,17 @@ const CORS: &str = "x-amazon-apigateway-cors";
 #[test]
 fn it_is_made_of_the_document() {
     let document = Document::read();
-    let made = HEAD.to_owned() + &serde_yaml_ng::to_string(&definition(&document)).expect("it is plain data");
+    let made = HEAD.to_owned()
+        + &serde_yaml_ng::to_string(&definition(&document)).expect("it is plain data");
     let kept = root().join(PLACE);
     if std::fs::read_to_string(&kept).ok().as_ref() != Some(&made) {
         let new = Path::new(env!("CARGO_TARGET_TMPDIR")).join("http-api.yaml");
         std::fs::write(&new, &made).expect("it can be written");
-        panic!("infra/openapi.yaml has other routes now:\n  cp {} {}", new.display(), kept.display());
+        panic!(
+            "infra/openapi.yaml has other routes now:\n  cp {} {}",
+            new.display(),
+            kept.display()
+        );
     }
 }
 
@@ -46,14 +54,18 @@ fn every_route_has_its_function_and_the_api_may_call_it() {
                 && matches!(&permission["SourceArn"], Value::Tagged(arn) if arn.value.as_str().is_some_and(|arn| arn.ends_with(":${Api}/*")))
         };
         violations.unless(permissions.iter().any(|(_, permission)| allows(permission)), || {
-            format!("template.yaml: the API may not call {}; add an AWS::Lambda::Permission", function.id)
+            format!(
+                "template.yaml: the API may not call {}; add an AWS::Lambda::Permission",
+                function.id
+            )
         });
     }
     for (id, api) in template.all("AWS::Serverless::HttpApi") {
         let include = &api["DefinitionBody"]["Fn::Transform"];
-        violations.unless(include["Name"] == "AWS::Include" && include["Parameters"]["Location"] == PLACE, || {
-            format!("template.yaml, {id}: its DefinitionBody must include {PLACE}")
-        });
+        violations.unless(
+            include["Name"] == "AWS::Include" && include["Parameters"]["Location"] == PLACE,
+            || format!("template.yaml, {id}: its DefinitionBody must include {PLACE}"),
+        );
         violations.unless(api["FailOnWarnings"] == true, || {
             format!("template.yaml, {id}: without FailOnWarnings what API Gateway does not understand is left out")
         });
@@ -75,8 +87,11 @@ fn definition(document: &Document) -> Value {
             ("payloadFormatVersion", "2.0".into()),
             ("uri", mapping([("Fn::Sub", invocation.into())])),
         ]);
-        let parameters = path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
-        let parameter = |name: &str| mapping([("name", name.into()), ("in", "path".into()), ("required", true.into())]);
+        let parameters =
+            path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
+        let parameter = |name: &str| {
+            mapping([("name", name.into()), ("in", "path".into()), ("required", true.into())])
+        };
         let mut route = Mapping::new();
         let parameters: Vec<Value> = parameters.map(parameter).collect();
         if !parameters.is_empty() {

@@ -1,12 +1,14 @@
-//! What operators look at: each function has its log and is watched, each alarm can ring and is heard, the dashboard shows
-//! what there is.
+//! What operators look at: each function has its log and is watched, each alarm can ring and is
+//! heard, the dashboard shows what there is.
+
+use std::collections::BTreeSet;
+
+use serde_yaml_ng::Value;
 
 use crate::template::{Template, entries, reference};
 use crate::{Violations, files, read};
 use domain::channel::Channel;
 use platform::telemetry::metrics::METRICS;
-use serde_yaml_ng::Value;
-use std::collections::BTreeSet;
 
 /// What somebody wants to be woken for, whichever channel it is on.
 const ALARMING: [&str; 4] = ["GivenUp", "InDoubt", "ChannelPaused", "OldestDueSeconds"];
@@ -24,16 +26,37 @@ const NAMESPACE: &str = "Pingback/${AWS::StackName}";
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html> and
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-logging.html>.
 const MEASURED: [(&str, &[&str], &[&str]); 6] = [
-    ("AWS/Lambda", &["FunctionName"], &["Invocations", "Errors", "Throttles", "Duration", "ConcurrentExecutions"]),
-    ("AWS/SQS", &["QueueName"], &["ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"]),
+    (
+        "AWS/Lambda",
+        &["FunctionName"],
+        &["Invocations", "Errors", "Throttles", "Duration", "ConcurrentExecutions"],
+    ),
+    (
+        "AWS/SQS",
+        &["QueueName"],
+        &["ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"],
+    ),
     (
         "AWS/DynamoDB",
         &["TableName"],
-        &["ConsumedReadCapacityUnits", "ConsumedWriteCapacityUnits", "ReadThrottleEvents", "WriteThrottleEvents"],
+        &[
+            "ConsumedReadCapacityUnits",
+            "ConsumedWriteCapacityUnits",
+            "ReadThrottleEvents",
+            "WriteThrottleEvents",
+        ],
     ),
-    ("AWS/DynamoDB", &["TableName", "GlobalSecondaryIndexName"], &["ReadThrottleEvents", "WriteThrottleEvents"]),
+    (
+        "AWS/DynamoDB",
+        &["TableName", "GlobalSecondaryIndexName"],
+        &["ReadThrottleEvents", "WriteThrottleEvents"],
+    ),
     ("AWS/ApiGateway", &["ApiId"], &["Count", "4xx", "5xx", "Latency", "IntegrationLatency"]),
-    ("AWS/ApiGateway", &["ApiId", "Stage"], &["ConnectCount", "MessageCount", "IntegrationError", "ExecutionError"]),
+    (
+        "AWS/ApiGateway",
+        &["ApiId", "Stage"],
+        &["ConnectCount", "MessageCount", "IntegrationError", "ExecutionError"],
+    ),
 ];
 
 /// One metric that an alarm or the dashboard looks at.
@@ -47,8 +70,11 @@ struct Watched {
 impl Watched {
     /// What an alarm is on; several if it adds them up.
     fn by(alarm: &Value) -> Vec<Watched> {
-        let several =
-            alarm["Metrics"].as_sequence().into_iter().flatten().map(|metric| &metric["MetricStat"]["Metric"]);
+        let several = alarm["Metrics"]
+            .as_sequence()
+            .into_iter()
+            .flatten()
+            .map(|metric| &metric["MetricStat"]["Metric"]);
         let several = several.filter(|metric| !metric.is_null());
         let one = Some(alarm).filter(|alarm| !alarm["MetricName"].is_null());
         several.chain(one).map(Watched::read).collect()
@@ -59,7 +85,9 @@ impl Watched {
             Value::Tagged(sub) if sub.tag == "Sub" => sub.value.as_str().map(str::to_owned),
             value => value.as_str().map(str::to_owned),
         };
-        let text = |value: &Value| reference(value).map(str::to_owned).or_else(|| written(value)).unwrap_or_default();
+        let text = |value: &Value| {
+            reference(value).map(str::to_owned).or_else(|| written(value)).unwrap_or_default()
+        };
         let dimensions = metric["Dimensions"].as_sequence().into_iter().flatten();
         Watched {
             namespace: text(&metric["Namespace"]),
@@ -68,15 +96,20 @@ impl Watched {
         }
     }
 
-    /// A row of a dashboard's `metrics`: namespace, name, pairs of a dimension's name and value, and how it is drawn.
+    /// A row of a dashboard's `metrics`: namespace, name, pairs of a dimension's name and value,
+    /// and how it is drawn.
     fn drawn(row: &serde_json::Value) -> Watched {
         let words = row.as_array().into_iter().flatten().filter_map(serde_json::Value::as_str);
         let mut words = words.map(str::to_owned);
-        let (namespace, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let (namespace, name) =
+            (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let mut dimensions = Vec::new();
         while let Some(dimension) = words.next() {
             let value = words.next().unwrap_or_default();
-            let resource = value.strip_prefix("${").and_then(|rest| rest.split(['.', '}']).next()).map(str::to_owned);
+            let resource = value
+                .strip_prefix("${")
+                .and_then(|rest| rest.split(['.', '}']).next())
+                .map(str::to_owned);
             dimensions.push((dimension, resource.unwrap_or(value)));
         }
         Watched { namespace, name, dimensions }
@@ -93,7 +126,11 @@ impl Watched {
         let measured = |(namespace, by, names): &(&str, &[&str], &[&str])| {
             self.namespace == *namespace && dimensions == *by && names.contains(&self.name.as_str())
         };
-        if self.namespace == NAMESPACE { METRICS.iter().any(counted) } else { MEASURED.iter().any(measured) }
+        if self.namespace == NAMESPACE {
+            METRICS.iter().any(counted)
+        } else {
+            MEASURED.iter().any(measured)
+        }
     }
 }
 
@@ -111,13 +148,20 @@ fn alarms_watch_what_is_counted_or_measured() {
     let mut violations = Violations::default();
     for (id, alarm) in alarms(&template) {
         let metrics = Watched::by(alarm);
-        violations.unless(!metrics.is_empty(), || format!("template.yaml, {id}: it watches nothing"));
+        violations
+            .unless(!metrics.is_empty(), || format!("template.yaml, {id}: it watches nothing"));
         for metric in metrics.iter().filter(|metric| !metric.exists()) {
             let (name, namespace) = (&metric.name, &metric.namespace);
-            violations.add(format!("template.yaml, {id}: nobody counts `{name}` in {namespace}, so it can never ring"));
+            violations.add(format!(
+                "template.yaml, {id}: nobody counts `{name}` in {namespace}, so it can never ring"
+            ));
         }
         // What is missing is the very thing only where something has to happen all the time.
-        let missing = if alarm["ComparisonOperator"] == "LessThanThreshold" { "breaching" } else { "notBreaching" };
+        let missing = if alarm["ComparisonOperator"] == "LessThanThreshold" {
+            "breaching"
+        } else {
+            "notBreaching"
+        };
         violations.unless(alarm["TreatMissingData"] == missing, || {
             format!("template.yaml, {id}: nothing is written where nothing happens; set TreatMissingData: {missing}")
         });
@@ -141,7 +185,8 @@ fn every_channel_is_watched() {
         format!("template.yaml: all functions count in !Sub {NAMESPACE}, or one stack rings another's alarms")
     });
     for channel in NEVER_PAUSED {
-        let code: String = files(&format!("functions/deliver-{channel}")).into_iter().map(read).collect();
+        let code: String =
+            files(&format!("functions/deliver-{channel}")).into_iter().map(read).collect();
         violations.unless(!code.contains("ChannelDown"), || {
             format!("functions/deliver-{channel} pauses channels now: give {channel} its alarm, and take it out of NEVER_PAUSED")
         });
@@ -150,16 +195,22 @@ fn every_channel_is_watched() {
         for metric in ALARMING {
             let there = watched.iter().any(|one| one.is(metric, channel.name()));
             if metric == "ChannelPaused" && NEVER_PAUSED.contains(&channel) {
-                violations
-                    .unless(!there, || format!("template.yaml: {channel} is never paused, its alarm cannot ring"));
+                violations.unless(!there, || {
+                    format!("template.yaml: {channel} is never paused, its alarm cannot ring")
+                });
                 continue;
             }
             violations.unless(there, || {
-                format!("template.yaml: give {channel} an alarm on {metric}, like the other channels'")
+                format!(
+                    "template.yaml: give {channel} an alarm on {metric}, like the other channels'"
+                )
             });
         }
     }
-    for (queue, _) in template.all("AWS::SQS::Queue").into_iter().filter(|(_, queue)| queue["RedrivePolicy"].is_null())
+    for (queue, _) in template
+        .all("AWS::SQS::Queue")
+        .into_iter()
+        .filter(|(_, queue)| queue["RedrivePolicy"].is_null())
     {
         violations.unless(watched.iter().any(|one| one.is("ApproximateNumberOfMessagesVisible", queue)), || {
             format!("template.yaml: nobody looks into {queue}; give it an alarm on ApproximateNumberOfMessagesVisible")
@@ -175,7 +226,8 @@ fn every_function_has_its_log_and_is_watched() {
     let mut violations = Violations::default();
     for function in template.functions() {
         let id = function.id;
-        let group = reference(&function.properties["LoggingConfig"]["LogGroup"]).unwrap_or_default();
+        let group =
+            reference(&function.properties["LoggingConfig"]["LogGroup"]).unwrap_or_default();
         violations.unless(group == format!("{id}Log"), || {
             format!("template.yaml, {id}: give it a log group of its own, LoggingConfig: {{ LogGroup: !Ref {id}Log }}")
         });
@@ -197,19 +249,36 @@ fn every_function_has_its_log_and_is_watched() {
 fn the_dashboard_shows_what_there_is() {
     let (template, file) = (Template::read(), read("infra/dashboard.json"));
     let mut violations = Violations::default();
-    let Value::Tagged(body) = &template.properties("Dashboard", "AWS::CloudWatch::Dashboard")["DashboardBody"] else {
-        panic!("template.yaml, Dashboard: its DashboardBody must be !Sub and the text of infra/dashboard.json");
+    let Value::Tagged(body) =
+        &template.properties("Dashboard", "AWS::CloudWatch::Dashboard")["DashboardBody"]
+    else {
+        panic!(
+            "template.yaml, Dashboard: its DashboardBody must be !Sub and the text of infra/dashboard.json"
+        );
     };
     violations.unless(body.value.as_str() == Some(file.as_str()), || {
         "template.yaml, Dashboard: copy infra/dashboard.json into its DashboardBody, they differ".to_owned()
     });
-    let dashboard: serde_json::Value = serde_json::from_str(&file).expect("infra/dashboard.json is JSON");
-    let widgets = dashboard["widgets"].as_array().expect("widgets").iter().map(|widget| &widget["properties"]);
-    let list = |widget: &serde_json::Value, name: &str| widget[name].as_array().cloned().unwrap_or_default();
-    let drawn: Vec<Watched> =
-        widgets.clone().flat_map(|widget| list(widget, "metrics")).map(|row| Watched::drawn(&row)).collect();
+    let dashboard: serde_json::Value =
+        serde_json::from_str(&file).expect("infra/dashboard.json is JSON");
+    let widgets = dashboard["widgets"]
+        .as_array()
+        .expect("widgets")
+        .iter()
+        .map(|widget| &widget["properties"]);
+    let list = |widget: &serde_json::Value, name: &str| {
+        widget[name].as_array().cloned().unwrap_or_default()
+    };
+    let drawn: Vec<Watched> = widgets
+        .clone()
+        .flat_map(|widget| list(widget, "metrics"))
+        .map(|row| Watched::drawn(&row))
+        .collect();
     for metric in drawn.iter().filter(|metric| !metric.exists()) {
-        violations.add(format!("infra/dashboard.json: nobody counts `{}` in {}", metric.name, metric.namespace));
+        violations.add(format!(
+            "infra/dashboard.json: nobody counts `{}` in {}",
+            metric.name, metric.namespace
+        ));
     }
     for function in template.functions() {
         violations.unless(drawn.iter().any(|metric| metric.is("Duration", function.id)), || {
@@ -238,7 +307,9 @@ fn parameters_ask_sensible_questions() {
         violations.unless(parameter["Description"].is_string() && !parameter["Default"].is_null(), || {
             format!("template.yaml, {name}: give it a Description and a Default, `sam deploy --guided` asks for it")
         });
-        let bounds = ["AllowedValues", "AllowedPattern", "MinValue"].iter().any(|bound| !parameter[*bound].is_null());
+        let bounds = ["AllowedValues", "AllowedPattern", "MinValue"]
+            .iter()
+            .any(|bound| !parameter[*bound].is_null());
         violations.unless(bounds || name == "ClockOffsetMs", || {
             format!("template.yaml, {name}: say what may be answered, in AllowedValues, AllowedPattern or MinValue")
         });
@@ -254,8 +325,10 @@ fn parameters_ask_sensible_questions() {
 #[test]
 fn whoever_hears_an_alarm_finds_it_on_the_page_and_no_other() {
     let (template, page) = (Template::read(), read("infra/OPERATIONS.md"));
-    let section = page.split("\n## ").find(|section| section.starts_with("Alarms\n")).unwrap_or_default();
-    let first_cells = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('|').next());
+    let section =
+        page.split("\n## ").find(|section| section.starts_with("Alarms\n")).unwrap_or_default();
+    let first_cells =
+        section.lines().filter_map(|line| line.strip_prefix("| `")?.split('|').next());
     let told: BTreeSet<&str> = first_cells.flat_map(|cell| cell.split('`').step_by(2)).collect();
     let alarms: BTreeSet<&str> = alarms(&template).into_iter().map(|(id, _)| id).collect();
     let mut violations = Violations::default();
@@ -265,7 +338,9 @@ fn whoever_hears_an_alarm_finds_it_on_the_page_and_no_other() {
         ));
     }
     for id in told.difference(&alarms) {
-        violations.add(format!("infra/OPERATIONS.md tells of the alarm {id}, which template.yaml does not have"));
+        violations.add(format!(
+            "infra/OPERATIONS.md tells of the alarm {id}, which template.yaml does not have"
+        ));
     }
     violations.report();
 }

@@ -1,10 +1,13 @@
-//! The template: each function has its folder, each channel its worker, queue and dead-letter queue.
+//! The template: each function has its folder, each channel its worker, queue and dead-letter
+//! queue.
+
+use std::collections::BTreeMap;
+
+use serde_yaml_ng::{Mapping, Value};
 
 use crate::{Violations, function_folders, pascal_case, read};
 use domain::channel::Channel;
 use domain::file::{REFERENCED_DAYS, UNREFERENCED_DAYS};
-use serde_yaml_ng::{Mapping, Value};
-use std::collections::BTreeMap;
 
 /// `template.yaml`, as far as the house rules look into it.
 pub(crate) struct Template {
@@ -24,7 +27,10 @@ pub(crate) struct Function<'a> {
 
 impl Template {
     pub(crate) fn read() -> Template {
-        Template { document: serde_yaml_ng::from_str(&read("template.yaml")).expect("template.yaml is YAML") }
+        Template {
+            document: serde_yaml_ng::from_str(&read("template.yaml"))
+                .expect("template.yaml is YAML"),
+        }
     }
 
     pub(crate) fn functions(&self) -> Vec<Function<'_>> {
@@ -35,7 +41,13 @@ impl Template {
                 let properties = &resource["Properties"];
                 let code = properties["CodeUri"].as_str().unwrap_or_default();
                 let folder = code.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-                Function { id, folder, properties, metadata: &resource["Metadata"], default_timeout }
+                Function {
+                    id,
+                    folder,
+                    properties,
+                    metadata: &resource["Metadata"],
+                    default_timeout,
+                }
             })
             .collect()
     }
@@ -43,7 +55,10 @@ impl Template {
     /// The environment variables that all functions have, and those of each.
     pub(crate) fn environments(&self) -> Vec<&Value> {
         let shared = &self.document["Globals"]["Function"]["Environment"]["Variables"];
-        let own = self.functions().into_iter().map(|function| &function.properties["Environment"]["Variables"]);
+        let own = self
+            .functions()
+            .into_iter()
+            .map(|function| &function.properties["Environment"]["Variables"]);
         std::iter::once(shared).chain(own).collect()
     }
 
@@ -54,7 +69,8 @@ impl Template {
 
     /// The resources of one type: names and properties.
     pub(crate) fn all(&self, kind: &str) -> Vec<(&str, &Value)> {
-        let resources = entries(&self.document["Resources"]).filter(|(_, resource)| resource["Type"] == kind);
+        let resources =
+            entries(&self.document["Resources"]).filter(|(_, resource)| resource["Type"] == kind);
         resources.map(|(id, resource)| (id, &resource["Properties"])).collect()
     }
 
@@ -69,7 +85,9 @@ impl Function<'_> {
     /// Its event sources: type and properties.
     pub(crate) fn events(&self) -> Vec<(&str, &Value)> {
         let events = entries(&self.properties["Events"]);
-        events.map(|(_, event)| (event["Type"].as_str().unwrap_or_default(), &event["Properties"])).collect()
+        events
+            .map(|(_, event)| (event["Type"].as_str().unwrap_or_default(), &event["Properties"]))
+            .collect()
     }
 
     fn timeout(&self) -> u64 {
@@ -87,7 +105,10 @@ fn functions_have_their_folder_and_folders_their_function() {
             format!("template.yaml, {id}: CodeUri must be functions/<folder>")
         });
         violations.unless(*id == pascal_case(folder), || {
-            format!("template.yaml calls functions/{folder} `{id}`: call it `{}`", pascal_case(folder))
+            format!(
+                "template.yaml calls functions/{folder} `{id}`: call it `{}`",
+                pascal_case(folder)
+            )
         });
         violations.unless(metadata["BuildProperties"]["Binary"] == **folder, || {
             format!("template.yaml, {id}: build the binary `{folder}` (Metadata, BuildProperties, Binary)")
@@ -98,7 +119,10 @@ fn functions_have_their_folder_and_folders_their_function() {
     }
     for folder in function_folders() {
         violations.unless(functions.iter().any(|function| function.folder == folder), || {
-            format!("functions/{folder} is not deployed: declare `{}` in template.yaml", pascal_case(&folder))
+            format!(
+                "functions/{folder} is not deployed: declare `{}` in template.yaml",
+                pascal_case(&folder)
+            )
         });
     }
     violations.report();
@@ -117,16 +141,22 @@ fn every_channel_has_its_worker_and_queues() {
                 .add(format!("nobody delivers {channel}: write functions/{folder} and declare it in template.yaml"));
             continue;
         };
-        let sources: Vec<_> = worker.events().into_iter().filter(|(kind, _)| *kind == "SQS").collect();
+        let sources: Vec<_> =
+            worker.events().into_iter().filter(|(kind, _)| *kind == "SQS").collect();
         let [(_, source)] = sources.as_slice() else {
-            violations.add(format!("template.yaml, {}: give it one SQS event, its channel's queue", worker.id));
+            violations.add(format!(
+                "template.yaml, {}: give it one SQS event, its channel's queue",
+                worker.id
+            ));
             continue;
         };
         let queue = reference(&source["Queue"]).unwrap_or_default();
         check_source(&template, worker, source, queue, &mut violations);
         for ringer in ["send-message", "sweep-outbox"] {
             let variable = format!("{}_QUEUE_URL", channel.name().to_uppercase());
-            let given = functions.get(ringer).map(|f| &f.properties["Environment"]["Variables"][variable.as_str()]);
+            let given = functions
+                .get(ringer)
+                .map(|f| &f.properties["Environment"]["Variables"][variable.as_str()]);
             violations.unless(given.and_then(reference) == Some(queue), || {
                 format!("template.yaml: {ringer} cannot ring for {channel}; set its {variable} to !Ref {queue}")
             });
@@ -149,12 +179,16 @@ fn apis_have_their_limits_and_their_logs() {
     for (id, api) in http.chain(template.all("AWS::ApiGatewayV2::Stage")) {
         for limit in ["ThrottlingRateLimit", "ThrottlingBurstLimit"] {
             violations.unless(reference(&api["DefaultRouteSettings"][limit]).is_some(), || {
-                format!("template.yaml, {id}: without a {limit} of its own it takes the whole account's")
+                format!(
+                    "template.yaml, {id}: without a {limit} of its own it takes the whole account's"
+                )
             });
         }
         let format = api["AccessLogSettings"]["Format"].as_str().unwrap_or_default();
         violations.unless(format.contains("$context.routeKey"), || {
-            format!("template.yaml, {id}: give it AccessLogSettings, with the route in their Format")
+            format!(
+                "template.yaml, {id}: give it AccessLogSettings, with the route in their Format"
+            )
         });
         for secret in ["path", "identity"].map(|name| format!("$context.{name}")) {
             violations.unless(!format.contains(&secret), || {
@@ -163,9 +197,13 @@ fn apis_have_their_limits_and_their_logs() {
         }
     }
     let table = template.properties("Table", "AWS::DynamoDB::Table");
-    violations.unless(reference(&table["DeletionProtectionEnabled"]) == Some("DeletionProtection"), || {
-        "template.yaml, Table: set DeletionProtectionEnabled: !Ref DeletionProtection".to_owned()
-    });
+    violations.unless(
+        reference(&table["DeletionProtectionEnabled"]) == Some("DeletionProtection"),
+        || {
+            "template.yaml, Table: set DeletionProtectionEnabled: !Ref DeletionProtection"
+                .to_owned()
+        },
+    );
     violations.report();
 }
 
@@ -174,7 +212,8 @@ fn what_becomes_of_events_that_nobody_waits_for_is_said() {
     let template = Template::read();
     let queues = template.all("AWS::SQS::QueuePolicy");
     let lets_in = |policy: &Value, rule: &str| {
-        let source = &policy["PolicyDocument"]["Statement"][0]["Condition"]["ArnEquals"]["aws:SourceArn"];
+        let source =
+            &policy["PolicyDocument"]["Statement"][0]["Condition"]["ArnEquals"]["aws:SourceArn"];
         reference(source) == Some(rule)
     };
     let mut violations = Violations::default();
@@ -191,7 +230,8 @@ fn what_becomes_of_events_that_nobody_waits_for_is_said() {
                 format!("template.yaml, {id}: an event comes once; keep those that fail, DestinationConfig, OnFailure")
             });
         }
-        for (name, _) in entries(&function.properties["Events"]).filter(|(_, event)| event["Type"] == "EventBridgeRule")
+        for (name, _) in entries(&function.properties["Events"])
+            .filter(|(_, event)| event["Type"] == "EventBridgeRule")
         {
             let rule = format!("{id}{name}");
             violations.unless(queues.iter().any(|(_, policy)| lets_in(policy, &rule)), || {
@@ -209,16 +249,21 @@ fn files_are_nobodys_and_kept_as_long_as_the_code_says() {
     let template = Template::read();
     let bucket = template.properties("Files", "AWS::S3::Bucket");
     let mut violations = Violations::default();
-    for block in ["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"] {
+    for block in
+        ["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"]
+    {
         violations.unless(bucket["PublicAccessBlockConfiguration"][block] == true, || {
             format!("template.yaml, Files: nobody else may read the files, set {block}: true")
         });
     }
     for (tag, days) in [("pending", UNREFERENCED_DAYS), ("referenced", REFERENCED_DAYS)] {
         let rules = bucket["LifecycleConfiguration"]["Rules"].as_sequence();
-        let of_tag = |rule: &&Value| rule["TagFilters"][0]["Key"] == "state" && rule["TagFilters"][0]["Value"] == tag;
+        let of_tag = |rule: &&Value| {
+            rule["TagFilters"][0]["Key"] == "state" && rule["TagFilters"][0]["Value"] == tag
+        };
         let rule = rules.into_iter().flatten().find(of_tag);
-        let set = rule.is_some_and(|rule| rule["Status"] == "Enabled" && rule["ExpirationInDays"] == days);
+        let set = rule
+            .is_some_and(|rule| rule["Status"] == "Enabled" && rule["ExpirationInDays"] == days);
         violations.unless(set, || {
             format!("template.yaml, Files: what is tagged state={tag} expires after {days} days, by domain::file")
         });
@@ -227,20 +272,35 @@ fn files_are_nobodys_and_kept_as_long_as_the_code_says() {
 }
 
 /// What a queue needs so that no bell is lost and none rings while its worker is still at it.
-fn check_source(template: &Template, worker: &Function<'_>, source: &Value, queue: &str, violations: &mut Violations) {
+fn check_source(
+    template: &Template,
+    worker: &Function<'_>,
+    source: &Value,
+    queue: &str,
+    violations: &mut Violations,
+) {
     let properties = template.properties(queue, "AWS::SQS::Queue");
     if properties.is_null() {
-        violations.add(format!("template.yaml, {}: its event's Queue must be !GetAtt <a queue>.Arn", worker.id));
+        violations.add(format!(
+            "template.yaml, {}: its event's Queue must be !GetAtt <a queue>.Arn",
+            worker.id
+        ));
         return;
     }
     let reports = source["FunctionResponseTypes"]
         .as_sequence()
         .is_some_and(|types| types.contains(&"ReportBatchItemFailures".into()));
     violations.unless(reports, || {
-        format!("template.yaml, {}: set FunctionResponseTypes, or one bad record fails its whole batch", worker.id)
+        format!(
+            "template.yaml, {}: set FunctionResponseTypes, or one bad record fails its whole batch",
+            worker.id
+        )
     });
     violations.unless(reference(&source["ScalingConfig"]["MaximumConcurrency"]).is_some(), || {
-        format!("template.yaml, {}: one channel may not take all functions, set its MaximumConcurrency", worker.id)
+        format!(
+            "template.yaml, {}: one channel may not take all functions, set its MaximumConcurrency",
+            worker.id
+        )
     });
     // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
     let visibility = worker.timeout() * 6;
@@ -251,7 +311,8 @@ fn check_source(template: &Template, worker: &Function<'_>, source: &Value, queu
             worker.timeout()
         )
     });
-    let dead_letters = reference(&properties["RedrivePolicy"]["deadLetterTargetArn"]).unwrap_or_default();
+    let dead_letters =
+        reference(&properties["RedrivePolicy"]["deadLetterTargetArn"]).unwrap_or_default();
     let dead_letters = template.properties(dead_letters, "AWS::SQS::Queue");
     violations.unless(!dead_letters.is_null() && properties["RedrivePolicy"]["maxReceiveCount"].is_number(), || {
         format!("template.yaml, {queue}: give it a RedrivePolicy to a dead-letter queue, with a maxReceiveCount")

@@ -1,20 +1,23 @@
-//! The delivery protocol, checked exhaustively: every order in which two senders, two workers, the queue, the sweeper,
-//! the provider, its receipts and the clock can act, with crashes and lost answers wherever they can happen.
+//! The delivery protocol, checked exhaustively: every order in which two senders, two workers, the
+//! queue, the sweeper, the provider, its receipts and the clock can act, with crashes and lost
+//! answers wherever they can happen.
 //!
-//! The model has no rules of its own. Workers follow [`domain::delivery::Round`], which production's workers follow;
-//! writes are the transitions of [`domain::delivery::stored`], which contract tests hold against the table's condition
-//! expressions.
+//! The model has no rules of its own. Workers follow [`domain::delivery::Round`], which
+//! production's workers follow; writes are the transitions of [`domain::delivery::stored`], which
+//! contract tests hold against the table's condition expressions.
 
 mod promises;
 mod protocol;
 mod state;
 
-use libtest_mimic::{Arguments, Failed, Trial};
-use protocol::{Protocol, Without};
-use stateright::{Checker, HasDiscoveries, Model};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use stateright::{Checker, HasDiscoveries, Model};
+
+use protocol::{Protocol, Without};
 
 const TWICE: &str = "twice only after a death or a lost answer";
 const ORDER: &str = "the provider gets messages in order";
@@ -27,8 +30,12 @@ static ROWS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let trials = vec![
-        trial("every_promise_holds_where_messages_are_sent_again_at_once", || holds("chat", Protocol::chat())),
-        trial("every_promise_holds_where_receipts_are_waited_for", || holds("whatsapp, e-mail", Protocol::patient())),
+        trial("every_promise_holds_where_messages_are_sent_again_at_once", || {
+            holds("chat", Protocol::chat())
+        }),
+        trial("every_promise_holds_where_receipts_are_waited_for", || {
+            holds("whatsapp, e-mail", Protocol::patient())
+        }),
         trial("without_the_sweeper_messages_are_stuck", || {
             fails("without the sweeper", Protocol::patient().without(Without::Sweeper), &[RECOVERS])
         }),
@@ -36,7 +43,11 @@ fn main() -> ExitCode {
             fails("without the fence", Protocol::chat().without(Without::Fence), &[TWICE, ORDER])
         }),
         trial("without_the_condition_on_seq_sends_end_in_an_error", || {
-            fails("without the condition on seq", Protocol::chat().without(Without::SeqCondition), &[ANSWERED])
+            fails(
+                "without the condition on seq",
+                Protocol::chat().without(Without::SeqCondition),
+                &[ANSWERED],
+            )
         }),
         trial("without_the_lease_two_workers_get_in_each_others_way", || {
             fails("without the lease", Protocol::chat().without(Without::Lease), &[TWICE, ORDER])
@@ -58,15 +69,24 @@ fn trial(name: &str, run: impl FnOnce() + Send + 'static) -> Trial {
     })
 }
 
-/// Keeps what a search came to; returns the promises that are broken and the things that were seen to happen.
-fn conclude(name: &str, begun: Instant, search: &impl Checker<Protocol>) -> (Vec<&'static str>, Vec<&'static str>) {
+/// Keeps what a search came to; returns the promises that are broken and the things that were seen
+/// to happen.
+fn conclude(
+    name: &str,
+    begun: Instant,
+    search: &impl Checker<Protocol>,
+) -> (Vec<&'static str>, Vec<&'static str>) {
     let found = search.discoveries();
-    let (seen, broken): (Vec<_>, Vec<_>) = found.keys().copied().partition(|name| name.starts_with("sometimes"));
+    let (seen, broken): (Vec<_>, Vec<_>) =
+        found.keys().copied().partition(|name| name.starts_with("sometimes"));
     let verdict = if broken.is_empty() { "every promise holds" } else { "broken, as it should be" };
     let (states, took) = (search.unique_state_count(), begun.elapsed().as_secs_f64());
     let mut row = format!("  {name:<30} {states:>9} states  {took:>6.1} s  {verdict}");
     for property in &broken {
-        row += &format!("\n      not “{property}”, after {} steps", found[property].clone().into_actions().len());
+        row += &format!(
+            "\n      not “{property}”, after {} steps",
+            found[property].clone().into_actions().len()
+        );
     }
     ROWS.lock().unwrap_or_else(PoisonError::into_inner).push(row);
     (broken, seen)
@@ -82,14 +102,17 @@ fn holds(name: &str, protocol: Protocol) {
         println!("not “{property}” after {steps:#?}");
     }
     assert!(broken.is_empty(), "{name}: {broken:?}");
-    let sometimes = promises::all().iter().filter(|promise| promise.name.starts_with("sometimes")).count();
+    let sometimes =
+        promises::all().iter().filter(|promise| promise.name.starts_with("sometimes")).count();
     assert_eq!(seen.len(), sometimes, "nothing may hold for want of trying: {seen:?}");
 }
 
-/// Looks for the shortest way to break a promise; `promises` are those that may be the first to break.
+/// Looks for the shortest way to break a promise; `promises` are those that may be the first to
+/// break.
 fn fails(name: &str, protocol: Protocol, promises: &[&str]) {
     let begun = Instant::now();
-    let search = protocol.checker().threads(2).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    let search =
+        protocol.checker().threads(2).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     let (broken, _) = conclude(name, begun, &search);
     assert!(broken.iter().any(|promise| promises.contains(promise)), "{name}: {broken:?}");
 }

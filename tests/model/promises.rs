@@ -1,10 +1,11 @@
 //! What must always be true, whatever happens.
 
+use stateright::Property;
+
 use crate::protocol::{Call, Protocol, WORKERS, Without};
 use crate::state::{Sender, State, is_in_doubt};
 use domain::Seq;
 use domain::delivery::Command;
-use stateright::Property;
 
 /// Every promise; and what has to happen sometimes, so that none holds for want of trying.
 pub(crate) fn all() -> Vec<Property<Protocol>> {
@@ -12,7 +13,9 @@ pub(crate) fn all() -> Vec<Property<Protocol>> {
         Property::always("what is counted is what is stored", |_, state: &State| {
             state.used == state.messages.len() as u64 && state.turn.seq.0 == state.used
         }),
-        Property::always("every send is answered for", |_, state: &State| !state.senders.contains(&Sender::Broken)),
+        Property::always("every send is answered for", |_, state: &State| {
+            !state.senders.contains(&Sender::Broken)
+        }),
         Property::always("what is not settled is in the outbox", |_, state: &State| {
             state.is_settled() || state.turn.due.is_some()
         }),
@@ -33,13 +36,20 @@ pub(crate) fn all() -> Vec<Property<Protocol>> {
             state.ended.iter().all(|seq| state.message(*seq).progress.status.is_settled())
                 && (1..=state.turn.settled_seq.0).all(|seq| state.ended.contains(&Seq(seq)))
         }),
-        Property::always("everything is settled once faults stop", |protocol: &Protocol, state: &State| {
-            protocol.recovers(state)
+        Property::always(
+            "everything is settled once faults stop",
+            |protocol: &Protocol, state: &State| protocol.recovers(state),
+        ),
+        Property::sometimes("sometimes a message is in doubt", |_, state: &State| {
+            is_in_doubt(state)
         }),
-        Property::sometimes("sometimes a message is in doubt", |_, state: &State| is_in_doubt(state)),
         Property::sometimes("sometimes a receipt ends a wait", |_, state: &State| {
             let freed = |seq: &Seq| state.turn.doubt_over(*seq, state.now);
-            state.cleared.iter().filter_map(freed).any(|turn| turn.not_before != state.turn.not_before)
+            state
+                .cleared
+                .iter()
+                .filter_map(freed)
+                .any(|turn| turn.not_before != state.turn.not_before)
         }),
         Property::sometimes("sometimes a customer gets a message twice", |_, state: &State| {
             state.taken.len() > state.messages.len()
@@ -48,8 +58,8 @@ pub(crate) fn all() -> Vec<Property<Protocol>> {
 }
 
 impl Protocol {
-    /// Whether everything is settled in the end if nothing goes wrong any more: workers finish, time passes, the
-    /// sweeper runs, and a worker answers.
+    /// Whether everything is settled in the end if nothing goes wrong any more: workers finish,
+    /// time passes, the sweeper runs, and a worker answers.
     fn recovers(&self, state: &State) -> bool {
         let mut state = state.clone();
         state.bell = false; // The queue may lose everything.
@@ -73,7 +83,9 @@ impl Protocol {
         for index in 0..WORKERS {
             while let Some(worker) = &state.workers[index] {
                 match worker.command {
-                    Command::HandOver(_) if state.now >= worker.lease.until => self.call(state, index, Call::SaysLater),
+                    Command::HandOver(_) if state.now >= worker.lease.until => {
+                        self.call(state, index, Call::SaysLater)
+                    }
                     Command::HandOver(_) => self.call(state, index, Call::Takes),
                     _ => self.obey(state, index),
                 }

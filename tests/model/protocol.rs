@@ -1,14 +1,16 @@
 //! What can happen next.
 
+use chrono::{DateTime, TimeDelta, Utc};
+use stateright::{Model, Property};
+
 use crate::promises;
 use crate::state::{Budget, Sender, State, Worker, holding};
-use chrono::{DateTime, TimeDelta, Utc};
 use domain::delivery::stored::Stored;
 use domain::delivery::{
-    Accepted, Command, Doubt, Event, Failure, Outcome, Pace, Progress, Reason, Round, Settlement, Status, Terms, Turn,
+    Accepted, Command, Doubt, Event, Failure, Outcome, Pace, Progress, Reason, Round, Settlement,
+    Status, Terms, Turn,
 };
 use domain::{Channel, Seq};
-use stateright::{Model, Property};
 
 const LEASE: TimeDelta = TimeDelta::seconds(45);
 const SENDERS: usize = 2;
@@ -56,7 +58,8 @@ pub(crate) enum Action {
     Call(usize, Call),
     /// A worker dies.
     WorkerDies(usize),
-    /// The provider reports that it has a message. Whoever writes that down may die before [`Action::DoubtOver`].
+    /// The provider reports that it has a message. Whoever writes that down may die before
+    /// [`Action::DoubtOver`].
     Receipt(Seq),
     /// The conversation that waits for this message's fate is told that it need not.
     DoubtOver(Seq),
@@ -105,12 +108,19 @@ impl Protocol {
 
     /// The conversation as a claim sees it.
     fn claimable(&self, turn: &Turn) -> Turn {
-        if self.has(Without::Lease) { turn.clone() } else { Turn { lease_until: None, ..turn.clone() } }
+        if self.has(Without::Lease) {
+            turn.clone()
+        } else {
+            Turn { lease_until: None, ..turn.clone() }
+        }
     }
 
     fn accept(&self, state: &mut State, index: usize, last: Seq) {
-        let turn =
-            if self.has(Without::SeqCondition) { state.turn.clone() } else { Turn { seq: last, ..state.turn.clone() } };
+        let turn = if self.has(Without::SeqCondition) {
+            state.turn.clone()
+        } else {
+            Turn { seq: last, ..state.turn.clone() }
+        };
         let place_is_free = state.messages.len() as u64 == last.0;
         match turn.accepted(last, state.now) {
             None => state.senders[index] = Sender::Idle,
@@ -134,18 +144,21 @@ impl Protocol {
     pub(crate) fn hear(&self, state: &mut State, index: usize) {
         if let Ok((turn, lease)) = self.claimable(&state.turn).claimed(state.now, LEASE) {
             let (doubt, policy) = (self.doubt, Doubt::Resend);
-            let terms = Terms { doubt, policy, pace: Pace::FREE, turn: self.turn, paused_until: None };
+            let terms =
+                Terms { doubt, policy, pace: Pace::FREE, turn: self.turn, paused_until: None };
             let mut round = Round::new(turn.settled_seq, None, terms);
             let command = round.next(Event::Begun, state.now, 0.5);
             state.turn = turn;
-            state.workers[index] = Some(Worker { command, round, lease, known: Vec::new(), in_part: false });
+            state.workers[index] =
+                Some(Worker { command, round, lease, known: Vec::new(), in_part: false });
         }
     }
 
     /// A worker's command is done: it gets the next.
     fn tell(&self, state: &mut State, index: usize, mut worker: Worker, event: Event) {
         worker.command = worker.round.next(event, state.now, 0.5);
-        state.workers[index] = if matches!(worker.command, Command::Stop(_)) { None } else { Some(worker) };
+        state.workers[index] =
+            if matches!(worker.command, Command::Stop(_)) { None } else { Some(worker) };
     }
 
     /// Makes the write or read that a worker was told to make.
@@ -155,7 +168,8 @@ impl Protocol {
         let of_turn = if self.has(Without::Fence) { fence } else { state.turn.fence };
         let event = match worker.command.clone() {
             Command::Read(after) => {
-                let all = (1..).map(Seq).zip(state.messages.iter().map(|stored| stored.progress.clone()));
+                let all =
+                    (1..).map(Seq).zip(state.messages.iter().map(|stored| stored.progress.clone()));
                 worker.known = all.filter(|(seq, _)| *seq > after).collect();
                 Event::Messages(worker.known.clone())
             }
@@ -183,7 +197,11 @@ impl Protocol {
                 }
             }
             Command::Settle(seq, end) => {
-                let end = if matches!(end, Settlement::Sent { .. }) { Status::Sent } else { Status::Failed };
+                let end = if matches!(end, Settlement::Sent { .. }) {
+                    Status::Sent
+                } else {
+                    Status::Failed
+                };
                 let settled = state.message(seq).settled(fence, end);
                 if !state.write(seq, settled) && !state.message(seq).progress.status.is_settled() {
                     return; // It is a successor's by now: the worker gives up.
@@ -217,7 +235,9 @@ impl Protocol {
                 state.ring();
                 Event::Done
             }
-            Command::Leave(_) | Command::Pause(_) | Command::Stop(_) => unreachable!("not of this model"),
+            Command::Leave(_) | Command::Pause(_) | Command::Stop(_) => {
+                unreachable!("not of this model")
+            }
         };
         self.tell(state, index, worker, event);
     }
@@ -262,7 +282,8 @@ impl Protocol {
             Command::HandOver(_) => {
                 actions.push(Action::Call(index, Call::Takes));
                 if state.left.faults > 0 {
-                    let faults = [Call::TakesUnheard, Call::LostOnTheWay, Call::SaysLater, Call::SaysNever];
+                    let faults =
+                        [Call::TakesUnheard, Call::LostOnTheWay, Call::SaysLater, Call::SaysNever];
                     let faults = faults.into_iter().chain(self.parts.then_some(Call::TakesPart));
                     actions.extend(faults.map(|fault| Action::Call(index, fault)));
                 }
@@ -280,7 +301,14 @@ impl Model for Protocol {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        let turn = Turn { seq: Seq(0), settled_seq: Seq(0), lease_until: None, fence: 0, not_before: None, due: None };
+        let turn = Turn {
+            seq: Seq(0),
+            settled_seq: Seq(0),
+            lease_until: None,
+            fence: 0,
+            not_before: None,
+            due: None,
+        };
         vec![State {
             now: DateTime::<Utc>::UNIX_EPOCH,
             turn,
@@ -303,14 +331,18 @@ impl Model for Protocol {
             match sender {
                 Sender::Idle => actions.push(Action::Look(index)),
                 Sender::Read(_) => actions.push(Action::Accept(index)),
-                Sender::Accepted => actions.extend([Action::Ring(index), Action::SenderDies(index)]),
+                Sender::Accepted => {
+                    actions.extend([Action::Ring(index), Action::SenderDies(index)])
+                }
                 Sender::Done | Sender::Broken => {}
             }
         }
         for (index, worker) in state.workers.iter().enumerate() {
             match worker {
                 Some(worker) => self.moves(state, index, worker, actions),
-                None if state.bell => actions.extend([false, true].map(|again| Action::Hear { worker: index, again })),
+                None if state.bell => {
+                    actions.extend([false, true].map(|again| Action::Hear { worker: index, again }))
+                }
                 None => {}
             }
         }
@@ -320,7 +352,10 @@ impl Model for Protocol {
         let silent = state.taken.iter().filter(|seq| !state.reported.contains(seq));
         actions.extend(silent.map(|seq| Action::Receipt(*seq)));
         actions.extend(state.cleared.iter().map(|seq| Action::DoubtOver(*seq)));
-        if self.has(Without::Sweeper) && !state.bell && state.turn.due.is_some_and(|due| due <= state.now) {
+        if self.has(Without::Sweeper)
+            && !state.bell
+            && state.turn.due.is_some_and(|due| due <= state.now)
+        {
             actions.push(Action::Sweep);
         }
         if state.left.ticks > 0 && state.next_moment().is_some() {

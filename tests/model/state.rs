@@ -1,10 +1,12 @@
 //! What there is: the table, the queue, the provider, and whoever works on them.
 
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+
 use chrono::{DateTime, Utc};
+
 use domain::Seq;
 use domain::delivery::stored::Stored;
 use domain::delivery::{Command, Lease, Progress, Round, Status, Turn};
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 /// One moment of the system.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -82,7 +84,8 @@ impl Worker {
 
     /// The message is this far by now.
     pub(crate) fn learn(&mut self, seq: Seq, progress: &Progress) {
-        self.known.iter_mut().find(|(known, _)| *known == seq).expect("it was read").1 = progress.clone();
+        self.known.iter_mut().find(|(known, _)| *known == seq).expect("it was read").1 =
+            progress.clone();
     }
 }
 
@@ -126,7 +129,9 @@ impl State {
     /// Senders are all alike, and so are workers: which of them does a thing makes no difference.
     pub(crate) fn sorted(mut self) -> State {
         self.senders.sort();
-        self.workers.sort_by_cached_key(|worker| BuildHasherDefault::<DefaultHasher>::default().hash_one(worker));
+        self.workers.sort_by_cached_key(|worker| {
+            BuildHasherDefault::<DefaultHasher>::default().hash_one(worker)
+        });
         self
     }
 
@@ -143,12 +148,17 @@ impl State {
         turn.into_iter().flatten().filter(|moment| *moment > self.now).min()
     }
 
-    /// Lets time pass. A worker that has not written down by the end of its lease what the provider took is as good as
-    /// dead: Lambda stops it long before.
+    /// Lets time pass. A worker that has not written down by the end of its lease what the provider
+    /// took is as good as dead: Lambda stops it long before.
     pub(crate) fn pass_until(&mut self, moment: DateTime<Utc>) {
         self.now = moment;
-        let overtaken: Vec<Seq> =
-            self.workers.iter().flatten().filter(|worker| worker.lease.until <= moment).filter_map(holding).collect();
+        let overtaken: Vec<Seq> = self
+            .workers
+            .iter()
+            .flatten()
+            .filter(|worker| worker.lease.until <= moment)
+            .filter_map(holding)
+            .collect();
         for seq in overtaken {
             self.excuse(seq);
         }

@@ -1,11 +1,13 @@
-//! The customers of the chat: the sandbox's own, and what a site with the widget does for a test's own.
+//! The customers of the chat: the sandbox's own, and what a site with the widget does for a test's
+//! own.
 
-use crate::{Business, World};
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::{BusinessId, ConversationId, MessageId};
 use reqwest::Method;
 use serde_json::Value;
 use uuid::Uuid;
+
+use crate::{Business, World};
+use domain::{BusinessId, ConversationId, MessageId};
 
 impl World {
     /// A world in which nobody but the test's own widgets is in the chat, and a business.
@@ -21,8 +23,8 @@ impl World {
         self.sandbox(Method::POST, "/chat/widgets", Value::Null).await;
     }
 
-    /// Waits until no customer holds a message back because of one before it that failed: until they were told that it
-    /// will not come.
+    /// Waits until no customer holds a message back because of one before it that failed: until
+    /// they were told that it will not come.
     pub async fn until_shown(&self) {
         let shown = async || {
             let widgets = self.sandbox(Method::GET, "/chat/widgets", Value::Null).await;
@@ -43,18 +45,27 @@ impl World {
         token
     }
 
-    /// Makes another text of a chat message, as long as one may be that was written while its conversation was on another
-    /// channel.
+    /// Makes another text of a chat message, as long as one may be that was written while its
+    /// conversation was on another channel.
     ///
     /// # Panics
     /// If there is no such message.
     pub async fn rewrite(&self, business: &Business, id: Uuid, content: &str) {
-        let (b, c) = (BusinessId(business.business_id), ConversationId(business.conversation("chat")));
-        let seq = id.to_string().parse::<MessageId>().ok().and_then(|id| id.seq()).expect("the id carries it");
+        let (b, c) =
+            (BusinessId(business.business_id), ConversationId(business.conversation("chat")));
+        let seq = id
+            .to_string()
+            .parse::<MessageId>()
+            .ok()
+            .and_then(|id| id.seq())
+            .expect("the id carries it");
         let update = self.dynamodb().update_item().table_name(&self.ready.table);
         let update = update.set_key(Some(platform::table::key::message(b, c, seq).attributes()));
-        let update = update.update_expression("SET content = :content").condition_expression("attribute_exists(pk)");
-        let update = update.expression_attribute_values(":content", AttributeValue::S(content.to_owned()));
+        let update = update
+            .update_expression("SET content = :content")
+            .condition_expression("attribute_exists(pk)");
+        let update =
+            update.expression_attribute_values(":content", AttributeValue::S(content.to_owned()));
         update.send().await.expect("the table takes it");
     }
 }

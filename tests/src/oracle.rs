@@ -1,19 +1,22 @@
-//! The oracle: reads the table as it lies there, without any of the code that wrote it, and holds it against what the
-//! API answered and what the customers got.
+//! The oracle: reads the table as it lies there, without any of the code that wrote it, and holds
+//! it against what the API answered and what the customers got.
 //!
 //! - Every 201 is in the table, once. Accepted = sent + failed + in doubt + waiting.
 //! - `used` of each month = its messages, never above the cap; the caps add up to the limit.
 //! - One idempotency key has one message.
 //! - The outbox is empty: whatever was accepted is settled.
-//! - Customers got what is `sent`, in `seq` order and whole, and no copy more than there were times when nobody knew.
+//! - Customers got what is `sent`, in `seq` order and whole, and no copy more than there were times
+//!   when nobody knew.
 //! - No log line holds a token, a text, an address or a phone number.
 
-use crate::{Tally, World};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
+
+use crate::{Tally, World};
 
 /// What a test may leave behind. By default: nothing.
 #[derive(Debug, Clone, Copy, Default)]
@@ -55,7 +58,12 @@ struct Findings {
 
 impl Findings {
     /// Says what is wrong, and how much of it there is.
-    fn count(&mut self, of: impl FnOnce(&mut Tally) -> &mut u64, by: u64, sentence: impl FnOnce() -> String) {
+    fn count(
+        &mut self,
+        of: impl FnOnce(&mut Tally) -> &mut u64,
+        by: u64,
+        sentence: impl FnOnce() -> String,
+    ) {
         if by > 0 {
             *of(&mut self.tally) += by;
             self.wrong.push(sentence());
@@ -72,7 +80,8 @@ pub async fn check(world: &World) {
     world.heal("aws").await;
     let items = quiet(world, allowed).await;
     let messages: Vec<Message> = items.iter().filter_map(message).collect();
-    let mut findings = Findings { tally: Tally { worlds: 1, ..Tally::default() }, ..Findings::default() };
+    let mut findings =
+        Findings { tally: Tally { worlds: 1, ..Tally::default() }, ..Findings::default() };
     accepted(world, &messages, allowed, &mut findings);
     counted(&items, &messages, &mut findings);
     received(world, &messages, allowed, &mut findings).await;
@@ -98,10 +107,17 @@ async fn quiet(world: &World, allowed: Allowed) -> Vec<Item> {
 
 async fn scan(world: &World) -> Vec<Item> {
     let pages = world.dynamodb().scan().table_name(&world.ready.table).consistent_read(true);
-    pages.into_paginator().items().send().collect::<Result<_, _>>().await.expect("the table can be read")
+    pages
+        .into_paginator()
+        .items()
+        .send()
+        .collect::<Result<_, _>>()
+        .await
+        .expect("the table can be read")
 }
 
-/// Every 201 is a message, and (unless an answer may have been lost) every message a 201; a key is one message's.
+/// Every 201 is a message, and (unless an answer may have been lost) every message a 201; a key is
+/// one message's.
 fn accepted(world: &World, messages: &[Message], allowed: Allowed, findings: &mut Findings) {
     let ledger = world.ledger();
     let stored: BTreeSet<Uuid> = messages.iter().map(|message| message.id).collect();
@@ -109,14 +125,22 @@ fn accepted(world: &World, messages: &[Message], allowed: Allowed, findings: &mu
     findings.count(|tally| &mut tally.doubled, twice, || "an id is stored twice".to_owned());
     let answered: BTreeSet<Uuid> = ledger.accepted.keys().copied().collect();
     let lost: Vec<_> = answered.difference(&stored).collect();
-    findings.count(|tally| &mut tally.lost, lost.len() as u64, || format!("answered 201 and not stored: {lost:?}"));
+    findings.count(
+        |tally| &mut tally.lost,
+        lost.len() as u64,
+        || format!("answered 201 and not stored: {lost:?}"),
+    );
     let unheard: Vec<_> = stored.difference(&answered).collect();
     if !allowed.unheard && !unheard.is_empty() {
         findings.wrong.push(format!("stored and never answered 201: {unheard:?}"));
     }
     for ((_, key), ids) in &ledger.keys {
         let more = ids.len() as u64 - 1;
-        findings.count(|tally| &mut tally.doubled, more, || format!("key {key:?} made several messages: {ids:?}"));
+        findings.count(
+            |tally| &mut tally.doubled,
+            more,
+            || format!("key {key:?} made several messages: {ids:?}"),
+        );
     }
     findings.tally.accepted += answered.len() as u64;
     findings.tally.stored += messages.len() as u64;
@@ -150,10 +174,18 @@ fn counted(items: &[Item], messages: &[Message], findings: &mut Findings) {
     for (key, count) in used {
         let messages = stored.remove(&key).unwrap_or(0);
         let by = messages.abs_diff(count);
-        findings.count(|tally| &mut tally.miscounted, by, || format!("used of {key:?} is {count} of {messages}"));
+        findings.count(
+            |tally| &mut tally.miscounted,
+            by,
+            || format!("used of {key:?} is {count} of {messages}"),
+        );
     }
     for (key, count) in stored {
-        findings.count(|tally| &mut tally.miscounted, count, || format!("messages that no shard counted: {key:?}"));
+        findings.count(
+            |tally| &mut tally.miscounted,
+            count,
+            || format!("messages that no shard counted: {key:?}"),
+        );
     }
     for item in items {
         if let Some(month) = text(item, "sk").strip_prefix("QUOTA#") {
@@ -179,7 +211,8 @@ async fn received(world: &World, messages: &[Message], allowed: Allowed, finding
             in_parts(id, &one["parts"], &mut parts, findings);
         }
     }
-    let by_id: HashMap<Uuid, &Message> = messages.iter().map(|message| (message.id, message)).collect();
+    let by_id: HashMap<Uuid, &Message> =
+        messages.iter().map(|message| (message.id, message)).collect();
     let mut times: HashMap<Uuid, u64> = HashMap::new();
     let mut last: HashMap<&String, u64> = HashMap::new();
     for (conversation, id) in &got {
@@ -212,19 +245,34 @@ async fn received(world: &World, messages: &[Message], allowed: Allowed, finding
         findings.count(|tally| &mut tally.doubled, more - excused, sentence);
         let undelivered = allowed.undelivered && message.status == "failed";
         let arrived = copies > 0 && !missing;
-        if arrived && !message.was_taken() && message.doubts == 0 && !allowed.waiting && !undelivered {
+        if arrived
+            && !message.was_taken()
+            && message.doubts == 0
+            && !allowed.waiting
+            && !undelivered
+        {
             findings.wrong.push(format!("{message:?} arrived all the same"));
         }
     }
 }
 
-/// Some providers take a message in parts. They come in order, each once; one that comes again begins another copy. Notes
-/// which parts of it are missing in all of its copies together.
-fn in_parts(id: Uuid, parts: &Value, missing: &mut HashMap<Uuid, BTreeSet<u64>>, findings: &mut Findings) {
+/// Some providers take a message in parts. They come in order, each once; one that comes again
+/// begins another copy. Notes which parts of it are missing in all of its copies together.
+fn in_parts(
+    id: Uuid,
+    parts: &Value,
+    missing: &mut HashMap<Uuid, BTreeSet<u64>>,
+    findings: &mut Findings,
+) {
     let Some(of) = parts["of"].as_u64() else { return };
-    let got: Vec<u64> = parts["got"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect();
+    let got: Vec<u64> =
+        parts["got"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect();
     let early = u64::from(!got.is_sorted());
-    findings.count(|tally| &mut tally.out_of_order, early, || format!("the parts of {id} came as {got:?}"));
+    findings.count(
+        |tally| &mut tally.out_of_order,
+        early,
+        || format!("the parts of {id} came as {got:?}"),
+    );
     let missing = missing.entry(id).or_insert_with(|| (1..=of).collect());
     missing.retain(|number| !got.contains(number));
 }
@@ -266,5 +314,8 @@ fn text(item: &Item, name: &str) -> String {
 }
 
 fn number(item: &Item, name: &str) -> u64 {
-    item.get(name).and_then(|value| value.as_n().ok()).and_then(|number| number.parse().ok()).unwrap_or_default()
+    item.get(name)
+        .and_then(|value| value.as_n().ok())
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_default()
 }

@@ -1,13 +1,15 @@
 //! What runs as the functions: the one program beside the tests, or the functions' own.
 
-use local::Programs;
 use std::path::{Path, PathBuf};
+
+use local::Programs;
 
 pub(crate) fn programs() -> Programs {
     own_functions().map_or_else(|| Programs::One(functions_under_test()), Programs::Own)
 }
 
-/// The directory of the functions' own binaries, if `FUNCTIONS` names one; from the repository's root.
+/// The directory of the functions' own binaries, if `FUNCTIONS` names one; from the repository's
+/// root.
 #[must_use]
 pub fn own_functions() -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?;

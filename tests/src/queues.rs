@@ -1,8 +1,9 @@
 //! A world's queues, as SQS shows them to whoever asks.
 
+use serde_json::{Value, json};
+
 use crate::send::read;
 use crate::world::World;
-use serde_json::{Value, json};
 
 impl World {
     /// A channel's queue.
@@ -25,9 +26,12 @@ impl World {
     /// What a channel's dead-letter queue holds.
     pub async fn dead_letters(&self, channel: &str) -> Vec<Value> {
         let queue = self.dead_letter_queue(channel);
-        let received = json!({"QueueUrl": queue, "MaxNumberOfMessages": 10, "VisibilityTimeout": 0});
+        let received =
+            json!({"QueueUrl": queue, "MaxNumberOfMessages": 10, "VisibilityTimeout": 0});
         let received = self.sqs("ReceiveMessage", &received).await["Messages"].take();
-        let body = |message: &Value| serde_json::from_str(message["Body"].as_str().expect("a body")).expect("JSON");
+        let body = |message: &Value| {
+            serde_json::from_str(message["Body"].as_str().expect("a body")).expect("JSON")
+        };
         received.as_array().into_iter().flatten().map(body).collect()
     }
 
@@ -35,9 +39,12 @@ impl World {
     pub async fn take(&self, queue: &str) -> Vec<String> {
         let mut bodies = Vec::new();
         loop {
-            let received = json!({"QueueUrl": queue, "MaxNumberOfMessages": 10, "VisibilityTimeout": 600});
+            let received =
+                json!({"QueueUrl": queue, "MaxNumberOfMessages": 10, "VisibilityTimeout": 600});
             let received = self.sqs("ReceiveMessage", &received).await["Messages"].take();
-            let Some(messages) = received.as_array().filter(|messages| !messages.is_empty()) else { return bodies };
+            let Some(messages) = received.as_array().filter(|messages| !messages.is_empty()) else {
+                return bodies;
+            };
             for message in messages {
                 bodies.push(message["Body"].as_str().expect("a body").to_owned());
                 let delete = json!({"QueueUrl": queue, "ReceiptHandle": message["ReceiptHandle"]});
@@ -47,7 +54,10 @@ impl World {
     }
 
     async fn sqs(&self, operation: &str, body: &Value) -> Value {
-        let call = self.http.post(&self.ready.aws.sqs).header("X-Amz-Target", format!("AmazonSQS.{operation}"));
+        let call = self
+            .http
+            .post(&self.ready.aws.sqs)
+            .header("X-Amz-Target", format!("AmazonSQS.{operation}"));
         let call = call.header("Content-Type", "application/x-amz-json-1.0").body(body.to_string());
         serde_json::from_str(&read(call).await.text).unwrap_or_default()
     }

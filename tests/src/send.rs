@@ -1,9 +1,10 @@
 //! One request that sends a message, and the API's answers.
 
-use crate::World;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
+
+use crate::World;
 
 /// An answer of the API.
 #[derive(Debug)]
@@ -23,7 +24,8 @@ impl Answer {
     /// If it is none.
     #[must_use]
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error} in {:?}", self.text))
+        serde_json::from_str(&self.text)
+            .unwrap_or_else(|error| panic!("{error} in {:?}", self.text))
     }
 
     /// One of its headers.
@@ -63,7 +65,12 @@ pub struct Send<'a> {
 }
 
 impl<'a> Send<'a> {
-    pub(crate) fn new(world: &'a World, token: &'a str, conversation: String, text: &str) -> Send<'a> {
+    pub(crate) fn new(
+        world: &'a World,
+        token: &'a str,
+        conversation: String,
+        text: &str,
+    ) -> Send<'a> {
         let body = json!({"content": text}).to_string().into_bytes();
         Send { world, token, conversation, body, text: Some(text.to_owned()), key: None }
     }
@@ -96,10 +103,12 @@ impl<'a> Send<'a> {
     /// If there is no answer.
     pub async fn attempt(self) -> reqwest::Result<Answer> {
         let path = format!("/api/v1/conversations/{}/messages", self.conversation);
-        let request = self.world.http.post(format!("{}{path}", self.world.ready.api)).body(self.body);
+        let request =
+            self.world.http.post(format!("{}{path}", self.world.ready.api)).body(self.body);
         let request = request.header("Content-Type", "application/json");
         let request = if self.token.is_empty() { request } else { request.bearer_auth(self.token) };
-        let request = self.key.iter().fold(request, |request, key| request.header("Idempotency-Key", key));
+        let request =
+            self.key.iter().fold(request, |request, key| request.header("Idempotency-Key", key));
         self.world.ledger().texts.extend(self.text.clone());
         let answer = try_read(request).await?;
         if let (StatusCode::CREATED, Some(key)) = (answer.status, self.key) {

@@ -1,11 +1,14 @@
-//! A suite: one command that runs its tests as `cargo test` does and closes with a table of what was counted.
+//! A suite: one command that runs its tests as `cargo test` does and closes with a table of what
+//! was counted.
 
-use crate::Tally;
-use anstyle::{AnsiColor, Style};
-use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Instant;
+
+use anstyle::{AnsiColor, Style};
+use libtest_mimic::{Arguments, Trial};
+
+use crate::Tally;
 
 const DIM: Style = Style::new().dimmed();
 const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -36,7 +39,9 @@ pub fn remark(text: impl Into<String>) {
 #[must_use]
 pub fn setting(name: &str, short: u64) -> u64 {
     match std::env::var(name) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}: a number was expected")),
+        Ok(text) => {
+            text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}: a number was expected"))
+        }
         Err(_) => short,
     }
 }
@@ -48,9 +53,14 @@ impl Suite {
         Suite { name, trials: Vec::new() }
     }
 
-    /// Adds a test; it runs on a runtime of its own, as `#[tokio::test(flavor = "multi_thread")]` would have it.
+    /// Adds a test; it runs on a runtime of its own, as `#[tokio::test(flavor = "multi_thread")]`
+    /// would have it.
     #[must_use]
-    pub fn test<F: Future>(self, name: impl Into<String>, run: impl FnOnce() -> F + Send + 'static) -> Suite {
+    pub fn test<F: Future>(
+        self,
+        name: impl Into<String>,
+        run: impl FnOnce() -> F + Send + 'static,
+    ) -> Suite {
         self.trial(name, move || {
             let _beside_others = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
             on_a_runtime(run())
@@ -59,7 +69,11 @@ impl Suite {
 
     /// Adds a test that measures: while it runs, no other does.
     #[must_use]
-    pub fn test_alone<F: Future>(self, name: impl Into<String>, run: impl FnOnce() -> F + Send + 'static) -> Suite {
+    pub fn test_alone<F: Future>(
+        self,
+        name: impl Into<String>,
+        run: impl FnOnce() -> F + Send + 'static,
+    ) -> Suite {
         self.trial(name, move || {
             let _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
             on_a_runtime(run())
@@ -84,20 +98,25 @@ impl Suite {
             for remark in REMARKS.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
                 anstream::println!("{remark}");
             }
-            anstream::println!("{}", table(self.name, conclusion.num_passed, begun, Tally::of_all()));
+            anstream::println!(
+                "{}",
+                table(self.name, conclusion.num_passed, begun, Tally::of_all())
+            );
         }
         conclusion.exit_code()
     }
 }
 
 fn on_a_runtime(run: impl Future) -> Result<(), libtest_mimic::Failed> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.map_err(|error| error.to_string())?.block_on(run);
     Ok(())
 }
 
 fn table(name: &str, passed: u64, begun: Instant, tally: Tally) -> String {
-    let mut text = format!("\n  {name}: {passed} tests in {:.0} s\n\n", begun.elapsed().as_secs_f64());
+    let mut text =
+        format!("\n  {name}: {passed} tests in {:.0} s\n\n", begun.elapsed().as_secs_f64());
     for (row, count) in tally.rows() {
         text += &format!("  {DIM}{row:<16}{DIM:#}{count:>8}\n");
     }

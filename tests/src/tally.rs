@@ -12,25 +12,29 @@ pub struct Tally {
     pub misfortunes: u64,
     /// Messages that the API answered 201 for.
     pub accepted: u64,
-    /// Messages that are stored. More than were answered for where a caller did not live to hear it.
+    /// Messages that are stored. More than were answered for where a caller did not live to hear
+    /// it.
     pub stored: u64,
     /// Messages that the provider took, whatever is known of them since.
     pub sent: u64,
     /// Messages that ended `failed`.
     pub failed: u64,
-    /// Messages that still wait where a test leaves it at that: the customer is away, the provider is down.
+    /// Messages that still wait where a test leaves it at that: the customer is away, the provider
+    /// is down.
     pub waiting: u64,
     /// Copies that customers got beyond the first, each after a death or a lost answer.
     pub excused: u64,
     /// Messages answered 201 or marked as sent that are not there.
     pub lost: u64,
-    /// Copies that customers got beyond the first without such an excuse, and idempotency keys with two messages.
+    /// Copies that customers got beyond the first without such an excuse, and idempotency keys with
+    /// two messages.
     pub doubled: u64,
     /// Messages that reached a provider before an earlier one of their conversation.
     pub out_of_order: u64,
     /// Messages accepted beyond a limit.
     pub over_quota: u64,
-    /// Messages by which `used` differs from what is stored, and limits by which the caps differ from the plan's.
+    /// Messages by which `used` differs from what is stored, and limits by which the caps differ
+    /// from the plan's.
     pub miscounted: u64,
 }
 

@@ -1,21 +1,24 @@
-//! A system of one's own: the whole of `template.yaml` in memory, on free ports, with the sandbox around it.
+//! A system of one's own: the whole of `template.yaml` in memory, on free ports, with the sandbox
+//! around it.
 //!
-//! A world keeps its own ledger of what the API answered. When it is dropped, the [`crate::oracle`] holds ledger,
-//! table and customers against each other.
+//! A world keeps its own ledger of what the API answered. When it is dropped, the [`crate::oracle`]
+//! holds ledger, table and customers against each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use reqwest::{Client, Method, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+use uuid::Uuid;
 
 use crate::oracle::{self, Allowed};
 use crate::programs::programs;
 use crate::send::{Answer, Send, read};
 use local::{Engine, Local, Logs, Options, Ready, ReceiptRule};
-use reqwest::{Client, Method, StatusCode};
-use serde::Deserialize;
-use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-use tokio::runtime::Handle;
-use uuid::Uuid;
 
 /// What does not happen in this time does not happen.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -70,9 +73,9 @@ impl Business {
 }
 
 impl World {
-    /// Starts a system whose WhatsApp and SES take messages and never report on them, until [`World::report`] has them
-    /// do so. With `AWS_ENDPOINT_URL_DYNAMODB` in the environment it runs on that DynamoDB, with `FUNCTIONS` on the
-    /// functions' own binaries in that directory.
+    /// Starts a system whose WhatsApp and SES take messages and never report on them, until
+    /// [`World::report`] has them do so. With `AWS_ENDPOINT_URL_DYNAMODB` in the environment it
+    /// runs on that DynamoDB, with `FUNCTIONS` on the functions' own binaries in that directory.
     pub async fn start() -> World {
         let logs = Logs::captured();
         let options = Options {
@@ -94,12 +97,21 @@ impl World {
         let secrets = vec![demo.token.clone(), demo.api_key.clone(), demo.visitor_token.clone()];
         let ledger = Mutex::new(Ledger { secrets, ..Ledger::default() });
         let http = Client::builder().no_proxy().build().expect("a client");
-        World { local: None, logs: Logs::discarded(), http, ledger, dynamodb: Mutex::default(), ready }
+        World {
+            local: None,
+            logs: Logs::discarded(),
+            http,
+            ledger,
+            dynamodb: Mutex::default(),
+            ready,
+        }
     }
 
     /// A fresh business.
     pub async fn business(&self, limit: u64, shards: u16) -> Business {
-        let answer = self.sandbox(Method::POST, "/businesses", json!({"limit": limit, "shards": shards})).await;
+        let answer = self
+            .sandbox(Method::POST, "/businesses", json!({"limit": limit, "shards": shards}))
+            .await;
         let business: Business = serde_json::from_value(answer).expect("the documented shape");
         self.ledger().secrets.push(business.api_key.clone());
         business
@@ -129,9 +141,16 @@ impl World {
     }
 
     /// Calls the public API without any credential.
-    pub async fn call(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Answer {
         let request = self.http.request(method, format!("{}{path}", self.ready.api)).body(body);
-        read(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
+        read(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)))
+            .await
     }
 
     /// What one of the template's secrets holds. No log may hold any of it.
@@ -141,8 +160,13 @@ impl World {
     pub async fn secret(&self, logical_id: &str) -> Value {
         let local = self.local.as_ref().expect("it runs until it is dropped");
         let body = json!({"SecretId": local.engine().secret_id(logical_id).expect("the template declares it")});
-        let call = self.http.post(local.engine().secrets_url()).header("X-Amz-Target", "secretsmanager.GetSecretValue");
-        let answer = read(call.header("Content-Type", "application/x-amz-json-1.1").body(body.to_string())).await;
+        let call = self
+            .http
+            .post(local.engine().secrets_url())
+            .header("X-Amz-Target", "secretsmanager.GetSecretValue");
+        let answer =
+            read(call.header("Content-Type", "application/x-amz-json-1.1").body(body.to_string()))
+                .await;
         let text = answer.json()["SecretString"].as_str().expect("it has a value").to_owned();
         let secret: Value = serde_json::from_str(&text).expect("JSON");
         let words = secret.as_object().into_iter().flatten().filter_map(|(_, word)| word.as_str());
@@ -158,13 +182,20 @@ impl World {
 
     /// What became of a message.
     pub async fn delivery(&self, token: &str, conversation: Uuid, id: Uuid) -> Value {
-        let answer = self.get(token, &format!("/api/v1/conversations/{conversation}/messages/{id}")).await;
+        let answer =
+            self.get(token, &format!("/api/v1/conversations/{conversation}/messages/{id}")).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
         answer.json()["delivery"].take()
     }
 
     /// Waits until a message has this status, and tells the whole of its delivery.
-    pub async fn until_status(&self, token: &str, conversation: Uuid, id: Uuid, status: &str) -> Value {
+    pub async fn until_status(
+        &self,
+        token: &str,
+        conversation: Uuid,
+        id: Uuid,
+        status: &str,
+    ) -> Value {
         self.until(&format!("{id} is {status}"), async || {
             let delivery = self.delivery(token, conversation, id).await;
             (delivery["status"] == status).then_some(delivery)
@@ -229,7 +260,8 @@ impl World {
         }
         let all = self.sandbox(Method::GET, &format!("/{channel}/messages"), Value::Null).await;
         let all = all.as_array().expect("an array").clone();
-        let of_it = all.into_iter().filter(|one| one["conversation_id"] == conversation.to_string());
+        let of_it =
+            all.into_iter().filter(|one| one["conversation_id"] == conversation.to_string());
         of_it.map(|one| one["content"].as_str().expect("a text").to_owned()).collect()
     }
 
@@ -248,18 +280,26 @@ impl World {
         self.until_at_rest(what, async || ask().await.ok_or(())).await
     }
 
-    /// Asks again and again until there is an answer; is patient for as long as what it is told instead goes on changing.
-    pub async fn until_at_rest<T, P: PartialEq>(&self, what: &str, ask: impl AsyncFn() -> Result<T, P>) -> T {
+    /// Asks again and again until there is an answer; is patient for as long as what it is told
+    /// instead goes on changing.
+    pub async fn until_at_rest<T, P: PartialEq>(
+        &self,
+        what: &str,
+        ask: impl AsyncFn() -> Result<T, P>,
+    ) -> T {
         let (mut begun, mut last) = (Instant::now(), None);
         while begun.elapsed() < PATIENCE {
             match ask().await {
                 Ok(answer) => return answer,
-                Err(progress) if last.as_ref() != Some(&progress) => (begun, last) = (Instant::now(), Some(progress)),
+                Err(progress) if last.as_ref() != Some(&progress) => {
+                    (begun, last) = (Instant::now(), Some(progress))
+                }
                 Err(_) => {}
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let log: Vec<String> = self.logs.lines().iter().rev().take(40).map(ToString::to_string).collect();
+        let log: Vec<String> =
+            self.logs.lines().iter().rev().take(40).map(ToString::to_string).collect();
         let (log, complaints) = (log.join("\n"), self.complaints());
         panic!(
             "waited in vain until {what}; the last lines of the log, newest first:\n{log}\nall errors:\n{complaints}"
@@ -293,10 +333,11 @@ impl World {
     /// The table's DynamoDB. Making a client takes longer than most calls do.
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         let mut known = self.dynamodb.lock().unwrap_or_else(PoisonError::into_inner);
-        let (url, client) = known.take().filter(|(url, _)| *url == self.ready.aws.dynamodb).unwrap_or_else(|| {
-            let url = self.ready.aws.dynamodb.clone();
-            (url.clone(), dynamodb(&url))
-        });
+        let (url, client) =
+            known.take().filter(|(url, _)| *url == self.ready.aws.dynamodb).unwrap_or_else(|| {
+                let url = self.ready.aws.dynamodb.clone();
+                (url.clone(), dynamodb(&url))
+            });
         known.insert((url, client)).1.clone()
     }
 
@@ -318,7 +359,8 @@ impl World {
 }
 
 fn dynamodb(url: &str) -> aws_sdk_dynamodb::Client {
-    let credentials = aws_sdk_dynamodb::config::Credentials::new("test", "test", None, None, "test");
+    let credentials =
+        aws_sdk_dynamodb::config::Credentials::new("test", "test", None, None, "test");
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
         .region(aws_sdk_dynamodb::config::Region::new("local"))
@@ -328,14 +370,18 @@ fn dynamodb(url: &str) -> aws_sdk_dynamodb::Client {
     aws_sdk_dynamodb::Client::from_conf(config)
 }
 
-/// Adds what functions did, and have to be allowed to do, to the directory `PERMISSIONS`, if there is one:
-/// tests/least-privilege compares it with the template.
+/// Adds what functions did, and have to be allowed to do, to the directory `PERMISSIONS`, if there
+/// is one: tests/least-privilege compares it with the template.
 fn keep_permissions(engine: &Engine) {
-    let Some(directory) = std::env::var_os("PERMISSIONS").filter(|name| !name.is_empty()) else { return };
+    let Some(directory) = std::env::var_os("PERMISSIONS").filter(|name| !name.is_empty()) else {
+        return;
+    };
     let permissions = engine.calls().permissions();
-    let lines = permissions.iter().map(|one| serde_json::to_string(one).expect("three texts") + "\n");
+    let lines =
+        permissions.iter().map(|one| serde_json::to_string(one).expect("three texts") + "\n");
     let file = PathBuf::from(directory).join(format!("{}.jsonl", Uuid::new_v4()));
-    std::fs::write(&file, lines.collect::<String>()).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    std::fs::write(&file, lines.collect::<String>())
+        .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
 }
 
 impl Drop for World {

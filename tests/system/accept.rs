@@ -1,8 +1,9 @@
 //! What the documented call answers, and what it costs.
 
 use serde_json::{Value, json};
-use tests::World;
 use uuid::Uuid;
+
+use tests::World;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_documented_call_answers_exactly_seven_fields() {
@@ -14,14 +15,26 @@ async fn the_documented_call_answers_exactly_seven_fields() {
     let id = answer.id();
     let body = answer.json();
     let created_at = body["created_at"].as_str().expect("a time").to_owned();
-    assert!(created_at.ends_with('Z') && created_at.parse::<chrono::DateTime<chrono::Utc>>().is_ok(), "{created_at}");
+    assert!(
+        created_at.ends_with('Z') && created_at.parse::<chrono::DateTime<chrono::Utc>>().is_ok(),
+        "{created_at}"
+    );
     let wanted = json!({
         "id": id, "conversation_id": conversation, "sender_type": "agent", "sender_id": demo.agent_id,
         "content": "Your order left our warehouse.", "attachments": [], "created_at": created_at,
     });
     assert_eq!(body, wanted);
-    let order = ["id", "conversation_id", "sender_type", "sender_id", "content", "attachments", "created_at"];
-    let places: Vec<_> = order.iter().map(|name| answer.text.find(&format!("\"{name}\":"))).collect();
+    let order = [
+        "id",
+        "conversation_id",
+        "sender_type",
+        "sender_id",
+        "content",
+        "attachments",
+        "created_at",
+    ];
+    let places: Vec<_> =
+        order.iter().map(|name| answer.text.find(&format!("\"{name}\":"))).collect();
     assert!(places.is_sorted() && places.iter().all(Option::is_some), "{}", answer.text);
     let location = format!("/api/v1/conversations/{conversation}/messages/{id}");
     assert_eq!(answer.header("location"), Some(location.as_str()));
@@ -38,7 +51,8 @@ async fn the_documented_call_answers_exactly_seven_fields() {
 async fn a_business_key_sends_in_nobodys_name() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let answer = world.send(&business.api_key, business.conversation("email"), "Good morning").go().await;
+    let answer =
+        world.send(&business.api_key, business.conversation("email"), "Good morning").go().await;
     assert_eq!(answer.json()["sender_id"], Value::Null);
     assert_eq!(answer.json()["id"], json!(answer.id()));
 }
@@ -58,9 +72,14 @@ async fn messages_are_listed_page_by_page_in_order() {
     let mut after = "0".to_owned();
     let mut pages = 0;
     loop {
-        let page = world.get(&business.api_key, &format!("{path}?after={after}&limit=2")).await.json();
+        let page =
+            world.get(&business.api_key, &format!("{path}?after={after}&limit=2")).await.json();
         let messages = page["messages"].as_array().expect("messages").clone();
-        listed.extend(messages.into_iter().map(|message| message["content"].as_str().expect("a text").to_owned()));
+        listed.extend(
+            messages
+                .into_iter()
+                .map(|message| message["content"].as_str().expect("a text").to_owned()),
+        );
         pages += 1;
         match page["next"].as_str() {
             Some(next) => after = next.to_owned(),
@@ -80,7 +99,13 @@ async fn the_first_response_time_is_set_once() {
     let conversation = business.conversation("chat");
     let first = async || {
         let ids = (domain::BusinessId(business.business_id), domain::ConversationId(conversation));
-        world.table().conversation(ids.0, ids.1).await.expect("the table").expect("it exists").first_response_at
+        world
+            .table()
+            .conversation(ids.0, ids.1)
+            .await
+            .expect("the table")
+            .expect("it exists")
+            .first_response_at
     };
     assert_eq!(first().await, None);
     let answer = world.send(&business.api_key, conversation, "the first answer").go().await;
@@ -97,12 +122,14 @@ async fn accepting_takes_three_aws_calls() {
     let conversation = business.conversation("email");
     world.send(&business.api_key, conversation, "this one opens the month").go().await.id();
     let sends = || -> Vec<(String, u64)> {
-        let of_it = world.calls().into_iter().filter(|((function, _), _)| function == "SendMessage");
+        let of_it =
+            world.calls().into_iter().filter(|((function, _), _)| function == "SendMessage");
         of_it.map(|((_, operation), times)| (operation, times)).collect()
     };
     let before = sends();
     world.send(&business.api_key, conversation, "this one is like all others").go().await.id();
-    let made: Vec<_> = sends().into_iter().filter(|call| !before.contains(call)).map(|(name, _)| name).collect();
+    let made: Vec<_> =
+        sends().into_iter().filter(|call| !before.contains(call)).map(|(name, _)| name).collect();
     assert_eq!(made, ["dynamodb:BatchGetItem", "dynamodb:TransactWriteItems", "sqs:SendMessage"]);
     let total = |calls: &[(String, u64)]| calls.iter().map(|(_, times)| times).sum::<u64>();
     assert_eq!(total(&sends()) - total(&before), 3);
@@ -114,6 +141,9 @@ async fn nobody_finds_what_was_never_there() {
     let business = world.business(10, 1).await;
     let conversation = business.conversation("chat");
     let path = format!("/api/v1/conversations/{conversation}/messages/{}", Uuid::now_v7());
-    assert_eq!(world.get(&business.api_key, &path).await.problem(), (404, "message_not_found".into()));
+    assert_eq!(
+        world.get(&business.api_key, &path).await.problem(),
+        (404, "message_not_found".into())
+    );
     assert_eq!(world.get(&business.api_key, "/api/v2/nothing").await.status, 404);
 }

@@ -1,4 +1,5 @@
-//! Files that go with messages: brought in both ways, looked at, referenced, read, and gone in time.
+//! Files that go with messages: brought in both ways, looked at, referenced, read, and gone in
+//! time.
 
 mod bringing;
 mod reading;
@@ -7,8 +8,9 @@ mod referencing;
 use reqwest::header::{HeaderMap, HeaderName};
 use reqwest::{Client, Method, StatusCode, redirect};
 use serde_json::{Value, json};
-use tests::{Answer, Business, World};
 use uuid::Uuid;
+
+use tests::{Answer, Business, World};
 
 pub(super) const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0";
 
@@ -27,7 +29,10 @@ pub(super) async fn store(
     let body = [head.as_bytes(), bytes, b"\r\n--edge--\r\n"].concat();
     let path = format!("/api/v1/conversations/{conversation}/upload");
     let bearer = format!("Bearer {token}");
-    let headers = [("authorization", bearer.as_str()), ("content-type", "multipart/form-data; boundary=edge")];
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("content-type", "multipart/form-data; boundary=edge"),
+    ];
     noted(world, world.call(Method::POST, &path, &headers, body).await)
 }
 
@@ -70,7 +75,12 @@ pub(super) async fn bring(upload: &Value, bytes: &[u8]) -> reqwest::Response {
     Client::new().put(url).headers(headers).body(bytes.to_vec()).send().await.expect("S3 answers")
 }
 
-pub(super) async fn send(world: &World, business: &Business, conversation: Uuid, urls: &[&Value]) -> Answer {
+pub(super) async fn send(
+    world: &World,
+    business: &Business,
+    conversation: Uuid,
+    urls: &[&Value],
+) -> Answer {
     let attachments: Vec<Value> = urls.iter().map(|url| json!({"url": url})).collect();
     let body = json!({"content": "see the file", "attachments": attachments}).to_string();
     world.send(&business.api_key, conversation, "see the file").body(body).go().await

@@ -1,17 +1,18 @@
-//! The chat's WebSocket, spoken to as the widget speaks to it: tokens, several tabs, returns without gap or duplicate,
-//! and messages that do not fit.
+//! The chat's WebSocket, spoken to as the widget speaks to it: tokens, several tabs, returns
+//! without gap or duplicate, and messages that do not fit.
 
 mod tab;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
 use domain::{BusinessId, ConversationId};
 use platform::credential::SigningKeys;
 use platform::credential::visitor::{LONGEST, Visitor};
-use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
 use tab::{Tab, show};
 use tests::{Business, World};
-use uuid::Uuid;
 
 /// How many messages tabs come and go under.
 const MESSAGES: u64 = 60;
@@ -36,10 +37,14 @@ async fn status(world: &World, business: &Business, id: Uuid, status: &str) {
 
 /// Waits until so many messages are nobody's business any more but the customer's.
 async fn settled(world: &World, business: &Business, count: u64) {
-    let (b, c, table) =
-        (BusinessId(business.business_id), ConversationId(business.conversation("chat")), world.table());
+    let (b, c, table) = (
+        BusinessId(business.business_id),
+        ConversationId(business.conversation("chat")),
+        world.table(),
+    );
     let settled = async || {
-        let conversation = table.conversation(b, c).await.expect("the table answers").expect("the conversation");
+        let conversation =
+            table.conversation(b, c).await.expect("the table answers").expect("the conversation");
         (conversation.settled_seq.0 == count).then_some(())
     };
     world.until(&format!("{count} messages are settled"), settled).await;
@@ -71,7 +76,8 @@ async fn every_tab_shows_every_message_and_either_may_say_so() {
     for tab in &mut tabs {
         assert_eq!(tab.heard().await["type"], "caught_up");
     }
-    let ids = [send(&world, &business, "to both").await, send(&world, &business, "to both again").await];
+    let ids =
+        [send(&world, &business, "to both").await, send(&world, &business, "to both again").await];
     for tab in &mut tabs {
         for (seq, id) in (1..).zip(ids) {
             assert_eq!(show(&tab.heard().await), (seq, id));
@@ -84,8 +90,11 @@ async fn every_tab_shows_every_message_and_either_may_say_so() {
     // One that was closed takes nothing from the other, and is forgotten.
     let [mut stays, leaves] = tabs;
     leaves.close().await;
-    let (b, c, table) =
-        (BusinessId(business.business_id), ConversationId(business.conversation("chat")), world.table());
+    let (b, c, table) = (
+        BusinessId(business.business_id),
+        ConversationId(business.conversation("chat")),
+        world.table(),
+    );
     let connections = async || {
         let all = table.connections(b, c).await.expect("the table answers");
         (all.len() == 1).then_some(())
@@ -210,7 +219,12 @@ async fn what_failed_is_never_shown_and_holds_nothing_up() {
     // The gap is asked about, and there is nothing in it.
     let (shown, last) = tab.resume(0).await;
     assert_eq!((shown, last), (vec![(2, next)], 2));
-    assert_eq!(tab::fetch(&world, &world.visitor_token(business.conversation("chat")).await, failed).await.0, 404);
+    assert_eq!(
+        tab::fetch(&world, &world.visitor_token(business.conversation("chat")).await, failed)
+            .await
+            .0,
+        404
+    );
     world.let_customers_in().await;
 }
 
@@ -235,8 +249,15 @@ async fn a_message_that_does_not_fit_is_announced_and_fetched() {
     let token = world.visitor_token(business.conversation("chat")).await;
     let (status, message) = tab::fetch(&world, &token, id).await;
     assert_eq!((status, message["id"].as_str()), (200, Some(id.to_string().as_str())));
-    assert_eq!((message["content"].as_str(), &message["sender_type"]), (Some(long.as_str()), &json!("agent")));
-    assert_eq!(message.as_object().expect("a message").len(), 7, "what the widget is shown, and nothing else");
+    assert_eq!(
+        (message["content"].as_str(), &message["sender_type"]),
+        (Some(long.as_str()), &json!("agent"))
+    );
+    assert_eq!(
+        message.as_object().expect("a message").len(),
+        7,
+        "what the widget is shown, and nothing else"
+    );
     world.let_customers_in().await;
     assert_eq!(world.received("chat", business.conversation("chat")).await[0].len(), long.len());
 }
@@ -247,7 +268,8 @@ async fn only_its_own_conversations_messages_can_be_fetched_with_a_visitors_toke
     let (mine, other) = (business.conversation("chat"), world.business(10, 1).await);
     let id = send(&world, &business, "mine").await;
     let foreign = send(&world, &other, "another business's").await;
-    let elsewhere = world.send(&business.api_key, business.conversation("email"), "by e-mail").go().await.id();
+    let elsewhere =
+        world.send(&business.api_key, business.conversation("email"), "by e-mail").go().await.id();
     let mine = world.visitor_token(mine).await;
     assert_eq!(tab::fetch(&world, &mine, id).await.0, 200);
     let missing = tab::fetch(&world, &mine, Uuid::new_v4()).await;
@@ -256,10 +278,17 @@ async fn only_its_own_conversations_messages_can_be_fetched_with_a_visitors_toke
         assert_eq!(tab::fetch(&world, &mine, id).await, missing);
     }
     let path = format!("/api/v1/chat/messages/{id}");
-    assert_eq!(world.get(&mine, "/api/v1/chat/messages/7").await.problem(), (422, "validation_error".into()));
+    assert_eq!(
+        world.get(&mine, "/api/v1/chat/messages/7").await.problem(),
+        (422, "validation_error".into())
+    );
     let demo = world.ready.demo.clone().expect("a demo");
     for token in ["", "nonsense", &business.api_key, &demo.token] {
-        assert_eq!(world.get(token, &path).await.problem(), (401, "unauthorized".into()), "{token}");
+        assert_eq!(
+            world.get(token, &path).await.problem(),
+            (401, "unauthorized".into()),
+            "{token}"
+        );
     }
     // Nor is a visitor's token good for anything else.
     let path = format!("/api/v1/conversations/{}/messages/{id}", business.conversation("chat"));
@@ -278,12 +307,17 @@ async fn a_page_of_another_origin_may_fetch() {
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
     let asked = http.request(Method::OPTIONS, &url).header("origin", "https://shop.example.com");
     let asked = asked.header("access-control-request-method", "GET");
-    let asked = asked.header("access-control-request-headers", "authorization").send().await.expect("an answer");
+    let asked = asked
+        .header("access-control-request-headers", "authorization")
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!(asked.status(), StatusCode::NO_CONTENT);
     assert_eq!(asked.headers()["access-control-allow-origin"], "*");
     assert_eq!(asked.headers()["access-control-allow-headers"], "authorization");
     let token = world.visitor_token(business.conversation("chat")).await;
-    let answer = http.get(&url).bearer_auth(token).header("origin", "https://shop.example.com").send().await;
+    let answer =
+        http.get(&url).bearer_auth(token).header("origin", "https://shop.example.com").send().await;
     let answer = answer.expect("an answer");
     assert_eq!(
         (answer.status(), &answer.headers()["access-control-allow-origin"]),
@@ -295,14 +329,16 @@ async fn a_page_of_another_origin_may_fetch() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_is_over_or_worth_nothing_is_told_so_and_the_door_closed() {
     let (world, business) = World::without_customers().await;
-    let keys: SigningKeys = serde_json::from_value(world.secret("VisitorKeys").await).expect("keys");
+    let keys: SigningKeys =
+        serde_json::from_value(world.secret("VisitorKeys").await).expect("keys");
     let (key, now) = (&keys.keys[0], Utc::now());
     let visitor = Visitor {
         business: BusinessId(business.business_id),
         conversation: ConversationId(business.conversation("chat")),
     };
-    let signed =
-        |from: DateTime<Utc>, length: TimeDelta| key.sign_visitor(visitor, from, from + length).expect("signed");
+    let signed = |from: DateTime<Utc>, length: TimeDelta| {
+        key.sign_visitor(visitor, from, from + length).expect("signed")
+    };
     let hour = TimeDelta::hours(1);
     let agent = world.ready.demo.clone().expect("a demo").token;
     for (token, code) in [
@@ -334,9 +370,12 @@ async fn whoever_speaks_before_the_hello_or_in_riddles_is_told_so_and_may_go_on(
         tab.say(what).await;
         assert_eq!(tab.heard().await["code"], "hello_first");
     }
-    for what in
-        [json!({"action": "shout"}), json!({"action": "ack"}), json!("hello"), json!({"action": "ping", "x": 1})]
-    {
+    for what in [
+        json!({"action": "shout"}),
+        json!({"action": "ack"}),
+        json!("hello"),
+        json!({"action": "ping", "x": 1}),
+    ] {
         tab.say(what).await;
         assert_eq!(tab.heard().await["code"], "not_understood");
     }

@@ -3,17 +3,24 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::{Business, World};
 use uuid::Uuid;
+
+use tests::{Business, World};
 
 const CHANNELS: [&str; 3] = ["chat", "whatsapp", "email"];
 
 /// Sends numbered texts and returns them with their ids.
-async fn send(world: &World, business: &Business, channel: &str, count: usize) -> (Vec<String>, Vec<Uuid>) {
+async fn send(
+    world: &World,
+    business: &Business,
+    channel: &str,
+    count: usize,
+) -> (Vec<String>, Vec<Uuid>) {
     let mut sent = (Vec::new(), Vec::new());
     for number in 1..=count {
         let text = format!("message number {number} by {channel}");
-        let answer = world.send(&business.api_key, business.conversation(channel), &text).go().await;
+        let answer =
+            world.send(&business.api_key, business.conversation(channel), &text).go().await;
         sent.0.push(text);
         sent.1.push(answer.id());
     }
@@ -49,7 +56,10 @@ async fn with_every_queue_down_messages_arrive_after_a_sweep() {
     }
     world.sweep().await;
     for (channel, _) in CHANNELS.iter().zip(&all) {
-        assert!(world.received(channel, business.conversation(channel)).await.is_empty(), "no bell rang");
+        assert!(
+            world.received(channel, business.conversation(channel)).await.is_empty(),
+            "no bell rang"
+        );
     }
     world.heal("aws").await;
     world.sweep().await;
@@ -76,8 +86,9 @@ async fn nothing_is_sent_earlier_than_the_provider_asked() {
     assert_eq!(refused["error"]["retryable"], true);
     let asked = Utc::now() + TimeDelta::seconds(300) - TimeDelta::seconds(40); // the refusal is younger than that
     let mut passed = 0;
-    let arrived =
-        world.until("it arrives", async || (!world.received("whatsapp", conversation).await.is_empty()).then_some(()));
+    let arrived = world.until("it arrives", async || {
+        (!world.received("whatsapp", conversation).await.is_empty()).then_some(())
+    });
     let time_flies = async {
         while passed < 320 {
             world.pass(40).await;
@@ -142,7 +153,10 @@ async fn a_message_tells_what_became_of_each_attempt() {
     let sent = json!({"attempt": 4, "outcome": "sent", "code": null, "provider_code": null, "detail": null});
     assert_eq!(history, json!([busy(1), busy(2), lost, sent]));
     assert_eq!(delivery["error"], Value::Null, "what went wrong before is over");
-    let page = world.get(&business.api_key, &format!("/api/v1/conversations/{conversation}/messages")).await.json();
+    let page = world
+        .get(&business.api_key, &format!("/api/v1/conversations/{conversation}/messages"))
+        .await
+        .json();
     assert_eq!(page["messages"][0]["delivery"], delivery, "the list tells the same");
 }
 
@@ -155,10 +169,16 @@ async fn what_can_never_be_delivered_fails_and_the_next_one_proceeds() {
     let (texts, ids) = send(&world, &business, "whatsapp", 2).await;
     let delivery = world.until_status(&business.api_key, conversation, ids[0], "failed").await;
     assert_eq!(delivery["error"]["code"], "recipient_unreachable");
-    assert_eq!((&delivery["error"]["retryable"], &delivery["sent_at"]), (&json!(false), &Value::Null));
+    assert_eq!(
+        (&delivery["error"]["retryable"], &delivery["sent_at"]),
+        (&json!(false), &Value::Null)
+    );
     assert!(delivery["failed_at"].is_string());
     let attempt = &delivery["history"][0];
-    assert_eq!((&attempt["outcome"], &attempt["code"]), (&json!("refused"), &json!("recipient_unreachable")));
+    assert_eq!(
+        (&attempt["outcome"], &attempt["code"]),
+        (&json!("refused"), &json!("recipient_unreachable"))
+    );
     world.until_received("whatsapp", conversation, &texts[1..]).await;
 }
 
@@ -183,7 +203,11 @@ async fn what_has_had_its_day_is_given_up_and_buried_on_every_channel() {
     world.sweep().await;
     for (channel, conversation, id) in waiting {
         let delivery = world.until_status(&business.api_key, conversation, id, "failed").await;
-        assert_eq!((&delivery["error"]["code"], &delivery["attempts"]), (&json!("expired"), &json!(1)), "{channel}");
+        assert_eq!(
+            (&delivery["error"]["code"], &delivery["attempts"]),
+            (&json!("expired"), &json!(1)),
+            "{channel}"
+        );
         let letters = world.dead_letters(channel).await;
         assert_eq!((letters.len(), &letters[0]["message"]), (1, &json!(id)), "{channel}");
     }
@@ -198,7 +222,8 @@ async fn a_customer_who_is_away_finds_everything_on_return() {
     let (texts, ids) = send(&world, &business, "chat", 3).await;
     let delivery = world
         .until("nobody was found at home", async || {
-            let writes = world.calls().get(&("DeliverChat".into(), "dynamodb:UpdateItem".into())).copied();
+            let writes =
+                world.calls().get(&("DeliverChat".into(), "dynamodb:UpdateItem".into())).copied();
             let delivery = world.delivery(&business.api_key, conversation, ids[0]).await;
             // Claim, mark, put back, leave.
             (writes >= Some(4) && delivery["status"] == "queued").then_some(delivery)

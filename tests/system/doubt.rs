@@ -1,8 +1,9 @@
 //! When nobody knows: workers that die, answers that are lost.
 
 use serde_json::{Value, json};
-use tests::{Business, World};
 use uuid::Uuid;
+
+use tests::{Business, World};
 
 /// A worker's writes, in order: claim, mark, settle, advance, release.
 const CLAIM: u32 = 0;
@@ -31,7 +32,9 @@ async fn send(world: &World, business: &Business, channel: &str, text: &str) -> 
 fn outcomes(delivery: &Value) -> Vec<String> {
     let history = delivery["history"].as_array().expect("an array").iter();
     let word = |value: &Value| value.as_str().unwrap_or("null").to_owned();
-    history.map(|one| format!("{} {} {}", one["attempt"], word(&one["outcome"]), word(&one["code"]))).collect()
+    history
+        .map(|one| format!("{} {} {}", one["attempt"], word(&one["outcome"]), word(&one["code"])))
+        .collect()
 }
 
 /// What is told when workers died over each of so many attempts.
@@ -59,9 +62,16 @@ async fn a_worker_that_dies_before_the_provider_is_called_costs_nothing() {
         until_killed(&world).await;
         world.pass(LEASE).await;
         world.sweep().await;
-        let delivery = world.until_status(&business.api_key, business.conversation("email"), id, "sent").await;
+        let delivery =
+            world.until_status(&business.api_key, business.conversation("email"), id, "sent").await;
         assert_eq!(delivery["attempts"], 1);
-        world.until_received("email", business.conversation("email"), &["the worker dies early".into()]).await;
+        world
+            .until_received(
+                "email",
+                business.conversation("email"),
+                &["the worker dies early".into()],
+            )
+            .await;
     }
 }
 
@@ -82,9 +92,16 @@ async fn a_worker_that_dies_over_a_message_leaves_it_in_doubt_until_a_receipt_is
         world.pass(LEASE).await;
         world.sweep().await;
         let delivery = world.until_status(&business.api_key, conversation, id, "in_doubt").await;
-        assert_eq!((&delivery["error"]["code"], outcomes(&delivery)), (&json!("outcome_unknown"), unknown(1)));
+        assert_eq!(
+            (&delivery["error"]["code"], outcomes(&delivery)),
+            (&json!("outcome_unknown"), unknown(1))
+        );
         assert_eq!(world.delivery(&business.api_key, conversation, next).await["status"], "queued");
-        assert_eq!(world.received("whatsapp", conversation).await.len(), arrived, "nothing is sent again in doubt");
+        assert_eq!(
+            world.received("whatsapp", conversation).await.len(),
+            arrived,
+            "nothing is sent again in doubt"
+        );
         world.pass(DOUBT).await;
         world.sweep().await;
         world.until_status(&business.api_key, conversation, next, "sent").await;
@@ -98,7 +115,8 @@ async fn a_worker_that_dies_over_a_message_leaves_it_in_doubt_until_a_receipt_is
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_dies_after_settling_sends_nothing_twice() {
-    for (write, after_effect) in [(SETTLE, true), (ADVANCE, false), (ADVANCE, true), (RELEASE, false), (RELEASE, true)]
+    for (write, after_effect) in
+        [(SETTLE, true), (ADVANCE, false), (ADVANCE, true), (RELEASE, false), (RELEASE, true)]
     {
         let world = World::start().await;
         let business = world.business(10, 1).await;
@@ -125,7 +143,8 @@ async fn a_chat_message_whose_worker_died_is_sent_again_and_shown_once() {
     until_killed(&world).await;
     world.pass(LEASE).await;
     world.sweep().await;
-    let delivery = world.until_status(&business.api_key, business.conversation("chat"), id, "delivered").await;
+    let delivery =
+        world.until_status(&business.api_key, business.conversation("chat"), id, "delivered").await;
     assert_eq!(outcomes(&delivery)[..1], unknown(1));
     world.until_received("chat", business.conversation("chat"), &["shown only once".into()]).await;
 }
@@ -152,11 +171,15 @@ async fn a_receipt_that_is_faster_than_the_worker_lets_the_next_message_go_at_on
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let conversation = business.conversation("chat");
-    let texts = ["all is well", "the widget has it before the gateway fails", "and this one does not wait"];
+    let texts =
+        ["all is well", "the widget has it before the gateway fails", "and this one does not wait"];
     let first = send(&world, &business, "chat", texts[0]).await;
     world.until_status(&business.api_key, conversation, first, "delivered").await;
-    // The widget shows the message and says so, long before the worker hears that the gateway failed.
-    world.fault("chat", json!({"after_effect": true, "status": 503, "delay_ms": 3_000, "times": 1})).await;
+    // The widget shows the message and says so, long before the worker hears that the gateway
+    // failed.
+    world
+        .fault("chat", json!({"after_effect": true, "status": 503, "delay_ms": 3_000, "times": 1}))
+        .await;
     let mut ids = Vec::new();
     for text in &texts[1..] {
         ids.push(send(&world, &business, "chat", text).await);

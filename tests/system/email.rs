@@ -1,15 +1,16 @@
-//! Mail: what the customer's program shows as one thread, what nobody can smuggle into a header, and an address that
-//! nothing is written to any more.
+//! Mail: what the customer's program shows as one thread, what nobody can smuggle into a header,
+//! and an address that nothing is written to any more.
+
+use chrono::Utc;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::attachments::{PNG, send, store};
-use chrono::Utc;
 use domain::{BusinessId, ChannelId, ConversationId};
 use platform::table::provision::NewConversation;
 use platform::table::record::{ChannelRecord, ChannelSettings};
-use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
 use tests::World;
-use uuid::Uuid;
 
 /// A mail as its reader's program has it.
 struct Mail(Value);
@@ -34,7 +35,8 @@ async fn three_messages_are_one_thread_below_the_customers_own() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let conversation = business.conversation("email");
-    let texts = ["one", "two", "three"].map(|number| format!("message {number}\n\n<b>& more</b> — שלום 📦"));
+    let texts = ["one", "two", "three"]
+        .map(|number| format!("message {number}\n\n<b>& more</b> — שלום 📦"));
     for text in &texts {
         world.send(&business.api_key, conversation, text).go().await.id();
     }
@@ -77,9 +79,16 @@ async fn nobody_smuggles_anything_into_a_header() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let (id, channel_id) = (BusinessId(business.business_id), ChannelId(Uuid::new_v4()));
-    let settings =
-        ChannelSettings::Email { from: "Shop\r\nBcc: a@b.example <shop@example.com>".into(), configuration_set: None };
-    let record = ChannelRecord { is_active: true, in_doubt: Default::default(), paused_until: None, settings };
+    let settings = ChannelSettings::Email {
+        from: "Shop\r\nBcc: a@b.example <shop@example.com>".into(),
+        configuration_set: None,
+    };
+    let record = ChannelRecord {
+        is_active: true,
+        in_doubt: Default::default(),
+        paused_until: None,
+        settings,
+    };
     world.table().put_channel(id, channel_id, &record).await.expect("a channel");
     let new = |recipient: &str| NewConversation {
         channel: "email".into(),
@@ -101,7 +110,8 @@ async fn nobody_smuggles_anything_into_a_header() {
     let mails = mails(&world, conversation.0).await;
     assert_eq!(mails[0].0["subject"], "Re: Hello Bcc: everybody@example.com <script>");
     assert_eq!(mails[0].0["to"], "anna@example.com");
-    let known = ["From", "To", "Reply-To", "Subject", "MIME-Version", "Content-Type", "Message-ID", "Date"];
+    let known =
+        ["From", "To", "Reply-To", "Subject", "MIME-Version", "Content-Type", "Message-ID", "Date"];
     for header in mails[0].0["headers"].as_array().expect("headers") {
         assert!(known.iter().any(|name| header["name"] == *name), "{header}");
     }
@@ -109,7 +119,11 @@ async fn nobody_smuggles_anything_into_a_header() {
     // An address with a line in it is none.
     let conversation = ConversationId(Uuid::new_v4());
     let odd = new("anna@example.com\r\nBcc: everybody@example.com");
-    world.table().create_conversation(id, conversation, odd, Utc::now()).await.expect("a conversation");
+    world
+        .table()
+        .create_conversation(id, conversation, odd, Utc::now())
+        .await
+        .expect("a conversation");
     let message = world.send(&business.api_key, conversation, "to nobody").go().await.id();
     let delivery = world.until_status(&business.api_key, conversation.0, message, "failed").await;
     assert_eq!(delivery["error"]["code"], "recipient_unreachable");
@@ -132,7 +146,8 @@ async fn files_are_in_the_mail_while_there_is_room_and_linked_to_beyond() {
         urls.push(upload.json()["url"].clone());
     }
     send(&world, &business, conversation, &urls.iter().collect::<Vec<_>>()).await.id();
-    let mail = world.until("a mail arrives", async || mails(&world, conversation).await.pop()).await;
+    let mail =
+        world.until("a mail arrives", async || mails(&world, conversation).await.pop()).await;
     let inside = json!([
         { "filename": "photo 1.png", "content_type": "image/png" },
         { "filename": "film.bin", "content_type": "application/octet-stream" },
@@ -155,11 +170,15 @@ async fn a_suppressed_address_fails_for_good_and_holds_nothing_up() {
         world.report("email", json!({ "statuses": ["sent", status], "delay_ms": 0 })).await;
         let id = world.send(&business.api_key, conversation, "nobody reads this").go().await.id();
         let delivery = world.until_status(&business.api_key, conversation, id, "failed").await;
-        assert_eq!((&delivery["attempts"], &delivery["error"]["code"]), (&json!(1), &json!("recipient_suppressed")));
+        assert_eq!(
+            (&delivery["attempts"], &delivery["error"]["code"]),
+            (&json!(1), &json!("recipient_suppressed"))
+        );
         assert_eq!(delivery["error"]["provider_code"], provider_code);
     }
     world.report("email", json!({ "statuses": ["delivered"], "delay_ms": 0 })).await;
-    let id = world.send(&business.api_key, conversation, "the address is good again").go().await.id();
+    let id =
+        world.send(&business.api_key, conversation, "the address is good again").go().await.id();
     world.until_status(&business.api_key, conversation, id, "delivered").await;
     // SES had both, and delivered neither.
     world.allow(|allowed| allowed.undelivered = true);

@@ -1,8 +1,10 @@
 //! One key, one message: whoever asks, however often, whatever happened meanwhile.
 
+use std::collections::BTreeSet;
+
 use futures_util::future::join_all;
 use serde_json::json;
-use std::collections::BTreeSet;
+
 use tests::World;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -10,10 +12,12 @@ async fn the_same_key_from_32_callers_makes_one_message() {
     let world = World::start().await;
     let business = world.business(100, 4).await;
     let conversation = business.conversation("whatsapp");
-    let call = |_| world.send(&business.api_key, conversation, "only once, please").key("order-7").go();
+    let call =
+        |_| world.send(&business.api_key, conversation, "only once, please").key("order-7").go();
     let answers = join_all((0..32).map(call)).await;
     let ids: BTreeSet<_> = answers.iter().map(tests::Answer::id).collect();
-    let firsts = answers.iter().filter(|answer| answer.header("idempotent-replayed").is_none()).count();
+    let firsts =
+        answers.iter().filter(|answer| answer.header("idempotent-replayed").is_none()).count();
     let bodies: BTreeSet<_> = answers.iter().map(|answer| answer.text.clone()).collect();
     assert_eq!((ids.len(), firsts, bodies.len()), (1, 1, 1));
     assert_eq!(world.usage(&business.api_key).await, (1, 100));
@@ -24,10 +28,16 @@ async fn the_same_key_from_32_callers_makes_one_message() {
 async fn the_last_message_of_a_month_replays_for_everyone_with_its_key() {
     let world = World::start().await;
     let business = world.business(1, 1).await;
-    let call = |_| world.send(&business.api_key, business.conversation("chat"), "the last one").key("k").go();
+    let call = |_| {
+        world.send(&business.api_key, business.conversation("chat"), "the last one").key("k").go()
+    };
     let answers = join_all((0..16).map(call)).await;
     assert!(answers.iter().all(|answer| answer.status == 201), "{answers:?}");
-    let other = world.send(&business.api_key, business.conversation("chat"), "the last one").key("k2").go().await;
+    let other = world
+        .send(&business.api_key, business.conversation("chat"), "the last one")
+        .key("k2")
+        .go()
+        .await;
     assert_eq!(other.problem(), (403, "quota_exceeded".into()));
 }
 
@@ -35,12 +45,16 @@ async fn the_last_message_of_a_month_replays_for_everyone_with_its_key() {
 async fn a_key_belongs_to_its_request_and_its_business() {
     let world = World::start().await;
     let (one, two) = (world.business(10, 1).await, world.business(10, 1).await);
-    let first = world.send(&one.api_key, one.conversation("chat"), "hello there").key("k").go().await;
-    let other_text = world.send(&one.api_key, one.conversation("chat"), "hello again").key("k").go().await;
+    let first =
+        world.send(&one.api_key, one.conversation("chat"), "hello there").key("k").go().await;
+    let other_text =
+        world.send(&one.api_key, one.conversation("chat"), "hello again").key("k").go().await;
     assert_eq!(other_text.problem(), (422, "idempotency_key_reused".into()));
-    let elsewhere = world.send(&one.api_key, one.conversation("email"), "hello there").key("k").go().await;
+    let elsewhere =
+        world.send(&one.api_key, one.conversation("email"), "hello there").key("k").go().await;
     assert_eq!(elsewhere.problem(), (422, "idempotency_key_reused".into()));
-    let foreign = world.send(&two.api_key, two.conversation("chat"), "hello there").key("k").go().await;
+    let foreign =
+        world.send(&two.api_key, two.conversation("chat"), "hello there").key("k").go().await;
     assert_ne!(foreign.id(), first.id());
     assert_eq!(foreign.header("idempotent-replayed"), None);
 }
@@ -54,7 +68,11 @@ async fn a_lost_answer_of_the_table_makes_no_second_message() {
     for error in ["disconnect", "InternalServerError", "garbage", "timeout"] {
         let lost = json!({"operation": "TransactWriteItems", "error": error, "times": 1, "after_effect": true});
         world.fault("aws", lost).await;
-        world.send(&business.api_key, conversation, &format!("the answer is lost: {error}")).go().await.id();
+        world
+            .send(&business.api_key, conversation, &format!("the answer is lost: {error}"))
+            .go()
+            .await
+            .id();
     }
     assert_eq!(world.usage(&business.api_key).await.0, 5);
 }

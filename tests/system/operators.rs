@@ -1,10 +1,11 @@
-//! What operators are told: every message that is sent, fails or is given up is one line, with the ids of what it is about
-//! and nothing of what it says or to whom, and is counted in its invocation's record. What the dead-letter queue keeps tells
-//! the same.
+//! What operators are told: every message that is sent, fails or is given up is one line, with the
+//! ids of what it is about and nothing of what it says or to whom, and is counted in its
+//! invocation's record. What the dead-letter queue keeps tells the same.
 
 use serde_json::{Map, Value, json};
-use tests::{Business, World};
 use uuid::Uuid;
+
+use tests::{Business, World};
 
 /// What functions wrote, as JSON.
 fn written(world: &World) -> Vec<Map<String, Value>> {
@@ -19,7 +20,8 @@ fn records(world: &World) -> Vec<Map<String, Value>> {
 
 /// How often something was counted on a channel.
 fn counted(world: &World, metric: &str, channel: &str) -> u64 {
-    let of_channel = records(world).into_iter().filter(|record| record.get("Channel") == Some(&json!(channel)));
+    let of_channel =
+        records(world).into_iter().filter(|record| record.get("Channel") == Some(&json!(channel)));
     of_channel.filter_map(|record| record.get(metric)?.as_u64()).sum()
 }
 
@@ -27,8 +29,10 @@ fn counted(world: &World, metric: &str, channel: &str) -> u64 {
 async fn until_told(world: &World, message: &str) -> Vec<Map<String, Value>> {
     world
         .until(&format!("operators are told `{message}`"), async || {
-            let lines: Vec<_> =
-                written(world).into_iter().filter(|line| line.get("message") == Some(&json!(message))).collect();
+            let lines: Vec<_> = written(world)
+                .into_iter()
+                .filter(|line| line.get("message") == Some(&json!(message)))
+                .collect();
             (!lines.is_empty()).then_some(lines)
         })
         .await
@@ -40,15 +44,19 @@ async fn until_counted(world: &World, metric: &str, channel: &str, times: u64) {
     world.until(&format!("{metric} is counted {times} times on {channel}"), is_it).await;
 }
 
-/// What a line says itself: neither when and where, nor of which invocation, nor how long something took.
+/// What a line says itself: neither when and where, nor of which invocation, nor how long something
+/// took.
 fn own(mut line: Map<String, Value>) -> Value {
     for always in ["timestamp", "location", "service", "cold_start"] {
         assert!(line.remove(always).is_some(), "{always} is missing: {line:?}");
     }
-    for of_function in ["function_name", "function_memory_size", "function_arn", "function_request_id"] {
+    for of_function in
+        ["function_name", "function_memory_size", "function_arn", "function_request_id"]
+    {
         assert!(line.remove(of_function).is_some(), "{of_function} is missing: {line:?}");
     }
-    for it_depends in ["xray_trace_id", "correlation_id", "delivery_seconds", "oldest_due_seconds"] {
+    for it_depends in ["xray_trace_id", "correlation_id", "delivery_seconds", "oldest_due_seconds"]
+    {
         line.remove(it_depends);
     }
     line.into()
@@ -87,7 +95,8 @@ async fn a_message_that_was_taken_and_fails_later_is_a_line_as_well() {
     let conversation = business.conversation("whatsapp");
     world.report("whatsapp", json!({"statuses": ["failed", "failed"]})).await;
     let id = send(&world, &business, "whatsapp", "taken, and not delivered").await;
-    let error = world.until_status(&business.api_key, conversation, id, "failed").await["error"].clone();
+    let error =
+        world.until_status(&business.api_key, conversation, id, "failed").await["error"].clone();
     assert_eq!(until_told(&world, "receipt").await.len(), 1, "the same again is only a receipt");
     let failed = until_told(&world, "failed").await;
     let expected = json!({
@@ -159,12 +168,14 @@ async fn what_is_accepted_and_sent_is_counted_with_the_time_it_took() {
     let mut expected = accepted.as_object().cloned().expect("an object");
     expected.extend([("message".into(), json!("sent")), ("attempts".into(), json!(1))]);
     assert_eq!(own(sent), Value::from(expected));
-    let refused = json!({"level": "INFO", "message": "refused", "code": "quota_exceeded", "status": 403});
+    let refused =
+        json!({"level": "INFO", "message": "refused", "code": "quota_exceeded", "status": 403});
     assert_eq!(own(until_told(&world, "refused").await.remove(0)), refused);
     for metric in ["Accepted", "Sent"] {
         until_counted(&world, metric, "whatsapp", 1).await;
     }
-    let record = |metric: &str| records(&world).into_iter().find(|record| record.contains_key(metric));
+    let record =
+        |metric: &str| records(&world).into_iter().find(|record| record.contains_key(metric));
     assert!(record("Sent").expect("a record")["DeliverySeconds"][0].is_number());
     world.until("a refusal is counted", async || record("Refused")).await;
     assert_eq!(record("Refused").expect("a record")["Code"], "quota_exceeded");
@@ -175,17 +186,24 @@ async fn from_the_call_to_the_last_receipt_everything_is_told_under_the_calls_id
     let world = World::start().await;
     world.allow(|allowed| allowed.undelivered = true);
     let business = world.business(10, 1).await;
-    // A bounce is an event of SES, and WhatsApp's status a call of Meta's, which has an id of its own.
-    let late = [("email", json!(["sent", "bounced", "bounced"])), ("whatsapp", json!(["sent", "failed", "failed"]))];
+    // A bounce is an event of SES, and WhatsApp's status a call of Meta's, which has an id of its
+    // own.
+    let late = [
+        ("email", json!(["sent", "bounced", "bounced"])),
+        ("whatsapp", json!(["sent", "failed", "failed"])),
+    ];
     for (channel, statuses) in late {
         world.report(channel, json!({ "statuses": statuses, "held": true })).await;
         let conversation = business.conversation(channel);
         let path = format!("/api/v1/conversations/{conversation}/messages");
-        let call = world.http().post(format!("{}{path}", world.ready.api)).bearer_auth(&business.api_key);
-        let answer = call.json(&json!({"content": "whose was it?"})).send().await.expect("an answer");
+        let call =
+            world.http().post(format!("{}{path}", world.ready.api)).bearer_auth(&business.api_key);
+        let answer =
+            call.json(&json!({"content": "whose was it?"})).send().await.expect("an answer");
         let id = answer.headers()["apigw-requestid"].to_str().expect("a text").to_owned();
         let message: Uuid =
-            serde_json::from_value(answer.json::<Value>().await.expect("JSON")["id"].clone()).expect("an id");
+            serde_json::from_value(answer.json::<Value>().await.expect("JSON")["id"].clone())
+                .expect("an id");
         world.ledger().accepted.insert(message, "whose was it?".into());
         world.until_status(&business.api_key, conversation, message, "sent").await;
         world.release(channel).await;
@@ -195,10 +213,17 @@ async fn from_the_call_to_the_last_receipt_everything_is_told_under_the_calls_id
                 let lines: Vec<_> = lines.filter(|line| line["channel"] == channel).collect();
                 (lines.len() == times).then_some(lines)
             };
-            for line in world.until(&format!("`{said}` is told {times} times on {channel}"), of_channel).await {
+            for line in world
+                .until(&format!("`{said}` is told {times} times on {channel}"), of_channel)
+                .await
+            {
                 assert_eq!(line["correlation_id"], json!(id), "{line:?}");
                 assert!(said == "accepted" || line["attempts"] == 1, "{line:?}");
-                assert_ne!(line["function_request_id"], json!(id), "who brought it is told as well");
+                assert_ne!(
+                    line["function_request_id"],
+                    json!(id),
+                    "who brought it is told as well"
+                );
             }
         }
     }
@@ -217,13 +242,17 @@ async fn an_invocation_is_one_record_however_much_happens_in_it() {
     world.sandbox(reqwest::Method::PUT, "/queues/held", json!({"held": false})).await;
     world.until_status(&business.api_key, conversation, last, "sent").await;
     until_counted(&world, "Sent", "email", 5).await;
-    let mut told: Vec<Value> = records(&world).iter().map(|record| record["function_request_id"].clone()).collect();
+    let mut told: Vec<Value> =
+        records(&world).iter().map(|record| record["function_request_id"].clone()).collect();
     let count = told.len();
     told.sort_by_key(Value::to_string);
     told.dedup();
     assert_eq!(told.len(), count, "no invocation has two");
     let sent = records(&world).into_iter().filter(|record| record.contains_key("Sent"));
-    assert_eq!(sent.filter_map(|record| record["DeliverySeconds"].as_array().map(Vec::len)).sum::<usize>(), 5);
+    assert_eq!(
+        sent.filter_map(|record| record["DeliverySeconds"].as_array().map(Vec::len)).sum::<usize>(),
+        5
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,7 +262,10 @@ async fn what_nobody_knows_is_counted() {
     world.fault("whatsapp", json!({"after_effect": true, "times": 1})).await;
     let id = send(&world, &business, "whatsapp", "the answer is lost").await;
     let doubted = until_told(&world, "in doubt").await;
-    assert_eq!((doubted.len(), &doubted[0]["message_id"], &doubted[0]["reason"]), (1, &json!(id), &json!("no_answer")));
+    assert_eq!(
+        (doubted.len(), &doubted[0]["message_id"], &doubted[0]["reason"]),
+        (1, &json!(id), &json!("no_answer"))
+    );
     until_counted(&world, "InDoubt", "whatsapp", 1).await;
     world.pass(121).await;
     world.sweep().await;
@@ -250,17 +282,21 @@ async fn a_bell_that_was_not_rung_and_what_waits_for_it_are_counted() {
     }
     let id = send(&world, &business, "email", "the queue is down").await;
     let not_rung = until_told(&world, "the bell was not rung; the sweeper will ring").await;
-    assert_eq!((&not_rung[0]["channel"], &not_rung[0]["conversation"]), (&json!("email"), &json!(conversation)));
+    assert_eq!(
+        (&not_rung[0]["channel"], &not_rung[0]["conversation"]),
+        (&json!("email"), &json!(conversation))
+    );
     until_counted(&world, "BellNotRung", "email", 1).await;
     world.pass(300).await;
     world.sweep().await;
     // The schedule may have run as well, a while before.
     let swept = until_told(&world, "swept").await.pop().expect("a line");
     assert!(swept["oldest_due_seconds"].as_f64() >= Some(300.0), "{swept:?}");
-    let expected =
-        json!({"level": "INFO", "message": "swept", "channel": "email", "due": 1, "rung": 0, "bell_not_rung": 1});
+    let expected = json!({"level": "INFO", "message": "swept", "channel": "email", "due": 1, "rung": 0, "bell_not_rung": 1});
     assert_eq!(own(swept), expected);
-    let mut oldest = records(&world).into_iter().filter_map(|record| record.get("OldestDueSeconds")?[0].as_f64());
+    let mut oldest = records(&world)
+        .into_iter()
+        .filter_map(|record| record.get("OldestDueSeconds")?[0].as_f64());
     assert!(oldest.next_back() >= Some(300.0));
     world.heal("aws").await;
     world.sweep().await;

@@ -1,16 +1,22 @@
-//! What waits although nothing is wrong with it: messages that would follow each other too fast, and those of a channel
-//! whose provider takes nothing at all.
+//! What waits although nothing is wrong with it: messages that would follow each other too fast,
+//! and those of a channel whose provider takes nothing at all.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
 use domain::delivery::Paced;
 use domain::{BusinessId, ConversationId};
 use platform::table::key;
-use serde_json::{Value, json};
 use tests::{Business, World};
-use uuid::Uuid;
 
 /// When each message was handed over the first time.
-async fn handed_over(world: &World, business: &Business, conversation: Uuid, ids: &[Uuid]) -> Vec<DateTime<Utc>> {
+async fn handed_over(
+    world: &World,
+    business: &Business,
+    conversation: Uuid,
+    ids: &[Uuid],
+) -> Vec<DateTime<Utc>> {
     let mut times = Vec::new();
     for id in ids {
         let delivery = world.until_status(&business.api_key, conversation, *id, "sent").await;
@@ -29,7 +35,10 @@ async fn the_messages_of_a_whatsapp_conversation_keep_their_distance() {
         ids.push(world.send(&business.api_key, conversation, text).go().await.id());
     }
     let times = handed_over(&world, &business, conversation, &ids).await;
-    assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= TimeDelta::milliseconds(500)), "{times:?}");
+    assert!(
+        times.windows(2).all(|pair| pair[1] - pair[0] >= TimeDelta::milliseconds(500)),
+        "{times:?}"
+    );
     // Also after the worker has let go of a conversation in which nothing was left to send.
     let last = world.send(&business.api_key, conversation, "four").go().await.id();
     let after = handed_over(&world, &business, conversation, &[last]).await;
@@ -45,9 +54,15 @@ async fn a_burst_that_is_used_up_is_waited_for() {
     let (now, ahead) = (Utc::now(), TimeDelta::seconds(6 * 44));
     let used = Paced { last: now, even: now + ahead + TimeDelta::seconds(30) };
     let place = key::conversation(BusinessId(business.business_id), ConversationId(conversation));
-    let used = serde_dynamo::to_attribute_value::<_, aws_sdk_dynamodb::types::AttributeValue>(used).expect("a map");
-    let change = world.dynamodb().update_item().table_name(&world.ready.table).set_key(Some(place.attributes()));
-    let change = change.update_expression("SET paced = :used").expression_attribute_values(":used", used);
+    let used = serde_dynamo::to_attribute_value::<_, aws_sdk_dynamodb::types::AttributeValue>(used)
+        .expect("a map");
+    let change = world
+        .dynamodb()
+        .update_item()
+        .table_name(&world.ready.table)
+        .set_key(Some(place.attributes()));
+    let change =
+        change.update_expression("SET paced = :used").expression_attribute_values(":used", used);
     change.send().await.expect("the conversation is there");
 
     let id = world.send(&business.api_key, conversation, "one too many").go().await.id();
@@ -72,9 +87,10 @@ async fn until_postponed(world: &World, business: &Business, conversation: Uuid)
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_channel_whose_provider_takes_nothing_is_paused_and_costs_no_attempt() {
-    for (channel, fault, code) in
-        [("email", json!({"status": 403}), "not_permitted"), ("whatsapp", json!({"code": 190}), "token_rejected")]
-    {
+    for (channel, fault, code) in [
+        ("email", json!({"status": 403}), "not_permitted"),
+        ("whatsapp", json!({"code": 190}), "token_rejected"),
+    ] {
         let world = World::start().await;
         let business = world.business(100, 1).await;
         let first = business.conversation(channel);
@@ -86,13 +102,17 @@ async fn a_channel_whose_provider_takes_nothing_is_paused_and_costs_no_attempt()
         let mut ids = vec![world.send(&business.api_key, first, "first").go().await.id()];
         let refused = async || {
             let delivery = world.delivery(&business.api_key, first, ids[0]).await;
-            (delivery["error"]["code"] == code && delivery["status"] == "queued").then_some(delivery)
+            (delivery["error"]["code"] == code && delivery["status"] == "queued")
+                .then_some(delivery)
         };
         let delivery = world.until("the provider refused", refused).await;
         assert_eq!((&delivery["attempts"], &delivery["history"]), (&json!(0), &json!([])));
         until_postponed(&world, &business, first).await;
         let lines = world.logged();
-        let told = lines.iter().find(|line| line.text.contains("channel paused")).expect("operators are told");
+        let told = lines
+            .iter()
+            .find(|line| line.text.contains("channel paused"))
+            .expect("operators are told");
         assert!(told.text.contains(&business.business_id.to_string()), "{}", told.text);
         // Workers that know of it do not even try.
         for conversation in &all[1..] {
@@ -119,7 +139,9 @@ async fn what_a_paused_channel_holds_for_a_day_is_given_up() {
     until_postponed(&world, &business, conversation).await;
     world.pass(24 * 3600).await;
     world.sweep().await;
-    let counted = async || (world.delivery(&business.api_key, conversation, id).await["attempts"] == 1).then_some(());
+    let counted = async || {
+        (world.delivery(&business.api_key, conversation, id).await["attempts"] == 1).then_some(())
+    };
     world.until("its last attempt is over", counted).await;
     world.pass(10).await;
     world.sweep().await;

@@ -1,19 +1,21 @@
 //! The month's limit: exact under any concurrency, contention, plan change and turn of the month.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::{BusinessId, Month};
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 use serde_json::json;
-use std::collections::BTreeMap;
+
+use domain::{BusinessId, Month};
 use tests::{Business, World};
 
 const CALLERS: usize = 64;
 /// One conversation takes all that comes on these; on WhatsApp it has its pace.
 const CHANNELS: [&str; 2] = ["chat", "email"];
 
-/// Has 64 callers send as long as they are not told 403; counts the answers. A caller that is told 503 comes again, as
-/// the answer says.
+/// Has 64 callers send as long as they are not told 403; counts the answers. A caller that is told
+/// 503 comes again, as the answer says.
 async fn exhaust(world: &World, business: &Business) -> BTreeMap<u16, usize> {
     let caller = async |number: usize| {
         let mut answers = Vec::new();
@@ -22,11 +24,19 @@ async fn exhaust(world: &World, business: &Business) -> BTreeMap<u16, usize> {
             let answer = world.send(&business.api_key, conversation, "one more message").go().await;
             let status = answer.status.as_u16();
             if status == 503 {
-                assert_eq!((answer.problem().1.as_str(), answer.header("retry-after")), ("busy", Some("1")));
+                assert_eq!(
+                    (answer.problem().1.as_str(), answer.header("retry-after")),
+                    ("busy", Some("1"))
+                );
             }
             answers.push(status);
             if !matches!(status, 201 | 503) {
-                assert_eq!(answer.problem(), (403, "quota_exceeded".into()), "{}", world.complaints());
+                assert_eq!(
+                    answer.problem(),
+                    (403, "quota_exceeded".into()),
+                    "{}",
+                    world.complaints()
+                );
                 return answers;
             }
         }
@@ -84,18 +94,23 @@ async fn an_exhausted_month_says_what_is_left_and_until_when() {
     let world = World::start().await;
     let business = world.business(1, 1).await;
     world.send(&business.api_key, business.conversation("chat"), "the only one").go().await.id();
-    let answer = world.send(&business.api_key, business.conversation("chat"), "one too many").go().await;
+    let answer =
+        world.send(&business.api_key, business.conversation("chat"), "one too many").go().await;
     assert_eq!(answer.problem(), (403, "quota_exceeded".into()));
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));
     let problem = answer.json();
-    let resets_at: DateTime<Utc> = serde_json::from_value(problem["resets_at"].clone()).expect("a time");
+    let resets_at: DateTime<Utc> =
+        serde_json::from_value(problem["resets_at"].clone()).expect("a time");
     assert_eq!(
         (&problem["limit"], &problem["used"], Month::of(resets_at).resets_at() > resets_at),
         (&json!(1), &json!(1), true)
     );
     let usage = world.get(&business.api_key, "/api/v1/usage").await.json();
     assert_eq!(usage["resets_at"], problem["resets_at"]);
-    assert_eq!((&usage["used"], &usage["limit"], &usage["remaining"]), (&json!(1), &json!(1), &json!(0)));
+    assert_eq!(
+        (&usage["used"], &usage["limit"], &usage["remaining"]),
+        (&json!(1), &json!(1), &json!(0))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,13 +126,18 @@ async fn a_month_that_turns_under_64_callers_splits_them_exactly() {
     let answers: Vec<_> = senders.buffer_unordered(16).collect().await;
     let mut months: BTreeMap<String, u64> = BTreeMap::new();
     for answer in answers.iter().filter(|answer| answer.status == 201) {
-        let at: DateTime<Utc> = serde_json::from_value(answer.json()["created_at"].clone()).expect("a time");
+        let at: DateTime<Utc> =
+            serde_json::from_value(answer.json()["created_at"].clone()).expect("a time");
         *months.entry(Month::of(at).to_string()).or_default() += 1;
     }
     println!("accepted around the turn of the month: {months:?}");
     assert!(months.values().all(|count| *count <= 40));
     let now = world.usage(&business.api_key).await;
-    assert_eq!(now, (months.get("2031-02").copied().unwrap_or(0), 40), "the new month counts its own alone");
+    assert_eq!(
+        now,
+        (months.get("2031-02").copied().unwrap_or(0), 40),
+        "the new month counts its own alone"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,16 +148,22 @@ async fn a_plan_that_changes_under_load_holds_at_every_moment() {
     let now = Utc::now();
     let change = async || {
         for (limit, shards) in [(90, 4), (120, 8), (70, 8), (150, 16)] {
-            world.table().change_plan(id, Some("changed"), limit, Some(shards), now).await.expect("a change");
+            world
+                .table()
+                .change_plan(id, Some("changed"), limit, Some(shards), now)
+                .await
+                .expect("a change");
         }
     };
     let (answers, ()) = tokio::join!(exhaust(&world, &business), change());
     println!("plan changed under load: {answers:?}");
-    // Whoever was told 403 was told so by a limit that was in force; with the last one, the rest fits.
+    // Whoever was told 403 was told so by a limit that was in force; with the last one, the rest
+    // fits.
     exhaust(&world, &business).await;
     assert_eq!(world.usage(&business.api_key).await, (150, 150));
     world.table().change_plan(id, Some("smaller"), 20, Some(1), now).await.expect("a change");
     assert_eq!(world.usage(&business.api_key).await, (150, 150), "nothing accepted is taken back");
-    let answer = world.send(&business.api_key, business.conversation("chat"), "one too many").go().await;
+    let answer =
+        world.send(&business.api_key, business.conversation("chat"), "one too many").go().await;
     assert_eq!(answer.problem(), (403, "quota_exceeded".into()));
 }

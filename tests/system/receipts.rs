@@ -1,17 +1,20 @@
-//! What providers tell later: it ends doubts, it never takes anything back, and nobody else can tell it.
+//! What providers tell later: it ends doubts, it never takes anything back, and nobody else can
+//! tell it.
 
 mod meta;
 
-use meta::{Meta, Sent, notification, signature};
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use tests::World;
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 use uuid::Uuid;
+
+use meta::{Meta, Sent, notification, signature};
+use tests::World;
 
 /// Longer than a receipt is waited for, in seconds.
 const DOUBT: i64 = 121;
@@ -37,7 +40,8 @@ async fn in_doubt(world: &World, channel: &str, statuses: &[&str]) -> (String, U
 async fn a_receipt_ends_the_doubt_and_the_next_message_follows_at_once() {
     for channel in CHANNELS {
         let world = World::start().await;
-        let (key, conversation, [first, second]) = in_doubt(&world, channel, &["sent", "delivered"]).await;
+        let (key, conversation, [first, second]) =
+            in_doubt(&world, channel, &["sent", "delivered"]).await;
         // The second message's receipts are held, too.
         assert_eq!(world.release(channel).await, 2);
         let delivery = world.until_status(&key, conversation, first, "delivered").await;
@@ -55,7 +59,8 @@ async fn whoever_is_faster_the_receipt_or_the_worker_nothing_waits_and_nothing_c
     for channel in CHANNELS {
         let world = World::start().await;
         let business = world.business(100, 1).await;
-        // The answer is lost after 20 ms: what the worker makes of that, receipts meet before, amid and after.
+        // The answer is lost after 20 ms: what the worker makes of that, receipts meet before, amid
+        // and after.
         for delay in [0, 10, 18, 20, 22, 24, 26, 28, 32, 40] {
             let conversation = world.another_conversation(&business, channel).await;
             world.report(channel, json!({ "delay_ms": delay })).await;
@@ -108,8 +113,7 @@ async fn a_receipt_that_cannot_be_written_down_is_asked_for_again() {
     let world = World::start().await;
     let (meta, business) = (Meta::of(&world).await, world.business(10, 1).await);
     let message = Sent::by_whatsapp(&world, &business, "the table is down for a moment").await;
-    let mut refuse =
-        json!({ "operation": "UpdateItem", "error": "ValidationException", "function": "ReceiptsWhatsapp" });
+    let mut refuse = json!({ "operation": "UpdateItem", "error": "ValidationException", "function": "ReceiptsWhatsapp" });
     world.fault("aws", refuse.clone()).await;
     let answer = meta.tell(&notification(&[message.status("delivered")])).await;
     assert_eq!(answer.problem(), (500, "internal".into()));
@@ -167,7 +171,9 @@ async fn meta_gets_its_challenge_back_and_nobody_else_gets_anything() {
     let world = World::start().await;
     let meta = Meta::of(&world).await;
     let token = &meta.verify_token;
-    let answer = meta.challenge(&format!("hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token={token}")).await;
+    let answer = meta
+        .challenge(&format!("hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token={token}"))
+        .await;
     assert_eq!((answer.status, answer.text.as_str()), (StatusCode::OK, "1158201444"));
     assert_eq!(answer.header("content-type"), Some("text/plain"));
     for query in [
@@ -179,7 +185,11 @@ async fn meta_gets_its_challenge_back_and_nobody_else_gets_anything() {
         format!("hub.mode=unsubscribe&hub.challenge=1&hub.verify_token={token}"),
         format!("hub.mode=subscribe&hub.verify_token={token}"),
     ] {
-        assert_eq!(meta.challenge(&query).await.problem(), (403, "not_from_provider".into()), "{query}");
+        assert_eq!(
+            meta.challenge(&query).await.problem(),
+            (403, "not_from_provider".into()),
+            "{query}"
+        );
     }
 }
 
@@ -194,7 +204,12 @@ async fn receipts_in_any_order_and_number_only_move_a_message_forward() {
     let world = World::start().await;
     let (meta, business) = (Meta::of(&world).await, world.business(100, 1).await);
     let any = prop::sample::select(vec!["sent", "delivered", "read", "failed", "played"]);
-    let config = Config { cases: 12, rng_seed: RngSeed::Fixed(7), failure_persistence: None, ..Config::default() };
+    let config = Config {
+        cases: 12,
+        rng_seed: RngSeed::Fixed(7),
+        failure_persistence: None,
+        ..Config::default()
+    };
     let told = TestRunner::new(config).run(&prop::collection::vec(any, 1..7), |reports| {
         block_in_place(|| {
             Handle::current().block_on(async {
@@ -203,13 +218,20 @@ async fn receipts_in_any_order_and_number_only_move_a_message_forward() {
                 let mut before = "sent".to_owned();
                 for report in &reports {
                     meta.report(&message, report).await;
-                    let delivery = world.delivery(&business.api_key, message.conversation, message.id).await;
+                    let delivery =
+                        world.delivery(&business.api_key, message.conversation, message.id).await;
                     let status = delivery["status"].as_str().expect("a word").to_owned();
-                    assert!(rank(&status) >= rank(&before), "{before}, told {report}: {status} ({reports:?})");
+                    assert!(
+                        rank(&status) >= rank(&before),
+                        "{before}, told {report}: {status} ({reports:?})"
+                    );
                     before = status;
                     for time in ["sent_at", "delivered_at", "read_at", "failed_at"] {
                         let known = times.entry(time).or_insert(Value::Null);
-                        assert!(known.is_null() || *known == delivery[time], "{time} of {reports:?}");
+                        assert!(
+                            known.is_null() || *known == delivery[time],
+                            "{time} of {reports:?}"
+                        );
                         *known = delivery[time].clone();
                     }
                 }
@@ -232,9 +254,15 @@ async fn the_sandboxs_receipts_may_come_often_and_in_any_order() {
         ("whatsapp", json!(["sent", "delivered", "read"]), "read"),
         ("email", json!(["sent", "soft_bounced", "delivered", "opened", "delayed"]), "delivered"),
     ] {
-        world.report(channel, json!({ "statuses": statuses, "copies": 3, "shuffle": true, "delay_ms": 0 })).await;
+        world
+            .report(
+                channel,
+                json!({ "statuses": statuses, "copies": 3, "shuffle": true, "delay_ms": 0 }),
+            )
+            .await;
         let conversation = business.conversation(channel);
-        let texts: Vec<String> = (1..=3).map(|number| format!("{channel} message {number}")).collect();
+        let texts: Vec<String> =
+            (1..=3).map(|number| format!("{channel} message {number}")).collect();
         for text in &texts {
             let id = world.send(&business.api_key, conversation, text).go().await.id();
             world.until_status(&business.api_key, conversation, id, end).await;
@@ -248,10 +276,25 @@ async fn a_failure_says_why_in_our_words_and_in_the_providers() {
     let world = World::start().await;
     let business = world.business(20, 1).await;
     for (channel, receipts, code, provider_code) in [
-        ("whatsapp", json!({ "statuses": ["failed"], "code": 131_026 }), "recipient_unreachable", "131026"),
-        ("whatsapp", json!({ "statuses": ["sent", "failed"], "code": 131_049 }), "recipient_unreachable", "131049"),
+        (
+            "whatsapp",
+            json!({ "statuses": ["failed"], "code": 131_026 }),
+            "recipient_unreachable",
+            "131026",
+        ),
+        (
+            "whatsapp",
+            json!({ "statuses": ["sent", "failed"], "code": 131_049 }),
+            "recipient_unreachable",
+            "131049",
+        ),
         ("whatsapp", json!({ "statuses": ["failed"], "code": 999 }), "undeliverable", "999"),
-        ("email", json!({ "statuses": ["sent", "bounced"] }), "recipient_unreachable", "Permanent/General"),
+        (
+            "email",
+            json!({ "statuses": ["sent", "bounced"] }),
+            "recipient_unreachable",
+            "Permanent/General",
+        ),
         ("email", json!({ "statuses": ["soft_bounced"] }), "mailbox_full", "Transient/MailboxFull"),
         ("email", json!({ "statuses": ["sent", "rejected"] }), "message_rejected", "Reject"),
     ] {
@@ -260,9 +303,16 @@ async fn a_failure_says_why_in_our_words_and_in_the_providers() {
         let id = world.send(&business.api_key, conversation, "it will not arrive").go().await.id();
         let delivery = world.until_status(&business.api_key, conversation, id, "failed").await;
         let error = &delivery["error"];
-        assert_eq!((&error["code"], &error["provider_code"]), (&json!(code), &json!(provider_code)), "{receipts}");
+        assert_eq!(
+            (&error["code"], &error["provider_code"]),
+            (&json!(code), &json!(provider_code)),
+            "{receipts}"
+        );
         assert_eq!(error["retryable"], false);
-        assert!(delivery["failed_at"].is_string() && delivery["delivered_at"].is_null(), "{delivery}");
+        assert!(
+            delivery["failed_at"].is_string() && delivery["delivered_at"].is_null(),
+            "{delivery}"
+        );
     }
     let said = |what: &str| world.logged().iter().filter(|line| line.text.contains(what)).count();
     let told = async || (said("\"message\":\"failed\"") == 6).then_some(());
@@ -276,9 +326,10 @@ async fn a_complaint_is_a_delivery_and_an_open_is_nothing() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let conversation = business.conversation("email");
-    for (statuses, end) in
-        [(json!(["opened", "complained"]), "delivered"), (json!(["delivered", "bounced"]), "delivered")]
-    {
+    for (statuses, end) in [
+        (json!(["opened", "complained"]), "delivered"),
+        (json!(["delivered", "bounced"]), "delivered"),
+    ] {
         world.report("email", json!({ "statuses": statuses })).await;
         let id = world.send(&business.api_key, conversation, "is this spam?").go().await.id();
         let delivery = world.until_status(&business.api_key, conversation, id, end).await;
@@ -289,12 +340,17 @@ async fn a_complaint_is_a_delivery_and_an_open_is_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_of_nothing_that_is_ours_is_taken_and_changes_nothing() {
     let world = World::start().await;
-    let (meta, business, other) = (Meta::of(&world).await, world.business(10, 1).await, world.business(10, 1).await);
+    let (meta, business, other) =
+        (Meta::of(&world).await, world.business(10, 1).await, world.business(10, 1).await);
     let message = Sent::by_whatsapp(&world, &business, "nobody else's").await;
     let foreign = [
         Sent { business: other.business_id, ..message },
         Sent { conversation: other.conversation("whatsapp"), ..message },
-        Sent { business: other.business_id, conversation: other.conversation("whatsapp"), ..message },
+        Sent {
+            business: other.business_id,
+            conversation: other.conversation("whatsapp"),
+            ..message
+        },
         Sent { id: Uuid::new_v4(), ..message },
         Sent { conversation: Uuid::new_v4(), ..message },
     ];
@@ -319,7 +375,8 @@ async fn a_receipt_of_nothing_that_is_ours_is_taken_and_changes_nothing() {
     let delivery = world.delivery(&business.api_key, message.conversation, message.id).await;
     assert_eq!((&delivery["status"], &delivery["read_at"]), (&json!("sent"), &Value::Null));
     // One of ours among them is found all the same.
-    let mut with_foreign: Vec<Value> = foreign.iter().map(|foreign| foreign.status("read")).collect();
+    let mut with_foreign: Vec<Value> =
+        foreign.iter().map(|foreign| foreign.status("read")).collect();
     with_foreign.insert(2, message.status("delivered"));
     assert_eq!(meta.tell(&notification(&with_foreign)).await.status, StatusCode::OK);
     world.until_status(&business.api_key, message.conversation, message.id, "delivered").await;

@@ -1,17 +1,23 @@
-//! Every refusal of the contract, with its status, its code and its place in the order; none of them counts or stores
-//! anything.
+//! Every refusal of the contract, with its status, its code and its place in the order; none of
+//! them counts or stores anything.
 
 use chrono::{TimeDelta, Utc};
+use reqwest::Method;
+use serde_json::json;
+use uuid::Uuid;
+
 use domain::{AgentId, BusinessId, ChannelId, ConversationId};
 use platform::credential::ApiKey;
 use platform::table::provision::NewConversation;
 use platform::table::record::{ChannelRecord, ChannelSettings};
-use reqwest::Method;
-use serde_json::json;
 use tests::{Answer, Business, World};
-use uuid::Uuid;
 
-async fn refused(world: &World, business: &Business, conversation: impl ToString, body: &str) -> Answer {
+async fn refused(
+    world: &World,
+    business: &Business,
+    conversation: impl ToString,
+    body: &str,
+) -> Answer {
     world.send(&business.api_key, conversation, "").body(body).go().await
 }
 
@@ -32,14 +38,30 @@ async fn whoever_cannot_be_told_gets_the_same_401() {
     let id = BusinessId(business.business_id);
     let (expired, revoked) = (ApiKey::generate(id), ApiKey::generate(id));
     let table = world.table();
-    table.create_api_key(&expired, None, Some(Utc::now() - TimeDelta::seconds(1))).await.expect("a key");
+    table
+        .create_api_key(&expired, None, Some(Utc::now() - TimeDelta::seconds(1)))
+        .await
+        .expect("a key");
     table.create_api_key(&revoked, None, None).await.expect("a key");
     table.revoke_api_key(&revoked).await.expect("revoked");
-    table.set_agent_active(BusinessId(demo.business_id), AgentId(demo.agent_id), false).await.expect("switched off");
+    table
+        .set_agent_active(BusinessId(demo.business_id), AgentId(demo.agent_id), false)
+        .await
+        .expect("switched off");
     let (expired, revoked) = (expired.reveal(), revoked.reveal());
     let strange = ApiKey::generate(BusinessId(Uuid::new_v4())).reveal();
     let forged = format!("{}x", demo.token);
-    let tokens = ["", "nonsense", "pbk_x", &expired, &revoked, &strange, &forged, &demo.token, &demo.visitor_token];
+    let tokens = [
+        "",
+        "nonsense",
+        "pbk_x",
+        &expired,
+        &revoked,
+        &strange,
+        &forged,
+        &demo.token,
+        &demo.visitor_token,
+    ];
     let mut texts = Vec::new();
     for token in tokens {
         // Nor is anybody told what else is wrong with the request.
@@ -57,13 +79,17 @@ async fn whoever_cannot_be_told_gets_the_same_401() {
 async fn a_request_of_another_form_is_told_everything_that_is_wrong() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let answer = world.send(&business.api_key, "42", "").body(r#"{"internal":true}"#).key("a b").go().await;
+    let answer =
+        world.send(&business.api_key, "42", "").body(r#"{"internal":true}"#).key("a b").go().await;
     assert_eq!(answer.problem(), (422, "validation_error".into()));
     let errors = answer.json()["errors"].clone();
-    let kinds: Vec<_> = errors.as_array().expect("errors").iter().map(|error| error["type"].clone()).collect();
+    let kinds: Vec<_> =
+        errors.as_array().expect("errors").iter().map(|error| error["type"].clone()).collect();
     assert_eq!(kinds, ["uuid_parsing", "string_pattern_mismatch", "missing", "extra_forbidden"]);
     assert_eq!(errors[3]["loc"], json!(["body", "internal"]));
-    for body in ["", "[]", r#"{"content":"  "}"#, r#"{"content":3}"#, r#"{"content":"x","attachments":{}}"#] {
+    for body in
+        ["", "[]", r#"{"content":"  "}"#, r#"{"content":3}"#, r#"{"content":"x","attachments":{}}"#]
+    {
         let answer = refused(&world, &business, business.conversation("chat"), body).await;
         assert_eq!(answer.problem(), (422, "validation_error".into()), "{body}");
     }
@@ -76,7 +102,11 @@ async fn a_foreign_conversation_and_a_missing_one_cannot_be_told_apart() {
     let (mine, theirs) = (world.business(0, 1).await, world.business(10, 1).await);
     let missing = world.send(&mine.api_key, Uuid::new_v4(), "hello there").go().await;
     let foreign = world.send(&mine.api_key, theirs.conversation("chat"), "hello there").go().await;
-    assert_eq!(missing.problem(), (404, "conversation_not_found".into()), "before the month is looked at");
+    assert_eq!(
+        missing.problem(),
+        (404, "conversation_not_found".into()),
+        "before the month is looked at"
+    );
     let plain = |answer: &Answer| {
         let mut headers = answer.headers.clone();
         headers.remove("date");
@@ -84,16 +114,24 @@ async fn a_foreign_conversation_and_a_missing_one_cannot_be_told_apart() {
         (answer.status, headers, answer.text.clone())
     };
     assert_eq!(plain(&missing), plain(&foreign));
-    let sent = world.send(&theirs.api_key, theirs.conversation("chat"), "for them alone").go().await.id();
+    let sent =
+        world.send(&theirs.api_key, theirs.conversation("chat"), "for them alone").go().await.id();
     for path in [
         format!("/api/v1/conversations/{}/messages", theirs.conversation("chat")),
         format!("/api/v1/conversations/{}/messages/{sent}", theirs.conversation("chat")),
         format!("/api/v1/conversations/{}/messages", Uuid::new_v4()),
     ] {
-        assert_eq!(world.get(&mine.api_key, &path).await.problem(), (404, "conversation_not_found".into()), "{path}");
+        assert_eq!(
+            world.get(&mine.api_key, &path).await.problem(),
+            (404, "conversation_not_found".into()),
+            "{path}"
+        );
     }
     let crossed = format!("/api/v1/conversations/{}/messages/{sent}", mine.conversation("chat"));
-    assert_eq!(world.get(&mine.api_key, &crossed).await.problem(), (404, "message_not_found".into()));
+    assert_eq!(
+        world.get(&mine.api_key, &crossed).await.problem(),
+        (404, "message_not_found".into())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,9 +144,17 @@ async fn what_the_channel_cannot_carry_is_refused_before_it_is_counted() {
     for (channel, limit) in [("chat", 20_000), ("whatsapp", 4_096), ("email", 100_000)] {
         let answer = say(channel, json!({"content": "x".repeat(limit + 1)})).await;
         assert_eq!(answer.problem(), (422, "content_not_allowed".into()), "{channel}");
-        assert!(answer.json()["detail"].as_str().is_some_and(|detail| detail.contains(&limit.to_string())));
+        assert!(
+            answer.json()["detail"]
+                .as_str()
+                .is_some_and(|detail| detail.contains(&limit.to_string()))
+        );
         let answer = say(channel, json!({"content": "x".repeat(limit)})).await;
-        assert_eq!(answer.problem(), (403, "quota_exceeded".into()), "{channel}: the limit itself is carried");
+        assert_eq!(
+            answer.problem(),
+            (403, "quota_exceeded".into()),
+            "{channel}: the limit itself is carried"
+        );
     }
     let files = |count| vec![json!({"url": "https://files.example.com/a", "filename": "a"}); count];
     let answer = say("email", json!({"content": "see the file", "attachments": files(1)})).await;
@@ -132,7 +178,8 @@ async fn a_closed_window_a_silent_channel_and_a_strange_one_are_refused() {
 
     let id = BusinessId(business.business_id);
     let new = async |channel: &str, is_active: bool| {
-        let (channel_id, conversation) = (ChannelId(Uuid::new_v4()), ConversationId(Uuid::new_v4()));
+        let (channel_id, conversation) =
+            (ChannelId(Uuid::new_v4()), ConversationId(Uuid::new_v4()));
         let record = ChannelRecord {
             is_active,
             in_doubt: Default::default(),
@@ -148,12 +195,18 @@ async fn a_closed_window_a_silent_channel_and_a_strange_one_are_refused() {
             begun_by: None,
             window_expires_at: None,
         };
-        world.table().create_conversation(id, conversation, new, Utc::now()).await.expect("a conversation");
+        world
+            .table()
+            .create_conversation(id, conversation, new, Utc::now())
+            .await
+            .expect("a conversation");
         conversation
     };
-    let answer = world.send(&business.api_key, new("webchat", false).await, "is anybody there").go().await;
+    let answer =
+        world.send(&business.api_key, new("webchat", false).await, "is anybody there").go().await;
     assert_eq!(answer.problem(), (422, "channel_inactive".into()));
-    let answer = world.send(&business.api_key, new("sms", true).await, "is anybody there").go().await;
+    let answer =
+        world.send(&business.api_key, new("sms", true).await, "is anybody there").go().await;
     assert_eq!(answer.problem(), (422, "channel_not_supported".into()));
     assert_eq!(world.usage(&business.api_key).await, (0, 10));
 }
@@ -162,10 +215,17 @@ async fn a_closed_window_a_silent_channel_and_a_strange_one_are_refused() {
 async fn contention_without_end_is_told_and_nothing_is_written() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    world.send(&business.api_key, business.conversation("chat"), "this one opens the month").go().await.id();
+    world
+        .send(&business.api_key, business.conversation("chat"), "this one opens the month")
+        .go()
+        .await
+        .id();
     for error in ["TransactionConflict", "ThrottlingException"] {
         world.fault("aws", json!({"operation": "TransactWriteItems", "error": error})).await;
-        let answer = world.send(&business.api_key, business.conversation("chat"), "no way through").go().await;
+        let answer = world
+            .send(&business.api_key, business.conversation("chat"), "no way through")
+            .go()
+            .await;
         assert_eq!(answer.problem(), (503, "busy".into()), "{error}");
         assert_eq!(answer.header("retry-after"), Some("1"));
         world.heal("aws").await;
@@ -177,8 +237,14 @@ async fn contention_without_end_is_told_and_nothing_is_written() {
 async fn what_is_broken_is_not_shown() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    world.fault("aws", json!({"operation": "BatchGetItem", "error": "AccessDeniedException", "times": 1})).await;
-    let answer = world.send(&business.api_key, business.conversation("chat"), "into the void").go().await;
+    world
+        .fault(
+            "aws",
+            json!({"operation": "BatchGetItem", "error": "AccessDeniedException", "times": 1}),
+        )
+        .await;
+    let answer =
+        world.send(&business.api_key, business.conversation("chat"), "into the void").go().await;
     assert_eq!(answer.problem(), (500, "internal".into()));
     assert!(!answer.text.contains("AccessDenied"), "{}", answer.text);
     let logged = world.logged().into_iter().any(|line| line.text.contains("AccessDeniedException"));

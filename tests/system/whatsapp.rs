@@ -1,13 +1,14 @@
-//! WhatsApp: files by their bytes, one by one and each once; templates when the customer's window is closed; and customers,
-//! who open it.
+//! WhatsApp: files by their bytes, one by one and each once; templates when the customer's window
+//! is closed; and customers, who open it.
 
 mod files;
 mod window;
 
 use reqwest::Method;
 use serde_json::Value;
-use tests::World;
 use uuid::Uuid;
+
+use tests::World;
 
 /// What a conversation's customer has.
 async fn messages(world: &World, conversation: Uuid) -> Vec<Value> {

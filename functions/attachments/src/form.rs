@@ -1,12 +1,14 @@
-//! From a request to the file that it brings or announces: after this file nothing is a bare string any more.
+//! From a request to the file that it brings or announces: after this file nothing is a bare string
+//! any more.
 
 use bytes::Bytes;
-use domain::file::{FileName, LARGEST, LARGEST_IN_FORM, MediaType, TELLING};
-use domain::problem::{FieldError, Loc, MAX_BODY_BYTES, Refusal};
 use lambda_http::http::HeaderMap;
 use lambda_http::http::header::CONTENT_TYPE;
 use multer::{Field, Multipart};
 use serde_json::{Map, Value};
+
+use domain::file::{FileName, LARGEST, LARGEST_IN_FORM, MediaType, TELLING};
+use domain::problem::{FieldError, Loc, MAX_BODY_BYTES, Refusal};
 
 /// What somebody wants uploaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,13 +39,18 @@ const ROUND_THE_FILE: u64 = 64 << 10;
 /// The most bytes of a body of this kind.
 #[must_use]
 pub fn most(headers: &HeaderMap) -> u64 {
-    if boundary(headers).is_some() { LARGEST_IN_FORM + ROUND_THE_FILE } else { MAX_BODY_BYTES as u64 }
+    if boundary(headers).is_some() {
+        LARGEST_IN_FORM + ROUND_THE_FILE
+    } else {
+        MAX_BODY_BYTES as u64
+    }
 }
 
 /// Reads a body, `multipart/form-data` with one `file` or else JSON.
 ///
 /// # Errors
-/// [`Refusal::BodyTooLarge`] for a file that does not belong into a form, or everything that is wrong.
+/// [`Refusal::BodyTooLarge`] for a file that does not belong into a form, or everything that is
+/// wrong.
 pub async fn read(headers: &HeaderMap, body: Bytes) -> Result<Wanted, Refusal> {
     match boundary(headers) {
         Some(boundary) => form(body, boundary).await,
@@ -60,7 +67,8 @@ async fn form(body: Bytes, boundary: String) -> Result<Wanted, Refusal> {
         let msg = format!("Form decode error: {error}");
         Refusal::Invalid(vec![FieldError { loc: vec!["body".into()], msg, kind: "form_invalid" }])
     };
-    let stream = futures_util::stream::once(std::future::ready(Ok::<_, std::convert::Infallible>(body)));
+    let stream =
+        futures_util::stream::once(std::future::ready(Ok::<_, std::convert::Infallible>(body)));
     let mut form = Multipart::new(stream, boundary);
     let (mut file, mut errors) = (None, Vec::new());
     while let Some(field) = form.next_field().await.map_err(unreadable)? {
@@ -72,7 +80,9 @@ async fn form(body: Bytes, boundary: String) -> Result<Wanted, Refusal> {
     }
     let file = match file {
         None => Err(missing("file")),
-        Some((_, _, bytes)) if bytes.is_empty() => Err(wrong("file", "The file is empty", "too_short")),
+        Some((_, _, bytes)) if bytes.is_empty() => {
+            Err(wrong("file", "The file is empty", "too_short"))
+        }
         Some((_, _, bytes)) if bytes.len() as u64 > LARGEST_IN_FORM => {
             return Err(Refusal::BodyTooLarge { most: LARGEST_IN_FORM });
         }
@@ -81,7 +91,13 @@ async fn form(body: Bytes, boundary: String) -> Result<Wanted, Refusal> {
             declared
                 .confirmed(&bytes[..bytes.len().min(TELLING)])
                 .map(|found| (filename, found, bytes))
-                .map_err(|found| wrong("file", format!("Declared as {named}, and is {found}"), "content_type_mismatch"))
+                .map_err(|found| {
+                    wrong(
+                        "file",
+                        format!("Declared as {named}, and is {found}"),
+                        "content_type_mismatch",
+                    )
+                })
         }
     };
     match file {
@@ -95,7 +111,8 @@ async fn form(body: Bytes, boundary: String) -> Result<Wanted, Refusal> {
 /// A part's name, type and bytes. One without a type is taken for what its bytes tell.
 async fn part(field: Field<'_>) -> Result<(FileName, MediaType, Bytes), multer::Error> {
     let filename = FileName::new(field.file_name().unwrap_or_default());
-    let declared = field.content_type().and_then(|declared| MediaType::parse(declared.essence_str()));
+    let declared =
+        field.content_type().and_then(|declared| MediaType::parse(declared.essence_str()));
     let declared = declared.unwrap_or_else(MediaType::unknown);
     Ok((filename, declared, field.bytes().await?))
 }
@@ -139,7 +156,13 @@ fn filename(fields: &Map<String, Value>) -> Result<FileName, FieldError> {
 
 fn content_type(fields: &Map<String, Value>) -> Result<MediaType, FieldError> {
     let text = text(fields, "content_type")?;
-    let wrong = || wrong("content_type", "Input should be a media type such as image/png", "string_pattern_mismatch");
+    let wrong = || {
+        wrong(
+            "content_type",
+            "Input should be a media type such as image/png",
+            "string_pattern_mismatch",
+        )
+    };
     MediaType::parse(text).ok_or_else(wrong)
 }
 
@@ -147,8 +170,14 @@ fn size(fields: &Map<String, Value>) -> Result<u64, FieldError> {
     let value = fields.get("size").ok_or_else(|| missing("size"))?;
     match value.as_u64() {
         Some(size @ 1..=LARGEST) => Ok(size),
-        Some(0) => Err(wrong("size", "Input should be greater than or equal to 1", "greater_than_equal")),
-        Some(_) => Err(wrong("size", format!("Input should be less than or equal to {LARGEST}"), "less_than_equal")),
+        Some(0) => {
+            Err(wrong("size", "Input should be greater than or equal to 1", "greater_than_equal"))
+        }
+        Some(_) => Err(wrong(
+            "size",
+            format!("Input should be less than or equal to {LARGEST}"),
+            "less_than_equal",
+        )),
         None => Err(wrong("size", "Input should be a valid integer", "int_type")),
     }
 }
@@ -172,13 +201,15 @@ fn forbidden(name: &str) -> FieldError {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use lambda_http::http::HeaderValue;
+
+    use super::*;
 
     const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
 
     fn part_of(disposition: &str, content_type: &str, bytes: &[u8]) -> Vec<u8> {
-        let head = format!("--b\r\nContent-Disposition: form-data; {disposition}\r\n{content_type}\r\n");
+        let head =
+            format!("--b\r\nContent-Disposition: form-data; {disposition}\r\n{content_type}\r\n");
         [head.as_bytes(), bytes, b"\r\n"].concat()
     }
 
@@ -193,32 +224,53 @@ mod tests {
     }
 
     fn kinds(refused: Result<Wanted, Refusal>) -> Vec<(String, &'static str)> {
-        let Err(Refusal::Invalid(errors)) = refused else { panic!("a form that is wrong was taken: {refused:?}") };
+        let Err(Refusal::Invalid(errors)) = refused else {
+            panic!("a form that is wrong was taken: {refused:?}")
+        };
         let loc = |error: &FieldError| serde_json::to_string(&error.loc).expect("plain data");
         errors.iter().map(|error| (loc(error), error.kind)).collect()
     }
 
     #[tokio::test]
     async fn a_form_brings_one_file() {
-        let file = part_of(r#"name="file"; filename="a/cat.png""#, "Content-Type: image/png\r\n", PNG);
-        let Ok(Wanted::Stored { filename, content_type, bytes }) = sent(&[file]).await else { panic!("a right form") };
-        assert_eq!((filename.as_str(), content_type.as_str(), &bytes[..]), ("cat.png", "image/png", PNG));
+        let file =
+            part_of(r#"name="file"; filename="a/cat.png""#, "Content-Type: image/png\r\n", PNG);
+        let Ok(Wanted::Stored { filename, content_type, bytes }) = sent(&[file]).await else {
+            panic!("a right form")
+        };
+        assert_eq!(
+            (filename.as_str(), content_type.as_str(), &bytes[..]),
+            ("cat.png", "image/png", PNG)
+        );
         let bare = part_of(r#"name="file""#, "", PNG);
-        let Ok(Wanted::Stored { filename, content_type, .. }) = sent(&[bare]).await else { panic!("a right form") };
+        let Ok(Wanted::Stored { filename, content_type, .. }) = sent(&[bare]).await else {
+            panic!("a right form")
+        };
         assert_eq!((filename.as_str(), content_type.as_str()), ("file", "image/png"));
     }
 
     #[tokio::test]
     async fn what_is_wrong_with_a_form_is_said() {
-        let file = || part_of(r#"name="file"; filename="a""#, "Content-Type: text/plain\r\n", b"hello");
+        let file =
+            || part_of(r#"name="file"; filename="a""#, "Content-Type: text/plain\r\n", b"hello");
         assert_eq!(kinds(sent(&[]).await), [(r#"["body","file"]"#.into(), "missing")]);
-        assert_eq!(kinds(sent(&[file(), file()]).await), [(r#"["body","file"]"#.into(), "too_long")]);
+        assert_eq!(
+            kinds(sent(&[file(), file()]).await),
+            [(r#"["body","file"]"#.into(), "too_long")]
+        );
         let other = part_of(r#"name="note""#, "", b"x");
-        assert_eq!(kinds(sent(&[file(), other]).await), [(r#"["body","note"]"#.into(), "extra_forbidden")]);
+        assert_eq!(
+            kinds(sent(&[file(), other]).await),
+            [(r#"["body","note"]"#.into(), "extra_forbidden")]
+        );
         let empty = part_of(r#"name="file"; filename="a""#, "", b"");
         assert_eq!(kinds(sent(&[empty]).await), [(r#"["body","file"]"#.into(), "too_short")]);
-        let lie = part_of(r#"name="file"; filename="a""#, "Content-Type: image/png\r\n", b"MZ\x90\0");
-        assert_eq!(kinds(sent(&[lie]).await), [(r#"["body","file"]"#.into(), "content_type_mismatch")]);
+        let lie =
+            part_of(r#"name="file"; filename="a""#, "Content-Type: image/png\r\n", b"MZ\x90\0");
+        assert_eq!(
+            kinds(sent(&[lie]).await),
+            [(r#"["body","file"]"#.into(), "content_type_mismatch")]
+        );
         let cut = part_of(r#"name="file"; filename="a""#, "", b"hello")[..60].to_vec();
         let content_type = HeaderValue::from_static("multipart/form-data; boundary=b");
         let cut = read(&HeaderMap::from_iter([(CONTENT_TYPE, content_type)]), cut.into()).await;
@@ -228,7 +280,9 @@ mod tests {
     #[tokio::test]
     async fn a_file_of_exactly_the_limit_belongs_into_a_form() {
         let text = |size: u64| vec![b'x'; usize::try_from(size).expect("a size")];
-        let file = |size| part_of(r#"name="file"; filename="a""#, "Content-Type: text/plain\r\n", &text(size));
+        let file = |size| {
+            part_of(r#"name="file"; filename="a""#, "Content-Type: text/plain\r\n", &text(size))
+        };
         assert!(matches!(sent(&[file(LARGEST_IN_FORM)]).await, Ok(Wanted::Stored { .. })));
         let refused = sent(&[file(LARGEST_IN_FORM + 1)]).await;
         assert_eq!(refused, Err(Refusal::BodyTooLarge { most: LARGEST_IN_FORM }));
@@ -236,25 +290,40 @@ mod tests {
 
     #[tokio::test]
     async fn an_announcement_says_what_comes() {
-        let wanted = announced(r#"{"filename":"a.mp4","content_type":"Video/MP4","size":104857600}"#).await;
-        let Ok(Wanted::Announced { filename, content_type, size }) = wanted else { panic!("a right body") };
-        assert_eq!((filename.as_str(), content_type.as_str(), size), ("a.mp4", "video/mp4", LARGEST));
+        let wanted =
+            announced(r#"{"filename":"a.mp4","content_type":"Video/MP4","size":104857600}"#).await;
+        let Ok(Wanted::Announced { filename, content_type, size }) = wanted else {
+            panic!("a right body")
+        };
+        assert_eq!(
+            (filename.as_str(), content_type.as_str(), size),
+            ("a.mp4", "video/mp4", LARGEST)
+        );
     }
 
     #[tokio::test]
     async fn everything_that_is_wrong_with_an_announcement_is_said_at_once() {
-        let kind_of =
-            async |body: &str| kinds(announced(body).await).into_iter().map(|(_, kind)| kind).collect::<Vec<_>>();
+        let kind_of = async |body: &str| {
+            kinds(announced(body).await).into_iter().map(|(_, kind)| kind).collect::<Vec<_>>()
+        };
         assert_eq!(kind_of("{}").await, ["missing", "missing", "missing"]);
         assert_eq!(
             kind_of(r#"{"filename":" ","content_type":"png","size":0,"public":true}"#).await,
-            ["string_too_short", "string_pattern_mismatch", "greater_than_equal", "extra_forbidden"]
+            [
+                "string_too_short",
+                "string_pattern_mismatch",
+                "greater_than_equal",
+                "extra_forbidden"
+            ]
         );
         assert_eq!(
             kind_of(r#"{"filename":1,"content_type":null,"size":104857601}"#).await,
             ["string_type", "string_type", "less_than_equal"]
         );
-        assert_eq!(kind_of(r#"{"filename":"a","content_type":"a/b","size":-1}"#).await, ["int_type"]);
+        assert_eq!(
+            kind_of(r#"{"filename":"a","content_type":"a/b","size":-1}"#).await,
+            ["int_type"]
+        );
         assert_eq!(kind_of("[]").await, ["dict_type"]);
         assert_eq!(kind_of("").await, ["json_invalid"]);
     }

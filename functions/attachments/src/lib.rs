@@ -1,21 +1,27 @@
-//! Files that go with messages: takes them (`POST /api/v1/conversations/{conversation_id}/upload`), small ones through
-//! the API, larger ones past it, and leads whoever has a file's URL to the file (`GET /api/v1/files/{file}`).
+//! Files that go with messages: takes them (`POST /api/v1/conversations/{conversation_id}/upload`),
+//! small ones through the API, larger ones past it, and leads whoever has a file's URL to the file
+//! (`GET /api/v1/files/{file}`).
 //!
 //! What a message may reference is decided when it is sent, in `send-message`.
 
 pub mod form;
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use lambda_http::http::header::{CACHE_CONTROL, HOST, HeaderValue, LOCATION, REFERRER_POLICY};
+use lambda_http::http::{HeaderMap, Method, StatusCode};
+use lambda_http::request::RequestContext;
+use lambda_http::{Body, Request, RequestExt, Response};
+use serde::Serialize;
+
 use domain::file::{FileName, MediaType, UploadState};
 use domain::message::rfc3339;
 use domain::problem::Refusal;
 use domain::{Attachment, BusinessId, ConversationId};
 use form::Wanted;
-use lambda_http::http::header::{CACHE_CONTROL, HOST, HeaderValue, LOCATION, REFERRER_POLICY};
-use lambda_http::http::{HeaderMap, Method, StatusCode};
-use lambda_http::request::RequestContext;
-use lambda_http::{Body, Request, RequestExt, Response};
 use platform::api::{self, Reception, Trouble};
 use platform::aws::Aws;
 use platform::broken::Broken;
@@ -27,9 +33,6 @@ use platform::secrets::{Secrets, TokenKeys};
 use platform::settings::{self, SettingError};
 use platform::table::record::Upload;
 use platform::table::{Checked, Table};
-use serde::Serialize;
-use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// What it takes to answer that there is no time left.
 const RESERVE: Duration = Duration::from_millis(250);
@@ -103,7 +106,8 @@ impl Attachments {
         }
         let now = self.reception.clock.now();
         let claim = self.reception.claim(event.headers(), now).await?;
-        let conversation = api::path_id(event.path_parameters().first("conversation_id"), "conversation_id");
+        let conversation =
+            api::path_id(event.path_parameters().first("conversation_id"), "conversation_id");
         let wanted = form::read(event.headers(), Bytes::copy_from_slice(event.body())).await;
         let (conversation, wanted) = match (conversation, wanted) {
             (Ok(conversation), Ok(wanted)) => (conversation, wanted),
@@ -135,11 +139,30 @@ impl Attachments {
             Wanted::Stored { filename, content_type, bytes } => {
                 let size = bytes.len() as u64;
                 self.files.store(place, &content_type, bytes).await?;
-                (record(&capability, origin, filename, content_type, size, UploadState::Stored, now), None)
+                (
+                    record(
+                        &capability,
+                        origin,
+                        filename,
+                        content_type,
+                        size,
+                        UploadState::Stored,
+                        now,
+                    ),
+                    None,
+                )
             }
             Wanted::Announced { filename, content_type, size } => {
                 let ticket = self.files.announce(place, &content_type, size).await?;
-                let record = record(&capability, origin, filename, content_type, size, UploadState::Announced, now);
+                let record = record(
+                    &capability,
+                    origin,
+                    filename,
+                    content_type,
+                    size,
+                    UploadState::Announced,
+                    now,
+                );
                 (record, Some(instructions(ticket, now)))
             }
         };
@@ -148,10 +171,12 @@ impl Attachments {
         Ok(Answer { attachment: upload.attachment(), upload: instructions })
     }
 
-    /// Leads to a file. Only what was looked at is shown: a file that came through us, or that a message references.
+    /// Leads to a file. Only what was looked at is shown: a file that came through us, or that a
+    /// message references.
     async fn lead(&self, path: Option<&str>) -> Result<Response<Body>, Trouble> {
         let capability = path.and_then(Capability::parse).ok_or(Refusal::FileNotFound)?;
-        let upload = self.reception.table.upload(&capability).await?.ok_or(Refusal::FileNotFound)?;
+        let upload =
+            self.reception.table.upload(&capability).await?.ok_or(Refusal::FileNotFound)?;
         let gone = upload.state.kept_until(upload.created_at) <= self.reception.clock.now();
         if gone || upload.state == UploadState::Announced {
             return Err(Refusal::FileNotFound.into());
@@ -192,28 +217,37 @@ fn instructions(ticket: Ticket, now: DateTime<Utc>) -> Instructions {
 /// Both at once; a file that is too large comes before anything that is wrong with it.
 fn all_that_is_wrong(path: Option<domain::problem::FieldError>, body: Option<Refusal>) -> Refusal {
     match body {
-        Some(Refusal::Invalid(errors)) => Refusal::Invalid(path.into_iter().chain(errors).collect()),
+        Some(Refusal::Invalid(errors)) => {
+            Refusal::Invalid(path.into_iter().chain(errors).collect())
+        }
         Some(refusal) => refusal,
         None => Refusal::Invalid(path.into_iter().collect()),
     }
 }
 
-/// Where the caller reached us, which is where the file will be reached. The template cannot tell the function: the API
-/// is made of the functions behind it.
+/// Where the caller reached us, which is where the file will be reached. The template cannot tell
+/// the function: the API is made of the functions behind it.
 fn origin(event: &Request) -> String {
     let domain = match event.request_context_ref() {
         Some(RequestContext::ApiGatewayV2(context)) => context.domain_name.as_deref(),
         _ => None,
     };
-    let text = |headers: &HeaderMap, name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let host = domain.map(str::to_owned).or_else(|| text(event.headers(), HOST)).unwrap_or_default();
-    let scheme =
-        event.headers().get("x-forwarded-proto").filter(|scheme| *scheme == "http").map_or("https", |_| "http");
+    let text = |headers: &HeaderMap, name| {
+        headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+    };
+    let host =
+        domain.map(str::to_owned).or_else(|| text(event.headers(), HOST)).unwrap_or_default();
+    let scheme = event
+        .headers()
+        .get("x-forwarded-proto")
+        .filter(|scheme| *scheme == "http")
+        .map_or("https", |_| "http");
     format!("{scheme}://{host}")
 }
 
 fn redirect(address: &str) -> Result<Response<Body>, Broken> {
-    let location = HeaderValue::from_str(address).map_err(|error| Broken::because("writing an answer", error))?;
+    let location = HeaderValue::from_str(address)
+        .map_err(|error| Broken::because("writing an answer", error))?;
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::FOUND;
     let headers = response.headers_mut();

@@ -1,5 +1,5 @@
-//! The chat widget's WebSocket: `hello` opens a conversation and brings what was missed, `ack` and `read` are the
-//! customer's receipts, `resume` asks for what may have been missed since.
+//! The chat widget's WebSocket: `hello` opens a conversation and brings what was missed, `ack` and
+//! `read` are the customer's receipts, `resume` asks for what may have been missed since.
 //!
 //! ```text
 //! widget → {"action":"hello","token":"…","after":0}      ← {"type":"hello","conversation_id":"…"}
@@ -11,16 +11,21 @@
 //! widget → {"action":"ping"}                              ← {"type":"pong"}
 //! ```
 //!
-//! Events that a worker sends may overtake those of a replay: whoever shows messages orders them by `seq`, and knows by
-//! `caught_up` which of them never come. `widget/widget.js` is such a one; it lies here because it changes with the
-//! protocol.
+//! Events that a worker sends may overtake those of a replay: whoever shows messages orders them by
+//! `seq`, and knows by `caught_up` which of them never come. `widget/widget.js` is such a one; it
+//! lies here because it changes with the protocol.
 
 mod replay;
 
+use std::time::Duration;
+
 use aws_lambda_events::event::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxyRequest};
+use lambda_runtime::LambdaEvent;
+use serde::Deserialize;
+use tokio::time::Instant;
+
 use domain::delivery::{Part, Receipt, Reference, Reported};
 use domain::{Channel, MessageId, Seq};
-use lambda_runtime::LambdaEvent;
 use platform::aws::Aws;
 use platform::broken::Broken;
 use platform::clock::{self, Clock};
@@ -33,9 +38,6 @@ use platform::settings::{self, SettingError};
 use platform::sockets::{Event, Payload, Posted, Sockets};
 use platform::table::{Connection, Table};
 use replay::Replayed;
-use serde::Deserialize;
-use std::time::Duration;
-use tokio::time::Instant;
 
 /// What one last call may take: nothing is begun with less time than this.
 const RESERVE: Duration = Duration::from_secs(6);
@@ -82,7 +84,8 @@ pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 }
 
 impl ChatSocket {
-    /// Reads `TABLE_NAME`, `CHAT_QUEUE_URL`, `CHAT_ENDPOINT`, `VISITOR_KEYS_SECRET` and what AWS clients need.
+    /// Reads `TABLE_NAME`, `CHAT_QUEUE_URL`, `CHAT_ENDPOINT`, `VISITOR_KEYS_SECRET` and what AWS
+    /// clients need.
     ///
     /// # Errors
     /// The variable that is missing or malformed.
@@ -98,8 +101,8 @@ impl ChatSocket {
         })
     }
 
-    /// Answers one event of the socket. Whatever it was, the widget hears of it by an event, never by the answer:
-    /// API Gateway passes none on.
+    /// Answers one event of the socket. Whatever it was, the widget hears of it by an event, never
+    /// by the answer: API Gateway passes none on.
     ///
     /// # Errors
     /// If the table does not answer; API Gateway tells the widget that something went wrong.
@@ -107,13 +110,17 @@ impl ChatSocket {
         &self,
         event: LambdaEvent<ApiGatewayWebsocketProxyRequest>,
     ) -> Result<ApiGatewayProxyResponse, lambda_runtime::Error> {
-        let until = Instant::now() + clock::time_left(event.context.deadline()).saturating_sub(RESERVE);
+        let until =
+            Instant::now() + clock::time_left(event.context.deadline()).saturating_sub(RESERVE);
         let context = event.payload.request_context;
         let connection = context.connection_id.as_deref().unwrap_or_default();
         match context.route_key.as_deref() {
             Some("$connect") => {}
             Some("$disconnect") => self.goodbye(connection).await?,
-            _ => self.hear(connection, event.payload.body.as_deref().unwrap_or_default(), until).await?,
+            _ => {
+                self.hear(connection, event.payload.body.as_deref().unwrap_or_default(), until)
+                    .await?
+            }
         }
         let mut response = ApiGatewayProxyResponse::default();
         response.status_code = 200;
@@ -129,7 +136,9 @@ impl ChatSocket {
 
     async fn hear(&self, connection: &str, text: &str, until: Instant) -> Result<(), Broken> {
         match serde_json::from_str(text) {
-            Ok(Said::Hello { token, after }) => self.hello(connection, &token, Seq(after), until).await,
+            Ok(Said::Hello { token, after }) => {
+                self.hello(connection, &token, Seq(after), until).await
+            }
             Ok(Said::Ack { id }) => self.receipt(connection, id, Reported::Delivered).await,
             Ok(Said::Read { id }) => self.receipt(connection, id, Reported::Read).await,
             Ok(Said::Resume { after }) => self.resume(connection, Seq(after), until).await,
@@ -139,13 +148,20 @@ impl ChatSocket {
             }
             Err(error) => {
                 let detail = format!("hello, ack, read, resume or ping was expected: {error}");
-                self.say(connection, &Event::Error { code: "not_understood", detail: &detail }).await;
+                self.say(connection, &Event::Error { code: "not_understood", detail: &detail })
+                    .await;
                 Ok(())
             }
         }
     }
 
-    async fn hello(&self, connection: &str, token: &str, after: Seq, until: Instant) -> Result<(), Broken> {
+    async fn hello(
+        &self,
+        connection: &str,
+        token: &str,
+        after: Seq,
+        until: Instant,
+    ) -> Result<(), Broken> {
         let now = self.clock.now();
         let key = self.keys.of(token).await?;
         let visitor = match key.map_or(Err(Unfit::Invalid), |key| key.verify_visitor(token, now)) {
@@ -159,8 +175,11 @@ impl ChatSocket {
         // Whose it is comes first of all: the receipts of what is replayed must count.
         let connected = self.table.connect(connection, business, conversation, now).await?;
         self.say(connection, &Event::Hello { conversation_id: conversation }).await;
-        // Most of what was missed goes out before the widget is listed, so that hardly any worker gets in between.
-        let Some(replayed) = self.replay(connection, visitor, after, until).await? else { return Ok(()) };
+        // Most of what was missed goes out before the widget is listed, so that hardly any worker
+        // gets in between.
+        let Some(replayed) = self.replay(connection, visitor, after, until).await? else {
+            return Ok(());
+        };
         self.table.list(&connected).await?;
         self.catch_up(connection, visitor, replayed.last, until).await?;
         if self.table.make_due(business, conversation, now).await? {
@@ -178,9 +197,21 @@ impl ChatSocket {
         }
     }
 
-    async fn catch_up(&self, connection: &str, visitor: Visitor, after: Seq, until: Instant) -> Result<(), Broken> {
-        if let Some(Replayed { last, pending }) = self.replay(connection, visitor, after, until).await? {
-            self.say(connection, &Event::CaughtUp { seq: last.0, pending: pending.map(|seq| seq.0) }).await;
+    async fn catch_up(
+        &self,
+        connection: &str,
+        visitor: Visitor,
+        after: Seq,
+        until: Instant,
+    ) -> Result<(), Broken> {
+        if let Some(Replayed { last, pending }) =
+            self.replay(connection, visitor, after, until).await?
+        {
+            self.say(
+                connection,
+                &Event::CaughtUp { seq: last.0, pending: pending.map(|seq| seq.0) },
+            )
+            .await;
         }
         Ok(())
     }
@@ -188,7 +219,9 @@ impl ChatSocket {
     /// Says why, and ends the connection: nothing that comes over it could be answered.
     async fn turn_away(&self, connection: &str, unfit: Unfit) {
         let (code, detail) = match unfit {
-            Unfit::Expired => ("token_expired", "the visitor token is over; come back with a new one"),
+            Unfit::Expired => {
+                ("token_expired", "the visitor token is over; come back with a new one")
+            }
             Unfit::Invalid => ("unauthorized", "a valid visitor token is required"),
         };
         self.say(connection, &Event::Error { code, detail }).await;
@@ -199,15 +232,23 @@ impl ChatSocket {
     async fn owner(&self, connection: &str) -> Result<Option<Connection>, Broken> {
         let owner = self.table.connected(connection).await?;
         if owner.is_none() {
-            self.say(connection, &Event::Error { code: "hello_first", detail: "say hello first" }).await;
+            self.say(connection, &Event::Error { code: "hello_first", detail: "say hello first" })
+                .await;
         }
         Ok(owner)
     }
 
-    async fn receipt(&self, connection: &str, message: MessageId, reported: Reported) -> Result<(), Broken> {
+    async fn receipt(
+        &self,
+        connection: &str,
+        message: MessageId,
+        reported: Reported,
+    ) -> Result<(), Broken> {
         let Some(owner) = self.owner(connection).await? else { return Ok(()) };
-        let about = Reference { business: owner.business, conversation: owner.conversation, message };
-        let receipt = Receipt { reported, part: Part::WHOLE, at: self.clock.now(), provider_id: None };
+        let about =
+            Reference { business: owner.business, conversation: owner.conversation, message };
+        let receipt =
+            Receipt { reported, part: Part::WHOLE, at: self.clock.now(), provider_id: None };
         self.receipts.take(&about, &receipt).await
     }
 

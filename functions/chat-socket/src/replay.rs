@@ -1,4 +1,7 @@
-//! What a widget missed: everything after the last message it saw that is settled. The rest is the worker's.
+//! What a widget missed: everything after the last message it saw that is settled. The rest is the
+//! worker's.
+
+use tokio::time::Instant;
 
 use crate::ChatSocket;
 use domain::Seq;
@@ -6,7 +9,6 @@ use domain::delivery::Status;
 use platform::broken::Broken;
 use platform::credential::visitor::Visitor;
 use platform::sockets::Payload;
-use tokio::time::Instant;
 
 /// How many messages are read at once.
 const PAGE: i32 = 50;
@@ -15,14 +17,15 @@ const PAGE: i32 = 50;
 pub(crate) struct Replayed {
     /// The last place that was looked at.
     pub(crate) last: Seq,
-    /// The message that a worker had in hand then. It may have read the list of widgets before this one was on it; every
-    /// later message goes to whoever is on it by then.
+    /// The message that a worker had in hand then. It may have read the list of widgets before this
+    /// one was on it; every later message goes to whoever is on it by then.
     pub(crate) pending: Option<Seq>,
 }
 
 impl ChatSocket {
-    /// Sends what is settled after `after`. A widget that does not hear, or that misses more than fits into one
-    /// invocation, is disconnected and `None` returned: it will come back and say where it was.
+    /// Sends what is settled after `after`. A widget that does not hear, or that misses more than
+    /// fits into one invocation, is disconnected and `None` returned: it will come back and say
+    /// where it was.
     pub(crate) async fn replay(
         &self,
         connection: &str,
@@ -30,7 +33,9 @@ impl ChatSocket {
         after: Seq,
         until: Instant,
     ) -> Result<Option<Replayed>, Broken> {
-        let Some(turn) = self.table.conversation(business, conversation).await?.map(|found| found.turn()) else {
+        let Some(turn) =
+            self.table.conversation(business, conversation).await?.map(|found| found.turn())
+        else {
             return Ok(Some(Replayed { last: after, pending: None }));
         };
         let mut last = after;
@@ -51,6 +56,9 @@ impl ChatSocket {
                 last = message.seq;
             }
         }
-        Ok(Some(Replayed { last: last.max(turn.settled_seq), pending: turn.in_hand(self.clock.now()) }))
+        Ok(Some(Replayed {
+            last: last.max(turn.settled_seq),
+            pending: turn.in_hand(self.clock.now()),
+        }))
     }
 }

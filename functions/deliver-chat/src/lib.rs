@@ -1,11 +1,12 @@
-//! Delivers to the live chat widget: one event to every tab that shows the conversation. With nobody there the message
-//! waits; the customer's return rings.
+//! Delivers to the live chat widget: one event to every tab that shows the conversation. With
+//! nobody there the message waits; the customer's return rings.
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
-use domain::Channel;
-use domain::delivery::{Accepted, Failure, Outcome, Reason};
 use futures_util::future::join_all;
 use lambda_runtime::LambdaEvent;
+
+use domain::Channel;
+use domain::delivery::{Accepted, Failure, Outcome, Reason};
 use platform::aws::Aws;
 use platform::broken::Broken;
 use platform::clock::Clock;
@@ -34,7 +35,8 @@ pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 }
 
 impl DeliverChat {
-    /// Reads `TABLE_NAME`, `QUEUE_URL`, `DEAD_LETTER_QUEUE_URL`, `CHAT_ENDPOINT` and what AWS clients need.
+    /// Reads `TABLE_NAME`, `QUEUE_URL`, `DEAD_LETTER_QUEUE_URL`, `CHAT_ENDPOINT` and what AWS
+    /// clients need.
     ///
     /// # Errors
     /// The variable that is missing or malformed.
@@ -42,7 +44,8 @@ impl DeliverChat {
         let aws = Aws::from_env()?;
         let table = Table::from_env(&aws)?;
         let provider = Widgets { table: table.clone(), sockets: Sockets::from_env(&aws)? };
-        let (queue, clock, channels) = (WorkerQueue::from_env(&aws)?, Clock::from_env()?, Channels::default());
+        let (queue, clock, channels) =
+            (WorkerQueue::from_env(&aws)?, Clock::from_env()?, Channels::default());
         Ok(DeliverChat { worker: Worker { table, queue, clock, provider, channels } })
     }
 
@@ -62,12 +65,15 @@ pub struct Widgets {
 impl Provider for Widgets {
     const CHANNEL: Channel = Channel::Chat;
 
-    /// Sends to every tab at once. One that took it is enough; tabs that are gone are taken off the list.
+    /// Sends to every tab at once. One that took it is enough; tabs that are gone are taken off the
+    /// list.
     async fn send(&self, parcel: Parcel<'_>) -> Outcome {
         let connections = self.table.connections(parcel.business, parcel.conversation_id).await;
         let connections = connections.map_err(|broken| table_failed(&broken))?;
         let payload = Payload::message(parcel.message, parcel.conversation_id);
-        let tabs = connections.iter().map(async |tab| (tab, self.sockets.post(&tab.connection, &payload).await));
+        let tabs = connections
+            .iter()
+            .map(async |tab| (tab, self.sockets.post(&tab.connection, &payload).await));
         let (mut taken, mut failure) = (false, Failure::Away);
         for (tab, posted) in join_all(tabs).await {
             match (posted, &failure) {
@@ -92,5 +98,8 @@ impl Widgets {
 
 fn table_failed(broken: &Broken) -> Failure {
     tracing::error!(error = broken.chain(), "the conversation's tabs could not be listed");
-    Failure::Transient { reason: Reason::new("gateway_error", "the open tabs could not be listed"), retry_after: None }
+    Failure::Transient {
+        reason: Reason::new("gateway_error", "the open tabs could not be listed"),
+        retry_after: None,
+    }
 }

@@ -6,8 +6,8 @@ use domain::delivery::{Failure, Reason};
 use platform::delivery::Parcel;
 use platform::files::{Files, Place};
 
-/// So many bytes of files go into one mail: encoded they are a third more, and SES slows down mails above 10 MB
-/// ([quotas](https://docs.aws.amazon.com/ses/latest/dg/quotas.html)).
+/// So many bytes of files go into one mail: encoded they are a third more, and SES slows down mails
+/// above 10 MB ([quotas](https://docs.aws.amazon.com/ses/latest/dg/quotas.html)).
 pub const MOST_INSIDE: u64 = 7_000_000;
 
 /// The files, those inside with their bytes. One that is gone is linked to: its URL says so.
@@ -19,11 +19,14 @@ pub async fn of(files: &Files, parcel: &Parcel<'_>) -> Result<(Vec<Inside>, Vec<
     let (mut inside, mut links) = (Vec::new(), Vec::new());
     for file in within {
         let Parcel { business, conversation_id: conversation, .. } = *parcel;
-        let bytes = files.read(Place { business, conversation, upload: file.id }).await.map_err(|broken| {
-            tracing::error!(error = broken.chain(), "a message's file could not be read");
-            let reason = Reason::new("file_unavailable", "a file of the message could not be read");
-            Failure::Transient { reason, retry_after: None }
-        })?;
+        let bytes = files.read(Place { business, conversation, upload: file.id }).await.map_err(
+            |broken| {
+                tracing::error!(error = broken.chain(), "a message's file could not be read");
+                let reason =
+                    Reason::new("file_unavailable", "a file of the message could not be read");
+                Failure::Transient { reason, retry_after: None }
+            },
+        )?;
         match bytes {
             Some(bytes) => inside.push(Inside {
                 filename: file.filename.as_str().to_owned(),
@@ -42,7 +45,8 @@ fn link(file: &Attachment) -> Link {
 }
 
 /// Which files go inside and which are linked to, each in the order they came in: inside for as
-/// long as there is room. What SES refuses a whole mail for never came this far ([`domain::Channel::carries_files`]).
+/// long as there is room. What SES refuses a whole mail for never came this far
+/// ([`domain::Channel::carries_files`]).
 #[must_use]
 fn places(files: &[Attachment]) -> (Vec<&Attachment>, Vec<&Attachment>) {
     let mut room = MOST_INSIDE;
@@ -67,8 +71,12 @@ mod tests {
             content_type: MediaType::parse("application/octet-stream").expect("a type"),
             size,
         };
-        let files =
-            [file("a.pdf", 1_000), file("b.mp4", MOST_INSIDE), file("c.png", MOST_INSIDE - 1_000), file("d.zip", 1)];
+        let files = [
+            file("a.pdf", 1_000),
+            file("b.mp4", MOST_INSIDE),
+            file("c.png", MOST_INSIDE - 1_000),
+            file("d.zip", 1),
+        ];
         let (inside, outside) = places(&files);
         let names = |files: Vec<&Attachment>| {
             files.into_iter().map(|file| file.filename.as_str().to_owned()).collect::<Vec<_>>()

@@ -1,13 +1,15 @@
 //! A text as HTML, in the frame of `message.html`. Everything that somebody wrote is escaped.
 
-use crate::letter::Link;
 use html_escape::{encode_double_quoted_attribute, encode_text};
+
+use crate::letter::Link;
 
 /// What is around the text. Each of its two marks stands there once, in this order.
 const FRAME: &str = include_str!("message.html");
 const MARKS: [&str; 2] = ["{{paragraphs}}", "{{links}}"];
 
-/// The text and the files that are linked to. Every paragraph finds out by itself which way it is written.
+/// The text and the files that are linked to. Every paragraph finds out by itself which way it is
+/// written.
 #[must_use]
 pub fn page(text: &str, links: &[Link]) -> String {
     // Split before anything is put in: a text may look like a mark.
@@ -18,16 +20,20 @@ pub fn page(text: &str, links: &[Link]) -> String {
 
 /// A paragraph for every blank line, a break for every other.
 fn paragraphs(text: &str) -> String {
-    let paragraphs = text.split("\n\n").filter(|paragraph| !paragraph.trim_matches('\n').is_empty()).map(|paragraph| {
-        let lines: Vec<_> = paragraph.trim_matches('\n').split('\n').map(line).collect();
-        format!("<p dir=\"auto\">{}</p>", lines.join("<br>\n"))
-    });
+    let paragraphs = text
+        .split("\n\n")
+        .filter(|paragraph| !paragraph.trim_matches('\n').is_empty())
+        .map(|paragraph| {
+            let lines: Vec<_> = paragraph.trim_matches('\n').split('\n').map(line).collect();
+            format!("<p dir=\"auto\">{}</p>", lines.join("<br>\n"))
+        });
     paragraphs.collect::<Vec<_>>().join("\n")
 }
 
 /// One line: escaped, with the spaces that browsers would swallow.
 fn line(text: &str) -> String {
-    let shown: String = text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect();
+    let shown: String =
+        text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect();
     let escaped = encode_text(&shown).replace("  ", "&nbsp; ");
     match escaped.strip_prefix(' ') {
         Some(rest) => format!("&nbsp;{rest}"),
@@ -72,19 +78,29 @@ mod tests {
     #[test]
     fn markup_is_shown_not_obeyed() {
         let page = page("<b>1 & 2</b>\n{{links}}", &[]);
-        assert!(page.contains("<p dir=\"auto\">&lt;b&gt;1 &amp; 2&lt;/b&gt;<br>\n{{links}}</p>"), "{page}");
+        assert!(
+            page.contains("<p dir=\"auto\">&lt;b&gt;1 &amp; 2&lt;/b&gt;<br>\n{{links}}</p>"),
+            "{page}"
+        );
     }
 
     #[test]
     fn paragraphs_and_breaks_are_where_the_writer_put_them() {
-        assert_eq!(paragraphs("one\ntwo\n\n\nthree"), "<p dir=\"auto\">one<br>\ntwo</p>\n<p dir=\"auto\">three</p>");
+        assert_eq!(
+            paragraphs("one\ntwo\n\n\nthree"),
+            "<p dir=\"auto\">one<br>\ntwo</p>\n<p dir=\"auto\">three</p>"
+        );
         assert_eq!(paragraphs("  - a   b"), "<p dir=\"auto\">&nbsp; - a&nbsp;  b</p>");
         assert_eq!(paragraphs("a\u{0}b"), "<p dir=\"auto\">a\u{fffd}b</p>");
     }
 
     #[test]
     fn a_link_stays_in_its_quotes() {
-        let link = Link { filename: "<i>.pdf".into(), url: "https://x.example/?a=1&b=\"c".into(), size: 1_234_567 };
+        let link = Link {
+            filename: "<i>.pdf".into(),
+            url: "https://x.example/?a=1&b=\"c".into(),
+            size: 1_234_567,
+        };
         let page = page("see below", &[link]);
         let item = "<a href=\"https://x.example/?a=1&amp;b=&quot;c\" dir=\"auto\">&lt;i&gt;.pdf</a> (1.2 MB)";
         assert!(page.contains(item), "{page}");

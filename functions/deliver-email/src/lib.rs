@@ -8,6 +8,7 @@ pub mod ses;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
+
 use platform::aws::Aws;
 use platform::clock::Clock;
 use platform::delivery::{Channels, Worker, serve};
@@ -43,7 +44,8 @@ impl DeliverEmail {
     /// The variable that is missing or malformed.
     pub fn from_env() -> Result<DeliverEmail, SettingError> {
         let aws = Aws::from_env()?;
-        let provider = Ses::new(&aws, Files::from_env(&aws)?, settings::required("EMAIL_REPLY_DOMAIN")?);
+        let provider =
+            Ses::new(&aws, Files::from_env(&aws)?, settings::required("EMAIL_REPLY_DOMAIN")?);
         let (table, queue) = (Table::from_env(&aws)?, WorkerQueue::from_env(&aws)?);
         let (clock, channels) = (Clock::from_env()?, Channels::default());
         Ok(DeliverEmail { worker: Worker { table, queue, clock, provider, channels } })

@@ -1,5 +1,5 @@
-//! A letter as the bytes that mail is: RFC 5322 and MIME, seven bits, no line longer than 78 characters where that is
-//! possible. The same letter always makes the same bytes.
+//! A letter as the bytes that mail is: RFC 5322 and MIME, seven bits, no line longer than 78
+//! characters where that is possible. The same letter always makes the same bytes.
 //!
 //! ```text
 //! multipart/mixed            only if files are inside
@@ -9,21 +9,23 @@
 //! └ every file
 //! ```
 //!
-//! Nothing of it has a `Message-ID`: SES gives each mail its own
-//! ([header fields](https://docs.aws.amazon.com/ses/latest/dg/header-fields.html)), and a `Date` too, but one is asked for
-//! by RFC 5322 §3.6.
+//! Nothing of it has a `Message-ID`: SES gives each mail its own ([header
+//! fields](https://docs.aws.amazon.com/ses/latest/dg/header-fields.html)), and a `Date` too, but
+//! one is asked for by RFC 5322 §3.6.
+
+use std::time::SystemTime;
+
+use email_encoding::headers::rfc2047;
+use email_encoding::headers::writer::EmailWriter;
+use lettre::message::header::{
+    ContentDisposition, ContentTransferEncoding, ContentType, Header, HeaderName, HeaderValue,
+    InReplyTo, References, Subject,
+};
+use lettre::message::{Body, Mailbox, Message, MultiPart, SinglePart};
 
 use crate::html;
 use crate::letter::{Inside, Letter, Link};
 use domain::delivery::Thread;
-use email_encoding::headers::rfc2047;
-use email_encoding::headers::writer::EmailWriter;
-use lettre::message::header::{
-    ContentDisposition, ContentTransferEncoding, ContentType, Header, HeaderName, HeaderValue, InReplyTo, References,
-    Subject,
-};
-use lettre::message::{Body, Mailbox, Message, MultiPart, SinglePart};
-use std::time::SystemTime;
 
 /// The bytes.
 ///
@@ -52,20 +54,23 @@ pub fn build(letter: &Letter<'_>) -> Result<Vec<u8>, lettre::error::Error> {
     Ok(message.multipart(whole)?.formatted())
 }
 
-/// The subject as lettre writes it, but for one that looks encoded although it is not: lettre would leave it as it is, and
-/// whoever reads it would decode it ([RFC 2047 §7](https://www.rfc-editor.org/rfc/rfc2047#section-7)).
+/// The subject as lettre writes it, but for one that looks encoded although it is not: lettre would
+/// leave it as it is, and whoever reads it would decode it ([RFC 2047
+/// §7](https://www.rfc-editor.org/rfc/rfc2047#section-7)).
 fn subject(text: &str) -> HeaderValue {
     if !text.contains("=?") {
         return Subject::from(text.to_owned()).display();
     }
     let mut encoded = String::new();
-    rfc2047::encode(text, &mut EmailWriter::new(&mut encoded, "Subject: ".len(), 0, false)).expect("a string takes it");
+    rfc2047::encode(text, &mut EmailWriter::new(&mut encoded, "Subject: ".len(), 0, false))
+        .expect("a string takes it");
     HeaderValue::dangerous_new_pre_encoded(Subject::name(), text.to_owned(), encoded)
 }
 
-/// `In-Reply-To` the last message and `References` to all that are kept
-/// ([RFC 5322 §3.6.4](https://www.rfc-editor.org/rfc/rfc5322#section-3.6.4)). Written out here: a name that is broken over
-/// two lines is no name, however long it is, and [`Thread`] lets nothing into it that would leave its header.
+/// `In-Reply-To` the last message and `References` to all that are kept ([RFC 5322
+/// §3.6.4](https://www.rfc-editor.org/rfc/rfc5322#section-3.6.4)). Written out here: a name that is
+/// broken over two lines is no name, however long it is, and [`Thread`] lets nothing into it that
+/// would leave its header.
 fn in_thread(thread: &Thread) -> Vec<HeaderValue> {
     let named: Vec<String> = thread.names().iter().map(|name| format!("<{name}>")).collect();
     let Some(last) = named.last() else { return Vec::new() };
@@ -89,7 +94,8 @@ fn lines(text: &str) -> String {
 fn plain(letter: &Letter<'_>) -> String {
     let mut text = lines(letter.text);
     for Link { filename, url, size } in &letter.links {
-        let filename: String = filename.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        let filename: String =
+            filename.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
         text.push_str(&format!("\n\n{filename} ({})\n{url}", html::in_words(*size)));
     }
     text
@@ -98,7 +104,8 @@ fn plain(letter: &Letter<'_>) -> String {
 /// A part of text, encoded whatever is in it: then nothing on the way has a reason to change it.
 fn text(kind: ContentType, text: String) -> SinglePart {
     let foreign = text.bytes().filter(|byte| !byte.is_ascii()).count();
-    // Each byte beyond ASCII takes three characters in one encoding, and every byte a third more in the other.
+    // Each byte beyond ASCII takes three characters in one encoding, and every byte a third more in
+    // the other.
     let encoding = match foreign * 6 > text.len() {
         true => ContentTransferEncoding::Base64,
         false => ContentTransferEncoding::QuotedPrintable,
@@ -109,10 +116,15 @@ fn text(kind: ContentType, text: String) -> SinglePart {
 fn file(Inside { filename, content_type, bytes }: &Inside) -> SinglePart {
     let unknown = || ContentType::parse("application/octet-stream").expect("a media type");
     let kind = content_type.is_ascii().then(|| ContentType::parse(content_type).ok()).flatten();
-    // A message inside would have to be left unencoded (RFC 2046 §5.2.1), and a multipart would need its boundaries.
-    let kind =
-        kind.filter(|_| !["message/", "multipart/"].iter().any(|of| content_type.to_lowercase().starts_with(of)));
-    let name: String = filename.chars().map(|c| if c.is_control() || "/\\".contains(c) { '_' } else { c }).collect();
+    // A message inside would have to be left unencoded (RFC 2046 §5.2.1), and a multipart would
+    // need its boundaries.
+    let kind = kind.filter(|_| {
+        !["message/", "multipart/"].iter().any(|of| content_type.to_lowercase().starts_with(of))
+    });
+    let name: String = filename
+        .chars()
+        .map(|c| if c.is_control() || "/\\".contains(c) { '_' } else { c })
+        .collect();
     SinglePart::builder()
         .header(kind.unwrap_or_else(unknown))
         .header(ContentDisposition::attachment(&name))

@@ -1,25 +1,28 @@
 //! One message to SES:
-//! [`SendEmail`](https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html) with the mail as we built it
-//! (`Content.Raw`). What its errors mean is in [`domain::delivery::ses`].
+//! [`SendEmail`](https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html) with
+//! the mail as we built it (`Content.Raw`). What its errors mean is in [`domain::delivery::ses`].
 //!
-//! The SDK's own retries are off: it would repeat a call whose answer was lost, and SES would send twice.
+//! The SDK's own retries are off: it would repeat a call whose answer was lost, and SES would send
+//! twice.
 
-use crate::enclosures;
-use crate::letter::{self, Letter};
-use crate::mime;
+use std::time::Duration;
+
 use aws_sdk_sesv2::Client;
 use aws_sdk_sesv2::error::{BuildError, ProvideErrorMetadata, SdkError};
 use aws_sdk_sesv2::operation::send_email::SendEmailError;
 use aws_sdk_sesv2::types::{Destination, EmailContent, MessageTag, RawMessage};
 use aws_smithy_types::Blob;
+use lettre::message::Mailbox;
+
+use crate::enclosures;
+use crate::letter::{self, Letter};
+use crate::mime;
 use domain::Channel;
 use domain::delivery::{Accepted, Failure, Outcome, Reason, Reference, ses};
-use lettre::message::Mailbox;
 use platform::aws::{Aws, never_connected, retry_after};
 use platform::delivery::{Parcel, Provider};
 use platform::files::Files;
 use platform::table::record::ChannelSettings;
-use std::time::Duration;
 
 /// The worker gives up waiting at about the same time.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -45,8 +48,10 @@ impl Ses {
 
     /// Answers come to an address that carries the conversation.
     fn reply_to(&self, parcel: &Parcel<'_>) -> String {
-        let (business, conversation) = (parcel.business.0.simple(), parcel.conversation_id.0.simple());
-        // 64 characters are all that a local part may have (RFC 5321 §4.5.3.1.1): two ids and nothing else.
+        let (business, conversation) =
+            (parcel.business.0.simple(), parcel.conversation_id.0.simple());
+        // 64 characters are all that a local part may have (RFC 5321 §4.5.3.1.1): two ids and
+        // nothing else.
         format!("{business}{conversation}@{}", self.reply_domain)
     }
 
@@ -54,11 +59,16 @@ impl Ses {
     async fn letter<'a>(&self, parcel: &Parcel<'a>, from: &str) -> Result<Letter<'a>, Failure> {
         let no = |word, detail| Failure::Permanent(Reason::new(word, detail));
         let from = letter::sender(from);
-        let from = from.ok_or_else(|| no("channel_misconfigured", "the channel's sender is no mail address"))?;
+        let from = from.ok_or_else(|| {
+            no("channel_misconfigured", "the channel's sender is no mail address")
+        })?;
         let to = letter::address(&parcel.conversation.recipient);
-        let to = to.ok_or_else(|| no("recipient_unreachable", "SES cannot write to the customer's address"))?;
+        let to = to.ok_or_else(|| {
+            no("recipient_unreachable", "SES cannot write to the customer's address")
+        })?;
         let reply_to = letter::address(&self.reply_to(parcel));
-        let reply_to = reply_to.ok_or_else(|| no("channel_misconfigured", "the reply domain is no mail domain"))?;
+        let reply_to = reply_to
+            .ok_or_else(|| no("channel_misconfigured", "the reply domain is no mail domain"))?;
         let thread = &parcel.conversation.thread;
         let (inside, links) = enclosures::of(&self.files, parcel).await?;
         Ok(Letter {
@@ -76,8 +86,8 @@ impl Ses {
     }
 }
 
-/// SES's `Message-ID`s end with the region, but for the oldest one. It is not documented, but is in every mail that SES
-/// sends; were it to change, mail programs would fall back on the subject.
+/// SES's `Message-ID`s end with the region, but for the oldest one. It is not documented, but is in
+/// every mail that SES sends; were it to change, mail programs would fall back on the subject.
 fn names_of(region: &str) -> String {
     match region {
         "us-east-1" => "email.amazonses.com".to_owned(),
@@ -90,10 +100,14 @@ impl Provider for Ses {
 
     async fn send(&self, parcel: Parcel<'_>) -> Outcome {
         let ChannelSettings::Email { from, configuration_set } = &parcel.channel.settings else {
-            return Err(Failure::Permanent(Reason::new("channel_misconfigured", "the channel is not a mailbox")));
+            return Err(Failure::Permanent(Reason::new(
+                "channel_misconfigured",
+                "the channel is not a mailbox",
+            )));
         };
         let letter = self.letter(&parcel, from).await?;
-        let misbuilt = || Failure::Permanent(Reason::new("message_rejected", "the mail could not be built"));
+        let misbuilt =
+            || Failure::Permanent(Reason::new("message_rejected", "the mail could not be built"));
         let mail = mime::build(&letter).map_err(|_| misbuilt())?;
         let call = self
             .client
@@ -122,20 +136,31 @@ fn raw(mail: Vec<u8>) -> Result<EmailContent, BuildError> {
 /// Our ids, which come back with every event SES reports about the message.
 fn tags(parcel: &Parcel<'_>) -> Result<Vec<MessageTag>, BuildError> {
     let ids = Reference::from(*parcel).tags();
-    ids.into_iter().map(|(name, value)| MessageTag::builder().name(name).value(value).build()).collect()
+    ids.into_iter()
+        .map(|(name, value)| MessageTag::builder().name(name).value(value).build())
+        .collect()
 }
 
 /// What came of a call without success.
-fn judge<R: std::fmt::Debug>(error: &SdkError<SendEmailError, R>, retry_after: Option<Duration>) -> Failure {
-    let transient = |word, detail| Failure::Transient { reason: reason(error, word, detail), retry_after };
+fn judge<R: std::fmt::Debug>(
+    error: &SdkError<SendEmailError, R>,
+    retry_after: Option<Duration>,
+) -> Failure {
+    let transient =
+        |word, detail| Failure::Transient { reason: reason(error, word, detail), retry_after };
     match error {
         SdkError::ServiceError(_) => match error.code() {
             Some(word) => ses::refused(word, error.message().unwrap_or_default(), retry_after)
                 .unwrap_or_else(|| transient("provider_error", "SES failed")),
-            // A 5xx without SES's own words comes from something in between, which may have passed the mail on.
-            None => Failure::Unknown(reason(error, "provider_error", "SES failed without saying how")),
+            // A 5xx without SES's own words comes from something in between, which may have passed
+            // the mail on.
+            None => {
+                Failure::Unknown(reason(error, "provider_error", "SES failed without saying how"))
+            }
         },
-        SdkError::DispatchFailure(failed) if failed.as_connector_error().is_some_and(never_connected) => {
+        SdkError::DispatchFailure(failed)
+            if failed.as_connector_error().is_some_and(never_connected) =>
+        {
             transient("unreachable", "SES could not be reached")
         }
         SdkError::ConstructionFailure(_) => {
@@ -145,7 +170,11 @@ fn judge<R: std::fmt::Debug>(error: &SdkError<SendEmailError, R>, retry_after: O
     }
 }
 
-fn reason<R: std::fmt::Debug>(error: &SdkError<SendEmailError, R>, word: &str, detail: &str) -> Reason {
+fn reason<R: std::fmt::Debug>(
+    error: &SdkError<SendEmailError, R>,
+    word: &str,
+    detail: &str,
+) -> Reason {
     let reason = Reason::new(word, detail);
     match error.code() {
         Some(code) => reason.with_provider_code(code),

@@ -1,15 +1,17 @@
-//! The mail as a mail program gets it. Each file in `golden/` is one, whole; a mail that is built otherwise now is
-//! written beside the test's other output, for whoever wants to look at it or to keep it. All are read back with
-//! `mail-parser`, which knows nothing of what built them.
+//! The mail as a mail program gets it. Each file in `golden/` is one, whole; a mail that is built
+//! otherwise now is written beside the test's other output, for whoever wants to look at it or to
+//! keep it. All are read back with `mail-parser`, which knows nothing of what built them.
+
+use std::path::Path;
+
+use lettre::message::Mailbox;
+use mail_parser::{HeaderValue, Message, MessageParser, MimeHeaders};
+use proptest::prelude::*;
 
 use deliver_email::letter::{self, Inside, Letter, Link};
 use deliver_email::mime;
 use domain::MessageId;
 use domain::delivery::Thread;
-use lettre::message::Mailbox;
-use mail_parser::{HeaderValue, Message, MessageParser, MimeHeaders};
-use proptest::prelude::*;
-use std::path::Path;
 
 /// What a letter is made of here.
 struct Draft<'a> {
@@ -54,7 +56,8 @@ fn built(draft: &Draft<'_>) -> Vec<u8> {
         id: id(),
         from: letter::sender(draft.from).expect("a sender"),
         to: Mailbox::new(None, letter::address("anna@bücher.example").expect("an address")),
-        reply_to: letter::address(&format!("{}@reply.example.com", "0123456789abcdef".repeat(4))).expect("an address"),
+        reply_to: letter::address(&format!("{}@reply.example.com", "0123456789abcdef".repeat(4)))
+            .expect("an address"),
         subject: letter::subject(draft.subject, &draft.thread),
         thread: &draft.thread,
         date: "2026-03-01T09:05:00Z".parse().expect("a time"),
@@ -81,7 +84,11 @@ fn golden(name: &str, draft: &Draft<'_>) -> Vec<u8> {
     if std::fs::read(&kept).ok().as_ref() != Some(&mail) {
         let new = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::write(&new, &mail).expect("it can be written");
-        panic!("the mail is another one now. If it is as it should be:\n  cp {} {}", new.display(), kept.display());
+        panic!(
+            "the mail is another one now. If it is as it should be:\n  cp {} {}",
+            new.display(),
+            kept.display()
+        );
     }
     mail
 }
@@ -94,7 +101,10 @@ fn an_answer() {
     assert_eq!(text_of(&mail), draft.text);
     assert_eq!(mail.subject(), Some("Re: Where is my parcel?"));
     let from = mail.from().and_then(|from| from.first()).expect("a sender");
-    assert_eq!((from.name(), from.address()), (Some("Sandbox Shop"), Some("support@shop.example.com")));
+    assert_eq!(
+        (from.name(), from.address()),
+        (Some("Sandbox Shop"), Some("support@shop.example.com"))
+    );
     let to = mail.to().and_then(|to| to.first()).expect("somebody");
     assert_eq!(to.address(), Some("anna@xn--bcher-kva.example"));
     assert_eq!(mail.in_reply_to().as_text(), Some("CAF+4711@mail.example.com"));
@@ -105,9 +115,14 @@ fn an_answer() {
 
 #[test]
 fn the_tenth_message_of_a_thread() {
-    let mail = golden("tenth.eml", &Draft { thread: thread(9), subject: Some("AW: Bestellung"), ..Draft::default() });
+    let mail = golden(
+        "tenth.eml",
+        &Draft { thread: thread(9), subject: Some("AW: Bestellung"), ..Draft::default() },
+    );
     let mail = parse(&mail);
-    let HeaderValue::TextList(references) = mail.references() else { panic!("{:?}", mail.references()) };
+    let HeaderValue::TextList(references) = mail.references() else {
+        panic!("{:?}", mail.references())
+    };
     assert_eq!(references.len(), 4);
     assert_eq!(references[0], "CAF+4711@mail.example.com");
     assert_eq!(mail.in_reply_to().as_text(), references.last().map(AsRef::as_ref));
@@ -116,7 +131,10 @@ fn the_tenth_message_of_a_thread() {
 
 #[test]
 fn the_first_message_of_a_thread_refers_to_nothing() {
-    let mail = golden("first.eml", &Draft { thread: Thread::default(), subject: None, ..Draft::default() });
+    let mail = golden(
+        "first.eml",
+        &Draft { thread: Thread::default(), subject: None, ..Draft::default() },
+    );
     let mail = parse(&mail);
     assert!(mail.header("References").is_none() && mail.header("In-Reply-To").is_none());
     assert_eq!(mail.subject(), Some("A message for you"));
@@ -126,7 +144,9 @@ fn the_first_message_of_a_thread_refers_to_nothing() {
 fn many_scripts() {
     let draft = Draft {
         from: "Zoës Bücherstube <support@shop.example.com>",
-        subject: Some("طلبي رقم ٤٧١١ — где моя посылка? 📦 Ich möchte bitte wissen, wo meine Bestellung bleibt"),
+        subject: Some(
+            "طلبي رقم ٤٧١١ — где моя посылка? 📦 Ich möchte bitte wissen, wo meine Bestellung bleibt",
+        ),
         text: "مرحبا آنا، طلبك في الطريق.\n\nПосылка в пути. 👩‍👩‍👧‍👦🏳️‍🌈\n小包は発送されました。\n\nGrüße aus Zürich",
         ..Draft::default()
     };
@@ -169,13 +189,21 @@ fn files_inside_and_files_that_stay_outside() {
         content_type: "application/pdf".into(),
         bytes: (0..=255).collect(),
     };
-    let odd = Inside { filename: "../a\r\nb.eml".into(), content_type: "message/rfc822".into(), bytes: b"Hi".to_vec() };
+    let odd = Inside {
+        filename: "../a\r\nb.eml".into(),
+        content_type: "message/rfc822".into(),
+        bytes: b"Hi".to_vec(),
+    };
     let film = Link {
         filename: "unboxing.mp4".into(),
         url: "https://api.example.com/api/v1/files/0198f3c2?a=1&b=2".into(),
         size: 61_234_567,
     };
-    let draft = Draft { inside: vec![pdf.clone(), odd.clone()], links: vec![film.clone()], ..Draft::default() };
+    let draft = Draft {
+        inside: vec![pdf.clone(), odd.clone()],
+        links: vec![film.clone()],
+        ..Draft::default()
+    };
     let mail = golden("files.eml", &draft);
     let mail = parse(&mail);
     assert_eq!(text_of(&mail), format!("{}\n\nunboxing.mp4 (61.2 MB)\n{}", draft.text, film.url));
@@ -186,18 +214,42 @@ fn files_inside_and_files_that_stay_outside() {
     );
     let files: Vec<_> = mail.attachments().collect();
     assert_eq!(files.len(), 2);
-    assert_eq!((files[0].attachment_name(), files[0].contents()), (Some(pdf.filename.as_str()), pdf.bytes.as_slice()));
-    assert_eq!((files[1].attachment_name(), files[1].contents()), (Some(".._a__b.eml"), odd.bytes.as_slice()));
+    assert_eq!(
+        (files[0].attachment_name(), files[0].contents()),
+        (Some(pdf.filename.as_str()), pdf.bytes.as_slice())
+    );
+    assert_eq!(
+        (files[1].attachment_name(), files[1].contents()),
+        (Some(".._a__b.eml"), odd.bytes.as_slice())
+    );
     let kind = files[1].content_type().expect("it has a type");
     assert_eq!((kind.ctype(), kind.subtype()), ("application", Some("octet-stream")));
 }
 
 /// Texts with everything in them that mail may stumble over.
 fn texts() -> impl Strategy<Value = String> {
-    let odd =
-        ["\r\n", "\n", "\r", "\n\n", "--", ".", "From ", "=", "=?utf-8?q?", "\t", "  ", "\0", "📦", "ä", "{{links}}"];
-    let piece =
-        prop_oneof![any::<String>(), prop::sample::select(odd.to_vec()).prop_map(str::to_owned), "[ -~]{0,200}"];
+    let odd = [
+        "\r\n",
+        "\n",
+        "\r",
+        "\n\n",
+        "--",
+        ".",
+        "From ",
+        "=",
+        "=?utf-8?q?",
+        "\t",
+        "  ",
+        "\0",
+        "📦",
+        "ä",
+        "{{links}}",
+    ];
+    let piece = prop_oneof![
+        any::<String>(),
+        prop::sample::select(odd.to_vec()).prop_map(str::to_owned),
+        "[ -~]{0,200}"
+    ];
     prop::collection::vec(piece, 1..12).prop_map(|pieces| pieces.concat())
 }
 

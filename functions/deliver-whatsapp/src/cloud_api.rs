@@ -1,9 +1,16 @@
-//! One piece of a message to the Cloud API: its file, if it is one, by
-//! [`POST /{version}/{phone_number_id}/media`](https://developers.facebook.com/docs/whatsapp/cloud-api/reference/media),
-//! then the message by
-//! [`POST /{version}/{phone_number_id}/messages`](https://developers.facebook.com/docs/whatsapp/cloud-api/reference/messages).
+//! One piece of a message to the Cloud API: its file, if it is one, by [`POST
+//! /{version}/{phone_number_id}/media`](https://developers.facebook.com/docs/whatsapp/cloud-api/reference/media),
+//! then the message by [`POST
+//! /{version}/{phone_number_id}/messages`](https://developers.facebook.com/docs/whatsapp/cloud-api/reference/messages).
 //!
-//! Nobody sees an upload. Whatever becomes of one, the message was not sent, and can be tried again without any doubt.
+//! Nobody sees an upload. Whatever becomes of one, the message was not sent, and can be tried again
+//! without any doubt.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use serde::Deserialize;
 
 use crate::media::{Media, Uploaded};
 use crate::outgoing::{Body, Outgoing};
@@ -17,10 +24,6 @@ use platform::delivery::{Parcel, Provider};
 use platform::files::Files;
 use platform::secrets::Secrets;
 use platform::table::record::{ChannelSettings, Message, Template};
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
-use serde::Deserialize;
-use std::sync::Arc;
-use std::time::Duration;
 
 /// A connection that is not there by then was never going to be.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -69,7 +72,10 @@ impl CloudApi {
                     Ok(Body::file(media, id, file.filename.as_str(), caption))
                 }
                 Some(Piece::Text(text)) => Ok(Body::text(text)),
-                None => Err(Failure::Permanent(Reason::new("message_rejected", "the message has no such part"))),
+                None => Err(Failure::Permanent(Reason::new(
+                    "message_rejected",
+                    "the message has no such part",
+                ))),
             },
         }
     }
@@ -92,7 +98,12 @@ impl CloudApi {
         Ok(id)
     }
 
-    async fn upload(&self, number: Number<'_>, parcel: &Parcel<'_>, file: &Attachment) -> Result<String, Failure> {
+    async fn upload(
+        &self,
+        number: Number<'_>,
+        parcel: &Parcel<'_>,
+        file: &Attachment,
+    ) -> Result<String, Failure> {
         let loaded = self.media.load(parcel, file).await?;
         let url = format!("{}/{}/media", self.url, number.id);
         let request = || Ok(self.client.post(&url).multipart(loaded.form()?));
@@ -100,12 +111,14 @@ impl CloudApi {
         let body = answer.await.map_err(unseen)?;
         let uploaded: Option<Uploaded> = serde_json::from_slice(&body).ok();
         uploaded.map(|uploaded| uploaded.id).ok_or_else(|| {
-            let reason = Reason::new("provider_error", "WhatsApp took a file and did not say as what");
+            let reason =
+                Reason::new("provider_error", "WhatsApp took a file and did not say as what");
             Failure::Transient { reason, retry_after: None }
         })
     }
 
-    /// Makes a call with the channel's token, and once more if that may have been replaced a moment ago.
+    /// Makes a call with the channel's token, and once more if that may have been replaced a moment
+    /// ago.
     async fn call(
         &self,
         number: Number<'_>,
@@ -113,7 +126,11 @@ impl CloudApi {
     ) -> Result<Response, Failure> {
         let send = async |token: Arc<str>| {
             let request = request().map_err(|_| unmade())?;
-            request.bearer_auth(token.trim()).send().await.map_err(|error| verdict::of_transport(&error))
+            request
+                .bearer_auth(token.trim())
+                .send()
+                .await
+                .map_err(|error| verdict::of_transport(&error))
         };
         let response = send(self.token(number.secret, false).await?).await?;
         if response.status() != StatusCode::UNAUTHORIZED {
@@ -123,7 +140,11 @@ impl CloudApi {
     }
 
     async fn token(&self, secret: &str, refresh: bool) -> Result<Arc<str>, Failure> {
-        let token = if refresh { self.secrets.refreshed(secret).await } else { self.secrets.text(secret).await };
+        let token = if refresh {
+            self.secrets.refreshed(secret).await
+        } else {
+            self.secrets.text(secret).await
+        };
         token.map_err(|broken| no_token(&broken))
     }
 }
@@ -141,7 +162,8 @@ struct TakenMessage {
 impl Provider for CloudApi {
     const CHANNEL: Channel = Channel::Whatsapp;
 
-    /// As long as the worker has: 100 MiB are read and uploaded in it. A message alone is given up earlier, here.
+    /// As long as the worker has: 100 MiB are read and uploaded in it. A message alone is given up
+    /// earlier, here.
     const TIMEOUT: Duration = Duration::from_secs(20);
 
     fn parts(&self, message: &Message) -> u8 {
@@ -149,7 +171,9 @@ impl Provider for CloudApi {
     }
 
     async fn send(&self, parcel: Parcel<'_>) -> Outcome {
-        let ChannelSettings::Whatsapp { phone_number_id, secret, template } = &parcel.channel.settings else {
+        let ChannelSettings::Whatsapp { phone_number_id, secret, template } =
+            &parcel.channel.settings
+        else {
             return Err(Failure::Permanent(Reason::new(
                 "channel_misconfigured",
                 "the channel is not a WhatsApp number",
@@ -164,17 +188,29 @@ impl Provider for CloudApi {
         let body = answered(self.call(number, request).await?).await?;
         // Success is acceptance, also where its id cannot be read: receipts carry ours.
         let taken: Option<Taken> = serde_json::from_slice(&body).ok();
-        let id = taken.and_then(|taken| taken.messages.into_iter().next()).map(|message| message.id);
+        let id =
+            taken.and_then(|taken| taken.messages.into_iter().next()).map(|message| message.id);
         Ok(Accepted { provider_id: id })
     }
 }
 
-/// The template to send the message as, if the customer's window has closed since it was accepted, or was closed then.
-fn way<'a>(template: Option<&'a Template>, parcel: &Parcel<'_>) -> Result<Option<&'a Template>, Failure> {
-    let closed = |detail: String| Failure::Permanent(Reason::new("outside_messaging_window", detail));
+/// The template to send the message as, if the customer's window has closed since it was accepted,
+/// or was closed then.
+fn way<'a>(
+    template: Option<&'a Template>,
+    parcel: &Parcel<'_>,
+) -> Result<Option<&'a Template>, Failure> {
+    let closed =
+        |detail: String| Failure::Permanent(Reason::new("outside_messaging_window", detail));
     let Parcel { message, conversation, now, .. } = *parcel;
     let files = message.attachments.len();
-    match Channel::Whatsapp.way(&message.content, files, conversation.window_expires_at, template.is_some(), now) {
+    match Channel::Whatsapp.way(
+        &message.content,
+        files,
+        conversation.window_expires_at,
+        template.is_some(),
+        now,
+    ) {
         Ok(Way::Freely) => Ok(None),
         Ok(Way::AsTemplate) => Ok(template),
         Err(Refusal::ContentNotAllowed { detail }) => Err(closed(detail)),
@@ -197,12 +233,16 @@ async fn answered(response: Response) -> Result<bytes::Bytes, Failure> {
 fn unseen(failure: Failure) -> Failure {
     match failure {
         Failure::Unknown(reason) => Failure::Transient { reason, retry_after: None },
-        Failure::Permanent(_) | Failure::Transient { .. } | Failure::ChannelDown { .. } | Failure::Away => failure,
+        Failure::Permanent(_)
+        | Failure::Transient { .. }
+        | Failure::ChannelDown { .. }
+        | Failure::Away => failure,
     }
 }
 
 fn too_slow(file: &Attachment, media: WhatsappMedia) -> Failure {
-    let detail = format!("a file of {} bytes, {media:?}, did not reach WhatsApp in time", file.size);
+    let detail =
+        format!("a file of {} bytes, {media:?}, did not reach WhatsApp in time", file.size);
     Failure::Transient { reason: Reason::new("upload_timeout", detail), retry_after: None }
 }
 
@@ -220,8 +260,9 @@ fn no_token(broken: &Broken) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn answers_are_read_in_the_documented_shapes() {
@@ -231,9 +272,12 @@ mod tests {
             "messages": [{ "id": "wamid.HBgLMTY1MDU1NTEyMzQVAgARGBI1QjJBMUMzRDRFNUY2Nzg5MEEA", "message_status": "accepted" }],
         });
         let taken: Taken = serde_json::from_value(taken).expect("the documented shape");
-        assert_eq!(taken.messages[0].id, "wamid.HBgLMTY1MDU1NTEyMzQVAgARGBI1QjJBMUMzRDRFNUY2Nzg5MEEA");
-        let uploaded: Uploaded =
-            serde_json::from_value(json!({ "id": "1037543291543636" })).expect("the documented shape");
+        assert_eq!(
+            taken.messages[0].id,
+            "wamid.HBgLMTY1MDU1NTEyMzQVAgARGBI1QjJBMUMzRDRFNUY2Nzg5MEEA"
+        );
+        let uploaded: Uploaded = serde_json::from_value(json!({ "id": "1037543291543636" }))
+            .expect("the documented shape");
         assert_eq!(uploaded.id, "1037543291543636");
         let error = json!({ "error": {
             "message": "(#131053) Media upload error", "type": "OAuthException", "code": 131_053,

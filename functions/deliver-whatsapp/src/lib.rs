@@ -7,8 +7,9 @@ pub mod piece;
 pub mod verdict;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
-use cloud_api::CloudApi;
 use lambda_runtime::LambdaEvent;
+
+use cloud_api::CloudApi;
 use platform::aws::Aws;
 use platform::clock::Clock;
 use platform::delivery::{Channels, Worker, serve};

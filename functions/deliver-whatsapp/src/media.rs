@@ -1,28 +1,32 @@
-//! Files on their way to WhatsApp: read out of the bucket, and remembered by the id that WhatsApp gave them. They are
-//! uploaded and sent by id, never by link: a link would have to be open to everybody for as long as WhatsApp likes.
+//! Files on their way to WhatsApp: read out of the bucket, and remembered by the id that WhatsApp
+//! gave them. They are uploaded and sent by id, never by link: a link would have to be open to
+//! everybody for as long as WhatsApp likes.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use reqwest::multipart::{Form, Part};
+use serde::Deserialize;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 
 use domain::delivery::{Failure, Reason};
 use domain::{Attachment, UploadId};
 use platform::broken::Broken;
 use platform::delivery::Parcel;
 use platform::files::{Files, Place};
-use reqwest::multipart::{Form, Part};
-use serde::Deserialize;
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::Instant;
 
 /// WhatsApp keeps what was uploaded for 30 days
-/// ([media](https://developers.facebook.com/docs/whatsapp/cloud-api/reference/media)); what is tried again is so within one.
+/// ([media](https://developers.facebook.com/docs/whatsapp/cloud-api/reference/media)); what is
+/// tried again is so within one.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// More ids than this are not kept at once.
 const MOST: usize = 1_000;
 
-/// So much of files is in memory at once, in MiB: two of the largest, which count as 101 each. Reading one takes its size
-/// once more, for a moment.
+/// So much of files is in memory at once, in MiB: two of the largest, which count as 101 each.
+/// Reading one takes its size once more, for a moment.
 const ROOM: u32 = 202;
 
 /// The files of one process.
@@ -55,7 +59,8 @@ impl Media {
         Media { files, known: Mutex::default(), room: Semaphore::new(ROOM as usize) }
     }
 
-    /// The id that the number's WhatsApp has given the file before. Ids are good for the number they were made with.
+    /// The id that the number's WhatsApp has given the file before. Ids are good for the number
+    /// they were made with.
     #[must_use]
     pub fn id(&self, number: &str, file: UploadId) -> Option<String> {
         let known = self.known();
@@ -76,17 +81,27 @@ impl Media {
     ///
     /// # Errors
     /// If S3 does not answer: the message waits. If the file is gone: it never goes.
-    pub async fn load<'a>(&'a self, parcel: &Parcel<'_>, file: &'a Attachment) -> Result<Loaded<'a>, Failure> {
+    pub async fn load<'a>(
+        &'a self,
+        parcel: &Parcel<'_>,
+        file: &'a Attachment,
+    ) -> Result<Loaded<'a>, Failure> {
         let room = u32::try_from(file.size >> 20).unwrap_or(ROOM).saturating_add(1).min(ROOM);
         let room = self.room.acquire_many(room).await.expect("nobody closes it");
         let Parcel { business, conversation_id: conversation, .. } = *parcel;
         let read = self.files.read(Place { business, conversation, upload: file.id }).await;
         let bytes = read.map_err(|broken| unavailable(&broken))?.ok_or_else(|| {
-            Failure::Permanent(Reason::new("file_unavailable", "a file of the message is not kept any more"))
+            Failure::Permanent(Reason::new(
+                "file_unavailable",
+                "a file of the message is not kept any more",
+            ))
         })?;
         if bytes.len() as u64 != file.size {
-            // No file changes once a message has it: this is an answer that something on the way has spoilt.
-            return Err(unavailable(&Broken::new("reading a file that has another size than its message says")));
+            // No file changes once a message has it: this is an answer that something on the way
+            // has spoilt.
+            return Err(unavailable(&Broken::new(
+                "reading a file that has another size than its message says",
+            )));
         }
         Ok(Loaded { bytes, file, _room: room })
     }
@@ -97,8 +112,8 @@ impl Media {
 }
 
 impl Loaded<'_> {
-    /// The form that uploads it
-    /// ([upload media](https://developers.facebook.com/docs/whatsapp/cloud-api/reference/media#upload-media)).
+    /// The form that uploads it ([upload
+    /// media](https://developers.facebook.com/docs/whatsapp/cloud-api/reference/media#upload-media)).
     ///
     /// # Errors
     /// If its type cannot be written into a form.

@@ -1,9 +1,10 @@
 //! One message as the Cloud API takes it. Fields are the documented ones
 //! ([messages](https://developers.facebook.com/docs/whatsapp/cloud-api/reference/messages)).
 
+use serde::Serialize;
+
 use domain::channel::WhatsappMedia;
 use platform::table::record::Template;
-use serde::Serialize;
 
 /// A message to one person.
 #[derive(Debug, Serialize)]
@@ -95,26 +96,41 @@ impl<'a> Body<'a> {
     /// A text, with a look at the page it links to, if it does.
     #[must_use]
     pub fn text(body: &'a str) -> Body<'a> {
-        Body::Text(Text { preview_url: body.contains("https://") || body.contains("http://"), body })
+        Body::Text(Text {
+            preview_url: body.contains("https://") || body.contains("http://"),
+            body,
+        })
     }
 
     /// A file that WhatsApp knows by `id`.
     #[must_use]
-    pub fn file(media: WhatsappMedia, id: String, filename: &'a str, caption: Option<&'a str>) -> Body<'a> {
+    pub fn file(
+        media: WhatsappMedia,
+        id: String,
+        filename: &'a str,
+        caption: Option<&'a str>,
+    ) -> Body<'a> {
         let unnamed = Media { id, caption, filename: None };
         match media {
             WhatsappMedia::Image => Body::Image(unnamed),
             WhatsappMedia::Video => Body::Video(unnamed),
             WhatsappMedia::Audio => Body::Audio(Media { caption: None, ..unnamed }),
-            WhatsappMedia::Document => Body::Document(Media { filename: Some(filename), ..unnamed }),
+            WhatsappMedia::Document => {
+                Body::Document(Media { filename: Some(filename), ..unnamed })
+            }
         }
     }
 
     /// A template, filled with `text`.
     #[must_use]
     pub fn template(template: &'a Template, text: &'a str) -> Body<'a> {
-        let components = [Component { kind: "body", parameters: [Parameter { kind: "text", text }] }];
-        Body::Template(Filled { name: &template.name, language: Language { code: &template.language }, components })
+        let components =
+            [Component { kind: "body", parameters: [Parameter { kind: "text", text }] }];
+        Body::Template(Filled {
+            name: &template.name,
+            language: Language { code: &template.language },
+            components,
+        })
     }
 
     fn kind(&self) -> &'static str {
@@ -131,22 +147,30 @@ impl<'a> Body<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::{Value, json};
 
+    use super::*;
+
     fn written(body: Body<'_>) -> Value {
-        serde_json::to_value(Outgoing::new("16505551234", body, "b.c.m".into())).expect("plain data")
+        serde_json::to_value(Outgoing::new("16505551234", body, "b.c.m".into()))
+            .expect("plain data")
     }
 
     #[test]
     fn messages_have_the_documented_shapes() {
         let template = Template { name: "agent_answers".into(), language: "en_US".into() };
-        let file = |media| Body::file(media, "1037543291543636".into(), "invoice 7.pdf", Some("Here it is."));
+        let file = |media| {
+            Body::file(media, "1037543291543636".into(), "invoice 7.pdf", Some("Here it is."))
+        };
         let captioned = json!({ "id": "1037543291543636", "caption": "Here it is." });
         let parameters = json!([{ "type": "text", "text": "It is on its way." }]);
         for (body, kind, expected) in [
             (Body::text("Hello"), "text", json!({ "preview_url": false, "body": "Hello" })),
-            (Body::text("https://a.example"), "text", json!({ "preview_url": true, "body": "https://a.example" })),
+            (
+                Body::text("https://a.example"),
+                "text",
+                json!({ "preview_url": true, "body": "https://a.example" }),
+            ),
             (file(WhatsappMedia::Image), "image", captioned.clone()),
             (file(WhatsappMedia::Video), "video", captioned),
             (file(WhatsappMedia::Audio), "audio", json!({ "id": "1037543291543636" })),

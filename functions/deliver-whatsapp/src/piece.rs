@@ -1,12 +1,12 @@
-//! Of what one of our messages consists for WhatsApp, which carries one file at a time: each piece is a message of its
-//! own there, and the customer sees them in this order.
+//! Of what one of our messages consists for WhatsApp, which carries one file at a time: each piece
+//! is a message of its own there, and the customer sees them in this order.
 
 use domain::channel::WhatsappMedia;
 use domain::{Attachment, MediaType};
 use platform::table::record::Message;
 
-/// Longest caption, in characters
-/// ([image messages](https://developers.facebook.com/docs/whatsapp/cloud-api/messages/image-messages)).
+/// Longest caption, in characters ([image
+/// messages](https://developers.facebook.com/docs/whatsapp/cloud-api/messages/image-messages)).
 const LONGEST_CAPTION: usize = 1_024;
 
 /// What one message of WhatsApp's carries.
@@ -25,8 +25,8 @@ pub enum Piece<'a> {
     },
 }
 
-/// The pieces of a message, always the same ones. The text is the first file's caption where it can be: then customers
-/// see the two together. Otherwise it comes first and on its own.
+/// The pieces of a message, always the same ones. The text is the first file's caption where it can
+/// be: then customers see the two together. Otherwise it comes first and on its own.
 #[must_use]
 pub fn pieces(message: &Message) -> Vec<Piece<'_>> {
     let content = message.content.as_str();
@@ -36,16 +36,19 @@ pub fn pieces(message: &Message) -> Vec<Piece<'_>> {
     let text = caption.is_none().then_some(Piece::Text(content));
     let captions = std::iter::once(caption).chain(std::iter::repeat(None));
     let files = message.attachments.iter().zip(kinds).zip(captions);
-    text.into_iter().chain(files.map(|((file, media), caption)| Piece::File { file, media, caption })).collect()
+    text.into_iter()
+        .chain(files.map(|((file, media), caption)| Piece::File { file, media, caption }))
+        .collect()
 }
 
-/// What acceptance lets through is something to WhatsApp. Should it not be any more, it is a document, and refused.
+/// What acceptance lets through is something to WhatsApp. Should it not be any more, it is a
+/// document, and refused.
 fn sent_as(content_type: &MediaType) -> WhatsappMedia {
     WhatsappMedia::of(content_type).unwrap_or(WhatsappMedia::Document)
 }
 
-/// A recording has no caption
-/// ([audio messages](https://developers.facebook.com/docs/whatsapp/cloud-api/messages/audio-messages)).
+/// A recording has no caption ([audio
+/// messages](https://developers.facebook.com/docs/whatsapp/cloud-api/messages/audio-messages)).
 fn takes_captions(media: WhatsappMedia) -> bool {
     match media {
         WhatsappMedia::Image | WhatsappMedia::Video | WhatsappMedia::Document => true,
@@ -55,8 +58,9 @@ fn takes_captions(media: WhatsappMedia) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     fn message(content: &str, types: &[&str]) -> Message {
         let attachment = |kind: &&str| {
@@ -75,7 +79,9 @@ mod tests {
         let message = message(content, types);
         let shown = |piece: Piece<'_>| match piece {
             Piece::Text(text) => format!("text {}", text.len()),
-            Piece::File { media, caption, .. } => format!("{media:?} {}", caption.map_or(0, str::len)),
+            Piece::File { media, caption, .. } => {
+                format!("{media:?} {}", caption.map_or(0, str::len))
+            }
         };
         pieces(&message).into_iter().map(shown).collect()
     }

@@ -1,12 +1,16 @@
-//! What the Cloud API's answers mean for a message. What its error codes mean is in [`domain::delivery::whatsapp`].
+//! What the Cloud API's answers mean for a message. What its error codes mean is in
+//! [`domain::delivery::whatsapp`].
 
-use domain::delivery::{Failure, Reason, whatsapp};
+use std::time::Duration;
+
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
-use std::time::Duration;
 
-/// The Graph API's error answer, as far as it is read. Its `message` may quote the recipient and is left alone.
+use domain::delivery::{Failure, Reason, whatsapp};
+
+/// The Graph API's error answer, as far as it is read. Its `message` may quote the recipient and is
+/// left alone.
 #[derive(Debug, Deserialize)]
 pub struct ErrorBody {
     error: GraphError,
@@ -19,26 +23,39 @@ struct GraphError {
 
 /// What an error answer means.
 #[must_use]
-pub fn of_error(status: StatusCode, body: Option<ErrorBody>, retry_after: Option<Duration>) -> Failure {
+pub fn of_error(
+    status: StatusCode,
+    body: Option<ErrorBody>,
+    retry_after: Option<Duration>,
+) -> Failure {
     let Some(ErrorBody { error }) = body else { return of_status(status, retry_after) };
-    whatsapp::answered(error.code, retry_after).unwrap_or_else(|| match of_status(status, retry_after) {
-        // WhatsApp itself says that it failed; that is an answer.
-        Failure::Unknown(reason) => Failure::Transient { reason, retry_after },
-        known => known,
+    whatsapp::answered(error.code, retry_after).unwrap_or_else(|| {
+        match of_status(status, retry_after) {
+            // WhatsApp itself says that it failed; that is an answer.
+            Failure::Unknown(reason) => Failure::Transient { reason, retry_after },
+            known => known,
+        }
     })
 }
 
-/// What a bare status means. A 5xx without WhatsApp's own words comes from something in between, which may have
-/// passed the message on.
+/// What a bare status means. A 5xx without WhatsApp's own words comes from something in between,
+/// which may have passed the message on.
 fn of_status(status: StatusCode, retry_after: Option<Duration>) -> Failure {
-    let reason = |word, detail| Reason::new(word, detail).with_provider_code(format!("HTTP {}", status.as_u16()));
+    let reason = |word, detail| {
+        Reason::new(word, detail).with_provider_code(format!("HTTP {}", status.as_u16()))
+    };
     match status.as_u16() {
-        429 => Failure::Transient { reason: reason("rate_limited", "WhatsApp asks for patience"), retry_after },
+        429 => Failure::Transient {
+            reason: reason("rate_limited", "WhatsApp asks for patience"),
+            retry_after,
+        },
         401 | 403 => Failure::ChannelDown {
             reason: reason("token_rejected", "WhatsApp did not accept the channel's access token"),
             wait: retry_after.unwrap_or(Duration::from_secs(60)),
         },
-        400..=499 => Failure::Permanent(reason("message_rejected", "WhatsApp did not accept the message")),
+        400..=499 => {
+            Failure::Permanent(reason("message_rejected", "WhatsApp did not accept the message"))
+        }
         _ => Failure::Unknown(reason("provider_error", "WhatsApp failed without saying how")),
     }
 }
@@ -53,8 +70,8 @@ pub fn of_transport(error: &reqwest::Error) -> Failure {
     Failure::Unknown(Reason::new("no_answer", "WhatsApp did not answer"))
 }
 
-/// `Retry-After` in seconds ([RFC 9110 §10.2.3](https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3)); Meta never
-/// sends a date there.
+/// `Retry-After` in seconds ([RFC 9110
+/// §10.2.3](https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3)); Meta never sends a date there.
 #[must_use]
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
@@ -65,7 +82,8 @@ mod tests {
     use super::*;
 
     fn error(status: u16, code: i64) -> Failure {
-        let body = serde_json::from_value(serde_json::json!({"error": {"message": "…", "code": code}}));
+        let body =
+            serde_json::from_value(serde_json::json!({"error": {"message": "…", "code": code}}));
         of_error(StatusCode::from_u16(status).expect("a status"), body.ok(), None)
     }
 
@@ -73,10 +91,14 @@ mod tests {
     fn documented_codes_are_judged_by_the_table_whatever_the_status() {
         for status in [400, 500] {
             let unreachable = error(status, 131_026);
-            assert!(matches!(unreachable, Failure::Permanent(reason) if reason.code == "recipient_unreachable"));
+            assert!(
+                matches!(unreachable, Failure::Permanent(reason) if reason.code == "recipient_unreachable")
+            );
         }
         let wait = Some(Duration::from_secs(6));
-        assert!(matches!(error(400, 131_056), Failure::Transient { retry_after, .. } if retry_after == wait));
+        assert!(
+            matches!(error(400, 131_056), Failure::Transient { retry_after, .. } if retry_after == wait)
+        );
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! Accepting a message: what a cancelled transaction means.
 //!
-//! The transaction has four positions: the quota shard, the conversation, the message and, with a key, the idempotency
-//! record. DynamoDB cancels all of them or none, and says of each position whether its condition failed and what the
-//! item was. What follows from that is decided here and nowhere else.
+//! The transaction has four positions: the quota shard, the conversation, the message and, with a
+//! key, the idempotency record. DynamoDB cancels all of them or none, and says of each position
+//! whether its condition failed and what the item was. What follows from that is decided here and
+//! nowhere else.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::id::{MessageId, Seq};
 use crate::quota::Shard;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 /// What DynamoDB said of one position of a cancelled transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +68,8 @@ pub enum Verdict {
     ChannelChanged,
     /// Try again with what was learnt.
     Retry(Retry),
-    /// The place of the message was taken although the conversation's `seq` said otherwise: something is broken.
+    /// The place of the message was taken although the conversation's `seq` said otherwise:
+    /// something is broken.
     PlaceTaken,
 }
 
@@ -91,17 +94,19 @@ pub enum ShardFault {
     NotOpen,
 }
 
-/// Reads a cancelled transaction, which asked for the conversation to be at `tried` and on `channel`.
+/// Reads a cancelled transaction, which asked for the conversation to be at `tried` and on
+/// `channel`.
 ///
-/// The order matters. A known key wins over everything, also over a month that is spent meanwhile; then what is wrong
-/// for good; then what another try may mend.
+/// The order matters. A known key wins over everything, also over a month that is spent meanwhile;
+/// then what is wrong for good; then what another try may mend.
 #[must_use]
 pub fn read(cancelled: Cancelled, request_hash: &str, tried: Seq, channel: &str) -> Verdict {
     if let Position::Refused(first) = cancelled.idempotency {
         return match first {
             Some(first) if first.request_hash == request_hash => Verdict::Replay(first),
             Some(_) => Verdict::KeyReused,
-            // Refused because a record existed, which its expiry took away before it could be returned.
+            // Refused because a record existed, which its expiry took away before it could be
+            // returned.
             None => Verdict::Retry(Retry::default()),
         };
     }
@@ -125,8 +130,9 @@ pub fn read(cancelled: Cancelled, request_hash: &str, tried: Seq, channel: &str)
     }
 }
 
-/// Tells two requests that came with the same idempotency key apart: SHA-256, in hex, over everything that makes the
-/// message. Each part is preceded by its length, so that no two requests run into one another.
+/// Tells two requests that came with the same idempotency key apart: SHA-256, in hex, over
+/// everything that makes the message. Each part is preceded by its length, so that no two requests
+/// run into one another.
 #[must_use]
 pub fn request_hash<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     let mut hash = Sha256::new();
@@ -180,7 +186,8 @@ mod tests {
 
     #[test]
     fn a_key_of_another_request_is_refused() {
-        let cancelled = Cancelled { idempotency: Position::Refused(Some(first("other"))), ..fine() };
+        let cancelled =
+            Cancelled { idempotency: Position::Refused(Some(first("other"))), ..fine() };
         assert_eq!(verdict(cancelled), Verdict::KeyReused);
     }
 
@@ -204,20 +211,33 @@ mod tests {
 
     #[test]
     fn a_stale_seq_is_tried_again_with_the_new_one() {
-        let cancelled = Cancelled { conversation: on("chat", 9), message: Position::Refused(Some(())), ..fine() };
-        assert_eq!(verdict(cancelled), Verdict::Retry(Retry { seq: Some(Seq(9)), shard: ShardFault::None }));
+        let cancelled = Cancelled {
+            conversation: on("chat", 9),
+            message: Position::Refused(Some(())),
+            ..fine()
+        };
+        assert_eq!(
+            verdict(cancelled),
+            Verdict::Retry(Retry { seq: Some(Seq(9)), shard: ShardFault::None })
+        );
     }
 
     #[test]
     fn a_full_shard_and_a_stale_seq_are_both_learnt() {
         let cancelled = Cancelled { shard: FULL, conversation: on("chat", 9), ..fine() };
-        assert_eq!(verdict(cancelled), Verdict::Retry(Retry { seq: Some(Seq(9)), shard: ShardFault::Full }));
+        assert_eq!(
+            verdict(cancelled),
+            Verdict::Retry(Retry { seq: Some(Seq(9)), shard: ShardFault::Full })
+        );
     }
 
     #[test]
     fn a_missing_shard_means_that_the_month_is_not_open() {
         let cancelled = Cancelled { shard: Position::Refused(None), ..fine() };
-        assert_eq!(verdict(cancelled), Verdict::Retry(Retry { seq: None, shard: ShardFault::NotOpen }));
+        assert_eq!(
+            verdict(cancelled),
+            Verdict::Retry(Retry { seq: None, shard: ShardFault::NotOpen })
+        );
     }
 
     #[test]

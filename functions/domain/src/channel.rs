@@ -6,12 +6,14 @@ mod window;
 pub use files::WhatsappMedia;
 pub use window::{TEMPLATE_CHARACTERS, WINDOW, Way};
 
+use std::fmt;
+
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+
 use crate::delivery::Pace;
 use crate::message::Content;
 use crate::problem::Refusal;
-use chrono::TimeDelta;
-use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// Where the customer writes, and where the answer must go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -70,11 +72,13 @@ impl Channel {
 
     /// How much fits into one message.
     ///
-    /// - chat: ours. 20,000 characters stay below the 128 KB that an API Gateway WebSocket message may have
+    /// - chat: ours. 20,000 characters stay below the 128 KB that an API Gateway WebSocket message
+    ///   may have
     ///   ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html)),
-    ///   even if every character has to be escaped. What exceeds them all the same, the widget fetches.
-    /// - WhatsApp: a text body holds 4,096 characters
-    ///   ([Cloud API, text messages](https://developers.facebook.com/docs/whatsapp/cloud-api/messages/text-messages)).
+    ///   even if every character has to be escaped. What exceeds them all the same, the widget
+    ///   fetches.
+    /// - WhatsApp: a text body holds 4,096 characters ([Cloud API, text
+    ///   messages](https://developers.facebook.com/docs/whatsapp/cloud-api/messages/text-messages)).
     /// - e-mail: ours; a body of 256 KiB is the API's own limit before that.
     #[must_use]
     pub fn limits(self) -> Limits {
@@ -93,11 +97,14 @@ impl Channel {
         let Limits { characters, attachments: most } = self.limits();
         let length = content.characters();
         if length > characters {
-            let detail = format!("content has {length} characters; a {self} message holds at most {characters}");
+            let detail = format!(
+                "content has {length} characters; a {self} message holds at most {characters}"
+            );
             return Err(Refusal::ContentNotAllowed { detail });
         }
         if attachments > most {
-            let detail = format!("{attachments} attachments; a {self} message holds at most {most}");
+            let detail =
+                format!("{attachments} attachments; a {self} message holds at most {most}");
             return Err(Refusal::ContentNotAllowed { detail });
         }
         Ok(())
@@ -105,8 +112,8 @@ impl Channel {
 
     /// How long a message whose fate is unknown waits for a receipt before it is sent again.
     ///
-    /// The widget drops an id it has seen, so chat sends again at once. WhatsApp and SES report what they took within
-    /// seconds; two minutes without a word mean that they did not.
+    /// The widget drops an id it has seen, so chat sends again at once. WhatsApp and SES report
+    /// what they took within seconds; two minutes without a word mean that they did not.
     #[must_use]
     pub fn doubt(self) -> TimeDelta {
         match self {
@@ -117,14 +124,17 @@ impl Channel {
 
     /// How fast the messages of one conversation may follow each other.
     ///
-    /// WhatsApp takes one message in 6 seconds for one person, and up to 45 ahead of that
-    /// ([pair rate](https://developers.facebook.com/docs/whatsapp/cloud-api/overview#pair-rate-limits), error 131056).
-    /// Messages that leave within the same moment may arrive in any order, so half a second lies between two; that is ours.
+    /// WhatsApp takes one message in 6 seconds for one person, and up to 45 ahead of that ([pair
+    /// rate](https://developers.facebook.com/docs/whatsapp/cloud-api/overview#pair-rate-limits),
+    /// error 131056). Messages that leave within the same moment may arrive in any order, so half a
+    /// second lies between two; that is ours.
     #[must_use]
     pub fn pace(self) -> Pace {
         match self {
             Channel::Chat | Channel::Email => Pace::FREE,
-            Channel::Whatsapp => Pace { gap: TimeDelta::milliseconds(500), each: TimeDelta::seconds(6), burst: 45 },
+            Channel::Whatsapp => {
+                Pace { gap: TimeDelta::milliseconds(500), each: TimeDelta::seconds(6), burst: 45 }
+            }
         }
     }
 }
@@ -137,8 +147,9 @@ impl fmt::Display for Channel {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn text(characters: usize) -> Content {
         Content::new("x".repeat(characters)).expect("not blank")
@@ -156,12 +167,17 @@ mod tests {
 
     #[test]
     fn no_channel_carries_more_files_than_are_looked_up() {
-        assert!(Channel::ALL.into_iter().all(|channel| channel.limits().attachments <= Channel::MOST_ATTACHMENTS));
+        assert!(
+            Channel::ALL
+                .into_iter()
+                .all(|channel| channel.limits().attachments <= Channel::MOST_ATTACHMENTS)
+        );
     }
 
     #[test]
     fn a_refusal_names_the_limit() {
-        let Err(Refusal::ContentNotAllowed { detail }) = Channel::Whatsapp.carries(&text(4097), 0) else {
+        let Err(Refusal::ContentNotAllowed { detail }) = Channel::Whatsapp.carries(&text(4097), 0)
+        else {
             panic!("one character too many was let through");
         };
         assert!(detail.contains("4097") && detail.contains("4096"), "{detail}");

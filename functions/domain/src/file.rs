@@ -1,34 +1,36 @@
-//! Files that go with messages: what they are called, how large they may be, and how long they are kept. What they are
-//! is in [`MediaType`].
+//! Files that go with messages: what they are called, how large they may be, and how long they are
+//! kept. What they are is in [`MediaType`].
 
 mod media_type;
 
 pub use media_type::{MediaType, TELLING};
 
+use std::fmt;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// The largest file, in bytes: what the largest of the channels' limits is.
 pub const LARGEST: u64 = 100 << 20;
 
-/// The largest file that can be uploaded through the API itself, in bytes. Lambda takes requests of 6 MB
-/// ([quotas](https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html)), and bytes reach it in base64,
-/// which makes 5.6 MB of 4 MiB.
+/// The largest file that can be uploaded through the API itself, in bytes. Lambda takes requests of
+/// 6 MB ([quotas](https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html)), and
+/// bytes reach it in base64, which makes 5.6 MB of 4 MiB.
 pub const LARGEST_IN_FORM: u64 = 4 << 20;
 
 /// An upload can be referenced for this long; one that no message referenced is forgotten then.
 pub const WAITS: TimeDelta = TimeDelta::hours(24);
 
-/// Days after which a file that no message referenced is deleted: twice [`WAITS`], so that no file is deleted while a
-/// message may still come for it. The bucket's rule says the same.
+/// Days after which a file that no message referenced is deleted: twice [`WAITS`], so that no file
+/// is deleted while a message may still come for it. The bucket's rule says the same.
 pub const UNREFERENCED_DAYS: u32 = 2;
 
-/// Days after which a referenced file is deleted, counted from its upload. The bucket's rule says the same.
+/// Days after which a referenced file is deleted, counted from its upload. The bucket's rule says
+/// the same.
 pub const REFERENCED_DAYS: u32 = 365;
 
-/// A referenced file can be referenced again until so long before its end. Delivery gives a message up after a day; a
-/// customer who is away finds it on return.
+/// A referenced file can be referenced again until so long before its end. Delivery gives a message
+/// up after a day; a customer who is away finds it on return.
 const LAST_MONTH: TimeDelta = TimeDelta::days(30);
 
 /// The most bytes of a name: what file systems take.
@@ -72,9 +74,10 @@ impl UploadState {
 pub struct FileName(String);
 
 impl FileName {
-    /// Makes a name of what somebody called a file: the last part of a path, without control characters, without those
-    /// that change the direction of writing (`exe.gpj` must not look like `jpg.exe`), at most 255 bytes long with its
-    /// ending kept. What leaves nothing is called `file`.
+    /// Makes a name of what somebody called a file: the last part of a path, without control
+    /// characters, without those that change the direction of writing (`exe.gpj` must not look like
+    /// `jpg.exe`), at most 255 bytes long with its ending kept. What leaves nothing is called
+    /// `file`.
     #[must_use]
     pub fn new(text: &str) -> FileName {
         let last = text.rsplit(['/', '\\']).next().unwrap_or_default();
@@ -96,13 +99,15 @@ impl fmt::Display for FileName {
     }
 }
 
-/// Explicit bidirectional formatting ([UAX #9 §2](https://www.unicode.org/reports/tr9/)) and line separators.
+/// Explicit bidirectional formatting ([UAX #9 §2](https://www.unicode.org/reports/tr9/)) and line
+/// separators.
 fn turns(one: char) -> bool {
     matches!(one, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}')
 }
 
 fn shortened(name: &str) -> String {
-    let (stem, ending) = name.rsplit_once('.').filter(|(_, ending)| ending.len() <= 32).unwrap_or((name, ""));
+    let (stem, ending) =
+        name.rsplit_once('.').filter(|(_, ending)| ending.len() <= 32).unwrap_or((name, ""));
     let dot = if ending.is_empty() { "" } else { "." };
     let mut room = (LONGEST_NAME - ending.len() - dot.len()).min(stem.len());
     while !stem.is_char_boundary(room) {
@@ -113,8 +118,9 @@ fn shortened(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn a_name_is_no_path_and_hides_nothing() {
@@ -146,7 +152,10 @@ mod tests {
         let made: DateTime<Utc> = "2026-03-01T09:05:00Z".parse().expect("a time");
         let deleted = made + TimeDelta::days(i64::from(UNREFERENCED_DAYS));
         assert!(UploadState::Stored.referenceable_until(made) < deleted);
-        assert_eq!(UploadState::Ready.kept_until(made) - UploadState::Ready.referenceable_until(made), LAST_MONTH);
+        assert_eq!(
+            UploadState::Ready.kept_until(made) - UploadState::Ready.referenceable_until(made),
+            LAST_MONTH
+        );
     }
 
     proptest! {

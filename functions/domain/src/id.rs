@@ -1,9 +1,10 @@
 //! Ids are types: a business can never be passed where a conversation is meant.
 
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 macro_rules! uuid_id {
@@ -43,7 +44,9 @@ uuid_id! {
 }
 
 /// A message's place in its conversation, counted from 1. `Seq(0)` stands before the first message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Seq(pub u64);
 
@@ -71,8 +74,9 @@ impl fmt::Display for Seq {
 ///     | unix time in ms  | 7 | seq 31..20 | 0b10 | seq 19..0 | random, 42 bits |
 /// ```
 ///
-/// RFC 9562 §6.2, method 1, allows a counter in `rand_a` and the leading bits of `rand_b`; 42 random bits stay.
-/// Ids therefore sort by time, and within one millisecond of one conversation by `seq`.
+/// RFC 9562 §6.2, method 1, allows a counter in `rand_a` and the leading bits of `rand_b`; 42
+/// random bits stay. Ids therefore sort by time, and within one millisecond of one conversation by
+/// `seq`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct MessageId(Uuid);
@@ -89,11 +93,17 @@ impl MessageId {
         let seq = u128::from(seq.0);
         let random = u128::from(random) & ((1 << 42) - 1);
         MessageId(Uuid::from_u128(
-            millis << 80 | 0x7 << 76 | (seq >> 20) << 64 | 0b10 << 62 | (seq & 0xF_FFFF) << 42 | random,
+            millis << 80
+                | 0x7 << 76
+                | (seq >> 20) << 64
+                | 0b10 << 62
+                | (seq & 0xF_FFFF) << 42
+                | random,
         ))
     }
 
-    /// The place of the message in its conversation, or `None` for an id that this service did not make.
+    /// The place of the message in its conversation, or `None` for an id that this service did not
+    /// make.
     #[must_use]
     pub fn seq(self) -> Option<Seq> {
         let bits = self.0.as_u128();
@@ -119,8 +129,9 @@ impl FromStr for MessageId {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn at(millis: i64) -> DateTime<Utc> {
         DateTime::from_timestamp_millis(millis).expect("a valid time")

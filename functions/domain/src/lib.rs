@@ -1,8 +1,9 @@
-//! The rules of sending a message: who may, how many, what a channel can carry, and what happens to it next.
+//! The rules of sending a message: who may, how many, what a channel can carry, and what happens to
+//! it next.
 //!
-//! Everything here is a pure function of its arguments: no AWS, no async, no clock, no environment, no randomness.
-//! `now` and jitter are parameters, so production, the protocol's model and the property tests decide with the very
-//! same code.
+//! Everything here is a pure function of its arguments: no AWS, no async, no clock, no environment,
+//! no randomness. `now` and jitter are parameters, so production, the protocol's model and the
+//! property tests decide with the very same code.
 
 pub mod accept;
 pub mod channel;

@@ -1,8 +1,9 @@
 //! A message as agents write it and as the API shows it.
 
-use crate::{AgentId, ConversationId, FileName, MediaType, MessageId, UploadId};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize, Serializer};
+
+use crate::{AgentId, ConversationId, FileName, MediaType, MessageId, UploadId};
 
 /// A message's text: never blank. How long it may be depends on the channel ([`crate::channel`]).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +78,8 @@ pub enum SenderType {
     Agent,
 }
 
-/// Writes a time as the API shows it: RFC 3339 in UTC with `Z`, with milliseconds only where there are any.
+/// Writes a time as the API shows it: RFC 3339 in UTC with `Z`, with milliseconds only where there
+/// are any.
 ///
 /// # Errors
 /// Whatever the serializer reports.

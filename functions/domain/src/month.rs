@@ -1,8 +1,9 @@
 //! The month a message counts in: calendar months, UTC.
 
+use std::fmt;
+
 use chrono::{DateTime, Datelike, Months, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// A calendar month in UTC, written `2026-11`.
 ///
@@ -21,7 +22,11 @@ impl Month {
     /// The month after this one.
     #[must_use]
     pub fn next(self) -> Month {
-        Month(self.0.checked_add_months(Months::new(1)).expect("years stay far below chrono's last one"))
+        Month(
+            self.0
+                .checked_add_months(Months::new(1))
+                .expect("years stay far below chrono's last one"),
+        )
     }
 
     /// The first instant of the next month, when a new allowance begins.

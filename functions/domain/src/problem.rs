@@ -1,9 +1,11 @@
-//! Everything the API can answer instead of what was asked for, and the one match that makes status codes of it.
+//! Everything the API can answer instead of what was asked for, and the one match that makes status
+//! codes of it.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
 
 use crate::file::MediaType;
 use crate::message::rfc3339;
-use chrono::{DateTime, Utc};
-use serde::Serialize;
 
 /// A rule said no.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -192,7 +194,8 @@ impl Code {
     }
 }
 
-/// A problem document ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)), media type `application/problem+json`.
+/// A problem document ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)), media type
+/// `application/problem+json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Problem {
     /// Names the kind of problem; `about:blank` would say no more than the status.
@@ -231,7 +234,10 @@ impl Problem {
         let (status, title) = code.status_and_title();
         let uri = format!(
             "urn:pingback:problem:{}",
-            serde_json::to_value(code).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+            serde_json::to_value(code)
+                .ok()
+                .and_then(|v| v.as_str().map(str::to_owned))
+                .unwrap_or_default()
         );
         Problem { uri, title, status, detail: detail.into(), code, errors: Vec::new(), month: None }
     }
@@ -252,34 +258,48 @@ impl From<Refusal> for Problem {
             Refusal::BodyTooLarge { most } => {
                 Problem::new(Code::BodyTooLarge, format!("at most {most} bytes are taken here"))
             }
-            Refusal::Unauthorized => Problem::new(Code::Unauthorized, "a valid bearer token is required"),
-            Refusal::Invalid(errors) => Problem { errors, ..Problem::new(Code::ValidationError, "see errors") },
-            Refusal::ConversationNotFound => Problem::new(Code::ConversationNotFound, "there is no such conversation"),
-            Refusal::MessageNotFound => Problem::new(Code::MessageNotFound, "there is no such message"),
+            Refusal::Unauthorized => {
+                Problem::new(Code::Unauthorized, "a valid bearer token is required")
+            }
+            Refusal::Invalid(errors) => {
+                Problem { errors, ..Problem::new(Code::ValidationError, "see errors") }
+            }
+            Refusal::ConversationNotFound => {
+                Problem::new(Code::ConversationNotFound, "there is no such conversation")
+            }
+            Refusal::MessageNotFound => {
+                Problem::new(Code::MessageNotFound, "there is no such message")
+            }
             Refusal::FileNotFound => Problem::new(Code::FileNotFound, "there is no such file"),
             Refusal::ContentNotAllowed { detail } => Problem::new(Code::ContentNotAllowed, detail),
             Refusal::ChannelInactive => {
                 Problem::new(Code::ChannelInactive, "the conversation's channel was switched off")
             }
-            Refusal::ChannelNotSupported { channel } => {
-                Problem::new(Code::ChannelNotSupported, format!("messages cannot be sent on {channel:?}"))
-            }
+            Refusal::ChannelNotSupported { channel } => Problem::new(
+                Code::ChannelNotSupported,
+                format!("messages cannot be sent on {channel:?}"),
+            ),
             Refusal::OutsideMessagingWindow { closed_at } => {
                 Problem::new(Code::OutsideMessagingWindow, window_detail(closed_at))
             }
             Refusal::AttachmentNotFound { url, fault } => {
                 Problem::new(Code::AttachmentNotFound, format!("{url:?} {}", fault_detail(&fault)))
             }
-            Refusal::IdempotencyKeyReused => {
-                Problem::new(Code::IdempotencyKeyReused, "this Idempotency-Key came with another request before")
-            }
+            Refusal::IdempotencyKeyReused => Problem::new(
+                Code::IdempotencyKeyReused,
+                "this Idempotency-Key came with another request before",
+            ),
             Refusal::QuotaExceeded { limit, used, resets_at } => Problem {
                 month: Some(SpentMonth { limit, used, resets_at }),
-                ..Problem::new(Code::QuotaExceeded, format!("{used} of {limit} messages of this month are used"))
+                ..Problem::new(
+                    Code::QuotaExceeded,
+                    format!("{used} of {limit} messages of this month are used"),
+                )
             },
-            Refusal::NotFromProvider => {
-                Problem::new(Code::NotFromProvider, "a signature or a verify token of the provider's app is required")
-            }
+            Refusal::NotFromProvider => Problem::new(
+                Code::NotFromProvider,
+                "a signature or a verify token of the provider's app is required",
+            ),
             Refusal::Busy => Problem::new(Code::Busy, "nothing was written; try again shortly"),
         }
     }
@@ -288,19 +308,26 @@ impl From<Refusal> for Problem {
 fn fault_detail(fault: &UploadFault) -> String {
     match fault {
         UploadFault::Unknown => "is not an upload of this conversation".to_owned(),
-        UploadFault::Unfinished => "was announced, and its file has not arrived; upload it first".to_owned(),
+        UploadFault::Unfinished => {
+            "was announced, and its file has not arrived; upload it first".to_owned()
+        }
         UploadFault::OtherSize { announced, found } => {
             format!("was announced with {announced} bytes and has {found}; upload it anew")
         }
         UploadFault::OtherType { announced, found } => {
-            format!("was announced as {announced}, and its first bytes are those of {found}; upload it anew")
+            format!(
+                "was announced as {announced}, and its first bytes are those of {found}; upload it anew"
+            )
         }
     }
 }
 
 fn window_detail(closed_at: Option<DateTime<Utc>>) -> String {
     match closed_at {
-        Some(at) => format!("the 24 hours after the customer's last message ended at {}", at.format("%FT%TZ")),
+        Some(at) => format!(
+            "the 24 hours after the customer's last message ended at {}",
+            at.format("%FT%TZ")
+        ),
         None => "the customer has not written yet, and WhatsApp allows answers only".to_owned(),
     }
 }
@@ -330,8 +357,12 @@ mod tests {
             msg: "Field required".into(),
             kind: "missing",
         };
-        let problem = serde_json::to_value(Problem::from(Refusal::Invalid(vec![error]))).expect("plain data");
-        assert_eq!(problem["errors"][0]["loc"], serde_json::json!(["body", "attachments", 0, "url"]));
+        let problem =
+            serde_json::to_value(Problem::from(Refusal::Invalid(vec![error]))).expect("plain data");
+        assert_eq!(
+            problem["errors"][0]["loc"],
+            serde_json::json!(["body", "attachments", 0, "url"])
+        );
         assert_eq!(problem["errors"][0]["type"], "missing");
         assert!(problem.get("limit").is_none());
     }

@@ -1,19 +1,22 @@
 //! How a month's limit is spread over shards.
 //!
-//! DynamoDB rejects concurrent transactions on one item, so a business that sends many messages a second counts them
-//! on several items. Each shard has a `used` that only grows and a `cap` that it never passes; the caps add up to
-//! the limit at every moment. From that follows, without any further coordination, that never more than the limit is
-//! accepted, and that a shard once seen full stays full until the plan changes.
+//! DynamoDB rejects concurrent transactions on one item, so a business that sends many messages a
+//! second counts them on several items. Each shard has a `used` that only grows and a `cap` that it
+//! never passes; the caps add up to the limit at every moment. From that follows, without any
+//! further coordination, that never more than the limit is accepted, and that a shard once seen
+//! full stays full until the plan changes.
 
 use serde::{Deserialize, Serialize};
 
-/// The most shards a month is ever spread over: head and shards are opened in one transaction of at most
-/// [100 actions](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html),
+/// The most shards a month is ever spread over: head and shards are opened in one transaction of at
+/// most [100
+/// actions](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html),
 /// and read back in one `BatchGetItem` of at most 100 keys.
 pub const MAX_SHARDS: u16 = 64;
 
-/// A shard is worth its while only if it holds a few messages; small limits use fewer shards than the plan asks for,
-/// so that nobody has to look through many nearly empty ones for the last free place.
+/// A shard is worth its while only if it holds a few messages; small limits use fewer shards than
+/// the plan asks for, so that nobody has to look through many nearly empty ones for the last free
+/// place.
 const LEAST_PER_SHARD: u64 = 10;
 
 /// One shard's state.
@@ -33,14 +36,16 @@ impl Shard {
     }
 }
 
-/// How many shards a month with `limit` messages gets when the plan asks for `wanted`: 1 to [`MAX_SHARDS`].
+/// How many shards a month with `limit` messages gets when the plan asks for `wanted`: 1 to
+/// [`MAX_SHARDS`].
 #[must_use]
 pub fn shards_in_force(limit: u64, wanted: u16) -> u16 {
     let useful = u16::try_from(limit / LEAST_PER_SHARD).unwrap_or(u16::MAX);
     wanted.min(useful).clamp(1, MAX_SHARDS)
 }
 
-/// The shards of a month that nobody has used yet. Their caps add up to `limit` and differ by at most one.
+/// The shards of a month that nobody has used yet. Their caps add up to `limit` and differ by at
+/// most one.
 #[must_use]
 pub fn open(limit: u64, wanted: u16) -> Vec<Shard> {
     let none = vec![0; usize::from(shards_in_force(limit, wanted))];
@@ -49,8 +54,9 @@ pub fn open(limit: u64, wanted: u16) -> Vec<Shard> {
 
 /// New caps for shards that already hold `used` messages each, when the limit becomes `limit`.
 ///
-/// What is free is spread as evenly as it goes. A limit below what is used leaves every shard exactly full: nothing
-/// accepted is taken back, and nothing more fits. Shards are added when the plan asks for more, and never removed.
+/// What is free is spread as evenly as it goes. A limit below what is used leaves every shard
+/// exactly full: nothing accepted is taken back, and nothing more fits. Shards are added when the
+/// plan asks for more, and never removed.
 #[must_use]
 pub fn recap(used: &[u64], limit: u64, wanted: u16) -> Vec<Shard> {
     let count = used.len().max(usize::from(shards_in_force(limit, wanted)));
@@ -78,7 +84,10 @@ impl Usage {
     /// Adds shards up.
     #[must_use]
     pub fn of(shards: &[Shard]) -> Usage {
-        Usage { limit: shards.iter().map(|s| s.cap).sum(), used: shards.iter().map(|s| s.used).sum() }
+        Usage {
+            limit: shards.iter().map(|s| s.cap).sum(),
+            used: shards.iter().map(|s| s.used).sum(),
+        }
     }
 
     /// Messages that still fit.
@@ -90,8 +99,9 @@ impl Usage {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn small_limits_use_one_shard() {
@@ -105,7 +115,10 @@ mod tests {
     #[test]
     fn a_shard_has_room_until_it_is_at_its_cap() {
         let room = |used, cap| Shard { used, cap }.has_room();
-        assert_eq!([room(0, 1), room(4, 5), room(5, 5), room(6, 5), room(0, 0)], [true, true, false, false, false]);
+        assert_eq!(
+            [room(0, 1), room(4, 5), room(5, 5), room(6, 5), room(0, 0)],
+            [true, true, false, false, false]
+        );
     }
 
     #[test]

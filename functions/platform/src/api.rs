@@ -1,4 +1,14 @@
-//! What the functions behind the public API have in common: who calls, and how a refusal or a failure is answered.
+//! What the functions behind the public API have in common: who calls, and how a refusal or a
+//! failure is answered.
+
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, StatusCode};
+use lambda_http::{Body, Response};
+use serde::Serialize;
+use tracing::Level;
 
 use crate::broken::Broken;
 use crate::clock::Clock;
@@ -6,14 +16,7 @@ use crate::credential::{self, ApiKey, Caller, Claim};
 use crate::secrets::TokenKeys;
 use crate::table::{Admission, Checked, Table};
 use crate::telemetry::metrics::Line;
-use chrono::{DateTime, Utc};
 use domain::problem::{Code, FieldError, Loc, Problem, Refusal};
-use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, StatusCode};
-use lambda_http::{Body, Response};
-use serde::Serialize;
-use std::str::FromStr;
-use tracing::Level;
 
 /// Why a request is not answered with what it asked for.
 #[derive(Debug)]
@@ -53,7 +56,8 @@ impl Reception {
         Reception { table, clock, keys }
     }
 
-    /// What the request's token claims. A JWT is verified here; what is stored of the caller, by [`Self::admit`].
+    /// What the request's token claims. A JWT is verified here; what is stored of the caller, by
+    /// [`Self::admit`].
     ///
     /// # Errors
     /// [`Refusal::Unauthorized`], or if the signing keys cannot be read.
@@ -108,12 +112,14 @@ pub fn path_id<T: FromStr>(text: Option<&str>, name: &str) -> Result<T, FieldErr
 /// # Errors
 /// If a header is not one; all of ours are.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Result<Response<Body>, Broken> {
-    let text = serde_json::to_string(body).map_err(|error| Broken::because("writing an answer", error))?;
+    let text =
+        serde_json::to_string(body).map_err(|error| Broken::because("writing an answer", error))?;
     let response = Response::builder().status(status).header(CONTENT_TYPE, "application/json");
     response.body(Body::Text(text)).map_err(|error| Broken::because("writing an answer", error))
 }
 
-/// The answer, whatever came of the request. What is broken is logged here, once, with its whole chain.
+/// The answer, whatever came of the request. What is broken is logged here, once, with its whole
+/// chain.
 #[must_use]
 pub fn answer(result: Result<Response<Body>, Trouble>) -> Response<Body> {
     match result {
@@ -136,9 +142,11 @@ fn refuse(problem: Problem) -> Response<Body> {
     refused.with("status", problem.status).write();
     let text = serde_json::to_string(&problem).expect("problems are plain data");
     let mut response = Response::new(Body::Text(text));
-    *response.status_mut() = StatusCode::from_u16(problem.status).expect("our own statuses are valid");
+    *response.status_mut() =
+        StatusCode::from_u16(problem.status).expect("our own statuses are valid");
     let headers = response.headers_mut();
-    let mut set = |name, value: &'static str| headers.insert(name, http::HeaderValue::from_static(value));
+    let mut set =
+        |name, value: &'static str| headers.insert(name, http::HeaderValue::from_static(value));
     set(CONTENT_TYPE, "application/problem+json");
     match problem.code {
         Code::Unauthorized => drop(set(WWW_AUTHENTICATE, "Bearer")),
@@ -181,14 +189,18 @@ mod tests {
         assert_eq!(header(&unauthorized, CONTENT_TYPE), Some("application/problem+json"));
         assert_eq!(header(&unauthorized, WWW_AUTHENTICATE), Some("Bearer"));
         let missing = refused(Refusal::ConversationNotFound);
-        assert_eq!((header(&missing, WWW_AUTHENTICATE), header(&missing, RETRY_AFTER)), (None, None));
+        assert_eq!(
+            (header(&missing, WWW_AUTHENTICATE), header(&missing, RETRY_AFTER)),
+            (None, None)
+        );
     }
 
     #[test]
     fn contention_is_answered_busy_and_whatever_else_is_broken_tells_nothing() {
         let busy = answer(Err(Broken::contended("BatchGetItem", "throttled for too long").into()));
         assert_eq!((busy.status().as_u16(), header(&busy, RETRY_AFTER)), (503, Some("1")));
-        let internal = answer(Err(Broken::because("reading a stored item", "of business 7").into()));
+        let internal =
+            answer(Err(Broken::because("reading a stored item", "of business 7").into()));
         assert_eq!((internal.status().as_u16(), header(&internal, RETRY_AFTER)), (500, None));
         let Body::Text(text) = internal.body() else { panic!("an answer is text") };
         assert!(!text.contains("stored item") && !text.contains("business 7"), "{text}");

@@ -1,11 +1,12 @@
 //! AWS clients, configured from the environment alone.
 //!
-//! Lambda hands region and credentials over in variables, so nothing of the usual provider chain is needed: building
-//! the configuration by hand takes a third off a cold start. Endpoints follow the SDKs' own variables,
-//! `AWS_ENDPOINT_URL_<SERVICE>` and `AWS_ENDPOINT_URL`
+//! Lambda hands region and credentials over in variables, so nothing of the usual provider chain is
+//! needed: building the configuration by hand takes a third off a cold start. Endpoints follow the
+//! SDKs' own variables, `AWS_ENDPOINT_URL_<SERVICE>` and `AWS_ENDPOINT_URL`
 //! ([reference](https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html)).
 
-use crate::settings::{self, SettingError};
+use std::time::Duration;
+
 use aws_credential_types::Credentials;
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::Builder;
@@ -20,7 +21,8 @@ use aws_types::region::Region;
 use aws_types::sdk_config::{SharedCredentialsProvider, SharedHttpClient};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use std::time::Duration;
+
+use crate::settings::{self, SettingError};
 
 /// One attempt of one call takes at most this long; the SDK makes at most three.
 const ATTEMPT: Duration = Duration::from_millis(2_500);
@@ -70,10 +72,14 @@ impl Aws {
         Aws { config }
     }
 
-    /// The same, for calls that nobody waits for longer than `all`, tries and waits between them together.
+    /// The same, for calls that nobody waits for longer than `all`, tries and waits between them
+    /// together.
     #[must_use]
     pub fn service_within(&self, name: &str, all: Duration) -> SdkConfig {
-        let short = TimeoutConfig::builder().connect_timeout(CONNECT.min(all)).operation_timeout(all).build();
+        let short = TimeoutConfig::builder()
+            .connect_timeout(CONNECT.min(all))
+            .operation_timeout(all)
+            .build();
         self.service(name).into_builder().timeout_config(short).build()
     }
 
@@ -83,11 +89,12 @@ impl Aws {
         self.service_within(name, all).into_builder().retry_config(RetryConfig::disabled()).build()
     }
 
-    /// The configuration for one service, by the name its endpoint variable ends with: `DYNAMODB`, `SESV2`, ….
+    /// The configuration for one service, by the name its endpoint variable ends with: `DYNAMODB`,
+    /// `SESV2`, ….
     #[must_use]
     pub fn service(&self, name: &str) -> SdkConfig {
-        let endpoint =
-            settings::optional(&format!("AWS_ENDPOINT_URL_{name}")).or_else(|| settings::optional("AWS_ENDPOINT_URL"));
+        let endpoint = settings::optional(&format!("AWS_ENDPOINT_URL_{name}"))
+            .or_else(|| settings::optional("AWS_ENDPOINT_URL"));
         match endpoint {
             Some(url) => self.config.clone().into_builder().endpoint_url(url).build(),
             None => self.config.clone(),
@@ -95,12 +102,16 @@ impl Aws {
     }
 }
 
-/// Whether a call never left because no connection was made: then, and only then, nothing can have come of it.
+/// Whether a call never left because no connection was made: then, and only then, nothing can have
+/// come of it.
 #[must_use]
 pub fn never_connected(error: &ConnectorError) -> bool {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(cause) = next {
-        if cause.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(|error| error.is_connect()) {
+        if cause
+            .downcast_ref::<hyper_util::client::legacy::Error>()
+            .is_some_and(|error| error.is_connect())
+        {
             return true;
         }
         next = cause.source();
@@ -108,9 +119,9 @@ pub fn never_connected(error: &ConnectorError) -> bool {
     false
 }
 
-/// What an answer asks for in `Retry-After`, in seconds
-/// ([RFC 9110 §10.2.3](https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3)). The SDKs' errors do not carry it, and no
-/// AWS service is known to send a date there.
+/// What an answer asks for in `Retry-After`, in seconds ([RFC 9110
+/// §10.2.3](https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3)). The SDKs' errors do not carry
+/// it, and no AWS service is known to send a date there.
 #[must_use]
 pub fn retry_after<E>(error: &SdkError<E, HttpResponse>) -> Option<Duration> {
     let asked = error.raw_response()?.headers().get("retry-after")?;
@@ -118,13 +129,19 @@ pub fn retry_after<E>(error: &SdkError<E, HttpResponse>) -> Option<Duration> {
 }
 
 /// An HTTPS client that trusts Amazon's own roots and nobody else's, which AWS's endpoints chain to
-/// ([Amazon Trust Services](https://www.amazontrust.com/repository/)). Loading every root of the system doubles what
-/// start-up costs.
+/// ([Amazon Trust Services](https://www.amazontrust.com/repository/)). Loading every root of the
+/// system doubles what start-up costs.
 fn https() -> SharedHttpClient {
     let amazon = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter(|der| is_amazons(der));
     let roots = amazon.fold(TrustStore::empty(), |roots, der| roots.with_pem_certificate(pem(der)));
-    let context = TlsContext::builder().with_trust_store(roots).build().expect("the roots are valid certificates");
-    Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(context).build_https()
+    let context = TlsContext::builder()
+        .with_trust_store(roots)
+        .build()
+        .expect("the roots are valid certificates");
+    Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+        .tls_context(context)
+        .build_https()
 }
 
 fn is_amazons(der: &[u8]) -> bool {
@@ -133,20 +150,27 @@ fn is_amazons(der: &[u8]) -> bool {
 }
 
 fn pem(der: &[u8]) -> String {
-    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", BASE64_STANDARD.encode(der))
+    format!(
+        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+        BASE64_STANDARD.encode(der)
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use aws_smithy_runtime_api::http::StatusCode;
     use aws_smithy_types::body::SdkBody;
+
+    use super::*;
 
     #[test]
     fn what_an_answer_asks_for_is_read_if_it_is_a_number() {
         let asked = |value: Option<&'static str>| {
-            let mut answer = HttpResponse::new(StatusCode::try_from(429).expect("a status"), SdkBody::empty());
-            value.into_iter().for_each(|value| drop(answer.headers_mut().insert("Retry-After", value)));
+            let mut answer =
+                HttpResponse::new(StatusCode::try_from(429).expect("a status"), SdkBody::empty());
+            value
+                .into_iter()
+                .for_each(|value| drop(answer.headers_mut().insert("Retry-After", value)));
             retry_after(&SdkError::service_error((), answer))
         };
         assert_eq!(asked(Some("120")), Some(Duration::from_secs(120)));
@@ -157,7 +181,8 @@ mod tests {
 
     #[test]
     fn amazons_five_roots_are_found() {
-        let found = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter(|der| is_amazons(der)).count();
+        let found =
+            webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter(|der| is_amazons(der)).count();
         assert_eq!(found, 5, "Amazon Root CA 1 to 4 and Starfield Services G2");
     }
 }

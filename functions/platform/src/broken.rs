@@ -1,10 +1,11 @@
-//! Something is broken: not a rule that said no, but AWS, a stored item or ourselves. Logged once, with its whole
-//! chain, where it is handled; nothing of it is ever shown outside.
+//! Something is broken: not a rule that said no, but AWS, a stored item or ourselves. Logged once,
+//! with its whole chain, where it is handled; nothing of it is ever shown outside.
+
+use std::error::Error;
+use std::fmt;
 
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use std::error::Error;
-use std::fmt;
 
 /// What broke, what was being done, and the chain of causes.
 #[derive(Debug)]
@@ -21,7 +22,10 @@ impl Broken {
     }
 
     /// `cause` got in the way of `doing`.
-    pub fn because(doing: impl Into<String>, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Broken {
+    pub fn because(
+        doing: impl Into<String>,
+        cause: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Broken {
         Broken { doing: doing.into(), cause: Some(cause.into()), retryable: false }
     }
 
@@ -35,19 +39,22 @@ impl Broken {
         Broken { doing: format!("calling {call}"), cause: Some(Box::new(error)), retryable }
     }
 
-    /// JSON that could not be read. Where it is wrong is said, never what stands there: it may be a secret.
+    /// JSON that could not be read. Where it is wrong is said, never what stands there: it may be a
+    /// secret.
     #[must_use]
     pub fn unreadable(what: &str, error: &serde_json::Error) -> Broken {
         let (category, line, column) = (error.classify(), error.line(), error.column());
         Broken::new(format!("reading {what}: {category:?} error in line {line}, column {column}"))
     }
 
-    /// An AWS call that only contention kept from being made, for longer than anybody wants to wait.
+    /// An AWS call that only contention kept from being made, for longer than anybody wants to
+    /// wait.
     pub fn contended(call: &str, error: impl Into<Box<dyn Error + Send + Sync>>) -> Broken {
         Broken { doing: format!("calling {call}"), cause: Some(error.into()), retryable: true }
     }
 
-    /// Whether only contention or throttling was in the way, so that nothing was written and trying again helps.
+    /// Whether only contention or throttling was in the way, so that nothing was written and trying
+    /// again helps.
     #[must_use]
     pub fn is_contention(&self) -> bool {
         self.retryable
@@ -70,7 +77,8 @@ impl Broken {
     }
 }
 
-/// Codes that mean "not now, and nothing was written": another transaction holds an item, or a limit of throughput
+/// Codes that mean "not now, and nothing was written": another transaction holds an item, or a
+/// limit of throughput
 /// ([DynamoDB](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html),
 /// [S3](https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList)).
 #[must_use]
@@ -103,12 +111,15 @@ impl Error for Broken {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use aws_sdk_dynamodb::operation::get_item::GetItemError;
     use aws_smithy_types::error::ErrorMetadata;
 
+    use super::*;
+
     fn aws(code: &str) -> Broken {
-        let error = GetItemError::generic(ErrorMetadata::builder().code(code).message("as AWS says").build());
+        let error = GetItemError::generic(
+            ErrorMetadata::builder().code(code).message("as AWS says").build(),
+        );
         Broken::aws("GetItem", SdkError::service_error(error, ()))
     }
 
@@ -117,7 +128,10 @@ mod tests {
         let inner = Broken::because("reading a stored item", "missing field `seq`");
         let repeated = Broken::because("reading a stored item", inner);
         let outer = Broken::because("accepting a message", repeated);
-        assert_eq!(outer.chain(), "accepting a message: reading a stored item: missing field `seq`");
+        assert_eq!(
+            outer.chain(),
+            "accepting a message: reading a stored item: missing field `seq`"
+        );
         assert_eq!(Broken::new("counting").chain(), "counting");
     }
 
@@ -125,15 +139,24 @@ mod tests {
     fn the_chain_reaches_what_aws_said() {
         let chain = aws("AccessDeniedException").chain();
         assert!(chain.starts_with("calling GetItem: "), "{chain}");
-        assert!(chain.contains("AccessDeniedException") && chain.contains("as AWS says"), "{chain}");
+        assert!(
+            chain.contains("AccessDeniedException") && chain.contains("as AWS says"),
+            "{chain}"
+        );
     }
 
     #[test]
     fn only_what_wrote_nothing_may_be_tried_again() {
-        for code in ["TransactionConflictException", "ThrottlingException", "ProvisionedThroughputExceededException"] {
+        for code in [
+            "TransactionConflictException",
+            "ThrottlingException",
+            "ProvisionedThroughputExceededException",
+        ] {
             assert!(aws(code).is_contention(), "{code}");
         }
-        for code in ["AccessDeniedException", "InternalServerError", "ConditionalCheckFailedException"] {
+        for code in
+            ["AccessDeniedException", "InternalServerError", "ConditionalCheckFailedException"]
+        {
             assert!(!aws(code).is_contention(), "{code}");
         }
         assert!(Broken::contended("TransactWriteItems", "too long").is_contention());

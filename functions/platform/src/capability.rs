@@ -1,14 +1,16 @@
 //! A file's URL, which is all it takes to read the file: customers have no account here.
 //!
-//! It carries the upload's whole key, so that finding it is one read, and 128 random bits, so that nobody finds it who
-//! was not given it. It is never logged.
+//! It carries the upload's whole key, so that finding it is one read, and 128 random bits, so that
+//! nobody finds it who was not given it. It is never logged.
+
+use std::fmt;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use domain::{BusinessId, ConversationId, UploadId};
 use sha2::{Digest, Sha256};
-use std::fmt;
 use uuid::Uuid;
+
+use domain::{BusinessId, ConversationId, UploadId};
 
 /// What the path of a file's URL ends with.
 #[derive(Clone)]
@@ -47,11 +49,13 @@ impl Capability {
         let bytes: [u8; 64] = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
         let part = |index: usize| <[u8; 16]>::try_from(&bytes[index * 16..(index + 1) * 16]).ok();
         let id = |index| part(index).map(Uuid::from_bytes);
-        let (business, conversation, upload) = (BusinessId(id(0)?), ConversationId(id(1)?), UploadId(id(2)?));
+        let (business, conversation, upload) =
+            (BusinessId(id(0)?), ConversationId(id(1)?), UploadId(id(2)?));
         Some(Capability { business, conversation, upload, secret: part(3)? })
     }
 
-    /// Whether both are the same. Hashes of the secrets are compared, so that the time it takes tells nothing of them.
+    /// Whether both are the same. Hashes of the secrets are compared, so that the time it takes
+    /// tells nothing of them.
     #[must_use]
     pub fn is(&self, other: &Capability) -> bool {
         let ids = |this: &Capability| (this.business, this.conversation, this.upload);
@@ -77,15 +81,25 @@ mod tests {
 
     #[test]
     fn a_url_leads_back_and_hides_in_logs() {
-        let (business, conversation) = (BusinessId(Uuid::from_u128(1)), ConversationId(Uuid::from_u128(2)));
+        let (business, conversation) =
+            (BusinessId(Uuid::from_u128(1)), ConversationId(Uuid::from_u128(2)));
         let capability = Capability::generate(business, conversation);
         let url = capability.url("https://api.example.com");
         assert!(Capability::of_url(&url).is_some_and(|read| read.is(&capability)));
         let guessed = Capability { secret: [0; 16], ..capability.clone() };
-        assert!(!guessed.is(&capability) && !Capability::generate(business, conversation).is(&capability));
+        assert!(
+            !guessed.is(&capability)
+                && !Capability::generate(business, conversation).is(&capability)
+        );
         let secret = url.rsplit_once('/').expect("a path").1;
         assert!(!format!("{capability:?}").contains(&secret[64..]));
-        for wrong in ["", secret, "https://api.example.com/api/v1/files/", &url[..url.len() - 1], &format!("{url}A")] {
+        for wrong in [
+            "",
+            secret,
+            "https://api.example.com/api/v1/files/",
+            &url[..url.len() - 1],
+            &format!("{url}A"),
+        ] {
             assert!(Capability::of_url(wrong).is_none(), "{wrong}");
         }
     }

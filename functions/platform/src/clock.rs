@@ -1,8 +1,10 @@
 //! The clock, read in this one place.
 
-use crate::settings::{self, SettingError};
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use std::time::{Duration, SystemTime};
+
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+
+use crate::settings::{self, SettingError};
 
 /// Tells the time, moved by a setting that is 0 wherever customers are.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +37,8 @@ impl Clock {
     }
 }
 
-/// When a line of the log is written. That is real time, as in every other line; nothing is decided by it.
+/// When a line of the log is written. That is real time, as in every other line; nothing is decided
+/// by it.
 #[must_use]
 pub fn of_the_log() -> DateTime<Utc> {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]

@@ -1,22 +1,25 @@
 //! Who calls: bearer tokens, from the header to a business and perhaps an agent.
 //!
-//! Both kinds carry their business in clear, so every key of the table is known before its one read. What they claim
-//! counts only once the stored record agrees ([`crate::table::Admission::caller`]). Customers in a chat have tokens of
-//! another kind ([`visitor`]).
+//! Both kinds carry their business in clear, so every key of the table is known before its one
+//! read. What they claim counts only once the stored record agrees
+//! ([`crate::table::Admission::caller`]). Customers in a chat have tokens of another kind
+//! ([`visitor`]).
 
 pub mod visitor;
 
-use crate::broken::Broken;
+use std::fmt;
+
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use domain::{AgentId, BusinessId};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::fmt;
 use uuid::Uuid;
+
+use crate::broken::Broken;
+use domain::{AgentId, BusinessId};
 
 /// Clocks of those who issue tokens and ours may differ by this much, in seconds.
 const LEEWAY_SECONDS: u64 = 60;
@@ -55,7 +58,8 @@ pub struct Caller {
     pub agent: Option<AgentId>,
 }
 
-/// An API key: `pbk_`, the business's UUID as 32 hexadecimal digits, `_`, and 32 random bytes in base64url.
+/// An API key: `pbk_`, the business's UUID as 32 hexadecimal digits, `_`, and 32 random bytes in
+/// base64url.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey {
     /// The business it belongs to.
@@ -77,12 +81,13 @@ impl ApiKey {
     pub fn parse(text: &str) -> Option<ApiKey> {
         let (business, secret) = text.strip_prefix(Self::PREFIX)?.split_at_checked(32)?;
         let business = BusinessId(Uuid::try_parse(business).ok()?);
-        let secret = BASE64_URL_SAFE_NO_PAD.decode(secret.strip_prefix('_')?).ok()?.try_into().ok()?;
+        let secret =
+            BASE64_URL_SAFE_NO_PAD.decode(secret.strip_prefix('_')?).ok()?.try_into().ok()?;
         Some(ApiKey { business, secret })
     }
 
-    /// What is stored of it: SHA-256 of the secret, in hex. The secret has 256 random bits, so a slow hash would
-    /// protect nothing.
+    /// What is stored of it: SHA-256 of the secret, in hex. The secret has 256 random bits, so a
+    /// slow hash would protect nothing.
     #[must_use]
     pub fn hash(&self) -> String {
         Sha256::digest(self.secret).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -102,7 +107,8 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// The token of an `Authorization: Bearer …` header ([RFC 6750 §2.1](https://www.rfc-editor.org/rfc/rfc6750)).
+/// The token of an `Authorization: Bearer …` header ([RFC 6750
+/// §2.1](https://www.rfc-editor.org/rfc/rfc6750)).
 #[must_use]
 pub fn bearer(header: &str) -> Option<&str> {
     let (scheme, token) = header.split_once(' ')?;
@@ -117,8 +123,9 @@ pub struct SigningKeys {
     pub keys: Vec<SigningKey>,
 }
 
-/// How a secret holds them: `{"keys": [{"kid", "secret"}]}`, or one key alone, `{"kid", "secret"}`, which is how Secrets
-/// Manager makes one up: it [generates](https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-secretsmanager-secret-generatesecretstring.html)
+/// How a secret holds them: `{"keys": [{"kid", "secret"}]}`, or one key alone, `{"kid", "secret"}`,
+/// which is how Secrets Manager makes one up: it
+/// [generates](https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-secretsmanager-secret-generatesecretstring.html)
 /// one member of an object, at its top.
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -173,7 +180,8 @@ impl SigningKey {
     /// Reads an agent's token; `None` if anything about it is wrong.
     #[must_use]
     pub fn verify_agent(&self, token: &str, now: DateTime<Utc>) -> Option<Claim> {
-        let AgentClaims { sub: agent, business_id: business, iat, exp } = self.verify(token, None)?;
+        let AgentClaims { sub: agent, business_id: business, iat, exp } =
+            self.verify(token, None)?;
         in_time(iat, exp, now).then_some(Claim::Agent { business, agent })
     }
 
@@ -198,13 +206,17 @@ impl SigningKey {
             .map_err(|error| Broken::because("signing a token", error))
     }
 
-    /// Checks algorithm, signature and, where one is named, the audience. The times are checked by [`in_time`], with our
-    /// own clock.
+    /// Checks algorithm, signature and, where one is named, the audience. The times are checked by
+    /// [`in_time`], with our own clock.
     fn verify<T: DeserializeOwned>(&self, token: &str, audience: Option<&str>) -> Option<T> {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.validate_exp = false;
         validation.validate_aud = audience.is_some();
-        validation.set_required_spec_claims::<&str>(if audience.is_some() { &["aud"] } else { &[] });
+        validation.set_required_spec_claims::<&str>(if audience.is_some() {
+            &["aud"]
+        } else {
+            &[]
+        });
         if let Some(audience) = audience {
             validation.set_audience(&[audience]);
         }
@@ -220,8 +232,9 @@ fn in_time(iat: i64, exp: i64, now: DateTime<Utc>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use chrono::TimeDelta;
+
+    use super::*;
 
     fn key() -> SigningKey {
         SigningKey { kid: "k1".into(), secret: "0123456789abcdef0123456789abcdef".into() }
@@ -241,7 +254,8 @@ mod tests {
         assert_eq!(ApiKey::parse(&key.reveal()), Some(key.clone()));
         assert_eq!(key.hash().len(), 64);
         assert!(!format!("{key:?}").contains(&key.reveal()[37..]));
-        for wrong in ["", "pbk_", "pbk_0000_x", &key.reveal()[..70], &format!("{}A", key.reveal())] {
+        for wrong in ["", "pbk_", "pbk_0000_x", &key.reveal()[..70], &format!("{}A", key.reveal())]
+        {
             assert_eq!(ApiKey::parse(wrong), None, "{wrong}");
         }
     }
@@ -274,8 +288,12 @@ mod tests {
             let keys: SigningKeys = serde_json::from_str(secret).expect("keys");
             keys.named(kid).map(|key| key.secret.clone())
         };
-        let several = r#"{"keys": [{"kid": "k2", "secret": "new"}, {"kid": "k1", "secret": "old"}]}"#;
-        assert_eq!((named(several, "k1").as_deref(), named(several, "k2").as_deref()), (Some("old"), Some("new")));
+        let several =
+            r#"{"keys": [{"kid": "k2", "secret": "new"}, {"kid": "k1", "secret": "old"}]}"#;
+        assert_eq!(
+            (named(several, "k1").as_deref(), named(several, "k2").as_deref()),
+            (Some("old"), Some("new"))
+        );
         let one = r#"{"kid": "first", "secret": "made up"}"#;
         assert_eq!((named(one, "first").as_deref(), named(one, "k1")), (Some("made up"), None));
         assert!(serde_json::from_str::<SigningKeys>(r#"{"kid": "first"}"#).is_err());
@@ -284,7 +302,8 @@ mod tests {
     #[test]
     fn another_key_another_algorithm_or_another_kind_is_refused() {
         let (business, agent) = ids();
-        let token = key().sign_agent(business, agent, now(), now() + TimeDelta::hours(1)).expect("signed");
+        let token =
+            key().sign_agent(business, agent, now(), now() + TimeDelta::hours(1)).expect("signed");
         let other = SigningKey { secret: "another secret of thirty-two bytes".into(), ..key() };
         assert_eq!(other.verify_agent(&token, now()), None);
         assert_eq!(key().verify_visitor(&token, now()), Err(visitor::Unfit::Invalid));

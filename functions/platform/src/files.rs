@@ -1,14 +1,14 @@
 //! The bucket of files that go with messages.
 //!
-//! An object is tagged `state=pending` when it is made, and `state=referenced` before the first message with it is
-//! accepted; the bucket's rules delete by tag and age. S3 can tell objects apart by prefix, tag or size, so the other
-//! way were a prefix, and to copy the object out of it: the same price a request, but every byte of it would be moved
-//! while somebody waits. A tag is one small call whatever the size, once per file, and costs a millionth of a dollar a
-//! month ([pricing](https://aws.amazon.com/s3/pricing/)).
+//! An object is tagged `state=pending` when it is made, and `state=referenced` before the first
+//! message with it is accepted; the bucket's rules delete by tag and age. S3 can tell objects apart
+//! by prefix, tag or size, so the other way were a prefix, and to copy the object out of it: the
+//! same price a request, but every byte of it would be moved while somebody waits. A tag is one
+//! small call whatever the size, once per file, and costs a millionth of a dollar a month
+//! ([pricing](https://aws.amazon.com/s3/pricing/)).
 
-use crate::aws::Aws;
-use crate::broken::Broken;
-use crate::settings::{self, SettingError};
+use std::time::Duration;
+
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::RequestChecksumCalculation;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
@@ -17,15 +17,19 @@ use aws_sdk_s3::presigning::{PresignedRequest, PresigningConfig};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{Tag, Tagging};
 use bytes::Bytes;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::aws::Aws;
+use crate::broken::Broken;
+use crate::settings::{self, SettingError};
 use domain::file::{FileName, MediaType, TELLING};
 use domain::{BusinessId, ConversationId, UploadId};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use std::time::Duration;
 
 /// How long an announced file may take to begin arriving.
 pub const TO_BEGIN: Duration = Duration::from_secs(15 * 60);
 
-/// How long the address behind a file's URL is good. A browser that plays a film comes back for more of it.
+/// How long the address behind a file's URL is good. A browser that plays a film comes back for
+/// more of it.
 const TO_READ: Duration = Duration::from_secs(5 * 60);
 
 const PENDING: &str = "state=pending";
@@ -87,28 +91,48 @@ impl Files {
     ///
     /// # Errors
     /// If S3 does not take it.
-    pub async fn store(&self, place: Place, content_type: &MediaType, bytes: Bytes) -> Result<(), Broken> {
+    pub async fn store(
+        &self,
+        place: Place,
+        content_type: &MediaType,
+        bytes: Bytes,
+    ) -> Result<(), Broken> {
         let call = self.client.put_object().bucket(&self.bucket).key(place.key()).tagging(PENDING);
         let call = call.content_type(content_type.as_str()).body(ByteStream::from(bytes));
         call.send().await.map(drop).map_err(|error| Broken::aws("PutObject", error))
     }
 
-    /// Lets somebody put a file of this type and size there, once: a file that was looked at must not become another
-    /// one. (`If-None-Match` and the tag are signed with the rest;
-    /// [conditional writes](https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html).)
+    /// Lets somebody put a file of this type and size there, once: a file that was looked at must
+    /// not become another one. (`If-None-Match` and the tag are signed with the rest; [conditional
+    /// writes](https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html).)
     ///
     /// # Errors
     /// If it cannot be signed.
-    pub async fn announce(&self, place: Place, content_type: &MediaType, size: u64) -> Result<Ticket, Broken> {
-        let size = i64::try_from(size).map_err(|error| Broken::because("signing an upload", error))?;
-        let call = self.client.put_object().bucket(&self.bucket).key(place.key()).tagging(PENDING).if_none_match("*");
+    pub async fn announce(
+        &self,
+        place: Place,
+        content_type: &MediaType,
+        size: u64,
+    ) -> Result<Ticket, Broken> {
+        let size =
+            i64::try_from(size).map_err(|error| Broken::because("signing an upload", error))?;
+        let call = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(place.key())
+            .tagging(PENDING)
+            .if_none_match("*");
         let call = call.content_type(content_type.as_str()).content_length(size);
-        let signed = call.presigned(valid_for(TO_BEGIN)?).await.map_err(|error| Broken::aws("PutObject", error))?;
+        let signed = call
+            .presigned(valid_for(TO_BEGIN)?)
+            .await
+            .map_err(|error| Broken::aws("PutObject", error))?;
         Ok(ticket(&signed))
     }
 
-    /// Looks at what has arrived, if anything has. One ranged `GetObject` tells what `HeadObject` would, and the first
-    /// bytes as well, of one and the same object.
+    /// Looks at what has arrived, if anything has. One ranged `GetObject` tells what `HeadObject`
+    /// would, and the first bytes as well, of one and the same object.
     ///
     /// # Errors
     /// If S3 does not answer.
@@ -119,9 +143,13 @@ impl Files {
             Ok(output) => output,
             Err(error) => return absent(error),
         };
-        let size =
-            whole_size(&output).ok_or_else(|| Broken::new("reading the size of an object out of S3's answer"))?;
-        let body = output.body.collect().await.map_err(|error| Broken::because("reading an object", error))?;
+        let size = whole_size(&output)
+            .ok_or_else(|| Broken::new("reading the size of an object out of S3's answer"))?;
+        let body = output
+            .body
+            .collect()
+            .await
+            .map_err(|error| Broken::because("reading an object", error))?;
         Ok(Some(Found { size, head: body.into_bytes() }))
     }
 
@@ -130,12 +158,17 @@ impl Files {
     /// # Errors
     /// If S3 does not answer.
     pub async fn read(&self, place: Place) -> Result<Option<Bytes>, Broken> {
-        let output = match self.client.get_object().bucket(&self.bucket).key(place.key()).send().await {
-            Ok(output) => output,
-            Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
-            Err(error) => return Err(Broken::aws("GetObject", error)),
-        };
-        let body = output.body.collect().await.map_err(|error| Broken::because("reading an object", error))?;
+        let output =
+            match self.client.get_object().bucket(&self.bucket).key(place.key()).send().await {
+                Ok(output) => output,
+                Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
+                Err(error) => return Err(Broken::aws("GetObject", error)),
+            };
+        let body = output
+            .body
+            .collect()
+            .await
+            .map_err(|error| Broken::because("reading an object", error))?;
         Ok(Some(body.into_bytes()))
     }
 
@@ -144,9 +177,11 @@ impl Files {
     /// # Errors
     /// If S3 does not answer.
     pub async fn keep(&self, place: Place) -> Result<bool, Broken> {
-        let tag = Tag::builder().key("state").value("referenced").build().expect("key and value are set");
+        let tag =
+            Tag::builder().key("state").value("referenced").build().expect("key and value are set");
         let tags = Tagging::builder().tag_set(tag).build().expect("a tag is set");
-        let call = self.client.put_object_tagging().bucket(&self.bucket).key(place.key()).tagging(tags);
+        let call =
+            self.client.put_object_tagging().bucket(&self.bucket).key(place.key()).tagging(tags);
         match call.send().await {
             Ok(_) => Ok(true),
             Err(error) if error.code() == Some("NoSuchKey") => Ok(false),
@@ -154,16 +189,24 @@ impl Files {
         }
     }
 
-    /// An address under which anybody can read the file for some minutes. What a browser makes of it is fixed: nothing
-    /// that could run is shown, and the file is what we know it to be.
+    /// An address under which anybody can read the file for some minutes. What a browser makes of
+    /// it is fixed: nothing that could run is shown, and the file is what we know it to be.
     ///
     /// # Errors
     /// If it cannot be signed.
-    pub async fn address(&self, place: Place, name: &FileName, content_type: &MediaType) -> Result<String, Broken> {
+    pub async fn address(
+        &self,
+        place: Place,
+        name: &FileName,
+        content_type: &MediaType,
+    ) -> Result<String, Broken> {
         let call = self.client.get_object().bucket(&self.bucket).key(place.key());
         let call = call.response_content_type(content_type.as_str());
         let call = call.response_content_disposition(disposition(name, content_type));
-        let signed = call.presigned(valid_for(TO_READ)?).await.map_err(|error| Broken::aws("GetObject", error))?;
+        let signed = call
+            .presigned(valid_for(TO_READ)?)
+            .await
+            .map_err(|error| Broken::aws("GetObject", error))?;
         Ok(signed.uri().to_owned())
     }
 }
@@ -171,15 +214,17 @@ impl Files {
 /// Without checksums: what is presigned has no bytes yet, of which there could be one.
 fn client(aws: &Aws) -> Client {
     let config = aws_sdk_s3::config::Builder::from(&aws.service("S3"));
-    Client::from_conf(config.request_checksum_calculation(RequestChecksumCalculation::WhenRequired).build())
+    Client::from_conf(
+        config.request_checksum_calculation(RequestChecksumCalculation::WhenRequired).build(),
+    )
 }
 
 fn valid_for(time: Duration) -> Result<PresigningConfig, Broken> {
     PresigningConfig::expires_in(time).map_err(|error| Broken::because("signing an address", error))
 }
 
-/// The request, with those of its headers that are signed: the SDK adds our own trace to it as well, which is nobody
-/// else's.
+/// The request, with those of its headers that are signed: the SDK adds our own trace to it as
+/// well, which is nobody else's.
 fn ticket(request: &PresignedRequest) -> Ticket {
     let signed = request.uri().split_once("X-Amz-SignedHeaders=").map_or("", |(_, rest)| rest);
     let signed: Vec<&str> = signed.split('&').next().unwrap_or_default().split("%3B").collect();
@@ -221,7 +266,11 @@ mod tests {
         let aws = Aws::new("eu-central-1".to_owned(), credentials);
         let files = Files { client: client(&aws), bucket: "files".to_owned() };
         let id = "67e55044-10b1-426f-9247-bb680e5fe0c8".parse::<uuid::Uuid>().expect("a UUID");
-        let place = Place { business: BusinessId(id), conversation: ConversationId(id), upload: UploadId(id) };
+        let place = Place {
+            business: BusinessId(id),
+            conversation: ConversationId(id),
+            upload: UploadId(id),
+        };
         let content_type = MediaType::parse("video/mp4").expect("a type");
         let ticket = files.announce(place, &content_type, 9).await.expect("signed");
         let names: Vec<&str> = ticket.headers.iter().map(|(name, _)| name.as_str()).collect();
@@ -229,12 +278,18 @@ mod tests {
         sorted.sort_unstable();
         assert_eq!(sorted, ["content-length", "content-type", "if-none-match", "x-amz-tagging"]);
         let host = "https://files.s3.eu-central-1.amazonaws.com/";
-        assert!(ticket.url.starts_with(host), "at AWS the bucket is in the host's name: {}", ticket.url);
+        assert!(
+            ticket.url.starts_with(host),
+            "at AWS the bucket is in the host's name: {}",
+            ticket.url
+        );
     }
 
     #[test]
     fn a_browser_is_told_what_to_do_with_a_file() {
-        let told = |name: &str, kind: &str| disposition(&FileName::new(name), &MediaType::parse(kind).expect("a type"));
+        let told = |name: &str, kind: &str| {
+            disposition(&FileName::new(name), &MediaType::parse(kind).expect("a type"))
+        };
         assert_eq!(told("Bild 1.png", "image/png"), "inline; filename*=UTF-8''Bild%201%2Epng");
         assert_eq!(told("é\".html", "text/html"), "attachment; filename*=UTF-8''%C3%A9%22%2Ehtml");
     }

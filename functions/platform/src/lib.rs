@@ -1,5 +1,6 @@
-//! The one door to AWS: the table, the queues, files, secrets, settings, the clock, telemetry, and the worker that every
-//! delivery function runs. What is allowed is decided in `domain`; what a channel's provider wants, in its function.
+//! The one door to AWS: the table, the queues, files, secrets, settings, the clock, telemetry, and
+//! the worker that every delivery function runs. What is allowed is decided in `domain`; what a
+//! channel's provider wants, in its function.
 
 pub mod api;
 pub mod aws;

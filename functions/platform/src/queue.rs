@@ -4,36 +4,41 @@ mod dead_letters;
 
 pub use dead_letters::{DeadLetters, HIDDEN_MINUTES, Kept, Letter};
 
+use std::time::Duration;
+
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use tracing::Level;
+
 use crate::aws::Aws;
 use crate::broken::Broken;
 use crate::settings::{self, SettingError};
 use crate::telemetry::metrics::Line;
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
-use chrono::{DateTime, TimeDelta, Utc};
 use domain::delivery::Reason;
 use domain::{BusinessId, Channel, ConversationId, MessageId};
-use serde::{Deserialize, Serialize};
-use std::time::Duration;
-use tracing::Level;
 
 /// The longest delay that SQS takes, in seconds
 /// ([SendMessage](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html)).
 const LONGEST_DELAY: i64 = 900;
 
-/// A caller waits this long for SQS, all tries together; a bell that is not rung by then, the sweeper rings.
+/// A caller waits this long for SQS, all tries together; a bell that is not rung by then, the
+/// sweeper rings.
 const PATIENCE: Duration = Duration::from_millis(1_500);
 
 /// The most bells one call can ring, the limit of `SendMessageBatch`.
 pub const BATCH: usize = 10;
 
-/// "Look at this conversation." Says nothing of what was written, so it may be lost, doubled and late.
+/// "Look at this conversation." Says nothing of what was written, so it may be lost, doubled and
+/// late.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bell {
     /// The version of this form: 1.
     pub v: Version,
-    /// Whose conversation; also the message group, so that a noisy business does not hold up the others
-    /// ([fair queues](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html)).
+    /// Whose conversation; also the message group, so that a noisy business does not hold up the
+    /// others ([fair
+    /// queues](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html)).
     pub business: BusinessId,
     /// Which conversation.
     pub conversation: ConversationId,
@@ -137,7 +142,11 @@ impl Bells {
                 .build()
                 .expect("id and body are set")
         });
-        let call = self.client.send_message_batch().queue_url(self.url(channel)).set_entries(Some(entries.collect()));
+        let call = self
+            .client
+            .send_message_batch()
+            .queue_url(self.url(channel))
+            .set_entries(Some(entries.collect()));
         let answer = call.send().await.map_err(|error| Broken::aws("SendMessageBatch", error))?;
         Ok(answer.successful().len())
     }
@@ -152,7 +161,8 @@ impl Bells {
     }
 }
 
-/// One channel's doorbell alone, for whoever hears of its customers: that one is back, or has got a message.
+/// One channel's doorbell alone, for whoever hears of its customers: that one is back, or has got a
+/// message.
 #[derive(Debug, Clone)]
 pub struct ChannelBell {
     client: aws_sdk_sqs::Client,
@@ -175,11 +185,12 @@ impl ChannelBell {
         self.channel
     }
 
-    /// Rings for one conversation. That SQS does not take it is logged and no more: the conversation is in the outbox,
-    /// and the sweeper rings again.
+    /// Rings for one conversation. That SQS does not take it is logged and no more: the
+    /// conversation is in the outbox, and the sweeper rings again.
     pub async fn ring(&self, business: BusinessId, conversation: ConversationId) {
         let bell = Bell { v: Version, business, conversation, channel: self.channel };
-        if let Err(broken) = send(&self.client, &self.url, &bell, business, TimeDelta::zero()).await {
+        if let Err(broken) = send(&self.client, &self.url, &bell, business, TimeDelta::zero()).await
+        {
             bell.not_rung(&broken).write();
         }
     }
@@ -204,7 +215,8 @@ impl WorkerQueue {
     /// # Errors
     /// The variable that is missing.
     pub fn from_env(aws: &Aws) -> Result<WorkerQueue, SettingError> {
-        let (url, dead_letters) = (settings::required("QUEUE_URL")?, settings::required("DEAD_LETTER_QUEUE_URL")?);
+        let (url, dead_letters) =
+            (settings::required("QUEUE_URL")?, settings::required("DEAD_LETTER_QUEUE_URL")?);
         Ok(WorkerQueue { client: client(aws), url, dead_letters })
     }
 
@@ -212,7 +224,12 @@ impl WorkerQueue {
     ///
     /// # Errors
     /// If SQS does not take it. Nothing is lost by that: the sweeper rings again.
-    pub async fn ring_at(&self, bell: &Bell, at: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), Broken> {
+    pub async fn ring_at(
+        &self,
+        bell: &Bell,
+        at: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<(), Broken> {
         send(&self.client, &self.url, bell, bell.business, at - now).await
     }
 
@@ -243,7 +260,11 @@ async fn send(
 ) -> Result<(), Broken> {
     let seconds = (delay.num_milliseconds().max(0) + 999) / 1000;
     let delay = i32::try_from(seconds.min(LONGEST_DELAY)).unwrap_or(0);
-    let call = client.send_message().queue_url(url).message_body(json(body)).message_group_id(group.to_string());
+    let call = client
+        .send_message()
+        .queue_url(url)
+        .message_body(json(body))
+        .message_group_id(group.to_string());
     let call = if delay == 0 { call } else { call.delay_seconds(delay) };
     call.send().await.map(drop).map_err(|error| Broken::aws("SendMessage", error))
 }

@@ -1,5 +1,7 @@
 //! Receipts: every function that hears of a message's fate writes it down in this one way.
 
+use tracing::Level;
+
 use crate::aws::Aws;
 use crate::broken::Broken;
 use crate::clock::Clock;
@@ -9,7 +11,6 @@ use crate::table::{Effect, Table, Taken};
 use crate::telemetry::metrics::Line;
 use domain::Channel;
 use domain::delivery::{Reason, Receipt, Reference, Reported};
-use tracing::Level;
 
 /// Writes receipts of one channel down.
 #[derive(Debug, Clone)]
@@ -29,8 +30,8 @@ impl Receipts {
         Ok(Receipts { table: Table::from_env(aws)?, clock: Clock::from_env()?, bell })
     }
 
-    /// Writes one receipt down, and rings if its conversation was waiting for it. One that is late, comes again or is
-    /// about nothing of ours does nothing.
+    /// Writes one receipt down, and rings if its conversation was waiting for it. One that is late,
+    /// comes again or is about nothing of ours does nothing.
     ///
     /// # Errors
     /// If DynamoDB does not answer. Whoever brought the receipt has to bring it again.
@@ -45,9 +46,9 @@ impl Receipts {
     }
 }
 
-/// What operators are told: of a message that the provider took and could not deliver, what a worker tells of one that it
-/// would not take; else `receipt`. It belongs to the call that made the message; who brought the receipt is found by
-/// `function_request_id`.
+/// What operators are told: of a message that the provider took and could not deliver, what a
+/// worker tells of one that it would not take; else `receipt`. It belongs to the call that made the
+/// message; who brought the receipt is found by `function_request_id`.
 fn line(channel: Channel, about: &Reference, receipt: &Receipt, taken: &Taken) -> Line {
     let Taken { message: known, effect } = taken;
     let line = match (&receipt.reported, effect) {
@@ -56,7 +57,9 @@ fn line(channel: Channel, about: &Reference, receipt: &Receipt, taken: &Taken) -
             line.count("Failed").with("detail", detail).with("provider_code", provider_code)
         }
         (reported, _) => {
-            let line = Line::new(Level::INFO, "receipt").by("Channel", channel).with("status", reported.status());
+            let line = Line::new(Level::INFO, "receipt")
+                .by("Channel", channel)
+                .with("status", reported.status());
             line.count("Receipts")
         }
     };

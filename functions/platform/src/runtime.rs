@@ -1,15 +1,18 @@
-//! How a function runs: it answers one event after the other until Lambda stops it, and each is an [`Invocation`].
+//! How a function runs: it answers one event after the other until Lambda stops it, and each is an
+//! [`Invocation`].
 
-use crate::telemetry::{Invocation, correlate};
+use std::convert::Infallible;
+
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt, Response};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::convert::Infallible;
 
-/// Answers API Gateway's requests. Each is correlated by API Gateway's id of it, which its caller has as well, in the
-/// response's header `apigw-requestid`.
+use crate::telemetry::{Invocation, correlate};
+
+/// Answers API Gateway's requests. Each is correlated by API Gateway's id of it, which its caller
+/// has as well, in the response's header `apigw-requestid`.
 ///
 /// # Errors
 /// If the Runtime API is not there.

@@ -1,12 +1,14 @@
-//! Secrets Manager, read seldom: a value is kept for five minutes, and fetched anew, at most every ten seconds, when
-//! somebody misses something in it.
+//! Secrets Manager, read seldom: a value is kept for five minutes, and fetched anew, at most every
+//! ten seconds, when somebody misses something in it.
 
-use crate::broken::Broken;
-use crate::credential::{SigningKey, SigningKeys};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
 use tokio::time::Instant;
+
+use crate::broken::Broken;
+use crate::credential::{SigningKey, SigningKeys};
 
 const KEPT: Duration = Duration::from_secs(300);
 const AT_MOST_EVERY: Duration = Duration::from_secs(10);
@@ -37,7 +39,8 @@ impl Secrets {
         self.not_older_than(id, KEPT).await
     }
 
-    /// The secret's text, fetched anew unless that was done just now: for whoever was told that it is out of date.
+    /// The secret's text, fetched anew unless that was done just now: for whoever was told that it
+    /// is out of date.
     ///
     /// # Errors
     /// If it cannot be fetched, or is binary.
@@ -59,7 +62,11 @@ impl Secrets {
             }
             // Better what was true five minutes ago than nothing at all.
             (Err(broken), Some((_, text))) => {
-                tracing::warn!(secret = id, error = broken.chain(), "a secret could not be read again");
+                tracing::warn!(
+                    secret = id,
+                    error = broken.chain(),
+                    "a secret could not be read again"
+                );
                 Ok(text)
             }
             (Err(broken), None) => Err(broken),
@@ -69,7 +76,10 @@ impl Secrets {
     async fn fetch(&self, id: &str) -> Result<Arc<str>, Broken> {
         let answer = self.client.get_secret_value().secret_id(id).send().await;
         let answer = answer.map_err(|error| Broken::aws("GetSecretValue", error))?;
-        Ok(answer.secret_string().ok_or_else(|| Broken::new(format!("the secret {id} holds no text")))?.into())
+        Ok(answer
+            .secret_string()
+            .ok_or_else(|| Broken::new(format!("the secret {id} holds no text")))?
+            .into())
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -91,7 +101,8 @@ impl TokenKeys {
         TokenKeys { secrets, id }
     }
 
-    /// The key that `token` names, if it is one of ours. A name never seen has the secret read again: keys rotate.
+    /// The key that `token` names, if it is one of ours. A name never seen has the secret read
+    /// again: keys rotate.
     ///
     /// # Errors
     /// If the secret cannot be read.
@@ -104,6 +115,7 @@ impl TokenKeys {
     }
 
     fn parse(&self, text: &str) -> Result<SigningKeys, Broken> {
-        serde_json::from_str(text).map_err(|error| Broken::unreadable(&format!("the keys in {}", self.id), &error))
+        serde_json::from_str(text)
+            .map_err(|error| Broken::unreadable(&format!("the keys in {}", self.id), &error))
     }
 }

@@ -1,14 +1,18 @@
-//! The environment, read in this one place. A function that lacks a setting does not start and says which.
+//! The environment, read in this one place. A function that lacks a setting does not start and says
+//! which.
 
 use std::fmt;
 use std::str::FromStr;
+
 use thiserror::Error;
 
 /// Why a setting could not be read.
 #[derive(Error, PartialEq, Eq)]
 pub enum SettingError {
     /// It is not there.
-    #[error("the environment variable {0} is not set; template.yaml sets it for every function that reads it")]
+    #[error(
+        "the environment variable {0} is not set; template.yaml sets it for every function that reads it"
+    )]
     Missing(String),
     /// It is not what it should be.
     #[error("the environment variable {name} is {value:?}, which is not {wanted}")]
@@ -29,11 +33,14 @@ impl fmt::Debug for SettingError {
     }
 }
 
-/// Reads a variable that may be left out. Empty counts as left out: SAM's local runs turn `!If … NoValue` into an
-/// empty string.
+/// Reads a variable that may be left out. Empty counts as left out: SAM's local runs turn `!If …
+/// NoValue` into an empty string.
 #[must_use]
 pub fn optional(name: &str) -> Option<String> {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the environment"
+    )]
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 

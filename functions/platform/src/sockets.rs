@@ -1,18 +1,20 @@
-//! The chat widget's WebSocket, seen from our side: what we say to it, through API Gateway's Management API. What there
-//! is to say is in `event.rs`.
+//! The chat widget's WebSocket, seen from our side: what we say to it, through API Gateway's
+//! Management API. What there is to say is in `event.rs`.
 
 mod event;
 
 pub use event::{Event, LARGEST, Payload};
 
-use crate::aws::{Aws, never_connected, retry_after};
-use crate::settings::{self, SettingError};
+use std::time::Duration;
+
 use aws_sdk_apigatewaymanagement::Client;
 use aws_sdk_apigatewaymanagement::error::{DisplayErrorContext, SdkError};
 use aws_sdk_apigatewaymanagement::operation::post_to_connection::PostToConnectionError;
 use aws_sdk_apigatewaymanagement::primitives::Blob;
+
+use crate::aws::{Aws, never_connected, retry_after};
+use crate::settings::{self, SettingError};
 use domain::delivery::{Failure, Reason};
-use std::time::Duration;
 
 /// A tab that API Gateway does not reach in this time is not waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -35,7 +37,8 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    /// Reads `AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI` or else `CHAT_ENDPOINT`, the stage's address.
+    /// Reads `AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI` or else `CHAT_ENDPOINT`, the stage's
+    /// address.
     ///
     /// # Errors
     /// The variable that is missing.
@@ -43,14 +46,20 @@ impl Sockets {
         let config = aws.service_once("APIGATEWAYMANAGEMENTAPI", PATIENCE);
         let config = match config.endpoint_url() {
             Some(_) => config,
-            None => config.into_builder().endpoint_url(settings::required("CHAT_ENDPOINT")?).build(),
+            None => {
+                config.into_builder().endpoint_url(settings::required("CHAT_ENDPOINT")?).build()
+            }
         };
         Ok(Sockets { client: Client::new(&config) })
     }
 
     /// Tells one widget something.
     pub async fn post(&self, connection: &str, payload: &Payload) -> Posted {
-        let call = self.client.post_to_connection().connection_id(connection).data(Blob::new(payload.bytes()));
+        let call = self
+            .client
+            .post_to_connection()
+            .connection_id(connection)
+            .data(Blob::new(payload.bytes()));
         match call.send().await {
             Ok(_) => Posted::Taken,
             Err(error) => judge(&error, retry_after(&error)),
@@ -67,20 +76,28 @@ impl Sockets {
 
 /// The errors of
 /// [PostToConnection](https://docs.aws.amazon.com/apigatewaymanagementapi/latest/reference/connections-connectionid.html).
-fn judge<R: std::fmt::Debug>(error: &SdkError<PostToConnectionError, R>, retry_after: Option<Duration>) -> Posted {
-    let transient =
-        |code| Failure::Transient { reason: Reason::new(code, "the chat gateway did not take it"), retry_after };
+fn judge<R: std::fmt::Debug>(
+    error: &SdkError<PostToConnectionError, R>,
+    retry_after: Option<Duration>,
+) -> Posted {
+    let transient = |code| Failure::Transient {
+        reason: Reason::new(code, "the chat gateway did not take it"),
+        retry_after,
+    };
     Posted::Failed(match error {
         SdkError::ServiceError(failed) => match failed.err() {
             PostToConnectionError::GoneException(_) => return Posted::Gone,
             PostToConnectionError::LimitExceededException(_) => transient("rate_limited"),
-            PostToConnectionError::PayloadTooLargeException(_) => {
-                Failure::Permanent(Reason::new("payload_too_large", "the message does not fit into one event"))
-            }
+            PostToConnectionError::PayloadTooLargeException(_) => Failure::Permanent(Reason::new(
+                "payload_too_large",
+                "the message does not fit into one event",
+            )),
             // Ours to mend (permissions), or theirs (5xx): the message is as good as before.
             _ => transient("gateway_error"),
         },
-        SdkError::DispatchFailure(failed) if failed.as_connector_error().is_some_and(never_connected) => {
+        SdkError::DispatchFailure(failed)
+            if failed.as_connector_error().is_some_and(never_connected) =>
+        {
             tracing::warn!(error = %DisplayErrorContext(error), "the chat gateway was not reached");
             transient("unreachable")
         }
@@ -90,9 +107,12 @@ fn judge<R: std::fmt::Debug>(error: &SdkError<PostToConnectionError, R>, retry_a
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use aws_sdk_apigatewaymanagement::error::ErrorMetadata;
-    use aws_sdk_apigatewaymanagement::types::error::{GoneException, LimitExceededException, PayloadTooLargeException};
+    use aws_sdk_apigatewaymanagement::types::error::{
+        GoneException, LimitExceededException, PayloadTooLargeException,
+    };
+
+    use super::*;
 
     type Failed = SdkError<PostToConnectionError, ()>;
 
@@ -108,11 +128,17 @@ mod tests {
         use PostToConnectionError as Error;
         let gone = GoneException::builder().build();
         assert_eq!(service(Error::GoneException(gone)), Posted::Gone);
-        let fast = service(Error::LimitExceededException(LimitExceededException::builder().build()));
-        assert!(matches!(fast, Posted::Failed(Failure::Transient { retry_after: ASKED, .. })), "{fast:?}");
-        let large = service(Error::PayloadTooLargeException(PayloadTooLargeException::builder().build()));
+        let fast =
+            service(Error::LimitExceededException(LimitExceededException::builder().build()));
+        assert!(
+            matches!(fast, Posted::Failed(Failure::Transient { retry_after: ASKED, .. })),
+            "{fast:?}"
+        );
+        let large =
+            service(Error::PayloadTooLargeException(PayloadTooLargeException::builder().build()));
         assert!(matches!(large, Posted::Failed(Failure::Permanent(_))), "{large:?}");
-        let ours = service(Error::generic(ErrorMetadata::builder().code("ForbiddenException").build()));
+        let ours =
+            service(Error::generic(ErrorMetadata::builder().code("ForbiddenException").build()));
         assert!(matches!(ours, Posted::Failed(Failure::Transient { .. })), "{ours:?}");
     }
 

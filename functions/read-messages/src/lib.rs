@@ -1,16 +1,20 @@
-//! What was sent and what became of it: a conversation's messages, one message, and the month's usage. And, for customers
-//! in a chat, the one message that did not fit into their WebSocket.
+//! What was sent and what became of it: a conversation's messages, one message, and the month's
+//! usage. And, for customers in a chat, the one message that did not fit into their WebSocket.
 //!
-//! That one is here and not in chat-socket, whose events are of another API: here everything is that reading a message
-//! takes, but for the keys of the visitors' tokens.
+//! That one is here and not in chat-socket, whose events are of another API: here everything is
+//! that reading a message takes, but for the keys of the visitors' tokens.
+
+use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
+use lambda_http::http::StatusCode;
+use lambda_http::{Body, Request, RequestExt, Response};
+use serde::Serialize;
+
 use domain::delivery::{Attempt, Ending, Reason, Status};
 use domain::message::{MessageView, rfc3339};
 use domain::problem::{FieldError, Refusal};
 use domain::{ConversationId, MessageId, Month, Seq};
-use lambda_http::http::StatusCode;
-use lambda_http::{Body, Request, RequestExt, Response};
 use platform::api::{self, Reception, Trouble};
 use platform::aws::Aws;
 use platform::clock::Clock;
@@ -20,8 +24,6 @@ use platform::secrets::{Secrets, TokenKeys};
 use platform::settings::{self, SettingError};
 use platform::table::record::Message;
 use platform::table::{Checked, Table};
-use serde::Serialize;
-use std::str::FromStr;
 
 /// How many messages a page has when nobody says, and at most.
 const PAGE: (i32, i32) = (50, 100);
@@ -53,7 +55,10 @@ impl ReadMessages {
         let secrets = Secrets::new(&aws);
         let keys = TokenKeys::new(secrets.clone(), settings::required("AGENT_KEYS_SECRET")?);
         let visitors = TokenKeys::new(secrets, settings::required("VISITOR_KEYS_SECRET")?);
-        Ok(ReadMessages { reception: Reception::new(Table::from_env(&aws)?, Clock::from_env()?, keys), visitors })
+        Ok(ReadMessages {
+            reception: Reception::new(Table::from_env(&aws)?, Clock::from_env()?, keys),
+            visitors,
+        })
     }
 
     /// Answers one request.
@@ -76,7 +81,9 @@ impl ReadMessages {
         let checked = Checked { month: Some(month), ..Checked::default() };
         let (caller, admission) = self.reception.admit(claim, checked, now).await?;
         let table = &self.reception.table;
-        let usage = table.usage(caller.business, month, admission.head.as_ref(), admission.plan.as_ref()).await?;
+        let usage = table
+            .usage(caller.business, month, admission.head.as_ref(), admission.plan.as_ref())
+            .await?;
         let view = UsageView {
             month,
             limit: usage.limit,
@@ -104,7 +111,8 @@ impl ReadMessages {
             }
         };
         let conversation = admission.conversation.ok_or(Refusal::ConversationNotFound)?;
-        let (messages, mut more) = self.reception.table.messages_after(caller.business, id, after, limit).await?;
+        let (messages, mut more) =
+            self.reception.table.messages_after(caller.business, id, after, limit).await?;
         // A page that ends exactly with the last message looks like one that does not.
         more &= messages.last().is_some_and(|last| last.seq < conversation.seq);
         let next = messages.last().filter(|_| more).map(|last| last.seq.to_string());
@@ -113,7 +121,12 @@ impl ReadMessages {
     }
 
     /// `GET …/messages/{id}`.
-    async fn one(&self, event: &Request, conversation: &str, message: &str) -> Result<Response<Body>, Trouble> {
+    async fn one(
+        &self,
+        event: &Request,
+        conversation: &str,
+        message: &str,
+    ) -> Result<Response<Body>, Trouble> {
         let now = self.reception.clock.now();
         let claim = self.reception.claim(event.headers(), now).await?;
         let id = api::path_id::<ConversationId>(Some(conversation), "conversation_id");
@@ -130,8 +143,8 @@ impl ReadMessages {
         Ok(api::json(StatusCode::OK, &Delivered::of(&found, id))?)
     }
 
-    /// `GET /api/v1/chat/messages/{id}`: a message as the widget shows it. The token says which conversation it is of, so
-    /// there is no other that could be asked for.
+    /// `GET /api/v1/chat/messages/{id}`: a message as the widget shows it. The token says which
+    /// conversation it is of, so there is no other that could be asked for.
     async fn shown(&self, event: &Request, message: &str) -> Result<Response<Body>, Trouble> {
         let token = api::bearer_token(event.headers())?;
         let now = self.reception.clock.now();
@@ -142,7 +155,8 @@ impl ReadMessages {
         let message = message.map_err(|error| invalid([Some(error)]))?;
         let found = self.reception.table.message(business, conversation, message).await?;
         // What ended `failed` no widget is shown.
-        let found = found.filter(|found| found.status != Status::Failed).ok_or(Refusal::MessageNotFound)?;
+        let found =
+            found.filter(|found| found.status != Status::Failed).ok_or(Refusal::MessageNotFound)?;
         Ok(api::json(StatusCode::OK, &found.view(conversation))?)
     }
 }
@@ -152,7 +166,13 @@ fn invalid(errors: impl IntoIterator<Item = Option<FieldError>>) -> Refusal {
 }
 
 /// Reads a number out of the query, between `least` and `most`.
-fn query_number<T>(text: Option<&str>, name: &str, default: T, least: T, most: T) -> Result<T, FieldError>
+fn query_number<T>(
+    text: Option<&str>,
+    name: &str,
+    default: T,
+    least: T,
+    most: T,
+) -> Result<T, FieldError>
 where
     T: FromStr + PartialOrd + std::fmt::Display,
 {
@@ -247,7 +267,9 @@ impl Delivered<'_> {
 impl AttemptView {
     fn of(Attempt { attempt, at, outcome, reason }: Attempt) -> AttemptView {
         let (code, detail, provider_code) = match reason {
-            Some(Reason { code, detail, provider_code }) => (Some(code), Some(detail), provider_code),
+            Some(Reason { code, detail, provider_code }) => {
+                (Some(code), Some(detail), provider_code)
+            }
             None => (None, None, None),
         };
         AttemptView { attempt, at: Time(at), outcome, code, detail, provider_code }

@@ -1,7 +1,8 @@
 //! What SES's events mean for a message.
 //!
-//! Names: [SES events](https://docs.aws.amazon.com/ses/latest/dg/monitoring-eventbridge.html); what is in them:
-//! [event data](https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html).
+//! Names: [SES events](https://docs.aws.amazon.com/ses/latest/dg/monitoring-eventbridge.html); what
+//! is in them: [event
+//! data](https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html).
 //!
 //! | event | the message is | because |
 //! |---|---|---|
@@ -15,30 +16,38 @@
 //!
 //! What a bounce's and a complaint's words mean is in [`domain::delivery::ses`].
 //!
-//! An out-of-office answer comes as a transient bounce too
-//! ([soft bounces](https://repost.aws/knowledge-center/ses-understand-soft-bounces)), but behind a delivery; and a
-//! delivery counts after a failure. So the end is right in whatever order they come.
+//! An out-of-office answer comes as a transient bounce too ([soft
+//! bounces](https://repost.aws/knowledge-center/ses-understand-soft-bounces)), but behind a
+//! delivery; and a delivery counts after a failure. So the end is right in whatever order they
+//! come.
 
 use chrono::{DateTime, Utc};
-use domain::delivery::{Part, Reason, Receipt, Reference, Reported, ses};
 use serde_json::Value;
 
-/// What an event of this kind says, and about which message; `None` if it is no news about one of ours. `time` is when
-/// EventBridge had it, for kinds that have no time of their own.
+use domain::delivery::{Part, Reason, Receipt, Reference, Reported, ses};
+
+/// What an event of this kind says, and about which message; `None` if it is no news about one of
+/// ours. `time` is when EventBridge had it, for kinds that have no time of their own.
 #[must_use]
 pub fn receipt(kind: &str, time: DateTime<Utc>, detail: &Value) -> Option<(Reference, Receipt)> {
     let mail = &detail["mail"];
     let (reported, at) = match kind {
         "Email Sent" => (Reported::Sent, &mail["timestamp"]),
         "Email Delivered" => (Reported::Delivered, &detail["delivery"]["timestamp"]),
-        "Email Complaint Received" => (complained(&detail["complaint"]), &detail["complaint"]["timestamp"]),
-        "Email Bounced" => (Reported::Failed(bounced(&detail["bounce"])), &detail["bounce"]["timestamp"]),
-        "Email Rejected" => {
-            (failed("message_rejected", "SES found something harmful in the message", "Reject"), &Value::Null)
+        "Email Complaint Received" => {
+            (complained(&detail["complaint"]), &detail["complaint"]["timestamp"])
         }
-        "Email Rendering Failed" => {
-            (failed("message_rejected", "SES could not build the message", "Rendering Failure"), &Value::Null)
+        "Email Bounced" => {
+            (Reported::Failed(bounced(&detail["bounce"])), &detail["bounce"]["timestamp"])
         }
+        "Email Rejected" => (
+            failed("message_rejected", "SES found something harmful in the message", "Reject"),
+            &Value::Null,
+        ),
+        "Email Rendering Failed" => (
+            failed("message_rejected", "SES could not build the message", "Rendering Failure"),
+            &Value::Null,
+        ),
         _ => return None,
     };
     // Every tag is a list of values.
@@ -58,15 +67,18 @@ fn bounced(bounce: &Value) -> Reason {
     ses::bounced(word("bounceType"), word("bounceSubType"))
 }
 
-/// A complaint comes from somebody who has got the mail, or from SES itself, which then has not sent it.
+/// A complaint comes from somebody who has got the mail, or from SES itself, which then has not
+/// sent it.
 fn complained(complaint: &Value) -> Reported {
-    ses::complained(complaint["complaintSubType"].as_str()).map_or(Reported::Delivered, Reported::Failed)
+    ses::complained(complaint["complaintSubType"].as_str())
+        .map_or(Reported::Delivered, Reported::Failed)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     const TIME: DateTime<Utc> = DateTime::from_timestamp(1_772_356_000, 0).expect("a time");
 
@@ -77,7 +89,8 @@ mod tests {
             "conversation": ["6f1c1f0e-3a57-4a39-9a55-6c1e7bb7d1a4"],
             "message": ["0198f3c2-7a10-7000-8001-9d4c5b6a7f80"],
         });
-        let mail = json!({ "timestamp": "2026-03-01T09:05:00.500Z", "messageId": "0107-1", "tags": tags });
+        let mail =
+            json!({ "timestamp": "2026-03-01T09:05:00.500Z", "messageId": "0107-1", "tags": tags });
         json!({ "mail": mail, what: of_it })
     }
 
@@ -90,7 +103,9 @@ mod tests {
 
     fn code(kind: &str, detail: &Value) -> String {
         match told(kind, detail).reported {
-            Reported::Failed(reason) => format!("{} {}", reason.code, reason.provider_code.unwrap_or_default()),
+            Reported::Failed(reason) => {
+                format!("{} {}", reason.code, reason.provider_code.unwrap_or_default())
+            }
             other => format!("{other:?}"),
         }
     }
@@ -99,10 +114,19 @@ mod tests {
     fn each_event_has_its_meaning_and_its_own_time() {
         let later = json!({ "timestamp": "2026-03-01T09:05:02.000Z" });
         let sent = told("Email Sent", &detail("send", json!({})));
-        assert_eq!((sent.reported, sent.at.timestamp_millis()), (Reported::Sent, 1_772_355_900_500));
+        assert_eq!(
+            (sent.reported, sent.at.timestamp_millis()),
+            (Reported::Sent, 1_772_355_900_500)
+        );
         let delivered = told("Email Delivered", &detail("delivery", later.clone()));
-        assert_eq!((delivered.reported, delivered.at.timestamp_millis()), (Reported::Delivered, 1_772_355_902_000));
-        assert_eq!(told("Email Complaint Received", &detail("complaint", later)).reported, Reported::Delivered);
+        assert_eq!(
+            (delivered.reported, delivered.at.timestamp_millis()),
+            (Reported::Delivered, 1_772_355_902_000)
+        );
+        assert_eq!(
+            told("Email Complaint Received", &detail("complaint", later)).reported,
+            Reported::Delivered
+        );
         let rejected = detail("reject", json!({ "reason": "Bad content" }));
         assert_eq!(
             (code("Email Rejected", &rejected), told("Email Rejected", &rejected).at),
@@ -115,7 +139,8 @@ mod tests {
     #[test]
     fn a_bounce_says_why_in_our_words() {
         let bounce = |kind, subtype| {
-            let recipients = json!([{ "emailAddress": "anna@example.com", "diagnosticCode": "smtp; 550 anna" }]);
+            let recipients =
+                json!([{ "emailAddress": "anna@example.com", "diagnosticCode": "smtp; 550 anna" }]);
             let of_it = json!({ "bounceType": kind, "bounceSubType": subtype, "bouncedRecipients": recipients });
             code("Email Bounced", &detail("bounce", of_it))
         };
@@ -124,13 +149,20 @@ mod tests {
             bounce("Permanent", "OnAccountSuppressionList"),
             "recipient_suppressed Permanent/OnAccountSuppressionList"
         );
-        assert_eq!(code("Email Bounced", &detail("bounce", json!({}))), "undeliverable Undetermined/Undetermined");
+        assert_eq!(
+            code("Email Bounced", &detail("bounce", json!({}))),
+            "undeliverable Undetermined/Undetermined"
+        );
     }
 
     #[test]
     fn a_complaint_that_sent_nothing_is_no_delivery() {
-        let complaint =
-            |subtype| code("Email Complaint Received", &detail("complaint", json!({ "complaintSubType": subtype })));
+        let complaint = |subtype| {
+            code(
+                "Email Complaint Received",
+                &detail("complaint", json!({ "complaintSubType": subtype })),
+            )
+        };
         assert_eq!(complaint(Value::Null), "Delivered");
         let suppressed = complaint(json!("OnAccountSuppressionList"));
         assert_eq!(suppressed, "recipient_suppressed Complaint/OnAccountSuppressionList");
@@ -139,9 +171,14 @@ mod tests {
     #[test]
     fn what_is_no_news_or_none_of_ours_is_left_alone() {
         let ours = detail("open", json!({}));
-        for kind in
-            ["Email Delivery Delayed", "Email Opened", "Email Clicked", "Email Subscribed", "Scheduled Event", ""]
-        {
+        for kind in [
+            "Email Delivery Delayed",
+            "Email Opened",
+            "Email Clicked",
+            "Email Subscribed",
+            "Scheduled Event",
+            "",
+        ] {
             assert_eq!(receipt(kind, TIME, &ours), None, "{kind}");
         }
         let mut foreign = detail("send", json!({}));

@@ -1,17 +1,18 @@
-//! SES tells, by way of EventBridge, what became of messages. Which events are asked for is in the template; what each
-//! means, in [`event`].
+//! SES tells, by way of EventBridge, what became of messages. Which events are asked for is in the
+//! template; what each means, in [`event`].
 
 pub mod event;
 
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
-use domain::Channel;
 use lambda_runtime::LambdaEvent;
+use serde_json::Value;
+
+use domain::Channel;
 use platform::aws::Aws;
 use platform::clock::Clock;
 use platform::receipts::Receipts;
 use platform::runtime;
 use platform::settings::SettingError;
-use serde_json::Value;
 
 /// The function.
 #[derive(Debug, Clone)]
@@ -37,15 +38,21 @@ impl ReceiptsEmail {
     /// The variable that is missing or malformed.
     pub fn from_env() -> Result<ReceiptsEmail, SettingError> {
         let aws = Aws::from_env()?;
-        Ok(ReceiptsEmail { receipts: Receipts::from_env(&aws, Channel::Email)?, clock: Clock::from_env()? })
+        Ok(ReceiptsEmail {
+            receipts: Receipts::from_env(&aws, Channel::Email)?,
+            clock: Clock::from_env()?,
+        })
     }
 
     /// Takes one event.
     ///
     /// # Errors
-    /// If the table does not answer; Lambda then brings the event again, twice
-    /// ([asynchronous invocation](https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html)).
-    pub async fn handle(&self, event: LambdaEvent<EventBridgeEvent<Value>>) -> Result<(), lambda_runtime::Error> {
+    /// If the table does not answer; Lambda then brings the event again, twice ([asynchronous
+    /// invocation](https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html)).
+    pub async fn handle(
+        &self,
+        event: LambdaEvent<EventBridgeEvent<Value>>,
+    ) -> Result<(), lambda_runtime::Error> {
         let EventBridgeEvent { detail_type, time, detail, .. } = event.payload;
         match event::receipt(&detail_type, time.unwrap_or_else(|| self.clock.now()), &detail) {
             Some((about, receipt)) => Ok(self.receipts.take(&about, &receipt).await?),
@@ -70,9 +77,11 @@ mod tests {
             (include_str!("../events/bounced.json"), "Failed"),
             (include_str!("../events/rejected.json"), "Failed"),
         ] {
-            let event: EventBridgeEvent<Value> = serde_json::from_str(event).expect("it is an event");
+            let event: EventBridgeEvent<Value> =
+                serde_json::from_str(event).expect("it is an event");
             let time = event.time.expect("it has one");
-            let (about, receipt) = event::receipt(&event.detail_type, time, &event.detail).expect("it is about ours");
+            let (about, receipt) =
+                event::receipt(&event.detail_type, time, &event.detail).expect("it is about ours");
             assert_eq!(format!("{:?}", receipt.reported.status()), status);
             assert_eq!(about.message.to_string(), "0198f3c2-7a10-7000-8001-9d4c5b6a7f80");
         }

@@ -1,5 +1,5 @@
-//! `GET` and `POST /api/v1/webhooks/whatsapp`: Meta asks whether this is the place, and tells what became of messages and
-//! when customers wrote.
+//! `GET` and `POST /api/v1/webhooks/whatsapp`: Meta asks whether this is the place, and tells what
+//! became of messages and when customers wrote.
 //!
 //! Whatever is genuine is answered 200, and fast: Meta repeats everything else for seven days
 //! ([webhooks](https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/create-webhook-endpoint)).
@@ -8,14 +8,17 @@
 pub mod notification;
 pub mod signature;
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
-use domain::Channel;
-use domain::problem::Refusal;
 use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
 use lambda_http::http::header::{CONTENT_TYPE, HeaderName};
 use lambda_http::http::{HeaderValue, Method};
 use lambda_http::{Body, Request, RequestExt, Response};
+
+use domain::Channel;
+use domain::problem::Refusal;
 use notification::{Customer, Told};
 use platform::api::{self, Trouble};
 use platform::aws::Aws;
@@ -27,7 +30,6 @@ use platform::secrets::Secrets;
 use platform::settings::{self, SettingError};
 use platform::table::Table;
 use signature::WebhookSecret;
-use std::time::Duration;
 
 const SIGNATURE: HeaderName = HeaderName::from_static("x-hub-signature-256");
 
@@ -58,7 +60,8 @@ pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 }
 
 impl ReceiptsWhatsapp {
-    /// Reads `TABLE_NAME`, `WHATSAPP_QUEUE_URL`, `WHATSAPP_WEBHOOK_SECRET` and what AWS clients need.
+    /// Reads `TABLE_NAME`, `WHATSAPP_QUEUE_URL`, `WHATSAPP_WEBHOOK_SECRET` and what AWS clients
+    /// need.
     ///
     /// # Errors
     /// The variable that is missing or malformed.
@@ -89,7 +92,8 @@ impl ReceiptsWhatsapp {
     /// Meta asks whether this is the place, and wants its challenge back.
     async fn challenge(&self, event: &Request) -> Result<Response<Body>, Trouble> {
         let query = event.query_string_parameters();
-        let [mode, token, challenge] = ["hub.mode", "hub.verify_token", "hub.challenge"].map(|name| query.first(name));
+        let [mode, token, challenge] =
+            ["hub.mode", "hub.verify_token", "hub.challenge"].map(|name| query.first(name));
         let (Some("subscribe"), Some(token), Some(challenge)) = (mode, token, challenge) else {
             return Err(Refusal::NotFromProvider.into());
         };
@@ -101,22 +105,25 @@ impl ReceiptsWhatsapp {
         Ok(response)
     }
 
-    /// Meta tells what became of messages. Nothing is read of it before its signature is found good.
+    /// Meta tells what became of messages. Nothing is read of it before its signature is found
+    /// good.
     async fn statuses(&self, event: &Request) -> Result<Response<Body>, Trouble> {
         let signature = event.headers().get(SIGNATURE).ok_or(Refusal::NotFromProvider)?;
         if !self.vouch(|secret| secret.has_signed(event.body(), signature)).await? {
             return Err(Refusal::NotFromProvider.into());
         }
-        let Told { receipts, customers, ignored } = match notification::parse(event.body(), self.clock.now()) {
-            Ok(told) => told,
-            Err(broken) => {
-                // Genuine, and of no use to us however often it is repeated.
-                tracing::error!(error = broken.chain(), "a webhook could not be read");
-                return Ok(Response::new(Body::Empty));
-            }
-        };
+        let Told { receipts, customers, ignored } =
+            match notification::parse(event.body(), self.clock.now()) {
+                Ok(told) => told,
+                Err(broken) => {
+                    // Genuine, and of no use to us however often it is repeated.
+                    tracing::error!(error = broken.chain(), "a webhook could not be read");
+                    return Ok(Response::new(Body::Empty));
+                }
+            };
         tracing::info!(receipts = receipts.len(), customers = customers.len(), ignored, "webhook");
-        let taken = stream::iter(&receipts).map(|(about, receipt)| self.receipts.take(about, receipt).boxed());
+        let taken = stream::iter(&receipts)
+            .map(|(about, receipt)| self.receipts.take(about, receipt).boxed());
         let heard = stream::iter(&customers).map(|(customer, at)| self.hear(customer, *at).boxed());
         // All of them are tried: what is written down now is no news when Meta repeats the rest.
         let all = heard.chain(taken).buffer_unordered(AT_ONCE);
@@ -127,14 +134,17 @@ impl ReceiptsWhatsapp {
                 tracing::error!(error = before.chain(), "a part of a webhook was not written down");
             }
         }
-        // However passing the trouble, some may be written: 500, and not the 503 that promises that nothing was.
-        let trouble = failed.map(|broken| Broken::because("writing down what a webhook told", broken));
+        // However passing the trouble, some may be written: 500, and not the 503 that promises that
+        // nothing was.
+        let trouble =
+            failed.map(|broken| Broken::because("writing down what a webhook told", broken));
         trouble.map_or_else(|| Ok(Response::new(Body::Empty)), |broken| Err(broken.into()))
     }
 
     /// A customer wrote: the business may write to them for another while.
     async fn hear(&self, customer: &Customer, at: DateTime<Utc>) -> Result<(), Broken> {
-        let opened = self.table.customer_wrote(&customer.phone_number_id, &customer.wa_id, at).await?;
+        let opened =
+            self.table.customer_wrote(&customer.phone_number_id, &customer.wa_id, at).await?;
         tracing::debug!(opened, "a customer wrote");
         Ok(())
     }
@@ -152,20 +162,24 @@ impl ReceiptsWhatsapp {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use domain::delivery::Part;
     use lambda_http::request::from_str;
 
+    use super::*;
+    use domain::delivery::Part;
+
     /// The examples are signed with this.
-    const SECRET: &str =
-        r#"{"app_secret": "an app secret for examples", "verify_token": "a-verify-token-for-examples"}"#;
+    const SECRET: &str = r#"{"app_secret": "an app secret for examples", "verify_token": "a-verify-token-for-examples"}"#;
 
     /// What an example tells.
     fn told(event: &str) -> Told {
         let event = from_str(event).expect("it is a request");
         let signature = event.headers().get(SIGNATURE).expect("it is signed");
-        assert!(WebhookSecret::parse(SECRET).expect("a secret").has_signed(event.body(), signature), "{event:?}");
-        notification::parse(event.body(), "2026-03-01T09:05:03Z".parse().expect("a time")).expect("it is JSON")
+        assert!(
+            WebhookSecret::parse(SECRET).expect("a secret").has_signed(event.body(), signature),
+            "{event:?}"
+        );
+        notification::parse(event.body(), "2026-03-01T09:05:03Z".parse().expect("a time"))
+            .expect("it is JSON")
     }
 
     #[test]
@@ -184,7 +198,8 @@ mod tests {
         let part = told(include_str!("../events/part-delivered.json")).receipts[0].1.part;
         assert_eq!(part, Part { number: 2, of: 3 });
         let customer = told(include_str!("../events/customer-writes.json"));
-        let zoe = Customer { phone_number_id: "106540352242922".into(), wa_id: "16505551234".into() };
+        let zoe =
+            Customer { phone_number_id: "106540352242922".into(), wa_id: "16505551234".into() };
         let at = "2026-03-01T09:05:02Z".parse().expect("a time");
         assert_eq!(customer, Told { customers: [(zoe, at)].into(), ..Told::default() });
     }

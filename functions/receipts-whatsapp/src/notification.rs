@@ -1,18 +1,21 @@
-//! From a webhook's body to the receipts in it
-//! ([status messages](https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/status)),
+//! From a webhook's body to the receipts in it ([status
+//! messages](https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/status)),
 //! and to who wrote
 //! ([messages](https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/text)).
 //!
-//! Meta adds fields, statuses and kinds of changes when it likes, and one call may hold many: whatever is neither a
-//! status of one of our messages nor a customer's message is counted and left alone. Of a customer's message it is read
-//! who wrote it, to which number and when. What it says is none of our business.
+//! Meta adds fields, statuses and kinds of changes when it likes, and one call may hold many:
+//! whatever is neither a status of one of our messages nor a customer's message is counted and left
+//! alone. Of a customer's message it is read who wrote it, to which number and when. What it says
+//! is none of our business.
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use domain::delivery::{Part, Receipt, Reference, Reported, whatsapp};
-use platform::broken::Broken;
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
+
+use domain::delivery::{Part, Receipt, Reference, Reported, whatsapp};
+use platform::broken::Broken;
 
 /// What a webhook tells.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -39,11 +42,14 @@ pub struct Customer {
 /// # Errors
 /// If it is not JSON.
 pub fn parse(body: &[u8], now: DateTime<Utc>) -> Result<Told, Broken> {
-    let body: Value = serde_json::from_slice(body).map_err(|error| Broken::unreadable("a webhook", &error))?;
+    let body: Value =
+        serde_json::from_slice(body).map_err(|error| Broken::unreadable("a webhook", &error))?;
     let mut told = Told::default();
     for change in each(&body["entry"]).flat_map(|entry| each(&entry["changes"])) {
         let value = &change["value"];
-        if change["field"] != "messages" || !(value["statuses"].is_array() || value["messages"].is_array()) {
+        if change["field"] != "messages"
+            || !(value["statuses"].is_array() || value["messages"].is_array())
+        {
             told.ignored += 1;
             continue;
         }
@@ -66,15 +72,23 @@ pub fn parse(body: &[u8], now: DateTime<Utc>) -> Result<Told, Broken> {
     Ok(told)
 }
 
-/// Who wrote a message, and when. What WhatsApp itself says of a customer, such as that they have a new number
+/// Who wrote a message, and when. What WhatsApp itself says of a customer, such as that they have a
+/// new number
 /// ([`system`](https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/system)),
 /// and what is said in a group, they did not write to the business.
-fn written(metadata: &Value, message: &Value, now: DateTime<Utc>) -> Option<(Customer, DateTime<Utc>)> {
+fn written(
+    metadata: &Value,
+    message: &Value,
+    now: DateTime<Utc>,
+) -> Option<(Customer, DateTime<Utc>)> {
     let word = |value: &Value| value.as_str().filter(|word| !word.is_empty()).map(str::to_owned);
     if message["type"] == "system" || !message["group_id"].is_null() {
         return None;
     }
-    let customer = Customer { phone_number_id: word(&metadata["phone_number_id"])?, wa_id: word(&message["from"])? };
+    let customer = Customer {
+        phone_number_id: word(&metadata["phone_number_id"])?,
+        wa_id: word(&message["from"])?,
+    };
     Some((customer, time(&message["timestamp"], now).min(now)))
 }
 
@@ -107,7 +121,9 @@ fn receipt(status: &Value, now: DateTime<Utc>) -> Option<(Reference, Receipt)> {
         "sent" => Reported::Sent,
         "delivered" => Reported::Delivered,
         "read" => Reported::Read,
-        "failed" => Reported::Failed(whatsapp::reported(status.errors.first().and_then(|error| error.code))),
+        "failed" => {
+            Reported::Failed(whatsapp::reported(status.errors.first().and_then(|error| error.code)))
+        }
         _ => return None,
     };
     let (about, part) = Part::read(&status.biz_opaque_callback_data)?;
@@ -121,8 +137,9 @@ fn each(list: &Value) -> impl Iterator<Item = &Value> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     const NOW: DateTime<Utc> = DateTime::from_timestamp(1_772_356_000, 0).expect("a time");
     const OURS: &str = "8d0a1c52-6b1e-4f0e-9a3b-2c6f6f1f3a10.6f1c1f0e-3a57-4a39-9a55-6c1e7bb7d1a4.0198f3c2-7a10-7000-8001-9d4c5b6a7f80";
@@ -140,7 +157,9 @@ mod tests {
     }
 
     fn of(statuses: Value) -> Told {
-        told(json!([{ "field": "messages", "value": { "messaging_product": "whatsapp", "statuses": statuses } }]))
+        told(
+            json!([{ "field": "messages", "value": { "messaging_product": "whatsapp", "statuses": statuses } }]),
+        )
     }
 
     fn one(change: impl FnOnce(&mut Value)) -> Receipt {
@@ -156,16 +175,22 @@ mod tests {
         let sent = one(|_| ());
         assert_eq!((sent.reported, sent.provider_id.as_deref()), (Reported::Sent, Some("wamid.1")));
         assert_eq!(sent.at.timestamp(), 1_772_355_901);
-        assert_eq!(one(|status| status["status"] = json!("delivered")).reported, Reported::Delivered);
+        assert_eq!(
+            one(|status| status["status"] = json!("delivered")).reported,
+            Reported::Delivered
+        );
         assert_eq!(one(|status| status["status"] = json!("read")).reported, Reported::Read);
         let failed = |errors: Value| match one(|status| {
             status["status"] = json!("failed");
             status["errors"] = errors;
         }) {
-            Receipt { reported: Reported::Failed(reason), .. } => (reason.code, reason.provider_code),
+            Receipt { reported: Reported::Failed(reason), .. } => {
+                (reason.code, reason.provider_code)
+            }
             other => panic!("{other:?}"),
         };
-        let unreachable = json!([{ "code": 131_026, "title": "Message undeliverable", "href": "…" }]);
+        let unreachable =
+            json!([{ "code": 131_026, "title": "Message undeliverable", "href": "…" }]);
         assert_eq!(failed(unreachable), ("recipient_unreachable".into(), Some("131026".into())));
         assert_eq!(failed(json!([{ "code": 42 }])), ("undeliverable".into(), Some("42".into())));
         assert_eq!(failed(json!([])), ("undeliverable".into(), None));
@@ -197,9 +222,13 @@ mod tests {
             { "field": "messages", "value": value(json!([wrote("", "1772355902", "text")])) },
             { "field": "messages", "value": { "messages": [wrote("16505551234", "1772355903", "text")] } },
         ]));
-        let customer = |wa_id: &str| Customer { phone_number_id: "106540352242922".into(), wa_id: wa_id.into() };
+        let customer = |wa_id: &str| Customer {
+            phone_number_id: "106540352242922".into(),
+            wa_id: wa_id.into(),
+        };
         let at = DateTime::from_timestamp(1_772_355_902, 0).expect("a time");
-        let expected = BTreeMap::from([(customer("16505551234"), at), (customer("16505559999"), NOW)]);
+        let expected =
+            BTreeMap::from([(customer("16505551234"), at), (customer("16505559999"), NOW)]);
         assert_eq!((told.customers, told.ignored), (expected, 4));
     }
 
@@ -217,7 +246,9 @@ mod tests {
             |status| status["status"] = json!("played"),
             |status| status["status"] = json!(7),
             |status| status["biz_opaque_callback_data"] = json!("campaign.7"),
-            |status| drop(status.as_object_mut().expect("an object").remove("biz_opaque_callback_data")),
+            |status| {
+                drop(status.as_object_mut().expect("an object").remove("biz_opaque_callback_data"))
+            },
             |status| status["id"] = json!(null),
             |status| *status = json!("a status"),
         ];

@@ -1,12 +1,13 @@
-//! Whether a call is Meta's: HMAC-SHA256 over the body as it came, with the app's secret
-//! ([payload validation](https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/create-webhook-endpoint)).
+//! Whether a call is Meta's: HMAC-SHA256 over the body as it came, with the app's secret ([payload
+//! validation](https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/create-webhook-endpoint)).
 //! All comparisons take the same time whatever they come to.
 
 use hmac::{Hmac, KeyInit, Mac};
 use lambda_http::http::HeaderValue;
-use platform::broken::Broken;
 use serde::Deserialize;
 use sha2::Sha256;
+
+use platform::broken::Broken;
 
 /// What Meta and we know: `{"app_secret": "…", "verify_token": "…"}`.
 #[derive(Deserialize)]
@@ -22,9 +23,12 @@ impl WebhookSecret {
     /// If it is something else, or a part is empty: anybody could sign with that.
     pub fn parse(text: &str) -> Result<WebhookSecret, Broken> {
         let what = "WhatsApp's webhook secret";
-        let secret: WebhookSecret = serde_json::from_str(text).map_err(|error| Broken::unreadable(what, &error))?;
+        let secret: WebhookSecret =
+            serde_json::from_str(text).map_err(|error| Broken::unreadable(what, &error))?;
         match secret.app_secret.is_empty() || secret.verify_token.is_empty() {
-            true => Err(Broken::new(format!("reading {what}: app_secret and verify_token must not be empty"))),
+            true => Err(Broken::new(format!(
+                "reading {what}: app_secret and verify_token must not be empty"
+            ))),
             false => Ok(secret),
         }
     }
@@ -37,7 +41,8 @@ impl WebhookSecret {
         signature.is_some_and(|signature| self.mac(body).verify_slice(&signature).is_ok())
     }
 
-    /// Whether `token` is the one that was typed into Meta's dashboard beside the webhook's address.
+    /// Whether `token` is the one that was typed into Meta's dashboard beside the webhook's
+    /// address.
     #[must_use]
     pub fn is_verify_token(&self, token: &str) -> bool {
         let expected = self.mac(self.verify_token.as_bytes()).finalize();
@@ -45,7 +50,8 @@ impl WebhookSecret {
     }
 
     fn mac(&self, of: &[u8]) -> Hmac<Sha256> {
-        let mac = Hmac::<Sha256>::new_from_slice(self.app_secret.as_bytes()).expect("a key of any length will do");
+        let mac = Hmac::<Sha256>::new_from_slice(self.app_secret.as_bytes())
+            .expect("a key of any length will do");
         mac.chain_update(of)
     }
 }
@@ -55,7 +61,8 @@ mod tests {
     use super::*;
 
     fn secret() -> WebhookSecret {
-        WebhookSecret::parse(r#"{"app_secret": "key", "verify_token": "a token"}"#).expect("a secret")
+        WebhookSecret::parse(r#"{"app_secret": "key", "verify_token": "a token"}"#)
+            .expect("a secret")
     }
 
     fn signed(signature: &str) -> bool {
@@ -69,18 +76,37 @@ mod tests {
     #[test]
     fn a_signature_is_good_for_its_body_and_its_key() {
         assert!(signed(&format!("sha256={GOOD}")));
-        assert!(!secret().has_signed(b"another body", &HeaderValue::try_from(format!("sha256={GOOD}")).expect("one")));
+        assert!(!secret().has_signed(
+            b"another body",
+            &HeaderValue::try_from(format!("sha256={GOOD}")).expect("one")
+        ));
         let other = WebhookSecret { app_secret: "yek".into(), ..secret() };
-        assert!(!other.has_signed(b"The quick brown fox jumps over the lazy dog", &HeaderValue::from_static("")));
+        assert!(!other.has_signed(
+            b"The quick brown fox jumps over the lazy dog",
+            &HeaderValue::from_static("")
+        ));
     }
 
     #[test]
     fn anything_else_is_no_signature() {
         let wrong = GOOD.replace('f', "e");
-        for wrong in [GOOD, "", "sha256=", &wrong, &format!("sha1={GOOD}"), &format!("sha256={}", &GOOD[..62])] {
+        for wrong in [
+            GOOD,
+            "",
+            "sha256=",
+            &wrong,
+            &format!("sha1={GOOD}"),
+            &format!("sha256={}", &GOOD[..62]),
+        ] {
             assert!(!signed(wrong), "{wrong}");
         }
-        for wrong in [&wrong[..], &GOOD[..63], &format!("{GOOD}00"), &format!(" {GOOD}"), &GOOD.replace("f7", "+7")] {
+        for wrong in [
+            &wrong[..],
+            &GOOD[..63],
+            &format!("{GOOD}00"),
+            &format!(" {GOOD}"),
+            &GOOD.replace("f7", "+7"),
+        ] {
             assert!(!signed(&format!("sha256={wrong}")), "{wrong}");
         }
     }
@@ -95,10 +121,14 @@ mod tests {
 
     #[test]
     fn a_secret_that_anybody_knows_is_none() {
-        for spoilt in ["", "{}", r#"{"app_secret": "x"}"#, r#"{"app_secret": "", "verify_token": "x"}"#] {
+        for spoilt in
+            ["", "{}", r#"{"app_secret": "x"}"#, r#"{"app_secret": "", "verify_token": "x"}"#]
+        {
             assert!(WebhookSecret::parse(spoilt).is_err(), "{spoilt}");
         }
-        let Err(broken) = WebhookSecret::parse(r#"{"app_secret": "very secret""#) else { panic!("it was read") };
+        let Err(broken) = WebhookSecret::parse(r#"{"app_secret": "very secret""#) else {
+            panic!("it was read")
+        };
         assert!(!broken.chain().contains("very"), "{}", broken.chain());
     }
 }

@@ -1,22 +1,30 @@
-//! The files of a message: found among the conversation's uploads, looked at when they are first referenced, and kept
-//! from then on. A file that was kept before costs nothing here.
+//! The files of a message: found among the conversation's uploads, looked at when they are first
+//! referenced, and kept from then on. A file that was kept before costs nothing here.
 
 use chrono::{DateTime, Utc};
+use futures_util::future::try_join_all;
+
 use domain::file::UploadState;
 use domain::problem::{Refusal, UploadFault};
 use domain::{Attachment, BusinessId, Channel, ConversationId, UploadId};
-use futures_util::future::try_join_all;
 use platform::api::Trouble;
 use platform::capability::Capability;
 use platform::files::{Files, Place};
 use platform::table::Table;
 use platform::table::record::Upload;
 
-/// The uploads that `urls` may mean, each once: those of this conversation. No more than any channel carries; a message
-/// with more is refused for that.
-pub(crate) fn referenced(urls: &[String], business: BusinessId, conversation: ConversationId) -> Vec<UploadId> {
-    let own = |capability: &Capability| capability.business == business && capability.conversation == conversation;
-    let urls = urls.iter().take(Channel::MOST_ATTACHMENTS).filter_map(|url| Capability::of_url(url));
+/// The uploads that `urls` may mean, each once: those of this conversation. No more than any
+/// channel carries; a message with more is refused for that.
+pub(crate) fn referenced(
+    urls: &[String],
+    business: BusinessId,
+    conversation: ConversationId,
+) -> Vec<UploadId> {
+    let own = |capability: &Capability| {
+        capability.business == business && capability.conversation == conversation
+    };
+    let urls =
+        urls.iter().take(Channel::MOST_ATTACHMENTS).filter_map(|url| Capability::of_url(url));
     let mut uploads: Vec<UploadId> = urls.filter(own).map(|capability| capability.upload).collect();
     uploads.sort_unstable();
     uploads.dedup();
@@ -33,11 +41,12 @@ pub(crate) struct Shelf<'a> {
 }
 
 impl Shelf<'_> {
-    /// What is under `urls`, in their order, as far as it is among `uploads`. Whatever nobody has looked at yet is looked
-    /// at now: whether it is there, and is what it was announced as.
+    /// What is under `urls`, in their order, as far as it is among `uploads`. Whatever nobody has
+    /// looked at yet is looked at now: whether it is there, and is what it was announced as.
     ///
     /// # Errors
-    /// [`Refusal::AttachmentNotFound`] for the first that cannot be referenced, or if S3 does not answer.
+    /// [`Refusal::AttachmentNotFound`] for the first that cannot be referenced, or if S3 does not
+    /// answer.
     pub(crate) async fn find(
         self,
         urls: &[String],
@@ -63,28 +72,42 @@ impl Shelf<'_> {
         let found = self.files.look(self.place(upload.id)).await?;
         let found = found.ok_or_else(|| refused(UploadFault::Unfinished))?;
         if found.size != upload.size {
-            return Err(refused(UploadFault::OtherSize { announced: upload.size, found: found.size }).into());
+            return Err(refused(UploadFault::OtherSize {
+                announced: upload.size,
+                found: found.size,
+            })
+            .into());
         }
         let announced = upload.content_type.clone();
         let confirmed = upload.content_type.clone().confirmed(&found.head);
-        attachment.content_type = confirmed.map_err(|found| refused(UploadFault::OtherType { announced, found }))?;
+        attachment.content_type =
+            confirmed.map_err(|found| refused(UploadFault::OtherType { announced, found }))?;
         Ok(attachment)
     }
 
-    /// Has the files kept that no message referenced before. First the file itself, then the record that says so: the
-    /// other way round, what came between them would be a record of a file that is deleted.
+    /// Has the files kept that no message referenced before. First the file itself, then the record
+    /// that says so: the other way round, what came between them would be a record of a file that
+    /// is deleted.
     ///
     /// # Errors
-    /// [`Refusal::AttachmentNotFound`] for one that expired in this moment, or if AWS does not answer.
-    pub(crate) async fn keep(self, attachments: &[Attachment], uploads: &[Upload]) -> Result<(), Trouble> {
+    /// [`Refusal::AttachmentNotFound`] for one that expired in this moment, or if AWS does not
+    /// answer.
+    pub(crate) async fn keep(
+        self,
+        attachments: &[Attachment],
+        uploads: &[Upload],
+    ) -> Result<(), Trouble> {
         let of = |upload: &Upload| attachments.iter().find(|attachment| attachment.id == upload.id);
         let new = uploads.iter().filter(|upload| upload.state != UploadState::Ready);
-        try_join_all(new.filter_map(|upload| Some((upload, of(upload)?))).map(async |(upload, attachment)| {
-            let place = self.place(upload.id);
-            let kept = self.files.keep(place).await?
-                && self.table.keep_upload(place, upload, &attachment.content_type).await?;
-            kept.then_some(()).ok_or_else(|| Trouble::from(refused(&upload.url, UploadFault::Unknown)))
-        }))
+        try_join_all(new.filter_map(|upload| Some((upload, of(upload)?))).map(
+            async |(upload, attachment)| {
+                let place = self.place(upload.id);
+                let kept = self.files.keep(place).await?
+                    && self.table.keep_upload(place, upload, &attachment.content_type).await?;
+                kept.then_some(())
+                    .ok_or_else(|| Trouble::from(refused(&upload.url, UploadFault::Unknown)))
+            },
+        ))
         .await
         .map(drop)
     }
@@ -105,11 +128,13 @@ mod tests {
     #[test]
     fn only_uploads_of_this_conversation_are_looked_up_each_once() {
         let id = |text: &str| text.parse().expect("a UUID");
-        let (business, other) = ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002");
+        let (business, other) =
+            ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002");
         let conversation = ConversationId(id(other));
         let own = Capability::generate(BusinessId(id(business)), conversation);
         let foreign = Capability::generate(BusinessId(id(other)), conversation);
-        let elsewhere = Capability::generate(BusinessId(id(business)), ConversationId(id(business)));
+        let elsewhere =
+            Capability::generate(BusinessId(id(business)), ConversationId(id(business)));
         let url = |capability: &Capability| capability.url("https://api.example.com");
         let urls = [url(&own), "nonsense".to_owned(), url(&foreign), url(&own), url(&elsewhere)];
         assert_eq!(referenced(&urls, own.business, conversation), [own.upload]);

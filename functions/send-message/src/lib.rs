@@ -1,18 +1,23 @@
-//! `POST /api/v1/conversations/{conversation_id}/messages`: an agent's message is checked, counted, stored and its
-//! channel's doorbell rung. Three AWS calls, one after the other, and two or three more for a file that no message
-//! referenced before; what they do is in `platform`, what is allowed in `domain`.
+//! `POST /api/v1/conversations/{conversation_id}/messages`: an agent's message is checked, counted,
+//! stored and its channel's doorbell rung. Three AWS calls, one after the other, and two or three
+//! more for a file that no message referenced before; what they do is in `platform`, what is
+//! allowed in `domain`.
 
 mod attachments;
 pub mod request;
+
+use std::time::Duration;
+
+use lambda_http::http::header::{HeaderValue, LOCATION};
+use lambda_http::http::{HeaderName, StatusCode};
+use lambda_http::{Body, Request, RequestExt, Response};
+use tracing::Level;
 
 use attachments::{Shelf, referenced};
 use domain::accept::request_hash;
 use domain::message::MessageView;
 use domain::problem::{MAX_BODY_BYTES, Refusal};
 use domain::{BusinessId, Channel, ConversationId, Month, Sender, Seq};
-use lambda_http::http::header::{HeaderValue, LOCATION};
-use lambda_http::http::{HeaderName, StatusCode};
-use lambda_http::{Body, Request, RequestExt, Response};
 use platform::api::{self, Reception, Trouble};
 use platform::aws::Aws;
 use platform::broken::Broken;
@@ -28,8 +33,6 @@ use platform::table::record::Message;
 use platform::table::{Admission, Answer, Checked, Draft, Table};
 use platform::telemetry::metrics::Line;
 use request::Body as MessageBody;
-use std::time::Duration;
-use tracing::Level;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -57,7 +60,8 @@ pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 }
 
 impl SendMessage {
-    /// Reads `TABLE_NAME`, `ATTACHMENTS_BUCKET`, the queues' URLs, `AGENT_KEYS_SECRET` and what AWS clients need.
+    /// Reads `TABLE_NAME`, `ATTACHMENTS_BUCKET`, the queues' URLs, `AGENT_KEYS_SECRET` and what AWS
+    /// clients need.
     ///
     /// # Errors
     /// The variable that is missing or malformed.
@@ -111,15 +115,24 @@ impl SendMessage {
                 uploads: &uploads,
             };
             let (caller, admission) = self.reception.admit(claim.clone(), checked, now).await?;
-            if let Some(first) = admission.first.as_ref().filter(|first| first.request_hash == hash) {
-                let answer = self.reception.table.replay(caller.business, request.conversation, first).await?;
+            if let Some(first) = admission.first.as_ref().filter(|first| first.request_hash == hash)
+            {
+                let answer = self
+                    .reception
+                    .table
+                    .replay(caller.business, request.conversation, first)
+                    .await?;
                 return respond(answer, request.conversation);
             }
-            let (draft, last) = self.draft(&caller, &admission, &request, &hash, request_id.as_deref(), now).await?;
+            let (draft, last) = self
+                .draft(&caller, &admission, &request, &hash, request_id.as_deref(), now)
+                .await?;
             if admission.first.is_some() {
                 return Err(Refusal::IdempotencyKeyReused.into());
             }
-            self.shelf(caller.business, request.conversation).keep(&draft.attachments, &admission.uploads).await?;
+            self.shelf(caller.business, request.conversation)
+                .keep(&draft.attachments, &admission.uploads)
+                .await?;
             match self.reception.table.accept(&draft, last, admission.head).await? {
                 Answer::ChannelChanged => {}
                 answer => {
@@ -133,8 +146,8 @@ impl SendMessage {
         Err(Refusal::Busy.into())
     }
 
-    /// Checks the content against the conversation's channel, before anything is counted; returns the conversation's
-    /// last message as well.
+    /// Checks the content against the conversation's channel, before anything is counted; returns
+    /// the conversation's last message as well.
     async fn draft(
         &self,
         caller: &Caller,
@@ -146,17 +159,26 @@ impl SendMessage {
     ) -> Result<(Draft, Seq), Trouble> {
         let conversation = admission.conversation.as_ref().ok_or(Refusal::ConversationNotFound)?;
         let name = &conversation.channel;
-        let channel = Channel::from_wire(name).ok_or_else(|| Refusal::ChannelNotSupported { channel: name.clone() })?;
+        let channel = Channel::from_wire(name)
+            .ok_or_else(|| Refusal::ChannelNotSupported { channel: name.clone() })?;
         let table = &self.reception.table;
         let record = self.channels.get(table, caller.business, conversation.channel_id).await?;
         let record = record.filter(|record| record.is_active).ok_or(Refusal::ChannelInactive)?;
         if record.settings.channel() != channel {
-            return Err(Broken::new("sending on a channel whose settings are another channel's").into());
+            return Err(
+                Broken::new("sending on a channel whose settings are another channel's").into()
+            );
         }
         let body = &request.body;
         channel.carries(&body.content, body.attachments.len())?;
         let (files, has_template) = (body.attachments.len(), record.settings.has_template());
-        channel.way(body.content.as_str(), files, conversation.window_expires_at, has_template, now)?;
+        channel.way(
+            body.content.as_str(),
+            files,
+            conversation.window_expires_at,
+            has_template,
+            now,
+        )?;
         let shelf = self.shelf(caller.business, request.conversation);
         let attachments = shelf.find(&body.attachments, &admission.uploads, now).await?;
         channel.carries_files(&attachments)?;
@@ -179,7 +201,8 @@ impl SendMessage {
         Shelf { files: &self.files, table: &self.reception.table, business, conversation }
     }
 
-    /// The last call. If SQS does not take the bell the answer is still 201: the outbox holds the promise.
+    /// The last call. If SQS does not take the bell the answer is still 201: the outbox holds the
+    /// promise.
     async fn ring(&self, draft: &Draft, message: &Message) {
         let (business, conversation, channel) = (draft.business, draft.conversation, draft.channel);
         let accepted = Line::new(Level::INFO, "accepted").by("Channel", channel).count("Accepted");
@@ -208,7 +231,8 @@ fn respond(answer: Answer, conversation: ConversationId) -> Result<Response<Body
 fn created(view: &MessageView<'_>, replayed: bool) -> Result<Response<Body>, Broken> {
     let mut response = api::json(StatusCode::CREATED, view)?;
     let location = format!("/api/v1/conversations/{}/messages/{}", view.conversation_id, view.id);
-    let location = HeaderValue::try_from(location).map_err(|error| Broken::because("writing an answer", error))?;
+    let location = HeaderValue::try_from(location)
+        .map_err(|error| Broken::because("writing an answer", error))?;
     response.headers_mut().insert(LOCATION, location);
     if replayed {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));

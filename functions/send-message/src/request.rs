@@ -1,14 +1,15 @@
 //! From a request to what it says: after this file nothing is a bare string any more.
 //!
-//! A body that is right is read in one pass, straight into its fields. One that is not is read again, at leisure, to
-//! say everything that is wrong with it, in FastAPI's words.
+//! A body that is right is read in one pass, straight into its fields. One that is not is read
+//! again, at leisure, to say everything that is wrong with it, in FastAPI's words.
+
+use lambda_http::http::HeaderValue;
+use serde::Deserialize;
+use serde_json::Value;
 
 use domain::problem::{FieldError, Loc};
 use domain::{Content, ConversationId};
-use lambda_http::http::HeaderValue;
 use platform::api;
-use serde::Deserialize;
-use serde_json::Value;
 
 /// A request that has the documented form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,14 +38,21 @@ const LONGEST_KEY: usize = 255;
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn parse(conversation: Option<&str>, key: Option<&HeaderValue>, body: &[u8]) -> Result<Request, Vec<FieldError>> {
+pub fn parse(
+    conversation: Option<&str>,
+    key: Option<&HeaderValue>,
+    body: &[u8],
+) -> Result<Request, Vec<FieldError>> {
     let conversation = api::path_id(conversation, "conversation_id");
     let key = key.map(idempotency_key).transpose();
     let body = parse_body(body);
     match (conversation, key, body) {
-        (Ok(conversation), Ok(idempotency_key), Ok(body)) => Ok(Request { conversation, idempotency_key, body }),
+        (Ok(conversation), Ok(idempotency_key), Ok(body)) => {
+            Ok(Request { conversation, idempotency_key, body })
+        }
         (conversation, key, body) => {
-            let mut errors: Vec<FieldError> = conversation.err().into_iter().chain(key.err()).collect();
+            let mut errors: Vec<FieldError> =
+                conversation.err().into_iter().chain(key.err()).collect();
             errors.extend(body.err().unwrap_or_default());
             Err(errors)
         }
@@ -61,8 +69,9 @@ fn idempotency_key(value: &HeaderValue) -> Result<String, FieldError> {
     })
 }
 
-/// The body as it is written down. Unknown fields are refused: a mistyped `"internal": true` must never reach a
-/// customer. Of an attachment only `url` counts; everything else is known from the upload.
+/// The body as it is written down. Unknown fields are refused: a mistyped `"internal": true` must
+/// never reach a customer. Of an attachment only `url` counts; everything else is known from the
+/// upload.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -91,7 +100,11 @@ fn explain(body: &[u8]) -> Vec<FieldError> {
         Ok(value) => value,
         Err(error) => {
             let loc = vec!["body".into(), error.column().into()];
-            return vec![FieldError { loc, msg: format!("JSON decode error: {error}"), kind: "json_invalid" }];
+            return vec![FieldError {
+                loc,
+                msg: format!("JSON decode error: {error}"),
+                kind: "json_invalid",
+            }];
         }
     };
     let Value::Object(fields) = &value else {
@@ -107,7 +120,12 @@ fn explain(body: &[u8]) -> Vec<FieldError> {
     match fields.get("attachments") {
         None => {}
         Some(Value::Array(items)) => {
-            errors.extend(items.iter().enumerate().filter_map(|(index, item)| explain_attachment(index, item)));
+            errors.extend(
+                items
+                    .iter()
+                    .enumerate()
+                    .filter_map(|(index, item)| explain_attachment(index, item)),
+            );
         }
         Some(_) => errors.push(wrong(&["attachments".into()], "a valid list", "list_type")),
     }
@@ -178,9 +196,14 @@ mod tests {
 
     #[test]
     fn a_right_body_is_read() {
-        let body = parse_body(br#"{"content":" hi \u00e9 ","attachments":[{"url":"u","id":"x","size":3}]}"#);
+        let body = parse_body(
+            br#"{"content":" hi \u00e9 ","attachments":[{"url":"u","id":"x","size":3}]}"#,
+        );
         let body = body.expect("a right body");
-        assert_eq!((body.content.as_str(), &body.attachments[..]), (" hi é ", &["u".to_owned()][..]));
+        assert_eq!(
+            (body.content.as_str(), &body.attachments[..]),
+            (" hi é ", &["u".to_owned()][..])
+        );
         assert!(parse_body(br#"{"content":"x"}"#).is_ok_and(|body| body.attachments.is_empty()));
     }
 
@@ -193,7 +216,11 @@ mod tests {
         one(r#"{"content":"x","internal":true}"#, r#"["body","internal"]"#, "extra_forbidden");
         one(r#"{"content":"x","attachments":null}"#, r#"["body","attachments"]"#, "list_type");
         one(r#"{"content":"x","attachments":["u"]}"#, r#"["body","attachments",0]"#, "dict_type");
-        one(r#"{"content":"x","attachments":[{"url":"u"},{}]}"#, r#"["body","attachments",1,"url"]"#, "missing");
+        one(
+            r#"{"content":"x","attachments":[{"url":"u"},{}]}"#,
+            r#"["body","attachments",1,"url"]"#,
+            "missing",
+        );
         one(r#"{"content":"x","content":"y"}"#, r#"["body"]"#, "json_invalid");
         one("[]", r#"["body"]"#, "dict_type");
         one("{\"content\":", r#"["body",11]"#, "json_invalid");
@@ -202,14 +229,20 @@ mod tests {
 
     #[test]
     fn everything_that_is_wrong_is_said_at_once() {
-        let errors = parse(Some("x"), Some(&HeaderValue::from_static("")), br#"{"a":1}"#).expect_err("all wrong");
+        let errors = parse(Some("x"), Some(&HeaderValue::from_static("")), br#"{"a":1}"#)
+            .expect_err("all wrong");
         let kinds: Vec<_> = errors.iter().map(|error| error.kind).collect();
-        assert_eq!(kinds, ["uuid_parsing", "string_pattern_mismatch", "missing", "extra_forbidden"]);
+        assert_eq!(
+            kinds,
+            ["uuid_parsing", "string_pattern_mismatch", "missing", "extra_forbidden"]
+        );
     }
 
     #[test]
     fn keys_are_visible_ascii() {
-        let key = |text: &str| idempotency_key(&HeaderValue::from_bytes(text.as_bytes()).expect("a header")).is_ok();
+        let key = |text: &str| {
+            idempotency_key(&HeaderValue::from_bytes(text.as_bytes()).expect("a header")).is_ok()
+        };
         assert!(key("a") && key(&"k".repeat(255)) && key("~!#"));
         assert!(!key("") && !key(&"k".repeat(256)) && !key("a b") && !key("é"));
     }

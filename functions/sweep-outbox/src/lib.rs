@@ -1,10 +1,17 @@
-//! Rings again for every conversation that is due. Lost bells, crashed workers and emptied queues need nothing else.
+//! Rings again for every conversation that is due. Lost bells, crashed workers and emptied queues
+//! need nothing else.
+
+use std::time::Duration;
 
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use chrono::{DateTime, Utc};
-use domain::Channel;
 use futures_util::stream::{self, StreamExt};
 use lambda_runtime::LambdaEvent;
+use serde::Serialize;
+use tokio::time::Instant;
+use tracing::Level;
+
+use domain::Channel;
 use platform::aws::Aws;
 use platform::broken::Broken;
 use platform::clock::{self, Clock};
@@ -13,10 +20,6 @@ use platform::runtime;
 use platform::settings::SettingError;
 use platform::table::{Table, key};
 use platform::telemetry::metrics::Line;
-use serde::Serialize;
-use std::time::Duration;
-use tokio::time::Instant;
-use tracing::Level;
 
 /// What is not rung by then, the next sweep will.
 const RESERVE: Duration = Duration::from_secs(5);
@@ -67,24 +70,33 @@ impl SweepOutbox {
     /// The variable that is missing or malformed.
     pub fn from_env() -> Result<SweepOutbox, SettingError> {
         let aws = Aws::from_env()?;
-        Ok(SweepOutbox { table: Table::from_env(&aws)?, clock: Clock::from_env()?, bells: Bells::from_env(&aws)? })
+        Ok(SweepOutbox {
+            table: Table::from_env(&aws)?,
+            clock: Clock::from_env()?,
+            bells: Bells::from_env(&aws)?,
+        })
     }
 
     /// Sweeps every bucket of every channel.
     ///
     /// # Errors
-    /// If the table does not answer. A queue that does not take its bells is logged; the other channels go on.
+    /// If the table does not answer. A queue that does not take its bells is logged; the other
+    /// channels go on.
     pub async fn handle(
         &self,
         event: LambdaEvent<EventBridgeEvent<serde_json::Value>>,
     ) -> Result<Swept, lambda_runtime::Error> {
-        let until = Instant::now() + clock::time_left(event.context.deadline()).saturating_sub(RESERVE);
+        let until =
+            Instant::now() + clock::time_left(event.context.deadline()).saturating_sub(RESERVE);
         let now = self.clock.now();
         let (mut swept, mut failed) = ([Swept::default(); Channel::ALL.len()], None);
         let channels = Channel::ALL.into_iter().zip(0..);
-        let buckets = channels.flat_map(|(channel, at)| key::outbox_buckets(channel).map(move |b| (channel, at, b)));
+        let buckets = channels
+            .flat_map(|(channel, at)| key::outbox_buckets(channel).map(move |b| (channel, at, b)));
         let mut sweeps = stream::iter(buckets)
-            .map(|(channel, at, bucket)| async move { (at, self.sweep(channel, &bucket, now, until).await) })
+            .map(|(channel, at, bucket)| async move {
+                (at, self.sweep(channel, &bucket, now, until).await)
+            })
             .buffer_unordered(AT_ONCE);
         while let Some((at, bucket)) = sweeps.next().await {
             match bucket {
@@ -103,7 +115,13 @@ impl SweepOutbox {
         failed.map_or(Ok(all), |broken| Err(broken.into()))
     }
 
-    async fn sweep(&self, channel: Channel, bucket: &str, now: DateTime<Utc>, until: Instant) -> Result<Swept, Broken> {
+    async fn sweep(
+        &self,
+        channel: Channel,
+        bucket: &str,
+        now: DateTime<Utc>,
+        until: Instant,
+    ) -> Result<Swept, Broken> {
         let mut swept = Swept::default();
         let mut page = None;
         loop {
@@ -123,7 +141,9 @@ impl SweepOutbox {
                 let bells: Vec<Bell> = some.iter().map(bell).collect();
                 match self.bells.ring_all(channel, &bells).await {
                     Ok(rung) => swept.rung += rung,
-                    Err(broken) => tracing::warn!(%channel, error = broken.chain(), "bells were not rung"),
+                    Err(broken) => {
+                        tracing::warn!(%channel, error = broken.chain(), "bells were not rung")
+                    }
                 }
             }
             page = next;
@@ -134,10 +154,14 @@ impl SweepOutbox {
     }
 }
 
-/// Says what was due on a channel, if anything was. `OldestDueSeconds` that keeps growing is a channel that stands still.
+/// Says what was due on a channel, if anything was. `OldestDueSeconds` that keeps growing is a
+/// channel that stands still.
 fn report(channel: Channel, Swept { due, rung, oldest }: Swept, now: DateTime<Utc>) {
     let Some(oldest) = oldest else { return };
-    let line = Line::new(Level::INFO, "swept").by("Channel", channel).count_many("Due", due).count_many("Rung", rung);
+    let line = Line::new(Level::INFO, "swept")
+        .by("Channel", channel)
+        .count_many("Due", due)
+        .count_many("Rung", rung);
     let line = line.seconds("OldestDueSeconds", now - oldest);
     if rung < due { line.count_many("BellNotRung", due - rung).write() } else { line.write() }
 }

@@ -1,8 +1,13 @@
 //! Recounting: for each business and month, as many messages as the counters say.
 //!
-//! Sends go on meanwhile. The counters are therefore read before and after the messages are counted: a message changes
-//! both in one transaction and is never deleted, so there are at least as many messages as were counted before, and at
-//! most as many as are counted after. Whatever lies outside of that is drift, and no traffic explains it.
+//! Sends go on meanwhile. The counters are therefore read before and after the messages are
+//! counted: a message changes both in one transaction and is never deleted, so there are at least
+//! as many messages as were counted before, and at most as many as are counted after. Whatever lies
+//! outside of that is drift, and no traffic explains it.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
 
 use crate::Failure;
 use crate::command_line::Audit;
@@ -10,8 +15,6 @@ use crate::place::Place;
 use crate::report::{Progress, Report};
 use domain::{BusinessId, Month};
 use platform::table::Sought;
-use serde_json::json;
-use std::collections::BTreeMap;
 
 /// One business's month.
 #[derive(Debug, Clone, Copy, Default)]
@@ -25,16 +28,22 @@ impl Account {
     /// How many messages too many (above 0) or too few (below) there are.
     fn drift(self) -> i64 {
         let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        let (least, most, counted) = (signed(self.before), signed(self.after), signed(self.messages));
+        let (least, most, counted) =
+            (signed(self.before), signed(self.after), signed(self.messages));
         (counted - most).max(0) - (least - counted).max(0)
     }
 }
 
 /// Recounts.
-pub(crate) async fn run(place: &Place, args: &Audit, progress: &Progress) -> Result<Report, Failure> {
+pub(crate) async fn run(
+    place: &Place,
+    args: &Audit,
+    progress: &Progress,
+) -> Result<Report, Failure> {
     let mut accounts: BTreeMap<(BusinessId, Month), Account> = BTreeMap::new();
     for (business, month) in open_months(place, args, progress).await? {
-        accounts.entry((business, month)).or_default().before = used(place, business, month).await?;
+        accounts.entry((business, month)).or_default().before =
+            used(place, business, month).await?;
     }
     let sought = Sought { business: args.business, month: args.month, status: None };
     let mut page = None;
@@ -55,7 +64,11 @@ pub(crate) async fn run(place: &Place, args: &Audit, progress: &Progress) -> Res
     Ok(report(&accounts))
 }
 
-async fn open_months(place: &Place, args: &Audit, progress: &Progress) -> Result<Vec<(BusinessId, Month)>, Failure> {
+async fn open_months(
+    place: &Place,
+    args: &Audit,
+    progress: &Progress,
+) -> Result<Vec<(BusinessId, Month)>, Failure> {
     let mut all = match args.business {
         Some(business) => {
             place.plan_of(business).await?;
@@ -92,7 +105,8 @@ fn report(accounts: &BTreeMap<(BusinessId, Month), Account>) -> Report {
         })
     });
     let rows = accounts.iter().map(|((business, month), account)| {
-        let numbers = [account.messages.to_string(), account.after.to_string(), account.drift().to_string()];
+        let numbers =
+            [account.messages.to_string(), account.after.to_string(), account.drift().to_string()];
         let [messages, used, drift] = numbers;
         [business.to_string(), month.to_string(), messages, used, drift]
     });

@@ -1,16 +1,24 @@
 //! Switching a channel.
 
+use chrono::TimeDelta;
+use serde_json::json;
+
 use crate::command_line::{OneChannel, Pause, Switch};
 use crate::place::Place;
 use crate::report::{Report, time};
 use crate::{Consent, Failure};
-use chrono::TimeDelta;
-use serde_json::json;
 
 /// Switches one.
-pub(crate) async fn run(place: &Place, switch: &Switch, consent: &Consent) -> Result<Report, Failure> {
+pub(crate) async fn run(
+    place: &Place,
+    switch: &Switch,
+    consent: &Consent,
+) -> Result<Report, Failure> {
     let table = &place.table;
-    let (Switch::Pause(Pause { of, .. }) | Switch::Resume(of) | Switch::Deactivate(of) | Switch::Activate(of)) = switch;
+    let (Switch::Pause(Pause { of, .. })
+    | Switch::Resume(of)
+    | Switch::Deactivate(of)
+    | Switch::Activate(of)) = switch;
     place.plan_of(of.business).await?;
     let missing = || Failure::new("the business has no such channel");
     match switch {
@@ -21,13 +29,16 @@ pub(crate) async fn run(place: &Place, switch: &Switch, consent: &Consent) -> Re
             table.pause(business, channel, until).await?;
             let paused = table.channel(business, channel).await?.ok_or_else(missing)?.paused_until;
             let until = paused.unwrap_or(until);
-            let line =
-                format!("Channel {channel} sends nothing until {}; messages are accepted and wait.", time(until));
+            let line = format!(
+                "Channel {channel} sends nothing until {}; messages are accepted and wait.",
+                time(until)
+            );
             Ok(Report::of(json!({"channel_id": channel, "paused_until": until})).line(line))
         }
         Switch::Resume(OneChannel { business, channel }) => {
             table.resume(*business, *channel).await?.then_some(()).ok_or_else(missing)?;
-            let line = format!("Channel {channel} sends again; what waits goes out within five minutes.");
+            let line =
+                format!("Channel {channel} sends again; what waits goes out within five minutes.");
             Ok(Report::of(json!({"channel_id": channel, "paused_until": null})).line(line))
         }
         Switch::Deactivate(of) => {

@@ -6,17 +6,21 @@ pub(crate) use dead_letters::{DeadLetters, Letters, Meant, Redrive};
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
+
 use domain::delivery::Doubt;
 use domain::{AgentId, BusinessId, Channel, ChannelId, ConversationId, Month};
 
 /// The operator's command line of Pingback Messages.
 ///
-/// Works on a stack (--stack) or on what the environment names (TABLE_NAME, CHAT_QUEUE_URL, CHAT_DEAD_LETTER_QUEUE_URL, …),
-/// with the credentials of the environment; AWS_ENDPOINT_URL leads to the local system.
+/// Works on a stack (--stack) or on what the environment names (TABLE_NAME, CHAT_QUEUE_URL,
+/// CHAT_DEAD_LETTER_QUEUE_URL, …), with the credentials of the environment; AWS_ENDPOINT_URL leads
+/// to the local system.
 #[derive(Debug, Parser)]
 #[command(name = "cargo admin", bin_name = "cargo admin")]
-#[command(after_help = "Exit codes: 0 done; 1 not done, or not all of it, because of the input or AWS; 2 done, and \
-                        found what should not be (drift, stuck or failed messages, dead letters); 3 not confirmed, nothing done.")]
+#[command(
+    after_help = "Exit codes: 0 done; 1 not done, or not all of it, because of the input or AWS; 2 done, and \
+                        found what should not be (drift, stuck or failed messages, dead letters); 3 not confirmed, nothing done."
+)]
 pub(crate) struct CommandLine {
     /// The CloudFormation stack to work on
     #[arg(long, global = true, value_name = "NAME", env = "PINGBACK_STACK")]
@@ -118,10 +122,12 @@ pub(crate) struct NewChannel {
     /// WhatsApp: Meta's id of the business's number
     #[arg(long, value_name = "ID", value_parser = name)]
     pub(crate) phone_number_id: Option<String>,
-    /// WhatsApp: the secret with the access token, by its ARN or its name, which begins with pingback/whatsapp/
+    /// WhatsApp: the secret with the access token, by its ARN or its name, which begins with
+    /// pingback/whatsapp/
     #[arg(long, value_name = "NAME", value_parser = secret)]
     pub(crate) secret: Option<String>,
-    /// WhatsApp: an approved template with one parameter, which takes an agent's text when the customer's window is closed
+    /// WhatsApp: an approved template with one parameter, which takes an agent's text when the
+    /// customer's window is closed
     #[arg(long, value_name = "NAME", value_parser = name, requires = "template_language")]
     pub(crate) template: Option<String>,
     /// WhatsApp: the template's language, such as en_US
@@ -133,7 +139,8 @@ pub(crate) struct NewChannel {
     /// E-mail: the configuration set whose events become receipts
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub(crate) configuration_set: Option<String>,
-    /// When nobody knows whether a message arrived: resend (it may come twice) or hold (it may never come)
+    /// When nobody knows whether a message arrived: resend (it may come twice) or hold (it may
+    /// never come)
     #[arg(long, value_name = "WHAT", default_value = "resend", value_parser = doubt)]
     pub(crate) in_doubt: Doubt,
 }
@@ -152,7 +159,8 @@ pub(crate) struct NewConversation {
     /// E-mail: the subject of the thread, 1 to 100 characters
     #[arg(long, value_name = "TEXT", value_parser = name)]
     pub(crate) subject: Option<String>,
-    /// WhatsApp: when the customer wrote last, as 2026-11-25T09:00:00Z; until they write, only templates can be sent
+    /// WhatsApp: when the customer wrote last, as 2026-11-25T09:00:00Z; until they write, only
+    /// templates can be sent
     #[arg(long, value_name = "TIME")]
     pub(crate) wrote_at: Option<DateTime<Utc>>,
 }
@@ -300,7 +308,8 @@ pub(crate) struct Pause {
 }
 
 fn channel(text: &str) -> Result<Channel, String> {
-    Channel::from_wire(text).ok_or_else(|| "chat, whatsapp and email are the channels there are".to_owned())
+    Channel::from_wire(text)
+        .ok_or_else(|| "chat, whatsapp and email are the channels there are".to_owned())
 }
 
 fn doubt(text: &str) -> Result<Doubt, String> {
@@ -319,7 +328,8 @@ fn name(text: &str) -> Result<String, String> {
     within(text, 100)
 }
 
-/// As much as [GetSecretValue](https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html)
+/// As much as
+/// [GetSecretValue](https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html)
 /// takes.
 fn secret(text: &str) -> Result<String, String> {
     within(text, 2048)
@@ -339,7 +349,8 @@ fn within(text: &str, most: usize) -> Result<String, String> {
 }
 
 fn key_id(text: &str) -> Result<String, String> {
-    let is_id = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    let is_id = text.len() == 64
+        && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
     if is_id || text == "-" {
         Ok(text.to_owned())
     } else {
@@ -349,8 +360,9 @@ fn key_id(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use clap::CommandFactory;
+
+    use super::*;
 
     #[test]
     fn the_command_line_makes_sense() {

@@ -1,28 +1,30 @@
 //! Making things, one at a time. Nothing that exists is overwritten: every id is new.
 
+use chrono::TimeDelta;
+use serde_json::json;
+use uuid::Uuid;
+
 use crate::Failure;
 use crate::command_line::{NewApiKey, NewBusiness, NewChannel, NewConversation, OfBusiness};
 use crate::place::Place;
 use crate::report::{Report, or_dash, time};
-use chrono::TimeDelta;
 use domain::channel::WINDOW;
 use domain::delivery::Doubt;
 use domain::{AgentId, BusinessId, Channel, ChannelId, ConversationId};
 use platform::credential::ApiKey;
 use platform::table::provision::NewConversation as NewRecord;
 use platform::table::record::{ChannelRecord, ChannelSettings, Template};
-use serde_json::json;
-use uuid::Uuid;
 
 /// A business with its plan.
 pub(crate) async fn business(place: &Place, args: &NewBusiness) -> Result<Report, Failure> {
     let id = BusinessId(Uuid::new_v4());
     place.table.create_business(id, &args.plan, args.limit, args.shards).await?;
     let NewBusiness { plan, limit, shards } = args;
-    Ok(Report::of(json!({"business_id": id, "plan": plan, "limit": limit, "shards": shards})).fields(vec![
-        ("business", id.to_string()),
-        ("plan", format!("{plan}: {limit} messages a month on {shards} shards")),
-    ]))
+    Ok(Report::of(json!({"business_id": id, "plan": plan, "limit": limit, "shards": shards}))
+        .fields(vec![
+            ("business", id.to_string()),
+            ("plan", format!("{plan}: {limit} messages a month on {shards} shards")),
+        ]))
 }
 
 /// An agent of a business.
@@ -64,8 +66,16 @@ pub(crate) async fn channel(place: &Place, args: &NewChannel) -> Result<Report, 
 
 /// What its provider needs of a channel, all of it and nothing that is another's.
 fn settings(args: &NewChannel) -> Result<ChannelSettings, Failure> {
-    let NewChannel { channel, phone_number_id, secret, template, template_language, from, configuration_set, .. } =
-        args;
+    let NewChannel {
+        channel,
+        phone_number_id,
+        secret,
+        template,
+        template_language,
+        from,
+        configuration_set,
+        ..
+    } = args;
     for (owner, name, value) in [
         (Channel::Whatsapp, "phone-number-id", phone_number_id),
         (Channel::Whatsapp, "secret", secret),
@@ -74,11 +84,15 @@ fn settings(args: &NewChannel) -> Result<ChannelSettings, Failure> {
         (Channel::Email, "configuration-set", configuration_set),
     ] {
         if value.is_some() && owner != *channel {
-            return Err(Failure::new(format!("--{name}: {channel} channels have none, only {owner} channels do")));
+            return Err(Failure::new(format!(
+                "--{name}: {channel} channels have none, only {owner} channels do"
+            )));
         }
     }
     let needed = |value: &Option<String>, name: &str| {
-        value.clone().ok_or_else(|| Failure::new(format!("--{name} is missing: {channel} channels need it")))
+        value
+            .clone()
+            .ok_or_else(|| Failure::new(format!("--{name} is missing: {channel} channels need it")))
     };
     match channel {
         Channel::Chat => Ok(ChannelSettings::Chat {}),
@@ -96,9 +110,10 @@ fn settings(args: &NewChannel) -> Result<ChannelSettings, Failure> {
                 template: template.map(|(name, language)| Template { name, language }),
             })
         }
-        Channel::Email => {
-            Ok(ChannelSettings::Email { from: needed(from, "from")?, configuration_set: configuration_set.clone() })
-        }
+        Channel::Email => Ok(ChannelSettings::Email {
+            from: needed(from, "from")?,
+            configuration_set: configuration_set.clone(),
+        }),
     }
 }
 
@@ -115,7 +130,8 @@ fn name_of_secret(name_or_arn: &str) -> &str {
 pub(crate) async fn conversation(place: &Place, args: &NewConversation) -> Result<Report, Failure> {
     place.plan_of(args.business).await?;
     let channel = place.table.channel(args.business, args.channel).await?;
-    let channel = channel.ok_or_else(|| Failure::new("--channel: the business has no such channel"))?;
+    let channel =
+        channel.ok_or_else(|| Failure::new("--channel: the business has no such channel"))?;
     let channel = channel.settings.channel();
     let new = NewRecord {
         channel: channel.name().to_owned(),
@@ -123,7 +139,10 @@ pub(crate) async fn conversation(place: &Place, args: &NewConversation) -> Resul
         recipient: args.recipient.clone(),
         subject: args.subject.clone(),
         begun_by: None,
-        window_expires_at: args.wrote_at.filter(|_| channel == Channel::Whatsapp).map(|at| at + WINDOW),
+        window_expires_at: args
+            .wrote_at
+            .filter(|_| channel == Channel::Whatsapp)
+            .map(|at| at + WINDOW),
     };
     let id = begin(place, args.business, new).await?;
     Ok(Report::of(json!({"conversation_id": id, "channel": channel}))
@@ -144,7 +163,11 @@ pub(crate) async fn put_channel(
 }
 
 /// Puts a conversation into the table, under a new id.
-pub(crate) async fn begin(place: &Place, business: BusinessId, new: NewRecord) -> Result<ConversationId, Failure> {
+pub(crate) async fn begin(
+    place: &Place,
+    business: BusinessId,
+    new: NewRecord,
+) -> Result<ConversationId, Failure> {
     let id = ConversationId(Uuid::new_v4());
     place.table.create_conversation(business, id, new, place.now()).await?;
     Ok(id)
@@ -156,7 +179,8 @@ mod tests {
 
     #[test]
     fn a_secret_may_be_named_by_its_arn() {
-        let arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:pingback/whatsapp/shop-AbCdEf";
+        let arn =
+            "arn:aws:secretsmanager:eu-central-1:123456789012:secret:pingback/whatsapp/shop-AbCdEf";
         assert_eq!(name_of_secret(arn), "pingback/whatsapp/shop-AbCdEf");
         assert_eq!(name_of_secret("pingback/whatsapp/shop"), "pingback/whatsapp/shop");
         assert_eq!(name_of_secret("x/pingback/whatsapp/shop"), "x/pingback/whatsapp/shop");

@@ -10,14 +10,17 @@
 //!
 //! `discard` removes whatever is meant, and `inspect` leaves everything where it is.
 //!
-//! A message is never put back into its old place: its conversation has gone on, and messages reach the provider in the
-//! order of their `seq`. The letter goes last, so what fails in between is seen again; accepting twice is prevented by an
-//! idempotency key that no request can carry. For the order of what is accepted anew, all letters have to be in sight.
+//! A message is never put back into its old place: its conversation has gone on, and messages reach
+//! the provider in the order of their `seq`. The letter goes last, so what fails in between is seen
+//! again; accepting twice is prevented by an idempotency key that no request can carry. For the
+//! order of what is accepted anew, all letters have to be in sight.
 //!
 //! An error ends the work, and not the report: what was done until then is told.
 
 mod found;
 mod resend;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::command_line::{Letters, Meant, Redrive};
 use crate::place::Place;
@@ -27,10 +30,13 @@ use domain::{Channel, ConversationId};
 use found::{Found, Told};
 use platform::queue::{BATCH, Bell, Bells, DeadLetters, GivenUp, Kept, Letter};
 use resend::Resent;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// Shows what is there, and leaves it there.
-pub(crate) async fn inspect(place: &Place, args: &Letters, progress: &Progress) -> Result<Report, Failure> {
+pub(crate) async fn inspect(
+    place: &Place,
+    args: &Letters,
+    progress: &Progress,
+) -> Result<Report, Failure> {
     let mut told = Told::default();
     for channel in args.channels() {
         let queue = place.dead_letters(channel)?;
@@ -55,7 +61,8 @@ pub(crate) async fn redrive(
 ) -> Result<Report, Failure> {
     let (bells, which) = (place.bells()?, &args.which);
     if !which.dry_run {
-        let what = if args.resend { "is rung for, or accepted anew and counted" } else { "is rung for" };
+        let what =
+            if args.resend { "is rung for, or accepted anew and counted" } else { "is rung for" };
         consent.ask(&format!("What the dead-letter queues keep {what} again."))?;
     }
     let (mut told, mut stay) = (Told::default(), false);
@@ -86,7 +93,8 @@ pub(crate) async fn discard(
     progress: &Progress,
 ) -> Result<Report, Failure> {
     if !args.dry_run {
-        let of = args.conversation.map_or_else(String::new, |only| format!(" of conversation {only}"));
+        let of =
+            args.conversation.map_or_else(String::new, |only| format!(" of conversation {only}"));
         consent.ask(&format!("What the dead-letter queues keep{of} is removed for good."))?;
     }
     let (mut told, mut stay) = (Told::default(), false);
@@ -111,10 +119,16 @@ pub(crate) async fn discard(
 }
 
 /// Removes letters, ten at a time, until SQS does not answer; returns those that stay.
-async fn remove(queue: &DeadLetters, channel: Channel, letters: Vec<Letter>, told: &mut Told) -> Vec<Letter> {
+async fn remove(
+    queue: &DeadLetters,
+    channel: Channel,
+    letters: Vec<Letter>,
+    told: &mut Told,
+) -> Vec<Letter> {
     let mut kept = Vec::new();
     for ten in letters.chunks(BATCH) {
-        let stay = if told.has_ended() { Ok((0..ten.len()).collect()) } else { queue.remove(ten).await };
+        let stay =
+            if told.has_ended() { Ok((0..ten.len()).collect()) } else { queue.remove(ten).await };
         let stay: BTreeSet<usize> = stay.unwrap_or_else(|broken| {
             told.end(channel, &broken.chain());
             (0..ten.len()).collect()
@@ -175,7 +189,9 @@ impl Work<'_> {
             };
             let stays = !action.goes || self.args.which.dry_run;
             let left = if stays { None } else { self.leaves(&letter).await };
-            let left_over = left.as_ref().map_or_else(String::new, |why| format!("; its letter is still there: {why}"));
+            let left_over = left
+                .as_ref()
+                .map_or_else(String::new, |why| format!("; its letter is still there: {why}"));
             told.line(self.channel, &letter, &(action.words + &left_over));
             if let Some(why) = &left {
                 told.end(self.channel, why);
@@ -220,18 +236,24 @@ impl Work<'_> {
 
     async fn resend(&self, copy: &GivenUp, done: &mut Done) -> Result<Action, Failure> {
         if let Some(reason) = done.held_up.get(&copy.conversation) {
-            return Ok(Action { words: format!("stays behind one before it: {reason}"), goes: false });
+            return Ok(Action {
+                words: format!("stays behind one before it: {reason}"),
+                goes: false,
+            });
         }
         Ok(match resend::resend(self.place, copy, self.args.which.dry_run).await? {
             Resent::Would => Action::goes("would be accepted anew"),
             Resent::As(id) => {
-                let (business, conversation, channel) = (copy.business, copy.conversation, copy.channel);
+                let (business, conversation, channel) =
+                    (copy.business, copy.conversation, copy.channel);
                 let bell = Bell { v: Default::default(), business, conversation, channel };
                 // Not taken: the conversation is in the outbox, and the sweeper rings.
                 let _ = self.bells.ring(&bell).await;
                 Action::goes(format!("accepted anew as {id}"))
             }
-            Resent::Needless(why) if self.args.which.dry_run => Action::goes(format!("would be removed: it {why}")),
+            Resent::Needless(why) if self.args.which.dry_run => {
+                Action::goes(format!("would be removed: it {why}"))
+            }
             Resent::Needless(why) => Action::goes(format!("removed: it {why}")),
             Resent::Refused(why) => {
                 let action = Action::stays(&why);

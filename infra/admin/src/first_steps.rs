@@ -1,5 +1,8 @@
 //! Everything that a first message needs, in one command.
 
+use serde_json::json;
+use uuid::Uuid;
+
 use crate::Failure;
 use crate::command_line::NewBusiness;
 use crate::create::{begin, put_channel};
@@ -10,8 +13,6 @@ use domain::{AgentId, BusinessId, Channel};
 use platform::credential::ApiKey;
 use platform::table::provision::NewConversation;
 use platform::table::record::ChannelSettings;
-use serde_json::json;
-use uuid::Uuid;
 
 /// Makes a business with an agent, their API key, a chat channel and a conversation on it.
 pub(crate) async fn run(place: &Place, args: &NewBusiness) -> Result<Report, Failure> {
@@ -20,7 +21,8 @@ pub(crate) async fn run(place: &Place, args: &NewBusiness) -> Result<Report, Fai
     place.table.create_business(business, &args.plan, args.limit, args.shards).await?;
     place.table.create_agent(business, agent).await?;
     place.table.create_api_key(&key, Some(agent), None).await?;
-    let channel_id = put_channel(place, business, ChannelSettings::Chat {}, Doubt::default()).await?;
+    let channel_id =
+        put_channel(place, business, ChannelSettings::Chat {}, Doubt::default()).await?;
     let new = NewConversation {
         channel: Channel::Chat.name().to_owned(),
         channel_id,

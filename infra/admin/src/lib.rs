@@ -1,5 +1,6 @@
-//! The operator's command line: what a person or a script does to a deployed system, or to the local one, without the
-//! API. It uses the calls that the functions use, so it can break no promise that they keep.
+//! The operator's command line: what a person or a script does to a deployed system, or to the
+//! local one, without the API. It uses the calls that the functions use, so it can break no promise
+//! that they keep.
 
 mod audit;
 mod channel;
@@ -14,13 +15,15 @@ mod plan;
 mod report;
 mod revoke;
 
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
 use clap::Parser;
+
 use command_line::{Command, CommandLine, Create, DeadLetters};
 use place::Place;
 use platform::Broken;
 use report::{Progress, Report};
-use std::io::IsTerminal;
-use std::process::ExitCode;
 
 /// Why a command ended without doing what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -49,8 +52,8 @@ impl Failure {
     }
 }
 
-/// Runs the command line. The exit code is 0: done; 1: not done, or not all of it, because of the input or AWS; 2: done,
-/// and found what should not be; 3: not confirmed, nothing done.
+/// Runs the command line. The exit code is 0: done; 1: not done, or not all of it, because of the
+/// input or AWS; 2: done, and found what should not be; 3: not confirmed, nothing done.
 #[must_use]
 pub fn main() -> ExitCode {
     let command_line = match CommandLine::try_parse() {
@@ -90,12 +93,22 @@ async fn run(line: &CommandLine) -> Result<Report, Failure> {
         Command::Create(Create::Channel(args)) => create::channel(&place, args).await,
         Command::Create(Create::Conversation(args)) => create::conversation(&place, args).await,
         Command::Plan(command_line::Plan::Show(args)) => plan::show(&place, args).await,
-        Command::Plan(command_line::Plan::Change(args)) => plan::change(&place, args, &consent).await,
+        Command::Plan(command_line::Plan::Change(args)) => {
+            plan::change(&place, args, &consent).await
+        }
         Command::Message(command_line::Message::Show(args)) => message::show(&place, args).await,
-        Command::List(command_line::List::Stuck(args)) => list::stuck(&place, args, &progress).await,
-        Command::List(command_line::List::InDoubt(args)) => list::in_doubt(&place, args, &progress).await,
-        Command::List(command_line::List::Failed(args)) => list::failed(&place, args, &progress).await,
-        Command::DeadLetters(DeadLetters::Inspect(args)) => dead_letters::inspect(&place, args, &progress).await,
+        Command::List(command_line::List::Stuck(args)) => {
+            list::stuck(&place, args, &progress).await
+        }
+        Command::List(command_line::List::InDoubt(args)) => {
+            list::in_doubt(&place, args, &progress).await
+        }
+        Command::List(command_line::List::Failed(args)) => {
+            list::failed(&place, args, &progress).await
+        }
+        Command::DeadLetters(DeadLetters::Inspect(args)) => {
+            dead_letters::inspect(&place, args, &progress).await
+        }
         Command::DeadLetters(DeadLetters::Redrive(args)) => {
             dead_letters::redrive(&place, args, &consent, &progress).await
         }
@@ -103,8 +116,12 @@ async fn run(line: &CommandLine) -> Result<Report, Failure> {
             dead_letters::discard(&place, args, &consent, &progress).await
         }
         Command::Audit(args) => audit::run(&place, args, &progress).await,
-        Command::Revoke(command_line::Revoke::ApiKey(args)) => revoke::api_key(&place, args, &consent).await,
-        Command::Revoke(command_line::Revoke::Agent(args)) => revoke::agent(&place, args, &consent).await,
+        Command::Revoke(command_line::Revoke::ApiKey(args)) => {
+            revoke::api_key(&place, args, &consent).await
+        }
+        Command::Revoke(command_line::Revoke::Agent(args)) => {
+            revoke::agent(&place, args, &consent).await
+        }
         Command::Channel(command) => channel::run(&place, command, &consent).await,
     }
 }
@@ -121,7 +138,9 @@ impl Consent {
             return Ok(());
         }
         if !std::io::stdin().is_terminal() {
-            return Err(Failure::NotConfirmed(format!("{what} Nothing was done: say --yes to have it done.")));
+            return Err(Failure::NotConfirmed(format!(
+                "{what} Nothing was done: say --yes to have it done."
+            )));
         }
         anstream::eprint!("{what} Type \"yes\" to go on: ");
         let mut answer = String::new();

@@ -1,18 +1,23 @@
 //! What needs somebody: conversations that stand still, messages in doubt, messages that failed.
 
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+
 use crate::Failure;
 use crate::command_line::{OfMessages, Stuck};
 use crate::place::Place;
 use crate::report::{Progress, Report, or_dash, time, word};
-use chrono::{DateTime, TimeDelta, Utc};
 use domain::delivery::Status;
 use domain::{BusinessId, Channel, ConversationId, Seq};
 use platform::table::record::{Conversation, Message};
 use platform::table::{Counted, Due, Sought, key};
-use serde_json::json;
 
 /// Conversations in the outbox that have been due for too long.
-pub(crate) async fn stuck(place: &Place, args: &Stuck, progress: &Progress) -> Result<Report, Failure> {
+pub(crate) async fn stuck(
+    place: &Place,
+    args: &Stuck,
+    progress: &Progress,
+) -> Result<Report, Failure> {
     let since = place.now() - TimeDelta::minutes(args.minutes.into());
     let mut due = outbox(place, args.business, Some(since), progress).await?;
     due.sort_by_key(|(_, one)| one.since);
@@ -20,7 +25,10 @@ pub(crate) async fn stuck(place: &Place, args: &Stuck, progress: &Progress) -> R
     for (channel, one) in due {
         // The index is a moment behind: what has gone out meanwhile is not stuck.
         let conversation = place.table.conversation(one.business, one.conversation).await?;
-        let Some(conversation) = conversation.filter(|now| now.due.is_some_and(|due| due <= since)) else { continue };
+        let Some(conversation) = conversation.filter(|now| now.due.is_some_and(|due| due <= since))
+        else {
+            continue;
+        };
         let waiting = conversation.seq.0 - conversation.settled_seq.0;
         json.push(json!({
             "business_id": one.business, "conversation_id": one.conversation, "channel": channel,
@@ -38,7 +46,9 @@ pub(crate) async fn stuck(place: &Place, args: &Stuck, progress: &Progress) -> R
     let found = rows.len();
     let sentence = match found {
         0 => format!("Nothing has been due for longer than {} minutes.", args.minutes),
-        some => format!("{some} conversations stand still: look for their worker's errors in the log."),
+        some => {
+            format!("{some} conversations stand still: look for their worker's errors in the log.")
+        }
     };
     Ok(Report::of(json!({"stuck": json}))
         .table(["business", "conversation", "channel", "due since", "waiting", "held until"], rows)
@@ -46,7 +56,8 @@ pub(crate) async fn stuck(place: &Place, args: &Stuck, progress: &Progress) -> R
         .alarming(found > 0))
 }
 
-/// What the outbox promises to look at, of one business or of all: what was due at `until`, or everything.
+/// What the outbox promises to look at, of one business or of all: what was due at `until`, or
+/// everything.
 async fn outbox(
     place: &Place,
     business: Option<BusinessId>,
@@ -66,7 +77,8 @@ async fn outbox(
                     None => place.table.unsettled(&bucket, page).await?,
                 };
                 progress.more(some.len(), "conversations in the outbox");
-                let meant = some.into_iter().filter(|one| business.is_none_or(|only| only == one.business));
+                let meant =
+                    some.into_iter().filter(|one| business.is_none_or(|only| only == one.business));
                 found.extend(meant.map(|one| (channel, one)));
                 page = next;
                 if page.is_none() {
@@ -78,9 +90,14 @@ async fn outbox(
     Ok(found)
 }
 
-/// Messages of which nobody knows whether they arrived. Only the first message that is not settled is ever handed over,
-/// and its conversation stays in the outbox until it is: so none has to be looked for anywhere else.
-pub(crate) async fn in_doubt(place: &Place, args: &OfMessages, progress: &Progress) -> Result<Report, Failure> {
+/// Messages of which nobody knows whether they arrived. Only the first message that is not settled
+/// is ever handed over, and its conversation stays in the outbox until it is: so none has to be
+/// looked for anywhere else.
+pub(crate) async fn in_doubt(
+    place: &Place,
+    args: &OfMessages,
+    progress: &Progress,
+) -> Result<Report, Failure> {
     let conversations: Vec<_> = match (args.business, args.conversation) {
         (Some(business), Some(conversation)) => vec![(business, conversation)],
         (business, _) => {
@@ -104,9 +121,15 @@ pub(crate) async fn in_doubt(place: &Place, args: &OfMessages, progress: &Progre
 }
 
 /// Messages that will not be delivered.
-pub(crate) async fn failed(place: &Place, args: &OfMessages, progress: &Progress) -> Result<Report, Failure> {
+pub(crate) async fn failed(
+    place: &Place,
+    args: &OfMessages,
+    progress: &Progress,
+) -> Result<Report, Failure> {
     let found = match (args.business, args.conversation) {
-        (Some(business), Some(conversation)) => failed_in(place, business, conversation, progress).await?,
+        (Some(business), Some(conversation)) => {
+            failed_in(place, business, conversation, progress).await?
+        }
         (business, _) => {
             if let Some(business) = business {
                 place.plan_of(business).await?;
@@ -182,7 +205,10 @@ fn report(mut found: Vec<Counted>, status: Status) -> Report {
         ]
     });
     Report::of(json!({"status": status, "messages": json.collect::<Vec<_>>()}))
-        .table(["business", "conversation", "seq", "message", "accepted", "attempts", "error"], rows.collect())
+        .table(
+            ["business", "conversation", "seq", "message", "accepted", "attempts", "error"],
+            rows.collect(),
+        )
         .line(format!("{} messages are {}.", found.len(), word(status)))
         .alarming(!found.is_empty())
 }

@@ -1,4 +1,7 @@
-//! A message's life. What it says and to whom is shown only to who asks for it: a terminal remembers.
+//! A message's life. What it says and to whom is shown only to who asks for it: a terminal
+//! remembers.
+
+use serde_json::json;
 
 use crate::Failure;
 use crate::command_line::ShowMessage;
@@ -6,7 +9,6 @@ use crate::place::Place;
 use crate::report::{Report, or_dash, time, word};
 use domain::{ConversationId, MessageId};
 use platform::table::record::{Conversation, Message};
-use serde_json::json;
 
 /// Shows one.
 pub(crate) async fn show(place: &Place, args: &ShowMessage) -> Result<Report, Failure> {
@@ -17,7 +19,12 @@ pub(crate) async fn show(place: &Place, args: &ShowMessage) -> Result<Report, Fa
     Ok(report(&conversation, conversation_id, &message, args.show_content))
 }
 
-fn report(conversation: &Conversation, id: ConversationId, message: &Message, content: bool) -> Report {
+fn report(
+    conversation: &Conversation,
+    id: ConversationId,
+    message: &Message,
+    content: bool,
+) -> Report {
     let history = message.told();
     let mut json = json!({
         "id": message.id, "conversation_id": id, "seq": message.seq, "channel": conversation.channel,
@@ -34,7 +41,10 @@ fn report(conversation: &Conversation, id: ConversationId, message: &Message, co
     let at = |time_of: Option<chrono::DateTime<chrono::Utc>>| or_dash(time_of.map(time));
     let mut fields = vec![
         ("message", message.id.to_string()),
-        ("conversation", format!("{id}, settled {} of {}", conversation.settled_seq, conversation.seq)),
+        (
+            "conversation",
+            format!("{id}, settled {} of {}", conversation.settled_seq, conversation.seq),
+        ),
         ("seq", message.seq.to_string()),
         ("channel", conversation.channel.clone()),
         ("status", word(message.status)),
@@ -44,7 +54,12 @@ fn report(conversation: &Conversation, id: ConversationId, message: &Message, co
         ("delivered", at(message.delivered_at)),
         ("read", at(message.read_at)),
         ("failed", at(message.failed_at)),
-        ("error", or_dash(message.error.as_ref().map(|reason| format!("{}: {}", reason.code, reason.detail)))),
+        (
+            "error",
+            or_dash(
+                message.error.as_ref().map(|reason| format!("{}: {}", reason.code, reason.detail)),
+            ),
+        ),
         ("correlation id", or_dash(message.correlation_id.as_ref())),
         ("attempts", message.attempts.to_string()),
         ("due", at(conversation.due)),
@@ -58,7 +73,8 @@ fn report(conversation: &Conversation, id: ConversationId, message: &Message, co
         fields.push(("content", message.content.clone()));
     }
     let attempts = history.into_iter().map(|one| {
-        let reason = one.reason.as_ref().map(|reason| format!("{}: {}", reason.code, reason.detail));
+        let reason =
+            one.reason.as_ref().map(|reason| format!("{}: {}", reason.code, reason.detail));
         [one.attempt.to_string(), time(one.at), word(one.outcome), or_dash(reason)]
     });
     let attempts = attempts.collect();
@@ -75,7 +91,8 @@ fn address(place: &[String]) -> Result<(ConversationId, MessageId), Failure> {
     let (conversation, message) = match place {
         [conversation, message] => (conversation.as_str(), message.as_str()),
         [path] => {
-            let (before, message) = path.trim_end_matches('/').split_once("/messages/").ok_or_else(wrong)?;
+            let (before, message) =
+                path.trim_end_matches('/').split_once("/messages/").ok_or_else(wrong)?;
             (before.rsplit_once("/conversations/").ok_or_else(wrong)?.1, message)
         }
         _ => return Err(wrong()),

@@ -1,8 +1,12 @@
-//! Where the command line works: a stack whose resources CloudFormation names, or what the environment names.
+//! Where the command line works: a stack whose resources CloudFormation names, or what the
+//! environment names.
 
-use crate::Failure;
+use std::collections::BTreeMap;
+
 use aws_sdk_cloudformation as cloudformation;
 use chrono::{DateTime, Utc};
+
+use crate::Failure;
 use domain::{BusinessId, Channel, ConversationId};
 use platform::Broken;
 use platform::aws::Aws;
@@ -11,7 +15,6 @@ use platform::queue::{Bells, DeadLetters};
 use platform::settings::{self, SettingError};
 use platform::table::Table;
 use platform::table::record::{Conversation, Plan};
-use std::collections::BTreeMap;
 
 /// A system to work on.
 pub(crate) struct Place {
@@ -52,15 +55,21 @@ impl Place {
         self.clock.now()
     }
 
-    /// The plan of a business. Whatever is done or found for a business goes through here first: one that does not exist
-    /// has nothing, and "nothing" must not read like "all is well".
+    /// The plan of a business. Whatever is done or found for a business goes through here first:
+    /// one that does not exist has nothing, and "nothing" must not read like "all is well".
     pub(crate) async fn plan_of(&self, business: BusinessId) -> Result<Plan, Failure> {
         let plan = self.table.plan(business).await?;
-        plan.ok_or_else(|| Failure::new("--business: there is no such business; `create business` makes one"))
+        plan.ok_or_else(|| {
+            Failure::new("--business: there is no such business; `create business` makes one")
+        })
     }
 
     /// A conversation of a business.
-    pub(crate) async fn conversation_of(&self, b: BusinessId, id: ConversationId) -> Result<Conversation, Failure> {
+    pub(crate) async fn conversation_of(
+        &self,
+        b: BusinessId,
+        id: ConversationId,
+    ) -> Result<Conversation, Failure> {
         self.plan_of(b).await?;
         let conversation = self.table.conversation(b, id).await?;
         conversation.ok_or_else(|| Failure::new("the business has no such conversation"))
@@ -89,10 +98,11 @@ impl Place {
     /// A channel's dead-letter queue.
     pub(crate) fn dead_letters(&self, channel: Channel) -> Result<DeadLetters, Failure> {
         let url = match &self.names {
-            Names::Environment => {
-                settings::required(&format!("{}_DEAD_LETTER_QUEUE_URL", channel.name().to_uppercase()))
-                    .map_err(advice)?
-            }
+            Names::Environment => settings::required(&format!(
+                "{}_DEAD_LETTER_QUEUE_URL",
+                channel.name().to_uppercase()
+            ))
+            .map_err(advice)?,
             Names::Stack { resources, .. } => part(
                 resources,
                 match channel {
@@ -118,14 +128,18 @@ async fn describe(aws: &Aws, stack: &str) -> Result<Names, Failure> {
     let described = client.describe_stacks().stack_name(stack).send().await;
     let described = described.map_err(|error| Broken::aws("DescribeStacks", error))?;
     let outputs = described.stacks().iter().flat_map(cloudformation::types::Stack::outputs);
-    let outputs = outputs.filter_map(|one| Some((one.output_key()?.to_owned(), one.output_value()?.to_owned())));
+    let outputs = outputs
+        .filter_map(|one| Some((one.output_key()?.to_owned(), one.output_value()?.to_owned())));
     let outputs = outputs.collect();
     let (mut resources, mut next) = (BTreeMap::new(), None);
     loop {
-        let listed = client.list_stack_resources().stack_name(stack).set_next_token(next).send().await;
+        let listed =
+            client.list_stack_resources().stack_name(stack).set_next_token(next).send().await;
         let listed = listed.map_err(|error| Broken::aws("ListStackResources", error))?;
         for one in listed.stack_resource_summaries() {
-            if let (Some(logical), Some(physical)) = (one.logical_resource_id(), one.physical_resource_id()) {
+            if let (Some(logical), Some(physical)) =
+                (one.logical_resource_id(), one.physical_resource_id())
+            {
                 resources.insert(logical.to_owned(), physical.to_owned());
             }
         }
@@ -144,9 +158,15 @@ fn advice(error: SettingError) -> Failure {
     };
     Failure::new(match missing {
         "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => {
-            format!("{missing} is not set: eval \"$(aws configure export-credentials --format env)\"")
+            format!(
+                "{missing} is not set: eval \"$(aws configure export-credentials --format env)\""
+            )
         }
-        "AWS_REGION" => "AWS_REGION is not set: export AWS_REGION=\"$(aws configure get region)\"".to_owned(),
-        name => format!("{name} is not set: name the stack with --stack, which knows it, or set it"),
+        "AWS_REGION" => {
+            "AWS_REGION is not set: export AWS_REGION=\"$(aws configure get region)\"".to_owned()
+        }
+        name => {
+            format!("{name} is not set: name the stack with --stack, which knows it, or set it")
+        }
     })
 }

@@ -1,5 +1,7 @@
 //! What a business may send, and what it has sent.
 
+use serde_json::json;
+
 use crate::command_line::{ChangePlan, OfBusiness};
 use crate::place::Place;
 use crate::report::{Report, time};
@@ -7,7 +9,6 @@ use crate::{Consent, Failure};
 use domain::quota::Usage;
 use domain::{BusinessId, Month};
 use platform::table::record::Plan;
-use serde_json::json;
 
 /// The plan, and the running month.
 pub(crate) async fn show(place: &Place, args: &OfBusiness) -> Result<Report, Failure> {
@@ -16,8 +17,13 @@ pub(crate) async fn show(place: &Place, args: &OfBusiness) -> Result<Report, Fai
     report(place, args.business, &plan, month).await
 }
 
-/// Another plan. A limit below what the month has used stops the business at once: that is asked about.
-pub(crate) async fn change(place: &Place, args: &ChangePlan, consent: &Consent) -> Result<Report, Failure> {
+/// Another plan. A limit below what the month has used stops the business at once: that is asked
+/// about.
+pub(crate) async fn change(
+    place: &Place,
+    args: &ChangePlan,
+    consent: &Consent,
+) -> Result<Report, Failure> {
     let now = place.now();
     let month = Month::of(now);
     let before = place.plan_of(args.business).await?;
@@ -35,12 +41,22 @@ pub(crate) async fn change(place: &Place, args: &ChangePlan, consent: &Consent) 
     report(place, *business, &after, month).await
 }
 
-async fn usage(place: &Place, business: BusinessId, month: Month, plan: &Plan) -> Result<Usage, Failure> {
+async fn usage(
+    place: &Place,
+    business: BusinessId,
+    month: Month,
+    plan: &Plan,
+) -> Result<Usage, Failure> {
     let counters = place.table.counters(business, month).await?;
     Ok(counters.unwrap_or(Usage { limit: plan.max_messages_per_month, used: 0 }))
 }
 
-async fn report(place: &Place, business: BusinessId, plan: &Plan, month: Month) -> Result<Report, Failure> {
+async fn report(
+    place: &Place,
+    business: BusinessId,
+    plan: &Plan,
+    month: Month,
+) -> Result<Report, Failure> {
     let usage = usage(place, business, month, plan).await?;
     let Plan { name, max_messages_per_month: limit, shards, version } = plan;
     let json = json!({

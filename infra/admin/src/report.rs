@@ -54,9 +54,14 @@ impl Report {
     }
 
     /// A table with a heading; nothing if it has no rows.
-    pub(crate) fn table<const N: usize>(mut self, heading: [&'static str; N], rows: Vec<[String; N]>) -> Report {
+    pub(crate) fn table<const N: usize>(
+        mut self,
+        heading: [&'static str; N],
+        rows: Vec<[String; N]>,
+    ) -> Report {
         if !rows.is_empty() {
-            self.blocks.push(Block::Table(heading.to_vec(), rows.into_iter().map(Vec::from).collect()));
+            self.blocks
+                .push(Block::Table(heading.to_vec(), rows.into_iter().map(Vec::from).collect()));
         }
         self
     }
@@ -120,13 +125,17 @@ pub(crate) struct Progress(ProgressBar);
 impl Progress {
     /// Silent for scripts, and where nobody looks.
     pub(crate) fn new(silent: bool) -> Progress {
-        let target = if silent { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let target =
+            if silent { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         Progress::on(target)
     }
 
     /// Of no style but a spinner's, indicatif draws the message.
     fn on(target: ProgressDrawTarget) -> Progress {
-        Progress(ProgressBar::with_draw_target(None, target).with_style(ProgressStyle::default_spinner()))
+        Progress(
+            ProgressBar::with_draw_target(None, target)
+                .with_style(ProgressStyle::default_spinner()),
+        )
     }
 
     /// So many more of `what` are done.
@@ -163,10 +172,12 @@ pub(crate) fn word(value: impl Serialize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use indicatif::TermLike;
     use std::io;
     use std::sync::{Arc, Mutex};
+
+    use indicatif::TermLike;
+
+    use super::*;
 
     /// A terminal that keeps what is written.
     #[derive(Debug, Clone, Default)]
@@ -218,6 +229,9 @@ mod tests {
     fn what_broke_weighs_more_than_what_was_found() {
         let report = || Report::of(serde_json::json!({}));
         assert_eq!([report().exit_code(), report().alarming(true).exit_code()], [0, 2]);
-        assert_eq!([report().broken("it").alarming(true).exit_code(), report().broken("it").exit_code()], [1, 1]);
+        assert_eq!(
+            [report().broken("it").alarming(true).exit_code(), report().broken("it").exit_code()],
+            [1, 1]
+        );
     }
 }

@@ -1,14 +1,19 @@
 //! Taking credentials away. It counts at once: every request reads its credential.
 
+use serde_json::json;
+
 use crate::command_line::{RevokeAgent, RevokeApiKey};
 use crate::place::Place;
 use crate::report::Report;
 use crate::{Consent, Failure};
 use platform::credential::ApiKey;
-use serde_json::json;
 
 /// An API key.
-pub(crate) async fn api_key(place: &Place, args: &RevokeApiKey, consent: &Consent) -> Result<Report, Failure> {
+pub(crate) async fn api_key(
+    place: &Place,
+    args: &RevokeApiKey,
+    consent: &Consent,
+) -> Result<Report, Failure> {
     let hash = match args.key.as_str() {
         "-" => key_of_input(args)?.hash(),
         hash => hash.to_owned(),
@@ -21,9 +26,13 @@ pub(crate) async fn api_key(place: &Place, args: &RevokeApiKey, consent: &Consen
     Ok(Report::of(json!({"revoked": hash})).line(format!("The API key {hash} is revoked.")))
 }
 
-/// An agent, and every API key in their name. The agent goes first, and then no key can come after those that are found:
-/// whoever dies in between does it again, and again finds all that are left.
-pub(crate) async fn agent(place: &Place, args: &RevokeAgent, consent: &Consent) -> Result<Report, Failure> {
+/// An agent, and every API key in their name. The agent goes first, and then no key can come after
+/// those that are found: whoever dies in between does it again, and again finds all that are left.
+pub(crate) async fn agent(
+    place: &Place,
+    args: &RevokeAgent,
+    consent: &Consent,
+) -> Result<Report, Failure> {
     let RevokeAgent { business, agent } = *args;
     place.plan_of(business).await?;
     let keys = place.table.api_keys_of(business, agent).await?.len();
@@ -40,8 +49,11 @@ pub(crate) async fn agent(place: &Place, args: &RevokeAgent, consent: &Consent) 
         place.table.revoke_api_key_of_hash(business, hash).await?;
     }
     let rows = hashes.iter().map(|hash| [hash.clone()]).collect();
-    let line = format!("Agent {agent} is revoked, and {} in their name.", count_of_keys(hashes.len()));
-    Ok(Report::of(json!({"revoked": agent, "api_keys": hashes})).line(line).table(["api key id"], rows))
+    let line =
+        format!("Agent {agent} is revoked, and {} in their name.", count_of_keys(hashes.len()));
+    Ok(Report::of(json!({"revoked": agent, "api_keys": hashes}))
+        .line(line)
+        .table(["api key id"], rows))
 }
 
 fn count_of_keys(count: usize) -> String {
@@ -51,6 +63,11 @@ fn count_of_keys(count: usize) -> String {
 fn key_of_input(args: &RevokeApiKey) -> Result<ApiKey, Failure> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).map_err(|error| Failure::new(error.to_string()))?;
-    let key = ApiKey::parse(line.trim()).ok_or_else(|| Failure::new("standard input: this is no API key"))?;
-    if key.business == args.business { Ok(key) } else { Err(Failure::new("--business: the key is another business's")) }
+    let key = ApiKey::parse(line.trim())
+        .ok_or_else(|| Failure::new("standard input: this is no API key"))?;
+    if key.business == args.business {
+        Ok(key)
+    } else {
+        Err(Failure::new("--business: the key is another business's"))
+    }
 }

@@ -17,13 +17,17 @@ use crate::sam;
 use crate::system::{Local, LocalError, Options};
 use crate::terminal::{BAD, BOLD, CODE, DIM, GOOD, paint};
 
-/// Pingback Messages on this machine: API, functions, database and queues, with customers who answer.
+/// Pingback Messages on this machine: API, functions, database and queues, with customers who
+/// answer.
 ///
-/// What template.yaml deploys to AWS runs here as it is, on loopback, with nothing to install. WhatsApp, e-mail and the
-/// chat widget are played by a sandbox that records what customers get and fails on demand.
+/// What template.yaml deploys to AWS runs here as it is, on loopback, with nothing to install.
+/// WhatsApp, e-mail and the chat widget are played by a sandbox that records what customers get and
+/// fails on demand.
 #[derive(Debug, Parser)]
 #[command(name = "cargo local", bin_name = "cargo local", args_conflicts_with_subcommands = true)]
-#[command(after_help = "Start with `cargo local demo`: it shows a message arrive on every channel, in a few seconds.")]
+#[command(
+    after_help = "Start with `cargo local demo`: it shows a message arrive on every channel, in a few seconds."
+)]
 struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
@@ -53,8 +57,8 @@ struct Up {
     /// Listen on this address of this machine, such as that of Docker's bridge, for containers
     #[arg(long, value_name = "IP", default_value = "127.0.0.1", value_parser = address)]
     address: IpAddr,
-    /// Write the functions' variables to this file, for `sam local … --env-vars`, and make the business that the events in
-    /// functions/*/events speak of
+    /// Write the functions' variables to this file, for `sam local … --env-vars`, and make the
+    /// business that the events in functions/*/events speak of
     #[arg(long, value_name = "FILE")]
     sam_env: Option<PathBuf>,
     /// Start empty, without the demo business
@@ -69,7 +73,8 @@ struct Up {
 
 #[derive(Debug, Args)]
 struct Functions {
-    /// Run each function's own binary out of this directory, target/debug or .aws-sam/build, instead of this program
+    /// Run each function's own binary out of this directory, target/debug or .aws-sam/build,
+    /// instead of this program
     #[arg(long, value_name = "DIR")]
     functions: Option<PathBuf>,
 }
@@ -107,10 +112,11 @@ async fn up(options: Up, stop: &mut Stop) -> ExitCode {
     let started = Instant::now();
     let claim = |file: Option<PathBuf>| file.map(ReadyFile::claim).transpose();
     let examples = options.sam_env.is_some();
-    let (ready_file, sam_env) = match claim(options.ready_file).and_then(|ready| Ok((ready, claim(options.sam_env)?))) {
-        Ok(files) => files,
-        Err(error) => return fail(&error.to_string()),
-    };
+    let (ready_file, sam_env) =
+        match claim(options.ready_file).and_then(|ready| Ok((ready, claim(options.sam_env)?))) {
+            Ok(files) => files,
+            Err(error) => return fail(&error.to_string()),
+        };
     let starting = Local::start(Options {
         port: options.port,
         data_dir: options.data_dir,
@@ -131,14 +137,24 @@ async fn up(options: Up, stop: &mut Stop) -> ExitCode {
         Err(error) => return fail(&sentence(&error)),
     };
     let took = started.elapsed().as_millis();
-    println!("\n  {}  {}\n", paint(BOLD, "Pingback Messages is up"), paint(DIM, format_args!("in {took} ms")));
+    println!(
+        "\n  {}  {}\n",
+        paint(BOLD, "Pingback Messages is up"),
+        paint(DIM, format_args!("in {took} ms"))
+    );
     println!("{}\n", local.page());
     if local.late_customers() > 0 {
-        println!("  {} no chat customer is connected: see what chat-socket says below.\n", paint(BAD, "warning:"));
+        println!(
+            "  {} no chat customer is connected: see what chat-socket says below.\n",
+            paint(BAD, "warning:")
+        );
     }
     println!("  {} stops everything.\n", paint(BOLD, "Ctrl-C"));
-    let written = sam_env.as_ref().map_or(Ok(()), |file| file.write(&sam::variables(local.engine())));
-    if let Err(error) = written.and_then(|()| ready_file.as_ref().map_or(Ok(()), |file| file.write(&local.ready()))) {
+    let written =
+        sam_env.as_ref().map_or(Ok(()), |file| file.write(&sam::variables(local.engine())));
+    if let Err(error) =
+        written.and_then(|()| ready_file.as_ref().map_or(Ok(()), |file| file.write(&local.ready())))
+    {
         local.stop().await;
         return fail(&error.to_string());
     }
@@ -172,7 +188,9 @@ fn sentence(error: &LocalError) -> String {
                 paint(CODE, format_args!("cargo local --port {other}"))
             )
         }
-        LocalError::Port { .. } => format!(". Choose other ports: {}", paint(CODE, "cargo local --port 3000")),
+        LocalError::Port { .. } => {
+            format!(". Choose other ports: {}", paint(CODE, "cargo local --port 3000"))
+        }
         LocalError::InUse(_) => ". Stop that one, or choose another directory".into(),
         _ => String::new(),
     };
@@ -192,7 +210,10 @@ struct Stop {
 
 impl Stop {
     fn listen() -> std::io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
 
     async fn asked(&mut self) {
@@ -225,7 +246,9 @@ mod tests {
         assert!(matches!(long.command, Some(Command::Up(Up { port: 0, no_demo: true, .. }))));
         let demo = CommandLine::try_parse_from(["cargo local", "demo"]).unwrap();
         assert!(matches!(demo.command, Some(Command::Demo(Functions { functions: None }))));
-        let own = CommandLine::try_parse_from(["cargo local", "demo", "--functions", "target/debug"]).unwrap();
+        let own =
+            CommandLine::try_parse_from(["cargo local", "demo", "--functions", "target/debug"])
+                .unwrap();
         assert!(matches!(own.command, Some(Command::Demo(Functions { functions: Some(_) }))));
     }
 
@@ -233,6 +256,9 @@ mod tests {
     fn a_busy_port_is_named_with_a_way_out() {
         let sentence = sentence(&LocalError::PortTaken { port: 3001, what: "WebSocket" });
         let sentence = anstream::adapter::strip_str(&sentence).to_string();
-        assert!(sentence.contains("port 3001") && sentence.contains("cargo local --port 3100"), "{sentence}");
+        assert!(
+            sentence.contains("port 3001") && sentence.contains("cargo local --port 3100"),
+            "{sentence}"
+        );
     }
 }

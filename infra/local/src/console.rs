@@ -1,5 +1,5 @@
-//! What a person reads first: where things are, the ready command, how to see what arrived. On the terminal when the
-//! system is up, and at the root of the API.
+//! What a person reads first: where things are, the ready command, how to see what arrived. On the
+//! terminal when the system is up, and at the root of the API.
 
 use std::sync::{Arc, OnceLock};
 
@@ -40,7 +40,14 @@ fn demo_lines(ready: &Ready, demo: &Demo) -> Vec<String> {
     vec![
         String::new(),
         format!("  {}", paint(BOLD, "A demo business")),
-        field("id", format_args!("{}  {}", demo.business_id, paint(DIM, format_args!("limit {} a month", demo.limit)))),
+        field(
+            "id",
+            format_args!(
+                "{}  {}",
+                demo.business_id,
+                paint(DIM, format_args!("limit {} a month", demo.limit))
+            ),
+        ),
         field("chat", conversations.chat),
         field("whatsapp", conversations.whatsapp),
         field("email", conversations.email),
@@ -55,7 +62,10 @@ fn demo_lines(ready: &Ready, demo: &Demo) -> Vec<String> {
         code(&format!("curl {sandbox}/sandbox/chat/messages")),
         String::new(),
         format!("  {}", paint(BOLD, "Operate it")),
-        code(&format!("export AWS_ENDPOINT_URL={} AWS_REGION={REGION} PINGBACK_STACK={STACK_NAME} \\", aws.dynamodb)),
+        code(&format!(
+            "export AWS_ENDPOINT_URL={} AWS_REGION={REGION} PINGBACK_STACK={STACK_NAME} \\",
+            aws.dynamodb
+        )),
         code("  AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local"),
         code("cargo admin first-steps"),
         String::new(),
@@ -77,7 +87,10 @@ impl Console {
 
     /// Sets what it says, once; colours are taken out.
     pub(crate) fn set(&self, page: &str) {
-        let _ = self.0.set(format!("Pingback Messages, on this machine.\n\n{}\n", anstream::adapter::strip_str(page)));
+        let _ = self.0.set(format!(
+            "Pingback Messages, on this machine.\n\n{}\n",
+            anstream::adapter::strip_str(page)
+        ));
     }
 }
 

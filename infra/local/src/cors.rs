@@ -1,28 +1,34 @@
-//! What browsers are told about the rules for pages of other origins. Everybody else is told nothing.
+//! What browsers are told about the rules for pages of other origins. Everybody else is told
+//! nothing.
 //!
-//! Of S3's buckets: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/cors.html>; of the HTTP API:
-//! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html>.
+//! Of S3's buckets: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/cors.html>; of the HTTP
+//! API: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html>.
 
 use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE,
-    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
+    VARY,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::template::CorsRule;
 
-/// What a browser asked before it sends the request itself: the headers of the answer, or `None` if no rule allows it.
+/// What a browser asked before it sends the request itself: the headers of the answer, or `None` if
+/// no rule allows it.
 pub(crate) fn preflight(rules: &[CorsRule], parts: &Parts) -> Option<HeaderMap> {
     let wanted = text(&parts.headers, ACCESS_CONTROL_REQUEST_HEADERS).unwrap_or_default();
-    let wanted: Vec<&str> = wanted.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    let wanted: Vec<&str> =
+        wanted.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
     let method = text(&parts.headers, ACCESS_CONTROL_REQUEST_METHOD)?;
     let (rule, mut headers) = allowed(rules, text(&parts.headers, ORIGIN)?, method, |rule| {
-        wanted
-            .iter()
-            .all(|name| rule.headers.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(name)))
+        wanted.iter().all(|name| {
+            rule.headers.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(name))
+        })
     })?;
-    let mut set = |name: HeaderName, value: String| Some(headers.insert(name, HeaderValue::from_str(&value).ok()?));
+    let mut set = |name: HeaderName, value: String| {
+        Some(headers.insert(name, HeaderValue::from_str(&value).ok()?))
+    };
     set(ACCESS_CONTROL_ALLOW_HEADERS, wanted.join(", "));
     if let Some(seconds) = rule.max_age {
         set(ACCESS_CONTROL_MAX_AGE, seconds.to_string());
@@ -43,13 +49,19 @@ fn allowed<'a>(
     method: &str,
     agrees: impl Fn(&CorsRule) -> bool,
 ) -> Option<(&'a CorsRule, HeaderMap)> {
-    let named = |names: &[String], name: &str| names.iter().any(|allowed| allowed == "*" || allowed == name);
-    let rule =
-        rules.iter().find(|rule| named(&rule.origins, origin) && named(&rule.methods, method) && agrees(rule))?;
+    let named = |names: &[String], name: &str| {
+        names.iter().any(|allowed| allowed == "*" || allowed == name)
+    };
+    let rule = rules.iter().find(|rule| {
+        named(&rule.origins, origin) && named(&rule.methods, method) && agrees(rule)
+    })?;
     let origin = if rule.origins.iter().any(|allowed| allowed == "*") { "*" } else { origin };
     let mut headers = HeaderMap::new();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_str(origin).ok()?);
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_str(&rule.methods.join(", ")).ok()?);
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_METHODS,
+        HeaderValue::from_str(&rule.methods.join(", ")).ok()?,
+    );
     headers.insert(VARY, HeaderValue::from_static("Origin"));
     Some((rule, headers))
 }
@@ -71,7 +83,8 @@ mod tests {
         };
         let request = http::Request::options("/b/k").header(ORIGIN, "https://app.example.com");
         let request = request.header(ACCESS_CONTROL_REQUEST_METHOD, method);
-        let request = request.header(ACCESS_CONTROL_REQUEST_HEADERS, headers).body(()).expect("a request");
+        let request =
+            request.header(ACCESS_CONTROL_REQUEST_HEADERS, headers).body(()).expect("a request");
         preflight(&[rule], &request.into_parts().0)
     }
 

@@ -1,5 +1,6 @@
-//! The deployed system on one machine: reads the template, makes what it declares and connects it. What plays the
-//! outside world (providers, customers, demo data) lives above the engine, never here.
+//! The deployed system on one machine: reads the template, makes what it declares and connects it.
+//! What plays the outside world (providers, customers, demo data) lives above the engine, never
+//! here.
 
 mod environment;
 mod programs;
@@ -119,7 +120,8 @@ impl fmt::Debug for Engine {
 }
 
 impl Default for EngineOptions {
-    /// `template.yaml` of the working directory, this very binary, everything in memory, any port, no logs.
+    /// `template.yaml` of the working directory, this very binary, everything in memory, any port,
+    /// no logs.
     fn default() -> Self {
         Self {
             template: PathBuf::from("template.yaml"),
@@ -149,7 +151,8 @@ impl Engine {
         let workers = Arc::new(Workers::default());
         let end = EndOfWorkers(Arc::clone(&workers));
         let (data_dir, dynamodb) = (options.data_dir.as_deref(), options.dynamodb.as_deref());
-        let aws = Aws::start(&stack, options.address, data_dir, dynamodb, Arc::clone(&workers)).await?;
+        let aws =
+            Aws::start(&stack, options.address, data_dir, dynamodb, Arc::clone(&workers)).await?;
         let management = listen::bind_to(options.address, 0).await?;
         let addresses = Addresses {
             api: format!("http://{}", api.local_addr()?),
@@ -159,7 +162,8 @@ impl Engine {
         let specify = |function| specification(function, &stack, &aws, &addresses, &options);
         let specifications = stack.functions.iter().map(specify).collect::<Result<_, _>>()?;
         let lambda = Arc::new(Lambda::start(specifications, workers, options.logs).await?);
-        let gateway = Gateway::start(&stack, &lambda, api, websocket, management, options.extra_routes)?;
+        let gateway =
+            Gateway::start(&stack, &lambda, api, websocket, management, options.extra_routes)?;
         let _ = aws.deployed.set(deployed(&stack, &aws, &addresses));
         let polling = Polling::default();
         let sources = Sources::start(&stack, &aws.queue_urls, &aws.queues, &lambda, &polling);
@@ -206,7 +210,8 @@ impl Engine {
         &self.aws.bucket
     }
 
-    /// Removes the objects whose time is over by `now`, as S3 does once a day for whatever the bucket's rules say.
+    /// Removes the objects whose time is over by `now`, as S3 does once a day for whatever the
+    /// bucket's rules say.
     ///
     /// # Errors
     /// If a file cannot be removed.
@@ -270,14 +275,15 @@ impl Engine {
     pub async fn run_schedule(&self, function: &str) -> Result<Value, InvokeError> {
         let declared = self.stack.function(function);
         let scheduled = declared.and_then(|declared| Some((declared, declared.schedules.first()?)));
-        let (declared, schedule) = scheduled.ok_or_else(|| InvokeError::UnknownFunction(function.to_owned()))?;
+        let (declared, schedule) =
+            scheduled.ok_or_else(|| InvokeError::UnknownFunction(function.to_owned()))?;
         let event = scheduled_event(schedule, &declared.logical_id, Utc::now());
         let answer = self.lambda.invoke(&declared.logical_id, event).await?;
         Ok(serde_json::from_slice(&answer)?)
     }
 
-    /// Puts an event on the bus and waits until every function that has a rule for it has taken it; answers how many
-    /// there are.
+    /// Puts an event on the bus and waits until every function that has a rule for it has taken it;
+    /// answers how many there are.
     ///
     /// # Errors
     /// As [`Engine::invoke`], once a function has failed as often as Lambda tries.
@@ -285,15 +291,17 @@ impl Engine {
         sources::publish(event, &self.stack.functions, &self.lambda).await
     }
 
-    /// Sets `CLOCK_OFFSET_MS` of every function that has it, by restarting its workers: what is invoked from now on
-    /// sees the new time, what is running ends on the old. S3 removes what has expired by then.
+    /// Sets `CLOCK_OFFSET_MS` of every function that has it, by restarting its workers: what is
+    /// invoked from now on sees the new time, what is running ends on the old. S3 removes what has
+    /// expired by then.
     pub async fn set_clock_offset(&self, ms: i64) {
         self.lambda.set_clock_offset(ms).await;
         // A file that cannot be removed is tried again the next time; nothing depends on it.
         let _ = self.expire_objects(Utc::now() + TimeDelta::milliseconds(ms));
     }
 
-    /// Stops everything, from the outside in: first nothing new begins, then workers die, then AWS closes.
+    /// Stops everything, from the outside in: first nothing new begins, then workers die, then AWS
+    /// closes.
     pub async fn stop(self) {
         self.sources.stop().await;
         self.gateway.stop().await;
@@ -304,12 +312,14 @@ impl Engine {
 
 /// What operators find the system by.
 fn deployed(stack: &Stack, aws: &Aws, addresses: &Addresses) -> Deployed {
-    let outputs = [("ApiUrl", &addresses.api), ("ChatUrl", &addresses.websocket), ("TableName", &aws.table)];
+    let outputs =
+        [("ApiUrl", &addresses.api), ("ChatUrl", &addresses.websocket), ("TableName", &aws.table)];
     let outputs = outputs.map(|(key, value)| (key.to_owned(), value.clone())).into();
     let mut resources: BTreeMap<String, String> = aws.queue_urls.clone();
     resources.extend(aws.secret_arns.clone());
     resources.extend(stack.table.iter().map(|table| (table.logical_id.clone(), aws.table.clone())));
-    resources.extend(stack.bucket.iter().map(|bucket| (bucket.logical_id.clone(), aws.bucket.clone())));
+    resources
+        .extend(stack.bucket.iter().map(|bucket| (bucket.logical_id.clone(), aws.bucket.clone())));
     Deployed { outputs, resources }
 }
 

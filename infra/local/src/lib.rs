@@ -20,7 +20,10 @@ mod system;
 mod template;
 mod terminal;
 
-pub use aws::{AwsError, AwsFaults, Calls, Failure, FaultError, FaultRule, Permission, RecordedCall, TableError};
+pub use aws::{
+    AwsError, AwsFaults, Calls, Failure, FaultError, FaultRule, Permission, RecordedCall,
+    TableError,
+};
 pub use engine::{Engine, EngineOptions, Programs, StartError};
 pub use lambda::{FunctionError, InvokeError, LogLine, Logs};
 pub use ready::{Aws, Demo, Other, Queues, Ready};
@@ -29,7 +32,8 @@ pub use sources::{Event, HandedOut, Mischief, MischiefError, Polling};
 pub use system::{Local, LocalError, Options};
 pub use template::TemplateError;
 
-/// The `local` binary: a function's bootstrap where Lambda's variables say so, the command line elsewhere.
+/// The `local` binary: a function's bootstrap where Lambda's variables say so, the command line
+/// elsewhere.
 pub fn main() -> std::process::ExitCode {
     match std::env::var_os("AWS_LAMBDA_RUNTIME_API") {
         Some(_) => bootstrap::run(bootstrap::own),

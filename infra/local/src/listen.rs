@@ -57,8 +57,12 @@ pub(crate) async fn bind_to(address: IpAddr, port: u16) -> std::io::Result<TcpLi
     TcpListener::bind((address, port)).await
 }
 
-/// Serves HTTP/1.1 with one service per connection. A service's error closes its connection without an answer.
-pub(crate) fn serve<S, B>(listener: TcpListener, service: impl Fn(SocketAddr) -> S + Send + 'static) -> Server
+/// Serves HTTP/1.1 with one service per connection. A service's error closes its connection without
+/// an answer.
+pub(crate) fn serve<S, B>(
+    listener: TcpListener,
+    service: impl Fn(SocketAddr) -> S + Send + 'static,
+) -> Server
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
     S::Future: Send,
@@ -76,13 +80,15 @@ where
                 accepted = listener.accept() => accepted,
                 _ = stopped.changed() => return connections.shutdown().await,
             };
-            // Errors concern one connection (reset before it was accepted) or pass (too many open files).
+            // Errors concern one connection (reset before it was accepted) or pass (too many open
+            // files).
             let Ok((stream, peer)) = accepted else {
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             };
             let _ = stream.set_nodelay(true);
-            let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service(peer));
+            let connection =
+                http1::Builder::new().serve_connection(TokioIo::new(stream), service(peer));
             connections.spawn(async move { connection.with_upgrades().await.ok() });
         }
     };
@@ -91,5 +97,7 @@ where
 
 /// As [`serve`], for axum; handlers find their [`Peer`] among the extensions.
 pub(crate) fn serve_router(listener: TcpListener, router: Router) -> Server {
-    serve(listener, move |peer| TowerToHyperService::new(router.clone().layer(axum::Extension(Peer(peer)))))
+    serve(listener, move |peer| {
+        TowerToHyperService::new(router.clone().layer(axum::Extension(Peer(peer))))
+    })
 }

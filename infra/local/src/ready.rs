@@ -1,5 +1,5 @@
-//! The ready file: where everything is and who may use it, for scripts and tests that start the system. Files that are
-//! there as long as the system is up.
+//! The ready file: where everything is and who may use it, for scripts and tests that start the
+//! system. Files that are there as long as the system is up.
 
 use std::fs;
 use std::io::{self, Write};
@@ -88,8 +88,8 @@ pub struct Other {
     pub conversation: Uuid,
 }
 
-/// A file that is there exactly as long as the system is up: it is removed on the way down, and one that a killed system
-/// left behind is removed on the way up.
+/// A file that is there exactly as long as the system is up: it is removed on the way down, and one
+/// that a killed system left behind is removed on the way up.
 #[derive(Debug)]
 pub(crate) struct ReadyFile {
     path: PathBuf,
@@ -101,7 +101,8 @@ impl ReadyFile {
     /// # Errors
     /// The directory is missing, or what lies there cannot be removed.
     pub(crate) fn claim(path: PathBuf) -> io::Result<Self> {
-        let wrong = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        let wrong =
+            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
         directory.map_or(Ok(()), |directory| fs::metadata(directory).map(drop)).map_err(wrong)?;
         match fs::remove_file(&path) {
@@ -116,8 +117,9 @@ impl ReadyFile {
     /// The directory is missing or cannot be written.
     pub(crate) fn write(&self, content: &impl Serialize) -> io::Result<()> {
         let json = serde_json::to_vec_pretty(content)?;
-        write_atomically(&self.path, &json)
-            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", self.path.display())))
+        write_atomically(&self.path, &json).map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", self.path.display()))
+        })
     }
 }
 
@@ -140,7 +142,9 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
         file.write_all(content)?;
         file.sync_all()
     });
-    written.and_then(|()| fs::rename(&unfinished, path)).inspect_err(|_| drop(fs::remove_file(&unfinished)))
+    written
+        .and_then(|()| fs::rename(&unfinished, path))
+        .inspect_err(|_| drop(fs::remove_file(&unfinished)))
 }
 
 #[cfg(test)]
@@ -206,7 +210,11 @@ mod tests {
         assert!(!path.exists());
         file.write(&ready()).unwrap();
         assert_eq!(serde_json::from_slice::<Ready>(&fs::read(&path).unwrap()).unwrap(), ready());
-        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1, "nothing unfinished is left beside it");
+        assert_eq!(
+            fs::read_dir(&directory).unwrap().count(),
+            1,
+            "nothing unfinished is left beside it"
+        );
         drop(file);
         assert!(!path.exists());
     }

@@ -1,4 +1,5 @@
-//! The functions in `sam local`'s containers, on the AWS that runs here: what its option `--env-vars` wants to know.
+//! The functions in `sam local`'s containers, on the AWS that runs here: what its option
+//! `--env-vars` wants to know.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,8 @@ use crate::engine::Engine;
 /// A function's variables, for `sam local`.
 type Variables<'a> = BTreeMap<&'a str, &'a str>;
 
-/// Every function's variables, by logical id. SAM sets those that the template declares for the function, and no others.
+/// Every function's variables, by logical id. SAM sets those that the template declares for the
+/// function, and no others.
 /// <https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-sam-cli-using-invoke.html>
 pub(crate) fn variables(engine: &Engine) -> BTreeMap<&str, Variables<'_>> {
     fn every<'a>(environment: &'a BTreeMap<String, String>, endpoint: &'a str) -> Variables<'a> {

@@ -1,4 +1,5 @@
-//! The whole: local AWS, functions, sandbox, seed. What people see of it lives in `cli.rs` and `demo`.
+//! The whole: local AWS, functions, sandbox, seed. What people see of it lives in `cli.rs` and
+//! `demo`.
 
 mod error;
 mod place;
@@ -11,7 +12,6 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb as dynamodb;
 use aws_sdk_secretsmanager as secretsmanager;
-use platform::table::Table;
 
 use crate::aws::loopback;
 use crate::console::{self, Console};
@@ -23,6 +23,7 @@ use crate::sandbox::{Gate, MetaSecrets, ReceiptRule, Sandbox, System, Widgets};
 use crate::seed::{Keys, Seeder, WHATSAPP_SECRET};
 use error::{bind_error, engine_error};
 use place::{claim, ports};
+use platform::table::Table;
 
 pub use error::LocalError;
 
@@ -52,7 +53,8 @@ pub struct Options {
     pub dynamodb: Option<String>,
     /// Another SES v2's endpoint, in place of the sandbox's.
     pub ses: Option<String>,
-    /// What WhatsApp and SES report of the messages they take, until the control API says otherwise.
+    /// What WhatsApp and SES report of the messages they take, until the control API says
+    /// otherwise.
     pub receipts: ReceiptRule,
 }
 
@@ -87,7 +89,8 @@ pub struct Local {
 }
 
 impl Local {
-    /// Starts everything; when this returns, everything accepts connections and the chat customers are there.
+    /// Starts everything; when this returns, everything accepts connections and the chat customers
+    /// are there.
     ///
     /// # Errors
     /// [`LocalError`]; then nothing is left running.
@@ -104,9 +107,16 @@ impl Local {
         let keys = Keys::load(directory, options.demo)?;
         let keys = if options.examples { keys.of_the_examples() } else { keys };
         let listener = listen::bind_to(options.address, sandbox_port);
-        let listener = listener.await.map_err(|error| bind_error(error, sandbox_port, "sandbox"))?;
-        let (access_token, app_secret) = (keys.whatsapp_token.clone(), keys.whatsapp_webhook.app_secret.clone());
-        let sandbox = Sandbox::start(listener, directory, MetaSecrets { access_token, app_secret }, options.receipts)?;
+        let listener =
+            listener.await.map_err(|error| bind_error(error, sandbox_port, "sandbox"))?;
+        let (access_token, app_secret) =
+            (keys.whatsapp_token.clone(), keys.whatsapp_webhook.app_secret.clone());
+        let sandbox = Sandbox::start(
+            listener,
+            directory,
+            MetaSecrets { access_token, app_secret },
+            options.receipts,
+        )?;
 
         let console = Console::default();
         let outside = |provider: &str| format!("{}/providers/{provider}", sandbox.url());
@@ -137,7 +147,8 @@ impl Local {
         let gate = Gate::new(&engine, keys.clone(), sandbox.clock().clone());
         let widgets = Widgets::new(gate, sandbox.providers().chat.clone());
         sandbox.attach(System::new(engine.clone(), seeder, widgets));
-        let mut local = Self { engine, sandbox, keys, page: String::new(), late_customers: 0, _lock: lock };
+        let mut local =
+            Self { engine, sandbox, keys, page: String::new(), late_customers: 0, _lock: lock };
         local.late_customers = local.system().widgets().add(visitors).await;
         let kept = options.data_dir.map_or_else(
             || "in memory, gone when you stop it".to_owned(),
@@ -179,10 +190,15 @@ impl Local {
             aws: Aws {
                 dynamodb: self.engine.dynamodb_url().to_owned(),
                 sqs: self.engine.sqs_url().to_owned(),
-                s3: (!self.engine.bucket_name().is_empty()).then(|| self.engine.s3_url().to_owned()),
+                s3: (!self.engine.bucket_name().is_empty())
+                    .then(|| self.engine.s3_url().to_owned()),
             },
             table: self.engine.table_name().to_owned(),
-            queues: Queues { chat: queue("ChatQueue"), whatsapp: queue("WhatsappQueue"), email: queue("EmailQueue") },
+            queues: Queues {
+                chat: queue("ChatQueue"),
+                whatsapp: queue("WhatsappQueue"),
+                email: queue("EmailQueue"),
+            },
             sandbox: self.sandbox.url().to_owned(),
             demo: self.demo(),
         }
@@ -226,8 +242,14 @@ impl Local {
 }
 
 /// Puts the keys where the functions look for them, and makes the demo.
-async fn seed(engine: &Engine, sandbox: &Sandbox, keys: &Keys, directory: Option<&Path>) -> Result<Seeder, LocalError> {
-    let secrets = secretsmanager::Client::from_conf(loopback!(secretsmanager, engine.secrets_url()));
+async fn seed(
+    engine: &Engine,
+    sandbox: &Sandbox,
+    keys: &Keys,
+    directory: Option<&Path>,
+) -> Result<Seeder, LocalError> {
+    let secrets =
+        secretsmanager::Client::from_conf(loopback!(secretsmanager, engine.secrets_url()));
     let failed = |error: &dyn std::error::Error| {
         LocalError::Secrets(format!("{}", secretsmanager::error::DisplayErrorContext(error)))
     };
@@ -243,12 +265,19 @@ async fn seed(engine: &Engine, sandbox: &Sandbox, keys: &Keys, directory: Option
         let put = secrets.put_secret_value().secret_id(id).secret_string(value).send();
         put.await.map_err(|error| failed(&error))?;
     }
-    let token = secrets.create_secret().name(WHATSAPP_SECRET).secret_string(&keys.whatsapp_token).send();
+    let token =
+        secrets.create_secret().name(WHATSAPP_SECRET).secret_string(&keys.whatsapp_token).send();
     token.await.map_err(|error| failed(&error))?;
 
     let client = dynamodb::Client::from_conf(loopback!(dynamodb, engine.dynamodb_url()));
     let table = Table::new(client, engine.table_name().to_owned());
-    let seeder = Seeder::new(table, sandbox.clock().clone(), sandbox.pairs().clone(), keys.clone(), directory)?;
+    let seeder = Seeder::new(
+        table,
+        sandbox.clock().clone(),
+        sandbox.pairs().clone(),
+        keys.clone(),
+        directory,
+    )?;
     seeder.demo().await?;
     Ok(seeder)
 }

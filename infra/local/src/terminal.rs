@@ -1,5 +1,5 @@
-//! How things look on a terminal: few colours, one layout. Whoever prints uses `anstream`, which takes the colours out
-//! where nobody sees them (no terminal, `NO_COLOR`).
+//! How things look on a terminal: few colours, one layout. Whoever prints uses `anstream`, which
+//! takes the colours out where nobody sees them (no terminal, `NO_COLOR`).
 
 use std::fmt::Display;
 

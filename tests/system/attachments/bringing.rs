@@ -1,8 +1,9 @@
 //! Files are brought: with a form, or announced and put past the API; and what is not taken.
 
-use super::{PNG, announce, bring, lead, send, store};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
+
+use super::{PNG, announce, bring, lead, send, store};
 use tests::World;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -10,11 +11,16 @@ async fn a_file_from_a_form_goes_with_a_message() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let conversation = business.conversation("chat");
-    let answer = store(&world, &business.api_key, conversation, "dir/cat picture.png", "image/png", PNG).await;
+    let answer =
+        store(&world, &business.api_key, conversation, "dir/cat picture.png", "image/png", PNG)
+            .await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
     let uploaded = answer.json();
     let (name, kind, size) = (&uploaded["filename"], &uploaded["content_type"], &uploaded["size"]);
-    assert_eq!((name, kind, size), (&json!("cat picture.png"), &json!("image/png"), &json!(PNG.len())));
+    assert_eq!(
+        (name, kind, size),
+        (&json!("cat picture.png"), &json!("image/png"), &json!(PNG.len()))
+    );
     assert!(uploaded.get("upload").is_none());
 
     // Everything that the upload answered may be sent along; only the URL is read.
@@ -35,7 +41,8 @@ async fn an_agent_brings_a_file_and_sends_it() {
     let demo = world.ready.demo.clone().expect("the demo is seeded");
     let (agent, conversation) = (demo.token.as_str(), demo.conversations.chat);
     let uploaded = store(&world, agent, conversation, "cat.png", "image/png", PNG).await.json();
-    let body = json!({"content": "look at the cat", "attachments": [{"url": uploaded["url"]}]}).to_string();
+    let body = json!({"content": "look at the cat", "attachments": [{"url": uploaded["url"]}]})
+        .to_string();
     let sent = world.send(agent, conversation, "look at the cat").body(body).go().await;
     let (by, who) = (&sent.json()["sender_type"], &sent.json()["sender_id"]);
     assert_eq!((by, who), (&json!("agent"), &json!(demo.agent_id)));
@@ -48,14 +55,23 @@ async fn an_announced_file_is_put_past_the_api_and_looked_at_once() {
     let conversation = business.conversation("email");
     let film = [b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom".as_slice(), &vec![0; 5 << 20]].concat();
     let size = film.len() as u64;
-    let answer = announce(&world, &business.api_key, conversation, "tour.mp4", "video/mp4", size).await;
+    let answer =
+        announce(&world, &business.api_key, conversation, "tour.mp4", "video/mp4", size).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
     let announced = answer.json();
     let upload = &announced["upload"];
-    assert_eq!((&upload["method"], &upload["headers"]["content-type"]), (&json!("PUT"), &json!("video/mp4")));
+    assert_eq!(
+        (&upload["method"], &upload["headers"]["content-type"]),
+        (&json!("PUT"), &json!("video/mp4"))
+    );
     assert_eq!(upload["headers"]["content-length"], json!(size.to_string()));
-    let names: Vec<&str> = upload["headers"].as_object().expect("headers").keys().map(String::as_str).collect();
-    assert_eq!(names, ["content-length", "content-type", "if-none-match", "x-amz-tagging"], "and no trace of ours");
+    let names: Vec<&str> =
+        upload["headers"].as_object().expect("headers").keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        ["content-length", "content-type", "if-none-match", "x-amz-tagging"],
+        "and no trace of ours"
+    );
 
     let early = send(&world, &business, conversation, &[&announced["url"]]).await;
     assert_eq!(early.problem(), (422, "attachment_not_found".into()));
@@ -76,16 +92,31 @@ async fn an_announced_file_is_put_past_the_api_and_looked_at_once() {
             let new = times - before.get(&key).copied().unwrap_or(0);
             (key.0 == "SendMessage" && new > 0).then_some((key.1, new))
         };
-        world.calls().into_iter().filter_map(made).map(|(operation, times)| format!("{operation} {times}")).collect()
+        world
+            .calls()
+            .into_iter()
+            .filter_map(made)
+            .map(|(operation, times)| format!("{operation} {times}"))
+            .collect()
     };
     let first: Vec<String> = send_again().await;
     for call in ["s3:GetObject 1", "s3:PutObjectTagging 1", "dynamodb:UpdateItem 1"] {
         assert!(first.iter().any(|made| made == call), "{call}: {first:?}");
     }
     let second: Vec<String> = send_again().await;
-    assert_eq!(second, ["dynamodb:BatchGetItem 1", "dynamodb:TransactWriteItems 1", "sqs:SendMessage 1"]);
-    let file = Client::new().get(announced["url"].as_str().expect("a URL")).send().await.expect("it is led to");
-    assert_eq!((file.status().as_u16(), &file.headers()["content-type"]), (200, &"video/mp4".parse().expect("a type")));
+    assert_eq!(
+        second,
+        ["dynamodb:BatchGetItem 1", "dynamodb:TransactWriteItems 1", "sqs:SendMessage 1"]
+    );
+    let file = Client::new()
+        .get(announced["url"].as_str().expect("a URL"))
+        .send()
+        .await
+        .expect("it is led to");
+    assert_eq!(
+        (file.status().as_u16(), &file.headers()["content-type"]),
+        (200, &"video/mp4".parse().expect("a type"))
+    );
     assert_eq!(file.bytes().await.expect("a file").len(), film.len());
 }
 
@@ -95,26 +126,55 @@ async fn an_upload_that_cannot_be_is_told_what_is_wrong() {
     let business = world.business(10, 1).await;
     let conversation = business.conversation("email");
     let largest = vec![b'x'; 4 << 20];
-    let stored = store(&world, &business.api_key, conversation, "large.txt", "text/plain", &largest).await;
+    let stored =
+        store(&world, &business.api_key, conversation, "large.txt", "text/plain", &largest).await;
     assert_eq!(stored.status, StatusCode::CREATED, "{}", stored.text);
     let larger = [&largest[..], b"x"].concat();
-    let file = store(&world, &business.api_key, conversation, "large.txt", "text/plain", &larger).await;
+    let file =
+        store(&world, &business.api_key, conversation, "large.txt", "text/plain", &larger).await;
     assert_eq!(file.problem(), (413, "body_too_large".into()));
-    let body = store(&world, "", conversation, "large.txt", "text/plain", &vec![b'x'; (4 << 20) + (65 << 10)]).await;
-    assert_eq!(body.problem(), (413, "body_too_large".into()), "before anybody is asked who they are");
+    let body = store(
+        &world,
+        "",
+        conversation,
+        "large.txt",
+        "text/plain",
+        &vec![b'x'; (4 << 20) + (65 << 10)],
+    )
+    .await;
+    assert_eq!(
+        body.problem(),
+        (413, "body_too_large".into()),
+        "before anybody is asked who they are"
+    );
     let most = 100 << 20;
-    assert_eq!(announce(&world, &business.api_key, conversation, "a.zip", "application/zip", most).await.status, 201);
+    assert_eq!(
+        announce(&world, &business.api_key, conversation, "a.zip", "application/zip", most)
+            .await
+            .status,
+        201
+    );
     for (kind, size) in [("application/zip", most + 1), ("application/zip", 0), ("zip", 1)] {
         let wrong = announce(&world, &business.api_key, conversation, "a.zip", kind, size).await;
         assert_eq!(wrong.problem(), (422, "validation_error".into()), "{kind} {size}");
     }
     let path = "/api/v1/conversations/not-an-id/upload";
-    let nobody = world.call(Method::POST, path, &[("content-type", "application/json")], b"{".to_vec()).await;
-    assert_eq!(nobody.problem(), (401, "unauthorized".into()), "nor is anybody told what else is wrong");
+    let nobody = world
+        .call(Method::POST, path, &[("content-type", "application/json")], b"{".to_vec())
+        .await;
+    assert_eq!(
+        nobody.problem(),
+        (401, "unauthorized".into()),
+        "nor is anybody told what else is wrong"
+    );
     let bearer = format!("Bearer {}", business.api_key);
     let wrong = world.call(Method::POST, path, &[("authorization", &bearer)], b"{}".to_vec()).await;
-    let kinds: Vec<Value> =
-        wrong.json()["errors"].as_array().expect("errors").iter().map(|e| e["type"].clone()).collect();
+    let kinds: Vec<Value> = wrong.json()["errors"]
+        .as_array()
+        .expect("errors")
+        .iter()
+        .map(|e| e["type"].clone())
+        .collect();
     assert_eq!(kinds, ["uuid_parsing", "missing", "missing", "missing"]);
 }
 
@@ -129,16 +189,24 @@ async fn bytes_that_contradict_are_refused() {
     assert_eq!(lie.json()["errors"][0]["type"], "content_type_mismatch");
 
     let size = exe.len() as u64;
-    let announced = announce(&world, &business.api_key, conversation, "cat.png", "image/png", size).await.json();
+    let announced = announce(&world, &business.api_key, conversation, "cat.png", "image/png", size)
+        .await
+        .json();
     assert_eq!(bring(&announced["upload"], &exe).await.status(), 200);
     let refused = send(&world, &business, conversation, &[&announced["url"]]).await;
     assert_eq!(refused.problem(), (422, "attachment_not_found".into()));
-    assert!(refused.text.contains("image/png") && refused.text.contains("portable-executable"), "{}", refused.text);
+    assert!(
+        refused.text.contains("image/png") && refused.text.contains("portable-executable"),
+        "{}",
+        refused.text
+    );
     assert_eq!(lead(&announced["url"]).await.status(), 404);
 
     // Where nothing is said, the bytes are asked.
     let kind = "application/octet-stream";
-    let silent = announce(&world, &business.api_key, conversation, "cat", kind, PNG.len() as u64).await.json();
+    let silent = announce(&world, &business.api_key, conversation, "cat", kind, PNG.len() as u64)
+        .await
+        .json();
     assert_eq!(bring(&silent["upload"], PNG).await.status(), 200);
     let sent = send(&world, &business, conversation, &[&silent["url"]]).await;
     assert_eq!(sent.json()["attachments"][0]["content_type"], "image/png");

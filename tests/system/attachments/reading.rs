@@ -1,10 +1,11 @@
 //! Files are read by whoever has their URL, until their time is over.
 
-use super::{PNG, announce, lead, send, store};
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+
+use super::{PNG, announce, lead, send, store};
 use domain::{BusinessId, ConversationId};
 use platform::capability::Capability;
-use serde_json::{Value, json};
 use tests::World;
 
 const DAY: i64 = 24 * 60 * 60;
@@ -15,7 +16,9 @@ async fn whoever_has_the_url_can_read_the_file_and_nobody_else() {
     let business = world.business(10, 1).await;
     let conversation = business.conversation("chat");
     let page = b"<!DOCTYPE html> <script>alert(1)</script>";
-    let html = store(&world, &business.api_key, conversation, "page\u{fc}.html", "text/html", page).await.json();
+    let html = store(&world, &business.api_key, conversation, "page\u{fc}.html", "text/html", page)
+        .await
+        .json();
     let led = lead(&html["url"]).await;
     assert_eq!(led.status(), 302);
     assert_eq!(
@@ -25,16 +28,22 @@ async fn whoever_has_the_url_can_read_the_file_and_nobody_else() {
     let address = led.headers()["location"].to_str().expect("a URL").to_owned();
     assert!(address.contains("X-Amz-Expires=300"), "it is good for five minutes: {address}");
     let file = reqwest::get(&address).await.expect("S3 answers");
-    assert_eq!(file.headers()["content-disposition"], "attachment; filename*=UTF-8''page%C3%BC%2Ehtml");
+    assert_eq!(
+        file.headers()["content-disposition"],
+        "attachment; filename*=UTF-8''page%C3%BC%2Ehtml"
+    );
     assert_eq!(file.text().await.expect("a file").as_bytes(), page);
-    let picture = store(&world, &business.api_key, conversation, "cat.png", "image/png", PNG).await.json();
-    let picture = reqwest::get(picture["url"].as_str().expect("a URL")).await.expect("it is led to");
+    let picture =
+        store(&world, &business.api_key, conversation, "cat.png", "image/png", PNG).await.json();
+    let picture =
+        reqwest::get(picture["url"].as_str().expect("a URL")).await.expect("it is led to");
     assert_eq!(picture.headers()["content-disposition"], "inline; filename*=UTF-8''cat%2Epng");
 
     let url = html["url"].as_str().expect("a URL");
     let (base, token) = url.rsplit_once('/').expect("a path");
     let other_secret = format!("{}{}", &token[..64], "A".repeat(token.len() - 64));
-    let unknown = Capability::generate(BusinessId(business.business_id), ConversationId(conversation));
+    let unknown =
+        Capability::generate(BusinessId(business.business_id), ConversationId(conversation));
     let unknown = unknown.url("").rsplit_once('/').expect("a path").1.to_owned();
     let mut answers = Vec::new();
     for wrong in [other_secret, unknown, token[1..].to_owned(), "nonsense".to_owned()] {
@@ -43,7 +52,8 @@ async fn whoever_has_the_url_can_read_the_file_and_nobody_else() {
     }
     assert_eq!(answers[0].0, 404);
     assert!(
-        answers[0].1.contains("file_not_found") && answers.iter().all(|answer| *answer == answers[0]),
+        answers[0].1.contains("file_not_found")
+            && answers.iter().all(|answer| *answer == answers[0]),
         "{answers:?}"
     );
 }
@@ -53,21 +63,34 @@ async fn what_no_message_references_expires_and_what_one_does_is_kept() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let conversation = business.conversation("email");
-    let store = async |name| store(&world, &business.api_key, conversation, name, "image/png", PNG).await.json();
+    let store = async |name| {
+        store(&world, &business.api_key, conversation, name, "image/png", PNG).await.json()
+    };
     let (kept, late) = (store("kept-picture.png").await, store("late-picture.png").await);
     send(&world, &business, conversation, &[&kept["url"]]).await.id();
-    let announced = announce(&world, &business.api_key, conversation, "tour.mp4", "video/mp4", 9).await.json();
-    let until: DateTime<Utc> = serde_json::from_value(announced["upload"]["expires_at"].clone()).expect("a time");
+    let announced =
+        announce(&world, &business.api_key, conversation, "tour.mp4", "video/mp4", 9).await.json();
+    let until: DateTime<Utc> =
+        serde_json::from_value(announced["upload"]["expires_at"].clone()).expect("a time");
     assert!(until - Utc::now() <= TimeDelta::minutes(15));
-    assert!(announced["upload"]["url"].as_str().is_some_and(|url| url.contains("X-Amz-Expires=900")), "{announced}");
-    let address = async |url: &Value| lead(url).await.headers()["location"].to_str().expect("a URL").to_owned();
+    assert!(
+        announced["upload"]["url"].as_str().is_some_and(|url| url.contains("X-Amz-Expires=900")),
+        "{announced}"
+    );
+    let address = async |url: &Value| {
+        lead(url).await.headers()["location"].to_str().expect("a URL").to_owned()
+    };
     let (kept_at, late_at) = (address(&kept["url"]).await, address(&late["url"]).await);
 
     world.pass(DAY).await;
     assert_eq!(lead(&late["url"]).await.status(), 404);
     let refused = send(&world, &business, conversation, &[&late["url"]]).await;
     assert_eq!(refused.problem(), (422, "attachment_not_found".into()));
-    assert_eq!(reqwest::get(&late_at).await.expect("S3 answers").status(), 200, "the file outlives its record");
+    assert_eq!(
+        reqwest::get(&late_at).await.expect("S3 answers").status(),
+        200,
+        "the file outlives its record"
+    );
     world.pass(2 * DAY).await;
     assert_eq!(reqwest::get(&late_at).await.expect("S3 answers").status(), 404);
     assert_eq!(reqwest::get(&kept_at).await.expect("S3 answers").status(), 200);

@@ -1,21 +1,29 @@
-//! Messages reference files: their own conversation's, as many and as large as the channel carries, before anything is
-//! counted.
+//! Messages reference files: their own conversation's, as many and as large as the channel carries,
+//! before anything is counted.
+
+use chrono::{TimeDelta, Utc};
+use reqwest::Method;
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{PNG, announce, bring, send, store};
-use chrono::{TimeDelta, Utc};
 use domain::file::{FileName, MediaType, UploadState};
 use domain::{BusinessId, ConversationId};
 use platform::capability::Capability;
 use platform::files::Place;
 use platform::table::record::Upload;
-use reqwest::Method;
-use serde_json::{Value, json};
 use tests::{Business, World};
-use uuid::Uuid;
 
 /// A record of an upload as if it were there, for what is decided by records alone.
-async fn pretend(world: &World, business: &Business, channel: &str, kind: &str, size: u64) -> Value {
-    let (of, conversation) = (BusinessId(business.business_id), ConversationId(business.conversation(channel)));
+async fn pretend(
+    world: &World,
+    business: &Business,
+    channel: &str,
+    kind: &str,
+    size: u64,
+) -> Value {
+    let (of, conversation) =
+        (BusinessId(business.business_id), ConversationId(business.conversation(channel)));
     let capability = Capability::generate(of, conversation);
     let upload = Upload {
         id: capability.upload,
@@ -38,7 +46,9 @@ async fn a_file_belongs_to_its_conversation_and_its_business() {
     let (mine, theirs) = (world.business(10, 1).await, world.business(10, 1).await);
     let chat = mine.conversation("chat");
     let missing = store(&world, &mine.api_key, Uuid::new_v4(), "cat.png", "image/png", PNG).await;
-    let foreign = store(&world, &mine.api_key, theirs.conversation("chat"), "cat.png", "image/png", PNG).await;
+    let foreign =
+        store(&world, &mine.api_key, theirs.conversation("chat"), "cat.png", "image/png", PNG)
+            .await;
     assert_eq!(missing.problem(), (404, "conversation_not_found".into()));
     assert_eq!(missing.text, foreign.text);
 
@@ -48,14 +58,23 @@ async fn a_file_belongs_to_its_conversation_and_its_business() {
     };
     let (own, elsewhere, foreign) =
         (upload(&mine, "chat").await, upload(&mine, "email").await, upload(&theirs, "chat").await);
-    let unknown = Capability::generate(BusinessId(mine.business_id), ConversationId(chat)).url(&world.ready.api);
+    let unknown = Capability::generate(BusinessId(mine.business_id), ConversationId(chat))
+        .url(&world.ready.api);
     let own_text = own.as_str().expect("a URL");
-    // Another last character than the signature's own: four end a signature of 64 bytes, and "A" is one of them.
+    // Another last character than the signature's own: four end a signature of 64 bytes, and "A" is
+    // one of them.
     let last = if own_text.ends_with('A') { 'Q' } else { 'A' };
     let spoiled = format!("{}{last}", &own_text[..own_text.len() - 1]);
     let abroad = own_text.replacen("http://", "http://evil.", 1);
     let mut details = Vec::new();
-    for url in [json!(unknown), elsewhere, foreign, json!(spoiled), json!(abroad), json!("https://example.com/a")] {
+    for url in [
+        json!(unknown),
+        elsewhere,
+        foreign,
+        json!(spoiled),
+        json!(abroad),
+        json!("https://example.com/a"),
+    ] {
         let refused = send(&world, &mine, chat, &[&own, &url]).await;
         assert_eq!(refused.problem(), (422, "attachment_not_found".into()), "{url}");
         details.push(refused.text.replace(url.as_str().expect("a URL"), "…"));
@@ -83,7 +102,11 @@ async fn each_channel_carries_what_it_can_and_is_asked_before_the_month() {
         let conversation = business.conversation(channel);
         let fits = pretend(&world, &business, channel, kind, most).await;
         let answer = send(&world, &business, conversation, &[&fits]).await;
-        assert_eq!(answer.problem(), (403, "quota_exceeded".into()), "{channel} {kind}: the limit itself is carried");
+        assert_eq!(
+            answer.problem(),
+            (403, "quota_exceeded".into()),
+            "{channel} {kind}: the limit itself is carried"
+        );
         let large = pretend(&world, &business, channel, kind, most + 1).await;
         let answer = send(&world, &business, conversation, &[&large]).await;
         assert_eq!(answer.problem(), (422, "content_not_allowed".into()), "{channel} {kind}");
@@ -94,7 +117,11 @@ async fn each_channel_carries_what_it_can_and_is_asked_before_the_month() {
     assert_eq!(answer.problem(), (422, "content_not_allowed".into()));
     let half = pretend(&world, &business, "email", "application/pdf", 13 * MIB).await;
     let answer = send(&world, &business, business.conversation("email"), &[&half, &half]).await;
-    assert_eq!(answer.problem(), (422, "content_not_allowed".into()), "together they are too large");
+    assert_eq!(
+        answer.problem(),
+        (422, "content_not_allowed".into()),
+        "together they are too large"
+    );
     let one = pretend(&world, &business, "chat", "image/png", 1).await;
     let answer = send(&world, &business, business.conversation("chat"), &[&one; 10]).await;
     assert_eq!(answer.problem(), (403, "quota_exceeded".into()));
@@ -107,8 +134,10 @@ async fn a_key_belongs_to_a_message_with_its_files() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let conversation = business.conversation("chat");
-    let one = store(&world, &business.api_key, conversation, "cat.png", "image/png", PNG).await.json();
-    let other = store(&world, &business.api_key, conversation, "cat.png", "image/png", PNG).await.json();
+    let one =
+        store(&world, &business.api_key, conversation, "cat.png", "image/png", PNG).await.json();
+    let other =
+        store(&world, &business.api_key, conversation, "cat.png", "image/png", PNG).await.json();
     let call = async |file: Option<&Value>| {
         let files: Vec<&Value> = file.into_iter().collect();
         let body = json!({"content": "see the file", "attachments": files}).to_string();
@@ -116,7 +145,10 @@ async fn a_key_belongs_to_a_message_with_its_files() {
     };
     let first = call(Some(&one)).await;
     let again = call(Some(&one)).await;
-    assert_eq!((first.text.clone(), again.header("idempotent-replayed")), (again.text.clone(), Some("true")));
+    assert_eq!(
+        (first.text.clone(), again.header("idempotent-replayed")),
+        (again.text.clone(), Some("true"))
+    );
     assert_eq!(call(Some(&other)).await.problem(), (422, "idempotency_key_reused".into()));
     assert_eq!(call(None).await.problem(), (422, "idempotency_key_reused".into()));
     assert_eq!(world.usage(&business.api_key).await, (1, 10));
@@ -127,13 +159,16 @@ async fn trouble_with_the_storage_counts_nothing() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let conversation = business.conversation("chat");
-    let upload = async || store(&world, &business.api_key, conversation, "cat.png", "image/png", PNG).await;
+    let upload =
+        async || store(&world, &business.api_key, conversation, "cat.png", "image/png", PNG).await;
     world.fault("aws", json!({"operation": "PutObject", "error": "SlowDown"})).await;
     assert_eq!(upload().await.problem(), (503, "busy".into()));
     world.heal("aws").await;
     let stored = upload().await.json();
     let size = PNG.len() as u64;
-    let announced = announce(&world, &business.api_key, conversation, "cat.png", "image/png", size).await.json();
+    let announced = announce(&world, &business.api_key, conversation, "cat.png", "image/png", size)
+        .await
+        .json();
     assert_eq!(bring(&announced["upload"], PNG).await.status(), 200);
     for (operation, error, told) in [
         ("GetObject", "SlowDown", (503, "busy")),
@@ -143,8 +178,14 @@ async fn trouble_with_the_storage_counts_nothing() {
     ] {
         let fault = json!({"operation": operation, "error": error, "function": "send-message"});
         world.fault("aws", fault).await;
-        let answer = send(&world, &business, conversation, &[&stored["url"], &announced["url"]]).await;
-        assert_eq!(answer.status.as_u16() / 100, told.0 / 100, "{operation} {error}: {}", answer.text);
+        let answer =
+            send(&world, &business, conversation, &[&stored["url"], &announced["url"]]).await;
+        assert_eq!(
+            answer.status.as_u16() / 100,
+            told.0 / 100,
+            "{operation} {error}: {}",
+            answer.text
+        );
         assert!(
             told.1.is_empty() || answer.problem() == (told.0, told.1.into()),
             "{operation} {error}: {}",
@@ -165,7 +206,9 @@ async fn a_file_that_is_gone_before_it_is_sent_fails_a_whatsapp_message_and_not_
     let mut sent = Vec::new();
     for channel in ["whatsapp", "email"] {
         let conversation = business.conversation(channel);
-        let stored = store(&world, &business.api_key, conversation, "cat.png", "image/png", PNG).await.json();
+        let stored = store(&world, &business.api_key, conversation, "cat.png", "image/png", PNG)
+            .await
+            .json();
         let id = send(&world, &business, conversation, &[&stored["url"]]).await.id();
         sent.push((conversation, id, stored["url"].clone()));
     }
@@ -184,9 +227,12 @@ async fn a_file_that_was_deleted_is_not_found() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let conversation = business.conversation("chat");
-    let stored = store(&world, &business.api_key, conversation, "cat.png", "image/png", PNG).await.json();
+    let stored =
+        store(&world, &business.api_key, conversation, "cat.png", "image/png", PNG).await.json();
     let size = PNG.len() as u64;
-    let announced = announce(&world, &business.api_key, conversation, "cat.png", "image/png", size).await.json();
+    let announced = announce(&world, &business.api_key, conversation, "cat.png", "image/png", size)
+        .await
+        .json();
     assert_eq!(bring(&announced["upload"], PNG).await.status(), 200);
     world.engine().expire_objects(Utc::now() + TimeDelta::days(3)).expect("files can be removed");
     for url in [&stored["url"], &announced["url"]] {

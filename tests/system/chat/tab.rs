@@ -1,14 +1,17 @@
-//! A browser's tab with the chat in it, as far as its WebSocket is concerned. Only what was heard is known here; what a
-//! widget makes of it is [`Reader`]'s, which orders messages as the README says.
+//! A browser's tab with the chat in it, as far as its WebSocket is concerned. Only what was heard
+//! is known here; what a widget makes of it is [`Reader`]'s, which orders messages as the README
+//! says.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::time::Duration;
-use tests::{Business, World};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use uuid::Uuid;
+
+use tests::{Business, World};
 
 /// What does not come in this time does not come.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -17,7 +20,10 @@ pub(crate) struct Tab(WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>);
 
 impl Tab {
     pub(crate) async fn open(world: &World) -> Tab {
-        Tab(tokio_tungstenite::connect_async(&world.ready.websocket).await.expect("the gateway takes it").0)
+        Tab(tokio_tungstenite::connect_async(&world.ready.websocket)
+            .await
+            .expect("the gateway takes it")
+            .0)
     }
 
     pub(crate) async fn hello(&mut self, token: &str, after: u64) {
@@ -77,7 +83,9 @@ impl Tab {
     pub(crate) fn vanish(self) {}
 
     pub(crate) async fn until_closed(&mut self) {
-        let closed = async { while !matches!(self.0.next().await, None | Some(Err(_) | Ok(Message::Close(_)))) {} };
+        let closed = async {
+            while !matches!(self.0.next().await, None | Some(Err(_) | Ok(Message::Close(_)))) {}
+        };
         tokio::time::timeout(PATIENCE, closed).await.expect("the server closes");
     }
 }

@@ -1,11 +1,16 @@
-//! `accept`: the four positions of the transaction. The rules are [`Shard::has_room`], [`Turn::accepted`] and
-//! [`domain::accept::read`], which a model here follows try by try, over items that it makes up: a month that is open or not, shards that are
-//! full or not, a conversation that has moved on, changed channel or gone, a place that is taken, a key that is known.
+//! `accept`: the four positions of the transaction. The rules are [`Shard::has_room`],
+//! [`Turn::accepted`] and [`domain::accept::read`], which a model here follows try by try, over
+//! items that it makes up: a month that is open or not, shards that are full or not, a conversation
+//! that has moved on, changed channel or gone, a place that is taken, a key that is known.
+
+use proptest::prelude::*;
 
 use super::month::{month, month_of, plan};
 use super::sample::{B, C, MS, NOW, conversation, conversation_key, message};
 use super::scratch::{Item, Scratch, Stored, for_all, item, value, with};
-use domain::accept::{Cancelled, ConversationNow, FirstAnswer, Position, ShardFault, Verdict, read};
+use domain::accept::{
+    Cancelled, ConversationNow, FirstAnswer, Position, ShardFault, Verdict, read,
+};
 use domain::delivery::{Status, Turn};
 use domain::problem::Refusal;
 use domain::quota::{self, Shard, Usage};
@@ -13,7 +18,6 @@ use domain::{Channel, Content, Sender, Seq};
 use platform::table::key;
 use platform::table::record::{Conversation, Idempotency, Message, QuotaHead};
 use platform::table::{Answer, Draft};
-use proptest::prelude::*;
 
 /// The hash of the request under test.
 const HASH: &str = "this request";
@@ -44,14 +48,31 @@ struct Talk {
 }
 
 fn any_state() -> impl Strategy<Value = State> {
-    let shard = (0u64..3, 0u64..3).prop_map(|(used, free)| Shard { used, cap: used + free.saturating_sub(1) });
+    let shard = (0u64..3, 0u64..3)
+        .prop_map(|(used, free)| Shard { used, cap: used + free.saturating_sub(1) });
     let shards = prop_oneof![1 => Just(Vec::new()), 4 => prop::collection::vec(shard, 1..=3)];
-    let channel = prop::sample::select(vec!["chat", "chat", "chat", "chat", "chat", "widget", "whatsapp"]);
+    let channel =
+        prop::sample::select(vec!["chat", "chat", "chat", "chat", "chat", "widget", "whatsapp"]);
     let talk = (1u64..4, channel, any::<bool>(), prop::bool::weighted(0.1));
-    let talk = talk.prop_map(|(seq, channel, waiting, stray)| Talk { seq, channel, waiting, stray });
-    let key = prop::sample::select(vec![None, None, Some(None), Some(None), Some(Some(HASH)), Some(Some("another"))]);
-    (shards, any::<bool>(), prop::option::weighted(0.9, talk), 0u64..4, key)
-        .prop_map(|(shards, head_read, conversation, last, key)| State { shards, head_read, conversation, last, key })
+    let talk =
+        talk.prop_map(|(seq, channel, waiting, stray)| Talk { seq, channel, waiting, stray });
+    let key = prop::sample::select(vec![
+        None,
+        None,
+        Some(None),
+        Some(None),
+        Some(Some(HASH)),
+        Some(Some("another")),
+    ]);
+    (shards, any::<bool>(), prop::option::weighted(0.9, talk), 0u64..4, key).prop_map(
+        |(shards, head_read, conversation, last, key)| State {
+            shards,
+            head_read,
+            conversation,
+            last,
+            key,
+        },
+    )
 }
 
 /// What the rules make of a request.
@@ -83,17 +104,26 @@ impl State {
             (None, full) => Position::Refused(full.copied()),
         };
         let conversation = match &self.conversation {
-            Some(talk) if talk.channel == "chat" && self.turn().accepted(Seq(tried), NOW).is_some() => Position::Fine,
-            talk => Position::Refused(
-                talk.as_ref().map(|talk| ConversationNow { seq: Seq(talk.seq), channel: talk.channel.into() }),
-            ),
+            Some(talk)
+                if talk.channel == "chat" && self.turn().accepted(Seq(tried), NOW).is_some() =>
+            {
+                Position::Fine
+            }
+            talk => {
+                Position::Refused(talk.as_ref().map(|talk| ConversationNow {
+                    seq: Seq(talk.seq),
+                    channel: talk.channel.into(),
+                }))
+            }
         };
-        let message = if self.is_taken(tried + 1) { Position::Refused(Some(())) } else { Position::Fine };
+        let message =
+            if self.is_taken(tried + 1) { Position::Refused(Some(())) } else { Position::Fine };
         let idempotency = match self.key.flatten() {
             Some(hash) => Position::Refused(Some(first(hash))),
             None => Position::Fine,
         };
-        let fine = shard == Position::Fine && conversation == Position::Fine && message == Position::Fine;
+        let fine =
+            shard == Position::Fine && conversation == Position::Fine && message == Position::Fine;
         let fine = fine && idempotency == Position::Fine;
         (Cancelled { shard, conversation, message, idempotency }, fine)
     }
@@ -118,8 +148,12 @@ impl State {
                 Verdict::Replay(_) if self.is_taken(1) => return (Expected::Replayed, open),
                 // The first message is nowhere to be found.
                 Verdict::Replay(_) | Verdict::PlaceTaken => return (Expected::Broken, open),
-                Verdict::KeyReused => return (Expected::Refused(Refusal::IdempotencyKeyReused), open),
-                Verdict::ConversationNotFound => return (Expected::Refused(Refusal::ConversationNotFound), open),
+                Verdict::KeyReused => {
+                    return (Expected::Refused(Refusal::IdempotencyKeyReused), open);
+                }
+                Verdict::ConversationNotFound => {
+                    return (Expected::Refused(Refusal::ConversationNotFound), open);
+                }
                 Verdict::ChannelChanged => return (Expected::ChannelChanged, open),
                 Verdict::Retry(retry) => retry,
             };
@@ -173,7 +207,13 @@ fn items_of(state: &State) -> (Vec<Item>, Option<QuotaHead>) {
     if let Some(talk) = &state.conversation {
         let (channel, seq) = (talk.channel.to_owned(), Seq(talk.seq));
         let earlier = talk.waiting.then_some(NOW - MS);
-        let conversation = Conversation { channel, seq, due: earlier, first_response_at: earlier, ..conversation() };
+        let conversation = Conversation {
+            channel,
+            seq,
+            due: earlier,
+            first_response_at: earlier,
+            ..conversation()
+        };
         let bucket = ("outbox_bucket", talk.waiting.then(|| value("as before")));
         items.push(with(item(&conversation_key(), &conversation), [bucket]));
         let places = 1..=talk.seq + u64::from(talk.stray);
@@ -190,16 +230,22 @@ fn at(key: &key::Key) -> (String, String) {
     (key.pk.clone(), key.sk.clone())
 }
 
-/// What is stored after `accepted`, if nothing but that happened; the shard it was counted on is the message's.
+/// What is stored after `accepted`, if nothing but that happened; the shard it was counted on is
+/// the message's.
 fn after(mut items: Stored, state: &State, accepted: &Message) -> Stored {
     let (id, seq, shard) = (accepted.id, accepted.seq, accepted.shard);
-    let counted = items.get_mut(&at(&key::quota_shard(B, month(), shard))).expect("a shard of the month");
+    let counted =
+        items.get_mut(&at(&key::quota_shard(B, month(), shard))).expect("a shard of the month");
     let used: u64 = counted["used"].as_n().expect("a number").parse().expect("a number");
     counted.insert("used".into(), value(used + 1));
     let turn = state.turn().accepted(Seq(seq.0 - 1), NOW).expect("the rule accepts it");
     let due = turn.due.expect("it is promised to the outbox").timestamp_millis();
     let talk = items.get_mut(&at(&conversation_key())).expect("it is there");
-    talk.extend([("seq".into(), value(turn.seq)), ("due".into(), value(due)), ("updated_at".into(), value(NOW))]);
+    talk.extend([
+        ("seq".into(), value(turn.seq)),
+        ("due".into(), value(due)),
+        ("updated_at".into(), value(NOW)),
+    ]);
     talk.entry("first_response_at".into()).or_insert_with(|| value(NOW));
     // The bucket follows the channel that the message is for.
     talk.insert("outbox_bucket".into(), value(key::outbox_bucket(Channel::Chat, C)));
@@ -207,7 +253,8 @@ fn after(mut items: Stored, state: &State, accepted: &Message) -> Stored {
     assert_eq!(items.insert(at(&message_key), item(&message_key, accepted)), None);
     if state.key.is_some() {
         let first = FirstAnswer { message_id: id, seq, request_hash: HASH.into() };
-        let record = Idempotency { first, conversation: C, expires_at: NOW.timestamp() + 24 * 60 * 60 };
+        let record =
+            Idempotency { first, conversation: C, expires_at: NOW.timestamp() + 24 * 60 * 60 };
         let key = key::idempotency(B, "a key");
         assert_eq!(items.insert(at(&key), item(&key, &record)), None);
     }
@@ -243,7 +290,9 @@ async fn the_table_accepts_what_the_rules_accept_and_stores_nothing_else() {
                 assert_eq!(stored, after(before, &state, &message));
                 return true;
             }
-            Ok(Answer::Replayed(found)) => assert_eq!((Expected::Replayed, found), (expected, message(1))),
+            Ok(Answer::Replayed(found)) => {
+                assert_eq!((Expected::Replayed, found), (expected, message(1)))
+            }
             Ok(Answer::Refused(refusal)) => assert_eq!(Expected::Refused(refusal), expected),
             Ok(Answer::ChannelChanged) => assert_eq!(Expected::ChannelChanged, expected),
             Err(broken) => assert_eq!(Expected::Broken, expected, "{}", broken.chain()),

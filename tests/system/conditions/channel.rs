@@ -1,14 +1,15 @@
-//! `pause`: a channel takes nothing until then, and whoever says a later time is heard. `resume`, `set_channel_active`:
-//! nothing is made by switching it. Here is the rule, too: it is
-//! only the later of two times.
+//! `pause`: a channel takes nothing until then, and whoever says a later time is heard. `resume`,
+//! `set_channel_active`: nothing is made by switching it. Here is the rule, too: it is only the
+//! later of two times.
+
+use proptest::prelude::*;
+use uuid::Uuid;
 
 use super::sample::{B, MS, NOW};
 use super::scratch::{Scratch, for_all, item};
 use domain::ChannelId;
 use platform::table::key;
 use platform::table::record::{ChannelRecord, ChannelSettings};
-use proptest::prelude::*;
-use uuid::Uuid;
 
 const CHANNEL: ChannelId = ChannelId(Uuid::from_u128(7));
 
@@ -19,7 +20,8 @@ async fn of_two_pauses_the_longer_one_counts() {
     let before = prop_oneof![Just(None), (-3..=9).prop_map(|ms| Some(NOW + MS * ms))];
     for_all(64, &before, async |paused_until| {
         let settings = ChannelSettings::Chat {};
-        let record = ChannelRecord { is_active: true, in_doubt: Default::default(), paused_until, settings };
+        let record =
+            ChannelRecord { is_active: true, in_doubt: Default::default(), paused_until, settings };
         scratch.items.put(item(&key, &record)).await;
         table.pause(B, CHANNEL, NOW).await.expect("an answer");
         let after = ChannelRecord { paused_until: paused_until.max(Some(NOW)), ..record };
@@ -33,7 +35,12 @@ async fn whoever_switches_a_channel_changes_nothing_else_of_it() {
     let scratch = Scratch::start().await;
     let (table, key) = (scratch.table(), key::channel(B, CHANNEL));
     let settings = ChannelSettings::Chat {};
-    let record = ChannelRecord { is_active: true, in_doubt: Default::default(), paused_until: Some(NOW), settings };
+    let record = ChannelRecord {
+        is_active: true,
+        in_doubt: Default::default(),
+        paused_until: Some(NOW),
+        settings,
+    };
     scratch.items.put(item(&key, &record)).await;
     assert!(table.set_channel_active(B, CHANNEL, false).await.expect("an answer"));
     let off = ChannelRecord { is_active: false, ..record };

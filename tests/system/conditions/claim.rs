@@ -1,12 +1,13 @@
 //! `claim`: whose turn it is. The rule is [`Turn::claimed`].
 
+use chrono::{DateTime, Utc};
+use proptest::prelude::*;
+
 use super::sample::{B, C, LEASE, MS, NOW, conversation, conversation_key, turned};
 use super::scratch::{Scratch, for_all, item};
-use chrono::{DateTime, Utc};
 use domain::Seq;
 use domain::delivery::{Claim, Lease, Turn};
 use platform::table::record::Conversation;
-use proptest::prelude::*;
 
 /// No time, or one that is over, over at this very moment, or not yet over.
 fn any_time() -> impl Strategy<Value = Option<DateTime<Utc>>> {
@@ -15,11 +16,22 @@ fn any_time() -> impl Strategy<Value = Option<DateTime<Utc>>> {
 
 fn any_conversation() -> impl Strategy<Value = Conversation> {
     let numbers = (0u64..3, 0u64..3, 0u64..3);
-    (numbers, any_time(), any_time(), any_time()).prop_map(|((seq, settled, fence), lease_until, not_before, due)| {
-        let lease_owner = lease_until.map(|_| "another worker".to_owned());
-        let (seq, settled_seq) = (Seq(seq), Seq(settled));
-        Conversation { seq, settled_seq, lease_owner, lease_until, not_before, due, fence, ..conversation() }
-    })
+    (numbers, any_time(), any_time(), any_time()).prop_map(
+        |((seq, settled, fence), lease_until, not_before, due)| {
+            let lease_owner = lease_until.map(|_| "another worker".to_owned());
+            let (seq, settled_seq) = (Seq(seq), Seq(settled));
+            Conversation {
+                seq,
+                settled_seq,
+                lease_owner,
+                lease_until,
+                not_before,
+                due,
+                fence,
+                ..conversation()
+            }
+        },
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,7 +47,10 @@ async fn the_table_grants_what_the_rule_grants() {
                 let held = decided.expect("the rule grants it");
                 let lease_owner = held.conversation.lease_owner.clone();
                 assert!(lease_owner.is_some() && lease_owner != conversation.lease_owner);
-                assert_eq!(held.conversation, Conversation { lease_owner, ..turned(&conversation, turn) });
+                assert_eq!(
+                    held.conversation,
+                    Conversation { lease_owner, ..turned(&conversation, turn) }
+                );
                 assert_eq!((held.business, held.id, held.lease), (B, C, lease));
                 assert_eq!(after, item(&key, &held.conversation));
                 true

@@ -1,14 +1,15 @@
-//! `advance`, `release`, `postpone`, `leave`: what only the holder of a conversation may do to it. The rules are
-//! [`Turn::advanced`], [`Turn::released`], [`Turn::postponed`] and [`Turn::left`].
+//! `advance`, `release`, `postpone`, `leave`: what only the holder of a conversation may do to it.
+//! The rules are [`Turn::advanced`], [`Turn::released`], [`Turn::postponed`] and [`Turn::left`].
+
+use chrono::{DateTime, Utc};
+use proptest::prelude::*;
 
 use super::sample::{MS, NOW, conversation, conversation_key, held, turned};
 use super::scratch::{Item, Scratch, for_all, item, value, with};
-use chrono::{DateTime, Utc};
 use domain::Seq;
 use domain::delivery::{Paced, Turn};
 use platform::table::record::Conversation;
 use platform::table::{Held, Release, Table};
-use proptest::prelude::*;
 
 /// Whose the conversation is when the write comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +22,8 @@ enum Holder {
     Nobody,
     /// Nobody's: another worker claimed it since, and let go of it.
     NobodyAfterSuccessor,
-    /// Another worker's with the writer's own fence. Cannot be; the table does not rely on that, the rules do.
+    /// Another worker's with the writer's own fence. Cannot be; the table does not rely on that,
+    /// the rules do.
     SameFence,
     /// Another worker's that made up the same name. The same.
     SameName,
@@ -45,14 +47,17 @@ struct State {
 
 fn any_state() -> impl Strategy<Value = State> {
     use Holder::{Gone, Nobody, NobodyAfterSuccessor, SameFence, SameName, Successor, Us};
-    let others = prop::sample::select(vec![Successor, Nobody, NobodyAfterSuccessor, SameFence, SameName, Gone]);
+    let others = prop::sample::select(vec![
+        Successor,
+        Nobody,
+        NobodyAfterSuccessor,
+        SameFence,
+        SameName,
+        Gone,
+    ]);
     let due = prop::sample::select(vec![DUE, DUE, DUE + MS, DUE - MS]);
-    (prop_oneof![Just(Us), others], 0u64..4, 0u64..4, due).prop_map(|(holder, seq, settled, due)| State {
-        holder,
-        seq,
-        settled,
-        due,
-    })
+    (prop_oneof![Just(Us), others], 0u64..4, 0u64..4, due)
+        .prop_map(|(holder, seq, settled, due)| State { holder, seq, settled, due })
 }
 
 fn stored(state: &State, held: &Held) -> Option<Conversation> {
@@ -77,9 +82,12 @@ fn stored(state: &State, held: &Held) -> Option<Conversation> {
     })
 }
 
-/// Makes a write in every state and compares what is stored then with what `rule` makes of the conversation's turn; the
-/// write checks its own answer, knowing whether the rule lets it through.
-async fn check(write: impl AsyncFn(&Table, &State, Held, bool), rule: impl Fn(&Turn) -> Option<Turn>) {
+/// Makes a write in every state and compares what is stored then with what `rule` makes of the
+/// conversation's turn; the write checks its own answer, knowing whether the rule lets it through.
+async fn check(
+    write: impl AsyncFn(&Table, &State, Held, bool),
+    rule: impl Fn(&Turn) -> Option<Turn>,
+) {
     let scratch = Scratch::start().await;
     let (table, key) = (scratch.table(), conversation_key());
     let mut held = held(&scratch, &table).await;
@@ -95,7 +103,9 @@ async fn check(write: impl AsyncFn(&Table, &State, Held, bool), rule: impl Fn(&T
             None => scratch.items.remove(&key).await,
         }
         let sound = !matches!(state.holder, Holder::SameFence | Holder::SameName);
-        let after = before.as_ref().and_then(|before| rule(&before.turn()).map(|turn| turned(before, turn)));
+        let after = before
+            .as_ref()
+            .and_then(|before| rule(&before.turn()).map(|turn| turned(before, turn)));
         let after = after.filter(|_| sound);
         write(&table, &state, held.clone(), after.is_some()).await;
         let stored: Option<Item> = scratch.items.get(&key).await;
@@ -188,6 +198,9 @@ async fn a_write_whose_answer_was_lost_was_made_all_the_same() {
     assert!(losing().advance(&mut held, Seq(2)).await.expect("an answer"));
     assert!(losing().advance(&mut held, Seq(3)).await.expect("an answer"));
     assert_eq!(losing().release(&held).await.expect("an answer"), Release::Done);
-    assert!(losing().leave(&mut claimed().await, LATER).await.expect("an answer"), "nobody came back");
+    assert!(
+        losing().leave(&mut claimed().await, LATER).await.expect("an answer"),
+        "nobody came back"
+    );
     losing().postpone(&claimed().await, LATER).await.expect("an answer");
 }

@@ -1,19 +1,20 @@
-//! What is written down of each attempt: in the order they were made, each once, whatever is lost on the way, and never
-//! more than an item holds.
+//! What is written down of each attempt: in the order they were made, each once, whatever is lost
+//! on the way, and never more than an item holds.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use chrono::TimeDelta;
+use uuid::Uuid;
 
 use super::sample::{B, C, LEASE, NOW, conversation, conversation_key, held, message, message_key};
 use super::scratch::{Item, Scratch, item, value, with};
-use aws_sdk_dynamodb::types::AttributeValue;
-use chrono::TimeDelta;
 use domain::delivery::{Ending, FIRST_TOLD, LAST_TOLD, MAX_ATTEMPTS, Reason, Settlement, Status};
 use domain::problem::MAX_BODY_BYTES;
 use domain::{Attachment, Channel, FileName, MediaType, UploadId};
 use platform::table::record::Message;
 use platform::table::{Held, PutBack};
-use uuid::Uuid;
 
-/// The most that DynamoDB keeps under one key
-/// ([item size](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-items)).
+/// The most that DynamoDB keeps under one key ([item
+/// size](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-items)).
 const LARGEST_ITEM: usize = 400 * 1024;
 
 fn reason(code: &str) -> Reason {
@@ -38,13 +39,17 @@ async fn every_attempt_is_told_once_although_every_answer_is_lost() {
     let table = || scratch.losing_the_first_answer();
     let mark = async |held: &Held, at: i64| {
         let read = stored(&scratch).await;
-        let marked = table().mark_attempt(held, &read, NOW + TimeDelta::seconds(at)).await.expect("an answer");
+        let marked = table()
+            .mark_attempt(held, &read, NOW + TimeDelta::seconds(at))
+            .await
+            .expect("an answer");
         marked.expect("nobody else has touched it")
     };
-    let put_back = async |held: &Held, message: &Message, status, reason: Option<Reason>, counted| {
-        let done = table().put_back(held, message, status, reason.as_ref(), counted).await;
-        assert_eq!(done.expect("an answer"), PutBack::Done);
-    };
+    let put_back =
+        async |held: &Held, message: &Message, status, reason: Option<Reason>, counted| {
+            let done = table().put_back(held, message, status, reason.as_ref(), counted).await;
+            assert_eq!(done.expect("an answer"), PutBack::Done);
+        };
     let first = mark(&holder, 1).await;
     put_back(&holder, &first, Status::Queued, Some(reason("busy")), true).await;
     // The customer was away: that was no attempt.
@@ -52,7 +57,8 @@ async fn every_attempt_is_told_once_although_every_answer_is_lost() {
     put_back(&holder, &away, Status::Queued, None, false).await;
     let second = mark(&holder, 3).await;
     put_back(&holder, &second, Status::InDoubt, Some(reason("no_answer")), true).await;
-    // A worker dies over the third, and the next one begins anew; another dies over the fourth, and that is put back.
+    // A worker dies over the third, and the next one begins anew; another dies over the fourth, and
+    // that is put back.
     mark(&holder, 4).await;
     holder = taken_over(&scratch, LEASE * 2).await;
     let fourth = mark(&holder, 5).await;
@@ -88,9 +94,14 @@ async fn what_is_given_up_under_a_dead_workers_hands_tells_that_attempt_too() {
         let before = Message { status, attempts, attempted_at: Some(NOW), ..message(1) };
         scratch.items.put(item(&message_key(), &before)).await;
         let given_up = Settlement::GivenUp(reason("expired"));
-        scratch.losing_the_first_answer().settle(&held, &before, &given_up, NOW).await.expect("it is settled");
+        scratch
+            .losing_the_first_answer()
+            .settle(&held, &before, &given_up, NOW)
+            .await
+            .expect("it is settled");
         let after = stored(&scratch).await;
-        let told: Vec<_> = after.history.into_iter().map(|attempt| (attempt.attempt, attempt.outcome)).collect();
+        let told: Vec<_> =
+            after.history.into_iter().map(|attempt| (attempt.attempt, attempt.outcome)).collect();
         assert_eq!(told, Vec::from_iter((attempts > 0).then_some((1, Ending::InDoubt))));
         assert_eq!(after.error, Some(reason("expired")));
     }
@@ -102,14 +113,16 @@ async fn the_largest_message_with_the_longest_history_fits_into_its_item() {
     scratch.items.put(item(&conversation_key(), &conversation())).await;
     let held = held(&scratch, &scratch.table()).await;
     let table = scratch.table();
-    let loud = Reason::new(&"c".repeat(1_000), "d".repeat(10_000)).with_provider_code("p".repeat(1_000));
+    let loud =
+        Reason::new(&"c".repeat(1_000), "d".repeat(10_000)).with_provider_code("p".repeat(1_000));
     let mut largest = largest_message(&loud);
     for attempt in 1..MAX_ATTEMPTS {
         largest = Message { attempts: attempt, attempted_at: Some(NOW), ..largest };
         largest.history = largest.ended(Ending::Postponed, Some(&loud));
     }
     scratch.items.put(item(&message_key(), &largest)).await;
-    let last = table.mark_attempt(&held, &largest, NOW).await.expect("an answer").expect("it is queued");
+    let last =
+        table.mark_attempt(&held, &largest, NOW).await.expect("an answer").expect("it is queued");
     assert_eq!(last.attempts, MAX_ATTEMPTS);
     table.put_back(&held, &last, Status::Queued, Some(&loud), true).await.expect("an answer");
     let queued = stored(&scratch).await;
@@ -120,12 +133,13 @@ async fn the_largest_message_with_the_longest_history_fits_into_its_item() {
     let size = size(&after);
     println!("{size} of {LARGEST_ITEM} bytes");
     assert!((MAX_BODY_BYTES..LARGEST_ITEM).contains(&size), "{size} bytes");
-    let every_time = with(after, ["delivered_at", "read_at", "sent_at"].map(|name| (name, Some(value(NOW)))));
+    let every_time =
+        with(after, ["delivered_at", "read_at", "sent_at"].map(|name| (name, Some(value(NOW)))));
     assert!(self::size(&every_time) < LARGEST_ITEM);
 }
 
-/// A message that fills the largest body (no body leaves room for all of this), with as many files as there may be, each
-/// with the longest URL and name of the public contract.
+/// A message that fills the largest body (no body leaves room for all of this), with as many files
+/// as there may be, each with the longest URL and name of the public contract.
 fn largest_message(error: &Reason) -> Message {
     let attachment = |number| Attachment {
         id: UploadId(Uuid::from_u128(number)),
@@ -155,7 +169,9 @@ fn size_of_value(value: &AttributeValue) -> usize {
         AttributeValue::S(text) => text.len(),
         AttributeValue::N(digits) => digits.len().div_ceil(2) + 1,
         AttributeValue::Bool(_) | AttributeValue::Null(_) => 1,
-        AttributeValue::L(list) => 3 + list.iter().map(|value| 1 + size_of_value(value)).sum::<usize>(),
+        AttributeValue::L(list) => {
+            3 + list.iter().map(|value| 1 + size_of_value(value)).sum::<usize>()
+        }
         AttributeValue::M(map) => {
             3 + map.iter().map(|(name, value)| 1 + name.len() + size_of_value(value)).sum::<usize>()
         }

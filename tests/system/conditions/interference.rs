@@ -1,13 +1,14 @@
 //! What can happen to a call on its way: another one comes first, or its answer is lost.
 
+use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use aws_sdk_dynamodb::config::http::HttpRequest;
 use aws_sdk_dynamodb::config::interceptors::{
     BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextRef,
 };
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
-use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 

@@ -1,13 +1,14 @@
-//! `mark_attempt`, `settle` with `note_sent`, `put_back`: what a worker may do to a message. The rules are
-//! `marked`, `settled` and `put_back` of [`domain::delivery::stored::Stored`].
+//! `mark_attempt`, `settle` with `note_sent`, `put_back`: what a worker may do to a message. The
+//! rules are `marked`, `settled` and `put_back` of [`domain::delivery::stored::Stored`].
+
+use chrono::TimeDelta;
+use proptest::prelude::*;
 
 use super::sample::{NOW, became, held, message, message_key, stored};
 use super::scratch::{Scratch, for_all, item, value, with};
-use chrono::TimeDelta;
 use domain::delivery::{Attempt, Ending, History, Reason, Settlement, Status};
 use platform::table::record::Message;
 use platform::table::{Held, PutBack, Table};
-use proptest::prelude::*;
 
 /// The fence of the worker that writes.
 const FENCE: u64 = 2;
@@ -20,29 +21,40 @@ fn reason() -> Reason {
 fn any_message(status: impl Strategy<Value = Status>) -> impl Strategy<Value = Option<Message>> {
     let fence = prop::sample::select(vec![None, Some(FENCE - 1), Some(FENCE), Some(FENCE + 1)]);
     let (attempts, doubts, marks) = (1u32..3, 0u32..3, any::<[bool; 3]>());
-    let message = (status, fence, attempts, doubts, marks).prop_map(|(status, fence, attempts, doubts, marks)| {
-        let before = |mark: bool| mark.then_some(NOW - TimeDelta::seconds(1));
-        Message {
-            status,
-            attempts,
-            doubts,
-            // Whoever announced the attempt left their fence.
-            fence: fence.or((status == Status::Sending).then_some(FENCE)),
-            attempted_at: before(marks[0]),
-            sent_at: before(marks[1]),
-            provider_id: marks[1].then(|| "an older id".to_owned()),
-            error: marks[2].then(reason),
-            history: told_up_to(if status == Status::Sending { attempts - 1 } else { attempts }),
-            ..message(1)
-        }
-    });
+    let message = (status, fence, attempts, doubts, marks).prop_map(
+        |(status, fence, attempts, doubts, marks)| {
+            let before = |mark: bool| mark.then_some(NOW - TimeDelta::seconds(1));
+            Message {
+                status,
+                attempts,
+                doubts,
+                // Whoever announced the attempt left their fence.
+                fence: fence.or((status == Status::Sending).then_some(FENCE)),
+                attempted_at: before(marks[0]),
+                sent_at: before(marks[1]),
+                provider_id: marks[1].then(|| "an older id".to_owned()),
+                error: marks[2].then(reason),
+                history: told_up_to(if status == Status::Sending {
+                    attempts - 1
+                } else {
+                    attempts
+                }),
+                ..message(1)
+            }
+        },
+    );
     prop::option::weighted(0.9, message)
 }
 
 /// A history of so many attempts, all of which were postponed.
 fn told_up_to(attempts: u32) -> History {
     (1..=attempts).fold(History::default(), |history, attempt| {
-        history.with(Attempt { attempt, at: NOW, outcome: Ending::Postponed, reason: Some(reason()) })
+        history.with(Attempt {
+            attempt,
+            at: NOW,
+            outcome: Ending::Postponed,
+            reason: Some(reason()),
+        })
     })
 }
 
@@ -50,8 +62,9 @@ fn any_status() -> impl Strategy<Value = Status> {
     prop::sample::select(Status::ALL.to_vec())
 }
 
-/// Makes a write against generated messages and compares what is stored then with what `rule` makes of each; where that
-/// is nothing, not an attribute may have changed. The write checks its own answer.
+/// Makes a write against generated messages and compares what is stored then with what `rule` makes
+/// of each; where that is nothing, not an attribute may have changed. The write checks its own
+/// answer.
 async fn check<T: std::fmt::Debug>(
     states: impl Strategy<Value = (Option<Message>, T)>,
     write: impl AsyncFn(&Table, &Held, Option<&Message>, &T),
@@ -72,7 +85,10 @@ async fn check<T: std::fmt::Debug>(
                 true
             }
             None => {
-                assert_eq!(scratch.items.get(&key).await, before.map(|message| item(&key, &message)));
+                assert_eq!(
+                    scratch.items.get(&key).await,
+                    before.map(|message| item(&key, &message))
+                );
                 false
             }
         }
@@ -81,18 +97,22 @@ async fn check<T: std::fmt::Debug>(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attempt_is_announced_on_what_was_read_and_is_still_ours() {
-    let unsettled: Vec<Status> = Status::ALL.into_iter().filter(|status| !status.is_settled()).collect();
-    // What the worker read a moment ago: every other time something else than what is stored by now.
+    let unsettled: Vec<Status> =
+        Status::ALL.into_iter().filter(|status| !status.is_settled()).collect();
+    // What the worker read a moment ago: every other time something else than what is stored by
+    // now.
     let read = (prop::sample::select(unsettled), 1u32..3, any::<bool>());
-    let read = (any_message(any_status()), read).prop_map(|(message, (status, attempts, is_old))| {
-        let now = message.clone().unwrap_or_else(|| self::message(1));
-        let read = Message { status, attempts, ..now.clone() };
-        (message, if is_old || now.status.is_settled() { read } else { now })
-    });
+    let read =
+        (any_message(any_status()), read).prop_map(|(message, (status, attempts, is_old))| {
+            let now = message.clone().unwrap_or_else(|| self::message(1));
+            let read = Message { status, attempts, ..now.clone() };
+            (message, if is_old || now.status.is_settled() { read } else { now })
+        });
     let announced = |message: &Message, read: &Message| {
         let marked = became(message, stored(message).marked(FENCE, &read.progress(), NOW)?);
         // A worker died over what is found as `sending`.
-        let history = if read.status == Status::Sending { read.told() } else { read.history.clone() };
+        let history =
+            if read.status == Status::Sending { read.told() } else { read.history.clone() };
         Some(Message { history, ..marked })
     };
     let mark = async |table: &Table, held: &Held, message: Option<&Message>, read: &Message| {
@@ -109,27 +129,38 @@ fn gone() -> Message {
 
 /// Whether settling this message says that somebody else has it, or that it is gone.
 fn is_lost(message: Option<&Message>) -> bool {
-    message.is_none_or(|message| !message.status.is_settled() && message.fence.is_some_and(|fence| fence > FENCE))
+    message.is_none_or(|message| {
+        !message.status.is_settled() && message.fence.is_some_and(|fence| fence > FENCE)
+    })
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sent_is_written_down_once_and_never_over_what_a_receipt_or_a_successor_says() {
-    let settle = async |table: &Table, held: &Held, message: Option<&Message>, id: &Option<String>| {
-        let sent = Settlement::Sent { provider_id: id.clone() };
-        let settled = table.settle(held, &message.cloned().unwrap_or_else(gone), &sent, NOW).await;
-        assert_eq!(settled.ok(), (!is_lost(message)).then_some(true));
-    };
+    let settle =
+        async |table: &Table, held: &Held, message: Option<&Message>, id: &Option<String>| {
+            let sent = Settlement::Sent { provider_id: id.clone() };
+            let settled =
+                table.settle(held, &message.cloned().unwrap_or_else(gone), &sent, NOW).await;
+            assert_eq!(settled.ok(), (!is_lost(message)).then_some(true));
+        };
     let ids = prop::sample::select(vec![None, Some("an id".to_owned())]);
     check((any_message(any_status()), ids), settle, |message, id| {
         let (provider_id, history) = (id.clone(), message.ended(Ending::Sent, None));
         match stored(message).settled(FENCE, Status::Sent) {
-            Some(sent) => {
-                Some(Message { sent_at: Some(NOW), provider_id, error: None, history, ..became(message, sent) })
-            }
+            Some(sent) => Some(Message {
+                sent_at: Some(NOW),
+                provider_id,
+                error: None,
+                history,
+                ..became(message, sent)
+            }),
             // A receipt was faster: what it could not know is added.
-            None if message.fence.is_none_or(|fence| fence <= FENCE) => {
-                Some(Message { sent_at: message.sent_at.or(Some(NOW)), provider_id, history, ..message.clone() })
-            }
+            None if message.fence.is_none_or(|fence| fence <= FENCE) => Some(Message {
+                sent_at: message.sent_at.or(Some(NOW)),
+                provider_id,
+                history,
+                ..message.clone()
+            }),
             None => None,
         }
     })
@@ -138,17 +169,21 @@ async fn sent_is_written_down_once_and_never_over_what_a_receipt_or_a_successor_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_is_written_down_once_and_never_over_what_a_receipt_or_a_successor_says() {
-    let settle = async |table: &Table, held: &Held, message: Option<&Message>, failed: &Settlement| {
-        let settled = table.settle(held, &message.cloned().unwrap_or_else(gone), failed, NOW).await;
-        // What a receipt has settled before has not ended so.
-        let ended = message.is_some_and(|message| !message.status.is_settled());
-        assert_eq!(settled.ok(), (!is_lost(message)).then_some(ended));
-    };
-    let failed = prop::sample::select(vec![Settlement::Failed(reason()), Settlement::GivenUp(reason())]);
+    let settle =
+        async |table: &Table, held: &Held, message: Option<&Message>, failed: &Settlement| {
+            let settled =
+                table.settle(held, &message.cloned().unwrap_or_else(gone), failed, NOW).await;
+            // What a receipt has settled before has not ended so.
+            let ended = message.is_some_and(|message| !message.status.is_settled());
+            assert_eq!(settled.ok(), (!is_lost(message)).then_some(ended));
+        };
+    let failed =
+        prop::sample::select(vec![Settlement::Failed(reason()), Settlement::GivenUp(reason())]);
     check((any_message(any_status()), failed), settle, |message, settlement| {
         let failed = became(message, stored(message).settled(FENCE, Status::Failed)?);
         let refused = matches!(settlement, Settlement::Failed(_));
-        let history = if refused { message.ended(Ending::Refused, Some(&reason())) } else { message.told() };
+        let history =
+            if refused { message.ended(Ending::Refused, Some(&reason())) } else { message.told() };
         Some(Message { failed_at: Some(NOW), error: Some(reason()), history, ..failed })
     })
     .await;
@@ -156,8 +191,8 @@ async fn failed_is_written_down_once_and_never_over_what_a_receipt_or_a_successo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_a_message_in_our_own_hands_is_put_back() {
-    /// How often it was handed over when it was read, as what it is put back, whether that has a reason, and whether
-    /// the attempt counts.
+    /// How often it was handed over when it was read, as what it is put back, whether that has a
+    /// reason, and whether the attempt counts.
     type Back = (Option<u32>, Status, bool, bool);
     let back = |message: &Message, (seen, status, _, counted): &Back| {
         let seen = Message { attempts: seen.unwrap_or(message.attempts), ..message.clone() };
@@ -168,10 +203,16 @@ async fn only_a_message_in_our_own_hands_is_put_back() {
         let message = was.cloned().unwrap_or_else(gone);
         let message = Message { attempts: seen.unwrap_or(message.attempts), ..message };
         let reason = why.then(reason);
-        let done = table.put_back(held, &message, status, reason.as_ref(), counted).await.expect("an answer");
-        // Found as it was to become, under its own fence: its own write, the answer to which was lost.
+        let done = table
+            .put_back(held, &message, status, reason.as_ref(), counted)
+            .await
+            .expect("an answer");
+        // Found as it was to become, under its own fence: its own write, the answer to which was
+        // lost.
         let attempts = message.attempts - u32::from(!counted);
-        let is_back = |was: &Message| was.fence == Some(FENCE) && (was.status, was.attempts) == (status, attempts);
+        let is_back = |was: &Message| {
+            was.fence == Some(FENCE) && (was.status, was.attempts) == (status, attempts)
+        };
         let expected = match was {
             Some(was) if back(was, how).is_some() || is_back(was) => PutBack::Done,
             Some(was) if was.fence == Some(FENCE + 1) => PutBack::LeaseLost,
@@ -179,15 +220,22 @@ async fn only_a_message_in_our_own_hands_is_put_back() {
         };
         assert_eq!(done, expected);
     };
-    // Every other one is in somebody's hands, and every other one has not been handed over again since it was read.
+    // Every other one is in somebody's hands, and every other one has not been handed over again
+    // since it was read.
     let status = prop_oneof![Just(Status::Sending), any_status()];
     let seen = prop_oneof![Just(None), (1u32..3).prop_map(Some)];
-    let backs = (seen, prop::sample::select(vec![Status::Queued, Status::InDoubt]), any::<bool>(), any::<bool>());
+    let backs = (
+        seen,
+        prop::sample::select(vec![Status::Queued, Status::InDoubt]),
+        any::<bool>(),
+        any::<bool>(),
+    );
     check((any_message(status), backs), put_back, |message, how| {
         let (_, status, why, counted) = *how;
         let error = why.then(reason);
         let outcome = if status == Status::InDoubt { Ending::InDoubt } else { Ending::Postponed };
-        let history = if counted { message.ended(outcome, error.as_ref()) } else { message.history.clone() };
+        let history =
+            if counted { message.ended(outcome, error.as_ref()) } else { message.history.clone() };
         Some(Message { error, history, ..became(message, back(message, how)?) })
     })
     .await;
@@ -197,13 +245,22 @@ async fn only_a_message_in_our_own_hands_is_put_back() {
 async fn a_message_that_was_put_back_without_an_answer_is_back() {
     let scratch = Scratch::start().await;
     let held = held(&scratch, &scratch.table()).await;
-    for (status, counted) in [(Status::Queued, true), (Status::InDoubt, true), (Status::Queued, false)] {
-        let before = Message { status: Status::Sending, attempts: 1, fence: Some(FENCE), ..message(1) };
+    for (status, counted) in
+        [(Status::Queued, true), (Status::InDoubt, true), (Status::Queued, false)]
+    {
+        let before =
+            Message { status: Status::Sending, attempts: 1, fence: Some(FENCE), ..message(1) };
         scratch.items.put(item(&message_key(), &before)).await;
         let table = scratch.losing_the_first_answer();
-        let done = table.put_back(&held, &before, status, Some(&reason()), counted).await.expect("an answer");
+        let done = table
+            .put_back(&held, &before, status, Some(&reason()), counted)
+            .await
+            .expect("an answer");
         let after: Message = scratch.items.record(&message_key()).await.expect("it stays");
-        assert_eq!((done, after.status, after.attempts), (PutBack::Done, status, u32::from(counted)));
+        assert_eq!(
+            (done, after.status, after.attempts),
+            (PutBack::Done, status, u32::from(counted))
+        );
     }
 }
 
@@ -217,7 +274,10 @@ async fn a_receipt_that_is_faster_than_putting_back_is_told_apart() {
         let delivered = with(handed_over.clone(), [("status", Some(value(Status::Delivered)))]);
         async move { drop(items.put(delivered).await) }
     });
-    let done = table.put_back(&held, &before, Status::InDoubt, Some(&reason()), true).await.expect("an answer");
+    let done = table
+        .put_back(&held, &before, Status::InDoubt, Some(&reason()), true)
+        .await
+        .expect("an answer");
     assert_eq!(done, PutBack::Changed);
     let after: Option<Message> = scratch.items.record(&message_key()).await;
     assert_eq!(after, Some(Message { status: Status::Delivered, ..before }));
@@ -230,7 +290,11 @@ async fn an_attempt_whose_announcement_went_unanswered_was_announced_once() {
     for status in [Status::Queued, Status::Sending, Status::InDoubt] {
         let before = Message { status, attempts: 1, fence: Some(FENCE - 1), ..message(1) };
         scratch.items.put(item(&message_key(), &before)).await;
-        let marked = scratch.losing_the_first_answer().mark_attempt(&held, &before, NOW).await.expect("an answer");
+        let marked = scratch
+            .losing_the_first_answer()
+            .mark_attempt(&held, &before, NOW)
+            .await
+            .expect("an answer");
         let announced = marked.expect("nobody else has touched it");
         assert_eq!((announced.status, announced.attempts), (Status::Sending, 2));
         assert_eq!(scratch.items.record(&message_key()).await, Some(announced));
@@ -242,12 +306,14 @@ async fn what_was_settled_without_an_answer_is_settled() {
     let scratch = Scratch::start().await;
     let held = held(&scratch, &scratch.table()).await;
     for settlement in [Settlement::Sent { provider_id: None }, Settlement::Failed(reason())] {
-        let before = Message { status: Status::Sending, attempts: 1, fence: Some(FENCE), ..message(1) };
+        let before =
+            Message { status: Status::Sending, attempts: 1, fence: Some(FENCE), ..message(1) };
         scratch.items.put(item(&message_key(), &before)).await;
         let table = scratch.losing_the_first_answer();
         assert!(table.settle(&held, &before, &settlement, NOW).await.expect("it is settled"));
         let after: Message = scratch.items.record(&message_key()).await.expect("it stays");
-        let expected = if matches!(settlement, Settlement::Failed(_)) { Status::Failed } else { Status::Sent };
+        let expected =
+            if matches!(settlement, Settlement::Failed(_)) { Status::Failed } else { Status::Sent };
         assert_eq!(after.status, expected);
     }
 }

@@ -1,5 +1,5 @@
-//! `open_month`: a month is opened once, by the plan that is in force at that moment, with caps that add up to its
-//! limit. The rule for the caps is [`domain::quota::open`].
+//! `open_month`: a month is opened once, by the plan that is in force at that moment, with caps
+//! that add up to its limit. The rule for the caps is [`domain::quota::open`].
 
 use super::sample::{B, NOW};
 use super::scratch::{Item, Items, Scratch, item};
@@ -27,7 +27,8 @@ pub(super) async fn put_plan(items: &Items, plan: &Plan) {
 pub(super) fn month_of(version: u64, shards: &[Shard]) -> (QuotaHead, Vec<Item>) {
     let count = u16::try_from(shards.len()).expect("a few");
     let head = QuotaHead { limit: quota::Usage::of(shards).limit, shards: count, version };
-    let shards = (0..).zip(shards).map(|(index, shard)| item(&key::quota_shard(B, month(), index), shard));
+    let shards =
+        (0..).zip(shards).map(|(index, shard)| item(&key::quota_shard(B, month(), index), shard));
     let items = shards.chain([item(&key::quota_head(B, month()), &head)]).collect();
     (head, items)
 }
@@ -44,7 +45,9 @@ pub(super) async fn stored_month(items: &Items) -> Option<(QuotaHead, Vec<Shard>
     let head: QuotaHead = items.record(&key::quota_head(B, month())).await?;
     let mut shards = Vec::new();
     for index in 0..head.shards {
-        shards.push(items.record(&key::quota_shard(B, month(), index)).await.expect("the head counts it"));
+        shards.push(
+            items.record(&key::quota_shard(B, month(), index)).await.expect("the head counts it"),
+        );
     }
     assert_eq!(items.get(&key::quota_shard(B, month(), head.shards)).await, None);
     Some((head, shards))
@@ -66,7 +69,9 @@ async fn a_month_is_opened_as_the_rule_says_and_only_once() {
 }
 
 /// Opens the month of a plan of 40 messages on 2 shards, while something else happens just before.
-async fn opened_while<F>(happens: impl Fn(Items) -> F + Send + Sync + 'static) -> (Scratch, Option<QuotaHead>)
+async fn opened_while<F>(
+    happens: impl Fn(Items) -> F + Send + Sync + 'static,
+) -> (Scratch, Option<QuotaHead>)
 where
     F: Future<Output = ()>,
 {
@@ -88,7 +93,8 @@ async fn a_plan_that_changes_meanwhile_is_the_one_that_counts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_business_that_is_gone_meanwhile_opens_nothing() {
-    let (scratch, head) = opened_while(async |items: Items| items.remove(&key::plan(B)).await).await;
+    let (scratch, head) =
+        opened_while(async |items: Items| items.remove(&key::plan(B)).await).await;
     assert_eq!(head, None);
     assert!(scratch.items.all().await.is_empty());
 }
@@ -101,7 +107,8 @@ async fn a_month_that_somebody_opens_meanwhile_stays_as_they_opened_it() {
     assert_eq!(stored_month(&scratch.items).await, Some((head.expect("an answer"), used.to_vec())));
 }
 
-/// A head without its shards, or a shard without its head, cannot come to be; but what was counted is never lost.
+/// A head without its shards, or a shard without its head, cannot come to be; but what was counted
+/// is never lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn neither_a_head_nor_a_shard_is_ever_overwritten() {
     let head = QuotaHead { limit: 7, shards: 1, version: 1 };
@@ -122,6 +129,10 @@ async fn neither_a_head_nor_a_shard_is_ever_overwritten() {
         let (scratch, head) = opened_while(put).await;
         assert_eq!(head, None, "after the budget for contention");
         assert_eq!(scratch.items.record(&key).await, Some(shard));
-        assert_eq!(scratch.items.all().await.len(), 2, "plan and shard; neither a head nor another shard was made");
+        assert_eq!(
+            scratch.items.all().await.len(),
+            2,
+            "plan and shard; neither a head nor another shard was made"
+        );
     }
 }

@@ -1,11 +1,12 @@
-//! `make_due`: a customer who is back makes a conversation due, if there is anything to send. The rule is
-//! [`domain::delivery::Turn::made_due`].
+//! `make_due`: a customer who is back makes a conversation due, if there is anything to send. The
+//! rule is [`domain::delivery::Turn::made_due`].
+
+use proptest::prelude::*;
 
 use super::sample::{B, C, MS, NOW, conversation, conversation_key, turned};
 use super::scratch::{Scratch, for_all, item};
 use domain::Seq;
 use platform::table::record::Conversation;
-use proptest::prelude::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_what_waits_in_the_outbox_and_may_be_sent_is_made_due() {
@@ -16,8 +17,15 @@ async fn only_what_waits_in_the_outbox_and_may_be_sent_is_made_due() {
     for_all(192, &states, async |(seq, settled, due, not_before, lease_until)| {
         let lease_owner = lease_until.map(|_| "a worker".to_owned());
         let (seq, settled_seq) = (Seq(seq), Seq(settled));
-        let conversation =
-            Conversation { seq, settled_seq, due, not_before, lease_until, lease_owner, ..conversation() };
+        let conversation = Conversation {
+            seq,
+            settled_seq,
+            due,
+            not_before,
+            lease_until,
+            lease_owner,
+            ..conversation()
+        };
         scratch.items.put(item(&key, &conversation)).await;
         let made = table.make_due(B, C, NOW).await.expect("an answer");
         let due = conversation.turn().made_due(NOW).map(|turn| turned(&conversation, turn));

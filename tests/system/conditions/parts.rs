@@ -1,13 +1,17 @@
-//! `note_part`, and what receipts of a part do: of a message that goes in several, no part is forgotten and none is taken
-//! for another. The rules are [`Stored::noted`] and [`domain::delivery::Parts`].
+//! `note_part`, and what receipts of a part do: of a message that goes in several, no part is
+//! forgotten and none is taken for another. The rules are [`Stored::noted`] and
+//! [`domain::delivery::Parts`].
 
-use super::sample::{B, C, LEASE, NOW, became, conversation, conversation_key, held, message, message_key, stored};
+use proptest::prelude::*;
+
+use super::sample::{
+    B, C, LEASE, NOW, became, conversation, conversation_key, held, message, message_key, stored,
+};
 use super::scratch::{Scratch, for_all, item, value, with};
 use domain::delivery::stored::Stored;
 use domain::delivery::{Part, Parts, Reason, Receipt, Reference, Reported, Status};
 use platform::table::record::{Conversation, Message};
 use platform::table::{Effect, Table};
-use proptest::prelude::*;
 
 /// The fence of the worker that writes.
 const FENCE: u64 = 2;
@@ -18,13 +22,21 @@ fn part(number: u8) -> Part {
 
 /// What is known of three parts: of the first ones this.
 fn parts(first: &[Status]) -> Parts {
-    let tell = |parts: Parts, (number, status): (u8, &Status)| parts.with(part(number), *status).unwrap_or(parts);
+    let tell = |parts: Parts, (number, status): (u8, &Status)| {
+        parts.with(part(number), *status).unwrap_or(parts)
+    };
     (1..).zip(first).fold(Parts::default(), tell)
 }
 
 /// In the hands of the worker that writes.
 fn sending(first: &[Status]) -> Message {
-    Message { status: Status::Sending, attempts: 1, fence: Some(FENCE), parts: parts(first), ..message(1) }
+    Message {
+        status: Status::Sending,
+        attempts: 1,
+        fence: Some(FENCE),
+        parts: parts(first),
+        ..message(1)
+    }
 }
 
 async fn now(scratch: &Scratch) -> Message {
@@ -37,9 +49,16 @@ async fn a_part_is_noted_by_the_worker_that_handed_it_over_and_by_nobody_else() 
     let (table, key) = (scratch.table(), message_key());
     let held = held(&scratch, &table).await;
     let status = prop_oneof![Just(Status::Sending), prop::sample::select(Status::ALL.to_vec())];
-    let fence = prop_oneof![Just(Some(FENCE)), prop::sample::select(vec![None, Some(FENCE - 1), Some(FENCE + 1)])];
+    let fence = prop_oneof![
+        Just(Some(FENCE)),
+        prop::sample::select(vec![None, Some(FENCE - 1), Some(FENCE + 1)])
+    ];
     // What a receipt has told meanwhile, which the worker has not read.
-    let known = prop::sample::select(vec![vec![], vec![Status::Sent], vec![Status::Delivered, Status::Sent]]);
+    let known = prop::sample::select(vec![
+        vec![],
+        vec![Status::Sent],
+        vec![Status::Delivered, Status::Sent],
+    ]);
     let states = (status, fence, 0u32..3, known, 1u8..3);
     for_all(192, &states, async |(status, fence, attempts, known, number)| {
         let error = Some(Reason::new("rate_limited", "slower, please"));
@@ -48,13 +67,19 @@ async fn a_part_is_noted_by_the_worker_that_handed_it_over_and_by_nobody_else() 
         let read = sending(&[]);
         let noted = table.note_part(&held, &read, part(number)).await.expect("an answer");
         let through = Stored::noted(&stored(&before), FENCE, &read.progress()).map(|stored| {
-            let parts = before.parts.with(part(number), Status::Sent).unwrap_or(before.parts.clone());
+            let parts =
+                before.parts.with(part(number), Status::Sent).unwrap_or(before.parts.clone());
             Message { parts, error: None, ..became(&before, stored) }
         });
-        // Found as it was to become, under its own fence: its own write, the answer to which was lost.
-        let is_noted = (before.status, before.attempts, before.fence) == (Status::Queued, 0, Some(FENCE));
+        // Found as it was to become, under its own fence: its own write, the answer to which was
+        // lost.
+        let is_noted =
+            (before.status, before.attempts, before.fence) == (Status::Queued, 0, Some(FENCE));
         assert_eq!(noted, through.clone().or_else(|| is_noted.then(|| before.clone())));
-        assert_eq!(scratch.items.get(&key).await, Some(item(&key, through.as_ref().unwrap_or(&before))));
+        assert_eq!(
+            scratch.items.get(&key).await,
+            Some(item(&key, through.as_ref().unwrap_or(&before)))
+        );
         through.is_some()
     });
 }
@@ -67,7 +92,11 @@ async fn a_note_whose_answer_was_lost_is_made_once() {
         let before = sending(known);
         scratch.items.put(item(&message_key(), &before)).await;
         let next = before.parts.next(3).expect("one is left");
-        let noted = scratch.losing_the_first_answer().note_part(&held, &before, next).await.expect("an answer");
+        let noted = scratch
+            .losing_the_first_answer()
+            .note_part(&held, &before, next)
+            .await
+            .expect("an answer");
         let noted = noted.expect("nobody else has touched it");
         assert_eq!(noted.parts.next(3), Some(part(next.number + 1)));
         assert_eq!((noted.status, noted.attempts), (Status::Queued, 0));
@@ -85,7 +114,8 @@ async fn a_receipt_that_comes_between_reading_and_noting_is_not_lost() {
         let told = with(stored.clone(), [("parts", Some(value(parts(&[Status::Read]))))]);
         async move { drop(items.put(told).await) }
     });
-    let noted = table.note_part(&held, &before, part(2)).await.expect("an answer").expect("it is ours");
+    let noted =
+        table.note_part(&held, &before, part(2)).await.expect("an answer").expect("it is ours");
     assert_eq!(noted.parts, parts(&[Status::Read, Status::Sent]));
 }
 
@@ -108,12 +138,16 @@ async fn receipts_of_two_parts_at_once_are_both_written_down() {
         let before = Message { status: Status::Sent, ..sending(known) };
         let stored = scratch.items.put(item(&message_key(), &before)).await;
         let table = scratch.meanwhile_once("UpdateItem", move |items| {
-            let first = Parts::default().all_taken(3).with(part(1), Status::Delivered).expect("news");
+            let first =
+                Parts::default().all_taken(3).with(part(1), Status::Delivered).expect("news");
             let told = with(stored.clone(), [("parts", Some(value(first)))]);
             async move { drop(items.put(told).await) }
         });
         assert_eq!(tell_by(&table, 2, Reported::Delivered).await, Effect::Moved);
-        assert_eq!(now(&scratch).await.parts, parts(&[Status::Delivered, Status::Delivered, Status::Sent]));
+        assert_eq!(
+            now(&scratch).await.parts,
+            parts(&[Status::Delivered, Status::Delivered, Status::Sent])
+        );
     }
 }
 
@@ -131,7 +165,11 @@ async fn a_receipt_of_a_part_whose_writing_went_unanswered_is_written_once() {
 async fn a_message_is_as_far_as_its_last_part() {
     let scratch = Scratch::start().await;
     // As a worker leaves it that has handed over all three: of the last, the status says it.
-    let sent = Message { status: Status::Sent, sent_at: Some(NOW), ..sending(&[Status::Sent, Status::Sent]) };
+    let sent = Message {
+        status: Status::Sent,
+        sent_at: Some(NOW),
+        ..sending(&[Status::Sent, Status::Sent])
+    };
     scratch.items.put(item(&message_key(), &sent)).await;
     for (number, reported, status) in [
         (3, Reported::Read, Status::Sent),
@@ -145,7 +183,10 @@ async fn a_message_is_as_far_as_its_last_part() {
         assert_eq!(now(&scratch).await.status, status, "after part {number}");
     }
     let read = now(&scratch).await;
-    assert_eq!((read.provider_id.as_deref(), read.delivered_at, read.read_at), (Some("wamid.3"), Some(NOW), Some(NOW)));
+    assert_eq!(
+        (read.provider_id.as_deref(), read.delivered_at, read.read_at),
+        (Some("wamid.3"), Some(NOW), Some(NOW))
+    );
     assert_eq!(tell(&scratch, 2, Reported::Delivered).await, Effect::None, "that was known");
 }
 
@@ -153,11 +194,16 @@ async fn a_message_is_as_far_as_its_last_part() {
 async fn one_part_that_fails_fails_the_message() {
     let scratch = Scratch::start().await;
     let reason = Reason::new("file_rejected", "WhatsApp could not use the attached file");
-    for (status, known) in [(Status::Sent, &[Status::Delivered, Status::Sent][..]), (Status::Sending, &[])] {
+    for (status, known) in
+        [(Status::Sent, &[Status::Delivered, Status::Sent][..]), (Status::Sending, &[])]
+    {
         scratch.items.put(item(&message_key(), &Message { status, ..sending(known) })).await;
         assert!(matches!(tell(&scratch, 2, Reported::Failed(reason.clone())).await, Effect::Moved));
         let failed = now(&scratch).await;
-        assert_eq!((failed.status, failed.error, failed.failed_at), (Status::Failed, Some(reason.clone()), Some(NOW)));
+        assert_eq!(
+            (failed.status, failed.error, failed.failed_at),
+            (Status::Failed, Some(reason.clone()), Some(NOW))
+        );
         tell(&scratch, 3, Reported::Delivered).await;
         assert_eq!(now(&scratch).await.status, Status::Failed, "the rest of it is not the message");
     }
@@ -173,16 +219,19 @@ async fn a_doubt_about_one_part_ends_with_its_receipt_and_the_message_goes_on_be
         ..conversation()
     };
     // The doubt is about the second part. What is told of the first was known to be through.
-    for (number, effect, status) in
-        [(1, Effect::Moved, Status::InDoubt), (2, Effect::Due, Status::Queued), (3, Effect::Moved, Status::InDoubt)]
-    {
+    for (number, effect, status) in [
+        (1, Effect::Moved, Status::InDoubt),
+        (2, Effect::Due, Status::Queued),
+        (3, Effect::Moved, Status::InDoubt),
+    ] {
         scratch.items.put(item(&conversation_key(), &waiting)).await;
         let in_doubt = Message { status: Status::InDoubt, ..sending(&[Status::Sent]) };
         scratch.items.put(item(&message_key(), &in_doubt)).await;
         assert_eq!(tell(&scratch, number, Reported::Delivered).await, effect, "part {number}");
         let after = now(&scratch).await;
         assert_eq!((after.status, after.error), (status, in_doubt.error), "part {number}");
-        let conversation: Conversation = scratch.items.record(&conversation_key()).await.expect("it stays");
+        let conversation: Conversation =
+            scratch.items.record(&conversation_key()).await.expect("it stays");
         assert_eq!(conversation.not_before.is_none(), effect == Effect::Due);
     }
     // The last part's ends it all.

@@ -1,5 +1,5 @@
-//! `change_plan`: plan, heads and all caps change together or not at all, on what they still are. The rule for the caps
-//! is [`domain::quota::recap`].
+//! `change_plan`: plan, heads and all caps change together or not at all, on what they still are.
+//! The rule for the caps is [`domain::quota::recap`].
 
 use super::month::{month, plan, put_month, put_plan, stored_month};
 use super::sample::{B, NOW};
@@ -15,7 +15,8 @@ async fn change(table: &platform::table::Table, limit: u64, shards: u16) -> Opti
 /// Six used of twelve, on two shards.
 const BEFORE: [Shard; 2] = [Shard { used: 4, cap: 6 }, Shard { used: 2, cap: 6 }];
 
-/// Changes the plan of an open month to `limit` messages on two shards, while something else happens just before.
+/// Changes the plan of an open month to `limit` messages on two shards, while something else
+/// happens just before.
 async fn changed_while<F>(
     limit: u64,
     happens: impl Fn(Items) -> F + Send + Sync + 'static,
@@ -43,7 +44,11 @@ async fn caps_become_what_the_rule_says() {
         let after = change(&scratch.table(), limit, wanted).await;
         assert_eq!(after, Some(plan(limit, wanted, 2)));
         let (head, shards) = stored_month(&scratch.items).await.expect("it stays open");
-        assert_eq!(shards, quota::recap(&BEFORE.map(|shard| shard.used), limit, wanted), "{limit} on {wanted}");
+        assert_eq!(
+            shards,
+            quota::recap(&BEFORE.map(|shard| shard.used), limit, wanted),
+            "{limit} on {wanted}"
+        );
         assert_eq!((head.limit, head.version), (limit.max(6), 2));
     }
 }
@@ -107,7 +112,8 @@ async fn a_shard_that_is_there_already_is_not_overwritten() {
         0 => drop(items.put(item(&key::quota_shard(B, month(), 1), &BEFORE[1])).await),
         _ => {
             let key = key::quota_head(B, month());
-            let head = with(items.get(&key).await.expect("it is open"), [("shards", Some(value(2)))]);
+            let head =
+                with(items.get(&key).await.expect("it is open"), [("shards", Some(value(2)))]);
             items.put(head).await;
         }
     });
@@ -147,10 +153,14 @@ async fn a_month_that_begins_meanwhile_gets_the_new_limit_too() {
     });
     assert_eq!(change(&table, 100, 3).await, Some(plan(100, 3, 2)));
     let (head, _) = stored_month(&scratch.items).await.expect("it stays open");
-    let next: QuotaHead = scratch.items.record(&key::quota_head(B, month().next())).await.expect("it was opened");
+    let next: QuotaHead =
+        scratch.items.record(&key::quota_head(B, month().next())).await.expect("it was opened");
     assert_eq!([head.limit, next.limit], [100; 2]);
     let shards = scratch.table().shards(B, month().next(), next.shards).await.expect("an answer");
-    assert_eq!(Usage::of(&shards.into_iter().map(|(_, shard)| shard).collect::<Vec<_>>()).limit, 100);
+    assert_eq!(
+        Usage::of(&shards.into_iter().map(|(_, shard)| shard).collect::<Vec<_>>()).limit,
+        100
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,7 @@
-//! `create_…`: nothing that exists is overwritten, and no key is made in the name of an agent who does not count;
-//! `set_agent_active`, `revoke_api_key`: nothing is made by switching it.
+//! `create_…`: nothing that exists is overwritten, and no key is made in the name of an agent who
+//! does not count; `set_agent_active`, `revoke_api_key`: nothing is made by switching it.
+
+use uuid::Uuid;
 
 use super::sample::{B, C, NOW};
 use super::scratch::Scratch;
@@ -9,7 +11,6 @@ use platform::table::Table;
 use platform::table::key;
 use platform::table::provision::NewConversation;
 use platform::table::record::{Credential, Plan};
-use uuid::Uuid;
 
 const AGENT: AgentId = AgentId(Uuid::from_u128(0xA));
 
@@ -65,11 +66,13 @@ async fn what_exists_is_switched_and_what_does_not_is_not_made() {
     table.create_api_key(&api_key, Some(AGENT), None).await.expect("an answer");
     for is_active in [false, true, false] {
         assert!(table.set_agent_active(B, AGENT, is_active).await.expect("an answer"));
-        let agent: Credential = scratch.items.record(&key::agent(B, AGENT)).await.expect("it stays");
+        let agent: Credential =
+            scratch.items.record(&key::agent(B, AGENT)).await.expect("it stays");
         assert_eq!(agent, Credential { is_active, agent: None, valid_until: None });
     }
     assert!(table.revoke_api_key(&api_key).await.expect("an answer"));
-    let revoked: Credential = scratch.items.record(&key::api_key(B, &api_key.hash())).await.expect("it stays");
+    let revoked: Credential =
+        scratch.items.record(&key::api_key(B, &api_key.hash())).await.expect("it stays");
     assert_eq!(revoked, Credential { is_active: false, agent: Some(AGENT), valid_until: None });
 }
 
@@ -77,7 +80,8 @@ async fn what_exists_is_switched_and_what_does_not_is_not_made() {
 async fn a_key_in_an_agents_name_is_made_only_while_they_count_and_is_found_by_them() {
     let scratch = Scratch::start().await;
     let (table, keys) = (scratch.table(), [(); 3].map(|()| ApiKey::generate(B)));
-    let create = async |key: &ApiKey| table.create_api_key(key, Some(AGENT), None).await.expect("an answer");
+    let create =
+        async |key: &ApiKey| table.create_api_key(key, Some(AGENT), None).await.expect("an answer");
     let found = async || table.api_keys_of(B, AGENT).await.expect("an answer");
     assert!(!create(&keys[0]).await, "there is no such agent");
     assert!(scratch.items.all().await.is_empty());

@@ -1,17 +1,20 @@
-//! `receipt`, with `report` and `doubt_over`: what a provider's or a widget's word does to a message, and to the
-//! conversation that waits for it. The rules are [`Stored::reported`] and [`Turn::doubt_over`].
+//! `receipt`, with `report` and `doubt_over`: what a provider's or a widget's word does to a
+//! message, and to the conversation that waits for it. The rules are [`Stored::reported`] and
+//! [`Turn::doubt_over`].
+
+use chrono::{DateTime, Utc};
+use proptest::prelude::*;
 
 use super::sample::{
-    B, C, LEASE, MS, NOW, became, conversation, conversation_key, message, message_key, stored, turned,
+    B, C, LEASE, MS, NOW, became, conversation, conversation_key, message, message_key, stored,
+    turned,
 };
 use super::scratch::{Item, Scratch, for_all, item, value, with};
-use chrono::{DateTime, Utc};
 use domain::delivery::stored::Stored;
 use domain::delivery::{Part, Reason, Receipt, Reference, Reported, Status, Turn};
 use domain::{MessageId, Seq};
 use platform::table::record::{Conversation, Message};
 use platform::table::{Effect, Taken};
-use proptest::prelude::*;
 
 /// When it happened, says the provider.
 const AT: DateTime<Utc> = DateTime::from_timestamp_millis(1_900_000_000_000).expect("a time");
@@ -25,7 +28,12 @@ fn says(reported: Reported) -> Receipt {
 }
 
 fn all() -> [Reported; 4] {
-    [Reported::Sent, Reported::Delivered, Reported::Read, Reported::Failed(Reason::new("undeliverable", "never"))]
+    [
+        Reported::Sent,
+        Reported::Delivered,
+        Reported::Read,
+        Reported::Failed(Reason::new("undeliverable", "never")),
+    ]
 }
 
 /// What a receipt makes of a message, and of its times; `None` if it leaves it as it is.
@@ -36,7 +44,9 @@ fn reported(was: &Message, says: &Receipt) -> Option<Message> {
     match &says.reported {
         Reported::Sent => {}
         Reported::Delivered => message.delivered_at = first(was.delivered_at),
-        Reported::Read => (message.delivered_at, message.read_at) = (first(was.delivered_at), first(was.read_at)),
+        Reported::Read => {
+            (message.delivered_at, message.read_at) = (first(was.delivered_at), first(was.read_at))
+        }
         Reported::Failed(reason) => {
             (message.failed_at, message.error) = (first(was.failed_at), Some(reason.clone()));
             return Some(message);
@@ -52,7 +62,9 @@ async fn receipts_move_a_message_as_the_rule_says() {
     let scratch = Scratch::start().await;
     let (table, key) = (scratch.table(), message_key());
     let pairs = Status::ALL.into_iter().flat_map(|was| all().map(|reported| (was, says(reported))));
-    for ((was, says), known) in pairs.flat_map(|pair| [None, Some(AT - MS)].map(|known| (pair.clone(), known))) {
+    for ((was, says), known) in
+        pairs.flat_map(|pair| [None, Some(AT - MS)].map(|known| (pair.clone(), known)))
+    {
         let error = known.map(|_| Reason::new("rate_limited", "slower"));
         let provider_id = known.map(|_| "known before".to_owned());
         let times = Message { sent_at: known, delivered_at: known, failed_at: known, ..message(1) };
@@ -62,7 +74,11 @@ async fn receipts_move_a_message_as_the_rule_says() {
         let expected = reported(&before, &says);
         // There is no conversation that could be due.
         let effect = if expected.is_some() { Effect::Moved } else { Effect::None };
-        assert_eq!(taken, Taken { message: Some(before.clone()), effect }, "{was:?}, told {says:?}");
+        assert_eq!(
+            taken,
+            Taken { message: Some(before.clone()), effect },
+            "{was:?}, told {says:?}"
+        );
         assert_eq!(scratch.items.get(&key).await, Some(item(&key, &expected.unwrap_or(before))));
     }
 }
@@ -71,10 +87,16 @@ async fn receipts_move_a_message_as_the_rule_says() {
 async fn a_receipt_is_for_the_message_it_names() {
     let scratch = Scratch::start().await;
     let table = scratch.table();
-    let tell = async |id| table.receipt(&about(id), &says(Reported::Read), NOW).await.expect("an answer").effect;
+    let tell = async |id| {
+        table.receipt(&about(id), &says(Reported::Read), NOW).await.expect("an answer").effect
+    };
     assert_eq!(tell(message(1).id).await, Effect::None, "there is no such message");
     let before = scratch.items.put(item(&message_key(), &message(1))).await;
-    assert_eq!(tell(MessageId::new(NOW, message(1).seq, 99)).await, Effect::None, "another one is at its place");
+    assert_eq!(
+        tell(MessageId::new(NOW, message(1).seq, 99)).await,
+        Effect::None,
+        "another one is at its place"
+    );
     let foreign = "67e55044-10b1-426f-9247-bb680e5fe0c8".parse().expect("a UUID");
     assert_eq!(tell(foreign).await, Effect::None, "it is none of ours");
     assert_eq!(scratch.items.all().await.into_values().collect::<Vec<_>>(), [before]);
@@ -95,19 +117,25 @@ async fn a_providers_clock_turns_nothing_round() {
         let receipt = Receipt { at, ..says(Reported::Delivered) };
         scratch.table().receipt(&about(before.id), &receipt, NOW).await.expect("an answer");
         let after: Message = scratch.items.record(&message_key()).await.expect("it stays");
-        assert_eq!((after.sent_at, after.delivered_at), (before.sent_at.or(Some(expected)), Some(expected)), "{at}");
+        assert_eq!(
+            (after.sent_at, after.delivered_at),
+            (before.sent_at.or(Some(expected)), Some(expected)),
+            "{at}"
+        );
     }
 }
 
 /// Between reading and writing, something else moves the message on.
 async fn overtaken(was: Status, by: Status, reported: Reported) -> (Effect, Message) {
     let scratch = Scratch::start().await;
-    let before = scratch.items.put(item(&message_key(), &Message { status: was, ..message(1) })).await;
+    let before =
+        scratch.items.put(item(&message_key(), &Message { status: was, ..message(1) })).await;
     let table = scratch.meanwhile_once("UpdateItem", move |items| {
         let overtaken = with(before.clone(), [("status", Some(value(by)))]);
         async move { drop(items.put(overtaken).await) }
     });
-    let effect = table.receipt(&about(message(1).id), &says(reported), NOW).await.expect("an answer").effect;
+    let effect =
+        table.receipt(&about(message(1).id), &says(reported), NOW).await.expect("an answer").effect;
     (effect, scratch.items.record(&message_key()).await.expect("it stays"))
 }
 
@@ -115,11 +143,20 @@ async fn overtaken(was: Status, by: Status, reported: Reported) -> (Effect, Mess
 async fn a_receipt_that_is_overtaken_is_judged_anew() {
     let now = |status| Message { status, ..message(1) };
     let nothing = |status| (Effect::None, now(status));
-    assert_eq!(overtaken(Status::Sending, Status::Read, Reported::Sent).await, nothing(Status::Read));
+    assert_eq!(
+        overtaken(Status::Sending, Status::Read, Reported::Sent).await,
+        nothing(Status::Read)
+    );
     let failed = || all()[3].clone();
-    assert_eq!(overtaken(Status::Sent, Status::Delivered, failed()).await, nothing(Status::Delivered));
+    assert_eq!(
+        overtaken(Status::Sent, Status::Delivered, failed()).await,
+        nothing(Status::Delivered)
+    );
     let read = reported(&now(Status::Delivered), &says(Reported::Read)).expect("it moves on");
-    assert_eq!(overtaken(Status::Sent, Status::Delivered, Reported::Read).await, (Effect::Moved, read));
+    assert_eq!(
+        overtaken(Status::Sent, Status::Delivered, Reported::Read).await,
+        (Effect::Moved, read)
+    );
 }
 
 /// A conversation that may wait for the first message's fate.
@@ -138,13 +175,9 @@ fn any_waiting() -> impl Strategy<Value = Waiting> {
     let lease = prop::sample::select(vec![None, None, None, Some(-1), Some(60_000)]);
     let waits = prop::sample::select(vec![None, Some(-1), Some(120_000)]);
     let settled = prop::sample::select(vec![0, 0, 0, 1, 2]);
-    (settled, lease, waits, mostly(true), mostly(true)).prop_map(|(settled, lease, waits, due, there)| Waiting {
-        settled,
-        lease,
-        waits,
-        due,
-        there,
-    })
+    (settled, lease, waits, mostly(true), mostly(true)).prop_map(
+        |(settled, lease, waits, due, there)| Waiting { settled, lease, waits, due, there },
+    )
 }
 
 fn waiting(state: &Waiting) -> Conversation {
@@ -164,7 +197,10 @@ async fn a_doubt_that_is_over_is_waited_for_no_longer() {
     let scratch = Scratch::start().await;
     let (table, key) = (scratch.table(), conversation_key());
     let item_of = |conversation: &Conversation| -> Item {
-        with(item(&key, conversation), [("outbox_bucket", conversation.due.map(|_| value("chat#c")))])
+        with(
+            item(&key, conversation),
+            [("outbox_bucket", conversation.due.map(|_| value("chat#c")))],
+        )
     };
     for_all(96, &any_waiting(), async |state| {
         let before = waiting(&state);
@@ -175,8 +211,15 @@ async fn a_doubt_that_is_over_is_waited_for_no_longer() {
         }
         let rule = |turn: &Turn| turn.doubt_over(Seq(1), NOW).map(|turn| turned(&before, turn));
         let after = rule(&before.turn()).filter(|_| state.there);
-        scratch.items.put(item(&message_key(), &Message { status: Status::InDoubt, ..message(1) })).await;
-        let effect = table.receipt(&about(message(1).id), &says(Reported::Sent), NOW).await.expect("an answer").effect;
+        scratch
+            .items
+            .put(item(&message_key(), &Message { status: Status::InDoubt, ..message(1) }))
+            .await;
+        let effect = table
+            .receipt(&about(message(1).id), &says(Reported::Sent), NOW)
+            .await
+            .expect("an answer")
+            .effect;
         assert_eq!(effect, if after.is_some() { Effect::Due } else { Effect::Moved });
         let stored = scratch.items.get(&key).await;
         assert_eq!(stored, after.as_ref().or(state.there.then_some(&before)).map(item_of));
@@ -190,7 +233,12 @@ async fn told(was: Status, reported: Reported) -> Effect {
     let state = Waiting { settled: 0, lease: None, waits: Some(120_000), due: true, there: true };
     scratch.items.put(item(&conversation_key(), &waiting(&state))).await;
     scratch.items.put(item(&message_key(), &Message { status: was, ..message(1) })).await;
-    scratch.table().receipt(&about(message(1).id), &says(reported), NOW).await.expect("an answer").effect
+    scratch
+        .table()
+        .receipt(&about(message(1).id), &says(reported), NOW)
+        .await
+        .expect("an answer")
+        .effect
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -209,9 +257,14 @@ async fn whoever_put_a_message_in_doubt_is_waited_for_until_it_has_let_go() {
     let scratch = Scratch::start().await;
     let held = Waiting { settled: 0, lease: Some(45_000), waits: None, due: true, there: true };
     scratch.items.put(item(&conversation_key(), &waiting(&held))).await;
-    scratch.items.put(item(&message_key(), &Message { status: Status::InDoubt, ..message(1) })).await;
-    // The first write is the message's, the second finds the conversation held, before the third it is let go.
-    let let_go = item(&conversation_key(), &waiting(&Waiting { lease: None, waits: Some(120_000), ..held }));
+    scratch
+        .items
+        .put(item(&message_key(), &Message { status: Status::InDoubt, ..message(1) }))
+        .await;
+    // The first write is the message's, the second finds the conversation held, before the third it
+    // is let go.
+    let let_go =
+        item(&conversation_key(), &waiting(&Waiting { lease: None, waits: Some(120_000), ..held }));
     let table = scratch.meanwhile("UpdateItem", move |items, time| {
         let let_go = let_go.clone();
         async move {
@@ -220,7 +273,11 @@ async fn whoever_put_a_message_in_doubt_is_waited_for_until_it_has_let_go() {
             }
         }
     });
-    let effect = table.receipt(&about(message(1).id), &says(Reported::Sent), NOW).await.expect("an answer").effect;
+    let effect = table
+        .receipt(&about(message(1).id), &says(Reported::Sent), NOW)
+        .await
+        .expect("an answer")
+        .effect;
     assert_eq!(effect, Effect::Due);
     let now: Conversation = scratch.items.record(&conversation_key()).await.expect("it stays");
     assert_eq!((now.due, now.not_before), (Some(NOW), None));
@@ -231,13 +288,20 @@ async fn a_receipt_whose_answer_was_lost_ends_the_doubt_all_the_same() {
     let scratch = Scratch::start().await;
     let state = Waiting { settled: 0, lease: None, waits: Some(120_000), due: true, there: true };
     // Read the message, move it on, end the wait.
-    for (reported, others) in all().into_iter().flat_map(|reported| [0, 1, 2].map(|others| (reported.clone(), others)))
+    for (reported, others) in
+        all().into_iter().flat_map(|reported| [0, 1, 2].map(|others| (reported.clone(), others)))
     {
         scratch.items.put(item(&conversation_key(), &waiting(&state))).await;
-        scratch.items.put(item(&message_key(), &Message { status: Status::InDoubt, ..message(1) })).await;
+        scratch
+            .items
+            .put(item(&message_key(), &Message { status: Status::InDoubt, ..message(1) }))
+            .await;
         let table = scratch.losing_an_answer_after(others);
-        let effect =
-            table.receipt(&about(message(1).id), &says(reported.clone()), NOW).await.expect("an answer").effect;
+        let effect = table
+            .receipt(&about(message(1).id), &says(reported.clone()), NOW)
+            .await
+            .expect("an answer")
+            .effect;
         assert_eq!(effect, Effect::Due, "{reported:?}, answer {others} lost");
     }
 }

@@ -1,18 +1,19 @@
 //! Items to begin with. Each test changes what it is about.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
+
+use super::scratch::{Scratch, item};
 use domain::delivery::stored::Stored;
 use domain::delivery::{History, Parts, Progress, Status, Thread, Turn};
 use domain::{BusinessId, ChannelId, ConversationId, MessageId, Month, Sender, Seq};
 use platform::table::Table;
 use platform::table::key::{self, Key};
 use platform::table::record::{Conversation, Message};
-use uuid::Uuid;
-
-use super::scratch::{Scratch, item};
 
 /// The one time; conditions compare milliseconds, so tests use the ones next to it.
-pub(super) const NOW: DateTime<Utc> = DateTime::from_timestamp_millis(1_900_000_000_123).expect("a time");
+pub(super) const NOW: DateTime<Utc> =
+    DateTime::from_timestamp_millis(1_900_000_000_123).expect("a time");
 /// The shortest while.
 pub(super) const MS: TimeDelta = TimeDelta::milliseconds(1);
 /// How long claims last.
@@ -60,7 +61,16 @@ pub(super) fn conversation() -> Conversation {
 pub(super) fn turned(before: &Conversation, turn: Turn) -> Conversation {
     let Turn { seq, settled_seq, lease_until, fence, not_before, due } = turn;
     let lease_owner = before.lease_owner.clone().filter(|_| lease_until.is_some());
-    Conversation { seq, settled_seq, lease_owner, lease_until, fence, not_before, due, ..before.clone() }
+    Conversation {
+        seq,
+        settled_seq,
+        lease_owner,
+        lease_until,
+        fence,
+        not_before,
+        due,
+        ..before.clone()
+    }
 }
 
 /// A message as the rules see it.

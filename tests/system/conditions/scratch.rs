@@ -1,25 +1,27 @@
-//! A table of the test's own: the template's table and nothing else of it, so that whatever happens to an item, the
-//! test did it.
+//! A table of the test's own: the template's table and nothing else of it, so that whatever happens
+//! to an item, the test did it.
 
-use super::interference::{LostAnswer, Meanwhile};
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Intercept, Region};
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, PutRequest, WriteRequest};
 use futures_util::FutureExt;
 use futures_util::future::OptionFuture;
-use local::{Engine, EngineOptions};
-use platform::table::Table;
-use platform::table::key::Key;
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config as Cases, RngSeed, TestRunner};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_yaml_ng::{Mapping, Value};
-use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
+
+use super::interference::{LostAnswer, Meanwhile};
+use local::{Engine, EngineOptions};
+use platform::table::Table;
+use platform::table::key::Key;
 
 /// An item as DynamoDB has it, sorted for whoever has to compare two.
 pub(super) type Item = BTreeMap<String, AttributeValue>;
@@ -36,7 +38,8 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// Makes the table. With `AWS_ENDPOINT_URL_DYNAMODB` in the environment it is made in that DynamoDB.
+    /// Makes the table. With `AWS_ENDPOINT_URL_DYNAMODB` in the environment it is made in that
+    /// DynamoDB.
     pub(super) async fn start() -> Scratch {
         let template = only_the_table();
         let options = EngineOptions {
@@ -57,8 +60,8 @@ impl Scratch {
         Table::new(self.items.client.clone(), self.items.table.clone())
     }
 
-    /// The table, but before each call of `operation` something else happens to the items; it is told how many such
-    /// calls there were before.
+    /// The table, but before each call of `operation` something else happens to the items; it is
+    /// told how many such calls there were before.
     pub(super) fn meanwhile<F: Future<Output = ()>>(
         &self,
         operation: &'static str,
@@ -114,14 +117,19 @@ pub(super) struct Items {
 impl Items {
     /// Stores an item, whatever was there; returns it.
     pub(super) async fn put(&self, item: Item) -> Item {
-        let put = self.client.put_item().table_name(&self.table).set_item(Some(item.clone().into_iter().collect()));
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item.clone().into_iter().collect()));
         put.send().await.expect("a put without a condition");
         item
     }
 
     /// Removes an item.
     pub(super) async fn remove(&self, key: &Key) {
-        let delete = self.client.delete_item().table_name(&self.table).set_key(Some(key.attributes()));
+        let delete =
+            self.client.delete_item().table_name(&self.table).set_key(Some(key.attributes()));
         delete.send().await.expect("a deletion without a condition");
     }
 
@@ -130,14 +138,17 @@ impl Items {
         let items = by_key(items);
         let old = self.all().await.into_keys().filter(|key| !items.contains_key(key));
         let delete = old.map(|(pk, sk)| {
-            let delete = DeleteRequest::builder().set_key(Some(Key { pk, sk }.attributes())).build();
+            let delete =
+                DeleteRequest::builder().set_key(Some(Key { pk, sk }.attributes())).build();
             WriteRequest::builder().delete_request(delete.expect("the key is set")).build()
         });
         let put = items.values().map(|item| {
-            let put = PutRequest::builder().set_item(Some(item.clone().into_iter().collect())).build();
+            let put =
+                PutRequest::builder().set_item(Some(item.clone().into_iter().collect())).build();
             WriteRequest::builder().put_request(put.expect("the item is set")).build()
         });
-        let write = self.client.batch_write_item().request_items(&self.table, delete.chain(put).collect());
+        let write =
+            self.client.batch_write_item().request_items(&self.table, delete.chain(put).collect());
         let left = write.send().await.expect("a write without a condition").unprocessed_items;
         assert!(left.unwrap_or_default().is_empty(), "nobody else writes");
         items
@@ -159,7 +170,13 @@ impl Items {
     /// Everything, by key.
     pub(super) async fn all(&self) -> Stored {
         let scan = self.client.scan().table_name(&self.table).consistent_read(true);
-        let items = scan.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await.expect("an answer");
+        let items = scan
+            .into_paginator()
+            .items()
+            .send()
+            .collect::<Result<Vec<_>, _>>()
+            .await
+            .expect("an answer");
         by_key(items.into_iter().map(BTreeMap::from_iter))
     }
 }
@@ -182,22 +199,33 @@ fn only_the_table() -> PathBuf {
     let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
     let text = std::fs::read_to_string(whole).expect("template.yaml is there");
     let mut document: Mapping = serde_yaml_ng::from_str(&text).expect("template.yaml is YAML");
-    document.retain(|name, _| ["AWSTemplateFormatVersion", "Transform", "Resources"].iter().any(|kept| name == kept));
-    let resources = document.get_mut("Resources").and_then(Value::as_mapping_mut).expect("it declares resources");
+    document.retain(|name, _| {
+        ["AWSTemplateFormatVersion", "Transform", "Resources"].iter().any(|kept| name == kept)
+    });
+    let resources = document
+        .get_mut("Resources")
+        .and_then(Value::as_mapping_mut)
+        .expect("it declares resources");
     resources.retain(|_, resource| resource["Type"] == "AWS::DynamoDB::Table");
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.yaml", uuid::Uuid::new_v4()));
-    std::fs::write(&path, serde_yaml_ng::to_string(&document).expect("it was YAML")).expect("a writable directory");
+    let path =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.yaml", uuid::Uuid::new_v4()));
+    std::fs::write(&path, serde_yaml_ng::to_string(&document).expect("it was YAML"))
+        .expect("a writable directory");
     path
 }
 
 /// An item of a record's attributes under `key`.
 pub(super) fn item(key: &Key, record: &impl Serialize) -> Item {
-    let item: HashMap<_, _> = serde_dynamo::aws_sdk_dynamodb_1::to_item(record).expect("records are maps");
+    let item: HashMap<_, _> =
+        serde_dynamo::aws_sdk_dynamodb_1::to_item(record).expect("records are maps");
     item.into_iter().chain(key.attributes()).collect()
 }
 
 /// The same item with other attributes; `None` takes one away.
-pub(super) fn with<const N: usize>(mut item: Item, attributes: [(&str, Option<AttributeValue>); N]) -> Item {
+pub(super) fn with<const N: usize>(
+    mut item: Item,
+    attributes: [(&str, Option<AttributeValue>); N],
+) -> Item {
     for (name, value) in attributes {
         match value {
             Some(value) => item.insert(name.to_owned(), value),
@@ -212,10 +240,11 @@ pub(super) fn value(of: impl Serialize) -> AttributeValue {
     serde_dynamo::aws_sdk_dynamodb_1::to_attribute_value(of).expect("plain data")
 }
 
-/// Runs `decide` on generated states, the same ones each time. It checks all there is to check and returns whether the
-/// state was let through; both have to occur, or nothing was learnt.
+/// Runs `decide` on generated states, the same ones each time. It checks all there is to check and
+/// returns whether the state was let through; both have to occur, or nothing was learnt.
 pub(super) fn for_all<S: Strategy>(cases: u32, states: &S, decide: impl AsyncFn(S::Value) -> bool) {
-    let config = Cases { cases, rng_seed: RngSeed::Fixed(7), failure_persistence: None, ..Cases::default() };
+    let config =
+        Cases { cases, rng_seed: RngSeed::Fixed(7), failure_persistence: None, ..Cases::default() };
     let (through, refused) = (AtomicU32::new(0), AtomicU32::new(0));
     let checked = TestRunner::new(config).run(states, |state| {
         let was_through = block_in_place(|| Handle::current().block_on(decide(state)));

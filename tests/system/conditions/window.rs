@@ -1,16 +1,17 @@
-//! `create_conversation` and `customer_wrote`: a customer on WhatsApp finds their conversations, and their window only ever
-//! closes later.
+//! `create_conversation` and `customer_wrote`: a customer on WhatsApp finds their conversations,
+//! and their window only ever closes later.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use super::sample::{B, C, LEASE, MS, NOW, conversation, conversation_key};
 use super::scratch::{Scratch, item};
-use chrono::{DateTime, Utc};
 use domain::channel::WINDOW;
 use domain::delivery::Doubt;
 use domain::{BusinessId, ChannelId, ConversationId};
 use platform::table::key;
 use platform::table::provision::NewConversation;
 use platform::table::record::{ChannelRecord, ChannelSettings, Conversation};
-use uuid::Uuid;
 
 const NUMBER: &str = "106540352242922";
 const CUSTOMER: &str = "16505551234";
@@ -26,7 +27,8 @@ async fn stored(scratch: &Scratch, window_expires_at: Option<DateTime<Utc>>) -> 
 }
 
 async fn window(scratch: &Scratch) -> Option<DateTime<Utc>> {
-    let conversation: Conversation = scratch.items.record(&conversation_key()).await.expect("it stays");
+    let conversation: Conversation =
+        scratch.items.record(&conversation_key()).await.expect("it stays");
     conversation.window_expires_at
 }
 
@@ -43,9 +45,17 @@ async fn a_window_opens_for_a_day_and_only_ever_closes_later() {
         (Some(until + MS), 0, until + MS),
     ] {
         let was = stored(&scratch, before).await;
-        assert_eq!(table.customer_wrote(NUMBER, CUSTOMER, NOW).await.expect("an answer"), opened, "{before:?}");
+        assert_eq!(
+            table.customer_wrote(NUMBER, CUSTOMER, NOW).await.expect("an answer"),
+            opened,
+            "{before:?}"
+        );
         let now: Option<Conversation> = scratch.items.record(&conversation_key()).await;
-        assert_eq!(now, Some(Conversation { window_expires_at: Some(after), ..was }), "and nothing else is changed");
+        assert_eq!(
+            now,
+            Some(Conversation { window_expires_at: Some(after), ..was }),
+            "and nothing else is changed"
+        );
     }
 }
 
@@ -54,7 +64,9 @@ async fn only_the_customers_own_conversations_with_that_number_open() {
     let scratch = Scratch::start().await;
     let table = scratch.table();
     let before = stored(&scratch, None).await;
-    for (number, customer) in [(NUMBER, "16505551235"), ("106540352242923", CUSTOMER), ("", ""), ("B", "C")] {
+    for (number, customer) in
+        [(NUMBER, "16505551235"), ("106540352242923", CUSTOMER), ("", ""), ("B", "C")]
+    {
         assert_eq!(table.customer_wrote(number, customer, NOW).await.expect("an answer"), 0);
     }
     assert_eq!(window(&scratch).await, None);
@@ -72,7 +84,11 @@ async fn a_window_whose_opening_went_unanswered_is_open() {
     let scratch = Scratch::start().await;
     stored(&scratch, None).await;
     // The read before is the first answer.
-    scratch.losing_an_answer_after(1).customer_wrote(NUMBER, CUSTOMER, NOW).await.expect("an answer");
+    scratch
+        .losing_an_answer_after(1)
+        .customer_wrote(NUMBER, CUSTOMER, NOW)
+        .await
+        .expect("an answer");
     assert_eq!(window(&scratch).await, Some(NOW + WINDOW));
 }
 
@@ -90,27 +106,39 @@ async fn a_conversation_on_whatsapp_is_made_with_the_customers_way_to_it_or_not_
     };
     let (phone_number_id, secret) = (NUMBER.to_owned(), "pingback/whatsapp/a".to_owned());
     let settings = ChannelSettings::Whatsapp { phone_number_id, secret, template: None };
-    let record = ChannelRecord { is_active: true, in_doubt: Doubt::Resend, settings, paused_until: None };
+    let record =
+        ChannelRecord { is_active: true, in_doubt: Doubt::Resend, settings, paused_until: None };
     table.put_channel(B, CHANNEL, &record).await.expect("a channel");
-    assert!(table.create_conversation(B, C, new("whatsapp", CHANNEL), NOW).await.expect("an answer"));
+    assert!(
+        table.create_conversation(B, C, new("whatsapp", CHANNEL), NOW).await.expect("an answer")
+    );
     let found_by = key::whatsapp_customer(NUMBER, CUSTOMER, B, C);
     assert!(scratch.items.get(&found_by).await.is_some());
 
-    // Another one of the same customer, also of another business with that number, is found beside it.
+    // Another one of the same customer, also of another business with that number, is found beside
+    // it.
     let others = [(B, ConversationId(Uuid::from_u128(1))), (BusinessId(Uuid::from_u128(2)), C)];
     for (business, conversation) in others {
         table.put_channel(business, CHANNEL, &record).await.expect("a channel");
-        assert!(table.create_conversation(business, conversation, new("whatsapp", CHANNEL), NOW).await.expect("one"));
+        assert!(
+            table
+                .create_conversation(business, conversation, new("whatsapp", CHANNEL), NOW)
+                .await
+                .expect("one")
+        );
     }
     assert_eq!(table.customer_wrote(NUMBER, CUSTOMER, NOW).await.expect("an answer"), 3);
 
     // What is there is not made again, and nobody is led to it in a new way.
     let before = scratch.items.all().await;
-    let elsewhere = NewConversation { recipient: "+1 650 555 9999".into(), ..new("whatsapp", CHANNEL) };
+    let elsewhere =
+        NewConversation { recipient: "+1 650 555 9999".into(), ..new("whatsapp", CHANNEL) };
     assert!(!table.create_conversation(B, C, elsewhere, NOW).await.expect("an answer"));
     assert_eq!(scratch.items.all().await, before);
     // Chats and mails are nobody's to find by a number.
     let chat = ConversationId(Uuid::from_u128(3));
-    assert!(table.create_conversation(B, chat, new("chat", CHANNEL), NOW).await.expect("an answer"));
+    assert!(
+        table.create_conversation(B, chat, new("chat", CHANNEL), NOW).await.expect("an answer")
+    );
     assert_eq!(scratch.items.all().await.len(), before.len() + 1);
 }

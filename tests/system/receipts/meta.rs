@@ -4,8 +4,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use tests::{Answer, Business, World};
 use uuid::Uuid;
+
+use tests::{Answer, Business, World};
 
 const PATH: &str = "/api/v1/webhooks/whatsapp";
 
@@ -50,7 +51,8 @@ impl Meta<'_> {
 }
 
 pub(super) fn signature(secret: &str, body: &[u8]) -> String {
-    let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key of any length will do");
+    let mac =
+        Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key of any length will do");
     format!("sha256={}", hex::encode(mac.chain_update(body).finalize().into_bytes()))
 }
 

@@ -1,13 +1,14 @@
 //! Files on WhatsApp: each is a message of its own there, and all of them together are one of ours.
 
-use super::messages;
-use crate::attachments::{PNG, announce, bring, store};
 use hmac::digest::Digest;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sha2::Sha256;
-use tests::{Answer, Business, World};
 use uuid::Uuid;
+
+use super::messages;
+use crate::attachments::{PNG, announce, bring, store};
+use tests::{Answer, Business, World};
 
 /// Longer than a lease, and longer than a receipt is waited for.
 const LEASE: i64 = 46;
@@ -22,7 +23,12 @@ const PDF: &[u8] = b"%PDF-1.7\n% a document\n";
 const LARGE: usize = 20 << 20;
 
 /// Uploads these, and sends them with a text.
-async fn send(world: &World, business: &Business, text: &str, files: &[(&str, &str, &[u8])]) -> Answer {
+async fn send(
+    world: &World,
+    business: &Business,
+    text: &str,
+    files: &[(&str, &str, &[u8])],
+) -> Answer {
     let conversation = business.conversation("whatsapp");
     let mut attachments = Vec::new();
     for (name, kind, bytes) in files {
@@ -35,7 +41,13 @@ async fn send(world: &World, business: &Business, text: &str, files: &[(&str, &s
 }
 
 /// What a customer has of a file.
-fn got(kind: &str, content_type: &str, bytes: &[u8], filename: Option<&str>, caption: Option<&str>) -> Value {
+fn got(
+    kind: &str,
+    content_type: &str,
+    bytes: &[u8],
+    filename: Option<&str>,
+    caption: Option<&str>,
+) -> Value {
     json!({ "kind": kind, "filename": filename, "content_type": content_type, "size": bytes.len(),
         "sha256": hex::encode(Sha256::digest(bytes)), "caption": caption })
 }
@@ -66,7 +78,12 @@ async fn every_kind_of_file_arrives_with_its_bytes_and_its_text() {
         ("photo 1.png", "image/png", PNG, got("image", "image/png", PNG, None, text)),
         ("film.mp4", "video/mp4", MP4, got("video", "video/mp4", MP4, None, text)),
         ("voice.ogg", "audio/ogg", OGG, got("audio", "audio/ogg", OGG, None, none)),
-        ("é 7.pdf", "application/pdf", PDF, got("document", "application/pdf", PDF, Some("é 7.pdf"), text)),
+        (
+            "é 7.pdf",
+            "application/pdf",
+            PDF,
+            got("document", "application/pdf", PDF, Some("é 7.pdf"), text),
+        ),
     ]
     .into_iter()
     .enumerate()
@@ -74,7 +91,10 @@ async fn every_kind_of_file_arrives_with_its_bytes_and_its_text() {
         let id = send(&world, &business, "see the file", &[(name, content_type, bytes)]).await.id();
         world.until_status(&business.api_key, conversation, id, "sent").await;
         let message = &messages(&world, conversation).await[number];
-        assert_eq!((&message["content"], &message["attachments"]), (&json!("see the file"), &json!([expected])));
+        assert_eq!(
+            (&message["content"], &message["attachments"]),
+            (&json!("see the file"), &json!([expected]))
+        );
     }
 }
 
@@ -85,9 +105,13 @@ async fn a_large_document_arrives_whole() {
     let conversation = business.conversation("whatsapp");
     let bytes = [PDF, &vec![b'%'; LARGE]].concat();
     let size = bytes.len() as u64;
-    let upload = announce(&world, &business.api_key, conversation, "atlas.pdf", "application/pdf", size).await.json();
+    let upload =
+        announce(&world, &business.api_key, conversation, "atlas.pdf", "application/pdf", size)
+            .await
+            .json();
     assert_eq!(bring(&upload["upload"], &bytes).await.status(), StatusCode::OK);
-    let body = json!({ "content": "an atlas", "attachments": [{ "url": upload["url"] }] }).to_string();
+    let body =
+        json!({ "content": "an atlas", "attachments": [{ "url": upload["url"] }] }).to_string();
     let id = world.send(&business.api_key, conversation, "an atlas").body(body).go().await.id();
     world.until_status(&business.api_key, conversation, id, "sent").await;
     let expected = got("document", "application/pdf", &bytes, Some("atlas.pdf"), Some("an atlas"));
@@ -99,7 +123,9 @@ async fn a_text_and_many_files_are_one_message_in_this_order() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let conversation = business.conversation("whatsapp");
-    world.report("whatsapp", json!({ "statuses": ["sent", "delivered", "read"], "delay_ms": 0 })).await;
+    world
+        .report("whatsapp", json!({ "statuses": ["sent", "delivered", "read"], "delay_ms": 0 }))
+        .await;
     let id = send(&world, &business, "three things", &THREE).await.id();
     let next = world.send(&business.api_key, conversation, "and this comes after").go().await.id();
     for id in [id, next] {
@@ -142,9 +168,11 @@ async fn an_upload_that_fails_leaves_nothing_in_doubt() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let conversation = business.conversation("whatsapp");
-    for fault in [json!({ "after_effect": true, "times": 1 }), json!({ "status": 503, "times": 1 })] {
+    for fault in [json!({ "after_effect": true, "times": 1 }), json!({ "status": 503, "times": 1 })]
+    {
         world.fault("whatsapp-media", fault).await;
-        let id = send(&world, &business, "see the file", &[("photo.png", "image/png", PNG)]).await.id();
+        let id =
+            send(&world, &business, "see the file", &[("photo.png", "image/png", PNG)]).await.id();
         world
             .until("it is put back", async || {
                 let delivery = world.delivery(&business.api_key, conversation, id).await;
@@ -163,7 +191,8 @@ async fn an_upload_that_fails_leaves_nothing_in_doubt() {
     assert_eq!(messages(&world, conversation).await.len(), 2);
 }
 
-/// A message of three parts over whose second one something happens; returns its conversation, and its id.
+/// A message of three parts over whose second one something happens; returns its conversation, and
+/// its id.
 async fn in_doubt(world: &World, business: &Business, fault: Value) -> (Uuid, Uuid) {
     let conversation = business.conversation("whatsapp");
     world.fault("whatsapp", fault).await;
@@ -189,7 +218,11 @@ async fn a_part_in_doubt_is_the_only_one_that_may_come_twice() {
         world.pass(LEASE).await;
         world.sweep().await;
         world.until_status(&business.api_key, conversation, id, "in_doubt").await;
-        assert_eq!(copies(&messages(&world, conversation).await), [json!([1, 2])], "nothing is sent again in doubt");
+        assert_eq!(
+            copies(&messages(&world, conversation).await),
+            [json!([1, 2])],
+            "nothing is sent again in doubt"
+        );
         world.pass(DOUBT).await;
         world.sweep().await;
         world.until_status(&business.api_key, conversation, id, "sent").await;
@@ -239,7 +272,8 @@ async fn a_worker_that_dies_between_two_parts_goes_on_with_the_next() {
         world.sweep().await;
         world
             .until("somebody has looked", async || {
-                let status = world.delivery(&business.api_key, conversation, id).await["status"].clone();
+                let status =
+                    world.delivery(&business.api_key, conversation, id).await["status"].clone();
                 (status != "sending").then_some(())
             })
             .await;
@@ -258,6 +292,9 @@ async fn one_file_that_whatsapp_cannot_use_fails_the_message_and_not_the_next_on
     let next = world.send(&business.api_key, conversation, "and this one proceeds").go().await.id();
     world.until_status(&business.api_key, conversation, next, "sent").await;
     let delivery = world.delivery(&business.api_key, conversation, id).await;
-    assert_eq!((&delivery["status"], &delivery["error"]["code"]), (&json!("failed"), &json!("file_rejected")));
+    assert_eq!(
+        (&delivery["status"], &delivery["error"]["code"]),
+        (&json!("failed"), &json!("file_rejected"))
+    );
     assert_eq!(copies(&messages(&world, conversation).await)[0], json!([1]));
 }

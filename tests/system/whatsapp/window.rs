@@ -1,18 +1,20 @@
-//! The 24 hours after a customer's message: within them anything is sent, after them the channel's template or nothing; and
-//! the customer begins them anew.
+//! The 24 hours after a customer's message: within them anything is sent, after them the channel's
+//! template or nothing; and the customer begins them anew.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::messages;
 use crate::attachments::{self, PNG};
-use aws_sdk_dynamodb::types::AttributeValue;
-use chrono::{DateTime, TimeDelta, Utc};
 use domain::{BusinessId, ConversationId};
 use platform::table::key;
-use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
 use tests::{Answer, World};
-use uuid::Uuid;
 
-/// A business whose WhatsApp channel has a template, or none, and a conversation whose window closes then.
+/// A business whose WhatsApp channel has a template, or none, and a conversation whose window
+/// closes then.
 struct Shop {
     business_id: Uuid,
     api_key: String,
@@ -58,14 +60,23 @@ async fn a_window_that_only_we_think_open_fails_the_message_and_says_why() {
     // Ours says otherwise, as after a customer's message that Meta counts from an earlier time.
     let place = key::conversation(BusinessId(shop.business_id), ConversationId(shop.conversation));
     let open = AttributeValue::N((Utc::now() + TimeDelta::hours(1)).timestamp_millis().to_string());
-    let change = world.dynamodb().update_item().table_name(&world.ready.table).set_key(Some(place.attributes()));
-    let change = change.update_expression("SET window_expires_at = :open").expression_attribute_values(":open", open);
+    let change = world
+        .dynamodb()
+        .update_item()
+        .table_name(&world.ready.table)
+        .set_key(Some(place.attributes()));
+    let change = change
+        .update_expression("SET window_expires_at = :open")
+        .expression_attribute_values(":open", open);
     change.send().await.expect("the conversation is there");
 
     let id = shop.send(&world, "too late").await.id();
     let delivery = world.until_status(&shop.api_key, shop.conversation, id, "failed").await;
     let code = &delivery["error"]["code"];
-    assert_eq!((code, &delivery["error"]["provider_code"]), (&json!("outside_messaging_window"), &json!("131047")));
+    assert_eq!(
+        (code, &delivery["error"]["provider_code"]),
+        (&json!("outside_messaging_window"), &json!("131047"))
+    );
     assert!(messages(&world, shop.conversation).await.is_empty(), "the customer has nothing of it");
 }
 
@@ -82,7 +93,10 @@ async fn after_the_window_a_message_goes_as_the_channels_template() {
     let messages = messages(&world, shop.conversation).await;
     assert_eq!(messages[0]["content"], "Your parcel is here — 📦");
     let shown = "An answer to your question: Your parcel is here — 📦";
-    assert_eq!(messages[0]["template"], json!({ "name": "agent_answers", "language": "en_US", "shown": shown }));
+    assert_eq!(
+        messages[0]["template"],
+        json!({ "name": "agent_answers", "language": "en_US", "shown": shown })
+    );
     // Once the customer has written, everything goes as it is again.
     shop.write(&world, "thank you very much").await;
     let id = shop.send(&world, "two\nlines").await.id();
@@ -105,9 +119,19 @@ async fn what_no_template_can_carry_is_refused_before_it_is_counted() {
         let detail = answer.json()["detail"].as_str().expect("a sentence").to_owned();
         assert!(detail.contains(named) && detail.contains("window is closed"), "{detail}");
     }
-    let upload = attachments::store(&world, &shop.api_key, shop.conversation, "photo 1.png", "image/png", PNG).await;
+    let upload = attachments::store(
+        &world,
+        &shop.api_key,
+        shop.conversation,
+        "photo 1.png",
+        "image/png",
+        PNG,
+    )
+    .await;
     assert_eq!(upload.status, StatusCode::CREATED, "{}", upload.text);
-    let body = json!({ "content": "see the file", "attachments": [{ "url": upload.json()["url"] }] }).to_string();
+    let body =
+        json!({ "content": "see the file", "attachments": [{ "url": upload.json()["url"] }] })
+            .to_string();
     let answer = world.send(&shop.api_key, shop.conversation, "see the file").body(body).go().await;
     assert_eq!(answer.problem(), (422, "content_not_allowed".into()));
     assert_eq!(world.usage(&shop.api_key).await.0, 0);
@@ -132,9 +156,11 @@ async fn a_window_that_closes_before_delivery_leaves_the_template_or_nothing() {
     world.sweep().await;
     let [with, without] = &shops;
     world.until_status(&with.api_key, with.conversation, sent[0], "sent").await;
-    for (shop, id, named) in
-        [(with, sent[1], "line breaks"), (without, sent[2], "24 hours"), (without, sent[3], "24 hours")]
-    {
+    for (shop, id, named) in [
+        (with, sent[1], "line breaks"),
+        (without, sent[2], "24 hours"),
+        (without, sent[3], "24 hours"),
+    ] {
         let delivery = world.until_status(&shop.api_key, shop.conversation, id, "failed").await;
         assert_eq!(delivery["error"]["code"], "outside_messaging_window");
         let detail = delivery["error"]["detail"].as_str().expect("a sentence");

@@ -7,11 +7,12 @@ use crate::problem::Refusal;
 
 const MIB: u64 = 1 << 20;
 
-/// Chat: ours. The widget gets a link, so this is what a visitor on a telephone can be expected to wait for.
+/// Chat: ours. The widget gets a link, so this is what a visitor on a telephone can be expected to
+/// wait for.
 const CHAT: u64 = 25 * MIB;
 
-/// E-mail, all files of a message together. SES takes messages of 40 MB after base64, which makes 35 MB of 25 MiB and
-/// leaves room for the text.
+/// E-mail, all files of a message together. SES takes messages of 40 MB after base64, which makes
+/// 35 MB of 25 MiB and leaves room for the text.
 const EMAIL: u64 = 25 * MIB;
 
 /// What SES refuses to carry, and how large a message may be.
@@ -19,7 +20,8 @@ const SES: &str = "https://docs.aws.amazon.com/ses/latest/dg/quotas.html";
 const SES_ENDINGS: &str = "https://docs.aws.amazon.com/ses/latest/dg/mime-types.html";
 
 /// What the Cloud API takes, and how large it may be.
-const CLOUD_API: &str = "https://developers.facebook.com/docs/whatsapp/cloud-api/reference/media#supported-media-types";
+const CLOUD_API: &str =
+    "https://developers.facebook.com/docs/whatsapp/cloud-api/reference/media#supported-media-types";
 
 /// What WhatsApp knows files as; each is sent in another way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,14 +38,16 @@ pub enum WhatsappMedia {
 
 impl WhatsappMedia {
     /// What a file of this type is sent as, by the Cloud API's
-    /// [table](https://developers.facebook.com/docs/whatsapp/cloud-api/reference/media#supported-media-types); `None` for
-    /// what it does not take.
+    /// [table](https://developers.facebook.com/docs/whatsapp/cloud-api/reference/media#supported-media-types);
+    /// `None` for what it does not take.
     #[must_use]
     pub fn of(content_type: &MediaType) -> Option<WhatsappMedia> {
         Some(match content_type.as_str() {
             "image/jpeg" | "image/png" => WhatsappMedia::Image,
             "video/mp4" | "video/3gpp" => WhatsappMedia::Video,
-            "audio/aac" | "audio/amr" | "audio/mpeg" | "audio/mp4" | "audio/ogg" => WhatsappMedia::Audio,
+            "audio/aac" | "audio/amr" | "audio/mpeg" | "audio/mp4" | "audio/ogg" => {
+                WhatsappMedia::Audio
+            }
             "text/plain"
             | "application/pdf"
             | "application/msword"
@@ -51,7 +55,9 @@ impl WhatsappMedia {
             | "application/vnd.ms-powerpoint"
             | "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
             | "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-            | "application/vnd.openxmlformats-officedocument.presentationml.presentation" => WhatsappMedia::Document,
+            | "application/vnd.openxmlformats-officedocument.presentationml.presentation" => {
+                WhatsappMedia::Document
+            }
             _ => return None,
         })
     }
@@ -84,7 +90,8 @@ impl Channel {
     pub fn carries_files(self, files: &[Attachment]) -> Result<(), Refusal> {
         match self {
             Channel::Chat => files.iter().try_for_each(|file| {
-                let refuse = || format!("{}; a chat message's file has at most {CHAT} bytes", found(file));
+                let refuse =
+                    || format!("{}; a chat message's file has at most {CHAT} bytes", found(file));
                 (file.size <= CHAT).then_some(()).ok_or_else(|| refused(refuse()))
             }),
             Channel::Whatsapp => files.iter().try_for_each(whatsapp),
@@ -95,8 +102,10 @@ impl Channel {
 
 fn whatsapp(file: &Attachment) -> Result<(), Refusal> {
     let Some(media) = WhatsappMedia::of(&file.content_type) else {
-        let detail =
-            format!("{:?} is {}, which WhatsApp does not take ({CLOUD_API})", file.filename, file.content_type);
+        let detail = format!(
+            "{:?} is {}, which WhatsApp does not take ({CLOUD_API})",
+            file.filename, file.content_type
+        );
         return Err(refused(detail));
     };
     let (kind, most) = (media.name(), media.largest());
@@ -107,17 +116,21 @@ fn whatsapp(file: &Attachment) -> Result<(), Refusal> {
 fn email(files: &[Attachment]) -> Result<(), Refusal> {
     let sum: u64 = files.iter().map(|file| file.size).sum();
     if sum > EMAIL {
-        let detail = format!("the files have {sum} bytes together; those of an e-mail have at most {EMAIL} ({SES})");
+        let detail = format!(
+            "the files have {sum} bytes together; those of an e-mail have at most {EMAIL} ({SES})"
+        );
         return Err(refused(detail));
     }
     let refused_ending = |file: &&Attachment| {
-        let ending = file.filename.as_str().rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
+        let ending =
+            file.filename.as_str().rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
         ending.is_some_and(|ending| NOT_BY_SES.contains(&ending.as_str()))
     };
     match files.iter().find(refused_ending) {
-        Some(file) => {
-            Err(refused(format!("{:?} has an ending that SES does not carry ({SES_ENDINGS})", file.filename)))
-        }
+        Some(file) => Err(refused(format!(
+            "{:?} has an ending that SES does not carry ({SES_ENDINGS})",
+            file.filename
+        ))),
         None => Ok(()),
     }
 }
@@ -133,12 +146,14 @@ fn refused(detail: String) -> Refusal {
 /// Endings of what may do harm to whoever opens it
 /// ([unsupported attachment types](https://docs.aws.amazon.com/ses/latest/dg/mime-types.html)).
 const NOT_BY_SES: &[&str] = &[
-    "ade", "adp", "app", "asp", "bas", "bat", "cer", "chm", "cmd", "com", "cpl", "crt", "csh", "der", "exe", "fxp",
-    "gadget", "hlp", "hta", "inf", "ins", "isp", "its", "js", "jse", "ksh", "lib", "lnk", "mad", "maf", "mag", "mam",
-    "maq", "mar", "mas", "mat", "mau", "mav", "maw", "mda", "mdb", "mde", "mdt", "mdw", "mdz", "msc", "msh", "msh1",
-    "msh1xml", "msh2", "msh2xml", "mshxml", "msi", "msp", "mst", "ops", "pcd", "pif", "plg", "prf", "prg", "ps1",
-    "ps1xml", "ps2", "ps2xml", "psc1", "psc2", "reg", "scf", "scr", "sct", "shb", "shs", "sys", "tmp", "url", "vb",
-    "vbe", "vbs", "vps", "vsmacros", "vss", "vst", "vsw", "vxd", "ws", "wsc", "wsf", "wsh", "xnk",
+    "ade", "adp", "app", "asp", "bas", "bat", "cer", "chm", "cmd", "com", "cpl", "crt", "csh",
+    "der", "exe", "fxp", "gadget", "hlp", "hta", "inf", "ins", "isp", "its", "js", "jse", "ksh",
+    "lib", "lnk", "mad", "maf", "mag", "mam", "maq", "mar", "mas", "mat", "mau", "mav", "maw",
+    "mda", "mdb", "mde", "mdt", "mdw", "mdz", "msc", "msh", "msh1", "msh1xml", "msh2", "msh2xml",
+    "mshxml", "msi", "msp", "mst", "ops", "pcd", "pif", "plg", "prf", "prg", "ps1", "ps1xml",
+    "ps2", "ps2xml", "psc1", "psc2", "reg", "scf", "scr", "sct", "shb", "shs", "sys", "tmp", "url",
+    "vb", "vbe", "vbs", "vps", "vsmacros", "vss", "vst", "vsw", "vxd", "ws", "wsc", "wsf", "wsh",
+    "xnk",
 ];
 
 #[cfg(test)]
@@ -163,9 +178,12 @@ mod tests {
 
     #[test]
     fn whatsapp_limits_each_kind_of_file() {
-        for (content_type, most) in
-            [("image/jpeg", 5 * MIB), ("video/mp4", 16 * MIB), ("audio/ogg", 16 * MIB), ("application/pdf", 100 * MIB)]
-        {
+        for (content_type, most) in [
+            ("image/jpeg", 5 * MIB),
+            ("video/mp4", 16 * MIB),
+            ("audio/ogg", 16 * MIB),
+            ("application/pdf", 100 * MIB),
+        ] {
             assert!(carried(Channel::Whatsapp, "a", content_type, most), "{content_type}");
             assert!(!carried(Channel::Whatsapp, "a", content_type, most + 1), "{content_type}");
         }
@@ -177,7 +195,11 @@ mod tests {
     fn email_limits_the_sum_and_chat_each_file() {
         let half = file("a.zip", "application/zip", EMAIL / 2);
         assert!(Channel::Email.carries_files(&[half.clone(), half.clone()]).is_ok());
-        assert!(Channel::Email.carries_files(&[half.clone(), half.clone(), file("b", "text/plain", 1)]).is_err());
+        assert!(
+            Channel::Email
+                .carries_files(&[half.clone(), half.clone(), file("b", "text/plain", 1)])
+                .is_err()
+        );
         let whole = file("a.zip", "application/zip", CHAT);
         assert!(Channel::Chat.carries_files(&[whole.clone(), whole]).is_ok());
         assert!(!carried(Channel::Chat, "a", "application/zip", CHAT + 1));

@@ -1,15 +1,18 @@
-//! When a channel lets a business write, and as what. Only WhatsApp minds: free-form messages may be sent for 24 hours
-//! after the customer's last message, and templates that Meta approved at any time
-//! ([customer service windows](https://developers.facebook.com/docs/whatsapp/cloud-api/guides/send-messages)).
+//! When a channel lets a business write, and as what. Only WhatsApp minds: free-form messages may
+//! be sent for 24 hours after the customer's last message, and templates that Meta approved at any
+//! time ([customer service
+//! windows](https://developers.facebook.com/docs/whatsapp/cloud-api/guides/send-messages)).
+
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Channel;
 use crate::problem::Refusal;
-use chrono::{DateTime, TimeDelta, Utc};
 
 /// How long a customer's message lets a business write to them.
 pub const WINDOW: TimeDelta = TimeDelta::hours(24);
 
-/// Longest text that goes into a template, in characters. A body has 1,024, the template's own words among them
+/// Longest text that goes into a template, in characters. A body has 1,024, the template's own
+/// words among them
 /// ([components](https://developers.facebook.com/docs/whatsapp/business-management-api/message-templates/components)),
 /// which only Meta counts: what is too long with them it refuses with 132005.
 pub const TEMPLATE_CHARACTERS: usize = 1_024;
@@ -24,8 +27,8 @@ pub enum Way {
 }
 
 impl Channel {
-    /// As what a text with so many files may be sent now, given when the customer's messaging window closes and whether the
-    /// channel has a template for afterwards.
+    /// As what a text with so many files may be sent now, given when the customer's messaging
+    /// window closes and whether the channel has a template for afterwards.
     ///
     /// # Errors
     /// If the window is closed: [`Refusal::OutsideMessagingWindow`] without a template, and
@@ -41,15 +44,20 @@ impl Channel {
         match self {
             Channel::Chat | Channel::Email => Ok(Way::Freely),
             Channel::Whatsapp if window_expires_at.is_some_and(|end| now < end) => Ok(Way::Freely),
-            Channel::Whatsapp if has_template => fits_template(content, attachments).map(|()| Way::AsTemplate),
-            Channel::Whatsapp => Err(Refusal::OutsideMessagingWindow { closed_at: window_expires_at }),
+            Channel::Whatsapp if has_template => {
+                fits_template(content, attachments).map(|()| Way::AsTemplate)
+            }
+            Channel::Whatsapp => {
+                Err(Refusal::OutsideMessagingWindow { closed_at: window_expires_at })
+            }
         }
     }
 }
 
-/// Checks whether a text with so many files can be a template's one parameter. Meta refuses line breaks, tabs and more
-/// than four spaces in a row, there and nowhere else ("Param text cannot have new-line/tab characters or more than 4
-/// consecutive spaces"); the text stays as it was written, so what cannot go is refused and not rewritten.
+/// Checks whether a text with so many files can be a template's one parameter. Meta refuses line
+/// breaks, tabs and more than four spaces in a row, there and nowhere else ("Param text cannot have
+/// new-line/tab characters or more than 4 consecutive spaces"); the text stays as it was written,
+/// so what cannot go is refused and not rewritten.
 fn fits_template(content: &str, attachments: usize) -> Result<(), Refusal> {
     let length = content.chars().count();
     let what = if attachments > 0 {
@@ -63,7 +71,8 @@ fn fits_template(content: &str, attachments: usize) -> Result<(), Refusal> {
     } else {
         return Ok(());
     };
-    let detail = format!("the messaging window is closed, and the template that may be sent instead {what}");
+    let detail =
+        format!("the messaging window is closed, and the template that may be sent instead {what}");
     Err(Refusal::ContentNotAllowed { detail })
 }
 
@@ -83,19 +92,26 @@ mod tests {
         assert_eq!(Channel::Email.way("two\nlines", 1, None, false, now), Ok(Way::Freely));
         assert_eq!(Channel::Chat.way("two\nlines", 1, Some(now - ms), true, now), Ok(Way::Freely));
         for has_template in [false, true] {
-            assert_eq!(Channel::Whatsapp.way("two\nlines", 1, Some(now + ms), has_template, now), Ok(Way::Freely));
+            assert_eq!(
+                Channel::Whatsapp.way("two\nlines", 1, Some(now + ms), has_template, now),
+                Ok(Way::Freely)
+            );
             for closed_at in [Some(now), None] {
                 let closed = Err(Refusal::OutsideMessagingWindow { closed_at });
                 let expected = if has_template { Ok(Way::AsTemplate) } else { closed };
-                assert_eq!(Channel::Whatsapp.way("one line", 0, closed_at, has_template, now), expected);
+                assert_eq!(
+                    Channel::Whatsapp.way("one line", 0, closed_at, has_template, now),
+                    expected
+                );
             }
         }
     }
 
     #[test]
     fn a_template_takes_one_plain_line_and_says_what_it_does_not_take() {
-        let way =
-            |content: &str, attachments| Channel::Whatsapp.way(content, attachments, None, true, DateTime::UNIX_EPOCH);
+        let way = |content: &str, attachments| {
+            Channel::Whatsapp.way(content, attachments, None, true, DateTime::UNIX_EPOCH)
+        };
         let refusal = |content: &str, attachments| match way(content, attachments) {
             Ok(Way::AsTemplate) => String::new(),
             Ok(Way::Freely) => panic!("the window is closed"),
@@ -114,7 +130,11 @@ mod tests {
             ("a\ttable", 0, "tabs"),
             ("a     b", 0, "four spaces"),
         ] {
-            assert!(refusal(content, attachments).contains(named), "{content:?}: {}", refusal(content, attachments));
+            assert!(
+                refusal(content, attachments).contains(named),
+                "{content:?}: {}",
+                refusal(content, attachments)
+            );
         }
     }
 }

@@ -1,11 +1,13 @@
-//! What became of each attempt to hand a message over. How far the message has come is its status; this is how it got
-//! there.
+//! What became of each attempt to hand a message over. How far the message has come is its status;
+//! this is how it got there.
 
-use super::outcome::Reason;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// How many attempts are told from the beginning of a long history: they say how it began to go wrong.
+use super::outcome::Reason;
+
+/// How many attempts are told from the beginning of a long history: they say how it began to go
+/// wrong.
 pub const FIRST_TOLD: usize = 5;
 
 /// How many attempts are told from its end: they say what is wrong now.
@@ -41,11 +43,12 @@ pub enum Ending {
 
 impl Ending {
     /// Every ending there is.
-    pub const ALL: [Ending; 4] = [Ending::Sent, Ending::Refused, Ending::Postponed, Ending::InDoubt];
+    pub const ALL: [Ending; 4] =
+        [Ending::Sent, Ending::Refused, Ending::Postponed, Ending::InDoubt];
 }
 
-/// Attempts, oldest first, each once. At most [`FIRST_TOLD`] + [`LAST_TOLD`] are kept; the numbers show where some were
-/// left out.
+/// Attempts, oldest first, each once. At most [`FIRST_TOLD`] + [`LAST_TOLD`] are kept; the numbers
+/// show where some were left out.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct History(Vec<Attempt>);
@@ -57,8 +60,8 @@ impl History {
         self.0.is_empty()
     }
 
-    /// With one more attempt. What is told of one stays: whoever tells it again, or tells of one before, changes
-    /// nothing.
+    /// With one more attempt. What is told of one stays: whoever tells it again, or tells of one
+    /// before, changes nothing.
     #[must_use]
     pub fn with(&self, attempt: Attempt) -> History {
         let mut all = self.0.clone();
@@ -83,9 +86,10 @@ impl IntoIterator for History {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::delivery::MAX_ATTEMPTS;
-    use proptest::prelude::*;
 
     fn attempt(number: u32) -> Attempt {
         let outcome = Ending::ALL[number as usize % Ending::ALL.len()];
@@ -93,7 +97,9 @@ mod tests {
     }
 
     fn told(numbers: impl IntoIterator<Item = u32>) -> Vec<u32> {
-        let history = numbers.into_iter().fold(History::default(), |history, number| history.with(attempt(number)));
+        let history = numbers
+            .into_iter()
+            .fold(History::default(), |history, number| history.with(attempt(number)));
         history.into_iter().map(|attempt| attempt.attempt).collect()
     }
 

@@ -1,7 +1,8 @@
 //! Whose turn it is to work on a conversation.
 
-use crate::id::Seq;
 use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::id::Seq;
 
 /// A conversation as far as delivery is concerned.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -45,7 +46,8 @@ pub enum Claim {
     Granted(Lease),
     /// Nothing is left to do: everything is sent, and the conversation is out of the outbox.
     Settled,
-    /// Somebody works on it and will see what is new, or dies, and then the lease ends at this time.
+    /// Somebody works on it and will see what is new, or dies, and then the lease ends at this
+    /// time.
     Held(DateTime<Utc>),
     /// Nothing may be sent before this time.
     NotYet(DateTime<Utc>),
@@ -53,10 +55,11 @@ pub enum Claim {
 
 /// Whether a worker may have the conversation for `length` from `now` on.
 ///
-/// A conversation whose messages are all settled but which is still in the outbox lost its worker at the very end. It is
-/// granted too, or the sweeper would ring for it for ever.
+/// A conversation whose messages are all settled but which is still in the outbox lost its worker
+/// at the very end. It is granted too, or the sweeper would ring for it for ever.
 ///
-/// The table decides this by a condition on the claim's write; a contract test holds the two against each other.
+/// The table decides this by a condition on the claim's write; a contract test holds the two
+/// against each other.
 #[must_use]
 pub fn claim(turn: &Turn, now: DateTime<Utc>, length: TimeDelta) -> Claim {
     if turn.settled_seq >= turn.seq && turn.due.is_none() {
@@ -78,14 +81,24 @@ mod tests {
     }
 
     fn turn() -> Turn {
-        Turn { seq: Seq(3), settled_seq: Seq(1), lease_until: None, fence: 4, not_before: None, due: Some(at(50)) }
+        Turn {
+            seq: Seq(3),
+            settled_seq: Seq(1),
+            lease_until: None,
+            fence: 4,
+            not_before: None,
+            due: Some(at(50)),
+        }
     }
 
     const LENGTH: TimeDelta = TimeDelta::seconds(45);
 
     #[test]
     fn a_free_conversation_is_granted_with_a_higher_fence() {
-        assert_eq!(claim(&turn(), at(100), LENGTH), Claim::Granted(Lease { fence: 5, until: at(145) }));
+        assert_eq!(
+            claim(&turn(), at(100), LENGTH),
+            Claim::Granted(Lease { fence: 5, until: at(145) })
+        );
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! What a provider can answer. The variant of a failure *is* the policy: nothing else is asked of the channels.
+//! What a provider can answer. The variant of a failure *is* the policy: nothing else is asked of
+//! the channels.
 
-use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 /// What came of handing one message to a provider.
 pub type Outcome = Result<Accepted, Failure>;
@@ -26,8 +28,9 @@ pub enum Failure {
         /// What the provider asked for, if it did.
         retry_after: Option<Duration>,
     },
-    /// It takes nothing on this channel, whatever the message is: the token has expired, the account is suspended. The
-    /// whole channel waits, and no attempt is counted for what says nothing about the message.
+    /// It takes nothing on this channel, whatever the message is: the token has expired, the
+    /// account is suspended. The whole channel waits, and no attempt is counted for what says
+    /// nothing about the message.
     ChannelDown {
         /// Why.
         reason: Reason,
@@ -36,7 +39,8 @@ pub enum Failure {
     },
     /// The request left and no answer came. The provider may have the message.
     Unknown(Reason),
-    /// The customer is away (live chat only); the message waits for their return and no attempt is counted.
+    /// The customer is away (live chat only); the message waits for their return and no attempt is
+    /// counted.
     Away,
 }
 
@@ -45,7 +49,8 @@ pub enum Failure {
 pub(super) enum Kind {
     Permanent,
     Transient,
-    /// Transient, but not before so many seconds: nothing but time, or somebody who does something, helps.
+    /// Transient, but not before so many seconds: nothing but time, or somebody who does something,
+    /// helps.
     Wait(u64),
     /// The same, and it is so for every message of the channel, until somebody mends it.
     ChannelWide(u64),
@@ -58,14 +63,17 @@ impl Kind {
         match self {
             Kind::Permanent => Failure::Permanent(reason),
             Kind::Transient => Failure::Transient { reason, retry_after: asked },
-            Kind::Wait(seconds) => Failure::Transient { reason, retry_after: Some(at_least(seconds)) },
+            Kind::Wait(seconds) => {
+                Failure::Transient { reason, retry_after: Some(at_least(seconds)) }
+            }
             Kind::ChannelWide(seconds) => Failure::ChannelDown { reason, wait: at_least(seconds) },
         }
     }
 }
 
-/// The longest [`Reason::code`], [`Reason::detail`] and [`Reason::provider_code`], in bytes; what is longer is cut. A
-/// provider's words are kept with the message, once for each attempt, and must not fill its item.
+/// The longest [`Reason::code`], [`Reason::detail`] and [`Reason::provider_code`], in bytes; what
+/// is longer is cut. A provider's words are kept with the message, once for each attempt, and must
+/// not fill its item.
 pub const LONGEST_WORDS: (usize, usize, usize) = (64, 256, 64);
 
 /// Why a message was not taken, as the API shows it. Never holds text, addresses or tokens.
@@ -83,11 +91,13 @@ impl Reason {
     /// A reason that the provider gave no code for.
     pub fn new(code: &str, detail: impl Into<String>) -> Reason {
         let (longest_code, longest_detail, _) = LONGEST_WORDS;
-        let (code, detail) = (cut(code.to_owned(), longest_code), cut(detail.into(), longest_detail));
+        let (code, detail) =
+            (cut(code.to_owned(), longest_code), cut(detail.into(), longest_detail));
         Reason { code, detail, provider_code: None }
     }
 
-    /// An attempt was begun, and what came of it is not written down: a worker died over it, or is at it.
+    /// An attempt was begun, and what came of it is not written down: a worker died over it, or is
+    /// at it.
     #[must_use]
     pub fn outcome_unknown() -> Reason {
         Reason::new("outcome_unknown", "no answer of the provider has been written down")
@@ -112,9 +122,15 @@ mod tests {
 
     #[test]
     fn a_provider_that_talks_too_much_is_cut_short() {
-        let reason = Reason::new(&"c".repeat(1_000), "ä".repeat(1_000)).with_provider_code("x".repeat(1_000));
-        let lengths = (reason.code.len(), reason.detail.len(), reason.provider_code.map(|code| code.len()));
+        let reason = Reason::new(&"c".repeat(1_000), "ä".repeat(1_000))
+            .with_provider_code("x".repeat(1_000));
+        let lengths =
+            (reason.code.len(), reason.detail.len(), reason.provider_code.map(|code| code.len()));
         assert_eq!(lengths, (64, 256, Some(64)));
-        assert_eq!(Reason::new("odd", format!("a{}", "ä".repeat(1_000))).detail.len(), 255, "no letter is split");
+        assert_eq!(
+            Reason::new("odd", format!("a{}", "ä".repeat(1_000))).detail.len(),
+            255,
+            "no letter is split"
+        );
     }
 }

@@ -3,8 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-/// How fast a channel lets the messages of one conversation follow each other. Waiting is a matter of when the next
-/// bell rings; no worker sleeps over it.
+/// How fast a channel lets the messages of one conversation follow each other. Waiting is a matter
+/// of when the next bell rings; no worker sleeps over it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Pace {
     /// The shortest time between two messages.
@@ -15,7 +15,8 @@ pub struct Pace {
     pub burst: i32,
 }
 
-/// How much of its pace a conversation has used. Kept with the conversation; nothing is kept where there is no pace.
+/// How much of its pace a conversation has used. Kept with the conversation; nothing is kept where
+/// there is no pace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Paced {
     /// When its last message was handed over.
@@ -45,15 +46,20 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::Channel;
-    use proptest::prelude::*;
 
     const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
     const SECOND: TimeDelta = TimeDelta::seconds(1);
 
-    /// When so many messages are handed over that are ready at these times, in order and each as early as may be.
-    fn handed_over(pace: Pace, ready: impl IntoIterator<Item = DateTime<Utc>>) -> Vec<DateTime<Utc>> {
+    /// When so many messages are handed over that are ready at these times, in order and each as
+    /// early as may be.
+    fn handed_over(
+        pace: Pace,
+        ready: impl IntoIterator<Item = DateTime<Utc>>,
+    ) -> Vec<DateTime<Utc>> {
         let (mut paced, mut now) = (None, NOW);
         let mut hand_over = |ready: DateTime<Utc>| {
             now = now.max(ready).max(pace.earliest(paced).unwrap_or(now));
@@ -72,7 +78,8 @@ mod tests {
     #[test]
     fn whatsapp_takes_a_burst_with_gaps_and_then_one_in_six_seconds() {
         let times = handed_over(Channel::Whatsapp.pace(), vec![NOW; 100]);
-        let waits: Vec<i64> = times.windows(2).map(|pair| (pair[1] - pair[0]).num_milliseconds()).collect();
+        let waits: Vec<i64> =
+            times.windows(2).map(|pair| (pair[1] - pair[0]).num_milliseconds()).collect();
         // The burst is longer by what becomes due while it lasts.
         let burst = waits.iter().take_while(|wait| **wait == 500).count() + 1;
         assert_eq!(burst, 49);

@@ -1,13 +1,16 @@
-//! A message that its provider takes in several parts: which of them are through, and what is known of the message when
-//! something is known of one. WhatsApp carries one file at a time; a message with three of them is three of WhatsApp's.
+//! A message that its provider takes in several parts: which of them are through, and what is known
+//! of the message when something is known of one. WhatsApp carries one file at a time; a message
+//! with three of them is three of WhatsApp's.
 //!
-//! Parts go one after the other, and a part is written down as taken before the next one is handed over. So at most one
-//! of them can be in doubt, the first that is not written down, and a repeat begins with it and never before it.
+//! Parts go one after the other, and a part is written down as taken before the next one is handed
+//! over. So at most one of them can be in doubt, the first that is not written down, and a repeat
+//! begins with it and never before it.
+
+use serde::{Deserialize, Serialize};
 
 use super::receipt::Reference;
 use super::status::Status;
 use crate::channel::Channel;
-use serde::{Deserialize, Serialize};
 
 /// The most parts: a text, and every file that any channel carries.
 const MOST: u8 = 1 + Channel::MOST_ATTACHMENTS as u8;
@@ -37,8 +40,8 @@ impl Part {
         self.number == self.of
     }
 
-    /// What providers bring back of it, in one text: the message's reference, and behind it `.2.3` for the second of
-    /// three parts. The one part of a message is called like the message.
+    /// What providers bring back of it, in one text: the message's reference, and behind it `.2.3`
+    /// for the second of three parts. The one part of a message is called like the message.
     #[must_use]
     pub fn named(self, message: &Reference) -> String {
         let Part { number, of } = self;
@@ -59,8 +62,8 @@ impl Part {
     }
 }
 
-/// How far each part of a message has come, as far as anybody knows. Empty for a message of one part, which says it all
-/// by its status.
+/// How far each part of a message has come, as far as anybody knows. Empty for a message of one
+/// part, which says it all by its status.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Parts(Vec<Status>);
@@ -95,12 +98,13 @@ impl Parts {
     /// All of so many, when it is known that the provider took the message.
     #[must_use]
     pub fn all_taken(&self, of: u8) -> Parts {
-        let take = |parts: Parts, number| parts.with(Part { number, of }, Status::Sent).unwrap_or(parts);
+        let take =
+            |parts: Parts, number| parts.with(Part { number, of }, Status::Sent).unwrap_or(parts);
         (1..=of).fold(self.clone(), take)
     }
 
-    /// How far the message has come: as far as its last part, and `failed` if one of them is. A customer who has half of
-    /// a message does not have the message.
+    /// How far the message has come: as far as its last part, and `failed` if one of them is. A
+    /// customer who has half of a message does not have the message.
     #[must_use]
     pub fn together(&self) -> Status {
         let has = |status| self.0.contains(&status);
@@ -120,9 +124,10 @@ impl Parts {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::delivery::receipt::tests::reference;
-    use proptest::prelude::*;
 
     fn told(reports: &[(u8, Status)]) -> Parts {
         reports.iter().fold(Parts::default(), |parts, (number, status)| {
@@ -176,7 +181,10 @@ mod tests {
         ] {
             assert_eq!(told(reports).together(), together, "{reports:?}");
         }
-        assert_eq!(told(&[(2, Delivered)]).all_taken(3), told(&[(1, Sent), (2, Delivered), (3, Sent)]));
+        assert_eq!(
+            told(&[(2, Delivered)]).all_taken(3),
+            told(&[(1, Sent), (2, Delivered), (3, Sent)])
+        );
         assert_eq!(Parts::default().with(Part { number: 4, of: 3 }, Sent), None);
     }
 
@@ -202,7 +210,8 @@ mod tests {
                 parts = parts.with(Part { number, of: 3 }, reported).unwrap_or(parts);
                 let together = parts.together();
                 message = message.on_receipt(together).unwrap_or(message);
-                // A part that arrived after all leaves the message failed until the others have arrived as well.
+                // A part that arrived after all leaves the message failed until the others have
+                // arrived as well.
                 let failed_before = (message, together) == (Status::Failed, Status::Sent);
                 prop_assert!(together == Status::Queued || message == together || failed_before, "{message:?}, {parts:?}");
             }

@@ -1,24 +1,27 @@
 //! What a worker does with the next message, and what follows from the provider's answer.
 
-use super::outcome::{Accepted, Failure, Outcome, Reason};
-use super::status::Status;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+
+use super::outcome::{Accepted, Failure, Outcome, Reason};
+use super::status::Status;
 
 /// A message that could not be handed over for this long ends `failed`.
 pub const MAX_AGE: TimeDelta = TimeDelta::hours(24);
 
-/// A message is handed over at most this often. With the waits below that is more than [`MAX_AGE`]; it bounds what a
-/// provider that asks for short waits can cost.
+/// A message is handed over at most this often. With the waits below that is more than [`MAX_AGE`];
+/// it bounds what a provider that asks for short waits can cost.
 pub const MAX_ATTEMPTS: u32 = 120;
 
-/// A message whose fate was unknown this often ends `failed`: whatever swallows it would do so for ever.
+/// A message whose fate was unknown this often ends `failed`: whatever swallows it would do so for
+/// ever.
 pub const MAX_DOUBTS: u32 = 5;
 
 const FIRST_WAIT: TimeDelta = TimeDelta::seconds(5);
 const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(15);
 
-/// How long to leave a chat message whose customer is away before looking again; their return rings the bell anyway.
+/// How long to leave a chat message whose customer is away before looking again; their return rings
+/// the bell anyway.
 const AWAY_WAIT: TimeDelta = TimeDelta::minutes(15);
 
 /// How far one message has come, as far as the worker is concerned.
@@ -87,9 +90,15 @@ fn bounded(message: &Progress, now: DateTime<Utc>) -> Step {
     if message.attempts == 0 {
         Step::Attempt // However late: it has not had its chance yet.
     } else if unknown >= MAX_DOUBTS {
-        Step::GiveUp(Reason::new("outcome_unknown", format!("no answer and no receipt came {unknown} times")))
+        Step::GiveUp(Reason::new(
+            "outcome_unknown",
+            format!("no answer and no receipt came {unknown} times"),
+        ))
     } else if message.attempts >= MAX_ATTEMPTS {
-        Step::GiveUp(Reason::new("attempts_exhausted", format!("not delivered in {} attempts", message.attempts)))
+        Step::GiveUp(Reason::new(
+            "attempts_exhausted",
+            format!("not delivered in {} attempts", message.attempts),
+        ))
     } else if is_expired(message, now) {
         Step::GiveUp(Reason::new("expired", "not delivered within 24 hours"))
     } else {
@@ -129,20 +138,34 @@ pub enum Ruling {
     },
 }
 
-/// What `outcome` makes of `message`, whose `attempts` already counts this one; `jitter` is uniform in `0.0..1.0`.
+/// What `outcome` makes of `message`, whose `attempts` already counts this one; `jitter` is uniform
+/// in `0.0..1.0`.
 ///
-/// Waits double from 5 seconds to 15 minutes, ±20 %, and are never shorter than the provider's Retry-After.
+/// Waits double from 5 seconds to 15 minutes, ±20 %, and are never shorter than the provider's
+/// Retry-After.
 #[must_use]
-pub fn rule(outcome: Outcome, message: &Progress, doubt: TimeDelta, now: DateTime<Utc>, jitter: f64) -> Ruling {
+pub fn rule(
+    outcome: Outcome,
+    message: &Progress,
+    doubt: TimeDelta,
+    now: DateTime<Utc>,
+    jitter: f64,
+) -> Ruling {
     match outcome {
         Ok(accepted) => Ruling::Sent(accepted),
         Err(Failure::Permanent(reason)) => Ruling::Failed(reason),
         Err(Failure::Transient { reason, retry_after }) => {
             let wait = backoff(message.attempts, jitter);
-            let asked = retry_after.map_or(TimeDelta::zero(), |wait| TimeDelta::from_std(wait).unwrap_or(MAX_AGE));
-            // A provider that asks for more than the message's day gets the rest of it: then the message is given up.
+            let asked = retry_after
+                .map_or(TimeDelta::zero(), |wait| TimeDelta::from_std(wait).unwrap_or(MAX_AGE));
+            // A provider that asks for more than the message's day gets the rest of it: then the
+            // message is given up.
             let end = (message.created_at + MAX_AGE).max(now + wait);
-            Ruling::Later { status: Status::Queued, at: (now + wait.max(asked.min(MAX_AGE))).min(end), reason }
+            Ruling::Later {
+                status: Status::Queued,
+                at: (now + wait.max(asked.min(MAX_AGE))).min(end),
+                reason,
+            }
         }
         Err(Failure::Unknown(reason)) => {
             let wait = if doubt.is_zero() { backoff(message.attempts, jitter) } else { doubt };
@@ -152,7 +175,11 @@ pub fn rule(outcome: Outcome, message: &Progress, doubt: TimeDelta, now: DateTim
             let at = now + TimeDelta::from_std(wait).unwrap_or(MAX_AGE).min(MAX_AGE);
             match is_expired(message, now) {
                 // The attempt counts after all: the next look finds one, and ends the message.
-                true => Ruling::Later { status: Status::Queued, at: now + backoff(message.attempts, jitter), reason },
+                true => Ruling::Later {
+                    status: Status::Queued,
+                    at: now + backoff(message.attempts, jitter),
+                    reason,
+                },
                 false => Ruling::Pause { at, reason },
             }
         }
@@ -171,9 +198,11 @@ fn backoff(attempts: u32, jitter: f64) -> TimeDelta {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use proptest::prelude::*;
     use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
 
     const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
     const DOUBT: TimeDelta = TimeDelta::seconds(120);
@@ -188,7 +217,10 @@ mod tests {
 
     #[test]
     fn a_queued_message_is_attempted_and_a_settled_one_skipped() {
-        assert_eq!(step(&message(Status::Queued, 0, TimeDelta::zero()), Doubt::Resend, NOW), Step::Attempt);
+        assert_eq!(
+            step(&message(Status::Queued, 0, TimeDelta::zero()), Doubt::Resend, NOW),
+            Step::Attempt
+        );
         for status in Status::ALL.into_iter().filter(|status| status.is_settled()) {
             assert_eq!(step(&message(status, 1, MAX_AGE), Doubt::Resend, NOW), Step::Done);
         }
@@ -212,39 +244,70 @@ mod tests {
             other => format!("{other:?}"),
         };
         assert_eq!(code(&message(Status::Queued, 1, MAX_AGE)), "expired");
-        assert_eq!(code(&message(Status::Queued, MAX_ATTEMPTS, TimeDelta::zero())), "attempts_exhausted");
-        let poison = Progress { doubts: MAX_DOUBTS - 1, ..message(Status::Sending, 9, TimeDelta::zero()) };
+        assert_eq!(
+            code(&message(Status::Queued, MAX_ATTEMPTS, TimeDelta::zero())),
+            "attempts_exhausted"
+        );
+        let poison =
+            Progress { doubts: MAX_DOUBTS - 1, ..message(Status::Sending, 9, TimeDelta::zero()) };
         assert_eq!(code(&poison), "outcome_unknown");
         assert_eq!(code(&message(Status::Queued, 0, MAX_AGE * 3)), "Attempt");
     }
 
     #[test]
     fn waits_double_to_a_quarter_of_an_hour() {
-        let seconds: Vec<i64> = (1..=9).map(|attempt| backoff(attempt, 0.5).num_seconds()).collect();
+        let seconds: Vec<i64> =
+            (1..=9).map(|attempt| backoff(attempt, 0.5).num_seconds()).collect();
         assert_eq!(seconds, [5, 10, 20, 40, 80, 160, 320, 640, 900]);
     }
 
     #[test]
     fn every_wait_begins_now() {
-        let ruled = |failure, age, doubt| match rule(Err(failure), &message(Status::Sending, 1, age), doubt, NOW, 0.5) {
+        let ruled = |failure, age, doubt| match rule(
+            Err(failure),
+            &message(Status::Sending, 1, age),
+            doubt,
+            NOW,
+            0.5,
+        ) {
             Ruling::Later { status, at, .. } => (Some(status), at),
             Ruling::Away(at) | Ruling::Pause { at, .. } => (None, at),
             ended => panic!("{ended:?} is no wait"),
         };
         let reason = || Reason::new("rate_limited", "slower");
-        let busy = |seconds| Failure::Transient { reason: reason(), retry_after: Some(Duration::from_secs(seconds)) };
+        let busy = |seconds| Failure::Transient {
+            reason: reason(),
+            retry_after: Some(Duration::from_secs(seconds)),
+        };
         let first = NOW + TimeDelta::seconds(5);
         assert_eq!(ruled(busy(1), TimeDelta::zero(), DOUBT), (Some(Status::Queued), first));
         assert_eq!(ruled(busy(60), TimeDelta::zero(), DOUBT).1, NOW + TimeDelta::seconds(60));
-        assert_eq!(ruled(busy(60), MAX_AGE, DOUBT).1, first, "its day is over, and it is looked at once more");
-        assert_eq!(ruled(busy(60), MAX_AGE - TimeDelta::seconds(9), DOUBT).1, NOW + TimeDelta::seconds(9));
+        assert_eq!(
+            ruled(busy(60), MAX_AGE, DOUBT).1,
+            first,
+            "its day is over, and it is looked at once more"
+        );
+        assert_eq!(
+            ruled(busy(60), MAX_AGE - TimeDelta::seconds(9), DOUBT).1,
+            NOW + TimeDelta::seconds(9)
+        );
         let unknown = || Failure::Unknown(reason());
-        assert_eq!(ruled(unknown(), TimeDelta::zero(), DOUBT), (Some(Status::InDoubt), NOW + DOUBT));
-        assert_eq!(ruled(unknown(), TimeDelta::zero(), TimeDelta::zero()), (Some(Status::InDoubt), first));
+        assert_eq!(
+            ruled(unknown(), TimeDelta::zero(), DOUBT),
+            (Some(Status::InDoubt), NOW + DOUBT)
+        );
+        assert_eq!(
+            ruled(unknown(), TimeDelta::zero(), TimeDelta::zero()),
+            (Some(Status::InDoubt), first)
+        );
         assert_eq!(ruled(Failure::Away, TimeDelta::zero(), DOUBT), (None, NOW + AWAY_WAIT));
         let down = || Failure::ChannelDown { reason: reason(), wait: Duration::from_secs(60) };
         assert_eq!(ruled(down(), TimeDelta::zero(), DOUBT), (None, NOW + TimeDelta::seconds(60)));
-        assert_eq!(ruled(down(), MAX_AGE, DOUBT), (Some(Status::Queued), first), "its day is over: this one counts");
+        assert_eq!(
+            ruled(down(), MAX_AGE, DOUBT),
+            (Some(Status::Queued), first),
+            "its day is over: this one counts"
+        );
     }
 
     proptest! {

@@ -1,13 +1,15 @@
 //! What a provider tells later of a message it took, and how it names the message.
 
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use thiserror::Error;
+
 use super::outcome::Reason;
 use super::parts::Part;
 use super::status::Status;
 use crate::id::{BusinessId, ConversationId, MessageId};
-use chrono::{DateTime, Utc};
-use std::fmt;
-use std::str::FromStr;
-use thiserror::Error;
 
 /// What a provider reports of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -18,7 +20,8 @@ pub struct Receipt {
     pub part: Part,
     /// When, by the provider's clock.
     pub at: DateTime<Utc>,
-    /// The provider's id of the message, if it has one: whoever lost the answer to the call never heard of it.
+    /// The provider's id of the message, if it has one: whoever lost the answer to the call never
+    /// heard of it.
     pub provider_id: Option<String>,
 }
 
@@ -48,7 +51,8 @@ impl Reported {
     }
 }
 
-/// A message as providers know it: they are given this with it, and bring it back with every receipt.
+/// A message as providers know it: they are given this with it, and bring it back with every
+/// receipt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Reference {
     /// Whose message.
@@ -91,7 +95,8 @@ impl Reference {
 pub struct NotAReference;
 
 impl fmt::Display for Reference {
-    /// In one text, for providers that take one: the three ids with dots between them, 110 characters.
+    /// In one text, for providers that take one: the three ids with dots between them, 110
+    /// characters.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Reference { business, conversation, message } = self;
         write!(f, "{business}.{conversation}.{message}")
@@ -104,15 +109,17 @@ impl FromStr for Reference {
     fn from_str(text: &str) -> Result<Reference, NotAReference> {
         let parts: Vec<&str> = text.split('.').collect();
         let parts: [&str; 3] = parts.try_into().map_err(|_| NotAReference)?;
-        let of = |name: &str| NAMES.iter().position(|known| *known == name).map(|place| parts[place]);
+        let of =
+            |name: &str| NAMES.iter().position(|known| *known == name).map(|place| parts[place]);
         Reference::from_tags(of).ok_or(NotAReference)
     }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::*;
     use uuid::Uuid;
+
+    use super::*;
 
     pub(in crate::delivery) fn reference() -> Reference {
         Reference {
@@ -127,7 +134,9 @@ pub(super) mod tests {
         let text = reference().to_string();
         assert_eq!((text.len(), text.parse()), (110, Ok(reference())));
         let tags = reference().tags();
-        let tag = |name: &str| tags.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str());
+        let tag = |name: &str| {
+            tags.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+        };
         assert_eq!(Reference::from_tags(tag), Some(reference()));
     }
 
@@ -135,7 +144,9 @@ pub(super) mod tests {
     fn what_others_gave_to_a_provider_is_no_reference() {
         let ours = reference().to_string();
         let short = ours.rsplit_once('.').expect("it has dots").0;
-        for foreign in ["", "campaign.7", "a.b.c", short, &format!("{ours}.x"), &ours.replace('.', ",")] {
+        for foreign in
+            ["", "campaign.7", "a.b.c", short, &format!("{ours}.x"), &ours.replace('.', ",")]
+        {
             assert_eq!(foreign.parse::<Reference>(), Err(NotAReference), "{foreign}");
         }
         assert_eq!(Reference::from_tags(|name| (name == "business").then_some("x")), None);

@@ -1,26 +1,29 @@
 //! One worker's round over a conversation it holds, as a state machine without any input or output.
 //!
-//! The worker does what it is told and says what came of it, until it is told to stop. Production's worker does it with
-//! the table and a provider, the model of the protocol with plain values; what is done next is decided here for both.
+//! The worker does what it is told and says what came of it, until it is told to stop. Production's
+//! worker does it with the table and a provider, the model of the protocol with plain values; what
+//! is done next is decided here for both.
+
+use std::collections::VecDeque;
+
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::outcome::{Outcome, Reason};
 use super::pace::{Pace, Paced};
 use super::progress::{Doubt, Progress, Ruling, Step, is_expired, next_step, rule};
 use super::status::Status;
 use crate::id::Seq;
-use chrono::{DateTime, TimeDelta, Utc};
-use std::collections::VecDeque;
 
 /// A message that keeps changing under the worker's hands this often is somebody else's by now.
 const MOST_SURPRISES: u8 = 10;
 
-/// After a pause, the conversations of a channel are looked at within so long, and not all at once: the first finds out
-/// whether the channel is well again.
+/// After a pause, the conversations of a channel are looked at within so long, and not all at once:
+/// the first finds out whether the channel is well again.
 const SPREAD: TimeDelta = TimeDelta::seconds(30);
 
-/// A pause may end before its time, and whoever ends it cannot know all the conversations that wait: each looks again
-/// after so long, for the price of a claim. With [`SPREAD`] and the half minute for which workers keep a channel's record
-/// that is five minutes.
+/// A pause may end before its time, and whoever ends it cannot know all the conversations that
+/// wait: each looks again after so long, for the price of a claim. With [`SPREAD`] and the half
+/// minute for which workers keep a channel's record that is five minutes.
 const LOOK_AGAIN: TimeDelta = TimeDelta::minutes(4);
 
 /// What the worker is to do.
@@ -30,7 +33,8 @@ pub enum Command {
     Read(Seq),
     /// Announce an attempt; say [`Event::Marked`] or [`Event::Changed`].
     Mark(Seq),
-    /// Hand the message, or its next part, to the provider; say [`Event::Answered`] or [`Event::TakenInPart`].
+    /// Hand the message, or its next part, to the provider; say [`Event::Answered`] or
+    /// [`Event::TakenInPart`].
     HandOver(Seq),
     /// Write down what became of the message; say [`Event::Done`].
     Settle(Seq, Settlement),
@@ -54,7 +58,8 @@ pub enum Command {
     Pause(DateTime<Utc>),
     /// Let go until then, and ring then; say [`Event::Done`].
     Postpone(DateTime<Utc>),
-    /// Let go until then, or until the customer is back; say [`Event::Done`] or, if they are back, [`Event::Changed`].
+    /// Let go until then, or until the customer is back; say [`Event::Done`] or, if they are back,
+    /// [`Event::Changed`].
     Leave(DateTime<Utc>),
     /// The round is over.
     Stop(Heard),
@@ -71,8 +76,8 @@ pub enum Event {
     Marked(Progress),
     /// What the provider answered.
     Answered(Outcome),
-    /// The provider took a part of the message, and the rest is still to come. That is written down, and the message put
-    /// back with it; the message as it is now.
+    /// The provider took a part of the message, and the rest is still to come. That is written
+    /// down, and the message put back with it; the message as it is now.
     TakenInPart(Progress),
     /// It was done.
     Done,
@@ -164,7 +169,8 @@ enum LetGo {
 }
 
 impl Round {
-    /// A round over a conversation whose messages are settled up to `settled` and which has used so much of its pace.
+    /// A round over a conversation whose messages are settled up to `settled` and which has used so
+    /// much of its pace.
     #[must_use]
     pub fn new(settled: Seq, paced: Option<Paced>, terms: Terms) -> Round {
         let (queue, doing) = (VecDeque::new(), Doing::Beginning);
@@ -203,7 +209,9 @@ impl Round {
                 self.is_now(progress);
                 self.look(now, jitter)
             }
-            (Doing::Marking, Event::OutOfTime) => self.tell(Doing::LettingGo, Command::Postpone(now)),
+            (Doing::Marking, Event::OutOfTime) => {
+                self.tell(Doing::LettingGo, Command::Postpone(now))
+            }
             (Doing::HandingOver, Event::Answered(outcome)) => self.judge(outcome, now, jitter),
             (Doing::Settling, Event::Done) => {
                 let (seq, _) = self.queue.front().expect("the message that was settled");
@@ -213,10 +221,17 @@ impl Round {
             (Doing::PuttingBack(LetGo::Postpone(at)), Event::Done) => {
                 self.tell(Doing::LettingGo, Command::Postpone(at))
             }
-            (Doing::PuttingBack(LetGo::Leave(at)), Event::Done) => self.tell(Doing::LettingGo, Command::Leave(at)),
-            (Doing::PuttingBack(LetGo::Pause(at)), Event::Done) => self.tell(Doing::Pausing(at), Command::Pause(at)),
-            // Without a spread: whoever found out is the first to try again, unless all look before the pause ends.
-            (Doing::Pausing(at), Event::Done) => self.tell(Doing::LettingGo, Command::Postpone(next_look(at, now))),
+            (Doing::PuttingBack(LetGo::Leave(at)), Event::Done) => {
+                self.tell(Doing::LettingGo, Command::Leave(at))
+            }
+            (Doing::PuttingBack(LetGo::Pause(at)), Event::Done) => {
+                self.tell(Doing::Pausing(at), Command::Pause(at))
+            }
+            // Without a spread: whoever found out is the first to try again, unless all look before
+            // the pause ends.
+            (Doing::Pausing(at), Event::Done) => {
+                self.tell(Doing::LettingGo, Command::Postpone(next_look(at, now)))
+            }
             (Doing::Advancing, Event::Done) => {
                 let (seq, _) = self.queue.pop_front().expect("the message that was moved past");
                 self.settled = seq;
@@ -225,8 +240,11 @@ impl Round {
             (Doing::Releasing, Event::Done) => Command::Stop(Heard::Settled),
             (Doing::Releasing, Event::Changed) => self.read(),
             (Doing::LettingGo, Event::Done) => Command::Stop(Heard::Postponed),
-            // A receipt may have settled a message that was to be put back: then the next one need not wait for it.
-            (Doing::Marking | Doing::PuttingBack(_) | Doing::LettingGo, Event::Changed) => self.look_again(),
+            // A receipt may have settled a message that was to be put back: then the next one need
+            // not wait for it.
+            (Doing::Marking | Doing::PuttingBack(_) | Doing::LettingGo, Event::Changed) => {
+                self.look_again()
+            }
             (_, Event::LeaseLost) => Command::Stop(Heard::LeaseLost),
             (doing, event) => panic!("{event:?} does not answer {doing:?}"),
         }
@@ -263,12 +281,17 @@ impl Round {
             Step::Attempt => match self.begins(now, jitter) {
                 Begins::Now => self.tell(Doing::Marking, Command::Mark(seq)),
                 Begins::Paused(_) if is_expired(&progress, now) => {
-                    let reason = Reason::new("channel_paused", "the channel could not be used for 24 hours");
+                    let reason =
+                        Reason::new("channel_paused", "the channel could not be used for 24 hours");
                     self.tell(Doing::Settling, Command::Settle(seq, Settlement::GivenUp(reason)))
                 }
-                Begins::Paused(at) | Begins::Later(at) => self.tell(Doing::LettingGo, Command::Postpone(at)),
+                Begins::Paused(at) | Begins::Later(at) => {
+                    self.tell(Doing::LettingGo, Command::Postpone(at))
+                }
             },
-            Step::GiveUp(reason) => self.tell(Doing::Settling, Command::Settle(seq, Settlement::GivenUp(reason))),
+            Step::GiveUp(reason) => {
+                self.tell(Doing::Settling, Command::Settle(seq, Settlement::GivenUp(reason)))
+            }
             Step::AwaitReceipt(at) if progress.status == Status::Sending => {
                 let (status, reason) = (Status::InDoubt, Some(Reason::outcome_unknown()));
                 let command = Command::PutBack { seq, status, reason, counted: true };
@@ -281,7 +304,10 @@ impl Round {
     /// When the next attempt may begin, whichever message it is for.
     fn begins(&self, now: DateTime<Utc>, jitter: f64) -> Begins {
         let Terms { pace, turn, paused_until, .. } = &self.terms;
-        #[expect(clippy::cast_possible_truncation, reason = "at most half a minute in milliseconds")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "at most half a minute in milliseconds"
+        )]
         let spread = TimeDelta::milliseconds((SPREAD.num_milliseconds() as f64 * jitter) as i64);
         match (paused_until, pace.earliest(self.paced)) {
             (Some(until), _) if now < *until => Begins::Paused(next_look(*until, now) + spread),
@@ -299,17 +325,25 @@ impl Round {
                 let settlement = Settlement::Sent { provider_id: accepted.provider_id };
                 self.tell(Doing::Settling, Command::Settle(seq, settlement))
             }
-            Ruling::Failed(reason) => self.tell(Doing::Settling, Command::Settle(seq, Settlement::Failed(reason))),
+            Ruling::Failed(reason) => {
+                self.tell(Doing::Settling, Command::Settle(seq, Settlement::Failed(reason)))
+            }
             Ruling::Later { status, at, reason } => {
                 let command = Command::PutBack { seq, status, reason: Some(reason), counted: true };
                 self.tell(Doing::PuttingBack(LetGo::Postpone(at)), command)
             }
             Ruling::Away(at) => {
-                let command = Command::PutBack { seq, status: Status::Queued, reason: None, counted: false };
+                let command =
+                    Command::PutBack { seq, status: Status::Queued, reason: None, counted: false };
                 self.tell(Doing::PuttingBack(LetGo::Leave(at)), command)
             }
             Ruling::Pause { at, reason } => {
-                let command = Command::PutBack { seq, status: Status::Queued, reason: Some(reason), counted: false };
+                let command = Command::PutBack {
+                    seq,
+                    status: Status::Queued,
+                    reason: Some(reason),
+                    counted: false,
+                };
                 self.tell(Doing::PuttingBack(LetGo::Pause(at)), command)
             }
         }

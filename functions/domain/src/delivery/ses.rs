@@ -1,4 +1,5 @@
-//! What Amazon SES's words mean for a message: those it refuses a call with, and those it reports later.
+//! What Amazon SES's words mean for a message: those it refuses a call with, and those it reports
+//! later.
 //!
 //! | words | source |
 //! |---|---|
@@ -6,24 +7,41 @@
 //! | quotas | [errors related to the sending quotas](https://docs.aws.amazon.com/ses/latest/dg/manage-sending-quotas-errors.html): wait for up to ten minutes |
 //! | bounces, complaints | [contents of notifications](https://docs.aws.amazon.com/ses/latest/dg/notification-contents.html) |
 //!
-//! A suppressed address is not refused: SES takes the message, reports that it was sent, and then that it bounced
-//! ([suppression list](https://docs.aws.amazon.com/ses/latest/dg/sending-email-suppression-list.html)).
+//! A suppressed address is not refused: SES takes the message, reports that it was sent, and then
+//! that it bounced ([suppression
+//! list](https://docs.aws.amazon.com/ses/latest/dg/sending-email-suppression-list.html)).
+
+use std::time::Duration;
 
 use super::outcome::Kind::{self, ChannelWide, Permanent, Transient, Wait};
 use super::outcome::{Failure, Reason};
-use std::time::Duration;
 
 /// SES's word, what to do, our word, and the sentence that the agent sees.
 ///
-/// What is wrong with the account or the channel is wrong with every message, and with none of them: the channel is
-/// paused until somebody has put it right, for as long as messages are tried.
+/// What is wrong with the account or the channel is wrong with every message, and with none of
+/// them: the channel is paused until somebody has put it right, for as long as messages are tried.
 const REFUSALS: [(&str, Kind, &str, &str); 20] = [
-    ("MessageRejected", Permanent, "message_rejected", "SES does not accept what is in the message"),
+    (
+        "MessageRejected",
+        Permanent,
+        "message_rejected",
+        "SES does not accept what is in the message",
+    ),
     ("BadRequestException", Permanent, "message_rejected", "SES does not accept the message"),
     ("ValidationException", Permanent, "message_rejected", "SES does not accept the message"),
     ("SerializationException", Permanent, "message_rejected", "SES could not read the message"),
-    ("TooManyRequestsException", Transient, "rate_limited", "the account sends more a second than it may"),
-    ("ThrottlingException", Transient, "rate_limited", "the account sends more a second than it may"),
+    (
+        "TooManyRequestsException",
+        Transient,
+        "rate_limited",
+        "the account sends more a second than it may",
+    ),
+    (
+        "ThrottlingException",
+        Transient,
+        "rate_limited",
+        "the account sends more a second than it may",
+    ),
     ("Throttling", Transient, "rate_limited", "the account sends more a second than it may"),
     (
         "LimitExceededException",
@@ -31,7 +49,12 @@ const REFUSALS: [(&str, Kind, &str, &str); 20] = [
         "rate_limited",
         "the account has reached what it may send in 24 hours",
     ),
-    ("AccountSuspendedException", ChannelWide(900), "account_blocked", "SES has suspended the account"),
+    (
+        "AccountSuspendedException",
+        ChannelWide(900),
+        "account_blocked",
+        "SES has suspended the account",
+    ),
     (
         "SendingPausedException",
         ChannelWide(900),
@@ -50,18 +73,39 @@ const REFUSALS: [(&str, Kind, &str, &str); 20] = [
         "channel_misconfigured",
         "SES does not know the channel's configuration set",
     ),
-    ("AccessDeniedException", ChannelWide(60), "not_permitted", "this service may not send for the channel's identity"),
-    ("UnrecognizedClientException", ChannelWide(60), "not_permitted", "SES does not know this service's credentials"),
-    ("ExpiredTokenException", Transient, "not_permitted", "this service's credentials have expired"),
-    ("InvalidSignatureException", Transient, "not_permitted", "SES did not accept the call's signature"),
+    (
+        "AccessDeniedException",
+        ChannelWide(60),
+        "not_permitted",
+        "this service may not send for the channel's identity",
+    ),
+    (
+        "UnrecognizedClientException",
+        ChannelWide(60),
+        "not_permitted",
+        "SES does not know this service's credentials",
+    ),
+    (
+        "ExpiredTokenException",
+        Transient,
+        "not_permitted",
+        "this service's credentials have expired",
+    ),
+    (
+        "InvalidSignatureException",
+        Transient,
+        "not_permitted",
+        "SES did not accept the call's signature",
+    ),
     ("InternalFailure", Transient, "provider_error", "SES failed"),
     ("InternalServiceErrorException", Transient, "provider_error", "SES failed"),
     ("ServiceUnavailable", Transient, "provider_error", "SES is not available"),
     ("RequestTimeout", Transient, "provider_error", "SES did not get the whole call in time"),
 ];
 
-/// What a refusal means whose name is `word`; `None` if it is not listed. `message` is only searched for the sentences
-/// that tell apart what SES gives one name; it may quote addresses and goes no further. `asked` is a wait that SES asks for.
+/// What a refusal means whose name is `word`; `None` if it is not listed. `message` is only
+/// searched for the sentences that tell apart what SES gives one name; it may quote addresses and
+/// goes no further. `asked` is a wait that SES asks for.
 #[must_use]
 pub fn refused(word: &str, message: &str, asked: Option<Duration>) -> Option<Failure> {
     let (_, kind, code, detail) = REFUSALS.iter().find(|(known, ..)| *known == word)?;
@@ -79,31 +123,42 @@ pub fn refused(word: &str, message: &str, asked: Option<Duration>) -> Option<Fai
     Some(kind.failure(reason, asked))
 }
 
-/// Why a mail came back, by SES's type and subtype. However passing the reason, SES has stopped trying.
+/// Why a mail came back, by SES's type and subtype. However passing the reason, SES has stopped
+/// trying.
 #[must_use]
 pub fn bounced(kind: &str, subtype: &str) -> Reason {
     let (code, detail) = match (kind, subtype) {
         (_, "Suppressed" | "OnAccountSuppressionList" | "OnTenantSuppressionList") => SUPPRESSED,
-        ("Permanent", _) => ("recipient_unreachable", "the address does not exist or takes no mail"),
+        ("Permanent", _) => {
+            ("recipient_unreachable", "the address does not exist or takes no mail")
+        }
         (_, "MailboxFull") => ("mailbox_full", "the customer's mailbox is full"),
-        (_, "MessageTooLarge") => ("message_rejected", "the message is too large for the customer's mail server"),
+        (_, "MessageTooLarge") => {
+            ("message_rejected", "the message is too large for the customer's mail server")
+        }
         (_, "ContentRejected" | "AttachmentRejected") => {
             ("message_rejected", "the customer's mail server did not accept what is in the message")
         }
-        _ => ("undeliverable", "the customer's mail server did not take the message for as long as SES tried"),
+        _ => (
+            "undeliverable",
+            "the customer's mail server did not take the message for as long as SES tried",
+        ),
     };
     Reason::new(code, detail).with_provider_code(format!("{kind}/{subtype}"))
 }
 
-/// Why a mail that a complaint is reported of was never sent; `None` if it was, and somebody complained of it.
+/// Why a mail that a complaint is reported of was never sent; `None` if it was, and somebody
+/// complained of it.
 #[must_use]
 pub fn complained(subtype: Option<&str>) -> Option<Reason> {
     let subtype = subtype.filter(|subtype| subtype.ends_with("SuppressionList"))?;
     Some(Reason::new(SUPPRESSED.0, SUPPRESSED.1).with_provider_code(format!("Complaint/{subtype}")))
 }
 
-const SUPPRESSED: (&str, &str) =
-    ("recipient_suppressed", "SES does not write to this address any more, after a bounce or a complaint");
+const SUPPRESSED: (&str, &str) = (
+    "recipient_suppressed",
+    "SES does not write to this address any more, after a bounce or a complaint",
+);
 
 #[cfg(test)]
 mod tests {
@@ -112,7 +167,9 @@ mod tests {
     fn told(word: &str, message: &str) -> (String, Option<Option<u64>>) {
         match refused(word, message, None).expect("it is listed") {
             Failure::Permanent(reason) => (reason.code, None),
-            Failure::Transient { reason, retry_after } => (reason.code, Some(retry_after.map(|wait| wait.as_secs()))),
+            Failure::Transient { reason, retry_after } => {
+                (reason.code, Some(retry_after.map(|wait| wait.as_secs())))
+            }
             Failure::ChannelDown { reason, wait } => {
                 (format!("{} on the channel", reason.code), Some(Some(wait.as_secs())))
             }
@@ -124,14 +181,20 @@ mod tests {
     fn refusals_say_whether_trying_again_can_help() {
         assert_eq!(told("MessageRejected", ""), ("message_rejected".into(), None));
         assert_eq!(told("TooManyRequestsException", ""), ("rate_limited".into(), Some(None)));
-        assert_eq!(told("SendingPausedException", ""), ("account_blocked on the channel".into(), Some(Some(900))));
+        assert_eq!(
+            told("SendingPausedException", ""),
+            ("account_blocked on the channel".into(), Some(Some(900)))
+        );
         let longer = Some(Duration::from_secs(1_000));
         let asked = |word| match refused(word, "", longer) {
             Some(Failure::Transient { retry_after, .. }) => retry_after,
             Some(Failure::ChannelDown { wait, .. }) => Some(wait),
             other => panic!("{other:?}"),
         };
-        assert_eq!((asked("TooManyRequestsException"), asked("LimitExceededException")), (longer, longer));
+        assert_eq!(
+            (asked("TooManyRequestsException"), asked("LimitExceededException")),
+            (longer, longer)
+        );
         assert_eq!(refused("SomethingNew", "", None), None);
     }
 
@@ -140,9 +203,16 @@ mod tests {
         let rate = "Maximum sending rate exceeded.";
         assert_eq!(told("ThrottlingException", rate), ("rate_limited".into(), Some(None)));
         let quota = "Daily message quota exceeded.";
-        assert_eq!(told("ThrottlingException", quota), ("rate_limited on the channel".into(), Some(Some(600))));
-        let unverified = "Email address is not verified. The following identities failed the check in region …";
-        assert_eq!(told("MessageRejected", unverified), ("channel_misconfigured".into(), Some(Some(900))));
+        assert_eq!(
+            told("ThrottlingException", quota),
+            ("rate_limited on the channel".into(), Some(Some(600)))
+        );
+        let unverified =
+            "Email address is not verified. The following identities failed the check in region …";
+        assert_eq!(
+            told("MessageRejected", unverified),
+            ("channel_misconfigured".into(), Some(Some(900)))
+        );
     }
 
     #[test]

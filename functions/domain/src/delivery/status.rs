@@ -45,9 +45,9 @@ impl Status {
 
     /// What the status becomes when a receipt says `reported`, or `None` if it stays.
     ///
-    /// Receipts come late, twice and in any order. They only move a message forward: `sent`, `delivered`, `read`. A
-    /// report of failure counts until the message was delivered; a report of delivery counts even after a failure,
-    /// since the customer has it.
+    /// Receipts come late, twice and in any order. They only move a message forward: `sent`,
+    /// `delivered`, `read`. A report of failure counts until the message was delivered; a report of
+    /// delivery counts even after a failure, since the customer has it.
     #[must_use]
     pub fn on_receipt(self, reported: Status) -> Option<Status> {
         let forward = match reported {
@@ -63,8 +63,9 @@ impl Status {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn any_status() -> impl Strategy<Value = Status> {
         proptest::sample::select(Status::ALL.to_vec())
@@ -88,7 +89,8 @@ mod tests {
             receipts.reverse();
             let backwards = reach(&receipts);
             let seen = |status| receipts.contains(&status);
-            // Only a failure that meets nothing but `sent` may depend on the order: either is final for the worker.
+            // Only a failure that meets nothing but `sent` may depend on the order: either is final
+            // for the worker.
             if seen(Status::Read) || seen(Status::Delivered) || !seen(Status::Failed) {
                 prop_assert_eq!(end, backwards);
             }

@@ -1,13 +1,16 @@
-//! The writes of the protocol as pure transitions: what each asks of what is stored, and what it makes of it.
+//! The writes of the protocol as pure transitions: what each asks of what is stored, and what it
+//! makes of it.
 //!
-//! In production DynamoDB decides, by the condition expressions of `platform::table`. These functions say the same in
-//! Rust, for the model of the protocol; contract tests hold every expression against its function here.
+//! In production DynamoDB decides, by the condition expressions of `platform::table`. These
+//! functions say the same in Rust, for the model of the protocol; contract tests hold every
+//! expression against its function here.
+
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::lease::{Claim, Lease, Turn, claim};
 use super::progress::Progress;
 use super::status::Status;
 use crate::id::Seq;
-use chrono::{DateTime, TimeDelta, Utc};
 
 impl Turn {
     /// Accepting the message after `last`: the conversation moves on and is promised to the outbox.
@@ -23,9 +26,10 @@ impl Turn {
     /// Why it does not get it.
     pub fn claimed(&self, now: DateTime<Utc>, length: TimeDelta) -> Result<(Turn, Lease), Claim> {
         match claim(self, now, length) {
-            Claim::Granted(lease) => {
-                Ok((Turn { fence: lease.fence, lease_until: Some(lease.until), ..self.clone() }, lease))
-            }
+            Claim::Granted(lease) => Ok((
+                Turn { fence: lease.fence, lease_until: Some(lease.until), ..self.clone() },
+                lease,
+            )),
             refused => Err(refused),
         }
     }
@@ -52,34 +56,54 @@ impl Turn {
     #[must_use]
     pub fn postponed(&self, fence: u64, at: DateTime<Utc>) -> Option<Turn> {
         let held = self.is_held_by(fence);
-        held.then(|| Turn { lease_until: None, not_before: Some(at), due: Some(at), ..self.clone() })
+        held.then(|| Turn {
+            lease_until: None,
+            not_before: Some(at),
+            due: Some(at),
+            ..self.clone()
+        })
     }
 
-    /// The holder lets go until `at` because the customer is away, and was since the conversation was due at `before`.
+    /// The holder lets go until `at` because the customer is away, and was since the conversation
+    /// was due at `before`.
     #[must_use]
-    pub fn left(&self, fence: u64, before: Option<DateTime<Utc>>, at: DateTime<Utc>) -> Option<Turn> {
+    pub fn left(
+        &self,
+        fence: u64,
+        before: Option<DateTime<Utc>>,
+        at: DateTime<Utc>,
+    ) -> Option<Turn> {
         let still_away = self.is_held_by(fence) && self.due == before;
-        still_away.then(|| Turn { lease_until: None, not_before: None, due: Some(at), ..self.clone() })
+        still_away.then(|| Turn {
+            lease_until: None,
+            not_before: None,
+            due: Some(at),
+            ..self.clone()
+        })
     }
 
     /// The customer is back. Where nothing may be sent yet, nobody is to look any earlier for that.
     #[must_use]
     pub fn made_due(&self, now: DateTime<Utc>) -> Option<Turn> {
         let waiting = self.settled_seq < self.seq && self.due.is_some();
-        let too_early = self.lease_until.is_none() && self.not_before.is_some_and(|time| now < time);
+        let too_early =
+            self.lease_until.is_none() && self.not_before.is_some_and(|time| now < time);
         (waiting && !too_early).then(|| Turn { due: Some(now), ..self.clone() })
     }
 
-    /// A receipt has settled message `seq`, whose fate nobody knew. If the conversation waits for that and for nothing
-    /// else, it need not any more: only the message whose turn it is can make it wait.
+    /// A receipt has settled message `seq`, whose fate nobody knew. If the conversation waits for
+    /// that and for nothing else, it need not any more: only the message whose turn it is can make
+    /// it wait.
     #[must_use]
     pub fn doubt_over(&self, seq: Seq, now: DateTime<Utc>) -> Option<Turn> {
-        let waiting = self.settled_seq.next() == seq && self.lease_until.is_none() && self.due.is_some();
+        let waiting =
+            self.settled_seq.next() == seq && self.lease_until.is_none() && self.due.is_some();
         waiting.then(|| Turn { not_before: None, due: Some(now), ..self.clone() })
     }
 }
 
-/// A message as it is stored: how far it has come, and the fence of the last worker that touched it.
+/// A message as it is stored: how far it has come, and the fence of the last worker that touched
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Stored {
     /// How far it has come.
@@ -118,10 +142,18 @@ impl Stored {
         open.then(|| self.with(fence, |progress| progress.status = end))
     }
 
-    /// A worker puts back the message it saw as `seen`: that very attempt, which nothing has settled since.
+    /// A worker puts back the message it saw as `seen`: that very attempt, which nothing has
+    /// settled since.
     #[must_use]
-    pub fn put_back(&self, fence: u64, seen: &Progress, status: Status, counted: bool) -> Option<Stored> {
-        let open = self.progress.status == Status::Sending && self.progress.attempts == seen.attempts;
+    pub fn put_back(
+        &self,
+        fence: u64,
+        seen: &Progress,
+        status: Status,
+        counted: bool,
+    ) -> Option<Stored> {
+        let open =
+            self.progress.status == Status::Sending && self.progress.attempts == seen.attempts;
         (open && self.fence <= fence).then(|| {
             self.with(fence, |progress| {
                 progress.status = status;
@@ -131,9 +163,9 @@ impl Stored {
         })
     }
 
-    /// A worker notes that the provider took a part of the message it saw as `seen`, and puts it back for the rest: that
-    /// very attempt, in its own hands, and the message's end not told by anybody. The attempt is not over by that, so it
-    /// is not counted yet.
+    /// A worker notes that the provider took a part of the message it saw as `seen`, and puts it
+    /// back for the rest: that very attempt, in its own hands, and the message's end not told by
+    /// anybody. The attempt is not over by that, so it is not counted yet.
     #[must_use]
     pub fn noted(&self, fence: u64, seen: &Progress) -> Option<Stored> {
         let Progress { status, attempts, .. } = self.progress;

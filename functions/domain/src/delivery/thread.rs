@@ -1,20 +1,22 @@
-//! By what names a conversation's messages are known to the customer's mail program, so that it shows them as one
-//! thread.
+//! By what names a conversation's messages are known to the customer's mail program, so that it
+//! shows them as one thread.
 
 use serde::{Deserialize, Serialize};
 
-/// How many names are kept: the first, which everything hangs on, and the last ones, in case some never arrived. Each
-/// takes about 90 bytes of its conversation's item and of the header that names them all.
+/// How many names are kept: the first, which everything hangs on, and the last ones, in case some
+/// never arrived. Each takes about 90 bytes of its conversation's item and of the header that names
+/// them all.
 pub const KEPT: usize = 4;
 
-/// The names (RFC 5322 §3.6.4 `msg-id`s, without their angle brackets) of the first and the last messages of a
-/// conversation, oldest first, at most [`KEPT`]. Empty on channels without threads.
+/// The names (RFC 5322 §3.6.4 `msg-id`s, without their angle brackets) of the first and the last
+/// messages of a conversation, oldest first, at most [`KEPT`]. Empty on channels without threads.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Thread(Vec<String>);
 
 impl Thread {
-    /// The thread that a customer's own mail begins. `name` is the mail's `Message-ID`, with or without its brackets.
+    /// The thread that a customer's own mail begins. `name` is the mail's `Message-ID`, with or
+    /// without its brackets.
     #[must_use]
     pub fn begun_by(name: &str) -> Thread {
         let mut thread = Thread::default();
@@ -22,8 +24,8 @@ impl Thread {
         thread
     }
 
-    /// Adds the name of the next message. One that is there already is not added again, and neither is what would not
-    /// stay within its brackets: such a name is nobody's.
+    /// Adds the name of the next message. One that is there already is not added again, and neither
+    /// is what would not stay within its brackets: such a name is nobody's.
     pub fn join(&mut self, name: String) {
         let is_name = name.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>".contains(&byte));
         let is_name = is_name && (3..=LONGEST).contains(&name.len()) && name.contains('@');
@@ -49,7 +51,8 @@ impl Thread {
     }
 }
 
-/// The longest name: [`KEPT`] of them with their brackets fit into one header line of 998 characters (RFC 5322 §2.1.1).
+/// The longest name: [`KEPT`] of them with their brackets fit into one header line of 998
+/// characters (RFC 5322 §2.1.1).
 const LONGEST: usize = 240;
 
 #[cfg(test)]
@@ -80,7 +83,9 @@ mod tests {
 
     #[test]
     fn what_would_break_a_header_is_no_name() {
-        for odd in ["", "<>", "@", "no-at", "a@b\r\nBcc: x@example.com", "a@b> <c@d", "a b@c", "ä@b"] {
+        for odd in
+            ["", "<>", "@", "no-at", "a@b\r\nBcc: x@example.com", "a@b> <c@d", "a b@c", "ä@b"]
+        {
             assert!(Thread::begun_by(odd).is_empty(), "{odd:?}");
         }
         assert!(Thread::begun_by(&format!("{}@example.com", "x".repeat(LONGEST))).is_empty());

@@ -1,12 +1,14 @@
 //! What a file is, by what is said of it and by its first bytes.
 
-use serde::{Deserialize, Serialize};
 use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 /// How much of a file tells what it is, in bytes.
 pub const TELLING: usize = 8192;
 
-/// The longest type or subtype, in characters ([RFC 6838 §4.2](https://www.rfc-editor.org/rfc/rfc6838#section-4.2)).
+/// The longest type or subtype, in characters ([RFC 6838
+/// §4.2](https://www.rfc-editor.org/rfc/rfc6838#section-4.2)).
 const LONGEST_TYPE: usize = 127;
 
 /// A media type without parameters, in small letters: `image/png`.
@@ -23,8 +25,8 @@ impl MediaType {
         MediaType(MediaType::UNKNOWN.to_owned())
     }
 
-    /// Reads a media type ([RFC 9110 §8.3.1](https://www.rfc-editor.org/rfc/rfc9110#section-8.3.1)); its parameters are
-    /// dropped.
+    /// Reads a media type ([RFC 9110
+    /// §8.3.1](https://www.rfc-editor.org/rfc/rfc9110#section-8.3.1)); its parameters are dropped.
     #[must_use]
     pub fn parse(text: &str) -> Option<MediaType> {
         let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -32,7 +34,9 @@ impl MediaType {
         let is_name = |name: &str| {
             name.starts_with(|first: char| first.is_ascii_alphanumeric())
                 && name.len() <= LONGEST_TYPE
-                && name.bytes().all(|one| one.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&one))
+                && name
+                    .bytes()
+                    .all(|one| one.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&one))
         };
         (is_name(kind) && is_name(subtype)).then_some(MediaType(essence))
     }
@@ -43,16 +47,20 @@ impl MediaType {
         &self.0
     }
 
-    /// Whether a browser may show a file of this type where it stands, instead of saving it: pictures without scripts,
-    /// sound, films, and PDF.
+    /// Whether a browser may show a file of this type where it stands, instead of saving it:
+    /// pictures without scripts, sound, films, and PDF.
     #[must_use]
     pub fn shows_inline(&self) -> bool {
-        let picture = matches!(self.as_str(), "image/png" | "image/jpeg" | "image/gif" | "image/webp");
-        picture || self.0.starts_with("audio/") || self.0.starts_with("video/") || self.0 == "application/pdf"
+        let picture =
+            matches!(self.as_str(), "image/png" | "image/jpeg" | "image/gif" | "image/webp");
+        picture
+            || self.0.starts_with("audio/")
+            || self.0.starts_with("video/")
+            || self.0 == "application/pdf"
     }
 
-    /// What a file that says it is of this type is, by its first [`TELLING`] bytes: this type, or a better one where
-    /// nothing was said.
+    /// What a file that says it is of this type is, by its first [`TELLING`] bytes: this type, or a
+    /// better one where nothing was said.
     ///
     /// # Errors
     /// What it is instead.
@@ -66,7 +74,9 @@ impl MediaType {
             // Markup is text as well, and text may begin with some.
             Some(found) if self.is_text() && found.starts_with("text/") => Ok(self),
             Some(found) => Err(MediaType(found.to_owned())),
-            None if self.would_be_told() || (self.is_text() && is_binary(head)) => Err(MediaType::unknown()),
+            None if self.would_be_told() || (self.is_text() && is_binary(head)) => {
+                Err(MediaType::unknown())
+            }
             None => Ok(self),
         }
     }
@@ -79,7 +89,8 @@ impl MediaType {
 
     fn is_text(&self) -> bool {
         let text = self.0.starts_with("text/") || self.0.ends_with("+json");
-        text || matches!(self.0.as_str(), "application/json" | "application/xml") || wrapping(&self.0) == Some(XML)
+        text || matches!(self.0.as_str(), "application/json" | "application/xml")
+            || wrapping(&self.0) == Some(XML)
     }
 }
 
@@ -100,7 +111,8 @@ fn told_by(head: &[u8]) -> Option<&'static str> {
     match infer::get(head) {
         Some(found) => Some(found.mime_type()),
         None if head.get(4..8) == Some(b"ftyp") => Some(ISO),
-        // Eleven bits that are set begin every frame of MPEG audio, and 01 says that it is layer III.
+        // Eleven bits that are set begin every frame of MPEG audio, and 01 says that it is layer
+        // III.
         None if head.len() > 2 && head[0] == 0xff && head[1] & 0xe6 == 0xe2 => Some(MP3),
         None => None,
     }
@@ -112,7 +124,8 @@ fn is_binary(head: &[u8]) -> bool {
     !wide && head.contains(&0)
 }
 
-/// Whether a file may be declared so and found so: both mean the same, or one is how the other is wrapped.
+/// Whether a file may be declared so and found so: both mean the same, or one is how the other is
+/// wrapped.
 fn agree(declared: &str, found: &str) -> bool {
     let (declared, found) = (synonym(declared), synonym(found));
     declared == found || wrapping(declared) == Some(found) || wrapping(found) == Some(declared)
@@ -129,8 +142,8 @@ fn synonym(name: &str) -> &str {
         "audio/wav" | "audio/wave" | "audio/vnd.wave" => "audio/x-wav",
         "audio/flac" => "audio/x-flac",
         "audio/opus" | "application/ogg" | "video/ogg" => "audio/ogg",
-        "audio/mp4" | "audio/m4a" | "audio/x-m4a" | "video/x-m4v" | "video/quicktime" | "video/3gpp" | "video/3gp"
-        | "audio/3gpp" => ISO,
+        "audio/mp4" | "audio/m4a" | "audio/x-m4a" | "video/x-m4v" | "video/quicktime"
+        | "video/3gpp" | "video/3gp" | "audio/3gpp" => ISO,
         "audio/webm" | "video/x-matroska" | "audio/x-matroska" => "video/webm",
         "video/avi" | "video/msvideo" => "video/x-msvideo",
         "application/xml" => XML,
@@ -138,7 +151,9 @@ fn synonym(name: &str) -> &str {
         "application/x-gzip" => "application/gzip",
         "application/x-rar-compressed" | "application/x-rar" => "application/vnd.rar",
         "text/rtf" => "application/rtf",
-        "application/x-msdownload" | "application/x-dosexec" => "application/vnd.microsoft.portable-executable",
+        "application/x-msdownload" | "application/x-dosexec" => {
+            "application/vnd.microsoft.portable-executable"
+        }
         "application/x-sh" => "text/x-shellscript",
         other => other,
     }
@@ -146,11 +161,16 @@ fn synonym(name: &str) -> &str {
 
 /// What files of a type are wrapped in, which may be all that their first bytes tell.
 fn wrapping(name: &str) -> Option<&'static str> {
-    let zipped = ["application/vnd.openxmlformats-officedocument.", "application/vnd.oasis.opendocument."];
+    let zipped =
+        ["application/vnd.openxmlformats-officedocument.", "application/vnd.oasis.opendocument."];
     match name {
-        "application/msword" | "application/vnd.ms-excel" | "application/vnd.ms-powerpoint" => Some(OLE),
+        "application/msword" | "application/vnd.ms-excel" | "application/vnd.ms-powerpoint" => {
+            Some(OLE)
+        }
         "application/java-archive" | "application/vnd.android.package-archive" => Some(ZIP),
-        _ if name.ends_with("+zip") || zipped.iter().any(|family| name.starts_with(family)) => Some(ZIP),
+        _ if name.ends_with("+zip") || zipped.iter().any(|family| name.starts_with(family)) => {
+            Some(ZIP)
+        }
         _ if name.ends_with("+xml") => Some(XML),
         _ => None,
     }
@@ -172,7 +192,17 @@ mod tests {
         let read = |text| MediaType::parse(text).map(|name| name.0);
         assert_eq!(read("Text/Plain; charset=utf-8"), Some("text/plain".into()));
         assert_eq!(read("application/vnd.ms-excel"), Some("application/vnd.ms-excel".into()));
-        for wrong in ["", "image", "image/", "/png", "image/png/x", "im age/png", "image/p\r\nX: y", "*/*", "a/b,c/d"] {
+        for wrong in [
+            "",
+            "image",
+            "image/",
+            "/png",
+            "image/png/x",
+            "im age/png",
+            "image/p\r\nX: y",
+            "*/*",
+            "a/b,c/d",
+        ] {
             assert_eq!(read(wrong), None, "{wrong:?}");
         }
     }
@@ -213,7 +243,11 @@ mod tests {
             ("image/gif", b"<html><script>", "text/html"),
             ("application/json", PNG, "image/png"),
             ("image/png", b"MZ\x90\0\x03\0\0\0", "application/vnd.microsoft.portable-executable"),
-            ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", b"hello", unknown),
+            (
+                "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+                b"hello",
+                unknown,
+            ),
             ("video/mp4", b"", unknown),
         ] {
             assert_eq!(confirmed(declared, head), Err(found.to_owned()), "{declared}");
@@ -224,6 +258,8 @@ mod tests {
     fn nothing_with_scripts_is_shown_inline() {
         let inline = |name: &str| MediaType::parse(name).expect("a media type").shows_inline();
         assert!(inline("image/png") && inline("application/pdf") && inline("video/mp4"));
-        assert!(!inline("text/html") && !inline("image/svg+xml") && !inline("application/xhtml+xml"));
+        assert!(
+            !inline("text/html") && !inline("image/svg+xml") && !inline("application/xhtml+xml")
+        );
     }
 }

@@ -1,17 +1,20 @@
-//! The tokens of customers in a chat: JWTs like the agents', signed with other keys by whoever serves the page with the
-//! widget. One opens one conversation, for an hour at most.
+//! The tokens of customers in a chat: JWTs like the agents', signed with other keys by whoever
+//! serves the page with the widget. One opens one conversation, for an hour at most.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::{SigningKey, in_time};
 use crate::broken::Broken;
-use chrono::{DateTime, TimeDelta, Utc};
 use domain::{BusinessId, ConversationId};
-use serde::{Deserialize, Serialize};
 
-/// What tokens must be made for ([RFC 7519 §4.1.3](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.3)): whatever else
-/// PingBack signs with the same keys opens no chat.
+/// What tokens must be made for ([RFC 7519
+/// §4.1.3](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.3)): whatever else PingBack signs
+/// with the same keys opens no chat.
 pub const AUDIENCE: &str = "chat";
 
-/// The longest that a token may be good for, from `iat` to `exp`. It cannot be revoked, so it has to end by itself.
+/// The longest that a token may be good for, from `iat` to `exp`. It cannot be revoked, so it has
+/// to end by itself.
 pub const LONGEST: TimeDelta = TimeDelta::hours(1);
 
 /// What a token says of whoever shows it.
@@ -51,11 +54,15 @@ impl SigningKey {
     /// Reads a visitor's token.
     ///
     /// # Errors
-    /// [`Unfit`]. Only a token that was good is called expired, so nobody learns anything of one that they made up.
+    /// [`Unfit`]. Only a token that was good is called expired, so nobody learns anything of one
+    /// that they made up.
     pub fn verify_visitor(&self, token: &str, now: DateTime<Utc>) -> Result<Visitor, Unfit> {
         let claims: Claims = self.verify(token, Some(AUDIENCE)).ok_or(Unfit::Invalid)?;
         let Claims { business_id: business, conversation_id: conversation, iat, exp } = claims;
-        if !exp.checked_sub(iat).is_some_and(|seconds| (1..=LONGEST.num_seconds()).contains(&seconds)) {
+        if !exp
+            .checked_sub(iat)
+            .is_some_and(|seconds| (1..=LONGEST.num_seconds()).contains(&seconds))
+        {
             return Err(Unfit::Invalid);
         }
         if in_time(iat, exp, now) {
@@ -75,17 +82,23 @@ impl SigningKey {
         expires: DateTime<Utc>,
     ) -> Result<String, Broken> {
         let Visitor { business: business_id, conversation: conversation_id } = visitor;
-        let claims = Claims { business_id, conversation_id, iat: issued.timestamp(), exp: expires.timestamp() };
+        let claims = Claims {
+            business_id,
+            conversation_id,
+            iat: issued.timestamp(),
+            exp: expires.timestamp(),
+        };
         self.sign(&Signed { aud: AUDIENCE, claims })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use jsonwebtoken::{Algorithm, EncodingKey, Header};
     use serde_json::json;
     use uuid::Uuid;
+
+    use super::*;
 
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -94,7 +107,10 @@ mod tests {
     }
 
     fn visitor() -> Visitor {
-        Visitor { business: BusinessId(Uuid::from_u128(1)), conversation: ConversationId(Uuid::from_u128(2)) }
+        Visitor {
+            business: BusinessId(Uuid::from_u128(1)),
+            conversation: ConversationId(Uuid::from_u128(2)),
+        }
     }
 
     fn now() -> DateTime<Utc> {
@@ -109,18 +125,26 @@ mod tests {
         assert_eq!(key().verify_visitor(&token, now()), Ok(visitor()));
         assert_eq!(key().verify_visitor(&token, end - second), Ok(visitor()));
         assert_eq!(key().verify_visitor(&token, end), Err(Unfit::Expired));
-        assert_eq!(key().verify_visitor(&token, now() - TimeDelta::seconds(61)), Err(Unfit::Invalid));
+        assert_eq!(
+            key().verify_visitor(&token, now() - TimeDelta::seconds(61)),
+            Err(Unfit::Invalid)
+        );
     }
 
     #[test]
     fn one_that_lasts_longer_or_ends_before_it_begins_opens_nothing() {
         for seconds in [3601, 0, -1] {
-            let token = key().sign_visitor(visitor(), now(), now() + TimeDelta::seconds(seconds)).expect("signed");
+            let token = key()
+                .sign_visitor(visitor(), now(), now() + TimeDelta::seconds(seconds))
+                .expect("signed");
             assert_eq!(key().verify_visitor(&token, now()), Err(Unfit::Invalid), "{seconds}");
         }
         let forever = json!({"aud": "chat", "business_id": visitor().business, "conversation_id": visitor().conversation,
             "iat": i64::MIN, "exp": i64::MAX});
-        assert_eq!(key().verify_visitor(&signed(&forever, Algorithm::HS256, SECRET), now()), Err(Unfit::Invalid));
+        assert_eq!(
+            key().verify_visitor(&signed(&forever, Algorithm::HS256, SECRET), now()),
+            Err(Unfit::Invalid)
+        );
     }
 
     #[test]
@@ -129,7 +153,9 @@ mod tests {
             json!({"aud": aud, "business_id": visitor().business, "conversation_id": visitor().conversation,
                 "iat": now().timestamp(), "exp": now().timestamp() + 60})
         };
-        let of = |claims, algorithm, secret| key().verify_visitor(&signed(&claims, algorithm, secret), now());
+        let of = |claims, algorithm, secret| {
+            key().verify_visitor(&signed(&claims, algorithm, secret), now())
+        };
         assert_eq!(of(claims("chat".into()), Algorithm::HS256, SECRET), Ok(visitor()));
         assert_eq!(of(claims(json!(["site", "chat"])), Algorithm::HS256, SECRET), Ok(visitor()));
         for aud in ["site".into(), json!(null), json!([])] {
@@ -155,6 +181,7 @@ mod tests {
 
     fn signed(claims: &serde_json::Value, algorithm: Algorithm, secret: &str) -> String {
         let header = Header { kid: Some("k1".into()), ..Header::new(algorithm) };
-        jsonwebtoken::encode(&header, claims, &EncodingKey::from_secret(secret.as_bytes())).expect("signed")
+        jsonwebtoken::encode(&header, claims, &EncodingKey::from_secret(secret.as_bytes()))
+            .expect("signed")
     }
 }

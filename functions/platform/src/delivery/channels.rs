@@ -1,14 +1,16 @@
 //! Channel records, kept for half a minute: they change seldom, and every message needs one.
 
-use crate::broken::Broken;
-use crate::table::Table;
-use crate::table::record::ChannelRecord;
-use chrono::{DateTime, Utc};
-use domain::{BusinessId, ChannelId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 use tokio::time::Instant;
+
+use crate::broken::Broken;
+use crate::table::Table;
+use crate::table::record::ChannelRecord;
+use domain::{BusinessId, ChannelId};
 
 /// How long a change of a channel may go unnoticed.
 const KEPT: Duration = Duration::from_secs(30);
@@ -29,7 +31,12 @@ impl Channels {
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn get(&self, table: &Table, b: BusinessId, id: ChannelId) -> Result<Option<ChannelRecord>, Broken> {
+    pub async fn get(
+        &self,
+        table: &Table,
+        b: BusinessId,
+        id: ChannelId,
+    ) -> Result<Option<ChannelRecord>, Broken> {
         if let Some((since, record)) = self.kept().get(&(b, id))
             && since.elapsed() < KEPT
         {
@@ -46,11 +53,18 @@ impl Channels {
         Ok(record)
     }
 
-    /// Has nothing sent on a channel until then, here from now on and elsewhere once it is read again.
+    /// Has nothing sent on a channel until then, here from now on and elsewhere once it is read
+    /// again.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn pause(&self, table: &Table, b: BusinessId, id: ChannelId, until: DateTime<Utc>) -> Result<(), Broken> {
+    pub async fn pause(
+        &self,
+        table: &Table,
+        b: BusinessId,
+        id: ChannelId,
+        until: DateTime<Utc>,
+    ) -> Result<(), Broken> {
         if let Some((_, record)) = self.kept().get_mut(&(b, id)) {
             record.paused_until = record.paused_until.max(Some(until));
         }

@@ -9,12 +9,14 @@ pub use batch::serve;
 pub use channels::Channels;
 pub use worker::Worker;
 
-use crate::table::record::{ChannelRecord, Conversation, Message};
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+
+use crate::table::record::{ChannelRecord, Conversation, Message};
 use domain::delivery::{Outcome, Part, Reference};
 use domain::{BusinessId, Channel, ConversationId};
-use std::time::Duration;
-use tokio::time::Instant;
 
 /// What a channel brings along: how to hand one message to its provider.
 pub trait Provider {
@@ -24,20 +26,21 @@ pub trait Provider {
     /// A provider that has not answered after this long will not.
     const TIMEOUT: Duration = Duration::from_secs(10);
 
-    /// Hands `parcel`, one part of a message, to the provider and says what came of it. The worker waits until the
-    /// parcel's time is over and no longer; what has not answered by then is
+    /// Hands `parcel`, one part of a message, to the provider and says what came of it. The worker
+    /// waits until the parcel's time is over and no longer; what has not answered by then is
     /// [`domain::delivery::Failure::Unknown`].
     fn send(&self, parcel: Parcel<'_>) -> impl Future<Output = Outcome> + Send;
 
-    /// In how many parts the provider takes a message, always the same for the same message. The worker hands them over
-    /// one by one, and notes that one is through before it begins the next.
+    /// In how many parts the provider takes a message, always the same for the same message. The
+    /// worker hands them over one by one, and notes that one is through before it begins the next.
     fn parts(&self, message: &Message) -> u8 {
         let _ = message;
         1
     }
 
-    /// The name by which the customer's program knows a message that the provider took as `provider_id`, so that later
-    /// messages can refer to it; `None` on channels that know no threads.
+    /// The name by which the customer's program knows a message that the provider took as
+    /// `provider_id`, so that later messages can refer to it; `None` on channels that know no
+    /// threads.
     fn name_in_thread(&self, provider_id: &str) -> Option<String> {
         let _ = provider_id;
         None

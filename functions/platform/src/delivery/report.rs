@@ -1,14 +1,16 @@
-//! What operators are told: what became of messages, as lines that are counted ([`crate::telemetry::metrics`]), and what
-//! the dead-letter queue keeps. Which message, where and why; never what it says or to whom.
+//! What operators are told: what became of messages, as lines that are counted
+//! ([`crate::telemetry::metrics`]), and what the dead-letter queue keeps. Which message, where and
+//! why; never what it says or to whom.
+
+use chrono::{DateTime, Utc};
+use tracing::Level;
 
 use crate::queue::{GivenUp, Version};
 use crate::table::Held;
 use crate::table::record::Message;
 use crate::telemetry::metrics::Line;
-use chrono::{DateTime, Utc};
 use domain::Channel;
 use domain::delivery::{Reason, Settlement, Status};
-use tracing::Level;
 
 /// What a line is about.
 #[derive(Debug, Clone, Copy)]
@@ -19,8 +21,8 @@ pub(super) struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    /// `sent`, with how long it took since it was accepted; `failed`, because the provider never will take it; `given
-    /// up`, because it has had all its chances.
+    /// `sent`, with how long it took since it was accepted; `failed`, because the provider never
+    /// will take it; `given up`, because it has had all its chances.
     pub(super) fn settled(self, settlement: &Settlement, now: DateTime<Utc>) -> Line {
         match settlement {
             Settlement::Sent { .. } => {
@@ -56,7 +58,10 @@ impl Subject<'_> {
     fn because(self, reason: &Reason, what: &'static str) -> Line {
         let Reason { code, detail, provider_code } = reason;
         // Our own words, of which there are some dozens, and not the provider's.
-        self.line(Level::WARN, what).with("reason", code).with("detail", detail).with("provider_code", provider_code)
+        self.line(Level::WARN, what)
+            .with("reason", code)
+            .with("detail", detail)
+            .with("provider_code", provider_code)
     }
 
     fn line(self, level: Level, what: &'static str) -> Line {

@@ -1,7 +1,14 @@
 //! The worker: claims a conversation and does what its round tells it to.
 //!
-//! What to do is decided by [`Round`], what may be written by the conditions in `table::deliver`. This file only
-//! carries one to the other.
+//! What to do is decided by [`Round`], what may be written by the conditions in `table::deliver`.
+//! This file only carries one to the other.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time::Instant;
+use tracing::Level;
 
 use super::channels::Channels;
 use super::report::Subject;
@@ -12,17 +19,14 @@ use crate::queue::{Bell, Version, WorkerQueue};
 use crate::table::record::{ChannelRecord, Conversation, Message};
 use crate::table::{Held, PutBack, Release, Table};
 use crate::telemetry::metrics::Line;
-use chrono::{DateTime, TimeDelta, Utc};
 use domain::delivery::{
-    Accepted, Claim, Command, Event, Failure, Heard, Outcome, Part, Reason, Round, Settlement, Status, Terms,
+    Accepted, Claim, Command, Event, Failure, Heard, Outcome, Part, Reason, Round, Settlement,
+    Status, Terms,
 };
 use domain::{Channel, Seq};
-use std::collections::HashMap;
-use std::time::Duration;
-use tokio::time::Instant;
-use tracing::Level;
 
-/// A claim lasts longer than any worker's invocation (30 s), so a lease that ends belongs to a worker that died.
+/// A claim lasts longer than any worker's invocation (30 s), so a lease that ends belongs to a
+/// worker that died.
 const LEASE: TimeDelta = TimeDelta::seconds(45);
 
 /// With less time than this left, a message is not begun.
@@ -31,8 +35,9 @@ const LEAST_TIME: Duration = Duration::from_secs(2);
 /// How many messages are read at once.
 const PAGE: i32 = 10;
 
-/// How many messages of a conversation a worker hands over before it lets the conversations go first that have waited
-/// meanwhile: what was read at once. Each turn costs a claim, a read, a write and a bell, about a tenth of the whole.
+/// How many messages of a conversation a worker hands over before it lets the conversations go
+/// first that have waited meanwhile: what was read at once. Each turn costs a claim, a read, a
+/// write and a bell, about a tenth of the whole.
 const TURN: u32 = 10;
 
 /// A channel's worker.
@@ -60,7 +65,9 @@ struct Hands {
 
 impl Hands {
     fn message(&self, seq: Seq) -> Result<&Message, Broken> {
-        self.messages.get(&seq).ok_or_else(|| Broken::new(format!("working on message {seq}, which was never read")))
+        self.messages
+            .get(&seq)
+            .ok_or_else(|| Broken::new(format!("working on message {seq}, which was never read")))
     }
 }
 
@@ -68,10 +75,15 @@ impl<P: Provider> Worker<P> {
     /// Answers a bell; stops beginning messages shortly before `until`.
     ///
     /// # Errors
-    /// If the table does not answer or contradicts itself. The lease ends by itself, and the outbox rings again.
+    /// If the table does not answer or contradicts itself. The lease ends by itself, and the outbox
+    /// rings again.
     pub async fn answer(&self, bell: &Bell, until: Instant) -> Result<Heard, Broken> {
         if bell.channel != P::CHANNEL {
-            return Err(Broken::new(format!("answering a bell for {} on {}", bell.channel, P::CHANNEL)));
+            return Err(Broken::new(format!(
+                "answering a bell for {} on {}",
+                bell.channel,
+                P::CHANNEL
+            )));
         }
         let now = self.clock.now();
         let held = match self.table.claim(bell.business, bell.conversation, now, LEASE).await? {
@@ -81,11 +93,13 @@ impl<P: Provider> Worker<P> {
             Err(Claim::Held(_) | Claim::Granted(_)) => return Ok(Heard::Held),
         };
         if Channel::from_wire(&held.conversation.channel) != Some(P::CHANNEL) {
-            // It has changed channel since the bell rang; the other channel's bell rang too, or the sweeper will.
+            // It has changed channel since the bell rang; the other channel's bell rang too, or the
+            // sweeper will.
             self.table.postpone(&held, now).await?;
             return Ok(Heard::NotYet);
         }
-        let channel = self.channels.get(&self.table, held.business, held.conversation.channel_id).await?;
+        let channel =
+            self.channels.get(&self.table, held.business, held.conversation.channel_id).await?;
         self.round(Hands { held, channel, messages: HashMap::new(), until }).await
     }
 
@@ -129,15 +143,18 @@ impl<P: Provider> Worker<P> {
             }),
             Command::Pause(until) => self.pause(hands, until).await,
             Command::Postpone(at) => self.postpone(hands, at).await,
-            Command::Leave(at) => {
-                Ok(if self.table.leave(&mut hands.held, at).await? { Event::Done } else { Event::Changed })
-            }
+            Command::Leave(at) => Ok(if self.table.leave(&mut hands.held, at).await? {
+                Event::Done
+            } else {
+                Event::Changed
+            }),
             Command::Stop(_) => Ok(Event::Done),
         }
     }
 
     async fn read(&self, hands: &mut Hands, after: Seq) -> Result<Event, Broken> {
-        let (messages, _) = self.table.messages_after(hands.held.business, hands.held.id, after, PAGE).await?;
+        let (messages, _) =
+            self.table.messages_after(hands.held.business, hands.held.id, after, PAGE).await?;
         let turns = messages.iter().map(|message| (message.seq, message.progress())).collect();
         hands.messages = messages.into_iter().map(|message| (message.seq, message)).collect();
         Ok(Event::Messages(turns))
@@ -157,8 +174,8 @@ impl<P: Provider> Worker<P> {
         }
     }
 
-    /// Hands over the message, or the next part of it. That a part is through is written down before the next one begins:
-    /// whoever finds the message later goes on behind it.
+    /// Hands over the message, or the next part of it. That a part is through is written down
+    /// before the next one begins: whoever finds the message later goes on behind it.
     async fn hand_over(&self, hands: &mut Hands, seq: Seq) -> Result<Event, Broken> {
         let message = hands.message(seq)?;
         let Some(part) = message.parts.next(self.provider.parts(message)) else {
@@ -190,30 +207,46 @@ impl<P: Provider> Worker<P> {
         let (business, conversation_id) = (*business, *conversation_id);
         let timeout = hands.until.saturating_duration_since(Instant::now()).min(P::TIMEOUT);
         if timeout < LEAST_TIME / 2 {
-            // Held up since the announcement: too little is left for an answer, or it is a successor's turn by now.
-            let reason = Reason::new("out_of_time", "the worker was held up and did not call the provider");
+            // Held up since the announcement: too little is left for an answer, or it is a
+            // successor's turn by now.
+            let reason =
+                Reason::new("out_of_time", "the worker was held up and did not call the provider");
             return Ok(Err(Failure::Transient { reason, retry_after: None }));
         }
         let (now, until) = (self.clock.now(), Instant::now() + timeout);
-        let parcel = Parcel { business, conversation_id, conversation, channel, message, part, now, until };
+        let parcel =
+            Parcel { business, conversation_id, conversation, channel, message, part, now, until };
         let answer = tokio::time::timeout_at(until, self.provider.send(parcel)).await;
         Ok(answer.unwrap_or_else(|_| {
-            Err(Failure::Unknown(Reason::new("timeout", format!("no answer within {} ms", timeout.as_millis()))))
+            Err(Failure::Unknown(Reason::new(
+                "timeout",
+                format!("no answer within {} ms", timeout.as_millis()),
+            )))
         }))
     }
 
-    /// Moves on. What the customer's program knows the message by goes along, whoever told the provider's id: its
-    /// answer, or a receipt.
+    /// Moves on. What the customer's program knows the message by goes along, whoever told the
+    /// provider's id: its answer, or a receipt.
     async fn advance(&self, hands: &mut Hands, seq: Seq) -> Result<Event, Broken> {
         let provider_id = hands.message(seq)?.provider_id.as_deref();
         if let Some(name) = provider_id.and_then(|id| self.provider.name_in_thread(id)) {
             hands.held.conversation.thread.join(name);
         }
-        Ok(if self.table.advance(&mut hands.held, seq).await? { Event::Done } else { Event::LeaseLost })
+        Ok(if self.table.advance(&mut hands.held, seq).await? {
+            Event::Done
+        } else {
+            Event::LeaseLost
+        })
     }
 
-    async fn settle(&self, hands: &mut Hands, seq: Seq, settlement: &Settlement) -> Result<Event, Broken> {
-        if let (Settlement::Sent { provider_id: Some(id) }, Some(message)) = (settlement, hands.messages.get_mut(&seq))
+    async fn settle(
+        &self,
+        hands: &mut Hands,
+        seq: Seq,
+        settlement: &Settlement,
+    ) -> Result<Event, Broken> {
+        if let (Settlement::Sent { provider_id: Some(id) }, Some(message)) =
+            (settlement, hands.messages.get_mut(&seq))
         {
             message.provider_id = Some(id.clone());
         }
@@ -246,12 +279,15 @@ impl<P: Provider> Worker<P> {
             PutBack::LeaseLost => return Ok(Event::LeaseLost),
         }
         if let Some(reason) = reason {
-            Subject { held: &hands.held, message, channel: P::CHANNEL }.put_back(status, reason).write();
+            Subject { held: &hands.held, message, channel: P::CHANNEL }
+                .put_back(status, reason)
+                .write();
         }
         Ok(Event::Done)
     }
 
-    /// Has the whole channel wait. The message's own line says why, this one that somebody has to do something.
+    /// Has the whole channel wait. The message's own line says why, this one that somebody has to
+    /// do something.
     async fn pause(&self, hands: &Hands, until: DateTime<Utc>) -> Result<Event, Broken> {
         let Held { business, conversation, .. } = &hands.held;
         self.channels.pause(&self.table, *business, conversation.channel_id, until).await?;

@@ -1,31 +1,34 @@
-//! Reading a dead-letter queue without losing anything: what is received is hidden for a while and there again, unless
-//! it is removed.
+//! Reading a dead-letter queue without losing anything: what is received is hidden for a while and
+//! there again, unless it is removed.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use aws_sdk_sqs::types::{
+    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry,
+    DeleteMessageBatchRequestEntry, MessageSystemAttributeName, QueueAttributeName,
+};
+use chrono::{DateTime, Utc};
 
 use super::{BATCH, Bell, GivenUp};
 use crate::aws::Aws;
 use crate::broken::Broken;
-use aws_sdk_sqs::types::{
-    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
-    MessageSystemAttributeName, QueueAttributeName,
-};
-use chrono::{DateTime, Utc};
 use domain::{BusinessId, Channel, ConversationId};
-use std::collections::BTreeSet;
-use std::time::Duration;
 
-/// What is received is hidden from everybody else for so many minutes: from the next receipt as well, which is how a
-/// reader comes to the end. SQS hides for up to
-/// [12 hours](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html);
-/// this is long enough for what can be in flight at once, and not too long to wait for what a reader left when it died.
+/// What is received is hidden from everybody else for so many minutes: from the next receipt as
+/// well, which is how a reader comes to the end. SQS hides for up to [12
+/// hours](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html);
+/// this is long enough for what can be in flight at once, and not too long to wait for what a
+/// reader left when it died.
 pub const HIDDEN_MINUTES: i32 = 15;
 
-/// SQS answers "nothing" now and then although there is something
-/// ([short polling](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html)):
+/// SQS answers "nothing" now and then although there is something ([short
+/// polling](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html)):
 /// a long poll, in seconds, asks all of its servers.
 const LONG_POLL: i32 = 1;
 
-/// An operator at a desk waits this long for SQS, all tries together: longer than workers do, who have a sweeper behind
-/// them, and than any poll.
+/// An operator at a desk waits this long for SQS, all tries together: longer than workers do, who
+/// have a sweeper behind them, and than any poll.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a dead-letter queue keeps.
@@ -83,7 +86,8 @@ impl DeadLetters {
     /// If SQS does not answer.
     pub async fn hidden(&self) -> Result<usize, Broken> {
         let name = QueueAttributeName::ApproximateNumberOfMessagesNotVisible;
-        let call = self.client.get_queue_attributes().queue_url(&self.url).attribute_names(name.clone());
+        let call =
+            self.client.get_queue_attributes().queue_url(&self.url).attribute_names(name.clone());
         let answer = call.send().await.map_err(|error| Broken::aws("GetQueueAttributes", error))?;
         let count = answer.attributes.as_ref().and_then(|all| all.get(&name)?.parse().ok());
         count.ok_or_else(|| Broken::new("reading how many letters are hidden"))
@@ -106,7 +110,8 @@ impl DeadLetters {
         let mut hidden = 0;
         for ten in letters.chunks(BATCH) {
             let entries = ten.iter().enumerate().map(|(index, letter)| {
-                let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(index.to_string());
+                let entry =
+                    ChangeMessageVisibilityBatchRequestEntry::builder().id(index.to_string());
                 let entry = entry.receipt_handle(&letter.handle).visibility_timeout(0);
                 entry.build().expect("id and handle are set")
             });
@@ -117,7 +122,8 @@ impl DeadLetters {
         hidden
     }
 
-    /// Removes letters for good, up to [`BATCH`] at once; returns the places of those that SQS keeps.
+    /// Removes letters for good, up to [`BATCH`] at once; returns the places of those that SQS
+    /// keeps.
     ///
     /// # Errors
     /// If SQS does not answer; whatever is left is there again in a quarter of an hour.
@@ -126,7 +132,11 @@ impl DeadLetters {
             let entry = DeleteMessageBatchRequestEntry::builder().id(index.to_string());
             entry.receipt_handle(&letter.handle).build().expect("id and handle are set")
         });
-        let call = self.client.delete_message_batch().queue_url(&self.url).set_entries(Some(entries.collect()));
+        let call = self
+            .client
+            .delete_message_batch()
+            .queue_url(&self.url)
+            .set_entries(Some(entries.collect()));
         let answer = call.send().await.map_err(|error| Broken::aws("DeleteMessageBatch", error))?;
         let place = |entry: &BatchResultErrorEntry| entry.id.parse().ok();
         Ok(answer.failed().iter().filter_map(place).collect())
@@ -140,7 +150,10 @@ fn letter(message: aws_sdk_sqs::types::Message) -> Option<Letter> {
         (_, Ok(copy)) => Kept::GivenUp(copy),
         _ => Kept::Unreadable,
     };
-    let sent = message.attributes.as_ref().and_then(|all| all.get(&MessageSystemAttributeName::SentTimestamp));
+    let sent = message
+        .attributes
+        .as_ref()
+        .and_then(|all| all.get(&MessageSystemAttributeName::SentTimestamp));
     let since = sent.and_then(|millis| DateTime::from_timestamp_millis(millis.parse().ok()?));
     Some(Letter { kept, since, handle: message.receipt_handle? })
 }

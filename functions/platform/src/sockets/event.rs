@@ -1,9 +1,10 @@
 //! What the widget is told, and how much of it fits into one message of the WebSocket.
 
+use serde::Serialize;
+
 use crate::table::record::Message;
 use domain::message::MessageView;
 use domain::{ConversationId, MessageId};
-use serde::Serialize;
 
 /// The most that API Gateway takes in one message, in bytes; it cuts it into frames of 32 KB
 /// ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html)).
@@ -36,8 +37,8 @@ pub enum Event<'a> {
     CaughtUp {
         /// The place.
         seq: u64,
-        /// The next message, if a worker may have been handing it over to others when this widget was listed: it comes,
-        /// or it is there for whoever asks again in a moment.
+        /// The next message, if a worker may have been handing it over to others when this widget
+        /// was listed: it comes, or it is there for whoever asks again in a moment.
         #[serde(skip_serializing_if = "Option::is_none")]
         pending: Option<u64>,
     },
@@ -68,13 +69,18 @@ impl Payload {
 
     /// A message: whole if it fits, else where to fetch it.
     ///
-    /// A chat's text nearly always fits: 20,000 characters are 120,000 bytes where each has to be escaped. What does not
-    /// was written while the conversation was on another channel, or comes with ten long names under a long host name.
+    /// A chat's text nearly always fits: 20,000 characters are 120,000 bytes where each has to be
+    /// escaped. What does not was written while the conversation was on another channel, or comes
+    /// with ten long names under a long host name.
     #[must_use]
     pub fn message(message: &Message, conversation: ConversationId) -> Payload {
         let seq = message.seq.0;
         let whole = Payload::of(&Event::NewMessage { seq, message: message.view(conversation) });
-        if whole.0.len() <= LARGEST { whole } else { Payload::of(&Event::LargeMessage { seq, id: message.id }) }
+        if whole.0.len() <= LARGEST {
+            whole
+        } else {
+            Payload::of(&Event::LargeMessage { seq, id: message.id })
+        }
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -84,12 +90,13 @@ impl Payload {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+    use uuid::Uuid;
+
     use super::*;
     use domain::channel::Channel;
     use domain::message::SenderType;
     use domain::{Month, Sender, Seq};
-    use serde_json::{Value, json};
-    use uuid::Uuid;
 
     fn message(content: String) -> Message {
         let created_at = "2026-03-01T09:05:00Z".parse().expect("a time");
@@ -108,12 +115,17 @@ mod tests {
     fn what_just_fits_is_sent_whole_and_one_byte_more_is_to_be_fetched() {
         let (empty, _) = told(String::new());
         for (character, bytes) in [("x", 1), ("\u{1F600}", 4), ("\u{1}", 6)] {
-            let filled = |length: usize| character.repeat(length / bytes) + &"x".repeat(length % bytes);
+            let filled =
+                |length: usize| character.repeat(length / bytes) + &"x".repeat(length % bytes);
             let (length, event) = told(filled(LARGEST - empty));
             assert_eq!((length, &event["type"]), (LARGEST, &json!("new_message")), "{character:?}");
             let (length, event) = told(filled(LARGEST - empty + 1));
             let id = "01900000-0001-7abc-848d-17ffffffffff";
-            assert_eq!(event, json!({"type": "large_message", "seq": 7, "id": id}), "{character:?}");
+            assert_eq!(
+                event,
+                json!({"type": "large_message", "seq": 7, "id": id}),
+                "{character:?}"
+            );
             assert!(length < 200);
         }
     }
@@ -128,16 +140,21 @@ mod tests {
 
     #[test]
     fn events_are_written_as_the_widget_reads_them() {
-        let written = |event| serde_json::from_slice::<Value>(&Payload::of(&event).0).expect("JSON");
+        let written =
+            |event| serde_json::from_slice::<Value>(&Payload::of(&event).0).expect("JSON");
         let conversation_id = ConversationId(Uuid::from_u128(2));
-        let hello = json!({"type": "hello", "conversation_id": "00000000-0000-0000-0000-000000000002"});
+        let hello =
+            json!({"type": "hello", "conversation_id": "00000000-0000-0000-0000-000000000002"});
         assert_eq!(written(Event::Hello { conversation_id }), hello);
         let caught_up = |pending| written(Event::CaughtUp { seq: 3, pending });
         assert_eq!(caught_up(None), json!({"type": "caught_up", "seq": 3}));
         assert_eq!(caught_up(Some(4)), json!({"type": "caught_up", "seq": 3, "pending": 4}));
         assert_eq!(written(Event::Pong), json!({"type": "pong"}));
         let error = Event::Error { code: "unauthorized", detail: "why" };
-        assert_eq!(written(error), json!({"type": "error", "code": "unauthorized", "detail": "why"}));
+        assert_eq!(
+            written(error),
+            json!({"type": "error", "code": "unauthorized", "detail": "why"})
+        );
         let (_, event) = told("Hi".into());
         assert_eq!((&event["seq"], &event["message"]["content"]), (&json!(7), &json!("Hi")));
         assert_eq!(event["message"]["sender_type"], json!(SenderType::Agent));

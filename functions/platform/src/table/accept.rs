@@ -1,27 +1,34 @@
-//! The second call of accepting a message: one transaction that counts and stores it, or does neither.
+//! The second call of accepting a message: one transaction that counts and stores it, or does
+//! neither.
 //!
-//! `used` changes only here, together with the message it counts; that is the whole of why the count is exact.
+//! `used` changes only here, together with the message it counts; that is the whole of why the
+//! count is exact.
 
-use super::cancellation::{cancellation, is_unknown};
-use super::record::{Idempotency, Message, QuotaHead};
-use super::{Item, Patience, Table, expiry, item, key, millis, number, text, value};
-use crate::broken::{self, Broken};
+use std::time::Duration;
+
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::cancellation::{cancellation, is_unknown};
+use super::record::{Idempotency, Message, QuotaHead};
+use super::{Item, Patience, Table, expiry, item, key, millis, number, text, value};
+use crate::broken::{self, Broken};
 use domain::accept::{FirstAnswer, Retry, ShardFault, Verdict, read as read_verdict};
 use domain::delivery::{History, Parts, Status};
 use domain::problem::Refusal;
 use domain::quota::Usage;
-use domain::{Attachment, BusinessId, Channel, Content, ConversationId, MessageId, Month, Sender, Seq};
-use std::time::Duration;
-use tokio::time::Instant;
-use uuid::Uuid;
+use domain::{
+    Attachment, BusinessId, Channel, Content, ConversationId, MessageId, Month, Sender, Seq,
+};
 
-/// An idempotency key is remembered for this long, and a little longer until DynamoDB gets round to deleting it.
+/// An idempotency key is remembered for this long, and a little longer until DynamoDB gets round to
+/// deleting it.
 const REMEMBERED: TimeDelta = TimeDelta::hours(24);
 
 /// However much happens to a conversation meanwhile, no try begins after this long …
@@ -68,8 +75,8 @@ pub enum Answer {
     ChannelChanged,
 }
 
-/// One try: everything that makes the transaction. A try whose outcome nobody knows is repeated as it is, under its
-/// own token, until DynamoDB tells what became of it.
+/// One try: everything that makes the transaction. A try whose outcome nobody knows is repeated as
+/// it is, under its own token, until DynamoDB tells what became of it.
 struct Try {
     token: String,
     shard: u16,
@@ -107,11 +114,17 @@ enum Told {
 }
 
 impl Table {
-    /// Accepts `draft` as the message after `last`, in a month whose head was read as `head` (`None`: not open yet).
+    /// Accepts `draft` as the message after `last`, in a month whose head was read as `head`
+    /// (`None`: not open yet).
     ///
     /// # Errors
     /// If DynamoDB does not say what became of the transaction, or the table contradicts itself.
-    pub async fn accept(&self, draft: &Draft, last: Seq, head: Option<QuotaHead>) -> Result<Answer, Broken> {
+    pub async fn accept(
+        &self,
+        draft: &Draft,
+        last: Seq,
+        head: Option<QuotaHead>,
+    ) -> Result<Answer, Broken> {
         let month = Month::of(draft.now);
         let mut head = match head {
             Some(head) => head,
@@ -156,7 +169,13 @@ impl Table {
     }
 
     /// Makes one try.
-    async fn attempt(&self, draft: &Draft, month: Month, this: &Try, until: Instant) -> Result<Told, Broken> {
+    async fn attempt(
+        &self,
+        draft: &Draft,
+        month: Month,
+        this: &Try,
+        until: Instant,
+    ) -> Result<Told, Broken> {
         let answer = tokio::time::timeout_at(until, self.transaction(draft, month, this)).await;
         let error = match answer {
             Ok(Ok(())) => return Ok(Told::Accepted),
@@ -176,13 +195,21 @@ impl Table {
     }
 
     /// What a verdict answers, if it does not ask for another try.
-    async fn conclude(&self, draft: &Draft, verdict: Verdict) -> Result<Result<Answer, Retry>, Broken> {
+    async fn conclude(
+        &self,
+        draft: &Draft,
+        verdict: Verdict,
+    ) -> Result<Result<Answer, Retry>, Broken> {
         Ok(match verdict {
-            Verdict::Replay(first) => Ok(self.replay(draft.business, draft.conversation, &first).await?),
+            Verdict::Replay(first) => {
+                Ok(self.replay(draft.business, draft.conversation, &first).await?)
+            }
             Verdict::KeyReused => Ok(Answer::Refused(Refusal::IdempotencyKeyReused)),
             Verdict::ConversationNotFound => Ok(Answer::Refused(Refusal::ConversationNotFound)),
             Verdict::ChannelChanged => Ok(Answer::ChannelChanged),
-            Verdict::PlaceTaken => return Err(Broken::new("storing a message at a place that is taken")),
+            Verdict::PlaceTaken => {
+                return Err(Broken::new("storing a message at a place that is taken"));
+            }
             Verdict::Retry(retry) => Err(retry),
         })
     }
@@ -221,13 +248,16 @@ impl Table {
         conversation: ConversationId,
         first: &FirstAnswer,
     ) -> Result<Answer, Broken> {
-        let message: Option<Message> = self.get(&key::message(business, conversation, first.seq)).await?;
+        let message: Option<Message> =
+            self.get(&key::message(business, conversation, first.seq)).await?;
         let message = message.filter(|message| message.id == first.message_id);
-        message.map(Answer::Replayed).ok_or_else(|| Broken::new("reading the message of an idempotency record"))
+        message
+            .map(Answer::Replayed)
+            .ok_or_else(|| Broken::new("reading the message of an idempotency record"))
     }
 
-    /// A shard that is not full, after one was seen full; a month in which every shard was seen full is spent, since
-    /// shards only fill, until the plan changes.
+    /// A shard that is not full, after one was seen full; a month in which every shard was seen
+    /// full is spent, since shards only fill, until the plan changes.
     async fn shard_with_room(
         &self,
         draft: &Draft,
@@ -236,13 +266,18 @@ impl Table {
     ) -> Result<Result<u16, Answer>, Broken> {
         loop {
             let shards = self.shards(draft.business, month, head.shards).await?;
-            let free: Vec<u16> = shards.iter().filter(|(_, shard)| shard.has_room()).map(|(index, _)| *index).collect();
+            let free: Vec<u16> = shards
+                .iter()
+                .filter(|(_, shard)| shard.has_room())
+                .map(|(index, _)| *index)
+                .collect();
             if !free.is_empty() {
                 return Ok(Ok(free[rand::random_range(0..free.len())]));
             }
             // The last place may have gone to this very request, sent twice.
             if let Some((key, hash)) = &draft.idempotency
-                && let Some(Idempotency { first, .. }) = self.get(&key::idempotency(draft.business, key)).await?
+                && let Some(Idempotency { first, .. }) =
+                    self.get(&key::idempotency(draft.business, key)).await?
             {
                 return Ok(Err(match first.request_hash == *hash {
                     true => self.replay(draft.business, draft.conversation, &first).await?,
@@ -279,8 +314,8 @@ impl Table {
             Some((key, hash)) => call.transact_items(self.store(remember(draft, this, key, hash))),
             None => call,
         };
-        // The SDK's own repeats would hide that an earlier one may have taken effect; this loop repeats the same try
-        // under the same token, and sees what came of each.
+        // The SDK's own repeats would hide that an earlier one may have taken effect; this loop
+        // repeats the same try under the same token, and sees what came of each.
         let once = aws_sdk_dynamodb::Config::builder().retry_config(RetryConfig::disabled());
         call.customize().config_override(once).send().await.map(drop)
     }
@@ -294,7 +329,9 @@ impl Table {
             .condition_expression("used < cap")
             .expression_attribute_values(":one", number(1))
             .return_values_on_condition_check_failure(AllOld);
-        TransactWriteItem::builder().update(update.build().expect("table, key and expression are set")).build()
+        TransactWriteItem::builder()
+            .update(update.build().expect("table, key and expression are set"))
+            .build()
     }
 
     /// Position 2: moves the conversation on, and promises delivery in the outbox.
@@ -314,7 +351,9 @@ impl Table {
             .expression_attribute_values(":bucket", text(key::outbox_bucket(draft.channel, draft.conversation)))
             .expression_attribute_values(":due", millis(draft.now))
             .return_values_on_condition_check_failure(AllOld);
-        TransactWriteItem::builder().update(update.build().expect("table, key and expression are set")).build()
+        TransactWriteItem::builder()
+            .update(update.build().expect("table, key and expression are set"))
+            .build()
     }
 
     /// Positions 3 and 4: an item that was not there before.

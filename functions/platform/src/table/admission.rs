@@ -1,13 +1,15 @@
-//! The first call of accepting a message: one consistent `BatchGetItem` of everything a request is checked against.
+//! The first call of accepting a message: one consistent `BatchGetItem` of everything a request is
+//! checked against.
+
+use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
 
 use super::record::{Conversation, Credential, Idempotency, Plan, QuotaHead, Upload};
 use super::{Item, Table, key, read};
 use crate::broken::Broken;
 use crate::credential::{Caller, Claim};
-use chrono::{DateTime, Utc};
 use domain::accept::FirstAnswer;
 use domain::{BusinessId, ConversationId, Month, UploadId};
-use serde::de::DeserializeOwned;
 
 /// What to read beside the credential.
 #[derive(Debug, Clone, Copy, Default)]
@@ -65,10 +67,18 @@ impl Table {
         let head = wanted.month.map(|month| key::quota_head(business, month));
         let plan = wanted.month.map(|_| key::plan(business));
         let first = wanted.idempotency_key.map(|text| key::idempotency(business, text));
-        let uploads = wanted.conversation.map(|of| wanted.uploads.iter().map(move |id| key::upload(business, of, *id)));
+        let uploads = wanted
+            .conversation
+            .map(|of| wanted.uploads.iter().map(move |id| key::upload(business, of, *id)));
         let uploads: Vec<key::Key> = uploads.into_iter().flatten().collect();
 
-        let keys = [Some(&credential), conversation.as_ref(), head.as_ref(), plan.as_ref(), first.as_ref()];
+        let keys = [
+            Some(&credential),
+            conversation.as_ref(),
+            head.as_ref(),
+            plan.as_ref(),
+            first.as_ref(),
+        ];
         let mut items = self.get_all(keys.into_iter().flatten().chain(&uploads).cloned()).await?;
         Ok(Admission {
             credential: take(&mut items, Some(&credential))?,
@@ -101,11 +111,15 @@ fn credential_key(claim: &Claim) -> key::Key {
 }
 
 /// Takes the item under `key` out of what a batch returned, in whatever order.
-fn take<T: DeserializeOwned>(items: &mut Vec<Item>, key: Option<&key::Key>) -> Result<Option<T>, Broken> {
+fn take<T: DeserializeOwned>(
+    items: &mut Vec<Item>,
+    key: Option<&key::Key>,
+) -> Result<Option<T>, Broken> {
     let Some(key) = key else { return Ok(None) };
     let has = |item: &Item, name: &str, value: &str| {
         item.get(name).and_then(|found| found.as_s().ok()).is_some_and(|found| found == value)
     };
-    let found = items.iter().position(|item| has(item, key::PK, &key.pk) && has(item, key::SK, &key.sk));
+    let found =
+        items.iter().position(|item| has(item, key::PK, &key.pk) && has(item, key::SK, &key.sk));
     found.map(|index| read(items.swap_remove(index))).transpose()
 }

@@ -1,20 +1,23 @@
 //! API keys: made, found by the agent in whose name they send, revoked.
 //!
-//! A request with an API key reads the key's own record and not its agent's, so whoever takes an agent away takes their
-//! keys away as well. The agent goes first: no key is made in the name of one who is not there or does not count any
-//! more, so the keys that are found after that are all there ever will be.
+//! A request with an API key reads the key's own record and not its agent's, so whoever takes an
+//! agent away takes their keys away as well. The agent goes first: no key is made in the name of
+//! one who is not there or does not count any more, so the keys that are found after that are all
+//! there ever will be.
+
+use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem};
+use chrono::{DateTime, Utc};
 
 use super::provision::is_refused;
 use super::record::Credential;
 use super::{Table, item, key, read, text, value};
 use crate::broken::Broken;
 use crate::credential::ApiKey;
-use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem};
-use chrono::{DateTime, Utc};
 use domain::{AgentId, BusinessId};
 
 impl Table {
-    /// Registers an API key; false if it is there already, or its agent is not, or does not count any more.
+    /// Registers an API key; false if it is there already, or its agent is not, or does not count
+    /// any more.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
@@ -42,12 +45,16 @@ impl Table {
         }
     }
 
-    /// The hashes ([`ApiKey::hash`]) of the keys that send in an agent's name and are not revoked. Consistent: every key
-    /// that was made before is among them.
+    /// The hashes ([`ApiKey::hash`]) of the keys that send in an agent's name and are not revoked.
+    /// Consistent: every key that was made before is among them.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn api_keys_of(&self, business: BusinessId, agent: AgentId) -> Result<Vec<String>, Broken> {
+    pub async fn api_keys_of(
+        &self,
+        business: BusinessId,
+        agent: AgentId,
+    ) -> Result<Vec<String>, Broken> {
         #[derive(serde::Deserialize)]
         struct Row {
             sk: String,
@@ -71,7 +78,8 @@ impl Table {
             let answer = call.send().await.map_err(|error| Broken::aws("Query", error))?;
             for item in answer.items.unwrap_or_default() {
                 let Row { sk } = read(item)?;
-                let hash = key::parse_api_key(&sk).ok_or_else(|| Broken::new("reading the hash of an API key"))?;
+                let hash = key::parse_api_key(&sk)
+                    .ok_or_else(|| Broken::new("reading the hash of an API key"))?;
                 hashes.push(hash.to_owned());
             }
             page = answer.last_evaluated_key;
@@ -93,7 +101,11 @@ impl Table {
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn revoke_api_key_of_hash(&self, business: BusinessId, hash: &str) -> Result<bool, Broken> {
+    pub async fn revoke_api_key_of_hash(
+        &self,
+        business: BusinessId,
+        hash: &str,
+    ) -> Result<bool, Broken> {
         self.set_active(&key::api_key(business, hash), false).await
     }
 }

@@ -1,17 +1,19 @@
-//! Handing a message over: the writes of the delivery protocol that announce an attempt and write down what came of it,
-//! each with the condition it relies on.
+//! Handing a message over: the writes of the delivery protocol that announce an attempt and write
+//! down what came of it, each with the condition it relies on.
 //!
-//! The lease and its fence live on the conversation; the fence is copied to each message that is handed over, so a
-//! worker whose lease is over cannot touch what its successor has taken up. The history is written whole, with what the
-//! attempt changes anyway: a write that is made twice tells nothing twice.
+//! The lease and its fence live on the conversation; the fence is copied to each message that is
+//! handed over, so a worker whose lease is over cannot touch what its successor has taken up. The
+//! history is written whole, with what the attempt changes anyway: a write that is made twice tells
+//! nothing twice.
 //!
-//! The SDK makes a call again when its answer is lost, and finds its own write in the way. Each write therefore
-//! recognises what only it can have written, and takes it for made.
+//! The SDK makes a call again when its answer is lost, and finds its own write in the way. Each
+//! write therefore recognises what only it can have written, and takes it for made.
+
+use chrono::{DateTime, Utc};
 
 use super::record::Message;
 use super::{Held, Table, Written, key, number, update, value};
 use crate::broken::Broken;
-use chrono::{DateTime, Utc};
 use domain::delivery::{Ending, Part, Reason, Settlement, Status};
 
 /// How often a message's parts may change under a worker's hands.
@@ -29,8 +31,9 @@ pub enum PutBack {
 }
 
 impl Table {
-    /// Announces that `message` is about to be handed to the provider, so that whoever finds it later knows that it
-    /// may have been. Returns the message as it is now, or `None` if it is not what it was any more.
+    /// Announces that `message` is about to be handed to the provider, so that whoever finds it
+    /// later knows that it may have been. Returns the message as it is now, or `None` if it is not
+    /// what it was any more.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
@@ -47,7 +50,11 @@ impl Table {
             doubts: message.doubts + u32::from(message.status == Status::Sending),
             attempted_at: Some(now),
             fence: Some(held.lease.fence),
-            history: if message.status == Status::Sending { message.told() } else { message.history.clone() },
+            history: if message.status == Status::Sending {
+                message.told()
+            } else {
+                message.history.clone()
+            },
             ..message.clone()
         };
         let call = self
@@ -76,22 +83,31 @@ impl Table {
         })
     }
 
-    /// Notes that the provider took `part` of `message`, and puts the message back for the rest, in one write: whoever
-    /// takes it up next, this worker or another, begins behind the part, and the message is in nobody's hands until then.
-    /// Returns the message as it is now, or `None` if it is not in this worker's hands any more. The condition says what
+    /// Notes that the provider took `part` of `message`, and puts the message back for the rest, in
+    /// one write: whoever takes it up next, this worker or another, begins behind the part, and the
+    /// message is in nobody's hands until then. Returns the message as it is now, or `None` if it
+    /// is not in this worker's hands any more. The condition says what
     /// [`domain::delivery::stored::Stored::noted`] says.
     ///
     /// # Errors
     /// If DynamoDB does not answer, or the parts kept changing.
-    pub async fn note_part(&self, held: &Held, message: &Message, part: Part) -> Result<Option<Message>, Broken> {
+    pub async fn note_part(
+        &self,
+        held: &Held,
+        message: &Message,
+        part: Part,
+    ) -> Result<Option<Message>, Broken> {
         let mut seen = message.clone();
         // Receipts of the parts before come in between, at most a few for each.
         for _ in 0..MOST_SURPRISES {
             let parts = seen.parts.with(part, Status::Sent).unwrap_or_else(|| seen.parts.clone()); // A receipt was faster.
-            let as_seen = if seen.parts.is_empty() { "attribute_not_exists(parts)" } else { "parts = :seen" };
+            let as_seen =
+                if seen.parts.is_empty() { "attribute_not_exists(parts)" } else { "parts = :seen" };
             let mut call = self
                 .change(&key::message(held.business, held.id, message.seq))
-                .update_expression("SET parts = :parts, #status = :queued, attempts = :left REMOVE #error")
+                .update_expression(
+                    "SET parts = :parts, #status = :queued, attempts = :left REMOVE #error",
+                )
                 .condition_expression(format!(
                     "#status = :sending AND attempts = :attempts AND fence = :fence AND {as_seen}"
                 ))
@@ -113,17 +129,21 @@ impl Table {
                 Written::Refused(now) => now.flatten().filter(ours),
             };
             match now.map(|now| ((now.status, now.attempts), now)) {
-                Some((as_marked, now)) if as_marked == (Status::Sending, message.attempts) => seen = now,
+                Some((as_marked, now)) if as_marked == (Status::Sending, message.attempts) => {
+                    seen = now
+                }
                 // Its own write, the answer to which was lost: nobody else has this fence.
-                Some((as_noted, now)) if as_noted == (Status::Queued, message.attempts - 1) => return Ok(Some(now)),
+                Some((as_noted, now)) if as_noted == (Status::Queued, message.attempts - 1) => {
+                    return Ok(Some(now));
+                }
                 _ => return Ok(None),
             }
         }
         Err(Broken::new("noting a part of a message whose parts kept changing"))
     }
 
-    /// Writes down what became of a message. A receipt that was faster stays: the status never goes back. False if the
-    /// message did not end so, because a receipt had said what became of it.
+    /// Writes down what became of a message. A receipt that was faster stays: the status never goes
+    /// back. False if the message did not end so, because a receipt had said what became of it.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
@@ -136,11 +156,17 @@ impl Table {
     ) -> Result<bool, Broken> {
         let (status, set) = match settlement {
             Settlement::Sent { .. } => (Status::Sent, "sent_at = :now, provider_id = :detail"),
-            Settlement::Failed(_) | Settlement::GivenUp(_) => (Status::Failed, "failed_at = :now, #error = :detail"),
+            Settlement::Failed(_) | Settlement::GivenUp(_) => {
+                (Status::Failed, "failed_at = :now, #error = :detail")
+            }
         };
         let (detail, history) = match settlement {
-            Settlement::Sent { provider_id } => (value(provider_id), message.ended(Ending::Sent, None)),
-            Settlement::Failed(reason) => (value(reason), message.ended(Ending::Refused, Some(reason))),
+            Settlement::Sent { provider_id } => {
+                (value(provider_id), message.ended(Ending::Sent, None))
+            }
+            Settlement::Failed(reason) => {
+                (value(reason), message.ended(Ending::Refused, Some(reason)))
+            }
             // No attempt ended just now; one may have been left by a worker that died.
             Settlement::GivenUp(reason) => (value(reason), message.told()),
         };
@@ -166,7 +192,9 @@ impl Table {
             Written::Refused(was) => was.flatten().filter(|was| was.status.is_settled()),
         };
         match (was, settlement) {
-            (Some(_), Settlement::Sent { .. }) => self.note_sent(held, message, detail, now).await.map(|()| true),
+            (Some(_), Settlement::Sent { .. }) => {
+                self.note_sent(held, message, detail, now).await.map(|()| true)
+            }
             // With our time and our reason: our own write, the answer to which was lost.
             (Some(was), Settlement::Failed(reason) | Settlement::GivenUp(reason)) => {
                 Ok(was.failed_at == Some(now) && was.error.as_ref() == Some(reason))
@@ -175,8 +203,8 @@ impl Table {
         }
     }
 
-    /// A receipt came before the provider's answer was written down; only what it could not know is added. Refused: it
-    /// was no receipt but a successor, whose own answer stays.
+    /// A receipt came before the provider's answer was written down; only what it could not know is
+    /// added. Refused: it was no receipt but a successor, whose own answer stays.
     async fn note_sent(
         &self,
         held: &Held,
@@ -186,8 +214,12 @@ impl Table {
     ) -> Result<(), Broken> {
         let call = self
             .change(&key::message(held.business, held.id, message.seq))
-            .update_expression("SET sent_at = if_not_exists(sent_at, :now), provider_id = :id, history = :history")
-            .condition_expression("attribute_exists(pk) AND (attribute_not_exists(fence) OR fence <= :fence)")
+            .update_expression(
+                "SET sent_at = if_not_exists(sent_at, :now), provider_id = :id, history = :history",
+            )
+            .condition_expression(
+                "attribute_exists(pk) AND (attribute_not_exists(fence) OR fence <= :fence)",
+            )
             .expression_attribute_values(":fence", number(held.lease.fence))
             .expression_attribute_values(":history", value(&message.ended(Ending::Sent, None)))
             .expression_attribute_values(":now", value(&now))
@@ -210,7 +242,8 @@ impl Table {
         let doubts = message.doubts + u32::from(status == Status::InDoubt);
         let attempts = message.attempts - u32::from(!counted);
         let outcome = if status == Status::InDoubt { Ending::InDoubt } else { Ending::Postponed };
-        let history = if counted { message.ended(outcome, reason) } else { message.history.clone() };
+        let history =
+            if counted { message.ended(outcome, reason) } else { message.history.clone() };
         let call = self
             .change(&key::message(held.business, held.id, message.seq))
             .update_expression(
@@ -235,7 +268,10 @@ impl Table {
         Ok(match was {
             Some(was) if was.fence > Some(held.lease.fence) => PutBack::LeaseLost,
             // Nobody else has this fence, and receipts leave neither `queued` nor `in_doubt`.
-            Some(was) if was.fence == Some(held.lease.fence) && (was.status, was.attempts) == (status, attempts) => {
+            Some(was)
+                if was.fence == Some(held.lease.fence)
+                    && (was.status, was.attempts) == (status, attempts) =>
+            {
                 PutBack::Done
             }
             _ => PutBack::Changed,

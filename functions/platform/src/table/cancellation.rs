@@ -1,18 +1,23 @@
-//! Reads what DynamoDB said of the accept transaction: of each position, or of none. What follows from it is decided by
-//! [`domain::accept::read`].
+//! Reads what DynamoDB said of the accept transaction: of each position, or of none. What follows
+//! from it is decided by [`domain::accept::read`].
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::CancellationReason;
+use serde::de::DeserializeOwned;
 
 use super::read;
 use super::record::{Idempotency, Message};
 use crate::broken::{self, Broken};
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::CancellationReason;
 use domain::accept::{Cancelled, Position};
-use serde::de::DeserializeOwned;
 
 /// Reads a cancelled transaction by position, or `None` if it was not cancelled but failed.
-pub(super) fn cancellation<R>(error: &SdkError<TransactWriteItemsError, R>) -> Option<Result<Cancelled, Broken>> {
-    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
+pub(super) fn cancellation<R>(
+    error: &SdkError<TransactWriteItemsError, R>,
+) -> Option<Result<Cancelled, Broken>> {
+    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
+        error.as_service_error()
+    else {
         return None;
     };
     let mut reasons = cancelled.cancellation_reasons().iter();
@@ -35,7 +40,9 @@ pub(super) fn cancellation<R>(error: &SdkError<TransactWriteItemsError, R>) -> O
     Some(read_all())
 }
 
-fn position<T: DeserializeOwned>(reason: Option<&CancellationReason>) -> Result<Position<T>, Broken> {
+fn position<T: DeserializeOwned>(
+    reason: Option<&CancellationReason>,
+) -> Result<Position<T>, Broken> {
     let Some(reason) = reason else { return Ok(Position::Fine) };
     match reason.code() {
         None | Some("None") => Ok(Position::Fine),
@@ -44,15 +51,19 @@ fn position<T: DeserializeOwned>(reason: Option<&CancellationReason>) -> Result<
             Ok(Position::Refused(was.map(read).transpose()?))
         }
         Some(code) if broken::is_contention(code) => Ok(Position::Contended),
-        Some(code) => Err(Broken::new(format!("accepting a message: DynamoDB cancelled for {code}"))),
+        Some(code) => {
+            Err(Broken::new(format!("accepting a message: DynamoDB cancelled for {code}")))
+        }
     }
 }
 
-/// Whether the transaction may have been made although no such answer came: nothing arrived in time, the connection
-/// broke, DynamoDB failed inside, or it is still at it.
+/// Whether the transaction may have been made although no such answer came: nothing arrived in
+/// time, the connection broke, DynamoDB failed inside, or it is still at it.
 pub(super) fn is_unknown<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
     match error {
-        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => true,
+        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => {
+            true
+        }
         SdkError::ServiceError(failed) => {
             matches!(
                 failed.err(),
@@ -66,12 +77,13 @@ pub(super) fn is_unknown<R>(error: &SdkError<TransactWriteItemsError, R>) -> boo
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Item, number, text};
-    use super::*;
     use aws_sdk_dynamodb::error::ErrorMetadata;
     use aws_sdk_dynamodb::types::error::{
         InternalServerError, TransactionCanceledException, TransactionInProgressException,
     };
+
+    use super::super::{Item, number, text};
+    use super::*;
     use domain::Seq;
     use domain::accept::{ConversationNow, FirstAnswer};
     use domain::quota::Shard;
@@ -87,16 +99,24 @@ mod tests {
     }
 
     fn cancelled(reasons: impl IntoIterator<Item = CancellationReason>) -> Failed {
-        let cancelled = TransactionCanceledException::builder().set_cancellation_reasons(Some(Vec::from_iter(reasons)));
+        let cancelled = TransactionCanceledException::builder()
+            .set_cancellation_reasons(Some(Vec::from_iter(reasons)));
         let cancelled = cancelled.build();
-        SdkError::service_error(TransactWriteItemsError::TransactionCanceledException(cancelled), ())
+        SdkError::service_error(
+            TransactWriteItemsError::TransactionCanceledException(cancelled),
+            (),
+        )
     }
 
-    fn positions(reasons: impl IntoIterator<Item = CancellationReason>) -> Result<Cancelled, Broken> {
+    fn positions(
+        reasons: impl IntoIterator<Item = CancellationReason>,
+    ) -> Result<Cancelled, Broken> {
         cancellation(&cancelled(reasons)).expect("it was cancelled")
     }
 
-    fn record<const N: usize>(attributes: [(&str, aws_sdk_dynamodb::types::AttributeValue); N]) -> Option<Item> {
+    fn record<const N: usize>(
+        attributes: [(&str, aws_sdk_dynamodb::types::AttributeValue); N],
+    ) -> Option<Item> {
         Some(attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 
@@ -112,7 +132,11 @@ mod tests {
         let id = "01900000-0001-7abc-848d-17ffffffffff";
         let read = positions([
             refused(record([("used", number(5)), ("cap", number(5)), ("pk", text("B#Q"))])),
-            refused(record([("seq", number(7)), ("channel", text("chat")), ("recipient", text("visitor"))])),
+            refused(record([
+                ("seq", number(7)),
+                ("channel", text("chat")),
+                ("recipient", text("visitor")),
+            ])),
             said("None"),
             refused(record([
                 ("message_id", text(id)),
@@ -122,11 +146,17 @@ mod tests {
                 ("expires_at", number(1)),
             ])),
         ]);
-        let first =
-            FirstAnswer { message_id: id.parse().expect("a UUID"), seq: Seq(3), request_hash: "hash".to_owned() };
+        let first = FirstAnswer {
+            message_id: id.parse().expect("a UUID"),
+            seq: Seq(3),
+            request_hash: "hash".to_owned(),
+        };
         let expected = Cancelled {
             shard: Position::Refused(Some(Shard { used: 5, cap: 5 })),
-            conversation: Position::Refused(Some(ConversationNow { seq: Seq(7), channel: "chat".to_owned() })),
+            conversation: Position::Refused(Some(ConversationNow {
+                seq: Seq(7),
+                channel: "chat".to_owned(),
+            })),
             message: Position::Fine,
             idempotency: Position::Refused(Some(first)),
         };
@@ -136,8 +166,12 @@ mod tests {
     #[test]
     fn an_item_that_is_not_there_is_none() {
         for nothing in [None, Some(Item::new())] {
-            let read = positions([refused(nothing.clone()), refused(nothing), said("None")]).expect("nothing to read");
-            assert_eq!((read.shard, read.conversation), (Position::Refused(None), Position::Refused(None)));
+            let read = positions([refused(nothing.clone()), refused(nothing), said("None")])
+                .expect("nothing to read");
+            assert_eq!(
+                (read.shard, read.conversation),
+                (Position::Refused(None), Position::Refused(None))
+            );
             assert_eq!((read.message, read.idempotency), (Position::Fine, Position::Fine));
         }
     }
@@ -145,7 +179,8 @@ mod tests {
     #[test]
     fn contention_is_not_a_refusal() {
         for code in ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"] {
-            let read = positions([said("None"), said(code), said("None")]).expect("nothing to read");
+            let read =
+                positions([said("None"), said(code), said("None")]).expect("nothing to read");
             assert_eq!(read, Cancelled { conversation: Position::Contended, ..FINE });
         }
     }
@@ -159,7 +194,8 @@ mod tests {
     #[test]
     fn only_a_cancellation_has_positions() {
         let failed = InternalServerError::builder().build();
-        let failed: Failed = SdkError::service_error(TransactWriteItemsError::InternalServerError(failed), ());
+        let failed: Failed =
+            SdkError::service_error(TransactWriteItemsError::InternalServerError(failed), ());
         assert!(cancellation(&failed).is_none());
         assert!(cancellation(&Failed::timeout_error("late")).is_none());
     }
@@ -167,14 +203,18 @@ mod tests {
     #[test]
     fn an_answer_that_says_nothing_leaves_the_outcome_open() {
         let service = |error| Failed::service_error(error, ());
-        let code = |code| service(TransactWriteItemsError::generic(ErrorMetadata::builder().code(code).build()));
+        let code = |code| {
+            service(TransactWriteItemsError::generic(ErrorMetadata::builder().code(code).build()))
+        };
         let internal = InternalServerError::builder().build();
         let in_progress = TransactionInProgressException::builder().build();
         let no_code = TransactWriteItemsError::generic(ErrorMetadata::builder().build());
         assert!(is_unknown(&Failed::timeout_error("late")));
         assert!(is_unknown(&Failed::response_error("garbage", ())));
         assert!(is_unknown(&service(TransactWriteItemsError::InternalServerError(internal))));
-        assert!(is_unknown(&service(TransactWriteItemsError::TransactionInProgressException(in_progress))));
+        assert!(is_unknown(&service(TransactWriteItemsError::TransactionInProgressException(
+            in_progress
+        ))));
         assert!(is_unknown(&service(no_code)));
         assert!(!is_unknown(&code("AccessDeniedException")));
         assert!(!is_unknown(&Failed::construction_failure("never sent")));

@@ -1,13 +1,15 @@
-//! Going through the whole table, for operators: there is no index of all messages, because nothing that is in a hurry
-//! needs one. Each page is [1 MB](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Scan.html) of
-//! items read, whatever is found in it, and is paid for as such.
+//! Going through the whole table, for operators: there is no index of all messages, because nothing
+//! that is in a hurry needs one. Each page is [1
+//! MB](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Scan.html) of items read,
+//! whatever is found in it, and is paid for as such.
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
 
 use super::{Page, Table, key, read, text, value};
 use crate::broken::Broken;
-use chrono::{DateTime, Utc};
 use domain::delivery::{Reason, Status};
 use domain::{BusinessId, ConversationId, MessageId, Month, Seq};
-use serde::Deserialize;
 
 /// Which messages are looked for.
 #[derive(Debug, Clone, Copy, Default)]
@@ -57,8 +59,9 @@ struct Row {
 }
 
 impl Table {
-    /// One page of the table: the messages in it that are looked for, how many items it had, and where it ended.
-    /// Consistent: every message that was accepted before the first page was asked for is in one of the pages.
+    /// One page of the table: the messages in it that are looked for, how many items it had, and
+    /// where it ended. Consistent: every message that was accepted before the first page was asked
+    /// for is in one of the pages.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
@@ -91,11 +94,13 @@ impl Table {
             .set_exclusive_start_key(page.map(|page| page.0));
         let answer = call.send().await.map_err(|error| Broken::aws("Scan", error))?;
         let scanned = usize::try_from(answer.scanned_count).unwrap_or_default();
-        let messages = answer.items.unwrap_or_default().into_iter().map(counted).collect::<Result<_, _>>()?;
+        let messages =
+            answer.items.unwrap_or_default().into_iter().map(counted).collect::<Result<_, _>>()?;
         Ok((messages, scanned, answer.last_evaluated_key.map(Page)))
     }
 
-    /// One page of the table: the months that are open in it, whosever, how many items it had, and where it ended.
+    /// One page of the table: the months that are open in it, whosever, how many items it had, and
+    /// where it ended.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
@@ -114,7 +119,8 @@ impl Table {
             .set_exclusive_start_key(page.map(|page| page.0));
         let answer = call.send().await.map_err(|error| Broken::aws("Scan", error))?;
         let scanned = usize::try_from(answer.scanned_count).unwrap_or_default();
-        let months = answer.items.unwrap_or_default().into_iter().map(month).collect::<Result<_, _>>()?;
+        let months =
+            answer.items.unwrap_or_default().into_iter().map(month).collect::<Result<_, _>>()?;
         Ok((months, scanned, answer.last_evaluated_key.map(Page)))
     }
 
@@ -122,7 +128,10 @@ impl Table {
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn months_of(&self, business: BusinessId) -> Result<Vec<(BusinessId, Month)>, Broken> {
+    pub async fn months_of(
+        &self,
+        business: BusinessId,
+    ) -> Result<Vec<(BusinessId, Month)>, Broken> {
         let mut months = Vec::new();
         let mut page = None;
         loop {
@@ -151,7 +160,11 @@ impl Table {
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn counters(&self, b: BusinessId, month: Month) -> Result<Option<domain::quota::Usage>, Broken> {
+    pub async fn counters(
+        &self,
+        b: BusinessId,
+        month: Month,
+    ) -> Result<Option<domain::quota::Usage>, Broken> {
         match self.get::<super::record::QuotaHead>(&key::quota_head(b, month)).await? {
             Some(head) => self.usage(b, month, Some(&head), None).await.map(Some),
             None => Ok(None),
@@ -162,7 +175,8 @@ impl Table {
 fn counted(item: super::Item) -> Result<Counted, Broken> {
     let Row { pk, id, seq, month, created_at, status, attempts, error } = read(item)?;
     let whose = key::parse_conversation_partition(&pk);
-    let (business, conversation) = whose.ok_or_else(|| Broken::new("reading whose message it is"))?;
+    let (business, conversation) =
+        whose.ok_or_else(|| Broken::new("reading whose message it is"))?;
     Ok(Counted { business, conversation, id, seq, month, created_at, status, attempts, error })
 }
 

@@ -1,11 +1,12 @@
 //! Live chat widgets: which are connected to a conversation, and which conversation one belongs to.
 
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
 use super::record::Conversation;
 use super::{Table, expiry, item, key, text};
 use crate::broken::Broken;
-use chrono::{DateTime, TimeDelta, Utc};
 use domain::{BusinessId, ConversationId};
-use serde::{Deserialize, Serialize};
 
 /// API Gateway ends every WebSocket connection after two hours
 /// ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html)).
@@ -29,7 +30,11 @@ impl Table {
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn conversation(&self, b: BusinessId, c: ConversationId) -> Result<Option<Conversation>, Broken> {
+    pub async fn conversation(
+        &self,
+        b: BusinessId,
+        c: ConversationId,
+    ) -> Result<Option<Conversation>, Broken> {
         self.get(&key::conversation(b, c)).await
     }
 
@@ -45,7 +50,8 @@ impl Table {
         now: DateTime<Utc>,
     ) -> Result<Connection, Broken> {
         let expires_at = expiry(now, LONGEST);
-        let record = Connection { connection: connection.to_owned(), business, conversation, expires_at };
+        let record =
+            Connection { connection: connection.to_owned(), business, conversation, expires_at };
         self.remember(&key::connection_owner(connection), &record).await?;
         Ok(record)
     }
@@ -55,7 +61,8 @@ impl Table {
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn list(&self, connected: &Connection) -> Result<(), Broken> {
-        let key = key::connection(connected.business, connected.conversation, &connected.connection);
+        let key =
+            key::connection(connected.business, connected.conversation, &connected.connection);
         self.remember(&key, connected).await
     }
 
@@ -79,7 +86,8 @@ impl Table {
     pub async fn disconnect(&self, gone: &Connection) -> Result<(), Broken> {
         let listed = key::connection(gone.business, gone.conversation, &gone.connection);
         for key in [listed, key::connection_owner(&gone.connection)] {
-            let delete = self.client.delete_item().table_name(&self.name).set_key(Some(key.attributes()));
+            let delete =
+                self.client.delete_item().table_name(&self.name).set_key(Some(key.attributes()));
             delete.send().await.map_err(|error| Broken::aws("DeleteItem", error))?;
         }
         Ok(())
@@ -89,7 +97,11 @@ impl Table {
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn connections(&self, b: BusinessId, c: ConversationId) -> Result<Vec<Connection>, Broken> {
+    pub async fn connections(
+        &self,
+        b: BusinessId,
+        c: ConversationId,
+    ) -> Result<Vec<Connection>, Broken> {
         let call = self
             .client
             .query()

@@ -1,16 +1,17 @@
-//! Working on a conversation: the writes of the delivery protocol that claim it, move it on and let it go, each with the
-//! condition it relies on. Those to its messages are in `attempt.rs`.
+//! Working on a conversation: the writes of the delivery protocol that claim it, move it on and let
+//! it go, each with the condition it relies on. Those to its messages are in `attempt.rs`.
 //!
-//! The SDK makes a call again when its answer is lost, and finds its own write in the way. Each write therefore
-//! recognises what only it can have written, and takes it for made.
+//! The SDK makes a call again when its answer is lost, and finds its own write in the way. Each
+//! write therefore recognises what only it can have written, and takes it for made.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
 
 use super::record::{ChannelRecord, Conversation};
 use super::{Table, Written, key, millis, number, text, update, value};
 use crate::broken::Broken;
-use chrono::{DateTime, TimeDelta, Utc};
 use domain::delivery::{Claim, Lease, claim};
 use domain::{BusinessId, ChannelId, ConversationId, Seq};
-use uuid::Uuid;
 
 /// A conversation that this worker holds.
 #[derive(Debug, Clone)]
@@ -50,7 +51,8 @@ pub enum Release {
 }
 
 impl Table {
-    /// Asks for a conversation for `length`. The condition says what [`domain::delivery::claim`] says.
+    /// Asks for a conversation for `length`. The condition says what [`domain::delivery::claim`]
+    /// says.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
@@ -86,7 +88,9 @@ impl Table {
                 Ok(Ok(Held { business, id, conversation: ours, lease, owner }))
             }
             Written::Refused(Some(Some(was))) => match claim(&was.turn(), now, length) {
-                Claim::Granted(_) => Err(Broken::new("claiming what the table refuses and the rule would grant")),
+                Claim::Granted(_) => {
+                    Err(Broken::new("claiming what the table refuses and the rule would grant"))
+                }
                 refused => Ok(Err(refused)),
             },
             Written::Refused(_) => Ok(Err(Claim::Settled)),
@@ -97,7 +101,11 @@ impl Table {
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn channel(&self, business: BusinessId, id: ChannelId) -> Result<Option<ChannelRecord>, Broken> {
+    pub async fn channel(
+        &self,
+        business: BusinessId,
+        id: ChannelId,
+    ) -> Result<Option<ChannelRecord>, Broken> {
         self.get(&key::channel(business, id)).await
     }
 
@@ -105,7 +113,12 @@ impl Table {
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn pause(&self, business: BusinessId, id: ChannelId, until: DateTime<Utc>) -> Result<(), Broken> {
+    pub async fn pause(
+        &self,
+        business: BusinessId,
+        id: ChannelId,
+        until: DateTime<Utc>,
+    ) -> Result<(), Broken> {
         let call = self
             .change(&key::channel(business, id))
             .update_expression("SET paused_until = :until")
@@ -116,8 +129,8 @@ impl Table {
         update::<ChannelRecord>(call).await.map(drop)
     }
 
-    /// Moves the conversation past message `seq`, and writes down its thread as it has become and how much of its pace
-    /// it has used; false if the lease was lost.
+    /// Moves the conversation past message `seq`, and writes down its thread as it has become and
+    /// how much of its pace it has used; false if the lease was lost.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
@@ -138,7 +151,9 @@ impl Table {
         }
         let done = match update::<Conversation>(call.update_expression(set)).await? {
             Written::Done(_) => true,
-            Written::Refused(now) => now.flatten().is_some_and(|now| held.is_still(&now) && now.settled_seq == seq),
+            Written::Refused(now) => {
+                now.flatten().is_some_and(|now| held.is_still(&now) && now.settled_seq == seq)
+            }
         };
         if done {
             held.conversation.settled_seq = seq;
@@ -162,13 +177,15 @@ impl Table {
         })
     }
 
-    /// Lets go of a conversation until `at`: nobody may send before. How much of its pace it has used is written down.
+    /// Lets go of a conversation until `at`: nobody may send before. How much of its pace it has
+    /// used is written down.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn postpone(&self, held: &Held, at: DateTime<Utc>) -> Result<(), Broken> {
         let mut set = String::from("SET due = :at, not_before = :at");
-        let mut call = self.held(held, "attribute_exists(pk)").expression_attribute_values(":at", millis(at));
+        let mut call =
+            self.held(held, "attribute_exists(pk)").expression_attribute_values(":at", millis(at));
         if let Some(paced) = &held.conversation.paced {
             set += ", paced = :paced";
             call = call.expression_attribute_values(":paced", value(paced));
@@ -178,8 +195,9 @@ impl Table {
         update::<Conversation>(call).await.map(drop)
     }
 
-    /// Lets go of a conversation whose customer is away, and looks again at `at` or when a bell rings. False if they
-    /// came back in the moment between: their return makes the conversation due ([`Table::make_due`]).
+    /// Lets go of a conversation whose customer is away, and looks again at `at` or when a bell
+    /// rings. False if they came back in the moment between: their return makes the conversation
+    /// due ([`Table::make_due`]).
     ///
     /// # Errors
     /// If DynamoDB does not answer.

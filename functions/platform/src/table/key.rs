@@ -1,12 +1,15 @@
-//! Every key of the table is made here and nowhere else. The business is part of each, so another business's items
-//! cannot be addressed at all. There are two exceptions, both of which only lead to such a key, from a name that somebody
-//! else vouches for: a WebSocket connection finds its conversation by the id that API Gateway made for it, and a customer
-//! who writes on WhatsApp by the two numbers that Meta signs for.
+//! Every key of the table is made here and nowhere else. The business is part of each, so another
+//! business's items cannot be addressed at all. There are two exceptions, both of which only lead
+//! to such a key, from a name that somebody else vouches for: a WebSocket connection finds its
+//! conversation by the id that API Gateway made for it, and a customer who writes on WhatsApp by
+//! the two numbers that Meta signs for.
+
+use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::{AgentId, BusinessId, Channel, ChannelId, ConversationId, Month, Seq, UploadId};
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+
+use domain::{AgentId, BusinessId, Channel, ChannelId, ConversationId, Month, Seq, UploadId};
 
 /// Hash key attribute.
 pub const PK: &str = "pk";
@@ -14,9 +17,9 @@ pub const PK: &str = "pk";
 pub const SK: &str = "sk";
 /// The sparse index of conversations with something to deliver.
 pub const OUTBOX_INDEX: &str = "outbox";
-/// How many parts each channel's outbox has, so that no part is written more often than DynamoDB's 1,000 units a
-/// second allow
-/// ([partition key design](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html)).
+/// How many parts each channel's outbox has, so that no part is written more often than DynamoDB's
+/// 1,000 units a second allow ([partition key
+/// design](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html)).
 pub const OUTBOX_BUCKETS: u8 = 16;
 
 /// An item's primary key.
@@ -97,7 +100,8 @@ pub fn parse_quota_head(pk: &str, sk: &str) -> Option<(BusinessId, Month)> {
     Some((business, month))
 }
 
-/// One shard of a month: a partition of its own, so that shards do not share a partition's throughput.
+/// One shard of a month: a partition of its own, so that shards do not share a partition's
+/// throughput.
 #[must_use]
 pub fn quota_shard(b: BusinessId, month: Month, shard: u16) -> Key {
     Key::new(format!("{}#Q#{month}#{shard}", business(b)), "SHARD")
@@ -150,7 +154,8 @@ pub fn upload(b: BusinessId, c: ConversationId, upload: UploadId) -> Key {
     Key::new(conversation_partition(b, c), format!("U#{upload}"))
 }
 
-/// What an idempotency key led to. The key is hashed: it may hold what does not belong into a table key.
+/// What an idempotency key led to. The key is hashed: it may hold what does not belong into a table
+/// key.
 #[must_use]
 pub fn idempotency(b: BusinessId, key: &str) -> Key {
     let hash: String = Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -172,22 +177,28 @@ pub fn connection_owner(connection: &str) -> Key {
     Key::new(format!("W#{connection}"), "CONNECTION")
 }
 
-/// The partition of a customer's conversations on one of WhatsApp's business numbers: Meta's id of the number, and the
-/// customer's number in digits, which is what Meta calls their `wa_id`.
+/// The partition of a customer's conversations on one of WhatsApp's business numbers: Meta's id of
+/// the number, and the customer's number in digits, which is what Meta calls their `wa_id`.
 #[must_use]
 pub fn whatsapp_customer_partition(phone_number_id: &str, customer: &str) -> String {
     let wa_id: String = customer.chars().filter(char::is_ascii_digit).collect();
     format!("P#{phone_number_id}#{wa_id}")
 }
 
-/// How a customer who writes on WhatsApp finds a conversation; its range key reads like the conversation's partition.
+/// How a customer who writes on WhatsApp finds a conversation; its range key reads like the
+/// conversation's partition.
 #[must_use]
-pub fn whatsapp_customer(phone_number_id: &str, customer: &str, b: BusinessId, c: ConversationId) -> Key {
+pub fn whatsapp_customer(
+    phone_number_id: &str,
+    customer: &str,
+    b: BusinessId,
+    c: ConversationId,
+) -> Key {
     Key::new(whatsapp_customer_partition(phone_number_id, customer), conversation_partition(b, c))
 }
 
-/// The part of the outbox that a conversation on `channel` is in. It names the channel, so that the sweeper knows
-/// which bell to ring without reading the conversation.
+/// The part of the outbox that a conversation on `channel` is in. It names the channel, so that the
+/// sweeper knows which bell to ring without reading the conversation.
 #[must_use]
 pub fn outbox_bucket(channel: Channel, c: ConversationId) -> String {
     let bucket = c.0.as_bytes()[15] % OUTBOX_BUCKETS;
@@ -201,8 +212,9 @@ pub fn outbox_buckets(channel: Channel) -> impl Iterator<Item = String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use uuid::Uuid;
+
+    use super::*;
 
     const B: BusinessId = BusinessId(Uuid::from_u128(0xB));
     const C: ConversationId = ConversationId(Uuid::from_u128(0xC));
@@ -243,7 +255,9 @@ mod tests {
 
     #[test]
     fn a_conversation_is_in_one_of_its_channels_buckets() {
-        assert!(outbox_buckets(Channel::Email).any(|bucket| bucket == outbox_bucket(Channel::Email, C)));
+        assert!(
+            outbox_buckets(Channel::Email).any(|bucket| bucket == outbox_bucket(Channel::Email, C))
+        );
         assert_eq!(outbox_bucket(Channel::Email, C), "email#c");
     }
 }

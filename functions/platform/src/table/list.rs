@@ -6,9 +6,9 @@ use crate::broken::Broken;
 use domain::{BusinessId, ConversationId, MessageId, Seq};
 
 impl Table {
-    /// Up to `limit` messages after `after`, oldest first, read consistently, and whether there may be more: a page
-    /// ends at `limit` or at
-    /// [1 MB](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html).
+    /// Up to `limit` messages after `after`, oldest first, read consistently, and whether there may
+    /// be more: a page ends at `limit` or at [1
+    /// MB](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html).
     ///
     /// # Errors
     /// If DynamoDB does not answer.
@@ -26,7 +26,10 @@ impl Table {
             .consistent_read(true)
             .limit(limit)
             .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
-            .expression_attribute_values(":pk", text(key::conversation_partition(business, conversation)))
+            .expression_attribute_values(
+                ":pk",
+                text(key::conversation_partition(business, conversation)),
+            )
             .expression_attribute_values(":first", text(key::message_sort(after.next())))
             .expression_attribute_values(":last", text(key::message_sort(Seq::MAX.next())));
         let answer = call.send().await.map_err(|error| Broken::aws("Query", error))?;

@@ -1,5 +1,5 @@
-//! The one table. Items are plain structs ([`record`]), keys are made in [`key`], and each file beside them is one
-//! thing that is done to the table, with every condition it relies on.
+//! The one table. Items are plain structs ([`record`]), keys are made in [`key`], and each file
+//! beside them is one thing that is done to the table, with every condition it relies on.
 
 mod accept;
 mod admission;
@@ -30,16 +30,18 @@ pub use deliver::{Held, Release};
 pub use outbox::{Due, Page};
 pub use receipt::{Effect, Taken};
 
-use crate::broken::{self, Broken};
+use std::collections::HashMap;
+use std::time::Duration;
+
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::collections::HashMap;
-use std::time::Duration;
 use tokio::time::Instant;
+
+use crate::broken::{self, Broken};
 
 /// An item as the SDK hands it over; it never leaves this module.
 type Item = HashMap<String, AttributeValue>;
@@ -79,20 +81,27 @@ impl Table {
         answer.map_err(|error| Broken::aws("GetItem", error))?.item.map(read).transpose()
     }
 
-    /// Reads many items, consistently, in the order they come; asks again for what DynamoDB left out
+    /// Reads many items, consistently, in the order they come; asks again for what DynamoDB left
+    /// out
     /// ([`UnprocessedKeys`](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html)).
     async fn get_all(&self, keys: impl IntoIterator<Item = key::Key>) -> Result<Vec<Item>, Broken> {
         let mut pending: Vec<Item> = keys.into_iter().map(|key| key.attributes()).collect();
         let mut found = Vec::with_capacity(pending.len());
         let mut patience = Patience::new(BUDGET);
         loop {
-            let keys = aws_sdk_dynamodb::types::KeysAndAttributes::builder().set_keys(Some(pending));
+            let keys =
+                aws_sdk_dynamodb::types::KeysAndAttributes::builder().set_keys(Some(pending));
             let keys = keys.consistent_read(true).build().expect("keys are set");
             let answer = self.client.batch_get_item().request_items(&self.name, keys).send().await;
             let mut answer = answer.map_err(|error| Broken::aws("BatchGetItem", error))?;
             found.extend(answer.responses.take().unwrap_or_default().into_values().flatten());
-            pending =
-                answer.unprocessed_keys.take().unwrap_or_default().into_values().flat_map(|left| left.keys).collect();
+            pending = answer
+                .unprocessed_keys
+                .take()
+                .unwrap_or_default()
+                .into_values()
+                .flat_map(|left| left.keys)
+                .collect();
             if pending.is_empty() {
                 return Ok(found);
             }
@@ -108,8 +117,8 @@ const BUDGET: Duration = Duration::from_millis(1_500);
 const FIRST_WAIT: Duration = Duration::from_millis(5);
 const LONGEST_WAIT: Duration = Duration::from_millis(200);
 
-/// Waits between tries: full jitter below 5 ms, doubling to 200 ms
-/// ([backoff and jitter](https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/)).
+/// Waits between tries: full jitter below 5 ms, doubling to 200 ms ([backoff and
+/// jitter](https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/)).
 struct Patience {
     until: Instant,
     budget: Duration,
@@ -138,8 +147,8 @@ impl Patience {
     }
 }
 
-/// Makes one write again for as long as only contention is in its way. DynamoDB refuses even a single write while a
-/// transaction holds its item, and the SDK does not repeat those by itself.
+/// Makes one write again for as long as only contention is in its way. DynamoDB refuses even a
+/// single write while a transaction holds its item, and the SDK does not repeat those by itself.
 async fn through_contention<T, E, R, F>(call: impl Fn() -> F) -> Result<T, SdkError<E, R>>
 where
     F: Future<Output = Result<T, SdkError<E, R>>>,
@@ -148,7 +157,8 @@ where
     let mut patience = Patience::new(BUDGET);
     loop {
         match call().await {
-            Err(error) if error.code().is_some_and(broken::is_contention) && patience.wait().await => {}
+            Err(error)
+                if error.code().is_some_and(broken::is_contention) && patience.wait().await => {}
             answer => return answer,
         }
     }
@@ -182,23 +192,29 @@ trait RefusedCondition: Sized {
     fn into_refused_item(self) -> Result<Option<Item>, Self>;
 }
 
-impl<R> RefusedCondition for SdkError<aws_sdk_dynamodb::operation::update_item::UpdateItemError, R> {
+impl<R> RefusedCondition
+    for SdkError<aws_sdk_dynamodb::operation::update_item::UpdateItemError, R>
+{
     fn into_refused_item(self) -> Result<Option<Item>, Self> {
         use aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException;
         match self.as_service_error() {
-            Some(ConditionalCheckFailedException(refused)) => Ok(refused.item.clone().filter(|item| !item.is_empty())),
+            Some(ConditionalCheckFailedException(refused)) => {
+                Ok(refused.item.clone().filter(|item| !item.is_empty()))
+            }
             _ => Err(self),
         }
     }
 }
 
 fn read<T: DeserializeOwned>(item: Item) -> Result<T, Broken> {
-    serde_dynamo::aws_sdk_dynamodb_1::from_item(item).map_err(|error| Broken::because("reading a stored item", error))
+    serde_dynamo::aws_sdk_dynamodb_1::from_item(item)
+        .map_err(|error| Broken::because("reading a stored item", error))
 }
 
 /// An item of `record`'s attributes under `key`.
 fn item(key: &key::Key, record: &impl Serialize) -> Item {
-    let mut item: Item = serde_dynamo::aws_sdk_dynamodb_1::to_item(record).expect("records are maps with text keys");
+    let mut item: Item =
+        serde_dynamo::aws_sdk_dynamodb_1::to_item(record).expect("records are maps with text keys");
     item.extend(key.attributes());
     item
 }
@@ -218,28 +234,33 @@ fn millis(time: DateTime<Utc>) -> AttributeValue {
 
 /// A value of any record's field.
 fn value(of: &impl Serialize) -> AttributeValue {
-    serde_dynamo::aws_sdk_dynamodb_1::to_attribute_value(of).expect("fields of records always serialize")
+    serde_dynamo::aws_sdk_dynamodb_1::to_attribute_value(of)
+        .expect("fields of records always serialize")
 }
 
 /// When DynamoDB may delete an item: seconds since 1970, as
-/// [TTL](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/howitworks-ttl.html) wants it.
+/// [TTL](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/howitworks-ttl.html)
+/// wants it.
 fn expiry(now: DateTime<Utc>, after: TimeDelta) -> i64 {
     (now + after).timestamp()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::cell::Cell;
+
     use aws_sdk_dynamodb::error::ErrorMetadata;
     use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-    use std::cell::Cell;
+
+    use super::*;
 
     fn error(code: &str) -> SdkError<UpdateItemError, ()> {
         let error = UpdateItemError::generic(ErrorMetadata::builder().code(code).build());
         SdkError::service_error(error, ())
     }
 
-    /// Has a call fail so often with `code`, then succeed; returns its answer and how often it was made.
+    /// Has a call fail so often with `code`, then succeed; returns its answer and how often it was
+    /// made.
     async fn called(failures: u32, code: &str) -> (bool, u32) {
         let calls = Cell::new(0);
         let answer = through_contention(|| {
@@ -267,7 +288,11 @@ mod tests {
             longest = (longest * 2).min(LONGEST_WAIT);
             assert_eq!(patience.wait, longest);
         }
-        assert!(begun.elapsed() + longest >= budget, "it gave up with {:?} left", budget - begun.elapsed());
+        assert!(
+            begun.elapsed() + longest >= budget,
+            "it gave up with {:?} left",
+            budget - begun.elapsed()
+        );
         assert!(!Patience::new(Duration::ZERO).wait().await);
     }
 

@@ -1,44 +1,64 @@
 //! A month's limit and what is used of it: opening the month and reading it.
 
-use super::record::{Plan, QuotaHead};
-use super::{Patience, Table, item, key, number};
-use crate::broken::{self, Broken};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{ConditionCheck, Put, TransactWriteItem};
+
+use super::record::{Plan, QuotaHead};
+use super::{Patience, Table, item, key, number};
+use crate::broken::{self, Broken};
 use domain::quota::{self, Shard, Usage};
 use domain::{BusinessId, Month};
 
 impl Table {
     /// Opens a month that nobody has counted in yet, and returns its head, whoever opened it.
     ///
-    /// One transaction: the plan is still the one that the caps were made of, and neither head nor shard exists. So a
-    /// month is opened once, with caps that add up to its limit, however many callers come first.
+    /// One transaction: the plan is still the one that the caps were made of, and neither head nor
+    /// shard exists. So a month is opened once, with caps that add up to its limit, however many
+    /// callers come first.
     ///
     /// # Errors
     /// If DynamoDB does not answer, contention outlasts the budget, or the business has no plan.
-    pub async fn open_month(&self, business: BusinessId, month: Month) -> Result<QuotaHead, Broken> {
+    pub async fn open_month(
+        &self,
+        business: BusinessId,
+        month: Month,
+    ) -> Result<QuotaHead, Broken> {
         let mut patience = Patience::new(super::BUDGET);
         loop {
             if let Some(head) = self.get(&key::quota_head(business, month)).await? {
                 return Ok(head);
             }
-            let plan = self.plan(business).await?.ok_or_else(|| Broken::new("opening a month without a plan"))?;
+            let plan = self
+                .plan(business)
+                .await?
+                .ok_or_else(|| Broken::new("opening a month without a plan"))?;
             let (head, actions) = self.opening(business, month, &plan);
-            match self.client.transact_write_items().set_transact_items(Some(actions)).send().await {
+            match self.client.transact_write_items().set_transact_items(Some(actions)).send().await
+            {
                 Ok(_) => return Ok(head),
-                Err(error) if !is_cancelled(&error) => return Err(Broken::aws("TransactWriteItems", error)),
+                Err(error) if !is_cancelled(&error) => {
+                    return Err(Broken::aws("TransactWriteItems", error));
+                }
                 // Somebody else opened it, or the plan changed: look again.
-                Err(error) if !patience.wait().await => return Err(Broken::contended("TransactWriteItems", error)),
+                Err(error) if !patience.wait().await => {
+                    return Err(Broken::contended("TransactWriteItems", error));
+                }
                 Err(_) => {}
             }
         }
     }
 
-    fn opening(&self, business: BusinessId, month: Month, plan: &Plan) -> (QuotaHead, Vec<TransactWriteItem>) {
+    fn opening(
+        &self,
+        business: BusinessId,
+        month: Month,
+        plan: &Plan,
+    ) -> (QuotaHead, Vec<TransactWriteItem>) {
         let shards = quota::open(plan.max_messages_per_month, plan.shards);
         let count = u16::try_from(shards.len()).expect("at most 64");
-        let head = QuotaHead { limit: plan.max_messages_per_month, shards: count, version: plan.version };
+        let head =
+            QuotaHead { limit: plan.max_messages_per_month, shards: count, version: plan.version };
         let check = ConditionCheck::builder()
             .table_name(&self.name)
             .set_key(Some(key::plan(business).attributes()))
@@ -56,7 +76,10 @@ impl Table {
 
     pub(super) fn put_new(&self, item: super::Item) -> TransactWriteItem {
         let put = Put::builder().table_name(&self.name).set_item(Some(item));
-        let put = put.condition_expression("attribute_not_exists(pk)").build().expect("table and item are set");
+        let put = put
+            .condition_expression("attribute_not_exists(pk)")
+            .build()
+            .expect("table and item are set");
         TransactWriteItem::builder().put(put).build()
     }
 
@@ -64,24 +87,32 @@ impl Table {
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn shards(&self, business: BusinessId, month: Month, count: u16) -> Result<Vec<(u16, Shard)>, Broken> {
+    pub async fn shards(
+        &self,
+        business: BusinessId,
+        month: Month,
+        count: u16,
+    ) -> Result<Vec<(u16, Shard)>, Broken> {
         #[derive(serde::Deserialize)]
         struct Row {
             pk: String,
             #[serde(flatten)]
             shard: Shard,
         }
-        let items = self.get_all((0..count).map(|index| key::quota_shard(business, month, index))).await?;
+        let items =
+            self.get_all((0..count).map(|index| key::quota_shard(business, month, index))).await?;
         let index_of = |pk: &str| pk.rsplit('#').next().and_then(|index| index.parse().ok());
         let rows = items.into_iter().map(|item| {
             let row: Row = super::read(item)?;
-            let index = index_of(&row.pk).ok_or_else(|| Broken::new("reading the number of a quota shard"))?;
+            let index = index_of(&row.pk)
+                .ok_or_else(|| Broken::new("reading the number of a quota shard"))?;
             Ok((index, row.shard))
         });
         rows.collect()
     }
 
-    /// What is used of a month; a month that nobody has counted in yet has all of the plan's limit left.
+    /// What is used of a month; a month that nobody has counted in yet has all of the plan's limit
+    /// left.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
@@ -97,18 +128,25 @@ impl Table {
                 let shards = self.shards(business, month, head.shards).await?;
                 Ok(Usage::of(&shards.into_iter().map(|(_, shard)| shard).collect::<Vec<_>>()))
             }
-            None => Ok(Usage { limit: plan.map_or(0, |plan| plan.max_messages_per_month), used: 0 }),
+            None => {
+                Ok(Usage { limit: plan.map_or(0, |plan| plan.max_messages_per_month), used: 0 })
+            }
         }
     }
 }
 
-/// Whether a transaction was cancelled for reasons that another look may change: a condition, or contention.
+/// Whether a transaction was cancelled for reasons that another look may change: a condition, or
+/// contention.
 pub(super) fn is_cancelled<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
     match error.as_service_error() {
         Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
-            let may_change =
-                |code: &str| matches!(code, "None" | "ConditionalCheckFailed") || broken::is_contention(code);
-            cancelled.cancellation_reasons().iter().all(|reason| reason.code().is_none_or(may_change))
+            let may_change = |code: &str| {
+                matches!(code, "None" | "ConditionalCheckFailed") || broken::is_contention(code)
+            };
+            cancelled
+                .cancellation_reasons()
+                .iter()
+                .all(|reason| reason.code().is_none_or(may_change))
         }
         Some(other) => other.code().is_some_and(broken::is_contention),
         None => false,

@@ -1,12 +1,13 @@
 //! The outbox: which conversations are promised to be looked at, and when.
 
-use super::{Table, key, millis, text};
-use crate::broken::Broken;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use chrono::serde::ts_milliseconds;
 use chrono::{DateTime, Utc};
-use domain::{BusinessId, ConversationId};
 use serde::Deserialize;
+
+use super::{Table, key, millis, text};
+use crate::broken::Broken;
+use domain::{BusinessId, ConversationId};
 
 /// A conversation that is, or will be, due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +21,8 @@ pub struct Due {
 }
 
 impl Table {
-    /// The conversations of one bucket that are due at `now`, longest due first, a page of the index at a time;
-    /// `page` is where the page before ended.
+    /// The conversations of one bucket that are due at `now`, longest due first, a page of the
+    /// index at a time; `page` is where the page before ended.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
@@ -31,17 +32,24 @@ impl Table {
         now: DateTime<Utc>,
         page: Option<Page>,
     ) -> Result<(Vec<Due>, Option<Page>), Broken> {
-        let call = self.outbox(bucket, page).key_condition_expression("outbox_bucket = :bucket AND due <= :now");
+        let call = self
+            .outbox(bucket, page)
+            .key_condition_expression("outbox_bucket = :bucket AND due <= :now");
         promised(call.expression_attribute_values(":now", millis(now))).await
     }
 
-    /// All conversations of one bucket, due or not: whichever has a message that is not settled, a moment after that
-    /// message was accepted. Pages are as those of [`Table::due`].
+    /// All conversations of one bucket, due or not: whichever has a message that is not settled, a
+    /// moment after that message was accepted. Pages are as those of [`Table::due`].
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn unsettled(&self, bucket: &str, page: Option<Page>) -> Result<(Vec<Due>, Option<Page>), Broken> {
-        promised(self.outbox(bucket, page).key_condition_expression("outbox_bucket = :bucket")).await
+    pub async fn unsettled(
+        &self,
+        bucket: &str,
+        page: Option<Page>,
+    ) -> Result<(Vec<Due>, Option<Page>), Broken> {
+        promised(self.outbox(bucket, page).key_condition_expression("outbox_bucket = :bucket"))
+            .await
     }
 
     fn outbox(&self, bucket: &str, page: Option<Page>) -> QueryFluentBuilder {
@@ -53,12 +61,18 @@ impl Table {
             .set_exclusive_start_key(page.map(|page| page.0))
     }
 
-    /// Makes a conversation due now if it has anything left to send and nothing keeps it from being sent: for customers
-    /// who are back. One that must wait is due when it may be sent anyway; until then the sweeper would ring in vain.
+    /// Makes a conversation due now if it has anything left to send and nothing keeps it from being
+    /// sent: for customers who are back. One that must wait is due when it may be sent anyway;
+    /// until then the sweeper would ring in vain.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn make_due(&self, b: BusinessId, c: ConversationId, now: DateTime<Utc>) -> Result<bool, Broken> {
+    pub async fn make_due(
+        &self,
+        b: BusinessId,
+        c: ConversationId,
+        now: DateTime<Utc>,
+    ) -> Result<bool, Broken> {
         let call = self
             .change(&key::conversation(b, c))
             .update_expression("SET due = :now")

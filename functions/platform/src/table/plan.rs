@@ -1,26 +1,28 @@
-//! Changing a plan: the plan, and of each month that is open the head and all its caps, in one transaction, effective at
-//! once. Months that are over stay as they were.
+//! Changing a plan: the plan, and of each month that is open the head and all its caps, in one
+//! transaction, effective at once. Months that are over stay as they were.
+
+use aws_sdk_dynamodb::types::{ConditionCheck, Put, TransactWriteItem, Update};
+use chrono::{DateTime, Utc};
 
 use super::record::{Plan, QuotaHead};
 use super::{Patience, Table, item, key, month, number};
 use crate::broken::Broken;
-use aws_sdk_dynamodb::types::{ConditionCheck, Put, TransactWriteItem, Update};
-use chrono::{DateTime, Utc};
 use domain::quota::{self, Usage};
 use domain::{BusinessId, Month};
 
 impl Table {
-    /// Gives the business `limit` messages a month from now on, under another name and on other shards if they are given;
-    /// what is not, stays as it is at that moment. A limit below what a month has used leaves the month exactly full.
-    /// Returns the plan as it is then.
+    /// Gives the business `limit` messages a month from now on, under another name and on other
+    /// shards if they are given; what is not, stays as it is at that moment. A limit below what a
+    /// month has used leaves the month exactly full. Returns the plan as it is then.
     ///
-    /// The month of `now` may be over before the change is made, so the one after it changes along, or is not open yet.
+    /// The month of `now` may be over before the change is made, so the one after it changes along,
+    /// or is not open yet.
     ///
     /// # Errors
-    /// If the business has no plan, DynamoDB does not answer, sends kept changing the months for ten seconds, or both
-    /// are open and have more shards than
-    /// [a transaction](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html) takes:
-    /// then the first is over, and the change can be made with a later `now`.
+    /// If the business has no plan, DynamoDB does not answer, sends kept changing the months for
+    /// ten seconds, or both are open and have more shards than [a
+    /// transaction](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html)
+    /// takes: then the first is over, and the change can be made with a later `now`.
     pub async fn change_plan(
         &self,
         business: BusinessId,
@@ -32,23 +34,28 @@ impl Table {
         let running = Month::of(now);
         let mut patience = Patience::new(std::time::Duration::from_secs(10));
         loop {
-            let before =
-                self.plan(business).await?.ok_or_else(|| Broken::new("changing a plan that does not exist"))?;
+            let before = self
+                .plan(business)
+                .await?
+                .ok_or_else(|| Broken::new("changing a plan that does not exist"))?;
             let after = Plan {
                 name: name.map_or(before.name, str::to_owned),
                 max_messages_per_month: limit,
                 shards: shards.unwrap_or(before.shards),
                 version: before.version + 1,
             };
-            let mut actions = vec![self.put_if_version(&key::plan(business), &after, before.version)];
+            let mut actions =
+                vec![self.put_if_version(&key::plan(business), &after, before.version)];
             for month in [running, running.next()] {
                 match self.get::<QuotaHead>(&key::quota_head(business, month)).await? {
                     Some(head) => actions.extend(self.recap(business, month, &head, &after).await?),
-                    // Opening it checks the plan's version, so it is enough that it is not open when this happens.
+                    // Opening it checks the plan's version, so it is enough that it is not open
+                    // when this happens.
                     None => actions.push(self.still_closed(business, month)),
                 }
             }
-            match self.client.transact_write_items().set_transact_items(Some(actions)).send().await {
+            match self.client.transact_write_items().set_transact_items(Some(actions)).send().await
+            {
                 Ok(_) => return Ok(after),
                 Err(error) if month::is_cancelled(&error) && patience.wait().await => {}
                 Err(error) => return Err(Broken::aws("TransactWriteItems", error)),
@@ -56,8 +63,8 @@ impl Table {
         }
     }
 
-    /// The head and every shard with its new cap. The head's version stands for the caps that were read; of `used` it
-    /// is enough that it still fits below the new cap, so sends go on meanwhile.
+    /// The head and every shard with its new cap. The head's version stands for the caps that were
+    /// read; of `used` it is enough that it still fits below the new cap, so sends go on meanwhile.
     async fn recap(
         &self,
         business: BusinessId,
@@ -70,8 +77,10 @@ impl Table {
         let used: Vec<u64> = before.iter().map(|(_, shard)| shard.used).collect();
         let after = quota::recap(&used, plan.max_messages_per_month, plan.shards);
         let count = u16::try_from(after.len()).expect("at most 64");
-        let new = QuotaHead { limit: Usage::of(&after).limit, shards: count, version: plan.version };
-        let mut actions = vec![self.put_if_version(&key::quota_head(business, month), &new, head.version)];
+        let new =
+            QuotaHead { limit: Usage::of(&after).limit, shards: count, version: plan.version };
+        let mut actions =
+            vec![self.put_if_version(&key::quota_head(business, month), &new, head.version)];
         for (index, shard) in (0u16..).zip(&after) {
             let key = key::quota_shard(business, month, index);
             actions.push(match before.get(usize::from(index)) {
@@ -91,7 +100,12 @@ impl Table {
         TransactWriteItem::builder().condition_check(check).build()
     }
 
-    fn put_if_version(&self, key: &key::Key, record: &impl serde::Serialize, version: u64) -> TransactWriteItem {
+    fn put_if_version(
+        &self,
+        key: &key::Key,
+        record: &impl serde::Serialize,
+        version: u64,
+    ) -> TransactWriteItem {
         let put = Put::builder()
             .table_name(&self.name)
             .set_item(Some(item(key, record)))
@@ -107,6 +121,8 @@ impl Table {
             .update_expression("SET cap = :cap")
             .condition_expression("used <= :cap")
             .expression_attribute_values(":cap", number(cap));
-        TransactWriteItem::builder().update(update.build().expect("table, key and expression are set")).build()
+        TransactWriteItem::builder()
+            .update(update.build().expect("table, key and expression are set"))
+            .build()
     }
 }

@@ -1,17 +1,18 @@
-//! Making what messages need: businesses, agents, channels, conversations; API keys have a file of their own. In
-//! production the rest of PingBack and its operators do; the local system seeds itself with the same calls. Nothing that
-//! exists is overwritten.
+//! Making what messages need: businesses, agents, channels, conversations; API keys have a file of
+//! their own. In production the rest of PingBack and its operators do; the local system seeds
+//! itself with the same calls. Nothing that exists is overwritten.
 
-use super::record::{ChannelRecord, ChannelSettings, Conversation, Credential, Plan};
-use super::{Table, item, key};
-use crate::broken::Broken;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::record::{ChannelRecord, ChannelSettings, Conversation, Credential, Plan};
+use super::{Table, item, key};
+use crate::broken::Broken;
 use domain::delivery::Thread;
 use domain::{AgentId, BusinessId, Channel, ChannelId, ConversationId, Seq};
-use serde::Serialize;
 
 /// What a new conversation starts from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,11 +56,17 @@ impl Table {
         self.create(&key::agent(business, agent), &credential).await
     }
 
-    /// Switches an agent on or off; off counts at once, whatever tokens they hold. False if there is no such agent.
+    /// Switches an agent on or off; off counts at once, whatever tokens they hold. False if there
+    /// is no such agent.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn set_agent_active(&self, b: BusinessId, agent: AgentId, is_active: bool) -> Result<bool, Broken> {
+    pub async fn set_agent_active(
+        &self,
+        b: BusinessId,
+        agent: AgentId,
+        is_active: bool,
+    ) -> Result<bool, Broken> {
         self.set_active(&key::agent(b, agent), is_active).await
     }
 
@@ -67,13 +74,23 @@ impl Table {
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn put_channel(&self, b: BusinessId, id: ChannelId, record: &ChannelRecord) -> Result<(), Broken> {
-        let put = self.client.put_item().table_name(&self.name).set_item(Some(item(&key::channel(b, id), record)));
+    pub async fn put_channel(
+        &self,
+        b: BusinessId,
+        id: ChannelId,
+        record: &ChannelRecord,
+    ) -> Result<(), Broken> {
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(item(&key::channel(b, id), record)));
         put.send().await.map(drop).map_err(|error| Broken::aws("PutItem", error))
     }
 
-    /// Makes a conversation without messages; false if it is there already. On WhatsApp the customer's messages have to
-    /// find it as well, by the channel's number at the time; both are made, or neither.
+    /// Makes a conversation without messages; false if it is there already. On WhatsApp the
+    /// customer's messages have to find it as well, by the channel's number at the time; both are
+    /// made, or neither.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
@@ -107,15 +124,21 @@ impl Table {
         let key = key::conversation(business, id);
         match self.whatsapp_number(business, &conversation).await? {
             Some(number) => {
-                let customer = key::whatsapp_customer(&number, &conversation.recipient, business, id);
+                let customer =
+                    key::whatsapp_customer(&number, &conversation.recipient, business, id);
                 self.create_with(&key, &conversation, &customer).await
             }
             None => self.create(&key, &conversation).await,
         }
     }
 
-    /// Meta's id of the number that the conversation's customer writes to, if they write on WhatsApp.
-    async fn whatsapp_number(&self, b: BusinessId, conversation: &Conversation) -> Result<Option<String>, Broken> {
+    /// Meta's id of the number that the conversation's customer writes to, if they write on
+    /// WhatsApp.
+    async fn whatsapp_number(
+        &self,
+        b: BusinessId,
+        conversation: &Conversation,
+    ) -> Result<Option<String>, Broken> {
         if Channel::from_wire(&conversation.channel) != Some(Channel::Whatsapp) {
             return Ok(None);
         }
@@ -127,19 +150,35 @@ impl Table {
     }
 
     /// Makes an item that is not there yet, and another one that is nothing but its key.
-    async fn create_with(&self, key: &key::Key, record: &impl Serialize, other: &key::Key) -> Result<bool, Broken> {
+    async fn create_with(
+        &self,
+        key: &key::Key,
+        record: &impl Serialize,
+        other: &key::Key,
+    ) -> Result<bool, Broken> {
         let put = |item| Put::builder().table_name(&self.name).set_item(Some(item));
         let first = put(item(key, record)).condition_expression("attribute_not_exists(pk)");
-        let puts = [first, put(other.attributes())]
-            .map(|put| TransactWriteItem::builder().put(put.build().expect("table and item are set")).build());
-        match self.client.transact_write_items().set_transact_items(Some(puts.to_vec())).send().await {
+        let puts = [first, put(other.attributes())].map(|put| {
+            TransactWriteItem::builder().put(put.build().expect("table and item are set")).build()
+        });
+        match self
+            .client
+            .transact_write_items()
+            .set_transact_items(Some(puts.to_vec()))
+            .send()
+            .await
+        {
             Ok(_) => Ok(true),
             Err(error) if is_refused(&error) => Ok(false),
             Err(error) => Err(Broken::aws("TransactWriteItems", error)),
         }
     }
 
-    pub(super) async fn create(&self, key: &key::Key, record: &impl Serialize) -> Result<bool, Broken> {
+    pub(super) async fn create(
+        &self,
+        key: &key::Key,
+        record: &impl Serialize,
+    ) -> Result<bool, Broken> {
         let put = self.client.put_item().table_name(&self.name).set_item(Some(item(key, record)));
         match put.condition_expression("attribute_not_exists(pk)").send().await {
             Ok(_) => Ok(true),
@@ -160,8 +199,13 @@ impl Table {
 
 /// Whether a transaction was cancelled because of a condition.
 pub(super) fn is_refused<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
-    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
+    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
+        error.as_service_error()
+    else {
         return false;
     };
-    cancelled.cancellation_reasons().iter().any(|reason| reason.code() == Some("ConditionalCheckFailed"))
+    cancelled
+        .cancellation_reasons()
+        .iter()
+        .any(|reason| reason.code() == Some("ConditionalCheckFailed"))
 }

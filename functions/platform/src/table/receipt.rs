@@ -1,12 +1,14 @@
 //! What a provider or a widget reports of a message, and the end of a doubt that this may be.
 
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
 use super::record::{Conversation, Message};
 use super::{Patience, Table, Written, key, millis, number, update, value};
 use crate::broken::Broken;
-use chrono::{DateTime, Utc};
 use domain::Seq;
 use domain::delivery::{Parts, Receipt, Reference, Reported, Status};
-use std::time::Duration;
 
 /// A worker that has just put a message in doubt lets go of its conversation within a write.
 const LETTING_GO: Duration = Duration::from_millis(250);
@@ -32,14 +34,21 @@ pub enum Effect {
 }
 
 impl Table {
-    /// Moves a message on because a receipt says so. If its conversation was waiting to learn the message's fate, it
-    /// is due now: somebody has to ring.
+    /// Moves a message on because a receipt says so. If its conversation was waiting to learn the
+    /// message's fate, it is due now: somebody has to ring.
     ///
     /// # Errors
     /// If DynamoDB does not answer, or the message kept changing.
-    pub async fn receipt(&self, about: &Reference, receipt: &Receipt, now: DateTime<Utc>) -> Result<Taken, Broken> {
+    pub async fn receipt(
+        &self,
+        about: &Reference,
+        receipt: &Receipt,
+        now: DateTime<Utc>,
+    ) -> Result<Taken, Broken> {
         for _ in 0..8 {
-            let Some(message) = self.message(about.business, about.conversation, about.message).await? else {
+            let Some(message) =
+                self.message(about.business, about.conversation, about.message).await?
+            else {
                 return Ok(Taken { message: None, effect: Effect::None });
             };
             let Some(after) = moved(&message, receipt, now) else {
@@ -56,9 +65,19 @@ impl Table {
         Err(Broken::new("writing down a receipt of a message that kept changing"))
     }
 
-    /// Makes `after` of the message; false if it is not as it was read any more. What a time is already, stays.
-    async fn report(&self, about: &Reference, was: &Message, after: &Message) -> Result<bool, Broken> {
-        let known = [("sent_at", after.sent_at), ("delivered_at", after.delivered_at), ("read_at", after.read_at)];
+    /// Makes `after` of the message; false if it is not as it was read any more. What a time is
+    /// already, stays.
+    async fn report(
+        &self,
+        about: &Reference,
+        was: &Message,
+        after: &Message,
+    ) -> Result<bool, Broken> {
+        let known = [
+            ("sent_at", after.sent_at),
+            ("delivered_at", after.delivered_at),
+            ("read_at", after.read_at),
+        ];
         let times = known.into_iter().chain([("failed_at", after.failed_at)]);
         let mut set = vec!["#status = :status".to_owned()];
         let (about_parts, parts_before) = (after.parts != was.parts, !was.parts.is_empty());
@@ -96,16 +115,24 @@ impl Table {
         } else {
             " REMOVE #error"
         };
-        match update::<Message>(call.update_expression(format!("SET {}{remove}", set.join(", ")))).await? {
+        match update::<Message>(call.update_expression(format!("SET {}{remove}", set.join(", "))))
+            .await?
+        {
             Written::Done(_) => Ok(true),
             // Its own write, the answer to which was lost, or that of the very same receipt.
             Written::Refused(now) => Ok(now.flatten().is_some_and(|now| now == *after)),
         }
     }
 
-    /// Makes the conversation due that waits to learn what became of message `seq`, and for nothing else. The condition
-    /// says what [`domain::delivery::Turn::doubt_over`] says; false if it does not hold.
-    async fn doubt_over(&self, about: &Reference, seq: Seq, now: DateTime<Utc>) -> Result<bool, Broken> {
+    /// Makes the conversation due that waits to learn what became of message `seq`, and for nothing
+    /// else. The condition says what [`domain::delivery::Turn::doubt_over`] says; false if it does
+    /// not hold.
+    async fn doubt_over(
+        &self,
+        about: &Reference,
+        seq: Seq,
+        now: DateTime<Utc>,
+    ) -> Result<bool, Broken> {
         let before = seq.0.saturating_sub(1);
         let call = self
             .change(&key::conversation(about.business, about.conversation))
@@ -121,7 +148,9 @@ impl Table {
                 Written::Done(_) => return Ok(true),
                 // Whoever put the message in doubt is about to have the conversation wait for it.
                 Written::Refused(Some(Some(held)))
-                    if held.settled_seq.0 == before && held.lease_owner.is_some() && patience.wait().await => {}
+                    if held.settled_seq.0 == before
+                        && held.lease_owner.is_some()
+                        && patience.wait().await => {}
                 Written::Refused(_) => return Ok(false),
             }
         }
@@ -137,8 +166,12 @@ fn moved(message: &Message, receipt: &Receipt, now: DateTime<Utc>) -> Option<Mes
     };
     let at = plausible(message, receipt.at, now);
     let told = receipt.provider_id.as_ref().filter(|_| receipt.part.is_last());
-    let mut after =
-        Message { status, parts, provider_id: message.provider_id.as_ref().or(told).cloned(), ..message.clone() };
+    let mut after = Message {
+        status,
+        parts,
+        provider_id: message.provider_id.as_ref().or(told).cloned(),
+        ..message.clone()
+    };
     let first = |time: &mut Option<DateTime<Utc>>| *time = time.or(Some(at));
     match status {
         // One part more is known to be through; the message is where it was.
@@ -164,8 +197,9 @@ fn moved(message: &Message, receipt: &Receipt, now: DateTime<Utc>) -> Option<Mes
     Some(after)
 }
 
-/// What a receipt of one part makes of the message: as far as all of its parts have come. If this was the part in doubt
-/// and others are left, nothing is in doubt any more, and the message waits for its turn to go on with them.
+/// What a receipt of one part makes of the message: as far as all of its parts have come. If this
+/// was the part in doubt and others are left, nothing is in doubt any more, and the message waits
+/// for its turn to go on with them.
 fn by_part(message: &Message, receipt: &Receipt) -> Option<(Status, Parts)> {
     let part = receipt.part;
     // That a message was sent is written down without a note for its last part.
@@ -174,7 +208,8 @@ fn by_part(message: &Message, receipt: &Receipt) -> Option<(Status, Parts)> {
         _ => message.parts.clone(),
     };
     let parts = known.with(part, receipt.reported.status())?;
-    let was_in_doubt = message.status == Status::InDoubt && message.parts.next(part.of) == Some(part);
+    let was_in_doubt =
+        message.status == Status::InDoubt && message.parts.next(part.of) == Some(part);
     let status = match message.status.on_receipt(parts.together()) {
         Some(forward) => forward,
         None if was_in_doubt => Status::Queued,
@@ -183,9 +218,10 @@ fn by_part(message: &Message, receipt: &Receipt) -> Option<(Status, Parts)> {
     Some((status, parts))
 }
 
-/// A provider's time in the order of ours: its clock is another one, and WhatsApp's tells whole seconds. Nothing
-/// happened in the future, nor before what came before it.
+/// A provider's time in the order of ours: its clock is another one, and WhatsApp's tells whole
+/// seconds. Nothing happened in the future, nor before what came before it.
 fn plausible(message: &Message, at: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
-    let before = [message.attempted_at, message.sent_at, message.delivered_at].into_iter().flatten().max();
+    let before =
+        [message.attempted_at, message.sent_at, message.delivered_at].into_iter().flatten().max();
     at.min(now).max(before.unwrap_or(message.created_at))
 }

@@ -1,16 +1,20 @@
-//! What the items hold. Times that conditions compare are milliseconds since 1970, all others RFC 3339.
+//! What the items hold. Times that conditions compare are milliseconds since 1970, all others RFC
+//! 3339.
 
-use crate::capability::Capability;
 use chrono::serde::ts_milliseconds_option;
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::capability::Capability;
 use domain::accept::FirstAnswer;
-use domain::delivery::{Attempt, Doubt, Ending, History, Paced, Parts, Progress, Reason, Status, Thread, Turn};
+use domain::delivery::{
+    Attempt, Doubt, Ending, History, Paced, Parts, Progress, Reason, Status, Thread, Turn,
+};
 use domain::message::{MessageView, SenderType};
 use domain::{
-    AgentId, Attachment, Channel, ChannelId, ConversationId, FileName, MediaType, MessageId, Month, Sender, Seq,
-    UploadId, UploadState,
+    AgentId, Attachment, Channel, ChannelId, ConversationId, FileName, MediaType, MessageId, Month,
+    Sender, Seq, UploadId, UploadState,
 };
-use serde::{Deserialize, Serialize};
 
 /// What a business pays for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,7 +23,8 @@ pub struct Plan {
     pub name: String,
     /// Messages a month.
     pub max_messages_per_month: u64,
-    /// How many shards its months are counted on; about its peak of messages a second, divided by 20.
+    /// How many shards its months are counted on; about its peak of messages a second, divided by
+    /// 20.
     pub shards: u16,
     /// Raised by every change.
     pub version: u64,
@@ -57,7 +62,8 @@ pub struct ChannelRecord {
     /// What to do when nobody knows whether a message arrived.
     #[serde(default)]
     pub in_doubt: Doubt,
-    /// Until when nothing is sent on it: the provider takes nothing, whatever it is, or an operator says so.
+    /// Until when nothing is sent on it: the provider takes nothing, whatever it is, or an operator
+    /// says so.
     #[serde(default, with = "ts_milliseconds_option", skip_serializing_if = "Option::is_none")]
     pub paused_until: Option<DateTime<Utc>>,
     /// What the provider needs.
@@ -90,7 +96,8 @@ pub enum ChannelSettings {
     },
 }
 
-/// A message template that Meta approved, whose body has one parameter, which takes a message's text.
+/// A message template that Meta approved, whose body has one parameter, which takes a message's
+/// text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Template {
@@ -242,7 +249,8 @@ pub struct Message {
     /// API Gateway's id of the call that made it, for whoever searches the logs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
-    /// What came of the attempts that ended; of one that is begun, `attempts` and `attempted_at` say all there is.
+    /// What came of the attempts that ended; of one that is begun, `attempts` and `attempted_at`
+    /// say all there is.
     #[serde(default, skip_serializing_if = "History::is_empty")]
     pub history: History,
 }
@@ -281,7 +289,8 @@ impl Message {
         self.history.with(Attempt { attempt: self.attempts, at, outcome, reason: reason.cloned() })
     }
 
-    /// Every attempt that was begun, as far as anything is known of it: one whose end nobody wrote down is in doubt.
+    /// Every attempt that was begun, as far as anything is known of it: one whose end nobody wrote
+    /// down is in doubt.
     #[must_use]
     pub fn told(&self) -> History {
         self.ended(Ending::InDoubt, Some(&Reason::outcome_unknown()))

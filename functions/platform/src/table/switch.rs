@@ -1,22 +1,30 @@
 //! What operators switch: a channel on and off, and that it waits no longer.
 
+use serde::de::IgnoredAny;
+
 use super::{Table, Written, key, update};
 use crate::broken::Broken;
 use domain::{BusinessId, ChannelId};
-use serde::de::IgnoredAny;
 
 impl Table {
-    /// Says whether messages are accepted on a channel; functions see it within half a minute. What was accepted before
-    /// goes out in any case: [`Table::pause`] is what keeps it. False if there is no such channel.
+    /// Says whether messages are accepted on a channel; functions see it within half a minute. What
+    /// was accepted before goes out in any case: [`Table::pause`] is what keeps it. False if there
+    /// is no such channel.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn set_channel_active(&self, b: BusinessId, channel: ChannelId, is_active: bool) -> Result<bool, Broken> {
+    pub async fn set_channel_active(
+        &self,
+        b: BusinessId,
+        channel: ChannelId,
+        is_active: bool,
+    ) -> Result<bool, Broken> {
         self.set_active(&key::channel(b, channel), is_active).await
     }
 
-    /// Ends a channel's pause before its time; workers see it within half a minute, and conversations that wait look again
-    /// within five minutes ([`domain::delivery::Round`]). False if there is no such channel.
+    /// Ends a channel's pause before its time; workers see it within half a minute, and
+    /// conversations that wait look again within five minutes ([`domain::delivery::Round`]). False
+    /// if there is no such channel.
     ///
     /// # Errors
     /// If DynamoDB does not answer.

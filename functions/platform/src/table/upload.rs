@@ -29,15 +29,23 @@ impl Table {
         Ok(upload.filter(|upload| upload.is_opened_by(capability)))
     }
 
-    /// Has an upload kept as long as its file is, which must be seen to before; false if there is none any more.
+    /// Has an upload kept as long as its file is, which must be seen to before; false if there is
+    /// none any more.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn keep_upload(&self, place: Place, was: &Upload, content_type: &MediaType) -> Result<bool, Broken> {
+    pub async fn keep_upload(
+        &self,
+        place: Place,
+        was: &Upload,
+        content_type: &MediaType,
+    ) -> Result<bool, Broken> {
         let end = UploadState::Ready.kept_until(was.created_at);
         let call = self
             .change(&key::upload(place.business, place.conversation, place.upload))
-            .update_expression("SET #state = :ready, content_type = :content_type, expires_at = :end")
+            .update_expression(
+                "SET #state = :ready, content_type = :content_type, expires_at = :end",
+            )
             .condition_expression("attribute_exists(pk)")
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":ready", value(&UploadState::Ready))

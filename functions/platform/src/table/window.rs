@@ -1,21 +1,27 @@
-//! A customer's own message on WhatsApp: it lets the business write to them for another while. Nothing of it is stored
-//! here; what customers write is the rest of the platform's.
+//! A customer's own message on WhatsApp: it lets the business write to them for another while.
+//! Nothing of it is stored here; what customers write is the rest of the platform's.
+
+use chrono::{DateTime, Utc};
 
 use super::record::Conversation;
 use super::{Table, Written, key, millis, text, update};
 use crate::broken::Broken;
-use chrono::{DateTime, Utc};
 use domain::Channel;
 use domain::channel::WINDOW;
 
 impl Table {
-    /// Opens the messaging window of every conversation that the customer `wa_id` has with the number
-    /// `phone_number_id`, as of their message of `at`; returns how many of them it is news to. A window only ever closes
-    /// later: messages are reported late, twice and in any order.
+    /// Opens the messaging window of every conversation that the customer `wa_id` has with the
+    /// number `phone_number_id`, as of their message of `at`; returns how many of them it is news
+    /// to. A window only ever closes later: messages are reported late, twice and in any order.
     ///
     /// # Errors
     /// If DynamoDB does not answer. Whoever brought the message has to bring it again.
-    pub async fn customer_wrote(&self, phone_number_id: &str, wa_id: &str, at: DateTime<Utc>) -> Result<usize, Broken> {
+    pub async fn customer_wrote(
+        &self,
+        phone_number_id: &str,
+        wa_id: &str,
+        at: DateTime<Utc>,
+    ) -> Result<usize, Broken> {
         let query = self.client.query().table_name(&self.name).consistent_read(true);
         let query = query.key_condition_expression("pk = :customer");
         let pk = text(key::whatsapp_customer_partition(phone_number_id, wa_id));
@@ -26,14 +32,20 @@ impl Table {
             for item in page.items.unwrap_or_default() {
                 let found = item.get(key::SK).and_then(|sk| sk.as_s().ok());
                 let found = found.and_then(|sk| key::parse_conversation_partition(sk));
-                let (business, id) = found.ok_or_else(|| Broken::new("reading whose a customer's conversation is"))?;
-                opened += usize::from(self.open_window(&key::conversation(business, id), at).await?);
+                let (business, id) = found
+                    .ok_or_else(|| Broken::new("reading whose a customer's conversation is"))?;
+                opened +=
+                    usize::from(self.open_window(&key::conversation(business, id), at).await?);
             }
         }
         Ok(opened)
     }
 
-    async fn open_window(&self, conversation: &key::Key, at: DateTime<Utc>) -> Result<bool, Broken> {
+    async fn open_window(
+        &self,
+        conversation: &key::Key,
+        at: DateTime<Utc>,
+    ) -> Result<bool, Broken> {
         let call = self
             .change(conversation)
             .update_expression("SET window_expires_at = :until")

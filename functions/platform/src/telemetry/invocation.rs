@@ -3,12 +3,14 @@
 //! There is one at a time: Lambda hands a process its next event when it has answered the last
 //! ([runtime API](https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html)).
 
-use super::metrics::Counted;
-use crate::clock;
-use lambda_runtime::Context;
-use serde_json::{Map, Value, json};
 use std::io::{self, Write};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
+use lambda_runtime::Context;
+use serde_json::{Map, Value, json};
+
+use super::metrics::Counted;
+use crate::clock;
 
 /// What every line and record calls the system.
 const SERVICE: &str = "pingback-messages";
@@ -62,7 +64,8 @@ impl Drop for Invocation {
     }
 }
 
-/// Whatever this invocation says from now on belongs to what `id` names: the API call, by API Gateway's id of it.
+/// Whatever this invocation says from now on belongs to what `id` names: the API call, by API
+/// Gateway's id of it.
 pub fn correlate(id: &str) {
     current().members.insert("correlation_id".to_owned(), json!(id));
 }
@@ -86,7 +89,8 @@ fn current() -> MutexGuard<'static, Current> {
 }
 
 /// The trace's id in X-Ray's header, `Root=1-5759e988-bd862e3fe1be46a994272793;Parent=…;Sampled=1`
-/// ([tracing header](https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader)).
+/// ([tracing
+/// header](https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader)).
 fn root(header: &str) -> Option<&str> {
     header.split(';').find_map(|part| part.trim().strip_prefix("Root="))
 }

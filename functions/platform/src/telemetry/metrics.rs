@@ -1,32 +1,38 @@
-//! Lines of the log that CloudWatch counts. What happens is one line, with the ids of what it happened to; what it counts
-//! is summed up, and written once at the end of the invocation, as a record in the
-//! [embedded metric format](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html).
+//! Lines of the log that CloudWatch counts. What happens is one line, with the ids of what it
+//! happened to; what it counts is summed up, and written once at the end of the invocation, as a
+//! record in the [embedded metric
+//! format](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html).
 //! A record has one value of each dimension, so a sweep over three channels has three.
 //!
-//! `LOG_LEVEL` silences neither: a metric that depends on how much is logged is none. A function that is killed takes along
-//! what it counted in that invocation; the lines are there.
+//! `LOG_LEVEL` silences neither: a metric that depends on how much is logged is none. A function
+//! that is killed takes along what it counted in that invocation; the lines are there.
 //!
-//! Each value of a dimension is a metric of its own, with its own price: dimensions are words of which there are a few.
-//! Ids and reasons are members of the line, for whoever searches the log.
+//! Each value of a dimension is a metric of its own, with its own price: dimensions are words of
+//! which there are a few. Ids and reasons are members of the line, for whoever searches the log.
 //!
-//! Not `metrics_cloudwatch_embedded`: it counts under one set of dimensions for each function, set at its start.
+//! Not `metrics_cloudwatch_embedded`: it counts under one set of dimensions for each function, set
+//! at its start.
 
-use super::{invocation, log};
-use crate::settings;
-use chrono::{DateTime, TimeDelta, Utc};
-use serde::Serialize;
-use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::panic::Location;
 use std::sync::LazyLock;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
 use tracing::Level;
 
-/// Where CloudWatch puts every metric: `METRICS_NAMESPACE`, which is each stack's own.
-static NAMESPACE: LazyLock<String> =
-    LazyLock::new(|| settings::optional("METRICS_NAMESPACE").unwrap_or_else(|| "Pingback".to_owned()));
+use super::{invocation, log};
+use crate::settings;
 
-/// All that is counted and measured, and by what it is told apart. Alarms and the dashboard look at these.
+/// Where CloudWatch puts every metric: `METRICS_NAMESPACE`, which is each stack's own.
+static NAMESPACE: LazyLock<String> = LazyLock::new(|| {
+    settings::optional("METRICS_NAMESPACE").unwrap_or_else(|| "Pingback".to_owned())
+});
+
+/// All that is counted and measured, and by what it is told apart. Alarms and the dashboard look at
+/// these.
 pub const METRICS: [(&str, &str); 14] = [
     ("Accepted", "Channel"),
     ("Sent", "Channel"),
@@ -48,7 +54,8 @@ pub const METRICS: [(&str, &str); 14] = [
 /// ([specification](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html#CloudWatch_Embedded_Metric_Format_Specification_structure)).
 const MOST_VALUES: usize = 100;
 
-/// A line in the making. Dimensions and metrics are named `LikeThis`, members of a line `like_this`.
+/// A line in the making. Dimensions and metrics are named `LikeThis`, members of a line
+/// `like_this`.
 #[derive(Debug, Clone)]
 #[must_use = "it is written by `write`"]
 pub struct Line {
@@ -121,9 +128,14 @@ impl Line {
         let _ = writeln!(io::stdout().lock(), "{line}");
         let by = dimension.as_ref().map(|(name, _)| *name).unwrap_or_default();
         let unknown = metrics.iter().find(|(metric, _)| !METRICS.contains(&(*metric, by)));
-        debug_assert!(unknown.is_none(), "{unknown:?} by {by:?} is none of METRICS, so nobody can watch it");
+        debug_assert!(
+            unknown.is_none(),
+            "{unknown:?} by {by:?} is none of METRICS, so nobody can watch it"
+        );
         invocation::count(|counted| {
-            metrics.into_iter().for_each(|(metric, measure)| counted.add(dimension.clone(), metric, measure));
+            metrics
+                .into_iter()
+                .for_each(|(metric, measure)| counted.add(dimension.clone(), metric, measure));
         });
     }
 }
@@ -146,17 +158,23 @@ impl Counted {
                 Total::Count(total) => *total += many,
                 Total::Seconds(_) => unreachable!("a metric is either counted or measured"),
             },
-            Measure::Seconds(seconds) => match totals.entry(metric).or_insert(Total::Seconds(Vec::new())) {
-                // A hundred of an invocation tell as much of how long it takes as all of them.
-                Total::Seconds(all) if all.len() < MOST_VALUES => all.push(seconds),
-                Total::Seconds(_) => {}
-                Total::Count(_) => unreachable!("a metric is either counted or measured"),
-            },
+            Measure::Seconds(seconds) => {
+                match totals.entry(metric).or_insert(Total::Seconds(Vec::new())) {
+                    // A hundred of an invocation tell as much of how long it takes as all of them.
+                    Total::Seconds(all) if all.len() < MOST_VALUES => all.push(seconds),
+                    Total::Seconds(_) => {}
+                    Total::Count(_) => unreachable!("a metric is either counted or measured"),
+                }
+            }
         }
     }
 
     /// One record for each value of a dimension, with what is known of the invocation.
-    pub(super) fn records(self, members: &Map<String, Value>, time: DateTime<Utc>) -> impl Iterator<Item = Value> {
+    pub(super) fn records(
+        self,
+        members: &Map<String, Value>,
+        time: DateTime<Utc>,
+    ) -> impl Iterator<Item = Value> {
         self.0.into_iter().map(move |(dimension, totals)| {
             let mut record = members.clone();
             let set: Vec<_> = dimension.iter().map(|(name, _)| *name).collect();
@@ -215,7 +233,10 @@ mod tests {
             assert!(!sets.is_empty());
             for dimension in sets.iter().flat_map(list) {
                 let value = text(&record[text(&dimension)]);
-                assert!((1..=1024).contains(&value.len()) && value.is_ascii(), "{dimension} is {value:?}");
+                assert!(
+                    (1..=1024).contains(&value.len()) && value.is_ascii(),
+                    "{dimension} is {value:?}"
+                );
             }
             assert!(sets.iter().all(|set| list(set).len() <= 30));
             let metrics = list(&directive["Metrics"]);
@@ -223,7 +244,10 @@ mod tests {
             for metric in metrics {
                 let value = &record[text(&metric["Name"])];
                 let numbers = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
-                assert!((1..=100).contains(&numbers.len()) && numbers.iter().all(Value::is_number), "{metric}");
+                assert!(
+                    (1..=100).contains(&numbers.len()) && numbers.iter().all(Value::is_number),
+                    "{metric}"
+                );
                 assert!(["Count", "Seconds"].contains(&text(&metric["Unit"]).as_str()));
             }
         }
@@ -247,8 +271,14 @@ mod tests {
         let records: Vec<_> = counted.records(&members, time).collect();
         records.iter().for_each(conforms);
         let [bare, chat, email] = &records[..] else { panic!("three: {records:?}") };
-        assert_eq!((&bare["Things"], &bare["_aws"]["CloudWatchMetrics"][0]["Dimensions"]), (&json!(1), &json!([[]])));
-        assert_eq!((&email["Sent"], email["DeliverySeconds"].as_array().map(Vec::len)), (&json!(120), Some(100)));
+        assert_eq!(
+            (&bare["Things"], &bare["_aws"]["CloudWatchMetrics"][0]["Dimensions"]),
+            (&json!(1), &json!([[]]))
+        );
+        assert_eq!(
+            (&email["Sent"], email["DeliverySeconds"].as_array().map(Vec::len)),
+            (&json!(120), Some(100))
+        );
         let directive = json!({
             "Namespace": "Pingback", "Dimensions": [["Channel"]], "Metrics": [{"Name": "Due", "Unit": "Count"}],
         });
@@ -262,9 +292,11 @@ mod tests {
     #[test]
     fn a_line_says_what_it_is_about_and_what_it_measured() {
         let line = Line::new(Level::WARN, "given up").by("Channel", "email").count("GivenUp");
-        let line =
-            line.with("provider_code", None::<String>).seconds("OldestDueSeconds", TimeDelta::milliseconds(1_234));
-        let members = json!({"message": "given up", "channel": "email", "oldest_due_seconds": 1.234});
+        let line = line
+            .with("provider_code", None::<String>)
+            .seconds("OldestDueSeconds", TimeDelta::milliseconds(1_234));
+        let members =
+            json!({"message": "given up", "channel": "email", "oldest_due_seconds": 1.234});
         assert_eq!(Value::Object(line.members), members);
         assert!(line.location.file().ends_with("metrics.rs"));
         let took = |took| Line::new(Level::INFO, "").seconds("Took", took).members["took"].clone();

@@ -1,7 +1,9 @@
-//! What functions say while they work: lines of the log, which tell people what happened, and one record of what was
-//! counted, at the end of each invocation. No token, text, address or phone number is ever a member of any of them.
+//! What functions say while they work: lines of the log, which tell people what happened, and one
+//! record of what was counted, at the end of each invocation. No token, text, address or phone
+//! number is ever a member of any of them.
 //!
-//! Members are called as [Powertools](https://docs.aws.amazon.com/powertools/python/latest/core/logger/#standard-structured-keys)
+//! Members are called as
+//! [Powertools](https://docs.aws.amazon.com/powertools/python/latest/core/logger/#standard-structured-keys)
 //! calls them, so that queries written for other functions of an account find ours as well.
 
 mod invocation;

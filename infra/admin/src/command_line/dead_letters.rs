@@ -1,26 +1,30 @@
 //! What is said of dead letters: which are meant, and what is to be done with them.
 
-use super::channel;
 use clap::{Args, Subcommand};
+
+use super::channel;
 use domain::{Channel, ConversationId};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeadLetters {
-    /// What is there, by conversation and in the order of its messages; leaves everything where it is
+    /// What is there, by conversation and in the order of its messages; leaves everything where it
+    /// is
     Inspect(Letters),
     /// Have it tried again, in the order of each conversation
     ///
-    /// Bells that no worker could answer are rung again, one for each conversation. A message that was given up is
-    /// `failed`, and its conversation has gone on: put back into its place, it would arrive after what was written
-    /// later, and its business has been told that it failed. With --resend it is therefore accepted anew, as the
-    /// conversation's next message: with an id of its own, counted in the running month, and in the order in which they
-    /// were written where there are several. Doing that twice makes no second message for a day. Without --resend,
+    /// Bells that no worker could answer are rung again, one for each conversation. A message that
+    /// was given up is `failed`, and its conversation has gone on: put back into its place, it
+    /// would arrive after what was written later, and its business has been told that it failed.
+    /// With --resend it is therefore accepted anew, as the conversation's next message: with an id
+    /// of its own, counted in the running month, and in the order in which they were written where
+    /// there are several. Doing that twice makes no second message for a day. Without --resend,
     /// copies of messages stay where they are.
     Redrive(Redrive),
     /// Remove what has been dealt with, for good: that ends the alarm
     ///
-    /// No message changes by that. One that was given up stays `failed`, and the API tells why; only its copy is gone,
-    /// and with it `redrive --resend`. What a bell would have rung for, the sweeper rings for each minute.
+    /// No message changes by that. One that was given up stays `failed`, and the API tells why;
+    /// only its copy is gone, and with it `redrive --resend`. What a bell would have rung for, the
+    /// sweeper rings for each minute.
     Discard(Meant),
 }
 
@@ -64,7 +68,8 @@ pub(crate) struct Meant {
     pub(crate) dry_run: bool,
 }
 
-/// 120,000 may be [in flight](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html).
+/// 120,000 may be [in
+/// flight](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html).
 fn letters(text: &str) -> Result<usize, String> {
     let count = text.parse().ok().filter(|count| (1..=100_000).contains(count));
     count.ok_or_else(|| "1 to 100000 letters".to_owned())

@@ -1,11 +1,13 @@
-//! Reading the queues, and telling what was found and done. What is done with a letter is never decided here.
+//! Reading the queues, and telling what was found and done. What is done with a letter is never
+//! decided here.
+
+use serde::Serialize;
+use serde_json::json;
 
 use crate::command_line::Letters;
 use crate::report::{Progress, Report, or_dash, time};
 use domain::{BusinessId, Channel, ConversationId, Seq};
 use platform::queue::{DeadLetters, HIDDEN_MINUTES, Kept, Letter};
-use serde::Serialize;
-use serde_json::json;
 
 /// What was read of a queue, by conversation and in the order of messages; bells come before them.
 pub(super) struct Found {
@@ -30,7 +32,9 @@ impl Found {
         } else {
             return None;
         };
-        Some(format!("with --resend a message could go before one that was written earlier: {what}"))
+        Some(format!(
+            "with --resend a message could go before one that was written earlier: {what}"
+        ))
     }
 }
 
@@ -64,7 +68,8 @@ pub(super) struct Told {
     lines: Vec<Line>,
     /// Whether a queue has more letters than were to be read.
     more: bool,
-    /// Letters that nobody sees for a while: others read them, or died over that, or SQS did not show them again.
+    /// Letters that nobody sees for a while: others read them, or died over that, or SQS did not
+    /// show them again.
     hidden: usize,
     /// What ended the work.
     error: Option<String>,
@@ -72,7 +77,12 @@ pub(super) struct Told {
 
 impl Told {
     /// Reads a queue until it is empty, or as far as is wanted.
-    pub(super) async fn find(&mut self, queue: &DeadLetters, args: &Letters, progress: &Progress) -> Found {
+    pub(super) async fn find(
+        &mut self,
+        queue: &DeadLetters,
+        args: &Letters,
+        progress: &Progress,
+    ) -> Found {
         let mut letters = Vec::new();
         let (hidden, mut broken) = match queue.hidden().await {
             Ok(hidden) => (hidden, None),
@@ -93,14 +103,16 @@ impl Told {
             let rest = letters.split_off(args.most);
             self.put_back(queue, &rest).await;
         }
-        letters.sort_by_key(|letter| (letter.about().map(|(b, c, _)| (b, c)), seq(letter), letter.since));
+        letters.sort_by_key(|letter| {
+            (letter.about().map(|(b, c, _)| (b, c)), seq(letter), letter.since)
+        });
         self.more |= more;
         self.hidden += hidden;
         Found { letters, broken, more, hidden }
     }
 
-    /// Those with which something is to be done: of one conversation, if only those are meant, and none if reading them
-    /// ended before its time. Shows the others again.
+    /// Those with which something is to be done: of one conversation, if only those are meant, and
+    /// none if reading them ended before its time. Shows the others again.
     pub(super) async fn meant(
         &mut self,
         queue: &DeadLetters,
@@ -112,8 +124,11 @@ impl Told {
             self.end(channel, broken);
         }
         let ended = self.has_ended();
-        let is = |letter: &Letter| conversation.is_none_or(|only| letter.about().is_some_and(|of| of.1 == only));
-        let (meant, others) = found.letters.into_iter().partition::<Vec<_>, _>(|letter| !ended && is(letter));
+        let is = |letter: &Letter| {
+            conversation.is_none_or(|only| letter.about().is_some_and(|of| of.1 == only))
+        };
+        let (meant, others) =
+            found.letters.into_iter().partition::<Vec<_>, _>(|letter| !ended && is(letter));
         self.put_back(queue, &others).await;
         meant
     }
@@ -179,7 +194,8 @@ impl Told {
             ]
         });
         let rows = rows.collect();
-        let heading = ["channel", "conversation", "letter", "seq", "message", "since", "reason", ""];
+        let heading =
+            ["channel", "conversation", "letter", "seq", "message", "since", "reason", ""];
         let sentence = match self.lines.len() {
             0 if self.is_clear() && !self.has_ended() => "There are no dead letters.".to_owned(),
             some => format!("{some} dead letters. {last}").trim_end().to_owned(),
@@ -187,10 +203,13 @@ impl Told {
         let json = json!({"letters": self.lines, "more": self.more, "hidden": self.hidden, "error": self.error});
         let mut report = Report::of(json).table(heading, rows).line(sentence);
         if self.more {
-            report = report.line("There are more than were read: say it again, or read more of them with --most.");
+            report = report.line(
+                "There are more than were read: say it again, or read more of them with --most.",
+            );
         }
         if self.hidden > 0 {
-            report = report.line(format!("{} more are hidden. {}", self.hidden, when_they_are_back()));
+            report =
+                report.line(format!("{} more are hidden. {}", self.hidden, when_they_are_back()));
         }
         match self.error {
             Some(error) => report.broken(error),

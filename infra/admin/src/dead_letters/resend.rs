@@ -1,5 +1,6 @@
-//! Accepting a message anew that was given up: the same text and files from the same sender, as the conversation's next
-//! message. It goes through the transaction that every message goes through, so it is counted, and stored once.
+//! Accepting a message anew that was given up: the same text and files from the same sender, as the
+//! conversation's next message. It goes through the transaction that every message goes through, so
+//! it is counted, and stored once.
 
 use crate::Failure;
 use crate::place::Place;
@@ -23,7 +24,11 @@ pub(super) enum Resent {
 }
 
 /// Accepts one anew.
-pub(super) async fn resend(place: &Place, copy: &GivenUp, dry_run: bool) -> Result<Resent, Failure> {
+pub(super) async fn resend(
+    place: &Place,
+    copy: &GivenUp,
+    dry_run: bool,
+) -> Result<Resent, Failure> {
     let GivenUp { business, conversation: conversation_id, message: id, .. } = copy;
     let table = &place.table;
     let Some(message) = table.message(*business, *conversation_id, *id).await? else {
@@ -31,9 +36,14 @@ pub(super) async fn resend(place: &Place, copy: &GivenUp, dry_run: bool) -> Resu
     };
     match message.status {
         Status::Failed => {}
-        Status::Sent | Status::Delivered | Status::Read => return Ok(Resent::Needless("has arrived meanwhile")),
-        // The letter is written before the message's end: whoever wrote it died in between, and it goes on.
-        Status::Queued | Status::Sending | Status::InDoubt => return Ok(Resent::Needless("is being sent anyway")),
+        Status::Sent | Status::Delivered | Status::Read => {
+            return Ok(Resent::Needless("has arrived meanwhile"));
+        }
+        // The letter is written before the message's end: whoever wrote it died in between, and it
+        // goes on.
+        Status::Queued | Status::Sending | Status::InDoubt => {
+            return Ok(Resent::Needless("is being sent anyway"));
+        }
     }
     let Some(conversation) = table.conversation(*business, *conversation_id).await? else {
         return Ok(Resent::Refused("there is no such conversation".into()));
@@ -48,7 +58,9 @@ pub(super) async fn resend(place: &Place, copy: &GivenUp, dry_run: bool) -> Resu
     Ok(match table.accept(&draft, conversation.seq, None).await? {
         Answer::Accepted(message) | Answer::Replayed(message) => Resent::As(message.id),
         Answer::Refused(refusal) => Resent::Refused(Problem::from(refusal).detail),
-        Answer::ChannelChanged => Resent::Refused("the conversation is changing channel: try again".into()),
+        Answer::ChannelChanged => {
+            Resent::Refused("the conversation is changing channel: try again".into())
+        }
     })
 }
 
@@ -64,15 +76,19 @@ async fn draft(
         return Ok(Err(Refusal::ChannelNotSupported { channel: name }));
     };
     let record = place.table.channel(copy.business, conversation.channel_id).await?;
-    let Some(record) = record.filter(|record| record.is_active) else { return Ok(Err(Refusal::ChannelInactive)) };
+    let Some(record) = record.filter(|record| record.is_active) else {
+        return Ok(Err(Refusal::ChannelInactive));
+    };
     let now = place.now();
     let Some(content) = Content::new(message.content) else {
         return Err(Failure::new(format!("message {} has no text", message.id)));
     };
     let files = message.attachments.len();
-    let allowed = channel.carries(&content, files).and_then(|()| channel.carries_files(&message.attachments));
+    let allowed =
+        channel.carries(&content, files).and_then(|()| channel.carries_files(&message.attachments));
     let (window, has_template) = (conversation.window_expires_at, record.settings.has_template());
-    let way = allowed.and_then(|()| channel.way(content.as_str(), files, window, has_template, now));
+    let way =
+        allowed.and_then(|()| channel.way(content.as_str(), files, window, has_template, now));
     // A key with a space in it: no request can carry it.
     let key = format!("redrive {}", copy.message);
     let hash = request_hash([copy.message.to_string().as_str()]);

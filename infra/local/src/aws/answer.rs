@@ -1,5 +1,5 @@
-//! Answers that the proxy makes itself, in the shapes of the services. When it makes one lives in `fault.rs` and
-//! `bridge.rs`, never here.
+//! Answers that the proxy makes itself, in the shapes of the services. When it makes one lives in
+//! `fault.rs` and `bridge.rs`, never here.
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -94,7 +94,9 @@ fn whole(service: Service, status: StatusCode, body: Bytes) -> Answer {
         Service::S3 => "application/xml",
         Service::SecretsManager => JSON_1_1,
     };
-    answer.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+    answer
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
     let id = uuid::Uuid::new_v4().to_string();
     answer.headers_mut().insert("x-amzn-requestid", id.parse().expect("a UUID is a header value"));
     answer
@@ -105,7 +107,9 @@ fn status(code: &str) -> StatusCode {
         "InternalError" | "InternalFailure" | "InternalServerError" | "InternalServiceError" => {
             StatusCode::INTERNAL_SERVER_ERROR
         }
-        "ServiceUnavailable" | "ServiceUnavailableException" | "SlowDown" => StatusCode::SERVICE_UNAVAILABLE,
+        "ServiceUnavailable" | "ServiceUnavailableException" | "SlowDown" => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         "AccessDenied" => StatusCode::FORBIDDEN,
         "NoSuchKey" => StatusCode::NOT_FOUND,
         _ => StatusCode::BAD_REQUEST,

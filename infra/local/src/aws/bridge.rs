@@ -1,6 +1,7 @@
-//! What AWS has and the emulators lack: message group ids on standard queues. Production code sends them as it should;
-//! here they are checked as AWS checks them and, since the emulator would refuse them, travel through it as a message
-//! attribute, which the event sources take off again. What they are good for lives there, in `shelf.rs`.
+//! What AWS has and the emulators lack: message group ids on standard queues. Production code sends
+//! them as it should; here they are checked as AWS checks them and, since the emulator would refuse
+//! them, travel through it as a message attribute, which the event sources take off again. What
+//! they are good for lives there, in `shelf.rs`.
 
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use bytes::Bytes;
@@ -21,7 +22,9 @@ const CARRIER: &str = "local.MessageGroupId";
 /// # Errors
 /// The answer that AWS gives to a request it refuses and the emulator would not.
 pub(super) fn adapt(call: &Call, body: Bytes) -> Result<Bytes, Box<Answer>> {
-    if call.service != Service::Sqs || !matches!(call.operation.as_str(), "SendMessage" | "SendMessageBatch") {
+    if call.service != Service::Sqs
+        || !matches!(call.operation.as_str(), "SendMessage" | "SendMessageBatch")
+    {
         return Ok(body);
     }
     // What is not JSON, or names no queue, is for the emulator to refuse.
@@ -38,7 +41,8 @@ pub(super) fn adapt(call: &Call, body: Bytes) -> Result<Bytes, Box<Answer>> {
 
 /// Puts a received message's group id where SQS has it, among the system's attributes; returns it.
 pub(crate) fn restore_group_id(message: &mut Message) -> Option<String> {
-    let carried = message.message_attributes.as_mut().and_then(|attributes| attributes.remove(CARRIER));
+    let carried =
+        message.message_attributes.as_mut().and_then(|attributes| attributes.remove(CARRIER));
     let system = message.attributes.get_or_insert_default();
     if let Some(group) = carried.and_then(|carrier| carrier.string_value) {
         system.insert(MessageSystemAttributeName::MessageGroupId, group);
@@ -61,8 +65,11 @@ fn move_group_id(call: &Call, message: &mut Value) -> Result<bool, Box<Answer>> 
         return Err(refusal());
     }
     // What is no object is for the emulator to refuse.
-    if let Some(attributes) = message.entry("MessageAttributes").or_insert_with(|| json!({})).as_object_mut() {
-        attributes.insert(CARRIER.to_owned(), json!({ "DataType": "String", "StringValue": group }));
+    if let Some(attributes) =
+        message.entry("MessageAttributes").or_insert_with(|| json!({})).as_object_mut()
+    {
+        attributes
+            .insert(CARRIER.to_owned(), json!({ "DataType": "String", "StringValue": group }));
     }
     Ok(true)
 }
@@ -79,23 +86,28 @@ mod tests {
     use super::*;
 
     fn send(operation: &str, request: &Value) -> Result<Value, http::StatusCode> {
-        let call = Call { service: Service::Sqs, operation: operation.to_owned(), access_key: None };
-        let adapted = adapt(&call, Bytes::from(request.to_string())).map_err(|refusal| refusal.status())?;
+        let call =
+            Call { service: Service::Sqs, operation: operation.to_owned(), access_key: None };
+        let adapted =
+            adapt(&call, Bytes::from(request.to_string())).map_err(|refusal| refusal.status())?;
         Ok(serde_json::from_slice(&adapted).unwrap())
     }
 
     #[test]
     fn group_ids_are_carried_on_standard_queues_only() {
         let carried = json!({ CARRIER: { "DataType": "String", "StringValue": "g" } });
-        let standard = json!({ "QueueUrl": "http://q/Chat", "MessageBody": "b", "MessageGroupId": "g" });
+        let standard =
+            json!({ "QueueUrl": "http://q/Chat", "MessageBody": "b", "MessageGroupId": "g" });
         assert_eq!(
             send("SendMessage", &standard),
-            Ok(json!({ "QueueUrl": "http://q/Chat", "MessageBody": "b", "MessageAttributes": carried }))
+            Ok(
+                json!({ "QueueUrl": "http://q/Chat", "MessageBody": "b", "MessageAttributes": carried })
+            )
         );
-        let fifo = json!({ "QueueUrl": "http://q/Chat.fifo", "MessageBody": "b", "MessageGroupId": "g" });
+        let fifo =
+            json!({ "QueueUrl": "http://q/Chat.fifo", "MessageBody": "b", "MessageGroupId": "g" });
         assert_eq!(send("SendMessage", &fifo), Ok(fifo.clone()));
-        let batch =
-            json!({ "QueueUrl": "http://q/Chat", "Entries": [{ "Id": "1", "MessageGroupId": "g" }, { "Id": "2" }] });
+        let batch = json!({ "QueueUrl": "http://q/Chat", "Entries": [{ "Id": "1", "MessageGroupId": "g" }, { "Id": "2" }] });
         assert_eq!(
             send("SendMessageBatch", &batch),
             Ok(json!({
@@ -114,11 +126,15 @@ mod tests {
                 .build()
                 .unwrap()
         };
-        let mut message =
-            Message::builder().message_attributes("name", text("v")).message_attributes(CARRIER, text("g"));
+        let mut message = Message::builder()
+            .message_attributes("name", text("v"))
+            .message_attributes(CARRIER, text("g"));
         let mut received = message.clone().build();
         assert_eq!(restore_group_id(&mut received).as_deref(), Some("g"));
-        assert_eq!(received.attributes().unwrap()[&MessageSystemAttributeName::MessageGroupId], "g");
+        assert_eq!(
+            received.attributes().unwrap()[&MessageSystemAttributeName::MessageGroupId],
+            "g"
+        );
         assert_eq!(received.message_attributes().unwrap().keys().collect::<Vec<_>>(), ["name"]);
         message = message.set_message_attributes(None);
         assert_eq!(restore_group_id(&mut message.build()), None);
@@ -136,7 +152,8 @@ mod tests {
             (json!("ä"), false),
             (json!(1), false),
         ] {
-            let request = json!({ "QueueUrl": "http://q/Chat", "MessageBody": "b", "MessageGroupId": group });
+            let request =
+                json!({ "QueueUrl": "http://q/Chat", "MessageBody": "b", "MessageGroupId": group });
             assert_eq!(send("SendMessage", &request).is_ok(), valid, "{group}");
         }
     }

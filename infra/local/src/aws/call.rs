@@ -53,18 +53,25 @@ impl Call {
                 (service, operation)
             }
         };
-        Some(Self { service, operation: operation.to_owned(), access_key: access_key(headers).map(str::to_owned) })
+        Some(Self {
+            service,
+            operation: operation.to_owned(),
+            access_key: access_key(headers).map(str::to_owned),
+        })
     }
 }
 
-/// What S3 is asked to do; the bucket is the path's first part, as the SDK has it where the endpoint is an IP address.
+/// What S3 is asked to do; the bucket is the path's first part, as the SDK has it where the
+/// endpoint is an IP address.
 fn on_objects(parts: &Parts) -> Option<&'static str> {
     let has_key = bucket_and_key(&parts.uri).is_some_and(|(_, key)| !key.is_empty());
     let query = parts.uri.query().unwrap_or_default();
     let of_tags = form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "tagging");
     Some(match (&parts.method, has_key, of_tags) {
         (&Method::PUT, true, true) => "PutObjectTagging",
-        (&Method::PUT, true, false) if parts.headers.contains_key("x-amz-copy-source") => "CopyObject",
+        (&Method::PUT, true, false) if parts.headers.contains_key("x-amz-copy-source") => {
+            "CopyObject"
+        }
         (&Method::PUT, true, false) => "PutObject",
         (&Method::GET, true, true) => "GetObjectTagging",
         (&Method::GET, true, false) => "GetObject",
@@ -103,10 +110,16 @@ mod tests {
             "AWS4-HMAC-SHA256 Credential=SendMessage1/20260301/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=00",
         );
         let call = read(request).unwrap();
-        assert_eq!((call.service, call.operation.as_str()), (Service::DynamoDb, "TransactWriteItems"));
+        assert_eq!(
+            (call.service, call.operation.as_str()),
+            (Service::DynamoDb, "TransactWriteItems")
+        );
         assert_eq!(call.access_key.as_deref(), Some("SendMessage1"));
         assert_eq!(read(http::Request::post("/")), None);
-        assert_eq!(read(http::Request::post("/").header("x-amz-target", "Kinesis.PutRecord")), None);
+        assert_eq!(
+            read(http::Request::post("/").header("x-amz-target", "Kinesis.PutRecord")),
+            None
+        );
     }
 
     #[test]
@@ -119,7 +132,11 @@ mod tests {
             ("GET", "/bucket?list-type=2", "ListObjectsV2"),
         ] {
             let call = read(http::Request::builder().method(method).uri(path)).unwrap();
-            assert_eq!((call.service, call.operation.as_str()), (Service::S3, operation), "{method} {path}");
+            assert_eq!(
+                (call.service, call.operation.as_str()),
+                (Service::S3, operation),
+                "{method} {path}"
+            );
         }
     }
 }

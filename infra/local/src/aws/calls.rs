@@ -1,5 +1,5 @@
-//! What functions called: how often, for tests that compare it with what a function is allowed, and on demand every
-//! call in order, for tests that mean one of them.
+//! What functions called: how often, for tests that compare it with what a function is allowed, and
+//! on demand every call in order, for tests that mean one of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,8 +34,8 @@ pub struct RecordedCall {
 }
 
 impl Calls {
-    /// How often each function (logical id) called each operation (`dynamodb:BatchGetItem`), faults included. Calls
-    /// from outside the functions are not counted.
+    /// How often each function (logical id) called each operation (`dynamodb:BatchGetItem`), faults
+    /// included. Calls from outside the functions are not counted.
     pub fn counted(&self) -> BTreeMap<(String, String), u64> {
         self.state().counted.clone()
     }
@@ -46,7 +46,12 @@ impl Calls {
     }
 
     /// A function did something that it has to be allowed to do.
-    pub(crate) fn needed(&self, function: &str, action: impl Into<String>, resource: impl Into<String>) {
+    pub(crate) fn needed(
+        &self,
+        function: &str,
+        action: impl Into<String>,
+        resource: impl Into<String>,
+    ) {
         let (function, action, resource) = (function.into(), action.into(), resource.into());
         self.state().permissions.insert(Permission { function, action, resource });
     }
@@ -63,7 +68,8 @@ impl Calls {
 
     pub(super) fn count(&self, function: &Specification, call: &Call, request: &Bytes) {
         let mut state = self.state();
-        let key = (function.logical_id.clone(), format!("{}:{}", call.service.prefix(), call.operation));
+        let key =
+            (function.logical_id.clone(), format!("{}:{}", call.service.prefix(), call.operation));
         *state.counted.entry(key).or_default() += 1;
         if let Some(recorded) = &mut state.recorded {
             let (function, operation) = (function.name.clone(), call.operation.clone());

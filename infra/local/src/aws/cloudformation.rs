@@ -1,6 +1,7 @@
-//! The two questions that operators ask CloudFormation: what a stack's outputs are, and what its resources are called.
-//! It speaks the [query protocol](https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/Welcome.html): a form
-//! in, XML out. Faults do not hit it: no function calls it.
+//! The two questions that operators ask CloudFormation: what a stack's outputs are, and what its
+//! resources are called. It speaks the [query
+//! protocol](https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/Welcome.html): a
+//! form in, XML out. Faults do not hit it: no function calls it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -37,19 +38,27 @@ pub(super) fn answer(deployed: Option<&Deployed>, body: &[u8]) -> Answer {
     let asked = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
     let stack = asked("StackName");
     let Some(deployed) = deployed.filter(|_| stack == STACK_NAME) else {
-        return refusal("ValidationError", &format!("Stack with id {stack} does not exist; here it is {STACK_NAME}"));
+        return refusal(
+            "ValidationError",
+            &format!("Stack with id {stack} does not exist; here it is {STACK_NAME}"),
+        );
     };
     match asked("Action") {
         action @ "DescribeStacks" => result(action, &stacks(deployed)),
         action @ "ListStackResources" => result(action, &resources(deployed)),
-        action => refusal("InvalidAction", &format!("The local CloudFormation does not know {action}")),
+        action => {
+            refusal("InvalidAction", &format!("The local CloudFormation does not know {action}"))
+        }
     }
 }
 
 fn stacks(deployed: &Deployed) -> String {
     let outputs = deployed.outputs.iter().fold(String::new(), |mut xml, (key, value)| {
         let (key, value) = (escape(key), escape(value));
-        let _ = write!(xml, "<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>");
+        let _ = write!(
+            xml,
+            "<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>"
+        );
         xml
     });
     format!(
@@ -76,8 +85,9 @@ fn resources(deployed: &Deployed) -> String {
 }
 
 fn result(action: &str, xml: &str) -> Answer {
-    let xml =
-        format!("<{action}Response xmlns=\"{NAMESPACE}\"><{action}Result>{xml}</{action}Result></{action}Response>");
+    let xml = format!(
+        "<{action}Response xmlns=\"{NAMESPACE}\"><{action}Result>{xml}</{action}Result></{action}Response>"
+    );
     answer::xml(StatusCode::OK, xml)
 }
 

@@ -1,5 +1,5 @@
-//! The embedded DynamoDB, and the template's table in it or in another one. What is stored in the table is the
-//! platform's business, never this file's.
+//! The embedded DynamoDB, and the template's table in it or in another one. What is stored in the
+//! table is the platform's business, never this file's.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use aws_sdk_dynamodb::client::Waiters;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
-    ScalarAttributeType, TimeToLiveSpecification,
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ScalarAttributeType, TimeToLiveSpecification,
 };
 use dynoxide::Database;
 use tokio::sync::oneshot;
@@ -50,8 +50,8 @@ pub enum TableError {
     },
 }
 
-/// The embedded DynamoDB, on a thread of its own: SQLite runs where the requests are answered and would hold up the
-/// other servers.
+/// The embedded DynamoDB, on a thread of its own: SQLite runs where the requests are answered and
+/// would hold up the other servers.
 pub(super) struct Embedded {
     pub(super) url: String,
     stop: oneshot::Sender<()>,
@@ -69,10 +69,12 @@ impl Embedded {
         let (stop, stopped) = oneshot::channel();
         let serve = move || {
             runtime.block_on(async {
-                let listener = tokio::net::TcpListener::from_std(listener).expect("the listener is non-blocking");
+                let listener = tokio::net::TcpListener::from_std(listener)
+                    .expect("the listener is non-blocking");
                 let sweeper = tokio::spawn(sweep(database.clone()));
                 let stopped = async { stopped.await.unwrap_or_default() };
-                // An error here is a socket that closed early, which whoever uses it reports better.
+                // An error here is a socket that closed early, which whoever uses it reports
+                // better.
                 let _ = dynoxide::server::serve_with_shutdown(listener, database, stopped).await;
                 sweeper.abort();
             });
@@ -110,16 +112,21 @@ pub(super) fn client(url: &str) -> Client {
     Client::from_conf(loopback!(aws_sdk_dynamodb, url))
 }
 
-/// Makes the table and returns its physical name: fixed where data outlives the run, unique where a DynamoDB may be
-/// shared. A table that is there already is kept.
-pub(super) async fn create(client: &Client, table: &template::Table, lasting: bool) -> Result<String, TableError> {
+/// Makes the table and returns its physical name: fixed where data outlives the run, unique where a
+/// DynamoDB may be shared. A table that is there already is kept.
+pub(super) async fn create(
+    client: &Client,
+    table: &template::Table,
+    lasting: bool,
+) -> Result<String, TableError> {
     let name = match &table.name {
         Some(name) => name.clone(),
         None if lasting => STACK_NAME.to_owned(),
         None => format!("{STACK_NAME}-{}", uuid::Uuid::new_v4().simple()),
     };
     let failed = |reason: String| TableError::Create { table: table.logical_id.clone(), reason };
-    let created = request(client, table, &name).map_err(|error| failed(error.to_string()))?.send().await;
+    let created =
+        request(client, table, &name).map_err(|error| failed(error.to_string()))?.send().await;
     match created {
         Ok(_) => {}
         Err(SdkError::ServiceError(refused))
@@ -132,9 +139,13 @@ pub(super) async fn create(client: &Client, table: &template::Table, lasting: bo
     let exists = client.wait_until_table_exists().table_name(&name).wait(CREATE_PATIENCE).await;
     exists.map_err(|error| failed(error.to_string()))?;
     if let Some(attribute) = &table.time_to_live {
-        let specification = TimeToLiveSpecification::builder().attribute_name(attribute).enabled(true).build();
+        let specification =
+            TimeToLiveSpecification::builder().attribute_name(attribute).enabled(true).build();
         let specification = specification.map_err(|error| failed(error.to_string()))?;
-        let update = client.update_time_to_live().table_name(&name).time_to_live_specification(specification);
+        let update = client
+            .update_time_to_live()
+            .table_name(&name)
+            .time_to_live_specification(specification);
         update.send().await.map_err(|error| failed(DisplayErrorContext(error).to_string()))?;
     }
     Ok(name)
@@ -148,7 +159,11 @@ pub(super) async fn delete(client: &Client, name: &str) {
 type CreateTable = aws_sdk_dynamodb::operation::create_table::builders::CreateTableFluentBuilder;
 type Incomplete = aws_sdk_dynamodb::error::BuildError;
 
-fn request(client: &Client, table: &template::Table, name: &str) -> Result<CreateTable, Incomplete> {
+fn request(
+    client: &Client,
+    table: &template::Table,
+    name: &str,
+) -> Result<CreateTable, Incomplete> {
     let mut request = client
         .create_table()
         .table_name(name)
@@ -156,7 +171,8 @@ fn request(client: &Client, table: &template::Table, name: &str) -> Result<Creat
         .set_key_schema(Some(key_schema(&table.keys)?));
     for (name, kind) in &table.attributes {
         let kind = ScalarAttributeType::from(kind.as_str());
-        let definition = AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build()?;
+        let definition =
+            AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build()?;
         request = request.attribute_definitions(definition);
     }
     for index in &table.indexes {
@@ -171,7 +187,9 @@ fn request(client: &Client, table: &template::Table, name: &str) -> Result<Creat
 }
 
 fn key_schema(keys: &template::KeySchema) -> Result<Vec<KeySchemaElement>, Incomplete> {
-    let element = |name: &String, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
+    let element = |name: &String, kind| {
+        KeySchemaElement::builder().attribute_name(name).key_type(kind).build()
+    };
     let partition = std::iter::once(element(&keys.partition, KeyType::Hash));
     partition.chain(keys.sort.iter().map(|sort| element(sort, KeyType::Range))).collect()
 }
@@ -180,7 +198,9 @@ fn projection(projection: &template::Projection) -> Projection {
     let (kind, attributes) = match projection {
         template::Projection::All => (ProjectionType::All, None),
         template::Projection::KeysOnly => (ProjectionType::KeysOnly, None),
-        template::Projection::Include(attributes) => (ProjectionType::Include, Some(attributes.clone())),
+        template::Projection::Include(attributes) => {
+            (ProjectionType::Include, Some(attributes.clone()))
+        }
     };
     Projection::builder().projection_type(kind).set_non_key_attributes(attributes).build()
 }

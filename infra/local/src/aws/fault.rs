@@ -1,4 +1,5 @@
-//! Rules by which the local AWS fails. What a failure looks like on the wire lives in `answer.rs`, never here.
+//! Rules by which the local AWS fails. What a failure looks like on the wire lives in `answer.rs`,
+//! never here.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,7 +21,8 @@ pub struct FaultRule {
     /// How likely a call is hit, 0 to 1.
     #[serde(default = "always")]
     pub probability: f64,
-    /// How many calls are hit before the rule is used up; without it the rule lasts until it is cleared.
+    /// How many calls are hit before the rule is used up; without it the rule lasts until it is
+    /// cleared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u32>,
     /// How many calls that it would hit are let through first: 2 fails a worker's third write.
@@ -29,8 +31,8 @@ pub struct FaultRule {
     /// Whether the call takes effect first, so that only its answer is lost.
     #[serde(default)]
     pub after_effect: bool,
-    /// The one function that is hit, by logical id or folder. Without it every function is, but nobody else: tests and
-    /// seeding call through the same proxy. `*` hits them too.
+    /// The one function that is hit, by logical id or folder. Without it every function is, but
+    /// nobody else: tests and seeding call through the same proxy. `*` hits them too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub function: Option<String>,
     /// Only calls whose request holds this text: a conversation's id, a bucket's name.
@@ -45,7 +47,8 @@ pub struct FaultRule {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Failure {
-    /// `TransactionConflict`: another transaction holds an item. Hits only operations that DynamoDB refuses for it.
+    /// `TransactionConflict`: another transaction holds an item. Hits only operations that DynamoDB
+    /// refuses for it.
     Conflict,
     /// An error of the service by its code, `ThrottlingException` or `InternalServerError`.
     Error(String),
@@ -114,8 +117,8 @@ pub(super) struct Hit {
 }
 
 impl AwsFaults {
-    /// Adds a rule. The newest is tried first; a rule whose dice miss leaves the call to the next. A rule takes the
-    /// place of one that says the same with another probability or count.
+    /// Adds a rule. The newest is tried first; a rule whose dice miss leaves the call to the next.
+    /// A rule takes the place of one that says the same with another probability or count.
     ///
     /// # Errors
     /// [`FaultError`] if the rule makes no sense; the rules in force stay as they were.
@@ -123,7 +126,8 @@ impl AwsFaults {
         if !(0.0..=1.0).contains(&rule.probability) {
             return Err(FaultError::Probability(rule.probability.to_string()));
         }
-        let dice = rule.seed.map_or_else(|| StdRng::from_rng(&mut rand::rng()), StdRng::seed_from_u64);
+        let dice =
+            rule.seed.map_or_else(|| StdRng::from_rng(&mut rand::rng()), StdRng::seed_from_u64);
         let mut rules = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         rules.retain(|other| !other.rule.says_the_same(&rule));
         rules.insert(0, Rule { rule, dice });
@@ -137,12 +141,22 @@ impl AwsFaults {
 
     /// The rules in force, newest first, with the counts they have left.
     pub fn rules(&self) -> Vec<FaultRule> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|rule| rule.rule.clone()).collect()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .map(|rule| rule.rule.clone())
+            .collect()
     }
 
-    /// Decides whether a call fails. `function` is the caller's logical id and folder, if a function calls; `request` is
-    /// what it sends.
-    pub(super) fn draw(&self, call: &Call, function: Option<(&str, &str)>, request: &[u8]) -> Option<Hit> {
+    /// Decides whether a call fails. `function` is the caller's logical id and folder, if a
+    /// function calls; `request` is what it sends.
+    pub(super) fn draw(
+        &self,
+        call: &Call,
+        function: Option<(&str, &str)>,
+        request: &[u8],
+    ) -> Option<Hit> {
         let mut rules = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let hits = |rule: &mut Rule| {
             let meant = rule.rule.concerns(call, function, request)
@@ -155,8 +169,11 @@ impl AwsFaults {
             meant
         };
         let rule = rules.iter_mut().find_map(|rule| hits(rule).then_some(rule))?;
-        let hit =
-            Hit { failure: rule.rule.error.clone(), after_effect: rule.rule.after_effect, draw: rule.dice.next_u64() };
+        let hit = Hit {
+            failure: rule.rule.error.clone(),
+            after_effect: rule.rule.after_effect,
+            draw: rule.dice.next_u64(),
+        };
         rule.rule.times = rule.rule.times.map(|left| left - 1);
         rules.retain(|rule| rule.rule.times != Some(0));
         Some(hit)
@@ -205,8 +222,10 @@ impl Failure {
     /// Operations that DynamoDB refuses because of a transaction.
     /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-conflict-handling>
     fn can_answer(&self, call: &Call) -> bool {
-        const CONFLICTING: &[&str] = &["PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "TransactGetItems"];
-        *self != Self::Conflict || (call.service == Service::DynamoDb && CONFLICTING.contains(&call.operation.as_str()))
+        const CONFLICTING: &[&str] =
+            &["PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "TransactGetItems"];
+        *self != Self::Conflict
+            || (call.service == Service::DynamoDb && CONFLICTING.contains(&call.operation.as_str()))
     }
 }
 

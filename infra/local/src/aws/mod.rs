@@ -1,5 +1,5 @@
-//! The AWS that the functions see: DynamoDB, S3, SQS and Secrets Manager on loopback, behind one proxy that can make
-//! any call fail. Lambda and API Gateway have modules of their own.
+//! The AWS that the functions see: DynamoDB, S3, SQS and Secrets Manager on loopback, behind one
+//! proxy that can make any call fail. Lambda and API Gateway have modules of their own.
 
 mod answer;
 mod bridge;
@@ -105,8 +105,9 @@ pub enum AwsError {
 }
 
 impl Aws {
-    /// Starts the services at `address` and makes what the template declares. `dynamodb` is another DynamoDB's endpoint to use in
-    /// place of the embedded one, `data_dir` where the embedded ones keep their files.
+    /// Starts the services at `address` and makes what the template declares. `dynamodb` is another
+    /// DynamoDB's endpoint to use in place of the embedded one, `data_dir` where the embedded ones
+    /// keep their files.
     pub(crate) async fn start(
         stack: &Stack,
         address: IpAddr,
@@ -126,28 +127,42 @@ impl Aws {
         };
         let (sqs_server, sqs_url) = sqs::start(public).await?;
         let (secrets_server, secrets_url) = secrets::start().await?;
-        let objects = stack.bucket.as_ref().map(|bucket| s3::Embedded::start(bucket, data_dir).map(Arc::new));
+        let objects =
+            stack.bucket.as_ref().map(|bucket| s3::Embedded::start(bucket, data_dir).map(Arc::new));
         let objects = objects.transpose()?;
-        let upstreams = proxy::Upstreams { dynamodb, s3: objects.clone(), sqs: sqs_url, secrets: secrets_url };
+        let upstreams =
+            proxy::Upstreams { dynamodb, s3: objects.clone(), sqs: sqs_url, secrets: secrets_url };
         let tables = dynamodb::client(&upstreams.dynamodb);
         let table = match &stack.table {
-            Some(table) => dynamodb::create(&tables, table, embedded.is_some() && data_dir.is_some()).await?,
+            Some(table) => {
+                dynamodb::create(&tables, table, embedded.is_some() && data_dir.is_some()).await?
+            }
             None => String::new(),
         };
         let queues = sqs::client(&upstreams.sqs);
         let queue_urls = sqs::create(&queues, &stack.queues).await?;
         let secret_arns = secrets::create(&upstreams.secrets, &stack.secrets).await?;
         let (faults, calls) = (AwsFaults::default(), Calls::default());
-        let mut names =
-            permission::Names::of_functions(stack.functions.iter().map(|function| function.logical_id.clone()));
+        let mut names = permission::Names::of_functions(
+            stack.functions.iter().map(|function| function.logical_id.clone()),
+        );
         stack.table.iter().for_each(|declared| names.add(&table, &declared.logical_id));
         stack.bucket.iter().for_each(|declared| names.add(&declared.name, &declared.logical_id));
         queue_urls.iter().for_each(|(id, url)| names.add(url, id));
         secret_arns.iter().for_each(|(id, arn)| names.add(arn, id));
         let deployed = Arc::<OnceLock<Deployed>>::default();
-        let proxy = proxy::Proxy::new(upstreams, workers, names, faults.clone(), calls.clone(), deployed.clone());
-        let servers = vec![listen::serve(front, move |_| proxy.clone()), sqs_server, secrets_server];
-        // An IP address, not `localhost`: for one, the SDK's own rules put the bucket into the path.
+        let proxy = proxy::Proxy::new(
+            upstreams,
+            workers,
+            names,
+            faults.clone(),
+            calls.clone(),
+            deployed.clone(),
+        );
+        let servers =
+            vec![listen::serve(front, move |_| proxy.clone()), sqs_server, secrets_server];
+        // An IP address, not `localhost`: for one, the SDK's own rules put the bucket into the
+        // path.
         let url = format!("http://{public}");
         let bucket = objects.as_ref().map(|s3| s3.bucket.name.clone()).unwrap_or_default();
         Ok(Self {
@@ -172,8 +187,8 @@ impl Aws {
         self.objects.as_ref().map_or(Ok(()), |s3| s3.expire(now))
     }
 
-    /// Closes every socket and lets the database finish what it is writing. In somebody else's DynamoDB, nothing of
-    /// ours is left behind.
+    /// Closes every socket and lets the database finish what it is writing. In somebody else's
+    /// DynamoDB, nothing of ours is left behind.
     pub(crate) async fn stop(self) {
         for server in self.servers {
             server.stop().await;
@@ -185,14 +200,17 @@ impl Aws {
     }
 }
 
-/// Configuration of an SDK client that speaks to a loopback URL; whose credentials it uses does not matter there. It
-/// speaks plain HTTP and asks no proxy: one in the environment would not find our ports.
+/// Configuration of an SDK client that speaks to a loopback URL; whose credentials it uses does not
+/// matter there. It speaks plain HTTP and asks no proxy: one in the environment would not find our
+/// ports.
 macro_rules! loopback {
     ($service:ident, $url:expr) => {
         $service::Config::builder()
             .behavior_version($service::config::BehaviorVersion::latest())
             .region($service::config::Region::new(crate::aws::REGION))
-            .credentials_provider($service::config::Credentials::new("local", "local", None, None, "local"))
+            .credentials_provider($service::config::Credentials::new(
+                "local", "local", None, None, "local",
+            ))
             .endpoint_url($url)
             .http_client(aws_smithy_http_client::Builder::new().build_http())
             .build()

@@ -1,5 +1,6 @@
-//! What a call needs to be allowed: actions as IAM policies call them, resources by the template's own names. Whether a
-//! function's policy allows it, nobody asks here; what was needed is kept, for whoever compares.
+//! What a call needs to be allowed: actions as IAM policies call them, resources by the template's
+//! own names. Whether a function's policy allows it, nobody asks here; what was needed is kept, for
+//! whoever compares.
 //!
 //! Actions: <https://docs.aws.amazon.com/service-authorization/latest/reference/reference.html>.
 
@@ -19,8 +20,8 @@ pub struct Permission {
     pub function: String,
     /// What: `dynamodb:PutItem`.
     pub action: String,
-    /// On what, by logical id: `Table`, `Table/index/outbox`, `Files/*`, `ChatQueue`; a secret that is not the template's
-    /// by its name.
+    /// On what, by logical id: `Table`, `Table/index/outbox`, `Files/*`, `ChatQueue`; a secret that
+    /// is not the template's by its name.
     pub resource: String,
 }
 
@@ -60,22 +61,31 @@ impl Names {
                 let needed = match service {
                     Service::DynamoDb => self.of_dynamodb(&call.operation, &body),
                     Service::Sqs => {
-                        vec![(call.operation.trim_end_matches("Batch").into(), self.named(&body, "QueueUrl"))]
+                        vec![(
+                            call.operation.trim_end_matches("Batch").into(),
+                            self.named(&body, "QueueUrl"),
+                        )]
                     }
                     _ => vec![(call.operation.clone(), self.named(&body, "SecretId"))],
                 };
-                let prefixed = |(action, resource)| (format!("{}:{action}", service.prefix()), resource);
+                let prefixed =
+                    |(action, resource)| (format!("{}:{action}", service.prefix()), resource);
                 needed.into_iter().map(prefixed).collect()
             }
         }
     }
 
-    /// A transaction needs what its items would need alone; reading an index needs that, and not the table.
+    /// A transaction needs what its items would need alone; reading an index needs that, and not
+    /// the table.
     fn of_dynamodb(&self, operation: &str, body: &Value) -> Vec<(String, String)> {
         match operation {
             "TransactWriteItems" | "TransactGetItems" => {
-                let items =
-                    body["TransactItems"].as_array().into_iter().flatten().filter_map(Value::as_object).flatten();
+                let items = body["TransactItems"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Value::as_object)
+                    .flatten();
                 let action = |kind: &str| match kind {
                     "ConditionCheck" => "ConditionCheckItem".to_owned(),
                     kind => format!("{kind}Item"),
@@ -131,8 +141,8 @@ fn presigned_by(parts: &Parts) -> Option<String> {
     credential.split_once('/').map(|(key, _)| key.to_owned())
 }
 
-/// The logical id of the function that a worker's access key belongs to, also when the worker is gone: its number comes
-/// last.
+/// The logical id of the function that a worker's access key belongs to, also when the worker is
+/// gone: its number comes last.
 fn function_of(access_key: &str) -> &str {
     access_key.trim_end_matches(|letter: char| letter.is_ascii_digit())
 }
@@ -161,35 +171,56 @@ mod tests {
     }
 
     fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-        pairs.iter().map(|(action, resource)| ((*action).to_owned(), (*resource).to_owned())).collect()
+        pairs
+            .iter()
+            .map(|(action, resource)| ((*action).to_owned(), (*resource).to_owned()))
+            .collect()
     }
 
     #[test]
     fn a_transaction_needs_what_its_items_need() {
         let body = r#"{"TransactItems":[{"Update":{"TableName":"pingback-1"}},{"ConditionCheck":{"TableName":"pingback-1"}}]}"#;
-        let wanted = pairs(&[("dynamodb:UpdateItem", "Table"), ("dynamodb:ConditionCheckItem", "Table")]);
+        let wanted =
+            pairs(&[("dynamodb:UpdateItem", "Table"), ("dynamodb:ConditionCheckItem", "Table")]);
         assert_eq!(needed(json("DynamoDB_20120810.TransactWriteItems"), body), wanted);
         let body = r#"{"RequestItems":{"pingback-1":{}}}"#;
-        assert_eq!(needed(json("DynamoDB_20120810.BatchGetItem"), body), pairs(&[("dynamodb:BatchGetItem", "Table")]));
+        assert_eq!(
+            needed(json("DynamoDB_20120810.BatchGetItem"), body),
+            pairs(&[("dynamodb:BatchGetItem", "Table")])
+        );
         let body = r#"{"TableName":"pingback-1","IndexName":"outbox"}"#;
-        assert_eq!(needed(json("DynamoDB_20120810.Query"), body), pairs(&[("dynamodb:Query", "Table/index/outbox")]));
+        assert_eq!(
+            needed(json("DynamoDB_20120810.Query"), body),
+            pairs(&[("dynamodb:Query", "Table/index/outbox")])
+        );
     }
 
     #[test]
     fn queues_secrets_and_objects_are_called_by_their_logical_ids() {
         let body = r#"{"QueueUrl":"http://127.0.0.1/0/chat"}"#;
-        assert_eq!(needed(json("AmazonSQS.SendMessageBatch"), body), pairs(&[("sqs:SendMessage", "ChatQueue")]));
-        let secret = needed(json("secretsmanager.GetSecretValue"), r#"{"SecretId":"pingback/whatsapp/a"}"#);
+        assert_eq!(
+            needed(json("AmazonSQS.SendMessageBatch"), body),
+            pairs(&[("sqs:SendMessage", "ChatQueue")])
+        );
+        let secret =
+            needed(json("secretsmanager.GetSecretValue"), r#"{"SecretId":"pingback/whatsapp/a"}"#);
         assert_eq!(secret, pairs(&[("secretsmanager:GetSecretValue", "pingback/whatsapp/a")]));
         let put = http::Request::put("/bucket/a").header("x-amz-tagging", "state=pending");
-        assert_eq!(needed(put, ""), pairs(&[("s3:PutObject", "Files/*"), ("s3:PutObjectTagging", "Files/*")]));
-        assert_eq!(needed(http::Request::head("/bucket/a"), ""), pairs(&[("s3:GetObject", "Files/*")]));
+        assert_eq!(
+            needed(put, ""),
+            pairs(&[("s3:PutObject", "Files/*"), ("s3:PutObjectTagging", "Files/*")])
+        );
+        assert_eq!(
+            needed(http::Request::head("/bucket/a"), ""),
+            pairs(&[("s3:GetObject", "Files/*")])
+        );
     }
 
     #[test]
     fn a_workers_key_tells_its_function() {
         assert_eq!(function_of("SendMessage17"), "SendMessage");
-        let url = "/bucket/a?X-Amz-Credential=Attachments3%2F20260301%2Fus-east-1%2Fs3%2Faws4_request";
+        let url =
+            "/bucket/a?X-Amz-Credential=Attachments3%2F20260301%2Fus-east-1%2Fs3%2Faws4_request";
         let parts = http::Request::put(url).body(()).unwrap().into_parts().0;
         assert_eq!(presigned_by(&parts).as_deref(), Some("Attachments3"));
     }

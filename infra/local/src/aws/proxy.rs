@@ -1,5 +1,6 @@
-//! The small proxy between everybody and the emulators: it knows who calls what, counts it, bridges what an emulator
-//! lacks, and fails where a rule says so. Rules, shapes of failures and bridges have files of their own.
+//! The small proxy between everybody and the emulators: it knows who calls what, counts it, bridges
+//! what an emulator lacks, and fails where a rule says so. Rules, shapes of failures and bridges
+//! have files of their own.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -26,12 +27,12 @@ use super::s3;
 use crate::cors;
 use crate::lambda::{Worker, Workers};
 
-/// The one access key that the services see. DynamoDB Local keeps a database per key and would show every worker its
-/// own; nobody here checks signatures.
+/// The one access key that the services see. DynamoDB Local keeps a database per key and would show
+/// every worker its own; nobody here checks signatures.
 const ACCESS_KEY: &str = "local";
 
-/// The services themselves: base URLs, and S3, which lives in this process. It is handed what came, untouched: it
-/// checks signatures, and they cover the host.
+/// The services themselves: base URLs, and S3, which lives in this process. It is handed what came,
+/// untouched: it checks signatures, and they cover the host.
 pub(super) struct Upstreams {
     pub(super) dynamodb: String,
     pub(super) s3: Option<Arc<s3::Embedded>>,
@@ -96,7 +97,9 @@ impl Shared {
             return Ok(cloudformation::answer(self.deployed.get(), &body));
         }
         let Some(call) = Call::read(&parts) else {
-            return Ok(answer::bad_gateway("the request names no operation of DynamoDB, S3, SQS or Secrets Manager"));
+            return Ok(answer::bad_gateway(
+                "the request names no operation of DynamoDB, S3, SQS or Secrets Manager",
+            ));
         };
         // A caller that dies while it sends its request never made the call.
         let body = body.collect().await.map_err(|_| Disconnected)?.to_bytes();
@@ -136,7 +139,9 @@ impl Shared {
         }
         match hit.failure {
             Failure::Conflict => Ok(answer::conflict(call, &body, hit.draw)),
-            Failure::Error(code) => Ok(answer::error(call, &code, "The local AWS was told to fail here.")),
+            Failure::Error(code) => {
+                Ok(answer::error(call, &code, "The local AWS was told to fail here."))
+            }
             Failure::Garbage => Ok(answer::garbage(call)),
             Failure::Disconnect => Err(Disconnected),
             // Ends when the caller closes its connection, which drops this future.
@@ -152,9 +157,14 @@ impl Shared {
 
     /// A browser asks before it sends what a page of another origin wants sent.
     fn preflight(&self, parts: &Parts) -> Answer {
-        let rules = self.upstreams.s3.as_ref().map(|s3| s3.bucket.cors.as_slice()).unwrap_or_default();
+        let rules =
+            self.upstreams.s3.as_ref().map(|s3| s3.bucket.cors.as_slice()).unwrap_or_default();
         let Some(headers) = cors::preflight(rules, parts) else {
-            return answer::s3_error(StatusCode::FORBIDDEN, "AccessForbidden", "CORSResponse: This is not allowed.");
+            return answer::s3_error(
+                StatusCode::FORBIDDEN,
+                "AccessForbidden",
+                "CORSResponse: This is not allowed.",
+            );
         };
         let mut answer = Answer::default();
         *answer.headers_mut() = headers;
@@ -163,10 +173,15 @@ impl Shared {
 
     async fn objects(&self, call: &Call, parts: Parts, body: Bytes) -> Answer {
         let Some(s3) = &self.upstreams.s3 else {
-            return answer::s3_error(StatusCode::NOT_FOUND, "NoSuchBucket", "The specified bucket does not exist");
+            return answer::s3_error(
+                StatusCode::NOT_FOUND,
+                "NoSuchBucket",
+                "The specified bucket does not exist",
+            );
         };
         let headers = cors::headers(&s3.bucket.cors, &parts.headers, &parts.method);
-        let (signer, (action, bucket)) = (self.names.signer(call, &parts), self.names.to_be_told_missing(&parts));
+        let (signer, (action, bucket)) =
+            (self.names.signer(call, &parts), self.names.to_be_told_missing(&parts));
         let mut answer = s3.answer(parts, body).await;
         if let Some(function) = signer.filter(|_| answer.status() == StatusCode::NOT_FOUND) {
             self.calls.needed(&function, action, bucket);
@@ -191,7 +206,8 @@ impl Shared {
             Err(error) => return answer::bad_gateway(&error.to_string()),
         };
         anonymize(&mut parts);
-        let response = match self.client.request(Request::from_parts(parts, Full::new(body))).await {
+        let response = match self.client.request(Request::from_parts(parts, Full::new(body))).await
+        {
             Ok(response) => response,
             Err(error) => return answer::bad_gateway(&error.to_string()),
         };
@@ -213,9 +229,9 @@ fn anonymize(parts: &mut Parts) {
     parts.headers.remove(HOST);
     parts.headers.remove(CONTENT_LENGTH);
     let signed = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let anonymous = signed
-        .zip(access_key(&parts.headers))
-        .map(|(signed, key)| signed.replacen(&format!("Credential={key}/"), &format!("Credential={ACCESS_KEY}/"), 1));
+    let anonymous = signed.zip(access_key(&parts.headers)).map(|(signed, key)| {
+        signed.replacen(&format!("Credential={key}/"), &format!("Credential={ACCESS_KEY}/"), 1)
+    });
     if let Some(Ok(value)) = anonymous.map(|value| HeaderValue::from_str(&value)) {
         parts.headers.insert(AUTHORIZATION, value);
     }

@@ -1,5 +1,6 @@
-//! The embedded S3 with the template's bucket: s3s speaks the protocol and checks every signature, s3s-fs keeps the
-//! objects in files. What both lack is here: tags, unsigned headers, and objects that expire.
+//! The embedded S3 with the template's bucket: s3s speaks the protocol and checks every signature,
+//! s3s-fs keeps the objects in files. What both lack is here: tags, unsigned headers, and objects
+//! that expire.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,8 +13,9 @@ use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::dto::{
-    BucketName, GetObjectInput, GetObjectOutput, GetObjectTaggingInput, GetObjectTaggingOutput, HeadObjectInput,
-    HeadObjectOutput, ObjectKey, PutObjectInput, PutObjectOutput, PutObjectTaggingInput, PutObjectTaggingOutput, Tag,
+    BucketName, GetObjectInput, GetObjectOutput, GetObjectTaggingInput, GetObjectTaggingOutput,
+    HeadObjectInput, HeadObjectOutput, ObjectKey, PutObjectInput, PutObjectOutput,
+    PutObjectTaggingInput, PutObjectTaggingOutput, Tag,
 };
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
@@ -26,7 +28,8 @@ use crate::template::{Bucket, Expiration};
 
 /// Everybody's secret access key; access keys tell the workers apart.
 const SECRET: &str = "local";
-/// What `sam local` gives to functions where it finds no credentials (`EnvironmentVariables` in its source).
+/// What `sam local` gives to functions where it finds no credentials (`EnvironmentVariables` in its
+/// source).
 const SAMS_KEY: (&str, &str) = ("defaultkey", "defaultsecret");
 
 /// S3, and the bucket in it.
@@ -55,12 +58,15 @@ impl Drop for Scratch {
 }
 
 impl Embedded {
-    /// Makes the bucket, in the directory if there is one; a bucket that is there already is kept, but for what has
-    /// expired meanwhile.
+    /// Makes the bucket, in the directory if there is one; a bucket that is there already is kept,
+    /// but for what has expired meanwhile.
     pub(super) fn start(bucket: &Bucket, data_dir: Option<&Path>) -> Result<Self, AwsError> {
-        let failed = |error: String| AwsError::Bucket { bucket: bucket.logical_id.clone(), reason: error };
-        let place = Place::make(data_dir, &bucket.name).map_err(|error| failed(error.to_string()))?;
-        let files = FileSystem::new(&place.objects).map_err(|error| failed(format!("{error:?}")))?;
+        let failed =
+            |error: String| AwsError::Bucket { bucket: bucket.logical_id.clone(), reason: error };
+        let place =
+            Place::make(data_dir, &bucket.name).map_err(|error| failed(error.to_string()))?;
+        let files =
+            FileSystem::new(&place.objects).map_err(|error| failed(format!("{error:?}")))?;
         let mut builder = S3ServiceBuilder::new(Tagged { files, place: place.clone() });
         builder.set_auth(Everybody);
         let s3 = Self { bucket: bucket.clone(), service: builder.build(), place };
@@ -71,7 +77,9 @@ impl Embedded {
     /// Answers one request.
     pub(super) async fn answer(&self, parts: Parts, body: Bytes) -> Answer {
         if let Some(header) = unsigned_header(&parts) {
-            let message = format!("There were headers present in the request which were not signed: {header}");
+            let message = format!(
+                "There were headers present in the request which were not signed: {header}"
+            );
             return answer::s3_error(StatusCode::FORBIDDEN, "AccessDenied", &message);
         }
         let response = match self.service.call(Request::from_parts(parts, Body::from(body))).await {
@@ -89,7 +97,8 @@ impl Embedded {
     pub(super) fn expire(&self, now: DateTime<Utc>) -> std::io::Result<()> {
         let bucket = self.place.objects.join(&self.bucket.name);
         for (key, path) in objects(&bucket)? {
-            let made = DateTime::from(path.metadata()?.modified().unwrap_or(SystemTime::UNIX_EPOCH));
+            let made =
+                DateTime::from(path.metadata()?.modified().unwrap_or(SystemTime::UNIX_EPOCH));
             let tags = self.place.read_tags(&self.bucket.name, &key);
             if self.bucket.expirations.iter().any(|rule| rule.has_expired(&key, &tags, made, now)) {
                 std::fs::remove_file(&path)?;
@@ -100,22 +109,35 @@ impl Embedded {
 }
 
 impl Expiration {
-    /// The days are counted from when the object was made, and the end is rounded up to the next midnight UTC.
+    /// The days are counted from when the object was made, and the end is rounded up to the next
+    /// midnight UTC.
     /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html#intro-lifecycle-rules-days>
-    fn has_expired(&self, key: &str, tags: &[Tag], made: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    fn has_expired(
+        &self,
+        key: &str,
+        tags: &[Tag],
+        made: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> bool {
         let tagged = |(name, value): &(String, String)| {
-            tags.iter().any(|tag| tag.key.as_ref() == Some(name) && tag.value.as_ref() == Some(value))
+            tags.iter()
+                .any(|tag| tag.key.as_ref() == Some(name) && tag.value.as_ref() == Some(value))
         };
         let end = made.checked_add_days(Days::new(u64::from(self.days) + 1));
         let end = end.map(|end| end.date_naive().and_time(NaiveTime::MIN).and_utc());
-        key.starts_with(&self.prefix) && self.tags.iter().all(tagged) && end.is_some_and(|end| end <= now)
+        key.starts_with(&self.prefix)
+            && self.tags.iter().all(tagged)
+            && end.is_some_and(|end| end <= now)
     }
 }
 
 impl Place {
     fn make(data_dir: Option<&Path>, bucket: &str) -> std::io::Result<Self> {
-        let scratch = data_dir.is_none().then(|| std::env::temp_dir().join(format!("s3-{}", uuid::Uuid::new_v4())));
-        let root = data_dir.map_or_else(|| scratch.clone().unwrap_or_default(), |directory| directory.join("s3"));
+        let scratch = data_dir
+            .is_none()
+            .then(|| std::env::temp_dir().join(format!("s3-{}", uuid::Uuid::new_v4())));
+        let root = data_dir
+            .map_or_else(|| scratch.clone().unwrap_or_default(), |directory| directory.join("s3"));
         let place = Self {
             objects: root.join("objects"),
             tags: root.join("tags"),
@@ -127,7 +149,9 @@ impl Place {
     }
 
     fn tags_of(&self, bucket: &str, key: &str) -> PathBuf {
-        self.tags.join(percent_encoding::utf8_percent_encode(&format!("{bucket}/{key}"), FLAT).to_string())
+        self.tags.join(
+            percent_encoding::utf8_percent_encode(&format!("{bucket}/{key}"), FLAT).to_string(),
+        )
     }
 
     fn read_tags(&self, bucket: &str, key: &str) -> Vec<Tag> {
@@ -138,7 +162,10 @@ impl Place {
     fn write_tags(&self, bucket: &str, key: &str, tags: &[Tag]) -> S3Result<()> {
         let mut text = form_urlencoded::Serializer::new(String::new());
         for tag in tags {
-            text.append_pair(tag.key.as_deref().unwrap_or_default(), tag.value.as_deref().unwrap_or_default());
+            text.append_pair(
+                tag.key.as_deref().unwrap_or_default(),
+                tag.value.as_deref().unwrap_or_default(),
+            );
         }
         std::fs::write(self.tags_of(bucket, key), text.finish()).map_err(S3Error::internal_error)
     }
@@ -147,7 +174,8 @@ impl Place {
 /// What a file's name may not hold, if it is to be one name and not a path.
 const FLAT: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS.add(b'/').add(b'%').add(b'.');
 
-/// Every object of a bucket: its key and its file. The bucket's own notes are hidden files above it.
+/// Every object of a bucket: its key and its file. The bucket's own notes are hidden files above
+/// it.
 fn objects(bucket: &Path) -> std::io::Result<Vec<(String, PathBuf)>> {
     let mut found = Vec::new();
     let mut left = vec![bucket.to_owned()];
@@ -164,7 +192,8 @@ fn objects(bucket: &Path) -> std::io::Result<Vec<(String, PathBuf)>> {
     Ok(found)
 }
 
-/// What a request is about, as far as its path tells: for whoever counts calls, or means some of them.
+/// What a request is about, as far as its path tells: for whoever counts calls, or means some of
+/// them.
 pub(super) fn said(uri: &Uri) -> Bytes {
     let (bucket, key) = bucket_and_key(uri).unwrap_or_default();
     Bytes::from(serde_json::json!({ "Bucket": bucket, "Key": key }).to_string())
@@ -175,16 +204,21 @@ fn parse_tags(text: &[u8]) -> Vec<Tag> {
     pairs.map(|(key, value)| Tag { key: Some(key), value: Some(value) }).collect()
 }
 
-/// A presigned URL's signature covers every `x-amz-` header that comes with it, or S3 refuses the request.
-/// <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html>
+/// A presigned URL's signature covers every `x-amz-` header that comes with it, or S3 refuses the
+/// request. <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html>
 fn unsigned_header(parts: &Parts) -> Option<&str> {
     let query = parts.uri.query()?;
-    let signed = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "X-Amz-SignedHeaders")?.1;
-    let amazons = parts.headers.keys().map(|name| name.as_str()).filter(|name| name.starts_with("x-amz-"));
-    amazons.into_iter().find(|name| *name != "x-amz-content-sha256" && !signed.split(';').any(|one| one == *name))
+    let signed =
+        form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "X-Amz-SignedHeaders")?.1;
+    let amazons =
+        parts.headers.keys().map(|name| name.as_str()).filter(|name| name.starts_with("x-amz-"));
+    amazons
+        .into_iter()
+        .find(|name| *name != "x-amz-content-sha256" && !signed.split(';').any(|one| one == *name))
 }
 
-/// Whoever signs with the one secret may do everything: who may do what is IAM's business, which is not played here.
+/// Whoever signs with the one secret may do everything: who may do what is IAM's business, which is
+/// not played here.
 struct Everybody;
 
 #[async_trait::async_trait]
@@ -210,15 +244,24 @@ impl Tagged {
 
 #[async_trait::async_trait]
 impl S3 for Tagged {
-    async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+    async fn get_object(
+        &self,
+        request: S3Request<GetObjectInput>,
+    ) -> S3Result<S3Response<GetObjectOutput>> {
         self.files.get_object(request).await
     }
 
-    async fn head_object(&self, request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+    async fn head_object(
+        &self,
+        request: S3Request<HeadObjectInput>,
+    ) -> S3Result<S3Response<HeadObjectOutput>> {
         self.files.head_object(request).await
     }
 
-    async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+    async fn put_object(
+        &self,
+        request: S3Request<PutObjectInput>,
+    ) -> S3Result<S3Response<PutObjectOutput>> {
         let input = &request.input;
         let (bucket, key) = (input.bucket.clone(), input.key.clone());
         let tags = parse_tags(input.tagging.as_deref().unwrap_or_default().as_bytes());

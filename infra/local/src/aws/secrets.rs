@@ -1,4 +1,5 @@
-//! The embedded Secrets Manager with the template's secrets, empty: whoever owns a value puts it there.
+//! The embedded Secrets Manager with the template's secrets, empty: whoever owns a value puts it
+//! there.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,14 +30,20 @@ pub(super) async fn start() -> Result<(Server, String), AwsError> {
 }
 
 /// Makes the secrets without values; returns their ARNs by logical id.
-pub(super) async fn create(url: &str, secrets: &[Secret]) -> Result<BTreeMap<String, String>, AwsError> {
+pub(super) async fn create(
+    url: &str,
+    secrets: &[Secret],
+) -> Result<BTreeMap<String, String>, AwsError> {
     let client = Client::from_conf(loopback!(aws_sdk_secretsmanager, url));
     let mut arns = BTreeMap::new();
     for secret in secrets {
-        let failed = |reason: String| AwsError::Secret { secret: secret.logical_id.clone(), reason };
+        let failed =
+            |reason: String| AwsError::Secret { secret: secret.logical_id.clone(), reason };
         let created = client.create_secret().name(&secret.name).send().await;
         let created = created.map_err(|error| failed(DisplayErrorContext(error).to_string()))?;
-        let arn = created.arn.ok_or_else(|| failed("Secrets Manager answered without an ARN".to_owned()))?;
+        let arn = created
+            .arn
+            .ok_or_else(|| failed("Secrets Manager answered without an ARN".to_owned()))?;
         arns.insert(secret.logical_id.clone(), arn);
     }
     Ok(arns)

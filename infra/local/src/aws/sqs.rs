@@ -1,4 +1,5 @@
-//! The embedded SQS with the template's queues. Who polls them lives in the event sources, never here.
+//! The embedded SQS with the template's queues. Who polls them lives in the event sources, never
+//! here.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -27,7 +28,8 @@ pub(super) async fn start(public: SocketAddr) -> Result<(Server, String), AwsErr
         host: public.ip().to_string(),
         port: public.port(),
     }));
-    let service = SqsHttpService::new(Arc::new(RustackSqsHandler::new(sqs)), SqsHttpConfig::default());
+    let service =
+        SqsHttpService::new(Arc::new(RustackSqsHandler::new(sqs)), SqsHttpConfig::default());
     Ok((listen::serve(listener, move |_| service.clone()), url))
 }
 
@@ -42,9 +44,13 @@ pub(crate) fn arn(queue: &Queue) -> String {
 }
 
 /// Makes the queues, dead-letter queues first; returns their URLs by logical id.
-pub(super) async fn create(client: &Client, queues: &[Queue]) -> Result<BTreeMap<String, String>, AwsError> {
+pub(super) async fn create(
+    client: &Client,
+    queues: &[Queue],
+) -> Result<BTreeMap<String, String>, AwsError> {
     let mut urls = BTreeMap::new();
-    let (plain, redriving): (Vec<_>, Vec<_>) = queues.iter().partition(|queue| queue.redrive.is_none());
+    let (plain, redriving): (Vec<_>, Vec<_>) =
+        queues.iter().partition(|queue| queue.redrive.is_none());
     for queue in plain.into_iter().chain(redriving) {
         let failed = |reason: String| AwsError::Queue { queue: queue.logical_id.clone(), reason };
         let mut request = client.create_queue().queue_name(&queue.name);
@@ -54,8 +60,10 @@ pub(super) async fn create(client: &Client, queues: &[Queue]) -> Result<BTreeMap
         if let Some(policy) = redrive_policy(queue, queues) {
             request = request.attributes(QueueAttributeName::RedrivePolicy, policy);
         }
-        let created = request.send().await.map_err(|error| failed(DisplayErrorContext(error).to_string()))?;
-        let url = created.queue_url.ok_or_else(|| failed("SQS answered without a URL".to_owned()))?;
+        let created =
+            request.send().await.map_err(|error| failed(DisplayErrorContext(error).to_string()))?;
+        let url =
+            created.queue_url.ok_or_else(|| failed("SQS answered without a URL".to_owned()))?;
         urls.insert(queue.logical_id.clone(), url);
     }
     Ok(urls)

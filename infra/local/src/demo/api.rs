@@ -18,7 +18,11 @@ pub(super) struct Api {
 
 impl Api {
     pub(super) fn new(ready: &Ready) -> Self {
-        Self { http: http_client::loopback(), api: ready.api.clone(), sandbox: ready.sandbox.clone() }
+        Self {
+            http: http_client::loopback(),
+            api: ready.api.clone(),
+            sandbox: ready.sandbox.clone(),
+        }
     }
 
     /// Sends a message: status and body of the answer.
@@ -31,7 +35,11 @@ impl Api {
     ) -> Result<(u16, Value), Disappointment> {
         let path = format!("/api/v1/conversations/{conversation}/messages");
         let body = json!({ "content": content, "attachments": attachments });
-        self.call(&path, self.http.post(format!("{}{path}", self.api)).bearer_auth(token).json(&body)).await
+        self.call(
+            &path,
+            self.http.post(format!("{}{path}", self.api)).bearer_auth(token).json(&body),
+        )
+        .await
     }
 
     /// Announces a file and puts it where the answer says: what a message references.
@@ -43,7 +51,8 @@ impl Api {
     ) -> Result<Value, Disappointment> {
         let Picture { filename, content_type, bytes } = *picture;
         let path = format!("/api/v1/conversations/{conversation}/upload");
-        let body = json!({ "filename": filename, "content_type": content_type, "size": bytes.len() });
+        let body =
+            json!({ "filename": filename, "content_type": content_type, "size": bytes.len() });
         let post = self.http.post(format!("{}{path}", self.api)).bearer_auth(token).json(&body);
         let mut announced = expect(&path, self.call(&path, post).await?)?;
         let upload = announced["upload"].take();
@@ -57,7 +66,9 @@ impl Api {
 
     /// Reads from the public API.
     pub(super) async fn get(&self, path: &str, token: &str) -> Result<Value, Disappointment> {
-        let answer = self.call(path, self.http.get(format!("{}{path}", self.api)).bearer_auth(token)).await?;
+        let answer = self
+            .call(path, self.http.get(format!("{}{path}", self.api)).bearer_auth(token))
+            .await?;
         expect(path, answer)
     }
 
@@ -68,16 +79,25 @@ impl Api {
 
     /// Tells the sandbox something.
     pub(super) async fn control(&self, path: &str, body: &Value) -> Result<Value, Disappointment> {
-        expect(path, self.call(path, self.http.post(format!("{}{path}", self.sandbox)).json(body)).await?)
+        expect(
+            path,
+            self.call(path, self.http.post(format!("{}{path}", self.sandbox)).json(body)).await?,
+        )
     }
 
-    async fn call(&self, path: &str, request: RequestBuilder) -> Result<(u16, Value), Disappointment> {
+    async fn call(
+        &self,
+        path: &str,
+        request: RequestBuilder,
+    ) -> Result<(u16, Value), Disappointment> {
         let answer = async {
             let answer = request.send().await?;
             Ok((answer.status().as_u16(), answer.bytes().await?))
         };
-        let answer: Result<_, reqwest::Error> = within(answer, &format!("{path} was not answered")).await?;
-        let (status, body) = answer.map_err(|error| Disappointment(format!("{path} cannot be called: {error}.")))?;
+        let answer: Result<_, reqwest::Error> =
+            within(answer, &format!("{path} was not answered")).await?;
+        let (status, body) =
+            answer.map_err(|error| Disappointment(format!("{path} cannot be called: {error}.")))?;
         Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
     }
 }

@@ -16,7 +16,8 @@ use crate::terminal::{BAD, BOLD, DIM, GOOD, field, paint};
 const EVERY: Duration = Duration::from_millis(5);
 /// What can be seen of a message's way after it was accepted, in order.
 const STOPS: [&str; 4] = ["queued", "sent", "delivered", "read"];
-/// The customer has it: the widget says so itself, WhatsApp by its webhook, the mail server through SES's events.
+/// The customer has it: the widget says so itself, WhatsApp by its webhook, the mail server through
+/// SES's events.
 const LAST_STOP: &str = "delivered";
 
 /// A file that goes with a message.
@@ -46,7 +47,10 @@ impl Journey {
             paint(BOLD, self.title),
             paint(DIM, format_args!("POST /api/v1/conversations/{conversation}/messages"))
         );
-        println!("{}", field("agent", format_args!("{}{}", quoted(self.content), self.with_picture())));
+        println!(
+            "{}",
+            field("agent", format_args!("{}{}", quoted(self.content), self.with_picture()))
+        );
         let started = Instant::now();
         let mut attachments = Vec::new();
         if let Some(picture) = &self.picture {
@@ -56,7 +60,11 @@ impl Journey {
         if status != 201 {
             return Err(self.failed(format!("was answered {status} {message}")));
         }
-        let accepted = format!("{} {}", paint(GOOD, "accepted"), paint(DIM, format_args!("{} ms", ms(started))));
+        let accepted = format!(
+            "{} {}",
+            paint(GOOD, "accepted"),
+            paint(DIM, format_args!("{} ms", ms(started)))
+        );
         print!("{}", field("status", accepted));
         let arrived = self.follow(api, token, &message).await;
         println!();
@@ -66,7 +74,11 @@ impl Journey {
 
     /// Prints each stop as it is reached, until the last.
     async fn follow(&self, api: &Api, token: &str, message: &Value) -> Result<(), Disappointment> {
-        let path = format!("/api/v1/conversations/{}/messages/{}", self.conversation, text(&message["id"]));
+        let path = format!(
+            "/api/v1/conversations/{}/messages/{}",
+            self.conversation,
+            text(&message["id"])
+        );
         let started = Instant::now();
         let mut shown = 0;
         loop {
@@ -88,7 +100,10 @@ impl Journey {
                 return Ok(());
             }
             if started.elapsed() > PATIENCE {
-                return Err(self.failed(format!("was not {LAST_STOP} within {} s; it is {status}", PATIENCE.as_secs())));
+                return Err(self.failed(format!(
+                    "was not {LAST_STOP} within {} s; it is {status}",
+                    PATIENCE.as_secs()
+                )));
             }
             tokio::time::sleep(EVERY).await;
         }
@@ -96,9 +111,11 @@ impl Journey {
 
     /// What the provider took for the customer.
     async fn show_customer(&self, api: &Api, id: &str) -> Result<(), Disappointment> {
-        let path = format!("/sandbox/{}/messages?conversation_id={}", self.channel, self.conversation);
+        let path =
+            format!("/sandbox/{}/messages?conversation_id={}", self.channel, self.conversation);
         let accepted = api.look(&path).await?;
-        let mut of_it = accepted.as_array().into_iter().flatten().filter(|one| one["message_id"] == id);
+        let mut of_it =
+            accepted.as_array().into_iter().flatten().filter(|one| one["message_id"] == id);
         let got = of_it.next().ok_or_else(|| self.failed("never reached the customer".into()))?;
         if of_it.next().is_some() {
             return Err(self.failed("reached the customer twice".into()));
@@ -124,7 +141,9 @@ impl Journey {
 
     /// The provider took the picture with the message, as what it is.
     fn check_picture(&self, got: &Value) -> Result<(), Disappointment> {
-        let of_it = |file: &&Value| self.picture.is_some_and(|picture| file["content_type"] == picture.content_type);
+        let of_it = |file: &&Value| {
+            self.picture.is_some_and(|picture| file["content_type"] == picture.content_type)
+        };
         let files = got["attachments"].as_array().map(Vec::as_slice).unwrap_or_default();
         let right = files.iter().filter(of_it).count();
         if (right, files.len()) == (usize::from(self.picture.is_some()), right) {
@@ -135,7 +154,11 @@ impl Journey {
 
     fn with_picture(&self) -> String {
         let shown = |Picture { filename, bytes, .. }: Picture| {
-            format!(" + {} {}", paint(BOLD, filename), paint(DIM, format_args!("{} bytes", bytes.len())))
+            format!(
+                " + {} {}",
+                paint(BOLD, filename),
+                paint(DIM, format_args!("{} bytes", bytes.len()))
+            )
         };
         self.picture.map(shown).unwrap_or_default()
     }
@@ -153,7 +176,9 @@ fn quoted(content: &str) -> String {
 fn since(earlier: &Value, later: &Value) -> String {
     let time = |value: &Value| value.as_str()?.parse::<DateTime<Utc>>().ok();
     match (time(earlier), time(later)) {
-        (Some(earlier), Some(later)) => paint(DIM, format_args!(" {} ms", (later - earlier).num_milliseconds())),
+        (Some(earlier), Some(later)) => {
+            paint(DIM, format_args!(" {} ms", (later - earlier).num_milliseconds()))
+        }
         _ => String::new(),
     }
 }
@@ -167,7 +192,10 @@ mod tests {
     #[test]
     fn times_are_the_apis_own() {
         let plain = |text: String| anstream::adapter::strip_str(&text).to_string();
-        assert_eq!(plain(since(&json!("2026-03-01T09:05:00Z"), &json!("2026-03-01T09:05:00.042Z"))), " 42 ms");
+        assert_eq!(
+            plain(since(&json!("2026-03-01T09:05:00Z"), &json!("2026-03-01T09:05:00.042Z"))),
+            " 42 ms"
+        );
         assert_eq!(since(&json!("2026-03-01T09:05:00Z"), &Value::Null), "");
     }
 

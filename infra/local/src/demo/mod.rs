@@ -1,5 +1,6 @@
-//! `cargo local demo`: a message and a picture on each channel, from the agent's call to the customer, and one too many. Everything
-//! it shows was asked of the public API and of the customers; nothing is assumed.
+//! `cargo local demo`: a message and a picture on each channel, from the agent's call to the
+//! customer, and one too many. Everything it shows was asked of the public API and of the
+//! customers; nothing is assumed.
 
 mod api;
 mod journey;
@@ -22,8 +23,11 @@ use journey::{Journey, Picture};
 /// How long anything may take before the demo gives up on it.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What goes with every second message.
-const PICTURE: Picture =
-    Picture { filename: "parcel.png", content_type: "image/png", bytes: include_bytes!("parcel.png") };
+const PICTURE: Picture = Picture {
+    filename: "parcel.png",
+    content_type: "image/png",
+    bytes: include_bytes!("parcel.png"),
+};
 /// What the small business may send in a month.
 const SMALL_LIMIT: u64 = 2;
 
@@ -53,12 +57,20 @@ async fn tell(logs: &Logs, programs: Programs) -> Result<(), Disappointment> {
     let started = Instant::now();
     let starting = Local::start(Options { logs: logs.clone(), programs, ..Options::default() });
     let local = within(starting, "the system did not start").await?;
-    let local = local.map_err(|error| Disappointment(format!("the system did not start: {error}.")))?;
+    let local =
+        local.map_err(|error| Disappointment(format!("the system did not start: {error}.")))?;
     let ready = local.ready();
     println!("\n  {}", paint(BOLD, "Pingback Messages: from the agent's call to the customer"));
     println!(
         "  {}\n",
-        paint(DIM, format_args!("everything of template.yaml runs at {}, after {} ms", ready.api, ms(started)))
+        paint(
+            DIM,
+            format_args!(
+                "everything of template.yaml runs at {}, after {} ms",
+                ready.api,
+                ms(started)
+            )
+        )
     );
     let told = story(&ready).await;
     local.stop().await;
@@ -70,7 +82,10 @@ async fn tell(logs: &Logs, programs: Programs) -> Result<(), Disappointment> {
 }
 
 async fn story(ready: &Ready) -> Result<usize, Disappointment> {
-    let demo = ready.demo.as_ref().ok_or_else(|| Disappointment("the demo business was not seeded.".into()))?;
+    let demo = ready
+        .demo
+        .as_ref()
+        .ok_or_else(|| Disappointment("the demo business was not seeded.".into()))?;
     let api = Api::new(ready);
     let journeys = journeys(demo);
     for journey in &journeys {
@@ -80,25 +95,54 @@ async fn story(ready: &Ready) -> Result<usize, Disappointment> {
     let usage = api.get("/api/v1/usage", &demo.token).await?;
     let (used, limit) = (&usage["used"], &usage["limit"]);
     if used.as_u64() != Some(journeys.len() as u64) {
-        return Err(Disappointment(format!("{} messages were sent, but the API counts {used}.", journeys.len())));
+        return Err(Disappointment(format!(
+            "{} messages were sent, but the API counts {used}.",
+            journeys.len()
+        )));
     }
-    println!("{}\n", field("counted", format_args!("{used} of {limit} messages in {}", text(&usage["month"]))));
+    println!(
+        "{}\n",
+        field("counted", format_args!("{used} of {limit} messages in {}", text(&usage["month"])))
+    );
     limit_holds(&api).await?;
     Ok(journeys.len())
 }
 
 fn journeys(demo: &Demo) -> [Journey; 6] {
     let &PerChannel { chat, whatsapp, email } = &demo.conversations;
-    let journey =
-        |channel, title, conversation, content, picture| Journey { channel, title, conversation, content, picture };
+    let journey = |channel, title, conversation, content, picture| Journey {
+        channel,
+        title,
+        conversation,
+        content,
+        picture,
+    };
     let picture = Some(PICTURE);
     [
-        journey("chat", "Live chat", chat, "Hi Anna, I found your order. Shall I send it again?", None),
+        journey(
+            "chat",
+            "Live chat",
+            chat,
+            "Hi Anna, I found your order. Shall I send it again?",
+            None,
+        ),
         journey("chat", "Live chat, with a picture", chat, "This is what we packed:", picture),
         journey("whatsapp", "WhatsApp", whatsapp, "Your parcel is on its way 📦", None),
         journey("whatsapp", "WhatsApp, with a picture", whatsapp, "It looks like this:", picture),
-        journey("email", "E-mail", email, "Dear Anna,\n\nthe invoice you asked for is in your account.", None),
-        journey("email", "E-mail, with a picture", email, "And this is how your parcel left us.", picture),
+        journey(
+            "email",
+            "E-mail",
+            email,
+            "Dear Anna,\n\nthe invoice you asked for is in your account.",
+            None,
+        ),
+        journey(
+            "email",
+            "E-mail, with a picture",
+            email,
+            "And this is how your parcel left us.",
+            picture,
+        ),
     ]
 }
 
@@ -110,21 +154,33 @@ async fn limit_holds(api: &Api) -> Result<(), Disappointment> {
         paint(DIM, format_args!("a business that may send {SMALL_LIMIT} messages a month"))
     );
     let business = api.control("/sandbox/businesses", &json!({ "limit": SMALL_LIMIT })).await?;
-    let (key, conversation) = (text(&business["api_key"]), text(&business["conversations"]["chat"]));
+    let (key, conversation) =
+        (text(&business["api_key"]), text(&business["conversations"]["chat"]));
     for number in 1..=SMALL_LIMIT {
         let (status, _) = api.send(conversation, key, &format!("Message {number}"), &[]).await?;
         if status != 201 {
-            return Err(Disappointment(format!("message {number} of {SMALL_LIMIT} was answered {status}, not 201.")));
+            return Err(Disappointment(format!(
+                "message {number} of {SMALL_LIMIT} was answered {status}, not 201."
+            )));
         }
         println!("{}", field(&format!("message {number}"), paint(GOOD, "201 accepted")));
     }
     let (status, problem) = api.send(conversation, key, "One too many", &[]).await?;
     if status != 403 || problem["code"] != "quota_exceeded" {
-        return Err(Disappointment(format!("the message over the limit was answered {status} {problem}, not 403.")));
+        return Err(Disappointment(format!(
+            "the message over the limit was answered {status} {problem}, not 403."
+        )));
     }
     let number = SMALL_LIMIT + 1;
-    println!("{}", field(&format!("message {number}"), paint(BAD, format_args!("403 {}", text(&problem["code"])))));
-    let (limit, used, resets_at) = (&problem["limit"], &problem["used"], text(&problem["resets_at"]));
+    println!(
+        "{}",
+        field(
+            &format!("message {number}"),
+            paint(BAD, format_args!("403 {}", text(&problem["code"])))
+        )
+    );
+    let (limit, used, resets_at) =
+        (&problem["limit"], &problem["used"], text(&problem["resets_at"]));
     println!("{}\n", field("", format_args!("limit {limit}, used {used}, resets at {resets_at}")));
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! A function's environment: the template's variables with every reference resolved to what it is on this machine.
+//! A function's environment: the template's variables with every reference resolved to what it is
+//! on this machine.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,8 @@ pub(super) struct Addresses {
     pub(super) management: String,
 }
 
-/// What a function is run with; the options' variables are added to its environment, below the template's own.
+/// What a function is run with; the options' variables are added to its environment, below the
+/// template's own.
 pub(super) fn specification(
     function: &Function,
     stack: &Stack,
@@ -57,7 +59,9 @@ fn value(reference: &Reference, stack: &Stack, aws: &Aws, addresses: &Addresses)
     if stack.table.as_ref().is_some_and(|table| table.logical_id == id) {
         return match attribute {
             None => Some(aws.table.clone()),
-            Some("Arn") => Some(format!("arn:{PARTITION}:dynamodb:{REGION}:{ACCOUNT_ID}:table/{}", aws.table)),
+            Some("Arn") => {
+                Some(format!("arn:{PARTITION}:dynamodb:{REGION}:{ACCOUNT_ID}:table/{}", aws.table))
+            }
             Some(_) => None,
         };
     }
@@ -82,7 +86,9 @@ fn value(reference: &Reference, stack: &Stack, aws: &Aws, addresses: &Addresses)
     if let Some(function) = stack.functions.iter().find(|function| function.logical_id == id) {
         return match attribute {
             None => Some(function.logical_id.clone()),
-            Some("Arn") => Some(format!("arn:{PARTITION}:lambda:{REGION}:{ACCOUNT_ID}:function:{id}")),
+            Some("Arn") => {
+                Some(format!("arn:{PARTITION}:lambda:{REGION}:{ACCOUNT_ID}:function:{id}"))
+            }
             Some(_) => None,
         };
     }

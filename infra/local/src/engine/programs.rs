@@ -9,10 +9,12 @@ use crate::template::Function;
 /// Where the functions' programs are.
 #[derive(Debug, Clone)]
 pub enum Programs {
-    /// One program plays all functions; `_HANDLER` tells it which, and it ends when its standard input does.
+    /// One program plays all functions; `_HANDLER` tells it which, and it ends when its standard
+    /// input does.
     One(PathBuf),
-    /// Each function is the binary that is deployed for it, in a directory as cargo leaves it (`target/debug/send-message`)
-    /// or as SAM does (`.aws-sam/build/SendMessage/bootstrap`). Such a binary ends when it finds the Runtime API gone.
+    /// Each function is the binary that is deployed for it, in a directory as cargo leaves it
+    /// (`target/debug/send-message`) or as SAM does (`.aws-sam/build/SendMessage/bootstrap`). Such
+    /// a binary ends when it finds the Runtime API gone.
     Own(PathBuf),
 }
 

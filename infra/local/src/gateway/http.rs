@@ -1,5 +1,5 @@
-//! The HTTP API's front: from a request to its function's event, from the answer to the response. The shapes of both
-//! live in `http_event.rs` and `http_response.rs`.
+//! The HTTP API's front: from a request to its function's event, from the answer to the response.
+//! The shapes of both live in `http_event.rs` and `http_response.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,11 +31,20 @@ struct Front {
 }
 
 /// Routes to functions, except for the `extra` ones.
-pub(super) fn router(routes: Routes, cors: Option<CorsRule>, lambda: Arc<Lambda>, extra: Router) -> Router {
+pub(super) fn router(
+    routes: Routes,
+    cors: Option<CorsRule>,
+    lambda: Arc<Lambda>,
+    extra: Router,
+) -> Router {
     extra.merge(Router::new().fallback(handle).with_state(Arc::new(Front { routes, cors, lambda })))
 }
 
-async fn handle(State(front): State<Arc<Front>>, Extension(peer): Extension<Peer>, request: Request) -> Response<Body> {
+async fn handle(
+    State(front): State<Arc<Front>>,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+) -> Response<Body> {
     let request_id = short_id();
     let mut response = front.answer(peer, request, &request_id).await;
     let id = HeaderValue::from_str(&request_id).expect("base64 is a header value");
@@ -44,8 +53,8 @@ async fn handle(State(front): State<Arc<Front>>, Extension(peer): Extension<Peer
 }
 
 impl Front {
-    /// With rules for pages of other origins, the gateway answers preflights itself, route or no route, and what a
-    /// function says of that counts for nothing.
+    /// With rules for pages of other origins, the gateway answers preflights itself, route or no
+    /// route, and what a function says of that counts for nothing.
     async fn answer(&self, peer: Peer, request: Request, request_id: &str) -> Response<Body> {
         let Some(rule) = self.cors.as_ref().map(std::slice::from_ref) else {
             return self.invoke(peer, request, request_id).await;
@@ -60,7 +69,8 @@ impl Front {
         let allowed = cors::headers(rule, &parts.headers, &parts.method);
         let mut response = self.invoke(peer, Request::from_parts(parts, body), request_id).await;
         let headers = response.headers_mut();
-        let of_the_function: Vec<_> = headers.keys().filter(|name| is_cors(name)).cloned().collect();
+        let of_the_function: Vec<_> =
+            headers.keys().filter(|name| is_cors(name)).cloned().collect();
         for name in of_the_function {
             headers.remove(name);
         }
@@ -74,9 +84,13 @@ impl Front {
             return http_response::message(StatusCode::NOT_FOUND, "Not Found");
         };
         let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
-            return http_response::message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
+            return http_response::message(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "Request Entity Too Large",
+            );
         };
-        let event = http_event::event(&found, &parts, &body.to_bytes(), peer, request_id, Utc::now());
+        let event =
+            http_event::event(&found, &parts, &body.to_bytes(), peer, request_id, Utc::now());
         let invocation = self.lambda.invoke(found.function, Bytes::from(event));
         match tokio::time::timeout(MAX_WAIT, invocation).await {
             Ok(Ok(answer)) => http_response::response(&answer).unwrap_or_else(internal),
@@ -84,7 +98,9 @@ impl Front {
                 http_response::message(StatusCode::PAYLOAD_TOO_LARGE, "Request Too Long")
             }
             Ok(Err(_)) => internal(),
-            Err(_) => http_response::message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
+            Err(_) => {
+                http_response::message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable")
+            }
         }
     }
 }

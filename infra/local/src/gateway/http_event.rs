@@ -107,7 +107,8 @@ pub(super) fn event(
     serde_json::to_vec(&event).expect("an event consists of strings and numbers")
 }
 
-/// Lower-case names, repeated headers joined by commas, cookies left out, and what the gateway adds.
+/// Lower-case names, repeated headers joined by commas, cookies left out, and what the gateway
+/// adds.
 fn headers(headers: &HeaderMap, peer: Peer, now: DateTime<Utc>) -> BTreeMap<String, String> {
     let own = headers.iter().filter(|(name, _)| **name != COOKIE);
     let own = own.map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())));
@@ -127,7 +128,9 @@ fn cookies(headers: &HeaderMap) -> Vec<String> {
     lines.flat_map(|line| line.split(';').map(|cookie| cookie.trim().to_owned())).collect()
 }
 
-fn joined<N: AsRef<str>, V: AsRef<str>>(pairs: impl Iterator<Item = (N, V)>) -> BTreeMap<String, String> {
+fn joined<N: AsRef<str>, V: AsRef<str>>(
+    pairs: impl Iterator<Item = (N, V)>,
+) -> BTreeMap<String, String> {
     let mut joined: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in pairs {
         match joined.get_mut(name.as_ref()) {
@@ -157,7 +160,10 @@ fn encode(body: &[u8], content_type: &str) -> (Option<String>, bool) {
 fn is_textual(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence.starts_with("text/")
-        || matches!(essence.as_str(), "application/json" | "application/javascript" | "application/xml")
+        || matches!(
+            essence.as_str(),
+            "application/json" | "application/javascript" | "application/xml"
+        )
         || essence.ends_with("+json")
         || essence.ends_with("+xml")
 }
@@ -192,7 +198,10 @@ mod tests {
             .header("X-Twice", "two")
             .header("Cookie", "a=1; b=2");
         let mut event = made(request, br#"{"content":"hi"}"#);
-        assert!(event["headers"]["x-amzn-trace-id"].as_str().unwrap().starts_with("Root=1-69a4"), "{event}");
+        assert!(
+            event["headers"]["x-amzn-trace-id"].as_str().unwrap().starts_with("Root=1-69a4"),
+            "{event}"
+        );
         event["headers"].as_object_mut().unwrap().remove("x-amzn-trace-id");
         assert_eq!(
             event,
@@ -247,8 +256,13 @@ mod tests {
             ("application/json", b"\xff", json!(["/w==", true])),
             ("application/json", b"", json!([null, false])),
         ] {
-            let event = made(http::Request::post("/c/1").header("Content-Type", content_type), body);
-            assert_eq!(json!([event["body"], event["isBase64Encoded"]]), expected, "{content_type}");
+            let event =
+                made(http::Request::post("/c/1").header("Content-Type", content_type), body);
+            assert_eq!(
+                json!([event["body"], event["isBase64Encoded"]]),
+                expected,
+                "{content_type}"
+            );
         }
     }
 }

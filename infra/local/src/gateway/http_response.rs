@@ -11,7 +11,8 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Format 2.0 has no `multiValueHeaders`: a function that sends them loses them here as it does behind API Gateway.
+/// Format 2.0 has no `multiValueHeaders`: a function that sends them loses them here as it does
+/// behind API Gateway.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Proxied {
@@ -26,7 +27,8 @@ struct Proxied {
     is_base64_encoded: bool,
 }
 
-/// The HTTP response that an answer stands for; `None` if it is malformed, which is a 500 to the client.
+/// The HTTP response that an answer stands for; `None` if it is malformed, which is a 500 to the
+/// client.
 pub(super) fn response(answer: &[u8]) -> Option<Response<Body>> {
     let answer: Value = serde_json::from_slice(answer).ok()?;
     if answer.get("statusCode").is_none() {
@@ -34,10 +36,13 @@ pub(super) fn response(answer: &[u8]) -> Option<Response<Body>> {
     }
     let proxied: Proxied = serde_json::from_value(answer).ok()?;
     let body = proxied.body.unwrap_or_default();
-    let body = if proxied.is_base64_encoded { STANDARD.decode(body).ok()? } else { body.into_bytes() };
+    let body =
+        if proxied.is_base64_encoded { STANDARD.decode(body).ok()? } else { body.into_bytes() };
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(proxied.status_code).ok()?;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain;charset=UTF-8"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain;charset=UTF-8"));
     for (name, value) in &proxied.headers {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
@@ -51,7 +56,8 @@ pub(super) fn response(answer: &[u8]) -> Option<Response<Body>> {
 
 /// A response of the gateway itself: `{"message": …}`.
 pub(super) fn message(status: StatusCode, message: &str) -> Response<Body> {
-    let mut response = Response::new(Body::from(serde_json::json!({ "message": message }).to_string()));
+    let mut response =
+        Response::new(Body::from(serde_json::json!({ "message": message }).to_string()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
@@ -74,8 +80,9 @@ mod tests {
 
     async fn decoded(answer: Value) -> Option<(u16, String, Vec<String>, Vec<u8>)> {
         let (parts, body) = response(answer.to_string().as_bytes())?.into_parts();
-        let all =
-            |name: HeaderName| parts.headers.get_all(name).iter().map(|v| v.to_str().unwrap().to_owned()).collect();
+        let all = |name: HeaderName| {
+            parts.headers.get_all(name).iter().map(|v| v.to_str().unwrap().to_owned()).collect()
+        };
         let content_type: Vec<String> = all(CONTENT_TYPE);
         let body = body.collect().await.unwrap().to_bytes().to_vec();
         Some((parts.status.as_u16(), content_type.concat(), all(SET_COOKIE), body))
@@ -85,7 +92,10 @@ mod tests {
     async fn answers_are_decoded() {
         let full = json!({ "statusCode": 201, "headers": { "content-type": "application/json" }, "cookies": ["a=1", "b=2"], "body": "{}" });
         let cookies = vec!["a=1".to_owned(), "b=2".to_owned()];
-        assert_eq!(decoded(full).await, Some((201, "application/json".to_owned(), cookies, b"{}".to_vec())));
+        assert_eq!(
+            decoded(full).await,
+            Some((201, "application/json".to_owned(), cookies, b"{}".to_vec()))
+        );
         let binary = json!({ "statusCode": 200, "body": "iVBORw==", "isBase64Encoded": true });
         assert_eq!(decoded(binary).await.unwrap().3, b"\x89PNG");
         let bare = json!({ "hello": "world" });

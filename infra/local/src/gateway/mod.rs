@@ -1,5 +1,5 @@
-//! API Gateway on one machine: an HTTP API that speaks payload format 2.0, and a WebSocket API with its Management API.
-//! What is behind a route is a function's business, never the gateway's.
+//! API Gateway on one machine: an HTTP API that speaks payload format 2.0, and a WebSocket API with
+//! its Management API. What is behind a route is a function's business, never the gateway's.
 
 mod connections;
 mod http;
@@ -18,11 +18,10 @@ use base64::engine::general_purpose::URL_SAFE;
 use chrono::{DateTime, Utc};
 use tokio::net::TcpListener;
 
+use self::connections::Connections;
 use crate::lambda::Lambda;
 use crate::listen::{self, Server};
 use crate::template::Stack;
-
-use self::connections::Connections;
 
 /// Ids of the two APIs, in the form of real ones.
 pub(crate) const HTTP_API_ID: &str = "localhttp0";
@@ -53,7 +52,10 @@ impl Gateway {
         let management_url = format!("http://{}", management.local_addr()?);
         let routes = route::Routes::new(&stack.functions);
         let mut servers = vec![
-            listen::serve_router(api, http::router(routes, stack.cors.clone(), Arc::clone(lambda), extra)),
+            listen::serve_router(
+                api,
+                http::router(routes, stack.cors.clone(), Arc::clone(lambda), extra),
+            ),
             listen::serve_router(management, connections::router(connections.clone())),
         ];
         if let Some(api) = stack.websocket.clone() {

@@ -1,4 +1,5 @@
-//! Which route a request takes: exact segments before variables, variables before greedy ones, then `$default`.
+//! Which route a request takes: exact segments before variables, variables before greedy ones, then
+//! `$default`.
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html>
 
 use std::collections::BTreeMap;
@@ -41,15 +42,19 @@ pub(super) struct Match<'a> {
 
 impl Routes {
     pub(super) fn new(functions: &[Function]) -> Self {
-        let routes = functions.iter().flat_map(|function| function.routes.iter().map(move |route| (function, route)));
+        let routes = functions
+            .iter()
+            .flat_map(|function| function.routes.iter().map(move |route| (function, route)));
         Self(routes.map(|(function, route)| Route::new(route, &function.logical_id)).collect())
     }
 
     /// The best route for a method and a path as it came over the wire.
     pub(super) fn find(&self, method: &str, path: &str) -> Option<Match<'_>> {
         let segments = split(path);
-        let fitting = self.0.iter().filter_map(|route| Some((route, route.parameters(method, &segments)?)));
-        let (route, parameters) = fitting.min_by(|(a, _), (b, _)| a.preference().cmp(&b.preference()))?;
+        let fitting =
+            self.0.iter().filter_map(|route| Some((route, route.parameters(method, &segments)?)));
+        let (route, parameters) =
+            fitting.min_by(|(a, _), (b, _)| a.preference().cmp(&b.preference()))?;
         Some(Match { key: &route.key, function: &route.function, parameters })
     }
 }
@@ -58,9 +63,14 @@ impl Route {
     fn new(route: &HttpRoute, function: &str) -> Self {
         let default = route.path == "$default";
         Self {
-            key: if default { "$default".to_owned() } else { format!("{} {}", route.method, route.path) },
+            key: if default {
+                "$default".to_owned()
+            } else {
+                format!("{} {}", route.method, route.path)
+            },
             method: (route.method != "ANY" && !default).then(|| route.method.clone()),
-            segments: (!default).then(|| split(&route.path).into_iter().map(Segment::parse).collect()),
+            segments: (!default)
+                .then(|| split(&route.path).into_iter().map(Segment::parse).collect()),
             function: function.to_owned(),
         }
     }
@@ -93,7 +103,11 @@ impl Route {
 
     /// Smaller is better: the more exact path, then the exact method.
     fn preference(&self) -> (bool, &[Segment], bool) {
-        (self.segments.is_none(), self.segments.as_deref().unwrap_or_default(), self.method.is_none())
+        (
+            self.segments.is_none(),
+            self.segments.as_deref().unwrap_or_default(),
+            self.method.is_none(),
+        )
     }
 }
 
@@ -124,7 +138,10 @@ mod tests {
 
     fn routes() -> Routes {
         let route = |method: &str, path: &str| {
-            Route::new(&HttpRoute { method: method.to_owned(), path: path.to_owned() }, &format!("{method}{path}"))
+            Route::new(
+                &HttpRoute { method: method.to_owned(), path: path.to_owned() },
+                &format!("{method}{path}"),
+            )
         };
         Routes(vec![
             route("ANY", "/files/{path+}"),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
+use axum::extract::ws::{
+    CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection,
+};
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode, header};
 use axum::response::IntoResponse;
@@ -63,7 +65,14 @@ async fn handshake(
     if !path.is_empty() && path != front.api.stage {
         return http_response::message(StatusCode::FORBIDDEN, "Forbidden");
     }
-    let text = |name| request.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let text = |name| {
+        request
+            .headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+            .to_owned()
+    };
     let origin = Origin {
         connection_id: short_id(),
         connected_at: Utc::now(),
@@ -83,10 +92,13 @@ impl Front {
     /// Asks the function behind `$connect`, if there is one, whether the client may connect.
     async fn connect(&self, event: Bytes) -> Result<(), StatusCode> {
         let Some(function) = self.api.routes.get("$connect") else { return Ok(()) };
-        let answer = self.lambda.invoke(function, event).await.map_err(|_| StatusCode::BAD_GATEWAY)?;
+        let answer =
+            self.lambda.invoke(function, event).await.map_err(|_| StatusCode::BAD_GATEWAY)?;
         let answer: Value = serde_json::from_slice(&answer).map_err(|_| StatusCode::BAD_GATEWAY)?;
         let status = answer["statusCode"].as_u64().and_then(|status| u16::try_from(status).ok());
-        let status = status.and_then(|status| StatusCode::from_u16(status).ok()).ok_or(StatusCode::BAD_GATEWAY)?;
+        let status = status
+            .and_then(|status| StatusCode::from_u16(status).ok())
+            .ok_or(StatusCode::BAD_GATEWAY)?;
         if status.is_success() { Ok(()) } else { Err(status) }
     }
 
@@ -104,14 +116,17 @@ impl Front {
         let (code, reason) = self.exchange(&origin, &mut socket, &mut to_send).await;
         self.connections.remove(&origin.connection_id);
         // After an end of the client's own making there is nobody left to tell.
-        let _ = socket.send(Message::Close(Some(CloseFrame { code, reason: reason.as_str().into() }))).await;
+        let _ = socket
+            .send(Message::Close(Some(CloseFrame { code, reason: reason.as_str().into() })))
+            .await;
         if let Some(function) = self.api.routes.get("$disconnect") {
             // Nobody hears of a function that fails here, as on AWS; its log tells.
             let _ = self.lambda.invoke(function, origin.disconnect(code, &reason)).await;
         }
     }
 
-    /// Carries frames both ways until the connection ends; returns why, as a close code and its reason.
+    /// Carries frames both ways until the connection ends; returns why, as a close code and its
+    /// reason.
     async fn exchange(
         self: &Arc<Self>,
         origin: &Origin,
@@ -147,8 +162,8 @@ impl Front {
         }
     }
 
-    /// Sends a frame to its route's function. Frames are not waited for, so two of them may run at once and in any
-    /// order, as on AWS.
+    /// Sends a frame to its route's function. Frames are not waited for, so two of them may run at
+    /// once and in any order, as on AWS.
     fn dispatch(self: &Arc<Self>, origin: &Origin, text: String) {
         let (front, origin) = (Arc::clone(self), origin.clone());
         tokio::spawn(async move {
@@ -157,10 +172,12 @@ impl Front {
             let key = selected.unwrap_or_else(|| "$default".to_owned());
             let problem = match front.api.routes.get(&key) {
                 None => "Forbidden",
-                Some(function) => match front.lambda.invoke(function, origin.message(&key, &text)).await {
-                    Ok(_) => return,
-                    Err(_) => "Internal server error",
-                },
+                Some(function) => {
+                    match front.lambda.invoke(function, origin.message(&key, &text)).await {
+                        Ok(_) => return,
+                        Err(_) => "Internal server error",
+                    }
+                }
             };
             let id = &origin.connection_id;
             let told = json!({ "message": problem, "connectionId": id, "requestId": short_id() });
@@ -178,6 +195,7 @@ fn frame(bytes: Bytes) -> Message {
 
 fn is_too_big(error: &axum::Error) -> bool {
     use tokio_tungstenite::tungstenite;
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<tungstenite::Error>());
+    let source = std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<tungstenite::Error>());
     matches!(source, Some(tungstenite::Error::Capacity(_)))
 }

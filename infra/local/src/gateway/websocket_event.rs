@@ -26,13 +26,18 @@ impl Origin {
         let mut event = self.event("$connect", "CONNECT");
         let (mut single, mut multi) = (Map::new(), Map::new());
         for name in headers.keys() {
-            let all: Vec<_> = headers.get_all(name).iter().map(|v| String::from_utf8_lossy(v.as_bytes())).collect();
+            let all: Vec<_> = headers
+                .get_all(name)
+                .iter()
+                .map(|v| String::from_utf8_lossy(v.as_bytes()))
+                .collect();
             single.insert(name.to_string(), json!(all.last()));
             multi.insert(name.to_string(), json!(all));
         }
-        for (name, value) in
-            [("X-Amzn-Trace-Id", trace_header(Utc::now())), ("X-Forwarded-For", self.source_ip.clone())]
-        {
+        for (name, value) in [
+            ("X-Amzn-Trace-Id", trace_header(Utc::now())),
+            ("X-Forwarded-For", self.source_ip.clone()),
+        ] {
             single.insert(name.to_owned(), json!(value));
             multi.insert(name.to_owned(), json!([value]));
         }
@@ -64,10 +69,10 @@ impl Origin {
         let mut event = self.event("$disconnect", "DISCONNECT");
         event["requestContext"]["disconnectStatusCode"] = json!(code);
         event["requestContext"]["disconnectReason"] = json!(reason);
-        let headers = json!({ "Host": self.host, "x-api-key": "", "X-Forwarded-For": "", "x-restapi": "" });
+        let headers =
+            json!({ "Host": self.host, "x-api-key": "", "X-Forwarded-For": "", "x-restapi": "" });
         event["headers"] = headers;
-        event["multiValueHeaders"] =
-            json!({ "Host": [self.host], "x-api-key": [""], "X-Forwarded-For": [""], "x-restapi": [""] });
+        event["multiValueHeaders"] = json!({ "Host": [self.host], "x-api-key": [""], "X-Forwarded-For": [""], "x-restapi": [""] });
         Bytes::from(event.to_string())
     }
 
@@ -95,7 +100,8 @@ impl Origin {
     }
 }
 
-/// The route key that a frame names: the text at the selection's path, if the frame is JSON and has one.
+/// The route key that a frame names: the text at the selection's path, if the frame is JSON and has
+/// one.
 pub(super) fn selected(selection: &RouteSelection, frame: &str) -> Option<String> {
     let frame: Value = serde_json::from_str(frame).ok()?;
     let found = selection.0.iter().try_fold(&frame, |value, key| value.get(key))?;

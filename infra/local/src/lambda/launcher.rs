@@ -1,5 +1,5 @@
-//! Starts workers and sees them end: the process itself, its environment, its last words. What it works on lives in
-//! `worker.rs`, never here.
+//! Starts workers and sees them end: the process itself, its environment, its last words. What it
+//! works on lives in `worker.rs`, never here.
 
 use std::collections::BTreeMap;
 use std::process::{ExitStatus, Stdio};
@@ -44,8 +44,15 @@ impl Launcher {
             return Err(InvokeError::Stopped);
         }
         let spawned = self.command(&worker, changed).spawn();
-        let child = spawned.inspect_err(|_| self.workers.remove(worker.id())).map_err(InvokeError::Bootstrap)?;
-        tokio::spawn(watch_over(child, Arc::clone(&worker), Arc::clone(&self.workers), self.logs.clone()));
+        let child = spawned
+            .inspect_err(|_| self.workers.remove(worker.id()))
+            .map_err(InvokeError::Bootstrap)?;
+        tokio::spawn(watch_over(
+            child,
+            Arc::clone(&worker),
+            Arc::clone(&self.workers),
+            self.logs.clone(),
+        ));
         Ok(worker)
     }
 
@@ -53,10 +60,18 @@ impl Launcher {
         let (id, function) = (worker.id(), worker.function());
         let mut command = Command::new(&function.program);
         command.env_clear().envs(inherited()).envs(&function.environment).envs(changed);
-        command.envs(identity(id, function)).env("AWS_LAMBDA_RUNTIME_API", format!("{}/{id}", self.runtime_api));
-        // One program that plays all functions ends when its standard input does: with us, however we end.
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        // A group of its own: Ctrl-C on the terminal is for the host, which ends its workers in order.
+        command
+            .envs(identity(id, function))
+            .env("AWS_LAMBDA_RUNTIME_API", format!("{}/{id}", self.runtime_api));
+        // One program that plays all functions ends when its standard input does: with us, however
+        // we end.
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        // A group of its own: Ctrl-C on the terminal is for the host, which ends its workers in
+        // order.
         command.process_group(0);
         command
     }
@@ -77,7 +92,10 @@ async fn watch_over(mut child: Child, worker: Arc<Worker>, workers: Arc<Workers>
     };
     let last_words = tokio::time::timeout(LAST_WORDS, speech).await.unwrap_or_default();
     workers.remove(worker.id());
-    worker.has_ended(End { status: status.map_or_else(|error| error.to_string(), describe), last_words });
+    worker.has_ended(End {
+        status: status.map_or_else(|error| error.to_string(), describe),
+        last_words,
+    });
 }
 
 fn describe(status: ExitStatus) -> String {

@@ -1,5 +1,5 @@
-//! What functions say. Their JSON lines are shown as a person reads them, or kept for a test; what belongs into a log
-//! is the functions' business, never this file's.
+//! What functions say. Their JSON lines are shown as a person reads them, or kept for a test; what
+//! belongs into a log is the functions' business, never this file's.
 
 use std::fmt;
 use std::future::Future;
@@ -89,7 +89,9 @@ impl Logs {
     /// What was captured so far, in order of arrival.
     pub fn lines(&self) -> Vec<LogLine> {
         match &self.0 {
-            Destination::Memory(lines) => lines.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            Destination::Memory(lines) => {
+                lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+            }
             Destination::Nowhere | Destination::Terminal => Vec::new(),
         }
     }
@@ -137,8 +139,12 @@ struct LastWords {
 
 impl LastWords {
     fn hear(&mut self, line: String) {
-        // Rust writes "thread 'main' panicked at file:line:" and puts the message on the line below.
-        if self.panic.is_none() && self.last.starts_with("thread '") && self.last.contains(" panicked at ") {
+        // Rust writes "thread 'main' panicked at file:line:" and puts the message on the line
+        // below.
+        if self.panic.is_none()
+            && self.last.starts_with("thread '")
+            && self.last.contains(" panicked at ")
+        {
             self.panic = Some(line.clone());
         }
         self.last = line;
@@ -163,8 +169,8 @@ async fn read(logs: Logs, function: String, stream: Option<impl AsyncRead + Unpi
 }
 
 /// Whether a line is a record of metrics
-/// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>): it
-/// sums up what other lines have said.
+/// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>):
+/// it sums up what other lines have said.
 fn is_record(text: &str) -> bool {
     serde_json::from_str::<Value>(text).is_ok_and(|line| line.get("_aws").is_some())
 }
@@ -179,14 +185,18 @@ fn render(function: &str, text: &str) -> String {
     let nested = event.get("fields").and_then(Value::as_object).cloned().unwrap_or_default();
     let span = event.get("span").and_then(Value::as_object).cloned().unwrap_or_default();
     let level = event.get("level").and_then(Value::as_str).unwrap_or("INFO").to_owned();
-    let message = nested.get("message").or_else(|| event.get("message")).map(plain).unwrap_or_default();
+    let message =
+        nested.get("message").or_else(|| event.get("message")).map(plain).unwrap_or_default();
     let fields: String = [&event, &nested, &span].into_iter().flat_map(named).collect();
     format!("{name}  {}  {message}{fields}", paint(&format!("{level:5}"), level_style(&level)))
 }
 
 fn named(fields: &Map<String, Value>) -> impl Iterator<Item = String> {
-    let shown = fields.iter().filter(|(name, _)| !PLACED.contains(&name.as_str()) && *name != "name");
-    shown.map(|(name, value)| format!("  {}{}", paint(&format!("{name}="), Style::new().dimmed()), plain(value)))
+    let shown =
+        fields.iter().filter(|(name, _)| !PLACED.contains(&name.as_str()) && *name != "name");
+    shown.map(|(name, value)| {
+        format!("  {}{}", paint(&format!("{name}="), Style::new().dimmed()), plain(value))
+    })
 }
 
 fn plain(value: &Value) -> String {
@@ -207,7 +217,9 @@ fn name_style(function: &str) -> Style {
         AnsiColor::BrightCyan,
         AnsiColor::BrightMagenta,
     ];
-    let hash = function.bytes().fold(0_usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+    let hash = function
+        .bytes()
+        .fold(0_usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
     COLOURS[hash % COLOURS.len()].on_default()
 }
 
@@ -238,10 +250,13 @@ mod tests {
 
     #[test]
     fn what_is_the_same_in_every_line_is_not_shown_and_neither_are_sums() {
-        let line =
-            r#"{"level":"INFO","message":"sent","channel":"chat","service":"s","cold_start":true,"location":"a.rs:1"}"#;
+        let line = r#"{"level":"INFO","message":"sent","channel":"chat","service":"s","cold_start":true,"location":"a.rs:1"}"#;
         assert_eq!(shown(line), "send-message      INFO   sent  channel=chat");
-        assert!(is_record(r#"{"_aws":{"Timestamp":0},"Sent":1}"#) && !is_record(line) && !is_record("{"));
+        assert!(
+            is_record(r#"{"_aws":{"Timestamp":0},"Sent":1}"#)
+                && !is_record(line)
+                && !is_record("{")
+        );
     }
 
     #[test]
@@ -257,8 +272,12 @@ mod tests {
             lines.iter().for_each(|line| words.hear((*line).to_owned()));
             words.into_text()
         };
-        let panic =
-            ["one", "thread 'main' (7) panicked at src/x.rs:1:2:", "missing header", "note: run with RUST_BACKTRACE=1"];
+        let panic = [
+            "one",
+            "thread 'main' (7) panicked at src/x.rs:1:2:",
+            "missing header",
+            "note: run with RUST_BACKTRACE=1",
+        ];
         assert_eq!(last(&panic), "missing header");
         assert_eq!(last(&["one", "two"]), "two");
         assert_eq!(last(&[]), "");

@@ -1,5 +1,6 @@
-//! Lambda on one machine: real processes over the real Runtime API, one per concurrent invocation. What invokes them
-//! (HTTP, WebSocket, queues, schedules) lives in the gateway and the event sources, never here.
+//! Lambda on one machine: real processes over the real Runtime API, one per concurrent invocation.
+//! What invokes them (HTTP, WebSocket, queues, schedules) lives in the gateway and the event
+//! sources, never here.
 
 mod invocation;
 mod launcher;
@@ -26,8 +27,8 @@ pub(crate) use workers::{EndOfWorkers, Workers};
 use launcher::Launcher;
 use pool::Pool;
 
-/// Most invocations of one function at once; more wait their turn, as they would at an account's concurrency limit.
-/// Sixteen processes of 10–20 MB are plenty for the clients of one machine.
+/// Most invocations of one function at once; more wait their turn, as they would at an account's
+/// concurrency limit. Sixteen processes of 10–20 MB are plenty for the clients of one machine.
 pub(crate) const MAX_CONCURRENCY: usize = 16;
 
 /// Largest event and largest answer of a synchronous invocation, in bytes.
@@ -71,19 +72,33 @@ impl Lambda {
         let runtime_api = listen::serve_router(listener, runtime_api::router(Arc::clone(&workers)));
         let launcher = Arc::new(Launcher { runtime_api: url, workers: Arc::clone(&workers), logs });
         let pool = |specification: Specification| {
-            (specification.logical_id.clone(), Arc::new(Pool::new(Arc::new(specification), Arc::clone(&launcher))))
+            (
+                specification.logical_id.clone(),
+                Arc::new(Pool::new(Arc::new(specification), Arc::clone(&launcher))),
+            )
         };
-        Ok(Self { pools: specifications.into_iter().map(pool).collect(), workers, _runtime_api: runtime_api })
+        Ok(Self {
+            pools: specifications.into_iter().map(pool).collect(),
+            workers,
+            _runtime_api: runtime_api,
+        })
     }
 
     /// What each function is run with, by logical id.
     pub(crate) fn environments(&self) -> BTreeMap<&str, &BTreeMap<String, String>> {
-        self.pools.iter().map(|(logical_id, pool)| (logical_id.as_str(), pool.environment())).collect()
+        self.pools
+            .iter()
+            .map(|(logical_id, pool)| (logical_id.as_str(), pool.environment()))
+            .collect()
     }
 
-    /// Invokes a function, by logical id or folder, and waits for its answer. An invocation that has begun goes on
-    /// when nobody waits any more, as it does on Lambda.
-    pub(crate) async fn invoke(&self, function: &str, payload: Bytes) -> Result<Bytes, InvokeError> {
+    /// Invokes a function, by logical id or folder, and waits for its answer. An invocation that
+    /// has begun goes on when nobody waits any more, as it does on Lambda.
+    pub(crate) async fn invoke(
+        &self,
+        function: &str,
+        payload: Bytes,
+    ) -> Result<Bytes, InvokeError> {
         let unknown = || InvokeError::UnknownFunction(function.to_owned());
         let pool = Arc::clone(self.pool(function).ok_or_else(unknown)?);
         if payload.len() > MAX_PAYLOAD {
@@ -93,8 +108,8 @@ impl Lambda {
         invocation.await.unwrap_or(Err(InvokeError::Stopped))
     }
 
-    /// Moves the clock of every function that has one, by restarting its workers: idle ones at once, busy ones when
-    /// they are done.
+    /// Moves the clock of every function that has one, by restarting its workers: idle ones at
+    /// once, busy ones when they are done.
     pub(crate) async fn set_clock_offset(&self, milliseconds: i64) {
         for pool in self.pools.values() {
             pool.set_variable(CLOCK_OFFSET, &milliseconds.to_string()).await;
@@ -117,6 +132,8 @@ impl Lambda {
     }
 
     fn pool(&self, function: &str) -> Option<&Arc<Pool>> {
-        self.pools.get(function).or_else(|| self.pools.values().find(|pool| pool.name() == function))
+        self.pools
+            .get(function)
+            .or_else(|| self.pools.values().find(|pool| pool.name() == function))
     }
 }

@@ -31,7 +31,12 @@ struct State {
 
 impl Pool {
     pub(super) fn new(specification: Arc<Specification>, launcher: Arc<Launcher>) -> Self {
-        Self { specification, launcher, places: Semaphore::new(MAX_CONCURRENCY), state: Mutex::default() }
+        Self {
+            specification,
+            launcher,
+            places: Semaphore::new(MAX_CONCURRENCY),
+            state: Mutex::default(),
+        }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -57,7 +62,8 @@ impl Pool {
                 Ok(answer) => too_large(answer.len()),
                 Err(CallError::Reported(error)) => return Err(error.into()),
                 Err(CallError::Ended(error)) => error,
-                // It died while nobody looked and never saw the event: nothing has happened, so take another.
+                // It died while nobody looked and never saw the event: nothing has happened, so
+                // take another.
                 Err(CallError::NotTaken) => continue,
             };
             self.launcher.logs.platform_error(self.name(), &error);
@@ -118,6 +124,7 @@ impl Pool {
 
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 fn too_large(bytes: usize) -> FunctionError {
-    let message = format!("Response payload size ({bytes} bytes) exceeded maximum allowed payload size.");
+    let message =
+        format!("Response payload size ({bytes} bytes) exceeded maximum allowed payload size.");
     FunctionError::new("Function.ResponseSizeTooLarge", message)
 }

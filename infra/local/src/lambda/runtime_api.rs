@@ -63,7 +63,11 @@ async fn error(
     finish(&workers, &worker, &request_id, Err(reported(&body)))
 }
 
-async fn init_error(State(workers): State<Arc<Workers>>, Path(worker): Path<String>, body: Bytes) -> StatusCode {
+async fn init_error(
+    State(workers): State<Arc<Workers>>,
+    Path(worker): Path<String>,
+    body: Bytes,
+) -> StatusCode {
     match workers.get(&worker) {
         Some(worker) => {
             worker.fail_init(reported(&body));
@@ -73,7 +77,12 @@ async fn init_error(State(workers): State<Arc<Workers>>, Path(worker): Path<Stri
     }
 }
 
-fn finish(workers: &Workers, worker: &str, request_id: &str, outcome: Result<Bytes, FunctionError>) -> StatusCode {
+fn finish(
+    workers: &Workers,
+    worker: &str,
+    request_id: &str,
+    outcome: Result<Bytes, FunctionError>,
+) -> StatusCode {
     match workers.get(worker) {
         None => StatusCode::NOT_FOUND,
         Some(worker) if worker.finish(request_id, outcome) => StatusCode::ACCEPTED,
@@ -82,12 +91,16 @@ fn finish(workers: &Workers, worker: &str, request_id: &str, outcome: Result<Byt
 }
 
 fn reported(body: &[u8]) -> FunctionError {
-    serde_json::from_slice(body)
-        .unwrap_or_else(|_| FunctionError::new("Runtime.UnknownReason", String::from_utf8_lossy(body)))
+    serde_json::from_slice(body).unwrap_or_else(|_| {
+        FunctionError::new("Runtime.UnknownReason", String::from_utf8_lossy(body))
+    })
 }
 
 fn function_arn(worker: &Worker) -> String {
-    format!("arn:{PARTITION}:lambda:{REGION}:{ACCOUNT_ID}:function:{}", worker.function().logical_id)
+    format!(
+        "arn:{PARTITION}:lambda:{REGION}:{ACCOUNT_ID}:function:{}",
+        worker.function().logical_id
+    )
 }
 
 /// <https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader>

@@ -1,4 +1,5 @@
-//! One worker: the events it is given, its answers and its end. The process behind it lives in `launcher.rs`.
+//! One worker: the events it is given, its answers and its end. The process behind it lives in
+//! `launcher.rs`.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -123,7 +124,8 @@ impl Worker {
         Some((invocation.request_id, invocation.deadline, invocation.payload))
     }
 
-    /// The Runtime API's `response` and `error`; false if that event is not the one being worked on.
+    /// The Runtime API's `response` and `error`; false if that event is not the one being worked
+    /// on.
     pub(super) fn finish(&self, request_id: &str, outcome: Result<Bytes, FunctionError>) -> bool {
         let finished = self.state().current.take_if(|(id, _)| id == request_id);
         let Some((_, reply)) = finished else { return false };
@@ -184,7 +186,8 @@ impl Worker {
 }
 
 fn crashed(request: &str, end: &End) -> FunctionError {
-    let mut message = format!("RequestId: {request} Error: Runtime exited with error: {}", end.status);
+    let mut message =
+        format!("RequestId: {request} Error: Runtime exited with error: {}", end.status);
     if !end.last_words.is_empty() {
         message = format!("{message}: {}", end.last_words);
     }
@@ -192,5 +195,8 @@ fn crashed(request: &str, end: &End) -> FunctionError {
 }
 
 fn timed_out(what: &str, after: Duration) -> FunctionError {
-    FunctionError::new("Sandbox.Timedout", format!("{what} timed out after {:.2} seconds", after.as_secs_f64()))
+    FunctionError::new(
+        "Sandbox.Timedout",
+        format!("{what} timed out after {:.2} seconds", after.as_secs_f64()),
+    )
 }

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::worker::Worker;
 
-/// Workers that are alive, by id. A worker's id is also the access key that it signs its calls to AWS with.
+/// Workers that are alive, by id. A worker's id is also the access key that it signs its calls to
+/// AWS with.
 #[derive(Debug, Default)]
 pub(crate) struct Workers(Mutex<State>);
 
@@ -33,9 +34,16 @@ impl Workers {
 
     /// The workers of a function, by logical id or folder, that work on an event.
     pub(super) fn at_work(&self, function: &str) -> Vec<Arc<Worker>> {
-        let is_it = |worker: &Worker| worker.function().logical_id == function || worker.function().name == function;
+        let is_it = |worker: &Worker| {
+            worker.function().logical_id == function || worker.function().name == function
+        };
         let state = self.state();
-        state.alive.values().filter(|worker| is_it(worker) && worker.is_at_work()).cloned().collect()
+        state
+            .alive
+            .values()
+            .filter(|worker| is_it(worker) && worker.is_at_work())
+            .cloned()
+            .collect()
     }
 
     /// Kills every worker and waits until all are gone; none is started any more.

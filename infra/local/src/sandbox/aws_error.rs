@@ -44,6 +44,7 @@ impl AwsError {
 impl IntoResponse for AwsError {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, [(ERROR_TYPE, self.name)], Json(json!({ "message": self.message }))).into_response()
+        (status, [(ERROR_TYPE, self.name)], Json(json!({ "message": self.message })))
+            .into_response()
     }
 }

@@ -92,11 +92,16 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// A provider that remembers what it accepted in `{name}.jsonl` of the directory, or in memory without one.
+    /// A provider that remembers what it accepted in `{name}.jsonl` of the directory, or in memory
+    /// without one.
     ///
     /// # Errors
     /// The file cannot be read or written.
-    pub(super) fn open(name: &str, directory: Option<&Path>, clock: Arc<Clock>) -> io::Result<Self> {
+    pub(super) fn open(
+        name: &str,
+        directory: Option<&Path>,
+        clock: Arc<Clock>,
+    ) -> io::Result<Self> {
         let journal = Journal::in_directory(directory, &format!("{name}.jsonl"))?;
         Ok(Self { faults: Faults::default(), journal, clock })
     }
@@ -137,7 +142,9 @@ impl Channel {
     pub(super) fn seen_by(&self, conversation: Uuid) -> Vec<(Uuid, u64)> {
         let of_it = |entry: &Entry| entry.accepted.conversation_id == Some(conversation);
         let entries = self.journal.entries().into_iter().filter(of_it);
-        entries.filter_map(|entry| Some((entry.accepted.message_id?, entry.seq.unwrap_or(0)))).collect()
+        entries
+            .filter_map(|entry| Some((entry.accepted.message_id?, entry.seq.unwrap_or(0))))
+            .collect()
     }
 }
 

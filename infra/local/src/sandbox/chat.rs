@@ -1,5 +1,5 @@
-//! The chat channel's provider: API Gateway's `@connections`, passed on to the gateway, failing on demand. What the
-//! visitor sees is recorded by the widget, not here.
+//! The chat channel's provider: API Gateway's `@connections`, passed on to the gateway, failing on
+//! demand. What the visitor sees is recorded by the widget, not here.
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html>
 
@@ -29,20 +29,38 @@ pub(super) async fn connections(
         providers.needed(function, "execute-api:ManageConnections", &resource);
     }
     let effect = forward(&providers, method, path, &headers, body);
-    let answer = providers.chat.faults.apply(effect, refuse, async || providers.kill("deliver-chat").await).await;
+    let answer = providers
+        .chat
+        .faults
+        .apply(effect, refuse, async || providers.kill("deliver-chat").await)
+        .await;
     if answer.status().as_u16() == 410 {
-        // A connection that is gone is gone: the visitor's end finds out too, and comes back with another.
+        // A connection that is gone is gone: the visitor's end finds out too, and comes back with
+        // another.
         let _ = forward(&providers, Method::DELETE, path, &headers, Bytes::new()).await;
     }
     answer
 }
 
-async fn forward(providers: &Providers, method: Method, path: &str, headers: &HeaderMap, body: Bytes) -> Response {
+async fn forward(
+    providers: &Providers,
+    method: Method,
+    path: &str,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Response {
     let Some(management_url) = providers.management_url.get() else {
-        return AwsError::new(503, "ServiceUnavailableException", "The chat gateway is not up yet.").into_response();
+        return AwsError::new(
+            503,
+            "ServiceUnavailableException",
+            "The chat gateway is not up yet.",
+        )
+        .into_response();
     };
-    let mut request =
-        providers.http.request(method, format!("{}{path}", management_url.trim_end_matches('/'))).body(body);
+    let mut request = providers
+        .http
+        .request(method, format!("{}{path}", management_url.trim_end_matches('/')))
+        .body(body);
     for name in [header::AUTHORIZATION, header::CONTENT_TYPE] {
         if let Some(value) = headers.get(&name) {
             request = request.header(name, value);
@@ -50,7 +68,9 @@ async fn forward(providers: &Providers, method: Method, path: &str, headers: &He
     }
     match request.send().await {
         Ok(answer) => axum::http::Response::<reqwest::Body>::from(answer).map(Body::new),
-        Err(error) => AwsError::new(500, "InternalServerErrorException", error.to_string()).into_response(),
+        Err(error) => {
+            AwsError::new(500, "InternalServerErrorException", error.to_string()).into_response()
+        }
     }
 }
 

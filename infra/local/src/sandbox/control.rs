@@ -1,4 +1,5 @@
-//! The control API under `/sandbox`: what people and tests tell the outside world to do, and what they ask it.
+//! The control API under `/sandbox`: what people and tests tell the outside world to do, and what
+//! they ask it.
 
 mod answer;
 mod routes;
@@ -42,7 +43,8 @@ impl System {
         &self.widgets
     }
 
-    /// A fresh business with a conversation on each channel; its chat customer is here, unless customers were sent away.
+    /// A fresh business with a conversation on each channel; its chat customer is here, unless
+    /// customers were sent away.
     ///
     /// # Errors
     /// The table did not take it.
@@ -74,8 +76,8 @@ impl System {
         self.engine.run_schedule(SWEEPER).await
     }
 
-    /// Tells the functions what time it is. Connections do not survive it, any more than they would survive the hours in
-    /// between, so the customers come back.
+    /// Tells the functions what time it is. Connections do not survive it, any more than they would
+    /// survive the hours in between, so the customers come back.
     pub async fn follow(&self, clock: &Clock) {
         self.engine.set_clock_offset(clock.offset_ms()).await;
         self.widgets.reconnect().await;

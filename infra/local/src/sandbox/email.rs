@@ -1,8 +1,9 @@
-//! Amazon SES v2, as far as `SendEmail` goes: what it demands, what it answers, how it refuses. What it reports later is
-//! in `events.rs`.
+//! Amazon SES v2, as far as `SendEmail` goes: what it demands, what it answers, how it refuses.
+//! What it reports later is in `events.rs`.
 //!
-//! Shapes: <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html>; the error's name is in a header,
-//! as <https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html> has it.
+//! Shapes: <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html>; the error's
+//! name is in a header, as <https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html> has
+//! it.
 
 mod events;
 mod raw;
@@ -50,7 +51,11 @@ pub(super) async fn outbound_emails(
             Ok(message) => accept(&providers, message).await,
         }
     };
-    providers.email.faults.apply(effect, refuse, async || providers.kill("deliver-email").await).await
+    providers
+        .email
+        .faults
+        .apply(effect, refuse, async || providers.kill("deliver-email").await)
+        .await
 }
 
 async fn accept(providers: &Providers, (message, taken): (Delivered, TakenMail)) -> Response {
@@ -135,11 +140,14 @@ struct Mail {
 }
 
 impl Mail {
-    /// SES overwrites two headers, or adds them: <https://docs.aws.amazon.com/ses/latest/dg/header-fields.html>.
+    /// SES overwrites two headers, or adds them:
+    /// <https://docs.aws.amazon.com/ses/latest/dg/header-fields.html>.
     fn stamped(mut self, ses_id: &str, now: DateTime<Utc>) -> Self {
         let domain = if REGION == "us-east-1" { "email".to_owned() } else { REGION.to_owned() };
-        for (name, value) in [("Message-ID", format!("<{ses_id}@{domain}.amazonses.com>")), ("Date", now.to_rfc2822())]
-        {
+        for (name, value) in [
+            ("Message-ID", format!("<{ses_id}@{domain}.amazonses.com>")),
+            ("Date", now.to_rfc2822()),
+        ] {
             self.headers.retain(|header| !header.name.eq_ignore_ascii_case(name));
             self.headers.push(Header { name: name.into(), value });
         }
@@ -151,15 +159,21 @@ fn signed(headers: &HeaderMap) -> Result<(), AwsError> {
     let scheme = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     match scheme.is_some_and(|value| value.starts_with("AWS4-HMAC-SHA256 ")) {
         true => Ok(()),
-        false => Err(AwsError::new(403, "MissingAuthenticationTokenException", "Missing Authentication Token")),
+        false => Err(AwsError::new(
+            403,
+            "MissingAuthenticationTokenException",
+            "Missing Authentication Token",
+        )),
     }
 }
 
 /// What the body asks to send, if SES would take it, and what is kept for its receipts.
 fn message(body: &[u8], now: DateTime<Utc>) -> Result<(Delivered, TakenMail), AwsError> {
-    let email: SendEmail = serde_json::from_slice(body)
-        .map_err(|error| AwsError::new(400, "SerializationException", format!("The body is no SendEmail: {error}")))?;
-    let from = email.from_email_address.as_deref().ok_or_else(|| bad("FromEmailAddress is required."))?;
+    let email: SendEmail = serde_json::from_slice(body).map_err(|error| {
+        AwsError::new(400, "SerializationException", format!("The body is no SendEmail: {error}"))
+    })?;
+    let from =
+        email.from_email_address.as_deref().ok_or_else(|| bad("FromEmailAddress is required."))?;
     let Destination { to_addresses, cc_addresses, bcc_addresses } = &email.destination;
     let recipients = || [to_addresses, cc_addresses, bcc_addresses].into_iter().flatten();
     if recipients().count() == 0 {
@@ -178,7 +192,9 @@ fn message(body: &[u8], now: DateTime<Utc>) -> Result<(Delivered, TakenMail), Aw
     let mail = match (simple, raw, template) {
         (Some(simple), None, None) => simple_content(simple)?,
         (None, Some(raw), None) => raw::read(&raw.data)?,
-        (None, None, Some(_)) => return Err(bad("This sandbox has no templates: send Content.Simple or Content.Raw.")),
+        (None, None, Some(_)) => {
+            return Err(bad("This sandbox has no templates: send Content.Simple or Content.Raw."));
+        }
         _ => return Err(bad("Content must have exactly one of Simple, Raw and Template.")),
     };
     // Ids begin so in the oldest region.
@@ -206,7 +222,11 @@ fn message(body: &[u8], now: DateTime<Utc>) -> Result<(Delivered, TakenMail), Aw
         to: to_addresses.clone(),
         subject,
         configuration_set: email.configuration_set_name.clone(),
-        tags: email.email_tags.iter().map(|tag| (tag.name.clone(), vec![tag.value.clone()])).collect(),
+        tags: email
+            .email_tags
+            .iter()
+            .map(|tag| (tag.name.clone(), vec![tag.value.clone()]))
+            .collect(),
         at: now,
     };
     Ok((delivered, taken))
@@ -219,8 +239,10 @@ fn simple_content(simple: Simple) -> Result<Mail, AwsError> {
         return Err(bad("Content.Simple.Subject.Data is empty."));
     }
     for NameValue { name, value } in &simple.headers {
-        let legal_name = (1..=126).contains(&name.len()) && name.bytes().all(|b| (33..=126).contains(&b) && b != b':');
-        let legal_value = (1..=870).contains(&value.len()) && value.bytes().all(|b| (32..=126).contains(&b));
+        let legal_name = (1..=126).contains(&name.len())
+            && name.bytes().all(|b| (33..=126).contains(&b) && b != b':');
+        let legal_value =
+            (1..=870).contains(&value.len()) && value.bytes().all(|b| (32..=126).contains(&b));
         if !legal_name || !legal_value {
             return Err(bad(format!("Illegal header: {name}")));
         }
@@ -231,7 +253,11 @@ fn simple_content(simple: Simple) -> Result<Mail, AwsError> {
     let attachments = attachments.collect();
     let body = simple.body.text.or(simple.body.html);
     let content = body.ok_or_else(|| bad("Content.Simple.Body must have Text or Html."))?.data;
-    let headers = simple.headers.into_iter().map(|NameValue { name, value }| Header { name, value }).collect();
+    let headers = simple
+        .headers
+        .into_iter()
+        .map(|NameValue { name, value }| Header { name, value })
+        .collect();
     Ok(Mail { subject: Some(simple.subject.data), content, attachments, headers })
 }
 
@@ -253,8 +279,12 @@ fn is_address(text: &str) -> bool {
         Some((_, rest)) => rest.strip_suffix('>').unwrap_or_default(),
         None => text,
     };
-    let plain = address.is_ascii() && !address.bytes().any(|byte| byte.is_ascii_control() || b" <>,;".contains(&byte));
-    plain && address.rsplit_once('@').is_some_and(|(local, domain)| !local.is_empty() && domain.contains('.'))
+    let plain = address.is_ascii()
+        && !address.bytes().any(|byte| byte.is_ascii_control() || b" <>,;".contains(&byte));
+    plain
+        && address
+            .rsplit_once('@')
+            .is_some_and(|(local, domain)| !local.is_empty() && domain.contains('.'))
 }
 
 fn bad(message: impl Into<String>) -> AwsError {

@@ -1,5 +1,5 @@
-//! How a provider fails on demand: which calls, and what then happens to them. What a failure looks like on the wire is
-//! each provider's own.
+//! How a provider fails on demand: which calls, and what then happens to them. What a failure looks
+//! like on the wire is each provider's own.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -35,7 +35,8 @@ pub struct ProviderFault {
     /// How long the call takes, in milliseconds; alone, the call is slow and succeeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_ms: Option<u64>,
-    /// The provider takes the message first; then it answers the status, or without one never answers at all.
+    /// The provider takes the message first; then it answers the status, or without one never
+    /// answers at all.
     #[serde(default)]
     pub after_effect: bool,
     /// The calling function's process dies, before the effect or after it.
@@ -64,10 +65,10 @@ impl ProviderFault {
         if !(0.0..=1.0).contains(&self.probability) {
             return Err(format!("`probability` {} is not between 0 and 1", self.probability));
         }
-        let does_nothing = self.delay_ms.is_none() && !self.after_effect && !self.kill && !self.garbage;
+        let does_nothing =
+            self.delay_ms.is_none() && !self.after_effect && !self.kill && !self.garbage;
         if !self.fails() && does_nothing {
-            let sentence =
-                "a fault needs at least one of `status`, `code`, `delay_ms`, `after_effect`, `kill`, `garbage`";
+            let sentence = "a fault needs at least one of `status`, `code`, `delay_ms`, `after_effect`, `kill`, `garbage`";
             return Err(sentence.into());
         }
         Ok(self)
@@ -123,8 +124,8 @@ impl Faults {
         Some(drawn)
     }
 
-    /// Runs a call of the provider under the rule in force: `effect` is what it does when all is well, `refuse` words
-    /// the failure as this provider does, `kill` ends whoever calls.
+    /// Runs a call of the provider under the rule in force: `effect` is what it does when all is
+    /// well, `refuse` words the failure as this provider does, `kill` ends whoever calls.
     pub async fn apply(
         &self,
         effect: impl Future<Output = Response>,
@@ -152,7 +153,9 @@ impl Faults {
                 kill().await;
                 lost_answer()
             }
-            true if fault.garbage => (StatusCode::OK, "<html>502 Bad Gateway</html>").into_response(),
+            true if fault.garbage => {
+                (StatusCode::OK, "<html>502 Bad Gateway</html>").into_response()
+            }
             true if fault.fails() => refuse(&fault),
             true => lost_answer(),
         }
@@ -180,9 +183,15 @@ mod tests {
                 effects.fetch_add(1, Ordering::Relaxed);
                 StatusCode::OK.into_response()
             };
-            let refuse = |fault: &ProviderFault| StatusCode::from_u16(fault.status.unwrap()).unwrap().into_response();
+            let refuse = |fault: &ProviderFault| {
+                StatusCode::from_u16(fault.status.unwrap()).unwrap().into_response()
+            };
             let answer = faults.apply(effect, refuse, async || {}).await;
-            statuses.push(if super::super::server::is_lost(&answer) { 0 } else { answer.status().as_u16() });
+            statuses.push(if super::super::server::is_lost(&answer) {
+                0
+            } else {
+                answer.status().as_u16()
+            });
         }
         (statuses, effects.into_inner())
     }
@@ -217,7 +226,9 @@ mod tests {
     async fn a_caller_dies_before_the_effect_or_after_it() {
         let faults = Faults::default();
         for (after_effect, effects) in [(false, 1), (true, 2)] {
-            faults.set(rule(json!({"kill": true, "skip": 1, "times": 1, "after_effect": after_effect})));
+            faults.set(rule(
+                json!({"kill": true, "skip": 1, "times": 1, "after_effect": after_effect}),
+            ));
             assert_eq!(calls(&faults, 2).await, (vec![200, 0], effects));
         }
     }
@@ -252,10 +263,13 @@ mod tests {
             (json!({"status": 500, "probability": 1.5}), "probability"),
             (json!({"times": 3}), "after_effect"),
         ] {
-            let error = serde_json::from_value::<ProviderFault>(body).unwrap().checked().unwrap_err();
+            let error =
+                serde_json::from_value::<ProviderFault>(body).unwrap().checked().unwrap_err();
             assert!(error.contains(field), "{error}");
         }
-        let error = serde_json::from_value::<ProviderFault>(json!({"sttaus": 500})).unwrap_err().to_string();
+        let error = serde_json::from_value::<ProviderFault>(json!({"sttaus": 500}))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("unknown field `sttaus`"), "{error}");
     }
 }

@@ -1,5 +1,5 @@
-//! An append-only list that outlives a kill: JSON lines, on disk before anybody is told. It knows nothing of what it
-//! holds.
+//! An append-only list that outlives a kill: JSON lines, on disk before anybody is told. It knows
+//! nothing of what it holds.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -30,18 +30,22 @@ impl<T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Journal<T>
         Self { entries: Arc::default(), writer: None }
     }
 
-    /// The list in `path`, which is made if it is missing. A last line without its newline was being written when the
-    /// process died and nobody was told of it: it is cut off.
+    /// The list in `path`, which is made if it is missing. A last line without its newline was
+    /// being written when the process died and nobody was told of it: it is cut off.
     ///
     /// # Errors
-    /// The file cannot be read or written, or a whole line of it is not an entry (the sentence says which).
+    /// The file cannot be read or written, or a whole line of it is not an entry (the sentence says
+    /// which).
     pub fn open(path: &Path) -> io::Result<Self> {
-        let name_it = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        let name_it =
+            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         let mut text = match std::fs::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             read => read.map_err(name_it)?,
         };
-        text.truncate(text.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1));
+        text.truncate(
+            text.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1),
+        );
         let entries = parse(&text).map_err(name_it)?;
         let file = OpenOptions::new().create(true).append(true).open(path).map_err(name_it)?;
         file.set_len(text.len() as u64).and_then(|()| file.sync_all()).map_err(name_it)?;
@@ -50,7 +54,9 @@ impl<T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Journal<T>
         let (writer, appends) = mpsc::channel();
         let written = entries.clone();
         let length = text.len() as u64;
-        std::thread::Builder::new().name("journal".into()).spawn(move || write(file, length, &appends, &written))?;
+        std::thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || write(file, length, &appends, &written))?;
         Ok(Self { entries, writer: Some(writer) })
     }
 
@@ -59,10 +65,12 @@ impl<T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Journal<T>
     /// # Errors
     /// As [`Journal::open`].
     pub fn in_directory(directory: Option<&Path>, name: &str) -> io::Result<Self> {
-        directory.map_or_else(|| Ok(Self::in_memory()), |directory| Self::open(&directory.join(name)))
+        directory
+            .map_or_else(|| Ok(Self::in_memory()), |directory| Self::open(&directory.join(name)))
     }
 
-    /// Adds an entry; when this returns it is on disk, and only then is it seen in [`Journal::entries`].
+    /// Adds an entry; when this returns it is on disk, and only then is it seen in
+    /// [`Journal::entries`].
     ///
     /// # Errors
     /// The file took nothing of it.
@@ -86,13 +94,14 @@ impl<T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Journal<T>
 fn parse<T: DeserializeOwned>(text: &[u8]) -> io::Result<Vec<T>> {
     let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let entry = |(number, line)| {
-        serde_json::from_slice(line).map_err(|error| io::Error::other(format!("line {}: {error}", number + 1)))
+        serde_json::from_slice(line)
+            .map_err(|error| io::Error::other(format!("line {}: {error}", number + 1)))
     };
     lines.enumerate().map(entry).collect()
 }
 
-/// Writes what has gathered while the last write was on its way to the disk with one sync, so that many appenders do
-/// not wait for one another's.
+/// Writes what has gathered while the last write was on its way to the disk with one sync, so that
+/// many appenders do not wait for one another's.
 fn write<T: Clone + Serialize>(
     mut file: File,
     mut length: u64,
@@ -110,11 +119,13 @@ fn write<T: Clone + Serialize>(
             Ok(grown) => {
                 length += grown;
                 let mut entries = written.write().expect("nothing panics while it holds this lock");
-                let told = batch.into_iter().map(|append| (entries.push(append.entry), append.done).1);
+                let told =
+                    batch.into_iter().map(|append| (entries.push(append.entry), append.done).1);
                 told.collect::<Vec<_>>().into_iter().for_each(|done| drop(done.send(Ok(()))));
             }
             Err(error) => {
-                // Half a line would spoil the next one. If even this fails, the next start cuts it off.
+                // Half a line would spoil the next one. If even this fails, the next start cuts it
+                // off.
                 let _ = file.set_len(length);
                 for append in batch {
                     let _ = append.done.send(Err(io::Error::new(error.kind(), error.to_string())));

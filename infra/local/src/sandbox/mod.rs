@@ -1,5 +1,5 @@
-//! The outside world: the providers that carry messages away, the customers who get them, and the control API that
-//! tells both what to do. Nothing of ours runs in here.
+//! The outside world: the providers that carry messages away, the customers who get them, and the
+//! control API that tells both what to do. Nothing of ours runs in here.
 
 mod aws_error;
 mod channel;
@@ -39,7 +39,8 @@ pub use receipts::ReceiptRule;
 pub use whatsapp::Pairs;
 pub use widget::{Gate, Visitor, Widgets};
 
-/// Largest request: SES takes mails of 40 MB, which the call encodes once more, and has to see a larger one to refuse it.
+/// Largest request: SES takes mails of 40 MB, which the call encodes once more, and has to see a
+/// larger one to refuse it.
 const BODY_LIMIT: usize = 56 << 20;
 
 /// The three providers and what they share.
@@ -102,7 +103,8 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Serves on a listener. With a directory, what was accepted is kept there in one file per channel.
+    /// Serves on a listener. With a directory, what was accepted is kept there in one file per
+    /// channel.
     ///
     /// # Errors
     /// A file of the directory cannot be read or written.
@@ -116,9 +118,11 @@ impl Sandbox {
         let webhook = whatsapp::Webhook::new(meta.app_secret);
         let whatsapp_webhook = webhook.clone();
         let (rule, attached, moved) = (receipts.clone(), system.clone(), clock.clone());
-        let whatsapp_receipts = Receipts::open("whatsapp", directory, webhook, rule, attached, moved)?;
+        let whatsapp_receipts =
+            Receipts::open("whatsapp", directory, webhook, rule, attached, moved)?;
         let (attached, moved) = (system.clone(), clock.clone());
-        let email_receipts = Receipts::open("email", directory, email::Events, receipts, attached, moved)?;
+        let email_receipts =
+            Receipts::open("email", directory, email::Events, receipts, attached, moved)?;
         let providers = Arc::new(Providers {
             whatsapp: Channel::open("whatsapp", directory, clock.clone())?,
             email: Channel::open("email", directory, clock.clone())?,
@@ -136,17 +140,23 @@ impl Sandbox {
         });
         let url = format!("http://{}", listener.local_addr()?);
         let routes = routes(providers.clone()).merge(shop::routes(system.clone()));
-        let routes = routes.merge(control::routes(providers.clone(), clock.clone(), system.clone()));
+        let routes =
+            routes.merge(control::routes(providers.clone(), clock.clone(), system.clone()));
         let server = server::serve(listener, routes.layer(DefaultBodyLimit::max(BODY_LIMIT)));
         Ok(Self { url, providers, system, clock, server })
     }
 
-    /// Gives the control API the system to control, the chat provider the gateway to pass on to, and the others the
-    /// place to report to: first, what an earlier life did not.
+    /// Gives the control API the system to control, the chat provider the gateway to pass on to,
+    /// and the others the place to report to: first, what an earlier life did not.
     pub fn attach(&self, system: System) {
-        let Providers { management_url, whatsapp, whatsapp_receipts, email, email_receipts, .. } = &*self.providers;
+        let Providers {
+            management_url, whatsapp, whatsapp_receipts, email, email_receipts, ..
+        } = &*self.providers;
         let _ = management_url.set(system.engine().management_url().to_owned());
-        assert!(self.system.set(system).is_ok(), "a sandbox is attached once, by the one who started it");
+        assert!(
+            self.system.set(system).is_ok(),
+            "a sandbox is attached once, by the one who started it"
+        );
         whatsapp_receipts.resume(whatsapp.taken());
         email_receipts.resume(email.taken());
     }
@@ -191,7 +201,10 @@ fn routes(providers: Arc<Providers>) -> Router {
     let media = DefaultBodyLimit::max(whatsapp::MEDIA_LIMIT);
     Router::new()
         .route("/providers/whatsapp/{version}/{phone_number_id}/messages", post(whatsapp::messages))
-        .route("/providers/whatsapp/{version}/{phone_number_id}/media", post(whatsapp::upload).layer(media))
+        .route(
+            "/providers/whatsapp/{version}/{phone_number_id}/media",
+            post(whatsapp::upload).layer(media),
+        )
         .route("/providers/ses/v2/email/outbound-emails", post(email::outbound_emails))
         .route("/providers/chat/@connections/{id}", any(chat::connections))
         .route("/providers/chat/{stage}/@connections/{id}", any(chat::connections))

@@ -1,5 +1,5 @@
-//! Messages that their provider takes in several parts, as the customer has them: as one. A part that comes again is a
-//! copy, and begins a message of its own.
+//! Messages that their provider takes in several parts, as the customer has them: as one. A part
+//! that comes again is a copy, and begins a message of its own.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,8 @@ pub(super) fn together(accepted: impl IntoIterator<Item = Accepted>) -> Vec<Acce
     for one in accepted {
         let lacks_it = |message: &&mut Accepted| match (&message.parts, &one.parts) {
             (Some(has), Some(part)) => {
-                message.message_id == one.message_id && part.got.iter().all(|number| !has.got.contains(number))
+                message.message_id == one.message_id
+                    && part.got.iter().all(|number| !has.got.contains(number))
             }
             _ => false,
         };
@@ -74,7 +75,10 @@ mod tests {
 
     #[test]
     fn parts_are_one_message_and_a_part_that_comes_again_is_a_copy() {
-        assert_eq!(got(vec![part(1, 1, 2), part(1, 2, 2), part(2, 1, 1)]), [(1, vec![1, 2]), (2, vec![])]);
+        assert_eq!(
+            got(vec![part(1, 1, 2), part(1, 2, 2), part(2, 1, 1)]),
+            [(1, vec![1, 2]), (2, vec![])]
+        );
         let again = vec![part(1, 1, 3), part(1, 2, 3), part(1, 2, 3), part(1, 3, 3)];
         assert_eq!(got(again), [(1, vec![1, 2, 3]), (1, vec![2])]);
         assert_eq!(got(vec![part(1, 1, 1), part(1, 1, 1)]), [(1, vec![]), (1, vec![])]);

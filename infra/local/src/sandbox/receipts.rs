@@ -1,5 +1,5 @@
-//! The receipts of a provider: for everything it took, also where its answer to the call was lost. When and which is the
-//! rule's; what one looks like and which way it goes, each provider's own.
+//! The receipts of a provider: for everything it took, also where its answer to the call was lost.
+//! When and which is the rule's; what one looks like and which way it goes, each provider's own.
 
 mod rule;
 
@@ -32,11 +32,17 @@ pub(super) trait Reporter: Send + Sync + 'static {
     const STATUSES: &'static [&'static str];
 
     /// Sends one receipt; false if the system would not take it, however often it was brought.
-    fn report(&self, system: &System, report: &Report<Self::Taken>) -> impl Future<Output = bool> + Send;
+    fn report(
+        &self,
+        system: &System,
+        report: &Report<Self::Taken>,
+    ) -> impl Future<Output = bool> + Send;
 }
 
 /// A message that a provider took.
-pub(super) trait Taken: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
+pub(super) trait Taken:
+    Clone + Serialize + DeserializeOwned + Send + Sync + 'static
+{
     /// The provider's id of it.
     fn provider_id(&self) -> &str;
 }
@@ -76,7 +82,8 @@ impl<R: Reporter> std::fmt::Debug for Receipts<R> {
 }
 
 impl<R: Reporter> Receipts<R> {
-    /// The receipts of the provider `name`. With a directory, `{name}-reported.jsonl` remembers whose are done.
+    /// The receipts of the provider `name`. With a directory, `{name}-reported.jsonl` remembers
+    /// whose are done.
     ///
     /// # Errors
     /// The file cannot be read or written.
@@ -90,7 +97,13 @@ impl<R: Reporter> Receipts<R> {
     ) -> io::Result<Self> {
         let reported = Journal::in_directory(directory, &format!("{name}-reported.jsonl"))?;
         let desk = Arc::new(Desk { reporter, system, reported });
-        Ok(Self { desk, rule: Mutex::new(rule), held: Mutex::default(), sending: Mutex::default(), clock })
+        Ok(Self {
+            desk,
+            rule: Mutex::new(rule),
+            held: Mutex::default(),
+            sending: Mutex::default(),
+            clock,
+        })
     }
 
     /// A message was taken: sends its receipts in time, or holds them.
@@ -99,7 +112,8 @@ impl<R: Reporter> Receipts<R> {
         let delay = Duration::from_millis(rule.delay_ms);
         let at = self.clock.now() + TimeDelta::from_std(delay).unwrap_or_default();
         let report = |status: &String| {
-            let report = Report { taken: taken.clone(), status: status.clone(), code: rule.code, at };
+            let report =
+                Report { taken: taken.clone(), status: status.clone(), code: rule.code, at };
             std::iter::repeat_n(report, rule.copies as usize)
         };
         let reports: Vec<_> = rule.statuses.iter().flat_map(report).collect();
@@ -113,13 +127,22 @@ impl<R: Reporter> Receipts<R> {
     /// A message was taken and cannot be delivered, whatever the rule says.
     pub(super) fn undeliverable(&self, taken: &R::Taken, code: i64) {
         let (taken, status, at) = (taken.clone(), "failed".to_owned(), self.clock.now());
-        self.send(Vec::new(), vec![Report { taken, status, code: Some(code), at }], false, Duration::ZERO);
+        self.send(
+            Vec::new(),
+            vec![Report { taken, status, code: Some(code), at }],
+            false,
+            Duration::ZERO,
+        );
     }
 
-    /// Sends again what an earlier life of this provider took and did not report, at least not to the end.
+    /// Sends again what an earlier life of this provider took and did not report, at least not to
+    /// the end.
     pub(super) fn resume(&self, taken: impl IntoIterator<Item = R::Taken>) {
         let reported: BTreeSet<String> = self.desk.reported.entries().into_iter().collect();
-        taken.into_iter().filter(|taken| !reported.contains(taken.provider_id())).for_each(|taken| self.taken(&taken));
+        taken
+            .into_iter()
+            .filter(|taken| !reported.contains(taken.provider_id()))
+            .for_each(|taken| self.taken(&taken));
     }
 
     /// No more receipts are sent; when this returns, nobody sends.
@@ -128,8 +151,15 @@ impl<R: Reporter> Receipts<R> {
         sending.shutdown().await;
     }
 
-    /// Sends these one after the other, after a while; then nothing is left to tell of the messages `of`.
-    fn send(&self, of: Vec<String>, mut reports: Vec<Report<R::Taken>>, shuffle: bool, delay: Duration) {
+    /// Sends these one after the other, after a while; then nothing is left to tell of the messages
+    /// `of`.
+    fn send(
+        &self,
+        of: Vec<String>,
+        mut reports: Vec<Report<R::Taken>>,
+        shuffle: bool,
+        delay: Duration,
+    ) {
         if shuffle {
             reports.shuffle(&mut rand::rng());
         }
@@ -192,7 +222,8 @@ impl<R: Reporter> Levers for Receipts<R> {
 
     fn release(&self) -> usize {
         let reports = std::mem::take(&mut *lock(&self.held));
-        let of: BTreeSet<_> = reports.iter().map(|report| report.taken.provider_id().to_owned()).collect();
+        let of: BTreeSet<_> =
+            reports.iter().map(|report| report.taken.provider_id().to_owned()).collect();
         let count = reports.len();
         self.send(of.into_iter().collect(), reports, self.in_force().shuffle, Duration::ZERO);
         count

@@ -1,4 +1,5 @@
-//! Serves the sandbox's routes, and can do what no well-behaved server does: take a request and never answer.
+//! Serves the sandbox's routes, and can do what no well-behaved server does: take a request and
+//! never answer.
 
 use std::convert::Infallible;
 

@@ -1,5 +1,6 @@
-//! A customer's browser sees this: a shop's page with the chat widget on it, and the shop's own backend, which gives the
-//! page a visitor's token. It has another address than the API, as a shop has.
+//! A customer's browser sees this: a shop's page with the chat widget on it, and the shop's own
+//! backend, which gives the page a visitor's token. It has another address than the API, as a shop
+//! has.
 
 use std::sync::{Arc, OnceLock};
 
@@ -23,7 +24,10 @@ type Attached = Arc<OnceLock<System>>;
 pub(super) fn routes(system: Attached) -> Router {
     Router::new()
         .route("/widget", get(page))
-        .route("/widget.js", get(async || ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], WIDGET)))
+        .route(
+            "/widget.js",
+            get(async || ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], WIDGET)),
+        )
         .route("/sandbox/chat/token", get(token))
         .with_state(system)
 }
@@ -46,7 +50,8 @@ async fn page(State(system): State<Attached>, Query(pick): Query<Pick>) -> Respo
         ("{nonce}", nonce.as_str()),
         ("{conversation}", conversation.as_str()),
     ];
-    let page = blanks.iter().fold(PAGE.to_owned(), |page, (blank, value)| page.replace(blank, value));
+    let page =
+        blanks.iter().fold(PAGE.to_owned(), |page, (blank, value)| page.replace(blank, value));
     ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response()
 }
 
@@ -63,5 +68,6 @@ async fn find<'a>(system: &'a Attached, pick: &Pick) -> Option<(&'a System, Visi
 }
 
 fn nobody() -> Response {
-    (StatusCode::NOT_FOUND, "there is no such chat conversation, or nobody is here yet\n").into_response()
+    (StatusCode::NOT_FOUND, "there is no such chat conversation, or nobody is here yet\n")
+        .into_response()
 }

@@ -1,6 +1,7 @@
-//! WhatsApp's Cloud API, as far as messages to one person go: what it takes, what it answers. What a message must look like
-//! is in `message.rs`, what a file must in `media.rs`, how both are refused in `error.rs`; who may be written to, and how fast,
-//! in `pair.rs`; what Meta reports later, and what customers write, in `webhook.rs`.
+//! WhatsApp's Cloud API, as far as messages to one person go: what it takes, what it answers. What
+//! a message must look like is in `message.rs`, what a file must in `media.rs`, how both are
+//! refused in `error.rs`; who may be written to, and how fast, in `pair.rs`; what Meta reports
+//! later, and what customers write, in `webhook.rs`.
 
 mod error;
 mod media;
@@ -35,12 +36,17 @@ pub(super) async fn messages(
 ) -> Response {
     let effect = async {
         let asked = authorized(&providers, &headers);
-        match asked.and_then(|()| message::read(&phone_number_id, &body, &providers.whatsapp_media)) {
+        match asked.and_then(|()| message::read(&phone_number_id, &body, &providers.whatsapp_media))
+        {
             Err(error) => error.into_response(),
             Ok(message) => accept(&providers, message).await,
         }
     };
-    providers.whatsapp.faults.apply(effect, refuse, async || providers.kill("deliver-whatsapp").await).await
+    providers
+        .whatsapp
+        .faults
+        .apply(effect, refuse, async || providers.kill("deliver-whatsapp").await)
+        .await
 }
 
 async fn accept(providers: &Providers, (message, taken): (Delivered, TakenMessage)) -> Response {
@@ -58,7 +64,9 @@ async fn accept(providers: &Providers, (message, taken): (Delivered, TakenMessag
         providers.whatsapp_receipts.undeliverable(&taken, 131047);
         return Json(answer).into_response();
     }
-    if let Err(error) = providers.whatsapp.accept(Delivered { taken: json!(taken), ..message }).await {
+    if let Err(error) =
+        providers.whatsapp.accept(Delivered { taken: json!(taken), ..message }).await
+    {
         return Error::new(131016, error.to_string()).into_response();
     }
     providers.whatsapp_receipts.taken(&taken);
@@ -85,7 +93,9 @@ pub(super) async fn upload(
 }
 
 fn authorized(providers: &Providers, headers: &HeaderMap) -> Result<(), Error> {
-    let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let token = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     match token {
         Some(token) if token == providers.whatsapp_token => Ok(()),
         Some(_) => Err(Error::new(190, "The sandbox did not issue this access token.")),

@@ -1,4 +1,5 @@
-//! The customers of the chat channel, here or sent away. What one of them does with its connection is in `session.rs`.
+//! The customers of the chat channel, here or sent away. What one of them does with its connection
+//! is in `session.rs`.
 
 mod session;
 
@@ -31,8 +32,8 @@ pub struct Visitor {
     pub conversation_id: Uuid,
 }
 
-/// The way in: where the doors are, and the tokens that open them. Here the sandbox plays the site with the widget, which
-/// signs tokens for whoever is on its pages.
+/// The way in: where the doors are, and the tokens that open them. Here the sandbox plays the site
+/// with the widget, which signs tokens for whoever is on its pages.
 #[derive(Debug, Clone)]
 pub struct Gate {
     /// Where widgets connect.
@@ -46,7 +47,8 @@ pub struct Gate {
 impl Gate {
     /// Into the running system.
     pub(crate) fn new(engine: &Engine, keys: Keys, clock: Arc<Clock>) -> Self {
-        let (websocket_url, api_url) = (engine.websocket_url().to_owned(), engine.api_url().to_owned());
+        let (websocket_url, api_url) =
+            (engine.websocket_url().to_owned(), engine.api_url().to_owned());
         Self { websocket_url, api_url, keys, clock }
     }
 
@@ -95,18 +97,22 @@ impl Widgets {
         &self.gate
     }
 
-    /// The one who chats in a conversation, or the first there is; it does not matter whether they are here.
+    /// The one who chats in a conversation, or the first there is; it does not matter whether they
+    /// are here.
     pub(super) async fn visitor(&self, conversation: Option<Uuid>) -> Option<Visitor> {
         let customers = self.customers.lock().await;
-        let wanted = |visitor: &&Visitor| conversation.is_none_or(|wanted| visitor.conversation_id == wanted);
+        let wanted = |visitor: &&Visitor| {
+            conversation.is_none_or(|wanted| visitor.conversation_id == wanted)
+        };
         customers.visitors.iter().find(wanted).copied()
     }
 
-    /// Opens a widget for each of them, unless customers were sent away; they are then remembered for later. Answers
-    /// how many of those opened were not greeted in time (they go on trying).
+    /// Opens a widget for each of them, unless customers were sent away; they are then remembered
+    /// for later. Answers how many of those opened were not greeted in time (they go on trying).
     pub async fn add(&self, visitors: Vec<Visitor>) -> usize {
         let mut customers = self.customers.lock().await;
-        let new: Vec<_> = visitors.into_iter().filter(|visitor| !customers.visitors.contains(visitor)).collect();
+        let new: Vec<_> =
+            visitors.into_iter().filter(|visitor| !customers.visitors.contains(visitor)).collect();
         customers.visitors.extend(&new);
         if customers.away {
             return 0;
@@ -159,12 +165,22 @@ impl Widgets {
     }
 
     /// What it answers turns true when the widget was greeted.
-    fn open(&self, customers: &mut Customers, visitors: Vec<Visitor>) -> Vec<watch::Receiver<bool>> {
+    fn open(
+        &self,
+        customers: &mut Customers,
+        visitors: Vec<Visitor>,
+    ) -> Vec<watch::Receiver<bool>> {
         let open = visitors.into_iter().map(|visitor| {
             let (leave, leaving) = watch::channel(false);
             let (greet, greeted) = watch::channel(false);
             let conversation = visitor.conversation_id;
-            let session = Session::new(self.gate.clone(), self.chat.clone(), visitor, greet, self.holding.clone());
+            let session = Session::new(
+                self.gate.clone(),
+                self.chat.clone(),
+                visitor,
+                greet,
+                self.holding.clone(),
+            );
             let task = tokio::spawn(session.run(leaving));
             customers.open.insert(conversation, Widget { task, leave });
             greeted

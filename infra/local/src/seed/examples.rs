@@ -8,7 +8,8 @@ use super::plot::{PerChannel, Plot};
 const BUSINESS: Uuid = uuid!("8d0a1c52-6b1e-4f0e-9a3b-2c6f6f1f3a10");
 const CONVERSATION: Uuid = uuid!("6f1c1f0e-3a57-4a39-9a55-6c1e7bb7d1a4");
 /// No secret: it is in every clone of the repository.
-const API_KEY: &str = "pbk_8d0a1c526b1e4f0e9a3b2c6f6f1f3a10_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const API_KEY: &str =
+    "pbk_8d0a1c526b1e4f0e9a3b2c6f6f1f3a10_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// The business whose key they carry; their one conversation is a chat.
 pub(super) fn business() -> Plot {
@@ -40,8 +41,10 @@ mod tests {
 
     #[test]
     fn the_events_carry_its_key_and_its_conversation() {
-        let event: serde_json::Value =
-            serde_json::from_str(include_str!("../../../../functions/send-message/events/text.json")).unwrap();
+        let event: serde_json::Value = serde_json::from_str(include_str!(
+            "../../../../functions/send-message/events/text.json"
+        ))
+        .unwrap();
         assert_eq!(event["headers"]["authorization"], format!("Bearer {API_KEY}"));
         assert_eq!(event["pathParameters"]["conversation_id"], CONVERSATION.to_string());
         assert!(business().parsed_api_key().is_ok_and(|key| key.business.0 == BUSINESS));

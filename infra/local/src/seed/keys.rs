@@ -1,5 +1,5 @@
-//! What cannot be derived and has to survive a restart: keys that sign tokens, the sandbox's access token, the ids and
-//! keys of the demo. Kept in one file of the data directory.
+//! What cannot be derived and has to survive a restart: keys that sign tokens, the sandbox's access
+//! token, the ids and keys of the demo. Kept in one file of the data directory.
 
 use std::io;
 use std::path::Path;
@@ -7,14 +7,14 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use domain::{AgentId, BusinessId, ConversationId};
-use platform::credential::visitor::{LONGEST, Visitor};
-use platform::credential::{SigningKey, SigningKeys};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::plot::Plot;
 use crate::ready::write_atomically;
+use domain::{AgentId, BusinessId, ConversationId};
+use platform::credential::visitor::{LONGEST, Visitor};
+use platform::credential::{SigningKey, SigningKeys};
 
 /// Messages that the demo business may send in a month.
 const DEMO_LIMIT: u64 = 1000;
@@ -67,8 +67,8 @@ impl std::fmt::Debug for Keys {
 }
 
 impl Keys {
-    /// Reads `seed.json` of the directory, or makes it; without a directory it makes new ones. With `demo`, there is a
-    /// demo in them.
+    /// Reads `seed.json` of the directory, or makes it; without a directory it makes new ones. With
+    /// `demo`, there is a demo in them.
     ///
     /// # Errors
     /// The file cannot be read or written.
@@ -81,7 +81,10 @@ impl Keys {
         let kept = match path.as_ref().map(std::fs::read) {
             None => None,
             Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => None,
-            Some(read) => Some(read.and_then(|json| Ok(serde_json::from_slice::<Self>(&json)?)).map_err(name_it)?),
+            Some(read) => Some(
+                read.and_then(|json| Ok(serde_json::from_slice::<Self>(&json)?))
+                    .map_err(name_it)?,
+            ),
         };
         let (mut keys, mut new) = kept.map_or_else(|| (Self::random(), true), |keys| (keys, false));
         if demo && keys.demo.is_none() {
@@ -132,13 +135,15 @@ impl Keys {
     /// An agent's JWT.
     pub fn agent_token(&self, business: Uuid, agent: Uuid) -> String {
         let (issued, expires) = times();
-        let token = self.agent_key.sign_agent(BusinessId(business), AgentId(agent), issued, expires);
+        let token =
+            self.agent_key.sign_agent(BusinessId(business), AgentId(agent), issued, expires);
         token.expect("plain claims can be signed with any key")
     }
 
     /// A chat visitor's JWT, good for as long from `now` as one may be.
     pub fn visitor_token(&self, business: Uuid, conversation: Uuid, now: DateTime<Utc>) -> String {
-        let visitor = Visitor { business: BusinessId(business), conversation: ConversationId(conversation) };
+        let visitor =
+            Visitor { business: BusinessId(business), conversation: ConversationId(conversation) };
         let token = self.visitor_key.sign_visitor(visitor, now, now + LONGEST);
         token.expect("plain claims can be signed with any key")
     }

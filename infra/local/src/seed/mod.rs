@@ -1,5 +1,5 @@
-//! What is in the system before anybody uses it: businesses with their keys, channels and conversations. It uses the
-//! calls that operators use, and nothing that exists is ever changed.
+//! What is in the system before anybody uses it: businesses with their keys, channels and
+//! conversations. It uses the calls that operators use, and nothing that exists is ever changed.
 
 mod examples;
 mod keys;
@@ -9,13 +9,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
 use domain::{BusinessId, Channel, ConversationId};
 use platform::broken::Broken;
 use platform::table::Table;
 use platform::table::provision::NewConversation as NewRecord;
 use platform::table::record::Template;
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 pub(crate) use keys::{Keys, WHATSAPP_SECRET};
 pub(crate) use plot::PHONE_NUMBER_ID;
@@ -60,7 +61,8 @@ pub struct NewConversation {
     pub business_id: Uuid,
     /// Where the customer writes.
     pub channel: Channel,
-    /// Until when WhatsApp lets the business write freely; without it, for as long as anybody will play with this.
+    /// Until when WhatsApp lets the business write freely; without it, for as long as anybody will
+    /// play with this.
     #[serde(default)]
     pub window_expires_at: Option<DateTime<Utc>>,
 }
@@ -152,13 +154,20 @@ impl Seeder {
     /// It makes no sense, or the table did not take it.
     pub async fn business(&self, new: &NewBusiness) -> Result<Business, SeedError> {
         if !(1..=64).contains(&new.shards) {
-            return Err(SeedError::Refused(format!("`shards` {} is not between 1 and 64", new.shards)));
+            return Err(SeedError::Refused(format!(
+                "`shards` {} is not between 1 and 64",
+                new.shards
+            )));
         }
         let whatsapp_template = new.whatsapp_template.clone();
         let plot = Plot { whatsapp_template, ..Plot::new(new.limit, new.shards) };
         self.provision(&plot).await?;
         self.plots.append(plot.clone()).await?;
-        Ok(Business { business_id: plot.business_id, api_key: plot.api_key, conversations: plot.conversations })
+        Ok(Business {
+            business_id: plot.business_id,
+            api_key: plot.api_key,
+            conversations: plot.conversations,
+        })
     }
 
     /// Makes one more conversation of a business that was made here.
@@ -167,11 +176,14 @@ impl Seeder {
     /// There is no such business, or the table did not take it.
     pub async fn conversation(&self, new: &NewConversation) -> Result<Conversation, SeedError> {
         let plots = self.plots.entries();
-        let mut known = self.keys.demo().into_iter().flat_map(|(demo, other)| [demo, other]).chain(&plots);
+        let mut known =
+            self.keys.demo().into_iter().flat_map(|(demo, other)| [demo, other]).chain(&plots);
         let plot = known.find(|plot| plot.business_id == new.business_id);
-        let plot =
-            plot.ok_or_else(|| SeedError::Refused(format!("`business_id` {} was not made here", new.business_id)))?;
-        let (business, conversation) = (BusinessId(plot.business_id), ConversationId(Uuid::new_v4()));
+        let plot = plot.ok_or_else(|| {
+            SeedError::Refused(format!("`business_id` {} was not made here", new.business_id))
+        })?;
+        let (business, conversation) =
+            (BusinessId(plot.business_id), ConversationId(Uuid::new_v4()));
         let mut record = plot.conversation(new.channel, conversation);
         record.window_expires_at = new.window_expires_at.or(record.window_expires_at);
         let customer = record.recipient.clone();
@@ -192,11 +204,18 @@ impl Seeder {
     /// Everybody who chats.
     pub fn visitors(&self) -> Vec<Visitor> {
         let plots = self.plots.entries();
-        let known = self.keys.demo().into_iter().flat_map(|(demo, other)| [demo, other]).chain(&plots);
-        let first =
-            known.map(|plot| Visitor { business_id: plot.business_id, conversation_id: plot.conversations.chat });
-        let made = self.conversations.entries().into_iter().filter(|made| made.channel == Channel::Chat);
-        let more = made.map(|made| Visitor { business_id: made.business_id, conversation_id: made.conversation_id });
+        let known =
+            self.keys.demo().into_iter().flat_map(|(demo, other)| [demo, other]).chain(&plots);
+        let first = known.map(|plot| Visitor {
+            business_id: plot.business_id,
+            conversation_id: plot.conversations.chat,
+        });
+        let made =
+            self.conversations.entries().into_iter().filter(|made| made.channel == Channel::Chat);
+        let more = made.map(|made| Visitor {
+            business_id: made.business_id,
+            conversation_id: made.conversation_id,
+        });
         first.chain(more).collect()
     }
 
@@ -208,7 +227,9 @@ impl Seeder {
             let key = self.table.create_api_key(&api_key, None, None);
             let agent = async {
                 match plot.agent_id {
-                    Some(agent) => self.table.create_agent(business, domain::AgentId(agent)).await.map(drop),
+                    Some(agent) => {
+                        self.table.create_agent(business, domain::AgentId(agent)).await.map(drop)
+                    }
                     None => Ok(()),
                 }
             };
@@ -224,7 +245,12 @@ impl Seeder {
     }
 
     /// Makes a conversation, and has WhatsApp know what it says of its customer's window.
-    async fn begin(&self, business: BusinessId, id: ConversationId, new: NewRecord) -> Result<(), SeedError> {
+    async fn begin(
+        &self,
+        business: BusinessId,
+        id: ConversationId,
+        new: NewRecord,
+    ) -> Result<(), SeedError> {
         if let Some(until) = new.window_expires_at {
             self.pairs.opened(PHONE_NUMBER_ID, &new.recipient, until).await?;
         }

@@ -1,16 +1,17 @@
-//! A business as it is drawn up before it is made: every id and key of it, so that making it twice makes it once.
+//! A business as it is drawn up before it is made: every id and key of it, so that making it twice
+//! makes it once.
 
 use chrono::{DateTime, Utc};
-use domain::delivery::Doubt;
-use domain::{BusinessId, Channel, ChannelId, ConversationId};
-use platform::credential::ApiKey;
-use platform::table::provision::NewConversation;
-use platform::table::record::{ChannelRecord, ChannelSettings, Template};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::SeedError;
 use super::keys::WHATSAPP_SECRET;
+use domain::delivery::Doubt;
+use domain::{BusinessId, Channel, ChannelId, ConversationId};
+use platform::credential::ApiKey;
+use platform::table::provision::NewConversation;
+use platform::table::record::{ChannelRecord, ChannelSettings, Template};
 
 /// Sandbox customers wrote a moment ago, whatever the clock is moved to.
 const WINDOW_EXPIRES_AT: i64 = 4_102_444_800; // 2100-01-01
@@ -86,7 +87,9 @@ impl Plot {
     }
 
     pub(super) fn parsed_api_key(&self) -> Result<ApiKey, SeedError> {
-        let spoilt = || SeedError::Refused(format!("the API key of business {} is spoilt", self.business_id));
+        let spoilt = || {
+            SeedError::Refused(format!("the API key of business {} is spoilt", self.business_id))
+        };
         ApiKey::parse(&self.api_key).ok_or_else(spoilt)
     }
 
@@ -103,7 +106,12 @@ impl Plot {
                 configuration_set: Some(CONFIGURATION_SET.into()),
             },
         };
-        let record = ChannelRecord { is_active: true, in_doubt: Doubt::default(), paused_until: None, settings };
+        let record = ChannelRecord {
+            is_active: true,
+            in_doubt: Doubt::default(),
+            paused_until: None,
+            settings,
+        };
         (ChannelId(self.channels.of(channel)), record)
     }
 
@@ -119,7 +127,8 @@ impl Plot {
                 Channel::Email => format!("customer-{number:07}@example.com"),
             },
             subject: (channel == Channel::Email).then(|| "Where is my parcel?".into()),
-            begun_by: (channel == Channel::Email).then(|| format!("<{}@mail.example.com>", id.0.simple())),
+            begun_by: (channel == Channel::Email)
+                .then(|| format!("<{}@mail.example.com>", id.0.simple())),
             window_expires_at: match channel {
                 Channel::Whatsapp => DateTime::<Utc>::from_timestamp(WINDOW_EXPIRES_AT, 0),
                 Channel::Chat | Channel::Email => None,

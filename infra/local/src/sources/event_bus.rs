@@ -11,8 +11,9 @@ use crate::aws::{ACCOUNT_ID, REGION};
 use crate::lambda::{InvokeError, Lambda};
 use crate::template::Function;
 
-/// Waits before Lambda invokes a function again that failed on an event. Its own are a minute and two
-/// (<https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>); nobody sits that out here.
+/// Waits before Lambda invokes a function again that failed on an event. Its own are a minute and
+/// two (<https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>);
+/// nobody sits that out here.
 const RETRIES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 
 /// An event, without what EventBridge adds.
@@ -49,12 +50,21 @@ impl Event {
     }
 }
 
-/// Invokes every function that one of its rules wants the event for, and waits until all have taken it or none of
-/// Lambda's tries is left; answers how many took it.
-pub(crate) async fn publish(event: &Event, functions: &[Function], lambda: &Lambda) -> Result<usize, InvokeError> {
-    let wants = |function: &&Function| function.rules.iter().any(|rule| rule.matches(event.source, event.detail_type));
+/// Invokes every function that one of its rules wants the event for, and waits until all have taken
+/// it or none of Lambda's tries is left; answers how many took it.
+pub(crate) async fn publish(
+    event: &Event,
+    functions: &[Function],
+    lambda: &Lambda,
+) -> Result<usize, InvokeError> {
+    let wants = |function: &&Function| {
+        function.rules.iter().any(|rule| rule.matches(event.source, event.detail_type))
+    };
     let payload = event.payload();
-    let taken = functions.iter().filter(wants).map(|function| deliver(&function.logical_id, &payload, lambda));
+    let taken = functions
+        .iter()
+        .filter(wants)
+        .map(|function| deliver(&function.logical_id, &payload, lambda));
     let taken = futures_util::future::try_join_all(taken).await?;
     Ok(taken.len())
 }

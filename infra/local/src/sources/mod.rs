@@ -1,5 +1,5 @@
-//! What invokes functions without being asked: queues, clocks and the event bus. What a function does with an event is its own
-//! business, never theirs.
+//! What invokes functions without being asked: queues, clocks and the event bus. What a function
+//! does with an event is its own business, never theirs.
 
 mod event_bus;
 mod polling;
@@ -38,7 +38,11 @@ impl Sources {
         for function in &stack.functions {
             start_pollers(&mut tasks, stack, function, queue_urls, sqs, lambda, polling);
             for schedule in &function.schedules {
-                tasks.spawn(schedule::tick(schedule.clone(), function.logical_id.clone(), Arc::clone(lambda)));
+                tasks.spawn(schedule::tick(
+                    schedule.clone(),
+                    function.logical_id.clone(),
+                    Arc::clone(lambda),
+                ));
             }
         }
         Self(tasks)

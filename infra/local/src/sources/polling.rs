@@ -1,5 +1,5 @@
-//! What people and tests may ask of the queues: to wait, and to behave as badly as SQS may. How a queue then behaves
-//! lives in `shelf.rs`, never here.
+//! What people and tests may ask of the queues: to wait, and to behave as badly as SQS may. How a
+//! queue then behaves lives in `shelf.rs`, never here.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,8 +11,8 @@ use tokio::sync::watch;
 /// Most times that one record is delivered.
 const MOST_COPIES: u8 = 5;
 
-/// What a standard queue is allowed to do and seldom does, as `PUT /sandbox/queues/mischief` takes it. FIFO queues are
-/// left alone: they promise more.
+/// What a standard queue is allowed to do and seldom does, as `PUT /sandbox/queues/mischief` takes
+/// it. FIFO queues are left alone: they promise more.
 ///
 /// SQS delivers a message at least once, also after it was deleted, and in no particular order:
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/standard-queues.html>.
@@ -25,10 +25,12 @@ pub struct Mischief {
     /// Whether records come in any order.
     #[serde(default)]
     pub shuffle: bool,
-    /// Each delivery is held back for 0 to so many milliseconds, so that some come long after the record was deleted.
+    /// Each delivery is held back for 0 to so many milliseconds, so that some come long after the
+    /// record was deleted.
     #[serde(default)]
     pub delay_ms: u64,
-    /// Whether message groups mean nothing, as in a queue whose senders set none: the oldest record comes first.
+    /// Whether message groups mean nothing, as in a queue whose senders set none: the oldest record
+    /// comes first.
     #[serde(default)]
     pub unfair: bool,
     /// Makes the dice fall alike: the same for the nth record of a queue from now on.
@@ -65,7 +67,10 @@ struct Shared {
 
 impl fmt::Debug for Polling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Polling").field("held", &self.is_held()).field("mischief", &self.mischief()).finish()
+        f.debug_struct("Polling")
+            .field("held", &self.is_held())
+            .field("mischief", &self.mischief())
+            .finish()
     }
 }
 
@@ -83,8 +88,9 @@ impl Default for Polling {
 }
 
 impl Polling {
-    /// Holds the queues: they take what is sent and hand nothing out until they are let go. What a function has begun
-    /// with goes on. When this returns, nobody asks a queue for records any more; what comes from now on stays in it.
+    /// Holds the queues: they take what is sent and hand nothing out until they are let go. What a
+    /// function has begun with goes on. When this returns, nobody asks a queue for records any
+    /// more; what comes from now on stays in it.
     pub async fn hold(&self, held: bool) {
         self.0.held.send_replace(held);
         if held {

@@ -1,13 +1,15 @@
-//! Polls a queue for a function: takes what there is, invokes with batches of it, deletes what was processed. What was
-//! not stays in the queue until its visibility timeout, and goes to the dead letters when it has been received too
-//! often. Which records go into a batch is decided in `shelf.rs`.
+//! Polls a queue for a function: takes what there is, invokes with batches of it, deletes what was
+//! processed. What was not stays in the queue until its visibility timeout, and goes to the dead
+//! letters when it has been received too often. Which records go into a batch is decided in
+//! `shelf.rs`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_sqs::types::{
-    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName,
+    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message,
+    MessageSystemAttributeName,
 };
 use tokio::time::Instant;
 
@@ -18,7 +20,8 @@ use crate::aws;
 use crate::lambda::Lambda;
 use crate::template::QueueSource;
 
-/// Most invocations of one source at once: a template asks for what a region has, one machine has less.
+/// Most invocations of one source at once: a template asks for what a region has, one machine has
+/// less.
 const MAX_CONCURRENCY: usize = 4;
 
 /// A long poll of one second: the emulator does not wake one on a FIFO queue after a redrive.
@@ -110,7 +113,8 @@ impl Poller {
         let begun = Instant::now();
         let messages: Vec<&Message> = batch.iter().map(|delivery| &delivery.message).collect();
         let event = event(&messages, &self.arn);
-        let (answer, ()) = tokio::join!(self.lambda.invoke(&self.function, event), self.hand_out(&messages));
+        let (answer, ()) =
+            tokio::join!(self.lambda.invoke(&self.function, event), self.hand_out(&messages));
         self.shelf.done(&batch, begun);
         // A function that fails says so in its log; here it only means that nothing was processed.
         let Ok(answer) = answer else { return };
@@ -119,7 +123,8 @@ impl Poller {
             true => processed(&ids, &answer),
             false => ids.into_iter().collect(),
         };
-        let is_done = |message: &&&Message| message.message_id().is_some_and(|id| done.contains(id));
+        let is_done =
+            |message: &&&Message| message.message_id().is_some_and(|id| done.contains(id));
         self.delete(messages.iter().filter(is_done).copied()).await;
     }
 
@@ -145,7 +150,11 @@ impl Poller {
         };
         let entries: Vec<_> = messages.enumerate().filter_map(entry).collect();
         for chunk in entries.chunks(MAX_RECEIVE) {
-            let request = self.sqs.delete_message_batch().queue_url(&self.url).set_entries(Some(chunk.to_vec()));
+            let request = self
+                .sqs
+                .delete_message_batch()
+                .queue_url(&self.url)
+                .set_entries(Some(chunk.to_vec()));
             // What stays undeleted is delivered again, as SQS promises no less.
             let _ = request.send().await;
         }

@@ -16,8 +16,8 @@ pub(super) fn event(batch: &[&Message], arn: &str) -> Bytes {
     Bytes::from(json!({ "Records": records }).to_string())
 }
 
-/// The messages that a function which reports failures has processed: all but those it names, and none if its answer
-/// makes no sense.
+/// The messages that a function which reports failures has processed: all but those it names, and
+/// none if its answer makes no sense.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html#services-sqs-batchfailurereporting>
 pub(super) fn processed<'a>(batch: &[&'a str], answer: &[u8]) -> Ids<'a> {
     let all: Ids<'a> = batch.iter().copied().collect();
@@ -38,9 +38,10 @@ fn failures(answer: &[u8]) -> Option<Vec<String>> {
         Value::Object(answer) => match answer.get("batchItemFailures") {
             None if answer.is_empty() => Some(Vec::new()),
             Some(Value::Null) => Some(Vec::new()),
-            Some(Value::Array(items)) => {
-                items.iter().map(|item| item.get("itemIdentifier")?.as_str().map(str::to_owned)).collect()
-            }
+            Some(Value::Array(items)) => items
+                .iter()
+                .map(|item| item.get("itemIdentifier")?.as_str().map(str::to_owned))
+                .collect(),
             _ => None,
         },
         _ => None,

@@ -1,9 +1,9 @@
-//! What was taken from a queue and waits for an invocation: in which order it goes, and how often. Who takes it from
-//! SQS and who invokes lives in `queue.rs`, never here.
+//! What was taken from a queue and waits for an invocation: in which order it goes, and how often.
+//! Who takes it from SQS and who invokes lives in `queue.rs`, never here.
 //!
-//! SQS has fair queues: while a tenant, by its message group, takes up more than its share of the consumers, the
-//! messages of the others go first. The emulator hands out what is oldest, so the choice is made here, by the two
-//! measures that AWS documents:
+//! SQS has fair queues: while a tenant, by its message group, takes up more than its share of the
+//! consumers, the messages of the others go first. The emulator hands out what is oldest, so the
+//! choice is made here, by the two measures that AWS documents:
 //! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues-detailed.html>.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -18,8 +18,8 @@ use tokio::time::Instant;
 
 use super::polling::{Mischief, Polling};
 
-/// A tenant is noisy with more than one in so many of the records that are being worked on, or of the time that was
-/// worked …
+/// A tenant is noisy with more than one in so many of the records that are being worked on, or of
+/// the time that was worked …
 const SHARE: usize = 10;
 /// … the former only if it has this many there.
 const MANY_IN_FLIGHT: usize = 30;
@@ -69,7 +69,8 @@ impl Shelf {
         Self { polling, is_fair, state: Mutex::default(), changed: Notify::new() }
     }
 
-    /// Puts on the shelf what came from the queue, with its message group, as often and as late as mischief has it.
+    /// Puts on the shelf what came from the queue, with its message group, as often and as late as
+    /// mischief has it.
     pub(super) fn put(&self, messages: Vec<(Message, Option<String>)>) {
         self.polling.count_records(messages.len());
         let mischief = self.polling.mischief().filter(|_| self.is_fair);
@@ -82,7 +83,8 @@ impl Shelf {
         self.changed.notify_waiters();
     }
 
-    /// Waits for something to deliver and takes up to `most`, never one message twice and none that is in `beside`.
+    /// Waits for something to deliver and takes up to `most`, never one message twice and none that
+    /// is in `beside`.
     pub(super) async fn take(&self, most: usize, beside: &[Delivery]) -> Vec<Delivery> {
         loop {
             self.polling.is_on().await;
@@ -131,7 +133,13 @@ enum Order<'a> {
 }
 
 impl State {
-    fn put(&mut self, message: &Message, tenant: &str, mischief: Option<&Arc<Mischief>>, now: Instant) {
+    fn put(
+        &mut self,
+        message: &Message,
+        tenant: &str,
+        mischief: Option<&Arc<Mischief>>,
+        now: Instant,
+    ) {
         let delays = mischief.map_or(vec![0], |mischief| {
             let dice = &mut self.dice(mischief).records;
             let copies = dice.random_range(1..=mischief.copies);
@@ -139,7 +147,12 @@ impl State {
         });
         for delay in delays {
             let (at, number) = (now + Duration::from_millis(delay), self.count);
-            self.later.push(Delivery { message: message.clone(), tenant: tenant.to_owned(), at, number });
+            self.later.push(Delivery {
+                message: message.clone(),
+                tenant: tenant.to_owned(),
+                at,
+                number,
+            });
             self.count += 1;
         }
     }
@@ -151,14 +164,22 @@ impl State {
     }
 
     /// What may go now; if that is nothing, when to look again.
-    fn take(&mut self, most: usize, beside: &[Delivery], order: Order<'_>, now: Instant) -> (Vec<Delivery>, Instant) {
-        let (due, later) = std::mem::take(&mut self.later).into_iter().partition(|delivery| delivery.at <= now);
+    fn take(
+        &mut self,
+        most: usize,
+        beside: &[Delivery],
+        order: Order<'_>,
+        now: Instant,
+    ) -> (Vec<Delivery>, Instant) {
+        let (due, later) =
+            std::mem::take(&mut self.later).into_iter().partition(|delivery| delivery.at <= now);
         self.later = later;
         for delivery in Vec::into_iter(due) {
             self.waiting.entry(delivery.tenant.clone()).or_default().push_back(delivery);
         }
         self.worked.forget(now);
-        let mut ids: Vec<Option<String>> = beside.iter().map(|delivery| delivery.message.message_id.clone()).collect();
+        let mut ids: Vec<Option<String>> =
+            beside.iter().map(|delivery| delivery.message.message_id.clone()).collect();
         let mut taken = Vec::new();
         while taken.len() < most
             && let Some((tenant, place)) = self.next(order, &ids)
@@ -175,7 +196,8 @@ impl State {
         (taken, self.later.iter().map(|delivery| delivery.at).min().unwrap_or(now + LONG))
     }
 
-    /// Whose turn it is, and the place in that tenant's row; messages with these ids have had theirs.
+    /// Whose turn it is, and the place in that tenant's row; messages with these ids have had
+    /// theirs.
     fn next(&mut self, order: Order<'_>, ids: &[Option<String>]) -> Option<(String, usize)> {
         let is_new = |delivery: &Delivery| !ids.contains(&delivery.message.message_id);
         if let Order::Any(mischief) = order {
@@ -184,8 +206,11 @@ impl State {
                 new.map(|(place, _)| (tenant.clone(), place)).collect::<Vec<_>>()
             };
             let mut places: Vec<_> = self.waiting.iter().flat_map(places).collect();
-            let lot =
-                if places.is_empty() { return None } else { self.dice(mischief).turns.random_range(0..places.len()) };
+            let lot = if places.is_empty() {
+                return None;
+            } else {
+                self.dice(mischief).turns.random_range(0..places.len())
+            };
             return Some(places.swap_remove(lot));
         }
         let firsts = self.waiting.iter().filter_map(|(tenant, row)| {
@@ -194,7 +219,9 @@ impl State {
         });
         let rank = |tenant: &str| match order {
             // Among noisy ones, whoever has the least in flight.
-            Order::Fair if self.is_noisy(tenant) => 1 + self.in_flight.get(tenant).copied().unwrap_or(0),
+            Order::Fair if self.is_noisy(tenant) => {
+                1 + self.in_flight.get(tenant).copied().unwrap_or(0)
+            }
             Order::Fair | Order::Oldest | Order::Any(_) => 0,
         };
         let next = firsts.min_by_key(|(tenant, _, number)| (rank(tenant), *number));
@@ -216,7 +243,8 @@ impl State {
     }
 }
 
-/// A queue's dice. Those for the records are thrown in the order in which they come, whoever takes them when.
+/// A queue's dice. Those for the records are thrown in the order in which they come, whoever takes
+/// them when.
 struct Dice {
     of: Arc<Mischief>,
     records: StdRng,
@@ -225,7 +253,8 @@ struct Dice {
 
 impl Dice {
     fn new(of: &Arc<Mischief>) -> Self {
-        let mut records = of.seed.map_or_else(|| StdRng::from_rng(&mut rand::rng()), StdRng::seed_from_u64);
+        let mut records =
+            of.seed.map_or_else(|| StdRng::from_rng(&mut rand::rng()), StdRng::seed_from_u64);
         let turns = StdRng::from_rng(&mut records);
         Self { of: Arc::clone(of), records, turns }
     }
@@ -248,7 +277,9 @@ impl Worked {
     }
 
     fn forget(&mut self, now: Instant) {
-        while let Some((_, tenant, took)) = self.records.pop_front_if(|(at, ..)| *at + RECENT <= now) {
+        while let Some((_, tenant, took)) =
+            self.records.pop_front_if(|(at, ..)| *at + RECENT <= now)
+        {
             self.all -= took;
             if let Some(of) = self.of.get_mut(&tenant) {
                 *of -= took;

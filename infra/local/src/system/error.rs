@@ -28,7 +28,9 @@ pub enum LocalError {
         error: io::Error,
     },
     /// There are no three ports from there on.
-    #[error("port {0} leaves no room for the WebSocket and the sandbox, which take the two ports after it")]
+    #[error(
+        "port {0} leaves no room for the WebSocket and the sandbox, which take the two ports after it"
+    )]
     PortTooHigh(u16),
     /// Another process works in the directory.
     #[error("the data directory {} is in use by another `cargo local`", .0.display())]

@@ -43,9 +43,14 @@ pub(crate) struct Expiration {
 impl Bucket {
     pub(super) fn read(id: &str, mut properties: Properties<'_>) -> Result<Self, TemplateError> {
         let name = properties.literal("BucketName")?.unwrap_or_else(|| id.to_lowercase());
-        let mut bucket = Self { logical_id: id.to_owned(), name, cors: Vec::new(), expirations: Vec::new() };
+        let mut bucket =
+            Self { logical_id: id.to_owned(), name, cors: Vec::new(), expirations: Vec::new() };
         if let Some(mut cors) = properties.nested("CorsConfiguration")? {
-            bucket.cors = cors.list("CorsRules")?.into_iter().map(CorsRule::read).collect::<Result<_, _>>()?;
+            bucket.cors = cors
+                .list("CorsRules")?
+                .into_iter()
+                .map(CorsRule::read)
+                .collect::<Result<_, _>>()?;
             cors.finish(&[])?;
         }
         if let Some(mut lifecycle) = properties.nested("LifecycleConfiguration")? {
@@ -79,8 +84,8 @@ impl CorsRule {
 }
 
 impl Expiration {
-    /// `None` for a rule that is switched off, or expires nothing that can be there: the local S3 knows no unfinished
-    /// multipart uploads.
+    /// `None` for a rule that is switched off, or expires nothing that can be there: the local S3
+    /// knows no unfinished multipart uploads.
     fn read(mut properties: Properties<'_>) -> Result<Option<Self>, TemplateError> {
         let enabled = properties.required("Status")? == "Enabled";
         let days: Option<u32> = properties.parsed("ExpirationInDays")?;

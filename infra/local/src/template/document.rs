@@ -1,5 +1,5 @@
-//! The template as a document: sections, parameters, conditions and globals. What a resource's properties mean lives
-//! with the resource, never here.
+//! The template as a document: sections, parameters, conditions and globals. What a resource's
+//! properties mean lives with the resource, never here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -16,7 +16,8 @@ const SECTIONS: &[&str] = &["Parameters", "Conditions", "Globals", "Resources"];
 const IGNORED_SECTIONS: &[&str] =
     &["AWSTemplateFormatVersion", "Transform", "Description", "Metadata", "Outputs", "Rules"];
 
-/// Keys of a resource; all but the first three are about changes to a stack, which one machine makes anew each time.
+/// Keys of a resource; all but the first three are about changes to a stack, which one machine
+/// makes anew each time.
 const RESOURCE_KEYS: &[&str] = &[
     "Condition",
     "Properties",
@@ -50,7 +51,10 @@ impl Document {
         overrides: &BTreeMap<String, String>,
     ) -> Result<Self, TemplateError> {
         let root: Mapping = serde_yaml_ng::from_str(text).map_err(|error| {
-            TemplateError::new("template", format!("is not YAML as CloudFormation reads it: {error}"))
+            TemplateError::new(
+                "template",
+                format!("is not YAML as CloudFormation reads it: {error}"),
+            )
         })?;
         for key in root.keys() {
             let key = key.as_str().unwrap_or("(not a string)");
@@ -71,11 +75,18 @@ impl Document {
 
     /// Whether the resource's `Condition` holds.
     pub(super) fn wants(&self, resource: &Resource) -> Result<bool, TemplateError> {
-        resource.condition.as_ref().map_or(Ok(true), |name| self.expressions.condition(name, "Condition"))
+        resource
+            .condition
+            .as_ref()
+            .map_or(Ok(true), |name| self.expressions.condition(name, "Condition"))
     }
 
     /// The resource's properties, a function's with the globals underneath.
-    pub(super) fn properties(&self, id: &str, resource: &Resource) -> Result<Properties<'_>, TemplateError> {
+    pub(super) fn properties(
+        &self,
+        id: &str,
+        resource: &Resource,
+    ) -> Result<Properties<'_>, TemplateError> {
         let mut mapping = resource.properties.clone();
         if resource.kind == "AWS::Serverless::Function" {
             mapping = merge(self.function_globals.clone(), mapping);
@@ -90,18 +101,31 @@ fn parameters(
 ) -> Result<BTreeMap<String, String>, TemplateError> {
     let declared = entries(section, "Parameters")?;
     if let Some(unknown) = overrides.keys().find(|name| !declared.contains_key(*name)) {
-        return Err(TemplateError::new(format!("Parameters.{unknown}"), "the template declares no such parameter"));
+        return Err(TemplateError::new(
+            format!("Parameters.{unknown}"),
+            "the template declares no such parameter",
+        ));
     }
-    declared.iter().map(|(name, definition)| Ok((name.clone(), parameter(name, definition, overrides)?))).collect()
+    declared
+        .iter()
+        .map(|(name, definition)| Ok((name.clone(), parameter(name, definition, overrides)?)))
+        .collect()
 }
 
-fn parameter(name: &str, definition: &Value, overrides: &BTreeMap<String, String>) -> Result<String, TemplateError> {
+fn parameter(
+    name: &str,
+    definition: &Value,
+    overrides: &BTreeMap<String, String>,
+) -> Result<String, TemplateError> {
     let place = || format!("Parameters.{name}");
     let value = match (overrides.get(name), definition.get("Default")) {
         (Some(value), _) => value.clone(),
-        (None, Some(default)) => scalar(default)
-            .ok_or_else(|| TemplateError::new(place(), "its Default is neither a string nor a number"))?,
-        (None, None) => return Err(TemplateError::new(place(), "has no Default and was given no value")),
+        (None, Some(default)) => scalar(default).ok_or_else(|| {
+            TemplateError::new(place(), "its Default is neither a string nor a number")
+        })?,
+        (None, None) => {
+            return Err(TemplateError::new(place(), "has no Default and was given no value"));
+        }
     };
     let allowed = definition.get("AllowedValues").and_then(Value::as_sequence);
     match allowed {
@@ -112,21 +136,29 @@ fn parameter(name: &str, definition: &Value, overrides: &BTreeMap<String, String
     }
 }
 
-fn resources(section: &Mapping, folder: &Path) -> Result<BTreeMap<String, Resource>, TemplateError> {
+fn resources(
+    section: &Mapping,
+    folder: &Path,
+) -> Result<BTreeMap<String, Resource>, TemplateError> {
     let read = |(id, value): (String, Value)| {
         let place = format!("Resources.{id}");
         let keys = value.as_mapping().into_iter().flat_map(Mapping::keys).filter_map(Value::as_str);
         if let Some(unknown) = keys.into_iter().find(|key| !RESOURCE_KEYS.contains(key)) {
-            return Err(TemplateError::new(format!("{place}.{unknown}"), "a resource has no such key"));
+            return Err(TemplateError::new(
+                format!("{place}.{unknown}"),
+                "a resource has no such key",
+            ));
         }
         let kind = value.get("Type").and_then(Value::as_str);
         let kind = kind.ok_or_else(|| TemplateError::new(&place, "has no Type"))?.to_owned();
         let properties = match value.get("Properties") {
             None => Mapping::new(),
-            Some(properties) => match include::expand(properties.clone(), folder, &format!("{place}.Properties"))? {
-                Value::Mapping(properties) => properties,
-                _ => return Err(TemplateError::new(place, "its Properties are not a mapping")),
-            },
+            Some(properties) => {
+                match include::expand(properties.clone(), folder, &format!("{place}.Properties"))? {
+                    Value::Mapping(properties) => properties,
+                    _ => return Err(TemplateError::new(place, "its Properties are not a mapping")),
+                }
+            }
         };
         let condition = value.get("Condition").and_then(Value::as_str).map(str::to_owned);
         Ok((id, Resource { kind, condition, properties }))
@@ -139,7 +171,10 @@ fn globals(section: &Mapping) -> Result<Mapping, TemplateError> {
     let mut globals = entries(section, "Globals")?;
     let function = globals.remove("Function");
     if let Some(unknown) = globals.keys().find(|name| *name != "HttpApi") {
-        return Err(TemplateError::new(format!("Globals.{unknown}"), "the local system reads Globals.Function alone"));
+        return Err(TemplateError::new(
+            format!("Globals.{unknown}"),
+            "the local system reads Globals.Function alone",
+        ));
     }
     match function {
         None => Ok(Mapping::new()),
@@ -148,12 +183,15 @@ fn globals(section: &Mapping) -> Result<Mapping, TemplateError> {
     }
 }
 
-/// SAM's rule: mappings are merged, lists are joined, anything else of the resource replaces the global.
+/// SAM's rule: mappings are merged, lists are joined, anything else of the resource replaces the
+/// global.
 /// <https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-specification-template-anatomy-globals.html>
 fn merge(mut global: Mapping, own: Mapping) -> Mapping {
     for (key, value) in own {
         let merged = match (global.remove(&key), value) {
-            (Some(Value::Mapping(global)), Value::Mapping(own)) => Value::Mapping(merge(global, own)),
+            (Some(Value::Mapping(global)), Value::Mapping(own)) => {
+                Value::Mapping(merge(global, own))
+            }
             (Some(Value::Sequence(mut global)), Value::Sequence(own)) => {
                 global.extend(own);
                 Value::Sequence(global)
@@ -174,7 +212,10 @@ fn section(root: &Mapping, name: &str) -> Result<Mapping, TemplateError> {
 }
 
 /// A mapping whose keys are all strings.
-pub(super) fn entries(mapping: &Mapping, place: &str) -> Result<BTreeMap<String, Value>, TemplateError> {
+pub(super) fn entries(
+    mapping: &Mapping,
+    place: &str,
+) -> Result<BTreeMap<String, Value>, TemplateError> {
     let entry = |(key, value): (&Value, &Value)| match key.as_str() {
         Some(key) => Ok((key.to_owned(), value.clone())),
         None => Err(TemplateError::new(place, format!("has a key that is not a string: {key:?}"))),

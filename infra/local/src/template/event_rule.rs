@@ -1,4 +1,5 @@
-//! EventBridge rules: which events invoke a function. How an event is sent lives in the sources, never here.
+//! EventBridge rules: which events invoke a function. How an event is sent lives in the sources,
+//! never here.
 
 use super::TemplateError;
 use super::properties::Properties;
@@ -13,10 +14,13 @@ pub(crate) struct EventRule {
 }
 
 impl EventRule {
-    /// `None` for a rule that is switched off. Of a pattern, lists of exact values are understood, and nothing else.
+    /// `None` for a rule that is switched off. Of a pattern, lists of exact values are understood,
+    /// and nothing else.
     pub(super) fn read(mut properties: Properties<'_>) -> Result<Option<Self>, TemplateError> {
-        let mut pattern = properties.nested("Pattern")?.ok_or_else(|| properties.error("has no Pattern"))?;
-        let (sources, detail_types) = (pattern.literals("source")?, pattern.literals("detail-type")?);
+        let mut pattern =
+            properties.nested("Pattern")?.ok_or_else(|| properties.error("has no Pattern"))?;
+        let (sources, detail_types) =
+            (pattern.literals("source")?, pattern.literals("detail-type")?);
         if sources.is_empty() && detail_types.is_empty() {
             return Err(pattern.error("names neither a source nor a detail-type"));
         }
@@ -28,7 +32,9 @@ impl EventRule {
 
     /// Whether an event invokes the function.
     pub(crate) fn matches(&self, source: &str, detail_type: &str) -> bool {
-        let among = |values: &[String], value: &str| values.is_empty() || values.iter().any(|one| one == value);
+        let among = |values: &[String], value: &str| {
+            values.is_empty() || values.iter().any(|one| one == value)
+        };
         among(&self.sources, source) && among(&self.detail_types, detail_type)
     }
 }

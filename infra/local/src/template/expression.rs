@@ -1,5 +1,5 @@
-//! Intrinsic functions and conditions. What a reference to a resource *is* locally is decided where resources are
-//! made, never here: it stays a [`Reference`] inside a [`Text`] until then.
+//! Intrinsic functions and conditions. What a reference to a resource *is* locally is decided where
+//! resources are made, never here: it stays a [`Reference`] inside a [`Text`] until then.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,8 +31,9 @@ impl Expressions {
         match intrinsic(&value) {
             Some(("If", argument)) => {
                 let [condition, yes, no] = arguments(argument, place)?;
-                let name =
-                    condition.as_str().ok_or_else(|| TemplateError::new(place, "!If wants a condition's name"))?;
+                let name = condition
+                    .as_str()
+                    .ok_or_else(|| TemplateError::new(place, "!If wants a condition's name"))?;
                 let branch = if self.condition(name, place)? { yes } else { no };
                 self.choose(branch.clone(), place)
             }
@@ -53,7 +54,9 @@ impl Expressions {
                 None => Err(TemplateError::new(place, "AWS::NoValue cannot stand inside a text")),
             },
             Some((name, _)) => Err(unknown(name, place)),
-            None => scalar(value).map(Text::constant).ok_or_else(|| TemplateError::new(place, "is not a text")),
+            None => scalar(value)
+                .map(Text::constant)
+                .ok_or_else(|| TemplateError::new(place, "is not a text")),
         }
     }
 
@@ -99,10 +102,11 @@ impl Expressions {
     }
 
     fn attribute(&self, dotted: &str, place: &str) -> Result<Text, TemplateError> {
-        let (resource, attribute) = dotted
-            .split_once('.')
-            .ok_or_else(|| TemplateError::new(place, format!("!GetAtt {dotted} names no attribute")))?;
-        let reference = Reference { resource: resource.to_owned(), attribute: Some(attribute.to_owned()) };
+        let (resource, attribute) = dotted.split_once('.').ok_or_else(|| {
+            TemplateError::new(place, format!("!GetAtt {dotted} names no attribute"))
+        })?;
+        let reference =
+            Reference { resource: resource.to_owned(), attribute: Some(attribute.to_owned()) };
         self.resource(reference, place)
     }
 
@@ -110,7 +114,10 @@ impl Expressions {
         if self.resources.contains(&reference.resource) {
             return Ok(Text::reference(reference));
         }
-        Err(TemplateError::new(place, format!("{reference}: there is no such parameter or resource")))
+        Err(TemplateError::new(
+            place,
+            format!("{reference}: there is no such parameter or resource"),
+        ))
     }
 
     /// `!Sub text` or `!Sub [text, {name: value}]`; `${!name}` is a literal `${name}`.
@@ -122,11 +129,13 @@ impl Expressions {
             }
             pattern => (pattern, None),
         };
-        let mut rest = pattern.as_str().ok_or_else(|| TemplateError::new(place, "!Sub wants a text"))?;
+        let mut rest =
+            pattern.as_str().ok_or_else(|| TemplateError::new(place, "!Sub wants a text"))?;
         let mut text = Text::default();
         while let Some((before, after)) = rest.split_once("${") {
-            let (name, after) =
-                after.split_once('}').ok_or_else(|| TemplateError::new(place, "!Sub: `${` without `}`"))?;
+            let (name, after) = after
+                .split_once('}')
+                .ok_or_else(|| TemplateError::new(place, "!Sub: `${` without `}`"))?;
             text.append(Text::constant(before));
             let part = match (name.strip_prefix('!'), own.and_then(|own| own.get(name))) {
                 (Some(literal), _) => Text::constant(format!("${{{literal}}}")),
@@ -157,11 +166,13 @@ impl Expressions {
     }
 }
 
-/// The intrinsic function that a value calls, in short (`!Sub`) or full form (`Fn::Sub:`), with its argument.
+/// The intrinsic function that a value calls, in short (`!Sub`) or full form (`Fn::Sub:`), with its
+/// argument.
 fn intrinsic(value: &Value) -> Option<(&str, &Value)> {
     match value {
         Value::Tagged(tagged) => {
-            // `Tag` shows itself only with its exclamation mark; it has no accessor for the bare name.
+            // `Tag` shows itself only with its exclamation mark; it has no accessor for the bare
+            // name.
             let name = INTRINSICS.iter().find(|name| tagged.tag == **name)?;
             Some((name, &tagged.value))
         }
@@ -204,7 +215,9 @@ const INTRINSICS: &[&str] = &[
 fn unknown(name: &str, place: &str) -> TemplateError {
     TemplateError::new(
         place,
-        format!("the local system does not evaluate !{name} here: add it to infra/local/src/template/expression.rs"),
+        format!(
+            "the local system does not evaluate !{name} here: add it to infra/local/src/template/expression.rs"
+        ),
     )
 }
 
@@ -214,15 +227,18 @@ fn pseudo_parameter(name: &str) -> Option<String> {
         "AWS::Partition" => Some(PARTITION.to_owned()),
         "AWS::Region" => Some(REGION.to_owned()),
         "AWS::StackName" => Some(STACK_NAME.to_owned()),
-        "AWS::StackId" => {
-            Some(format!("arn:{PARTITION}:cloudformation:{REGION}:{ACCOUNT_ID}:stack/{STACK_NAME}/local"))
-        }
+        "AWS::StackId" => Some(format!(
+            "arn:{PARTITION}:cloudformation:{REGION}:{ACCOUNT_ID}:stack/{STACK_NAME}/local"
+        )),
         "AWS::URLSuffix" => Some(URL_SUFFIX.to_owned()),
         _ => None,
     }
 }
 
-fn arguments<'a, const N: usize>(argument: &'a Value, place: &str) -> Result<[&'a Value; N], TemplateError> {
+fn arguments<'a, const N: usize>(
+    argument: &'a Value,
+    place: &str,
+) -> Result<[&'a Value; N], TemplateError> {
     let wrong = || TemplateError::new(place, format!("an intrinsic function wants a list of {N}"));
     let list: Vec<&Value> = argument.as_sequence().ok_or_else(wrong)?.iter().collect();
     list.try_into().map_err(|_| wrong())

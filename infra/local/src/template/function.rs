@@ -119,7 +119,8 @@ impl Function {
 
 impl QueueSource {
     fn read(mut properties: Properties<'_>) -> Result<Option<Self>, TemplateError> {
-        let queue = properties.resource("Queue")?.ok_or_else(|| properties.error("names no Queue"))?;
+        let queue =
+            properties.resource("Queue")?.ok_or_else(|| properties.error("names no Queue"))?;
         let responses = properties.literals("FunctionResponseTypes")?;
         let mut scaling = properties.nested("ScalingConfig")?;
         let maximum_concurrency = match &mut scaling {
@@ -134,11 +135,15 @@ impl QueueSource {
             batching_window: Duration::from_secs(
                 properties.parsed("MaximumBatchingWindowInSeconds")?.unwrap_or_default(),
             ),
-            reports_failures: responses.iter().any(|response| response == "ReportBatchItemFailures"),
+            reports_failures: responses
+                .iter()
+                .any(|response| response == "ReportBatchItemFailures"),
             maximum_concurrency,
         };
         if source.batch_size > 10 && source.batching_window.is_zero() {
-            return Err(properties.error("a BatchSize over 10 needs a MaximumBatchingWindowInSeconds of at least 1"));
+            return Err(properties.error(
+                "a BatchSize over 10 needs a MaximumBatchingWindowInSeconds of at least 1",
+            ));
         }
         properties.finish(&["MetricsConfig"])?;
         Ok(enabled.then_some(source))
@@ -146,7 +151,9 @@ impl QueueSource {
 }
 
 fn environment(properties: &mut Properties<'_>) -> Result<BTreeMap<String, Text>, TemplateError> {
-    let Some(mut environment) = properties.nested("Environment")? else { return Ok(BTreeMap::new()) };
+    let Some(mut environment) = properties.nested("Environment")? else {
+        return Ok(BTreeMap::new());
+    };
     let variables = environment.nested("Variables")?;
     environment.finish(&[])?;
     variables.map_or(Ok(BTreeMap::new()), Properties::texts)

@@ -1,5 +1,5 @@
-//! `AWS::Serverless::HttpApi`: the routes and the rule for pages of other origins, as its OpenAPI definition has them. How a
-//! request finds its route lives in the gateway, never here.
+//! `AWS::Serverless::HttpApi`: the routes and the rule for pages of other origins, as its OpenAPI
+//! definition has them. How a request finds its route lives in the gateway, never here.
 
 use super::properties::Properties;
 use super::{CorsRule, TemplateError};
@@ -25,7 +25,8 @@ pub(super) struct HttpApi {
 impl HttpApi {
     pub(super) fn read(mut properties: Properties<'_>) -> Result<Self, TemplateError> {
         let Some(mut definition) = properties.nested("DefinitionBody")? else {
-            return Err(properties.error("has no DefinitionBody: its routes are not read from anywhere else"));
+            return Err(properties
+                .error("has no DefinitionBody: its routes are not read from anywhere else"));
         };
         properties.finish(&[
             "AccessLogSettings",
@@ -62,11 +63,14 @@ fn function(mut operation: Properties<'_>) -> Result<String, TemplateError> {
     operation.finish(&["operationId", "parameters", "responses"])?;
     let kind = integration.required("type")?;
     if kind != "aws_proxy" {
-        return Err(integration.error(format!("integrations of type {kind} are not made here, only aws_proxy")));
+        return Err(integration
+            .error(format!("integrations of type {kind} are not made here, only aws_proxy")));
     }
     let version = integration.required("payloadFormatVersion")?;
     if version != "2.0" {
-        return Err(integration.error(format!("payload format {version} is not made here, only 2.0")));
+        return Err(
+            integration.error(format!("payload format {version} is not made here, only 2.0"))
+        );
     }
     let function = integration.resource("uri")?.ok_or_else(|| integration.error("has no uri"))?;
     integration.finish(&["httpMethod", "timeoutInMillis"])?;

@@ -1,5 +1,6 @@
-//! `AWS::Include`: what a file says in the place of the `Fn::Transform` that names it. CloudFormation puts it there before
-//! anything else is read, and so it is here. What the file means lives with the resource, never here.
+//! `AWS::Include`: what a file says in the place of the `Fn::Transform` that names it.
+//! CloudFormation puts it there before anything else is read, and so it is here. What the file
+//! means lives with the resource, never here.
 
 use std::path::Path;
 
@@ -7,7 +8,8 @@ use serde_yaml_ng::Value;
 
 use super::TemplateError;
 
-/// The value with every `Fn::Transform` replaced by its file, which is found from `folder`, where the template is.
+/// The value with every `Fn::Transform` replaced by its file, which is found from `folder`, where
+/// the template is.
 ///
 /// # Errors
 /// [`TemplateError`] for another macro, and for a file that cannot be read or is not YAML.
@@ -34,11 +36,17 @@ pub(super) fn expand(value: Value, folder: &Path, place: &str) -> Result<Value, 
 fn file(transform: &Value, folder: &Path, place: &str) -> Result<Value, TemplateError> {
     let name = transform["Name"].as_str().unwrap_or_default();
     if name != "AWS::Include" {
-        return Err(TemplateError::new(place, format!("the local system does not know the macro {name}")));
+        return Err(TemplateError::new(
+            place,
+            format!("the local system does not know the macro {name}"),
+        ));
     }
     let location = transform["Parameters"]["Location"].as_str();
-    let location = location.ok_or_else(|| TemplateError::new(place, "AWS::Include names no Location"))?;
-    let text = std::fs::read_to_string(folder.join(location))
-        .map_err(|error| TemplateError::new(place, format!("{location} cannot be read: {error}")))?;
-    serde_yaml_ng::from_str(&text).map_err(|error| TemplateError::new(place, format!("{location}: {error}")))
+    let location =
+        location.ok_or_else(|| TemplateError::new(place, "AWS::Include names no Location"))?;
+    let text = std::fs::read_to_string(folder.join(location)).map_err(|error| {
+        TemplateError::new(place, format!("{location} cannot be read: {error}"))
+    })?;
+    serde_yaml_ng::from_str(&text)
+        .map_err(|error| TemplateError::new(place, format!("{location}: {error}")))
 }

@@ -1,8 +1,8 @@
 //! Reads `template.yaml` into what the local system has to make.
 //!
-//! A subset of CloudFormation and SAM, with no silent gaps: a resource type, property or intrinsic function that is
-//! neither given a meaning here nor listed as having none locally is an error that names it. What is made of a
-//! [`Stack`] lives in the engine's other modules, never here.
+//! A subset of CloudFormation and SAM, with no silent gaps: a resource type, property or intrinsic
+//! function that is neither given a meaning here nor listed as having none locally is an error that
+//! names it. What is made of a [`Stack`] lives in the engine's other modules, never here.
 
 mod bucket;
 mod document;
@@ -38,7 +38,8 @@ use document::Document;
 use http_api::HttpApi;
 use properties::Properties;
 
-/// Resource types with nothing to do on one machine: permissions, alarms, what only an operator looks at.
+/// Resource types with nothing to do on one machine: permissions, alarms, what only an operator
+/// looks at.
 const WITHOUT_LOCAL_MEANING: &[&str] = &[
     "AWS::ApiGateway::Account",
     "AWS::ApiGatewayV2::Deployment",
@@ -111,11 +112,16 @@ impl Stack {
     /// Reads a template file; `parameters` override the defaults of its `Parameters`.
     ///
     /// # Errors
-    /// [`TemplateError`] if the file cannot be read, is not a template, asks for something that the local system does
-    /// not know, or a parameter is missing, unknown or outside its `AllowedValues`.
-    pub(crate) fn read(path: &Path, parameters: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| TemplateError::new(path.display().to_string(), format!("cannot be read: {error}")))?;
+    /// [`TemplateError`] if the file cannot be read, is not a template, asks for something that the
+    /// local system does not know, or a parameter is missing, unknown or outside its
+    /// `AllowedValues`.
+    pub(crate) fn read(
+        path: &Path,
+        parameters: &BTreeMap<String, String>,
+    ) -> Result<Self, TemplateError> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            TemplateError::new(path.display().to_string(), format!("cannot be read: {error}"))
+        })?;
         Self::parse(&text, path.parent().unwrap_or(Path::new("")), parameters)
     }
 
@@ -150,7 +156,9 @@ impl Stack {
                 "AWS::Serverless::HttpApi" => {
                     let api = HttpApi::read(properties)?;
                     stack.cors = api.cors;
-                    routes.extend(api.routes.into_iter().map(|(route, function)| (id, route, function)));
+                    routes.extend(
+                        api.routes.into_iter().map(|(route, function)| (id, route, function)),
+                    );
                     stack.apis.insert(id.to_owned(), ApiKind::Http);
                 }
                 kind => stack.add(id, kind, properties, &mut sockets)?,
@@ -159,8 +167,12 @@ impl Stack {
         for (id, route, function) in routes {
             let answers = stack.functions.iter_mut().find(|known| known.logical_id == function);
             let answers = answers.ok_or_else(|| {
-                let place = format!("Resources.{id}.Properties.DefinitionBody.paths.{}", route.path);
-                TemplateError::new(place, format!("`{function}` is not a function of this template"))
+                let place =
+                    format!("Resources.{id}.Properties.DefinitionBody.paths.{}", route.path);
+                TemplateError::new(
+                    place,
+                    format!("`{function}` is not a function of this template"),
+                )
             })?;
             answers.routes.push(route);
         }
@@ -184,11 +196,17 @@ impl Stack {
         let place = format!("Resources.{id}");
         match kind {
             "AWS::DynamoDB::Table" if self.table.is_some() => {
-                return Err(TemplateError::new(place, "the local system makes one table; this is the second"));
+                return Err(TemplateError::new(
+                    place,
+                    "the local system makes one table; this is the second",
+                ));
             }
             "AWS::DynamoDB::Table" => self.table = Some(Table::read(id, properties)?),
             "AWS::S3::Bucket" if self.bucket.is_some() => {
-                return Err(TemplateError::new(place, "the local system makes one bucket; this is the second"));
+                return Err(TemplateError::new(
+                    place,
+                    "the local system makes one bucket; this is the second",
+                ));
             }
             "AWS::S3::Bucket" => self.bucket = Some(Bucket::read(id, properties)?),
             "AWS::SQS::Queue" => self.queues.push(Queue::read(id, properties)?),
@@ -221,7 +239,11 @@ impl Stack {
     /// Every reference from one resource to another must arrive at a resource of the right type.
     fn check_links(&self) -> Result<(), TemplateError> {
         let queue = |id: &str| self.queues.iter().any(|queue| queue.logical_id == id);
-        for redrive in self.queues.iter().filter_map(|queue| queue.redrive.as_ref().map(|redrive| (queue, redrive))) {
+        for redrive in self
+            .queues
+            .iter()
+            .filter_map(|queue| queue.redrive.as_ref().map(|redrive| (queue, redrive)))
+        {
             if !queue(&redrive.1.dead_letters) {
                 return Err(TemplateError::new(
                     format!("Resources.{}.Properties.RedrivePolicy", redrive.0.logical_id),
@@ -229,7 +251,9 @@ impl Stack {
                 ));
             }
         }
-        for (function, source) in self.functions.iter().flat_map(|f| f.queues.iter().map(move |q| (f, q))) {
+        for (function, source) in
+            self.functions.iter().flat_map(|f| f.queues.iter().map(move |q| (f, q)))
+        {
             if !queue(&source.queue) {
                 return Err(TemplateError::new(
                     format!("Resources.{}.Properties.Events", function.logical_id),

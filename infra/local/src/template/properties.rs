@@ -1,5 +1,5 @@
-//! Takes a resource's properties one by one and refuses what nobody took: the local system leaves nothing out by
-//! oversight.
+//! Takes a resource's properties one by one and refuses what nobody took: the local system leaves
+//! nothing out by oversight.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -19,7 +19,11 @@ pub(super) struct Properties<'a> {
 }
 
 impl<'a> Properties<'a> {
-    pub(super) fn new(place: String, mapping: Mapping, expressions: &'a Expressions) -> Result<Self, TemplateError> {
+    pub(super) fn new(
+        place: String,
+        mapping: Mapping,
+        expressions: &'a Expressions,
+    ) -> Result<Self, TemplateError> {
         Ok(Self { left: entries(&mapping, &place)?, place, expressions })
     }
 
@@ -43,17 +47,25 @@ impl<'a> Properties<'a> {
     pub(super) fn literal(&mut self, name: &str) -> Result<Option<String>, TemplateError> {
         let Some(text) = self.text(name)? else { return Ok(None) };
         let literal = text.literal();
-        literal.map(Some).ok_or_else(|| TemplateError::new(self.at(name), "may not depend on a resource"))
+        literal
+            .map(Some)
+            .ok_or_else(|| TemplateError::new(self.at(name), "may not depend on a resource"))
     }
 
     /// A number or boolean.
     pub(super) fn parsed<T: FromStr>(&mut self, name: &str) -> Result<Option<T>, TemplateError> {
         let Some(text) = self.literal(name)? else { return Ok(None) };
         let parsed = text.parse().map(Some);
-        parsed.map_err(|_| TemplateError::new(self.at(name), format!("`{text}` is out of range or of the wrong type")))
+        parsed.map_err(|_| {
+            TemplateError::new(
+                self.at(name),
+                format!("`{text}` is out of range or of the wrong type"),
+            )
+        })
     }
 
-    /// The logical id of the one resource that a text names: `!GetAtt ChatQueue.Arn` is `ChatQueue`.
+    /// The logical id of the one resource that a text names: `!GetAtt ChatQueue.Arn` is
+    /// `ChatQueue`.
     pub(super) fn resource(&mut self, name: &str) -> Result<Option<String>, TemplateError> {
         let Some(text) = self.text(name)? else { return Ok(None) };
         let mut named = text.references().map(|reference| reference.resource.clone());
@@ -101,7 +113,8 @@ impl<'a> Properties<'a> {
         names.into_iter().map(text).filter_map(Result::transpose).collect()
     }
 
-    /// Ends the reading. `without_local_meaning` lists the properties that one machine has no use for.
+    /// Ends the reading. `without_local_meaning` lists the properties that one machine has no use
+    /// for.
     pub(super) fn finish(self, without_local_meaning: &[&str]) -> Result<(), TemplateError> {
         match self.left.keys().find(|name| !without_local_meaning.contains(&name.as_str())) {
             None => Ok(()),
@@ -122,9 +135,10 @@ impl<'a> Properties<'a> {
         let at = self.at(name);
         match self.take(name)? {
             None => Ok(Vec::new()),
-            Some(Value::Sequence(items)) => {
-                items.into_iter().filter_map(|item| self.expressions.choose(item, &at).transpose()).collect()
-            }
+            Some(Value::Sequence(items)) => items
+                .into_iter()
+                .filter_map(|item| self.expressions.choose(item, &at).transpose())
+                .collect(),
             Some(_) => Err(TemplateError::new(at, "is not a list")),
         }
     }

@@ -46,7 +46,8 @@ const DEFAULT_VISIBILITY_TIMEOUT: i32 = 30;
 impl Queue {
     /// How long a message that was handed out is not handed out again, in seconds.
     pub(crate) fn visibility_timeout(&self) -> i32 {
-        let declared = self.attributes.get("VisibilityTimeout").and_then(|seconds| seconds.parse().ok());
+        let declared =
+            self.attributes.get("VisibilityTimeout").and_then(|seconds| seconds.parse().ok());
         declared.unwrap_or(DEFAULT_VISIBILITY_TIMEOUT)
     }
 
@@ -69,18 +70,27 @@ impl Queue {
             attributes.insert("FifoQueue".to_owned(), "true".to_owned());
         }
         let redrive = properties.nested("RedrivePolicy")?.map(Redrive::read).transpose()?;
-        properties.finish(&["KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds", "RedriveAllowPolicy", "Tags"])?;
+        properties.finish(&[
+            "KmsMasterKeyId",
+            "KmsDataKeyReusePeriodSeconds",
+            "RedriveAllowPolicy",
+            "Tags",
+        ])?;
         Ok(Self { logical_id: id.to_owned(), name, attributes, redrive })
     }
 }
 
 impl Redrive {
     fn read(mut properties: Properties<'_>) -> Result<Self, TemplateError> {
-        let missing = |properties: &Properties<'_>, name: &str| properties.error(format!("{name} is missing"));
-        let dead_letters =
-            properties.resource("deadLetterTargetArn")?.ok_or_else(|| missing(&properties, "deadLetterTargetArn"))?;
-        let max_receive_count =
-            properties.parsed("maxReceiveCount")?.ok_or_else(|| missing(&properties, "maxReceiveCount"))?;
+        let missing = |properties: &Properties<'_>, name: &str| {
+            properties.error(format!("{name} is missing"))
+        };
+        let dead_letters = properties
+            .resource("deadLetterTargetArn")?
+            .ok_or_else(|| missing(&properties, "deadLetterTargetArn"))?;
+        let max_receive_count = properties
+            .parsed("maxReceiveCount")?
+            .ok_or_else(|| missing(&properties, "maxReceiveCount"))?;
         properties.finish(&[])?;
         Ok(Self { dead_letters, max_receive_count })
     }

@@ -17,10 +17,15 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    pub(super) fn read(name: &str, mut properties: Properties<'_>) -> Result<Option<Self>, TemplateError> {
+    pub(super) fn read(
+        name: &str,
+        mut properties: Properties<'_>,
+    ) -> Result<Option<Self>, TemplateError> {
         let expression = properties.required("Schedule")?;
         let every = rate(&expression).ok_or_else(|| {
-            properties.error(format!("the local system ticks rate(…) schedules, and `{expression}` is none"))
+            properties.error(format!(
+                "the local system ticks rate(…) schedules, and `{expression}` is none"
+            ))
         })?;
         let input = properties.literal("Input")?;
         let enabled: bool = properties.parsed("Enabled")?.unwrap_or(true);

@@ -1,5 +1,5 @@
-//! `AWS::SecretsManager::Secret`: its name. Values are put there by whoever owns them, on one machine also those that
-//! Secrets Manager would make up.
+//! `AWS::SecretsManager::Secret`: its name. Values are put there by whoever owns them, on one
+//! machine also those that Secrets Manager would make up.
 
 use super::TemplateError;
 use super::properties::Properties;
@@ -16,7 +16,13 @@ pub(crate) struct Secret {
 impl Secret {
     pub(super) fn read(id: &str, mut properties: Properties<'_>) -> Result<Self, TemplateError> {
         let name = properties.literal("Name")?.unwrap_or_else(|| id.to_owned());
-        properties.finish(&["Description", "GenerateSecretString", "KmsKeyId", "ReplicaRegions", "Tags"])?;
+        properties.finish(&[
+            "Description",
+            "GenerateSecretString",
+            "KmsKeyId",
+            "ReplicaRegions",
+            "Tags",
+        ])?;
         Ok(Self { logical_id: id.to_owned(), name })
     }
 }

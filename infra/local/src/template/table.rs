@@ -55,10 +55,12 @@ impl Table {
     pub(super) fn read(id: &str, mut properties: Properties<'_>) -> Result<Self, TemplateError> {
         let billing = properties.literal("BillingMode")?;
         if billing.as_deref() != Some("PAY_PER_REQUEST") {
-            return Err(properties.error("the local table is billed per request: set BillingMode: PAY_PER_REQUEST"));
+            return Err(properties
+                .error("the local table is billed per request: set BillingMode: PAY_PER_REQUEST"));
         }
         let attribute = |mut definition: Properties<'_>| {
-            let attribute = (definition.required("AttributeName")?, definition.required("AttributeType")?);
+            let attribute =
+                (definition.required("AttributeName")?, definition.required("AttributeType")?);
             definition.finish(&[]).map(|()| attribute)
         };
         let table = Self {
@@ -97,11 +99,14 @@ impl KeySchema {
             match key.required("KeyType")?.as_str() {
                 "HASH" => partition = Some(name),
                 "RANGE" => sort = Some(name),
-                other => return Err(key.error(format!("KeyType {other} is neither HASH nor RANGE"))),
+                other => {
+                    return Err(key.error(format!("KeyType {other} is neither HASH nor RANGE")));
+                }
             }
             key.finish(&[])?;
         }
-        let partition = partition.ok_or_else(|| properties.error("its KeySchema has no HASH key"))?;
+        let partition =
+            partition.ok_or_else(|| properties.error("its KeySchema has no HASH key"))?;
         Ok(Self { partition, sort })
     }
 }
@@ -110,8 +115,9 @@ impl Index {
     fn read(mut properties: Properties<'_>) -> Result<Self, TemplateError> {
         let name = properties.required("IndexName")?;
         let keys = KeySchema::read(&mut properties)?;
-        let mut projection =
-            properties.nested("Projection")?.ok_or_else(|| properties.error("an index needs a Projection"))?;
+        let mut projection = properties
+            .nested("Projection")?
+            .ok_or_else(|| properties.error("an index needs a Projection"))?;
         let carried = match projection.required("ProjectionType")?.as_str() {
             "ALL" => Projection::All,
             "KEYS_ONLY" => Projection::KeysOnly,
@@ -125,7 +131,9 @@ impl Index {
 }
 
 fn time_to_live(properties: &mut Properties<'_>) -> Result<Option<String>, TemplateError> {
-    let Some(mut specification) = properties.nested("TimeToLiveSpecification")? else { return Ok(None) };
+    let Some(mut specification) = properties.nested("TimeToLiveSpecification")? else {
+        return Ok(None);
+    };
     let attribute = specification.required("AttributeName")?;
     let enabled: bool = specification.parsed("Enabled")?.unwrap_or(false);
     specification.finish(&[])?;

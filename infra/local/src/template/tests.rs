@@ -11,21 +11,26 @@ fn parse(text: &str) -> Stack {
 }
 
 fn parse_with(text: &str, parameters: &[(&str, &str)]) -> Result<Stack, String> {
-    let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Stack::parse(text, Path::new(env!("CARGO_MANIFEST_DIR")), &parameters).map_err(|error| error.to_string())
+    let parameters =
+        parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Stack::parse(text, Path::new(env!("CARGO_MANIFEST_DIR")), &parameters)
+        .map_err(|error| error.to_string())
 }
 
 /// A function's environment with references written as `<resource.attribute>`.
 fn environment(stack: &Stack, function: &str) -> BTreeMap<String, String> {
-    let filled = stack.function(function).expect("the function is declared").environment.iter().map(|(name, text)| {
-        let value = text.fill(|reference| {
-            Some(match &reference.attribute {
-                None => format!("<{}>", reference.resource),
-                Some(attribute) => format!("<{}.{attribute}>", reference.resource),
-            })
-        });
-        (name.clone(), value.expect("every reference has a value"))
-    });
+    let filled =
+        stack.function(function).expect("the function is declared").environment.iter().map(
+            |(name, text)| {
+                let value = text.fill(|reference| {
+                    Some(match &reference.attribute {
+                        None => format!("<{}>", reference.resource),
+                        Some(attribute) => format!("<{}.{attribute}>", reference.resource),
+                    })
+                });
+                (name.clone(), value.expect("every reference has a value"))
+            },
+        );
     filled.collect()
 }
 
@@ -41,7 +46,9 @@ fn the_systems_own_template_is_understood_to_the_last_property() {
     assert_eq!((table.keys.partition.as_str(), table.keys.sort.as_deref()), ("pk", Some("sk")));
     assert_eq!(table.time_to_live.as_deref(), Some("expires_at"));
     let polled = stack.functions.iter().flat_map(|function| &function.queues);
-    let redriven = |id: &str| stack.queues.iter().any(|queue| queue.logical_id == id && queue.redrive.is_some());
+    let redriven = |id: &str| {
+        stack.queues.iter().any(|queue| queue.logical_id == id && queue.redrive.is_some())
+    };
     assert!(polled.clone().count() > 0);
     assert!(
         polled.clone().all(|source| redriven(&source.queue)),
@@ -53,9 +60,15 @@ fn the_systems_own_template_is_understood_to_the_last_property() {
     let sweep = stack.function("SweepOutbox").expect("the function goes by its logical id");
     assert_eq!(sweep.schedules[0].every, Duration::from_secs(60));
     let rules = &stack.function("receipts-email").expect("the function goes by its folder").rules;
-    assert!(rules[0].matches("aws.ses", "Email Bounced") && !rules[0].matches("aws.ses", "Email Opened"));
+    assert!(
+        rules[0].matches("aws.ses", "Email Bounced")
+            && !rules[0].matches("aws.ses", "Email Opened")
+    );
     let socket = stack.websocket.as_ref().expect("there is a WebSocket API");
-    assert_eq!((socket.stage.as_str(), socket.selection.0.as_slice()), ("live", &["action".to_owned()][..]));
+    assert_eq!(
+        (socket.stage.as_str(), socket.selection.0.as_slice()),
+        ("live", &["action".to_owned()][..])
+    );
     assert_eq!(socket.routes["$connect"], "ChatSocket");
     assert!(stack.functions.iter().all(|function| function.environment.contains_key("TABLE_NAME")));
 }
@@ -106,10 +119,16 @@ fn expressions_are_evaluated() {
             ("Chosen", "small"),
         ])
     );
-    assert_eq!((stack.queues.len(), stack.function("F").unwrap().timeout), (1, Duration::from_secs(3)));
+    assert_eq!(
+        (stack.queues.len(), stack.function("F").unwrap().timeout),
+        (1, Duration::from_secs(3))
+    );
     let prod = parse_with(EXPRESSIONS, &[("Stage", "prod")]).unwrap();
     assert_eq!(environment(&prod, "f")["Absent"], "there");
-    assert_eq!((prod.queues.len(), prod.function("F").unwrap().timeout), (2, Duration::from_secs(30)));
+    assert_eq!(
+        (prod.queues.len(), prod.function("F").unwrap().timeout),
+        (2, Duration::from_secs(30))
+    );
 }
 
 #[test]
@@ -145,7 +164,10 @@ Resources:
     let redrive = orders.redrive.as_ref().unwrap();
     assert_eq!((redrive.dead_letters.as_str(), redrive.max_receive_count), ("Dead", 3));
     let source = &stack.functions[0].queues[0];
-    assert_eq!((source.queue.as_str(), source.batch_size, source.maximum_concurrency), ("Orders", 20, Some(7)));
+    assert_eq!(
+        (source.queue.as_str(), source.batch_size, source.maximum_concurrency),
+        ("Orders", 20, Some(7))
+    );
     assert!(source.reports_failures && source.batching_window == Duration::from_secs(2));
 }
 
@@ -170,7 +192,8 @@ Resources:
     let bucket = stack.bucket.expect("a bucket");
     assert_eq!((bucket.name.as_str(), bucket.cors[0].max_age), ("files", Some(60)));
     assert_eq!(bucket.cors[0].headers, ["content-type"]);
-    let rules: Vec<_> = bucket.expirations.iter().map(|rule| (rule.days, rule.prefix.as_str())).collect();
+    let rules: Vec<_> =
+        bucket.expirations.iter().map(|rule| (rule.days, rule.prefix.as_str())).collect();
     assert_eq!(rules, [(2, ""), (9, "old/")]);
     assert_eq!(bucket.expirations[0].tags, [("state".to_owned(), "pending".to_owned())]);
 }
@@ -193,7 +216,10 @@ Outputs: { Url: { Value: !Ref Api } }
     );
     assert_eq!(stack.apis, [("Api".to_owned(), ApiKind::Http)].into());
     let cors = stack.cors.expect("rules for pages of other origins");
-    assert_eq!((cors.origins[0].as_str(), cors.methods[0].as_str(), cors.max_age), ("*", "GET", Some(9)));
+    assert_eq!(
+        (cors.origins[0].as_str(), cors.methods[0].as_str(), cors.max_age),
+        ("*", "GET", Some(9))
+    );
     assert_eq!(cors.headers, ["authorization"]);
 }
 
@@ -205,15 +231,18 @@ fn what_is_not_understood_is_refused_with_its_place_and_a_way_out() {
         )
     };
     let rule = |properties: &str| {
-        function(&format!("Events: {{ E: {{ Type: EventBridgeRule, Properties: {{ {properties} }} }} }}"))
+        function(&format!(
+            "Events: {{ E: {{ Type: EventBridgeRule, Properties: {{ {properties} }} }} }}"
+        ))
     };
     let api = |definition: &str| {
         format!(
             "Resources: {{ A: {{ Type: AWS::Serverless::HttpApi, Properties: {{ DefinitionBody: {definition} }} }} }}"
         )
     };
-    let queue =
-        |properties: &str| format!("Resources: {{ Q: {{ Type: AWS::SQS::Queue, Properties: {{ {properties} }} }} }}");
+    let queue = |properties: &str| {
+        format!("Resources: {{ Q: {{ Type: AWS::SQS::Queue, Properties: {{ {properties} }} }} }}")
+    };
     for (template, expected) in [
         (
             "Resources: { A: { Type: AWS::Serverless::HttpApi } }".to_owned(),
@@ -224,11 +253,15 @@ fn what_is_not_understood_is_refused_with_its_place_and_a_way_out() {
             "Resources.A.Properties.DefinitionBody.paths./a.get: has no x-amazon-apigateway-integration",
         ),
         (
-            api("{ paths: { /a: { get: { x-amazon-apigateway-integration: { type: http_proxy } } } } }"),
+            api(
+                "{ paths: { /a: { get: { x-amazon-apigateway-integration: { type: http_proxy } } } } }",
+            ),
             "Resources.A.Properties.DefinitionBody.paths./a.get.x-amazon-apigateway-integration: integrations of type",
         ),
         (
-            api("{ Fn::Transform: { Name: AWS::Include, Parameters: { Location: nowhere.yaml } } }"),
+            api(
+                "{ Fn::Transform: { Name: AWS::Include, Parameters: { Location: nowhere.yaml } } }",
+            ),
             "Resources.A.Properties.DefinitionBody: nowhere.yaml cannot be read",
         ),
         (
@@ -236,7 +269,9 @@ fn what_is_not_understood_is_refused_with_its_place_and_a_way_out() {
             "Resources.A.Properties.DefinitionBody: the local system does not know the macro Upper",
         ),
         (
-            api("{ Fn::Transform: { Name: AWS::Include, Parameters: { Location: tests/probe/http-api.yaml } } }"),
+            api(
+                "{ Fn::Transform: { Name: AWS::Include, Parameters: { Location: tests/probe/http-api.yaml } } }",
+            ),
             "Resources.A.Properties.DefinitionBody.paths./echo/{name}.post.x-amazon-apigateway-integration.uri: !GetAtt \
              Echo.Arn: there is no such parameter or resource",
         ),
@@ -244,7 +279,10 @@ fn what_is_not_understood_is_refused_with_its_place_and_a_way_out() {
             "Resources: { B: { Type: AWS::EFS::FileSystem } }".to_owned(),
             "Resources.B: the local system does not know the type AWS::EFS::FileSystem",
         ),
-        (queue("Colour: red"), "Resources.Q.Properties.Colour: the local system does not know this property"),
+        (
+            queue("Colour: red"),
+            "Resources.Q.Properties.Colour: the local system does not know this property",
+        ),
         (
             queue("DelaySeconds: !FindInMap [a, b, c]"),
             "Resources.Q.Properties.DelaySeconds: the local system does not evaluate !FindInMap",
@@ -257,13 +295,18 @@ fn what_is_not_understood_is_refused_with_its_place_and_a_way_out() {
             queue("RedrivePolicy: { deadLetterTargetArn: arn, maxReceiveCount: 1 }"),
             "Resources.Q.Properties.RedrivePolicy.deadLetterTargetArn: must name one resource",
         ),
-        (function("Timeout: soon"), "Resources.F.Properties.Timeout: `soon` is out of range or of the wrong type"),
+        (
+            function("Timeout: soon"),
+            "Resources.F.Properties.Timeout: `soon` is out of range or of the wrong type",
+        ),
         (
             function("Events: { E: { Type: S3, Properties: {} } }"),
             "Resources.F.Properties.Events.E: the local system does not know events of type S3",
         ),
         (
-            function("Events: { E: { Type: Schedule, Properties: { Schedule: cron(0 * * * ? *) } } }"),
+            function(
+                "Events: { E: { Type: Schedule, Properties: { Schedule: cron(0 * * * ? *) } } }",
+            ),
             "Resources.F.Properties.Events.E.Properties: the local system ticks rate(…) schedules",
         ),
         (
@@ -291,8 +334,14 @@ fn what_is_not_understood_is_refused_with_its_place_and_a_way_out() {
             "Resources: { Q: { Type: AWS::SQS::Queue, Propertys: {} } }".to_owned(),
             "Resources.Q.Propertys: a resource has no such key",
         ),
-        ("Mappings: {}\nResources: {}".to_owned(), "Mappings: the local system does not know this section"),
-        ("Parameters: { P: { Type: String } }".to_owned(), "Parameters.P: has no Default and was given no value"),
+        (
+            "Mappings: {}\nResources: {}".to_owned(),
+            "Mappings: the local system does not know this section",
+        ),
+        (
+            "Parameters: { P: { Type: String } }".to_owned(),
+            "Parameters.P: has no Default and was given no value",
+        ),
         ("- not\n- a template".to_owned(), "template: is not YAML as CloudFormation reads it"),
     ] {
         let error = parse_with(&template, &[]).expect_err(&template);

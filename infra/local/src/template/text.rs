@@ -37,10 +37,15 @@ impl Text {
     ///
     /// # Errors
     /// The first reference for which `value` has nothing.
-    pub(crate) fn fill(&self, value: impl Fn(&Reference) -> Option<String>) -> Result<String, Reference> {
+    pub(crate) fn fill(
+        &self,
+        value: impl Fn(&Reference) -> Option<String>,
+    ) -> Result<String, Reference> {
         self.0.iter().try_fold(String::new(), |filled, part| match part {
             Part::Literal(text) => Ok(filled + text),
-            Part::Reference(reference) => value(reference).map(|text| filled + &text).ok_or_else(|| reference.clone()),
+            Part::Reference(reference) => {
+                value(reference).map(|text| filled + &text).ok_or_else(|| reference.clone())
+            }
         })
     }
 

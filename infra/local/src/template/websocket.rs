@@ -1,5 +1,5 @@
-//! The WebSocket API out of its four resource types: API, stage, integrations and routes. How a frame finds its
-//! route lives in the gateway, never here.
+//! The WebSocket API out of its four resource types: API, stage, integrations and routes. How a
+//! frame finds its route lives in the gateway, never here.
 
 use std::collections::BTreeMap;
 
@@ -35,25 +35,44 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    pub(super) fn api(&mut self, id: &str, mut properties: Properties<'_>) -> Result<(), TemplateError> {
+    pub(super) fn api(
+        &mut self,
+        id: &str,
+        mut properties: Properties<'_>,
+    ) -> Result<(), TemplateError> {
         let protocol = properties.required("ProtocolType")?;
         if protocol != "WEBSOCKET" {
-            return Err(
-                properties.error("declare an HTTP API as AWS::Serverless::HttpApi; here only WEBSOCKET is read")
-            );
+            return Err(properties.error(
+                "declare an HTTP API as AWS::Serverless::HttpApi; here only WEBSOCKET is read",
+            ));
         }
         if self.api.is_some() {
-            return Err(properties.error("the local system makes one WebSocket API; this is the second"));
+            return Err(
+                properties.error("the local system makes one WebSocket API; this is the second")
+            );
         }
         let expression = properties.required("RouteSelectionExpression")?;
         let path = expression.strip_prefix("$request.body.").ok_or_else(|| {
-            properties.error(format!("RouteSelectionExpression {expression} does not select by a key of the body"))
+            properties.error(format!(
+                "RouteSelectionExpression {expression} does not select by a key of the body"
+            ))
         })?;
-        self.api = Some((id.to_owned(), RouteSelection(path.split('.').map(str::to_owned).collect())));
-        properties.finish(&["ApiKeySelectionExpression", "Description", "DisableExecuteApiEndpoint", "Name", "Tags"])
+        self.api =
+            Some((id.to_owned(), RouteSelection(path.split('.').map(str::to_owned).collect())));
+        properties.finish(&[
+            "ApiKeySelectionExpression",
+            "Description",
+            "DisableExecuteApiEndpoint",
+            "Name",
+            "Tags",
+        ])
     }
 
-    pub(super) fn stage(&mut self, _id: &str, mut properties: Properties<'_>) -> Result<(), TemplateError> {
+    pub(super) fn stage(
+        &mut self,
+        _id: &str,
+        mut properties: Properties<'_>,
+    ) -> Result<(), TemplateError> {
         self.stage = Some(properties.required("StageName")?);
         properties.finish(&[
             "AccessLogSettings",
@@ -67,17 +86,28 @@ impl Pieces {
         ])
     }
 
-    pub(super) fn integration(&mut self, id: &str, mut properties: Properties<'_>) -> Result<(), TemplateError> {
+    pub(super) fn integration(
+        &mut self,
+        id: &str,
+        mut properties: Properties<'_>,
+    ) -> Result<(), TemplateError> {
         let kind = properties.required("IntegrationType")?;
         if kind != "AWS_PROXY" {
-            return Err(properties.error(format!("integrations of type {kind} are not made here, only AWS_PROXY")));
+            return Err(properties
+                .error(format!("integrations of type {kind} are not made here, only AWS_PROXY")));
         }
-        let target = properties.text("IntegrationUri")?.ok_or_else(|| properties.error("has no IntegrationUri"))?;
+        let target = properties
+            .text("IntegrationUri")?
+            .ok_or_else(|| properties.error("has no IntegrationUri"))?;
         self.integrations.insert(id.to_owned(), target);
         properties.finish(&["ApiId", "Description", "IntegrationMethod", "TimeoutInMillis"])
     }
 
-    pub(super) fn route(&mut self, id: &str, mut properties: Properties<'_>) -> Result<(), TemplateError> {
+    pub(super) fn route(
+        &mut self,
+        id: &str,
+        mut properties: Properties<'_>,
+    ) -> Result<(), TemplateError> {
         let key = properties.required("RouteKey")?;
         let target = properties.text("Target")?.ok_or_else(|| properties.error("has no Target"))?;
         self.routes.push((id.to_owned(), key, target));
@@ -85,19 +115,32 @@ impl Pieces {
     }
 
     /// The API, once everything has been read; `None` if the template has none.
-    pub(super) fn assemble(self, functions: &[Function]) -> Result<Option<WebSocketApi>, TemplateError> {
+    pub(super) fn assemble(
+        self,
+        functions: &[Function],
+    ) -> Result<Option<WebSocketApi>, TemplateError> {
         let Some((logical_id, selection)) = self.api else { return Ok(None) };
         let error = |problem: &str| TemplateError::new(format!("Resources.{logical_id}"), problem);
         let stage = self.stage.ok_or_else(|| error("has no AWS::ApiGatewayV2::Stage"))?;
         let mut routes = BTreeMap::new();
         for (id, key, target) in self.routes {
-            let integration = target.references().find_map(|reference| self.integrations.get(&reference.resource));
+            let integration = target
+                .references()
+                .find_map(|reference| self.integrations.get(&reference.resource));
             let uri = integration.ok_or_else(|| {
-                TemplateError::new(format!("Resources.{id}.Properties.Target"), "names no integration of this template")
+                TemplateError::new(
+                    format!("Resources.{id}.Properties.Target"),
+                    "names no integration of this template",
+                )
             })?;
-            let named = |reference: &&super::Reference| functions.iter().any(|f| f.logical_id == reference.resource);
+            let named = |reference: &&super::Reference| {
+                functions.iter().any(|f| f.logical_id == reference.resource)
+            };
             let function = uri.references().find(named).ok_or_else(|| {
-                TemplateError::new(format!("Resources.{id}"), "its integration names no function of this template")
+                TemplateError::new(
+                    format!("Resources.{id}"),
+                    "its integration names no function of this template",
+                )
             })?;
             routes.insert(key, function.resource.clone());
         }

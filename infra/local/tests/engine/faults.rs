@@ -1,10 +1,11 @@
-//! The local AWS fails where it is told to: before or after the effect, for functions and not for us.
+//! The local AWS fails where it is told to: before or after the effect, for functions and not for
+//! us.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use local::{Engine, Failure, FaultRule, InvokeError};
 use serde_json::{Value, json};
 
 use crate::{client, engine};
+use local::{Engine, Failure, FaultRule, InvokeError};
 
 async fn write(engine: &Engine, pk: &str) -> Result<Value, InvokeError> {
     engine.invoke("writer", json!({ "pk": pk })).await
@@ -12,7 +13,10 @@ async fn write(engine: &Engine, pk: &str) -> Result<Value, InvokeError> {
 
 async fn is_there(engine: &Engine, pk: &str) -> bool {
     let client = client!(aws_sdk_dynamodb, engine.dynamodb_url());
-    let get = client.get_item().table_name(engine.table_name()).key("pk", AttributeValue::S(pk.to_owned()));
+    let get = client
+        .get_item()
+        .table_name(engine.table_name())
+        .key("pk", AttributeValue::S(pk.to_owned()));
     get.send().await.unwrap().item.is_some()
 }
 
@@ -23,7 +27,10 @@ fn rule(rule: Value) -> FaultRule {
 #[tokio::test]
 async fn errors_are_the_services_own_and_as_many_as_ordered() {
     let engine = engine().await;
-    engine.faults().set(rule(json!({ "operation": "PutItem", "error": "ThrottlingException", "times": 1 }))).unwrap();
+    engine
+        .faults()
+        .set(rule(json!({ "operation": "PutItem", "error": "ThrottlingException", "times": 1 })))
+        .unwrap();
     assert_eq!(write(&engine, "a").await.unwrap(), "ThrottlingException");
     assert!(!is_there(&engine, "a").await);
     assert_eq!(write(&engine, "a").await.unwrap(), "written");
@@ -53,13 +60,19 @@ async fn conflicts_cancel_transactions_by_position() {
 #[tokio::test]
 async fn an_answer_can_be_lost_after_its_effect() {
     let engine = engine().await;
-    for (pk, error) in [("d", "disconnect"), ("g", "garbage"), ("t", "timeout"), ("i", "InternalServerError")] {
+    for (pk, error) in
+        [("d", "disconnect"), ("g", "garbage"), ("t", "timeout"), ("i", "InternalServerError")]
+    {
         for after_effect in [false, true] {
             let fault = json!({ "operation": "PutItem", "error": error, "after_effect": after_effect, "times": 1 });
             engine.faults().set(rule(fault)).unwrap();
             let pk = format!("{pk}{after_effect}");
             assert_ne!(write(&engine, &pk).await.unwrap(), "written", "{error}");
-            assert_eq!(is_there(&engine, &pk).await, after_effect, "{error}, after effect: {after_effect}");
+            assert_eq!(
+                is_there(&engine, &pk).await,
+                after_effect,
+                "{error}, after effect: {after_effect}"
+            );
         }
     }
     engine.stop().await;
@@ -99,8 +112,14 @@ async fn rules_can_be_narrow_likely_and_wrong() {
         again.push(write(&engine, "a").await.unwrap());
     }
     assert_eq!(first, again);
-    assert!(first.contains(&json!("written")) && first.contains(&json!("ThrottlingException")), "{first:?}");
-    assert!(serde_json::from_value::<FaultRule>(json!({ "operation": "*", "error": "Nonsense" })).is_err());
+    assert!(
+        first.contains(&json!("written")) && first.contains(&json!("ThrottlingException")),
+        "{first:?}"
+    );
+    assert!(
+        serde_json::from_value::<FaultRule>(json!({ "operation": "*", "error": "Nonsense" }))
+            .is_err()
+    );
     let unlikely = FaultRule { probability: 1.5, ..FaultRule::new("*", Failure::Kill) };
     assert!(engine.faults().set(unlikely).is_err());
     engine.stop().await;
@@ -109,7 +128,8 @@ async fn rules_can_be_narrow_likely_and_wrong() {
 #[tokio::test]
 async fn workers_may_die_by_the_dozen() {
     let engine = engine().await;
-    let writes = async || futures_util::future::join_all((0..40).map(|_| write(&engine, "a"))).await;
+    let writes =
+        async || futures_util::future::join_all((0..40).map(|_| write(&engine, "a"))).await;
     let often = json!({ "operation": "PutItem", "error": "kill", "probability": 0.4 });
     engine.faults().set(rule(often)).unwrap();
     for outcome in writes().await {

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use local::{Engine, FunctionError, InvokeError, Logs};
 use serde_json::{Value, json};
 
 use crate::{engine, known, start};
+use local::{Engine, FunctionError, InvokeError, Logs};
 
 fn order(what: &str) -> Value {
     json!({ "body": json!({ "do": what }).to_string() })
@@ -56,7 +56,10 @@ async fn a_function_sees_its_template_and_nothing_of_ours() {
         ("TABLE_NAME", engine.table_name()),
         ("_HANDLER", "echo"),
     ];
-    assert_eq!(environment, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    assert_eq!(
+        environment,
+        expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    );
     engine.stop().await;
 }
 
@@ -66,7 +69,11 @@ async fn a_crash_is_noticed_at_once_and_in_its_own_words() {
     engine.invoke("echo", json!({})).await.unwrap();
     let begun = Instant::now();
     let error = failure(&engine, "echo", order("crash")).await;
-    assert!(begun.elapsed() < Duration::from_secs(10), "it took {:?}, the timeout is 20 s", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "it took {:?}, the timeout is 20 s",
+        begun.elapsed()
+    );
     assert_eq!(error.error_type, "Runtime.ExitError");
     let expected = "Error: Runtime exited with error: signal: 6: it was asked to crash";
     assert!(error.error_message.ends_with(expected), "{error}");
@@ -103,14 +110,18 @@ async fn a_function_that_cannot_start_says_why() {
     let error = failure(&engine, "unable", json!({})).await;
     assert_eq!(error.error_type, "Runtime.ExitError");
     assert!(error.error_message.ends_with("exit status 1: unable has no way to start"), "{error}");
-    assert!(matches!(engine.invoke("nobody", json!({})).await, Err(InvokeError::UnknownFunction(_))));
+    assert!(matches!(
+        engine.invoke("nobody", json!({})).await,
+        Err(InvokeError::UnknownFunction(_))
+    ));
     engine.stop().await;
 }
 
 #[tokio::test]
 async fn invocations_at_the_same_time_have_a_process_each() {
     let engine = engine().await;
-    let all = futures_util::future::join_all((0..40).map(|_| engine.invoke("echo", json!({})))).await;
+    let all =
+        futures_util::future::join_all((0..40).map(|_| engine.invoke("echo", json!({})))).await;
     let pids: std::collections::BTreeSet<String> =
         all.into_iter().map(|answer| known(&answer.unwrap())["pid"].to_string()).collect();
     assert!((2..=16).contains(&pids.len()), "{pids:?}");
@@ -123,7 +134,10 @@ async fn schedules_run_on_demand_with_eventbridges_event() {
     let event = engine.run_schedule("clocked").await.unwrap();
     assert_eq!(event["source"], "aws.events");
     assert_eq!(event["detail-type"], "Scheduled Event");
-    assert_eq!(event["resources"], json!(["arn:aws:events:us-east-1:000000000000:rule/pingback-ClockedHourly"]));
+    assert_eq!(
+        event["resources"],
+        json!(["arn:aws:events:us-east-1:000000000000:rule/pingback-ClockedHourly"])
+    );
     assert!(engine.run_schedule("echo").await.is_err());
     engine.stop().await;
 }
@@ -147,7 +161,8 @@ async fn what_functions_say_can_be_read() {
     failure(&engine, "echo", order("crash")).await;
     engine.stop().await;
     let lines = logs.lines();
-    let said = |text: &str| lines.iter().any(|line| line.function == "echo" && line.text.contains(text));
+    let said =
+        |text: &str| lines.iter().any(|line| line.function == "echo" && line.text.contains(text));
     assert!(said("echoed") && said("it was asked to crash"), "{lines:?}");
     assert!(said("Runtime.ExitError"), "what it cannot say itself is said for it: {lines:?}");
 }

@@ -10,8 +10,13 @@ use crate::engine;
 async fn a_request_becomes_an_event_and_the_answer_a_response() {
     let engine = engine().await;
     let url = format!("{}/echo/a%20b?x=1&x=2", engine.api_url());
-    let response =
-        Client::new().post(url).header("Cookie", "c=1").json(&json!({ "any": "thing" })).send().await.unwrap();
+    let response = Client::new()
+        .post(url)
+        .header("Cookie", "c=1")
+        .json(&json!({ "any": "thing" }))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(response.status(), StatusCode::CREATED);
     assert_eq!(response.headers()["content-type"], "application/json");
     assert_eq!(response.headers()["set-cookie"], "a=1");
@@ -41,15 +46,19 @@ async fn the_gateway_answers_for_itself_where_no_function_can() {
     let failed = (500, json!({ "message": "Internal Server Error" }));
     for order in ["fail", "crash", "hang"] {
         let body = format!(r#"{{"do":"{order}"}}"#).into_bytes();
-        let request =
-            Client::new().post(format!("{}/hasty", engine.api_url())).header("content-type", "application/json");
+        let request = Client::new()
+            .post(format!("{}/hasty", engine.api_url()))
+            .header("content-type", "application/json");
         let response = request.body(body).send().await.unwrap();
         assert_eq!((response.status().as_u16(), response.json().await.unwrap()), failed, "{order}");
     }
     let over_lambdas_limit = vec![b'x'; 6 * 1024 * 1024];
     assert_eq!(post("/echo/x", over_lambdas_limit).await.0, 413);
     let over_the_gateways_limit = vec![b'x'; 10 * 1024 * 1024 + 1];
-    assert_eq!(post("/echo/x", over_the_gateways_limit).await, (413, json!({ "message": "Request Entity Too Large" })));
+    assert_eq!(
+        post("/echo/x", over_the_gateways_limit).await,
+        (413, json!({ "message": "Request Entity Too Large" }))
+    );
     engine.stop().await;
 }
 
@@ -58,11 +67,17 @@ async fn pages_of_other_origins_may_do_what_the_template_says() {
     let engine = engine().await;
     let url = format!("{}/echo/x", engine.api_url());
     let asked = async |method: &str, headers: &str| {
-        let request = Client::new().request(Method::OPTIONS, &url).header("origin", "https://shop.example.com");
+        let request = Client::new()
+            .request(Method::OPTIONS, &url)
+            .header("origin", "https://shop.example.com");
         let request = request.header("access-control-request-method", method);
-        let response = request.header("access-control-request-headers", headers).send().await.unwrap();
+        let response =
+            request.header("access-control-request-headers", headers).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::NO_CONTENT);
-        response.headers().get("access-control-allow-origin").map(|origin| origin.to_str().unwrap().to_owned())
+        response
+            .headers()
+            .get("access-control-allow-origin")
+            .map(|origin| origin.to_str().unwrap().to_owned())
     };
     assert_eq!(asked("GET", "authorization").await.as_deref(), Some("*"));
     assert_eq!(asked("DELETE", "authorization").await, None);

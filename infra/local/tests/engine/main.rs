@@ -1,4 +1,5 @@
-//! The engine on a template of its own, with real processes: what the deployed system relies on, shown end to end.
+//! The engine on a template of its own, with real processes: what the deployed system relies on,
+//! shown end to end.
 
 mod event_bus;
 mod faults;
@@ -13,8 +14,9 @@ mod websocket;
 
 use std::path::PathBuf;
 
-use local::{Engine, EngineOptions, Logs, Programs};
 use serde_json::Value;
+
+use local::{Engine, EngineOptions, Logs, Programs};
 
 /// An engine of the probe's template.
 async fn engine() -> Engine {
@@ -37,7 +39,8 @@ fn options() -> EngineOptions {
 
 /// What the echo function knows, out of its answer's body.
 fn known(answer: &Value) -> Value {
-    serde_json::from_str(answer["body"].as_str().expect("echo answers with a body")).expect("the body is JSON")
+    serde_json::from_str(answer["body"].as_str().expect("echo answers with a body"))
+        .expect("the body is JSON")
 }
 
 /// Configuration of an SDK client for this endpoint.
@@ -47,7 +50,9 @@ macro_rules! client {
             $service::Config::builder()
                 .behavior_version_latest()
                 .region($service::config::Region::new("us-east-1"))
-                .credentials_provider($service::config::Credentials::new("outside", "local", None, None, "test"))
+                .credentials_provider($service::config::Credentials::new(
+                    "outside", "local", None, None, "test",
+                ))
                 .endpoint_url($url)
                 .build(),
         )

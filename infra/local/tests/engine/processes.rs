@@ -4,25 +4,37 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use local::{Engine, EngineOptions, Programs, StartError};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use crate::{engine, known, options};
+use local::{Engine, EngineOptions, Programs, StartError};
 
 /// A directory as `sam build` leaves it, the probe as each function's binary.
 fn own_binaries() -> PathBuf {
     let directory = std::env::temp_dir().join(format!("binaries-{}", uuid::Uuid::new_v4()));
-    let functions = ["Echo", "Hasty", "Writer", "Consumer", "Unable", "Clocked", "Listener", "Eavesdropper", "Socket"];
+    let functions = [
+        "Echo",
+        "Hasty",
+        "Writer",
+        "Consumer",
+        "Unable",
+        "Clocked",
+        "Listener",
+        "Eavesdropper",
+        "Socket",
+    ];
     for function in functions.map(|function| directory.join(function)) {
         std::fs::create_dir_all(&function).unwrap();
-        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_probe"), function.join("bootstrap")).unwrap();
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_probe"), function.join("bootstrap"))
+            .unwrap();
     }
     directory
 }
 
-/// Waits until a process is gone, by looking again and again: it is nobody's child that we could wait for.
+/// Waits until a process is gone, by looking again and again: it is nobody's child that we could
+/// wait for.
 async fn is_gone(pid: &str) {
     let gone = async {
         let mut look = tokio::time::interval(Duration::from_millis(5));
@@ -96,8 +108,13 @@ async fn a_function_without_a_binary_is_named_with_the_ways_to_build_it() {
     let directory = own_binaries();
     std::fs::remove_file(directory.join("Socket/bootstrap")).unwrap();
     let programs = Programs::Own(directory);
-    let error = Engine::start(EngineOptions { programs, ..options() }).await.unwrap_err().to_string();
-    assert!(error.starts_with("Socket has no binary") && error.contains("/socket (`cargo build --bins`)"), "{error}");
+    let error =
+        Engine::start(EngineOptions { programs, ..options() }).await.unwrap_err().to_string();
+    assert!(
+        error.starts_with("Socket has no binary")
+            && error.contains("/socket (`cargo build --bins`)"),
+        "{error}"
+    );
     assert!(error.contains("/Socket/bootstrap (`sam build`)"), "{error}");
 }
 
@@ -106,18 +123,27 @@ async fn a_busy_port_is_told_in_a_sentence() {
     let taken = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = taken.local_addr().unwrap().port();
     let error = Engine::start(EngineOptions { api_port: port, ..options() }).await.err();
-    let Some(error @ StartError::Port { .. }) = error else { panic!("the port is taken: {error:?}") };
-    assert!(error.to_string().starts_with(&format!("port {port} for the HTTP API cannot be opened")), "{error}");
+    let Some(error @ StartError::Port { .. }) = error else {
+        panic!("the port is taken: {error:?}")
+    };
+    assert!(
+        error.to_string().starts_with(&format!("port {port} for the HTTP API cannot be opened")),
+        "{error}"
+    );
 }
 
 #[tokio::test]
 async fn everything_that_functions_call_is_at_the_address_that_was_asked_for() {
-    let engine = Engine::start(EngineOptions { address: [127, 0, 0, 2].into(), ..options() }).await.unwrap();
+    let engine =
+        Engine::start(EngineOptions { address: [127, 0, 0, 2].into(), ..options() }).await.unwrap();
     let there = "http://127.0.0.2:";
     assert!(engine.api_url().starts_with(there) && engine.management_url().starts_with(there));
     let environments = engine.environments();
     let urls = environments["Echo"].iter().filter(|(name, _)| name.starts_with("AWS_ENDPOINT_URL"));
-    assert!(urls.clone().count() > 0 && urls.clone().all(|(_, url)| url.starts_with(there)), "{environments:?}");
+    assert!(
+        urls.clone().count() > 0 && urls.clone().all(|(_, url)| url.starts_with(there)),
+        "{environments:?}"
+    );
     let told = known(&engine.invoke("echo", json!({})).await.unwrap())["environment"].clone();
     assert!(environments["Echo"].iter().all(|(name, value)| told[name] == **value), "{told}");
     engine.stop().await;

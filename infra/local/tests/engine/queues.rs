@@ -2,17 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use local::{Engine, Logs, Mischief};
 use serde_json::{Value, json};
 
 use crate::{client, engine, start};
+use local::{Engine, Logs, Mischief};
 
 async fn send(engine: &Engine, bodies: &[&str]) {
     let sqs = client!(aws_sdk_sqs, engine.sqs_url());
     for body in bodies {
-        let request = sqs.send_message().queue_url(engine.queue_url("Queue").unwrap()).message_body(*body);
-        let attribute = aws_sdk_sqs::types::MessageAttributeValue::builder().data_type("String").string_value("v");
-        let request = request.message_group_id("business").message_attributes("name", attribute.build().unwrap());
+        let request =
+            sqs.send_message().queue_url(engine.queue_url("Queue").unwrap()).message_body(*body);
+        let attribute = aws_sdk_sqs::types::MessageAttributeValue::builder()
+            .data_type("String")
+            .string_value("v");
+        let request = request
+            .message_group_id("business")
+            .message_attributes("name", attribute.build().unwrap());
         request.send().await.unwrap();
     }
 }
@@ -22,9 +27,14 @@ async fn dead(engine: &Engine, number: usize) -> Vec<String> {
     let sqs = client!(aws_sdk_sqs, engine.sqs_url());
     let mut dead = Vec::new();
     while dead.len() < number {
-        let request = sqs.receive_message().queue_url(engine.queue_url("DeadLetters").unwrap()).wait_time_seconds(20);
+        let request = sqs
+            .receive_message()
+            .queue_url(engine.queue_url("DeadLetters").unwrap())
+            .wait_time_seconds(20);
         let received = request.max_number_of_messages(10).send().await.unwrap();
-        dead.extend(received.messages.unwrap_or_default().into_iter().filter_map(|message| message.body));
+        dead.extend(
+            received.messages.unwrap_or_default().into_iter().filter_map(|message| message.body),
+        );
     }
     dead
 }
@@ -57,7 +67,11 @@ async fn failed_records_alone_are_delivered_again_and_end_in_the_dead_letters() 
     assert_eq!(last["attributes"]["MessageGroupId"], "business");
     let attribute = json!({ "stringListValues": [], "binaryListValues": [], "dataType": "String", "stringValue": "v" });
     assert_eq!(last["messageAttributes"], json!({ "name": attribute }));
-    assert!(last["md5OfBody"].is_string() && last["receiptHandle"].is_string() && last["messageId"].is_string());
+    assert!(
+        last["md5OfBody"].is_string()
+            && last["receiptHandle"].is_string()
+            && last["messageId"].is_string()
+    );
 }
 
 #[tokio::test]
@@ -72,7 +86,8 @@ async fn an_answer_that_makes_no_sense_fails_the_whole_batch() {
 async fn group_ids_are_checked_on_standard_queues() {
     let engine = engine().await;
     let sqs = client!(aws_sdk_sqs, engine.sqs_url());
-    let request = sqs.send_message().queue_url(engine.queue_url("Queue").unwrap()).message_body("x");
+    let request =
+        sqs.send_message().queue_url(engine.queue_url("Queue").unwrap()).message_body("x");
     let error = request.message_group_id("not allowed").send().await.unwrap_err();
     assert_eq!(error.into_service_error().meta().code(), Some("InvalidParameterValue"));
     engine.stop().await;
@@ -82,17 +97,23 @@ async fn group_ids_are_checked_on_standard_queues() {
 async fn a_record_may_come_again_and_again_also_after_it_was_deleted() {
     let logs = Logs::captured();
     let engine = start(logs.clone()).await;
-    let mischief = Mischief { copies: 5, shuffle: true, delay_ms: 50, unfair: false, seed: Some(7) };
+    let mischief =
+        Mischief { copies: 5, shuffle: true, delay_ms: 50, unfair: false, seed: Some(7) };
     engine.polling().misbehave(mischief).unwrap();
     send(&engine, &["good"; 10]).await;
-    let ids = |records: &[Value]| records.iter().map(|record| record["messageId"].to_string()).collect::<BTreeSet<_>>();
+    let ids = |records: &[Value]| {
+        records.iter().map(|record| record["messageId"].to_string()).collect::<BTreeSet<_>>()
+    };
     let all = || records(&logs).concat();
     while ids(&all()).len() < 10 || all().len() < 20 {
         tokio::task::yield_now().await;
     }
     engine.stop().await;
     let events = records(&logs);
-    assert!(events.iter().all(|event| ids(event).len() == event.len()), "each time in another invocation");
+    assert!(
+        events.iter().all(|event| ids(event).len() == event.len()),
+        "each time in another invocation"
+    );
 }
 
 #[tokio::test]

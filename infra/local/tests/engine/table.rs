@@ -2,10 +2,10 @@
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use local::{Engine, EngineOptions};
 use serde_json::json;
 
 use crate::{client, engine, options};
+use local::{Engine, EngineOptions};
 
 async fn exists(client: &Client, table: &str) -> bool {
     client.describe_table().table_name(table).send().await.is_ok()
@@ -15,7 +15,14 @@ async fn exists(client: &Client, table: &str) -> bool {
 async fn the_table_has_its_index_and_its_end_of_items() {
     let engine = engine().await;
     let client = client!(aws_sdk_dynamodb, engine.dynamodb_url());
-    let table = client.describe_table().table_name(engine.table_name()).send().await.unwrap().table.unwrap();
+    let table = client
+        .describe_table()
+        .table_name(engine.table_name())
+        .send()
+        .await
+        .unwrap()
+        .table
+        .unwrap();
     let index = &table.global_secondary_indexes()[0];
     assert_eq!(index.index_name(), Some("due"));
     assert_eq!(index.projection().unwrap().non_key_attributes(), ["note"]);
@@ -28,7 +35,8 @@ async fn the_table_has_its_index_and_its_end_of_items() {
 async fn another_dynamodb_can_be_used_and_is_left_as_it_was() {
     let host = engine().await;
     let elsewhere = host.dynamodb_url().to_owned();
-    let guest = Engine::start(EngineOptions { dynamodb: Some(elsewhere), ..options() }).await.unwrap();
+    let guest =
+        Engine::start(EngineOptions { dynamodb: Some(elsewhere), ..options() }).await.unwrap();
     let table = guest.table_name().to_owned();
     assert_ne!(table, host.table_name());
     assert_eq!(guest.invoke("writer", json!({ "pk": "a" })).await.unwrap(), "written");
@@ -50,7 +58,10 @@ async fn items_in_a_data_directory_outlive_the_engine() {
     engine.stop().await;
     let engine = Engine::start(lasting()).await.unwrap();
     let client = client!(aws_sdk_dynamodb, engine.dynamodb_url());
-    let get = client.get_item().table_name(engine.table_name()).key("pk", AttributeValue::S("kept".to_owned()));
+    let get = client
+        .get_item()
+        .table_name(engine.table_name())
+        .key("pk", AttributeValue::S("kept".to_owned()));
     assert!(get.send().await.unwrap().item.is_some());
     engine.stop().await;
     std::fs::remove_dir_all(directory).unwrap();

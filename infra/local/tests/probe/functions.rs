@@ -1,14 +1,15 @@
-//! The functions that the engine's own tests run on: small, and able to fail in every way. With the argument `host`
-//! it is a host of them instead, for tests of what happens when a host dies. Called `bootstrap` it is a function as it is
-//! deployed, which knows of no host.
+//! The functions that the engine's own tests run on: small, and able to fail in every way. With the
+//! argument `host` it is a host of them instead, for tests of what happens when a host dies. Called
+//! `bootstrap` it is a function as it is deployed, which knows of no host.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use local::Programs;
 use serde_json::{Value, json};
+
+use local::Programs;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args();
@@ -25,7 +26,10 @@ fn main() -> ExitCode {
             "writer" => lambda_runtime::run(service_fn(write)).await,
             "consumer" => lambda_runtime::run(service_fn(consume)).await,
             "clocked" => {
-                lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| Ok::<_, Error>(event.payload))).await
+                lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
+                    Ok::<_, Error>(event.payload)
+                }))
+                .await
             }
             "listener" | "eavesdropper" => {
                 let calls = AtomicU32::new(0);
@@ -49,7 +53,8 @@ fn deployed() -> ExitCode {
 /// Answers with the event and what the function knows of itself, or does what the body asks for.
 async fn echo(event: LambdaEvent<Value>) -> Result<Value, Error> {
     let (event, context) = event.into_parts();
-    let body: Value = event["body"].as_str().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
+    let body: Value =
+        event["body"].as_str().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
     match body["do"].as_str() {
         Some("crash") => {
             eprintln!("it was asked to crash");
@@ -58,7 +63,10 @@ async fn echo(event: LambdaEvent<Value>) -> Result<Value, Error> {
         Some("hang") => std::future::pending().await,
         Some("fail") => Err("it was asked to fail".into()),
         _ => {
-            println!("{}", json!({ "level": "INFO", "message": "echoed", "request_id": context.request_id }));
+            println!(
+                "{}",
+                json!({ "level": "INFO", "message": "echoed", "request_id": context.request_id })
+            );
             let environment: std::collections::BTreeMap<_, _> = std::env::vars().collect();
             let known = json!({
                 "event": event,
@@ -81,7 +89,13 @@ async fn write(event: LambdaEvent<Value>) -> Result<Value, Error> {
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version_latest()
         .region(aws_sdk_dynamodb::config::Region::new("us-east-1"))
-        .credentials_provider(aws_sdk_dynamodb::config::Credentials::new(key, "local", None, None, "environment"))
+        .credentials_provider(aws_sdk_dynamodb::config::Credentials::new(
+            key,
+            "local",
+            None,
+            None,
+            "environment",
+        ))
         .retry_config(aws_sdk_dynamodb::config::retry::RetryConfig::disabled())
         .timeout_config(
             aws_sdk_dynamodb::config::timeout::TimeoutConfig::builder()
@@ -91,13 +105,20 @@ async fn write(event: LambdaEvent<Value>) -> Result<Value, Error> {
         .endpoint_url(url);
     let client = aws_sdk_dynamodb::Client::from_conf(config.build());
     let table = std::env::var("TABLE_NAME")?;
-    let pk = |suffix: &str| AttributeValue::S(format!("{}{suffix}", event.payload["pk"].as_str().unwrap_or_default()));
+    let pk = |suffix: &str| {
+        AttributeValue::S(format!("{}{suffix}", event.payload["pk"].as_str().unwrap_or_default()))
+    };
     if event.payload["transact"] == json!(true) {
         let put = |suffix| {
             let put = Put::builder().table_name(&table).item("pk", pk(suffix)).build();
             put.map(|put| TransactWriteItem::builder().put(put).build())
         };
-        let sent = client.transact_write_items().transact_items(put("")?).transact_items(put("-2")?).send().await;
+        let sent = client
+            .transact_write_items()
+            .transact_items(put("")?)
+            .transact_items(put("-2")?)
+            .send()
+            .await;
         let Err(error) = sent else { return Ok(json!("written")) };
         let Some(error) = error.as_service_error() else { return Ok(json!(format!("{error:?}"))) };
         let aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError::TransactionCanceledException(
@@ -106,7 +127,11 @@ async fn write(event: LambdaEvent<Value>) -> Result<Value, Error> {
         else {
             return Ok(json!(error.meta().code()));
         };
-        return Ok(canceled.cancellation_reasons().iter().map(|reason| json!(reason.code())).collect());
+        return Ok(canceled
+            .cancellation_reasons()
+            .iter()
+            .map(|reason| json!(reason.code()))
+            .collect());
     }
     let sent = client.put_item().table_name(&table).item("pk", pk("")).send().await;
     Ok(match sent {
@@ -126,7 +151,8 @@ async fn consume(event: LambdaEvent<Value>) -> Result<Value, Error> {
         return Ok(json!({ "batchItemFailures": [{ "itemIdentifier": "nobody" }] }));
     }
     let failed = records.iter().filter(|record| record["body"] == "fail");
-    let failed: Vec<_> = failed.map(|record| json!({ "itemIdentifier": record["messageId"] })).collect();
+    let failed: Vec<_> =
+        failed.map(|record| json!({ "itemIdentifier": record["messageId"] })).collect();
     Ok(json!({ "batchItemFailures": failed }))
 }
 
@@ -154,23 +180,31 @@ async fn talk(event: LambdaEvent<Value>) -> Result<Value, Error> {
         let url = std::env::var("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI")?;
         let id = event["requestContext"]["connectionId"].as_str().unwrap_or_default();
         let url = format!("{url}/@connections/{id}");
-        reqwest::Client::new().post(url).body(format!("you said {frame}")).send().await?.error_for_status()?;
+        reqwest::Client::new()
+            .post(url)
+            .body(format!("you said {frame}"))
+            .send()
+            .await?
+            .error_for_status()?;
     }
     Ok(json!({ "statusCode": 200 }))
 }
 
-/// Starts an engine, prints the process id of a worker and is busy with it until it is killed. With a directory of
-/// functions' own binaries the worker has nothing to do instead.
+/// Starts an engine, prints the process id of a worker and is busy with it until it is killed. With
+/// a directory of functions' own binaries the worker has nothing to do instead.
 fn host(directory: Option<String>) -> ExitCode {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
     runtime.block_on(async {
         let template = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/probe/template.yaml").into();
         let own = directory.is_some();
-        let programs = directory.map_or_else(Programs::default, |directory| Programs::Own(directory.into()));
-        let options = local::EngineOptions { template, programs, ..local::EngineOptions::default() };
+        let programs =
+            directory.map_or_else(Programs::default, |directory| Programs::Own(directory.into()));
+        let options =
+            local::EngineOptions { template, programs, ..local::EngineOptions::default() };
         let engine = local::Engine::start(options).await.expect("the engine starts");
         let answer = engine.invoke("echo", json!({})).await.expect("the function answers");
-        let body: Value = serde_json::from_str(answer["body"].as_str().unwrap_or_default()).unwrap_or_default();
+        let body: Value =
+            serde_json::from_str(answer["body"].as_str().unwrap_or_default()).unwrap_or_default();
         // The same worker, now in the middle of something that it does not wake up from.
         let hang = engine.invoke("echo", json!({ "body": "{\"do\":\"hang\"}" }));
         println!("{}", body["pid"]);

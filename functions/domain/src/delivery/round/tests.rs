@@ -18,12 +18,14 @@ fn terms() -> Terms {
     Terms { doubt, policy, pace: Pace::FREE, turn: 10, paused_until: None }
 }
 
-/// Runs a round over `messages`, answering each hand-over with `outcome`; returns everything that was told.
+/// Runs a round over `messages`, answering each hand-over with `outcome`; returns everything that
+/// was told.
 fn run(messages: &[Progress], outcome: &Outcome) -> Vec<Command> {
     run_with(messages, outcome, terms(), |_| Event::Done)
 }
 
-/// The same, where `put_back` says what comes of putting a message back, and may change the messages.
+/// The same, where `put_back` says what comes of putting a message back, and may change the
+/// messages.
 fn run_with(
     messages: &[Progress],
     outcome: &Outcome,
@@ -54,10 +56,18 @@ fn run_with(
 fn messages_go_out_one_after_the_other() {
     let told = run(&[message(Status::Queued), message(Status::Queued)], &taken());
     let sent = || Settlement::Sent { provider_id: None };
-    let one = |seq| [Command::Mark(seq), Command::HandOver(seq), Command::Settle(seq, sent()), Command::Advance(seq)];
+    let one = |seq| {
+        [
+            Command::Mark(seq),
+            Command::HandOver(seq),
+            Command::Settle(seq, sent()),
+            Command::Advance(seq),
+        ]
+    };
     let (first, second) = (one(Seq(1)), one(Seq(2)));
     let end = [Command::Read(Seq(2)), Command::Release, Command::Stop(Heard::Settled)];
-    let wanted: Vec<_> = [Command::Read(Seq(0))].into_iter().chain(first).chain(second).chain(end).collect();
+    let wanted: Vec<_> =
+        [Command::Read(Seq(0))].into_iter().chain(first).chain(second).chain(end).collect();
     assert_eq!(told, wanted);
 }
 
@@ -87,10 +97,15 @@ fn a_message_that_a_dead_worker_left_is_put_in_doubt_first() {
 #[test]
 fn a_receipt_that_is_faster_than_the_worker_lets_the_next_message_go_at_once() {
     let no_answer = Err(Failure::Unknown(Reason::new("no_answer", "nothing came")));
-    let told = run_with(&[message(Status::Queued), message(Status::Sent)], &no_answer, terms(), |messages| {
-        messages[0].status = Status::Delivered;
-        Event::Changed
-    });
+    let told = run_with(
+        &[message(Status::Queued), message(Status::Sent)],
+        &no_answer,
+        terms(),
+        |messages| {
+            messages[0].status = Status::Delivered;
+            Event::Changed
+        },
+    );
     let end = [Command::Advance(Seq(1)), Command::Advance(Seq(2)), Command::Read(Seq(2))];
     assert!(matches!(told[3], Command::PutBack { seq: Seq(1), status: Status::InDoubt, .. }));
     assert_eq!(told[4..8], [&[Command::Read(Seq(0))], &end[..]].concat());
@@ -101,7 +116,10 @@ fn a_receipt_that_is_faster_than_the_worker_lets_the_next_message_go_at_once() {
 fn a_message_that_never_lets_itself_be_put_back_is_somebody_elses() {
     let told = run_with(&[message(Status::Sending)], &taken(), terms(), |_| Event::Changed);
     let tries = told.iter().filter(|command| matches!(command, Command::PutBack { .. })).count();
-    assert_eq!((tries, told.last()), (1 + usize::from(MOST_SURPRISES), Some(&Command::Stop(Heard::LeaseLost))));
+    assert_eq!(
+        (tries, told.last()),
+        (1 + usize::from(MOST_SURPRISES), Some(&Command::Stop(Heard::LeaseLost)))
+    );
 }
 
 #[test]
@@ -123,7 +141,10 @@ fn after_its_turn_a_conversation_lets_the_others_go_first() {
 fn the_next_message_waits_for_its_time_and_the_conversation_remembers() {
     let gap = TimeDelta::milliseconds(500);
     let pace = Pace { gap, ..Pace::FREE };
-    let told = run_with(&vec![message(Status::Queued); 2], &taken(), Terms { pace, ..terms() }, |_| Event::Done);
+    let told =
+        run_with(&vec![message(Status::Queued); 2], &taken(), Terms { pace, ..terms() }, |_| {
+            Event::Done
+        });
     assert!(!told.contains(&Command::Mark(Seq(2))) && told.contains(&Command::Postpone(NOW + gap)));
     let mut next = Round::new(Seq(1), pace.after(None, NOW), Terms { pace, ..terms() });
     assert_eq!(next.next(Event::Begun, NOW, 0.5), Command::Read(Seq(1)));
@@ -143,12 +164,18 @@ fn a_part_of_a_message_waits_for_its_time_like_a_message() {
     let told = |pace: Pace| {
         let mut round = Round::new(Seq(0), None, Terms { pace, turn: 1, ..terms() });
         let begin = [Event::Begun, Event::Messages(vec![(Seq(1), message(Status::Queued))])];
-        let first = [Event::Marked(message(Status::Sending)), Event::TakenInPart(message(Status::Queued))];
-        let told: Vec<_> = begin.into_iter().chain(first).map(|event| round.next(event, NOW, 0.5)).collect();
+        let first =
+            [Event::Marked(message(Status::Sending)), Event::TakenInPart(message(Status::Queued))];
+        let told: Vec<_> =
+            begin.into_iter().chain(first).map(|event| round.next(event, NOW, 0.5)).collect();
         (told.last().cloned(), round.paced().map(|paced| paced.even))
     };
     let pace = Pace { gap, each: gap, burst: 9 };
-    assert_eq!(told(pace), (Some(Command::Postpone(NOW + gap)), Some(NOW + gap)), "it has used the pace as well");
+    assert_eq!(
+        told(pace),
+        (Some(Command::Postpone(NOW + gap)), Some(NOW + gap)),
+        "it has used the pace as well"
+    );
     assert_eq!(told(Pace::FREE), (Some(Command::Postpone(NOW)), None), "and its turn");
 }
 
@@ -157,7 +184,10 @@ fn a_channel_that_is_down_is_paused_and_costs_no_attempt() {
     let (reason, minute) = (Reason::new("token_rejected", "no"), TimeDelta::seconds(60));
     let down = Err(Failure::ChannelDown { reason, wait: std::time::Duration::from_secs(60) });
     let told = run(&[message(Status::Queued)], &down);
-    assert!(matches!(told[3], Command::PutBack { counted: false, status: Status::Queued, .. }), "{told:?}");
+    assert!(
+        matches!(told[3], Command::PutBack { counted: false, status: Status::Queued, .. }),
+        "{told:?}"
+    );
     assert_eq!(told[4..6], [Command::Pause(NOW + minute), Command::Postpone(NOW + minute)]);
 }
 
@@ -169,14 +199,19 @@ fn a_long_pause_is_looked_at_now_and_then_for_it_may_end_before_its_time() {
         run_with(&[message(Status::Queued)], &taken(), paused, |_| Event::Done)
     };
     let waits = |until, at| {
-        assert_eq!(told(until)[1..], [Command::Postpone(at), Command::Stop(Heard::Postponed)], "{until}");
+        assert_eq!(
+            told(until)[1..],
+            [Command::Postpone(at), Command::Stop(Heard::Postponed)],
+            "{until}"
+        );
     };
     waits(day, NOW + LOOK_AGAIN + SPREAD / 2);
     waits(NOW + LOOK_AGAIN, NOW + LOOK_AGAIN + SPREAD / 2);
     let shorter = NOW + LOOK_AGAIN - TimeDelta::seconds(1);
     waits(shorter, shorter + SPREAD / 2);
     // Whoever finds out looks again as well.
-    let (reason, wait) = (Reason::new("account_blocked", "no"), std::time::Duration::from_secs(900));
+    let (reason, wait) =
+        (Reason::new("account_blocked", "no"), std::time::Duration::from_secs(900));
     let told = run(&[message(Status::Queued)], &Err(Failure::ChannelDown { reason, wait }));
     let pause = Command::Pause(NOW + TimeDelta::seconds(900));
     assert_eq!(told[4..6], [pause, Command::Postpone(NOW + LOOK_AGAIN)]);
@@ -190,7 +225,9 @@ fn on_a_paused_channel_nothing_is_begun_and_what_has_had_its_day_ends() {
     assert_eq!(told[1], Command::Postpone(until + SPREAD / 2));
     let old = Progress { created_at: NOW - TimeDelta::hours(24), ..message(Status::Queued) };
     let told = run_with(&[old], &taken(), paused(), |_| Event::Done);
-    assert!(matches!(&told[1], Command::Settle(_, Settlement::GivenUp(reason)) if reason.code == "channel_paused"));
+    assert!(
+        matches!(&told[1], Command::Settle(_, Settlement::GivenUp(reason)) if reason.code == "channel_paused")
+    );
     let over = Terms { paused_until: Some(NOW), ..terms() };
     let told = run_with(&[message(Status::Queued)], &taken(), over, |_| Event::Done);
     assert_eq!(told[1], Command::Mark(Seq(1)));

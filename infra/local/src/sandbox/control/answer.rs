@@ -35,7 +35,8 @@ impl IntoResponse for No {
     }
 }
 
-/// A JSON body, whatever the caller says its type is. No body at all is `{}`, so that `curl -X POST` does.
+/// A JSON body, whatever the caller says its type is. No body at all is `{}`, so that `curl -X
+/// POST` does.
 #[derive(Debug)]
 pub(super) struct Body<T>(pub(super) T);
 

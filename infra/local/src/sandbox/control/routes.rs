@@ -24,14 +24,20 @@ use crate::{FaultRule, Mischief};
 
 /// What `GET /sandbox/` answers, and the one place that lists everything.
 const ROUTES: [(&str, &str); 27] = [
-    ("GET    /sandbox/{whatsapp|email|chat}/messages", "what customers got, oldest first; ?conversation_id= picks one"),
+    (
+        "GET    /sandbox/{whatsapp|email|chat}/messages",
+        "what customers got, oldest first; ?conversation_id= picks one",
+    ),
     (
         "PUT    /sandbox/{whatsapp|email|chat}/faults",
         "{status, retry_after, times, skip, probability, delay_ms, after_effect, kill, garbage}",
     ),
     ("GET    /sandbox/{whatsapp|email|chat}/faults", "the fault in force, or null"),
     ("DELETE /sandbox/{whatsapp|email|chat}/faults", "well again"),
-    ("PUT    /sandbox/whatsapp-media/faults", "the same for uploads of files; GET and DELETE as well"),
+    (
+        "PUT    /sandbox/whatsapp-media/faults",
+        "the same for uploads of files; GET and DELETE as well",
+    ),
     (
         "POST   /sandbox/whatsapp/customers",
         "{from, text, phone_number_id}: a customer writes, which opens their window",
@@ -42,7 +48,10 @@ const ROUTES: [(&str, &str); 27] = [
     ),
     ("GET    /sandbox/{whatsapp|email}/receipts", "the receipts in force"),
     ("POST   /sandbox/{whatsapp|email}/receipts", "sends what is held"),
-    ("PUT    /sandbox/aws/faults", "{operation, error, times, skip, probability, after_effect, function, about}"),
+    (
+        "PUT    /sandbox/aws/faults",
+        "{operation, error, times, skip, probability, after_effect, function, about}",
+    ),
     ("DELETE /sandbox/aws/faults", "well again"),
     (
         "PUT    /sandbox/queues/mischief",
@@ -59,14 +68,20 @@ const ROUTES: [(&str, &str); 27] = [
         "POST   /sandbox/businesses",
         "{limit, shards, whatsapp_template: {name, language}}: a fresh business; WhatsApp knows agent_answers in en_US",
     ),
-    ("POST   /sandbox/conversations", "{business_id, channel, window_expires_at}: one more conversation"),
+    (
+        "POST   /sandbox/conversations",
+        "{business_id, channel, window_expires_at}: one more conversation",
+    ),
     ("DELETE /sandbox/chat/widgets", "sends the chat customers away"),
     ("POST   /sandbox/chat/widgets", "brings them back"),
     (
         "GET    /sandbox/chat/widgets",
         "how many there are, and how many hold a message back until they know what became of one before it",
     ),
-    ("GET    /sandbox/chat/token", "a fresh token for a chat customer; ?conversation_id= picks one"),
+    (
+        "GET    /sandbox/chat/token",
+        "a fresh token for a chat customer; ?conversation_id= picks one",
+    ),
     ("GET    /widget", "a shop's page with the chat widget; ?conversation_id= picks the customer"),
     ("GET    /sandbox/", "this list"),
 ];
@@ -82,7 +97,10 @@ pub(in crate::sandbox) fn routes(
         .route("/sandbox/", get(index))
         .route("/sandbox/{channel}/messages", get(messages))
         .route("/sandbox/{channel}/faults", get(fault).put(set_fault).delete(clear_fault))
-        .route("/sandbox/{channel}/receipts", get(receipts).put(set_receipts).post(release_receipts))
+        .route(
+            "/sandbox/{channel}/receipts",
+            get(receipts).put(set_receipts).post(release_receipts),
+        )
         .route("/sandbox/whatsapp/customers", post(write))
         .route("/sandbox/aws/faults", get(aws_faults).put(set_aws_fault).delete(clear_aws_faults))
         .route("/sandbox/queues", get(queues))
@@ -105,7 +123,9 @@ impl Control {
             "whatsapp" => Ok(&self.providers.whatsapp),
             "email" => Ok(&self.providers.email),
             "chat" => Ok(&self.providers.chat),
-            _ => Err(No::not_found(format!("there is no channel `{name}`: whatsapp, email and chat are"))),
+            _ => Err(No::not_found(format!(
+                "there is no channel `{name}`: whatsapp, email and chat are"
+            ))),
         }
     }
 
@@ -120,13 +140,16 @@ impl Control {
         match channel {
             "whatsapp" => Ok(&self.providers.whatsapp_receipts),
             "email" => Ok(&self.providers.email_receipts),
-            "chat" => Err(No::not_found("chat's receipts are its customers' own: see /sandbox/chat/widgets")),
+            "chat" => Err(No::not_found(
+                "chat's receipts are its customers' own: see /sandbox/chat/widgets",
+            )),
             _ => self.channel(channel).and(Err(No::not_found("it has no receipts"))),
         }
     }
 
     fn system(&self) -> Result<&System, No> {
-        let starting = || No(StatusCode::SERVICE_UNAVAILABLE, "the system is still starting".into());
+        let starting =
+            || No(StatusCode::SERVICE_UNAVAILABLE, "the system is still starting".into());
         self.system.get().ok_or_else(starting)
     }
 
@@ -156,11 +179,15 @@ async fn messages(
 ) -> Result<Response, No> {
     let Query(Pick { conversation_id }) = pick.map_err(No::unprocessable)?;
     let mut accepted = control.channel(&channel)?.accepted();
-    accepted.retain(|message| conversation_id.is_none() || message.conversation_id == conversation_id);
+    accepted
+        .retain(|message| conversation_id.is_none() || message.conversation_id == conversation_id);
     Ok(Json(accepted).into_response())
 }
 
-async fn fault(State(control): Controls, Path(channel): Path<String>) -> Result<Json<Option<ProviderFault>>, No> {
+async fn fault(
+    State(control): Controls,
+    Path(channel): Path<String>,
+) -> Result<Json<Option<ProviderFault>>, No> {
     Ok(Json(control.faults(&channel)?.in_force()))
 }
 
@@ -178,12 +205,18 @@ async fn set_fault(
     Ok(Json(rule))
 }
 
-async fn clear_fault(State(control): Controls, Path(channel): Path<String>) -> Result<StatusCode, No> {
+async fn clear_fault(
+    State(control): Controls,
+    Path(channel): Path<String>,
+) -> Result<StatusCode, No> {
     control.faults(&channel)?.clear();
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn receipts(State(control): Controls, Path(channel): Path<String>) -> Result<Json<ReceiptRule>, No> {
+async fn receipts(
+    State(control): Controls,
+    Path(channel): Path<String>,
+) -> Result<Json<ReceiptRule>, No> {
     Ok(Json(control.receipts(&channel)?.in_force()))
 }
 
@@ -195,7 +228,10 @@ async fn set_receipts(
     control.receipts(&channel)?.set(rule).map(Json).map_err(No::unprocessable)
 }
 
-async fn release_receipts(State(control): Controls, Path(channel): Path<String>) -> Result<Json<Value>, No> {
+async fn release_receipts(
+    State(control): Controls,
+    Path(channel): Path<String>,
+) -> Result<Json<Value>, No> {
     Ok(Json(json!({ "released": control.receipts(&channel)?.release() })))
 }
 
@@ -207,7 +243,9 @@ async fn write(State(control): Controls, Body(wrote): Body<Wrote>) -> Result<Jso
     opened.map_err(|error| No::broken(format!("the data directory did not take it: {error}")))?;
     match webhook.write(control.system()?, &wrote, now).await {
         true => Ok(Json(wrote)),
-        false => Err(No::broken("the system did not take what the customer wrote; they may say it again")),
+        false => Err(No::broken(
+            "the system did not take what the customer wrote; they may say it again",
+        )),
     }
 }
 
@@ -215,7 +253,10 @@ async fn aws_faults(State(control): Controls) -> Result<Json<Value>, No> {
     Ok(Json(json!(control.system()?.engine().faults().rules())))
 }
 
-async fn set_aws_fault(State(control): Controls, Body(rule): Body<FaultRule>) -> Result<Json<Value>, No> {
+async fn set_aws_fault(
+    State(control): Controls,
+    Body(rule): Body<FaultRule>,
+) -> Result<Json<Value>, No> {
     let answer = json!(rule);
     control.system()?.engine().faults().set(rule).map_err(No::unprocessable)?;
     Ok(Json(answer))
@@ -228,11 +269,15 @@ async fn clear_aws_faults(State(control): Controls) -> Result<StatusCode, No> {
 
 async fn queues(State(control): Controls) -> Result<Json<Value>, No> {
     let polling = control.system()?.engine().polling();
-    let (held, mischief, handed_out) = (polling.is_held(), polling.mischief(), polling.handed_out());
+    let (held, mischief, handed_out) =
+        (polling.is_held(), polling.mischief(), polling.handed_out());
     Ok(Json(json!({ "held": held, "mischief": mischief.as_deref(), "handed_out": handed_out })))
 }
 
-async fn misbehave(State(control): Controls, Body(mischief): Body<Mischief>) -> Result<Json<Mischief>, No> {
+async fn misbehave(
+    State(control): Controls,
+    Body(mischief): Body<Mischief>,
+) -> Result<Json<Mischief>, No> {
     control.system()?.engine().polling().misbehave(mischief.clone()).map_err(No::unprocessable)?;
     Ok(Json(mischief))
 }
@@ -263,7 +308,10 @@ async fn clock_now(State(control): Controls) -> Json<Value> {
     control.time()
 }
 
-async fn move_clock(State(control): Controls, Body(Moved { now }): Body<Moved>) -> Result<Json<Value>, No> {
+async fn move_clock(
+    State(control): Controls,
+    Body(Moved { now }): Body<Moved>,
+) -> Result<Json<Value>, No> {
     let system = control.system()?;
     control.clock.move_to(now);
     system.follow(&control.clock).await;
@@ -282,12 +330,18 @@ async fn sweep(State(control): Controls) -> Result<Json<Value>, No> {
     swept.map(Json).map_err(|error| No::broken(format!("the sweeper failed: {error}")))
 }
 
-async fn add_business(State(control): Controls, Body(new): Body<NewBusiness>) -> Result<Response, No> {
+async fn add_business(
+    State(control): Controls,
+    Body(new): Body<NewBusiness>,
+) -> Result<Response, No> {
     let business = control.system()?.add_business(&new).await.map_err(refusal)?;
     Ok((StatusCode::CREATED, Json(business)).into_response())
 }
 
-async fn add_conversation(State(control): Controls, Body(new): Body<NewConversation>) -> Result<Response, No> {
+async fn add_conversation(
+    State(control): Controls,
+    Body(new): Body<NewConversation>,
+) -> Result<Response, No> {
     let conversation = control.system()?.add_conversation(&new).await.map_err(refusal)?;
     Ok((StatusCode::CREATED, Json(conversation)).into_response())
 }
@@ -296,7 +350,9 @@ fn refusal(error: SeedError) -> No {
     match error {
         SeedError::Refused(sentence) => No::unprocessable(sentence),
         SeedError::Table(error) => No::broken(format!("the table did not take it: {error}")),
-        SeedError::Directory(error) => No::broken(format!("the data directory did not take it: {error}")),
+        SeedError::Directory(error) => {
+            No::broken(format!("the data directory did not take it: {error}"))
+        }
     }
 }
 
@@ -314,7 +370,9 @@ async fn send_away(State(control): Controls) -> Result<StatusCode, No> {
 async fn bring_back(State(control): Controls) -> Result<StatusCode, No> {
     match control.system()?.widgets().bring_back().await {
         0 => Ok(StatusCode::NO_CONTENT),
-        some => Err(No::broken(format!("{some} of the customers got no answer to their hello yet; they go on trying"))),
+        some => Err(No::broken(format!(
+            "{some} of the customers got no answer to their hello yet; they go on trying"
+        ))),
     }
 }
 

@@ -89,21 +89,37 @@ fn event(report: &Report<TakenMail>) -> Option<Event> {
                 "smtpResponse": "250 2.6.0 Message received", "reportingMTA": "mta.example.com",
             })
         }),
-        "bounced" => {
-            ("Email Bounced", "Bounce", "bounce", bounce("Permanent", "General", "5.1.1", "550 5.1.1 user unknown"))
-        }
-        "soft_bounced" => {
-            ("Email Bounced", "Bounce", "bounce", bounce("Transient", "MailboxFull", "4.2.2", "452 4.2.2 mailbox full"))
-        }
+        "bounced" => (
+            "Email Bounced",
+            "Bounce",
+            "bounce",
+            bounce("Permanent", "General", "5.1.1", "550 5.1.1 user unknown"),
+        ),
+        "soft_bounced" => (
+            "Email Bounced",
+            "Bounce",
+            "bounce",
+            bounce("Transient", "MailboxFull", "4.2.2", "452 4.2.2 mailbox full"),
+        ),
         // Who is on the account's suppression list gets nothing, whatever was reported as sent.
         "suppressed" => {
             let words = "Amazon SES did not send the message to this address because it is on the suppression list";
-            ("Email Bounced", "Bounce", "bounce", bounce("Permanent", "OnAccountSuppressionList", "5.1.1", words))
+            (
+                "Email Bounced",
+                "Bounce",
+                "bounce",
+                bounce("Permanent", "OnAccountSuppressionList", "5.1.1", words),
+            )
         }
-        "complained" => ("Email Complaint Received", "Complaint", "complaint", complaint(Value::Null)),
-        "complaint_suppressed" => {
-            ("Email Complaint Received", "Complaint", "complaint", complaint(json!("OnAccountSuppressionList")))
+        "complained" => {
+            ("Email Complaint Received", "Complaint", "complaint", complaint(Value::Null))
         }
+        "complaint_suppressed" => (
+            "Email Complaint Received",
+            "Complaint",
+            "complaint",
+            complaint(json!("OnAccountSuppressionList")),
+        ),
         "rejected" => ("Email Rejected", "Reject", "reject", json!({ "reason": "Bad content" })),
         "delayed" => ("Email Delivery Delayed", "DeliveryDelay", "deliveryDelay", {
             json!({
@@ -116,7 +132,8 @@ fn event(report: &Report<TakenMail>) -> Option<Event> {
         }),
         _ => return None,
     };
-    let set = format!("arn:{PARTITION}:ses:{REGION}:{ACCOUNT_ID}:configuration-set/{configuration_set}");
+    let set =
+        format!("arn:{PARTITION}:ses:{REGION}:{ACCOUNT_ID}:configuration-set/{configuration_set}");
     Some(Event {
         source: "aws.ses",
         detail_type,
@@ -181,7 +198,10 @@ mod tests {
             assert!(event.detail_type.starts_with("Email ") && event.source == "aws.ses");
         }
         let bounced = report("bounced", Some("receipts")).unwrap();
-        assert_eq!((bounced.detail_type, &bounced.detail["eventType"]), ("Email Bounced", &json!("Bounce")));
+        assert_eq!(
+            (bounced.detail_type, &bounced.detail["eventType"]),
+            ("Email Bounced", &json!("Bounce"))
+        );
         assert_eq!(bounced.detail["bounce"]["bounceType"], "Permanent");
         assert_eq!(bounced.detail["bounce"]["timestamp"], "2026-03-01T09:05:01.900Z");
     }

@@ -1,5 +1,6 @@
-//! `Content.Raw`: a mail as bytes, held against what SES demands of one, and in two things against more: no line may end
-//! otherwise than mail's do (RFC 5322 §2.3), and nothing may be left open. Its own reader, `mail-parser`, would forgive.
+//! `Content.Raw`: a mail as bytes, held against what SES demands of one, and in two things against
+//! more: no line may end otherwise than mail's do (RFC 5322 §2.3), and nothing may be left open.
+//! Its own reader, `mail-parser`, would forgive.
 //!
 //! <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_RawMessage.html>
 
@@ -18,7 +19,8 @@ const SIZE_LIMIT: usize = 40 << 20;
 const LINE_LIMIT: usize = 1_000;
 /// Of a mail: <https://docs.aws.amazon.com/ses/latest/dg/quotas.html>.
 const PART_LIMIT: usize = 500;
-/// Some of those that may be there once: <https://docs.aws.amazon.com/ses/latest/dg/header-fields.html>.
+/// Some of those that may be there once:
+/// <https://docs.aws.amazon.com/ses/latest/dg/header-fields.html>.
 const UNIQUE: [&str; 10] = [
     "Content-Type",
     "Date",
@@ -31,7 +33,8 @@ const UNIQUE: [&str; 10] = [
     "Sender",
     "Subject",
 ];
-/// Some of those that SES takes no file of: <https://docs.aws.amazon.com/ses/latest/dg/mime-types.html>.
+/// Some of those that SES takes no file of:
+/// <https://docs.aws.amazon.com/ses/latest/dg/mime-types.html>.
 const ILLEGAL_FILES: [&str; 6] = ["bat", "cmd", "com", "exe", "js", "vbs"];
 
 /// Reads a mail, if SES would take it.
@@ -50,7 +53,10 @@ pub(super) fn read(data: &str) -> Result<Mail, AwsError> {
         subject: mail.subject().map(str::to_owned),
         content: content.replace("\r\n", "\n"),
         attachments: attachments(&mail)?,
-        headers: mail.headers_raw().map(|(name, value)| Header { name: name.into(), value: unfolded(value) }).collect(),
+        headers: mail
+            .headers_raw()
+            .map(|(name, value)| Header { name: name.into(), value: unfolded(value) })
+            .collect(),
     })
 }
 
@@ -61,7 +67,9 @@ fn lines(bytes: &[u8]) -> Result<(), AwsError> {
             return Err(bad("A line of the message does not end with CR LF."));
         }
         if line.len() > LINE_LIMIT {
-            return Err(bad(format!("A line of the message is longer than {LINE_LIMIT} characters.")));
+            return Err(bad(format!(
+                "A line of the message is longer than {LINE_LIMIT} characters."
+            )));
         }
         if !line.is_ascii() {
             return Err(bad("The message is not in seven bits."));
@@ -74,7 +82,9 @@ fn lines(bytes: &[u8]) -> Result<(), AwsError> {
 }
 
 fn headers(mail: &Message<'_>) -> Result<(), AwsError> {
-    let count = |name: &str| mail.headers().iter().filter(|header| header.name().eq_ignore_ascii_case(name)).count();
+    let count = |name: &str| {
+        mail.headers().iter().filter(|header| header.name().eq_ignore_ascii_case(name)).count()
+    };
     if let Some(name) = UNIQUE.into_iter().find(|name| count(name) > 1) {
         return Err(bad(format!("Duplicate header '{name}'.")));
     }
@@ -89,7 +99,8 @@ fn parts(mail: &Message<'_>, bytes: &[u8]) -> Result<(), AwsError> {
         return Err(bad(format!("The message has more than {PART_LIMIT} MIME parts.")));
     }
     for part in mail.parts.iter().filter(|part| matches!(part.body, PartType::Multipart(_))) {
-        let boundary = part.content_type().and_then(|kind| kind.attribute("boundary")).unwrap_or_default();
+        let boundary =
+            part.content_type().and_then(|kind| kind.attribute("boundary")).unwrap_or_default();
         let end = format!("\r\n--{boundary}--");
         if boundary.is_empty() || !bytes.windows(end.len()).any(|window| window == end.as_bytes()) {
             return Err(bad("A multipart of the message has no end."));
@@ -101,11 +112,13 @@ fn parts(mail: &Message<'_>, bytes: &[u8]) -> Result<(), AwsError> {
 fn attachments(mail: &Message<'_>) -> Result<Vec<Value>, AwsError> {
     let described = mail.attachments().map(|part| {
         let name = part.attachment_name();
-        let extension = name.and_then(|name| name.rsplit_once('.')).map(|(_, end)| end.to_lowercase());
+        let extension =
+            name.and_then(|name| name.rsplit_once('.')).map(|(_, end)| end.to_lowercase());
         if extension.is_some_and(|extension| ILLEGAL_FILES.contains(&extension.as_str())) {
             return Err(bad(format!("Illegal filename '{}'.", name.unwrap_or_default())));
         }
-        let kind = part.content_type().map(|of| format!("{}/{}", of.ctype(), of.subtype().unwrap_or("*")));
+        let kind =
+            part.content_type().map(|of| format!("{}/{}", of.ctype(), of.subtype().unwrap_or("*")));
         Ok(json!({ "filename": name, "content_type": kind }))
     });
     described.collect()

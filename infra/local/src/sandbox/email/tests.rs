@@ -27,7 +27,10 @@ fn email(change: impl FnOnce(&mut Value)) -> Vec<u8> {
 #[test]
 fn a_simple_message_is_taken_and_its_tags_lead_back_to_ours() {
     let (taken, kept) = message(&email(|_| ()), DateTime::UNIX_EPOCH).unwrap();
-    assert_eq!((taken.to.as_str(), taken.content.as_str()), ("anna@example.com", "It is on its way."));
+    assert_eq!(
+        (taken.to.as_str(), taken.content.as_str()),
+        ("anna@example.com", "It is on its way.")
+    );
     assert_eq!(taken.conversation_id.unwrap().to_string(), "0190b3a0-0000-4000-8000-000000000002");
     assert_eq!(taken.message_id.unwrap().to_string(), "0190b3a0-0000-7000-8000-000000000003");
     assert_eq!(kept.tags["message"], ["0190b3a0-0000-7000-8000-000000000003"]);
@@ -41,7 +44,10 @@ fn a_simple_message_is_taken_and_its_tags_lead_back_to_ours() {
 fn a_raw_message_is_read_as_mail() {
     let (taken, kept) = message(&raw(MIME), "2026-03-01T09:05:00Z".parse().unwrap()).unwrap();
     assert_eq!(taken.content.trim_end(), "Zürich");
-    assert_eq!(taken.attachments, [json!({ "filename": "label.pdf", "content_type": "application/pdf" })]);
+    assert_eq!(
+        taken.attachments,
+        [json!({ "filename": "label.pdf", "content_type": "application/pdf" })]
+    );
     assert_eq!(taken.subject.as_deref(), Some("Größe"));
     let header = |name: &str| {
         let found: Vec<_> = taken.headers.iter().filter(|header| header.name == name).collect();
@@ -74,7 +80,10 @@ fn a_raw_message_that_is_no_proper_mail_is_refused() {
         ("longer than 1000", MIME.replace("\r\n%PDF\r\n", &folder)),
         ("seven bits", MIME.replace("label", "läbel")),
         ("no blank line", "From: a@b.example\r\n".to_owned()),
-        ("Duplicate header 'Subject'", MIME.replacen("MIME-Version", "Subject: b\r\nMIME-Version", 1)),
+        (
+            "Duplicate header 'Subject'",
+            MIME.replacen("MIME-Version", "Subject: b\r\nMIME-Version", 1),
+        ),
         ("Missing required header 'From'", MIME.replace("From: ", "X-From: ")),
         ("has no end", MIME.replace("--x--", "--y--")),
         ("Illegal filename 'label.exe'", MIME.replace("label.pdf", "label.exe")),
@@ -94,13 +103,21 @@ fn what_is_wrong_is_refused_by_name() {
         ("FromEmailAddress", |body| drop(body.as_object_mut().unwrap().remove("FromEmailAddress"))),
         ("Illegal address: anna", |body| body["Destination"]["ToAddresses"] = json!(["anna"])),
         ("no recipient", |body| body["Destination"] = json!({})),
-        ("more than 50", |body| body["Destination"]["ToAddresses"] = json!(vec!["a@b.example"; 51])),
+        ("more than 50", |body| {
+            body["Destination"]["ToAddresses"] = json!(vec!["a@b.example"; 51])
+        }),
         ("exactly one", |body| body["Content"] = json!({})),
         ("templates", |body| body["Content"] = json!({ "Template": { "TemplateName": "x" } })),
         ("Text or Html", |body| body["Content"]["Simple"]["Body"] = json!({})),
-        ("Illegal header: X", |body| body["Content"]["Simple"]["Headers"] = json!([{ "Name": "X", "Value": "é" }])),
-        ("Illegal message tag", |body| body["EmailTags"] = json!([{ "Name": "a b", "Value": "c" }])),
-        ("Illegal message tag", |body| body["EmailTags"] = json!([{ "Name": "a", "Value": "c".repeat(257) }])),
+        ("Illegal header: X", |body| {
+            body["Content"]["Simple"]["Headers"] = json!([{ "Name": "X", "Value": "é" }])
+        }),
+        ("Illegal message tag", |body| {
+            body["EmailTags"] = json!([{ "Name": "a b", "Value": "c" }])
+        }),
+        ("Illegal message tag", |body| {
+            body["EmailTags"] = json!([{ "Name": "a", "Value": "c".repeat(257) }])
+        }),
     ];
     for (sentence, change) in cases {
         let error = message(&email(change), DateTime::UNIX_EPOCH).unwrap_err();
@@ -117,7 +134,10 @@ fn what_is_wrong_is_refused_by_name() {
 fn an_unsigned_call_is_refused() {
     assert_eq!(signed(&HeaderMap::new()).unwrap_err().into_response().status(), 403);
     let mut headers = HeaderMap::new();
-    headers.insert(header::AUTHORIZATION, "AWS4-HMAC-SHA256 Credential=worker/20260301".parse().unwrap());
+    headers.insert(
+        header::AUTHORIZATION,
+        "AWS4-HMAC-SHA256 Credential=worker/20260301".parse().unwrap(),
+    );
     assert!(signed(&headers).is_ok());
 }
 
@@ -129,7 +149,8 @@ fn a_fault_answers_its_status_with_the_exception_that_belongs_to_it() {
         (500, "InternalFailure"),
         (503, "ServiceUnavailable"),
     ] {
-        let fault: ProviderFault = serde_json::from_value(json!({ "status": status, "retry_after": 3 })).unwrap();
+        let fault: ProviderFault =
+            serde_json::from_value(json!({ "status": status, "retry_after": 3 })).unwrap();
         let answer = refuse(&fault);
         assert_eq!(answer.status(), status);
         assert_eq!(answer.headers()["x-amzn-errortype"], name);

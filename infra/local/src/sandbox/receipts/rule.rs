@@ -43,8 +43,12 @@ impl ReceiptRule {
     /// # Errors
     /// A sentence that names the field which does not.
     pub fn checked(self, known: &[&str]) -> Result<Self, String> {
-        if let Some(unknown) = self.statuses.iter().find(|status| !known.contains(&status.as_str())) {
-            return Err(format!("`statuses`: there is no `{unknown}` here; there are {}", known.join(", ")));
+        if let Some(unknown) = self.statuses.iter().find(|status| !known.contains(&status.as_str()))
+        {
+            return Err(format!(
+                "`statuses`: there is no `{unknown}` here; there are {}",
+                known.join(", ")
+            ));
         }
         if !(1..=MOST_COPIES).contains(&self.copies) {
             return Err(format!("`copies` {} is not between 1 and {MOST_COPIES}", self.copies));

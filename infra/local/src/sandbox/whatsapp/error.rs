@@ -1,4 +1,5 @@
-//! How the Cloud API refuses: <https://developers.facebook.com/documentation/business-messaging/whatsapp/support/error-codes>.
+//! How the Cloud API refuses:
+//! <https://developers.facebook.com/documentation/business-messaging/whatsapp/support/error-codes>.
 
 use axum::Json;
 use axum::http::{StatusCode, header};
@@ -9,7 +10,8 @@ use serde_json::json;
 
 use crate::sandbox::fault::ProviderFault;
 
-/// A fault's answer: its code with its status, or whichever of the two is given with what belongs to it.
+/// A fault's answer: its code with its status, or whichever of the two is given with what belongs
+/// to it.
 pub(super) fn refuse(fault: &ProviderFault) -> Response {
     let code = fault.code.unwrap_or_else(|| default_code(fault.status));
     let mut error = Error::new(code, "The sandbox was told to fail.");
@@ -102,6 +104,7 @@ impl IntoResponse for Error {
             "error_data": { "messaging_product": "whatsapp", "details": details },
             "fbtrace_id": format!("A{}", URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>())),
         }});
-        (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), Json(body)).into_response()
+        (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), Json(body))
+            .into_response()
     }
 }

@@ -1,7 +1,8 @@
-//! Files that were uploaded, and what the Cloud API takes as one. They are remembered for as long as the sandbox runs, and
-//! only their size and a digest of them.
+//! Files that were uploaded, and what the Cloud API takes as one. They are remembered for as long
+//! as the sandbox runs, and only their size and a digest of them.
 //!
-//! Types and sizes: <https://developers.facebook.com/docs/whatsapp/cloud-api/reference/media#supported-media-types>.
+//! Types and sizes:
+//! <https://developers.facebook.com/docs/whatsapp/cloud-api/reference/media#supported-media-types>.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -87,7 +88,12 @@ pub(in crate::sandbox) struct Media {
 
 impl Media {
     /// Takes an upload; answers its id.
-    pub(super) async fn take(&self, number: &str, headers: &HeaderMap, body: Bytes) -> Result<String, Error> {
+    pub(super) async fn take(
+        &self,
+        number: &str,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<String, Error> {
         let stored = read(headers, body).await?;
         let id = rand::random_range(1_000_000_000_000_000_u64..9_999_999_999_999_999).to_string();
         let mut all = self.stored.lock().expect("nothing panics while it holds this lock");
@@ -103,8 +109,10 @@ impl Media {
 }
 
 async fn read(headers: &HeaderMap, body: Bytes) -> Result<Stored, Error> {
-    let unreadable = |error: multer::Error| Error::new(100, format!("The body is no form: {error}."));
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let unreadable =
+        |error: multer::Error| Error::new(100, format!("The body is no form: {error}."));
+    let content_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let boundary = multer::parse_boundary(content_type).map_err(unreadable)?;
     let stream = futures_util::stream::once(std::future::ready(Ok::<_, Infallible>(body)));
     let mut form = Multipart::new(stream, boundary);
@@ -114,12 +122,18 @@ async fn read(headers: &HeaderMap, body: Bytes) -> Result<Stored, Error> {
             Some("messaging_product") => product = Some(field.text().await.map_err(unreadable)?),
             Some("type") => declared = Some(field.text().await.map_err(unreadable)?),
             Some("file") => {
-                let kind = field.content_type().map(|kind| kind.essence_str().to_owned()).unwrap_or_default();
+                let kind = field
+                    .content_type()
+                    .map(|kind| kind.essence_str().to_owned())
+                    .unwrap_or_default();
                 let named = field.file_name().is_some_and(|name| !name.is_empty());
                 file = Some((kind, named, field.bytes().await.map_err(unreadable)?));
             }
             other => {
-                return Err(Error::new(100, format!("Unexpected parameter '{}'.", other.unwrap_or_default())));
+                return Err(Error::new(
+                    100,
+                    format!("Unexpected parameter '{}'.", other.unwrap_or_default()),
+                ));
             }
         }
     }
@@ -130,7 +144,10 @@ async fn read(headers: &HeaderMap, body: Bytes) -> Result<Stored, Error> {
     // What a browser would call a field with a text is no file.
     let (kind, _, bytes) = file.filter(|(_, named, _)| *named).ok_or_else(|| missing("file"))?;
     if kind != declared {
-        return Err(Error::new(131009, format!("Parameter 'type' is '{declared}', the file's own type '{kind}'.")));
+        return Err(Error::new(
+            131009,
+            format!("Parameter 'type' is '{declared}', the file's own type '{kind}'."),
+        ));
     }
     checked(kind, &bytes)
 }
@@ -147,7 +164,12 @@ fn checked(content_type: String, bytes: &[u8]) -> Result<Stored, Error> {
         return Err(Error::new(131053, "The file is empty."));
     }
     if bytes.len() > kind.limit() {
-        let sentence = format!("A {} of {} bytes; at most {} are taken.", kind.name(), bytes.len(), kind.limit());
+        let sentence = format!(
+            "A {} of {} bytes; at most {} are taken.",
+            kind.name(),
+            bytes.len(),
+            kind.limit()
+        );
         return Err(Error::new(131053, sentence));
     }
     Ok(Stored { kind, content_type, size: bytes.len(), sha256: hex::encode(Sha256::digest(bytes)) })
@@ -161,7 +183,9 @@ mod tests {
 
     fn form(fields: &[(&str, &str, &str)]) -> (HeaderMap, Bytes) {
         let field = |(name, kind, value): &(&str, &str, &str)| match *kind {
-            "" => format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"),
+            "" => {
+                format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+            }
             kind => format!(
                 "--x\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"a\"\r\nContent-Type: {kind}\r\n\r\n{value}\r\n"
             ),
@@ -174,7 +198,10 @@ mod tests {
     async fn taken(fields: &[(&str, &str, &str)]) -> Result<Stored, (u32, String)> {
         let media = Media::default();
         let (headers, body) = form(fields);
-        let id = media.take(NUMBER, &headers, body).await.map_err(|error| (error.code, error.details))?;
+        let id = media
+            .take(NUMBER, &headers, body)
+            .await
+            .map_err(|error| (error.code, error.details))?;
         assert!(media.find("1", &id).is_none(), "an id is good for its own number");
         Ok(media.find(NUMBER, &id).unwrap())
     }
@@ -182,8 +209,13 @@ mod tests {
     #[tokio::test]
     async fn a_file_is_taken_with_its_type_and_its_bytes() {
         let product = ("messaging_product", "", "whatsapp");
-        let stored = taken(&[product, ("type", "", "image/png"), ("file", "image/png", "abc")]).await.unwrap();
-        assert_eq!((stored.kind, stored.content_type.as_str(), stored.size), (Kind::Image, "image/png", 3));
+        let stored = taken(&[product, ("type", "", "image/png"), ("file", "image/png", "abc")])
+            .await
+            .unwrap();
+        assert_eq!(
+            (stored.kind, stored.content_type.as_str(), stored.size),
+            (Kind::Image, "image/png", 3)
+        );
         assert_eq!(stored.sha256, hex::encode(Sha256::digest("abc")));
     }
 
@@ -193,15 +225,32 @@ mod tests {
         let large = "x".repeat((5 << 20) + 1);
         for (fields, code, named) in [
             (vec![kind, ("file", "image/png", "abc")], 100, "messaging_product"),
-            (vec![("messaging_product", "", "sms"), kind, ("file", "image/png", "abc")], 100, "messaging_product"),
+            (
+                vec![("messaging_product", "", "sms"), kind, ("file", "image/png", "abc")],
+                100,
+                "messaging_product",
+            ),
             (vec![product, ("file", "image/png", "abc")], 131008, "type"),
             (vec![product, kind], 131008, "file"),
             (vec![product, kind, ("file", "", "abc")], 131008, "file"),
             (vec![product, kind, ("file", "image/jpeg", "abc")], 131009, "image/jpeg"),
-            (vec![product, ("type", "", "image/webp"), ("file", "image/webp", "abc")], 100, "image/webp"),
+            (
+                vec![product, ("type", "", "image/webp"), ("file", "image/webp", "abc")],
+                100,
+                "image/webp",
+            ),
             (vec![product, kind, ("file", "image/png", "")], 131053, "empty"),
             (vec![product, kind, ("file", "image/png", &large)], 131053, "5242881"),
-            (vec![product, kind, ("file", "image/png", "abc"), ("link", "", "https://a.example")], 100, "link"),
+            (
+                vec![
+                    product,
+                    kind,
+                    ("file", "image/png", "abc"),
+                    ("link", "", "https://a.example"),
+                ],
+                100,
+                "link",
+            ),
         ] {
             let (given, details) = taken(&fields).await.unwrap_err();
             assert_eq!(given, code, "{details}");

@@ -1,8 +1,9 @@
-//! A business number and a person: until when the one may write to the other freely, and how fast. Told apart by the
-//! number's id at Meta and the person's digits.
+//! A business number and a person: until when the one may write to the other freely, and how fast.
+//! Told apart by the number's id at Meta and the person's digits.
 //!
-//! Window: <https://developers.facebook.com/docs/whatsapp/cloud-api/guides/send-messages>; rate: 45 messages ahead of one in
-//! six seconds, <https://developers.facebook.com/docs/whatsapp/cloud-api/overview#pair-rate-limits>.
+//! Window: <https://developers.facebook.com/docs/whatsapp/cloud-api/guides/send-messages>; rate: 45
+//! messages ahead of one in six seconds,
+//! <https://developers.facebook.com/docs/whatsapp/cloud-api/overview#pair-rate-limits>.
 
 use std::collections::HashMap;
 use std::io;
@@ -34,7 +35,8 @@ pub struct Pairs {
 struct Pair {
     /// Until when the person may be written to freely.
     open_until: Option<DateTime<Utc>>,
-    /// When everything that was sent would have been, at one message each [`EACH`]; gone with the process.
+    /// When everything that was sent would have been, at one message each [`EACH`]; gone with the
+    /// process.
     even: Option<DateTime<Utc>>,
 }
 
@@ -51,7 +53,10 @@ impl Pairs {
     ///
     /// # Errors
     /// The file cannot be read or written.
-    pub(in crate::sandbox) fn open(directory: Option<&Path>, clock: Arc<Clock>) -> io::Result<Self> {
+    pub(in crate::sandbox) fn open(
+        directory: Option<&Path>,
+        clock: Arc<Clock>,
+    ) -> io::Result<Self> {
         let kept = Journal::in_directory(directory, "whatsapp-windows.jsonl")?;
         let pairs = Self { clock, known: Mutex::default(), kept };
         for opened in pairs.kept.entries() {
@@ -64,8 +69,14 @@ impl Pairs {
     ///
     /// # Errors
     /// The directory did not take it.
-    pub async fn opened(&self, phone_number_id: &str, person: &str, until: DateTime<Utc>) -> io::Result<()> {
-        let opened = Opened { phone_number_id: phone_number_id.into(), person: digits(person), until };
+    pub async fn opened(
+        &self,
+        phone_number_id: &str,
+        person: &str,
+        until: DateTime<Utc>,
+    ) -> io::Result<()> {
+        let opened =
+            Opened { phone_number_id: phone_number_id.into(), person: digits(person), until };
         if self.extend(&opened) { self.kept.append(opened).await } else { Ok(()) }
     }
 
@@ -73,7 +84,11 @@ impl Pairs {
     ///
     /// # Errors
     /// The directory did not take it.
-    pub(in crate::sandbox) async fn wrote(&self, phone_number_id: &str, person: &str) -> io::Result<()> {
+    pub(in crate::sandbox) async fn wrote(
+        &self,
+        phone_number_id: &str,
+        person: &str,
+    ) -> io::Result<()> {
         self.opened(phone_number_id, person, self.clock.now() + WINDOW).await
     }
 
@@ -140,7 +155,8 @@ mod tests {
     #[test]
     fn one_person_gets_a_burst_and_then_one_message_in_six_seconds() {
         let pairs = pairs();
-        let taken = |most: usize| (0..most).take_while(|_| pairs.count(NUMBER, ANNA).is_ok()).count();
+        let taken =
+            |most: usize| (0..most).take_while(|_| pairs.count(NUMBER, ANNA).is_ok()).count();
         assert_eq!(taken(100), 45);
         assert_eq!(pairs.count(NUMBER, ANNA).unwrap_err().code, 131056);
         assert!(pairs.count(NUMBER, "31612345679").is_ok() && pairs.count("1", ANNA).is_ok());

@@ -36,14 +36,20 @@ fn the_documented_text_message_is_taken_and_finds_its_way_back_to_ours() {
     assert_eq!(taken.conversation_id.unwrap().to_string(), "0190b3a0-0000-4000-8000-000000000002");
     assert_eq!(taken.message_id.unwrap().to_string(), "0190b3a0-0000-7000-8000-000000000003");
     let comes_back = kept.callback_data.unwrap();
-    assert!(comes_back.ends_with("0190b3a0-0000-7000-8000-000000000003") && comes_back.len() == 110);
+    assert!(
+        comes_back.ends_with("0190b3a0-0000-7000-8000-000000000003") && comes_back.len() == 110
+    );
 }
 
 #[test]
 fn a_callback_of_another_form_is_taken_and_refers_to_nothing() {
-    let (taken, _) = message("1", &body(|body| body["biz_opaque_callback_data"] = json!("campaign.7"))).unwrap();
+    let (taken, _) =
+        message("1", &body(|body| body["biz_opaque_callback_data"] = json!("campaign.7"))).unwrap();
     assert_eq!((taken.message_id, taken.conversation_id), (None, None));
-    let taken = message("1", &body(|body| drop(body.as_object_mut().unwrap().remove("biz_opaque_callback_data"))));
+    let taken = message(
+        "1",
+        &body(|body| drop(body.as_object_mut().unwrap().remove("biz_opaque_callback_data"))),
+    );
     let (taken, kept) = taken.unwrap();
     assert_eq!((taken.message_id, kept.callback_data), (None, None));
 }
@@ -52,7 +58,10 @@ fn a_callback_of_another_form_is_taken_and_refers_to_nothing() {
 fn lengths_are_counted_in_characters_up_to_the_limit() {
     assert!(message("1", &body(|body| body["text"]["body"] = "é".repeat(4096).into())).is_ok());
     assert_eq!(refusal(|body| body["text"]["body"] = "é".repeat(4097).into()).0, 131009);
-    assert!(message("1", &body(|body| body["biz_opaque_callback_data"] = "x".repeat(512).into())).is_ok());
+    assert!(
+        message("1", &body(|body| body["biz_opaque_callback_data"] = "x".repeat(512).into()))
+            .is_ok()
+    );
     assert_eq!(refusal(|body| body["biz_opaque_callback_data"] = "x".repeat(513).into()).0, 131009);
 }
 
@@ -60,7 +69,9 @@ fn lengths_are_counted_in_characters_up_to_the_limit() {
 fn what_is_wrong_is_refused_with_its_code_and_its_name() {
     type Change = fn(&mut Value);
     let cases: [(u32, &str, Change); 9] = [
-        (131008, "messaging_product", |body| drop(body.as_object_mut().unwrap().remove("messaging_product"))),
+        (131008, "messaging_product", |body| {
+            drop(body.as_object_mut().unwrap().remove("messaging_product"))
+        }),
         (131009, "messaging_product", |body| body["messaging_product"] = json!("sms")),
         (131009, "recipient_type", |body| body["recipient_type"] = json!("group")),
         (131009, "'to'", |body| body["to"] = json!("anna")),
@@ -95,15 +106,24 @@ fn a_part_says_which_it_is() {
 }
 
 /// A message with a file that was uploaded, of this type and with these fields beside its id.
-async fn with_file(kind: &str, content_type: &str, fields: Value) -> Result<Delivered, (u32, String)> {
+async fn with_file(
+    kind: &str,
+    content_type: &str,
+    fields: Value,
+) -> Result<Delivered, (u32, String)> {
     let media = Media::default();
     let form = format!(
         "--x\r\nContent-Disposition: form-data; name=\"messaging_product\"\r\n\r\nwhatsapp\r\n\
          --x\r\nContent-Disposition: form-data; name=\"type\"\r\n\r\n{content_type}\r\n\
          --x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\nContent-Type: {content_type}\r\n\r\nabc\r\n--x--\r\n"
     );
-    let headers = [(header::CONTENT_TYPE, "multipart/form-data; boundary=x".parse().unwrap())].into_iter().collect();
-    let id = media.take("1", &headers, form.into()).await.map_err(|error| (error.code, error.details))?;
+    let headers = [(header::CONTENT_TYPE, "multipart/form-data; boundary=x".parse().unwrap())]
+        .into_iter()
+        .collect();
+    let id = media
+        .take("1", &headers, form.into())
+        .await
+        .map_err(|error| (error.code, error.details))?;
     let mut file = json!({ "id": id });
     file.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     let body = body(|body| {
@@ -125,8 +145,14 @@ async fn every_kind_of_file_is_taken_by_its_id() {
     ] {
         let taken = with_file(kind, content_type, fields.clone()).await.unwrap();
         let attachment = &taken.attachments[0];
-        assert_eq!((&attachment["kind"], &attachment["content_type"]), (&json!(kind), &json!(content_type)));
-        assert_eq!((&attachment["filename"], &attachment["size"]), (&fields["filename"], &json!(3)));
+        assert_eq!(
+            (&attachment["kind"], &attachment["content_type"]),
+            (&json!(kind), &json!(content_type))
+        );
+        assert_eq!(
+            (&attachment["filename"], &attachment["size"]),
+            (&fields["filename"], &json!(3))
+        );
         assert_eq!(taken.content, fields["caption"].as_str().unwrap_or_default());
     }
 }
@@ -165,11 +191,16 @@ fn a_template_has_to_exist_and_to_be_filled() {
     assert_eq!(content, "It is on its way.");
     assert_eq!(shown["shown"], "An answer to your question: It is on its way.");
     let refused = |change: &dyn Fn(&mut Value)| template(change).unwrap_err().code;
-    let say = |text: &str| refused(&|template| template["components"][0]["parameters"][0]["text"] = json!(text));
+    let say = |text: &str| {
+        refused(&|template| template["components"][0]["parameters"][0]["text"] = json!(text))
+    };
     assert_eq!(refused(&|template| template["name"] = json!("other")), 132001);
     assert_eq!(refused(&|template| template["language"]["code"] = json!("nl")), 132001);
     assert_eq!(refused(&|template| template["components"] = json!([])), 132000);
-    assert_eq!(refused(&|template| template["components"][0]["parameters"][0]["type"] = json!("image")), 132012);
+    assert_eq!(
+        refused(&|template| template["components"][0]["parameters"][0]["type"] = json!("image")),
+        132012
+    );
     assert_eq!(refused(&|template| template["namespace"] = json!("x")), 100);
     for text in ["two\nlines", "a\ttable", "a     gap"] {
         assert_eq!(say(text), 100, "{text:?}");
@@ -181,7 +212,9 @@ fn a_template_has_to_exist_and_to_be_filled() {
 async fn an_error_has_the_graph_apis_shape() {
     let answer = missing("to").into_response();
     assert_eq!(answer.status(), 400);
-    let body: Value = serde_json::from_slice(&axum::body::to_bytes(answer.into_body(), 4096).await.unwrap()).unwrap();
+    let body: Value =
+        serde_json::from_slice(&axum::body::to_bytes(answer.into_body(), 4096).await.unwrap())
+            .unwrap();
     assert_eq!(body["error"]["message"], "(#131008) Required parameter is missing");
     assert_eq!(body["error"]["type"], "OAuthException");
     assert_eq!(body["error"]["code"], 131008);
@@ -208,5 +241,8 @@ fn a_fault_answers_its_status_with_the_code_that_belongs_to_it() {
     }
     assert_eq!(refuse(&rule(json!({ "code": 131056 }))).status(), 400);
     let limited = refuse(&rule(json!({ "status": 429, "code": 131056, "retry_after": 7 })));
-    assert_eq!((limited.status().as_u16(), &limited.headers()["retry-after"]), (429, &"7".parse().unwrap()));
+    assert_eq!(
+        (limited.status().as_u16(), &limited.headers()["retry-after"]),
+        (429, &"7".parse().unwrap())
+    );
 }

@@ -1,7 +1,9 @@
-//! Meta's webhook: what it says of a message, and of a customer's own, how it signs it, and that it comes again until
-//! somebody answers 200.
+//! Meta's webhook: what it says of a message, and of a customer's own, how it signs it, and that it
+//! comes again until somebody answers 200.
 //!
-//! Shapes: <https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/status> and
+//! Shapes:
+//! <https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/status>
+//! and
 //! <https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/text>;
 //! signature and repeats:
 //! <https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/create-webhook-endpoint>.
@@ -99,19 +101,28 @@ impl Webhook {
     }
 
     /// Has a customer write. Whether the system took it.
-    pub(in crate::sandbox) async fn write(&self, system: &System, wrote: &Wrote, now: DateTime<Utc>) -> bool {
+    pub(in crate::sandbox) async fn write(
+        &self,
+        system: &System,
+        wrote: &Wrote,
+        now: DateTime<Utc>,
+    ) -> bool {
         let url = format!("{}{PATH}", system.engine().api_url());
         self.call(&url, message(wrote, now).to_string()).await
     }
 
     async fn call(&self, url: &str, body: String) -> bool {
-        let call = self.http.post(url).header("X-Hub-Signature-256", self.signature(body.as_bytes()));
-        let call = call.header("Content-Type", "application/json").header("User-Agent", "facebookexternalua");
+        let call =
+            self.http.post(url).header("X-Hub-Signature-256", self.signature(body.as_bytes()));
+        let call = call
+            .header("Content-Type", "application/json")
+            .header("User-Agent", "facebookexternalua");
         call.body(body).send().await.is_ok_and(|answer| answer.status() == 200)
     }
 
     fn signature(&self, body: &[u8]) -> String {
-        let mac = Hmac::<Sha256>::new_from_slice(self.app_secret.as_bytes()).expect("a key of any length will do");
+        let mac = Hmac::<Sha256>::new_from_slice(self.app_secret.as_bytes())
+            .expect("a key of any length will do");
         format!("sha256={}", hex::encode(mac.chain_update(body).finalize().into_bytes()))
     }
 }
@@ -185,7 +196,10 @@ fn envelope(phone_number_id: &str, told: Value) -> Value {
         "messaging_product": "whatsapp",
         "metadata": { "display_phone_number": "15550783881", "phone_number_id": phone_number_id },
     });
-    value.as_object_mut().into_iter().for_each(|value| value.extend(told.as_object().cloned().unwrap_or_default()));
+    value
+        .as_object_mut()
+        .into_iter()
+        .for_each(|value| value.extend(told.as_object().cloned().unwrap_or_default()));
     json!({
         "object": "whatsapp_business_account",
         "entry": [{ "id": "102290129340398", "changes": [{ "value": value, "field": "messages" }] }],
@@ -213,8 +227,14 @@ mod tests {
         let value = &body["entry"][0]["changes"][0]["value"];
         assert_eq!(value["metadata"]["phone_number_id"], "106540352242922");
         let status = &value["statuses"][0];
-        assert_eq!((&status["timestamp"], &status["recipient_id"]), (&json!("1772355901"), &json!("31612345678")));
-        assert_eq!((&status["biz_opaque_callback_data"], &status["errors"]), (&json!("b.c.m"), &Value::Null));
+        assert_eq!(
+            (&status["timestamp"], &status["recipient_id"]),
+            (&json!("1772355901"), &json!("31612345678"))
+        );
+        assert_eq!(
+            (&status["biz_opaque_callback_data"], &status["errors"]),
+            (&json!("b.c.m"), &Value::Null)
+        );
         let failed = &report("failed", None)["entry"][0]["changes"][0]["value"]["statuses"][0];
         assert_eq!(failed["errors"][0]["code"], 131047);
         assert_eq!(failed["errors"][0]["title"], "Re-engagement message");
@@ -223,7 +243,8 @@ mod tests {
 
     #[test]
     fn a_customers_message_has_the_documented_shape() {
-        let wrote: Wrote = serde_json::from_value(json!({ "from": "+31 6 1234 5678", "text": "Hello?" })).unwrap();
+        let wrote: Wrote =
+            serde_json::from_value(json!({ "from": "+31 6 1234 5678", "text": "Hello?" })).unwrap();
         let body = message(&wrote.checked().unwrap(), "2026-03-01T09:05:01.900Z".parse().unwrap());
         let value = &body["entry"][0]["changes"][0]["value"];
         assert_eq!(body["entry"][0]["changes"][0]["field"], "messages");
@@ -233,8 +254,14 @@ mod tests {
         );
         assert_eq!(value["metadata"]["phone_number_id"], PHONE_NUMBER_ID);
         let message = &value["messages"][0];
-        assert_eq!((&message["from"], &message["timestamp"]), (&json!("31612345678"), &json!("1772355901")));
-        assert_eq!((&message["type"], &message["text"]["body"]), (&json!("text"), &json!("Hello?")));
+        assert_eq!(
+            (&message["from"], &message["timestamp"]),
+            (&json!("31612345678"), &json!("1772355901"))
+        );
+        assert_eq!(
+            (&message["type"], &message["text"]["body"]),
+            (&json!("text"), &json!("Hello?"))
+        );
         for nonsense in [
             json!({ "from": "anna", "text": "" }),
             json!({ "from": "+31612345678", "text": "", "phone_number_id": "me" }),
@@ -246,7 +273,11 @@ mod tests {
     #[test]
     fn the_signature_is_of_the_body_with_the_apps_secret() {
         // The text and key that every description of HMAC has.
-        let signature = Webhook::new("key".into()).signature(b"The quick brown fox jumps over the lazy dog");
-        assert_eq!(signature, "sha256=f7bc83f430538424b13298e6aa6fb143ef4d59a14946175997479dbc2d1a3cd8");
+        let signature =
+            Webhook::new("key".into()).signature(b"The quick brown fox jumps over the lazy dog");
+        assert_eq!(
+            signature,
+            "sha256=f7bc83f430538424b13298e6aa6fb143ef4d59a14946175997479dbc2d1a3cd8"
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! One visitor's browser: a real WebSocket client that says hello with the last message it saw, keeps what is new in
-//! its order, acknowledges everything, and comes back when it is cut off.
+//! One visitor's browser: a real WebSocket client that says hello with the last message it saw,
+//! keeps what is new in its order, acknowledges everything, and comes back when it is cut off.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -21,7 +21,8 @@ use crate::sandbox::channel::{Channel, Delivered};
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 /// Longest wait before another try.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
-/// How long nothing has to happen before a ping. API Gateway closes a connection after ten silent minutes:
+/// How long nothing has to happen before a ping. API Gateway closes a connection after ten silent
+/// minutes:
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html>.
 const SILENCE: Duration = Duration::from_secs(300);
 /// How long a widget waits for it before it tries another connection.
@@ -30,7 +31,8 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(3);
 const ANSWER: Duration = Duration::from_secs(5);
 /// How many acknowledgements are said again when one of them was not understood.
 const RECENT: usize = 32;
-/// How long it is quiet before they are: a server that has just said hello may not have noted yet who is there.
+/// How long it is quiet before they are: a server that has just said hello may not have noted yet
+/// who is there.
 const SETTLING: Duration = Duration::from_millis(200);
 /// How long a message that is on its way to others is waited for before it is asked for.
 const PENDING: Duration = Duration::from_millis(500);
@@ -133,7 +135,8 @@ pub(super) struct Session {
     asking: bool,
     /// A message that is on its way to others.
     pending: u64,
-    /// What was acknowledged last; said again after the server failed at something and did not say at what.
+    /// What was acknowledged last; said again after the server failed at something and did not say
+    /// at what.
     recent: VecDeque<Uuid>,
     repeat: bool,
 }
@@ -263,7 +266,12 @@ impl Session {
     }
 
     /// Keeps a message when everything before it is there; asks for what is not.
-    async fn show(&mut self, socket: &mut Socket, seq: u64, message: NewMessage) -> Result<(), Ended> {
+    async fn show(
+        &mut self,
+        socket: &mut Socket,
+        seq: u64,
+        message: NewMessage,
+    ) -> Result<(), Ended> {
         if seq > self.after + 1 {
             self.held.insert(seq, message);
         } else {
@@ -292,7 +300,12 @@ impl Session {
     }
 
     /// Keeps a message and says that it is here.
-    async fn keep(&mut self, socket: &mut Socket, seq: u64, message: NewMessage) -> Result<(), Ended> {
+    async fn keep(
+        &mut self,
+        socket: &mut Socket,
+        seq: u64,
+        message: NewMessage,
+    ) -> Result<(), Ended> {
         let id = message.id;
         self.accept(seq, message).await?;
         if !self.recent.contains(&id) {
@@ -302,7 +315,8 @@ impl Session {
         Ok(say(socket, json!({ "action": "ack", "id": id })).await?)
     }
 
-    /// A message that was seen before is dropped: the server may send it again when it is not sure of the first time.
+    /// A message that was seen before is dropped: the server may send it again when it is not sure
+    /// of the first time.
     async fn accept(&mut self, seq: u64, message: NewMessage) -> Result<(), Ended> {
         if self.seen.contains(&message.id) {
             return Ok(());

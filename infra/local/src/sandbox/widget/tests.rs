@@ -38,7 +38,8 @@ async fn street() -> (TcpListener, Arc<Channel>, Arc<Widgets>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let websocket_url = format!("ws://{}", listener.local_addr().unwrap());
     let (keys, clock) = (Keys::load(None, false).unwrap(), Arc::new(Clock::default()));
-    let gate = Gate { websocket_url, api_url: "http://127.0.0.1:9".into(), keys, clock: clock.clone() };
+    let gate =
+        Gate { websocket_url, api_url: "http://127.0.0.1:9".into(), keys, clock: clock.clone() };
     let chat = Arc::new(Channel::open("chat", None, clock).unwrap());
     (listener, chat.clone(), Arc::new(Widgets::new(gate, chat)))
 }
@@ -86,7 +87,11 @@ async fn it_keeps_each_message_once_acknowledges_all_and_resumes_where_it_was() 
     assert_eq!(contents(&chat), ["Hi", "There"]);
 
     let (again, ()) = tokio::join!(accept(&listener), async {
-        tell(&mut peer, json!({ "message": "Internal server error", "connectionId": "c", "requestId": "r" })).await;
+        tell(
+            &mut peer,
+            json!({ "message": "Internal server error", "connectionId": "c", "requestId": "r" }),
+        )
+        .await;
     });
     let mut peer = again;
     greet(&mut peer, 2).await;

@@ -3,7 +3,13 @@
 use super::*;
 
 /// Puts so many new messages of a tenant on the shelf.
-fn put(state: &mut State, tenant: &str, number: usize, mischief: Option<&Arc<Mischief>>, now: Instant) {
+fn put(
+    state: &mut State,
+    tenant: &str,
+    number: usize,
+    mischief: Option<&Arc<Mischief>>,
+    now: Instant,
+) {
     for _ in 0..number {
         let message = Message::builder().message_id(uuid::Uuid::new_v4().to_string()).build();
         state.put(&message, tenant, mischief, now);
@@ -25,7 +31,11 @@ fn whoever_fills_the_consumers_waits_for_those_who_do_not() {
     put(&mut state, "quiet", 2, None, now);
     let (taken, _) = state.take(29, &[], Order::Fair, now);
     assert_eq!(tenants(&taken), ["noisy"; 29], "the oldest come first");
-    assert_eq!(tenants(&state.take(1, &[], Order::Fair, now).0), ["noisy"], "29 in flight are not many");
+    assert_eq!(
+        tenants(&state.take(1, &[], Order::Fair, now).0),
+        ["noisy"],
+        "29 in flight are not many"
+    );
     assert_eq!(tenants(&state.take(3, &[], Order::Fair, now).0), ["quiet", "quiet", "noisy"]);
 }
 
@@ -50,10 +60,18 @@ fn whoever_takes_the_consumers_time_waits_until_that_is_long_ago() {
     for tenant in ["slow", "quick", "steady"] {
         put(&mut state, tenant, 1, None, now);
     }
-    assert_eq!(tenants(&state.take(2, &[], Order::Fair, now).0), ["quick", "steady"], "2 and 9 of 100 ms are few");
+    assert_eq!(
+        tenants(&state.take(2, &[], Order::Fair, now).0),
+        ["quick", "steady"],
+        "2 and 9 of 100 ms are few"
+    );
     let later = now + RECENT;
     put(&mut state, "quick", 1, None, later);
-    assert_eq!(tenants(&state.take(2, &[], Order::Fair, later).0), ["slow", "quick"], "the oldest come first again");
+    assert_eq!(
+        tenants(&state.take(2, &[], Order::Fair, later).0),
+        ["slow", "quick"],
+        "the oldest come first again"
+    );
 }
 
 #[test]
@@ -62,8 +80,16 @@ fn of_several_noisy_neighbours_the_one_with_the_least_in_flight_is_next() {
     put(&mut state, "first", 40, None, now);
     assert_eq!(state.take(35, &[], Order::Fair, now).0.len(), 35);
     put(&mut state, "second", 40, None, now);
-    assert_eq!(tenants(&state.take(30, &[], Order::Fair, now).0), ["second"; 30], "quiet until then");
-    assert_eq!(tenants(&state.take(7, &[], Order::Fair, now).0)[..5], ["second"; 5], "up to what the first has");
+    assert_eq!(
+        tenants(&state.take(30, &[], Order::Fair, now).0),
+        ["second"; 30],
+        "quiet until then"
+    );
+    assert_eq!(
+        tenants(&state.take(7, &[], Order::Fair, now).0)[..5],
+        ["second"; 5],
+        "up to what the first has"
+    );
 }
 
 /// Takes everything there ever will be, four at a time; returns what came when, by message.
@@ -75,7 +101,10 @@ fn drain(state: &mut State, order: Order<'_>, mut now: Instant) -> Vec<Vec<Deliv
             (true, true) => return batches,
             (true, false) => now = next,
             (false, _) => {
-                assert!(taken.iter().all(|delivery| delivery.at <= now), "nothing comes before its time");
+                assert!(
+                    taken.iter().all(|delivery| delivery.at <= now),
+                    "nothing comes before its time"
+                );
                 batches.push(taken);
             }
         }
@@ -89,9 +118,12 @@ fn each_record_comes_up_to_so_many_times_and_never_twice_at_once() {
     let batches = drain(&mut state, Order::Any(&mischief), now);
     let mut times: BTreeMap<String, usize> = BTreeMap::new();
     for batch in &batches {
-        let ids: std::collections::BTreeSet<_> = batch.iter().map(|delivery| &delivery.message.message_id).collect();
+        let ids: std::collections::BTreeSet<_> =
+            batch.iter().map(|delivery| &delivery.message.message_id).collect();
         assert_eq!(ids.len(), batch.len());
-        batch.iter().for_each(|delivery| *times.entry(delivery.message.message_id.clone().unwrap()).or_default() += 1);
+        batch.iter().for_each(|delivery| {
+            *times.entry(delivery.message.message_id.clone().unwrap()).or_default() += 1
+        });
     }
     let counts: std::collections::BTreeSet<usize> = times.values().copied().collect();
     assert_eq!((times.len(), counts), (50, (1..=5).collect()));
