@@ -1,6 +1,6 @@
 //! The calls that functions make, by name, and how to recognize one.
 
-use local::RecordedCall;
+use emulator::RecordedCall;
 
 /// One call of a function, wherever in its work it comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use local::RecordedCall;
+use emulator::RecordedCall;
 use tests::{Business, World};
 
 /// Longer than a lease, than a receipt is waited for, and than a record of a queue stays invisible;

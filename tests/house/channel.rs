@@ -6,12 +6,12 @@ use domain::Channel;
 
 #[test]
 fn every_channel_is_played_described_and_tested() {
-    let (readme, sandbox) = (read("README.md"), read("infra/local/src/sandbox/control/routes.rs"));
+    let (readme, sandbox) = (read("README.md"), read("infra/sandbox/src/control/routes.rs"));
     let mut violations = Violations::default();
     for channel in Channel::ALL {
         let name = channel.name();
         violations.unless(sandbox.contains(&format!("\"{name}\" => Ok(&self.providers.{name})")), || {
-            format!("nobody plays {name}'s provider: write infra/local/src/sandbox/{name}.rs and name it in `Control::channel`")
+            format!("nobody plays {name}'s provider: write infra/sandbox/src/{name}.rs and name it in `Control::channel`")
         });
         let heading = |line: &str| {
             line.strip_prefix("### ").map(|title| title.to_lowercase().replace("e-mail", "email"))

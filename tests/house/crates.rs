@@ -27,8 +27,10 @@ fn floor(folder: &str) -> usize {
         "functions/domain" => 0,
         "functions/platform" => 1,
         _ if folder.starts_with("functions/") => 2,
-        _ if folder.starts_with("infra/") => 3,
-        "tests" | "tests/model" => 4,
+        "infra/emulator" => 0,
+        "infra/sandbox" => 3,
+        _ if folder.starts_with("infra/") => 4,
+        "tests" | "tests/model" => 5,
         _ => panic!("{folder}: say in tests/house/crates.rs on which floor this folder lives"),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use local::Programs;
+use emulator::Programs;
 
 pub(crate) fn programs() -> Programs {
     own_functions().map_or_else(|| Programs::One(functions_under_test()), Programs::Own)

@@ -18,7 +18,9 @@ use uuid::Uuid;
 use crate::oracle::{self, Allowed};
 use crate::programs::programs;
 use crate::send::{Answer, Send, read};
-use local::{Engine, Local, Logs, Options, Ready, ReceiptRule};
+use emulator::{Engine, Logs};
+use local::{Local, Options, Ready};
+use sandbox::ReceiptRule;
 
 /// What does not happen in this time does not happen.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -342,7 +344,7 @@ impl World {
     }
 
     /// Everything the functions logged so far.
-    pub fn logged(&self) -> Vec<local::LogLine> {
+    pub fn logged(&self) -> Vec<emulator::LogLine> {
         self.logs.lines()
     }
 

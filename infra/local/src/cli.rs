@@ -10,12 +10,11 @@ use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::demo;
-use crate::engine::Programs;
-use crate::lambda::Logs;
 use crate::ready::ReadyFile;
 use crate::sam;
 use crate::system::{Local, LocalError, Options};
 use crate::terminal::{BAD, BOLD, CODE, DIM, GOOD, paint};
+use emulator::{Logs, Programs};
 
 /// Pingback Messages on this machine: API, functions, database and queues, with customers who
 /// answer.

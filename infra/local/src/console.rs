@@ -8,9 +8,9 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use crate::aws::{REGION, STACK_NAME};
 use crate::ready::{Demo, Ready};
 use crate::terminal::{BOLD, CODE, DIM, field, paint};
+use emulator::account::{REGION, STACK_NAME};
 
 /// The page, with colours.
 pub(crate) fn page(ready: &Ready, kept: &str) -> String {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::Engine;
+use emulator::Engine;
 
 /// A function's variables, for `sam local`.
 type Variables<'a> = BTreeMap<&'a str, &'a str>;

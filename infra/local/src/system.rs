@@ -10,20 +10,16 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aws_sdk_dynamodb as dynamodb;
 use aws_sdk_secretsmanager as secretsmanager;
 
-use crate::aws::loopback;
 use crate::console::{self, Console};
-use crate::engine::{Engine, EngineOptions, Programs};
-use crate::lambda::Logs;
-use crate::listen;
 use crate::ready::{Aws, Demo, Other, Queues, Ready};
-use crate::sandbox::{Gate, MetaSecrets, ReceiptRule, Sandbox, System, Widgets};
-use crate::seed::{Keys, Seeder, WHATSAPP_SECRET};
+use emulator::{Engine, EngineOptions, Logs, Programs, listen};
 use error::{bind_error, engine_error};
 use place::{claim, ports};
 use platform::table::Table;
+use sandbox::seed::{Keys, Seeder, WHATSAPP_SECRET};
+use sandbox::{Gate, MetaSecrets, ReceiptRule, Sandbox, System, Widgets};
 
 pub use error::LocalError;
 
@@ -248,8 +244,7 @@ async fn seed(
     keys: &Keys,
     directory: Option<&Path>,
 ) -> Result<Seeder, LocalError> {
-    let secrets =
-        secretsmanager::Client::from_conf(loopback!(secretsmanager, engine.secrets_url()));
+    let secrets = engine.secrets_manager();
     let failed = |error: &dyn std::error::Error| {
         LocalError::Secrets(format!("{}", secretsmanager::error::DisplayErrorContext(error)))
     };
@@ -269,8 +264,7 @@ async fn seed(
         secrets.create_secret().name(WHATSAPP_SECRET).secret_string(&keys.whatsapp_token).send();
     token.await.map_err(|error| failed(&error))?;
 
-    let client = dynamodb::Client::from_conf(loopback!(dynamodb, engine.dynamodb_url()));
-    let table = Table::new(client, engine.table_name().to_owned());
+    let table = Table::new(engine.dynamodb(), engine.table_name().to_owned());
     let seeder = Seeder::new(
         table,
         sandbox.clock().clone(),

@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
 use super::interference::{LostAnswer, Meanwhile};
-use local::{Engine, EngineOptions};
+use emulator::{Engine, EngineOptions};
 use platform::table::Table;
 use platform::table::key::Key;
 

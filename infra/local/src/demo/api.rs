@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::journey::Picture;
 use super::{Disappointment, text, within};
-use crate::http_client;
 use crate::ready::Ready;
+use sandbox::http_client;
 
 /// Both doors.
 #[derive(Debug)]

@@ -11,14 +11,13 @@ use std::time::{Duration, Instant};
 use anstream::{eprintln, println};
 use serde_json::{Value, json};
 
-use crate::engine::Programs;
-use crate::lambda::Logs;
 use crate::ready::{Demo, Ready};
-use crate::seed::PerChannel;
 use crate::system::{Local, Options};
 use crate::terminal::{BAD, BOLD, CODE, DIM, GOOD, field, paint};
 use api::Api;
+use emulator::{Logs, Programs};
 use journey::{Journey, Picture};
+use sandbox::seed::PerChannel;
 
 /// How long anything may take before the demo gives up on it.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::engine::StartError;
-use crate::seed::SeedError;
+use emulator::StartError;
+use sandbox::seed::SeedError;
 
 /// Why it did not start, in a sentence.
 #[derive(Debug, thiserror::Error)]

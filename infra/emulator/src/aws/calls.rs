@@ -1,0 +1,78 @@
+//! What functions called: how often, for tests that compare it with what a function is allowed, and
+//! on demand every call in order, for tests that mean one of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use super::call::Call;
+use super::permission::Permission;
+use crate::lambda::Specification;
+
+/// Calls to AWS. Clones count together.
+#[derive(Debug, Clone, Default)]
+pub struct Calls(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    counted: BTreeMap<(String, String), u64>,
+    permissions: BTreeSet<Permission>,
+    /// What was called since somebody asked for it.
+    recorded: Option<Vec<RecordedCall>>,
+}
+
+/// One call of a function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedCall {
+    /// Who called: `send-message`.
+    pub function: String,
+    /// What: `UpdateItem`.
+    pub operation: String,
+    /// The request's body, JSON; of a call to S3, bucket and key.
+    pub request: Bytes,
+}
+
+impl Calls {
+    /// How often each function (logical id) called each operation (`dynamodb:BatchGetItem`), faults
+    /// included. Calls from outside the functions are not counted.
+    pub fn counted(&self) -> BTreeMap<(String, String), u64> {
+        self.state().counted.clone()
+    }
+
+    /// What functions did that they have to be allowed to do, outside the proxy too.
+    pub fn permissions(&self) -> BTreeSet<Permission> {
+        self.state().permissions.clone()
+    }
+
+    /// A function did something that it has to be allowed to do.
+    pub fn needed(&self, function: &str, action: impl Into<String>, resource: impl Into<String>) {
+        let (function, action, resource) = (function.into(), action.into(), resource.into());
+        self.state().permissions.insert(Permission { function, action, resource });
+    }
+
+    /// Forgets what was recorded so far, and records every call from now on.
+    pub fn record(&self) {
+        self.state().recorded = Some(Vec::new());
+    }
+
+    /// What was recorded since [`Calls::record`], in the order it came, faults included.
+    pub fn recorded(&self) -> Vec<RecordedCall> {
+        self.state().recorded.clone().unwrap_or_default()
+    }
+
+    pub(super) fn count(&self, function: &Specification, call: &Call, request: &Bytes) {
+        let mut state = self.state();
+        let key =
+            (function.logical_id.clone(), format!("{}:{}", call.service.prefix(), call.operation));
+        *state.counted.entry(key).or_default() += 1;
+        if let Some(recorded) = &mut state.recorded {
+            let (function, operation) = (function.name.clone(), call.operation.clone());
+            recorded.push(RecordedCall { function, operation, request: request.clone() });
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,207 @@
+//! The embedded DynamoDB, and the template's table in it or in another one. What is stored in the
+//! table is the platform's business, never this file's.
+
+use std::path::Path;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::client::Waiters;
+use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
+use aws_sdk_dynamodb::operation::create_table::CreateTableError;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ScalarAttributeType, TimeToLiveSpecification,
+};
+use dynoxide::Database;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::{AwsError, loopback};
+use crate::account::STACK_NAME;
+use crate::listen;
+use crate::template;
+
+/// How often items past their end are removed; AWS takes up to a few days, nobody may count on it.
+const TTL_SWEEP: Duration = Duration::from_secs(60);
+/// The database's file inside the data directory.
+const FILE: &str = "dynamodb.sqlite";
+/// How long a table may take to exist.
+const CREATE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long requests that are being answered may take at the end.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Why there is no table.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// The embedded database could not be opened.
+    #[error("the embedded DynamoDB does not open {path}: {reason}")]
+    Open {
+        /// Its file, or `memory`.
+        path: String,
+        /// What SQLite said.
+        reason: String,
+    },
+    /// DynamoDB refused the declaration.
+    #[error("table {table}: {reason}")]
+    Create {
+        /// Its logical id.
+        table: String,
+        /// What DynamoDB said.
+        reason: String,
+    },
+}
+
+/// The embedded DynamoDB, on a thread of its own: SQLite runs where the requests are answered and
+/// would hold up the other servers.
+pub(super) struct Embedded {
+    pub(super) url: String,
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<()>,
+}
+
+impl Embedded {
+    /// Opens the database, in memory without a directory, and serves it on a loopback port.
+    pub(super) async fn start(data_dir: Option<&Path>) -> Result<Self, AwsError> {
+        let database = open(data_dir)?;
+        let listener = listen::bind().await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let listener = listener.into_std()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (stop, stopped) = oneshot::channel();
+        let serve = move || {
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener)
+                    .expect("the listener is non-blocking");
+                let sweeper = tokio::spawn(sweep(database.clone()));
+                let stopped = async { stopped.await.unwrap_or_default() };
+                // An error here is a socket that closed early, which whoever uses it reports
+                // better.
+                let _ = dynoxide::server::serve_with_shutdown(listener, database, stopped).await;
+                sweeper.abort();
+            });
+        };
+        Ok(Self { url, stop, ended: tokio::task::spawn_blocking(serve) })
+    }
+
+    pub(super) async fn stop(self) {
+        let _ = self.stop.send(());
+        let _ = tokio::time::timeout(STOP_PATIENCE, self.ended).await;
+    }
+}
+
+fn open(data_dir: Option<&Path>) -> Result<Database, AwsError> {
+    let failed = |path: &str, reason: String| TableError::Open { path: path.to_owned(), reason };
+    let Some(directory) = data_dir else {
+        return Ok(Database::memory().map_err(|error| failed("memory", error.to_string()))?);
+    };
+    let path = directory.join(FILE).display().to_string();
+    std::fs::create_dir_all(directory).map_err(|error| failed(&path, error.to_string()))?;
+    Ok(Database::new(&path).map_err(|error| failed(&path, error.to_string()))?)
+}
+
+async fn sweep(database: Database) {
+    let mut ticks = tokio::time::interval(TTL_SWEEP);
+    loop {
+        ticks.tick().await;
+        // A sweep that fails is tried again at the next tick; nothing depends on it.
+        let _ = database.sweep_ttl();
+    }
+}
+
+/// A client of the DynamoDB at this URL.
+pub(super) fn client(url: &str) -> Client {
+    Client::from_conf(loopback!(aws_sdk_dynamodb, url))
+}
+
+/// Makes the table and returns its physical name: fixed where data outlives the run, unique where a
+/// DynamoDB may be shared. A table that is there already is kept.
+pub(super) async fn create(
+    client: &Client,
+    table: &template::Table,
+    lasting: bool,
+) -> Result<String, TableError> {
+    let name = match &table.name {
+        Some(name) => name.clone(),
+        None if lasting => STACK_NAME.to_owned(),
+        None => format!("{STACK_NAME}-{}", uuid::Uuid::new_v4().simple()),
+    };
+    let failed = |reason: String| TableError::Create { table: table.logical_id.clone(), reason };
+    let created =
+        request(client, table, &name).map_err(|error| failed(error.to_string()))?.send().await;
+    match created {
+        Ok(_) => {}
+        Err(SdkError::ServiceError(refused))
+            if matches!(refused.err(), CreateTableError::ResourceInUseException(_)) =>
+        {
+            return Ok(name);
+        }
+        Err(error) => return Err(failed(DisplayErrorContext(error).to_string())),
+    }
+    let exists = client.wait_until_table_exists().table_name(&name).wait(CREATE_PATIENCE).await;
+    exists.map_err(|error| failed(error.to_string()))?;
+    if let Some(attribute) = &table.time_to_live {
+        let specification =
+            TimeToLiveSpecification::builder().attribute_name(attribute).enabled(true).build();
+        let specification = specification.map_err(|error| failed(error.to_string()))?;
+        let update = client
+            .update_time_to_live()
+            .table_name(&name)
+            .time_to_live_specification(specification);
+        update.send().await.map_err(|error| failed(DisplayErrorContext(error).to_string()))?;
+    }
+    Ok(name)
+}
+
+/// Removes a table; one that cannot be removed stays, which harms nobody.
+pub(super) async fn delete(client: &Client, name: &str) {
+    let _ = client.delete_table().table_name(name).send().await;
+}
+
+type CreateTable = aws_sdk_dynamodb::operation::create_table::builders::CreateTableFluentBuilder;
+type Incomplete = aws_sdk_dynamodb::error::BuildError;
+
+fn request(
+    client: &Client,
+    table: &template::Table,
+    name: &str,
+) -> Result<CreateTable, Incomplete> {
+    let mut request = client
+        .create_table()
+        .table_name(name)
+        .billing_mode(BillingMode::PayPerRequest)
+        .set_key_schema(Some(key_schema(&table.keys)?));
+    for (name, kind) in &table.attributes {
+        let kind = ScalarAttributeType::from(kind.as_str());
+        let definition =
+            AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build()?;
+        request = request.attribute_definitions(definition);
+    }
+    for index in &table.indexes {
+        let index = GlobalSecondaryIndex::builder()
+            .index_name(&index.name)
+            .set_key_schema(Some(key_schema(&index.keys)?))
+            .projection(projection(&index.projection))
+            .build()?;
+        request = request.global_secondary_indexes(index);
+    }
+    Ok(request)
+}
+
+fn key_schema(keys: &template::KeySchema) -> Result<Vec<KeySchemaElement>, Incomplete> {
+    let element = |name: &String, kind| {
+        KeySchemaElement::builder().attribute_name(name).key_type(kind).build()
+    };
+    let partition = std::iter::once(element(&keys.partition, KeyType::Hash));
+    partition.chain(keys.sort.iter().map(|sort| element(sort, KeyType::Range))).collect()
+}
+
+fn projection(projection: &template::Projection) -> Projection {
+    let (kind, attributes) = match projection {
+        template::Projection::All => (ProjectionType::All, None),
+        template::Projection::KeysOnly => (ProjectionType::KeysOnly, None),
+        template::Projection::Include(attributes) => {
+            (ProjectionType::Include, Some(attributes.clone()))
+        }
+    };
+    Projection::builder().projection_type(kind).set_non_key_attributes(attributes).build()
+}

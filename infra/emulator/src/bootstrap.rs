@@ -1,0 +1,35 @@
+//! A binary as a function's bootstrap: what a worker process does besides running its function.
+
+use std::error::Error;
+use std::io::Read;
+use std::process::ExitCode;
+
+/// What a function's `run` returns.
+pub type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+
+/// Runs the function that `_HANDLER` names, as `function` knows it, on a runtime of one thread. A
+/// function that does not start says why on standard error, in one line.
+pub fn run<F: Future<Output = Outcome>>(function: impl FnOnce(String) -> F) -> ExitCode {
+    exit_with_parent();
+    let handler = std::env::var("_HANDLER").unwrap_or_default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome =
+        runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(function(handler)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Ends this process when its standard input does. The host holds the other end, so no worker
+/// outlives it, not even one whose host is killed while the worker waits for something else.
+fn exit_with_parent() {
+    std::thread::spawn(|| {
+        let mut ignored = [0; 64];
+        while std::io::stdin().read(&mut ignored).is_ok_and(|read| read > 0) {}
+        std::process::exit(0);
+    });
+}

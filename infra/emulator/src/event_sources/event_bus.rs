@@ -1,0 +1,80 @@
+//! EventBridge's default bus: takes events and invokes the functions whose rules they match.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::account::{ACCOUNT_ID, REGION};
+use crate::lambda::{InvokeError, Lambda};
+use crate::template::Function;
+
+/// Waits before Lambda invokes a function again that failed on an event. Its own are a minute and
+/// two (<https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>);
+/// nobody sits that out here.
+const RETRIES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
+
+/// An event, without what EventBridge adds.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// Whose: `aws.ses`.
+    pub source: &'static str,
+    /// What happened: `Email Delivered`.
+    pub detail_type: &'static str,
+    /// When.
+    pub time: DateTime<Utc>,
+    /// ARNs of what it happened to.
+    pub resources: Vec<String>,
+    /// Everything about it.
+    pub detail: Value,
+}
+
+impl Event {
+    /// As functions get it.
+    /// <https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html>
+    fn payload(&self) -> Bytes {
+        let event = json!({
+            "version": "0",
+            "id": Uuid::new_v4(),
+            "detail-type": self.detail_type,
+            "source": self.source,
+            "account": ACCOUNT_ID,
+            "time": self.time.to_rfc3339_opts(SecondsFormat::Secs, true),
+            "region": REGION,
+            "resources": self.resources,
+            "detail": self.detail,
+        });
+        Bytes::from(event.to_string())
+    }
+}
+
+/// Invokes every function that one of its rules wants the event for, and waits until all have taken
+/// it or none of Lambda's tries is left; answers how many took it.
+pub(crate) async fn publish(
+    event: &Event,
+    functions: &[Function],
+    lambda: &Lambda,
+) -> Result<usize, InvokeError> {
+    let wants = |function: &&Function| {
+        function.rules.iter().any(|rule| rule.matches(event.source, event.detail_type))
+    };
+    let payload = event.payload();
+    let taken = functions
+        .iter()
+        .filter(wants)
+        .map(|function| deliver(&function.logical_id, &payload, lambda));
+    let taken = futures_util::future::try_join_all(taken).await?;
+    Ok(taken.len())
+}
+
+async fn deliver(function: &str, payload: &Bytes, lambda: &Lambda) -> Result<(), InvokeError> {
+    for wait in RETRIES {
+        match lambda.invoke(function, payload.clone()).await {
+            Err(InvokeError::Function(_)) => tokio::time::sleep(wait).await,
+            answer => return answer.map(drop),
+        }
+    }
+    lambda.invoke(function, payload.clone()).await.map(drop)
+}

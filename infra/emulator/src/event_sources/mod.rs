@@ -1,0 +1,85 @@
+//! What invokes functions without being asked: queues, clocks and the event bus. What a function
+//! does with an event is its own business, never theirs.
+
+mod event_bus;
+mod fair_buffer;
+mod polling;
+mod queue;
+mod queue_event;
+mod schedule;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use crate::aws;
+use crate::lambda::Lambda;
+use crate::template::{Function, Stack};
+
+pub use event_bus::Event;
+pub(crate) use event_bus::publish;
+pub use polling::{HandedOut, Mischief, MischiefError, Polling};
+pub(crate) use schedule::scheduled_event;
+
+/// Every poller and ticker; dropping it stops them.
+pub(crate) struct Sources(JoinSet<()>);
+
+impl Sources {
+    /// Starts polling and ticking.
+    pub(crate) fn start(
+        stack: &Stack,
+        queue_urls: &BTreeMap<String, String>,
+        sqs: &aws_sdk_sqs::Client,
+        lambda: &Arc<Lambda>,
+        polling: &Polling,
+    ) -> Self {
+        let mut tasks = JoinSet::new();
+        for function in &stack.functions {
+            start_pollers(&mut tasks, stack, function, queue_urls, sqs, lambda, polling);
+            for schedule in &function.schedules {
+                tasks.spawn(schedule::tick(
+                    schedule.clone(),
+                    function.logical_id.clone(),
+                    Arc::clone(lambda),
+                ));
+            }
+        }
+        Self(tasks)
+    }
+
+    /// Stops taking messages and ticking; invocations that have begun go on.
+    pub(crate) async fn stop(mut self) {
+        self.0.shutdown().await;
+    }
+}
+
+fn start_pollers(
+    tasks: &mut JoinSet<()>,
+    stack: &Stack,
+    function: &Function,
+    queue_urls: &BTreeMap<String, String>,
+    sqs: &aws_sdk_sqs::Client,
+    lambda: &Arc<Lambda>,
+    polling: &Polling,
+) {
+    for source in &function.queues {
+        let declared = stack.queues.iter().find(|queue| queue.logical_id == source.queue);
+        let (Some(queue), Some(url)) = (declared, queue_urls.get(&source.queue)) else { continue };
+        let poller = Arc::new(queue::Poller {
+            function: function.logical_id.clone(),
+            source: source.clone(),
+            url: url.clone(),
+            arn: aws::queue_arn(queue),
+            visibility: queue.visibility_timeout(),
+            sqs: sqs.clone(),
+            lambda: Arc::clone(lambda),
+            polling: polling.clone(),
+            buffer: fair_buffer::FairBuffer::new(polling.clone(), !queue.is_fifo()),
+        });
+        tasks.spawn(Arc::clone(&poller).fetch());
+        for _ in 0..queue::concurrency(source) {
+            tasks.spawn(Arc::clone(&poller).poll());
+        }
+    }
+}

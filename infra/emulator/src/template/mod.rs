@@ -1,0 +1,266 @@
+//! Reads `template.yaml` into what the local system has to make.
+//!
+//! A subset of CloudFormation and SAM, with no silent gaps: a resource type, property or intrinsic
+//! function that is neither given a meaning here nor listed as having none locally is an error that
+//! names it. What is made of a [`Stack`] lives in the engine's other modules, never here.
+
+mod bucket;
+mod document;
+mod event_rule;
+mod expression;
+mod function;
+mod http_api;
+mod include;
+mod properties;
+mod queue;
+mod schedule;
+mod secret;
+mod table;
+#[cfg(test)]
+mod tests;
+mod text;
+mod websocket;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub(crate) use bucket::{Bucket, CorsRule, Expiration};
+pub(crate) use function::{Function, QueueSource};
+pub(crate) use http_api::HttpRoute;
+pub(crate) use queue::Queue;
+pub(crate) use schedule::Schedule;
+pub(crate) use secret::Secret;
+pub(crate) use table::{KeySchema, Projection, Table};
+pub(crate) use text::Reference;
+pub(crate) use websocket::{RouteSelection, WebSocketApi};
+
+use document::Document;
+use http_api::HttpApi;
+use properties::Properties;
+
+/// Resource types with nothing to do on one machine: permissions, alarms, what only an operator
+/// looks at.
+const WITHOUT_LOCAL_MEANING: &[&str] = &[
+    "AWS::ApiGateway::Account",
+    "AWS::ApiGatewayV2::Deployment",
+    "AWS::CloudWatch::Alarm",
+    "AWS::CloudWatch::CompositeAlarm",
+    "AWS::CloudWatch::Dashboard",
+    "AWS::IAM::ManagedPolicy",
+    "AWS::IAM::Policy",
+    "AWS::IAM::Role",
+    "AWS::Lambda::Permission",
+    "AWS::Logs::LogGroup",
+    "AWS::Logs::MetricFilter",
+    "AWS::S3::BucketPolicy",      // TLS alone: there is none on loopback
+    "AWS::SES::ConfigurationSet", // SES is the sandbox's to play
+    "AWS::SES::ConfigurationSetEventDestination",
+    "AWS::SNS::Subscription",
+    "AWS::SNS::Topic",
+    "AWS::SQS::QueuePolicy",
+];
+
+/// Everything the local system makes, in the template's own (logical) names.
+#[derive(Debug)]
+pub(crate) struct Stack {
+    /// The one table, if there is one.
+    pub(crate) table: Option<Table>,
+    /// Queues, dead-letter queues among them.
+    pub(crate) queues: Vec<Queue>,
+    /// The one bucket, if there is one.
+    pub(crate) bucket: Option<Bucket>,
+    /// Secrets; their values are no business of a template.
+    pub(crate) secrets: Vec<Secret>,
+    /// Functions, each with the routes, queues, schedules and events that invoke it.
+    pub(crate) functions: Vec<Function>,
+    /// What the HTTP API allows pages of other origins, if it allows them anything.
+    pub(crate) cors: Option<CorsRule>,
+    /// The WebSocket API, if there is one.
+    pub(crate) websocket: Option<WebSocketApi>,
+    /// Logical ids and types of the APIs, which environments may name.
+    pub(crate) apis: BTreeMap<String, ApiKind>,
+}
+
+/// What kind of API a logical id stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ApiKind {
+    /// `AWS::Serverless::HttpApi`.
+    Http,
+    /// `AWS::ApiGatewayV2::Api` with `ProtocolType: WEBSOCKET`.
+    WebSocket,
+    /// A stage of a WebSocket API; a reference to it is its name.
+    Stage,
+}
+
+/// Why the template cannot be made on this machine.
+#[derive(Debug, thiserror::Error)]
+#[error("{place}: {problem}")]
+pub struct TemplateError {
+    /// Where, as a path of keys: `Resources.ChatQueue.Properties.RedrivePolicy`.
+    pub place: String,
+    /// What is wrong and what to do about it.
+    pub problem: String,
+}
+
+impl TemplateError {
+    fn new(place: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { place: place.into(), problem: problem.into() }
+    }
+}
+
+impl Stack {
+    /// Reads a template file; `parameters` override the defaults of its `Parameters`.
+    ///
+    /// # Errors
+    /// [`TemplateError`] if the file cannot be read, is not a template, asks for something that the
+    /// local system does not know, or a parameter is missing, unknown or outside its
+    /// `AllowedValues`.
+    pub(crate) fn read(
+        path: &Path,
+        parameters: &BTreeMap<String, String>,
+    ) -> Result<Self, TemplateError> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            TemplateError::new(path.display().to_string(), format!("cannot be read: {error}"))
+        })?;
+        Self::parse(&text, path.parent().unwrap_or(Path::new("")), parameters)
+    }
+
+    /// As [`Stack::read`], from text, which includes files of `folder`.
+    ///
+    /// # Errors
+    /// As [`Stack::read`].
+    pub(crate) fn parse(
+        text: &str,
+        folder: &Path,
+        parameters: &BTreeMap<String, String>,
+    ) -> Result<Self, TemplateError> {
+        let document = Document::parse(text, folder, parameters)?;
+        let mut stack = Self {
+            table: None,
+            queues: Vec::new(),
+            bucket: None,
+            secrets: Vec::new(),
+            functions: Vec::new(),
+            cors: None,
+            websocket: None,
+            apis: BTreeMap::new(),
+        };
+        let mut sockets = websocket::Pieces::default();
+        let mut routes = Vec::new();
+        for (id, resource) in &document.resources {
+            if !document.wants(resource)? {
+                continue;
+            }
+            let properties = document.properties(id, resource)?;
+            match resource.kind.as_str() {
+                "AWS::Serverless::HttpApi" => {
+                    let api = HttpApi::read(properties)?;
+                    stack.cors = api.cors;
+                    routes.extend(
+                        api.routes.into_iter().map(|(route, function)| (id, route, function)),
+                    );
+                    stack.apis.insert(id.to_owned(), ApiKind::Http);
+                }
+                kind => stack.add(id, kind, properties, &mut sockets)?,
+            }
+        }
+        for (id, route, function) in routes {
+            let answers = stack.functions.iter_mut().find(|known| known.logical_id == function);
+            let answers = answers.ok_or_else(|| {
+                let place =
+                    format!("Resources.{id}.Properties.DefinitionBody.paths.{}", route.path);
+                TemplateError::new(
+                    place,
+                    format!("`{function}` is not a function of this template"),
+                )
+            })?;
+            answers.routes.push(route);
+        }
+        stack.websocket = sockets.assemble(&stack.functions)?;
+        stack.check_links()?;
+        Ok(stack)
+    }
+
+    /// The function that goes by this name: logical id (`SendMessage`) or folder (`send-message`).
+    pub(crate) fn function(&self, name: &str) -> Option<&Function> {
+        self.functions.iter().find(|function| function.logical_id == name || function.name == name)
+    }
+
+    fn add(
+        &mut self,
+        id: &str,
+        kind: &str,
+        properties: Properties<'_>,
+        sockets: &mut websocket::Pieces,
+    ) -> Result<(), TemplateError> {
+        let place = format!("Resources.{id}");
+        match kind {
+            "AWS::DynamoDB::Table" if self.table.is_some() => {
+                return Err(TemplateError::new(
+                    place,
+                    "the local system makes one table; this is the second",
+                ));
+            }
+            "AWS::DynamoDB::Table" => self.table = Some(Table::read(id, properties)?),
+            "AWS::S3::Bucket" if self.bucket.is_some() => {
+                return Err(TemplateError::new(
+                    place,
+                    "the local system makes one bucket; this is the second",
+                ));
+            }
+            "AWS::S3::Bucket" => self.bucket = Some(Bucket::read(id, properties)?),
+            "AWS::SQS::Queue" => self.queues.push(Queue::read(id, properties)?),
+            "AWS::SecretsManager::Secret" => self.secrets.push(Secret::read(id, properties)?),
+            "AWS::Serverless::Function" => self.functions.push(Function::read(id, properties)?),
+            "AWS::ApiGatewayV2::Api" => {
+                sockets.api(id, properties)?;
+                self.apis.insert(id.to_owned(), ApiKind::WebSocket);
+            }
+            "AWS::ApiGatewayV2::Stage" => {
+                sockets.stage(id, properties)?;
+                self.apis.insert(id.to_owned(), ApiKind::Stage);
+            }
+            "AWS::ApiGatewayV2::Integration" => sockets.integration(id, properties)?,
+            "AWS::ApiGatewayV2::Route" => sockets.route(id, properties)?,
+            _ if WITHOUT_LOCAL_MEANING.contains(&kind) => {}
+            _ => {
+                return Err(TemplateError::new(
+                    place,
+                    format!(
+                        "the local system does not know the type {kind}: give it a meaning in \
+                         infra/emulator/src/template/mod.rs, or list it there as having none on one machine"
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every reference from one resource to another must arrive at a resource of the right type.
+    fn check_links(&self) -> Result<(), TemplateError> {
+        let queue = |id: &str| self.queues.iter().any(|queue| queue.logical_id == id);
+        for redrive in self
+            .queues
+            .iter()
+            .filter_map(|queue| queue.redrive.as_ref().map(|redrive| (queue, redrive)))
+        {
+            if !queue(&redrive.1.dead_letters) {
+                return Err(TemplateError::new(
+                    format!("Resources.{}.Properties.RedrivePolicy", redrive.0.logical_id),
+                    format!("`{}` is not a queue of this template", redrive.1.dead_letters),
+                ));
+            }
+        }
+        for (function, source) in
+            self.functions.iter().flat_map(|f| f.queues.iter().map(move |q| (f, q)))
+        {
+            if !queue(&source.queue) {
+                return Err(TemplateError::new(
+                    format!("Resources.{}.Properties.Events", function.logical_id),
+                    format!("`{}` is not a queue of this template", source.queue),
+                ));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,46 @@
+//! Serves the sandbox's routes, and can do what no well-behaved server does: take a request and
+//! never answer.
+
+use std::convert::Infallible;
+
+use axum::Router;
+use axum::response::{IntoResponse, Response};
+use hyper::service::service_fn;
+use tokio::net::TcpListener;
+use tower_service::Service;
+
+use emulator::listen::{self, Server};
+
+/// Marks an answer that must not reach the caller.
+#[derive(Debug, Clone, Copy)]
+struct Lost;
+
+#[derive(Debug, thiserror::Error)]
+#[error("the answer is lost")]
+struct AnswerLost;
+
+/// An answer that never arrives: the connection is closed instead.
+pub(super) fn lost_answer() -> Response {
+    let mut answer = ().into_response();
+    answer.extensions_mut().insert(Lost);
+    answer
+}
+
+/// Whether this answer is one that must not arrive.
+pub(super) fn is_lost(answer: &Response) -> bool {
+    answer.extensions().get::<Lost>().is_some()
+}
+
+/// Serves the routes until it is dropped or stopped.
+pub(super) fn serve(listener: TcpListener, router: Router) -> Server {
+    listen::serve(listener, move |_| {
+        let router = router.clone();
+        service_fn(move |request| {
+            let answer = router.clone().call(request);
+            async move {
+                let answer = answer.await.unwrap_or_else(|never: Infallible| match never {});
+                if is_lost(&answer) { Err(AnswerLost) } else { Ok(answer) }
+            }
+        })
+    })
+}
