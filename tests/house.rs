@@ -1,5 +1,5 @@
 //! The house rules that no compiler checks: which way dependencies point, what is called how, and
-//! that template, OpenAPI document, README and code name the same functions, channels, routes and
+//! that template, OpenAPI document, documents and code name the same functions, channels, routes and
 //! problems.
 //!
 //! Every violation is a sentence that says what to do. What the system does at run time is tested
@@ -11,14 +11,14 @@ mod channel;
 mod contract;
 #[path = "house/crates.rs"]
 mod crates;
+#[path = "house/documents.rs"]
+mod documents;
 #[path = "house/events.rs"]
 mod events;
 #[path = "house/http_api.rs"]
 mod http_api;
 #[path = "house/operations.rs"]
 mod operations;
-#[path = "house/readme.rs"]
-mod readme;
 #[path = "house/template.rs"]
 mod template;
 

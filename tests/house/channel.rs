@@ -1,23 +1,27 @@
 //! A channel is whole: what it needs outside the template and the OpenAPI document, which have
 //! tests of their own.
 
-use crate::{Violations, function_folders, pascal_case, read};
+use crate::{Violations, files, function_folders, pascal_case, read};
 use domain::Channel;
 
 #[test]
 fn every_channel_is_played_described_and_tested() {
-    let (readme, sandbox) = (read("README.md"), read("infra/sandbox/src/control/routes.rs"));
+    let sandbox = read("infra/sandbox/src/control/routes.rs");
+    let all = files("functions").into_iter().filter(|path| path.ends_with("README.md"));
+    let pages: Vec<String> = all.map(read).collect();
     let mut violations = Violations::default();
     for channel in Channel::ALL {
         let name = channel.name();
         violations.unless(sandbox.contains(&format!("\"{name}\" => Ok(&self.providers.{name})")), || {
             format!("nobody plays {name}'s provider: write infra/sandbox/src/{name}.rs and name it in `Control::channel`")
         });
-        let heading = |line: &str| {
-            line.strip_prefix("### ").map(|title| title.to_lowercase().replace("e-mail", "email"))
+        let is_its_page = |page: &String| {
+            let title = page.lines().next().unwrap_or_default();
+            title.to_lowercase().replace("e-mail", "email").contains(name)
+                && page.contains("| limit | is | source |")
         };
-        violations.unless(readme.lines().filter_map(heading).any(|title| title.contains(name)), || {
-            format!("README.md has no page for {name}: write one under Channels, with its limits and their sources")
+        violations.unless(pages.iter().any(is_its_page), || {
+            format!("no README.md below functions/ is {name}'s: write one in functions/deliver-{name}, with its limits and their sources")
         });
         for suite in [
             "tests/system/delivery.rs",

@@ -1,6 +1,6 @@
 // The chat widget: shows on any page what agents write, and tells them what the customer has got and seen. One file,
 // nothing to build, nothing to install. It lies beside the function it talks to because it is the other half of that
-// protocol: whoever changes one changes both. How to embed it is in the README, under "Live chat".
+// protocol: whoever changes one changes both. How to embed it is in functions/chat-socket/README.md.
 //
 //   <script src="widget.js" data-socket="wss://…" data-api="https://…" data-token-url="/chat-token"></script>
 //   PingbackChat.open({ socket, api, token: async () => "…", target: document.querySelector("#chat") })
