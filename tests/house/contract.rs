@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use serde_yaml_ng::Value;
+use yaml_serde::Value;
 
 use crate::template::entries;
 use crate::{Violations, read};
@@ -168,8 +168,7 @@ pub(crate) struct Document(Value);
 impl Document {
     pub(crate) fn read() -> Document {
         Document(
-            serde_yaml_ng::from_str(&read("infra/openapi.yaml"))
-                .expect("infra/openapi.yaml is YAML"),
+            yaml_serde::from_str(&read("infra/openapi.yaml")).expect("infra/openapi.yaml is YAML"),
         )
     }
 

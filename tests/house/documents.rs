@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 
-use platform::telemetry::metrics::METRICS;
-
 use crate::template::{Template, entries};
 use crate::{Violations, files, read, root};
+use platform::telemetry::metrics::METRICS;
 
 /// The root README is for the first ten minutes; whatever exceeds this stands beside its code.
 const README_BYTES: usize = 9_000;

@@ -103,7 +103,7 @@ fn fits_schedule(event: Value) -> Result<(), String> {
     }
 }
 
-fn fits_rule(pattern: &serde_yaml_ng::Value, event: Value) -> Result<(), String> {
+fn fits_rule(pattern: &yaml_serde::Value, event: Value) -> Result<(), String> {
     let event: EventBridgeEvent = parse(event, "an EventBridge event")?;
     for (field, value) in [("source", &event.source), ("detail-type", &event.detail_type)] {
         let wanted = pattern[field]

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use serde_yaml_ng::{Mapping, Value};
+use yaml_serde::{Mapping, Value};
 
 use crate::contract::Document;
 use crate::template::{Template, reference};
@@ -21,8 +21,8 @@ const CORS: &str = "x-amazon-apigateway-cors";
 #[test]
 fn it_is_made_of_the_document() {
     let document = Document::read();
-    let made = HEAD.to_owned()
-        + &serde_yaml_ng::to_string(&definition(&document)).expect("it is plain data");
+    let made =
+        HEAD.to_owned() + &yaml_serde::to_string(&definition(&document)).expect("it is plain data");
     let kept = root().join(PLACE);
     if std::fs::read_to_string(&kept).ok().as_ref() != Some(&made) {
         let new = Path::new(env!("CARGO_TARGET_TMPDIR")).join("http-api.yaml");

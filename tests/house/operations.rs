@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_yaml_ng::Value;
+use yaml_serde::Value;
 
 use crate::template::{Template, entries, reference};
 use crate::{Violations, files, read};

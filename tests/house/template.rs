@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_yaml_ng::{Mapping, Value};
+use yaml_serde::{Mapping, Value};
 
 use crate::{Violations, function_folders, pascal_case, read};
 use domain::channel::Channel;
@@ -28,8 +28,7 @@ pub(crate) struct Function<'a> {
 impl Template {
     pub(crate) fn read() -> Template {
         Template {
-            document: serde_yaml_ng::from_str(&read("template.yaml"))
-                .expect("template.yaml is YAML"),
+            document: yaml_serde::from_str(&read("template.yaml")).expect("template.yaml is YAML"),
         }
     }
 

@@ -14,9 +14,9 @@ use proptest::strategy::Strategy;
 use proptest::test_runner::{Config as Cases, RngSeed, TestRunner};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_yaml_ng::{Mapping, Value};
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
+use yaml_serde::{Mapping, Value};
 
 use super::interference::{LostAnswer, Meanwhile};
 use emulator::{Engine, EngineOptions};
@@ -198,7 +198,7 @@ impl Drop for Scratch {
 fn only_the_table() -> PathBuf {
     let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
     let text = std::fs::read_to_string(whole).expect("template.yaml is there");
-    let mut document: Mapping = serde_yaml_ng::from_str(&text).expect("template.yaml is YAML");
+    let mut document: Mapping = yaml_serde::from_str(&text).expect("template.yaml is YAML");
     document.retain(|name, _| {
         ["AWSTemplateFormatVersion", "Transform", "Resources"].iter().any(|kept| name == kept)
     });
@@ -209,7 +209,7 @@ fn only_the_table() -> PathBuf {
     resources.retain(|_, resource| resource["Type"] == "AWS::DynamoDB::Table");
     let path =
         Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.yaml", uuid::Uuid::new_v4()));
-    std::fs::write(&path, serde_yaml_ng::to_string(&document).expect("it was YAML"))
+    std::fs::write(&path, yaml_serde::to_string(&document).expect("it was YAML"))
         .expect("a writable directory");
     path
 }

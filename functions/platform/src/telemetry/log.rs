@@ -6,33 +6,35 @@ use chrono::SecondsFormat;
 use serde_json::{Map, Value, json};
 use tracing::{Event, Level, Subscriber};
 use tracing_serde::fields::AsMap;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::prelude::*;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::invocation;
 use crate::{clock, settings};
 
-/// What these log below `info` are whole requests and events, with everything in them.
+/// Below `info` these log whole requests and events, with everything in them.
 const QUIET: [&str; 7] = [
-    "aws_smithy_runtime=info",
-    "aws_smithy_http_client=info",
-    "aws_sigv4=info",
-    "hyper=info",
-    "hyper_util=info",
-    "lambda_http=info",
-    "lambda_runtime=info",
+    "aws_smithy_runtime",
+    "aws_smithy_http_client",
+    "aws_sigv4",
+    "hyper",
+    "hyper_util",
+    "lambda_http",
+    "lambda_runtime",
 ];
 
-/// Starts logging, at `LOG_LEVEL` (a [filter](EnvFilter), `info` if it is left out or wrong).
+/// Starts logging, at `LOG_LEVEL` ([targets and levels](Targets), `info` if it is left out or
+/// wrong).
 pub fn init() {
-    let filter = settings::optional("LOG_LEVEL").and_then(|level| EnvFilter::try_new(level).ok());
-    let filter =
-        QUIET.iter().fold(filter.unwrap_or_else(|| EnvFilter::new("info")), |filter, quiet| {
-            filter.add_directive(quiet.parse().expect("a directive"))
-        });
-    let started = tracing_subscriber::fmt().event_format(Lines).with_env_filter(filter).try_init();
+    let configured = settings::optional("LOG_LEVEL").and_then(|levels| levels.parse().ok());
+    let levels = configured.unwrap_or_else(|| Targets::new().with_default(Level::INFO));
+    let levels = levels.with_targets(QUIET.map(|target| (target, Level::INFO)));
+
+    let lines = tracing_subscriber::fmt::layer().event_format(Lines);
+    let started = tracing_subscriber::registry().with(lines).with(levels).try_init();
     drop(started); // A second start, as tests do, changes nothing.
 }
 

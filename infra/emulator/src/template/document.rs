@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use serde_yaml_ng::{Mapping, Value};
+use yaml_serde::{Mapping, Value};
 
 use super::TemplateError;
 use super::expression::Expressions;
@@ -50,7 +50,7 @@ impl Document {
         folder: &Path,
         overrides: &BTreeMap<String, String>,
     ) -> Result<Self, TemplateError> {
-        let root: Mapping = serde_yaml_ng::from_str(text).map_err(|error| {
+        let root: Mapping = yaml_serde::from_str(text).map_err(|error| {
             TemplateError::new(
                 "template",
                 format!("is not YAML as CloudFormation reads it: {error}"),

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_yaml_ng::Value;
+use yaml_serde::Value;
 
 use super::TemplateError;
 use super::document::scalar;

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use serde_yaml_ng::Value;
+use yaml_serde::Value;
 
 use super::TemplateError;
 
@@ -47,6 +47,6 @@ fn file(transform: &Value, folder: &Path, place: &str) -> Result<Value, Template
     let text = std::fs::read_to_string(folder.join(location)).map_err(|error| {
         TemplateError::new(place, format!("{location} cannot be read: {error}"))
     })?;
-    serde_yaml_ng::from_str(&text)
+    yaml_serde::from_str(&text)
         .map_err(|error| TemplateError::new(place, format!("{location}: {error}")))
 }
