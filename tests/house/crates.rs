@@ -112,8 +112,7 @@ fn a_function_starts_in_a_few_lines() {
         let main = format!("functions/{folder}/src/main.rs");
         if !root().join(&main).exists() {
             violations.add(format!(
-                "{main} is missing: write a main that runs `{}::run()`",
-                folder.replace('-', "_")
+                "{main} is missing: write a main that serves the function of functions/{folder}"
             ));
             continue;
         }

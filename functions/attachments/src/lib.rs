@@ -28,14 +28,11 @@ use platform::broken::Broken;
 use platform::capability::Capability;
 use platform::clock::{self, Clock};
 use platform::files::{Files, Place, TO_BEGIN, Ticket};
-use platform::runtime;
+use platform::runtime::{Error, HttpFunction};
 use platform::secrets::{Secrets, TokenKeys};
 use platform::settings::{self, SettingError};
 use platform::table::record::Upload;
 use platform::table::{Checked, Table};
-
-/// What it takes to answer that there is no time left.
-const RESERVE: Duration = Duration::from_millis(250);
 
 /// The function.
 #[derive(Debug, Clone)]
@@ -63,41 +60,25 @@ struct Instructions {
     expires_at: DateTime<Utc>,
 }
 
-/// Runs the function until Lambda stops it.
-///
-/// # Errors
-/// What kept it from starting, in a sentence.
-pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    platform::telemetry::init();
-    let function = Attachments::from_env()?;
-    runtime::requests(|request| function.handle(request)).await
+impl HttpFunction for Attachments {
+    /// Reads `TABLE_NAME`, `ATTACHMENTS_BUCKET`, `AGENT_KEYS_SECRET` and what AWS clients need.
+    fn from_env() -> Result<Attachments, Error> {
+        let aws = Aws::from_env()?;
+        Ok(Attachments {
+            reception: Reception::from_env(&aws, &Secrets::new(&aws))?,
+            files: Files::from_env(&aws)?,
+        })
+    }
+
+    async fn handle(&self, request: &Request) -> Result<Response<Body>, Trouble> {
+        match *request.method() {
+            Method::POST => self.take(request).await,
+            _ => self.lead(request.path_parameters().first("file")).await,
+        }
+    }
 }
 
 impl Attachments {
-    /// Reads `TABLE_NAME`, `ATTACHMENTS_BUCKET`, `AGENT_KEYS_SECRET` and what AWS clients need.
-    ///
-    /// # Errors
-    /// The variable that is missing or malformed.
-    pub fn from_env() -> Result<Attachments, SettingError> {
-        let aws = Aws::from_env()?;
-        let keys = TokenKeys::new(Secrets::new(&aws), settings::required("AGENT_KEYS_SECRET")?);
-        let reception = Reception::new(Table::from_env(&aws)?, Clock::from_env()?, keys);
-        Ok(Attachments { reception, files: Files::from_env(&aws)? })
-    }
-
-    /// Answers one request, in time: whoever waits hears from us and not from whatever stops us.
-    pub async fn handle(&self, event: Request) -> Response<Body> {
-        let left = clock::time_left(event.lambda_context().deadline()).saturating_sub(RESERVE);
-        let late = |late| Err(Broken::because("answering in time", late).into());
-        let answer = async {
-            match *event.method() {
-                Method::POST => self.take(&event).await,
-                _ => self.lead(event.path_parameters().first("file")).await,
-            }
-        };
-        api::answer(tokio::time::timeout(left, answer).await.unwrap_or_else(late))
-    }
-
     /// The order of the checks is that of sending a message: size, caller, form, conversation.
     async fn take(&self, event: &Request) -> Result<Response<Body>, Trouble> {
         let most = form::most(event.headers());

@@ -1,6 +1,9 @@
-//! The Lambda bootstrap; everything is in the library beside it.
+//! The Lambda bootstrap; the function is in the library beside it.
+
+use attachments::Attachments;
+use platform::runtime::{Error, serve_http};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    attachments::run().await
+async fn main() -> Result<(), Error> {
+    serve_http::<Attachments>().await
 }

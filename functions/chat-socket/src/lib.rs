@@ -20,7 +20,6 @@ mod replay;
 use std::time::Duration;
 
 use aws_lambda_events::event::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsocketProxyRequest};
-use lambda_runtime::LambdaEvent;
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -28,19 +27,16 @@ use domain::delivery::{Part, Receipt, Reference, Reported};
 use domain::{Channel, MessageId, Seq};
 use platform::aws::Aws;
 use platform::broken::Broken;
-use platform::clock::{self, Clock};
+use platform::clock::Clock;
 use platform::credential::visitor::{Unfit, Visitor};
 use platform::queue::ChannelBell;
 use platform::receipts::Receipts;
-use platform::runtime;
+use platform::runtime::{Error, EventFunction};
 use platform::secrets::{Secrets, TokenKeys};
-use platform::settings::{self, SettingError};
+use platform::settings;
 use platform::sockets::{Event, Payload, Posted, Sockets};
 use platform::table::{Connection, Table};
 use replay::Replayed;
-
-/// What one last call may take: nothing is begun with less time than this.
-const RESERVE: Duration = Duration::from_secs(6);
 
 /// The function.
 #[derive(Debug)]
@@ -73,23 +69,16 @@ enum Said {
     Ping {},
 }
 
-/// Runs the function until Lambda stops it.
-///
-/// # Errors
-/// What kept it from starting, in a sentence.
-pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    platform::telemetry::init();
-    let function = ChatSocket::from_env()?;
-    runtime::events(|event| function.handle(event)).await
-}
+impl EventFunction for ChatSocket {
+    type Event = ApiGatewayWebsocketProxyRequest;
+    type Answer = ApiGatewayProxyResponse;
 
-impl ChatSocket {
+    /// One last call may take this long: nothing is begun with less time left.
+    const RESERVE: Duration = Duration::from_secs(6);
+
     /// Reads `TABLE_NAME`, `CHAT_QUEUE_URL`, `CHAT_ENDPOINT`, `VISITOR_KEYS_SECRET` and what AWS
     /// clients need.
-    ///
-    /// # Errors
-    /// The variable that is missing or malformed.
-    pub fn from_env() -> Result<ChatSocket, SettingError> {
+    fn from_env() -> Result<ChatSocket, Error> {
         let aws = Aws::from_env()?;
         Ok(ChatSocket {
             table: Table::from_env(&aws)?,
@@ -101,32 +90,30 @@ impl ChatSocket {
         })
     }
 
-    /// Answers one event of the socket. Whatever it was, the widget hears of it by an event, never
-    /// by the answer: API Gateway passes none on.
-    ///
-    /// # Errors
-    /// If the table does not answer; API Gateway tells the widget that something went wrong.
-    pub async fn handle(
+    /// Answers one event of the socket. The widget hears of it by an event, never by this answer:
+    /// API Gateway passes none on. A failure it reports to the widget as its own error.
+    async fn handle(
         &self,
-        event: LambdaEvent<ApiGatewayWebsocketProxyRequest>,
-    ) -> Result<ApiGatewayProxyResponse, lambda_runtime::Error> {
-        let until =
-            Instant::now() + clock::time_left(event.context.deadline()).saturating_sub(RESERVE);
-        let context = event.payload.request_context;
+        event: ApiGatewayWebsocketProxyRequest,
+        until: Instant,
+    ) -> Result<ApiGatewayProxyResponse, Broken> {
+        let context = event.request_context;
         let connection = context.connection_id.as_deref().unwrap_or_default();
+        let text = event.body.as_deref().unwrap_or_default();
+
         match context.route_key.as_deref() {
             Some("$connect") => {}
             Some("$disconnect") => self.goodbye(connection).await?,
-            _ => {
-                self.hear(connection, event.payload.body.as_deref().unwrap_or_default(), until)
-                    .await?
-            }
+            _ => self.hear(connection, text, until).await?,
         }
+
         let mut response = ApiGatewayProxyResponse::default();
         response.status_code = 200;
         Ok(response)
     }
+}
 
+impl ChatSocket {
     async fn goodbye(&self, connection: &str) -> Result<(), Broken> {
         match self.table.connected(connection).await? {
             Some(gone) => self.table.disconnect(&gone).await,

@@ -1,59 +1,16 @@
 //! Delivers to the live chat widget: one event to every tab that shows the conversation. With
 //! nobody there the message waits; the customer's return rings.
 
-use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use futures_util::future::join_all;
-use lambda_runtime::LambdaEvent;
 
 use domain::Channel;
 use domain::delivery::{Accepted, Failure, Outcome, Reason};
 use platform::aws::Aws;
 use platform::broken::Broken;
-use platform::clock::Clock;
-use platform::delivery::{Channels, Parcel, Provider, Worker, serve};
-use platform::queue::WorkerQueue;
-use platform::runtime;
-use platform::settings::SettingError;
+use platform::delivery::{Parcel, Provider};
+use platform::runtime::Error;
 use platform::sockets::{Payload, Posted, Sockets};
 use platform::table::{Connection, Table};
-
-/// The function.
-#[derive(Debug)]
-pub struct DeliverChat {
-    worker: Worker<Widgets>,
-}
-
-/// Runs the function until Lambda stops it.
-///
-/// # Errors
-/// What kept it from starting, in a sentence.
-pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    platform::telemetry::init();
-    let function = DeliverChat::from_env()?;
-    let handler = |event| async { Ok::<_, std::convert::Infallible>(function.handle(event).await) };
-    runtime::events(handler).await
-}
-
-impl DeliverChat {
-    /// Reads `TABLE_NAME`, `QUEUE_URL`, `DEAD_LETTER_QUEUE_URL`, `CHAT_ENDPOINT` and what AWS
-    /// clients need.
-    ///
-    /// # Errors
-    /// The variable that is missing or malformed.
-    pub fn from_env() -> Result<DeliverChat, SettingError> {
-        let aws = Aws::from_env()?;
-        let table = Table::from_env(&aws)?;
-        let provider = Widgets { table: table.clone(), sockets: Sockets::from_env(&aws)? };
-        let (queue, clock, channels) =
-            (WorkerQueue::from_env(&aws)?, Clock::from_env()?, Channels::default());
-        Ok(DeliverChat { worker: Worker { table, queue, clock, provider, channels } })
-    }
-
-    /// Answers a batch of bells.
-    pub async fn handle(&self, event: LambdaEvent<SqsEvent>) -> SqsBatchResponse {
-        serve(&self.worker, event).await
-    }
-}
 
 /// The customer's open tabs.
 #[derive(Debug)]
@@ -64,6 +21,11 @@ pub struct Widgets {
 
 impl Provider for Widgets {
     const CHANNEL: Channel = Channel::Chat;
+
+    /// Reads `TABLE_NAME`, `CHAT_ENDPOINT` and what AWS clients need.
+    fn from_env(aws: &Aws) -> Result<Widgets, Error> {
+        Ok(Widgets { table: Table::from_env(aws)?, sockets: Sockets::from_env(aws)? })
+    }
 
     /// Sends to every tab at once. One that took it is enough; tabs that are gone are taken off the
     /// list.

@@ -1,6 +1,10 @@
-//! The Lambda bootstrap; everything is in the library beside it.
+//! The Lambda bootstrap; the function is in the library beside it.
+
+use deliver_chat::Widgets;
+use platform::delivery::Worker;
+use platform::runtime::{Error, serve_events};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    deliver_chat::run().await
+async fn main() -> Result<(), Error> {
+    serve_events::<Worker<Widgets>>().await
 }

@@ -38,14 +38,6 @@ pub struct Ses {
 }
 
 impl Ses {
-    /// SES through `aws`, with files out of `files`.
-    #[must_use]
-    pub fn new(aws: &Aws, files: Files, reply_domain: String) -> Ses {
-        let config = aws.service_once("SESV2", PATIENCE);
-        let names = names_of(config.region().map_or("us-east-1", |region| region.as_ref()));
-        Ses { client: Client::new(&config), files, reply_domain, names }
-    }
-
     /// Answers come to an address that carries the conversation.
     fn reply_to(&self, parcel: &Parcel<'_>) -> String {
         let (business, conversation) =
@@ -97,6 +89,18 @@ fn names_of(region: &str) -> String {
 
 impl Provider for Ses {
     const CHANNEL: Channel = Channel::Email;
+
+    /// Reads `EMAIL_REPLY_DOMAIN`, `ATTACHMENTS_BUCKET` and what AWS clients need.
+    fn from_env(aws: &Aws) -> Result<Ses, Error> {
+        let config = aws.service_once("SESV2", PATIENCE);
+        let region = config.region().map_or("us-east-1", |region| region.as_ref());
+        Ok(Ses {
+            names: names_of(region),
+            client: Client::new(&config),
+            files: Files::from_env(aws)?,
+            reply_domain: settings::required("EMAIL_REPLY_DOMAIN")?,
+        })
+    }
 
     async fn send(&self, parcel: Parcel<'_>) -> Outcome {
         let ChannelSettings::Email { from, configuration_set } = &parcel.channel.settings else {

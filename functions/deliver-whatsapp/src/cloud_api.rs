@@ -52,15 +52,6 @@ struct Number<'a> {
 }
 
 impl CloudApi {
-    /// The API at `url`, which ends with its version, with files out of `files`.
-    ///
-    /// # Errors
-    /// If no HTTPS client can be made.
-    pub fn new(url: String, secrets: Secrets, files: Files) -> reqwest::Result<CloudApi> {
-        let client = Client::builder().connect_timeout(CONNECT_TIMEOUT).build()?;
-        Ok(CloudApi { client, url, secrets, media: Media::new(files) })
-    }
-
     /// What the parcel is to WhatsApp, its file uploaded.
     async fn body<'a>(&self, number: Number<'a>, parcel: &Parcel<'a>) -> Result<Body<'a>, Failure> {
         let message = parcel.message;
@@ -161,6 +152,17 @@ struct TakenMessage {
 
 impl Provider for CloudApi {
     const CHANNEL: Channel = Channel::Whatsapp;
+
+    /// Reads `WHATSAPP_API_URL`, which ends with the API's version, `ATTACHMENTS_BUCKET` and what
+    /// AWS clients need.
+    fn from_env(aws: &Aws) -> Result<CloudApi, Error> {
+        Ok(CloudApi {
+            client: Client::builder().connect_timeout(CONNECT_TIMEOUT).build()?,
+            url: settings::required("WHATSAPP_API_URL")?,
+            secrets: Secrets::new(aws),
+            media: Media::new(Files::from_env(aws)?),
+        })
+    }
 
     /// As long as the worker has: 100 MiB are read and uploaded in it. A message alone is given up
     /// earlier, here.

@@ -1,6 +1,10 @@
-//! The Lambda bootstrap; everything is in the library beside it.
+//! The Lambda bootstrap; the function is in the library beside it.
+
+use deliver_whatsapp::cloud_api::CloudApi;
+use platform::delivery::Worker;
+use platform::runtime::{Error, serve_events};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    deliver_whatsapp::run().await
+async fn main() -> Result<(), Error> {
+    serve_events::<Worker<CloudApi>>().await
 }

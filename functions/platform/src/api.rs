@@ -10,10 +10,12 @@ use lambda_http::{Body, Response};
 use serde::Serialize;
 use tracing::Level;
 
+use crate::aws::Aws;
 use crate::broken::Broken;
 use crate::clock::Clock;
 use crate::credential::{self, ApiKey, Caller, Claim};
-use crate::secrets::TokenKeys;
+use crate::secrets::{Secrets, TokenKeys};
+use crate::settings::{self, SettingError};
 use crate::table::{Admission, Checked, Table};
 use crate::telemetry::metrics::Line;
 use domain::problem::{Code, FieldError, Loc, Problem, Refusal};
@@ -50,10 +52,17 @@ pub struct Reception {
 }
 
 impl Reception {
-    /// Takes its three parts.
-    #[must_use]
-    pub fn new(table: Table, clock: Clock, keys: TokenKeys) -> Reception {
-        Reception { table, clock, keys }
+    /// Reads `TABLE_NAME`, `CLOCK_OFFSET_MS` and `AGENT_KEYS_SECRET`.
+    ///
+    /// # Errors
+    /// The variable that is missing or malformed.
+    pub fn from_env(aws: &Aws, secrets: &Secrets) -> Result<Reception, SettingError> {
+        let keys = settings::required("AGENT_KEYS_SECRET")?;
+        Ok(Reception {
+            table: Table::from_env(aws)?,
+            clock: Clock::from_env()?,
+            keys: TokenKeys::new(secrets.clone(), keys),
+        })
     }
 
     /// What the request's token claims. A JWT is verified here; what is stored of the caller, by

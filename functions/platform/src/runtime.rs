@@ -1,61 +1,263 @@
-//! How a function runs: it answers one event after the other until Lambda stops it, and each is an
-//! [`Invocation`].
+//! The life of a Lambda function, for all functions in one place.
+//!
+//! A function is made once from its environment and then handles one event after the other until
+//! Lambda stops it. This file starts its log, begins and ends each [`Invocation`], bounds it by
+//! Lambda's deadline, and answers for what goes wrong: a handler that fails, panics or runs out of
+//! time is logged here, once, and its caller gets our own answer instead of Lambda's.
+//!
+//! There are three kinds of functions: [`HttpFunction`]s behind the HTTP API, [`EventFunction`]s
+//! behind everything else, and the queue workers, which are the [`EventFunction`] that every
+//! [`Provider`](crate::delivery::Provider) becomes.
 
+use std::any::Any;
 use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
+use futures_util::FutureExt;
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt, Response};
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
-use crate::telemetry::{Invocation, correlate};
+use crate::api::{self, Trouble};
+use crate::broken::Broken;
+use crate::clock;
+use crate::telemetry::{self, Invocation, correlate};
 
-/// Answers API Gateway's requests. Each is correlated by API Gateway's id of it, which its caller
-/// has as well, in the response's header `apigw-requestid`.
-///
-/// # Errors
-/// If the Runtime API is not there.
-pub async fn requests<F>(handler: impl Fn(Request) -> F + Send + Sync) -> Result<(), Error>
-where
-    F: Future<Output = Response<Body>> + Send,
-{
-    let handler = &handler;
-    let answer = |request: Request| async move {
-        let _invocation = Invocation::begin(&request.lambda_context());
-        if let Some(id) = request_id(&request) {
-            correlate(&id);
-        }
-        Ok::<_, Infallible>(handler(request).await)
-    };
-    lambda_http::run(service_fn(answer)).await
+pub use lambda_runtime::Error;
+
+/// Time kept for the answer that says that a handler ran out of time.
+const ANSWER_RESERVE: Duration = Duration::from_millis(250);
+
+/// A function behind API Gateway's HTTP API.
+pub trait HttpFunction: Sized + Sync {
+    /// Makes the function from its environment.
+    ///
+    /// # Errors
+    /// A sentence that names the variable that is missing or malformed.
+    fn from_env() -> Result<Self, Error>;
+
+    /// Handles one request.
+    ///
+    /// # Errors
+    /// [`Trouble`]; the runtime turns it into a problem document.
+    fn handle(
+        &self,
+        request: &Request,
+    ) -> impl Future<Output = Result<Response<Body>, Trouble>> + Send;
 }
 
-/// Answers events of any other kind.
-///
-/// # Errors
-/// If the Runtime API is not there.
-pub async fn events<E, A, X, F>(handler: impl Fn(LambdaEvent<E>) -> F) -> Result<(), Error>
-where
-    E: DeserializeOwned,
-    A: Serialize,
-    X: Into<lambda_runtime::Diagnostic> + std::fmt::Debug,
-    F: Future<Output = Result<A, X>>,
-{
-    let handler = &handler;
-    let answer = |event: LambdaEvent<E>| async move {
-        let _invocation = Invocation::begin(&event.context);
-        // Boxed, or the compiler gives up on how deep it is.
-        Box::pin(handler(event)).await
-    };
-    lambda_runtime::run(service_fn(answer)).await
+/// A function that handles any other kind of event.
+pub trait EventFunction: Sized {
+    /// The event, as Lambda passes it.
+    type Event: DeserializeOwned;
+    /// The answer that the event's source reads.
+    type Answer: Serialize;
+
+    /// The part of the invocation's time in which the function only ends what it has begun.
+    const RESERVE: Duration;
+
+    /// Makes the function from its environment.
+    ///
+    /// # Errors
+    /// A sentence that names the variable that is missing or malformed.
+    fn from_env() -> Result<Self, Error>;
+
+    /// Handles one event, and begins nothing after `until`.
+    ///
+    /// # Errors
+    /// [`Broken`]; the event's source then repeats the event, as its own rules say.
+    fn handle(
+        &self,
+        event: Self::Event,
+        until: Instant,
+    ) -> impl Future<Output = Result<Self::Answer, Broken>>;
 }
 
-/// API Gateway's id of a request.
+/// Runs an [`HttpFunction`] until Lambda stops it.
+///
+/// # Errors
+/// If the function cannot be made from its environment, or if there is no Runtime API.
+pub async fn serve_http<F: HttpFunction>() -> Result<(), Error> {
+    telemetry::init();
+    let function = &F::from_env()?;
+
+    let handler = |request: Request| async move {
+        Ok::<_, Infallible>(handle_http(function, &request).await)
+    };
+    lambda_http::run(service_fn(handler)).await
+}
+
+/// Runs an [`EventFunction`] until Lambda stops it.
+///
+/// # Errors
+/// If the function cannot be made from its environment, or if there is no Runtime API.
+pub async fn serve_events<F: EventFunction>() -> Result<(), Error> {
+    telemetry::init();
+    let function = &F::from_env()?;
+
+    // Boxed, or the compiler gives up on how deep the future is.
+    let handler = |event: LambdaEvent<F::Event>| Box::pin(handle_event(function, event));
+    lambda_runtime::run(service_fn(handler)).await
+}
+
+/// Handles one request as one invocation. Its log lines carry API Gateway's id of the request,
+/// which the caller has as well, in the response's header `apigw-requestid`.
+async fn handle_http<F: HttpFunction>(function: &F, request: &Request) -> Response<Body> {
+    let context = request.lambda_context();
+    let _invocation = Invocation::begin(&context);
+    if let Some(id) = request_id(request) {
+        correlate(&id);
+    }
+
+    let left = clock::time_left(context.deadline());
+    api::answer(bounded(function.handle(request), left).await)
+}
+
+/// Handles one event as one invocation. Lambda gets no more of a failure than what was being done:
+/// the whole chain is in the log.
+async fn handle_event<F: EventFunction>(
+    function: &F,
+    event: LambdaEvent<F::Event>,
+) -> Result<F::Answer, Diagnostic> {
+    let _invocation = Invocation::begin(&event.context);
+    let left = clock::time_left(event.context.deadline());
+    let until = Instant::now() + left.saturating_sub(F::RESERVE);
+
+    bounded(function.handle(event.payload, until), left).await.map_err(|broken| {
+        tracing::error!(error = broken.chain(), "event not handled; its source repeats it");
+        Diagnostic { error_type: "InternalError".to_owned(), error_message: broken.to_string() }
+    })
+}
+
+/// Runs `work` until shortly before the invocation's end. Running out of time and panicking are
+/// failures like any other.
+async fn bounded<T, E: From<Broken>>(
+    work: impl Future<Output = Result<T, E>>,
+    left: Duration,
+) -> Result<T, E> {
+    let work = AssertUnwindSafe(work).catch_unwind();
+    let time = left.saturating_sub(ANSWER_RESERVE);
+
+    match tokio::time::timeout(time, work).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(panic)) => Err(panicked(panic).into()),
+        Err(late) => Err(Broken::because("handling an event in time", late).into()),
+    }
+}
+
+/// A panic's message may hold a customer's text, so it is dropped unread. The panic hook has logged
+/// where the panic was ([`telemetry::init`]).
+fn panicked(panic: Box<dyn Any + Send>) -> Broken {
+    drop(panic);
+    Broken::new("handling an event: the handler panicked")
+}
+
+/// Returns API Gateway's id of a request.
 #[must_use]
 pub fn request_id(request: &Request) -> Option<String> {
     match request.request_context_ref()? {
         RequestContext::ApiGatewayV2(context) => context.request_id.clone(),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use lambda_runtime::Context;
+    use serde_json::Value;
+
+    use super::*;
+
+    /// A function whose handler does one of three bad things.
+    enum Bad {
+        Panics,
+        Hangs,
+        Fails,
+    }
+
+    impl Bad {
+        async fn misbehave<T>(&self) -> Result<T, Broken> {
+            match self {
+                Bad::Panics => panic!("a text of a customer"),
+                Bad::Hangs => std::future::pending().await,
+                Bad::Fails => Err(Broken::because("reading a table", "there is none")),
+            }
+        }
+    }
+
+    impl HttpFunction for Bad {
+        fn from_env() -> Result<Bad, Error> {
+            Ok(Bad::Panics)
+        }
+
+        async fn handle(&self, _: &Request) -> Result<Response<Body>, Trouble> {
+            Ok(self.misbehave().await?)
+        }
+    }
+
+    impl EventFunction for Bad {
+        type Event = Value;
+        type Answer = Value;
+
+        const RESERVE: Duration = Duration::ZERO;
+
+        fn from_env() -> Result<Bad, Error> {
+            Ok(Bad::Panics)
+        }
+
+        async fn handle(&self, _: Value, _: Instant) -> Result<Value, Broken> {
+            self.misbehave().await
+        }
+    }
+
+    /// The context of an invocation that may take three seconds.
+    fn context() -> Context {
+        #[expect(clippy::disallowed_methods, reason = "Lambda's deadline is real time")]
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+        let deadline = now + Duration::from_secs(3);
+
+        let mut context = Context::default();
+        context.deadline = deadline.as_millis().try_into().expect("a few centuries fit");
+        context
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_gets_our_problem_document_whatever_the_handler_does() {
+        for bad in [Bad::Panics, Bad::Hangs, Bad::Fails] {
+            let began = Instant::now();
+            let request = Request::default().with_lambda_context(context());
+            let response = handle_http(&bad, &request).await;
+
+            assert!(began.elapsed() < Duration::from_secs(3), "Lambda would have answered");
+            assert_eq!(response.status(), 500);
+            assert_eq!(response.headers()["content-type"], "application/problem+json");
+            let Body::Text(text) = response.body() else { panic!("a problem is text") };
+            assert!(text.contains(r#""code":"internal""#), "{text}");
+            assert!(!text.contains("customer") && !text.contains("table"), "{text}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lambda_is_told_of_a_failed_event_and_no_more() {
+        for (bad, message) in [
+            (Bad::Panics, "handling an event: the handler panicked"),
+            (Bad::Hangs, "handling an event in time"),
+            (Bad::Fails, "reading a table"),
+        ] {
+            let began = Instant::now();
+            let diagnostic = handle_event(&bad, LambdaEvent::new(Value::Null, context()))
+                .await
+                .expect_err("the handler failed");
+
+            assert!(began.elapsed() < Duration::from_secs(3), "Lambda would have stopped it");
+            assert_eq!(diagnostic.error_type, "InternalError");
+            assert_eq!(diagnostic.error_message, message);
+        }
     }
 }

@@ -19,7 +19,7 @@ use platform::api::{self, Reception, Trouble};
 use platform::aws::Aws;
 use platform::clock::Clock;
 use platform::credential::visitor::Visitor;
-use platform::runtime;
+use platform::runtime::{Error, HttpFunction};
 use platform::secrets::{Secrets, TokenKeys};
 use platform::settings::{self, SettingError};
 use platform::table::record::Message;
@@ -35,44 +35,31 @@ pub struct ReadMessages {
     visitors: TokenKeys,
 }
 
-/// Runs the function until Lambda stops it.
-///
-/// # Errors
-/// What kept it from starting, in a sentence.
-pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    platform::telemetry::init();
-    let function = ReadMessages::from_env()?;
-    runtime::requests(|request| function.handle(request)).await
+impl HttpFunction for ReadMessages {
+    /// Reads `TABLE_NAME`, `AGENT_KEYS_SECRET`, `VISITOR_KEYS_SECRET` and what AWS clients need.
+    fn from_env() -> Result<ReadMessages, Error> {
+        let aws = Aws::from_env()?;
+        let secrets = Secrets::new(&aws);
+        Ok(ReadMessages {
+            reception: Reception::from_env(&aws, &secrets)?,
+            visitors: TokenKeys::new(secrets, settings::required("VISITOR_KEYS_SECRET")?),
+        })
+    }
+
+    async fn handle(&self, request: &Request) -> Result<Response<Body>, Trouble> {
+        let parameters = request.path_parameters();
+        let conversation = parameters.first("conversation_id");
+
+        match (conversation, parameters.first("message_id")) {
+            (None, None) => self.usage(request).await,
+            (None, Some(message)) => self.shown(request, message).await,
+            (Some(conversation), None) => self.list(request, conversation).await,
+            (Some(conversation), Some(message)) => self.one(request, conversation, message).await,
+        }
+    }
 }
 
 impl ReadMessages {
-    /// Reads `TABLE_NAME`, `AGENT_KEYS_SECRET`, `VISITOR_KEYS_SECRET` and what AWS clients need.
-    ///
-    /// # Errors
-    /// The variable that is missing or malformed.
-    pub fn from_env() -> Result<ReadMessages, SettingError> {
-        let aws = Aws::from_env()?;
-        let secrets = Secrets::new(&aws);
-        let keys = TokenKeys::new(secrets.clone(), settings::required("AGENT_KEYS_SECRET")?);
-        let visitors = TokenKeys::new(secrets, settings::required("VISITOR_KEYS_SECRET")?);
-        Ok(ReadMessages {
-            reception: Reception::new(Table::from_env(&aws)?, Clock::from_env()?, keys),
-            visitors,
-        })
-    }
-
-    /// Answers one request.
-    pub async fn handle(&self, event: Request) -> Response<Body> {
-        let parameters = event.path_parameters();
-        let conversation = parameters.first("conversation_id");
-        api::answer(match (conversation, parameters.first("message_id")) {
-            (None, None) => self.usage(&event).await,
-            (None, Some(message)) => self.shown(&event, message).await,
-            (Some(conversation), None) => self.list(&event, conversation).await,
-            (Some(conversation), Some(message)) => self.one(&event, conversation, message).await,
-        })
-    }
-
     /// `GET /api/v1/usage`.
     async fn usage(&self, event: &Request) -> Result<Response<Body>, Trouble> {
         let now = self.reception.clock.now();

@@ -3,16 +3,18 @@
 
 pub mod event;
 
+use std::time::Duration;
+
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
-use lambda_runtime::LambdaEvent;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use domain::Channel;
 use platform::aws::Aws;
+use platform::broken::Broken;
 use platform::clock::Clock;
 use platform::receipts::Receipts;
-use platform::runtime;
-use platform::settings::SettingError;
+use platform::runtime::{Error, EventFunction};
 
 /// The function.
 #[derive(Debug, Clone)]
@@ -21,22 +23,14 @@ pub struct ReceiptsEmail {
     clock: Clock,
 }
 
-/// Runs the function until Lambda stops it.
-///
-/// # Errors
-/// What kept it from starting, in a sentence.
-pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    platform::telemetry::init();
-    let function = ReceiptsEmail::from_env()?;
-    runtime::events(|event| function.handle(event)).await
-}
+impl EventFunction for ReceiptsEmail {
+    type Event = EventBridgeEvent<Value>;
+    type Answer = ();
 
-impl ReceiptsEmail {
+    const RESERVE: Duration = Duration::ZERO;
+
     /// Reads `TABLE_NAME`, `EMAIL_QUEUE_URL` and what AWS clients need.
-    ///
-    /// # Errors
-    /// The variable that is missing or malformed.
-    pub fn from_env() -> Result<ReceiptsEmail, SettingError> {
+    fn from_env() -> Result<ReceiptsEmail, Error> {
         let aws = Aws::from_env()?;
         Ok(ReceiptsEmail {
             receipts: Receipts::from_env(&aws, Channel::Email)?,
@@ -44,20 +38,16 @@ impl ReceiptsEmail {
         })
     }
 
-    /// Takes one event.
-    ///
-    /// # Errors
-    /// If the table does not answer; Lambda then brings the event again, twice ([asynchronous
-    /// invocation](https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html)).
-    pub async fn handle(
-        &self,
-        event: LambdaEvent<EventBridgeEvent<Value>>,
-    ) -> Result<(), lambda_runtime::Error> {
-        let EventBridgeEvent { detail_type, time, detail, .. } = event.payload;
-        match event::receipt(&detail_type, time.unwrap_or_else(|| self.clock.now()), &detail) {
-            Some((about, receipt)) => Ok(self.receipts.take(&about, &receipt).await?),
+    /// Takes one event. If it fails, Lambda brings the event again, twice
+    /// ([asynchronous invocation](https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html)).
+    async fn handle(&self, event: EventBridgeEvent<Value>, _: Instant) -> Result<(), Broken> {
+        let EventBridgeEvent { detail_type, time, detail, .. } = event;
+        let time = time.unwrap_or_else(|| self.clock.now());
+
+        match event::receipt(&detail_type, time, &detail) {
+            Some((about, receipt)) => self.receipts.take(&about, &receipt).await,
             None => {
-                tracing::info!(kind = detail_type, "an event about nothing of ours");
+                tracing::info!(kind = detail_type, "SES event carries no id of ours; ignored");
                 Ok(())
             }
         }

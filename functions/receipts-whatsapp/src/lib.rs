@@ -25,16 +25,13 @@ use platform::aws::Aws;
 use platform::broken::Broken;
 use platform::clock::{self, Clock};
 use platform::receipts::Receipts;
-use platform::runtime;
+use platform::runtime::{Error, HttpFunction};
 use platform::secrets::Secrets;
 use platform::settings::{self, SettingError};
 use platform::table::Table;
 use signature::WebhookSecret;
 
 const SIGNATURE: HeaderName = HeaderName::from_static("x-hub-signature-256");
-
-/// What it takes to answer that there is no time left.
-const RESERVE: Duration = Duration::from_millis(250);
 
 /// How much is written down at once; Meta puts up to 1,000 receipts into one call.
 const AT_ONCE: usize = 16;
@@ -49,23 +46,10 @@ pub struct ReceiptsWhatsapp {
     clock: Clock,
 }
 
-/// Runs the function until Lambda stops it.
-///
-/// # Errors
-/// What kept it from starting, in a sentence.
-pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    platform::telemetry::init();
-    let function = ReceiptsWhatsapp::from_env()?;
-    runtime::requests(|request| function.handle(request)).await
-}
-
-impl ReceiptsWhatsapp {
+impl HttpFunction for ReceiptsWhatsapp {
     /// Reads `TABLE_NAME`, `WHATSAPP_QUEUE_URL`, `WHATSAPP_WEBHOOK_SECRET` and what AWS clients
     /// need.
-    ///
-    /// # Errors
-    /// The variable that is missing or malformed.
-    pub fn from_env() -> Result<ReceiptsWhatsapp, SettingError> {
+    fn from_env() -> Result<ReceiptsWhatsapp, Error> {
         let aws = Aws::from_env()?;
         Ok(ReceiptsWhatsapp {
             secrets: Secrets::new(&aws),
@@ -76,19 +60,15 @@ impl ReceiptsWhatsapp {
         })
     }
 
-    /// Answers one request, in time: whoever waits hears from us and not from whatever stops us.
-    pub async fn handle(&self, event: Request) -> Response<Body> {
-        let left = clock::time_left(event.lambda_context().deadline()).saturating_sub(RESERVE);
-        let late = |late| Err(Broken::because("answering in time", late).into());
-        let answer = async {
-            match *event.method() {
-                Method::GET => self.challenge(&event).await,
-                _ => self.statuses(&event).await,
-            }
-        };
-        api::answer(tokio::time::timeout(left, answer).await.unwrap_or_else(late))
+    async fn handle(&self, request: &Request) -> Result<Response<Body>, Trouble> {
+        match *request.method() {
+            Method::GET => self.challenge(request).await,
+            _ => self.statuses(request).await,
+        }
     }
+}
 
+impl ReceiptsWhatsapp {
     /// Meta asks whether this is the place, and wants its challenge back.
     async fn challenge(&self, event: &Request) -> Result<Response<Body>, Trouble> {
         let query = event.query_string_parameters();

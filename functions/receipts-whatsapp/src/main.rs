@@ -1,6 +1,9 @@
-//! The Lambda bootstrap; everything is in the library beside it.
+//! The Lambda bootstrap; the function is in the library beside it.
+
+use platform::runtime::{Error, serve_http};
+use receipts_whatsapp::ReceiptsWhatsapp;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    receipts_whatsapp::run().await
+async fn main() -> Result<(), Error> {
+    serve_http::<ReceiptsWhatsapp>().await
 }

@@ -26,7 +26,7 @@ use platform::credential::Caller;
 use platform::delivery::Channels;
 use platform::files::Files;
 use platform::queue::{Bell, Bells, Version};
-use platform::runtime;
+use platform::runtime::{Error, HttpFunction, request_id};
 use platform::secrets::{Secrets, TokenKeys};
 use platform::settings::{self, SettingError};
 use platform::table::record::Message;
@@ -37,9 +37,6 @@ use request::Body as MessageBody;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-/// What it takes to answer that there is no time left.
-const RESERVE: Duration = Duration::from_millis(250);
-
 /// The function.
 #[derive(Debug, Clone)]
 pub struct SendMessage {
@@ -49,42 +46,27 @@ pub struct SendMessage {
     bells: Bells,
 }
 
-/// Runs the function until Lambda stops it.
-///
-/// # Errors
-/// What kept it from starting, in a sentence.
-pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    platform::telemetry::init();
-    let function = SendMessage::from_env()?;
-    runtime::requests(|request| function.handle(request)).await
-}
-
-impl SendMessage {
+impl HttpFunction for SendMessage {
     /// Reads `TABLE_NAME`, `ATTACHMENTS_BUCKET`, the queues' URLs, `AGENT_KEYS_SECRET` and what AWS
     /// clients need.
-    ///
-    /// # Errors
-    /// The variable that is missing or malformed.
-    pub fn from_env() -> Result<SendMessage, SettingError> {
+    fn from_env() -> Result<SendMessage, Error> {
         let aws = Aws::from_env()?;
-        let keys = TokenKeys::new(Secrets::new(&aws), settings::required("AGENT_KEYS_SECRET")?);
         Ok(SendMessage {
-            reception: Reception::new(Table::from_env(&aws)?, Clock::from_env()?, keys),
+            reception: Reception::from_env(&aws, &Secrets::new(&aws))?,
             channels: Channels::default(),
             files: Files::from_env(&aws)?,
             bells: Bells::from_env(&aws)?,
         })
     }
 
-    /// Answers one request, in time: whoever waits hears from us and not from whatever stops us.
-    pub async fn handle(&self, event: Request) -> Response<Body> {
-        let left = clock::time_left(event.lambda_context().deadline()).saturating_sub(RESERVE);
-        let late = |late| Err(Broken::because("answering in time", late).into());
-        api::answer(tokio::time::timeout(left, self.accept(event)).await.unwrap_or_else(late))
+    async fn handle(&self, request: &Request) -> Result<Response<Body>, Trouble> {
+        self.accept(request).await
     }
+}
 
+impl SendMessage {
     /// The documented order of the checks: size, caller, form, conversation, channel, key, month.
-    async fn accept(&self, event: Request) -> Result<Response<Body>, Trouble> {
+    async fn accept(&self, event: &Request) -> Result<Response<Body>, Trouble> {
         if event.body().len() > MAX_BODY_BYTES {
             return Err(Refusal::BodyTooLarge { most: MAX_BODY_BYTES as u64 }.into());
         }
@@ -104,7 +86,7 @@ impl SendMessage {
             }
         };
         let hash = hash(request.conversation, &request.body);
-        let request_id = runtime::request_id(&event);
+        let request_id = request_id(event);
         let uploads = referenced(&request.body.attachments, claim.business(), request.conversation);
         // A conversation that changes channel in the moment between is checked again, once.
         for _ in 0..2 {

@@ -6,7 +6,6 @@ use std::time::Duration;
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use chrono::{DateTime, Utc};
 use futures_util::stream::{self, StreamExt};
-use lambda_runtime::LambdaEvent;
 use serde::Serialize;
 use tokio::time::Instant;
 use tracing::Level;
@@ -14,15 +13,11 @@ use tracing::Level;
 use domain::Channel;
 use platform::aws::Aws;
 use platform::broken::Broken;
-use platform::clock::{self, Clock};
+use platform::clock::Clock;
 use platform::queue::{BATCH, Bell, Bells, Version};
-use platform::runtime;
-use platform::settings::SettingError;
+use platform::runtime::{Error, EventFunction};
 use platform::table::{Table, key};
 use platform::telemetry::metrics::Line;
-
-/// What is not rung by then, the next sweep will.
-const RESERVE: Duration = Duration::from_secs(5);
 
 /// How many buckets are swept at once, so that a long one does not hold up the others.
 const AT_ONCE: usize = 8;
@@ -53,22 +48,15 @@ impl Swept {
     }
 }
 
-/// Runs the function until Lambda stops it.
-///
-/// # Errors
-/// What kept it from starting, in a sentence.
-pub async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    platform::telemetry::init();
-    let function = SweepOutbox::from_env()?;
-    runtime::events(|event| function.handle(event)).await
-}
+impl EventFunction for SweepOutbox {
+    type Event = EventBridgeEvent<serde_json::Value>;
+    type Answer = Swept;
 
-impl SweepOutbox {
+    /// The next sweep rings for what is left by then.
+    const RESERVE: Duration = Duration::from_secs(5);
+
     /// Reads `TABLE_NAME`, the queues' URLs and what AWS clients need.
-    ///
-    /// # Errors
-    /// The variable that is missing or malformed.
-    pub fn from_env() -> Result<SweepOutbox, SettingError> {
+    fn from_env() -> Result<SweepOutbox, Error> {
         let aws = Aws::from_env()?;
         Ok(SweepOutbox {
             table: Table::from_env(&aws)?,
@@ -77,17 +65,13 @@ impl SweepOutbox {
         })
     }
 
-    /// Sweeps every bucket of every channel.
-    ///
-    /// # Errors
-    /// If the table does not answer. A queue that does not take its bells is logged; the other
-    /// channels go on.
-    pub async fn handle(
+    /// Sweeps every bucket of every channel. A queue that does not take its bells is logged, and
+    /// the other channels go on; a table that does not answer fails the sweep.
+    async fn handle(
         &self,
-        event: LambdaEvent<EventBridgeEvent<serde_json::Value>>,
-    ) -> Result<Swept, lambda_runtime::Error> {
-        let until =
-            Instant::now() + clock::time_left(event.context.deadline()).saturating_sub(RESERVE);
+        _: EventBridgeEvent<serde_json::Value>,
+        until: Instant,
+    ) -> Result<Swept, Broken> {
         let now = self.clock.now();
         let (mut swept, mut failed) = ([Swept::default(); Channel::ALL.len()], None);
         let channels = Channel::ALL.into_iter().zip(0..);
@@ -112,9 +96,11 @@ impl SweepOutbox {
             report(channel, swept, now);
         }
         let all = swept.into_iter().fold(Swept::default(), Swept::and);
-        failed.map_or(Ok(all), |broken| Err(broken.into()))
+        failed.map_or(Ok(all), Err)
     }
+}
 
+impl SweepOutbox {
     async fn sweep(
         &self,
         channel: Channel,

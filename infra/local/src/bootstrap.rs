@@ -1,20 +1,22 @@
 //! The system's own functions: which crate is behind which handler.
 
 use emulator::bootstrap::Outcome;
+use platform::delivery::Worker;
+use platform::runtime::{serve_events, serve_http};
 
 /// Runs the function of this handler.
 pub(crate) async fn run_function(handler: String) -> Outcome {
     match handler.as_str() {
-        "attachments" => attachments::run().await,
-        "chat-socket" => chat_socket::run().await,
-        "deliver-chat" => deliver_chat::run().await,
-        "deliver-email" => deliver_email::run().await,
-        "deliver-whatsapp" => deliver_whatsapp::run().await,
-        "read-messages" => read_messages::run().await,
-        "receipts-email" => receipts_email::run().await,
-        "receipts-whatsapp" => receipts_whatsapp::run().await,
-        "send-message" => send_message::run().await,
-        "sweep-outbox" => sweep_outbox::run().await,
+        "attachments" => serve_http::<attachments::Attachments>().await,
+        "chat-socket" => serve_events::<chat_socket::ChatSocket>().await,
+        "deliver-chat" => serve_events::<Worker<deliver_chat::Widgets>>().await,
+        "deliver-email" => serve_events::<Worker<deliver_email::ses::Ses>>().await,
+        "deliver-whatsapp" => serve_events::<Worker<deliver_whatsapp::cloud_api::CloudApi>>().await,
+        "read-messages" => serve_http::<read_messages::ReadMessages>().await,
+        "receipts-email" => serve_events::<receipts_email::ReceiptsEmail>().await,
+        "receipts-whatsapp" => serve_http::<receipts_whatsapp::ReceiptsWhatsapp>().await,
+        "send-message" => serve_http::<send_message::SendMessage>().await,
+        "sweep-outbox" => serve_events::<sweep_outbox::SweepOutbox>().await,
         _ => Err(format!(
             "no function is called `{handler}`: add it to infra/local/src/bootstrap.rs"
         )

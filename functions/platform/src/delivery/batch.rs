@@ -6,34 +6,54 @@ use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
 use futures_util::stream::{self, StreamExt};
-use lambda_runtime::LambdaEvent;
 use tokio::time::Instant;
 
 use super::Provider;
+use super::channels::Channels;
 use super::worker::Worker;
+use crate::aws::Aws;
 use crate::broken::Broken;
-use crate::clock;
-use crate::queue::Bell;
+use crate::clock::Clock;
+use crate::queue::{Bell, WorkerQueue};
+use crate::runtime::{Error, EventFunction};
+use crate::table::Table;
 
-/// The worker begins nothing this long before Lambda would stop it, so that it can write down what
-/// came of what it has begun: three writes, slow ones.
-const RESERVE: Duration = Duration::from_secs(10);
+impl<P: Provider> EventFunction for Worker<P> {
+    type Event = SqsEvent;
+    type Answer = SqsBatchResponse;
 
-/// Answers a batch of bells, all at once: most are for different conversations, and of two for the
-/// same one is answered.
-pub async fn serve<P: Provider>(
-    worker: &Worker<P>,
-    event: LambdaEvent<SqsEvent>,
-) -> SqsBatchResponse {
-    let until = Instant::now() + clock::time_left(event.context.deadline()).saturating_sub(RESERVE);
-    let records = event.payload.records;
-    let failed =
-        stream::iter(records).map(|record| one(worker, record, until)).buffer_unordered(10);
-    let batch_item_failures = failed.filter_map(std::future::ready).collect().await;
-    let mut response = SqsBatchResponse::default();
-    response.batch_item_failures = batch_item_failures;
-    response
+    /// Time to write down the outcome of what was begun: three writes, slow ones.
+    const RESERVE: Duration = Duration::from_secs(10);
+
+    /// Reads `TABLE_NAME`, `QUEUE_URL`, `DEAD_LETTER_QUEUE_URL`, `CLOCK_OFFSET_MS` and the
+    /// provider's own variables.
+    fn from_env() -> Result<Worker<P>, Error> {
+        let aws = Aws::from_env()?;
+        Ok(Worker {
+            table: Table::from_env(&aws)?,
+            queue: WorkerQueue::from_env(&aws)?,
+            clock: Clock::from_env()?,
+            provider: P::from_env(&aws)?,
+            channels: Channels::default(),
+        })
+    }
+
+    /// Answers a batch of bells, all at once: most are for different conversations, and of two for
+    /// the same one is answered.
+    async fn handle(&self, event: SqsEvent, until: Instant) -> Result<SqsBatchResponse, Broken> {
+        let failed = stream::iter(event.records)
+            .map(|record| one(self, record, until))
+            .buffer_unordered(AT_ONCE)
+            .filter_map(std::future::ready);
+
+        let mut response = SqsBatchResponse::default();
+        response.batch_item_failures = failed.collect().await;
+        Ok(response)
+    }
 }
+
+/// How many records are answered at once: a whole batch.
+const AT_ONCE: usize = 10;
 
 /// Answers one record; returns its id if it has to come again.
 async fn one<P: Provider>(

@@ -5,7 +5,6 @@ mod channels;
 mod report;
 mod worker;
 
-pub use batch::serve;
 pub use channels::Channels;
 pub use worker::Worker;
 
@@ -14,17 +13,25 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
+use crate::aws::Aws;
+use crate::runtime::Error;
 use crate::table::record::{ChannelRecord, Conversation, Message};
 use domain::delivery::{Outcome, Part, Reference};
 use domain::{BusinessId, Channel, ConversationId};
 
 /// What a channel brings along: how to hand one message to its provider.
-pub trait Provider {
+pub trait Provider: Sized {
     /// The channel.
     const CHANNEL: Channel;
 
     /// A provider that has not answered after this long will not.
     const TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// Makes the provider from its environment.
+    ///
+    /// # Errors
+    /// A sentence that names the variable that is missing or malformed.
+    fn from_env(aws: &Aws) -> Result<Self, Error>;
 
     /// Hands `parcel`, one part of a message, to the provider and says what came of it. The worker
     /// waits until the parcel's time is over and no longer; what has not answered by then is

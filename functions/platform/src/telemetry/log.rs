@@ -1,6 +1,7 @@
 //! The log: one JSON object a line on stdout, which is where Lambda takes them from.
 
 use std::fmt;
+use std::panic::PanicHookInfo;
 
 use chrono::SecondsFormat;
 use serde_json::{Map, Value, json};
@@ -36,6 +37,13 @@ pub fn init() {
     let lines = tracing_subscriber::fmt::layer().event_format(Lines);
     let started = tracing_subscriber::registry().with(lines).with(levels).try_init();
     drop(started); // A second start, as tests do, changes nothing.
+    std::panic::set_hook(Box::new(log_panic));
+}
+
+/// Logs where a panic was. Its message stays out of the log: it may hold a customer's text.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string);
+    tracing::error!(place, "panicked");
 }
 
 /// A line of the log: its own members, when and where it was written, and what is known of the
