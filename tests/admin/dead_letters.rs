@@ -130,8 +130,8 @@ async fn bury(world: &World, letter: &str) {
     sqs(world, "SendMessage", json!({"MessageBody": letter})).await;
 }
 
-/// A bell for the business's e-mail conversation.
-fn bell(business: &Business) -> String {
+/// A doorbell for the business's e-mail conversation.
+fn doorbell(business: &Business) -> String {
     let (of, conversation) = (business.business_id, business.conversation("email"));
     json!({"v": 1, "business": of, "conversation": conversation, "channel": "email"}).to_string()
 }
@@ -146,8 +146,8 @@ async fn bells_that_nobody_answered_are_rung_again_once_for_each_conversation() 
     }
     let id = world.send(&business.api_key, conversation, "nobody rings").go().await.id();
     world.heal("aws").await;
-    let bell = bell(&business);
-    for letter in [bell.as_str(), &bell, "not ours"] {
+    let doorbell = doorbell(&business);
+    for letter in [doorbell.as_str(), &doorbell, "not ours"] {
         bury(&world, letter).await;
     }
     for (word, expected) in [
@@ -190,7 +190,7 @@ async fn what_has_been_dealt_with_is_discarded_and_nothing_else() {
     let [one, two] = given_up(&world, &business, &["one", "two"]).await[..] else {
         panic!("two messages")
     };
-    for letter in [bell(&other).as_str(), "not ours"] {
+    for letter in [doorbell(&other).as_str(), "not ours"] {
         bury(&world, letter).await;
     }
     let conversation = business.conversation("email").to_string();
@@ -208,7 +208,7 @@ async fn what_has_been_dealt_with_is_discarded_and_nothing_else() {
     let done = admin_json(&world, 0, &[&discard[..], &["--yes"]].concat()).await;
     assert_eq!((ids(&done), actions(&done)), (vec![json!(one), json!(two)], vec!["removed"; 2]));
     let left = admin_json(&world, 2, &INSPECT).await;
-    assert_eq!(ids(&left), [json!(null), json!(null)], "the bell, and what nobody has written");
+    assert_eq!(ids(&left), [json!(null), json!(null)], "the doorbell, and what nobody has written");
     admin_json(&world, 0, &["dead-letters", "discard", "--yes"]).await;
     let cleared = admin(&world, &INSPECT).await;
     assert_eq!((cleared.code, cleared.out.as_str()), (0, "There are no dead letters.\n"));

@@ -9,7 +9,7 @@ use crate::talk::{Talk, see_through};
 use crate::{CALLERS, UNPACED, either};
 use domain::problem::Refusal;
 use domain::{BusinessId, Channel, Content, ConversationId, Month, Sender, Seq};
-use platform::table::{Answer, Draft, Table};
+use platform::table::{AcceptOutcome, MessageDraft, Table};
 use tests::World;
 use tests::suite::{Suite, remark};
 
@@ -89,7 +89,7 @@ async fn to_the_millisecond(shards: u16) {
     let callers = (0..CALLERS).map(|number| {
         let now =
             if number % 2 == 0 { turn() - MS } else { turn() + MS * i32::from(number % 4 == 3) };
-        let draft = Draft {
+        let draft = MessageDraft {
             business: BusinessId(business.business_id),
             conversation: ConversationId(talks[number % TALKS].conversation),
             wire_channel: "email".into(),
@@ -121,20 +121,20 @@ async fn to_the_millisecond(shards: u16) {
 
 /// Accepts one message after the other until the month is spent; returns the month and how many
 /// there were.
-async fn spend(world: &World, table: &Table, draft: Draft) -> (Month, u64) {
+async fn spend(world: &World, table: &Table, draft: MessageDraft) -> (Month, u64) {
     let month = Month::of(draft.now);
     let mut accepted = 0;
     let mut last = Seq(0);
     loop {
         match table.accept(&draft, last, None).await.expect("an answer") {
-            Answer::Accepted(message) => {
+            AcceptOutcome::Accepted(message) => {
                 assert_eq!((message.month, message.created_at), (month, draft.now));
                 let id = message.id.to_string().parse().expect("a UUID");
                 world.ledger().accepted.insert(id, message.content);
                 (accepted, last) = (accepted + 1, message.seq);
             }
-            Answer::Refused(Refusal::Busy) => {}
-            Answer::Refused(Refusal::QuotaExceeded { resets_at, .. }) => {
+            AcceptOutcome::Refused(Refusal::Busy) => {}
+            AcceptOutcome::Refused(Refusal::QuotaExceeded { resets_at, .. }) => {
                 assert_eq!(resets_at, month.resets_at());
                 return (month, accepted);
             }

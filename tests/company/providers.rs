@@ -16,7 +16,7 @@ pub(crate) fn tests(suite: Suite) -> Suite {
         .test("providers_that_are_down_for_half_an_hour_lose_nothing", down)
 }
 
-/// 429 with `Retry-After` for the first message of every conversation, while bells ring early,
+/// 429 with `Retry-After` for the first message of every conversation, while doorbells ring early,
 /// several times each, and the sweeper runs.
 async fn asked_for_patience() {
     const ASKED: i64 = 300;
@@ -64,12 +64,12 @@ async fn until_asked(world: &World, business: &Business, talk: &Talk) {
         .await;
 }
 
-/// Rings for every conversation, and waits until that many bells were answered.
+/// Rings for every conversation, and waits until that many doorbells were answered.
 async fn ring_early(world: &World, business: &Business, talks: &[Talk]) {
     let (_, before) = handed_out(world).await;
     join_all(talks.iter().map(|talk| talk.ring(world, business))).await;
     world
-        .until("the bells were answered", async || {
+        .until("the doorbells were answered", async || {
             (handed_out(world).await.1 >= before + talks.len() as u64).then_some(())
         })
         .await;

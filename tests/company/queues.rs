@@ -46,11 +46,11 @@ async fn repeated(providers_fail: bool) {
     let with = if providers_fail { "failing providers" } else { "good providers" };
     let messages = talks.iter().map(|talk| talk.ids.len()).sum::<usize>();
     remark(format!(
-        "  {with}: {messages} messages, {records} bells, delivered {deliveries} times, in any order"
+        "  {with}: {messages} messages, {records} doorbells, delivered {deliveries} times, in any order"
     ));
 }
 
-/// Ten minutes without a bell: every way in which SQS can say no, a minute each.
+/// Ten minutes without a doorbell: every way in which SQS can say no, a minute each.
 async fn refused() {
     let world = World::start().await;
     let business = world.business(100_000, 4).await;
@@ -68,7 +68,7 @@ async fn refused() {
         Tally::misfortune();
     }
     for talk in &talks {
-        assert_eq!(talk.copies(&world).await, 0, "no bell rang");
+        assert_eq!(talk.copies(&world).await, 0, "no doorbell rang");
     }
     world.heal("aws").await;
     see_through(&world).await;

@@ -119,9 +119,8 @@ impl Talk {
             _ => &queues.email,
         };
         let (business, conversation) = (business.business_id, self.conversation);
-        let bell = json!({"v": 1, "business": business, "conversation": conversation, "channel": self.channel});
-        let call =
-            json!({"QueueUrl": url, "MessageBody": bell.to_string(), "MessageGroupId": business});
+        let doorbell = json!({"v": 1, "business": business, "conversation": conversation, "channel": self.channel});
+        let call = json!({"QueueUrl": url, "MessageBody": doorbell.to_string(), "MessageGroupId": business});
         let request = reqwest::Client::new().post(&world.ready.aws.sqs).body(call.to_string());
         let request = request.header("X-Amz-Target", "AmazonSQS.SendMessage");
         let answer = request
@@ -158,7 +157,7 @@ pub(crate) async fn now(world: &World) -> DateTime<Utc> {
 
 /// When the conversation that is to be looked at next is due; `None` once all is settled. Waits
 /// until everything that can be done now is done: nobody has anything in hand, and nothing is due.
-/// Sweeps now and then meanwhile, since bells that were set before the clock was moved ring by the
+/// Sweeps now and then meanwhile, since doorbells that were set before the clock was moved ring by the
 /// time that was.
 pub(crate) async fn next_due(world: &World) -> Option<DateTime<Utc>> {
     // Customers of the chat who come back make theirs due before its time; it waits all the same.

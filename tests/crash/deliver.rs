@@ -110,9 +110,9 @@ async fn observed(stage: &Stage, channel: &str, work: Work) -> Vec<Point> {
     let mut points = Vec::new();
     for messages in 1..=2 {
         let scene = Scene::set(stage, channel, work, messages, "rehearsed").await;
-        assert_eq!(stage.deliver(channel, &scene.bell).await, Told::Done);
+        assert_eq!(stage.deliver(channel, &scene.doorbell).await, Told::Done);
         stage.world.heal(channel).await;
-        scene.finish(stage, &scene.bell).await;
+        scene.finish(stage, &scene.doorbell).await;
         for call in stage.calls(function(channel)) {
             points.extend(point::of(&call).filter(|point| !points.contains(point)));
         }
@@ -176,7 +176,7 @@ struct Scene<'a> {
     work: Work,
     title: String,
     conversation: Uuid,
-    bell: String,
+    doorbell: String,
     /// What was sent, with its ids.
     texts: Vec<(String, Uuid)>,
 }
@@ -200,11 +200,12 @@ impl<'a> Scene<'a> {
             };
             texts.push((text, sent.id()));
         }
-        let of_it = |bell: &String| bell.contains(&conversation.to_string());
-        let bell = stage.bells(channel).await.into_iter().find(of_it).expect("the bell was rung");
+        let of_it = |doorbell: &String| doorbell.contains(&conversation.to_string());
+        let doorbell =
+            stage.doorbells(channel).await.into_iter().find(of_it).expect("the doorbell was rung");
         if work == Work::GivenUp {
             stage.world.fault(channel, json!({"status": 429, "times": 1})).await;
-            assert_eq!(stage.deliver(channel, &bell).await, Told::Done);
+            assert_eq!(stage.deliver(channel, &doorbell).await, Told::Done);
             stage.world.pass(24 * 3600 + 60).await;
         } else {
             stage.fresh_workers().await;
@@ -223,7 +224,7 @@ impl<'a> Scene<'a> {
             (Work::Delivered | Work::GivenUp | Work::InParts, _) => {}
         }
         stage.world.engine().calls().record();
-        Scene { channel, work, title: title.to_owned(), conversation, bell, texts }
+        Scene { channel, work, title: title.to_owned(), conversation, doorbell, texts }
     }
 
     /// Sees everything through, and says what made it good: nothing, SQS, or the sweeper.
@@ -323,13 +324,13 @@ pub(crate) async fn run(stage: &Stage, channel: &str, work: Work, case: &Case) -
     let dice = case.dice();
     let scene = Scene::set(stage, channel, work, messages(channel, case), &case.again()).await;
     for _ in 0..through(case, work) {
-        assert_eq!(stage.deliver(channel, &scene.bell).await, Told::Done, "{}", case.again());
+        assert_eq!(stage.deliver(channel, &scene.doorbell).await, Told::Done, "{}", case.again());
         stage.world.pass(1).await;
     }
     stage.world.engine().calls().record();
     let (whose, fault) = fault(channel, case, scene.work);
     stage.world.fault(whose, fault.clone()).await;
-    let told = stage.deliver(channel, &scene.bell).await;
+    let told = stage.deliver(channel, &scene.doorbell).await;
     assert!(stage.has_hit(whose, &fault).await, "nothing was hit: {}", case.again());
     stage.world.heal(whose).await;
     stage.world.heal(channel).await;
@@ -340,9 +341,9 @@ pub(crate) async fn run(stage: &Stage, channel: &str, work: Work, case: &Case) -
         .map(|point| point.name)
         .collect();
     if dice.doubled {
-        stage.deliver(channel, &scene.bell).await;
+        stage.deliver(channel, &scene.doorbell).await;
     }
-    let again = if told != Told::Done && dice.redelivered { scene.bell.as_str() } else { "" };
+    let again = if told != Told::Done && dice.redelivered { scene.doorbell.as_str() } else { "" };
     let repaired = scene.finish(stage, again).await.to_owned();
     let twice = scene.judge(stage, case).await;
     assert!(twice == 0 || may_come_twice(case), "twice for no reason: {}", case.again());

@@ -54,7 +54,7 @@ const POINTS: [Point; 24] = [
     point("read messages", "Query", "BETWEEN"),
 ];
 
-/// The sweeper's two; each is about one conversation's bucket, or its bell.
+/// The sweeper's two; each is about one conversation's bucket, or its doorbell.
 pub(crate) const BUCKET: Point = point("read bucket", "Query", "");
 pub(crate) const RING_ALL: Point = point("ring all", "SendMessageBatch", "");
 

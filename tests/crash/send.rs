@@ -158,11 +158,11 @@ impl Scene {
         }
     }
 
-    /// What is stored arrives, whether its bell was rung or not; says who rang.
+    /// What is stored arrives, whether its doorbell was rung or not; says who rang.
     async fn deliver(&self, stage: &Stage) -> &'static str {
-        let bells: Vec<String> = stage.bells("email").await;
-        for bell in &bells {
-            stage.deliver("email", bell).await;
+        let doorbells: Vec<String> = stage.doorbells("email").await;
+        for doorbell in &doorbells {
+            stage.deliver("email", doorbell).await;
         }
         let arrived =
             async || stage.world.received("email", self.conversation).await.contains(&self.text);
@@ -172,8 +172,8 @@ impl Scene {
         for _ in 0..3 {
             stage.world.pass(61).await;
             stage.sweep().await;
-            for bell in stage.bells("email").await {
-                stage.deliver("email", &bell).await;
+            for doorbell in stage.doorbells("email").await {
+                stage.deliver("email", &doorbell).await;
             }
             if arrived().await {
                 return "the sweeper";

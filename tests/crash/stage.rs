@@ -61,8 +61,8 @@ impl Stage {
             .go()
             .await
             .id();
-        for bell in self.bells("email").await {
-            self.deliver("email", &bell).await;
+        for doorbell in self.doorbells("email").await {
+            self.deliver("email", &doorbell).await;
         }
     }
 
@@ -81,15 +81,15 @@ impl Stage {
     }
 
     /// Takes everything out of a channel's queue.
-    pub(crate) async fn bells(&self, channel: &str) -> Vec<String> {
+    pub(crate) async fn doorbells(&self, channel: &str) -> Vec<String> {
         self.world.take(&self.world.queue(channel)).await
     }
 
     /// Hands one record to a channel's worker, as the event source does.
-    pub(crate) async fn deliver(&self, channel: &str, bell: &str) -> Told {
-        let event = include_str!("../../functions/deliver-email/events/bell.json");
+    pub(crate) async fn deliver(&self, channel: &str, doorbell: &str) -> Told {
+        let event = include_str!("../../functions/deliver-email/events/doorbell.json");
         let mut event: Value = serde_json::from_str(event).expect("JSON");
-        event["Records"][0]["body"] = json!(bell);
+        event["Records"][0]["body"] = json!(doorbell);
         match self.world.engine().invoke(&format!("deliver-{channel}"), event).await {
             Err(_) => Told::Died,
             Ok(answer) if answer["batchItemFailures"].as_array().is_none_or(Vec::is_empty) => {
@@ -141,9 +141,9 @@ impl Stage {
     }
 
     /// SQS delivers a record again that was not processed in time.
-    pub(crate) async fn redeliver(&self, channel: &str, bell: &str) -> Told {
+    pub(crate) async fn redeliver(&self, channel: &str, doorbell: &str) -> Told {
         self.world.pass(VISIBILITY).await;
-        self.deliver(channel, bell).await
+        self.deliver(channel, doorbell).await
     }
 
     /// Time passes and the sweeper runs until nothing is left to do; says how often it took, if
@@ -156,8 +156,8 @@ impl Stage {
         for sweeps in 1..=MOST_SWEEPS {
             self.world.pass(if sweeps % 2 == 1 { LEASE } else { DOUBT }).await;
             assert!(self.sweep().await, "nothing is wrong with the sweeper");
-            for bell in self.bells(channel).await {
-                self.deliver(channel, &bell).await;
+            for doorbell in self.doorbells(channel).await {
+                self.deliver(channel, &doorbell).await;
             }
             if self.is_settled(conversation).await {
                 return Some(sweeps);

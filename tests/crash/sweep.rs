@@ -1,4 +1,4 @@
-//! `sweep-outbox`: a conversation whose bell was lost, and one thing that goes wrong while the
+//! `sweep-outbox`: a conversation whose doorbell was lost, and one thing that goes wrong while the
 //! sweeper looks for it.
 
 use crate::case::{Case, seeds};
@@ -34,7 +34,7 @@ pub(crate) async fn run(stage: &Stage, case: &Case) -> Outcome {
         stage.world.send(&stage.business.api_key, conversation, &text).go().await.id();
         texts.push(text);
     }
-    stage.bells("email").await; // Lost.
+    stage.doorbells("email").await; // Lost.
     stage.fresh_workers().await;
     let about = match case.point {
         Point { name: "read bucket", .. } => format!("\"{}\"", stage.bucket(conversation).await),
@@ -47,16 +47,16 @@ pub(crate) async fn run(stage: &Stage, case: &Case) -> Outcome {
     stage.world.heal("aws").await;
     let saw = if done { "done" } else { "failed" }.to_owned();
 
-    let mut bells = stage.bells("email").await;
+    let mut doorbells = stage.doorbells("email").await;
     let mut repaired = "its own repeat";
-    if bells.is_empty() {
+    if doorbells.is_empty() {
         stage.world.pass(61).await;
         assert!(stage.sweep().await, "nothing is wrong any more: {}", case.again());
-        bells = stage.bells("email").await;
+        doorbells = stage.doorbells("email").await;
         repaired = "the next sweep";
     }
-    for bell in bells {
-        stage.deliver("email", &bell).await;
+    for doorbell in doorbells {
+        stage.deliver("email", &doorbell).await;
     }
     let received = stage.world.received("email", conversation).await;
     assert_eq!(received, texts, "{}", case.again());

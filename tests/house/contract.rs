@@ -9,7 +9,9 @@ use yaml_serde::Value;
 use crate::template::entries;
 use crate::{Violations, read};
 use domain::channel::Channel;
-use domain::delivery::{Ending, FIRST_TOLD, LAST_TOLD, LONGEST_WORDS, Status};
+use domain::delivery::{
+    AttemptOutcome, FIRST_ATTEMPTS_KEPT, LAST_ATTEMPTS_KEPT, LONGEST_WORDS, Status,
+};
 use domain::problem::Code;
 
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
@@ -106,11 +108,14 @@ fn what_becomes_of_a_message_is_told_in_the_words_of_the_code() {
         });
     };
     check("/components/schemas/DeliveryStatus/enum", Status::ALL.into_iter().map(name).collect());
-    let outcomes = Ending::ALL.into_iter().map(name).collect();
+    let outcomes = AttemptOutcome::ALL.into_iter().map(name).collect();
     check("/components/schemas/DeliveryAttempt/properties/outcome/enum", outcomes);
     let most = document.at("/components/schemas/Delivery/properties/history/maxItems");
-    violations.unless(*most == FIRST_TOLD + LAST_TOLD, || {
-        format!("infra/openapi.yaml: Delivery.history has at most {} items", FIRST_TOLD + LAST_TOLD)
+    violations.unless(*most == FIRST_ATTEMPTS_KEPT + LAST_ATTEMPTS_KEPT, || {
+        format!(
+            "infra/openapi.yaml: Delivery.history has at most {} items",
+            FIRST_ATTEMPTS_KEPT + LAST_ATTEMPTS_KEPT
+        )
     });
     let (code, detail, provider_code) = LONGEST_WORDS;
     for schema in ["DeliveryAttempt", "DeliveryError"] {

@@ -270,7 +270,7 @@ fn files_are_nobodys_and_kept_as_long_as_the_code_says() {
     violations.report();
 }
 
-/// What a queue needs so that no bell is lost and none rings while its worker is still at it.
+/// What a queue needs so that no doorbell is lost and none rings while its worker is still at it.
 fn check_source(
     template: &Template,
     worker: &Function<'_>,

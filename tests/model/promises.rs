@@ -44,7 +44,7 @@ pub(crate) fn all() -> Vec<Property<Protocol>> {
             is_in_doubt(state)
         }),
         Property::sometimes("sometimes a receipt ends a wait", |_, state: &State| {
-            let freed = |seq: &Seq| state.turn.doubt_over(*seq, state.now);
+            let freed = |seq: &Seq| state.turn.unknown_outcome_resolved(*seq, state.now);
             state
                 .cleared
                 .iter()
@@ -62,7 +62,7 @@ impl Protocol {
     /// time passes, the sweeper runs, and a worker answers.
     fn recovers(&self, state: &State) -> bool {
         let mut state = state.clone();
-        state.bell = false; // The queue may lose everything.
+        state.doorbell = false; // The queue may lose everything.
         for _ in 0..12 {
             self.finish(&mut state);
             if state.is_settled() {

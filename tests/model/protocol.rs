@@ -5,10 +5,10 @@ use stateright::{Model, Property};
 
 use crate::promises;
 use crate::state::{Budget, Sender, State, Worker, holding};
-use domain::delivery::stored::Stored;
+use domain::delivery::stored::MessageState;
 use domain::delivery::{
-    Accepted, Command, Doubt, Event, Failure, Outcome, Pace, Progress, Reason, Round, Settlement,
-    Status, Terms, Turn,
+    Accepted, Command, ConversationState, DeliveryPolicy, Event, Failure, OnUnknownOutcome,
+    Progress, RateLimit, Reason, Round, SendOutcome, Settlement, Status,
 };
 use domain::{Channel, Seq};
 
@@ -19,9 +19,9 @@ pub(crate) const WORKERS: usize = 2;
 /// The protocol, or what is left of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Protocol {
-    doubt: TimeDelta,
+    receipt_timeout: TimeDelta,
     /// How many messages a worker sends in a row.
-    turn: u32,
+    max_messages: u32,
     /// Whether its messages may be in parts.
     parts: bool,
     budget: Budget,
@@ -48,9 +48,9 @@ pub(crate) enum Action {
     Ring(usize),
     /// A sender dies after its transaction.
     SenderDies(usize),
-    /// The queue loses a bell.
+    /// The queue loses a doorbell.
     LoseBell,
-    /// A worker gets a bell; `again` if the queue keeps it all the same.
+    /// A worker gets a doorbell; `again` if the queue keeps it all the same.
     Hear { worker: usize, again: bool },
     /// A worker does what it was told.
     Obey(usize),
@@ -90,12 +90,23 @@ impl Protocol {
     /// A channel that sends again at once, and on which each message is a turn.
     pub(crate) fn chat() -> Protocol {
         let budget = Budget { crashes: 2, faults: 1, ticks: 2 };
-        Protocol { doubt: Channel::Chat.doubt(), turn: 1, parts: false, budget, without: None }
+        Protocol {
+            receipt_timeout: Channel::Chat.receipt_timeout(),
+            max_messages: 1,
+            parts: false,
+            budget,
+            without: None,
+        }
     }
 
     /// A channel that waits for receipts, and takes messages in parts.
     pub(crate) fn patient() -> Protocol {
-        Protocol { doubt: Channel::Whatsapp.doubt(), turn: 2, parts: true, ..Protocol::chat() }
+        Protocol {
+            receipt_timeout: Channel::Whatsapp.receipt_timeout(),
+            max_messages: 2,
+            parts: true,
+            ..Protocol::chat()
+        }
     }
 
     pub(crate) fn without(self, part: Without) -> Protocol {
@@ -107,11 +118,11 @@ impl Protocol {
     }
 
     /// The conversation as a claim sees it.
-    fn claimable(&self, turn: &Turn) -> Turn {
+    fn claimable(&self, state: &ConversationState) -> ConversationState {
         if self.has(Without::Lease) {
-            turn.clone()
+            state.clone()
         } else {
-            Turn { lease_until: None, ..turn.clone() }
+            ConversationState { lease_until: None, ..state.clone() }
         }
     }
 
@@ -119,7 +130,7 @@ impl Protocol {
         let turn = if self.has(Without::SeqCondition) {
             state.turn.clone()
         } else {
-            Turn { seq: last, ..state.turn.clone() }
+            ConversationState { seq: last, ..state.turn.clone() }
         };
         let place_is_free = state.messages.len() as u64 == last.0;
         match turn.accepted(last, state.now) {
@@ -132,10 +143,10 @@ impl Protocol {
                     status: Status::Queued,
                     created_at: state.now,
                     attempts: 0,
-                    doubts: 0,
+                    unknown_outcomes: 0,
                     attempted_at: None,
                 };
-                state.messages.push(Stored { progress, fence: 0 });
+                state.messages.push(MessageState { progress, fence: 0 });
                 state.senders[index] = Sender::Accepted;
             }
         }
@@ -143,9 +154,15 @@ impl Protocol {
 
     pub(crate) fn hear(&self, state: &mut State, index: usize) {
         if let Ok((turn, lease)) = self.claimable(&state.turn).claimed(state.now, LEASE) {
-            let (doubt, policy) = (self.doubt, Doubt::Resend);
-            let terms =
-                Terms { doubt, policy, pace: Pace::FREE, turn: self.turn, paused_until: None };
+            let (receipt_timeout, on_unknown_outcome) =
+                (self.receipt_timeout, OnUnknownOutcome::Resend);
+            let terms = DeliveryPolicy {
+                receipt_timeout,
+                on_unknown_outcome,
+                rate_limit: RateLimit::UNLIMITED,
+                max_messages: self.max_messages,
+                paused_until: None,
+            };
             let mut round = Round::new(turn.settled_seq, None, terms);
             let command = round.next(Event::Begun, state.now, 0.5);
             state.turn = turn;
@@ -208,8 +225,8 @@ impl Protocol {
                 }
                 Event::Done
             }
-            Command::PutBack { seq, status, counted, .. } => {
-                let back = state.message(seq).put_back(fence, worker.known(seq), status, counted);
+            Command::Requeue { seq, status, counted, .. } => {
+                let back = state.message(seq).requeued(fence, worker.known(seq), status, counted);
                 match state.write(seq, back) {
                     true => Event::Done,
                     false if state.message(seq).fence > fence => Event::LeaseLost,
@@ -235,7 +252,7 @@ impl Protocol {
                 state.ring();
                 Event::Done
             }
-            Command::Leave(_) | Command::Pause(_) | Command::Stop(_) => {
+            Command::Park(_) | Command::Pause(_) | Command::Stop(_) => {
                 unreachable!("not of this model")
             }
         };
@@ -252,7 +269,7 @@ impl Protocol {
             return;
         }
         let reason = || Reason::new("model", "");
-        let outcome: Outcome = match call {
+        let outcome: SendOutcome = match call {
             Call::Takes => Ok(Accepted { provider_id: None }),
             Call::TakesUnheard | Call::LostOnTheWay => Err(Failure::Unknown(reason())),
             Call::SaysLater => Err(Failure::Transient { reason: reason(), retry_after: None }),
@@ -301,7 +318,7 @@ impl Model for Protocol {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        let turn = Turn {
+        let turn = ConversationState {
             seq: Seq(0),
             settled_seq: Seq(0),
             lease_until: None,
@@ -314,7 +331,7 @@ impl Model for Protocol {
             turn,
             messages: Vec::new(),
             used: 0,
-            bell: false,
+            doorbell: false,
             senders: vec![Sender::Idle; SENDERS],
             workers: vec![None; WORKERS],
             taken: Vec::new(),
@@ -340,20 +357,20 @@ impl Model for Protocol {
         for (index, worker) in state.workers.iter().enumerate() {
             match worker {
                 Some(worker) => self.moves(state, index, worker, actions),
-                None if state.bell => {
+                None if state.doorbell => {
                     actions.extend([false, true].map(|again| Action::Hear { worker: index, again }))
                 }
                 None => {}
             }
         }
-        if state.bell {
+        if state.doorbell {
             actions.push(Action::LoseBell);
         }
         let silent = state.taken.iter().filter(|seq| !state.reported.contains(seq));
         actions.extend(silent.map(|seq| Action::Receipt(*seq)));
         actions.extend(state.cleared.iter().map(|seq| Action::DoubtOver(*seq)));
         if self.has(Without::Sweeper)
-            && !state.bell
+            && !state.doorbell
             && state.turn.due.is_some_and(|due| due <= state.now)
         {
             actions.push(Action::Sweep);
@@ -378,9 +395,9 @@ impl Model for Protocol {
             Action::SenderDies(index) => {
                 state.senders[index] = Sender::Done;
             }
-            Action::LoseBell => state.bell = false,
+            Action::LoseBell => state.doorbell = false,
             Action::Hear { worker, again } => {
-                state.bell = again;
+                state.doorbell = again;
                 self.hear(&mut state, worker);
             }
             Action::Obey(index) => self.obey(&mut state, index),
@@ -404,7 +421,7 @@ impl Model for Protocol {
             }
             Action::DoubtOver(seq) => {
                 state.cleared.retain(|cleared| *cleared != seq);
-                let over = state.turn.doubt_over(seq, state.now);
+                let over = state.turn.unknown_outcome_resolved(seq, state.now);
                 if state.write_turn(over) {
                     state.ring();
                 }

@@ -5,8 +5,8 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use chrono::{DateTime, Utc};
 
 use domain::Seq;
-use domain::delivery::stored::Stored;
-use domain::delivery::{Command, Lease, Progress, Round, Status, Turn};
+use domain::delivery::stored::MessageState;
+use domain::delivery::{Command, ConversationState, Lease, Progress, Round, Status};
 
 /// One moment of the system.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -14,13 +14,13 @@ pub(crate) struct State {
     /// The clock.
     pub(crate) now: DateTime<Utc>,
     /// The conversation.
-    pub(crate) turn: Turn,
+    pub(crate) turn: ConversationState,
     /// Its messages; message 1 stands first.
-    pub(crate) messages: Vec<Stored>,
+    pub(crate) messages: Vec<MessageState>,
     /// What the month's shard says.
     pub(crate) used: u64,
-    /// Whether a bell is in the queue.
-    pub(crate) bell: bool,
+    /// Whether a doorbell is in the queue.
+    pub(crate) doorbell: bool,
     /// Those who send one message each.
     pub(crate) senders: Vec<Sender>,
     /// Those who deliver.
@@ -54,7 +54,7 @@ pub(crate) enum Sender {
     Idle,
     /// The conversation was read, and this was its last message.
     Read(Seq),
-    /// The transaction was made; the bell is not rung yet.
+    /// The transaction was made; the doorbell is not rung yet.
     Accepted,
     /// 201 was answered, or the sender died before it could.
     Done,
@@ -90,12 +90,12 @@ impl Worker {
 }
 
 impl State {
-    pub(crate) fn message(&self, seq: Seq) -> &Stored {
+    pub(crate) fn message(&self, seq: Seq) -> &MessageState {
         &self.messages[place(seq)]
     }
 
     /// Replaces a message, if the write was let through.
-    pub(crate) fn write(&mut self, seq: Seq, write: Option<Stored>) -> bool {
+    pub(crate) fn write(&mut self, seq: Seq, write: Option<MessageState>) -> bool {
         let Some(stored) = write else { return false };
         if stored.progress.status.is_settled() && !self.ended.contains(&seq) {
             self.ended.push(seq);
@@ -106,7 +106,7 @@ impl State {
     }
 
     /// Replaces the conversation, if the write was let through.
-    pub(crate) fn write_turn(&mut self, write: Option<Turn>) -> bool {
+    pub(crate) fn write_turn(&mut self, write: Option<ConversationState>) -> bool {
         let done = write.is_some();
         if let Some(turn) = write {
             self.turn = turn;
@@ -121,9 +121,9 @@ impl State {
         }
     }
 
-    /// One bell in the queue says as much as many: the queue may keep one that was heard.
+    /// One doorbell in the queue says as much as many: the queue may keep one that was heard.
     pub(crate) fn ring(&mut self) {
-        self.bell = true;
+        self.doorbell = true;
     }
 
     /// Senders are all alike, and so are workers: which of them does a thing makes no difference.

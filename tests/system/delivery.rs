@@ -58,7 +58,7 @@ async fn with_every_queue_down_messages_arrive_after_a_sweep() {
     for (channel, _) in CHANNELS.iter().zip(&all) {
         assert!(
             world.received(channel, business.conversation(channel)).await.is_empty(),
-            "no bell rang"
+            "no doorbell rang"
         );
     }
     world.heal("aws").await;

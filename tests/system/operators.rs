@@ -129,7 +129,7 @@ async fn a_message_that_is_given_up_is_one_line_and_one_dead_letter() {
         "provider_code": "TooManyRequestsException",
     }));
     assert_eq!(put_back.into_iter().map(own).collect::<Vec<_>>(), [expected]);
-    until_counted(&world, "PutBack", "email", 1).await;
+    until_counted(&world, "RequeueOutcome", "email", 1).await;
     world.pass(24 * 3600).await;
     world.heal("email").await;
     world.sweep().await;
@@ -140,7 +140,7 @@ async fn a_message_that_is_given_up_is_one_line_and_one_dead_letter() {
     let detail = "not delivered within 24 hours";
     let expected = about(json!({"message": "given up", "reason": "expired", "detail": detail}));
     assert_eq!(given_up.into_iter().map(own).collect::<Vec<_>>(), [expected]);
-    until_counted(&world, "GivenUp", "email", 1).await;
+    until_counted(&world, "AbandonedMessage", "email", 1).await;
     assert_eq!(counted(&world, "Failed", "email"), 0, "what is given up is not counted twice");
     let letter = json!({
         "v": 1, "business": business.business_id, "conversation": conversation, "message": id, "channel": "email",
@@ -281,12 +281,12 @@ async fn a_bell_that_was_not_rung_and_what_waits_for_it_are_counted() {
         world.fault("aws", json!({"operation": operation, "error": "InternalError"})).await;
     }
     let id = send(&world, &business, "email", "the queue is down").await;
-    let not_rung = until_told(&world, "the bell was not rung; the sweeper will ring").await;
+    let ring_failed = until_told(&world, "the doorbell was not rung; the sweeper will ring").await;
     assert_eq!(
-        (&not_rung[0]["channel"], &not_rung[0]["conversation"]),
+        (&ring_failed[0]["channel"], &ring_failed[0]["conversation"]),
         (&json!("email"), &json!(conversation))
     );
-    until_counted(&world, "BellNotRung", "email", 1).await;
+    until_counted(&world, "WakeupFailed", "email", 1).await;
     world.pass(300).await;
     world.sweep().await;
     // The schedule may have run as well, a while before.

@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use domain::delivery::Paced;
+use domain::delivery::RateLimitState;
 use domain::{BusinessId, ConversationId};
 use platform::table::key;
 use tests::{Business, World};
@@ -52,7 +52,8 @@ async fn a_burst_that_is_used_up_is_waited_for() {
     let conversation = business.conversation("whatsapp");
     // As after 45 messages, and thirty seconds too early for another.
     let (now, ahead) = (Utc::now(), TimeDelta::seconds(6 * 44));
-    let used = Paced { last: now, even: now + ahead + TimeDelta::seconds(30) };
+    let used =
+        RateLimitState { last_sent_at: now, conforms_at: now + ahead + TimeDelta::seconds(30) };
     let place = key::conversation(BusinessId(business.business_id), ConversationId(conversation));
     let used = serde_dynamo::to_attribute_value::<_, aws_sdk_dynamodb::types::AttributeValue>(used)
         .expect("a map");

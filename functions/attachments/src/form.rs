@@ -7,12 +7,12 @@ use lambda_http::http::header::CONTENT_TYPE;
 use multer::{Field, Multipart};
 use serde_json::{Map, Value};
 
-use domain::file::{FileName, LARGEST, LARGEST_IN_FORM, MediaType, TELLING};
+use domain::file::{FileName, MAX_FILE_BYTES, MAX_FORM_FILE_BYTES, MediaType, SNIFFED_BYTES};
 use domain::problem::{FieldError, Loc, MAX_BODY_BYTES, Refusal};
 
 /// What somebody wants uploaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
+pub enum UploadRequest {
     /// A file that came with the request.
     Stored {
         /// What it is called.
@@ -28,7 +28,7 @@ pub enum Wanted {
         filename: FileName,
         /// What it is said to be.
         content_type: MediaType,
-        /// Its size in bytes, 1 to [`LARGEST`].
+        /// Its size in bytes, 1 to [`MAX_FILE_BYTES`].
         size: u64,
     },
 }
@@ -38,9 +38,9 @@ const ROUND_THE_FILE: u64 = 64 << 10;
 
 /// The most bytes of a body of this kind.
 #[must_use]
-pub fn most(headers: &HeaderMap) -> u64 {
+pub fn max_body_bytes(headers: &HeaderMap) -> u64 {
     if boundary(headers).is_some() {
-        LARGEST_IN_FORM + ROUND_THE_FILE
+        MAX_FORM_FILE_BYTES + ROUND_THE_FILE
     } else {
         MAX_BODY_BYTES as u64
     }
@@ -51,7 +51,7 @@ pub fn most(headers: &HeaderMap) -> u64 {
 /// # Errors
 /// [`Refusal::BodyTooLarge`] for a file that does not belong into a form, or everything that is
 /// wrong.
-pub async fn read(headers: &HeaderMap, body: Bytes) -> Result<Wanted, Refusal> {
+pub async fn read(headers: &HeaderMap, body: Bytes) -> Result<UploadRequest, Refusal> {
     match boundary(headers) {
         Some(boundary) => form(body, boundary).await,
         None => announcement(&body).map_err(Refusal::Invalid),
@@ -62,7 +62,7 @@ fn boundary(headers: &HeaderMap) -> Option<String> {
     multer::parse_boundary(headers.get(CONTENT_TYPE)?.to_str().ok()?).ok()
 }
 
-async fn form(body: Bytes, boundary: String) -> Result<Wanted, Refusal> {
+async fn form(body: Bytes, boundary: String) -> Result<UploadRequest, Refusal> {
     let unreadable = |error: multer::Error| {
         let msg = format!("Form decode error: {error}");
         Refusal::Invalid(vec![FieldError { loc: vec!["body".into()], msg, kind: "form_invalid" }])
@@ -83,13 +83,13 @@ async fn form(body: Bytes, boundary: String) -> Result<Wanted, Refusal> {
         Some((_, _, bytes)) if bytes.is_empty() => {
             Err(wrong("file", "The file is empty", "too_short"))
         }
-        Some((_, _, bytes)) if bytes.len() as u64 > LARGEST_IN_FORM => {
-            return Err(Refusal::BodyTooLarge { most: LARGEST_IN_FORM });
+        Some((_, _, bytes)) if bytes.len() as u64 > MAX_FORM_FILE_BYTES => {
+            return Err(Refusal::BodyTooLarge { most: MAX_FORM_FILE_BYTES });
         }
         Some((filename, declared, bytes)) => {
             let named = declared.clone();
             declared
-                .confirmed(&bytes[..bytes.len().min(TELLING)])
+                .confirmed(&bytes[..bytes.len().min(SNIFFED_BYTES)])
                 .map(|found| (filename, found, bytes))
                 .map_err(|found| {
                     wrong(
@@ -102,7 +102,7 @@ async fn form(body: Bytes, boundary: String) -> Result<Wanted, Refusal> {
     };
     match file {
         Ok((filename, content_type, bytes)) if errors.is_empty() => {
-            Ok(Wanted::Stored { filename, content_type, bytes })
+            Ok(UploadRequest::Stored { filename, content_type, bytes })
         }
         file => Err(Refusal::Invalid(file.err().into_iter().chain(errors).collect())),
     }
@@ -119,7 +119,7 @@ async fn part(field: Field<'_>) -> Result<(FileName, MediaType, Bytes), multer::
 
 const FIELDS: [&str; 3] = ["filename", "content_type", "size"];
 
-fn announcement(body: &[u8]) -> Result<Wanted, Vec<FieldError>> {
+fn announcement(body: &[u8]) -> Result<UploadRequest, Vec<FieldError>> {
     let fields = match serde_json::from_slice(body) {
         Ok(Value::Object(fields)) => fields,
         Ok(_) => return Err(vec![at(&[], "Input should be a valid dictionary", "dict_type")]),
@@ -132,7 +132,7 @@ fn announcement(body: &[u8]) -> Result<Wanted, Vec<FieldError>> {
     let unknown: Vec<_> = fields.keys().filter(|name| !FIELDS.contains(&name.as_str())).collect();
     match (filename, content_type, size) {
         (Ok(filename), Ok(content_type), Ok(size)) if unknown.is_empty() => {
-            Ok(Wanted::Announced { filename, content_type, size })
+            Ok(UploadRequest::Announced { filename, content_type, size })
         }
         (filename, content_type, size) => {
             let errors = [filename.err(), content_type.err(), size.err()].into_iter().flatten();
@@ -169,13 +169,13 @@ fn content_type(fields: &Map<String, Value>) -> Result<MediaType, FieldError> {
 fn size(fields: &Map<String, Value>) -> Result<u64, FieldError> {
     let value = fields.get("size").ok_or_else(|| missing("size"))?;
     match value.as_u64() {
-        Some(size @ 1..=LARGEST) => Ok(size),
+        Some(size @ 1..=MAX_FILE_BYTES) => Ok(size),
         Some(0) => {
             Err(wrong("size", "Input should be greater than or equal to 1", "greater_than_equal"))
         }
         Some(_) => Err(wrong(
             "size",
-            format!("Input should be less than or equal to {LARGEST}"),
+            format!("Input should be less than or equal to {MAX_FILE_BYTES}"),
             "less_than_equal",
         )),
         None => Err(wrong("size", "Input should be a valid integer", "int_type")),
@@ -213,17 +213,17 @@ mod tests {
         [head.as_bytes(), bytes, b"\r\n"].concat()
     }
 
-    async fn sent(parts: &[Vec<u8>]) -> Result<Wanted, Refusal> {
+    async fn sent(parts: &[Vec<u8>]) -> Result<UploadRequest, Refusal> {
         let body = [parts.concat(), b"--b--\r\n".to_vec()].concat();
         let content_type = HeaderValue::from_static("multipart/form-data; boundary=b");
         read(&HeaderMap::from_iter([(CONTENT_TYPE, content_type)]), body.into()).await
     }
 
-    async fn announced(body: &str) -> Result<Wanted, Refusal> {
+    async fn announced(body: &str) -> Result<UploadRequest, Refusal> {
         read(&HeaderMap::new(), Bytes::copy_from_slice(body.as_bytes())).await
     }
 
-    fn kinds(refused: Result<Wanted, Refusal>) -> Vec<(String, &'static str)> {
+    fn kinds(refused: Result<UploadRequest, Refusal>) -> Vec<(String, &'static str)> {
         let Err(Refusal::Invalid(errors)) = refused else {
             panic!("a form that is wrong was taken: {refused:?}")
         };
@@ -235,7 +235,8 @@ mod tests {
     async fn a_form_brings_one_file() {
         let file =
             part_of(r#"name="file"; filename="a/cat.png""#, "Content-Type: image/png\r\n", PNG);
-        let Ok(Wanted::Stored { filename, content_type, bytes }) = sent(&[file]).await else {
+        let Ok(UploadRequest::Stored { filename, content_type, bytes }) = sent(&[file]).await
+        else {
             panic!("a right form")
         };
         assert_eq!(
@@ -243,7 +244,7 @@ mod tests {
             ("cat.png", "image/png", PNG)
         );
         let bare = part_of(r#"name="file""#, "", PNG);
-        let Ok(Wanted::Stored { filename, content_type, .. }) = sent(&[bare]).await else {
+        let Ok(UploadRequest::Stored { filename, content_type, .. }) = sent(&[bare]).await else {
             panic!("a right form")
         };
         assert_eq!((filename.as_str(), content_type.as_str()), ("file", "image/png"));
@@ -283,21 +284,24 @@ mod tests {
         let file = |size| {
             part_of(r#"name="file"; filename="a""#, "Content-Type: text/plain\r\n", &text(size))
         };
-        assert!(matches!(sent(&[file(LARGEST_IN_FORM)]).await, Ok(Wanted::Stored { .. })));
-        let refused = sent(&[file(LARGEST_IN_FORM + 1)]).await;
-        assert_eq!(refused, Err(Refusal::BodyTooLarge { most: LARGEST_IN_FORM }));
+        assert!(matches!(
+            sent(&[file(MAX_FORM_FILE_BYTES)]).await,
+            Ok(UploadRequest::Stored { .. })
+        ));
+        let refused = sent(&[file(MAX_FORM_FILE_BYTES + 1)]).await;
+        assert_eq!(refused, Err(Refusal::BodyTooLarge { most: MAX_FORM_FILE_BYTES }));
     }
 
     #[tokio::test]
     async fn an_announcement_says_what_comes() {
         let wanted =
             announced(r#"{"filename":"a.mp4","content_type":"Video/MP4","size":104857600}"#).await;
-        let Ok(Wanted::Announced { filename, content_type, size }) = wanted else {
+        let Ok(UploadRequest::Announced { filename, content_type, size }) = wanted else {
             panic!("a right body")
         };
         assert_eq!(
             (filename.as_str(), content_type.as_str(), size),
-            ("a.mp4", "video/mp4", LARGEST)
+            ("a.mp4", "video/mp4", MAX_FILE_BYTES)
         );
     }
 

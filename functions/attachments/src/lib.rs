@@ -7,7 +7,6 @@
 pub mod form;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -21,29 +20,27 @@ use domain::file::{FileName, MediaType, UploadState};
 use domain::message::rfc3339;
 use domain::problem::Refusal;
 use domain::{Attachment, BusinessId, ConversationId};
-use form::Wanted;
-use platform::api::{self, Reception, Trouble};
+use form::UploadRequest;
+use platform::api::{self, ApiError, Authenticator};
 use platform::aws::Aws;
-use platform::broken::Broken;
 use platform::capability::Capability;
-use platform::clock::{self, Clock};
-use platform::files::{Files, Place, TO_BEGIN, Ticket};
+use platform::error::InternalError;
+use platform::files::{Files, ObjectKey, PresignedUpload, UPLOAD_URL_TTL};
 use platform::runtime::{Error, HttpFunction};
-use platform::secrets::{Secrets, TokenKeys};
-use platform::settings::{self, SettingError};
+use platform::secrets::Secrets;
+use platform::table::LoadRequest;
 use platform::table::record::Upload;
-use platform::table::{Checked, Table};
 
 /// The function.
 #[derive(Debug, Clone)]
 pub struct Attachments {
-    reception: Reception,
+    authenticator: Authenticator,
     files: Files,
 }
 
 /// What an upload is answered with.
 #[derive(Debug, Serialize)]
-struct Answer {
+struct UploadResponse {
     #[serde(flatten)]
     attachment: Attachment,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,28 +62,28 @@ impl HttpFunction for Attachments {
     fn from_env() -> Result<Attachments, Error> {
         let aws = Aws::from_env()?;
         Ok(Attachments {
-            reception: Reception::from_env(&aws, &Secrets::new(&aws))?,
+            authenticator: Authenticator::from_env(&aws, &Secrets::new(&aws))?,
             files: Files::from_env(&aws)?,
         })
     }
 
-    async fn handle(&self, request: &Request) -> Result<Response<Body>, Trouble> {
+    async fn handle(&self, request: &Request) -> Result<Response<Body>, ApiError> {
         match *request.method() {
-            Method::POST => self.take(request).await,
-            _ => self.lead(request.path_parameters().first("file")).await,
+            Method::POST => self.receive_upload(request).await,
+            _ => self.redirect_to_file(request.path_parameters().first("file")).await,
         }
     }
 }
 
 impl Attachments {
     /// The order of the checks is that of sending a message: size, caller, form, conversation.
-    async fn take(&self, event: &Request) -> Result<Response<Body>, Trouble> {
-        let most = form::most(event.headers());
+    async fn receive_upload(&self, event: &Request) -> Result<Response<Body>, ApiError> {
+        let most = form::max_body_bytes(event.headers());
         if event.body().len() as u64 > most {
             return Err(Refusal::BodyTooLarge { most }.into());
         }
-        let now = self.reception.clock.now();
-        let claim = self.reception.claim(event.headers(), now).await?;
+        let now = self.authenticator.clock.now();
+        let claim = self.authenticator.read_token(event.headers(), now).await?;
         let conversation =
             api::path_id(event.path_parameters().first("conversation_id"), "conversation_id");
         let wanted = form::read(event.headers(), Bytes::copy_from_slice(event.body())).await;
@@ -94,13 +91,13 @@ impl Attachments {
             (Ok(conversation), Ok(wanted)) => (conversation, wanted),
             // Who is not allowed in is not told what else is wrong.
             (conversation, wanted) => {
-                self.reception.admit(claim, Checked::default(), now).await?;
+                self.authenticator.authenticate(claim, LoadRequest::default(), now).await?;
                 return Err(all_that_is_wrong(conversation.err(), wanted.err()).into());
             }
         };
-        let checked = Checked { conversation: Some(conversation), ..Checked::default() };
-        let (caller, admission) = self.reception.admit(claim, checked, now).await?;
-        admission.conversation.ok_or(Refusal::ConversationNotFound)?;
+        let checked = LoadRequest { conversation: Some(conversation), ..LoadRequest::default() };
+        let (caller, context) = self.authenticator.authenticate(claim, checked, now).await?;
+        context.conversation.ok_or(Refusal::ConversationNotFound)?;
         let answer = self.keep(&origin(event), caller.business, conversation, wanted, now).await?;
         Ok(api::json(StatusCode::CREATED, &answer)?)
     }
@@ -111,13 +108,13 @@ impl Attachments {
         origin: &str,
         business: BusinessId,
         conversation: ConversationId,
-        wanted: Wanted,
+        wanted: UploadRequest,
         now: DateTime<Utc>,
-    ) -> Result<Answer, Broken> {
+    ) -> Result<UploadResponse, InternalError> {
         let capability = Capability::generate(business, conversation);
-        let place = Place { business, conversation, upload: capability.upload };
+        let place = ObjectKey { business, conversation, upload: capability.upload };
         let (upload, instructions) = match wanted {
-            Wanted::Stored { filename, content_type, bytes } => {
+            UploadRequest::Stored { filename, content_type, bytes } => {
                 let size = bytes.len() as u64;
                 self.files.store(place, &content_type, bytes).await?;
                 (
@@ -133,8 +130,8 @@ impl Attachments {
                     None,
                 )
             }
-            Wanted::Announced { filename, content_type, size } => {
-                let ticket = self.files.announce(place, &content_type, size).await?;
+            UploadRequest::Announced { filename, content_type, size } => {
+                let ticket = self.files.presign_upload(place, &content_type, size).await?;
                 let record = record(
                     &capability,
                     origin,
@@ -147,24 +144,25 @@ impl Attachments {
                 (record, Some(instructions(ticket, now)))
             }
         };
-        self.reception.table.put_upload(place, &upload).await?;
+        self.authenticator.table.put_upload(place, &upload).await?;
         tracing::info!(%business, %conversation, upload = %upload.id, size = upload.size, state = ?upload.state, "upload");
-        Ok(Answer { attachment: upload.attachment(), upload: instructions })
+        Ok(UploadResponse { attachment: upload.attachment(), upload: instructions })
     }
 
     /// Leads to a file. Only what was looked at is shown: a file that came through us, or that a
     /// message references.
-    async fn lead(&self, path: Option<&str>) -> Result<Response<Body>, Trouble> {
+    async fn redirect_to_file(&self, path: Option<&str>) -> Result<Response<Body>, ApiError> {
         let capability = path.and_then(Capability::parse).ok_or(Refusal::FileNotFound)?;
         let upload =
-            self.reception.table.upload(&capability).await?.ok_or(Refusal::FileNotFound)?;
-        let gone = upload.state.kept_until(upload.created_at) <= self.reception.clock.now();
+            self.authenticator.table.upload(&capability).await?.ok_or(Refusal::FileNotFound)?;
+        let gone = upload.state.kept_until(upload.created_at) <= self.authenticator.clock.now();
         if gone || upload.state == UploadState::Announced {
             return Err(Refusal::FileNotFound.into());
         }
         let Capability { business, conversation, upload: id, .. } = capability;
-        let place = Place { business, conversation, upload: id };
-        let address = self.files.address(place, &upload.filename, &upload.content_type).await?;
+        let place = ObjectKey { business, conversation, upload: id };
+        let address =
+            self.files.presign_download(place, &upload.filename, &upload.content_type).await?;
         Ok(redirect(&address)?)
     }
 }
@@ -190,9 +188,14 @@ fn record(
     }
 }
 
-fn instructions(ticket: Ticket, now: DateTime<Utc>) -> Instructions {
-    let Ticket { method, url, headers } = ticket;
-    Instructions { method, url, headers: headers.into_iter().collect(), expires_at: now + TO_BEGIN }
+fn instructions(ticket: PresignedUpload, now: DateTime<Utc>) -> Instructions {
+    let PresignedUpload { method, url, headers } = ticket;
+    Instructions {
+        method,
+        url,
+        headers: headers.into_iter().collect(),
+        expires_at: now + UPLOAD_URL_TTL,
+    }
 }
 
 /// Both at once; a file that is too large comes before anything that is wrong with it.
@@ -226,9 +229,9 @@ fn origin(event: &Request) -> String {
     format!("{scheme}://{host}")
 }
 
-fn redirect(address: &str) -> Result<Response<Body>, Broken> {
+fn redirect(address: &str) -> Result<Response<Body>, InternalError> {
     let location = HeaderValue::from_str(address)
-        .map_err(|error| Broken::because("writing an answer", error))?;
+        .map_err(|error| InternalError::because("writing an answer", error))?;
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::FOUND;
     let headers = response.headers_mut();

@@ -23,20 +23,20 @@ use aws_lambda_events::event::apigw::{ApiGatewayProxyResponse, ApiGatewayWebsock
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use domain::delivery::{Part, Receipt, Reference, Reported};
+use domain::delivery::{MessageReference, Part, Receipt, ReportedStatus};
 use domain::{Channel, MessageId, Seq};
 use platform::aws::Aws;
-use platform::broken::Broken;
 use platform::clock::Clock;
-use platform::credential::visitor::{Unfit, Visitor};
-use platform::queue::ChannelBell;
+use platform::credential::visitor::{TokenError, Visitor};
+use platform::error::InternalError;
+use platform::queue::ChannelDoorbell;
 use platform::receipts::Receipts;
 use platform::runtime::{Error, EventFunction};
 use platform::secrets::{Secrets, TokenKeys};
 use platform::settings;
-use platform::sockets::{Event, Payload, Posted, Sockets};
+use platform::sockets::{Event, Payload, PostOutcome, Sockets};
 use platform::table::{Connection, Table};
-use replay::Replayed;
+use replay::ReplayOutcome;
 
 /// The function.
 #[derive(Debug)]
@@ -46,13 +46,13 @@ pub struct ChatSocket {
     keys: TokenKeys,
     sockets: Sockets,
     receipts: Receipts,
-    bell: ChannelBell,
+    doorbell: ChannelDoorbell,
 }
 
 /// What a widget says.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case", deny_unknown_fields)]
-enum Said {
+enum WidgetAction {
     /// "Show me this conversation, from after this message on."
     Hello {
         token: String,
@@ -86,7 +86,7 @@ impl EventFunction for ChatSocket {
             keys: TokenKeys::new(Secrets::new(&aws), settings::required("VISITOR_KEYS_SECRET")?),
             sockets: Sockets::from_env(&aws)?,
             receipts: Receipts::from_env(&aws, Channel::Chat)?,
-            bell: ChannelBell::from_env(&aws, Channel::Chat)?,
+            doorbell: ChannelDoorbell::from_env(&aws, Channel::Chat)?,
         })
     }
 
@@ -96,15 +96,15 @@ impl EventFunction for ChatSocket {
         &self,
         event: ApiGatewayWebsocketProxyRequest,
         until: Instant,
-    ) -> Result<ApiGatewayProxyResponse, Broken> {
+    ) -> Result<ApiGatewayProxyResponse, InternalError> {
         let context = event.request_context;
         let connection = context.connection_id.as_deref().unwrap_or_default();
         let text = event.body.as_deref().unwrap_or_default();
 
         match context.route_key.as_deref() {
             Some("$connect") => {}
-            Some("$disconnect") => self.goodbye(connection).await?,
-            _ => self.hear(connection, text, until).await?,
+            Some("$disconnect") => self.disconnect(connection).await?,
+            _ => self.handle_action(connection, text, until).await?,
         }
 
         let mut response = ApiGatewayProxyResponse::default();
@@ -114,29 +114,41 @@ impl EventFunction for ChatSocket {
 }
 
 impl ChatSocket {
-    async fn goodbye(&self, connection: &str) -> Result<(), Broken> {
+    async fn disconnect(&self, connection: &str) -> Result<(), InternalError> {
         match self.table.connected(connection).await? {
             Some(gone) => self.table.disconnect(&gone).await,
             None => Ok(()), // It never said hello.
         }
     }
 
-    async fn hear(&self, connection: &str, text: &str, until: Instant) -> Result<(), Broken> {
+    async fn handle_action(
+        &self,
+        connection: &str,
+        text: &str,
+        until: Instant,
+    ) -> Result<(), InternalError> {
         match serde_json::from_str(text) {
-            Ok(Said::Hello { token, after }) => {
+            Ok(WidgetAction::Hello { token, after }) => {
                 self.hello(connection, &token, Seq(after), until).await
             }
-            Ok(Said::Ack { id }) => self.receipt(connection, id, Reported::Delivered).await,
-            Ok(Said::Read { id }) => self.receipt(connection, id, Reported::Read).await,
-            Ok(Said::Resume { after }) => self.resume(connection, Seq(after), until).await,
-            Ok(Said::Ping {}) => {
-                self.say(connection, &Event::Pong).await;
+            Ok(WidgetAction::Ack { id }) => {
+                self.receipt(connection, id, ReportedStatus::Delivered).await
+            }
+            Ok(WidgetAction::Read { id }) => {
+                self.receipt(connection, id, ReportedStatus::Read).await
+            }
+            Ok(WidgetAction::Resume { after }) => self.resume(connection, Seq(after), until).await,
+            Ok(WidgetAction::Ping {}) => {
+                self.send_event(connection, &Event::Pong).await;
                 Ok(())
             }
             Err(error) => {
                 let detail = format!("hello, ack, read, resume or ping was expected: {error}");
-                self.say(connection, &Event::Error { code: "not_understood", detail: &detail })
-                    .await;
+                self.send_event(
+                    connection,
+                    &Event::Error { code: "not_understood", detail: &detail },
+                )
+                .await;
                 Ok(())
             }
         }
@@ -148,20 +160,21 @@ impl ChatSocket {
         token: &str,
         after: Seq,
         until: Instant,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), InternalError> {
         let now = self.clock.now();
-        let key = self.keys.of(token).await?;
-        let visitor = match key.map_or(Err(Unfit::Invalid), |key| key.verify_visitor(token, now)) {
-            Ok(visitor) => visitor,
-            Err(unfit) => {
-                self.turn_away(connection, unfit).await;
-                return Ok(());
-            }
-        };
+        let key = self.keys.signing_key_for(token).await?;
+        let visitor =
+            match key.map_or(Err(TokenError::Invalid), |key| key.verify_visitor(token, now)) {
+                Ok(visitor) => visitor,
+                Err(unfit) => {
+                    self.reject(connection, unfit).await;
+                    return Ok(());
+                }
+            };
         let Visitor { business, conversation } = visitor;
         // Whose it is comes first of all: the receipts of what is replayed must count.
         let connected = self.table.connect(connection, business, conversation, now).await?;
-        self.say(connection, &Event::Hello { conversation_id: conversation }).await;
+        self.send_event(connection, &Event::Hello { conversation_id: conversation }).await;
         // Most of what was missed goes out before the widget is listed, so that hardly any worker
         // gets in between.
         let Some(replayed) = self.replay(connection, visitor, after, until).await? else {
@@ -170,12 +183,17 @@ impl ChatSocket {
         self.table.list(&connected).await?;
         self.catch_up(connection, visitor, replayed.last, until).await?;
         if self.table.make_due(business, conversation, now).await? {
-            self.bell.ring(business, conversation).await;
+            self.doorbell.ring(business, conversation).await;
         }
         Ok(())
     }
 
-    async fn resume(&self, connection: &str, after: Seq, until: Instant) -> Result<(), Broken> {
+    async fn resume(
+        &self,
+        connection: &str,
+        after: Seq,
+        until: Instant,
+    ) -> Result<(), InternalError> {
         match self.owner(connection).await? {
             Some(Connection { business, conversation, .. }) => {
                 self.catch_up(connection, Visitor { business, conversation }, after, until).await
@@ -190,11 +208,11 @@ impl ChatSocket {
         visitor: Visitor,
         after: Seq,
         until: Instant,
-    ) -> Result<(), Broken> {
-        if let Some(Replayed { last, pending }) =
+    ) -> Result<(), InternalError> {
+        if let Some(ReplayOutcome { last, pending }) =
             self.replay(connection, visitor, after, until).await?
         {
-            self.say(
+            self.send_event(
                 connection,
                 &Event::CaughtUp { seq: last.0, pending: pending.map(|seq| seq.0) },
             )
@@ -204,23 +222,26 @@ impl ChatSocket {
     }
 
     /// Says why, and ends the connection: nothing that comes over it could be answered.
-    async fn turn_away(&self, connection: &str, unfit: Unfit) {
+    async fn reject(&self, connection: &str, unfit: TokenError) {
         let (code, detail) = match unfit {
-            Unfit::Expired => {
+            TokenError::Expired => {
                 ("token_expired", "the visitor token is over; come back with a new one")
             }
-            Unfit::Invalid => ("unauthorized", "a valid visitor token is required"),
+            TokenError::Invalid => ("unauthorized", "a valid visitor token is required"),
         };
-        self.say(connection, &Event::Error { code, detail }).await;
+        self.send_event(connection, &Event::Error { code, detail }).await;
         self.sockets.close(connection).await;
     }
 
     /// Whose a connection is; one that never said hello is told so.
-    async fn owner(&self, connection: &str) -> Result<Option<Connection>, Broken> {
+    async fn owner(&self, connection: &str) -> Result<Option<Connection>, InternalError> {
         let owner = self.table.connected(connection).await?;
         if owner.is_none() {
-            self.say(connection, &Event::Error { code: "hello_first", detail: "say hello first" })
-                .await;
+            self.send_event(
+                connection,
+                &Event::Error { code: "hello_first", detail: "say hello first" },
+            )
+            .await;
         }
         Ok(owner)
     }
@@ -229,26 +250,29 @@ impl ChatSocket {
         &self,
         connection: &str,
         message: MessageId,
-        reported: Reported,
-    ) -> Result<(), Broken> {
+        reported: ReportedStatus,
+    ) -> Result<(), InternalError> {
         let Some(owner) = self.owner(connection).await? else { return Ok(()) };
-        let about =
-            Reference { business: owner.business, conversation: owner.conversation, message };
+        let about = MessageReference {
+            business: owner.business,
+            conversation: owner.conversation,
+            message,
+        };
         let receipt =
             Receipt { reported, part: Part::WHOLE, at: self.clock.now(), provider_id: None };
-        self.receipts.take(&about, &receipt).await
+        self.receipts.apply(&about, &receipt).await
     }
 
     /// Tells the widget something. One that does not hear it reconnects and says hello again.
-    async fn say(&self, connection: &str, event: &Event<'_>) -> bool {
-        self.tell(connection, &Payload::of(event)).await
+    async fn send_event(&self, connection: &str, event: &Event<'_>) -> bool {
+        self.post(connection, &Payload::of(event)).await
     }
 
-    async fn tell(&self, connection: &str, payload: &Payload) -> bool {
+    async fn post(&self, connection: &str, payload: &Payload) -> bool {
         match self.sockets.post(connection, payload).await {
-            Posted::Taken => true,
-            Posted::Gone => false,
-            Posted::Failed(failure) => {
+            PostOutcome::Accepted => true,
+            PostOutcome::Gone => false,
+            PostOutcome::Failed(failure) => {
                 tracing::warn!(?failure, "a widget could not be told something");
                 false
             }
@@ -262,13 +286,16 @@ mod tests {
 
     #[test]
     fn widgets_are_understood_strictly() {
-        let said = |text| serde_json::from_str::<Said>(text).ok();
-        assert_eq!(said(r#"{"action":"ping"}"#), Some(Said::Ping {}));
+        let said = |text| serde_json::from_str::<WidgetAction>(text).ok();
+        assert_eq!(said(r#"{"action":"ping"}"#), Some(WidgetAction::Ping {}));
         assert_eq!(said(r#"{"action":"ping","at":1}"#), None);
-        let hello = Said::Hello { token: "t".into(), after: 0 };
+        let hello = WidgetAction::Hello { token: "t".into(), after: 0 };
         assert_eq!(said(r#"{"action":"hello","token":"t"}"#), Some(hello));
         assert_eq!(said(r#"{"action":"hello","token":"t","afer":3}"#), None);
-        assert_eq!(said(r#"{"action":"resume","after":3}"#), Some(Said::Resume { after: 3 }));
+        assert_eq!(
+            said(r#"{"action":"resume","after":3}"#),
+            Some(WidgetAction::Resume { after: 3 })
+        );
         assert_eq!(said(r#"{"action":"resume"}"#), None);
         assert_eq!(said(r#"{"action":"ack","id":"x"}"#), None);
     }

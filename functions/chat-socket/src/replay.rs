@@ -6,15 +6,15 @@ use tokio::time::Instant;
 use crate::ChatSocket;
 use domain::Seq;
 use domain::delivery::Status;
-use platform::broken::Broken;
 use platform::credential::visitor::Visitor;
+use platform::error::InternalError;
 use platform::sockets::Payload;
 
 /// How many messages are read at once.
 const PAGE: i32 = 50;
 
 /// How far a widget was brought.
-pub(crate) struct Replayed {
+pub(crate) struct ReplayOutcome {
     /// The last place that was looked at.
     pub(crate) last: Seq,
     /// The message that a worker had in hand then. It may have read the list of widgets before this
@@ -32,11 +32,11 @@ impl ChatSocket {
         Visitor { business, conversation }: Visitor,
         after: Seq,
         until: Instant,
-    ) -> Result<Option<Replayed>, Broken> {
+    ) -> Result<Option<ReplayOutcome>, InternalError> {
         let Some(turn) =
-            self.table.conversation(business, conversation).await?.map(|found| found.turn())
+            self.table.conversation(business, conversation).await?.map(|found| found.state())
         else {
-            return Ok(Some(Replayed { last: after, pending: None }));
+            return Ok(Some(ReplayOutcome { last: after, pending: None }));
         };
         let mut last = after;
         while last < turn.settled_seq {
@@ -48,7 +48,7 @@ impl ChatSocket {
                 // What ended `failed` the agent was told so, and may have been sent again.
                 let heard = Instant::now() < until
                     && (message.status == Status::Failed
-                        || self.tell(connection, &Payload::message(message, conversation)).await);
+                        || self.post(connection, &Payload::message(message, conversation)).await);
                 if !heard {
                     self.sockets.close(connection).await;
                     return Ok(None);
@@ -56,9 +56,9 @@ impl ChatSocket {
                 last = message.seq;
             }
         }
-        Ok(Some(Replayed {
+        Ok(Some(ReplayOutcome {
             last: last.max(turn.settled_seq),
-            pending: turn.in_hand(self.clock.now()),
+            pending: turn.message_in_flight(self.clock.now()),
         }))
     }
 }

@@ -4,12 +4,12 @@
 use futures_util::future::join_all;
 
 use domain::Channel;
-use domain::delivery::{Accepted, Failure, Outcome, Reason};
+use domain::delivery::{Accepted, Failure, Reason, SendOutcome};
 use platform::aws::Aws;
-use platform::broken::Broken;
-use platform::delivery::{Parcel, Provider};
+use platform::delivery::{OutboundMessage, Provider};
+use platform::error::InternalError;
 use platform::runtime::Error;
-use platform::sockets::{Payload, Posted, Sockets};
+use platform::sockets::{Payload, PostOutcome, Sockets};
 use platform::table::{Connection, Table};
 
 /// The customer's open tabs.
@@ -29,7 +29,7 @@ impl Provider for Widgets {
 
     /// Sends to every tab at once. One that took it is enough; tabs that are gone are taken off the
     /// list.
-    async fn send(&self, parcel: Parcel<'_>) -> Outcome {
+    async fn send(&self, parcel: OutboundMessage<'_>) -> SendOutcome {
         let connections = self.table.connections(parcel.business, parcel.conversation_id).await;
         let connections = connections.map_err(|broken| table_failed(&broken))?;
         let payload = Payload::message(parcel.message, parcel.conversation_id);
@@ -39,11 +39,11 @@ impl Provider for Widgets {
         let (mut taken, mut failure) = (false, Failure::Away);
         for (tab, posted) in join_all(tabs).await {
             match (posted, &failure) {
-                (Posted::Taken, _) => taken = true,
-                (Posted::Gone, _) => self.take_off(tab).await,
+                (PostOutcome::Accepted, _) => taken = true,
+                (PostOutcome::Gone, _) => self.take_off(tab).await,
                 // A tab that may have it outweighs one that has not.
-                (Posted::Failed(_), Failure::Unknown(_)) => {}
-                (Posted::Failed(why), _) => failure = why,
+                (PostOutcome::Failed(_), Failure::Unknown(_)) => {}
+                (PostOutcome::Failed(why), _) => failure = why,
             }
         }
         if taken { Ok(Accepted { provider_id: None }) } else { Err(failure) }
@@ -58,7 +58,7 @@ impl Widgets {
     }
 }
 
-fn table_failed(broken: &Broken) -> Failure {
+fn table_failed(broken: &InternalError) -> Failure {
     tracing::error!(error = broken.chain(), "the conversation's tabs could not be listed");
     Failure::Transient {
         reason: Reason::new("gateway_error", "the open tabs could not be listed"),

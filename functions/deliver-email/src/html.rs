@@ -2,7 +2,7 @@
 
 use html_escape::{encode_double_quoted_attribute, encode_text};
 
-use crate::letter::Link;
+use crate::email::LinkedFile;
 
 /// What is around the text. Each of its two marks stands there once, in this order.
 const FRAME: &str = include_str!("message.html");
@@ -11,7 +11,7 @@ const MARKS: [&str; 2] = ["{{paragraphs}}", "{{links}}"];
 /// The text and the files that are linked to. Every paragraph finds out by itself which way it is
 /// written.
 #[must_use]
-pub fn page(text: &str, links: &[Link]) -> String {
+pub fn page(text: &str, links: &[LinkedFile]) -> String {
     // Split before anything is put in: a text may look like a mark.
     let (head, rest) = FRAME.split_once(MARKS[0]).unwrap_or((FRAME, ""));
     let (middle, tail) = rest.split_once(MARKS[1]).unwrap_or((rest, ""));
@@ -41,11 +41,11 @@ fn line(text: &str) -> String {
     }
 }
 
-fn list(links: &[Link]) -> String {
+fn list(links: &[LinkedFile]) -> String {
     if links.is_empty() {
         return String::new();
     }
-    let items = links.iter().map(|Link { filename, url, size }| {
+    let items = links.iter().map(|LinkedFile { filename, url, size }| {
         let (url, name) = (encode_double_quoted_attribute(url), line(filename));
         format!("<li><a href=\"{url}\" dir=\"auto\">{name}</a> ({})</li>\n", in_words(*size))
     });
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_link_stays_in_its_quotes() {
-        let link = Link {
+        let link = LinkedFile {
             filename: "<i>.pdf".into(),
             url: "https://x.example/?a=1&b=\"c".into(),
             size: 1_234_567,

@@ -1,7 +1,7 @@
 //! Delivers through Amazon SES v2.
 
-pub mod enclosures;
+pub mod attachments;
+pub mod email;
 pub mod html;
-pub mod letter;
 pub mod mime;
 pub mod ses;

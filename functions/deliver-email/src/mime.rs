@@ -1,5 +1,5 @@
-//! A letter as the bytes that mail is: RFC 5322 and MIME, seven bits, no line longer than 78
-//! characters where that is possible. The same letter always makes the same bytes.
+//! A email as the bytes that mail is: RFC 5322 and MIME, seven bits, no line longer than 78
+//! characters where that is possible. The same email always makes the same bytes.
 //!
 //! ```text
 //! multipart/mixed            only if files are inside
@@ -23,33 +23,33 @@ use lettre::message::header::{
 };
 use lettre::message::{Body, Mailbox, Message, MultiPart, SinglePart};
 
+use crate::email::{Email, InlineFile, LinkedFile};
 use crate::html;
-use crate::letter::{Inside, Letter, Link};
 use domain::delivery::Thread;
 
 /// The bytes.
 ///
 /// # Errors
 /// If lettre finds something missing; none of it can be.
-pub fn build(letter: &Letter<'_>) -> Result<Vec<u8>, lettre::error::Error> {
+pub fn build(email: &Email<'_>) -> Result<Vec<u8>, lettre::error::Error> {
     let mut message = Message::builder()
-        .from(letter.from.clone())
-        .to(letter.to.clone())
-        .reply_to(Mailbox::new(None, letter.reply_to.clone()))
-        .raw_header(subject(&letter.subject))
-        .date(SystemTime::from(letter.date));
-    for header in in_thread(letter.thread) {
+        .from(email.from.clone())
+        .to(email.to.clone())
+        .reply_to(Mailbox::new(None, email.reply_to.clone()))
+        .raw_header(subject(&email.subject))
+        .date(SystemTime::from(email.date));
+    for header in in_thread(email.thread) {
         message = message.raw_header(header);
     }
     let texts = MultiPart::alternative()
-        .boundary(boundary(letter, "texts"))
-        .singlepart(text(ContentType::TEXT_PLAIN, plain(letter)))
-        .singlepart(text(ContentType::TEXT_HTML, html::page(&lines(letter.text), &letter.links)));
-    let whole = if letter.inside.is_empty() {
+        .boundary(boundary(email, "texts"))
+        .singlepart(text(ContentType::TEXT_PLAIN, plain(email)))
+        .singlepart(text(ContentType::TEXT_HTML, html::page(&lines(email.text), &email.links)));
+    let whole = if email.inside.is_empty() {
         texts
     } else {
-        let whole = MultiPart::mixed().boundary(boundary(letter, "files")).multipart(texts);
-        letter.inside.iter().map(file).fold(whole, MultiPart::singlepart)
+        let whole = MultiPart::mixed().boundary(boundary(email, "files")).multipart(texts);
+        email.inside.iter().map(file).fold(whole, MultiPart::singlepart)
     };
     Ok(message.multipart(whole)?.formatted())
 }
@@ -68,7 +68,7 @@ fn subject(text: &str) -> HeaderValue {
 }
 
 /// `In-Reply-To` the last message and `References` to all that are kept ([RFC 5322
-/// §3.6.4](https://www.rfc-editor.org/rfc/rfc5322#section-3.6.4)). Written out here: a name that is
+/// §3.6.4](https://www.rfc-editor.org/rfc/rfc5322#section-3.6.4)). WriteOutcome out here: a name that is
 /// broken over two lines is no name, however long it is, and [`Thread`] lets nothing into it that
 /// would leave its header.
 fn in_thread(thread: &Thread) -> Vec<HeaderValue> {
@@ -82,8 +82,8 @@ fn in_thread(thread: &Thread) -> Vec<HeaderValue> {
 
 /// No part holds this line, whatever was written: neither of the two encodings ever makes `=_`
 /// ([RFC 2045 §6.7](https://www.rfc-editor.org/rfc/rfc2045#section-6.7)).
-fn boundary(letter: &Letter<'_>, of: &str) -> String {
-    format!("=_{of}-{}", letter.id)
+fn boundary(email: &Email<'_>, of: &str) -> String {
+    format!("=_{of}-{}", email.id)
 }
 
 /// The text with one kind of line end.
@@ -91,9 +91,9 @@ fn lines(text: &str) -> String {
     text.replace("\r\n", "\n").replace('\r', "\n")
 }
 
-fn plain(letter: &Letter<'_>) -> String {
-    let mut text = lines(letter.text);
-    for Link { filename, url, size } in &letter.links {
+fn plain(email: &Email<'_>) -> String {
+    let mut text = lines(email.text);
+    for LinkedFile { filename, url, size } in &email.links {
         let filename: String =
             filename.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
         text.push_str(&format!("\n\n{filename} ({})\n{url}", html::in_words(*size)));
@@ -113,7 +113,7 @@ fn text(kind: ContentType, text: String) -> SinglePart {
     SinglePart::builder().header(kind).body(encoded(text, encoding))
 }
 
-fn file(Inside { filename, content_type, bytes }: &Inside) -> SinglePart {
+fn file(InlineFile { filename, content_type, bytes }: &InlineFile) -> SinglePart {
     let unknown = || ContentType::parse("application/octet-stream").expect("a media type");
     let kind = content_type.is_ascii().then(|| ContentType::parse(content_type).ok()).flatten();
     // A message inside would have to be left unencoded (RFC 2046 §5.2.1), and a multipart would

@@ -14,14 +14,16 @@ use aws_sdk_sesv2::types::{Destination, EmailContent, MessageTag, RawMessage};
 use aws_smithy_types::Blob;
 use lettre::message::Mailbox;
 
-use crate::enclosures;
-use crate::letter::{self, Letter};
+use crate::attachments;
+use crate::email::{self, Email};
 use crate::mime;
 use domain::Channel;
-use domain::delivery::{Accepted, Failure, Outcome, Reason, Reference, ses};
+use domain::delivery::{Accepted, Failure, MessageReference, Reason, SendOutcome, ses};
 use platform::aws::{Aws, never_connected, retry_after};
-use platform::delivery::{Parcel, Provider};
+use platform::delivery::{OutboundMessage, Provider};
 use platform::files::Files;
+use platform::runtime::Error;
+use platform::settings;
 use platform::table::record::ChannelSettings;
 
 /// The worker gives up waiting at about the same time.
@@ -39,7 +41,7 @@ pub struct Ses {
 
 impl Ses {
     /// Answers come to an address that carries the conversation.
-    fn reply_to(&self, parcel: &Parcel<'_>) -> String {
+    fn reply_to(&self, parcel: &OutboundMessage<'_>) -> String {
         let (business, conversation) =
             (parcel.business.0.simple(), parcel.conversation_id.0.simple());
         // 64 characters are all that a local part may have (RFC 5321 §4.5.3.1.1): two ids and
@@ -48,27 +50,31 @@ impl Ses {
     }
 
     /// The mail, and who it is for.
-    async fn letter<'a>(&self, parcel: &Parcel<'a>, from: &str) -> Result<Letter<'a>, Failure> {
+    async fn email<'a>(
+        &self,
+        parcel: &OutboundMessage<'a>,
+        from: &str,
+    ) -> Result<Email<'a>, Failure> {
         let no = |word, detail| Failure::Permanent(Reason::new(word, detail));
-        let from = letter::sender(from);
+        let from = email::sender(from);
         let from = from.ok_or_else(|| {
             no("channel_misconfigured", "the channel's sender is no mail address")
         })?;
-        let to = letter::address(&parcel.conversation.recipient);
+        let to = email::address(&parcel.conversation.recipient);
         let to = to.ok_or_else(|| {
             no("recipient_unreachable", "SES cannot write to the customer's address")
         })?;
-        let reply_to = letter::address(&self.reply_to(parcel));
+        let reply_to = email::address(&self.reply_to(parcel));
         let reply_to = reply_to
             .ok_or_else(|| no("channel_misconfigured", "the reply domain is no mail domain"))?;
         let thread = &parcel.conversation.thread;
-        let (inside, links) = enclosures::of(&self.files, parcel).await?;
-        Ok(Letter {
+        let (inside, links) = attachments::of(&self.files, parcel).await?;
+        Ok(Email {
             id: parcel.message.id,
             from,
             to: Mailbox::new(None, to),
             reply_to,
-            subject: letter::subject(parcel.conversation.subject.as_deref(), thread),
+            subject: email::subject(parcel.conversation.subject.as_deref(), thread),
             thread,
             date: parcel.message.created_at,
             text: &parcel.message.content,
@@ -102,22 +108,22 @@ impl Provider for Ses {
         })
     }
 
-    async fn send(&self, parcel: Parcel<'_>) -> Outcome {
+    async fn send(&self, parcel: OutboundMessage<'_>) -> SendOutcome {
         let ChannelSettings::Email { from, configuration_set } = &parcel.channel.settings else {
             return Err(Failure::Permanent(Reason::new(
                 "channel_misconfigured",
                 "the channel is not a mailbox",
             )));
         };
-        let letter = self.letter(&parcel, from).await?;
+        let email = self.email(&parcel, from).await?;
         let misbuilt =
             || Failure::Permanent(Reason::new("message_rejected", "the mail could not be built"));
-        let mail = mime::build(&letter).map_err(|_| misbuilt())?;
+        let mail = mime::build(&email).map_err(|_| misbuilt())?;
         let call = self
             .client
             .send_email()
-            .from_email_address(letter.from.email.to_string())
-            .destination(Destination::builder().to_addresses(letter.to.email.to_string()).build())
+            .from_email_address(email.from.email.to_string())
+            .destination(Destination::builder().to_addresses(email.to.email.to_string()).build())
             .content(raw(mail).map_err(|_| misbuilt())?)
             .set_email_tags(Some(tags(&parcel).map_err(|_| misbuilt())?))
             .set_configuration_set_name(configuration_set.clone());
@@ -138,8 +144,8 @@ fn raw(mail: Vec<u8>) -> Result<EmailContent, BuildError> {
 }
 
 /// Our ids, which come back with every event SES reports about the message.
-fn tags(parcel: &Parcel<'_>) -> Result<Vec<MessageTag>, BuildError> {
-    let ids = Reference::from(*parcel).tags();
+fn tags(parcel: &OutboundMessage<'_>) -> Result<Vec<MessageTag>, BuildError> {
+    let ids = MessageReference::from(*parcel).tags();
     ids.into_iter()
         .map(|(name, value)| MessageTag::builder().name(name).value(value).build())
         .collect()

@@ -8,19 +8,19 @@ use lettre::message::Mailbox;
 use mail_parser::{HeaderValue, Message, MessageParser, MimeHeaders};
 use proptest::prelude::*;
 
-use deliver_email::letter::{self, Inside, Letter, Link};
+use deliver_email::email::{self, Email, InlineFile, LinkedFile};
 use deliver_email::mime;
 use domain::MessageId;
 use domain::delivery::Thread;
 
-/// What a letter is made of here.
+/// What a email is made of here.
 struct Draft<'a> {
     from: &'a str,
     subject: Option<&'a str>,
     thread: Thread,
     text: &'a str,
-    inside: Vec<Inside>,
-    links: Vec<Link>,
+    inside: Vec<InlineFile>,
+    links: Vec<LinkedFile>,
 }
 
 impl Default for Draft<'_> {
@@ -52,20 +52,20 @@ fn id() -> MessageId {
 }
 
 fn built(draft: &Draft<'_>) -> Vec<u8> {
-    let letter = Letter {
+    let email = Email {
         id: id(),
-        from: letter::sender(draft.from).expect("a sender"),
-        to: Mailbox::new(None, letter::address("anna@bücher.example").expect("an address")),
-        reply_to: letter::address(&format!("{}@reply.example.com", "0123456789abcdef".repeat(4)))
+        from: email::sender(draft.from).expect("a sender"),
+        to: Mailbox::new(None, email::address("anna@bücher.example").expect("an address")),
+        reply_to: email::address(&format!("{}@reply.example.com", "0123456789abcdef".repeat(4)))
             .expect("an address"),
-        subject: letter::subject(draft.subject, &draft.thread),
+        subject: email::subject(draft.subject, &draft.thread),
         thread: &draft.thread,
         date: "2026-03-01T09:05:00Z".parse().expect("a time"),
         text: draft.text,
         inside: draft.inside.clone(),
         links: draft.links.clone(),
     };
-    mime::build(&letter).expect("nothing is missing")
+    mime::build(&email).expect("nothing is missing")
 }
 
 fn parse(mail: &[u8]) -> Message<'_> {
@@ -179,22 +179,22 @@ fn a_subject_that_looks_encoded_is_shown_as_it_is() {
     let text = "is =?utf-8?q?this?= a joke? ".repeat(9);
     let draft = Draft { subject: Some(&text), ..Draft::default() };
     let mail = built(&draft);
-    assert_eq!(parse(&mail).subject(), Some(letter::subject(Some(&text), &draft.thread).as_str()));
+    assert_eq!(parse(&mail).subject(), Some(email::subject(Some(&text), &draft.thread).as_str()));
 }
 
 #[test]
 fn files_inside_and_files_that_stay_outside() {
-    let pdf = Inside {
+    let pdf = InlineFile {
         filename: "Rechnung März 2026.pdf".into(),
         content_type: "application/pdf".into(),
         bytes: (0..=255).collect(),
     };
-    let odd = Inside {
+    let odd = InlineFile {
         filename: "../a\r\nb.eml".into(),
         content_type: "message/rfc822".into(),
         bytes: b"Hi".to_vec(),
     };
-    let film = Link {
+    let film = LinkedFile {
         filename: "unboxing.mp4".into(),
         url: "https://api.example.com/api/v1/files/0198f3c2?a=1&b=2".into(),
         size: 61_234_567,
@@ -258,7 +258,7 @@ proptest! {
 
     #[test]
     fn whatever_is_written_arrives_and_nothing_else_does(text in texts(), subject in texts(), name in "\\PC{1,60}") {
-        let inside = vec![Inside { filename: name.clone(), content_type: "image/png".into(), bytes: text.clone().into_bytes() }];
+        let inside = vec![InlineFile { filename: name.clone(), content_type: "image/png".into(), bytes: text.clone().into_bytes() }];
         let draft = Draft { text: &text, subject: Some(&subject), inside, thread: thread(3), ..Draft::default() };
         let bytes = built(&draft);
         prop_assert!(bytes.iter().all(|byte| byte.is_ascii() && *byte != 0), "seven bits");
@@ -269,7 +269,7 @@ proptest! {
 
         let mail = parse(&bytes);
         prop_assert_eq!(text_of(&mail), text.replace("\r\n", "\n").replace('\r', "\n"));
-        let expected = letter::subject(Some(&subject), &draft.thread);
+        let expected = email::subject(Some(&subject), &draft.thread);
         prop_assert_eq!(mail.subject().unwrap_or_default(), expected.as_str());
         let mut names: Vec<&str> = mail.headers().iter().map(|header| header.name()).collect();
         names.sort_unstable();

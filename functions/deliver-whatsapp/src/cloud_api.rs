@@ -13,16 +13,19 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 
 use crate::media::{Media, Uploaded};
+use crate::message_part::{MessagePart, parts_of};
 use crate::outgoing::{Body, Outgoing};
-use crate::piece::{Piece, pieces};
 use crate::verdict::{self, ErrorBody};
-use domain::channel::{Way, WhatsappMedia};
-use domain::delivery::{Accepted, Failure, Outcome, Reason, Reference};
+use domain::channel::{SendMode, WhatsappMedia};
+use domain::delivery::{Accepted, Failure, MessageReference, Reason, SendOutcome};
 use domain::{Attachment, Channel, Refusal};
-use platform::broken::Broken;
-use platform::delivery::{Parcel, Provider};
+use platform::aws::Aws;
+use platform::delivery::{OutboundMessage, Provider};
+use platform::error::InternalError;
 use platform::files::Files;
+use platform::runtime::Error;
 use platform::secrets::Secrets;
+use platform::settings;
 use platform::table::record::{ChannelSettings, Message, Template};
 
 /// A connection that is not there by then was never going to be.
@@ -53,16 +56,20 @@ struct Number<'a> {
 
 impl CloudApi {
     /// What the parcel is to WhatsApp, its file uploaded.
-    async fn body<'a>(&self, number: Number<'a>, parcel: &Parcel<'a>) -> Result<Body<'a>, Failure> {
+    async fn body<'a>(
+        &self,
+        number: Number<'a>,
+        parcel: &OutboundMessage<'a>,
+    ) -> Result<Body<'a>, Failure> {
         let message = parcel.message;
-        match way(number.template, parcel)? {
+        match send_mode(number.template, parcel)? {
             Some(template) => Ok(Body::template(template, &message.content)),
-            None => match pieces(message).into_iter().nth(usize::from(parcel.part.number) - 1) {
-                Some(Piece::File { file, media, caption }) => {
+            None => match parts_of(message).into_iter().nth(usize::from(parcel.part.number) - 1) {
+                Some(MessagePart::File { file, media, caption }) => {
                     let id = self.media_id(number, parcel, file, media).await?;
                     Ok(Body::file(media, id, file.filename.as_str(), caption))
                 }
-                Some(Piece::Text(text)) => Ok(Body::text(text)),
+                Some(MessagePart::Text(text)) => Ok(Body::text(text)),
                 None => Err(Failure::Permanent(Reason::new(
                     "message_rejected",
                     "the message has no such part",
@@ -75,7 +82,7 @@ impl CloudApi {
     async fn media_id(
         &self,
         number: Number<'_>,
-        parcel: &Parcel<'_>,
+        parcel: &OutboundMessage<'_>,
         file: &Attachment,
         media: WhatsappMedia,
     ) -> Result<String, Failure> {
@@ -92,7 +99,7 @@ impl CloudApi {
     async fn upload(
         &self,
         number: Number<'_>,
-        parcel: &Parcel<'_>,
+        parcel: &OutboundMessage<'_>,
         file: &Attachment,
     ) -> Result<String, Failure> {
         let loaded = self.media.load(parcel, file).await?;
@@ -141,12 +148,12 @@ impl CloudApi {
 }
 
 #[derive(Deserialize)]
-struct Taken {
-    messages: Vec<TakenMessage>,
+struct AcceptedResponse {
+    messages: Vec<AcceptedMessage>,
 }
 
 #[derive(Deserialize)]
-struct TakenMessage {
+struct AcceptedMessage {
     id: String,
 }
 
@@ -169,10 +176,10 @@ impl Provider for CloudApi {
     const TIMEOUT: Duration = Duration::from_secs(20);
 
     fn parts(&self, message: &Message) -> u8 {
-        u8::try_from(pieces(message).len()).unwrap_or(u8::MAX)
+        u8::try_from(parts_of(message).len()).unwrap_or(u8::MAX)
     }
 
-    async fn send(&self, parcel: Parcel<'_>) -> Outcome {
+    async fn send(&self, parcel: OutboundMessage<'_>) -> SendOutcome {
         let ChannelSettings::Whatsapp { phone_number_id, secret, template } =
             &parcel.channel.settings
         else {
@@ -183,13 +190,13 @@ impl Provider for CloudApi {
         };
         let number = Number { id: phone_number_id, secret, template: template.as_ref() };
         let body = self.body(number, &parcel).await?;
-        let callback_data = parcel.part.named(&Reference::from(parcel));
+        let callback_data = parcel.part.named(&MessageReference::from(parcel));
         let message = Outgoing::new(&parcel.conversation.recipient, body, callback_data);
         let url = format!("{}/{}/messages", self.url, number.id);
         let request = || Ok(self.client.post(&url).timeout(MESSAGE_TIMEOUT).json(&message));
         let body = answered(self.call(number, request).await?).await?;
         // Success is acceptance, also where its id cannot be read: receipts carry ours.
-        let taken: Option<Taken> = serde_json::from_slice(&body).ok();
+        let taken: Option<AcceptedResponse> = serde_json::from_slice(&body).ok();
         let id =
             taken.and_then(|taken| taken.messages.into_iter().next()).map(|message| message.id);
         Ok(Accepted { provider_id: id })
@@ -198,23 +205,23 @@ impl Provider for CloudApi {
 
 /// The template to send the message as, if the customer's window has closed since it was accepted,
 /// or was closed then.
-fn way<'a>(
+fn send_mode<'a>(
     template: Option<&'a Template>,
-    parcel: &Parcel<'_>,
+    parcel: &OutboundMessage<'_>,
 ) -> Result<Option<&'a Template>, Failure> {
     let closed =
         |detail: String| Failure::Permanent(Reason::new("outside_messaging_window", detail));
-    let Parcel { message, conversation, now, .. } = *parcel;
+    let OutboundMessage { message, conversation, now, .. } = *parcel;
     let files = message.attachments.len();
-    match Channel::Whatsapp.way(
+    match Channel::Whatsapp.send_mode(
         &message.content,
         files,
         conversation.window_expires_at,
         template.is_some(),
         now,
     ) {
-        Ok(Way::Freely) => Ok(None),
-        Ok(Way::AsTemplate) => Ok(template),
+        Ok(SendMode::FreeForm) => Ok(None),
+        Ok(SendMode::Template) => Ok(template),
         Err(Refusal::ContentNotAllowed { detail }) => Err(closed(detail)),
         Err(_) => Err(closed("more than 24 hours have passed since the customer wrote".to_owned())),
     }
@@ -252,7 +259,7 @@ fn unmade() -> Failure {
     Failure::Permanent(Reason::new("message_rejected", "the call to WhatsApp could not be made"))
 }
 
-fn no_token(broken: &Broken) -> Failure {
+fn no_token(broken: &InternalError) -> Failure {
     tracing::error!(error = broken.chain(), "the channel's access token could not be read");
     Failure::Transient {
         reason: Reason::new("token_unavailable", "the channel's access token could not be read"),
@@ -273,7 +280,7 @@ mod tests {
             "contacts": [{ "input": "+1 650 555 1234", "wa_id": "16505551234" }],
             "messages": [{ "id": "wamid.HBgLMTY1MDU1NTEyMzQVAgARGBI1QjJBMUMzRDRFNUY2Nzg5MEEA", "message_status": "accepted" }],
         });
-        let taken: Taken = serde_json::from_value(taken).expect("the documented shape");
+        let taken: AcceptedResponse = serde_json::from_value(taken).expect("the documented shape");
         assert_eq!(
             taken.messages[0].id,
             "wamid.HBgLMTY1MDU1NTEyMzQVAgARGBI1QjJBMUMzRDRFNUY2Nzg5MEEA"

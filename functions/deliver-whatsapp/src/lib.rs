@@ -2,6 +2,6 @@
 
 pub mod cloud_api;
 pub mod media;
+pub mod message_part;
 pub mod outgoing;
-pub mod piece;
 pub mod verdict;

@@ -13,9 +13,9 @@ use tokio::time::Instant;
 
 use domain::delivery::{Failure, Reason};
 use domain::{Attachment, UploadId};
-use platform::broken::Broken;
-use platform::delivery::Parcel;
-use platform::files::{Files, Place};
+use platform::delivery::OutboundMessage;
+use platform::error::InternalError;
+use platform::files::{Files, ObjectKey};
 
 /// WhatsApp keeps what was uploaded for 30 days
 /// ([media](https://developers.facebook.com/docs/whatsapp/cloud-api/reference/media)); what is
@@ -46,7 +46,7 @@ pub struct Uploaded {
 
 /// A file in memory, and the room that it takes there.
 #[derive(Debug)]
-pub struct Loaded<'a> {
+pub struct LoadedFile<'a> {
     bytes: bytes::Bytes,
     file: &'a Attachment,
     _room: SemaphorePermit<'a>,
@@ -83,13 +83,13 @@ impl Media {
     /// If S3 does not answer: the message waits. If the file is gone: it never goes.
     pub async fn load<'a>(
         &'a self,
-        parcel: &Parcel<'_>,
+        parcel: &OutboundMessage<'_>,
         file: &'a Attachment,
-    ) -> Result<Loaded<'a>, Failure> {
+    ) -> Result<LoadedFile<'a>, Failure> {
         let room = u32::try_from(file.size >> 20).unwrap_or(ROOM).saturating_add(1).min(ROOM);
         let room = self.room.acquire_many(room).await.expect("nobody closes it");
-        let Parcel { business, conversation_id: conversation, .. } = *parcel;
-        let read = self.files.read(Place { business, conversation, upload: file.id }).await;
+        let OutboundMessage { business, conversation_id: conversation, .. } = *parcel;
+        let read = self.files.read(ObjectKey { business, conversation, upload: file.id }).await;
         let bytes = read.map_err(|broken| unavailable(&broken))?.ok_or_else(|| {
             Failure::Permanent(Reason::new(
                 "file_unavailable",
@@ -99,11 +99,11 @@ impl Media {
         if bytes.len() as u64 != file.size {
             // No file changes once a message has it: this is an answer that something on the way
             // has spoilt.
-            return Err(unavailable(&Broken::new(
+            return Err(unavailable(&InternalError::new(
                 "reading a file that has another size than its message says",
             )));
         }
-        Ok(Loaded { bytes, file, _room: room })
+        Ok(LoadedFile { bytes, file, _room: room })
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<(String, UploadId), (Instant, String)>> {
@@ -111,7 +111,7 @@ impl Media {
     }
 }
 
-impl Loaded<'_> {
+impl LoadedFile<'_> {
     /// The form that uploads it ([upload
     /// media](https://developers.facebook.com/docs/whatsapp/cloud-api/reference/media#upload-media)).
     ///
@@ -125,7 +125,7 @@ impl Loaded<'_> {
     }
 }
 
-fn unavailable(broken: &Broken) -> Failure {
+fn unavailable(broken: &InternalError) -> Failure {
     tracing::error!(error = broken.chain(), "a message's file could not be read");
     let reason = Reason::new("file_unavailable", "a file of the message could not be read");
     Failure::Transient { reason, retry_after: None }

@@ -24,20 +24,20 @@ pub enum Position<T> {
 
 /// A cancelled accept transaction, position by position.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cancelled {
+pub struct CancelledTransaction {
     /// `used < cap`.
     pub shard: Position<Shard>,
     /// `seq = n`, on the channel that the content was checked for.
-    pub conversation: Position<ConversationNow>,
+    pub conversation: Position<CurrentConversation>,
     /// The place `n + 1` is free.
     pub message: Position<()>,
     /// The key is new.
-    pub idempotency: Position<FirstAnswer>,
+    pub idempotency: Position<RecordedAnswer>,
 }
 
 /// The conversation as the cancelled transaction found it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConversationNow {
+pub struct CurrentConversation {
     /// Its last message.
     pub seq: Seq,
     /// Its channel's wire name.
@@ -46,7 +46,7 @@ pub struct ConversationNow {
 
 /// What an idempotency key led to when it came first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FirstAnswer {
+pub struct RecordedAnswer {
     /// The message that was accepted.
     pub message_id: MessageId,
     /// Its place in its conversation.
@@ -57,9 +57,9 @@ pub struct FirstAnswer {
 
 /// What to do about a cancelled transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum CancellationOutcome {
     /// The same request was accepted before: answer what it was answered.
-    Replay(FirstAnswer),
+    Replay(RecordedAnswer),
     /// The key came with another request before.
     KeyReused,
     /// The conversation is gone.
@@ -100,21 +100,28 @@ pub enum ShardFault {
 /// The order matters. A known key wins over everything, also over a month that is spent meanwhile;
 /// then what is wrong for good; then what another try may mend.
 #[must_use]
-pub fn read(cancelled: Cancelled, request_hash: &str, tried: Seq, channel: &str) -> Verdict {
+pub fn read(
+    cancelled: CancelledTransaction,
+    request_hash: &str,
+    tried: Seq,
+    channel: &str,
+) -> CancellationOutcome {
     if let Position::Refused(first) = cancelled.idempotency {
         return match first {
-            Some(first) if first.request_hash == request_hash => Verdict::Replay(first),
-            Some(_) => Verdict::KeyReused,
+            Some(first) if first.request_hash == request_hash => CancellationOutcome::Replay(first),
+            Some(_) => CancellationOutcome::KeyReused,
             // Refused because a record existed, which its expiry took away before it could be
             // returned.
-            None => Verdict::Retry(Retry::default()),
+            None => CancellationOutcome::Retry(Retry::default()),
         };
     }
     let mut retry = Retry::default();
     let agreed = cancelled.conversation == Position::Fine;
     match cancelled.conversation {
-        Position::Refused(None) => return Verdict::ConversationNotFound,
-        Position::Refused(Some(now)) if now.channel != channel => return Verdict::ChannelChanged,
+        Position::Refused(None) => return CancellationOutcome::ConversationNotFound,
+        Position::Refused(Some(now)) if now.channel != channel => {
+            return CancellationOutcome::ChannelChanged;
+        }
         Position::Refused(Some(now)) => retry.seq = Some(now.seq),
         Position::Fine | Position::Contended => {}
     }
@@ -125,8 +132,12 @@ pub fn read(cancelled: Cancelled, request_hash: &str, tried: Seq, channel: &str)
     }
     match cancelled.message {
         // Position 2 agreed that `tried` was the last message, so nothing can stand behind it.
-        Position::Refused(_) if agreed || retry.seq == Some(tried) => Verdict::PlaceTaken,
-        Position::Refused(_) | Position::Fine | Position::Contended => Verdict::Retry(retry),
+        Position::Refused(_) if agreed || retry.seq == Some(tried) => {
+            CancellationOutcome::PlaceTaken
+        }
+        Position::Refused(_) | Position::Fine | Position::Contended => {
+            CancellationOutcome::Retry(retry)
+        }
     }
 }
 
@@ -149,8 +160,8 @@ mod tests {
 
     const TRIED: Seq = Seq(7);
 
-    fn fine() -> Cancelled {
-        Cancelled {
+    fn fine() -> CancelledTransaction {
+        CancelledTransaction {
             shard: Position::Fine,
             conversation: Position::Fine,
             message: Position::Fine,
@@ -158,16 +169,16 @@ mod tests {
         }
     }
 
-    fn first(hash: &str) -> FirstAnswer {
+    fn first(hash: &str) -> RecordedAnswer {
         let message_id = "01900000-0001-7abc-848d-17ffffffffff".parse().expect("a UUID");
-        FirstAnswer { message_id, seq: Seq(3), request_hash: hash.into() }
+        RecordedAnswer { message_id, seq: Seq(3), request_hash: hash.into() }
     }
 
-    fn on(channel: &str, seq: u64) -> Position<ConversationNow> {
-        Position::Refused(Some(ConversationNow { seq: Seq(seq), channel: channel.into() }))
+    fn on(channel: &str, seq: u64) -> Position<CurrentConversation> {
+        Position::Refused(Some(CurrentConversation { seq: Seq(seq), channel: channel.into() }))
     }
 
-    fn verdict(cancelled: Cancelled) -> Verdict {
+    fn verdict(cancelled: CancelledTransaction) -> CancellationOutcome {
         read(cancelled, "hash", TRIED, "chat")
     }
 
@@ -175,94 +186,96 @@ mod tests {
 
     #[test]
     fn a_known_key_replays_even_when_the_month_is_spent_and_the_conversation_gone() {
-        let cancelled = Cancelled {
+        let cancelled = CancelledTransaction {
             shard: FULL,
             conversation: Position::Refused(None),
             message: Position::Refused(Some(())),
             idempotency: Position::Refused(Some(first("hash"))),
         };
-        assert_eq!(verdict(cancelled), Verdict::Replay(first("hash")));
+        assert_eq!(verdict(cancelled), CancellationOutcome::Replay(first("hash")));
     }
 
     #[test]
     fn a_key_of_another_request_is_refused() {
         let cancelled =
-            Cancelled { idempotency: Position::Refused(Some(first("other"))), ..fine() };
-        assert_eq!(verdict(cancelled), Verdict::KeyReused);
+            CancelledTransaction { idempotency: Position::Refused(Some(first("other"))), ..fine() };
+        assert_eq!(verdict(cancelled), CancellationOutcome::KeyReused);
     }
 
     #[test]
     fn a_record_that_expired_in_between_is_tried_again() {
-        let cancelled = Cancelled { idempotency: Position::Refused(None), ..fine() };
-        assert_eq!(verdict(cancelled), Verdict::Retry(Retry::default()));
+        let cancelled = CancelledTransaction { idempotency: Position::Refused(None), ..fine() };
+        assert_eq!(verdict(cancelled), CancellationOutcome::Retry(Retry::default()));
     }
 
     #[test]
     fn a_missing_conversation_is_not_found() {
-        let cancelled = Cancelled { conversation: Position::Refused(None), shard: FULL, ..fine() };
-        assert_eq!(verdict(cancelled), Verdict::ConversationNotFound);
+        let cancelled =
+            CancelledTransaction { conversation: Position::Refused(None), shard: FULL, ..fine() };
+        assert_eq!(verdict(cancelled), CancellationOutcome::ConversationNotFound);
     }
 
     #[test]
     fn a_conversation_that_changed_channel_has_to_be_checked_again() {
-        let cancelled = Cancelled { conversation: on("whatsapp", 9), ..fine() };
-        assert_eq!(verdict(cancelled), Verdict::ChannelChanged);
+        let cancelled = CancelledTransaction { conversation: on("whatsapp", 9), ..fine() };
+        assert_eq!(verdict(cancelled), CancellationOutcome::ChannelChanged);
     }
 
     #[test]
     fn a_stale_seq_is_tried_again_with_the_new_one() {
-        let cancelled = Cancelled {
+        let cancelled = CancelledTransaction {
             conversation: on("chat", 9),
             message: Position::Refused(Some(())),
             ..fine()
         };
         assert_eq!(
             verdict(cancelled),
-            Verdict::Retry(Retry { seq: Some(Seq(9)), shard: ShardFault::None })
+            CancellationOutcome::Retry(Retry { seq: Some(Seq(9)), shard: ShardFault::None })
         );
     }
 
     #[test]
     fn a_full_shard_and_a_stale_seq_are_both_learnt() {
-        let cancelled = Cancelled { shard: FULL, conversation: on("chat", 9), ..fine() };
+        let cancelled = CancelledTransaction { shard: FULL, conversation: on("chat", 9), ..fine() };
         assert_eq!(
             verdict(cancelled),
-            Verdict::Retry(Retry { seq: Some(Seq(9)), shard: ShardFault::Full })
+            CancellationOutcome::Retry(Retry { seq: Some(Seq(9)), shard: ShardFault::Full })
         );
     }
 
     #[test]
     fn a_missing_shard_means_that_the_month_is_not_open() {
-        let cancelled = Cancelled { shard: Position::Refused(None), ..fine() };
+        let cancelled = CancelledTransaction { shard: Position::Refused(None), ..fine() };
         assert_eq!(
             verdict(cancelled),
-            Verdict::Retry(Retry { seq: None, shard: ShardFault::NotOpen })
+            CancellationOutcome::Retry(Retry { seq: None, shard: ShardFault::NotOpen })
         );
     }
 
     #[test]
     fn contention_alone_teaches_nothing() {
         for contended in [
-            Cancelled { shard: Position::Contended, ..fine() },
-            Cancelled { conversation: Position::Contended, ..fine() },
-            Cancelled { message: Position::Contended, ..fine() },
-            Cancelled { idempotency: Position::Contended, ..fine() },
+            CancelledTransaction { shard: Position::Contended, ..fine() },
+            CancelledTransaction { conversation: Position::Contended, ..fine() },
+            CancelledTransaction { message: Position::Contended, ..fine() },
+            CancelledTransaction { idempotency: Position::Contended, ..fine() },
         ] {
-            assert_eq!(verdict(contended), Verdict::Retry(Retry::default()));
+            assert_eq!(verdict(contended), CancellationOutcome::Retry(Retry::default()));
         }
     }
 
     #[test]
     fn a_taken_place_behind_a_conversation_that_another_transaction_holds_is_tried_again() {
         let message = Position::Refused(Some(()));
-        let cancelled = Cancelled { conversation: Position::Contended, message, ..fine() };
-        assert_eq!(verdict(cancelled), Verdict::Retry(Retry::default()));
+        let cancelled =
+            CancelledTransaction { conversation: Position::Contended, message, ..fine() };
+        assert_eq!(verdict(cancelled), CancellationOutcome::Retry(Retry::default()));
     }
 
     #[test]
     fn a_taken_place_behind_a_right_seq_is_a_bug() {
-        let cancelled = Cancelled { message: Position::Refused(Some(())), ..fine() };
-        assert_eq!(verdict(cancelled), Verdict::PlaceTaken);
+        let cancelled = CancelledTransaction { message: Position::Refused(Some(())), ..fine() };
+        assert_eq!(verdict(cancelled), CancellationOutcome::PlaceTaken);
     }
 
     #[test]

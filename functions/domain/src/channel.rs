@@ -1,17 +1,17 @@
-//! What each channel can carry. Checked when a message is accepted, before anything is counted.
+//! What each channel can carry. LoadRequest when a message is accepted, before anything is counted.
 
 mod files;
 mod window;
 
 pub use files::WhatsappMedia;
-pub use window::{TEMPLATE_CHARACTERS, WINDOW, Way};
+pub use window::{MAX_TEMPLATE_CHARACTERS, MESSAGING_WINDOW, SendMode};
 
 use std::fmt;
 
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
-use crate::delivery::Pace;
+use crate::delivery::RateLimit;
 use crate::message::Content;
 use crate::problem::Refusal;
 
@@ -42,7 +42,7 @@ impl Channel {
     pub const ALL: [Channel; 3] = [Channel::Chat, Channel::Whatsapp, Channel::Email];
 
     /// The most attachments that any channel carries in one message.
-    pub const MOST_ATTACHMENTS: usize = 10;
+    pub const MAX_ATTACHMENTS: usize = 10;
 
     /// The channel's own name: queues, workers and logs are called after it.
     #[must_use]
@@ -93,7 +93,7 @@ impl Channel {
     ///
     /// # Errors
     /// [`Refusal::ContentNotAllowed`], naming the limit and what was found.
-    pub fn carries(self, content: &Content, attachments: usize) -> Result<(), Refusal> {
+    pub fn check_content(self, content: &Content, attachments: usize) -> Result<(), Refusal> {
         let Limits { characters, attachments: most } = self.limits();
         let length = content.characters();
         if length > characters {
@@ -115,7 +115,7 @@ impl Channel {
     /// The widget drops an id it has seen, so chat sends again at once. WhatsApp and SES report
     /// what they took within seconds; two minutes without a word mean that they did not.
     #[must_use]
-    pub fn doubt(self) -> TimeDelta {
+    pub fn receipt_timeout(self) -> TimeDelta {
         match self {
             Channel::Chat => TimeDelta::zero(),
             Channel::Whatsapp | Channel::Email => TimeDelta::seconds(120),
@@ -129,12 +129,14 @@ impl Channel {
     /// error 131056). Messages that leave within the same moment may arrive in any order, so half a
     /// second lies between two; that is ours.
     #[must_use]
-    pub fn pace(self) -> Pace {
+    pub fn rate_limit(self) -> RateLimit {
         match self {
-            Channel::Chat | Channel::Email => Pace::FREE,
-            Channel::Whatsapp => {
-                Pace { gap: TimeDelta::milliseconds(500), each: TimeDelta::seconds(6), burst: 45 }
-            }
+            Channel::Chat | Channel::Email => RateLimit::UNLIMITED,
+            Channel::Whatsapp => RateLimit {
+                min_gap: TimeDelta::milliseconds(500),
+                interval: TimeDelta::seconds(6),
+                burst: 45,
+            },
         }
     }
 }
@@ -170,13 +172,14 @@ mod tests {
         assert!(
             Channel::ALL
                 .into_iter()
-                .all(|channel| channel.limits().attachments <= Channel::MOST_ATTACHMENTS)
+                .all(|channel| channel.limits().attachments <= Channel::MAX_ATTACHMENTS)
         );
     }
 
     #[test]
     fn a_refusal_names_the_limit() {
-        let Err(Refusal::ContentNotAllowed { detail }) = Channel::Whatsapp.carries(&text(4097), 0)
+        let Err(Refusal::ContentNotAllowed { detail }) =
+            Channel::Whatsapp.check_content(&text(4097), 0)
         else {
             panic!("one character too many was let through");
         };
@@ -188,7 +191,7 @@ mod tests {
         fn exactly_the_limit_is_carried(over in 0usize..3) {
             for channel in Channel::ALL {
                 let length = channel.limits().characters - 1 + over;
-                prop_assert_eq!(channel.carries(&text(length), 0).is_ok(), over < 2);
+                prop_assert_eq!(channel.check_content(&text(length), 0).is_ok(), over < 2);
             }
         }
     }

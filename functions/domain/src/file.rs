@@ -3,7 +3,7 @@
 
 mod media_type;
 
-pub use media_type::{MediaType, TELLING};
+pub use media_type::{MediaType, SNIFFED_BYTES};
 
 use std::fmt;
 
@@ -11,12 +11,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 /// The largest file, in bytes: what the largest of the channels' limits is.
-pub const LARGEST: u64 = 100 << 20;
+pub const MAX_FILE_BYTES: u64 = 100 << 20;
 
 /// The largest file that can be uploaded through the API itself, in bytes. Lambda takes requests of
 /// 6 MB ([quotas](https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html)), and
 /// bytes reach it in base64, which makes 5.6 MB of 4 MiB.
-pub const LARGEST_IN_FORM: u64 = 4 << 20;
+pub const MAX_FORM_FILE_BYTES: u64 = 4 << 20;
 
 /// An upload can be referenced for this long; one that no message referenced is forgotten then.
 pub const WAITS: TimeDelta = TimeDelta::hours(24);

@@ -11,39 +11,39 @@ use serde::Serialize;
 use tracing::Level;
 
 use crate::aws::Aws;
-use crate::broken::Broken;
 use crate::clock::Clock;
-use crate::credential::{self, ApiKey, Caller, Claim};
+use crate::credential::{self, ApiKey, Caller, TokenClaims};
+use crate::error::InternalError;
 use crate::secrets::{Secrets, TokenKeys};
 use crate::settings::{self, SettingError};
-use crate::table::{Admission, Checked, Table};
-use crate::telemetry::metrics::Line;
+use crate::table::{LoadRequest, RequestContext, Table};
+use crate::telemetry::metrics::MetricRecord;
 use domain::problem::{Code, FieldError, Loc, Problem, Refusal};
 
 /// Why a request is not answered with what it asked for.
 #[derive(Debug)]
-pub enum Trouble {
+pub enum ApiError {
     /// A rule said no.
     Refused(Refusal),
     /// Something is broken.
-    Broken(Broken),
+    Internal(InternalError),
 }
 
-impl From<Refusal> for Trouble {
-    fn from(refusal: Refusal) -> Trouble {
-        Trouble::Refused(refusal)
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> ApiError {
+        ApiError::Refused(refusal)
     }
 }
 
-impl From<Broken> for Trouble {
-    fn from(broken: Broken) -> Trouble {
-        Trouble::Broken(broken)
+impl From<InternalError> for ApiError {
+    fn from(broken: InternalError) -> ApiError {
+        ApiError::Internal(broken)
     }
 }
 
 /// The table, and what it takes to tell who calls.
 #[derive(Debug, Clone)]
-pub struct Reception {
+pub struct Authenticator {
     /// The table.
     pub table: Table,
     /// The clock.
@@ -51,14 +51,14 @@ pub struct Reception {
     keys: TokenKeys,
 }
 
-impl Reception {
+impl Authenticator {
     /// Reads `TABLE_NAME`, `CLOCK_OFFSET_MS` and `AGENT_KEYS_SECRET`.
     ///
     /// # Errors
     /// The variable that is missing or malformed.
-    pub fn from_env(aws: &Aws, secrets: &Secrets) -> Result<Reception, SettingError> {
+    pub fn from_env(aws: &Aws, secrets: &Secrets) -> Result<Authenticator, SettingError> {
         let keys = settings::required("AGENT_KEYS_SECRET")?;
-        Ok(Reception {
+        Ok(Authenticator {
             table: Table::from_env(aws)?,
             clock: Clock::from_env()?,
             keys: TokenKeys::new(secrets.clone(), keys),
@@ -66,16 +66,20 @@ impl Reception {
     }
 
     /// What the request's token claims. A JWT is verified here; what is stored of the caller, by
-    /// [`Self::admit`].
+    /// [`Self::authenticate`].
     ///
     /// # Errors
     /// [`Refusal::Unauthorized`], or if the signing keys cannot be read.
-    pub async fn claim(&self, headers: &HeaderMap, now: DateTime<Utc>) -> Result<Claim, Trouble> {
+    pub async fn read_token(
+        &self,
+        headers: &HeaderMap,
+        now: DateTime<Utc>,
+    ) -> Result<TokenClaims, ApiError> {
         let token = bearer_token(headers)?;
         if let Some(api_key) = ApiKey::parse(token) {
-            return Ok(Claim::Key(api_key));
+            return Ok(TokenClaims::Key(api_key));
         }
-        let key = self.keys.of(token).await?;
+        let key = self.keys.signing_key_for(token).await?;
         Ok(key.and_then(|key| key.verify_agent(token, now)).ok_or(Refusal::Unauthorized)?)
     }
 
@@ -83,15 +87,15 @@ impl Reception {
     ///
     /// # Errors
     /// [`Refusal::Unauthorized`], or if DynamoDB does not answer.
-    pub async fn admit(
+    pub async fn authenticate(
         &self,
-        claim: Claim,
-        wanted: Checked<'_>,
+        claim: TokenClaims,
+        wanted: LoadRequest<'_>,
         now: DateTime<Utc>,
-    ) -> Result<(Caller, Admission), Trouble> {
-        let admission = self.table.admission(claim, wanted).await?;
-        let caller = admission.caller(now).ok_or(Refusal::Unauthorized)?;
-        Ok((caller, admission))
+    ) -> Result<(Caller, RequestContext), ApiError> {
+        let context = self.table.load_request_context(claim, wanted).await?;
+        let caller = context.caller(now).ok_or(Refusal::Unauthorized)?;
+        Ok((caller, context))
     }
 }
 
@@ -120,26 +124,28 @@ pub fn path_id<T: FromStr>(text: Option<&str>, name: &str) -> Result<T, FieldErr
 ///
 /// # Errors
 /// If a header is not one; all of ours are.
-pub fn json(status: StatusCode, body: &impl Serialize) -> Result<Response<Body>, Broken> {
-    let text =
-        serde_json::to_string(body).map_err(|error| Broken::because("writing an answer", error))?;
+pub fn json(status: StatusCode, body: &impl Serialize) -> Result<Response<Body>, InternalError> {
+    let text = serde_json::to_string(body)
+        .map_err(|error| InternalError::because("writing an answer", error))?;
     let response = Response::builder().status(status).header(CONTENT_TYPE, "application/json");
-    response.body(Body::Text(text)).map_err(|error| Broken::because("writing an answer", error))
+    response
+        .body(Body::Text(text))
+        .map_err(|error| InternalError::because("writing an answer", error))
 }
 
 /// The answer, whatever came of the request. What is broken is logged here, once, with its whole
 /// chain.
 #[must_use]
-pub fn answer(result: Result<Response<Body>, Trouble>) -> Response<Body> {
+pub fn answer(result: Result<Response<Body>, ApiError>) -> Response<Body> {
     match result {
         Ok(response) => response,
-        Err(Trouble::Refused(refusal)) => refuse(Problem::from(refusal)),
+        Err(ApiError::Refused(refusal)) => refuse(Problem::from(refusal)),
         // A read that was throttled wrote nothing either.
-        Err(Trouble::Broken(broken)) if broken.is_contention() => {
+        Err(ApiError::Internal(broken)) if broken.is_contention() => {
             tracing::warn!(error = broken.chain(), "throttled");
             refuse(Problem::from(Refusal::Busy))
         }
-        Err(Trouble::Broken(broken)) => {
+        Err(ApiError::Internal(broken)) => {
             tracing::error!(error = broken.chain(), "broken");
             refuse(Problem::internal())
         }
@@ -147,7 +153,8 @@ pub fn answer(result: Result<Response<Body>, Trouble>) -> Response<Body> {
 }
 
 fn refuse(problem: Problem) -> Response<Body> {
-    let refused = Line::new(Level::INFO, "refused").by("Code", problem.code).count("Refused");
+    let refused =
+        MetricRecord::new(Level::INFO, "refused").by("Code", problem.code).count("Refused");
     refused.with("status", problem.status).write();
     let text = serde_json::to_string(&problem).expect("problems are plain data");
     let mut response = Response::new(Body::Text(text));
@@ -206,10 +213,11 @@ mod tests {
 
     #[test]
     fn contention_is_answered_busy_and_whatever_else_is_broken_tells_nothing() {
-        let busy = answer(Err(Broken::contended("BatchGetItem", "throttled for too long").into()));
+        let busy =
+            answer(Err(InternalError::contended("BatchGetItem", "throttled for too long").into()));
         assert_eq!((busy.status().as_u16(), header(&busy, RETRY_AFTER)), (503, Some("1")));
         let internal =
-            answer(Err(Broken::because("reading a stored item", "of business 7").into()));
+            answer(Err(InternalError::because("reading a stored item", "of business 7").into()));
         assert_eq!((internal.status().as_u16(), header(&internal, RETRY_AFTER)), (500, None));
         let Body::Text(text) = internal.body() else { panic!("an answer is text") };
         assert!(!text.contains("stored item") && !text.contains("business 7"), "{text}");

@@ -2,7 +2,7 @@
 //!
 //! Both kinds carry their business in clear, so every key of the table is known before its one
 //! read. What they claim counts only once the stored record agrees
-//! ([`crate::table::Admission::caller`]). Customers in a chat have tokens of another kind
+//! ([`crate::table::RequestContext::caller`]). Customers in a chat have tokens of another kind
 //! ([`visitor`]).
 
 pub mod visitor;
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::broken::Broken;
+use crate::error::InternalError;
 use domain::{AgentId, BusinessId};
 
 /// Clocks of those who issue tokens and ours may differ by this much, in seconds.
@@ -26,7 +26,7 @@ const LEEWAY_SECONDS: u64 = 60;
 
 /// What a bearer token claims to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Claim {
+pub enum TokenClaims {
     /// A business's API key.
     Key(ApiKey),
     /// An agent, by a JWT whose signature and times were found good.
@@ -38,13 +38,13 @@ pub enum Claim {
     },
 }
 
-impl Claim {
+impl TokenClaims {
     /// The business it is about.
     #[must_use]
     pub fn business(&self) -> BusinessId {
         match self {
-            Claim::Key(key) => key.business,
-            Claim::Agent { business, .. } => *business,
+            TokenClaims::Key(key) => key.business,
+            TokenClaims::Agent { business, .. } => *business,
         }
     }
 }
@@ -179,10 +179,10 @@ impl SigningKeys {
 impl SigningKey {
     /// Reads an agent's token; `None` if anything about it is wrong.
     #[must_use]
-    pub fn verify_agent(&self, token: &str, now: DateTime<Utc>) -> Option<Claim> {
+    pub fn verify_agent(&self, token: &str, now: DateTime<Utc>) -> Option<TokenClaims> {
         let AgentClaims { sub: agent, business_id: business, iat, exp } =
             self.verify(token, None)?;
-        in_time(iat, exp, now).then_some(Claim::Agent { business, agent })
+        in_time(iat, exp, now).then_some(TokenClaims::Agent { business, agent })
     }
 
     /// Issues an agent's token, as PingBack's login does.
@@ -195,15 +195,15 @@ impl SigningKey {
         agent: AgentId,
         issued: DateTime<Utc>,
         expires: DateTime<Utc>,
-    ) -> Result<String, Broken> {
+    ) -> Result<String, InternalError> {
         let (iat, exp) = (issued.timestamp(), expires.timestamp());
         self.sign(&AgentClaims { sub: agent, business_id: business, iat, exp })
     }
 
-    fn sign(&self, claims: &impl Serialize) -> Result<String, Broken> {
+    fn sign(&self, claims: &impl Serialize) -> Result<String, InternalError> {
         let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::HS256) };
         jsonwebtoken::encode(&header, claims, &EncodingKey::from_secret(self.secret.as_bytes()))
-            .map_err(|error| Broken::because("signing a token", error))
+            .map_err(|error| InternalError::because("signing a token", error))
     }
 
     /// Checks algorithm, signature and, where one is named, the audience. The times are checked by
@@ -274,7 +274,7 @@ mod tests {
         let (business, agent) = ids();
         let hour = TimeDelta::hours(1);
         let token = key().sign_agent(business, agent, now(), now() + hour).expect("signed");
-        let good = Some(Claim::Agent { business, agent });
+        let good = Some(TokenClaims::Agent { business, agent });
         assert_eq!(key_id(&token).as_deref(), Some("k1"));
         assert_eq!(key().verify_agent(&token, now()), good);
         assert_eq!(key().verify_agent(&token, now() + hour + TimeDelta::seconds(59)), good);
@@ -306,7 +306,7 @@ mod tests {
             key().sign_agent(business, agent, now(), now() + TimeDelta::hours(1)).expect("signed");
         let other = SigningKey { secret: "another secret of thirty-two bytes".into(), ..key() };
         assert_eq!(other.verify_agent(&token, now()), None);
-        assert_eq!(key().verify_visitor(&token, now()), Err(visitor::Unfit::Invalid));
+        assert_eq!(key().verify_visitor(&token, now()), Err(visitor::TokenError::Invalid));
         let claims = AgentClaims { sub: agent, business_id: business, iat: 0, exp: i64::MAX };
         let header = Header { kid: Some("k1".into()), ..Header::new(Algorithm::HS384) };
         let stronger = EncodingKey::from_secret(key().secret.as_bytes());

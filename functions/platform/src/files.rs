@@ -20,23 +20,23 @@ use bytes::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::aws::Aws;
-use crate::broken::Broken;
+use crate::error::InternalError;
 use crate::settings::{self, SettingError};
-use domain::file::{FileName, MediaType, TELLING};
+use domain::file::{FileName, MediaType, SNIFFED_BYTES};
 use domain::{BusinessId, ConversationId, UploadId};
 
 /// How long an announced file may take to begin arriving.
-pub const TO_BEGIN: Duration = Duration::from_secs(15 * 60);
+pub const UPLOAD_URL_TTL: Duration = Duration::from_secs(15 * 60);
 
 /// How long the address behind a file's URL is good. A browser that plays a film comes back for
 /// more of it.
-const TO_READ: Duration = Duration::from_secs(5 * 60);
+const DOWNLOAD_URL_TTL: Duration = Duration::from_secs(5 * 60);
 
 const PENDING: &str = "state=pending";
 
 /// An object's place: its key is made here and nowhere else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct ObjectKey {
     /// Whose file.
     pub business: BusinessId,
     /// For which conversation's messages.
@@ -45,7 +45,7 @@ pub struct Place {
     pub upload: UploadId,
 }
 
-impl Place {
+impl ObjectKey {
     fn key(self) -> String {
         format!("{}/{}/{}", self.business, self.conversation, self.upload)
     }
@@ -53,7 +53,7 @@ impl Place {
 
 /// How to put a file into the bucket, without us.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ticket {
+pub struct PresignedUpload {
     /// The method, `PUT`.
     pub method: String,
     /// Where to.
@@ -64,7 +64,7 @@ pub struct Ticket {
 
 /// A file that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct StoredObject {
     /// Its size in bytes.
     pub size: u64,
     /// Its first bytes.
@@ -93,13 +93,13 @@ impl Files {
     /// If S3 does not take it.
     pub async fn store(
         &self,
-        place: Place,
+        place: ObjectKey,
         content_type: &MediaType,
         bytes: Bytes,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), InternalError> {
         let call = self.client.put_object().bucket(&self.bucket).key(place.key()).tagging(PENDING);
         let call = call.content_type(content_type.as_str()).body(ByteStream::from(bytes));
-        call.send().await.map(drop).map_err(|error| Broken::aws("PutObject", error))
+        call.send().await.map(drop).map_err(|error| InternalError::aws("PutObject", error))
     }
 
     /// Lets somebody put a file of this type and size there, once: a file that was looked at must
@@ -108,14 +108,14 @@ impl Files {
     ///
     /// # Errors
     /// If it cannot be signed.
-    pub async fn announce(
+    pub async fn presign_upload(
         &self,
-        place: Place,
+        place: ObjectKey,
         content_type: &MediaType,
         size: u64,
-    ) -> Result<Ticket, Broken> {
-        let size =
-            i64::try_from(size).map_err(|error| Broken::because("signing an upload", error))?;
+    ) -> Result<PresignedUpload, InternalError> {
+        let size = i64::try_from(size)
+            .map_err(|error| InternalError::because("signing an upload", error))?;
         let call = self
             .client
             .put_object()
@@ -125,10 +125,10 @@ impl Files {
             .if_none_match("*");
         let call = call.content_type(content_type.as_str()).content_length(size);
         let signed = call
-            .presigned(valid_for(TO_BEGIN)?)
+            .presigned(valid_for(UPLOAD_URL_TTL)?)
             .await
-            .map_err(|error| Broken::aws("PutObject", error))?;
-        Ok(ticket(&signed))
+            .map_err(|error| InternalError::aws("PutObject", error))?;
+        Ok(presigned_upload(&signed))
     }
 
     /// Looks at what has arrived, if anything has. One ranged `GetObject` tells what `HeadObject`
@@ -136,39 +136,40 @@ impl Files {
     ///
     /// # Errors
     /// If S3 does not answer.
-    pub async fn look(&self, place: Place) -> Result<Option<Found>, Broken> {
-        let range = format!("bytes=0-{}", TELLING - 1);
+    pub async fn inspect(&self, place: ObjectKey) -> Result<Option<StoredObject>, InternalError> {
+        let range = format!("bytes=0-{}", SNIFFED_BYTES - 1);
         let call = self.client.get_object().bucket(&self.bucket).key(place.key()).range(range);
         let output = match call.send().await {
             Ok(output) => output,
             Err(error) => return absent(error),
         };
-        let size = whole_size(&output)
-            .ok_or_else(|| Broken::new("reading the size of an object out of S3's answer"))?;
+        let size = whole_size(&output).ok_or_else(|| {
+            InternalError::new("reading the size of an object out of S3's answer")
+        })?;
         let body = output
             .body
             .collect()
             .await
-            .map_err(|error| Broken::because("reading an object", error))?;
-        Ok(Some(Found { size, head: body.into_bytes() }))
+            .map_err(|error| InternalError::because("reading an object", error))?;
+        Ok(Some(StoredObject { size, head: body.into_bytes() }))
     }
 
     /// The whole file; `None` if it is not there any more.
     ///
     /// # Errors
     /// If S3 does not answer.
-    pub async fn read(&self, place: Place) -> Result<Option<Bytes>, Broken> {
+    pub async fn read(&self, place: ObjectKey) -> Result<Option<Bytes>, InternalError> {
         let output =
             match self.client.get_object().bucket(&self.bucket).key(place.key()).send().await {
                 Ok(output) => output,
                 Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
-                Err(error) => return Err(Broken::aws("GetObject", error)),
+                Err(error) => return Err(InternalError::aws("GetObject", error)),
             };
         let body = output
             .body
             .collect()
             .await
-            .map_err(|error| Broken::because("reading an object", error))?;
+            .map_err(|error| InternalError::because("reading an object", error))?;
         Ok(Some(body.into_bytes()))
     }
 
@@ -176,7 +177,7 @@ impl Files {
     ///
     /// # Errors
     /// If S3 does not answer.
-    pub async fn keep(&self, place: Place) -> Result<bool, Broken> {
+    pub async fn mark_referenced(&self, place: ObjectKey) -> Result<bool, InternalError> {
         let tag =
             Tag::builder().key("state").value("referenced").build().expect("key and value are set");
         let tags = Tagging::builder().tag_set(tag).build().expect("a tag is set");
@@ -185,7 +186,7 @@ impl Files {
         match call.send().await {
             Ok(_) => Ok(true),
             Err(error) if error.code() == Some("NoSuchKey") => Ok(false),
-            Err(error) => Err(Broken::aws("PutObjectTagging", error)),
+            Err(error) => Err(InternalError::aws("PutObjectTagging", error)),
         }
     }
 
@@ -194,19 +195,19 @@ impl Files {
     ///
     /// # Errors
     /// If it cannot be signed.
-    pub async fn address(
+    pub async fn presign_download(
         &self,
-        place: Place,
+        place: ObjectKey,
         name: &FileName,
         content_type: &MediaType,
-    ) -> Result<String, Broken> {
+    ) -> Result<String, InternalError> {
         let call = self.client.get_object().bucket(&self.bucket).key(place.key());
         let call = call.response_content_type(content_type.as_str());
         let call = call.response_content_disposition(disposition(name, content_type));
         let signed = call
-            .presigned(valid_for(TO_READ)?)
+            .presigned(valid_for(DOWNLOAD_URL_TTL)?)
             .await
-            .map_err(|error| Broken::aws("GetObject", error))?;
+            .map_err(|error| InternalError::aws("GetObject", error))?;
         Ok(signed.uri().to_owned())
     }
 }
@@ -219,28 +220,29 @@ fn client(aws: &Aws) -> Client {
     )
 }
 
-fn valid_for(time: Duration) -> Result<PresigningConfig, Broken> {
-    PresigningConfig::expires_in(time).map_err(|error| Broken::because("signing an address", error))
+fn valid_for(time: Duration) -> Result<PresigningConfig, InternalError> {
+    PresigningConfig::expires_in(time)
+        .map_err(|error| InternalError::because("signing an address", error))
 }
 
 /// The request, with those of its headers that are signed: the SDK adds our own trace to it as
 /// well, which is nobody else's.
-fn ticket(request: &PresignedRequest) -> Ticket {
+fn presigned_upload(request: &PresignedRequest) -> PresignedUpload {
     let signed = request.uri().split_once("X-Amz-SignedHeaders=").map_or("", |(_, rest)| rest);
     let signed: Vec<&str> = signed.split('&').next().unwrap_or_default().split("%3B").collect();
     let headers = request.headers().filter(|(name, _)| signed.contains(name));
     let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    Ticket { method: request.method().to_owned(), url: request.uri().to_owned(), headers }
+    PresignedUpload { method: request.method().to_owned(), url: request.uri().to_owned(), headers }
 }
 
 fn absent<R: std::fmt::Debug + Send + Sync + 'static>(
     error: SdkError<GetObjectError, R>,
-) -> Result<Option<Found>, Broken> {
+) -> Result<Option<StoredObject>, InternalError> {
     match error.code() {
         Some("NoSuchKey") => Ok(None),
         // There is no first byte of an empty file.
-        Some("InvalidRange") => Ok(Some(Found { size: 0, head: Bytes::new() })),
-        _ => Err(Broken::aws("GetObject", error)),
+        Some("InvalidRange") => Ok(Some(StoredObject { size: 0, head: Bytes::new() })),
+        _ => Err(InternalError::aws("GetObject", error)),
     }
 }
 
@@ -266,22 +268,23 @@ mod tests {
         let aws = Aws::new("eu-central-1".to_owned(), credentials);
         let files = Files { client: client(&aws), bucket: "files".to_owned() };
         let id = "67e55044-10b1-426f-9247-bb680e5fe0c8".parse::<uuid::Uuid>().expect("a UUID");
-        let place = Place {
+        let place = ObjectKey {
             business: BusinessId(id),
             conversation: ConversationId(id),
             upload: UploadId(id),
         };
         let content_type = MediaType::parse("video/mp4").expect("a type");
-        let ticket = files.announce(place, &content_type, 9).await.expect("signed");
-        let names: Vec<&str> = ticket.headers.iter().map(|(name, _)| name.as_str()).collect();
+        let presigned_upload = files.presign_upload(place, &content_type, 9).await.expect("signed");
+        let names: Vec<&str> =
+            presigned_upload.headers.iter().map(|(name, _)| name.as_str()).collect();
         let mut sorted = names.clone();
         sorted.sort_unstable();
         assert_eq!(sorted, ["content-length", "content-type", "if-none-match", "x-amz-tagging"]);
         let host = "https://files.s3.eu-central-1.amazonaws.com/";
         assert!(
-            ticket.url.starts_with(host),
+            presigned_upload.url.starts_with(host),
             "at AWS the bucket is in the host's name: {}",
-            ticket.url
+            presigned_upload.url
         );
     }
 

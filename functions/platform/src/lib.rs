@@ -4,11 +4,11 @@
 
 pub mod api;
 pub mod aws;
-pub mod broken;
 pub mod capability;
 pub mod clock;
 pub mod credential;
 pub mod delivery;
+pub mod error;
 pub mod files;
 pub mod queue;
 pub mod receipts;
@@ -19,5 +19,5 @@ pub mod sockets;
 pub mod table;
 pub mod telemetry;
 
-pub use broken::Broken;
 pub use clock::Clock;
+pub use error::InternalError;

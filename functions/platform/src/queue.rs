@@ -2,7 +2,7 @@
 
 mod dead_letters;
 
-pub use dead_letters::{DeadLetters, HIDDEN_MINUTES, Kept, Letter};
+pub use dead_letters::{DeadLetter, DeadLetterBody, DeadLetters, HIDDEN_MINUTES};
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use tracing::Level;
 
 use crate::aws::Aws;
-use crate::broken::Broken;
+use crate::error::InternalError;
 use crate::settings::{self, SettingError};
-use crate::telemetry::metrics::Line;
+use crate::telemetry::metrics::MetricRecord;
 use domain::delivery::Reason;
 use domain::{BusinessId, Channel, ConversationId, MessageId};
 
@@ -22,18 +22,18 @@ use domain::{BusinessId, Channel, ConversationId, MessageId};
 /// ([SendMessage](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html)).
 const LONGEST_DELAY: i64 = 900;
 
-/// A caller waits this long for SQS, all tries together; a bell that is not rung by then, the
+/// A caller waits this long for SQS, all tries together; a doorbell that is not rung by then, the
 /// sweeper rings.
 const PATIENCE: Duration = Duration::from_millis(1_500);
 
-/// The most bells one call can ring, the limit of `SendMessageBatch`.
+/// The most doorbells one call can ring, the limit of `SendMessageBatch`.
 pub const BATCH: usize = 10;
 
 /// "Look at this conversation." Says nothing of what was written, so it may be lost, doubled and
 /// late.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Bell {
+pub struct Doorbell {
     /// The version of this form: 1.
     pub v: Version,
     /// Whose conversation; also the message group, so that a noisy business does not hold up the
@@ -46,12 +46,12 @@ pub struct Bell {
     pub channel: Channel,
 }
 
-impl Bell {
+impl Doorbell {
     /// What operators are told if SQS does not take it. The outbox holds what it would have said.
-    pub fn not_rung(&self, broken: &Broken) -> Line {
-        Line::new(Level::WARN, "the bell was not rung; the sweeper will ring")
+    pub fn ring_failed(&self, broken: &InternalError) -> MetricRecord {
+        MetricRecord::new(Level::WARN, "the doorbell was not rung; the sweeper will ring")
             .by("Channel", self.channel)
-            .count("BellNotRung")
+            .count("WakeupFailed")
             .with("business", self.business)
             .with("conversation", self.conversation)
             .with("error", broken.chain())
@@ -79,7 +79,7 @@ impl TryFrom<u8> for Version {
 
 /// What a dead-letter queue keeps of a message that was given up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GivenUp {
+pub struct AbandonedMessage {
     /// The version of this form: 1.
     pub v: Version,
     /// Whose message.
@@ -98,47 +98,58 @@ pub struct GivenUp {
 
 /// The doorbells of all channels.
 #[derive(Debug, Clone)]
-pub struct Bells {
+pub struct Doorbells {
     client: aws_sdk_sqs::Client,
     urls: [(Channel, String); 3],
 }
 
-impl Bells {
+impl Doorbells {
     /// Reads `CHAT_QUEUE_URL`, `WHATSAPP_QUEUE_URL` and `EMAIL_QUEUE_URL`.
     ///
     /// # Errors
     /// The variable that is missing.
-    pub fn from_env(aws: &Aws) -> Result<Bells, SettingError> {
+    pub fn from_env(aws: &Aws) -> Result<Doorbells, SettingError> {
         let url = |channel: Channel| queue_url(channel).map(|url| (channel, url));
         let [chat, whatsapp, email] = Channel::ALL.map(url);
-        Ok(Bells { client: client(aws), urls: [chat?, whatsapp?, email?] })
+        Ok(Doorbells { client: client(aws), urls: [chat?, whatsapp?, email?] })
     }
 
-    /// The bells at these URLs: the chat's, WhatsApp's, e-mail's.
+    /// The doorbells at these URLs: the chat's, WhatsApp's, e-mail's.
     #[must_use]
-    pub fn new(aws: &Aws, [chat, whatsapp, email]: [String; 3]) -> Bells {
+    pub fn new(aws: &Aws, [chat, whatsapp, email]: [String; 3]) -> Doorbells {
         let urls = [(Channel::Chat, chat), (Channel::Whatsapp, whatsapp), (Channel::Email, email)];
-        Bells { client: client(aws), urls }
+        Doorbells { client: client(aws), urls }
     }
 
     /// Rings for one conversation.
     ///
     /// # Errors
     /// If SQS does not take it. Nothing is lost by that: the sweeper rings again.
-    pub async fn ring(&self, bell: &Bell) -> Result<(), Broken> {
-        send(&self.client, self.url(bell.channel), bell, bell.business, TimeDelta::zero()).await
+    pub async fn ring(&self, doorbell: &Doorbell) -> Result<(), InternalError> {
+        send(
+            &self.client,
+            self.url(doorbell.channel),
+            doorbell,
+            doorbell.business,
+            TimeDelta::zero(),
+        )
+        .await
     }
 
     /// Rings for up to [`BATCH`] conversations of one channel; returns how many of them SQS took.
     ///
     /// # Errors
     /// If SQS took none.
-    pub async fn ring_all(&self, channel: Channel, bells: &[Bell]) -> Result<usize, Broken> {
-        let entries = bells.iter().enumerate().map(|(index, bell)| {
+    pub async fn ring_all(
+        &self,
+        channel: Channel,
+        doorbells: &[Doorbell],
+    ) -> Result<usize, InternalError> {
+        let entries = doorbells.iter().enumerate().map(|(index, doorbell)| {
             SendMessageBatchRequestEntry::builder()
                 .id(index.to_string())
-                .message_body(json(bell))
-                .message_group_id(bell.business.to_string())
+                .message_body(json(doorbell))
+                .message_group_id(doorbell.business.to_string())
                 .build()
                 .expect("id and body are set")
         });
@@ -147,7 +158,8 @@ impl Bells {
             .send_message_batch()
             .queue_url(self.url(channel))
             .set_entries(Some(entries.collect()));
-        let answer = call.send().await.map_err(|error| Broken::aws("SendMessageBatch", error))?;
+        let answer =
+            call.send().await.map_err(|error| InternalError::aws("SendMessageBatch", error))?;
         Ok(answer.successful().len())
     }
 
@@ -164,19 +176,19 @@ impl Bells {
 /// One channel's doorbell alone, for whoever hears of its customers: that one is back, or has got a
 /// message.
 #[derive(Debug, Clone)]
-pub struct ChannelBell {
+pub struct ChannelDoorbell {
     client: aws_sdk_sqs::Client,
     channel: Channel,
     url: String,
 }
 
-impl ChannelBell {
+impl ChannelDoorbell {
     /// Reads the channel's `…_QUEUE_URL`.
     ///
     /// # Errors
     /// The variable, if it is missing.
-    pub fn from_env(aws: &Aws, channel: Channel) -> Result<ChannelBell, SettingError> {
-        Ok(ChannelBell { client: client(aws), channel, url: queue_url(channel)? })
+    pub fn from_env(aws: &Aws, channel: Channel) -> Result<ChannelDoorbell, SettingError> {
+        Ok(ChannelDoorbell { client: client(aws), channel, url: queue_url(channel)? })
     }
 
     /// The channel.
@@ -188,15 +200,16 @@ impl ChannelBell {
     /// Rings for one conversation. That SQS does not take it is logged and no more: the
     /// conversation is in the outbox, and the sweeper rings again.
     pub async fn ring(&self, business: BusinessId, conversation: ConversationId) {
-        let bell = Bell { v: Version, business, conversation, channel: self.channel };
-        if let Err(broken) = send(&self.client, &self.url, &bell, business, TimeDelta::zero()).await
+        let doorbell = Doorbell { v: Version, business, conversation, channel: self.channel };
+        if let Err(broken) =
+            send(&self.client, &self.url, &doorbell, business, TimeDelta::zero()).await
         {
-            bell.not_rung(&broken).write();
+            doorbell.ring_failed(&broken).write();
         }
     }
 }
 
-/// Reads where a channel's bell is: `CHAT_QUEUE_URL`, ….
+/// Reads where a channel's doorbell is: `CHAT_QUEUE_URL`, ….
 fn queue_url(channel: Channel) -> Result<String, SettingError> {
     settings::required(&format!("{}_QUEUE_URL", channel.name().to_uppercase()))
 }
@@ -226,18 +239,18 @@ impl WorkerQueue {
     /// If SQS does not take it. Nothing is lost by that: the sweeper rings again.
     pub async fn ring_at(
         &self,
-        bell: &Bell,
+        doorbell: &Doorbell,
         at: DateTime<Utc>,
         now: DateTime<Utc>,
-    ) -> Result<(), Broken> {
-        send(&self.client, &self.url, bell, bell.business, at - now).await
+    ) -> Result<(), InternalError> {
+        send(&self.client, &self.url, doorbell, doorbell.business, at - now).await
     }
 
     /// Keeps a copy of a message that was given up.
     ///
     /// # Errors
     /// If SQS does not take it.
-    pub async fn bury(&self, given_up: &GivenUp) -> Result<(), Broken> {
+    pub async fn dead_letter(&self, given_up: &AbandonedMessage) -> Result<(), InternalError> {
         send(&self.client, &self.dead_letters, given_up, given_up.business, TimeDelta::zero()).await
     }
 }
@@ -250,14 +263,14 @@ fn json(body: &impl Serialize) -> String {
     serde_json::to_string(body).expect("ids and words always serialize")
 }
 
-/// Sends `body` with a delay, rounded up so that a bell never rings before its time.
+/// Sends `body` with a delay, rounded up so that a doorbell never rings before its time.
 async fn send(
     client: &aws_sdk_sqs::Client,
     url: &str,
     body: &impl Serialize,
     group: BusinessId,
     delay: TimeDelta,
-) -> Result<(), Broken> {
+) -> Result<(), InternalError> {
     let seconds = (delay.num_milliseconds().max(0) + 999) / 1000;
     let delay = i32::try_from(seconds.min(LONGEST_DELAY)).unwrap_or(0);
     let call = client
@@ -266,7 +279,7 @@ async fn send(
         .message_body(json(body))
         .message_group_id(group.to_string());
     let call = if delay == 0 { call } else { call.delay_seconds(delay) };
-    call.send().await.map(drop).map_err(|error| Broken::aws("SendMessage", error))
+    call.send().await.map(drop).map_err(|error| InternalError::aws("SendMessage", error))
 }
 
 #[cfg(test)]
@@ -275,9 +288,11 @@ mod tests {
 
     #[test]
     fn a_bell_is_tiny_and_versioned() {
-        let bell = r#"{"v":1,"business":"00000000-0000-0000-0000-000000000001","conversation":"00000000-0000-0000-0000-000000000002","channel":"chat"}"#;
-        let parsed: Bell = serde_json::from_str(bell).expect("a bell");
-        assert_eq!(json(&parsed), bell);
-        assert!(serde_json::from_str::<Bell>(&bell.replace(r#""v":1"#, r#""v":2"#)).is_err());
+        let doorbell = r#"{"v":1,"business":"00000000-0000-0000-0000-000000000001","conversation":"00000000-0000-0000-0000-000000000002","channel":"chat"}"#;
+        let parsed: Doorbell = serde_json::from_str(doorbell).expect("a doorbell");
+        assert_eq!(json(&parsed), doorbell);
+        assert!(
+            serde_json::from_str::<Doorbell>(&doorbell.replace(r#""v":1"#, r#""v":2"#)).is_err()
+        );
     }
 }

@@ -3,21 +3,21 @@
 use tracing::Level;
 
 use crate::aws::Aws;
-use crate::broken::Broken;
 use crate::clock::Clock;
-use crate::queue::ChannelBell;
+use crate::error::InternalError;
+use crate::queue::ChannelDoorbell;
 use crate::settings::SettingError;
-use crate::table::{Effect, Table, Taken};
-use crate::telemetry::metrics::Line;
+use crate::table::{AppliedReceipt, ReceiptEffect, Table};
+use crate::telemetry::metrics::MetricRecord;
 use domain::Channel;
-use domain::delivery::{Reason, Receipt, Reference, Reported};
+use domain::delivery::{MessageReference, Reason, Receipt, ReportedStatus};
 
 /// Writes receipts of one channel down.
 #[derive(Debug, Clone)]
 pub struct Receipts {
     table: Table,
     clock: Clock,
-    bell: ChannelBell,
+    doorbell: ChannelDoorbell,
 }
 
 impl Receipts {
@@ -26,8 +26,8 @@ impl Receipts {
     /// # Errors
     /// The variable that is missing or malformed.
     pub fn from_env(aws: &Aws, channel: Channel) -> Result<Receipts, SettingError> {
-        let bell = ChannelBell::from_env(aws, channel)?;
-        Ok(Receipts { table: Table::from_env(aws)?, clock: Clock::from_env()?, bell })
+        let doorbell = ChannelDoorbell::from_env(aws, channel)?;
+        Ok(Receipts { table: Table::from_env(aws)?, clock: Clock::from_env()?, doorbell })
     }
 
     /// Writes one receipt down, and rings if its conversation was waiting for it. One that is late,
@@ -35,12 +35,16 @@ impl Receipts {
     ///
     /// # Errors
     /// If DynamoDB does not answer. Whoever brought the receipt has to bring it again.
-    pub async fn take(&self, about: &Reference, receipt: &Receipt) -> Result<(), Broken> {
-        let taken = self.table.receipt(about, receipt, self.clock.now()).await?;
-        line(self.bell.channel(), about, receipt, &taken).write();
+    pub async fn apply(
+        &self,
+        about: &MessageReference,
+        receipt: &Receipt,
+    ) -> Result<(), InternalError> {
+        let taken = self.table.apply_receipt(about, receipt, self.clock.now()).await?;
+        line(self.doorbell.channel(), about, receipt, &taken).write();
         match taken.effect {
-            Effect::None | Effect::Moved => {}
-            Effect::Due => self.bell.ring(about.business, about.conversation).await,
+            ReceiptEffect::None | ReceiptEffect::Moved => {}
+            ReceiptEffect::Due => self.doorbell.ring(about.business, about.conversation).await,
         }
         Ok(())
     }
@@ -49,26 +53,36 @@ impl Receipts {
 /// What operators are told: of a message that the provider took and could not deliver, what a
 /// worker tells of one that it would not take; else `receipt`. It belongs to the call that made the
 /// message; who brought the receipt is found by `function_request_id`.
-fn line(channel: Channel, about: &Reference, receipt: &Receipt, taken: &Taken) -> Line {
-    let Taken { message: known, effect } = taken;
+fn line(
+    channel: Channel,
+    about: &MessageReference,
+    receipt: &Receipt,
+    taken: &AppliedReceipt,
+) -> MetricRecord {
+    let AppliedReceipt { message: known, effect } = taken;
     let line = match (&receipt.reported, effect) {
-        (Reported::Failed(Reason { code, detail, provider_code }), Effect::Moved | Effect::Due) => {
-            let line = Line::new(Level::WARN, "failed").by("Channel", channel).with("reason", code);
+        (
+            ReportedStatus::Failed(Reason { code, detail, provider_code }),
+            ReceiptEffect::Moved | ReceiptEffect::Due,
+        ) => {
+            let line = MetricRecord::new(Level::WARN, "failed")
+                .by("Channel", channel)
+                .with("reason", code);
             line.count("Failed").with("detail", detail).with("provider_code", provider_code)
         }
         (reported, _) => {
-            let line = Line::new(Level::INFO, "receipt")
+            let line = MetricRecord::new(Level::INFO, "receipt")
                 .by("Channel", channel)
                 .with("status", reported.status());
             line.count("Receipts")
         }
     };
     let effect = match effect {
-        Effect::None => "none",
-        Effect::Moved => "moved",
-        Effect::Due => "due",
+        ReceiptEffect::None => "none",
+        ReceiptEffect::Moved => "moved",
+        ReceiptEffect::Due => "due",
     };
-    let Reference { business, conversation, message } = about;
+    let MessageReference { business, conversation, message } = about;
     line.with("business", business)
         .with("conversation", conversation)
         .with("message_id", message)

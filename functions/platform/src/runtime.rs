@@ -22,9 +22,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use crate::api::{self, Trouble};
-use crate::broken::Broken;
+use crate::api::{self, ApiError};
 use crate::clock;
+use crate::error::InternalError;
 use crate::telemetry::{self, Invocation, correlate};
 
 pub use lambda_runtime::Error;
@@ -43,11 +43,11 @@ pub trait HttpFunction: Sized + Sync {
     /// Handles one request.
     ///
     /// # Errors
-    /// [`Trouble`]; the runtime turns it into a problem document.
+    /// [`ApiError`]; the runtime turns it into a problem document.
     fn handle(
         &self,
         request: &Request,
-    ) -> impl Future<Output = Result<Response<Body>, Trouble>> + Send;
+    ) -> impl Future<Output = Result<Response<Body>, ApiError>> + Send;
 }
 
 /// A function that handles any other kind of event.
@@ -69,12 +69,12 @@ pub trait EventFunction: Sized {
     /// Handles one event, and begins nothing after `until`.
     ///
     /// # Errors
-    /// [`Broken`]; the event's source then repeats the event, as its own rules say.
+    /// [`InternalError`]; the event's source then repeats the event, as its own rules say.
     fn handle(
         &self,
         event: Self::Event,
         until: Instant,
-    ) -> impl Future<Output = Result<Self::Answer, Broken>>;
+    ) -> impl Future<Output = Result<Self::Answer, InternalError>>;
 }
 
 /// Runs an [`HttpFunction`] until Lambda stops it.
@@ -135,7 +135,7 @@ async fn handle_event<F: EventFunction>(
 
 /// Runs `work` until shortly before the invocation's end. Running out of time and panicking are
 /// failures like any other.
-async fn bounded<T, E: From<Broken>>(
+async fn bounded<T, E: From<InternalError>>(
     work: impl Future<Output = Result<T, E>>,
     left: Duration,
 ) -> Result<T, E> {
@@ -145,15 +145,15 @@ async fn bounded<T, E: From<Broken>>(
     match tokio::time::timeout(time, work).await {
         Ok(Ok(result)) => result,
         Ok(Err(panic)) => Err(panicked(panic).into()),
-        Err(late) => Err(Broken::because("handling an event in time", late).into()),
+        Err(late) => Err(InternalError::because("handling an event in time", late).into()),
     }
 }
 
 /// A panic's message may hold a customer's text, so it is dropped unread. The panic hook has logged
 /// where the panic was ([`telemetry::init`]).
-fn panicked(panic: Box<dyn Any + Send>) -> Broken {
+fn panicked(panic: Box<dyn Any + Send>) -> InternalError {
     drop(panic);
-    Broken::new("handling an event: the handler panicked")
+    InternalError::new("handling an event: the handler panicked")
 }
 
 /// Returns API Gateway's id of a request.
@@ -182,11 +182,11 @@ mod tests {
     }
 
     impl Bad {
-        async fn misbehave<T>(&self) -> Result<T, Broken> {
+        async fn misbehave<T>(&self) -> Result<T, InternalError> {
             match self {
                 Bad::Panics => panic!("a text of a customer"),
                 Bad::Hangs => std::future::pending().await,
-                Bad::Fails => Err(Broken::because("reading a table", "there is none")),
+                Bad::Fails => Err(InternalError::because("reading a table", "there is none")),
             }
         }
     }
@@ -196,7 +196,7 @@ mod tests {
             Ok(Bad::Panics)
         }
 
-        async fn handle(&self, _: &Request) -> Result<Response<Body>, Trouble> {
+        async fn handle(&self, _: &Request) -> Result<Response<Body>, ApiError> {
             Ok(self.misbehave().await?)
         }
     }
@@ -211,7 +211,7 @@ mod tests {
             Ok(Bad::Panics)
         }
 
-        async fn handle(&self, _: Value, _: Instant) -> Result<Value, Broken> {
+        async fn handle(&self, _: Value, _: Instant) -> Result<Value, InternalError> {
             self.misbehave().await
         }
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::broken::Broken;
 use crate::credential::{SigningKey, SigningKeys};
+use crate::error::InternalError;
 
 const KEPT: Duration = Duration::from_secs(300);
 const AT_MOST_EVERY: Duration = Duration::from_secs(10);
@@ -35,7 +35,7 @@ impl Secrets {
     ///
     /// # Errors
     /// If it cannot be fetched, or is binary.
-    pub async fn text(&self, id: &str) -> Result<Arc<str>, Broken> {
+    pub async fn text(&self, id: &str) -> Result<Arc<str>, InternalError> {
         self.not_older_than(id, KEPT).await
     }
 
@@ -44,11 +44,11 @@ impl Secrets {
     ///
     /// # Errors
     /// If it cannot be fetched, or is binary.
-    pub async fn refreshed(&self, id: &str) -> Result<Arc<str>, Broken> {
+    pub async fn refreshed(&self, id: &str) -> Result<Arc<str>, InternalError> {
         self.not_older_than(id, AT_MOST_EVERY).await
     }
 
-    async fn not_older_than(&self, id: &str, age: Duration) -> Result<Arc<str>, Broken> {
+    async fn not_older_than(&self, id: &str, age: Duration) -> Result<Arc<str>, InternalError> {
         let known = self.kept().get(id).cloned();
         if let Some((since, text)) = &known
             && since.elapsed() < age
@@ -73,12 +73,12 @@ impl Secrets {
         }
     }
 
-    async fn fetch(&self, id: &str) -> Result<Arc<str>, Broken> {
+    async fn fetch(&self, id: &str) -> Result<Arc<str>, InternalError> {
         let answer = self.client.get_secret_value().secret_id(id).send().await;
-        let answer = answer.map_err(|error| Broken::aws("GetSecretValue", error))?;
+        let answer = answer.map_err(|error| InternalError::aws("GetSecretValue", error))?;
         Ok(answer
             .secret_string()
-            .ok_or_else(|| Broken::new(format!("the secret {id} holds no text")))?
+            .ok_or_else(|| InternalError::new(format!("the secret {id} holds no text")))?
             .into())
     }
 
@@ -106,7 +106,7 @@ impl TokenKeys {
     ///
     /// # Errors
     /// If the secret cannot be read.
-    pub async fn of(&self, token: &str) -> Result<Option<SigningKey>, Broken> {
+    pub async fn signing_key_for(&self, token: &str) -> Result<Option<SigningKey>, InternalError> {
         let Some(kid) = crate::credential::key_id(token) else { return Ok(None) };
         if let Some(key) = self.parse(&self.secrets.text(&self.id).await?)?.named(&kid) {
             return Ok(Some(key.clone()));
@@ -114,8 +114,8 @@ impl TokenKeys {
         Ok(self.parse(&self.secrets.refreshed(&self.id).await?)?.named(&kid).cloned())
     }
 
-    fn parse(&self, text: &str) -> Result<SigningKeys, Broken> {
+    fn parse(&self, text: &str) -> Result<SigningKeys, InternalError> {
         serde_json::from_str(text)
-            .map_err(|error| Broken::unreadable(&format!("the keys in {}", self.id), &error))
+            .map_err(|error| InternalError::unreadable(&format!("the keys in {}", self.id), &error))
     }
 }

@@ -21,9 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What came of telling a widget something.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Posted {
+pub enum PostOutcome {
     /// API Gateway has it.
-    Taken,
+    Accepted,
     /// The widget is gone.
     Gone,
     /// It did not work; whether it will is the failure's to say.
@@ -54,14 +54,14 @@ impl Sockets {
     }
 
     /// Tells one widget something.
-    pub async fn post(&self, connection: &str, payload: &Payload) -> Posted {
+    pub async fn post(&self, connection: &str, payload: &Payload) -> PostOutcome {
         let call = self
             .client
             .post_to_connection()
             .connection_id(connection)
             .data(Blob::new(payload.bytes()));
         match call.send().await {
-            Ok(_) => Posted::Taken,
+            Ok(_) => PostOutcome::Accepted,
             Err(error) => judge(&error, retry_after(&error)),
         }
     }
@@ -79,14 +79,14 @@ impl Sockets {
 fn judge<R: std::fmt::Debug>(
     error: &SdkError<PostToConnectionError, R>,
     retry_after: Option<Duration>,
-) -> Posted {
+) -> PostOutcome {
     let transient = |code| Failure::Transient {
         reason: Reason::new(code, "the chat gateway did not take it"),
         retry_after,
     };
-    Posted::Failed(match error {
+    PostOutcome::Failed(match error {
         SdkError::ServiceError(failed) => match failed.err() {
-            PostToConnectionError::GoneException(_) => return Posted::Gone,
+            PostToConnectionError::GoneException(_) => return PostOutcome::Gone,
             PostToConnectionError::LimitExceededException(_) => transient("rate_limited"),
             PostToConnectionError::PayloadTooLargeException(_) => Failure::Permanent(Reason::new(
                 "payload_too_large",
@@ -119,7 +119,7 @@ mod tests {
     /// As long as it asks for.
     const ASKED: Option<Duration> = Some(Duration::from_secs(7));
 
-    fn service(error: PostToConnectionError) -> Posted {
+    fn service(error: PostToConnectionError) -> PostOutcome {
         judge(&Failed::service_error(error, ()), ASKED)
     }
 
@@ -127,26 +127,26 @@ mod tests {
     fn what_the_gateway_says_decides_what_becomes_of_the_message() {
         use PostToConnectionError as Error;
         let gone = GoneException::builder().build();
-        assert_eq!(service(Error::GoneException(gone)), Posted::Gone);
+        assert_eq!(service(Error::GoneException(gone)), PostOutcome::Gone);
         let fast =
             service(Error::LimitExceededException(LimitExceededException::builder().build()));
         assert!(
-            matches!(fast, Posted::Failed(Failure::Transient { retry_after: ASKED, .. })),
+            matches!(fast, PostOutcome::Failed(Failure::Transient { retry_after: ASKED, .. })),
             "{fast:?}"
         );
         let large =
             service(Error::PayloadTooLargeException(PayloadTooLargeException::builder().build()));
-        assert!(matches!(large, Posted::Failed(Failure::Permanent(_))), "{large:?}");
+        assert!(matches!(large, PostOutcome::Failed(Failure::Permanent(_))), "{large:?}");
         let ours =
             service(Error::generic(ErrorMetadata::builder().code("ForbiddenException").build()));
-        assert!(matches!(ours, Posted::Failed(Failure::Transient { .. })), "{ours:?}");
+        assert!(matches!(ours, PostOutcome::Failed(Failure::Transient { .. })), "{ours:?}");
     }
 
     #[test]
     fn no_answer_leaves_open_whether_the_widget_got_it() {
         for silent in [Failed::timeout_error("late"), Failed::response_error("garbage", ())] {
             let posted = judge(&silent, None);
-            assert!(matches!(posted, Posted::Failed(Failure::Unknown(_))), "{posted:?}");
+            assert!(matches!(posted, PostOutcome::Failed(Failure::Unknown(_))), "{posted:?}");
         }
     }
 }

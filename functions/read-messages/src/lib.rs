@@ -11,19 +11,18 @@ use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, RequestExt, Response};
 use serde::Serialize;
 
-use domain::delivery::{Attempt, Ending, Reason, Status};
+use domain::delivery::{Attempt, AttemptOutcome, Reason, Status};
 use domain::message::{MessageView, rfc3339};
 use domain::problem::{FieldError, Refusal};
 use domain::{ConversationId, MessageId, Month, Seq};
-use platform::api::{self, Reception, Trouble};
+use platform::api::{self, ApiError, Authenticator};
 use platform::aws::Aws;
-use platform::clock::Clock;
 use platform::credential::visitor::Visitor;
 use platform::runtime::{Error, HttpFunction};
 use platform::secrets::{Secrets, TokenKeys};
-use platform::settings::{self, SettingError};
+use platform::settings::{self};
+use platform::table::LoadRequest;
 use platform::table::record::Message;
-use platform::table::{Checked, Table};
 
 /// How many messages a page has when nobody says, and at most.
 const PAGE: (i32, i32) = (50, 100);
@@ -31,7 +30,7 @@ const PAGE: (i32, i32) = (50, 100);
 /// The function.
 #[derive(Debug, Clone)]
 pub struct ReadMessages {
-    reception: Reception,
+    authenticator: Authenticator,
     visitors: TokenKeys,
 }
 
@@ -41,12 +40,12 @@ impl HttpFunction for ReadMessages {
         let aws = Aws::from_env()?;
         let secrets = Secrets::new(&aws);
         Ok(ReadMessages {
-            reception: Reception::from_env(&aws, &secrets)?,
+            authenticator: Authenticator::from_env(&aws, &secrets)?,
             visitors: TokenKeys::new(secrets, settings::required("VISITOR_KEYS_SECRET")?),
         })
     }
 
-    async fn handle(&self, request: &Request) -> Result<Response<Body>, Trouble> {
+    async fn handle(&self, request: &Request) -> Result<Response<Body>, ApiError> {
         let parameters = request.path_parameters();
         let conversation = parameters.first("conversation_id");
 
@@ -61,15 +60,15 @@ impl HttpFunction for ReadMessages {
 
 impl ReadMessages {
     /// `GET /api/v1/usage`.
-    async fn usage(&self, event: &Request) -> Result<Response<Body>, Trouble> {
-        let now = self.reception.clock.now();
+    async fn usage(&self, event: &Request) -> Result<Response<Body>, ApiError> {
+        let now = self.authenticator.clock.now();
         let month = Month::of(now);
-        let claim = self.reception.claim(event.headers(), now).await?;
-        let checked = Checked { month: Some(month), ..Checked::default() };
-        let (caller, admission) = self.reception.admit(claim, checked, now).await?;
-        let table = &self.reception.table;
+        let claim = self.authenticator.read_token(event.headers(), now).await?;
+        let checked = LoadRequest { month: Some(month), ..LoadRequest::default() };
+        let (caller, context) = self.authenticator.authenticate(claim, checked, now).await?;
+        let table = &self.authenticator.table;
         let usage = table
-            .usage(caller.business, month, admission.head.as_ref(), admission.plan.as_ref())
+            .usage(caller.business, month, context.head.as_ref(), context.plan.as_ref())
             .await?;
         let view = UsageView {
             month,
@@ -82,24 +81,25 @@ impl ReadMessages {
     }
 
     /// `GET …/messages?after=&limit=`.
-    async fn list(&self, event: &Request, conversation: &str) -> Result<Response<Body>, Trouble> {
-        let now = self.reception.clock.now();
-        let claim = self.reception.claim(event.headers(), now).await?;
+    async fn list(&self, event: &Request, conversation: &str) -> Result<Response<Body>, ApiError> {
+        let now = self.authenticator.clock.now();
+        let claim = self.authenticator.read_token(event.headers(), now).await?;
         let id = api::path_id::<ConversationId>(Some(conversation), "conversation_id");
         let query = event.query_string_parameters();
         let after = query_number(query.first("after"), "after", 0, 0, Seq::MAX.0);
         let limit = query_number(query.first("limit"), "limit", PAGE.0, 1, PAGE.1);
-        let checked = Checked { conversation: id.as_ref().ok().copied(), ..Checked::default() };
-        let (caller, admission) = self.reception.admit(claim, checked, now).await?;
+        let checked =
+            LoadRequest { conversation: id.as_ref().ok().copied(), ..LoadRequest::default() };
+        let (caller, context) = self.authenticator.authenticate(claim, checked, now).await?;
         let (id, after, limit) = match (id, after, limit) {
             (Ok(id), Ok(after), Ok(limit)) => (id, Seq(after), limit),
             (id, after, limit) => {
                 return Err(invalid([id.err(), after.err(), limit.err()]).into());
             }
         };
-        let conversation = admission.conversation.ok_or(Refusal::ConversationNotFound)?;
+        let conversation = context.conversation.ok_or(Refusal::ConversationNotFound)?;
         let (messages, mut more) =
-            self.reception.table.messages_after(caller.business, id, after, limit).await?;
+            self.authenticator.table.messages_after(caller.business, id, after, limit).await?;
         // A page that ends exactly with the last message looks like one that does not.
         more &= messages.last().is_some_and(|last| last.seq < conversation.seq);
         let next = messages.last().filter(|_| more).map(|last| last.seq.to_string());
@@ -113,34 +113,35 @@ impl ReadMessages {
         event: &Request,
         conversation: &str,
         message: &str,
-    ) -> Result<Response<Body>, Trouble> {
-        let now = self.reception.clock.now();
-        let claim = self.reception.claim(event.headers(), now).await?;
+    ) -> Result<Response<Body>, ApiError> {
+        let now = self.authenticator.clock.now();
+        let claim = self.authenticator.read_token(event.headers(), now).await?;
         let id = api::path_id::<ConversationId>(Some(conversation), "conversation_id");
         let message = api::path_id::<MessageId>(Some(message), "message_id");
-        let checked = Checked { conversation: id.as_ref().ok().copied(), ..Checked::default() };
-        let (caller, admission) = self.reception.admit(claim, checked, now).await?;
+        let checked =
+            LoadRequest { conversation: id.as_ref().ok().copied(), ..LoadRequest::default() };
+        let (caller, context) = self.authenticator.authenticate(claim, checked, now).await?;
         let (id, message) = match (id, message) {
             (Ok(id), Ok(message)) => (id, message),
             (id, message) => return Err(invalid([id.err(), message.err()]).into()),
         };
-        admission.conversation.ok_or(Refusal::ConversationNotFound)?;
-        let found = self.reception.table.message(caller.business, id, message).await?;
+        context.conversation.ok_or(Refusal::ConversationNotFound)?;
+        let found = self.authenticator.table.message(caller.business, id, message).await?;
         let found = found.ok_or(Refusal::MessageNotFound)?;
         Ok(api::json(StatusCode::OK, &Delivered::of(&found, id))?)
     }
 
     /// `GET /api/v1/chat/messages/{id}`: a message as the widget shows it. The token says which
     /// conversation it is of, so there is no other that could be asked for.
-    async fn shown(&self, event: &Request, message: &str) -> Result<Response<Body>, Trouble> {
+    async fn shown(&self, event: &Request, message: &str) -> Result<Response<Body>, ApiError> {
         let token = api::bearer_token(event.headers())?;
-        let now = self.reception.clock.now();
-        let key = self.visitors.of(token).await?.ok_or(Refusal::Unauthorized)?;
+        let now = self.authenticator.clock.now();
+        let key = self.visitors.signing_key_for(token).await?.ok_or(Refusal::Unauthorized)?;
         let Visitor { business, conversation } =
-            key.verify_visitor(token, now).map_err(|_| Trouble::Refused(Refusal::Unauthorized))?;
+            key.verify_visitor(token, now).map_err(|_| ApiError::Refused(Refusal::Unauthorized))?;
         let message = api::path_id::<MessageId>(Some(message), "message_id");
         let message = message.map_err(|error| invalid([Some(error)]))?;
-        let found = self.reception.table.message(business, conversation, message).await?;
+        let found = self.authenticator.table.message(business, conversation, message).await?;
         // What ended `failed` no widget is shown.
         let found =
             found.filter(|found| found.status != Status::Failed).ok_or(Refusal::MessageNotFound)?;
@@ -206,7 +207,7 @@ struct Delivery<'a> {
     delivered_at: Option<Time>,
     read_at: Option<Time>,
     failed_at: Option<Time>,
-    error: Option<Error<'a>>,
+    error: Option<ErrorView<'a>>,
 }
 
 /// An attempt; what went wrong is null if nothing did.
@@ -214,7 +215,7 @@ struct Delivery<'a> {
 struct AttemptView {
     attempt: u32,
     at: Time,
-    outcome: Ending,
+    outcome: AttemptOutcome,
     code: Option<String>,
     detail: Option<String>,
     provider_code: Option<String>,
@@ -225,7 +226,7 @@ struct AttemptView {
 struct Time(#[serde(serialize_with = "rfc3339")] DateTime<Utc>);
 
 #[derive(Serialize)]
-struct Error<'a> {
+struct ErrorView<'a> {
     #[serde(flatten)]
     reason: &'a Reason,
     /// Whether it will be tried again.
@@ -240,12 +241,12 @@ impl Delivered<'_> {
             delivery: Delivery {
                 status: message.status,
                 attempts: message.attempts,
-                history: message.told().into_iter().map(AttemptView::of).collect(),
+                history: message.attempts_so_far().into_iter().map(AttemptView::of).collect(),
                 sent_at: message.sent_at.map(Time),
                 delivered_at: message.delivered_at.map(Time),
                 read_at: message.read_at.map(Time),
                 failed_at: message.failed_at.map(Time),
-                error: message.error.as_ref().map(|reason| Error { reason, retryable }),
+                error: message.error.as_ref().map(|reason| ErrorView { reason, retryable }),
             },
         }
     }

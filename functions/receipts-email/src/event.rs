@@ -24,21 +24,25 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use domain::delivery::{Part, Reason, Receipt, Reference, Reported, ses};
+use domain::delivery::{MessageReference, Part, Reason, Receipt, ReportedStatus, ses};
 
 /// What an event of this kind says, and about which message; `None` if it is no news about one of
 /// ours. `time` is when EventBridge had it, for kinds that have no time of their own.
 #[must_use]
-pub fn receipt(kind: &str, time: DateTime<Utc>, detail: &Value) -> Option<(Reference, Receipt)> {
+pub fn receipt(
+    kind: &str,
+    time: DateTime<Utc>,
+    detail: &Value,
+) -> Option<(MessageReference, Receipt)> {
     let mail = &detail["mail"];
     let (reported, at) = match kind {
-        "Email Sent" => (Reported::Sent, &mail["timestamp"]),
-        "Email Delivered" => (Reported::Delivered, &detail["delivery"]["timestamp"]),
+        "Email Sent" => (ReportedStatus::Sent, &mail["timestamp"]),
+        "Email Delivered" => (ReportedStatus::Delivered, &detail["delivery"]["timestamp"]),
         "Email Complaint Received" => {
             (complained(&detail["complaint"]), &detail["complaint"]["timestamp"])
         }
         "Email Bounced" => {
-            (Reported::Failed(bounced(&detail["bounce"])), &detail["bounce"]["timestamp"])
+            (ReportedStatus::Failed(bounced(&detail["bounce"])), &detail["bounce"]["timestamp"])
         }
         "Email Rejected" => (
             failed("message_rejected", "SES found something harmful in the message", "Reject"),
@@ -51,14 +55,14 @@ pub fn receipt(kind: &str, time: DateTime<Utc>, detail: &Value) -> Option<(Refer
         _ => return None,
     };
     // Every tag is a list of values.
-    let about = Reference::from_tags(|name| mail["tags"][name][0].as_str())?;
+    let about = MessageReference::from_tags(|name| mail["tags"][name][0].as_str())?;
     let at = at.as_str().and_then(|at| at.parse().ok()).unwrap_or(time);
     let provider_id = mail["messageId"].as_str().map(str::to_owned);
     Some((about, Receipt { reported, part: Part::WHOLE, at, provider_id }))
 }
 
-fn failed(word: &str, detail: &str, provider_code: &str) -> Reported {
-    Reported::Failed(Reason::new(word, detail).with_provider_code(provider_code))
+fn failed(word: &str, detail: &str, provider_code: &str) -> ReportedStatus {
+    ReportedStatus::Failed(Reason::new(word, detail).with_provider_code(provider_code))
 }
 
 /// Why a mail came back. The mail server's own words may quote the address and are left alone.
@@ -69,9 +73,9 @@ fn bounced(bounce: &Value) -> Reason {
 
 /// A complaint comes from somebody who has got the mail, or from SES itself, which then has not
 /// sent it.
-fn complained(complaint: &Value) -> Reported {
+fn complained(complaint: &Value) -> ReportedStatus {
     ses::complained(complaint["complaintSubType"].as_str())
-        .map_or(Reported::Delivered, Reported::Failed)
+        .map_or(ReportedStatus::Delivered, ReportedStatus::Failed)
 }
 
 #[cfg(test)]
@@ -103,7 +107,7 @@ mod tests {
 
     fn code(kind: &str, detail: &Value) -> String {
         match told(kind, detail).reported {
-            Reported::Failed(reason) => {
+            ReportedStatus::Failed(reason) => {
                 format!("{} {}", reason.code, reason.provider_code.unwrap_or_default())
             }
             other => format!("{other:?}"),
@@ -116,16 +120,16 @@ mod tests {
         let sent = told("Email Sent", &detail("send", json!({})));
         assert_eq!(
             (sent.reported, sent.at.timestamp_millis()),
-            (Reported::Sent, 1_772_355_900_500)
+            (ReportedStatus::Sent, 1_772_355_900_500)
         );
         let delivered = told("Email Delivered", &detail("delivery", later.clone()));
         assert_eq!(
             (delivered.reported, delivered.at.timestamp_millis()),
-            (Reported::Delivered, 1_772_355_902_000)
+            (ReportedStatus::Delivered, 1_772_355_902_000)
         );
         assert_eq!(
             told("Email Complaint Received", &detail("complaint", later)).reported,
-            Reported::Delivered
+            ReportedStatus::Delivered
         );
         let rejected = detail("reject", json!({ "reason": "Bad content" }));
         assert_eq!(

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 use domain::Channel;
 use platform::aws::Aws;
-use platform::broken::Broken;
 use platform::clock::Clock;
+use platform::error::InternalError;
 use platform::receipts::Receipts;
 use platform::runtime::{Error, EventFunction};
 
@@ -40,12 +40,16 @@ impl EventFunction for ReceiptsEmail {
 
     /// Takes one event. If it fails, Lambda brings the event again, twice
     /// ([asynchronous invocation](https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html)).
-    async fn handle(&self, event: EventBridgeEvent<Value>, _: Instant) -> Result<(), Broken> {
+    async fn handle(
+        &self,
+        event: EventBridgeEvent<Value>,
+        _: Instant,
+    ) -> Result<(), InternalError> {
         let EventBridgeEvent { detail_type, time, detail, .. } = event;
         let time = time.unwrap_or_else(|| self.clock.now());
 
         match event::receipt(&detail_type, time, &detail) {
-            Some((about, receipt)) => self.receipts.take(&about, &receipt).await,
+            Some((about, receipt)) => self.receipts.apply(&about, &receipt).await,
             None => {
                 tracing::info!(kind = detail_type, "SES event carries no id of ours; ignored");
                 Ok(())

@@ -8,8 +8,6 @@
 pub mod notification;
 pub mod signature;
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
@@ -19,15 +17,15 @@ use lambda_http::{Body, Request, RequestExt, Response};
 
 use domain::Channel;
 use domain::problem::Refusal;
-use notification::{Customer, Told};
-use platform::api::{self, Trouble};
+use notification::{Customer, ParsedWebhook};
+use platform::api::ApiError;
 use platform::aws::Aws;
-use platform::broken::Broken;
-use platform::clock::{self, Clock};
+use platform::clock::Clock;
+use platform::error::InternalError;
 use platform::receipts::Receipts;
 use platform::runtime::{Error, HttpFunction};
 use platform::secrets::Secrets;
-use platform::settings::{self, SettingError};
+use platform::settings::{self};
 use platform::table::Table;
 use signature::WebhookSecret;
 
@@ -60,7 +58,7 @@ impl HttpFunction for ReceiptsWhatsapp {
         })
     }
 
-    async fn handle(&self, request: &Request) -> Result<Response<Body>, Trouble> {
+    async fn handle(&self, request: &Request) -> Result<Response<Body>, ApiError> {
         match *request.method() {
             Method::GET => self.challenge(request).await,
             _ => self.statuses(request).await,
@@ -70,7 +68,7 @@ impl HttpFunction for ReceiptsWhatsapp {
 
 impl ReceiptsWhatsapp {
     /// Meta asks whether this is the place, and wants its challenge back.
-    async fn challenge(&self, event: &Request) -> Result<Response<Body>, Trouble> {
+    async fn challenge(&self, event: &Request) -> Result<Response<Body>, ApiError> {
         let query = event.query_string_parameters();
         let [mode, token, challenge] =
             ["hub.mode", "hub.verify_token", "hub.challenge"].map(|name| query.first(name));
@@ -87,12 +85,12 @@ impl ReceiptsWhatsapp {
 
     /// Meta tells what became of messages. Nothing is read of it before its signature is found
     /// good.
-    async fn statuses(&self, event: &Request) -> Result<Response<Body>, Trouble> {
+    async fn statuses(&self, event: &Request) -> Result<Response<Body>, ApiError> {
         let signature = event.headers().get(SIGNATURE).ok_or(Refusal::NotFromProvider)?;
         if !self.vouch(|secret| secret.has_signed(event.body(), signature)).await? {
             return Err(Refusal::NotFromProvider.into());
         }
-        let Told { receipts, customers, ignored } =
+        let ParsedWebhook { receipts, customers, ignored } =
             match notification::parse(event.body(), self.clock.now()) {
                 Ok(told) => told,
                 Err(broken) => {
@@ -103,7 +101,7 @@ impl ReceiptsWhatsapp {
             };
         tracing::info!(receipts = receipts.len(), customers = customers.len(), ignored, "webhook");
         let taken = stream::iter(&receipts)
-            .map(|(about, receipt)| self.receipts.take(about, receipt).boxed());
+            .map(|(about, receipt)| self.receipts.apply(about, receipt).boxed());
         let heard = stream::iter(&customers).map(|(customer, at)| self.hear(customer, *at).boxed());
         // All of them are tried: what is written down now is no news when Meta repeats the rest.
         let all = heard.chain(taken).buffer_unordered(AT_ONCE);
@@ -117,12 +115,12 @@ impl ReceiptsWhatsapp {
         // However passing the trouble, some may be written: 500, and not the 503 that promises that
         // nothing was.
         let trouble =
-            failed.map(|broken| Broken::because("writing down what a webhook told", broken));
+            failed.map(|broken| InternalError::because("writing down what a webhook told", broken));
         trouble.map_or_else(|| Ok(Response::new(Body::Empty)), |broken| Err(broken.into()))
     }
 
     /// A customer wrote: the business may write to them for another while.
-    async fn hear(&self, customer: &Customer, at: DateTime<Utc>) -> Result<(), Broken> {
+    async fn hear(&self, customer: &Customer, at: DateTime<Utc>) -> Result<(), InternalError> {
         let opened =
             self.table.customer_wrote(&customer.phone_number_id, &customer.wa_id, at).await?;
         tracing::debug!(opened, "a customer wrote");
@@ -130,7 +128,7 @@ impl ReceiptsWhatsapp {
     }
 
     /// Whether the secret says so, or the one that may have replaced it since it was read.
-    async fn vouch(&self, says_so: impl Fn(&WebhookSecret) -> bool) -> Result<bool, Broken> {
+    async fn vouch(&self, says_so: impl Fn(&WebhookSecret) -> bool) -> Result<bool, InternalError> {
         let known = self.secrets.text(&self.secret).await?;
         if says_so(&WebhookSecret::parse(&known)?) {
             return Ok(true);
@@ -151,7 +149,7 @@ mod tests {
     const SECRET: &str = r#"{"app_secret": "an app secret for examples", "verify_token": "a-verify-token-for-examples"}"#;
 
     /// What an example tells.
-    fn told(event: &str) -> Told {
+    fn told(event: &str) -> ParsedWebhook {
         let event = from_str(event).expect("it is a request");
         let signature = event.headers().get(SIGNATURE).expect("it is signed");
         assert!(
@@ -170,7 +168,7 @@ mod tests {
             (include_str!("../events/part-delivered.json"), "Delivered"),
             (include_str!("../events/failed.json"), "Failed"),
         ] {
-            let Told { receipts, customers, ignored } = told(event);
+            let ParsedWebhook { receipts, customers, ignored } = told(event);
             assert_eq!((receipts.len(), customers.len(), ignored), (1, 0, 0));
             assert_eq!(format!("{:?}", receipts[0].1.reported.status()), status);
             assert_eq!(receipts[0].0.message.to_string(), "0198f3c2-7a10-7000-8001-9d4c5b6a7f80");
@@ -181,6 +179,9 @@ mod tests {
         let zoe =
             Customer { phone_number_id: "106540352242922".into(), wa_id: "16505551234".into() };
         let at = "2026-03-01T09:05:02Z".parse().expect("a time");
-        assert_eq!(customer, Told { customers: [(zoe, at)].into(), ..Told::default() });
+        assert_eq!(
+            customer,
+            ParsedWebhook { customers: [(zoe, at)].into(), ..ParsedWebhook::default() }
+        );
     }
 }

@@ -14,14 +14,14 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use domain::delivery::{Part, Receipt, Reference, Reported, whatsapp};
-use platform::broken::Broken;
+use domain::delivery::{MessageReference, Part, Receipt, ReportedStatus, whatsapp};
+use platform::error::InternalError;
 
 /// What a webhook tells.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Told {
+pub struct ParsedWebhook {
     /// What became of messages of ours.
-    pub receipts: Vec<(Reference, Receipt)>,
+    pub receipts: Vec<(MessageReference, Receipt)>,
     /// Who wrote, and when they did last.
     pub customers: BTreeMap<Customer, DateTime<Utc>>,
     /// How many changes and statuses were something else.
@@ -41,10 +41,10 @@ pub struct Customer {
 ///
 /// # Errors
 /// If it is not JSON.
-pub fn parse(body: &[u8], now: DateTime<Utc>) -> Result<Told, Broken> {
-    let body: Value =
-        serde_json::from_slice(body).map_err(|error| Broken::unreadable("a webhook", &error))?;
-    let mut told = Told::default();
+pub fn parse(body: &[u8], now: DateTime<Utc>) -> Result<ParsedWebhook, InternalError> {
+    let body: Value = serde_json::from_slice(body)
+        .map_err(|error| InternalError::unreadable("a webhook", &error))?;
+    let mut told = ParsedWebhook::default();
     for change in each(&body["entry"]).flat_map(|entry| each(&entry["changes"])) {
         let value = &change["value"];
         if change["field"] != "messages"
@@ -100,7 +100,7 @@ fn time(timestamp: &Value, now: DateTime<Utc>) -> DateTime<Utc> {
 
 /// One status, as far as it is read. Its errors' words may quote the customer and are left alone.
 #[derive(Deserialize)]
-struct Written {
+struct WriteOutcome {
     id: String,
     status: String,
     #[serde(default)]
@@ -115,15 +115,15 @@ struct WrittenError {
     code: Option<i64>,
 }
 
-fn receipt(status: &Value, now: DateTime<Utc>) -> Option<(Reference, Receipt)> {
-    let status = Written::deserialize(status).ok()?;
+fn receipt(status: &Value, now: DateTime<Utc>) -> Option<(MessageReference, Receipt)> {
+    let status = WriteOutcome::deserialize(status).ok()?;
     let reported = match status.status.as_str() {
-        "sent" => Reported::Sent,
-        "delivered" => Reported::Delivered,
-        "read" => Reported::Read,
-        "failed" => {
-            Reported::Failed(whatsapp::reported(status.errors.first().and_then(|error| error.code)))
-        }
+        "sent" => ReportedStatus::Sent,
+        "delivered" => ReportedStatus::Delivered,
+        "read" => ReportedStatus::Read,
+        "failed" => ReportedStatus::Failed(whatsapp::reported(
+            status.errors.first().and_then(|error| error.code),
+        )),
         _ => return None,
     };
     let (about, part) = Part::read(&status.biz_opaque_callback_data)?;
@@ -151,12 +151,12 @@ mod tests {
         status
     }
 
-    fn told(changes: Value) -> Told {
+    fn told(changes: Value) -> ParsedWebhook {
         let body = json!({ "object": "whatsapp_business_account", "entry": [{ "id": "1", "changes": changes }] });
         parse(body.to_string().as_bytes(), NOW).expect("it is JSON")
     }
 
-    fn of(statuses: Value) -> Told {
+    fn of(statuses: Value) -> ParsedWebhook {
         told(
             json!([{ "field": "messages", "value": { "messaging_product": "whatsapp", "statuses": statuses } }]),
         )
@@ -173,18 +173,21 @@ mod tests {
     #[test]
     fn the_four_statuses_are_read() {
         let sent = one(|_| ());
-        assert_eq!((sent.reported, sent.provider_id.as_deref()), (Reported::Sent, Some("wamid.1")));
+        assert_eq!(
+            (sent.reported, sent.provider_id.as_deref()),
+            (ReportedStatus::Sent, Some("wamid.1"))
+        );
         assert_eq!(sent.at.timestamp(), 1_772_355_901);
         assert_eq!(
             one(|status| status["status"] = json!("delivered")).reported,
-            Reported::Delivered
+            ReportedStatus::Delivered
         );
-        assert_eq!(one(|status| status["status"] = json!("read")).reported, Reported::Read);
+        assert_eq!(one(|status| status["status"] = json!("read")).reported, ReportedStatus::Read);
         let failed = |errors: Value| match one(|status| {
             status["status"] = json!("failed");
             status["errors"] = errors;
         }) {
-            Receipt { reported: Reported::Failed(reason), .. } => {
+            Receipt { reported: ReportedStatus::Failed(reason), .. } => {
                 (reason.code, reason.provider_code)
             }
             other => panic!("{other:?}"),
@@ -264,9 +267,9 @@ mod tests {
         let changes = json!([
             { "field": "messages", "value": errors }, { "field": "account_update", "value": { "statuses": [1] } }, 7,
         ]);
-        assert_eq!(told(changes), Told { ignored: 3, ..Told::default() });
+        assert_eq!(told(changes), ParsedWebhook { ignored: 3, ..ParsedWebhook::default() });
         for body in ["{}", "[]", "7", r#"{"entry": 7}"#, r#"{"entry": [{"changes": {}}]}"#] {
-            assert_eq!(parse(body.as_bytes(), NOW).ok(), Some(Told::default()), "{body}");
+            assert_eq!(parse(body.as_bytes(), NOW).ok(), Some(ParsedWebhook::default()), "{body}");
         }
         let secret = parse(br#"{"secret": }"#, NOW).expect_err("it is not JSON").chain();
         assert!(!secret.contains("secret\""), "{secret}");

@@ -7,7 +7,7 @@ use lambda_http::http::HeaderValue;
 use serde::Deserialize;
 use sha2::Sha256;
 
-use platform::broken::Broken;
+use platform::error::InternalError;
 
 /// What Meta and we know: `{"app_secret": "…", "verify_token": "…"}`.
 #[derive(Deserialize)]
@@ -21,12 +21,12 @@ impl WebhookSecret {
     ///
     /// # Errors
     /// If it is something else, or a part is empty: anybody could sign with that.
-    pub fn parse(text: &str) -> Result<WebhookSecret, Broken> {
+    pub fn parse(text: &str) -> Result<WebhookSecret, InternalError> {
         let what = "WhatsApp's webhook secret";
         let secret: WebhookSecret =
-            serde_json::from_str(text).map_err(|error| Broken::unreadable(what, &error))?;
+            serde_json::from_str(text).map_err(|error| InternalError::unreadable(what, &error))?;
         match secret.app_secret.is_empty() || secret.verify_token.is_empty() {
-            true => Err(Broken::new(format!(
+            true => Err(InternalError::new(format!(
                 "reading {what}: app_secret and verify_token must not be empty"
             ))),
             false => Ok(secret),

@@ -7,9 +7,9 @@ use futures_util::future::try_join_all;
 use domain::file::UploadState;
 use domain::problem::{Refusal, UploadFault};
 use domain::{Attachment, BusinessId, Channel, ConversationId, UploadId};
-use platform::api::Trouble;
+use platform::api::ApiError;
 use platform::capability::Capability;
-use platform::files::{Files, Place};
+use platform::files::{Files, ObjectKey};
 use platform::table::Table;
 use platform::table::record::Upload;
 
@@ -23,8 +23,7 @@ pub(crate) fn referenced(
     let own = |capability: &Capability| {
         capability.business == business && capability.conversation == conversation
     };
-    let urls =
-        urls.iter().take(Channel::MOST_ATTACHMENTS).filter_map(|url| Capability::of_url(url));
+    let urls = urls.iter().take(Channel::MAX_ATTACHMENTS).filter_map(|url| Capability::of_url(url));
     let mut uploads: Vec<UploadId> = urls.filter(own).map(|capability| capability.upload).collect();
     uploads.sort_unstable();
     uploads.dedup();
@@ -33,14 +32,14 @@ pub(crate) fn referenced(
 
 /// Where a conversation's files are.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Shelf<'a> {
+pub(crate) struct AttachmentResolver<'a> {
     pub(crate) files: &'a Files,
     pub(crate) table: &'a Table,
     pub(crate) business: BusinessId,
     pub(crate) conversation: ConversationId,
 }
 
-impl Shelf<'_> {
+impl AttachmentResolver<'_> {
     /// What is under `urls`, in their order, as far as it is among `uploads`. Whatever nobody has
     /// looked at yet is looked at now: whether it is there, and is what it was announced as.
     ///
@@ -52,24 +51,24 @@ impl Shelf<'_> {
         urls: &[String],
         uploads: &[Upload],
         now: DateTime<Utc>,
-    ) -> Result<Vec<Attachment>, Trouble> {
+    ) -> Result<Vec<Attachment>, ApiError> {
         let usable = |upload: &&Upload| now < upload.state.referenceable_until(upload.created_at);
         let known = urls.iter().map(|url| {
             let found = uploads.iter().find(|upload| upload.url == *url).filter(usable);
             found.ok_or_else(|| refused(url, UploadFault::Unknown))
         });
         let known = known.collect::<Result<Vec<_>, _>>()?;
-        try_join_all(known.into_iter().map(|upload| self.look(upload))).await
+        try_join_all(known.into_iter().map(|upload| self.inspect(upload))).await
     }
 
-    async fn look(self, upload: &Upload) -> Result<Attachment, Trouble> {
+    async fn inspect(self, upload: &Upload) -> Result<Attachment, ApiError> {
         let mut attachment = upload.attachment();
         match upload.state {
             UploadState::Stored | UploadState::Ready => return Ok(attachment),
             UploadState::Announced => {}
         }
         let refused = |fault| refused(&upload.url, fault);
-        let found = self.files.look(self.place(upload.id)).await?;
+        let found = self.files.inspect(self.place(upload.id)).await?;
         let found = found.ok_or_else(|| refused(UploadFault::Unfinished))?;
         if found.size != upload.size {
             return Err(refused(UploadFault::OtherSize {
@@ -96,24 +95,24 @@ impl Shelf<'_> {
         self,
         attachments: &[Attachment],
         uploads: &[Upload],
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), ApiError> {
         let of = |upload: &Upload| attachments.iter().find(|attachment| attachment.id == upload.id);
         let new = uploads.iter().filter(|upload| upload.state != UploadState::Ready);
         try_join_all(new.filter_map(|upload| Some((upload, of(upload)?))).map(
             async |(upload, attachment)| {
                 let place = self.place(upload.id);
-                let kept = self.files.keep(place).await?
+                let kept = self.files.mark_referenced(place).await?
                     && self.table.keep_upload(place, upload, &attachment.content_type).await?;
                 kept.then_some(())
-                    .ok_or_else(|| Trouble::from(refused(&upload.url, UploadFault::Unknown)))
+                    .ok_or_else(|| ApiError::from(refused(&upload.url, UploadFault::Unknown)))
             },
         ))
         .await
         .map(drop)
     }
 
-    fn place(self, upload: UploadId) -> Place {
-        Place { business: self.business, conversation: self.conversation, upload }
+    fn place(self, upload: UploadId) -> ObjectKey {
+        ObjectKey { business: self.business, conversation: self.conversation, upload }
     }
 }
 

@@ -6,32 +6,28 @@
 mod attachments;
 pub mod request;
 
-use std::time::Duration;
-
 use lambda_http::http::header::{HeaderValue, LOCATION};
 use lambda_http::http::{HeaderName, StatusCode};
 use lambda_http::{Body, Request, RequestExt, Response};
 use tracing::Level;
 
-use attachments::{Shelf, referenced};
+use attachments::{AttachmentResolver, referenced};
 use domain::accept::request_hash;
 use domain::message::MessageView;
 use domain::problem::{MAX_BODY_BYTES, Refusal};
 use domain::{BusinessId, Channel, ConversationId, Month, Sender, Seq};
-use platform::api::{self, Reception, Trouble};
+use platform::api::{self, ApiError, Authenticator};
 use platform::aws::Aws;
-use platform::broken::Broken;
-use platform::clock::{self, Clock};
 use platform::credential::Caller;
-use platform::delivery::Channels;
+use platform::delivery::ChannelCache;
+use platform::error::InternalError;
 use platform::files::Files;
-use platform::queue::{Bell, Bells, Version};
+use platform::queue::{Doorbell, Doorbells, Version};
 use platform::runtime::{Error, HttpFunction, request_id};
-use platform::secrets::{Secrets, TokenKeys};
-use platform::settings::{self, SettingError};
+use platform::secrets::Secrets;
 use platform::table::record::Message;
-use platform::table::{Admission, Answer, Checked, Draft, Table};
-use platform::telemetry::metrics::Line;
+use platform::table::{AcceptOutcome, LoadRequest, MessageDraft, RequestContext};
+use platform::telemetry::metrics::MetricRecord;
 use request::Body as MessageBody;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -40,10 +36,10 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// The function.
 #[derive(Debug, Clone)]
 pub struct SendMessage {
-    reception: Reception,
-    channels: Channels,
+    authenticator: Authenticator,
+    channels: ChannelCache,
     files: Files,
-    bells: Bells,
+    doorbells: Doorbells,
 }
 
 impl HttpFunction for SendMessage {
@@ -52,26 +48,26 @@ impl HttpFunction for SendMessage {
     fn from_env() -> Result<SendMessage, Error> {
         let aws = Aws::from_env()?;
         Ok(SendMessage {
-            reception: Reception::from_env(&aws, &Secrets::new(&aws))?,
-            channels: Channels::default(),
+            authenticator: Authenticator::from_env(&aws, &Secrets::new(&aws))?,
+            channels: ChannelCache::default(),
             files: Files::from_env(&aws)?,
-            bells: Bells::from_env(&aws)?,
+            doorbells: Doorbells::from_env(&aws)?,
         })
     }
 
-    async fn handle(&self, request: &Request) -> Result<Response<Body>, Trouble> {
+    async fn handle(&self, request: &Request) -> Result<Response<Body>, ApiError> {
         self.accept(request).await
     }
 }
 
 impl SendMessage {
     /// The documented order of the checks: size, caller, form, conversation, channel, key, month.
-    async fn accept(&self, event: &Request) -> Result<Response<Body>, Trouble> {
+    async fn accept(&self, event: &Request) -> Result<Response<Body>, ApiError> {
         if event.body().len() > MAX_BODY_BYTES {
             return Err(Refusal::BodyTooLarge { most: MAX_BODY_BYTES as u64 }.into());
         }
-        let now = self.reception.clock.now();
-        let claim = self.reception.claim(event.headers(), now).await?;
+        let now = self.authenticator.clock.now();
+        let claim = self.authenticator.read_token(event.headers(), now).await?;
         let request = request::parse(
             event.path_parameters().first("conversation_id"),
             event.headers().get(IDEMPOTENCY_KEY),
@@ -81,7 +77,7 @@ impl SendMessage {
             Ok(request) => request,
             // Who is not allowed in is not told what else is wrong.
             Err(errors) => {
-                self.reception.admit(claim, Checked::default(), now).await?;
+                self.authenticator.authenticate(claim, LoadRequest::default(), now).await?;
                 return Err(Refusal::Invalid(errors).into());
             }
         };
@@ -90,35 +86,34 @@ impl SendMessage {
         let uploads = referenced(&request.body.attachments, claim.business(), request.conversation);
         // A conversation that changes channel in the moment between is checked again, once.
         for _ in 0..2 {
-            let checked = Checked {
+            let checked = LoadRequest {
                 conversation: Some(request.conversation),
                 month: Some(Month::of(now)),
                 idempotency_key: request.idempotency_key.as_deref(),
                 uploads: &uploads,
             };
-            let (caller, admission) = self.reception.admit(claim.clone(), checked, now).await?;
-            if let Some(first) = admission.first.as_ref().filter(|first| first.request_hash == hash)
-            {
+            let (caller, context) =
+                self.authenticator.authenticate(claim.clone(), checked, now).await?;
+            if let Some(first) = context.first.as_ref().filter(|first| first.request_hash == hash) {
                 let answer = self
-                    .reception
+                    .authenticator
                     .table
                     .replay(caller.business, request.conversation, first)
                     .await?;
                 return respond(answer, request.conversation);
             }
-            let (draft, last) = self
-                .draft(&caller, &admission, &request, &hash, request_id.as_deref(), now)
-                .await?;
-            if admission.first.is_some() {
+            let (draft, last) =
+                self.draft(&caller, &context, &request, &hash, request_id.as_deref(), now).await?;
+            if context.first.is_some() {
                 return Err(Refusal::IdempotencyKeyReused.into());
             }
-            self.shelf(caller.business, request.conversation)
-                .keep(&draft.attachments, &admission.uploads)
+            self.resolver(caller.business, request.conversation)
+                .keep(&draft.attachments, &context.uploads)
                 .await?;
-            match self.reception.table.accept(&draft, last, admission.head).await? {
-                Answer::ChannelChanged => {}
+            match self.authenticator.table.accept(&draft, last, context.head).await? {
+                AcceptOutcome::ChannelChanged => {}
                 answer => {
-                    if let Answer::Accepted(message) = &answer {
+                    if let AcceptOutcome::Accepted(message) = &answer {
                         self.ring(&draft, message).await;
                     }
                     return respond(answer, request.conversation);
@@ -133,38 +128,39 @@ impl SendMessage {
     async fn draft(
         &self,
         caller: &Caller,
-        admission: &Admission,
+        context: &RequestContext,
         request: &request::Request,
         hash: &str,
         request_id: Option<&str>,
         now: chrono::DateTime<chrono::Utc>,
-    ) -> Result<(Draft, Seq), Trouble> {
-        let conversation = admission.conversation.as_ref().ok_or(Refusal::ConversationNotFound)?;
+    ) -> Result<(MessageDraft, Seq), ApiError> {
+        let conversation = context.conversation.as_ref().ok_or(Refusal::ConversationNotFound)?;
         let name = &conversation.channel;
         let channel = Channel::from_wire(name)
             .ok_or_else(|| Refusal::ChannelNotSupported { channel: name.clone() })?;
-        let table = &self.reception.table;
+        let table = &self.authenticator.table;
         let record = self.channels.get(table, caller.business, conversation.channel_id).await?;
         let record = record.filter(|record| record.is_active).ok_or(Refusal::ChannelInactive)?;
         if record.settings.channel() != channel {
-            return Err(
-                Broken::new("sending on a channel whose settings are another channel's").into()
-            );
+            return Err(InternalError::new(
+                "sending on a channel whose settings are another channel's",
+            )
+            .into());
         }
         let body = &request.body;
-        channel.carries(&body.content, body.attachments.len())?;
+        channel.check_content(&body.content, body.attachments.len())?;
         let (files, has_template) = (body.attachments.len(), record.settings.has_template());
-        channel.way(
+        channel.send_mode(
             body.content.as_str(),
             files,
             conversation.window_expires_at,
             has_template,
             now,
         )?;
-        let shelf = self.shelf(caller.business, request.conversation);
-        let attachments = shelf.find(&body.attachments, &admission.uploads, now).await?;
-        channel.carries_files(&attachments)?;
-        let draft = Draft {
+        let resolver = self.resolver(caller.business, request.conversation);
+        let attachments = resolver.find(&body.attachments, &context.uploads, now).await?;
+        channel.check_files(&attachments)?;
+        let draft = MessageDraft {
             business: caller.business,
             conversation: request.conversation,
             wire_channel: name.clone(),
@@ -179,30 +175,43 @@ impl SendMessage {
         Ok((draft, conversation.seq))
     }
 
-    fn shelf(&self, business: BusinessId, conversation: ConversationId) -> Shelf<'_> {
-        Shelf { files: &self.files, table: &self.reception.table, business, conversation }
+    fn resolver(
+        &self,
+        business: BusinessId,
+        conversation: ConversationId,
+    ) -> AttachmentResolver<'_> {
+        AttachmentResolver {
+            files: &self.files,
+            table: &self.authenticator.table,
+            business,
+            conversation,
+        }
     }
 
-    /// The last call. If SQS does not take the bell the answer is still 201: the outbox holds the
+    /// The last call. If SQS does not take the doorbell the answer is still 201: the outbox holds the
     /// promise.
-    async fn ring(&self, draft: &Draft, message: &Message) {
+    async fn ring(&self, draft: &MessageDraft, message: &Message) {
         let (business, conversation, channel) = (draft.business, draft.conversation, draft.channel);
-        let accepted = Line::new(Level::INFO, "accepted").by("Channel", channel).count("Accepted");
+        let accepted =
+            MetricRecord::new(Level::INFO, "accepted").by("Channel", channel).count("Accepted");
         let accepted = accepted.with("business", business).with("conversation", conversation);
         accepted.with("message_id", message.id).with("seq", message.seq).write();
-        let bell = Bell { v: Version, business, conversation, channel };
-        if let Err(broken) = self.bells.ring(&bell).await {
-            bell.not_rung(&broken).write();
+        let doorbell = Doorbell { v: Version, business, conversation, channel };
+        if let Err(broken) = self.doorbells.ring(&doorbell).await {
+            doorbell.ring_failed(&broken).write();
         }
     }
 }
 
-fn respond(answer: Answer, conversation: ConversationId) -> Result<Response<Body>, Trouble> {
+fn respond(
+    answer: AcceptOutcome,
+    conversation: ConversationId,
+) -> Result<Response<Body>, ApiError> {
     let (message, replayed) = match answer {
-        Answer::Accepted(message) => (message, false),
-        Answer::Replayed(message) => (message, true),
-        Answer::Refused(refusal) => return Err(refusal.into()),
-        Answer::ChannelChanged => return Err(Refusal::Busy.into()),
+        AcceptOutcome::Accepted(message) => (message, false),
+        AcceptOutcome::Replayed(message) => (message, true),
+        AcceptOutcome::Refused(refusal) => return Err(refusal.into()),
+        AcceptOutcome::ChannelChanged => return Err(Refusal::Busy.into()),
     };
     if replayed {
         tracing::info!(%conversation, message_id = %message.id, "replayed");
@@ -210,11 +219,11 @@ fn respond(answer: Answer, conversation: ConversationId) -> Result<Response<Body
     Ok(created(&message.view(conversation), replayed)?)
 }
 
-fn created(view: &MessageView<'_>, replayed: bool) -> Result<Response<Body>, Broken> {
+fn created(view: &MessageView<'_>, replayed: bool) -> Result<Response<Body>, InternalError> {
     let mut response = api::json(StatusCode::CREATED, view)?;
     let location = format!("/api/v1/conversations/{}/messages/{}", view.conversation_id, view.id);
     let location = HeaderValue::try_from(location)
-        .map_err(|error| Broken::because("writing an answer", error))?;
+        .map_err(|error| InternalError::because("writing an answer", error))?;
     response.headers_mut().insert(LOCATION, location);
     if replayed {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));

@@ -1,4 +1,4 @@
-//! Rings again for every conversation that is due. Lost bells, crashed workers and emptied queues
+//! Rings again for every conversation that is due. Lost doorbells, crashed workers and emptied queues
 //! need nothing else.
 
 use std::time::Duration;
@@ -12,14 +12,14 @@ use tracing::Level;
 
 use domain::Channel;
 use platform::aws::Aws;
-use platform::broken::Broken;
 use platform::clock::Clock;
-use platform::queue::{BATCH, Bell, Bells, Version};
+use platform::error::InternalError;
+use platform::queue::{BATCH, Doorbell, Doorbells, Version};
 use platform::runtime::{Error, EventFunction};
 use platform::table::{Table, key};
-use platform::telemetry::metrics::Line;
+use platform::telemetry::metrics::MetricRecord;
 
-/// How many buckets are swept at once, so that a long one does not hold up the others.
+/// How many buckets are outcome at once, so that a long one does not hold up the others.
 const AT_ONCE: usize = 8;
 
 /// The function.
@@ -27,30 +27,30 @@ const AT_ONCE: usize = 8;
 pub struct SweepOutbox {
     table: Table,
     clock: Clock,
-    bells: Bells,
+    doorbells: Doorbells,
 }
 
 /// What a sweep did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Swept {
+pub struct SweepOutcome {
     /// Conversations that were due.
     pub due: usize,
-    /// Bells that SQS took.
+    /// Doorbells that SQS took.
     pub rung: usize,
     /// Since when the one that waits longest is due.
     pub oldest: Option<DateTime<Utc>>,
 }
 
-impl Swept {
-    fn and(self, other: Swept) -> Swept {
+impl SweepOutcome {
+    fn and(self, other: SweepOutcome) -> SweepOutcome {
         let oldest = self.oldest.into_iter().chain(other.oldest).min();
-        Swept { due: self.due + other.due, rung: self.rung + other.rung, oldest }
+        SweepOutcome { due: self.due + other.due, rung: self.rung + other.rung, oldest }
     }
 }
 
 impl EventFunction for SweepOutbox {
     type Event = EventBridgeEvent<serde_json::Value>;
-    type Answer = Swept;
+    type Answer = SweepOutcome;
 
     /// The next sweep rings for what is left by then.
     const RESERVE: Duration = Duration::from_secs(5);
@@ -61,19 +61,19 @@ impl EventFunction for SweepOutbox {
         Ok(SweepOutbox {
             table: Table::from_env(&aws)?,
             clock: Clock::from_env()?,
-            bells: Bells::from_env(&aws)?,
+            doorbells: Doorbells::from_env(&aws)?,
         })
     }
 
-    /// Sweeps every bucket of every channel. A queue that does not take its bells is logged, and
+    /// Sweeps every bucket of every channel. A queue that does not take its doorbells is logged, and
     /// the other channels go on; a table that does not answer fails the sweep.
     async fn handle(
         &self,
         _: EventBridgeEvent<serde_json::Value>,
         until: Instant,
-    ) -> Result<Swept, Broken> {
+    ) -> Result<SweepOutcome, InternalError> {
         let now = self.clock.now();
-        let (mut swept, mut failed) = ([Swept::default(); Channel::ALL.len()], None);
+        let (mut outcome, mut failed) = ([SweepOutcome::default(); Channel::ALL.len()], None);
         let channels = Channel::ALL.into_iter().zip(0..);
         let buckets = channels
             .flat_map(|(channel, at)| key::outbox_buckets(channel).map(move |b| (channel, at, b)));
@@ -84,18 +84,18 @@ impl EventFunction for SweepOutbox {
             .buffer_unordered(AT_ONCE);
         while let Some((at, bucket)) = sweeps.next().await {
             match bucket {
-                Ok(bucket) => swept[at] = swept[at].and(bucket),
-                // The others are swept all the same.
+                Ok(bucket) => outcome[at] = outcome[at].and(bucket),
+                // The others are outcome all the same.
                 Err(broken) => {
-                    tracing::error!(error = broken.chain(), "a bucket was not swept");
+                    tracing::error!(error = broken.chain(), "a bucket was not outcome");
                     failed = Some(broken);
                 }
             }
         }
-        for (channel, swept) in Channel::ALL.into_iter().zip(swept) {
-            report(channel, swept, now);
+        for (channel, outcome) in Channel::ALL.into_iter().zip(outcome) {
+            report(channel, outcome, now);
         }
-        let all = swept.into_iter().fold(Swept::default(), Swept::and);
+        let all = outcome.into_iter().fold(SweepOutcome::default(), SweepOutcome::and);
         failed.map_or(Ok(all), Err)
     }
 }
@@ -107,34 +107,34 @@ impl SweepOutbox {
         bucket: &str,
         now: DateTime<Utc>,
         until: Instant,
-    ) -> Result<Swept, Broken> {
-        let mut swept = Swept::default();
+    ) -> Result<SweepOutcome, InternalError> {
+        let mut outcome = SweepOutcome::default();
         let mut page = None;
         loop {
             let (due, next) = self.table.due(bucket, now, page.take()).await?;
             let oldest = due.iter().map(|due| due.since).min();
-            swept = swept.and(Swept { due: due.len(), rung: 0, oldest });
+            outcome = outcome.and(SweepOutcome { due: due.len(), rung: 0, oldest });
             for some in due.chunks(BATCH) {
                 if Instant::now() >= until {
-                    return Ok(swept);
+                    return Ok(outcome);
                 }
-                let bell = |due: &platform::table::Due| Bell {
+                let doorbell = |due: &platform::table::DueConversation| Doorbell {
                     v: Version,
                     business: due.business,
                     conversation: due.conversation,
                     channel,
                 };
-                let bells: Vec<Bell> = some.iter().map(bell).collect();
-                match self.bells.ring_all(channel, &bells).await {
-                    Ok(rung) => swept.rung += rung,
+                let doorbells: Vec<Doorbell> = some.iter().map(doorbell).collect();
+                match self.doorbells.ring_all(channel, &doorbells).await {
+                    Ok(rung) => outcome.rung += rung,
                     Err(broken) => {
-                        tracing::warn!(%channel, error = broken.chain(), "bells were not rung")
+                        tracing::warn!(%channel, error = broken.chain(), "doorbells were not rung")
                     }
                 }
             }
             page = next;
             if page.is_none() {
-                return Ok(swept);
+                return Ok(outcome);
             }
         }
     }
@@ -142,12 +142,12 @@ impl SweepOutbox {
 
 /// Says what was due on a channel, if anything was. `OldestDueSeconds` that keeps growing is a
 /// channel that stands still.
-fn report(channel: Channel, Swept { due, rung, oldest }: Swept, now: DateTime<Utc>) {
+fn report(channel: Channel, SweepOutcome { due, rung, oldest }: SweepOutcome, now: DateTime<Utc>) {
     let Some(oldest) = oldest else { return };
-    let line = Line::new(Level::INFO, "swept")
+    let line = MetricRecord::new(Level::INFO, "outcome")
         .by("Channel", channel)
         .count_many("Due", due)
         .count_many("Rung", rung);
     let line = line.seconds("OldestDueSeconds", now - oldest);
-    if rung < due { line.count_many("BellNotRung", due - rung).write() } else { line.write() }
+    if rung < due { line.count_many("WakeupFailed", due - rung).write() } else { line.write() }
 }

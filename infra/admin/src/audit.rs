@@ -14,7 +14,7 @@ use crate::command_line::Audit;
 use crate::place::Place;
 use crate::report::{Progress, Report};
 use domain::{BusinessId, Month};
-use platform::table::Sought;
+use platform::table::MessageFilter;
 
 /// One business's month.
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,7 +45,7 @@ pub(crate) async fn run(
         accounts.entry((business, month)).or_default().before =
             used(place, business, month).await?;
     }
-    let sought = Sought { business: args.business, month: args.month, status: None };
+    let sought = MessageFilter { business: args.business, month: args.month, status: None };
     let mut page = None;
     loop {
         let (messages, read, next) = place.table.census(sought, page).await?;

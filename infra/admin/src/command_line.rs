@@ -7,7 +7,7 @@ pub(crate) use dead_letters::{DeadLetters, Letters, Meant, Redrive};
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
 
-use domain::delivery::Doubt;
+use domain::delivery::OnUnknownOutcome;
 use domain::{AgentId, BusinessId, Channel, ChannelId, ConversationId, Month};
 
 /// The operator's command line of Pingback Messages.
@@ -142,7 +142,7 @@ pub(crate) struct NewChannel {
     /// When nobody knows whether a message arrived: resend (it may come twice) or hold (it may
     /// never come)
     #[arg(long, value_name = "WHAT", default_value = "resend", value_parser = doubt)]
-    pub(crate) in_doubt: Doubt,
+    pub(crate) in_doubt: OnUnknownOutcome,
 }
 
 #[derive(Debug, Args)]
@@ -223,7 +223,7 @@ pub(crate) struct Stuck {
     /// Of this business; without it, of all
     #[arg(long, value_name = "ID")]
     pub(crate) business: Option<BusinessId>,
-    /// Due for longer than so many minutes
+    /// DueConversation for longer than so many minutes
     #[arg(long, value_name = "MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u32).range(..=525_600))]
     pub(crate) minutes: u32,
 }
@@ -312,10 +312,10 @@ fn channel(text: &str) -> Result<Channel, String> {
         .ok_or_else(|| "chat, whatsapp and email are the channels there are".to_owned())
 }
 
-fn doubt(text: &str) -> Result<Doubt, String> {
+fn doubt(text: &str) -> Result<OnUnknownOutcome, String> {
     match text {
-        "resend" => Ok(Doubt::Resend),
-        "hold" => Ok(Doubt::Hold),
+        "resend" => Ok(OnUnknownOutcome::Resend),
+        "hold" => Ok(OnUnknownOutcome::Hold),
         _ => Err("resend and hold are what can be done".to_owned()),
     }
 }

@@ -8,8 +8,8 @@ use crate::Failure;
 use crate::command_line::{NewApiKey, NewBusiness, NewChannel, NewConversation, OfBusiness};
 use crate::place::Place;
 use crate::report::{Report, or_dash, time};
-use domain::channel::WINDOW;
-use domain::delivery::Doubt;
+use domain::channel::MESSAGING_WINDOW;
+use domain::delivery::OnUnknownOutcome;
 use domain::{AgentId, BusinessId, Channel, ChannelId, ConversationId};
 use platform::credential::ApiKey;
 use platform::table::provision::NewConversation as NewRecord;
@@ -142,7 +142,7 @@ pub(crate) async fn conversation(place: &Place, args: &NewConversation) -> Resul
         window_expires_at: args
             .wrote_at
             .filter(|_| channel == Channel::Whatsapp)
-            .map(|at| at + WINDOW),
+            .map(|at| at + MESSAGING_WINDOW),
     };
     let id = begin(place, args.business, new).await?;
     Ok(Report::of(json!({"conversation_id": id, "channel": channel}))
@@ -154,7 +154,7 @@ pub(crate) async fn put_channel(
     place: &Place,
     business: BusinessId,
     settings: ChannelSettings,
-    in_doubt: Doubt,
+    in_doubt: OnUnknownOutcome,
 ) -> Result<ChannelId, Failure> {
     let id = ChannelId(Uuid::new_v4());
     let record = ChannelRecord { is_active: true, in_doubt, paused_until: None, settings };

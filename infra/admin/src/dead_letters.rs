@@ -2,7 +2,7 @@
 //!
 //! | letter | `redrive` |
 //! |---|---|
-//! | a bell that no worker could answer | its conversation is rung for, once, and the letter goes |
+//! | a doorbell that no worker could answer | its conversation is rung for, once, and the letter goes |
 //! | a message that was given up, with `--resend` | it is accepted anew at the end of its conversation, and the letter goes |
 //! | the same, but a receipt said meanwhile that it arrived | the letter goes |
 //! | a message that a rule refuses now | the letter stays, and why is said |
@@ -28,7 +28,9 @@ use crate::report::{Progress, Report};
 use crate::{Consent, Failure};
 use domain::{Channel, ConversationId};
 use found::{Found, Told};
-use platform::queue::{BATCH, Bell, Bells, DeadLetters, GivenUp, Kept, Letter};
+use platform::queue::{
+    AbandonedMessage, BATCH, DeadLetter, DeadLetterBody, DeadLetters, Doorbell, Doorbells,
+};
 use resend::Resent;
 
 /// Shows what is there, and leaves it there.
@@ -59,7 +61,7 @@ pub(crate) async fn redrive(
     consent: &Consent,
     progress: &Progress,
 ) -> Result<Report, Failure> {
-    let (bells, which) = (place.bells()?, &args.which);
+    let (doorbells, which) = (place.doorbells()?, &args.which);
     if !which.dry_run {
         let what =
             if args.resend { "is rung for, or accepted anew and counted" } else { "is rung for" };
@@ -73,7 +75,7 @@ pub(crate) async fn redrive(
             found.broken = found.broken.take().or_else(|| found.out_of_sight(which.of.most));
         }
         let letters = told.meant(&queue, channel, which.conversation, found).await;
-        let work = Work { place, queue: &queue, bells: &bells, args, channel };
+        let work = Work { place, queue: &queue, doorbells: &doorbells, args, channel };
         let kept = work.all(letters, &mut told).await;
         told.put_back(&queue, &kept).await;
         stay |= !kept.is_empty();
@@ -122,13 +124,13 @@ pub(crate) async fn discard(
 async fn remove(
     queue: &DeadLetters,
     channel: Channel,
-    letters: Vec<Letter>,
+    letters: Vec<DeadLetter>,
     told: &mut Told,
-) -> Vec<Letter> {
+) -> Vec<DeadLetter> {
     let mut kept = Vec::new();
     for ten in letters.chunks(BATCH) {
         let stay =
-            if told.has_ended() { Ok((0..ten.len()).collect()) } else { queue.remove(ten).await };
+            if told.has_ended() { Ok((0..ten.len()).collect()) } else { queue.delete(ten).await };
         let stay: BTreeSet<usize> = stay.unwrap_or_else(|broken| {
             told.end(channel, &broken.chain());
             (0..ten.len()).collect()
@@ -145,7 +147,7 @@ async fn remove(
 struct Work<'a> {
     place: &'a Place,
     queue: &'a DeadLetters,
-    bells: &'a Bells,
+    doorbells: &'a Doorbells,
     args: &'a Redrive,
     channel: Channel,
 }
@@ -176,7 +178,7 @@ impl Action {
 
 impl Work<'_> {
     /// Goes through the letters in order until an error ends it; returns those that stay.
-    async fn all(&self, letters: Vec<Letter>, told: &mut Told) -> Vec<Letter> {
+    async fn all(&self, letters: Vec<DeadLetter>, told: &mut Told) -> Vec<DeadLetter> {
         let (mut done, mut kept) = (Done::default(), Vec::new());
         for letter in letters {
             let action = if told.has_ended() {
@@ -204,28 +206,30 @@ impl Work<'_> {
     }
 
     /// Removes a letter that has been dealt with; why not, if it stays.
-    async fn leaves(&self, letter: &Letter) -> Option<String> {
-        match self.queue.remove(std::slice::from_ref(letter)).await {
+    async fn leaves(&self, letter: &DeadLetter) -> Option<String> {
+        match self.queue.delete(std::slice::from_ref(letter)).await {
             Ok(kept) => (!kept.is_empty()).then(|| "SQS keeps it".to_owned()),
             Err(broken) => Some(broken.chain()),
         }
     }
 
-    async fn one(&self, letter: &Letter, done: &mut Done) -> Result<Action, Failure> {
-        match &letter.kept {
-            Kept::Bell(bell) => self.ring(bell, done).await,
-            Kept::GivenUp(_) if !self.args.resend => Ok(Action::stays("--resend accepts it anew")),
-            Kept::GivenUp(copy) => self.resend(copy, done).await,
-            Kept::Unreadable => Ok(Action::stays("nobody here has written it")),
+    async fn one(&self, letter: &DeadLetter, done: &mut Done) -> Result<Action, Failure> {
+        match &letter.content {
+            DeadLetterBody::Doorbell(doorbell) => self.ring(doorbell, done).await,
+            DeadLetterBody::Abandoned(_) if !self.args.resend => {
+                Ok(Action::stays("--resend accepts it anew"))
+            }
+            DeadLetterBody::Abandoned(copy) => self.resend(copy, done).await,
+            DeadLetterBody::Unreadable => Ok(Action::stays("nobody here has written it")),
         }
     }
 
-    async fn ring(&self, bell: &Bell, done: &mut Done) -> Result<Action, Failure> {
-        let first = !done.rung.contains(&bell.conversation);
+    async fn ring(&self, doorbell: &Doorbell, done: &mut Done) -> Result<Action, Failure> {
+        let first = !done.rung.contains(&doorbell.conversation);
         if first && !self.args.which.dry_run {
-            self.bells.ring(bell).await?;
+            self.doorbells.ring(doorbell).await?;
         }
-        done.rung.insert(bell.conversation);
+        done.rung.insert(doorbell.conversation);
         Ok(Action::goes(match (self.args.which.dry_run, first) {
             (false, true) => "rung for",
             (false, false) => "rung for already",
@@ -234,7 +238,7 @@ impl Work<'_> {
         }))
     }
 
-    async fn resend(&self, copy: &GivenUp, done: &mut Done) -> Result<Action, Failure> {
+    async fn resend(&self, copy: &AbandonedMessage, done: &mut Done) -> Result<Action, Failure> {
         if let Some(reason) = done.held_up.get(&copy.conversation) {
             return Ok(Action {
                 words: format!("stays behind one before it: {reason}"),
@@ -246,9 +250,9 @@ impl Work<'_> {
             Resent::As(id) => {
                 let (business, conversation, channel) =
                     (copy.business, copy.conversation, copy.channel);
-                let bell = Bell { v: Default::default(), business, conversation, channel };
+                let doorbell = Doorbell { v: Default::default(), business, conversation, channel };
                 // Not taken: the conversation is in the outbox, and the sweeper rings.
-                let _ = self.bells.ring(&bell).await;
+                let _ = self.doorbells.ring(&doorbell).await;
                 Action::goes(format!("accepted anew as {id}"))
             }
             Resent::Needless(why) if self.args.which.dry_run => {

@@ -8,7 +8,7 @@ use crate::command_line::NewBusiness;
 use crate::create::{begin, put_channel};
 use crate::place::Place;
 use crate::report::Report;
-use domain::delivery::Doubt;
+use domain::delivery::OnUnknownOutcome;
 use domain::{AgentId, BusinessId, Channel};
 use platform::credential::ApiKey;
 use platform::table::provision::NewConversation;
@@ -22,7 +22,7 @@ pub(crate) async fn run(place: &Place, args: &NewBusiness) -> Result<Report, Fai
     place.table.create_agent(business, agent).await?;
     place.table.create_api_key(&key, Some(agent), None).await?;
     let channel_id =
-        put_channel(place, business, ChannelSettings::Chat {}, Doubt::default()).await?;
+        put_channel(place, business, ChannelSettings::Chat {}, OnUnknownOutcome::default()).await?;
     let new = NewConversation {
         channel: Channel::Chat.name().to_owned(),
         channel_id,

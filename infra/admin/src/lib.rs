@@ -22,7 +22,7 @@ use clap::Parser;
 
 use command_line::{Command, CommandLine, Create, DeadLetters};
 use place::Place;
-use platform::Broken;
+use platform::InternalError;
 use report::{Progress, Report};
 
 /// Why a command ended without doing what it was asked for.
@@ -33,7 +33,7 @@ pub(crate) enum Failure {
     Sentence(String),
     /// AWS, or what it holds.
     #[error("{}", .0.chain())]
-    Broken(#[from] Broken),
+    Broken(#[from] InternalError),
     /// Nobody said yes.
     #[error("{0}")]
     NotConfirmed(String),

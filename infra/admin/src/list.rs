@@ -10,7 +10,7 @@ use crate::report::{Progress, Report, or_dash, time, word};
 use domain::delivery::Status;
 use domain::{BusinessId, Channel, ConversationId, Seq};
 use platform::table::record::{Conversation, Message};
-use platform::table::{Counted, Due, Sought, key};
+use platform::table::{DueConversation, FoundMessage, MessageFilter, key};
 
 /// Conversations in the outbox that have been due for too long.
 pub(crate) async fn stuck(
@@ -63,7 +63,7 @@ async fn outbox(
     business: Option<BusinessId>,
     until: Option<DateTime<Utc>>,
     progress: &Progress,
-) -> Result<Vec<(Channel, Due)>, Failure> {
+) -> Result<Vec<(Channel, DueConversation)>, Failure> {
     if let Some(business) = business {
         place.plan_of(business).await?;
     }
@@ -134,7 +134,7 @@ pub(crate) async fn failed(
             if let Some(business) = business {
                 place.plan_of(business).await?;
             }
-            let sought = Sought { business, month: None, status: Some(Status::Failed) };
+            let sought = MessageFilter { business, month: None, status: Some(Status::Failed) };
             let (mut found, mut page) = (Vec::new(), None);
             loop {
                 let (some, read, next) = place.table.census(sought, page).await?;
@@ -155,7 +155,7 @@ async fn failed_in(
     business: BusinessId,
     id: ConversationId,
     progress: &Progress,
-) -> Result<Vec<Counted>, Failure> {
+) -> Result<Vec<FoundMessage>, Failure> {
     place.conversation_of(business, id).await?;
     let (mut found, mut after) = (Vec::new(), Seq(0));
     loop {
@@ -170,8 +170,8 @@ async fn failed_in(
     }
 }
 
-fn counted(business: BusinessId, conversation: ConversationId, message: Message) -> Counted {
-    Counted {
+fn counted(business: BusinessId, conversation: ConversationId, message: Message) -> FoundMessage {
+    FoundMessage {
         business,
         conversation,
         id: message.id,
@@ -184,7 +184,7 @@ fn counted(business: BusinessId, conversation: ConversationId, message: Message)
     }
 }
 
-fn report(mut found: Vec<Counted>, status: Status) -> Report {
+fn report(mut found: Vec<FoundMessage>, status: Status) -> Report {
     found.sort_by_key(|one| (one.business, one.conversation, one.seq));
     let json = found.iter().map(|one| {
         json!({

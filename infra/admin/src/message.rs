@@ -25,11 +25,11 @@ fn report(
     message: &Message,
     content: bool,
 ) -> Report {
-    let history = message.told();
+    let history = message.attempts_so_far();
     let mut json = json!({
         "id": message.id, "conversation_id": id, "seq": message.seq, "channel": conversation.channel,
         "sender_id": message.sender, "created_at": message.created_at, "month": message.month, "shard": message.shard,
-        "status": message.status, "attempts": message.attempts, "doubts": message.doubts,
+        "status": message.status, "attempts": message.attempts, "unknown_outcomes": message.unknown_outcomes,
         "attempted_at": message.attempted_at, "provider_id": message.provider_id, "sent_at": message.sent_at,
         "delivered_at": message.delivered_at, "read_at": message.read_at, "failed_at": message.failed_at,
         "error": message.error, "correlation_id": message.correlation_id, "history": &history, "parts": message.parts,

@@ -8,10 +8,10 @@ use chrono::{DateTime, Utc};
 
 use crate::Failure;
 use domain::{BusinessId, Channel, ConversationId};
-use platform::Broken;
+use platform::InternalError;
 use platform::aws::Aws;
 use platform::clock::Clock;
-use platform::queue::{Bells, DeadLetters};
+use platform::queue::{DeadLetters, Doorbells};
 use platform::settings::{self, SettingError};
 use platform::table::Table;
 use platform::table::record::{Conversation, Plan};
@@ -84,13 +84,13 @@ impl Place {
     }
 
     /// The doorbells of all channels.
-    pub(crate) fn bells(&self) -> Result<Bells, Failure> {
+    pub(crate) fn doorbells(&self) -> Result<Doorbells, Failure> {
         match &self.names {
-            Names::Environment => Bells::from_env(&self.aws).map_err(advice),
+            Names::Environment => Doorbells::from_env(&self.aws).map_err(advice),
             Names::Stack { resources, .. } => {
                 let [chat, whatsapp, email] =
                     ["ChatQueue", "WhatsappQueue", "EmailQueue"].map(|id| part(resources, id));
-                Ok(Bells::new(&self.aws, [chat?, whatsapp?, email?]))
+                Ok(Doorbells::new(&self.aws, [chat?, whatsapp?, email?]))
             }
         }
     }
@@ -126,7 +126,7 @@ fn part(resources: &BTreeMap<String, String>, id: &str) -> Result<String, Failur
 async fn describe(aws: &Aws, stack: &str) -> Result<Names, Failure> {
     let client = cloudformation::Client::new(&aws.service("CLOUDFORMATION"));
     let described = client.describe_stacks().stack_name(stack).send().await;
-    let described = described.map_err(|error| Broken::aws("DescribeStacks", error))?;
+    let described = described.map_err(|error| InternalError::aws("DescribeStacks", error))?;
     let outputs = described.stacks().iter().flat_map(cloudformation::types::Stack::outputs);
     let outputs = outputs
         .filter_map(|one| Some((one.output_key()?.to_owned(), one.output_value()?.to_owned())));
@@ -135,7 +135,7 @@ async fn describe(aws: &Aws, stack: &str) -> Result<Names, Failure> {
     loop {
         let listed =
             client.list_stack_resources().stack_name(stack).set_next_token(next).send().await;
-        let listed = listed.map_err(|error| Broken::aws("ListStackResources", error))?;
+        let listed = listed.map_err(|error| InternalError::aws("ListStackResources", error))?;
         for one in listed.stack_resource_summaries() {
             if let (Some(logical), Some(physical)) =
                 (one.logical_resource_id(), one.physical_resource_id())

@@ -10,7 +10,7 @@ use super::{PNG, announce, bring, send, store};
 use domain::file::{FileName, MediaType, UploadState};
 use domain::{BusinessId, ConversationId};
 use platform::capability::Capability;
-use platform::files::Place;
+use platform::files::ObjectKey;
 use platform::table::record::Upload;
 use tests::{Business, World};
 
@@ -35,7 +35,7 @@ async fn pretend(
         created_at: Utc::now(),
         expires_at: (Utc::now() + TimeDelta::days(1)).timestamp(),
     };
-    let place = Place { business: of, conversation, upload: capability.upload };
+    let place = ObjectKey { business: of, conversation, upload: capability.upload };
     world.table().put_upload(place, &upload).await.expect("a record");
     Value::from(upload.url)
 }

@@ -1,5 +1,5 @@
 //! `accept`: the four positions of the transaction. The rules are [`Shard::has_room`],
-//! [`Turn::accepted`] and [`domain::accept::read`], which a model here follows try by try, over
+//! [`ConversationState::accepted`] and [`domain::accept::read`], which a model here follows try by try, over
 //! items that it makes up: a month that is open or not, shards that are full or not, a conversation
 //! that has moved on, changed channel or gone, a place that is taken, a key that is known.
 
@@ -7,17 +7,18 @@ use proptest::prelude::*;
 
 use super::month::{month, month_of, plan};
 use super::sample::{B, C, MS, NOW, conversation, conversation_key, message};
-use super::scratch::{Item, Scratch, Stored, for_all, item, value, with};
+use super::scratch::{Item, MessageState, Scratch, for_all, item, value, with};
 use domain::accept::{
-    Cancelled, ConversationNow, FirstAnswer, Position, ShardFault, Verdict, read,
+    CancellationOutcome, CancelledTransaction, CurrentConversation, Position, RecordedAnswer,
+    ShardFault, read,
 };
-use domain::delivery::{Status, Turn};
+use domain::delivery::{ConversationState, Status};
 use domain::problem::Refusal;
 use domain::quota::{self, Shard, Usage};
 use domain::{Channel, Content, Sender, Seq};
 use platform::table::key;
 use platform::table::record::{Conversation, Idempotency, Message, QuotaHead};
-use platform::table::{Answer, Draft};
+use platform::table::{AcceptOutcome, MessageDraft};
 
 /// The hash of the request under test.
 const HASH: &str = "this request";
@@ -82,14 +83,14 @@ enum Expected {
     Replayed,
     Refused(Refusal),
     ChannelChanged,
-    Broken,
+    InternalError,
 }
 
 impl State {
     /// The conversation as the rule sees it.
-    fn turn(&self) -> Turn {
+    fn turn(&self) -> ConversationState {
         let Talk { seq, waiting, .. } = self.conversation.clone().expect("there is one");
-        Conversation { seq: Seq(seq), due: waiting.then_some(NOW - MS), ..conversation() }.turn()
+        Conversation { seq: Seq(seq), due: waiting.then_some(NOW - MS), ..conversation() }.state()
     }
 
     fn is_taken(&self, place: u64) -> bool {
@@ -98,7 +99,7 @@ impl State {
     }
 
     /// What DynamoDB would say of each position of a try, and whether that is nothing at all.
-    fn positions(&self, tried: u64, shards: &[Shard]) -> (Cancelled, bool) {
+    fn positions(&self, tried: u64, shards: &[Shard]) -> (CancelledTransaction, bool) {
         let shard = match (shards.iter().find(|shard| shard.has_room()), shards.first()) {
             (Some(_), _) => Position::Fine,
             (None, full) => Position::Refused(full.copied()),
@@ -109,12 +110,10 @@ impl State {
             {
                 Position::Fine
             }
-            talk => {
-                Position::Refused(talk.as_ref().map(|talk| ConversationNow {
-                    seq: Seq(talk.seq),
-                    channel: talk.channel.into(),
-                }))
-            }
+            talk => Position::Refused(talk.as_ref().map(|talk| CurrentConversation {
+                seq: Seq(talk.seq),
+                channel: talk.channel.into(),
+            })),
         };
         let message =
             if self.is_taken(tried + 1) { Position::Refused(Some(())) } else { Position::Fine };
@@ -125,7 +124,7 @@ impl State {
         let fine =
             shard == Position::Fine && conversation == Position::Fine && message == Position::Fine;
         let fine = fine && idempotency == Position::Fine;
-        (Cancelled { shard, conversation, message, idempotency }, fine)
+        (CancelledTransaction { shard, conversation, message, idempotency }, fine)
     }
 
     /// What becomes of the request, and whether the month is open then.
@@ -145,17 +144,21 @@ impl State {
                 return (Expected::Accepted(tried + 1), open);
             }
             let retry = match read(cancelled, HASH, Seq(tried), "chat") {
-                Verdict::Replay(_) if self.is_taken(1) => return (Expected::Replayed, open),
+                CancellationOutcome::Replay(_) if self.is_taken(1) => {
+                    return (Expected::Replayed, open);
+                }
                 // The first message is nowhere to be found.
-                Verdict::Replay(_) | Verdict::PlaceTaken => return (Expected::Broken, open),
-                Verdict::KeyReused => {
+                CancellationOutcome::Replay(_) | CancellationOutcome::PlaceTaken => {
+                    return (Expected::InternalError, open);
+                }
+                CancellationOutcome::KeyReused => {
                     return (Expected::Refused(Refusal::IdempotencyKeyReused), open);
                 }
-                Verdict::ConversationNotFound => {
+                CancellationOutcome::ConversationNotFound => {
                     return (Expected::Refused(Refusal::ConversationNotFound), open);
                 }
-                Verdict::ChannelChanged => return (Expected::ChannelChanged, open),
-                Verdict::Retry(retry) => retry,
+                CancellationOutcome::ChannelChanged => return (Expected::ChannelChanged, open),
+                CancellationOutcome::Retry(retry) => retry,
             };
             match retry.shard {
                 ShardFault::Full => return (spent(&shards), open),
@@ -173,12 +176,12 @@ fn spent(shards: &[Shard]) -> Expected {
 }
 
 /// What the key led to before: the conversation's first message.
-fn first(hash: &str) -> FirstAnswer {
-    FirstAnswer { message_id: message(1).id, seq: Seq(1), request_hash: hash.into() }
+fn first(hash: &str) -> RecordedAnswer {
+    RecordedAnswer { message_id: message(1).id, seq: Seq(1), request_hash: hash.into() }
 }
 
-fn draft(state: &State) -> Draft {
-    Draft {
+fn draft(state: &State) -> MessageDraft {
+    MessageDraft {
         business: B,
         conversation: C,
         wire_channel: "chat".into(),
@@ -232,7 +235,7 @@ fn at(key: &key::Key) -> (String, String) {
 
 /// What is stored after `accepted`, if nothing but that happened; the shard it was counted on is
 /// the message's.
-fn after(mut items: Stored, state: &State, accepted: &Message) -> Stored {
+fn after(mut items: MessageState, state: &State, accepted: &Message) -> MessageState {
     let (id, seq, shard) = (accepted.id, accepted.seq, accepted.shard);
     let counted =
         items.get_mut(&at(&key::quota_shard(B, month(), shard))).expect("a shard of the month");
@@ -252,7 +255,7 @@ fn after(mut items: Stored, state: &State, accepted: &Message) -> Stored {
     let message_key = key::message(B, C, seq);
     assert_eq!(items.insert(at(&message_key), item(&message_key, accepted)), None);
     if state.key.is_some() {
-        let first = FirstAnswer { message_id: id, seq, request_hash: HASH.into() };
+        let first = RecordedAnswer { message_id: id, seq, request_hash: HASH.into() };
         let record =
             Idempotency { first, conversation: C, expires_at: NOW.timestamp() + 24 * 60 * 60 };
         let key = key::idempotency(B, "a key");
@@ -262,7 +265,7 @@ fn after(mut items: Stored, state: &State, accepted: &Message) -> Stored {
 }
 
 /// What is stored after the month was opened, if nothing but that happened.
-fn opened(mut items: Stored) -> Stored {
+fn opened(mut items: MessageState) -> MessageState {
     let head = QuotaHead { limit: PLAN, shards: 1, version: 1 };
     let (head_key, shard_key) = (key::quota_head(B, month()), key::quota_shard(B, month(), 0));
     items.insert(at(&head_key), item(&head_key, &head));
@@ -281,7 +284,7 @@ async fn the_table_accepts_what_the_rules_accept_and_stores_nothing_else() {
         let before = if is_open && state.shards.is_empty() { opened(before) } else { before };
         let stored = scratch.items.all().await;
         match answer {
-            Ok(Answer::Accepted(message)) => {
+            Ok(AcceptOutcome::Accepted(message)) => {
                 assert_eq!(Expected::Accepted(message.seq.0), expected);
                 assert_eq!((message.id.seq(), message.status), (Some(message.seq), Status::Queued));
                 assert_eq!((message.created_at, message.month), (NOW, month()));
@@ -290,12 +293,12 @@ async fn the_table_accepts_what_the_rules_accept_and_stores_nothing_else() {
                 assert_eq!(stored, after(before, &state, &message));
                 return true;
             }
-            Ok(Answer::Replayed(found)) => {
+            Ok(AcceptOutcome::Replayed(found)) => {
                 assert_eq!((Expected::Replayed, found), (expected, message(1)))
             }
-            Ok(Answer::Refused(refusal)) => assert_eq!(Expected::Refused(refusal), expected),
-            Ok(Answer::ChannelChanged) => assert_eq!(Expected::ChannelChanged, expected),
-            Err(broken) => assert_eq!(Expected::Broken, expected, "{}", broken.chain()),
+            Ok(AcceptOutcome::Refused(refusal)) => assert_eq!(Expected::Refused(refusal), expected),
+            Ok(AcceptOutcome::ChannelChanged) => assert_eq!(Expected::ChannelChanged, expected),
+            Err(broken) => assert_eq!(Expected::InternalError, expected, "{}", broken.chain()),
         }
         assert_eq!(stored, before);
         false

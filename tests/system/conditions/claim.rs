@@ -1,4 +1,4 @@
-//! `claim`: whose turn it is. The rule is [`Turn::claimed`].
+//! `claim`: whose turn it is. The rule is [`ConversationState::claimed`].
 
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::sample::{B, C, LEASE, MS, NOW, conversation, conversation_key, turned};
 use super::scratch::{Scratch, for_all, item};
 use domain::Seq;
-use domain::delivery::{Claim, Lease, Turn};
+use domain::delivery::{ClaimOutcome, ConversationState, Lease};
 use platform::table::record::Conversation;
 
 /// No time, or one that is over, over at this very moment, or not yet over.
@@ -42,7 +42,7 @@ async fn the_table_grants_what_the_rule_grants() {
         let before = scratch.items.put(item(&key, &conversation)).await;
         let decided = table.claim(B, C, NOW, LEASE).await.expect("an answer");
         let after = scratch.items.get(&key).await.expect("it stays");
-        match Turn::claimed(&conversation.turn(), NOW, LEASE) {
+        match ConversationState::claimed(&conversation.state(), NOW, LEASE) {
             Ok((turn, lease)) => {
                 let held = decided.expect("the rule grants it");
                 let lease_owner = held.conversation.lease_owner.clone();
@@ -68,7 +68,7 @@ async fn the_table_grants_what_the_rule_grants() {
 async fn a_conversation_that_is_not_there_is_not_made() {
     let scratch = Scratch::start().await;
     let decided = scratch.table().claim(B, C, NOW, LEASE).await.expect("an answer");
-    assert_eq!(decided.map(|held| held.lease), Err(Claim::Settled));
+    assert_eq!(decided.map(|held| held.lease), Err(ClaimOutcome::Settled));
     assert_eq!(scratch.items.get(&conversation_key()).await, None);
 }
 

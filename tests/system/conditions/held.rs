@@ -1,5 +1,5 @@
 //! `advance`, `release`, `postpone`, `leave`: what only the holder of a conversation may do to it.
-//! The rules are [`Turn::advanced`], [`Turn::released`], [`Turn::postponed`] and [`Turn::left`].
+//! The rules are [`ConversationState::advanced`], [`ConversationState::released`], [`ConversationState::postponed`] and [`ConversationState::left`].
 
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use super::sample::{MS, NOW, conversation, conversation_key, held, turned};
 use super::scratch::{Item, Scratch, for_all, item, value, with};
 use domain::Seq;
-use domain::delivery::{Paced, Turn};
+use domain::delivery::{ConversationState, RateLimitState};
 use platform::table::record::Conversation;
-use platform::table::{Held, Release, Table};
+use platform::table::{HeldConversation, ReleaseOutcome, Table};
 
 /// Whose the conversation is when the write comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +60,7 @@ fn any_state() -> impl Strategy<Value = State> {
         .prop_map(|(holder, seq, settled, due)| State { holder, seq, settled, due })
 }
 
-fn stored(state: &State, held: &Held) -> Option<Conversation> {
+fn stored(state: &State, held: &HeldConversation) -> Option<Conversation> {
     let (owner, fence) = match state.holder {
         Holder::Us => (held.conversation.lease_owner.clone(), 2),
         Holder::Successor => (Some("another worker".to_owned()), 3),
@@ -85,8 +85,8 @@ fn stored(state: &State, held: &Held) -> Option<Conversation> {
 /// Makes a write in every state and compares what is stored then with what `rule` makes of the
 /// conversation's turn; the write checks its own answer, knowing whether the rule lets it through.
 async fn check(
-    write: impl AsyncFn(&Table, &State, Held, bool),
-    rule: impl Fn(&Turn) -> Option<Turn>,
+    write: impl AsyncFn(&Table, &State, HeldConversation, bool),
+    rule: impl Fn(&ConversationState) -> Option<ConversationState>,
 ) {
     let scratch = Scratch::start().await;
     let (table, key) = (scratch.table(), conversation_key());
@@ -105,7 +105,7 @@ async fn check(
         let sound = !matches!(state.holder, Holder::SameFence | Holder::SameName);
         let after = before
             .as_ref()
-            .and_then(|before| rule(&before.turn()).map(|turn| turned(before, turn)));
+            .and_then(|before| rule(&before.state()).map(|turn| turned(before, turn)));
         let after = after.filter(|_| sound);
         write(&table, &state, held.clone(), after.is_some()).await;
         let stored: Option<Item> = scratch.items.get(&key).await;
@@ -116,7 +116,7 @@ async fn check(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_holder_moves_a_conversation_on_and_by_one_message() {
-    let advance = async |table: &Table, state: &State, mut held: Held, right: bool| {
+    let advance = async |table: &Table, state: &State, mut held: HeldConversation, right: bool| {
         let moved = table.advance(&mut held, Seq(2)).await.expect("an answer");
         // Found at 2 already: its own write, the answer to which was lost.
         assert_eq!(moved, right || (state.holder == Holder::Us && state.settled == 2));
@@ -137,24 +137,26 @@ async fn thread_and_pace_go_along_and_are_left_alone_where_there_is_none() {
     assert!(table.advance(&mut held, Seq(2)).await.expect("an answer"));
     assert_eq!(stored().await, (None, None));
     held.conversation.thread.join("2@example.com".into());
-    let paced = Paced { last: NOW, even: LATER };
-    held.conversation.paced = Some(paced);
+    let paced = RateLimitState { last_sent_at: NOW, conforms_at: LATER };
+    held.conversation.rate_limit_state = Some(paced);
     assert!(table.advance(&mut held, Seq(3)).await.expect("an answer"));
     assert_eq!(stored().await, (Some(value(["2@example.com"])), Some(value(paced))));
-    let later = Paced { last: LATER, ..paced };
-    held.conversation.paced = Some(later);
+    let later = RateLimitState { last_sent_at: LATER, ..paced };
+    held.conversation.rate_limit_state = Some(later);
     table.postpone(&held, LATER).await.expect("an answer");
     assert_eq!(stored().await, (Some(value(["2@example.com"])), Some(value(later))));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_holder_lets_go_and_only_of_what_is_settled() {
-    let release = async |table: &Table, state: &State, held: Held, right: bool| {
+    let release = async |table: &Table, state: &State, held: HeldConversation, right: bool| {
         let expected = match state.holder {
             // Found let go of: its own write, the answer to which was lost.
-            Holder::Us | Holder::Nobody if right || state.holder == Holder::Nobody => Release::Done,
-            Holder::Us => Release::NewMessage,
-            _ => Release::LeaseLost,
+            Holder::Us | Holder::Nobody if right || state.holder == Holder::Nobody => {
+                ReleaseOutcome::Done
+            }
+            Holder::Us => ReleaseOutcome::NewMessage,
+            _ => ReleaseOutcome::LeaseLost,
         };
         assert_eq!(table.release(&held).await.expect("an answer"), expected);
     };
@@ -163,7 +165,7 @@ async fn only_the_holder_lets_go_and_only_of_what_is_settled() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_holder_postpones() {
-    let postpone = async |table: &Table, _: &State, held: Held, _: bool| {
+    let postpone = async |table: &Table, _: &State, held: HeldConversation, _: bool| {
         table.postpone(&held, LATER).await.expect("an answer");
     };
     check(postpone, |turn| turn.postponed(2, LATER)).await;
@@ -171,13 +173,13 @@ async fn only_the_holder_postpones() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_holder_leaves_and_only_while_the_customer_is_away() {
-    let leave = async |table: &Table, state: &State, mut held: Held, right: bool| {
-        let left = table.leave(&mut held, LATER).await.expect("an answer");
+    let leave = async |table: &Table, state: &State, mut held: HeldConversation, right: bool| {
+        let left = table.park(&mut held, LATER).await.expect("an answer");
         let came_back = state.holder == Holder::Us && !right;
         assert_eq!(left, !came_back);
         assert_eq!(held.conversation.due, Some(if came_back { state.due } else { DUE }));
     };
-    check(leave, |turn| turn.left(2, Some(DUE), LATER)).await;
+    check(leave, |turn| turn.parked(2, Some(DUE), LATER)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,9 +199,9 @@ async fn a_write_whose_answer_was_lost_was_made_all_the_same() {
     let mut held = claimed().await;
     assert!(losing().advance(&mut held, Seq(2)).await.expect("an answer"));
     assert!(losing().advance(&mut held, Seq(3)).await.expect("an answer"));
-    assert_eq!(losing().release(&held).await.expect("an answer"), Release::Done);
+    assert_eq!(losing().release(&held).await.expect("an answer"), ReleaseOutcome::Done);
     assert!(
-        losing().leave(&mut claimed().await, LATER).await.expect("an answer"),
+        losing().park(&mut claimed().await, LATER).await.expect("an answer"),
         "nobody came back"
     );
     losing().postpone(&claimed().await, LATER).await.expect("an answer");

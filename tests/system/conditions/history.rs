@@ -7,11 +7,14 @@ use uuid::Uuid;
 
 use super::sample::{B, C, LEASE, NOW, conversation, conversation_key, held, message, message_key};
 use super::scratch::{Item, Scratch, item, value, with};
-use domain::delivery::{Ending, FIRST_TOLD, LAST_TOLD, MAX_ATTEMPTS, Reason, Settlement, Status};
+use domain::delivery::{
+    AttemptOutcome, FIRST_ATTEMPTS_KEPT, LAST_ATTEMPTS_KEPT, MAX_ATTEMPTS, Reason, Settlement,
+    Status,
+};
 use domain::problem::MAX_BODY_BYTES;
 use domain::{Attachment, Channel, FileName, MediaType, UploadId};
 use platform::table::record::Message;
-use platform::table::{Held, PutBack};
+use platform::table::{HeldConversation, RequeueOutcome};
 
 /// The most that DynamoDB keeps under one key ([item
 /// size](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-items)).
@@ -26,7 +29,7 @@ async fn stored(scratch: &Scratch) -> Message {
 }
 
 /// Another worker takes the conversation up, long after the one before.
-async fn taken_over(scratch: &Scratch, later: TimeDelta) -> Held {
+async fn taken_over(scratch: &Scratch, later: TimeDelta) -> HeldConversation {
     let claimed = scratch.table().claim(B, C, NOW + later, LEASE).await.expect("an answer");
     claimed.expect("the lease of the one before is over")
 }
@@ -37,7 +40,7 @@ async fn every_attempt_is_told_once_although_every_answer_is_lost() {
     scratch.items.put(item(&message_key(), &message(1))).await;
     let mut holder = held(&scratch, &scratch.table()).await;
     let table = || scratch.losing_the_first_answer();
-    let mark = async |held: &Held, at: i64| {
+    let mark = async |held: &HeldConversation, at: i64| {
         let read = stored(&scratch).await;
         let marked = table()
             .mark_attempt(held, &read, NOW + TimeDelta::seconds(at))
@@ -45,11 +48,14 @@ async fn every_attempt_is_told_once_although_every_answer_is_lost() {
             .expect("an answer");
         marked.expect("nobody else has touched it")
     };
-    let put_back =
-        async |held: &Held, message: &Message, status, reason: Option<Reason>, counted| {
-            let done = table().put_back(held, message, status, reason.as_ref(), counted).await;
-            assert_eq!(done.expect("an answer"), PutBack::Done);
-        };
+    let put_back = async |held: &HeldConversation,
+                          message: &Message,
+                          status,
+                          reason: Option<Reason>,
+                          counted| {
+        let done = table().requeue(held, message, status, reason.as_ref(), counted).await;
+        assert_eq!(done.expect("an answer"), RequeueOutcome::Done);
+    };
     let first = mark(&holder, 1).await;
     put_back(&holder, &first, Status::Queued, Some(reason("busy")), true).await;
     // The customer was away: that was no attempt.
@@ -62,13 +68,13 @@ async fn every_attempt_is_told_once_although_every_answer_is_lost() {
     mark(&holder, 4).await;
     holder = taken_over(&scratch, LEASE * 2).await;
     let fourth = mark(&holder, 5).await;
-    assert_eq!((fourth.attempts, fourth.doubts), (4, 2));
+    assert_eq!((fourth.attempts, fourth.unknown_outcomes), (4, 2));
     holder = taken_over(&scratch, LEASE * 4).await;
     put_back(&holder, &fourth, Status::InDoubt, Some(Reason::outcome_unknown()), true).await;
     let fifth = mark(&holder, 6).await;
     let sent = Settlement::Sent { provider_id: None };
     table().settle(&holder, &fifth, &sent, NOW).await.expect("it is settled");
-    let told: Vec<_> = stored(&scratch).await.told().into_iter().collect();
+    let told: Vec<_> = stored(&scratch).await.attempts_so_far().into_iter().collect();
     let told: Vec<_> = told
         .iter()
         .map(|attempt| {
@@ -77,11 +83,11 @@ async fn every_attempt_is_told_once_although_every_answer_is_lost() {
         })
         .collect();
     let expected = [
-        (1, 1, Ending::Postponed, Some("busy")),
-        (2, 3, Ending::InDoubt, Some("no_answer")),
-        (3, 4, Ending::InDoubt, Some("outcome_unknown")),
-        (4, 5, Ending::InDoubt, Some("outcome_unknown")),
-        (5, 6, Ending::Sent, None),
+        (1, 1, AttemptOutcome::Postponed, Some("busy")),
+        (2, 3, AttemptOutcome::InDoubt, Some("no_answer")),
+        (3, 4, AttemptOutcome::InDoubt, Some("outcome_unknown")),
+        (4, 5, AttemptOutcome::InDoubt, Some("outcome_unknown")),
+        (5, 6, AttemptOutcome::Sent, None),
     ];
     assert_eq!(told, expected);
 }
@@ -102,7 +108,7 @@ async fn what_is_given_up_under_a_dead_workers_hands_tells_that_attempt_too() {
         let after = stored(&scratch).await;
         let told: Vec<_> =
             after.history.into_iter().map(|attempt| (attempt.attempt, attempt.outcome)).collect();
-        assert_eq!(told, Vec::from_iter((attempts > 0).then_some((1, Ending::InDoubt))));
+        assert_eq!(told, Vec::from_iter((attempts > 0).then_some((1, AttemptOutcome::InDoubt))));
         assert_eq!(after.error, Some(reason("expired")));
     }
 }
@@ -118,18 +124,18 @@ async fn the_largest_message_with_the_longest_history_fits_into_its_item() {
     let mut largest = largest_message(&loud);
     for attempt in 1..MAX_ATTEMPTS {
         largest = Message { attempts: attempt, attempted_at: Some(NOW), ..largest };
-        largest.history = largest.ended(Ending::Postponed, Some(&loud));
+        largest.history = largest.history_with(AttemptOutcome::Postponed, Some(&loud));
     }
     scratch.items.put(item(&message_key(), &largest)).await;
     let last =
         table.mark_attempt(&held, &largest, NOW).await.expect("an answer").expect("it is queued");
     assert_eq!(last.attempts, MAX_ATTEMPTS);
-    table.put_back(&held, &last, Status::Queued, Some(&loud), true).await.expect("an answer");
+    table.requeue(&held, &last, Status::Queued, Some(&loud), true).await.expect("an answer");
     let queued = stored(&scratch).await;
     table.settle(&held, &queued, &Settlement::GivenUp(loud), NOW).await.expect("it is settled");
     let after = scratch.items.get(&message_key()).await.expect("it stays");
-    let told = stored(&scratch).await.told();
-    assert_eq!(told.into_iter().count(), FIRST_TOLD + LAST_TOLD);
+    let told = stored(&scratch).await.attempts_so_far();
+    assert_eq!(told.into_iter().count(), FIRST_ATTEMPTS_KEPT + LAST_ATTEMPTS_KEPT);
     let size = size(&after);
     println!("{size} of {LARGEST_ITEM} bytes");
     assert!((MAX_BODY_BYTES..LARGEST_ITEM).contains(&size), "{size} bytes");

@@ -6,9 +6,9 @@ use proptest::prelude::*;
 
 use super::sample::{NOW, became, held, message, message_key, stored};
 use super::scratch::{Scratch, for_all, item, value, with};
-use domain::delivery::{Attempt, Ending, History, Reason, Settlement, Status};
+use domain::delivery::{Attempt, AttemptOutcome, History, Reason, Settlement, Status};
 use platform::table::record::Message;
-use platform::table::{Held, PutBack, Table};
+use platform::table::{HeldConversation, RequeueOutcome, Table};
 
 /// The fence of the worker that writes.
 const FENCE: u64 = 2;
@@ -20,14 +20,14 @@ fn reason() -> Reason {
 /// A message with this status that workers up to a successor have had, or that is not there at all.
 fn any_message(status: impl Strategy<Value = Status>) -> impl Strategy<Value = Option<Message>> {
     let fence = prop::sample::select(vec![None, Some(FENCE - 1), Some(FENCE), Some(FENCE + 1)]);
-    let (attempts, doubts, marks) = (1u32..3, 0u32..3, any::<[bool; 3]>());
-    let message = (status, fence, attempts, doubts, marks).prop_map(
-        |(status, fence, attempts, doubts, marks)| {
+    let (attempts, unknown_outcomes, marks) = (1u32..3, 0u32..3, any::<[bool; 3]>());
+    let message = (status, fence, attempts, unknown_outcomes, marks).prop_map(
+        |(status, fence, attempts, unknown_outcomes, marks)| {
             let before = |mark: bool| mark.then_some(NOW - TimeDelta::seconds(1));
             Message {
                 status,
                 attempts,
-                doubts,
+                unknown_outcomes,
                 // Whoever announced the attempt left their fence.
                 fence: fence.or((status == Status::Sending).then_some(FENCE)),
                 attempted_at: before(marks[0]),
@@ -52,7 +52,7 @@ fn told_up_to(attempts: u32) -> History {
         history.with(Attempt {
             attempt,
             at: NOW,
-            outcome: Ending::Postponed,
+            outcome: AttemptOutcome::Postponed,
             reason: Some(reason()),
         })
     })
@@ -67,7 +67,7 @@ fn any_status() -> impl Strategy<Value = Status> {
 /// answer.
 async fn check<T: std::fmt::Debug>(
     states: impl Strategy<Value = (Option<Message>, T)>,
-    write: impl AsyncFn(&Table, &Held, Option<&Message>, &T),
+    write: impl AsyncFn(&Table, &HeldConversation, Option<&Message>, &T),
     rule: impl Fn(&Message, &T) -> Option<Message>,
 ) {
     let scratch = Scratch::start().await;
@@ -111,11 +111,17 @@ async fn an_attempt_is_announced_on_what_was_read_and_is_still_ours() {
     let announced = |message: &Message, read: &Message| {
         let marked = became(message, stored(message).marked(FENCE, &read.progress(), NOW)?);
         // A worker died over what is found as `sending`.
-        let history =
-            if read.status == Status::Sending { read.told() } else { read.history.clone() };
+        let history = if read.status == Status::Sending {
+            read.attempts_so_far()
+        } else {
+            read.history.clone()
+        };
         Some(Message { history, ..marked })
     };
-    let mark = async |table: &Table, held: &Held, message: Option<&Message>, read: &Message| {
+    let mark = async |table: &Table,
+                      held: &HeldConversation,
+                      message: Option<&Message>,
+                      read: &Message| {
         let marked = table.mark_attempt(held, read, NOW).await.expect("an answer");
         assert_eq!(marked, message.and_then(|message| announced(message, read)));
     };
@@ -136,16 +142,17 @@ fn is_lost(message: Option<&Message>) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sent_is_written_down_once_and_never_over_what_a_receipt_or_a_successor_says() {
-    let settle =
-        async |table: &Table, held: &Held, message: Option<&Message>, id: &Option<String>| {
-            let sent = Settlement::Sent { provider_id: id.clone() };
-            let settled =
-                table.settle(held, &message.cloned().unwrap_or_else(gone), &sent, NOW).await;
-            assert_eq!(settled.ok(), (!is_lost(message)).then_some(true));
-        };
+    let settle = async |table: &Table,
+                        held: &HeldConversation,
+                        message: Option<&Message>,
+                        id: &Option<String>| {
+        let sent = Settlement::Sent { provider_id: id.clone() };
+        let settled = table.settle(held, &message.cloned().unwrap_or_else(gone), &sent, NOW).await;
+        assert_eq!(settled.ok(), (!is_lost(message)).then_some(true));
+    };
     let ids = prop::sample::select(vec![None, Some("an id".to_owned())]);
     check((any_message(any_status()), ids), settle, |message, id| {
-        let (provider_id, history) = (id.clone(), message.ended(Ending::Sent, None));
+        let (provider_id, history) = (id.clone(), message.history_with(AttemptOutcome::Sent, None));
         match stored(message).settled(FENCE, Status::Sent) {
             Some(sent) => Some(Message {
                 sent_at: Some(NOW),
@@ -169,21 +176,25 @@ async fn sent_is_written_down_once_and_never_over_what_a_receipt_or_a_successor_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_is_written_down_once_and_never_over_what_a_receipt_or_a_successor_says() {
-    let settle =
-        async |table: &Table, held: &Held, message: Option<&Message>, failed: &Settlement| {
-            let settled =
-                table.settle(held, &message.cloned().unwrap_or_else(gone), failed, NOW).await;
-            // What a receipt has settled before has not ended so.
-            let ended = message.is_some_and(|message| !message.status.is_settled());
-            assert_eq!(settled.ok(), (!is_lost(message)).then_some(ended));
-        };
+    let settle = async |table: &Table,
+                        held: &HeldConversation,
+                        message: Option<&Message>,
+                        failed: &Settlement| {
+        let settled = table.settle(held, &message.cloned().unwrap_or_else(gone), failed, NOW).await;
+        // What a receipt has settled before has not ended so.
+        let ended = message.is_some_and(|message| !message.status.is_settled());
+        assert_eq!(settled.ok(), (!is_lost(message)).then_some(ended));
+    };
     let failed =
         prop::sample::select(vec![Settlement::Failed(reason()), Settlement::GivenUp(reason())]);
     check((any_message(any_status()), failed), settle, |message, settlement| {
         let failed = became(message, stored(message).settled(FENCE, Status::Failed)?);
         let refused = matches!(settlement, Settlement::Failed(_));
-        let history =
-            if refused { message.ended(Ending::Refused, Some(&reason())) } else { message.told() };
+        let history = if refused {
+            message.history_with(AttemptOutcome::Refused, Some(&reason()))
+        } else {
+            message.attempts_so_far()
+        };
         Some(Message { failed_at: Some(NOW), error: Some(reason()), history, ..failed })
     })
     .await;
@@ -196,30 +207,31 @@ async fn only_a_message_in_our_own_hands_is_put_back() {
     type Back = (Option<u32>, Status, bool, bool);
     let back = |message: &Message, (seen, status, _, counted): &Back| {
         let seen = Message { attempts: seen.unwrap_or(message.attempts), ..message.clone() };
-        stored(message).put_back(FENCE, &seen.progress(), *status, *counted)
+        stored(message).requeued(FENCE, &seen.progress(), *status, *counted)
     };
-    let put_back = async |table: &Table, held: &Held, was: Option<&Message>, how: &Back| {
-        let (seen, status, why, counted) = *how;
-        let message = was.cloned().unwrap_or_else(gone);
-        let message = Message { attempts: seen.unwrap_or(message.attempts), ..message };
-        let reason = why.then(reason);
-        let done = table
-            .put_back(held, &message, status, reason.as_ref(), counted)
-            .await
-            .expect("an answer");
-        // Found as it was to become, under its own fence: its own write, the answer to which was
-        // lost.
-        let attempts = message.attempts - u32::from(!counted);
-        let is_back = |was: &Message| {
-            was.fence == Some(FENCE) && (was.status, was.attempts) == (status, attempts)
+    let put_back =
+        async |table: &Table, held: &HeldConversation, was: Option<&Message>, how: &Back| {
+            let (seen, status, why, counted) = *how;
+            let message = was.cloned().unwrap_or_else(gone);
+            let message = Message { attempts: seen.unwrap_or(message.attempts), ..message };
+            let reason = why.then(reason);
+            let done = table
+                .requeue(held, &message, status, reason.as_ref(), counted)
+                .await
+                .expect("an answer");
+            // Found as it was to become, under its own fence: its own write, the answer to which was
+            // lost.
+            let attempts = message.attempts - u32::from(!counted);
+            let is_back = |was: &Message| {
+                was.fence == Some(FENCE) && (was.status, was.attempts) == (status, attempts)
+            };
+            let expected = match was {
+                Some(was) if back(was, how).is_some() || is_back(was) => RequeueOutcome::Done,
+                Some(was) if was.fence == Some(FENCE + 1) => RequeueOutcome::LeaseLost,
+                _ => RequeueOutcome::Changed,
+            };
+            assert_eq!(done, expected);
         };
-        let expected = match was {
-            Some(was) if back(was, how).is_some() || is_back(was) => PutBack::Done,
-            Some(was) if was.fence == Some(FENCE + 1) => PutBack::LeaseLost,
-            _ => PutBack::Changed,
-        };
-        assert_eq!(done, expected);
-    };
     // Every other one is in somebody's hands, and every other one has not been handed over again
     // since it was read.
     let status = prop_oneof![Just(Status::Sending), any_status()];
@@ -233,9 +245,16 @@ async fn only_a_message_in_our_own_hands_is_put_back() {
     check((any_message(status), backs), put_back, |message, how| {
         let (_, status, why, counted) = *how;
         let error = why.then(reason);
-        let outcome = if status == Status::InDoubt { Ending::InDoubt } else { Ending::Postponed };
-        let history =
-            if counted { message.ended(outcome, error.as_ref()) } else { message.history.clone() };
+        let outcome = if status == Status::InDoubt {
+            AttemptOutcome::InDoubt
+        } else {
+            AttemptOutcome::Postponed
+        };
+        let history = if counted {
+            message.history_with(outcome, error.as_ref())
+        } else {
+            message.history.clone()
+        };
         Some(Message { error, history, ..became(message, back(message, how)?) })
     })
     .await;
@@ -253,13 +272,13 @@ async fn a_message_that_was_put_back_without_an_answer_is_back() {
         scratch.items.put(item(&message_key(), &before)).await;
         let table = scratch.losing_the_first_answer();
         let done = table
-            .put_back(&held, &before, status, Some(&reason()), counted)
+            .requeue(&held, &before, status, Some(&reason()), counted)
             .await
             .expect("an answer");
         let after: Message = scratch.items.record(&message_key()).await.expect("it stays");
         assert_eq!(
             (done, after.status, after.attempts),
-            (PutBack::Done, status, u32::from(counted))
+            (RequeueOutcome::Done, status, u32::from(counted))
         );
     }
 }
@@ -275,10 +294,10 @@ async fn a_receipt_that_is_faster_than_putting_back_is_told_apart() {
         async move { drop(items.put(delivered).await) }
     });
     let done = table
-        .put_back(&held, &before, Status::InDoubt, Some(&reason()), true)
+        .requeue(&held, &before, Status::InDoubt, Some(&reason()), true)
         .await
         .expect("an answer");
-    assert_eq!(done, PutBack::Changed);
+    assert_eq!(done, RequeueOutcome::Changed);
     let after: Option<Message> = scratch.items.record(&message_key()).await;
     assert_eq!(after, Some(Message { status: Status::Delivered, ..before }));
 }

@@ -1,5 +1,5 @@
 //! `make_due`: a customer who is back makes a conversation due, if there is anything to send. The
-//! rule is [`domain::delivery::Turn::made_due`].
+//! rule is [`domain::delivery::ConversationState::made_due`].
 
 use proptest::prelude::*;
 
@@ -28,7 +28,7 @@ async fn only_what_waits_in_the_outbox_and_may_be_sent_is_made_due() {
         };
         scratch.items.put(item(&key, &conversation)).await;
         let made = table.make_due(B, C, NOW).await.expect("an answer");
-        let due = conversation.turn().made_due(NOW).map(|turn| turned(&conversation, turn));
+        let due = conversation.state().made_due(NOW).map(|turn| turned(&conversation, turn));
         assert_eq!(made, due.is_some());
         assert_eq!(scratch.items.get(&key).await, Some(item(&key, &due.unwrap_or(conversation))));
         made

@@ -1,5 +1,5 @@
 //! `note_part`, and what receipts of a part do: of a message that goes in several, no part is
-//! forgotten and none is taken for another. The rules are [`Stored::noted`] and
+//! forgotten and none is taken for another. The rules are [`MessageState::noted`] and
 //! [`domain::delivery::Parts`].
 
 use proptest::prelude::*;
@@ -8,10 +8,10 @@ use super::sample::{
     B, C, LEASE, NOW, became, conversation, conversation_key, held, message, message_key, stored,
 };
 use super::scratch::{Scratch, for_all, item, value, with};
-use domain::delivery::stored::Stored;
-use domain::delivery::{Part, Parts, Reason, Receipt, Reference, Reported, Status};
+use domain::delivery::stored::MessageState;
+use domain::delivery::{MessageReference, Part, Parts, Reason, Receipt, ReportedStatus, Status};
 use platform::table::record::{Conversation, Message};
-use platform::table::{Effect, Table};
+use platform::table::{ReceiptEffect, Table};
 
 /// The fence of the worker that writes.
 const FENCE: u64 = 2;
@@ -66,11 +66,12 @@ async fn a_part_is_noted_by_the_worker_that_handed_it_over_and_by_nobody_else() 
         scratch.items.put(item(&key, &before)).await;
         let read = sending(&[]);
         let noted = table.note_part(&held, &read, part(number)).await.expect("an answer");
-        let through = Stored::noted(&stored(&before), FENCE, &read.progress()).map(|stored| {
-            let parts =
-                before.parts.with(part(number), Status::Sent).unwrap_or(before.parts.clone());
-            Message { parts, error: None, ..became(&before, stored) }
-        });
+        let through =
+            MessageState::noted(&stored(&before), FENCE, &read.progress()).map(|stored| {
+                let parts =
+                    before.parts.with(part(number), Status::Sent).unwrap_or(before.parts.clone());
+                Message { parts, error: None, ..became(&before, stored) }
+            });
         // Found as it was to become, under its own fence: its own write, the answer to which was
         // lost.
         let is_noted =
@@ -120,15 +121,15 @@ async fn a_receipt_that_comes_between_reading_and_noting_is_not_lost() {
 }
 
 /// A receipt of one part of the sample message.
-async fn tell(scratch: &Scratch, number: u8, reported: Reported) -> Effect {
+async fn tell(scratch: &Scratch, number: u8, reported: ReportedStatus) -> ReceiptEffect {
     tell_by(&scratch.table(), number, reported).await
 }
 
-async fn tell_by(table: &Table, number: u8, reported: Reported) -> Effect {
-    let about = Reference { business: B, conversation: C, message: message(1).id };
+async fn tell_by(table: &Table, number: u8, reported: ReportedStatus) -> ReceiptEffect {
+    let about = MessageReference { business: B, conversation: C, message: message(1).id };
     let provider_id = Some(format!("wamid.{number}"));
     let receipt = Receipt { reported, part: part(number), at: NOW, provider_id };
-    table.receipt(&about, &receipt, NOW).await.expect("an answer").effect
+    table.apply_receipt(&about, &receipt, NOW).await.expect("an answer").effect
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,7 +144,7 @@ async fn receipts_of_two_parts_at_once_are_both_written_down() {
             let told = with(stored.clone(), [("parts", Some(value(first)))]);
             async move { drop(items.put(told).await) }
         });
-        assert_eq!(tell_by(&table, 2, Reported::Delivered).await, Effect::Moved);
+        assert_eq!(tell_by(&table, 2, ReportedStatus::Delivered).await, ReceiptEffect::Moved);
         assert_eq!(
             now(&scratch).await.parts,
             parts(&[Status::Delivered, Status::Delivered, Status::Sent])
@@ -157,7 +158,7 @@ async fn a_receipt_of_a_part_whose_writing_went_unanswered_is_written_once() {
     scratch.items.put(item(&message_key(), &sending(&[Status::Sent]))).await;
     // The read before is the first answer.
     let table = scratch.losing_an_answer_after(1);
-    assert_eq!(tell_by(&table, 1, Reported::Delivered).await, Effect::Moved);
+    assert_eq!(tell_by(&table, 1, ReportedStatus::Delivered).await, ReceiptEffect::Moved);
     assert_eq!(now(&scratch).await, sending(&[Status::Delivered]));
 }
 
@@ -172,12 +173,12 @@ async fn a_message_is_as_far_as_its_last_part() {
     };
     scratch.items.put(item(&message_key(), &sent)).await;
     for (number, reported, status) in [
-        (3, Reported::Read, Status::Sent),
-        (1, Reported::Delivered, Status::Sent),
-        (2, Reported::Sent, Status::Sent),
-        (2, Reported::Delivered, Status::Delivered),
-        (1, Reported::Read, Status::Delivered),
-        (2, Reported::Read, Status::Read),
+        (3, ReportedStatus::Read, Status::Sent),
+        (1, ReportedStatus::Delivered, Status::Sent),
+        (2, ReportedStatus::Sent, Status::Sent),
+        (2, ReportedStatus::Delivered, Status::Delivered),
+        (1, ReportedStatus::Read, Status::Delivered),
+        (2, ReportedStatus::Read, Status::Read),
     ] {
         tell(&scratch, number, reported).await;
         assert_eq!(now(&scratch).await.status, status, "after part {number}");
@@ -187,7 +188,11 @@ async fn a_message_is_as_far_as_its_last_part() {
         (read.provider_id.as_deref(), read.delivered_at, read.read_at),
         (Some("wamid.3"), Some(NOW), Some(NOW))
     );
-    assert_eq!(tell(&scratch, 2, Reported::Delivered).await, Effect::None, "that was known");
+    assert_eq!(
+        tell(&scratch, 2, ReportedStatus::Delivered).await,
+        ReceiptEffect::None,
+        "that was known"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -198,13 +203,16 @@ async fn one_part_that_fails_fails_the_message() {
         [(Status::Sent, &[Status::Delivered, Status::Sent][..]), (Status::Sending, &[])]
     {
         scratch.items.put(item(&message_key(), &Message { status, ..sending(known) })).await;
-        assert!(matches!(tell(&scratch, 2, Reported::Failed(reason.clone())).await, Effect::Moved));
+        assert!(matches!(
+            tell(&scratch, 2, ReportedStatus::Failed(reason.clone())).await,
+            ReceiptEffect::Moved
+        ));
         let failed = now(&scratch).await;
         assert_eq!(
             (failed.status, failed.error, failed.failed_at),
             (Status::Failed, Some(reason.clone()), Some(NOW))
         );
-        tell(&scratch, 3, Reported::Delivered).await;
+        tell(&scratch, 3, ReportedStatus::Delivered).await;
         assert_eq!(now(&scratch).await.status, Status::Failed, "the rest of it is not the message");
     }
 }
@@ -220,23 +228,27 @@ async fn a_doubt_about_one_part_ends_with_its_receipt_and_the_message_goes_on_be
     };
     // The doubt is about the second part. What is told of the first was known to be through.
     for (number, effect, status) in [
-        (1, Effect::Moved, Status::InDoubt),
-        (2, Effect::Due, Status::Queued),
-        (3, Effect::Moved, Status::InDoubt),
+        (1, ReceiptEffect::Moved, Status::InDoubt),
+        (2, ReceiptEffect::Due, Status::Queued),
+        (3, ReceiptEffect::Moved, Status::InDoubt),
     ] {
         scratch.items.put(item(&conversation_key(), &waiting)).await;
         let in_doubt = Message { status: Status::InDoubt, ..sending(&[Status::Sent]) };
         scratch.items.put(item(&message_key(), &in_doubt)).await;
-        assert_eq!(tell(&scratch, number, Reported::Delivered).await, effect, "part {number}");
+        assert_eq!(
+            tell(&scratch, number, ReportedStatus::Delivered).await,
+            effect,
+            "part {number}"
+        );
         let after = now(&scratch).await;
         assert_eq!((after.status, after.error), (status, in_doubt.error), "part {number}");
         let conversation: Conversation =
             scratch.items.record(&conversation_key()).await.expect("it stays");
-        assert_eq!(conversation.not_before.is_none(), effect == Effect::Due);
+        assert_eq!(conversation.not_before.is_none(), effect == ReceiptEffect::Due);
     }
     // The last part's ends it all.
     let in_doubt = Message { status: Status::InDoubt, ..sending(&[Status::Sent, Status::Sent]) };
     scratch.items.put(item(&message_key(), &in_doubt)).await;
-    assert_eq!(tell(&scratch, 3, Reported::Sent).await, Effect::Due);
+    assert_eq!(tell(&scratch, 3, ReportedStatus::Sent).await, ReceiptEffect::Due);
     assert_eq!(now(&scratch).await.status, Status::Sent);
 }

@@ -1,6 +1,6 @@
 //! `receipt`, with `report` and `doubt_over`: what a provider's or a widget's word does to a
-//! message, and to the conversation that waits for it. The rules are [`Stored::reported`] and
-//! [`Turn::doubt_over`].
+//! message, and to the conversation that waits for it. The rules are [`MessageState::reported`] and
+//! [`ConversationState::doubt_over`].
 
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
@@ -10,44 +10,46 @@ use super::sample::{
     turned,
 };
 use super::scratch::{Item, Scratch, for_all, item, value, with};
-use domain::delivery::stored::Stored;
-use domain::delivery::{Part, Reason, Receipt, Reference, Reported, Status, Turn};
+use domain::delivery::stored::MessageState;
+use domain::delivery::{
+    ConversationState, MessageReference, Part, Reason, Receipt, ReportedStatus, Status,
+};
 use domain::{MessageId, Seq};
 use platform::table::record::{Conversation, Message};
-use platform::table::{Effect, Taken};
+use platform::table::{AppliedReceipt, ReceiptEffect};
 
 /// When it happened, says the provider.
 const AT: DateTime<Utc> = DateTime::from_timestamp_millis(1_900_000_000_000).expect("a time");
 
-fn about(id: MessageId) -> Reference {
-    Reference { business: B, conversation: C, message: id }
+fn about(id: MessageId) -> MessageReference {
+    MessageReference { business: B, conversation: C, message: id }
 }
 
-fn says(reported: Reported) -> Receipt {
+fn says(reported: ReportedStatus) -> Receipt {
     Receipt { reported, part: Part::WHOLE, at: AT, provider_id: Some("the provider's".into()) }
 }
 
-fn all() -> [Reported; 4] {
+fn all() -> [ReportedStatus; 4] {
     [
-        Reported::Sent,
-        Reported::Delivered,
-        Reported::Read,
-        Reported::Failed(Reason::new("undeliverable", "never")),
+        ReportedStatus::Sent,
+        ReportedStatus::Delivered,
+        ReportedStatus::Read,
+        ReportedStatus::Failed(Reason::new("undeliverable", "never")),
     ]
 }
 
 /// What a receipt makes of a message, and of its times; `None` if it leaves it as it is.
 fn reported(was: &Message, says: &Receipt) -> Option<Message> {
-    let mut message = became(was, Stored::reported(&stored(was), says.reported.status())?);
+    let mut message = became(was, MessageState::reported(&stored(was), says.reported.status())?);
     message.provider_id = was.provider_id.clone().or(says.provider_id.clone());
     let first = |time| Some(Option::unwrap_or(time, AT));
     match &says.reported {
-        Reported::Sent => {}
-        Reported::Delivered => message.delivered_at = first(was.delivered_at),
-        Reported::Read => {
+        ReportedStatus::Sent => {}
+        ReportedStatus::Delivered => message.delivered_at = first(was.delivered_at),
+        ReportedStatus::Read => {
             (message.delivered_at, message.read_at) = (first(was.delivered_at), first(was.read_at))
         }
-        Reported::Failed(reason) => {
+        ReportedStatus::Failed(reason) => {
             (message.failed_at, message.error) = (first(was.failed_at), Some(reason.clone()));
             return Some(message);
         }
@@ -70,13 +72,13 @@ async fn receipts_move_a_message_as_the_rule_says() {
         let times = Message { sent_at: known, delivered_at: known, failed_at: known, ..message(1) };
         let before = Message { status: was, fence: Some(2), error, provider_id, ..times };
         scratch.items.put(item(&key, &before)).await;
-        let taken = table.receipt(&about(before.id), &says, NOW).await.expect("an answer");
+        let taken = table.apply_receipt(&about(before.id), &says, NOW).await.expect("an answer");
         let expected = reported(&before, &says);
         // There is no conversation that could be due.
-        let effect = if expected.is_some() { Effect::Moved } else { Effect::None };
+        let effect = if expected.is_some() { ReceiptEffect::Moved } else { ReceiptEffect::None };
         assert_eq!(
             taken,
-            Taken { message: Some(before.clone()), effect },
+            AppliedReceipt { message: Some(before.clone()), effect },
             "{was:?}, told {says:?}"
         );
         assert_eq!(scratch.items.get(&key).await, Some(item(&key, &expected.unwrap_or(before))));
@@ -88,17 +90,21 @@ async fn a_receipt_is_for_the_message_it_names() {
     let scratch = Scratch::start().await;
     let table = scratch.table();
     let tell = async |id| {
-        table.receipt(&about(id), &says(Reported::Read), NOW).await.expect("an answer").effect
+        table
+            .apply_receipt(&about(id), &says(ReportedStatus::Read), NOW)
+            .await
+            .expect("an answer")
+            .effect
     };
-    assert_eq!(tell(message(1).id).await, Effect::None, "there is no such message");
+    assert_eq!(tell(message(1).id).await, ReceiptEffect::None, "there is no such message");
     let before = scratch.items.put(item(&message_key(), &message(1))).await;
     assert_eq!(
         tell(MessageId::new(NOW, message(1).seq, 99)).await,
-        Effect::None,
+        ReceiptEffect::None,
         "another one is at its place"
     );
     let foreign = "67e55044-10b1-426f-9247-bb680e5fe0c8".parse().expect("a UUID");
-    assert_eq!(tell(foreign).await, Effect::None, "it is none of ours");
+    assert_eq!(tell(foreign).await, ReceiptEffect::None, "it is none of ours");
     assert_eq!(scratch.items.all().await.into_values().collect::<Vec<_>>(), [before]);
 }
 
@@ -114,8 +120,8 @@ async fn a_providers_clock_turns_nothing_round() {
         (&sent, NOW, NOW),
     ] {
         scratch.items.put(item(&message_key(), before)).await;
-        let receipt = Receipt { at, ..says(Reported::Delivered) };
-        scratch.table().receipt(&about(before.id), &receipt, NOW).await.expect("an answer");
+        let receipt = Receipt { at, ..says(ReportedStatus::Delivered) };
+        scratch.table().apply_receipt(&about(before.id), &receipt, NOW).await.expect("an answer");
         let after: Message = scratch.items.record(&message_key()).await.expect("it stays");
         assert_eq!(
             (after.sent_at, after.delivered_at),
@@ -126,7 +132,7 @@ async fn a_providers_clock_turns_nothing_round() {
 }
 
 /// Between reading and writing, something else moves the message on.
-async fn overtaken(was: Status, by: Status, reported: Reported) -> (Effect, Message) {
+async fn overtaken(was: Status, by: Status, reported: ReportedStatus) -> (ReceiptEffect, Message) {
     let scratch = Scratch::start().await;
     let before =
         scratch.items.put(item(&message_key(), &Message { status: was, ..message(1) })).await;
@@ -134,17 +140,20 @@ async fn overtaken(was: Status, by: Status, reported: Reported) -> (Effect, Mess
         let overtaken = with(before.clone(), [("status", Some(value(by)))]);
         async move { drop(items.put(overtaken).await) }
     });
-    let effect =
-        table.receipt(&about(message(1).id), &says(reported), NOW).await.expect("an answer").effect;
+    let effect = table
+        .apply_receipt(&about(message(1).id), &says(reported), NOW)
+        .await
+        .expect("an answer")
+        .effect;
     (effect, scratch.items.record(&message_key()).await.expect("it stays"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_that_is_overtaken_is_judged_anew() {
     let now = |status| Message { status, ..message(1) };
-    let nothing = |status| (Effect::None, now(status));
+    let nothing = |status| (ReceiptEffect::None, now(status));
     assert_eq!(
-        overtaken(Status::Sending, Status::Read, Reported::Sent).await,
+        overtaken(Status::Sending, Status::Read, ReportedStatus::Sent).await,
         nothing(Status::Read)
     );
     let failed = || all()[3].clone();
@@ -152,10 +161,10 @@ async fn a_receipt_that_is_overtaken_is_judged_anew() {
         overtaken(Status::Sent, Status::Delivered, failed()).await,
         nothing(Status::Delivered)
     );
-    let read = reported(&now(Status::Delivered), &says(Reported::Read)).expect("it moves on");
+    let read = reported(&now(Status::Delivered), &says(ReportedStatus::Read)).expect("it moves on");
     assert_eq!(
-        overtaken(Status::Sent, Status::Delivered, Reported::Read).await,
-        (Effect::Moved, read)
+        overtaken(Status::Sent, Status::Delivered, ReportedStatus::Read).await,
+        (ReceiptEffect::Moved, read)
     );
 }
 
@@ -209,18 +218,20 @@ async fn a_doubt_that_is_over_is_waited_for_no_longer() {
         } else {
             scratch.items.remove(&key).await;
         }
-        let rule = |turn: &Turn| turn.doubt_over(Seq(1), NOW).map(|turn| turned(&before, turn));
-        let after = rule(&before.turn()).filter(|_| state.there);
+        let rule = |turn: &ConversationState| {
+            turn.unknown_outcome_resolved(Seq(1), NOW).map(|turn| turned(&before, turn))
+        };
+        let after = rule(&before.state()).filter(|_| state.there);
         scratch
             .items
             .put(item(&message_key(), &Message { status: Status::InDoubt, ..message(1) }))
             .await;
         let effect = table
-            .receipt(&about(message(1).id), &says(Reported::Sent), NOW)
+            .apply_receipt(&about(message(1).id), &says(ReportedStatus::Sent), NOW)
             .await
             .expect("an answer")
             .effect;
-        assert_eq!(effect, if after.is_some() { Effect::Due } else { Effect::Moved });
+        assert_eq!(effect, if after.is_some() { ReceiptEffect::Due } else { ReceiptEffect::Moved });
         let stored = scratch.items.get(&key).await;
         assert_eq!(stored, after.as_ref().or(state.there.then_some(&before)).map(item_of));
         after.is_some()
@@ -228,14 +239,14 @@ async fn a_doubt_that_is_over_is_waited_for_no_longer() {
 }
 
 /// What a receipt of `was` does while the conversation waits for the message.
-async fn told(was: Status, reported: Reported) -> Effect {
+async fn told(was: Status, reported: ReportedStatus) -> ReceiptEffect {
     let scratch = Scratch::start().await;
     let state = Waiting { settled: 0, lease: None, waits: Some(120_000), due: true, there: true };
     scratch.items.put(item(&conversation_key(), &waiting(&state))).await;
     scratch.items.put(item(&message_key(), &Message { status: was, ..message(1) })).await;
     scratch
         .table()
-        .receipt(&about(message(1).id), &says(reported), NOW)
+        .apply_receipt(&about(message(1).id), &says(reported), NOW)
         .await
         .expect("an answer")
         .effect
@@ -244,12 +255,12 @@ async fn told(was: Status, reported: Reported) -> Effect {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_end_of_a_doubt_makes_a_conversation_due() {
     for reported in all() {
-        assert_eq!(told(Status::InDoubt, reported).await, Effect::Due);
+        assert_eq!(told(Status::InDoubt, reported).await, ReceiptEffect::Due);
     }
     // Whoever was asked to wait, by the provider, has to.
-    assert_eq!(told(Status::Queued, Reported::Sent).await, Effect::Moved);
-    assert_eq!(told(Status::Sent, Reported::Delivered).await, Effect::Moved);
-    assert_eq!(told(Status::Delivered, Reported::Delivered).await, Effect::None);
+    assert_eq!(told(Status::Queued, ReportedStatus::Sent).await, ReceiptEffect::Moved);
+    assert_eq!(told(Status::Sent, ReportedStatus::Delivered).await, ReceiptEffect::Moved);
+    assert_eq!(told(Status::Delivered, ReportedStatus::Delivered).await, ReceiptEffect::None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -274,11 +285,11 @@ async fn whoever_put_a_message_in_doubt_is_waited_for_until_it_has_let_go() {
         }
     });
     let effect = table
-        .receipt(&about(message(1).id), &says(Reported::Sent), NOW)
+        .apply_receipt(&about(message(1).id), &says(ReportedStatus::Sent), NOW)
         .await
         .expect("an answer")
         .effect;
-    assert_eq!(effect, Effect::Due);
+    assert_eq!(effect, ReceiptEffect::Due);
     let now: Conversation = scratch.items.record(&conversation_key()).await.expect("it stays");
     assert_eq!((now.due, now.not_before), (Some(NOW), None));
 }
@@ -298,10 +309,10 @@ async fn a_receipt_whose_answer_was_lost_ends_the_doubt_all_the_same() {
             .await;
         let table = scratch.losing_an_answer_after(others);
         let effect = table
-            .receipt(&about(message(1).id), &says(reported.clone()), NOW)
+            .apply_receipt(&about(message(1).id), &says(reported.clone()), NOW)
             .await
             .expect("an answer")
             .effect;
-        assert_eq!(effect, Effect::Due, "{reported:?}, answer {others} lost");
+        assert_eq!(effect, ReceiptEffect::Due, "{reported:?}, answer {others} lost");
     }
 }

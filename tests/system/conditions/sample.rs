@@ -4,8 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::scratch::{Scratch, item};
-use domain::delivery::stored::Stored;
-use domain::delivery::{History, Parts, Progress, Status, Thread, Turn};
+use domain::delivery::stored::MessageState;
+use domain::delivery::{ConversationState, History, Parts, Progress, Status, Thread};
 use domain::{BusinessId, ChannelId, ConversationId, MessageId, Month, Sender, Seq};
 use platform::table::Table;
 use platform::table::key::{self, Key};
@@ -42,7 +42,7 @@ pub(super) fn conversation() -> Conversation {
         status: "open".into(),
         subject: None,
         thread: Thread::default(),
-        paced: None,
+        rate_limit_state: None,
         seq: Seq(3),
         settled_seq: Seq(1),
         created_at: NOW - LEASE,
@@ -58,8 +58,8 @@ pub(super) fn conversation() -> Conversation {
 }
 
 /// The conversation when its turn has become this.
-pub(super) fn turned(before: &Conversation, turn: Turn) -> Conversation {
-    let Turn { seq, settled_seq, lease_until, fence, not_before, due } = turn;
+pub(super) fn turned(before: &Conversation, turn: ConversationState) -> Conversation {
+    let ConversationState { seq, settled_seq, lease_until, fence, not_before, due } = turn;
     let lease_owner = before.lease_owner.clone().filter(|_| lease_until.is_some());
     Conversation {
         seq,
@@ -74,15 +74,23 @@ pub(super) fn turned(before: &Conversation, turn: Turn) -> Conversation {
 }
 
 /// A message as the rules see it.
-pub(super) fn stored(message: &Message) -> Stored {
-    Stored { progress: message.progress(), fence: message.fence.unwrap_or(0) }
+pub(super) fn stored(message: &Message) -> MessageState {
+    MessageState { progress: message.progress(), fence: message.fence.unwrap_or(0) }
 }
 
 /// The message when it has become this.
-pub(super) fn became(before: &Message, Stored { progress, fence }: Stored) -> Message {
-    let Progress { status, created_at, attempts, doubts, attempted_at } = progress;
+pub(super) fn became(before: &Message, MessageState { progress, fence }: MessageState) -> Message {
+    let Progress { status, created_at, attempts, unknown_outcomes, attempted_at } = progress;
     let fence = before.fence.or(Some(fence).filter(|fence| *fence > 0)).map(|_| fence);
-    Message { status, created_at, attempts, doubts, attempted_at, fence, ..before.clone() }
+    Message {
+        status,
+        created_at,
+        attempts,
+        unknown_outcomes,
+        attempted_at,
+        fence,
+        ..before.clone()
+    }
 }
 
 /// The conversation's `seq`-th message, as it was accepted.
@@ -98,7 +106,7 @@ pub(super) fn message(seq: u64) -> Message {
         shard: 0,
         status: Status::Queued,
         attempts: 0,
-        doubts: 0,
+        unknown_outcomes: 0,
         fence: None,
         attempted_at: None,
         provider_id: None,
@@ -114,7 +122,7 @@ pub(super) fn message(seq: u64) -> Message {
 }
 
 /// A conversation that was just claimed, with fence 2.
-pub(super) async fn held(scratch: &Scratch, table: &Table) -> platform::table::Held {
+pub(super) async fn held(scratch: &Scratch, table: &Table) -> platform::table::HeldConversation {
     scratch.items.put(item(&conversation_key(), &conversation())).await;
     let held = table.claim(B, C, NOW, LEASE).await.expect("an answer").expect("it is free");
     assert_eq!(held.lease.fence, 2);

@@ -27,7 +27,7 @@ use platform::table::key::Key;
 pub(super) type Item = BTreeMap<String, AttributeValue>;
 
 /// Items by `pk` and `sk`.
-pub(super) type Stored = BTreeMap<(String, String), Item>;
+pub(super) type MessageState = BTreeMap<(String, String), Item>;
 
 /// An empty table, gone when it is dropped.
 pub(super) struct Scratch {
@@ -134,7 +134,7 @@ impl Items {
     }
 
     /// Stores these, at most 25 with what was there, in place of everything; returns them by key.
-    pub(super) async fn replace_all(&self, items: Vec<Item>) -> Stored {
+    pub(super) async fn replace_all(&self, items: Vec<Item>) -> MessageState {
         let items = by_key(items);
         let old = self.all().await.into_keys().filter(|key| !items.contains_key(key));
         let delete = old.map(|(pk, sk)| {
@@ -168,7 +168,7 @@ impl Items {
     }
 
     /// Everything, by key.
-    pub(super) async fn all(&self) -> Stored {
+    pub(super) async fn all(&self) -> MessageState {
         let scan = self.client.scan().table_name(&self.table).consistent_read(true);
         let items = scan
             .into_paginator()
@@ -181,7 +181,7 @@ impl Items {
     }
 }
 
-fn by_key(items: impl IntoIterator<Item = Item>) -> Stored {
+fn by_key(items: impl IntoIterator<Item = Item>) -> MessageState {
     let text = |item: &Item, name: &str| item[name].as_s().expect("keys are texts").clone();
     items.into_iter().map(|item| ((text(&item, "pk"), text(&item, "sk")), item)).collect()
 }

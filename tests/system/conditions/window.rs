@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::sample::{B, C, LEASE, MS, NOW, conversation, conversation_key};
 use super::scratch::{Scratch, item};
-use domain::channel::WINDOW;
-use domain::delivery::Doubt;
+use domain::channel::MESSAGING_WINDOW;
+use domain::delivery::OnUnknownOutcome;
 use domain::{BusinessId, ChannelId, ConversationId};
 use platform::table::key;
 use platform::table::provision::NewConversation;
@@ -36,7 +36,7 @@ async fn window(scratch: &Scratch) -> Option<DateTime<Utc>> {
 async fn a_window_opens_for_a_day_and_only_ever_closes_later() {
     let scratch = Scratch::start().await;
     let table = scratch.table();
-    let until = NOW + WINDOW;
+    let until = NOW + MESSAGING_WINDOW;
     for (before, opened, after) in [
         (None, 1, until),
         (Some(NOW - LEASE), 1, until),
@@ -89,7 +89,7 @@ async fn a_window_whose_opening_went_unanswered_is_open() {
         .customer_wrote(NUMBER, CUSTOMER, NOW)
         .await
         .expect("an answer");
-    assert_eq!(window(&scratch).await, Some(NOW + WINDOW));
+    assert_eq!(window(&scratch).await, Some(NOW + MESSAGING_WINDOW));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,8 +106,12 @@ async fn a_conversation_on_whatsapp_is_made_with_the_customers_way_to_it_or_not_
     };
     let (phone_number_id, secret) = (NUMBER.to_owned(), "pingback/whatsapp/a".to_owned());
     let settings = ChannelSettings::Whatsapp { phone_number_id, secret, template: None };
-    let record =
-        ChannelRecord { is_active: true, in_doubt: Doubt::Resend, settings, paused_until: None };
+    let record = ChannelRecord {
+        is_active: true,
+        in_doubt: OnUnknownOutcome::Resend,
+        settings,
+        paused_until: None,
+    };
     table.put_channel(B, CHANNEL, &record).await.expect("a channel");
     assert!(
         table.create_conversation(B, C, new("whatsapp", CHANNEL), NOW).await.expect("an answer")

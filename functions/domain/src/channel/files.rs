@@ -64,7 +64,7 @@ impl WhatsappMedia {
 
     /// The largest of its kind, in bytes, by the same table.
     #[must_use]
-    pub fn largest(self) -> u64 {
+    pub fn max_bytes(self) -> u64 {
         match self {
             WhatsappMedia::Image => 5 * MIB,
             WhatsappMedia::Video | WhatsappMedia::Audio => 16 * MIB,
@@ -87,7 +87,7 @@ impl Channel {
     ///
     /// # Errors
     /// [`Refusal::ContentNotAllowed`], naming the limit, what was found and whose limit it is.
-    pub fn carries_files(self, files: &[Attachment]) -> Result<(), Refusal> {
+    pub fn check_files(self, files: &[Attachment]) -> Result<(), Refusal> {
         match self {
             Channel::Chat => files.iter().try_for_each(|file| {
                 let refuse =
@@ -108,7 +108,7 @@ fn whatsapp(file: &Attachment) -> Result<(), Refusal> {
         );
         return Err(refused(detail));
     };
-    let (kind, most) = (media.name(), media.largest());
+    let (kind, most) = (media.name(), media.max_bytes());
     let refuse = || format!("{}; a WhatsApp {kind} has at most {most} ({CLOUD_API})", found(file));
     (file.size <= most).then_some(()).ok_or_else(|| refused(refuse()))
 }
@@ -173,7 +173,7 @@ mod tests {
     }
 
     fn carried(channel: Channel, filename: &str, content_type: &str, size: u64) -> bool {
-        channel.carries_files(&[file(filename, content_type, size)]).is_ok()
+        channel.check_files(&[file(filename, content_type, size)]).is_ok()
     }
 
     #[test]
@@ -194,14 +194,14 @@ mod tests {
     #[test]
     fn email_limits_the_sum_and_chat_each_file() {
         let half = file("a.zip", "application/zip", EMAIL / 2);
-        assert!(Channel::Email.carries_files(&[half.clone(), half.clone()]).is_ok());
+        assert!(Channel::Email.check_files(&[half.clone(), half.clone()]).is_ok());
         assert!(
             Channel::Email
-                .carries_files(&[half.clone(), half.clone(), file("b", "text/plain", 1)])
+                .check_files(&[half.clone(), half.clone(), file("b", "text/plain", 1)])
                 .is_err()
         );
         let whole = file("a.zip", "application/zip", CHAT);
-        assert!(Channel::Chat.carries_files(&[whole.clone(), whole]).is_ok());
+        assert!(Channel::Chat.check_files(&[whole.clone(), whole]).is_ok());
         assert!(!carried(Channel::Chat, "a", "application/zip", CHAT + 1));
     }
 
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn a_refusal_names_limit_file_and_source() {
         let Err(Refusal::ContentNotAllowed { detail }) =
-            Channel::Whatsapp.carries_files(&[file("tour.mp4", "video/mp4", 16 * MIB + 1)])
+            Channel::Whatsapp.check_files(&[file("tour.mp4", "video/mp4", 16 * MIB + 1)])
         else {
             panic!("one byte too many was let through");
         };

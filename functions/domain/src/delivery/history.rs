@@ -8,10 +8,10 @@ use super::outcome::Reason;
 
 /// How many attempts are told from the beginning of a long history: they say how it began to go
 /// wrong.
-pub const FIRST_TOLD: usize = 5;
+pub const FIRST_ATTEMPTS_KEPT: usize = 5;
 
 /// How many attempts are told from its end: they say what is wrong now.
-pub const LAST_TOLD: usize = 15;
+pub const LAST_ATTEMPTS_KEPT: usize = 15;
 
 /// An attempt that was begun, and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +21,7 @@ pub struct Attempt {
     /// When it was begun.
     pub at: DateTime<Utc>,
     /// How it ended.
-    pub outcome: Ending,
+    pub outcome: AttemptOutcome,
     /// Why; nothing was wrong if the provider took it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
@@ -30,7 +30,7 @@ pub struct Attempt {
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Ending {
+pub enum AttemptOutcome {
     /// The provider took the message.
     Sent,
     /// It never will.
@@ -41,13 +41,17 @@ pub enum Ending {
     InDoubt,
 }
 
-impl Ending {
+impl AttemptOutcome {
     /// Every ending there is.
-    pub const ALL: [Ending; 4] =
-        [Ending::Sent, Ending::Refused, Ending::Postponed, Ending::InDoubt];
+    pub const ALL: [AttemptOutcome; 4] = [
+        AttemptOutcome::Sent,
+        AttemptOutcome::Refused,
+        AttemptOutcome::Postponed,
+        AttemptOutcome::InDoubt,
+    ];
 }
 
-/// Attempts, oldest first, each once. At most [`FIRST_TOLD`] + [`LAST_TOLD`] are kept; the numbers
+/// Attempts, oldest first, each once. At most [`FIRST_ATTEMPTS_KEPT`] + [`LAST_ATTEMPTS_KEPT`] are kept; the numbers
 /// show where some were left out.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -68,8 +72,8 @@ impl History {
         if attempt.attempt > all.last().map_or(0, |last| last.attempt) {
             all.push(attempt);
         }
-        if all.len() > FIRST_TOLD + LAST_TOLD {
-            all.remove(FIRST_TOLD);
+        if all.len() > FIRST_ATTEMPTS_KEPT + LAST_ATTEMPTS_KEPT {
+            all.remove(FIRST_ATTEMPTS_KEPT);
         }
         History(all)
     }
@@ -92,7 +96,7 @@ mod tests {
     use crate::delivery::MAX_ATTEMPTS;
 
     fn attempt(number: u32) -> Attempt {
-        let outcome = Ending::ALL[number as usize % Ending::ALL.len()];
+        let outcome = AttemptOutcome::ALL[number as usize % AttemptOutcome::ALL.len()];
         Attempt { attempt: number, at: DateTime::UNIX_EPOCH, outcome, reason: None }
     }
 
@@ -118,7 +122,7 @@ mod tests {
     #[test]
     fn what_is_told_of_an_attempt_stays() {
         let history = History::default().with(attempt(1));
-        let again = Attempt { outcome: Ending::InDoubt, ..attempt(1) };
+        let again = Attempt { outcome: AttemptOutcome::InDoubt, ..attempt(1) };
         assert_eq!(history.with(again), history);
         assert_eq!(history.with(attempt(0)), history, "there is no attempt 0");
     }
@@ -127,7 +131,7 @@ mod tests {
         #[test]
         fn attempts_are_told_in_order_and_once(numbers in proptest::collection::vec(0u32..60, 0..200)) {
             let told = told(numbers.clone());
-            prop_assert!(told.is_sorted_by(|one, next| one < next) && told.len() <= FIRST_TOLD + LAST_TOLD);
+            prop_assert!(told.is_sorted_by(|one, next| one < next) && told.len() <= FIRST_ATTEMPTS_KEPT + LAST_ATTEMPTS_KEPT);
             prop_assert_eq!(told.last().copied().unwrap_or(0), numbers.into_iter().max().unwrap_or(0));
         }
     }

@@ -1,4 +1,4 @@
-//! Whose turn it is to work on a conversation.
+//! Whose state it is to work on a conversation.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -6,7 +6,7 @@ use crate::id::Seq;
 
 /// A conversation as far as delivery is concerned.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Turn {
+pub struct ConversationState {
     /// The last message accepted.
     pub seq: Seq,
     /// The last message that the provider took or that ended.
@@ -21,10 +21,10 @@ pub struct Turn {
     pub due: Option<DateTime<Utc>>,
 }
 
-impl Turn {
+impl ConversationState {
     /// The message that a worker may be handing over at this moment.
     #[must_use]
-    pub fn in_hand(&self, now: DateTime<Utc>) -> Option<Seq> {
+    pub fn message_in_flight(&self, now: DateTime<Utc>) -> Option<Seq> {
         let held = self.lease_until.is_some_and(|until| now < until);
         (held && self.settled_seq < self.seq).then(|| self.settled_seq.next())
     }
@@ -41,7 +41,7 @@ pub struct Lease {
 
 /// What came of asking for a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Claim {
+pub enum ClaimOutcome {
     /// It is yours.
     Granted(Lease),
     /// Nothing is left to do: everything is sent, and the conversation is out of the outbox.
@@ -61,14 +61,14 @@ pub enum Claim {
 /// The table decides this by a condition on the claim's write; a contract test holds the two
 /// against each other.
 #[must_use]
-pub fn claim(turn: &Turn, now: DateTime<Utc>, length: TimeDelta) -> Claim {
-    if turn.settled_seq >= turn.seq && turn.due.is_none() {
-        return Claim::Settled;
+pub fn claim(state: &ConversationState, now: DateTime<Utc>, length: TimeDelta) -> ClaimOutcome {
+    if state.settled_seq >= state.seq && state.due.is_none() {
+        return ClaimOutcome::Settled;
     }
-    match (turn.lease_until, turn.not_before) {
-        (Some(until), _) if now < until => Claim::Held(until),
-        (_, Some(time)) if now < time => Claim::NotYet(time),
-        _ => Claim::Granted(Lease { fence: turn.fence + 1, until: now + length }),
+    match (state.lease_until, state.not_before) {
+        (Some(until), _) if now < until => ClaimOutcome::Held(until),
+        (_, Some(time)) if now < time => ClaimOutcome::NotYet(time),
+        _ => ClaimOutcome::Granted(Lease { fence: state.fence + 1, until: now + length }),
     }
 }
 
@@ -80,8 +80,8 @@ mod tests {
         DateTime::from_timestamp(second, 0).expect("a valid time")
     }
 
-    fn turn() -> Turn {
-        Turn {
+    fn state() -> ConversationState {
+        ConversationState {
             seq: Seq(3),
             settled_seq: Seq(1),
             lease_until: None,
@@ -96,44 +96,47 @@ mod tests {
     #[test]
     fn a_free_conversation_is_granted_with_a_higher_fence() {
         assert_eq!(
-            claim(&turn(), at(100), LENGTH),
-            Claim::Granted(Lease { fence: 5, until: at(145) })
+            claim(&state(), at(100), LENGTH),
+            ClaimOutcome::Granted(Lease { fence: 5, until: at(145) })
         );
     }
 
     #[test]
     fn a_settled_one_is_left_alone() {
-        let settled = Turn { settled_seq: Seq(3), due: None, ..turn() };
-        assert_eq!(claim(&settled, at(100), LENGTH), Claim::Settled);
+        let settled = ConversationState { settled_seq: Seq(3), due: None, ..state() };
+        assert_eq!(claim(&settled, at(100), LENGTH), ClaimOutcome::Settled);
     }
 
     #[test]
     fn one_that_was_settled_and_not_let_go_is_granted_once_its_worker_is_dead() {
-        let left = Turn { settled_seq: Seq(3), lease_until: Some(at(100)), ..turn() };
-        assert_eq!(claim(&left, at(99), LENGTH), Claim::Held(at(100)));
-        assert!(matches!(claim(&left, at(100), LENGTH), Claim::Granted(_)));
+        let left = ConversationState { settled_seq: Seq(3), lease_until: Some(at(100)), ..state() };
+        assert_eq!(claim(&left, at(99), LENGTH), ClaimOutcome::Held(at(100)));
+        assert!(matches!(claim(&left, at(100), LENGTH), ClaimOutcome::Granted(_)));
     }
 
     #[test]
     fn a_lease_holds_until_its_last_moment() {
-        let held = Turn { lease_until: Some(at(100)), ..turn() };
-        assert_eq!(claim(&held, at(99), LENGTH), Claim::Held(at(100)));
-        assert!(matches!(claim(&held, at(100), LENGTH), Claim::Granted(_)));
+        let held = ConversationState { lease_until: Some(at(100)), ..state() };
+        assert_eq!(claim(&held, at(99), LENGTH), ClaimOutcome::Held(at(100)));
+        assert!(matches!(claim(&held, at(100), LENGTH), ClaimOutcome::Granted(_)));
     }
 
     #[test]
     fn a_worker_has_the_next_message_in_hand_as_long_as_its_lease_holds() {
-        let held = Turn { lease_until: Some(at(100)), ..turn() };
-        assert_eq!(held.in_hand(at(99)), Some(Seq(2)));
-        assert_eq!(held.in_hand(at(100)), None);
-        assert_eq!(turn().in_hand(at(99)), None);
-        assert_eq!(Turn { settled_seq: Seq(3), ..held }.in_hand(at(99)), None);
+        let held = ConversationState { lease_until: Some(at(100)), ..state() };
+        assert_eq!(held.message_in_flight(at(99)), Some(Seq(2)));
+        assert_eq!(held.message_in_flight(at(100)), None);
+        assert_eq!(state().message_in_flight(at(99)), None);
+        assert_eq!(
+            ConversationState { settled_seq: Seq(3), ..held }.message_in_flight(at(99)),
+            None
+        );
     }
 
     #[test]
     fn nothing_is_sent_earlier_than_asked() {
-        let waiting = Turn { not_before: Some(at(100)), ..turn() };
-        assert_eq!(claim(&waiting, at(99), LENGTH), Claim::NotYet(at(100)));
-        assert!(matches!(claim(&waiting, at(100), LENGTH), Claim::Granted(_)));
+        let waiting = ConversationState { not_before: Some(at(100)), ..state() };
+        assert_eq!(claim(&waiting, at(99), LENGTH), ClaimOutcome::NotYet(at(100)));
+        assert!(matches!(claim(&waiting, at(100), LENGTH), ClaimOutcome::Granted(_)));
     }
 }

@@ -7,9 +7,9 @@
 mod history;
 mod lease;
 mod outcome;
-mod pace;
 mod parts;
 mod progress;
+mod rate_limit;
 mod receipt;
 mod round;
 pub mod ses;
@@ -18,15 +18,16 @@ pub mod stored;
 mod thread;
 pub mod whatsapp;
 
-pub use history::{Attempt, Ending, FIRST_TOLD, History, LAST_TOLD};
-pub use lease::{Claim, Lease, Turn, claim};
-pub use outcome::{Accepted, Failure, LONGEST_WORDS, Outcome, Reason};
-pub use pace::{Pace, Paced};
+pub use history::{Attempt, AttemptOutcome, FIRST_ATTEMPTS_KEPT, History, LAST_ATTEMPTS_KEPT};
+pub use lease::{ClaimOutcome, ConversationState, Lease, claim};
+pub use outcome::{Accepted, Failure, LONGEST_WORDS, Reason, SendOutcome};
 pub use parts::{Part, Parts};
 pub use progress::{
-    Doubt, MAX_AGE, MAX_ATTEMPTS, MAX_DOUBTS, Progress, Ruling, Step, next_step, rule,
+    AfterAttempt, MAX_AGE, MAX_ATTEMPTS, MAX_UNKNOWN_OUTCOMES, NextStep, OnUnknownOutcome,
+    Progress, after_attempt, next_step,
 };
-pub use receipt::{NotAReference, Receipt, Reference, Reported};
-pub use round::{Command, Event, Heard, Round, Settlement, Terms};
+pub use rate_limit::{RateLimit, RateLimitState};
+pub use receipt::{InvalidReference, MessageReference, Receipt, ReportedStatus};
+pub use round::{Command, DeliveryPolicy, Event, Round, RoundOutcome, Settlement};
 pub use status::Status;
 pub use thread::{KEPT, Thread};

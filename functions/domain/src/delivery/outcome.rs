@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// What came of handing one message to a provider.
-pub type Outcome = Result<Accepted, Failure>;
+pub type SendOutcome = Result<Accepted, Failure>;
 
 /// The provider has the message and answers for it from now on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -46,7 +46,7 @@ pub enum Failure {
 
 /// Whether trying again can help: what a provider's table says of each of its words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FailureKind {
     Permanent,
     Transient,
     /// Transient, but not before so many seconds: nothing but time, or somebody who does something,
@@ -56,17 +56,19 @@ pub(super) enum Kind {
     ChannelWide(u64),
 }
 
-impl Kind {
+impl FailureKind {
     /// What a call failed with for this reason, if its answer perhaps asks for a wait itself.
     pub(super) fn failure(self, reason: Reason, asked: Option<Duration>) -> Failure {
         let at_least = |seconds| Duration::from_secs(seconds).max(asked.unwrap_or_default());
         match self {
-            Kind::Permanent => Failure::Permanent(reason),
-            Kind::Transient => Failure::Transient { reason, retry_after: asked },
-            Kind::Wait(seconds) => {
+            FailureKind::Permanent => Failure::Permanent(reason),
+            FailureKind::Transient => Failure::Transient { reason, retry_after: asked },
+            FailureKind::Wait(seconds) => {
                 Failure::Transient { reason, retry_after: Some(at_least(seconds)) }
             }
-            Kind::ChannelWide(seconds) => Failure::ChannelDown { reason, wait: at_least(seconds) },
+            FailureKind::ChannelWide(seconds) => {
+                Failure::ChannelDown { reason, wait: at_least(seconds) }
+            }
         }
     }
 }

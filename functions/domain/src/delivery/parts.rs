@@ -8,12 +8,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::receipt::Reference;
+use super::receipt::MessageReference;
 use super::status::Status;
 use crate::channel::Channel;
 
 /// The most parts: a text, and every file that any channel carries.
-const MOST: u8 = 1 + Channel::MOST_ATTACHMENTS as u8;
+const MOST: u8 = 1 + Channel::MAX_ATTACHMENTS as u8;
 
 /// Which part of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,14 +43,14 @@ impl Part {
     /// What providers bring back of it, in one text: the message's reference, and behind it `.2.3`
     /// for the second of three parts. The one part of a message is called like the message.
     #[must_use]
-    pub fn named(self, message: &Reference) -> String {
+    pub fn named(self, message: &MessageReference) -> String {
         let Part { number, of } = self;
         if self.is_whole() { message.to_string() } else { format!("{message}.{number}.{of}") }
     }
 
     /// Reads a [name](Part::named); `None` if it is not ours.
     #[must_use]
-    pub fn read(name: &str) -> Option<(Reference, Part)> {
+    pub fn read(name: &str) -> Option<(MessageReference, Part)> {
         if let Ok(message) = name.parse() {
             return Some((message, Part::WHOLE));
         }

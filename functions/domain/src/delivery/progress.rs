@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::outcome::{Accepted, Failure, Outcome, Reason};
+use super::outcome::{Accepted, Failure, Reason, SendOutcome};
 use super::status::Status;
 
 /// A message that could not be handed over for this long ends `failed`.
@@ -15,13 +15,13 @@ pub const MAX_ATTEMPTS: u32 = 120;
 
 /// A message whose fate was unknown this often ends `failed`: whatever swallows it would do so for
 /// ever.
-pub const MAX_DOUBTS: u32 = 5;
+pub const MAX_UNKNOWN_OUTCOMES: u32 = 5;
 
 const FIRST_WAIT: TimeDelta = TimeDelta::seconds(5);
 const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(15);
 
 /// How long to leave a chat message whose customer is away before looking again; their return rings
-/// the bell anyway.
+/// the doorbell anyway.
 const AWAY_WAIT: TimeDelta = TimeDelta::minutes(15);
 
 /// How far one message has come, as far as the worker is concerned.
@@ -34,7 +34,7 @@ pub struct Progress {
     /// How often it was handed over.
     pub attempts: u32,
     /// How often nobody knew what became of it.
-    pub doubts: u32,
+    pub unknown_outcomes: u32,
     /// When it was last handed over.
     pub attempted_at: Option<DateTime<Utc>>,
 }
@@ -42,7 +42,7 @@ pub struct Progress {
 /// What a channel does when the wait for a receipt was in vain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Doubt {
+pub enum OnUnknownOutcome {
     /// Send again: the customer may see it twice, but will see it.
     #[default]
     Resend,
@@ -52,7 +52,7 @@ pub enum Doubt {
 
 /// What to do with a message whose turn it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Step {
+pub enum NextStep {
     /// It is settled; go on to the next.
     Done,
     /// Hand it to the provider.
@@ -64,19 +64,24 @@ pub enum Step {
 }
 
 /// What to do with a message whose turn it is; `doubt` is how long the channel waits for a receipt
-/// ([`crate::Channel::doubt`]).
+/// ([`crate::Channel::receipt_timeout`]).
 #[must_use]
-pub fn next_step(message: &Progress, doubt: TimeDelta, policy: Doubt, now: DateTime<Utc>) -> Step {
+pub fn next_step(
+    message: &Progress,
+    doubt: TimeDelta,
+    policy: OnUnknownOutcome,
+    now: DateTime<Utc>,
+) -> NextStep {
     match message.status {
-        Status::Sent | Status::Delivered | Status::Read | Status::Failed => Step::Done,
+        Status::Sent | Status::Delivered | Status::Read | Status::Failed => NextStep::Done,
         Status::Queued => bounded(message, now),
         // `Sending` seen by somebody who just claimed: the worker before died in the middle.
         Status::Sending | Status::InDoubt => {
             let since = message.attempted_at.unwrap_or(message.created_at);
             match policy {
-                _ if now < since + doubt => Step::AwaitReceipt(since + doubt),
-                Doubt::Resend => bounded(message, now),
-                Doubt::Hold => Step::GiveUp(Reason::new(
+                _ if now < since + doubt => NextStep::AwaitReceipt(since + doubt),
+                OnUnknownOutcome::Resend => bounded(message, now),
+                OnUnknownOutcome::Hold => NextStep::GiveUp(Reason::new(
                     "outcome_unknown",
                     "no answer and no receipt came, and the channel is set not to send twice",
                 )),
@@ -85,24 +90,24 @@ pub fn next_step(message: &Progress, doubt: TimeDelta, policy: Doubt, now: DateT
     }
 }
 
-fn bounded(message: &Progress, now: DateTime<Utc>) -> Step {
-    let unknown = message.doubts + u32::from(message.status == Status::Sending);
+fn bounded(message: &Progress, now: DateTime<Utc>) -> NextStep {
+    let unknown = message.unknown_outcomes + u32::from(message.status == Status::Sending);
     if message.attempts == 0 {
-        Step::Attempt // However late: it has not had its chance yet.
-    } else if unknown >= MAX_DOUBTS {
-        Step::GiveUp(Reason::new(
+        NextStep::Attempt // However late: it has not had its chance yet.
+    } else if unknown >= MAX_UNKNOWN_OUTCOMES {
+        NextStep::GiveUp(Reason::new(
             "outcome_unknown",
             format!("no answer and no receipt came {unknown} times"),
         ))
     } else if message.attempts >= MAX_ATTEMPTS {
-        Step::GiveUp(Reason::new(
+        NextStep::GiveUp(Reason::new(
             "attempts_exhausted",
             format!("not delivered in {} attempts", message.attempts),
         ))
     } else if is_expired(message, now) {
-        Step::GiveUp(Reason::new("expired", "not delivered within 24 hours"))
+        NextStep::GiveUp(Reason::new("expired", "not delivered within 24 hours"))
     } else {
-        Step::Attempt
+        NextStep::Attempt
     }
 }
 
@@ -113,7 +118,7 @@ pub(super) fn is_expired(message: &Progress, now: DateTime<Utc>) -> bool {
 
 /// What a provider's answer makes of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Ruling {
+pub enum AfterAttempt {
     /// The provider has it: `sent`, go on to the next.
     Sent(Accepted),
     /// It ended: `failed`, go on to the next.
@@ -144,16 +149,16 @@ pub enum Ruling {
 /// Waits double from 5 seconds to 15 minutes, ±20 %, and are never shorter than the provider's
 /// Retry-After.
 #[must_use]
-pub fn rule(
-    outcome: Outcome,
+pub fn after_attempt(
+    outcome: SendOutcome,
     message: &Progress,
     doubt: TimeDelta,
     now: DateTime<Utc>,
     jitter: f64,
-) -> Ruling {
+) -> AfterAttempt {
     match outcome {
-        Ok(accepted) => Ruling::Sent(accepted),
-        Err(Failure::Permanent(reason)) => Ruling::Failed(reason),
+        Ok(accepted) => AfterAttempt::Sent(accepted),
+        Err(Failure::Permanent(reason)) => AfterAttempt::Failed(reason),
         Err(Failure::Transient { reason, retry_after }) => {
             let wait = backoff(message.attempts, jitter);
             let asked = retry_after
@@ -161,7 +166,7 @@ pub fn rule(
             // A provider that asks for more than the message's day gets the rest of it: then the
             // message is given up.
             let end = (message.created_at + MAX_AGE).max(now + wait);
-            Ruling::Later {
+            AfterAttempt::Later {
                 status: Status::Queued,
                 at: (now + wait.max(asked.min(MAX_AGE))).min(end),
                 reason,
@@ -169,21 +174,21 @@ pub fn rule(
         }
         Err(Failure::Unknown(reason)) => {
             let wait = if doubt.is_zero() { backoff(message.attempts, jitter) } else { doubt };
-            Ruling::Later { status: Status::InDoubt, at: now + wait, reason }
+            AfterAttempt::Later { status: Status::InDoubt, at: now + wait, reason }
         }
         Err(Failure::ChannelDown { reason, wait }) => {
             let at = now + TimeDelta::from_std(wait).unwrap_or(MAX_AGE).min(MAX_AGE);
             match is_expired(message, now) {
                 // The attempt counts after all: the next look finds one, and ends the message.
-                true => Ruling::Later {
+                true => AfterAttempt::Later {
                     status: Status::Queued,
                     at: now + backoff(message.attempts, jitter),
                     reason,
                 },
-                false => Ruling::Pause { at, reason },
+                false => AfterAttempt::Pause { at, reason },
             }
         }
-        Err(Failure::Away) => Ruling::Away(now + AWAY_WAIT),
+        Err(Failure::Away) => AfterAttempt::Away(now + AWAY_WAIT),
     }
 }
 
@@ -208,21 +213,30 @@ mod tests {
     const DOUBT: TimeDelta = TimeDelta::seconds(120);
 
     fn message(status: Status, attempts: u32, age: TimeDelta) -> Progress {
-        Progress { status, created_at: NOW - age, attempts, doubts: 0, attempted_at: Some(NOW) }
+        Progress {
+            status,
+            created_at: NOW - age,
+            attempts,
+            unknown_outcomes: 0,
+            attempted_at: Some(NOW),
+        }
     }
 
-    fn step(message: &Progress, policy: Doubt, now: DateTime<Utc>) -> Step {
+    fn step(message: &Progress, policy: OnUnknownOutcome, now: DateTime<Utc>) -> NextStep {
         next_step(message, DOUBT, policy, now)
     }
 
     #[test]
     fn a_queued_message_is_attempted_and_a_settled_one_skipped() {
         assert_eq!(
-            step(&message(Status::Queued, 0, TimeDelta::zero()), Doubt::Resend, NOW),
-            Step::Attempt
+            step(&message(Status::Queued, 0, TimeDelta::zero()), OnUnknownOutcome::Resend, NOW),
+            NextStep::Attempt
         );
         for status in Status::ALL.into_iter().filter(|status| status.is_settled()) {
-            assert_eq!(step(&message(status, 1, MAX_AGE), Doubt::Resend, NOW), Step::Done);
+            assert_eq!(
+                step(&message(status, 1, MAX_AGE), OnUnknownOutcome::Resend, NOW),
+                NextStep::Done
+            );
         }
     }
 
@@ -231,16 +245,22 @@ mod tests {
         for status in [Status::Sending, Status::InDoubt] {
             let message = message(status, 1, TimeDelta::zero());
             let soon = NOW + DOUBT - TimeDelta::milliseconds(1);
-            assert_eq!(step(&message, Doubt::Resend, soon), Step::AwaitReceipt(NOW + DOUBT));
-            assert_eq!(step(&message, Doubt::Resend, NOW + DOUBT), Step::Attempt);
-            assert!(matches!(step(&message, Doubt::Hold, NOW + DOUBT), Step::GiveUp(_)));
+            assert_eq!(
+                step(&message, OnUnknownOutcome::Resend, soon),
+                NextStep::AwaitReceipt(NOW + DOUBT)
+            );
+            assert_eq!(step(&message, OnUnknownOutcome::Resend, NOW + DOUBT), NextStep::Attempt);
+            assert!(matches!(
+                step(&message, OnUnknownOutcome::Hold, NOW + DOUBT),
+                NextStep::GiveUp(_)
+            ));
         }
     }
 
     #[test]
     fn everything_ends_some_day() {
-        let code = |message: &Progress| match step(message, Doubt::Resend, NOW + DOUBT) {
-            Step::GiveUp(reason) => reason.code,
+        let code = |message: &Progress| match step(message, OnUnknownOutcome::Resend, NOW + DOUBT) {
+            NextStep::GiveUp(reason) => reason.code,
             other => format!("{other:?}"),
         };
         assert_eq!(code(&message(Status::Queued, 1, MAX_AGE)), "expired");
@@ -248,8 +268,10 @@ mod tests {
             code(&message(Status::Queued, MAX_ATTEMPTS, TimeDelta::zero())),
             "attempts_exhausted"
         );
-        let poison =
-            Progress { doubts: MAX_DOUBTS - 1, ..message(Status::Sending, 9, TimeDelta::zero()) };
+        let poison = Progress {
+            unknown_outcomes: MAX_UNKNOWN_OUTCOMES - 1,
+            ..message(Status::Sending, 9, TimeDelta::zero())
+        };
         assert_eq!(code(&poison), "outcome_unknown");
         assert_eq!(code(&message(Status::Queued, 0, MAX_AGE * 3)), "Attempt");
     }
@@ -263,15 +285,15 @@ mod tests {
 
     #[test]
     fn every_wait_begins_now() {
-        let ruled = |failure, age, doubt| match rule(
+        let ruled = |failure, age, doubt| match after_attempt(
             Err(failure),
             &message(Status::Sending, 1, age),
             doubt,
             NOW,
             0.5,
         ) {
-            Ruling::Later { status, at, .. } => (Some(status), at),
-            Ruling::Away(at) | Ruling::Pause { at, .. } => (None, at),
+            AfterAttempt::Later { status, at, .. } => (Some(status), at),
+            AfterAttempt::Away(at) | AfterAttempt::Pause { at, .. } => (None, at),
             ended => panic!("{ended:?} is no wait"),
         };
         let reason = || Reason::new("rate_limited", "slower");
@@ -316,7 +338,7 @@ mod tests {
             let retry_after = Some(Duration::from_secs(asked));
             let failure = Failure::Transient { reason: Reason::new("rate_limited", "slower"), retry_after };
             let message = message(Status::Sending, 1, TimeDelta::seconds(age));
-            let Ruling::Later { at, .. } = rule(Err(failure), &message, DOUBT, NOW, 0.5) else {
+            let AfterAttempt::Later { at, .. } = after_attempt(Err(failure), &message, DOUBT, NOW, 0.5) else {
                 panic!("a transient failure is tried again");
             };
             prop_assert!(at > NOW && at <= (message.created_at + MAX_AGE).max(NOW + TimeDelta::seconds(5)));
@@ -327,7 +349,7 @@ mod tests {
             let reason = Reason::new("rate_limited", "slower");
             let failure = Failure::Transient { reason, retry_after: Some(Duration::from_secs(asked)) };
             let message = message(Status::Sending, attempts, TimeDelta::zero());
-            let Ruling::Later { at, status, .. } = rule(Err(failure), &message, DOUBT, NOW, jitter) else {
+            let AfterAttempt::Later { at, status, .. } = after_attempt(Err(failure), &message, DOUBT, NOW, jitter) else {
                 panic!("a transient failure is tried again");
             };
             prop_assert_eq!(status, Status::Queued);

@@ -15,7 +15,7 @@ use crate::id::{BusinessId, ConversationId, MessageId};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Receipt {
     /// How far it has come.
-    pub reported: Reported,
+    pub reported: ReportedStatus,
     /// Which part of the message, for one that went in several.
     pub part: Part,
     /// When, by the provider's clock.
@@ -27,7 +27,7 @@ pub struct Receipt {
 
 /// How far a message has come, in a provider's words.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Reported {
+pub enum ReportedStatus {
     /// The provider has it.
     Sent,
     /// It reached the customer's device or mailbox.
@@ -38,15 +38,15 @@ pub enum Reported {
     Failed(Reason),
 }
 
-impl Reported {
+impl ReportedStatus {
     /// The status that the message shall have.
     #[must_use]
     pub fn status(&self) -> Status {
         match self {
-            Reported::Sent => Status::Sent,
-            Reported::Delivered => Status::Delivered,
-            Reported::Read => Status::Read,
-            Reported::Failed(_) => Status::Failed,
+            ReportedStatus::Sent => Status::Sent,
+            ReportedStatus::Delivered => Status::Delivered,
+            ReportedStatus::Read => Status::Read,
+            ReportedStatus::Failed(_) => Status::Failed,
         }
     }
 }
@@ -54,7 +54,7 @@ impl Reported {
 /// A message as providers know it: they are given this with it, and bring it back with every
 /// receipt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Reference {
+pub struct MessageReference {
     /// Whose message.
     pub business: BusinessId,
     /// In which conversation.
@@ -66,7 +66,7 @@ pub struct Reference {
 /// The names of a reference's parts, for providers that take tags.
 const NAMES: [&str; 3] = ["business", "conversation", "message"];
 
-impl Reference {
+impl MessageReference {
     /// Its parts with their names, for providers that take tags.
     #[must_use]
     pub fn tags(&self) -> [(&'static str, String); 3] {
@@ -79,9 +79,9 @@ impl Reference {
     }
 
     /// Reads tags back; `None` if they are not ours. `tag` finds the value of a name.
-    pub fn from_tags<'a>(tag: impl Fn(&str) -> Option<&'a str>) -> Option<Reference> {
+    pub fn from_tags<'a>(tag: impl Fn(&str) -> Option<&'a str>) -> Option<MessageReference> {
         let [business, conversation, message] = NAMES.map(tag);
-        Some(Reference {
+        Some(MessageReference {
             business: business?.parse().ok()?,
             conversation: conversation?.parse().ok()?,
             message: message?.parse().ok()?,
@@ -89,29 +89,29 @@ impl Reference {
     }
 }
 
-/// A text that is no [`Reference`].
+/// A text that is no [`MessageReference`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("it is not three ids of ours with dots between them")]
-pub struct NotAReference;
+pub struct InvalidReference;
 
-impl fmt::Display for Reference {
+impl fmt::Display for MessageReference {
     /// In one text, for providers that take one: the three ids with dots between them, 110
     /// characters.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Reference { business, conversation, message } = self;
+        let MessageReference { business, conversation, message } = self;
         write!(f, "{business}.{conversation}.{message}")
     }
 }
 
-impl FromStr for Reference {
-    type Err = NotAReference;
+impl FromStr for MessageReference {
+    type Err = InvalidReference;
 
-    fn from_str(text: &str) -> Result<Reference, NotAReference> {
+    fn from_str(text: &str) -> Result<MessageReference, InvalidReference> {
         let parts: Vec<&str> = text.split('.').collect();
-        let parts: [&str; 3] = parts.try_into().map_err(|_| NotAReference)?;
+        let parts: [&str; 3] = parts.try_into().map_err(|_| InvalidReference)?;
         let of =
             |name: &str| NAMES.iter().position(|known| *known == name).map(|place| parts[place]);
-        Reference::from_tags(of).ok_or(NotAReference)
+        MessageReference::from_tags(of).ok_or(InvalidReference)
     }
 }
 
@@ -121,8 +121,8 @@ pub(super) mod tests {
 
     use super::*;
 
-    pub(in crate::delivery) fn reference() -> Reference {
-        Reference {
+    pub(in crate::delivery) fn reference() -> MessageReference {
+        MessageReference {
             business: BusinessId(Uuid::from_u128(1)),
             conversation: ConversationId(Uuid::from_u128(2)),
             message: "01900000-0001-7abc-848d-17ffffffffff".parse().expect("a UUID"),
@@ -137,7 +137,7 @@ pub(super) mod tests {
         let tag = |name: &str| {
             tags.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
         };
-        assert_eq!(Reference::from_tags(tag), Some(reference()));
+        assert_eq!(MessageReference::from_tags(tag), Some(reference()));
     }
 
     #[test]
@@ -147,8 +147,8 @@ pub(super) mod tests {
         for foreign in
             ["", "campaign.7", "a.b.c", short, &format!("{ours}.x"), &ours.replace('.', ",")]
         {
-            assert_eq!(foreign.parse::<Reference>(), Err(NotAReference), "{foreign}");
+            assert_eq!(foreign.parse::<MessageReference>(), Err(InvalidReference), "{foreign}");
         }
-        assert_eq!(Reference::from_tags(|name| (name == "business").then_some("x")), None);
+        assert_eq!(MessageReference::from_tags(|name| (name == "business").then_some("x")), None);
     }
 }

@@ -8,9 +8,11 @@ use std::collections::VecDeque;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::outcome::{Outcome, Reason};
-use super::pace::{Pace, Paced};
-use super::progress::{Doubt, Progress, Ruling, Step, is_expired, next_step, rule};
+use super::outcome::{Reason, SendOutcome};
+use super::progress::{
+    AfterAttempt, NextStep, OnUnknownOutcome, Progress, after_attempt, is_expired, next_step,
+};
+use super::rate_limit::{RateLimit, RateLimitState};
 use super::status::Status;
 use crate::id::Seq;
 
@@ -39,7 +41,7 @@ pub enum Command {
     /// Write down what became of the message; say [`Event::Done`].
     Settle(Seq, Settlement),
     /// Put the message back; say [`Event::Done`], [`Event::Changed`] or [`Event::LeaseLost`].
-    PutBack {
+    Requeue {
         /// Which message.
         seq: Seq,
         /// `queued` or `in_doubt`.
@@ -60,9 +62,9 @@ pub enum Command {
     Postpone(DateTime<Utc>),
     /// Let go until then, or until the customer is back; say [`Event::Done`] or, if they are back,
     /// [`Event::Changed`].
-    Leave(DateTime<Utc>),
+    Park(DateTime<Utc>),
     /// The round is over.
-    Stop(Heard),
+    Stop(RoundOutcome),
 }
 
 /// What came of it.
@@ -75,7 +77,7 @@ pub enum Event {
     /// The attempt is announced; the message as it is now.
     Marked(Progress),
     /// What the provider answered.
-    Answered(Outcome),
+    Answered(SendOutcome),
     /// The provider took a part of the message, and the rest is still to come. That is written
     /// down, and the message put back with it; the message as it is now.
     TakenInPart(Progress),
@@ -105,14 +107,14 @@ pub enum Settlement {
 
 /// What came of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Heard {
+pub enum RoundOutcome {
     /// Everything is settled, and the conversation is out of the outbox.
     Settled,
     /// Somebody else holds it and will see what is new.
     Held,
-    /// It is not time yet; another bell will ring.
+    /// It is not time yet; another doorbell will ring.
     NotYet,
-    /// Something has to wait; another bell will ring.
+    /// Something has to wait; another doorbell will ring.
     Postponed,
     /// The lease was over before the work was; a successor goes on.
     LeaseLost,
@@ -120,15 +122,15 @@ pub enum Heard {
 
 /// What a round goes by: the channel's rules, and how the channel is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Terms {
-    /// How long a message whose fate is unknown waits for a receipt ([`crate::Channel::doubt`]).
-    pub doubt: TimeDelta,
+pub struct DeliveryPolicy {
+    /// How long a message whose fate is unknown waits for a receipt ([`crate::Channel::receipt_timeout`]).
+    pub receipt_timeout: TimeDelta,
     /// What to do when that was in vain.
-    pub policy: Doubt,
-    /// How fast messages may follow each other ([`crate::Channel::pace`]).
-    pub pace: Pace,
+    pub on_unknown_outcome: OnUnknownOutcome,
+    /// How fast messages may follow each other ([`crate::Channel::rate_limit`]).
+    pub rate_limit: RateLimit,
     /// How many messages are handed over before it is another conversation's turn.
-    pub turn: u32,
+    pub max_messages: u32,
     /// Until when nothing is sent on the channel.
     pub paused_until: Option<DateTime<Utc>>,
 }
@@ -138,23 +140,23 @@ pub struct Terms {
 pub struct Round {
     settled: Seq,
     queue: VecDeque<(Seq, Progress)>,
-    doing: Doing,
+    awaiting: Awaiting,
     surprises: u8,
     begun: u32,
-    paced: Option<Paced>,
-    terms: Terms,
+    rate_limit_state: Option<RateLimitState>,
+    policy: DeliveryPolicy,
 }
 
 /// What the worker was told last, as far as its answer needs it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Doing {
+enum Awaiting {
     Beginning,
     Reading,
     Marking,
     HandingOver,
     Settling,
     /// Putting a message back; then the conversation is let go.
-    PuttingBack(LetGo),
+    Requeueing(AfterRequeue),
     Advancing,
     Releasing,
     Pausing(DateTime<Utc>),
@@ -162,9 +164,9 @@ enum Doing {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum LetGo {
+enum AfterRequeue {
     Postpone(DateTime<Utc>),
-    Leave(DateTime<Utc>),
+    Park(DateTime<Utc>),
     Pause(DateTime<Utc>),
 }
 
@@ -172,15 +174,19 @@ impl Round {
     /// A round over a conversation whose messages are settled up to `settled` and which has used so
     /// much of its pace.
     #[must_use]
-    pub fn new(settled: Seq, paced: Option<Paced>, terms: Terms) -> Round {
-        let (queue, doing) = (VecDeque::new(), Doing::Beginning);
-        Round { settled, queue, doing, surprises: 0, begun: 0, paced, terms }
+    pub fn new(
+        settled: Seq,
+        rate_limit_state: Option<RateLimitState>,
+        policy: DeliveryPolicy,
+    ) -> Round {
+        let (queue, awaiting) = (VecDeque::new(), Awaiting::Beginning);
+        Round { settled, queue, awaiting, surprises: 0, begun: 0, rate_limit_state, policy }
     }
 
     /// How much of its pace the conversation has used by now.
     #[must_use]
-    pub fn paced(&self) -> Option<Paced> {
-        self.paced
+    pub fn rate_limit_state(&self) -> Option<RateLimitState> {
+        self.rate_limit_state
     }
 
     /// What to do next, given what came of the last; `jitter` is uniform in `0.0..1.0`.
@@ -189,75 +195,76 @@ impl Round {
     /// If `event` does not answer the last command.
     #[must_use]
     pub fn next(&mut self, event: Event, now: DateTime<Utc>, jitter: f64) -> Command {
-        match (std::mem::replace(&mut self.doing, Doing::Beginning), event) {
-            (Doing::Beginning, Event::Begun) => self.read(),
-            (Doing::Reading, Event::Messages(messages)) if messages.is_empty() => {
-                self.tell(Doing::Releasing, Command::Release)
+        match (std::mem::replace(&mut self.awaiting, Awaiting::Beginning), event) {
+            (Awaiting::Beginning, Event::Begun) => self.read(),
+            (Awaiting::Reading, Event::Messages(messages)) if messages.is_empty() => {
+                self.tell(Awaiting::Releasing, Command::Release)
             }
-            (Doing::Reading, Event::Messages(messages)) => {
+            (Awaiting::Reading, Event::Messages(messages)) => {
                 self.queue = messages.into();
                 self.look(now, jitter)
             }
-            (Doing::Marking, Event::Marked(progress)) => {
+            (Awaiting::Marking, Event::Marked(progress)) => {
                 self.begun += 1;
-                self.paced = self.terms.pace.after(self.paced, now);
+                self.rate_limit_state =
+                    self.policy.rate_limit.after_send(self.rate_limit_state, now);
                 let seq = self.is_now(progress);
-                self.tell(Doing::HandingOver, Command::HandOver(seq))
+                self.tell(Awaiting::HandingOver, Command::HandOver(seq))
             }
             // The next part is attempted like a message of its own: when the pace allows it.
-            (Doing::HandingOver, Event::TakenInPart(progress)) => {
+            (Awaiting::HandingOver, Event::TakenInPart(progress)) => {
                 self.is_now(progress);
                 self.look(now, jitter)
             }
-            (Doing::Marking, Event::OutOfTime) => {
-                self.tell(Doing::LettingGo, Command::Postpone(now))
+            (Awaiting::Marking, Event::OutOfTime) => {
+                self.tell(Awaiting::LettingGo, Command::Postpone(now))
             }
-            (Doing::HandingOver, Event::Answered(outcome)) => self.judge(outcome, now, jitter),
-            (Doing::Settling, Event::Done) => {
+            (Awaiting::HandingOver, Event::Answered(outcome)) => self.judge(outcome, now, jitter),
+            (Awaiting::Settling, Event::Done) => {
                 let (seq, _) = self.queue.front().expect("the message that was settled");
                 let command = Command::Advance(*seq);
-                self.tell(Doing::Advancing, command)
+                self.tell(Awaiting::Advancing, command)
             }
-            (Doing::PuttingBack(LetGo::Postpone(at)), Event::Done) => {
-                self.tell(Doing::LettingGo, Command::Postpone(at))
+            (Awaiting::Requeueing(AfterRequeue::Postpone(at)), Event::Done) => {
+                self.tell(Awaiting::LettingGo, Command::Postpone(at))
             }
-            (Doing::PuttingBack(LetGo::Leave(at)), Event::Done) => {
-                self.tell(Doing::LettingGo, Command::Leave(at))
+            (Awaiting::Requeueing(AfterRequeue::Park(at)), Event::Done) => {
+                self.tell(Awaiting::LettingGo, Command::Park(at))
             }
-            (Doing::PuttingBack(LetGo::Pause(at)), Event::Done) => {
-                self.tell(Doing::Pausing(at), Command::Pause(at))
+            (Awaiting::Requeueing(AfterRequeue::Pause(at)), Event::Done) => {
+                self.tell(Awaiting::Pausing(at), Command::Pause(at))
             }
             // Without a spread: whoever found out is the first to try again, unless all look before
             // the pause ends.
-            (Doing::Pausing(at), Event::Done) => {
-                self.tell(Doing::LettingGo, Command::Postpone(next_look(at, now)))
+            (Awaiting::Pausing(at), Event::Done) => {
+                self.tell(Awaiting::LettingGo, Command::Postpone(next_look(at, now)))
             }
-            (Doing::Advancing, Event::Done) => {
+            (Awaiting::Advancing, Event::Done) => {
                 let (seq, _) = self.queue.pop_front().expect("the message that was moved past");
                 self.settled = seq;
                 if self.queue.is_empty() { self.read() } else { self.look(now, jitter) }
             }
-            (Doing::Releasing, Event::Done) => Command::Stop(Heard::Settled),
-            (Doing::Releasing, Event::Changed) => self.read(),
-            (Doing::LettingGo, Event::Done) => Command::Stop(Heard::Postponed),
+            (Awaiting::Releasing, Event::Done) => Command::Stop(RoundOutcome::Settled),
+            (Awaiting::Releasing, Event::Changed) => self.read(),
+            (Awaiting::LettingGo, Event::Done) => Command::Stop(RoundOutcome::Postponed),
             // A receipt may have settled a message that was to be put back: then the next one need
             // not wait for it.
-            (Doing::Marking | Doing::PuttingBack(_) | Doing::LettingGo, Event::Changed) => {
+            (Awaiting::Marking | Awaiting::Requeueing(_) | Awaiting::LettingGo, Event::Changed) => {
                 self.look_again()
             }
-            (_, Event::LeaseLost) => Command::Stop(Heard::LeaseLost),
-            (doing, event) => panic!("{event:?} does not answer {doing:?}"),
+            (_, Event::LeaseLost) => Command::Stop(RoundOutcome::LeaseLost),
+            (awaiting, event) => panic!("{event:?} does not answer {awaiting:?}"),
         }
     }
 
-    fn tell(&mut self, doing: Doing, command: Command) -> Command {
-        self.doing = doing;
+    fn tell(&mut self, awaiting: Awaiting, command: Command) -> Command {
+        self.awaiting = awaiting;
         command
     }
 
     fn read(&mut self) -> Command {
         self.queue.clear();
-        self.tell(Doing::Reading, Command::Read(self.settled))
+        self.tell(Awaiting::Reading, Command::Read(self.settled))
     }
 
     /// The message in hand is this far.
@@ -270,81 +277,88 @@ impl Round {
     /// Receipts and returning customers change a message a few times; a successor, for good.
     fn look_again(&mut self) -> Command {
         self.surprises += 1;
-        if self.surprises > MOST_SURPRISES { Command::Stop(Heard::LeaseLost) } else { self.read() }
+        if self.surprises > MOST_SURPRISES {
+            Command::Stop(RoundOutcome::LeaseLost)
+        } else {
+            self.read()
+        }
     }
 
     /// Decides about the message whose turn it is.
     fn look(&mut self, now: DateTime<Utc>, jitter: f64) -> Command {
         let (seq, progress) = self.queue.front().expect("somebody's turn").clone();
-        match next_step(&progress, self.terms.doubt, self.terms.policy, now) {
-            Step::Done => self.tell(Doing::Advancing, Command::Advance(seq)),
-            Step::Attempt => match self.begins(now, jitter) {
-                Begins::Now => self.tell(Doing::Marking, Command::Mark(seq)),
-                Begins::Paused(_) if is_expired(&progress, now) => {
+        match next_step(&progress, self.policy.receipt_timeout, self.policy.on_unknown_outcome, now)
+        {
+            NextStep::Done => self.tell(Awaiting::Advancing, Command::Advance(seq)),
+            NextStep::Attempt => match self.begins(now, jitter) {
+                AttemptStart::Now => self.tell(Awaiting::Marking, Command::Mark(seq)),
+                AttemptStart::Paused(_) if is_expired(&progress, now) => {
                     let reason =
                         Reason::new("channel_paused", "the channel could not be used for 24 hours");
-                    self.tell(Doing::Settling, Command::Settle(seq, Settlement::GivenUp(reason)))
+                    self.tell(Awaiting::Settling, Command::Settle(seq, Settlement::GivenUp(reason)))
                 }
-                Begins::Paused(at) | Begins::Later(at) => {
-                    self.tell(Doing::LettingGo, Command::Postpone(at))
+                AttemptStart::Paused(at) | AttemptStart::Later(at) => {
+                    self.tell(Awaiting::LettingGo, Command::Postpone(at))
                 }
             },
-            Step::GiveUp(reason) => {
-                self.tell(Doing::Settling, Command::Settle(seq, Settlement::GivenUp(reason)))
+            NextStep::GiveUp(reason) => {
+                self.tell(Awaiting::Settling, Command::Settle(seq, Settlement::GivenUp(reason)))
             }
-            Step::AwaitReceipt(at) if progress.status == Status::Sending => {
+            NextStep::AwaitReceipt(at) if progress.status == Status::Sending => {
                 let (status, reason) = (Status::InDoubt, Some(Reason::outcome_unknown()));
-                let command = Command::PutBack { seq, status, reason, counted: true };
-                self.tell(Doing::PuttingBack(LetGo::Postpone(at)), command)
+                let command = Command::Requeue { seq, status, reason, counted: true };
+                self.tell(Awaiting::Requeueing(AfterRequeue::Postpone(at)), command)
             }
-            Step::AwaitReceipt(at) => self.tell(Doing::LettingGo, Command::Postpone(at)),
+            NextStep::AwaitReceipt(at) => self.tell(Awaiting::LettingGo, Command::Postpone(at)),
         }
     }
 
     /// When the next attempt may begin, whichever message it is for.
-    fn begins(&self, now: DateTime<Utc>, jitter: f64) -> Begins {
-        let Terms { pace, turn, paused_until, .. } = &self.terms;
+    fn begins(&self, now: DateTime<Utc>, jitter: f64) -> AttemptStart {
+        let DeliveryPolicy { rate_limit, max_messages, paused_until, .. } = &self.policy;
         #[expect(
             clippy::cast_possible_truncation,
             reason = "at most half a minute in milliseconds"
         )]
         let spread = TimeDelta::milliseconds((SPREAD.num_milliseconds() as f64 * jitter) as i64);
-        match (paused_until, pace.earliest(self.paced)) {
-            (Some(until), _) if now < *until => Begins::Paused(next_look(*until, now) + spread),
-            (_, Some(earliest)) if now < earliest => Begins::Later(earliest),
-            _ if self.begun >= *turn => Begins::Later(now),
-            _ => Begins::Now,
+        match (paused_until, rate_limit.earliest(self.rate_limit_state)) {
+            (Some(until), _) if now < *until => {
+                AttemptStart::Paused(next_look(*until, now) + spread)
+            }
+            (_, Some(earliest)) if now < earliest => AttemptStart::Later(earliest),
+            _ if self.begun >= *max_messages => AttemptStart::Later(now),
+            _ => AttemptStart::Now,
         }
     }
 
     /// Decides by what the provider answered.
-    fn judge(&mut self, outcome: Outcome, now: DateTime<Utc>, jitter: f64) -> Command {
+    fn judge(&mut self, outcome: SendOutcome, now: DateTime<Utc>, jitter: f64) -> Command {
         let (seq, progress) = self.queue.front().expect("the message that was handed over").clone();
-        match rule(outcome, &progress, self.terms.doubt, now, jitter) {
-            Ruling::Sent(accepted) => {
+        match after_attempt(outcome, &progress, self.policy.receipt_timeout, now, jitter) {
+            AfterAttempt::Sent(accepted) => {
                 let settlement = Settlement::Sent { provider_id: accepted.provider_id };
-                self.tell(Doing::Settling, Command::Settle(seq, settlement))
+                self.tell(Awaiting::Settling, Command::Settle(seq, settlement))
             }
-            Ruling::Failed(reason) => {
-                self.tell(Doing::Settling, Command::Settle(seq, Settlement::Failed(reason)))
+            AfterAttempt::Failed(reason) => {
+                self.tell(Awaiting::Settling, Command::Settle(seq, Settlement::Failed(reason)))
             }
-            Ruling::Later { status, at, reason } => {
-                let command = Command::PutBack { seq, status, reason: Some(reason), counted: true };
-                self.tell(Doing::PuttingBack(LetGo::Postpone(at)), command)
+            AfterAttempt::Later { status, at, reason } => {
+                let command = Command::Requeue { seq, status, reason: Some(reason), counted: true };
+                self.tell(Awaiting::Requeueing(AfterRequeue::Postpone(at)), command)
             }
-            Ruling::Away(at) => {
+            AfterAttempt::Away(at) => {
                 let command =
-                    Command::PutBack { seq, status: Status::Queued, reason: None, counted: false };
-                self.tell(Doing::PuttingBack(LetGo::Leave(at)), command)
+                    Command::Requeue { seq, status: Status::Queued, reason: None, counted: false };
+                self.tell(Awaiting::Requeueing(AfterRequeue::Park(at)), command)
             }
-            Ruling::Pause { at, reason } => {
-                let command = Command::PutBack {
+            AfterAttempt::Pause { at, reason } => {
+                let command = Command::Requeue {
                     seq,
                     status: Status::Queued,
                     reason: Some(reason),
                     counted: false,
                 };
-                self.tell(Doing::PuttingBack(LetGo::Pause(at)), command)
+                self.tell(Awaiting::Requeueing(AfterRequeue::Pause(at)), command)
             }
         }
     }
@@ -356,7 +370,7 @@ fn next_look(until: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
 }
 
 /// When an attempt may begin.
-enum Begins {
+enum AttemptStart {
     Now,
     /// The channel is paused: look again then.
     Paused(DateTime<Utc>),

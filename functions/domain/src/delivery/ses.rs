@@ -13,14 +13,14 @@
 
 use std::time::Duration;
 
-use super::outcome::Kind::{self, ChannelWide, Permanent, Transient, Wait};
+use super::outcome::FailureKind::{self, ChannelWide, Permanent, Transient, Wait};
 use super::outcome::{Failure, Reason};
 
 /// SES's word, what to do, our word, and the sentence that the agent sees.
 ///
 /// What is wrong with the account or the channel is wrong with every message, and with none of
 /// them: the channel is paused until somebody has put it right, for as long as messages are tried.
-const REFUSALS: [(&str, Kind, &str, &str); 20] = [
+const REFUSALS: [(&str, FailureKind, &str, &str); 20] = [
     (
         "MessageRejected",
         Permanent,

@@ -8,11 +8,11 @@
 
 use std::time::Duration;
 
-use super::outcome::Kind::{self, ChannelWide, Permanent, Transient, Wait};
+use super::outcome::FailureKind::{self, ChannelWide, Permanent, Transient, Wait};
 use super::outcome::{Failure, Reason};
 
 /// Code, what to do, our word, and the sentence that the agent sees; in the order of Meta's page.
-const CODES: [(i64, Kind, &str, &str); 48] = [
+const CODES: [(i64, FailureKind, &str, &str); 48] = [
     // Authorization.
     (0, ChannelWide(60), "token_rejected", "WhatsApp did not accept the channel's access token"),
     (190, ChannelWide(60), "token_rejected", "the channel's access token has expired"),
@@ -196,7 +196,7 @@ pub fn reported(code: Option<i64>) -> Reason {
     }
 }
 
-fn listed(code: i64) -> Option<(Kind, Reason)> {
+fn listed(code: i64) -> Option<(FailureKind, Reason)> {
     let (_, kind, word, detail) = CODES.iter().find(|(known, ..)| *known == code)?;
     Some((*kind, Reason::new(word, *detail).with_provider_code(code)))
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// How much of a file tells what it is, in bytes.
-pub const TELLING: usize = 8192;
+pub const SNIFFED_BYTES: usize = 8192;
 
 /// The longest type or subtype, in characters ([RFC 6838
 /// §4.2](https://www.rfc-editor.org/rfc/rfc6838#section-4.2)).
@@ -59,7 +59,7 @@ impl MediaType {
             || self.0 == "application/pdf"
     }
 
-    /// What a file that says it is of this type is, by its first [`TELLING`] bytes: this type, or a
+    /// What a file that says it is of this type is, by its first [`SNIFFED_BYTES`] bytes: this type, or a
     /// better one where nothing was said.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{SigningKey, in_time};
-use crate::broken::Broken;
+use crate::error::InternalError;
 use domain::{BusinessId, ConversationId};
 
 /// What tokens must be made for ([RFC 7519
@@ -28,7 +28,7 @@ pub struct Visitor {
 
 /// Why a token opens nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unfit {
+pub enum TokenError {
     /// It was good once: another one will do.
     Expired,
     /// It never was good, or not yet.
@@ -54,21 +54,21 @@ impl SigningKey {
     /// Reads a visitor's token.
     ///
     /// # Errors
-    /// [`Unfit`]. Only a token that was good is called expired, so nobody learns anything of one
+    /// [`TokenError`]. Only a token that was good is called expired, so nobody learns anything of one
     /// that they made up.
-    pub fn verify_visitor(&self, token: &str, now: DateTime<Utc>) -> Result<Visitor, Unfit> {
-        let claims: Claims = self.verify(token, Some(AUDIENCE)).ok_or(Unfit::Invalid)?;
+    pub fn verify_visitor(&self, token: &str, now: DateTime<Utc>) -> Result<Visitor, TokenError> {
+        let claims: Claims = self.verify(token, Some(AUDIENCE)).ok_or(TokenError::Invalid)?;
         let Claims { business_id: business, conversation_id: conversation, iat, exp } = claims;
         if !exp
             .checked_sub(iat)
             .is_some_and(|seconds| (1..=LONGEST.num_seconds()).contains(&seconds))
         {
-            return Err(Unfit::Invalid);
+            return Err(TokenError::Invalid);
         }
         if in_time(iat, exp, now) {
             return Ok(Visitor { business, conversation });
         }
-        Err(if now.timestamp() < iat { Unfit::Invalid } else { Unfit::Expired })
+        Err(if now.timestamp() < iat { TokenError::Invalid } else { TokenError::Expired })
     }
 
     /// Issues a visitor's token, as the site with the widget does.
@@ -80,7 +80,7 @@ impl SigningKey {
         visitor: Visitor,
         issued: DateTime<Utc>,
         expires: DateTime<Utc>,
-    ) -> Result<String, Broken> {
+    ) -> Result<String, InternalError> {
         let Visitor { business: business_id, conversation: conversation_id } = visitor;
         let claims = Claims {
             business_id,
@@ -124,10 +124,10 @@ mod tests {
         let end = now() + LONGEST + TimeDelta::seconds(60);
         assert_eq!(key().verify_visitor(&token, now()), Ok(visitor()));
         assert_eq!(key().verify_visitor(&token, end - second), Ok(visitor()));
-        assert_eq!(key().verify_visitor(&token, end), Err(Unfit::Expired));
+        assert_eq!(key().verify_visitor(&token, end), Err(TokenError::Expired));
         assert_eq!(
             key().verify_visitor(&token, now() - TimeDelta::seconds(61)),
-            Err(Unfit::Invalid)
+            Err(TokenError::Invalid)
         );
     }
 
@@ -137,13 +137,13 @@ mod tests {
             let token = key()
                 .sign_visitor(visitor(), now(), now() + TimeDelta::seconds(seconds))
                 .expect("signed");
-            assert_eq!(key().verify_visitor(&token, now()), Err(Unfit::Invalid), "{seconds}");
+            assert_eq!(key().verify_visitor(&token, now()), Err(TokenError::Invalid), "{seconds}");
         }
         let forever = json!({"aud": "chat", "business_id": visitor().business, "conversation_id": visitor().conversation,
             "iat": i64::MIN, "exp": i64::MAX});
         assert_eq!(
             key().verify_visitor(&signed(&forever, Algorithm::HS256, SECRET), now()),
-            Err(Unfit::Invalid)
+            Err(TokenError::Invalid)
         );
     }
 
@@ -159,14 +159,14 @@ mod tests {
         assert_eq!(of(claims("chat".into()), Algorithm::HS256, SECRET), Ok(visitor()));
         assert_eq!(of(claims(json!(["site", "chat"])), Algorithm::HS256, SECRET), Ok(visitor()));
         for aud in ["site".into(), json!(null), json!([])] {
-            assert_eq!(of(claims(aud), Algorithm::HS256, SECRET), Err(Unfit::Invalid));
+            assert_eq!(of(claims(aud), Algorithm::HS256, SECRET), Err(TokenError::Invalid));
         }
         let mut without = claims("chat".into());
         without.as_object_mut().expect("an object").remove("aud");
-        assert_eq!(of(without, Algorithm::HS256, SECRET), Err(Unfit::Invalid));
-        assert_eq!(of(claims("chat".into()), Algorithm::HS512, SECRET), Err(Unfit::Invalid));
+        assert_eq!(of(without, Algorithm::HS256, SECRET), Err(TokenError::Invalid));
+        assert_eq!(of(claims("chat".into()), Algorithm::HS512, SECRET), Err(TokenError::Invalid));
         let other = "another secret of thirty-two bytes";
-        assert_eq!(of(claims("chat".into()), Algorithm::HS256, other), Err(Unfit::Invalid));
+        assert_eq!(of(claims("chat".into()), Algorithm::HS256, other), Err(TokenError::Invalid));
     }
 
     #[test]
@@ -176,7 +176,7 @@ mod tests {
         // {"alg":"none","kid":"k1"}
         let unsigned = format!("eyJhbGciOiJub25lIiwia2lkIjoiazEifQ.{claims}.");
         assert_eq!(super::super::key_id(&unsigned), None);
-        assert_eq!(key().verify_visitor(&unsigned, now()), Err(Unfit::Invalid));
+        assert_eq!(key().verify_visitor(&unsigned, now()), Err(TokenError::Invalid));
     }
 
     fn signed(claims: &serde_json::Value, algorithm: Algorithm, secret: &str) -> String {

@@ -1,4 +1,4 @@
-//! A batch of bells, record by record: one that cannot be read or answered fails alone and comes
+//! A batch of doorbells, record by record: one that cannot be read or answered fails alone and comes
 //! back alone ([partial batch
 //! responses](https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html)).
 
@@ -9,12 +9,12 @@ use futures_util::stream::{self, StreamExt};
 use tokio::time::Instant;
 
 use super::Provider;
-use super::channels::Channels;
+use super::channels::ChannelCache;
 use super::worker::Worker;
 use crate::aws::Aws;
-use crate::broken::Broken;
 use crate::clock::Clock;
-use crate::queue::{Bell, WorkerQueue};
+use crate::error::InternalError;
+use crate::queue::{Doorbell, WorkerQueue};
 use crate::runtime::{Error, EventFunction};
 use crate::table::Table;
 
@@ -34,13 +34,17 @@ impl<P: Provider> EventFunction for Worker<P> {
             queue: WorkerQueue::from_env(&aws)?,
             clock: Clock::from_env()?,
             provider: P::from_env(&aws)?,
-            channels: Channels::default(),
+            channels: ChannelCache::default(),
         })
     }
 
-    /// Answers a batch of bells, all at once: most are for different conversations, and of two for
+    /// Answers a batch of doorbells, all at once: most are for different conversations, and of two for
     /// the same one is answered.
-    async fn handle(&self, event: SqsEvent, until: Instant) -> Result<SqsBatchResponse, Broken> {
+    async fn handle(
+        &self,
+        event: SqsEvent,
+        until: Instant,
+    ) -> Result<SqsBatchResponse, InternalError> {
         let failed = stream::iter(event.records)
             .map(|record| one(self, record, until))
             .buffer_unordered(AT_ONCE)
@@ -63,19 +67,19 @@ async fn one<P: Provider>(
 ) -> Option<BatchItemFailure> {
     let id = record.message_id.unwrap_or_default();
     let heard = match parse(record.body.as_deref()) {
-        Ok(bell) => worker.answer(&bell, until).await,
+        Ok(doorbell) => worker.answer(&doorbell, until).await,
         Err(broken) => Err(broken),
     };
     match heard {
         Ok(heard) => {
-            tracing::debug!(record = id, ?heard, "bell answered");
+            tracing::debug!(record = id, ?heard, "doorbell answered");
             None
         }
         Err(broken) => {
             tracing::error!(
                 record = id,
                 error = broken.chain(),
-                "bell not answered; it will ring again"
+                "doorbell not answered; it will ring again"
             );
             let mut failure = BatchItemFailure::default();
             failure.item_identifier = id;
@@ -84,7 +88,7 @@ async fn one<P: Provider>(
     }
 }
 
-fn parse(body: Option<&str>) -> Result<Bell, Broken> {
+fn parse(body: Option<&str>) -> Result<Doorbell, InternalError> {
     serde_json::from_str(body.unwrap_or_default())
-        .map_err(|error| Broken::unreadable("a bell", &error))
+        .map_err(|error| InternalError::unreadable("a doorbell", &error))
 }

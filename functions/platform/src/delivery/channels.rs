@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use crate::broken::Broken;
+use crate::error::InternalError;
 use crate::table::Table;
 use crate::table::record::ChannelRecord;
 use domain::{BusinessId, ChannelId};
@@ -22,11 +22,11 @@ type Kept = HashMap<(BusinessId, ChannelId), (Instant, ChannelRecord)>;
 
 /// Channel records, read through.
 #[derive(Debug, Clone, Default)]
-pub struct Channels {
+pub struct ChannelCache {
     kept: Arc<Mutex<Kept>>,
 }
 
-impl Channels {
+impl ChannelCache {
     /// The channel's record; `None` if there is none, which is not kept.
     ///
     /// # Errors
@@ -36,7 +36,7 @@ impl Channels {
         table: &Table,
         b: BusinessId,
         id: ChannelId,
-    ) -> Result<Option<ChannelRecord>, Broken> {
+    ) -> Result<Option<ChannelRecord>, InternalError> {
         if let Some((since, record)) = self.kept().get(&(b, id))
             && since.elapsed() < KEPT
         {
@@ -64,7 +64,7 @@ impl Channels {
         b: BusinessId,
         id: ChannelId,
         until: DateTime<Utc>,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), InternalError> {
         if let Some((_, record)) = self.kept().get_mut(&(b, id)) {
             record.paused_until = record.paused_until.max(Some(until));
         }

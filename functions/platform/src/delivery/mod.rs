@@ -5,7 +5,7 @@ mod channels;
 mod report;
 mod worker;
 
-pub use channels::Channels;
+pub use channels::ChannelCache;
 pub use worker::Worker;
 
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::aws::Aws;
 use crate::runtime::Error;
 use crate::table::record::{ChannelRecord, Conversation, Message};
-use domain::delivery::{Outcome, Part, Reference};
+use domain::delivery::{MessageReference, Part, SendOutcome};
 use domain::{BusinessId, Channel, ConversationId};
 
 /// What a channel brings along: how to hand one message to its provider.
@@ -33,10 +33,10 @@ pub trait Provider: Sized {
     /// A sentence that names the variable that is missing or malformed.
     fn from_env(aws: &Aws) -> Result<Self, Error>;
 
-    /// Hands `parcel`, one part of a message, to the provider and says what came of it. The worker
+    /// ClaimedConversation `parcel`, one part of a message, to the provider and says what came of it. The worker
     /// waits until the parcel's time is over and no longer; what has not answered by then is
     /// [`domain::delivery::Failure::Unknown`].
-    fn send(&self, parcel: Parcel<'_>) -> impl Future<Output = Outcome> + Send;
+    fn send(&self, parcel: OutboundMessage<'_>) -> impl Future<Output = SendOutcome> + Send;
 
     /// In how many parts the provider takes a message, always the same for the same message. The
     /// worker hands them over one by one, and notes that one is through before it begins the next.
@@ -56,7 +56,7 @@ pub trait Provider: Sized {
 
 /// One message on its way, with everything a provider may need.
 #[derive(Debug, Clone, Copy)]
-pub struct Parcel<'a> {
+pub struct OutboundMessage<'a> {
     /// Whose.
     pub business: BusinessId,
     /// The conversation's id.
@@ -75,9 +75,9 @@ pub struct Parcel<'a> {
     pub until: Instant,
 }
 
-impl From<Parcel<'_>> for Reference {
-    fn from(parcel: Parcel<'_>) -> Reference {
-        let Parcel { business, conversation_id: conversation, message, .. } = parcel;
-        Reference { business, conversation, message: message.id }
+impl From<OutboundMessage<'_>> for MessageReference {
+    fn from(parcel: OutboundMessage<'_>) -> MessageReference {
+        let OutboundMessage { business, conversation_id: conversation, message, .. } = parcel;
+        MessageReference { business, conversation, message: message.id }
     }
 }

@@ -10,18 +10,18 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 use tracing::Level;
 
-use super::channels::Channels;
+use super::channels::ChannelCache;
 use super::report::Subject;
-use super::{Parcel, Provider};
-use crate::broken::Broken;
+use super::{OutboundMessage, Provider};
 use crate::clock::Clock;
-use crate::queue::{Bell, Version, WorkerQueue};
+use crate::error::InternalError;
+use crate::queue::{Doorbell, Version, WorkerQueue};
 use crate::table::record::{ChannelRecord, Conversation, Message};
-use crate::table::{Held, PutBack, Release, Table};
-use crate::telemetry::metrics::Line;
+use crate::table::{HeldConversation, ReleaseOutcome, RequeueOutcome, Table};
+use crate::telemetry::metrics::MetricRecord;
 use domain::delivery::{
-    Accepted, Claim, Command, Event, Failure, Heard, Outcome, Part, Reason, Round, Settlement,
-    Status, Terms,
+    Accepted, ClaimOutcome, Command, DeliveryPolicy, Event, Failure, Part, Reason, Round,
+    RoundOutcome, SendOutcome, Settlement, Status,
 };
 use domain::{Channel, Seq};
 
@@ -37,7 +37,7 @@ const PAGE: i32 = 10;
 
 /// How many messages of a conversation a worker hands over before it lets the conversations go
 /// first that have waited meanwhile: what was read at once. Each turn costs a claim, a read, a
-/// write and a bell, about a tenth of the whole.
+/// write and a doorbell, about a tenth of the whole.
 const TURN: u32 = 10;
 
 /// A channel's worker.
@@ -52,72 +52,79 @@ pub struct Worker<P> {
     /// The channel's provider.
     pub provider: P,
     /// Channel records.
-    pub channels: Channels,
+    pub channels: ChannelCache,
 }
 
 /// A conversation in a worker's hands.
-struct Hands {
-    held: Held,
+struct ClaimedConversation {
+    held: HeldConversation,
     channel: Option<ChannelRecord>,
     messages: HashMap<Seq, Message>,
     until: Instant,
 }
 
-impl Hands {
-    fn message(&self, seq: Seq) -> Result<&Message, Broken> {
-        self.messages
-            .get(&seq)
-            .ok_or_else(|| Broken::new(format!("working on message {seq}, which was never read")))
+impl ClaimedConversation {
+    fn message(&self, seq: Seq) -> Result<&Message, InternalError> {
+        self.messages.get(&seq).ok_or_else(|| {
+            InternalError::new(format!("working on message {seq}, which was never read"))
+        })
     }
 }
 
 impl<P: Provider> Worker<P> {
-    /// Answers a bell; stops beginning messages shortly before `until`.
+    /// Answers a doorbell; stops beginning messages shortly before `until`.
     ///
     /// # Errors
     /// If the table does not answer or contradicts itself. The lease ends by itself, and the outbox
     /// rings again.
-    pub async fn answer(&self, bell: &Bell, until: Instant) -> Result<Heard, Broken> {
-        if bell.channel != P::CHANNEL {
-            return Err(Broken::new(format!(
-                "answering a bell for {} on {}",
-                bell.channel,
+    pub async fn answer(
+        &self,
+        doorbell: &Doorbell,
+        until: Instant,
+    ) -> Result<RoundOutcome, InternalError> {
+        if doorbell.channel != P::CHANNEL {
+            return Err(InternalError::new(format!(
+                "answering a doorbell for {} on {}",
+                doorbell.channel,
                 P::CHANNEL
             )));
         }
         let now = self.clock.now();
-        let held = match self.table.claim(bell.business, bell.conversation, now, LEASE).await? {
-            Ok(held) => held,
-            Err(Claim::Settled) => return Ok(Heard::Settled),
-            Err(Claim::NotYet(_)) => return Ok(Heard::NotYet),
-            Err(Claim::Held(_) | Claim::Granted(_)) => return Ok(Heard::Held),
-        };
+        let held =
+            match self.table.claim(doorbell.business, doorbell.conversation, now, LEASE).await? {
+                Ok(held) => held,
+                Err(ClaimOutcome::Settled) => return Ok(RoundOutcome::Settled),
+                Err(ClaimOutcome::NotYet(_)) => return Ok(RoundOutcome::NotYet),
+                Err(ClaimOutcome::Held(_) | ClaimOutcome::Granted(_)) => {
+                    return Ok(RoundOutcome::Held);
+                }
+            };
         if Channel::from_wire(&held.conversation.channel) != Some(P::CHANNEL) {
-            // It has changed channel since the bell rang; the other channel's bell rang too, or the
+            // It has changed channel since the doorbell rang; the other channel's doorbell rang too, or the
             // sweeper will.
             self.table.postpone(&held, now).await?;
-            return Ok(Heard::NotYet);
+            return Ok(RoundOutcome::NotYet);
         }
         let channel =
             self.channels.get(&self.table, held.business, held.conversation.channel_id).await?;
-        self.round(Hands { held, channel, messages: HashMap::new(), until }).await
+        self.round(ClaimedConversation { held, channel, messages: HashMap::new(), until }).await
     }
 
-    async fn round(&self, mut hands: Hands) -> Result<Heard, Broken> {
+    async fn round(&self, mut hands: ClaimedConversation) -> Result<RoundOutcome, InternalError> {
         let channel = hands.channel.as_ref();
-        let terms = Terms {
-            doubt: P::CHANNEL.doubt(),
-            policy: channel.map(|channel| channel.in_doubt).unwrap_or_default(),
-            pace: P::CHANNEL.pace(),
-            turn: TURN,
+        let terms = DeliveryPolicy {
+            receipt_timeout: P::CHANNEL.receipt_timeout(),
+            on_unknown_outcome: channel.map(|channel| channel.in_doubt).unwrap_or_default(),
+            rate_limit: P::CHANNEL.rate_limit(),
+            max_messages: TURN,
             paused_until: channel.and_then(|channel| channel.paused_until),
         };
-        let Conversation { settled_seq, paced, .. } = hands.held.conversation;
-        let mut round = Round::new(settled_seq, paced, terms);
+        let Conversation { settled_seq, rate_limit_state, .. } = hands.held.conversation;
+        let mut round = Round::new(settled_seq, rate_limit_state, terms);
         let mut event = Event::Begun;
         loop {
             let command = round.next(event, self.clock.now(), rand::random());
-            hands.held.conversation.paced = round.paced(); // Moving on writes it down.
+            hands.held.conversation.rate_limit_state = round.rate_limit_state(); // Moving on writes it down.
             match command {
                 Command::Stop(heard) => return Ok(heard),
                 command => event = self.obey(command, &mut hands).await?,
@@ -126,24 +133,28 @@ impl<P: Provider> Worker<P> {
     }
 
     /// Does one thing, and says what came of it.
-    async fn obey(&self, command: Command, hands: &mut Hands) -> Result<Event, Broken> {
+    async fn obey(
+        &self,
+        command: Command,
+        hands: &mut ClaimedConversation,
+    ) -> Result<Event, InternalError> {
         match command {
             Command::Read(after) => self.read(hands, after).await,
             Command::Mark(seq) => self.mark(hands, seq).await,
             Command::HandOver(seq) => self.hand_over(hands, seq).await,
             Command::Settle(seq, settlement) => self.settle(hands, seq, &settlement).await,
-            Command::PutBack { seq, status, reason, counted } => {
-                self.put_back(hands, seq, status, reason.as_ref(), counted).await
+            Command::Requeue { seq, status, reason, counted } => {
+                self.requeue(hands, seq, status, reason.as_ref(), counted).await
             }
             Command::Advance(seq) => self.advance(hands, seq).await,
             Command::Release => Ok(match self.table.release(&hands.held).await? {
-                Release::Done => Event::Done,
-                Release::NewMessage => Event::Changed,
-                Release::LeaseLost => Event::LeaseLost,
+                ReleaseOutcome::Done => Event::Done,
+                ReleaseOutcome::NewMessage => Event::Changed,
+                ReleaseOutcome::LeaseLost => Event::LeaseLost,
             }),
             Command::Pause(until) => self.pause(hands, until).await,
             Command::Postpone(at) => self.postpone(hands, at).await,
-            Command::Leave(at) => Ok(if self.table.leave(&mut hands.held, at).await? {
+            Command::Park(at) => Ok(if self.table.park(&mut hands.held, at).await? {
                 Event::Done
             } else {
                 Event::Changed
@@ -152,7 +163,11 @@ impl<P: Provider> Worker<P> {
         }
     }
 
-    async fn read(&self, hands: &mut Hands, after: Seq) -> Result<Event, Broken> {
+    async fn read(
+        &self,
+        hands: &mut ClaimedConversation,
+        after: Seq,
+    ) -> Result<Event, InternalError> {
         let (messages, _) =
             self.table.messages_after(hands.held.business, hands.held.id, after, PAGE).await?;
         let turns = messages.iter().map(|message| (message.seq, message.progress())).collect();
@@ -160,7 +175,11 @@ impl<P: Provider> Worker<P> {
         Ok(Event::Messages(turns))
     }
 
-    async fn mark(&self, hands: &mut Hands, seq: Seq) -> Result<Event, Broken> {
+    async fn mark(
+        &self,
+        hands: &mut ClaimedConversation,
+        seq: Seq,
+    ) -> Result<Event, InternalError> {
         if hands.until.saturating_duration_since(Instant::now()) < LEAST_TIME {
             return Ok(Event::OutOfTime); // A fresh invocation takes it from here.
         }
@@ -174,9 +193,13 @@ impl<P: Provider> Worker<P> {
         }
     }
 
-    /// Hands over the message, or the next part of it. That a part is through is written down
+    /// ClaimedConversation over the message, or the next part of it. That a part is through is written down
     /// before the next one begins: whoever finds the message later goes on behind it.
-    async fn hand_over(&self, hands: &mut Hands, seq: Seq) -> Result<Event, Broken> {
+    async fn hand_over(
+        &self,
+        hands: &mut ClaimedConversation,
+        seq: Seq,
+    ) -> Result<Event, InternalError> {
         let message = hands.message(seq)?;
         let Some(part) = message.parts.next(self.provider.parts(message)) else {
             // Receipts have told of every part meanwhile.
@@ -197,25 +220,38 @@ impl<P: Provider> Worker<P> {
         })
     }
 
-    async fn hand_over_part(&self, hands: &Hands, seq: Seq, part: Part) -> Result<Outcome, Broken> {
+    async fn hand_over_part(
+        &self,
+        hands: &ClaimedConversation,
+        seq: Seq,
+        part: Part,
+    ) -> Result<SendOutcome, InternalError> {
         let message = hands.message(seq)?;
         let Some(channel) = &hands.channel else {
             let reason = Reason::new("channel_missing", "the conversation's channel was removed");
             return Ok(Err(Failure::Permanent(reason)));
         };
-        let Held { business, id: conversation_id, conversation, .. } = &hands.held;
+        let HeldConversation { business, id: conversation_id, conversation, .. } = &hands.held;
         let (business, conversation_id) = (*business, *conversation_id);
         let timeout = hands.until.saturating_duration_since(Instant::now()).min(P::TIMEOUT);
         if timeout < LEAST_TIME / 2 {
-            // Held up since the announcement: too little is left for an answer, or it is a
+            // HeldConversation up since the announcement: too little is left for an answer, or it is a
             // successor's turn by now.
             let reason =
                 Reason::new("out_of_time", "the worker was held up and did not call the provider");
             return Ok(Err(Failure::Transient { reason, retry_after: None }));
         }
         let (now, until) = (self.clock.now(), Instant::now() + timeout);
-        let parcel =
-            Parcel { business, conversation_id, conversation, channel, message, part, now, until };
+        let parcel = OutboundMessage {
+            business,
+            conversation_id,
+            conversation,
+            channel,
+            message,
+            part,
+            now,
+            until,
+        };
         let answer = tokio::time::timeout_at(until, self.provider.send(parcel)).await;
         Ok(answer.unwrap_or_else(|_| {
             Err(Failure::Unknown(Reason::new(
@@ -227,7 +263,11 @@ impl<P: Provider> Worker<P> {
 
     /// Moves on. What the customer's program knows the message by goes along, whoever told the
     /// provider's id: its answer, or a receipt.
-    async fn advance(&self, hands: &mut Hands, seq: Seq) -> Result<Event, Broken> {
+    async fn advance(
+        &self,
+        hands: &mut ClaimedConversation,
+        seq: Seq,
+    ) -> Result<Event, InternalError> {
         let provider_id = hands.message(seq)?.provider_id.as_deref();
         if let Some(name) = provider_id.and_then(|id| self.provider.name_in_thread(id)) {
             hands.held.conversation.thread.join(name);
@@ -241,10 +281,10 @@ impl<P: Provider> Worker<P> {
 
     async fn settle(
         &self,
-        hands: &mut Hands,
+        hands: &mut ClaimedConversation,
         seq: Seq,
         settlement: &Settlement,
-    ) -> Result<Event, Broken> {
+    ) -> Result<Event, InternalError> {
         if let (Settlement::Sent { provider_id: Some(id) }, Some(message)) =
             (settlement, hands.messages.get_mut(&seq))
         {
@@ -254,7 +294,7 @@ impl<P: Provider> Worker<P> {
         let subject = Subject { held: &hands.held, message, channel: P::CHANNEL };
         if let Settlement::GivenUp(reason) = settlement {
             // The copy comes first: better twice in the dead-letter queue than nowhere.
-            self.queue.bury(&subject.copy(reason)).await?;
+            self.queue.dead_letter(&subject.copy(reason)).await?;
         }
         let now = self.clock.now();
         // What a receipt has settled otherwise has neither failed nor been given up.
@@ -264,23 +304,23 @@ impl<P: Provider> Worker<P> {
         Ok(Event::Done)
     }
 
-    async fn put_back(
+    async fn requeue(
         &self,
-        hands: &Hands,
+        hands: &ClaimedConversation,
         seq: Seq,
         status: Status,
         reason: Option<&Reason>,
         counted: bool,
-    ) -> Result<Event, Broken> {
+    ) -> Result<Event, InternalError> {
         let message = hands.message(seq)?;
-        match self.table.put_back(&hands.held, message, status, reason, counted).await? {
-            PutBack::Done => {}
-            PutBack::Changed => return Ok(Event::Changed),
-            PutBack::LeaseLost => return Ok(Event::LeaseLost),
+        match self.table.requeue(&hands.held, message, status, reason, counted).await? {
+            RequeueOutcome::Done => {}
+            RequeueOutcome::Changed => return Ok(Event::Changed),
+            RequeueOutcome::LeaseLost => return Ok(Event::LeaseLost),
         }
         if let Some(reason) = reason {
             Subject { held: &hands.held, message, channel: P::CHANNEL }
-                .put_back(status, reason)
+                .requeue(status, reason)
                 .write();
         }
         Ok(Event::Done)
@@ -288,10 +328,14 @@ impl<P: Provider> Worker<P> {
 
     /// Has the whole channel wait. The message's own line says why, this one that somebody has to
     /// do something.
-    async fn pause(&self, hands: &Hands, until: DateTime<Utc>) -> Result<Event, Broken> {
-        let Held { business, conversation, .. } = &hands.held;
+    async fn pause(
+        &self,
+        hands: &ClaimedConversation,
+        until: DateTime<Utc>,
+    ) -> Result<Event, InternalError> {
+        let HeldConversation { business, conversation, .. } = &hands.held;
         self.channels.pause(&self.table, *business, conversation.channel_id, until).await?;
-        Line::new(Level::ERROR, "channel paused: its provider takes nothing")
+        MetricRecord::new(Level::ERROR, "channel paused: its provider takes nothing")
             .by("Channel", P::CHANNEL)
             .count("ChannelPaused")
             .with("business", business)
@@ -301,13 +345,17 @@ impl<P: Provider> Worker<P> {
         Ok(Event::Done)
     }
 
-    /// Lets go until `at`, and has the bell ring then.
-    async fn postpone(&self, hands: &Hands, at: DateTime<Utc>) -> Result<Event, Broken> {
+    /// Lets go until `at`, and has the doorbell ring then.
+    async fn postpone(
+        &self,
+        hands: &ClaimedConversation,
+        at: DateTime<Utc>,
+    ) -> Result<Event, InternalError> {
         self.table.postpone(&hands.held, at).await?;
-        let Held { business, id: conversation, .. } = hands.held;
-        let bell = Bell { v: Version, business, conversation, channel: P::CHANNEL };
-        if let Err(broken) = self.queue.ring_at(&bell, at, self.clock.now()).await {
-            bell.not_rung(&broken).write();
+        let HeldConversation { business, id: conversation, .. } = hands.held;
+        let doorbell = Doorbell { v: Version, business, conversation, channel: P::CHANNEL };
+        if let Err(broken) = self.queue.ring_at(&doorbell, at, self.clock.now()).await {
+            doorbell.ring_failed(&broken).write();
         }
         Ok(Event::Done)
     }

@@ -10,9 +10,9 @@ use aws_sdk_sqs::types::{
 };
 use chrono::{DateTime, Utc};
 
-use super::{BATCH, Bell, GivenUp};
+use super::{AbandonedMessage, BATCH, Doorbell};
 use crate::aws::Aws;
-use crate::broken::Broken;
+use crate::error::InternalError;
 use domain::{BusinessId, Channel, ConversationId};
 
 /// What is received is hidden from everybody else for so many minutes: from the next receipt as
@@ -33,33 +33,37 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a dead-letter queue keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kept {
-    /// A bell that no worker could answer.
-    Bell(Bell),
+pub enum DeadLetterBody {
+    /// A doorbell that no worker could answer.
+    Doorbell(Doorbell),
     /// A copy of a message that was given up.
-    GivenUp(GivenUp),
+    Abandoned(AbandonedMessage),
     /// Something that nobody here has written.
     Unreadable,
 }
 
 /// One letter, hidden until it is removed, put back, or a quarter of an hour is over.
 #[derive(Debug, Clone)]
-pub struct Letter {
+pub struct DeadLetter {
     /// What it is.
-    pub kept: Kept,
+    pub content: DeadLetterBody,
     /// Since when it is there.
     pub since: Option<DateTime<Utc>>,
     handle: String,
 }
 
-impl Letter {
+impl DeadLetter {
     /// The conversation that it is about.
     #[must_use]
     pub fn about(&self) -> Option<(BusinessId, ConversationId, Channel)> {
-        match &self.kept {
-            Kept::Bell(bell) => Some((bell.business, bell.conversation, bell.channel)),
-            Kept::GivenUp(copy) => Some((copy.business, copy.conversation, copy.channel)),
-            Kept::Unreadable => None,
+        match &self.content {
+            DeadLetterBody::Doorbell(doorbell) => {
+                Some((doorbell.business, doorbell.conversation, doorbell.channel))
+            }
+            DeadLetterBody::Abandoned(copy) => {
+                Some((copy.business, copy.conversation, copy.channel))
+            }
+            DeadLetterBody::Unreadable => None,
         }
     }
 }
@@ -84,29 +88,31 @@ impl DeadLetters {
     ///
     /// # Errors
     /// If SQS does not answer.
-    pub async fn hidden(&self) -> Result<usize, Broken> {
+    pub async fn hidden(&self) -> Result<usize, InternalError> {
         let name = QueueAttributeName::ApproximateNumberOfMessagesNotVisible;
         let call =
             self.client.get_queue_attributes().queue_url(&self.url).attribute_names(name.clone());
-        let answer = call.send().await.map_err(|error| Broken::aws("GetQueueAttributes", error))?;
+        let answer =
+            call.send().await.map_err(|error| InternalError::aws("GetQueueAttributes", error))?;
         let count = answer.attributes.as_ref().and_then(|all| all.get(&name)?.parse().ok());
-        count.ok_or_else(|| Broken::new("reading how many letters are hidden"))
+        count.ok_or_else(|| InternalError::new("reading how many letters are hidden"))
     }
 
     /// Takes up to ten letters, in no particular order; none once nothing more is to be seen.
     ///
     /// # Errors
     /// If SQS does not answer.
-    pub async fn take(&self) -> Result<Vec<Letter>, Broken> {
+    pub async fn receive(&self) -> Result<Vec<DeadLetter>, InternalError> {
         let call = self.client.receive_message().queue_url(&self.url).max_number_of_messages(10);
         let call = call.visibility_timeout(HIDDEN_MINUTES * 60).wait_time_seconds(LONG_POLL);
         let call = call.message_system_attribute_names(MessageSystemAttributeName::SentTimestamp);
-        let answer = call.send().await.map_err(|error| Broken::aws("ReceiveMessage", error))?;
+        let answer =
+            call.send().await.map_err(|error| InternalError::aws("ReceiveMessage", error))?;
         Ok(answer.messages.unwrap_or_default().into_iter().filter_map(letter).collect())
     }
 
     /// Shows letters again; returns how many SQS goes on hiding, for a quarter of an hour at most.
-    pub async fn put_back(&self, letters: &[Letter]) -> usize {
+    pub async fn make_visible(&self, letters: &[DeadLetter]) -> usize {
         let mut hidden = 0;
         for ten in letters.chunks(BATCH) {
             let entries = ten.iter().enumerate().map(|(index, letter)| {
@@ -127,7 +133,7 @@ impl DeadLetters {
     ///
     /// # Errors
     /// If SQS does not answer; whatever is left is there again in a quarter of an hour.
-    pub async fn remove(&self, letters: &[Letter]) -> Result<BTreeSet<usize>, Broken> {
+    pub async fn delete(&self, letters: &[DeadLetter]) -> Result<BTreeSet<usize>, InternalError> {
         let entries = letters.iter().enumerate().map(|(index, letter)| {
             let entry = DeleteMessageBatchRequestEntry::builder().id(index.to_string());
             entry.receipt_handle(&letter.handle).build().expect("id and handle are set")
@@ -137,23 +143,24 @@ impl DeadLetters {
             .delete_message_batch()
             .queue_url(&self.url)
             .set_entries(Some(entries.collect()));
-        let answer = call.send().await.map_err(|error| Broken::aws("DeleteMessageBatch", error))?;
+        let answer =
+            call.send().await.map_err(|error| InternalError::aws("DeleteMessageBatch", error))?;
         let place = |entry: &BatchResultErrorEntry| entry.id.parse().ok();
         Ok(answer.failed().iter().filter_map(place).collect())
     }
 }
 
-fn letter(message: aws_sdk_sqs::types::Message) -> Option<Letter> {
+fn letter(message: aws_sdk_sqs::types::Message) -> Option<DeadLetter> {
     let body = message.body.as_deref().unwrap_or_default();
-    let kept = match (serde_json::from_str(body), serde_json::from_str(body)) {
-        (Ok(bell), _) => Kept::Bell(bell),
-        (_, Ok(copy)) => Kept::GivenUp(copy),
-        _ => Kept::Unreadable,
+    let content = match (serde_json::from_str(body), serde_json::from_str(body)) {
+        (Ok(doorbell), _) => DeadLetterBody::Doorbell(doorbell),
+        (_, Ok(copy)) => DeadLetterBody::Abandoned(copy),
+        _ => DeadLetterBody::Unreadable,
     };
     let sent = message
         .attributes
         .as_ref()
         .and_then(|all| all.get(&MessageSystemAttributeName::SentTimestamp));
     let since = sent.and_then(|millis| DateTime::from_timestamp_millis(millis.parse().ok()?));
-    Some(Letter { kept, since, handle: message.receipt_handle? })
+    Some(DeadLetter { content, since, handle: message.receipt_handle? })
 }

@@ -17,9 +17,11 @@ use uuid::Uuid;
 
 use super::cancellation::{cancellation, is_unknown};
 use super::record::{Idempotency, Message, QuotaHead};
-use super::{Item, Patience, Table, expiry, item, key, millis, number, text, value};
-use crate::broken::{self, Broken};
-use domain::accept::{FirstAnswer, Retry, ShardFault, Verdict, read as read_verdict};
+use super::{Backoff, Item, Table, expiry, item, key, millis, number, text, value};
+use crate::error::{self, InternalError};
+use domain::accept::{
+    CancellationOutcome, RecordedAnswer, Retry, ShardFault, read as read_verdict,
+};
 use domain::delivery::{History, Parts, Status};
 use domain::problem::Refusal;
 use domain::quota::Usage;
@@ -39,7 +41,7 @@ const DEADLINE: Duration = Duration::from_secs(8);
 
 /// A message that is ready to be accepted: everything that can be checked beforehand was.
 #[derive(Debug, Clone)]
-pub struct Draft {
+pub struct MessageDraft {
     /// Whose message.
     pub business: BusinessId,
     /// Into which conversation.
@@ -64,7 +66,7 @@ pub struct Draft {
 
 /// What came of a draft.
 #[derive(Debug)]
-pub enum Answer {
+pub enum AcceptOutcome {
     /// It is stored and counted.
     Accepted(Message),
     /// It was before, under the same key; this is what became of the first.
@@ -77,18 +79,23 @@ pub enum Answer {
 
 /// One try: everything that makes the transaction. A try whose outcome nobody knows is repeated as
 /// it is, under its own token, until DynamoDB tells what became of it.
-struct Try {
+struct TransactionAttempt {
     token: String,
     shard: u16,
     seq: Seq,
     id: MessageId,
 }
 
-impl Try {
-    fn new(draft: &Draft, last: Seq, shard: u16) -> Try {
+impl TransactionAttempt {
+    fn new(draft: &MessageDraft, last: Seq, shard: u16) -> TransactionAttempt {
         let seq = last.next();
         let id = MessageId::new(draft.now, seq, rand::random());
-        Try { token: Uuid::from_u128(rand::random()).simple().to_string(), shard, seq, id }
+        TransactionAttempt {
+            token: Uuid::from_u128(rand::random()).simple().to_string(),
+            shard,
+            seq,
+            id,
+        }
     }
 }
 
@@ -102,15 +109,15 @@ fn another_shard(head: &QuotaHead, this: u16) -> u16 {
 }
 
 /// What DynamoDB said of one try.
-enum Told {
+enum TransactionOutcome {
     /// It is done.
     Accepted,
     /// It was not, for these reasons.
-    Cancelled(Verdict),
+    CancelledTransaction(CancellationOutcome),
     /// It was not even looked at; an earlier sending of the same try may have been.
     NotNow,
     /// Nothing that can be relied on: it may be done.
-    Nothing(Broken),
+    Nothing(InternalError),
 }
 
 impl Table {
@@ -121,10 +128,10 @@ impl Table {
     /// If DynamoDB does not say what became of the transaction, or the table contradicts itself.
     pub async fn accept(
         &self,
-        draft: &Draft,
+        draft: &MessageDraft,
         last: Seq,
         head: Option<QuotaHead>,
-    ) -> Result<Answer, Broken> {
+    ) -> Result<AcceptOutcome, InternalError> {
         let month = Month::of(draft.now);
         let mut head = match head {
             Some(head) => head,
@@ -134,21 +141,23 @@ impl Table {
             return Ok(spent(Usage { limit: 0, used: 0 }, month));
         }
         let begun = Instant::now();
-        let mut patience = Patience::new(super::BUDGET);
-        let mut this = Try::new(draft, last, any_shard(&head));
+        let mut patience = Backoff::new(super::BUDGET);
+        let mut this = TransactionAttempt::new(draft, last, any_shard(&head));
         let mut in_doubt = None;
         loop {
             let learnt = match self.attempt(draft, month, &this, begun + DEADLINE).await? {
-                Told::Accepted => return Ok(Answer::Accepted(accepted(draft, month, &this))),
-                Told::Cancelled(verdict) => {
+                TransactionOutcome::Accepted => {
+                    return Ok(AcceptOutcome::Accepted(accepted(draft, month, &this)));
+                }
+                TransactionOutcome::CancelledTransaction(verdict) => {
                     in_doubt = None;
                     match self.conclude(draft, verdict).await? {
                         Ok(answer) => return Ok(answer),
                         Err(retry) => Some(retry),
                     }
                 }
-                Told::NotNow => None,
-                Told::Nothing(broken) => {
+                TransactionOutcome::NotNow => None,
+                TransactionOutcome::Nothing(broken) => {
                     in_doubt = Some(broken);
                     None
                 }
@@ -157,7 +166,7 @@ impl Table {
                 patience.renew();
             }
             if begun.elapsed() >= LAST_TRY || !patience.wait().await {
-                return in_doubt.map_or(Ok(Answer::Refused(Refusal::Busy)), Err);
+                return in_doubt.map_or(Ok(AcceptOutcome::Refused(Refusal::Busy)), Err);
             }
             if let Some(retry) = learnt {
                 this = match self.prepare(draft, month, &mut head, &this, retry).await? {
@@ -171,58 +180,64 @@ impl Table {
     /// Makes one try.
     async fn attempt(
         &self,
-        draft: &Draft,
+        draft: &MessageDraft,
         month: Month,
-        this: &Try,
+        this: &TransactionAttempt,
         until: Instant,
-    ) -> Result<Told, Broken> {
+    ) -> Result<TransactionOutcome, InternalError> {
         let answer = tokio::time::timeout_at(until, self.transaction(draft, month, this)).await;
         let error = match answer {
-            Ok(Ok(())) => return Ok(Told::Accepted),
+            Ok(Ok(())) => return Ok(TransactionOutcome::Accepted),
             Ok(Err(error)) => error,
-            Err(late) => return Err(Broken::because("calling TransactWriteItems", late)),
+            Err(late) => return Err(InternalError::because("calling TransactWriteItems", late)),
         };
         if let Some(cancelled) = cancellation(&error) {
             let hash = draft.idempotency.as_ref().map_or("", |(_, hash)| hash);
             let verdict = read_verdict(cancelled?, hash, Seq(this.seq.0 - 1), &draft.wire_channel);
-            return Ok(Told::Cancelled(verdict));
+            return Ok(TransactionOutcome::CancelledTransaction(verdict));
         }
         match error.code() {
-            Some(code) if broken::is_contention(code) => Ok(Told::NotNow),
-            _ if is_unknown(&error) => Ok(Told::Nothing(Broken::aws("TransactWriteItems", error))),
-            _ => Err(Broken::aws("TransactWriteItems", error)),
+            Some(code) if error::is_contention(code) => Ok(TransactionOutcome::NotNow),
+            _ if is_unknown(&error) => {
+                Ok(TransactionOutcome::Nothing(InternalError::aws("TransactWriteItems", error)))
+            }
+            _ => Err(InternalError::aws("TransactWriteItems", error)),
         }
     }
 
     /// What a verdict answers, if it does not ask for another try.
     async fn conclude(
         &self,
-        draft: &Draft,
-        verdict: Verdict,
-    ) -> Result<Result<Answer, Retry>, Broken> {
+        draft: &MessageDraft,
+        verdict: CancellationOutcome,
+    ) -> Result<Result<AcceptOutcome, Retry>, InternalError> {
         Ok(match verdict {
-            Verdict::Replay(first) => {
+            CancellationOutcome::Replay(first) => {
                 Ok(self.replay(draft.business, draft.conversation, &first).await?)
             }
-            Verdict::KeyReused => Ok(Answer::Refused(Refusal::IdempotencyKeyReused)),
-            Verdict::ConversationNotFound => Ok(Answer::Refused(Refusal::ConversationNotFound)),
-            Verdict::ChannelChanged => Ok(Answer::ChannelChanged),
-            Verdict::PlaceTaken => {
-                return Err(Broken::new("storing a message at a place that is taken"));
+            CancellationOutcome::KeyReused => {
+                Ok(AcceptOutcome::Refused(Refusal::IdempotencyKeyReused))
             }
-            Verdict::Retry(retry) => Err(retry),
+            CancellationOutcome::ConversationNotFound => {
+                Ok(AcceptOutcome::Refused(Refusal::ConversationNotFound))
+            }
+            CancellationOutcome::ChannelChanged => Ok(AcceptOutcome::ChannelChanged),
+            CancellationOutcome::PlaceTaken => {
+                return Err(InternalError::new("storing a message at a place that is taken"));
+            }
+            CancellationOutcome::Retry(retry) => Err(retry),
         })
     }
 
     /// The next try, after what was learnt from `this` one; or the answer, if the month is spent.
     async fn prepare(
         &self,
-        draft: &Draft,
+        draft: &MessageDraft,
         month: Month,
         head: &mut QuotaHead,
-        this: &Try,
+        this: &TransactionAttempt,
         retry: Retry,
-    ) -> Result<Result<Try, Answer>, Broken> {
+    ) -> Result<Result<TransactionAttempt, AcceptOutcome>, InternalError> {
         let last = retry.seq.unwrap_or(Seq(this.seq.0 - 1));
         let shard = match retry.shard {
             ShardFault::None => another_shard(head, this.shard),
@@ -235,7 +250,7 @@ impl Table {
                 Err(answer) => return Ok(Err(answer)),
             },
         };
-        Ok(Ok(Try::new(draft, last, shard)))
+        Ok(Ok(TransactionAttempt::new(draft, last, shard)))
     }
 
     /// What was accepted under an idempotency key before.
@@ -246,24 +261,24 @@ impl Table {
         &self,
         business: BusinessId,
         conversation: ConversationId,
-        first: &FirstAnswer,
-    ) -> Result<Answer, Broken> {
+        first: &RecordedAnswer,
+    ) -> Result<AcceptOutcome, InternalError> {
         let message: Option<Message> =
             self.get(&key::message(business, conversation, first.seq)).await?;
         let message = message.filter(|message| message.id == first.message_id);
         message
-            .map(Answer::Replayed)
-            .ok_or_else(|| Broken::new("reading the message of an idempotency record"))
+            .map(AcceptOutcome::Replayed)
+            .ok_or_else(|| InternalError::new("reading the message of an idempotency record"))
     }
 
     /// A shard that is not full, after one was seen full; a month in which every shard was seen
     /// full is spent, since shards only fill, until the plan changes.
     async fn shard_with_room(
         &self,
-        draft: &Draft,
+        draft: &MessageDraft,
         month: Month,
         head: &mut QuotaHead,
-    ) -> Result<Result<u16, Answer>, Broken> {
+    ) -> Result<Result<u16, AcceptOutcome>, InternalError> {
         loop {
             let shards = self.shards(draft.business, month, head.shards).await?;
             let free: Vec<u16> = shards
@@ -281,7 +296,7 @@ impl Table {
             {
                 return Ok(Err(match first.request_hash == *hash {
                     true => self.replay(draft.business, draft.conversation, &first).await?,
-                    false => Answer::Refused(Refusal::IdempotencyKeyReused),
+                    false => AcceptOutcome::Refused(Refusal::IdempotencyKeyReused),
                 }));
             }
             let now = self.open_month(draft.business, month).await?;
@@ -297,9 +312,9 @@ impl Table {
 
     async fn transaction(
         &self,
-        draft: &Draft,
+        draft: &MessageDraft,
         month: Month,
-        this: &Try,
+        this: &TransactionAttempt,
     ) -> Result<(), SdkError<TransactWriteItemsError>> {
         let call = self.client.transact_write_items().client_request_token(&this.token);
         // The order of the positions is what `cancellation` reads by.
@@ -321,7 +336,12 @@ impl Table {
     }
 
     /// Position 1: counts the message on its shard.
-    fn count(&self, draft: &Draft, month: Month, this: &Try) -> TransactWriteItem {
+    fn count(
+        &self,
+        draft: &MessageDraft,
+        month: Month,
+        this: &TransactionAttempt,
+    ) -> TransactWriteItem {
         let update = Update::builder()
             .table_name(&self.name)
             .set_key(Some(key::quota_shard(draft.business, month, this.shard).attributes()))
@@ -335,7 +355,7 @@ impl Table {
     }
 
     /// Position 2: moves the conversation on, and promises delivery in the outbox.
-    fn move_on(&self, draft: &Draft, this: &Try) -> TransactWriteItem {
+    fn move_on(&self, draft: &MessageDraft, this: &TransactionAttempt) -> TransactWriteItem {
         let update = Update::builder()
             .table_name(&self.name)
             .set_key(Some(key::conversation(draft.business, draft.conversation).attributes()))
@@ -367,11 +387,11 @@ impl Table {
     }
 }
 
-fn spent(Usage { limit, used }: Usage, month: Month) -> Answer {
-    Answer::Refused(Refusal::QuotaExceeded { limit, used, resets_at: month.resets_at() })
+fn spent(Usage { limit, used }: Usage, month: Month) -> AcceptOutcome {
+    AcceptOutcome::Refused(Refusal::QuotaExceeded { limit, used, resets_at: month.resets_at() })
 }
 
-fn accepted(draft: &Draft, month: Month, this: &Try) -> Message {
+fn accepted(draft: &MessageDraft, month: Month, this: &TransactionAttempt) -> Message {
     Message {
         id: this.id,
         seq: this.seq,
@@ -383,7 +403,7 @@ fn accepted(draft: &Draft, month: Month, this: &Try) -> Message {
         shard: this.shard,
         status: Status::Queued,
         attempts: 0,
-        doubts: 0,
+        unknown_outcomes: 0,
         fence: None,
         attempted_at: None,
         provider_id: None,
@@ -398,8 +418,9 @@ fn accepted(draft: &Draft, month: Month, this: &Try) -> Message {
     }
 }
 
-fn remember(draft: &Draft, this: &Try, text: &str, hash: &str) -> Item {
-    let first = FirstAnswer { message_id: this.id, seq: this.seq, request_hash: hash.to_owned() };
+fn remember(draft: &MessageDraft, this: &TransactionAttempt, text: &str, hash: &str) -> Item {
+    let first =
+        RecordedAnswer { message_id: this.id, seq: this.seq, request_hash: hash.to_owned() };
     let expires_at = expiry(draft.now, REMEMBERED);
     let record = Idempotency { first, conversation: draft.conversation, expires_at };
     item(&key::idempotency(draft.business, text), &record)

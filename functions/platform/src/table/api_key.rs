@@ -11,8 +11,8 @@ use chrono::{DateTime, Utc};
 use super::provision::is_refused;
 use super::record::Credential;
 use super::{Table, item, key, read, text, value};
-use crate::broken::Broken;
 use crate::credential::ApiKey;
+use crate::error::InternalError;
 use domain::{AgentId, BusinessId};
 
 impl Table {
@@ -26,7 +26,7 @@ impl Table {
         api_key: &ApiKey,
         agent: Option<AgentId>,
         valid_until: Option<DateTime<Utc>>,
-    ) -> Result<bool, Broken> {
+    ) -> Result<bool, InternalError> {
         let credential = Credential { is_active: true, agent, valid_until };
         let key = key::api_key(api_key.business, &api_key.hash());
         let Some(agent) = agent else { return self.create(&key, &credential).await };
@@ -41,7 +41,7 @@ impl Table {
         match self.client.transact_write_items().set_transact_items(Some(actions)).send().await {
             Ok(_) => Ok(true),
             Err(error) if is_refused(&error) => Ok(false),
-            Err(error) => Err(Broken::aws("TransactWriteItems", error)),
+            Err(error) => Err(InternalError::aws("TransactWriteItems", error)),
         }
     }
 
@@ -54,7 +54,7 @@ impl Table {
         &self,
         business: BusinessId,
         agent: AgentId,
-    ) -> Result<Vec<String>, Broken> {
+    ) -> Result<Vec<String>, InternalError> {
         #[derive(serde::Deserialize)]
         struct Row {
             sk: String,
@@ -75,11 +75,11 @@ impl Table {
                 .expression_attribute_values(":active", value(&true))
                 .projection_expression("sk")
                 .set_exclusive_start_key(page.take());
-            let answer = call.send().await.map_err(|error| Broken::aws("Query", error))?;
+            let answer = call.send().await.map_err(|error| InternalError::aws("Query", error))?;
             for item in answer.items.unwrap_or_default() {
                 let Row { sk } = read(item)?;
                 let hash = key::parse_api_key(&sk)
-                    .ok_or_else(|| Broken::new("reading the hash of an API key"))?;
+                    .ok_or_else(|| InternalError::new("reading the hash of an API key"))?;
                 hashes.push(hash.to_owned());
             }
             page = answer.last_evaluated_key;
@@ -93,7 +93,7 @@ impl Table {
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn revoke_api_key(&self, api_key: &ApiKey) -> Result<bool, Broken> {
+    pub async fn revoke_api_key(&self, api_key: &ApiKey) -> Result<bool, InternalError> {
         self.revoke_api_key_of_hash(api_key.business, &api_key.hash()).await
     }
 
@@ -105,7 +105,7 @@ impl Table {
         &self,
         business: BusinessId,
         hash: &str,
-    ) -> Result<bool, Broken> {
+    ) -> Result<bool, InternalError> {
         self.set_active(&key::api_key(business, hash), false).await
     }
 }

@@ -12,16 +12,16 @@
 use chrono::{DateTime, Utc};
 
 use super::record::Message;
-use super::{Held, Table, Written, key, number, update, value};
-use crate::broken::Broken;
-use domain::delivery::{Ending, Part, Reason, Settlement, Status};
+use super::{HeldConversation, Table, WriteOutcome, key, number, update, value};
+use crate::error::InternalError;
+use domain::delivery::{AttemptOutcome, Part, Reason, Settlement, Status};
 
 /// How often a message's parts may change under a worker's hands.
 const MOST_SURPRISES: u8 = 8;
 
 /// What came of putting a message back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PutBack {
+pub enum RequeueOutcome {
     /// It waits.
     Done,
     /// It is not what it was any more: a receipt was faster and has settled it.
@@ -39,19 +39,20 @@ impl Table {
     /// If DynamoDB does not answer.
     pub async fn mark_attempt(
         &self,
-        held: &Held,
+        held: &HeldConversation,
         message: &Message,
         now: DateTime<Utc>,
-    ) -> Result<Option<Message>, Broken> {
+    ) -> Result<Option<Message>, InternalError> {
         let announced = Message {
             status: Status::Sending,
             attempts: message.attempts + 1,
             // Found as `sending`: a worker died over it, which is one more time that nobody knows.
-            doubts: message.doubts + u32::from(message.status == Status::Sending),
+            unknown_outcomes: message.unknown_outcomes
+                + u32::from(message.status == Status::Sending),
             attempted_at: Some(now),
             fence: Some(held.lease.fence),
             history: if message.status == Status::Sending {
-                message.told()
+                message.attempts_so_far()
             } else {
                 message.history.clone()
             },
@@ -71,15 +72,15 @@ impl Table {
             .expression_attribute_values(":was", value(&message.status))
             .expression_attribute_values(":before", number(message.attempts))
             .expression_attribute_values(":attempts", number(announced.attempts))
-            .expression_attribute_values(":doubts", number(announced.doubts))
+            .expression_attribute_values(":doubts", number(announced.unknown_outcomes))
             .expression_attribute_values(":history", value(&announced.history))
             .expression_attribute_values(":now", value(&now))
             .expression_attribute_values(":fence", number(held.lease.fence))
             .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew);
         Ok(match update::<Message>(call).await? {
-            Written::Done(message) => message,
-            Written::Refused(Some(Some(was))) if was == announced => Some(was),
-            Written::Refused(_) => None,
+            WriteOutcome::Done(message) => message,
+            WriteOutcome::Refused(Some(Some(was))) if was == announced => Some(was),
+            WriteOutcome::Refused(_) => None,
         })
     }
 
@@ -93,10 +94,10 @@ impl Table {
     /// If DynamoDB does not answer, or the parts kept changing.
     pub async fn note_part(
         &self,
-        held: &Held,
+        held: &HeldConversation,
         message: &Message,
         part: Part,
-    ) -> Result<Option<Message>, Broken> {
+    ) -> Result<Option<Message>, InternalError> {
         let mut seen = message.clone();
         // Receipts of the parts before come in between, at most a few for each.
         for _ in 0..MOST_SURPRISES {
@@ -125,8 +126,8 @@ impl Table {
             }
             let ours = |now: &Message| now.fence == Some(held.lease.fence);
             let now = match update::<Message>(call).await? {
-                Written::Done(now) => return Ok(now),
-                Written::Refused(now) => now.flatten().filter(ours),
+                WriteOutcome::Done(now) => return Ok(now),
+                WriteOutcome::Refused(now) => now.flatten().filter(ours),
             };
             match now.map(|now| ((now.status, now.attempts), now)) {
                 Some((as_marked, now)) if as_marked == (Status::Sending, message.attempts) => {
@@ -139,7 +140,7 @@ impl Table {
                 _ => return Ok(None),
             }
         }
-        Err(Broken::new("noting a part of a message whose parts kept changing"))
+        Err(InternalError::new("noting a part of a message whose parts kept changing"))
     }
 
     /// Writes down what became of a message. A receipt that was faster stays: the status never goes
@@ -149,11 +150,11 @@ impl Table {
     /// If DynamoDB does not answer.
     pub async fn settle(
         &self,
-        held: &Held,
+        held: &HeldConversation,
         message: &Message,
         settlement: &Settlement,
         now: DateTime<Utc>,
-    ) -> Result<bool, Broken> {
+    ) -> Result<bool, InternalError> {
         let (status, set) = match settlement {
             Settlement::Sent { .. } => (Status::Sent, "sent_at = :now, provider_id = :detail"),
             Settlement::Failed(_) | Settlement::GivenUp(_) => {
@@ -162,13 +163,13 @@ impl Table {
         };
         let (detail, history) = match settlement {
             Settlement::Sent { provider_id } => {
-                (value(provider_id), message.ended(Ending::Sent, None))
+                (value(provider_id), message.history_with(AttemptOutcome::Sent, None))
             }
             Settlement::Failed(reason) => {
-                (value(reason), message.ended(Ending::Refused, Some(reason)))
+                (value(reason), message.history_with(AttemptOutcome::Refused, Some(reason)))
             }
             // No attempt ended just now; one may have been left by a worker that died.
-            Settlement::GivenUp(reason) => (value(reason), message.told()),
+            Settlement::GivenUp(reason) => (value(reason), message.attempts_so_far()),
         };
         let remove = if status == Status::Sent { "REMOVE #error" } else { "" };
         let call = self
@@ -188,8 +189,8 @@ impl Table {
             .expression_attribute_values(":fence", number(held.lease.fence))
             .expression_attribute_values(":now", value(&now));
         let was = match update::<Message>(call).await? {
-            Written::Done(_) => return Ok(true),
-            Written::Refused(was) => was.flatten().filter(|was| was.status.is_settled()),
+            WriteOutcome::Done(_) => return Ok(true),
+            WriteOutcome::Refused(was) => was.flatten().filter(|was| was.status.is_settled()),
         };
         match (was, settlement) {
             (Some(_), Settlement::Sent { .. }) => {
@@ -199,7 +200,9 @@ impl Table {
             (Some(was), Settlement::Failed(reason) | Settlement::GivenUp(reason)) => {
                 Ok(was.failed_at == Some(now) && was.error.as_ref() == Some(reason))
             }
-            (None, _) => Err(Broken::new("settling a message that another worker has taken up")),
+            (None, _) => {
+                Err(InternalError::new("settling a message that another worker has taken up"))
+            }
         }
     }
 
@@ -207,11 +210,11 @@ impl Table {
     /// added. Refused: it was no receipt but a successor, whose own answer stays.
     async fn note_sent(
         &self,
-        held: &Held,
+        held: &HeldConversation,
         message: &Message,
         provider_id: aws_sdk_dynamodb::types::AttributeValue,
         now: DateTime<Utc>,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), InternalError> {
         let call = self
             .change(&key::message(held.business, held.id, message.seq))
             .update_expression(
@@ -221,7 +224,10 @@ impl Table {
                 "attribute_exists(pk) AND (attribute_not_exists(fence) OR fence <= :fence)",
             )
             .expression_attribute_values(":fence", number(held.lease.fence))
-            .expression_attribute_values(":history", value(&message.ended(Ending::Sent, None)))
+            .expression_attribute_values(
+                ":history",
+                value(&message.history_with(AttemptOutcome::Sent, None)),
+            )
             .expression_attribute_values(":now", value(&now))
             .expression_attribute_values(":id", provider_id);
         update::<Message>(call).await.map(drop)
@@ -231,19 +237,23 @@ impl Table {
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn put_back(
+    pub async fn requeue(
         &self,
-        held: &Held,
+        held: &HeldConversation,
         message: &Message,
         status: Status,
         reason: Option<&Reason>,
         counted: bool,
-    ) -> Result<PutBack, Broken> {
-        let doubts = message.doubts + u32::from(status == Status::InDoubt);
+    ) -> Result<RequeueOutcome, InternalError> {
+        let unknown_outcomes = message.unknown_outcomes + u32::from(status == Status::InDoubt);
         let attempts = message.attempts - u32::from(!counted);
-        let outcome = if status == Status::InDoubt { Ending::InDoubt } else { Ending::Postponed };
+        let outcome = if status == Status::InDoubt {
+            AttemptOutcome::InDoubt
+        } else {
+            AttemptOutcome::Postponed
+        };
         let history =
-            if counted { message.ended(outcome, reason) } else { message.history.clone() };
+            if counted { message.history_with(outcome, reason) } else { message.history.clone() };
         let call = self
             .change(&key::message(held.business, held.id, message.seq))
             .update_expression(
@@ -255,26 +265,26 @@ impl Table {
             .expression_attribute_names("#error", "error")
             .expression_attribute_values(":before", number(message.attempts))
             .expression_attribute_values(":status", value(&status))
-            .expression_attribute_values(":doubts", number(doubts))
+            .expression_attribute_values(":doubts", number(unknown_outcomes))
             .expression_attribute_values(":attempts", number(attempts))
             .expression_attribute_values(":history", value(&history))
             .expression_attribute_values(":reason", value(&reason))
             .expression_attribute_values(":sending", value(&Status::Sending))
             .expression_attribute_values(":fence", number(held.lease.fence));
         let was = match update::<Message>(call).await? {
-            Written::Done(_) => return Ok(PutBack::Done),
-            Written::Refused(was) => was.flatten(),
+            WriteOutcome::Done(_) => return Ok(RequeueOutcome::Done),
+            WriteOutcome::Refused(was) => was.flatten(),
         };
         Ok(match was {
-            Some(was) if was.fence > Some(held.lease.fence) => PutBack::LeaseLost,
+            Some(was) if was.fence > Some(held.lease.fence) => RequeueOutcome::LeaseLost,
             // Nobody else has this fence, and receipts leave neither `queued` nor `in_doubt`.
             Some(was)
                 if was.fence == Some(held.lease.fence)
                     && (was.status, was.attempts) == (status, attempts) =>
             {
-                PutBack::Done
+                RequeueOutcome::Done
             }
-            _ => PutBack::Changed,
+            _ => RequeueOutcome::Changed,
         })
     }
 }

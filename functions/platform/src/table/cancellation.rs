@@ -8,13 +8,13 @@ use serde::de::DeserializeOwned;
 
 use super::read;
 use super::record::{Idempotency, Message};
-use crate::broken::{self, Broken};
-use domain::accept::{Cancelled, Position};
+use crate::error::{self, InternalError};
+use domain::accept::{CancelledTransaction, Position};
 
 /// Reads a cancelled transaction by position, or `None` if it was not cancelled but failed.
 pub(super) fn cancellation<R>(
     error: &SdkError<TransactWriteItemsError, R>,
-) -> Option<Result<Cancelled, Broken>> {
+) -> Option<Result<CancelledTransaction, InternalError>> {
     let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
         error.as_service_error()
     else {
@@ -22,7 +22,7 @@ pub(super) fn cancellation<R>(
     };
     let mut reasons = cancelled.cancellation_reasons().iter();
     let mut read_all = || {
-        Ok(Cancelled {
+        Ok(CancelledTransaction {
             shard: position(reasons.next())?,
             conversation: position(reasons.next())?,
             message: match position::<Message>(reasons.next())? {
@@ -42,7 +42,7 @@ pub(super) fn cancellation<R>(
 
 fn position<T: DeserializeOwned>(
     reason: Option<&CancellationReason>,
-) -> Result<Position<T>, Broken> {
+) -> Result<Position<T>, InternalError> {
     let Some(reason) = reason else { return Ok(Position::Fine) };
     match reason.code() {
         None | Some("None") => Ok(Position::Fine),
@@ -50,9 +50,9 @@ fn position<T: DeserializeOwned>(
             let was = reason.item.clone().filter(|item| !item.is_empty());
             Ok(Position::Refused(was.map(read).transpose()?))
         }
-        Some(code) if broken::is_contention(code) => Ok(Position::Contended),
+        Some(code) if error::is_contention(code) => Ok(Position::Contended),
         Some(code) => {
-            Err(Broken::new(format!("accepting a message: DynamoDB cancelled for {code}")))
+            Err(InternalError::new(format!("accepting a message: DynamoDB cancelled for {code}")))
         }
     }
 }
@@ -85,7 +85,7 @@ mod tests {
     use super::super::{Item, number, text};
     use super::*;
     use domain::Seq;
-    use domain::accept::{ConversationNow, FirstAnswer};
+    use domain::accept::{CurrentConversation, RecordedAnswer};
     use domain::quota::Shard;
 
     type Failed = SdkError<TransactWriteItemsError, ()>;
@@ -110,7 +110,7 @@ mod tests {
 
     fn positions(
         reasons: impl IntoIterator<Item = CancellationReason>,
-    ) -> Result<Cancelled, Broken> {
+    ) -> Result<CancelledTransaction, InternalError> {
         cancellation(&cancelled(reasons)).expect("it was cancelled")
     }
 
@@ -120,7 +120,7 @@ mod tests {
         Some(attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 
-    const FINE: Cancelled = Cancelled {
+    const FINE: CancelledTransaction = CancelledTransaction {
         shard: Position::Fine,
         conversation: Position::Fine,
         message: Position::Fine,
@@ -146,14 +146,14 @@ mod tests {
                 ("expires_at", number(1)),
             ])),
         ]);
-        let first = FirstAnswer {
+        let first = RecordedAnswer {
             message_id: id.parse().expect("a UUID"),
             seq: Seq(3),
             request_hash: "hash".to_owned(),
         };
-        let expected = Cancelled {
+        let expected = CancelledTransaction {
             shard: Position::Refused(Some(Shard { used: 5, cap: 5 })),
-            conversation: Position::Refused(Some(ConversationNow {
+            conversation: Position::Refused(Some(CurrentConversation {
                 seq: Seq(7),
                 channel: "chat".to_owned(),
             })),
@@ -181,7 +181,7 @@ mod tests {
         for code in ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"] {
             let read =
                 positions([said("None"), said(code), said("None")]).expect("nothing to read");
-            assert_eq!(read, Cancelled { conversation: Position::Contended, ..FINE });
+            assert_eq!(read, CancelledTransaction { conversation: Position::Contended, ..FINE });
         }
     }
 

@@ -6,17 +6,17 @@
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use super::{Page, Table, key, read, text, value};
-use crate::broken::Broken;
+use super::{Cursor, Table, key, read, text, value};
+use crate::error::InternalError;
 use domain::delivery::{Reason, Status};
 use domain::{BusinessId, ConversationId, MessageId, Month, Seq};
 
 /// Which messages are looked for.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Sought {
+pub struct MessageFilter {
     /// Of this business alone.
     pub business: Option<BusinessId>,
-    /// Counted in this month alone.
+    /// FoundMessage in this month alone.
     pub month: Option<Month>,
     /// Which have come this far, and no further.
     pub status: Option<Status>,
@@ -24,7 +24,7 @@ pub struct Sought {
 
 /// A message without what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Counted {
+pub struct FoundMessage {
     /// Whose.
     pub business: BusinessId,
     /// In which conversation.
@@ -67,9 +67,9 @@ impl Table {
     /// If DynamoDB does not answer.
     pub async fn census(
         &self,
-        sought: Sought,
-        page: Option<Page>,
-    ) -> Result<(Vec<Counted>, usize, Option<Page>), Broken> {
+        sought: MessageFilter,
+        page: Option<Cursor>,
+    ) -> Result<(Vec<FoundMessage>, usize, Option<Cursor>), InternalError> {
         let mut filter = String::from("begins_with(sk, :messages)");
         let mut call = self.client.scan().table_name(&self.name).consistent_read(true);
         call = call.expression_attribute_values(":messages", text(key::MESSAGE_PREFIX));
@@ -92,11 +92,11 @@ impl Table {
             .filter_expression(filter)
             .projection_expression("pk, id, seq, #month, created_at, #status, attempts, #error")
             .set_exclusive_start_key(page.map(|page| page.0));
-        let answer = call.send().await.map_err(|error| Broken::aws("Scan", error))?;
+        let answer = call.send().await.map_err(|error| InternalError::aws("Scan", error))?;
         let scanned = usize::try_from(answer.scanned_count).unwrap_or_default();
         let messages =
             answer.items.unwrap_or_default().into_iter().map(counted).collect::<Result<_, _>>()?;
-        Ok((messages, scanned, answer.last_evaluated_key.map(Page)))
+        Ok((messages, scanned, answer.last_evaluated_key.map(Cursor)))
     }
 
     /// One page of the table: the months that are open in it, whosever, how many items it had, and
@@ -106,8 +106,8 @@ impl Table {
     /// If DynamoDB does not answer.
     pub async fn open_months(
         &self,
-        page: Option<Page>,
-    ) -> Result<(Vec<(BusinessId, Month)>, usize, Option<Page>), Broken> {
+        page: Option<Cursor>,
+    ) -> Result<(Vec<(BusinessId, Month)>, usize, Option<Cursor>), InternalError> {
         let call = self
             .client
             .scan()
@@ -117,11 +117,11 @@ impl Table {
             .expression_attribute_values(":months", text(key::QUOTA_PREFIX))
             .projection_expression("pk, sk")
             .set_exclusive_start_key(page.map(|page| page.0));
-        let answer = call.send().await.map_err(|error| Broken::aws("Scan", error))?;
+        let answer = call.send().await.map_err(|error| InternalError::aws("Scan", error))?;
         let scanned = usize::try_from(answer.scanned_count).unwrap_or_default();
         let months =
             answer.items.unwrap_or_default().into_iter().map(month).collect::<Result<_, _>>()?;
-        Ok((months, scanned, answer.last_evaluated_key.map(Page)))
+        Ok((months, scanned, answer.last_evaluated_key.map(Cursor)))
     }
 
     /// The months of one business that are open.
@@ -131,7 +131,7 @@ impl Table {
     pub async fn months_of(
         &self,
         business: BusinessId,
-    ) -> Result<Vec<(BusinessId, Month)>, Broken> {
+    ) -> Result<Vec<(BusinessId, Month)>, InternalError> {
         let mut months = Vec::new();
         let mut page = None;
         loop {
@@ -145,7 +145,7 @@ impl Table {
                 .expression_attribute_values(":months", text(key::QUOTA_PREFIX))
                 .projection_expression("pk, sk")
                 .set_exclusive_start_key(page.take());
-            let answer = call.send().await.map_err(|error| Broken::aws("Query", error))?;
+            let answer = call.send().await.map_err(|error| InternalError::aws("Query", error))?;
             for item in answer.items.unwrap_or_default() {
                 months.push(month(item)?);
             }
@@ -164,7 +164,7 @@ impl Table {
         &self,
         b: BusinessId,
         month: Month,
-    ) -> Result<Option<domain::quota::Usage>, Broken> {
+    ) -> Result<Option<domain::quota::Usage>, InternalError> {
         match self.get::<super::record::QuotaHead>(&key::quota_head(b, month)).await? {
             Some(head) => self.usage(b, month, Some(&head), None).await.map(Some),
             None => Ok(None),
@@ -172,20 +172,20 @@ impl Table {
     }
 }
 
-fn counted(item: super::Item) -> Result<Counted, Broken> {
+fn counted(item: super::Item) -> Result<FoundMessage, InternalError> {
     let Row { pk, id, seq, month, created_at, status, attempts, error } = read(item)?;
     let whose = key::parse_conversation_partition(&pk);
     let (business, conversation) =
-        whose.ok_or_else(|| Broken::new("reading whose message it is"))?;
-    Ok(Counted { business, conversation, id, seq, month, created_at, status, attempts, error })
+        whose.ok_or_else(|| InternalError::new("reading whose message it is"))?;
+    Ok(FoundMessage { business, conversation, id, seq, month, created_at, status, attempts, error })
 }
 
-fn month(item: super::Item) -> Result<(BusinessId, Month), Broken> {
+fn month(item: super::Item) -> Result<(BusinessId, Month), InternalError> {
     #[derive(Deserialize)]
     struct Keys {
         pk: String,
         sk: String,
     }
     let Keys { pk, sk } = read(item)?;
-    key::parse_quota_head(&pk, &sk).ok_or_else(|| Broken::new("reading whose month it is"))
+    key::parse_quota_head(&pk, &sk).ok_or_else(|| InternalError::new("reading whose month it is"))
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::Conversation;
 use super::{Table, expiry, item, key, text};
-use crate::broken::Broken;
+use crate::error::InternalError;
 use domain::{BusinessId, ConversationId};
 
 /// API Gateway ends every WebSocket connection after two hours
@@ -34,7 +34,7 @@ impl Table {
         &self,
         b: BusinessId,
         c: ConversationId,
-    ) -> Result<Option<Conversation>, Broken> {
+    ) -> Result<Option<Conversation>, InternalError> {
         self.get(&key::conversation(b, c)).await
     }
 
@@ -48,7 +48,7 @@ impl Table {
         business: BusinessId,
         conversation: ConversationId,
         now: DateTime<Utc>,
-    ) -> Result<Connection, Broken> {
+    ) -> Result<Connection, InternalError> {
         let expires_at = expiry(now, LONGEST);
         let record =
             Connection { connection: connection.to_owned(), business, conversation, expires_at };
@@ -60,22 +60,22 @@ impl Table {
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn list(&self, connected: &Connection) -> Result<(), Broken> {
+    pub async fn list(&self, connected: &Connection) -> Result<(), InternalError> {
         let key =
             key::connection(connected.business, connected.conversation, &connected.connection);
         self.remember(&key, connected).await
     }
 
-    async fn remember(&self, key: &key::Key, record: &Connection) -> Result<(), Broken> {
+    async fn remember(&self, key: &key::Key, record: &Connection) -> Result<(), InternalError> {
         let put = self.client.put_item().table_name(&self.name).set_item(Some(item(key, record)));
-        put.send().await.map(drop).map_err(|error| Broken::aws("PutItem", error))
+        put.send().await.map(drop).map_err(|error| InternalError::aws("PutItem", error))
     }
 
     /// Whose a connection is, if it ever said hello.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn connected(&self, connection: &str) -> Result<Option<Connection>, Broken> {
+    pub async fn connected(&self, connection: &str) -> Result<Option<Connection>, InternalError> {
         self.get(&key::connection_owner(connection)).await
     }
 
@@ -83,12 +83,12 @@ impl Table {
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn disconnect(&self, gone: &Connection) -> Result<(), Broken> {
+    pub async fn disconnect(&self, gone: &Connection) -> Result<(), InternalError> {
         let listed = key::connection(gone.business, gone.conversation, &gone.connection);
         for key in [listed, key::connection_owner(&gone.connection)] {
             let delete =
                 self.client.delete_item().table_name(&self.name).set_key(Some(key.attributes()));
-            delete.send().await.map_err(|error| Broken::aws("DeleteItem", error))?;
+            delete.send().await.map_err(|error| InternalError::aws("DeleteItem", error))?;
         }
         Ok(())
     }
@@ -101,7 +101,7 @@ impl Table {
         &self,
         b: BusinessId,
         c: ConversationId,
-    ) -> Result<Vec<Connection>, Broken> {
+    ) -> Result<Vec<Connection>, InternalError> {
         let call = self
             .client
             .query()
@@ -110,7 +110,7 @@ impl Table {
             .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
             .expression_attribute_values(":pk", text(key::conversation_partition(b, c)))
             .expression_attribute_values(":prefix", text(key::CONNECTION_PREFIX));
-        let answer = call.send().await.map_err(|error| Broken::aws("Query", error))?;
+        let answer = call.send().await.map_err(|error| InternalError::aws("Query", error))?;
         answer.items.unwrap_or_default().into_iter().map(super::read).collect()
     }
 }

@@ -8,14 +8,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::record::{ChannelRecord, Conversation};
-use super::{Table, Written, key, millis, number, text, update, value};
-use crate::broken::Broken;
-use domain::delivery::{Claim, Lease, claim};
+use super::{Table, WriteOutcome, key, millis, number, text, update, value};
+use crate::error::InternalError;
+use domain::delivery::{ClaimOutcome, Lease, claim};
 use domain::{BusinessId, ChannelId, ConversationId, Seq};
 
 /// A conversation that this worker holds.
 #[derive(Debug, Clone)]
-pub struct Held {
+pub struct HeldConversation {
     /// Whose.
     pub business: BusinessId,
     /// Which.
@@ -27,7 +27,7 @@ pub struct Held {
     owner: String,
 }
 
-impl Held {
+impl HeldConversation {
     /// Whether the conversation as it is `now` is still held under this very claim.
     fn is_still(&self, now: &Conversation) -> bool {
         now.fence == self.lease.fence && now.lease_owner.as_ref() == Some(&self.owner)
@@ -41,7 +41,7 @@ impl Held {
 
 /// What came of letting go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Release {
+pub enum ReleaseOutcome {
     /// Nobody holds the conversation, and nothing is left of it in the outbox.
     Done,
     /// A new message came; it is still ours.
@@ -62,7 +62,7 @@ impl Table {
         id: ConversationId,
         now: DateTime<Utc>,
         length: TimeDelta,
-    ) -> Result<Result<Held, Claim>, Broken> {
+    ) -> Result<Result<HeldConversation, ClaimOutcome>, InternalError> {
         let owner = Uuid::from_u128(rand::random()).simple().to_string();
         let call = self
             .change(&key::conversation(business, id))
@@ -78,22 +78,26 @@ impl Table {
             .expression_attribute_values(":one", number(1))
             .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew);
         match update::<Conversation>(call).await? {
-            Written::Done(Some(conversation)) => {
+            WriteOutcome::Done(Some(conversation)) => {
                 let lease = Lease { fence: conversation.fence, until: now + length };
-                Ok(Ok(Held { business, id, conversation, lease, owner }))
+                Ok(Ok(HeldConversation { business, id, conversation, lease, owner }))
             }
-            Written::Done(None) => Err(Broken::new("claiming a conversation that came back empty")),
-            Written::Refused(Some(Some(ours))) if ours.lease_owner.as_ref() == Some(&owner) => {
+            WriteOutcome::Done(None) => {
+                Err(InternalError::new("claiming a conversation that came back empty"))
+            }
+            WriteOutcome::Refused(Some(Some(ours)))
+                if ours.lease_owner.as_ref() == Some(&owner) =>
+            {
                 let lease = Lease { fence: ours.fence, until: now + length };
-                Ok(Ok(Held { business, id, conversation: ours, lease, owner }))
+                Ok(Ok(HeldConversation { business, id, conversation: ours, lease, owner }))
             }
-            Written::Refused(Some(Some(was))) => match claim(&was.turn(), now, length) {
-                Claim::Granted(_) => {
-                    Err(Broken::new("claiming what the table refuses and the rule would grant"))
-                }
+            WriteOutcome::Refused(Some(Some(was))) => match claim(&was.state(), now, length) {
+                ClaimOutcome::Granted(_) => Err(InternalError::new(
+                    "claiming what the table refuses and the rule would grant",
+                )),
                 refused => Ok(Err(refused)),
             },
-            Written::Refused(_) => Ok(Err(Claim::Settled)),
+            WriteOutcome::Refused(_) => Ok(Err(ClaimOutcome::Settled)),
         }
     }
 
@@ -105,7 +109,7 @@ impl Table {
         &self,
         business: BusinessId,
         id: ChannelId,
-    ) -> Result<Option<ChannelRecord>, Broken> {
+    ) -> Result<Option<ChannelRecord>, InternalError> {
         self.get(&key::channel(business, id)).await
     }
 
@@ -118,7 +122,7 @@ impl Table {
         business: BusinessId,
         id: ChannelId,
         until: DateTime<Utc>,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), InternalError> {
         let call = self
             .change(&key::channel(business, id))
             .update_expression("SET paused_until = :until")
@@ -134,8 +138,12 @@ impl Table {
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn advance(&self, held: &mut Held, seq: Seq) -> Result<bool, Broken> {
-        let Conversation { thread, paced, .. } = &held.conversation;
+    pub async fn advance(
+        &self,
+        held: &mut HeldConversation,
+        seq: Seq,
+    ) -> Result<bool, InternalError> {
+        let Conversation { thread, rate_limit_state: paced, .. } = &held.conversation;
         let mut set = String::from("SET settled_seq = :seq");
         let mut call = self
             .held(held, "settled_seq = :before")
@@ -150,8 +158,8 @@ impl Table {
             call = call.expression_attribute_values(":paced", value(paced));
         }
         let done = match update::<Conversation>(call.update_expression(set)).await? {
-            Written::Done(_) => true,
-            Written::Refused(now) => {
+            WriteOutcome::Done(_) => true,
+            WriteOutcome::Refused(now) => {
                 now.flatten().is_some_and(|now| held.is_still(&now) && now.settled_seq == seq)
             }
         };
@@ -165,15 +173,17 @@ impl Table {
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn release(&self, held: &Held) -> Result<Release, Broken> {
+    pub async fn release(&self, held: &HeldConversation) -> Result<ReleaseOutcome, InternalError> {
         let call = self
             .held(held, "settled_seq = seq")
             .update_expression("REMOVE lease_owner, lease_until, not_before, outbox_bucket, due");
         Ok(match update::<Conversation>(call).await? {
-            Written::Done(_) => Release::Done,
-            Written::Refused(Some(Some(now))) if held.is_still(&now) => Release::NewMessage,
-            Written::Refused(Some(Some(now))) if held.was_let_go(&now) => Release::Done,
-            Written::Refused(_) => Release::LeaseLost,
+            WriteOutcome::Done(_) => ReleaseOutcome::Done,
+            WriteOutcome::Refused(Some(Some(now))) if held.is_still(&now) => {
+                ReleaseOutcome::NewMessage
+            }
+            WriteOutcome::Refused(Some(Some(now))) if held.was_let_go(&now) => ReleaseOutcome::Done,
+            WriteOutcome::Refused(_) => ReleaseOutcome::LeaseLost,
         })
     }
 
@@ -182,11 +192,15 @@ impl Table {
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn postpone(&self, held: &Held, at: DateTime<Utc>) -> Result<(), Broken> {
+    pub async fn postpone(
+        &self,
+        held: &HeldConversation,
+        at: DateTime<Utc>,
+    ) -> Result<(), InternalError> {
         let mut set = String::from("SET due = :at, not_before = :at");
         let mut call =
             self.held(held, "attribute_exists(pk)").expression_attribute_values(":at", millis(at));
-        if let Some(paced) = &held.conversation.paced {
+        if let Some(paced) = &held.conversation.rate_limit_state {
             set += ", paced = :paced";
             call = call.expression_attribute_values(":paced", value(paced));
         }
@@ -195,13 +209,17 @@ impl Table {
         update::<Conversation>(call).await.map(drop)
     }
 
-    /// Lets go of a conversation whose customer is away, and looks again at `at` or when a bell
+    /// Lets go of a conversation whose customer is away, and looks again at `at` or when a doorbell
     /// rings. False if they came back in the moment between: their return makes the conversation
     /// due ([`Table::make_due`]).
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn leave(&self, held: &mut Held, at: DateTime<Utc>) -> Result<bool, Broken> {
+    pub async fn park(
+        &self,
+        held: &mut HeldConversation,
+        at: DateTime<Utc>,
+    ) -> Result<bool, InternalError> {
         let before = held.conversation.due.unwrap_or_default();
         let call = self
             .held(held, "due = :before")
@@ -209,18 +227,18 @@ impl Table {
             .expression_attribute_values(":at", millis(at))
             .expression_attribute_values(":before", millis(before));
         match update::<Conversation>(call).await? {
-            Written::Refused(Some(Some(now))) if held.is_still(&now) => {
+            WriteOutcome::Refused(Some(Some(now))) if held.is_still(&now) => {
                 held.conversation.due = now.due;
                 Ok(false)
             }
-            Written::Done(_) | Written::Refused(_) => Ok(true),
+            WriteOutcome::Done(_) | WriteOutcome::Refused(_) => Ok(true),
         }
     }
 
     /// A change of a held conversation, on the condition that it still is, and `also`.
     fn held(
         &self,
-        held: &Held,
+        held: &HeldConversation,
         also: &str,
     ) -> aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder {
         self.change(&key::conversation(held.business, held.id))

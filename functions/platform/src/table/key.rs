@@ -198,7 +198,7 @@ pub fn whatsapp_customer(
 }
 
 /// The part of the outbox that a conversation on `channel` is in. It names the channel, so that the
-/// sweeper knows which bell to ring without reading the conversation.
+/// sweeper knows which doorbell to ring without reading the conversation.
 #[must_use]
 pub fn outbox_bucket(channel: Channel, c: ConversationId) -> String {
     let bucket = c.0.as_bytes()[15] % OUTBOX_BUCKETS;

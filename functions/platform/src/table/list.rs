@@ -2,7 +2,7 @@
 
 use super::record::Message;
 use super::{Table, key, text};
-use crate::broken::Broken;
+use crate::error::InternalError;
 use domain::{BusinessId, ConversationId, MessageId, Seq};
 
 impl Table {
@@ -18,7 +18,7 @@ impl Table {
         conversation: ConversationId,
         after: Seq,
         limit: i32,
-    ) -> Result<(Vec<Message>, bool), Broken> {
+    ) -> Result<(Vec<Message>, bool), InternalError> {
         let call = self
             .client
             .query()
@@ -32,7 +32,7 @@ impl Table {
             )
             .expression_attribute_values(":first", text(key::message_sort(after.next())))
             .expression_attribute_values(":last", text(key::message_sort(Seq::MAX.next())));
-        let answer = call.send().await.map_err(|error| Broken::aws("Query", error))?;
+        let answer = call.send().await.map_err(|error| InternalError::aws("Query", error))?;
         let more = answer.last_evaluated_key.is_some();
         let messages = answer.items.unwrap_or_default().into_iter().map(super::read);
         Ok((messages.collect::<Result<_, _>>()?, more))
@@ -47,7 +47,7 @@ impl Table {
         business: BusinessId,
         conversation: ConversationId,
         id: MessageId,
-    ) -> Result<Option<Message>, Broken> {
+    ) -> Result<Option<Message>, InternalError> {
         let Some(seq) = id.seq() else { return Ok(None) };
         let message: Option<Message> = self.get(&key::message(business, conversation, seq)).await?;
         Ok(message.filter(|message| message.id == id))

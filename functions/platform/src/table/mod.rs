@@ -2,7 +2,6 @@
 //! beside them is one thing that is done to the table, with every condition it relies on.
 
 mod accept;
-mod admission;
 mod api_key;
 mod attempt;
 mod cancellation;
@@ -17,18 +16,19 @@ mod plan;
 pub mod provision;
 mod receipt;
 pub mod record;
+mod request_context;
 mod switch;
 mod upload;
 mod window;
 
-pub use accept::{Answer, Draft};
-pub use admission::{Admission, Checked};
-pub use attempt::PutBack;
-pub use census::{Counted, Sought};
+pub use accept::{AcceptOutcome, MessageDraft};
+pub use attempt::RequeueOutcome;
+pub use census::{FoundMessage, MessageFilter};
 pub use connection::Connection;
-pub use deliver::{Held, Release};
-pub use outbox::{Due, Page};
-pub use receipt::{Effect, Taken};
+pub use deliver::{HeldConversation, ReleaseOutcome};
+pub use outbox::{Cursor, DueConversation};
+pub use receipt::{AppliedReceipt, ReceiptEffect};
+pub use request_context::{LoadRequest, RequestContext};
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -41,7 +41,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use crate::broken::{self, Broken};
+use crate::error::{self, InternalError};
 
 /// An item as the SDK hands it over; it never leaves this module.
 type Item = HashMap<String, AttributeValue>;
@@ -75,25 +75,28 @@ impl Table {
     }
 
     /// Reads one item, consistently.
-    async fn get<T: DeserializeOwned>(&self, key: &key::Key) -> Result<Option<T>, Broken> {
+    async fn get<T: DeserializeOwned>(&self, key: &key::Key) -> Result<Option<T>, InternalError> {
         let call = self.client.get_item().table_name(&self.name).consistent_read(true);
         let answer = call.set_key(Some(key.attributes())).send().await;
-        answer.map_err(|error| Broken::aws("GetItem", error))?.item.map(read).transpose()
+        answer.map_err(|error| InternalError::aws("GetItem", error))?.item.map(read).transpose()
     }
 
     /// Reads many items, consistently, in the order they come; asks again for what DynamoDB left
     /// out
     /// ([`UnprocessedKeys`](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html)).
-    async fn get_all(&self, keys: impl IntoIterator<Item = key::Key>) -> Result<Vec<Item>, Broken> {
+    async fn get_all(
+        &self,
+        keys: impl IntoIterator<Item = key::Key>,
+    ) -> Result<Vec<Item>, InternalError> {
         let mut pending: Vec<Item> = keys.into_iter().map(|key| key.attributes()).collect();
         let mut found = Vec::with_capacity(pending.len());
-        let mut patience = Patience::new(BUDGET);
+        let mut patience = Backoff::new(BUDGET);
         loop {
             let keys =
                 aws_sdk_dynamodb::types::KeysAndAttributes::builder().set_keys(Some(pending));
             let keys = keys.consistent_read(true).build().expect("keys are set");
             let answer = self.client.batch_get_item().request_items(&self.name, keys).send().await;
-            let mut answer = answer.map_err(|error| Broken::aws("BatchGetItem", error))?;
+            let mut answer = answer.map_err(|error| InternalError::aws("BatchGetItem", error))?;
             found.extend(answer.responses.take().unwrap_or_default().into_values().flatten());
             pending = answer
                 .unprocessed_keys
@@ -106,7 +109,7 @@ impl Table {
                 return Ok(found);
             }
             if !patience.wait().await {
-                return Err(Broken::new("reading items that DynamoDB left out every time"));
+                return Err(InternalError::new("reading items that DynamoDB left out every time"));
             }
         }
     }
@@ -119,15 +122,15 @@ const LONGEST_WAIT: Duration = Duration::from_millis(200);
 
 /// Waits between tries: full jitter below 5 ms, doubling to 200 ms ([backoff and
 /// jitter](https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/)).
-struct Patience {
+struct Backoff {
     until: Instant,
     budget: Duration,
     wait: Duration,
 }
 
-impl Patience {
-    fn new(budget: Duration) -> Patience {
-        Patience { until: Instant::now() + budget, budget, wait: FIRST_WAIT }
+impl Backoff {
+    fn new(budget: Duration) -> Backoff {
+        Backoff { until: Instant::now() + budget, budget, wait: FIRST_WAIT }
     }
 
     /// Waits before the next try; false once the budget is spent.
@@ -149,23 +152,23 @@ impl Patience {
 
 /// Makes one write again for as long as only contention is in its way. DynamoDB refuses even a
 /// single write while a transaction holds its item, and the SDK does not repeat those by itself.
-async fn through_contention<T, E, R, F>(call: impl Fn() -> F) -> Result<T, SdkError<E, R>>
+async fn retry_on_conflict<T, E, R, F>(call: impl Fn() -> F) -> Result<T, SdkError<E, R>>
 where
     F: Future<Output = Result<T, SdkError<E, R>>>,
     E: ProvideErrorMetadata,
 {
-    let mut patience = Patience::new(BUDGET);
+    let mut patience = Backoff::new(BUDGET);
     loop {
         match call().await {
             Err(error)
-                if error.code().is_some_and(broken::is_contention) && patience.wait().await => {}
+                if error.code().is_some_and(error::is_contention) && patience.wait().await => {}
             answer => return answer,
         }
     }
 }
 
 /// What came of a conditional write.
-enum Written<T> {
+enum WriteOutcome<T> {
     /// It was made; what the item is now, as far as it was asked for.
     Done(T),
     /// Its condition failed; what the item was instead, or `None` if there was none.
@@ -175,14 +178,14 @@ enum Written<T> {
 /// Runs one conditional `UpdateItem` through contention.
 async fn update<T: DeserializeOwned>(
     call: aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder,
-) -> Result<Written<Option<T>>, Broken> {
+) -> Result<WriteOutcome<Option<T>>, InternalError> {
     use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
     let call = call.return_values_on_condition_check_failure(AllOld);
-    match through_contention(|| call.clone().send()).await {
-        Ok(answer) => Ok(Written::Done(answer.attributes.map(read).transpose()?)),
+    match retry_on_conflict(|| call.clone().send()).await {
+        Ok(answer) => Ok(WriteOutcome::Done(answer.attributes.map(read).transpose()?)),
         Err(error) => match error.into_refused_item() {
-            Ok(was) => Ok(Written::Refused(was.map(read).transpose()?.map(Some))),
-            Err(error) => Err(Broken::aws("UpdateItem", error)),
+            Ok(was) => Ok(WriteOutcome::Refused(was.map(read).transpose()?.map(Some))),
+            Err(error) => Err(InternalError::aws("UpdateItem", error)),
         },
     }
 }
@@ -206,9 +209,9 @@ impl<R> RefusedCondition
     }
 }
 
-fn read<T: DeserializeOwned>(item: Item) -> Result<T, Broken> {
+fn read<T: DeserializeOwned>(item: Item) -> Result<T, InternalError> {
     serde_dynamo::aws_sdk_dynamodb_1::from_item(item)
-        .map_err(|error| Broken::because("reading a stored item", error))
+        .map_err(|error| InternalError::because("reading a stored item", error))
 }
 
 /// An item of `record`'s attributes under `key`.
@@ -263,7 +266,7 @@ mod tests {
     /// made.
     async fn called(failures: u32, code: &str) -> (bool, u32) {
         let calls = Cell::new(0);
-        let answer = through_contention(|| {
+        let answer = retry_on_conflict(|| {
             calls.set(calls.get() + 1);
             std::future::ready(if calls.get() > failures { Ok(()) } else { Err(error(code)) })
         });
@@ -282,7 +285,7 @@ mod tests {
     #[tokio::test]
     async fn patience_ends_with_its_budget() {
         let (begun, budget) = (Instant::now(), Duration::from_millis(30));
-        let mut patience = Patience::new(budget);
+        let mut patience = Backoff::new(budget);
         let mut longest = FIRST_WAIT;
         while patience.wait().await {
             longest = (longest * 2).min(LONGEST_WAIT);
@@ -293,12 +296,12 @@ mod tests {
             "it gave up with {:?} left",
             budget - begun.elapsed()
         );
-        assert!(!Patience::new(Duration::ZERO).wait().await);
+        assert!(!Backoff::new(Duration::ZERO).wait().await);
     }
 
     #[tokio::test]
     async fn whoever_got_on_has_all_the_time_again_but_is_no_faster() {
-        let mut patience = Patience { until: Instant::now(), budget: BUDGET, wait: LONGEST_WAIT };
+        let mut patience = Backoff { until: Instant::now(), budget: BUDGET, wait: LONGEST_WAIT };
         assert!(!patience.wait().await);
         patience.renew();
         assert!(patience.until >= Instant::now() + BUDGET - LONGEST_WAIT);

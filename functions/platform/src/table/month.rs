@@ -5,8 +5,8 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{ConditionCheck, Put, TransactWriteItem};
 
 use super::record::{Plan, QuotaHead};
-use super::{Patience, Table, item, key, number};
-use crate::broken::{self, Broken};
+use super::{Backoff, Table, item, key, number};
+use crate::error::{self, InternalError};
 use domain::quota::{self, Shard, Usage};
 use domain::{BusinessId, Month};
 
@@ -23,8 +23,8 @@ impl Table {
         &self,
         business: BusinessId,
         month: Month,
-    ) -> Result<QuotaHead, Broken> {
-        let mut patience = Patience::new(super::BUDGET);
+    ) -> Result<QuotaHead, InternalError> {
+        let mut patience = Backoff::new(super::BUDGET);
         loop {
             if let Some(head) = self.get(&key::quota_head(business, month)).await? {
                 return Ok(head);
@@ -32,17 +32,17 @@ impl Table {
             let plan = self
                 .plan(business)
                 .await?
-                .ok_or_else(|| Broken::new("opening a month without a plan"))?;
+                .ok_or_else(|| InternalError::new("opening a month without a plan"))?;
             let (head, actions) = self.opening(business, month, &plan);
             match self.client.transact_write_items().set_transact_items(Some(actions)).send().await
             {
                 Ok(_) => return Ok(head),
                 Err(error) if !is_cancelled(&error) => {
-                    return Err(Broken::aws("TransactWriteItems", error));
+                    return Err(InternalError::aws("TransactWriteItems", error));
                 }
                 // Somebody else opened it, or the plan changed: look again.
                 Err(error) if !patience.wait().await => {
-                    return Err(Broken::contended("TransactWriteItems", error));
+                    return Err(InternalError::contended("TransactWriteItems", error));
                 }
                 Err(_) => {}
             }
@@ -92,7 +92,7 @@ impl Table {
         business: BusinessId,
         month: Month,
         count: u16,
-    ) -> Result<Vec<(u16, Shard)>, Broken> {
+    ) -> Result<Vec<(u16, Shard)>, InternalError> {
         #[derive(serde::Deserialize)]
         struct Row {
             pk: String,
@@ -105,7 +105,7 @@ impl Table {
         let rows = items.into_iter().map(|item| {
             let row: Row = super::read(item)?;
             let index = index_of(&row.pk)
-                .ok_or_else(|| Broken::new("reading the number of a quota shard"))?;
+                .ok_or_else(|| InternalError::new("reading the number of a quota shard"))?;
             Ok((index, row.shard))
         });
         rows.collect()
@@ -122,7 +122,7 @@ impl Table {
         month: Month,
         head: Option<&QuotaHead>,
         plan: Option<&Plan>,
-    ) -> Result<Usage, Broken> {
+    ) -> Result<Usage, InternalError> {
         match head {
             Some(head) => {
                 let shards = self.shards(business, month, head.shards).await?;
@@ -141,14 +141,14 @@ pub(super) fn is_cancelled<R>(error: &SdkError<TransactWriteItemsError, R>) -> b
     match error.as_service_error() {
         Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
             let may_change = |code: &str| {
-                matches!(code, "None" | "ConditionalCheckFailed") || broken::is_contention(code)
+                matches!(code, "None" | "ConditionalCheckFailed") || error::is_contention(code)
             };
             cancelled
                 .cancellation_reasons()
                 .iter()
                 .all(|reason| reason.code().is_none_or(may_change))
         }
-        Some(other) => other.code().is_some_and(broken::is_contention),
+        Some(other) => other.code().is_some_and(error::is_contention),
         None => false,
     }
 }

@@ -6,12 +6,12 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::{Table, key, millis, text};
-use crate::broken::Broken;
+use crate::error::InternalError;
 use domain::{BusinessId, ConversationId};
 
 /// A conversation that is, or will be, due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Due {
+pub struct DueConversation {
     /// Whose.
     pub business: BusinessId,
     /// Which.
@@ -30,8 +30,8 @@ impl Table {
         &self,
         bucket: &str,
         now: DateTime<Utc>,
-        page: Option<Page>,
-    ) -> Result<(Vec<Due>, Option<Page>), Broken> {
+        page: Option<Cursor>,
+    ) -> Result<(Vec<DueConversation>, Option<Cursor>), InternalError> {
         let call = self
             .outbox(bucket, page)
             .key_condition_expression("outbox_bucket = :bucket AND due <= :now");
@@ -46,13 +46,13 @@ impl Table {
     pub async fn unsettled(
         &self,
         bucket: &str,
-        page: Option<Page>,
-    ) -> Result<(Vec<Due>, Option<Page>), Broken> {
+        page: Option<Cursor>,
+    ) -> Result<(Vec<DueConversation>, Option<Cursor>), InternalError> {
         promised(self.outbox(bucket, page).key_condition_expression("outbox_bucket = :bucket"))
             .await
     }
 
-    fn outbox(&self, bucket: &str, page: Option<Page>) -> QueryFluentBuilder {
+    fn outbox(&self, bucket: &str, page: Option<Cursor>) -> QueryFluentBuilder {
         self.client
             .query()
             .table_name(&self.name)
@@ -72,7 +72,7 @@ impl Table {
         b: BusinessId,
         c: ConversationId,
         now: DateTime<Utc>,
-    ) -> Result<bool, Broken> {
+    ) -> Result<bool, InternalError> {
         let call = self
             .change(&key::conversation(b, c))
             .update_expression("SET due = :now")
@@ -81,28 +81,33 @@ impl Table {
                  OR attribute_not_exists(not_before) OR not_before <= :now)",
             )
             .expression_attribute_values(":now", millis(now));
-        Ok(matches!(super::update::<serde::de::IgnoredAny>(call).await?, super::Written::Done(_)))
+        Ok(matches!(
+            super::update::<serde::de::IgnoredAny>(call).await?,
+            super::WriteOutcome::Done(_)
+        ))
     }
 }
 
 /// Runs one query of the outbox.
-async fn promised(call: QueryFluentBuilder) -> Result<(Vec<Due>, Option<Page>), Broken> {
+async fn promised(
+    call: QueryFluentBuilder,
+) -> Result<(Vec<DueConversation>, Option<Cursor>), InternalError> {
     #[derive(Deserialize)]
     struct Row {
         pk: String,
         #[serde(with = "ts_milliseconds")]
         due: DateTime<Utc>,
     }
-    let answer = call.send().await.map_err(|error| Broken::aws("Query", error))?;
+    let answer = call.send().await.map_err(|error| InternalError::aws("Query", error))?;
     let rows = answer.items.unwrap_or_default().into_iter().map(|item| {
         let Row { pk, due: since } = super::read(item)?;
         key::parse_conversation_partition(&pk)
-            .map(|(business, conversation)| Due { business, conversation, since })
-            .ok_or_else(|| Broken::new("reading whose conversation is due"))
+            .map(|(business, conversation)| DueConversation { business, conversation, since })
+            .ok_or_else(|| InternalError::new("reading whose conversation is due"))
     });
-    Ok((rows.collect::<Result<_, _>>()?, answer.last_evaluated_key.map(Page)))
+    Ok((rows.collect::<Result<_, _>>()?, answer.last_evaluated_key.map(Cursor)))
 }
 
 /// Where a page ended.
 #[derive(Debug)]
-pub struct Page(pub(super) super::Item);
+pub struct Cursor(pub(super) super::Item);

@@ -5,8 +5,8 @@ use aws_sdk_dynamodb::types::{ConditionCheck, Put, TransactWriteItem, Update};
 use chrono::{DateTime, Utc};
 
 use super::record::{Plan, QuotaHead};
-use super::{Patience, Table, item, key, month, number};
-use crate::broken::Broken;
+use super::{Backoff, Table, item, key, month, number};
+use crate::error::InternalError;
 use domain::quota::{self, Usage};
 use domain::{BusinessId, Month};
 
@@ -30,14 +30,14 @@ impl Table {
         limit: u64,
         shards: Option<u16>,
         now: DateTime<Utc>,
-    ) -> Result<Plan, Broken> {
+    ) -> Result<Plan, InternalError> {
         let running = Month::of(now);
-        let mut patience = Patience::new(std::time::Duration::from_secs(10));
+        let mut patience = Backoff::new(std::time::Duration::from_secs(10));
         loop {
             let before = self
                 .plan(business)
                 .await?
-                .ok_or_else(|| Broken::new("changing a plan that does not exist"))?;
+                .ok_or_else(|| InternalError::new("changing a plan that does not exist"))?;
             let after = Plan {
                 name: name.map_or(before.name, str::to_owned),
                 max_messages_per_month: limit,
@@ -58,7 +58,7 @@ impl Table {
             {
                 Ok(_) => return Ok(after),
                 Err(error) if month::is_cancelled(&error) && patience.wait().await => {}
-                Err(error) => return Err(Broken::aws("TransactWriteItems", error)),
+                Err(error) => return Err(InternalError::aws("TransactWriteItems", error)),
             }
         }
     }
@@ -71,7 +71,7 @@ impl Table {
         month: Month,
         head: &QuotaHead,
         plan: &Plan,
-    ) -> Result<Vec<TransactWriteItem>, Broken> {
+    ) -> Result<Vec<TransactWriteItem>, InternalError> {
         let mut before = self.shards(business, month, head.shards).await?;
         before.sort_by_key(|(index, _)| *index);
         let used: Vec<u64> = before.iter().map(|(_, shard)| shard.used).collect();

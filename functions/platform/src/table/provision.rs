@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::record::{ChannelRecord, ChannelSettings, Conversation, Credential, Plan};
 use super::{Table, item, key};
-use crate::broken::Broken;
+use crate::error::InternalError;
 use domain::delivery::Thread;
 use domain::{AgentId, BusinessId, Channel, ChannelId, ConversationId, Seq};
 
@@ -42,7 +42,7 @@ impl Table {
         plan: &str,
         max_messages_per_month: u64,
         shards: u16,
-    ) -> Result<bool, Broken> {
+    ) -> Result<bool, InternalError> {
         let plan = Plan { name: plan.to_owned(), max_messages_per_month, shards, version: 1 };
         self.create(&key::plan(business), &plan).await
     }
@@ -51,7 +51,11 @@ impl Table {
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn create_agent(&self, business: BusinessId, agent: AgentId) -> Result<bool, Broken> {
+    pub async fn create_agent(
+        &self,
+        business: BusinessId,
+        agent: AgentId,
+    ) -> Result<bool, InternalError> {
         let credential = Credential { is_active: true, agent: None, valid_until: None };
         self.create(&key::agent(business, agent), &credential).await
     }
@@ -66,7 +70,7 @@ impl Table {
         b: BusinessId,
         agent: AgentId,
         is_active: bool,
-    ) -> Result<bool, Broken> {
+    ) -> Result<bool, InternalError> {
         self.set_active(&key::agent(b, agent), is_active).await
     }
 
@@ -79,13 +83,13 @@ impl Table {
         b: BusinessId,
         id: ChannelId,
         record: &ChannelRecord,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), InternalError> {
         let put = self
             .client
             .put_item()
             .table_name(&self.name)
             .set_item(Some(item(&key::channel(b, id), record)));
-        put.send().await.map(drop).map_err(|error| Broken::aws("PutItem", error))
+        put.send().await.map(drop).map_err(|error| InternalError::aws("PutItem", error))
     }
 
     /// Makes a conversation without messages; false if it is there already. On WhatsApp the
@@ -100,7 +104,7 @@ impl Table {
         id: ConversationId,
         new: NewConversation,
         now: DateTime<Utc>,
-    ) -> Result<bool, Broken> {
+    ) -> Result<bool, InternalError> {
         let conversation = Conversation {
             channel: new.channel,
             channel_id: new.channel_id,
@@ -108,7 +112,7 @@ impl Table {
             status: "open".to_owned(),
             subject: new.subject,
             thread: new.begun_by.as_deref().map(Thread::begun_by).unwrap_or_default(),
-            paced: None,
+            rate_limit_state: None,
             seq: Seq(0),
             settled_seq: Seq(0),
             created_at: now,
@@ -138,7 +142,7 @@ impl Table {
         &self,
         b: BusinessId,
         conversation: &Conversation,
-    ) -> Result<Option<String>, Broken> {
+    ) -> Result<Option<String>, InternalError> {
         if Channel::from_wire(&conversation.channel) != Some(Channel::Whatsapp) {
             return Ok(None);
         }
@@ -155,7 +159,7 @@ impl Table {
         key: &key::Key,
         record: &impl Serialize,
         other: &key::Key,
-    ) -> Result<bool, Broken> {
+    ) -> Result<bool, InternalError> {
         let put = |item| Put::builder().table_name(&self.name).set_item(Some(item));
         let first = put(item(key, record)).condition_expression("attribute_not_exists(pk)");
         let puts = [first, put(other.attributes())].map(|put| {
@@ -170,7 +174,7 @@ impl Table {
         {
             Ok(_) => Ok(true),
             Err(error) if is_refused(&error) => Ok(false),
-            Err(error) => Err(Broken::aws("TransactWriteItems", error)),
+            Err(error) => Err(InternalError::aws("TransactWriteItems", error)),
         }
     }
 
@@ -178,22 +182,29 @@ impl Table {
         &self,
         key: &key::Key,
         record: &impl Serialize,
-    ) -> Result<bool, Broken> {
+    ) -> Result<bool, InternalError> {
         let put = self.client.put_item().table_name(&self.name).set_item(Some(item(key, record)));
         match put.condition_expression("attribute_not_exists(pk)").send().await {
             Ok(_) => Ok(true),
             Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
-            Err(error) => Err(Broken::aws("PutItem", error)),
+            Err(error) => Err(InternalError::aws("PutItem", error)),
         }
     }
 
-    pub(super) async fn set_active(&self, key: &key::Key, is_active: bool) -> Result<bool, Broken> {
+    pub(super) async fn set_active(
+        &self,
+        key: &key::Key,
+        is_active: bool,
+    ) -> Result<bool, InternalError> {
         let call = self
             .change(key)
             .update_expression("SET is_active = :active")
             .condition_expression("attribute_exists(pk)")
             .expression_attribute_values(":active", super::value(&is_active));
-        Ok(matches!(super::update::<serde::de::IgnoredAny>(call).await?, super::Written::Done(_)))
+        Ok(matches!(
+            super::update::<serde::de::IgnoredAny>(call).await?,
+            super::WriteOutcome::Done(_)
+        ))
     }
 }
 

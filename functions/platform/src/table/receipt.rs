@@ -5,26 +5,26 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::record::{Conversation, Message};
-use super::{Patience, Table, Written, key, millis, number, update, value};
-use crate::broken::Broken;
+use super::{Backoff, Table, WriteOutcome, key, millis, number, update, value};
+use crate::error::InternalError;
 use domain::Seq;
-use domain::delivery::{Parts, Receipt, Reference, Reported, Status};
+use domain::delivery::{MessageReference, Parts, Receipt, ReportedStatus, Status};
 
 /// A worker that has just put a message in doubt lets go of its conversation within a write.
 const LETTING_GO: Duration = Duration::from_millis(250);
 
 /// What came of a receipt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Taken {
+pub struct AppliedReceipt {
     /// The message it is about, as it was before; `None` if there is none.
     pub message: Option<Message>,
     /// What the receipt did.
-    pub effect: Effect,
+    pub effect: ReceiptEffect,
 }
 
 /// What a receipt did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
+pub enum ReceiptEffect {
     /// Nothing: it was known already, or there is no such message.
     None,
     /// The message moved on.
@@ -39,40 +39,40 @@ impl Table {
     ///
     /// # Errors
     /// If DynamoDB does not answer, or the message kept changing.
-    pub async fn receipt(
+    pub async fn apply_receipt(
         &self,
-        about: &Reference,
+        about: &MessageReference,
         receipt: &Receipt,
         now: DateTime<Utc>,
-    ) -> Result<Taken, Broken> {
+    ) -> Result<AppliedReceipt, InternalError> {
         for _ in 0..8 {
             let Some(message) =
                 self.message(about.business, about.conversation, about.message).await?
             else {
-                return Ok(Taken { message: None, effect: Effect::None });
+                return Ok(AppliedReceipt { message: None, effect: ReceiptEffect::None });
             };
             let Some(after) = moved(&message, receipt, now) else {
-                return Ok(Taken { message: Some(message), effect: Effect::None });
+                return Ok(AppliedReceipt { message: Some(message), effect: ReceiptEffect::None });
             };
             if !self.report(about, &message, &after).await? {
                 continue; // Something else was faster.
             }
             let over = message.status == Status::InDoubt && after.status != Status::InDoubt;
             let due = over && self.doubt_over(about, message.seq, now).await?;
-            let effect = if due { Effect::Due } else { Effect::Moved };
-            return Ok(Taken { message: Some(message), effect });
+            let effect = if due { ReceiptEffect::Due } else { ReceiptEffect::Moved };
+            return Ok(AppliedReceipt { message: Some(message), effect });
         }
-        Err(Broken::new("writing down a receipt of a message that kept changing"))
+        Err(InternalError::new("writing down a receipt of a message that kept changing"))
     }
 
     /// Makes `after` of the message; false if it is not as it was read any more. What a time is
     /// already, stays.
     async fn report(
         &self,
-        about: &Reference,
+        about: &MessageReference,
         was: &Message,
         after: &Message,
-    ) -> Result<bool, Broken> {
+    ) -> Result<bool, InternalError> {
         let known = [
             ("sent_at", after.sent_at),
             ("delivered_at", after.delivered_at),
@@ -118,21 +118,21 @@ impl Table {
         match update::<Message>(call.update_expression(format!("SET {}{remove}", set.join(", "))))
             .await?
         {
-            Written::Done(_) => Ok(true),
+            WriteOutcome::Done(_) => Ok(true),
             // Its own write, the answer to which was lost, or that of the very same receipt.
-            Written::Refused(now) => Ok(now.flatten().is_some_and(|now| now == *after)),
+            WriteOutcome::Refused(now) => Ok(now.flatten().is_some_and(|now| now == *after)),
         }
     }
 
     /// Makes the conversation due that waits to learn what became of message `seq`, and for nothing
-    /// else. The condition says what [`domain::delivery::Turn::doubt_over`] says; false if it does
+    /// else. The condition says what [`domain::delivery::ConversationState::doubt_over`] says; false if it does
     /// not hold.
     async fn doubt_over(
         &self,
-        about: &Reference,
+        about: &MessageReference,
         seq: Seq,
         now: DateTime<Utc>,
-    ) -> Result<bool, Broken> {
+    ) -> Result<bool, InternalError> {
         let before = seq.0.saturating_sub(1);
         let call = self
             .change(&key::conversation(about.business, about.conversation))
@@ -142,16 +142,16 @@ impl Table {
             )
             .expression_attribute_values(":now", millis(now))
             .expression_attribute_values(":before", number(before));
-        let mut patience = Patience::new(LETTING_GO);
+        let mut patience = Backoff::new(LETTING_GO);
         loop {
             match update::<Conversation>(call.clone()).await? {
-                Written::Done(_) => return Ok(true),
+                WriteOutcome::Done(_) => return Ok(true),
                 // Whoever put the message in doubt is about to have the conversation wait for it.
-                Written::Refused(Some(Some(held)))
+                WriteOutcome::Refused(Some(Some(held)))
                     if held.settled_seq.0 == before
                         && held.lease_owner.is_some()
                         && patience.wait().await => {}
-                Written::Refused(_) => return Ok(false),
+                WriteOutcome::Refused(_) => return Ok(false),
             }
         }
     }
@@ -179,7 +179,7 @@ fn moved(message: &Message, receipt: &Receipt, now: DateTime<Utc>) -> Option<Mes
         Status::Queued | Status::Sending | Status::InDoubt => return Some(after),
         Status::Failed => {
             first(&mut after.failed_at);
-            if let Reported::Failed(reason) = &receipt.reported {
+            if let ReportedStatus::Failed(reason) = &receipt.reported {
                 after.error = Some(reason.clone());
             }
             return Some(after);

@@ -6,9 +6,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::capability::Capability;
-use domain::accept::FirstAnswer;
+use domain::accept::RecordedAnswer;
 use domain::delivery::{
-    Attempt, Doubt, Ending, History, Paced, Parts, Progress, Reason, Status, Thread, Turn,
+    Attempt, AttemptOutcome, ConversationState, History, OnUnknownOutcome, Parts, Progress,
+    RateLimitState, Reason, Status, Thread,
 };
 use domain::message::{MessageView, SenderType};
 use domain::{
@@ -61,7 +62,7 @@ pub struct ChannelRecord {
     pub is_active: bool,
     /// What to do when nobody knows whether a message arrived.
     #[serde(default)]
-    pub in_doubt: Doubt,
+    pub in_doubt: OnUnknownOutcome,
     /// Until when nothing is sent on it: the provider takes nothing, whatever it is, or an operator
     /// says so.
     #[serde(default, with = "ts_milliseconds_option", skip_serializing_if = "Option::is_none")]
@@ -146,8 +147,8 @@ pub struct Conversation {
     #[serde(default, skip_serializing_if = "Thread::is_empty")]
     pub thread: Thread,
     /// How much of its channel's pace it has used, where there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub paced: Option<Paced>,
+    #[serde(rename = "paced", default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit_state: Option<RateLimitState>,
     /// The last message.
     pub seq: Seq,
     /// The last message that the provider took or that ended.
@@ -181,8 +182,8 @@ pub struct Conversation {
 impl Conversation {
     /// What delivery needs to know of it.
     #[must_use]
-    pub fn turn(&self) -> Turn {
-        Turn {
+    pub fn state(&self) -> ConversationState {
+        ConversationState {
             seq: self.seq,
             settled_seq: self.settled_seq,
             lease_until: self.lease_until,
@@ -217,8 +218,8 @@ pub struct Message {
     /// How often it was handed over.
     pub attempts: u32,
     /// How often nobody knew what became of it.
-    #[serde(default)]
-    pub doubts: u32,
+    #[serde(rename = "doubts", default)]
+    pub unknown_outcomes: u32,
     /// The fence of the worker that had it last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fence: Option<u64>,
@@ -277,14 +278,14 @@ impl Message {
             status: self.status,
             created_at: self.created_at,
             attempts: self.attempts,
-            doubts: self.doubts,
+            unknown_outcomes: self.unknown_outcomes,
             attempted_at: self.attempted_at,
         }
     }
 
     /// The history when the attempt that was begun has ended so.
     #[must_use]
-    pub fn ended(&self, outcome: Ending, reason: Option<&Reason>) -> History {
+    pub fn history_with(&self, outcome: AttemptOutcome, reason: Option<&Reason>) -> History {
         let at = self.attempted_at.unwrap_or(self.created_at);
         self.history.with(Attempt { attempt: self.attempts, at, outcome, reason: reason.cloned() })
     }
@@ -292,8 +293,8 @@ impl Message {
     /// Every attempt that was begun, as far as anything is known of it: one whose end nobody wrote
     /// down is in doubt.
     #[must_use]
-    pub fn told(&self) -> History {
-        self.ended(Ending::InDoubt, Some(&Reason::outcome_unknown()))
+    pub fn attempts_so_far(&self) -> History {
+        self.history_with(AttemptOutcome::InDoubt, Some(&Reason::outcome_unknown()))
     }
 }
 
@@ -302,7 +303,7 @@ impl Message {
 pub struct Idempotency {
     /// The first answer.
     #[serde(flatten)]
-    pub first: FirstAnswer,
+    pub first: RecordedAnswer,
     /// The conversation of the message; part of the request's hash as well.
     pub conversation: ConversationId,
     /// When DynamoDB may delete it, in seconds since 1970.

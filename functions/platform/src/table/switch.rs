@@ -2,8 +2,8 @@
 
 use serde::de::IgnoredAny;
 
-use super::{Table, Written, key, update};
-use crate::broken::Broken;
+use super::{Table, WriteOutcome, key, update};
+use crate::error::InternalError;
 use domain::{BusinessId, ChannelId};
 
 impl Table {
@@ -18,7 +18,7 @@ impl Table {
         b: BusinessId,
         channel: ChannelId,
         is_active: bool,
-    ) -> Result<bool, Broken> {
+    ) -> Result<bool, InternalError> {
         self.set_active(&key::channel(b, channel), is_active).await
     }
 
@@ -28,11 +28,11 @@ impl Table {
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn resume(&self, b: BusinessId, channel: ChannelId) -> Result<bool, Broken> {
+    pub async fn resume(&self, b: BusinessId, channel: ChannelId) -> Result<bool, InternalError> {
         let call = self
             .change(&key::channel(b, channel))
             .update_expression("REMOVE paused_until")
             .condition_expression("attribute_exists(pk)");
-        Ok(matches!(update::<IgnoredAny>(call).await?, Written::Done(_)))
+        Ok(matches!(update::<IgnoredAny>(call).await?, WriteOutcome::Done(_)))
     }
 }

@@ -1,10 +1,10 @@
 //! Uploads: files that messages of one conversation may reference.
 
 use super::record::Upload;
-use super::{Table, Written, expiry, item, key, number, text, update, value};
-use crate::broken::Broken;
+use super::{Table, WriteOutcome, expiry, item, key, number, text, update, value};
 use crate::capability::Capability;
-use crate::files::Place;
+use crate::error::InternalError;
+use crate::files::ObjectKey;
 use domain::file::{MediaType, UploadState};
 
 impl Table {
@@ -12,18 +12,18 @@ impl Table {
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn put_upload(&self, place: Place, upload: &Upload) -> Result<(), Broken> {
-        let Place { business, conversation, upload: id } = place;
+    pub async fn put_upload(&self, place: ObjectKey, upload: &Upload) -> Result<(), InternalError> {
+        let ObjectKey { business, conversation, upload: id } = place;
         let put = self.client.put_item().table_name(&self.name);
         let put = put.set_item(Some(item(&key::upload(business, conversation, id), upload)));
-        put.send().await.map(drop).map_err(|error| Broken::aws("PutItem", error))
+        put.send().await.map(drop).map_err(|error| InternalError::aws("PutItem", error))
     }
 
     /// The upload that a capability opens.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn upload(&self, capability: &Capability) -> Result<Option<Upload>, Broken> {
+    pub async fn upload(&self, capability: &Capability) -> Result<Option<Upload>, InternalError> {
         let key = key::upload(capability.business, capability.conversation, capability.upload);
         let upload: Option<Upload> = self.get(&key).await?;
         Ok(upload.filter(|upload| upload.is_opened_by(capability)))
@@ -36,10 +36,10 @@ impl Table {
     /// If DynamoDB does not answer.
     pub async fn keep_upload(
         &self,
-        place: Place,
+        place: ObjectKey,
         was: &Upload,
         content_type: &MediaType,
-    ) -> Result<bool, Broken> {
+    ) -> Result<bool, InternalError> {
         let end = UploadState::Ready.kept_until(was.created_at);
         let call = self
             .change(&key::upload(place.business, place.conversation, place.upload))
@@ -51,6 +51,6 @@ impl Table {
             .expression_attribute_values(":ready", value(&UploadState::Ready))
             .expression_attribute_values(":content_type", text(content_type))
             .expression_attribute_values(":end", number(expiry(end, chrono::TimeDelta::zero())));
-        Ok(matches!(update::<Upload>(call).await?, Written::Done(_)))
+        Ok(matches!(update::<Upload>(call).await?, WriteOutcome::Done(_)))
     }
 }

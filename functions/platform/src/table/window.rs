@@ -4,10 +4,10 @@
 use chrono::{DateTime, Utc};
 
 use super::record::Conversation;
-use super::{Table, Written, key, millis, text, update};
-use crate::broken::Broken;
+use super::{Table, WriteOutcome, key, millis, text, update};
+use crate::error::InternalError;
 use domain::Channel;
-use domain::channel::WINDOW;
+use domain::channel::MESSAGING_WINDOW;
 
 impl Table {
     /// Opens the messaging window of every conversation that the customer `wa_id` has with the
@@ -21,19 +21,20 @@ impl Table {
         phone_number_id: &str,
         wa_id: &str,
         at: DateTime<Utc>,
-    ) -> Result<usize, Broken> {
+    ) -> Result<usize, InternalError> {
         let query = self.client.query().table_name(&self.name).consistent_read(true);
         let query = query.key_condition_expression("pk = :customer");
         let pk = text(key::whatsapp_customer_partition(phone_number_id, wa_id));
         let mut pages = query.expression_attribute_values(":customer", pk).into_paginator().send();
         let mut opened = 0;
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| Broken::aws("Query", error))?;
+            let page = page.map_err(|error| InternalError::aws("Query", error))?;
             for item in page.items.unwrap_or_default() {
                 let found = item.get(key::SK).and_then(|sk| sk.as_s().ok());
                 let found = found.and_then(|sk| key::parse_conversation_partition(sk));
-                let (business, id) = found
-                    .ok_or_else(|| Broken::new("reading whose a customer's conversation is"))?;
+                let (business, id) = found.ok_or_else(|| {
+                    InternalError::new("reading whose a customer's conversation is")
+                })?;
                 opened +=
                     usize::from(self.open_window(&key::conversation(business, id), at).await?);
             }
@@ -45,7 +46,7 @@ impl Table {
         &self,
         conversation: &key::Key,
         at: DateTime<Utc>,
-    ) -> Result<bool, Broken> {
+    ) -> Result<bool, InternalError> {
         let call = self
             .change(conversation)
             .update_expression("SET window_expires_at = :until")
@@ -53,8 +54,8 @@ impl Table {
                 "channel = :whatsapp AND (attribute_not_exists(window_expires_at) OR window_expires_at < :until)",
             )
             .expression_attribute_values(":whatsapp", text(Channel::Whatsapp))
-            .expression_attribute_values(":until", millis(at + WINDOW));
+            .expression_attribute_values(":until", millis(at + MESSAGING_WINDOW));
         // Refused: it is open for longer, has moved to another channel, or is gone.
-        Ok(matches!(update::<Conversation>(call).await?, Written::Done(_)))
+        Ok(matches!(update::<Conversation>(call).await?, WriteOutcome::Done(_)))
     }
 }

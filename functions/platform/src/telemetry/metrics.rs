@@ -37,14 +37,14 @@ pub const METRICS: [(&str, &str); 14] = [
     ("Accepted", "Channel"),
     ("Sent", "Channel"),
     ("DeliverySeconds", "Channel"),
-    ("PutBack", "Channel"),
+    ("RequeueOutcome", "Channel"),
     ("InDoubt", "Channel"),
     ("Failed", "Channel"),
-    ("GivenUp", "Channel"),
+    ("AbandonedMessage", "Channel"),
     ("ChannelPaused", "Channel"),
     ("Receipts", "Channel"),
     ("Refused", "Code"),
-    ("BellNotRung", "Channel"),
+    ("WakeupFailed", "Channel"),
     ("Due", "Channel"),
     ("Rung", "Channel"),
     ("OldestDueSeconds", "Channel"),
@@ -58,7 +58,7 @@ const MOST_VALUES: usize = 100;
 /// `like_this`.
 #[derive(Debug, Clone)]
 #[must_use = "it is written by `write`"]
-pub struct Line {
+pub struct MetricRecord {
     level: Level,
     location: &'static Location<'static>,
     dimension: Dimension,
@@ -76,16 +76,22 @@ enum Measure {
     Seconds(f64),
 }
 
-impl Line {
+impl MetricRecord {
     /// A line that says `message`.
     #[track_caller]
-    pub fn new(level: Level, message: &'static str) -> Line {
+    pub fn new(level: Level, message: &'static str) -> MetricRecord {
         let members = Map::from_iter([("message".to_owned(), json!(message))]);
-        Line { level, location: Location::caller(), dimension: None, metrics: Vec::new(), members }
+        MetricRecord {
+            level,
+            location: Location::caller(),
+            dimension: None,
+            metrics: Vec::new(),
+            members,
+        }
     }
 
     /// Counts by `name`, whose value is a word. A line has one such, or none.
-    pub fn by(mut self, name: &'static str, word: impl Serialize) -> Line {
+    pub fn by(mut self, name: &'static str, word: impl Serialize) -> MetricRecord {
         let word = text(serde_json::to_value(word).expect("a word"));
         self = self.with(&snake_case(name), &word);
         self.dimension = Some((name, word));
@@ -93,19 +99,19 @@ impl Line {
     }
 
     /// Counts one of `metric`.
-    pub fn count(mut self, metric: &'static str) -> Line {
+    pub fn count(mut self, metric: &'static str) -> MetricRecord {
         self.metrics.push((metric, Measure::Count(1)));
         self
     }
 
     /// Counts so many of `metric`, and says so.
-    pub fn count_many(mut self, metric: &'static str, many: usize) -> Line {
+    pub fn count_many(mut self, metric: &'static str, many: usize) -> MetricRecord {
         self.metrics.push((metric, Measure::Count(many as u64)));
         self.with(&snake_case(metric), many)
     }
 
     /// Measures how long `metric` took, and says so.
-    pub fn seconds(mut self, metric: &'static str, took: TimeDelta) -> Line {
+    pub fn seconds(mut self, metric: &'static str, took: TimeDelta) -> MetricRecord {
         let milliseconds = u32::try_from(took.num_milliseconds().max(0)).unwrap_or(u32::MAX); // 49 days
         let seconds = f64::from(milliseconds) / 1000.0;
         self.metrics.push((metric, Measure::Seconds(seconds)));
@@ -113,7 +119,7 @@ impl Line {
     }
 
     /// Says something else; `null` is left out.
-    pub fn with(mut self, name: &str, value: impl Serialize) -> Line {
+    pub fn with(mut self, name: &str, value: impl Serialize) -> MetricRecord {
         match serde_json::to_value(value).expect("ids, words and numbers always serialize") {
             Value::Null => {}
             value => drop(self.members.insert(name.to_owned(), value)),
@@ -123,7 +129,7 @@ impl Line {
 
     /// Writes the line, and counts. One that cannot be written is lost, like every other line then.
     pub fn write(self) {
-        let Line { level, location, dimension, metrics, members } = self;
+        let MetricRecord { level, location, dimension, metrics, members } = self;
         let line = log::line(level, &format!("{}:{}", location.file(), location.line()), members);
         let _ = writeln!(io::stdout().lock(), "{line}");
         let by = dimension.as_ref().map(|(name, _)| *name).unwrap_or_default();
@@ -291,7 +297,9 @@ mod tests {
 
     #[test]
     fn a_line_says_what_it_is_about_and_what_it_measured() {
-        let line = Line::new(Level::WARN, "given up").by("Channel", "email").count("GivenUp");
+        let line = MetricRecord::new(Level::WARN, "given up")
+            .by("Channel", "email")
+            .count("AbandonedMessage");
         let line = line
             .with("provider_code", None::<String>)
             .seconds("OldestDueSeconds", TimeDelta::milliseconds(1_234));
@@ -299,7 +307,8 @@ mod tests {
             json!({"message": "given up", "channel": "email", "oldest_due_seconds": 1.234});
         assert_eq!(Value::Object(line.members), members);
         assert!(line.location.file().ends_with("metrics.rs"));
-        let took = |took| Line::new(Level::INFO, "").seconds("Took", took).members["took"].clone();
+        let took =
+            |took| MetricRecord::new(Level::INFO, "").seconds("Took", took).members["took"].clone();
         assert_eq!(
             (took(TimeDelta::seconds(-5)), took(TimeDelta::MAX)),
             (json!(0.0), json!(f64::from(u32::MAX) / 1000.0))

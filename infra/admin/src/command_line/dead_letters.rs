@@ -12,7 +12,7 @@ pub(crate) enum DeadLetters {
     Inspect(Letters),
     /// Have it tried again, in the order of each conversation
     ///
-    /// Bells that no worker could answer are rung again, one for each conversation. A message that
+    /// Doorbells that no worker could answer are rung again, one for each conversation. A message that
     /// was given up is `failed`, and its conversation has gone on: put back into its place, it
     /// would arrive after what was written later, and its business has been told that it failed.
     /// With --resend it is therefore accepted anew, as the conversation's next message: with an id
@@ -23,7 +23,7 @@ pub(crate) enum DeadLetters {
     /// Remove what has been dealt with, for good: that ends the alarm
     ///
     /// No message changes by that. One that was given up stays `failed`, and the API tells why;
-    /// only its copy is gone, and with it `redrive --resend`. What a bell would have rung for, the
+    /// only its copy is gone, and with it `redrive --resend`. What a doorbell would have rung for, the
     /// sweeper rings for each minute.
     Discard(Meant),
 }

@@ -7,11 +7,11 @@ use serde_json::json;
 use crate::command_line::Letters;
 use crate::report::{Progress, Report, or_dash, time};
 use domain::{BusinessId, Channel, ConversationId, Seq};
-use platform::queue::{DeadLetters, HIDDEN_MINUTES, Kept, Letter};
+use platform::queue::{DeadLetter, DeadLetterBody, DeadLetters, HIDDEN_MINUTES};
 
-/// What was read of a queue, by conversation and in the order of messages; bells come before them.
+/// What was read of a queue, by conversation and in the order of messages; doorbells come before them.
 pub(super) struct Found {
-    pub(super) letters: Vec<Letter>,
+    pub(super) letters: Vec<DeadLetter>,
     /// Why reading ended before its time.
     pub(super) broken: Option<String>,
     more: bool,
@@ -24,7 +24,7 @@ impl Found {
         let what = if self.more {
             format!(
                 "there are more than {most} letters. Read all of them with --most; `redrive` without --resend takes the \
-                 bells away, and `discard` what need not go again"
+                 doorbells away, and `discard` what need not go again"
             )
         } else if self.hidden > 0 {
             let Found { hidden, .. } = self;
@@ -89,7 +89,7 @@ impl Told {
             Err(error) => (0, Some(error.chain())),
         };
         while broken.is_none() && letters.len() <= args.most {
-            match queue.take().await {
+            match queue.receive().await {
                 Ok(some) if some.is_empty() => break,
                 Ok(some) => {
                     progress.more(some.len(), "letters");
@@ -119,12 +119,12 @@ impl Told {
         channel: Channel,
         conversation: Option<ConversationId>,
         found: Found,
-    ) -> Vec<Letter> {
+    ) -> Vec<DeadLetter> {
         if let Some(broken) = &found.broken {
             self.end(channel, broken);
         }
         let ended = self.has_ended();
-        let is = |letter: &Letter| {
+        let is = |letter: &DeadLetter| {
             conversation.is_none_or(|only| letter.about().is_some_and(|of| of.1 == only))
         };
         let (meant, others) =
@@ -134,16 +134,16 @@ impl Told {
     }
 
     /// Shows letters again. If that fails they show themselves.
-    pub(super) async fn put_back(&mut self, queue: &DeadLetters, letters: &[Letter]) {
-        self.hidden += queue.put_back(letters).await;
+    pub(super) async fn put_back(&mut self, queue: &DeadLetters, letters: &[DeadLetter]) {
+        self.hidden += queue.make_visible(letters).await;
     }
 
     /// What was done with a letter, or would be.
-    pub(super) fn line(&mut self, channel: Channel, letter: &Letter, action: &str) {
-        let (kind, copy) = match &letter.kept {
-            Kept::Bell(_) => ("bell", None),
-            Kept::GivenUp(copy) => ("given_up", Some(copy)),
-            Kept::Unreadable => ("unreadable", None),
+    pub(super) fn line(&mut self, channel: Channel, letter: &DeadLetter, action: &str) {
+        let (kind, copy) = match &letter.content {
+            DeadLetterBody::Doorbell(_) => ("doorbell", None),
+            DeadLetterBody::Abandoned(copy) => ("given_up", Some(copy)),
+            DeadLetterBody::Unreadable => ("unreadable", None),
         };
         self.lines.push(Line {
             channel,
@@ -218,9 +218,9 @@ impl Told {
     }
 }
 
-fn seq(letter: &Letter) -> Option<Seq> {
-    match &letter.kept {
-        Kept::GivenUp(copy) => copy.message.seq(),
-        Kept::Bell(_) | Kept::Unreadable => None,
+fn seq(letter: &DeadLetter) -> Option<Seq> {
+    match &letter.content {
+        DeadLetterBody::Abandoned(copy) => copy.message.seq(),
+        DeadLetterBody::Doorbell(_) | DeadLetterBody::Unreadable => None,
     }
 }

@@ -7,9 +7,9 @@ use crate::place::Place;
 use domain::accept::request_hash;
 use domain::delivery::Status;
 use domain::{Channel, Content, MessageId, Problem, Refusal};
-use platform::queue::GivenUp;
+use platform::queue::AbandonedMessage;
 use platform::table::record::{Conversation, Message};
-use platform::table::{Answer, Draft};
+use platform::table::{AcceptOutcome, MessageDraft};
 
 /// What came of one.
 pub(super) enum Resent {
@@ -26,10 +26,10 @@ pub(super) enum Resent {
 /// Accepts one anew.
 pub(super) async fn resend(
     place: &Place,
-    copy: &GivenUp,
+    copy: &AbandonedMessage,
     dry_run: bool,
 ) -> Result<Resent, Failure> {
-    let GivenUp { business, conversation: conversation_id, message: id, .. } = copy;
+    let AbandonedMessage { business, conversation: conversation_id, message: id, .. } = copy;
     let table = &place.table;
     let Some(message) = table.message(*business, *conversation_id, *id).await? else {
         return Ok(Resent::Refused("there is no such message".into()));
@@ -56,9 +56,11 @@ pub(super) async fn resend(
         return Ok(Resent::Would);
     }
     Ok(match table.accept(&draft, conversation.seq, None).await? {
-        Answer::Accepted(message) | Answer::Replayed(message) => Resent::As(message.id),
-        Answer::Refused(refusal) => Resent::Refused(Problem::from(refusal).detail),
-        Answer::ChannelChanged => {
+        AcceptOutcome::Accepted(message) | AcceptOutcome::Replayed(message) => {
+            Resent::As(message.id)
+        }
+        AcceptOutcome::Refused(refusal) => Resent::Refused(Problem::from(refusal).detail),
+        AcceptOutcome::ChannelChanged => {
             Resent::Refused("the conversation is changing channel: try again".into())
         }
     })
@@ -67,10 +69,10 @@ pub(super) async fn resend(
 /// What the conversation's channel lets through now.
 async fn draft(
     place: &Place,
-    copy: &GivenUp,
+    copy: &AbandonedMessage,
     conversation: &Conversation,
     message: Message,
-) -> Result<Result<Draft, Refusal>, Failure> {
+) -> Result<Result<MessageDraft, Refusal>, Failure> {
     let name = conversation.channel.clone();
     let Some(channel) = Channel::from_wire(&name) else {
         return Ok(Err(Refusal::ChannelNotSupported { channel: name }));
@@ -84,15 +86,16 @@ async fn draft(
         return Err(Failure::new(format!("message {} has no text", message.id)));
     };
     let files = message.attachments.len();
-    let allowed =
-        channel.carries(&content, files).and_then(|()| channel.carries_files(&message.attachments));
+    let allowed = channel
+        .check_content(&content, files)
+        .and_then(|()| channel.check_files(&message.attachments));
     let (window, has_template) = (conversation.window_expires_at, record.settings.has_template());
-    let way =
-        allowed.and_then(|()| channel.way(content.as_str(), files, window, has_template, now));
+    let way = allowed
+        .and_then(|()| channel.send_mode(content.as_str(), files, window, has_template, now));
     // A key with a space in it: no request can carry it.
     let key = format!("redrive {}", copy.message);
     let hash = request_hash([copy.message.to_string().as_str()]);
-    Ok(way.map(|_| Draft {
+    Ok(way.map(|_| MessageDraft {
         business: copy.business,
         conversation: copy.conversation,
         wire_channel: name,

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::SeedError;
 use super::keys::WHATSAPP_SECRET;
-use domain::delivery::Doubt;
+use domain::delivery::OnUnknownOutcome;
 use domain::{BusinessId, Channel, ChannelId, ConversationId};
 use platform::credential::ApiKey;
 use platform::table::provision::NewConversation;
@@ -108,7 +108,7 @@ impl Plot {
         };
         let record = ChannelRecord {
             is_active: true,
-            in_doubt: Doubt::default(),
+            in_doubt: OnUnknownOutcome::default(),
             paused_until: None,
             settings,
         };

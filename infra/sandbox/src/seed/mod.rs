@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use domain::{BusinessId, Channel, ConversationId};
-use platform::broken::Broken;
+use platform::error::InternalError;
 use platform::table::Table;
 use platform::table::provision::NewConversation as NewRecord;
 use platform::table::record::Template;
@@ -92,7 +92,7 @@ pub enum SeedError {
     Refused(String),
     /// The table did not take it.
     #[error(transparent)]
-    Table(#[from] Broken),
+    Table(#[from] InternalError),
     /// The directory did not take it.
     #[error(transparent)]
     Directory(#[from] std::io::Error),

@@ -6,14 +6,14 @@ use serde::de::DeserializeOwned;
 
 use super::record::{Conversation, Credential, Idempotency, Plan, QuotaHead, Upload};
 use super::{Item, Table, key, read};
-use crate::broken::Broken;
-use crate::credential::{Caller, Claim};
-use domain::accept::FirstAnswer;
+use crate::credential::{Caller, TokenClaims};
+use crate::error::InternalError;
+use domain::accept::RecordedAnswer;
 use domain::{BusinessId, ConversationId, Month, UploadId};
 
 /// What to read beside the credential.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Checked<'a> {
+pub struct LoadRequest<'a> {
     /// The conversation that is addressed.
     pub conversation: Option<ConversationId>,
     /// The month to count in: its head and the plan.
@@ -26,8 +26,8 @@ pub struct Checked<'a> {
 
 /// What was found.
 #[derive(Debug)]
-pub struct Admission {
-    claim: Claim,
+pub struct RequestContext {
+    claim: TokenClaims,
     credential: Option<Credential>,
     /// The conversation, if it is the business's own.
     pub conversation: Option<Conversation>,
@@ -36,20 +36,20 @@ pub struct Admission {
     /// The plan.
     pub plan: Option<Plan>,
     /// What the idempotency key led to before.
-    pub first: Option<FirstAnswer>,
+    pub first: Option<RecordedAnswer>,
     /// The uploads that there are.
     pub uploads: Vec<Upload>,
 }
 
-impl Admission {
+impl RequestContext {
     /// Who calls, if the stored credential agrees with what the token claims.
     #[must_use]
     pub fn caller(&self, now: DateTime<Utc>) -> Option<Caller> {
         let credential = self.credential.as_ref()?;
         let valid = credential.is_active && credential.valid_until.is_none_or(|until| now < until);
         let agent = match &self.claim {
-            Claim::Key(_) => credential.agent,
-            Claim::Agent { agent, .. } => Some(*agent),
+            TokenClaims::Key(_) => credential.agent,
+            TokenClaims::Agent { agent, .. } => Some(*agent),
         };
         valid.then_some(Caller { business: self.claim.business(), agent })
     }
@@ -60,7 +60,11 @@ impl Table {
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn admission(&self, claim: Claim, wanted: Checked<'_>) -> Result<Admission, Broken> {
+    pub async fn load_request_context(
+        &self,
+        claim: TokenClaims,
+        wanted: LoadRequest<'_>,
+    ) -> Result<RequestContext, InternalError> {
         let business = claim.business();
         let credential = credential_key(&claim);
         let conversation = wanted.conversation.map(|id| key::conversation(business, id));
@@ -80,7 +84,7 @@ impl Table {
             first.as_ref(),
         ];
         let mut items = self.get_all(keys.into_iter().flatten().chain(&uploads).cloned()).await?;
-        Ok(Admission {
+        Ok(RequestContext {
             credential: take(&mut items, Some(&credential))?,
             conversation: take(&mut items, conversation.as_ref())?,
             head: take(&mut items, head.as_ref())?,
@@ -98,15 +102,15 @@ impl Table {
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn plan(&self, business: BusinessId) -> Result<Option<Plan>, Broken> {
+    pub async fn plan(&self, business: BusinessId) -> Result<Option<Plan>, InternalError> {
         self.get(&key::plan(business)).await
     }
 }
 
-fn credential_key(claim: &Claim) -> key::Key {
+fn credential_key(claim: &TokenClaims) -> key::Key {
     match claim {
-        Claim::Key(api_key) => key::api_key(api_key.business, &api_key.hash()),
-        Claim::Agent { business, agent } => key::agent(*business, *agent),
+        TokenClaims::Key(api_key) => key::api_key(api_key.business, &api_key.hash()),
+        TokenClaims::Agent { business, agent } => key::agent(*business, *agent),
     }
 }
 
@@ -114,7 +118,7 @@ fn credential_key(claim: &Claim) -> key::Key {
 fn take<T: DeserializeOwned>(
     items: &mut Vec<Item>,
     key: Option<&key::Key>,
-) -> Result<Option<T>, Broken> {
+) -> Result<Option<T>, InternalError> {
     let Some(key) = key else { return Ok(None) };
     let has = |item: &Item, name: &str, value: &str| {
         item.get(name).and_then(|found| found.as_s().ok()).is_some_and(|found| found == value)

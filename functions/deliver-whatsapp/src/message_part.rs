@@ -11,7 +11,7 @@ const LONGEST_CAPTION: usize = 1_024;
 
 /// What one message of WhatsApp's carries.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Piece<'a> {
+pub enum MessagePart<'a> {
     /// The text.
     Text(&'a str),
     /// A file.
@@ -25,19 +25,19 @@ pub enum Piece<'a> {
     },
 }
 
-/// The pieces of a message, always the same ones. The text is the first file's caption where it can
+/// The parts_of of a message, always the same ones. The text is the first file's caption where it can
 /// be: then customers see the two together. Otherwise it comes first and on its own.
 #[must_use]
-pub fn pieces(message: &Message) -> Vec<Piece<'_>> {
+pub fn parts_of(message: &Message) -> Vec<MessagePart<'_>> {
     let content = message.content.as_str();
     let kinds = message.attachments.iter().map(|file| sent_as(&file.content_type));
     let first_takes_it = kinds.clone().next().is_some_and(takes_captions);
     let caption = (first_takes_it && content.chars().count() <= LONGEST_CAPTION).then_some(content);
-    let text = caption.is_none().then_some(Piece::Text(content));
+    let text = caption.is_none().then_some(MessagePart::Text(content));
     let captions = std::iter::once(caption).chain(std::iter::repeat(None));
     let files = message.attachments.iter().zip(kinds).zip(captions);
     text.into_iter()
-        .chain(files.map(|((file, media), caption)| Piece::File { file, media, caption }))
+        .chain(files.map(|((file, media), caption)| MessagePart::File { file, media, caption }))
         .collect()
 }
 
@@ -77,13 +77,13 @@ mod tests {
 
     fn shape(content: &str, types: &[&str]) -> Vec<String> {
         let message = message(content, types);
-        let shown = |piece: Piece<'_>| match piece {
-            Piece::Text(text) => format!("text {}", text.len()),
-            Piece::File { media, caption, .. } => {
+        let shown = |piece: MessagePart<'_>| match piece {
+            MessagePart::Text(text) => format!("text {}", text.len()),
+            MessagePart::File { media, caption, .. } => {
                 format!("{media:?} {}", caption.map_or(0, str::len))
             }
         };
-        pieces(&message).into_iter().map(shown).collect()
+        parts_of(&message).into_iter().map(shown).collect()
     }
 
     #[test]

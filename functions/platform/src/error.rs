@@ -9,48 +9,54 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 /// What broke, what was being done, and the chain of causes.
 #[derive(Debug)]
-pub struct Broken {
+pub struct InternalError {
     doing: String,
     cause: Option<Box<dyn Error + Send + Sync>>,
     retryable: bool,
 }
 
-impl Broken {
+impl InternalError {
     /// Something that cannot be, seen while `doing`.
-    pub fn new(doing: impl Into<String>) -> Broken {
-        Broken { doing: doing.into(), cause: None, retryable: false }
+    pub fn new(doing: impl Into<String>) -> InternalError {
+        InternalError { doing: doing.into(), cause: None, retryable: false }
     }
 
     /// `cause` got in the way of `doing`.
     pub fn because(
         doing: impl Into<String>,
         cause: impl Into<Box<dyn Error + Send + Sync>>,
-    ) -> Broken {
-        Broken { doing: doing.into(), cause: Some(cause.into()), retryable: false }
+    ) -> InternalError {
+        InternalError { doing: doing.into(), cause: Some(cause.into()), retryable: false }
     }
 
     /// An AWS call that failed for good, after the SDK's own retries.
-    pub fn aws<E, R>(call: &str, error: SdkError<E, R>) -> Broken
+    pub fn aws<E, R>(call: &str, error: SdkError<E, R>) -> InternalError
     where
         E: Error + ProvideErrorMetadata + Send + Sync + 'static,
         R: fmt::Debug + Send + Sync + 'static,
     {
         let retryable = error.code().is_some_and(is_contention);
-        Broken { doing: format!("calling {call}"), cause: Some(Box::new(error)), retryable }
+        InternalError { doing: format!("calling {call}"), cause: Some(Box::new(error)), retryable }
     }
 
     /// JSON that could not be read. Where it is wrong is said, never what stands there: it may be a
     /// secret.
     #[must_use]
-    pub fn unreadable(what: &str, error: &serde_json::Error) -> Broken {
+    pub fn unreadable(what: &str, error: &serde_json::Error) -> InternalError {
         let (category, line, column) = (error.classify(), error.line(), error.column());
-        Broken::new(format!("reading {what}: {category:?} error in line {line}, column {column}"))
+        InternalError::new(format!(
+            "reading {what}: {category:?} error in line {line}, column {column}"
+        ))
     }
 
     /// An AWS call that only contention kept from being made, for longer than anybody wants to
     /// wait.
-    pub fn contended(call: &str, error: impl Into<Box<dyn Error + Send + Sync>>) -> Broken {
-        Broken { doing: format!("calling {call}"), cause: Some(error.into()), retryable: true }
+    pub fn contended(call: &str, error: impl Into<Box<dyn Error + Send + Sync>>) -> InternalError {
+        InternalError {
+            doing: format!("calling {call}"),
+            cause: Some(error.into()),
+            retryable: true,
+        }
     }
 
     /// Whether only contention or throttling was in the way, so that nothing was written and trying
@@ -97,13 +103,13 @@ pub fn is_contention(code: &str) -> bool {
     )
 }
 
-impl fmt::Display for Broken {
+impl fmt::Display for InternalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.doing)
     }
 }
 
-impl Error for Broken {
+impl Error for InternalError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.cause.as_deref().map(|cause| cause as &(dyn Error + 'static))
     }
@@ -116,23 +122,23 @@ mod tests {
 
     use super::*;
 
-    fn aws(code: &str) -> Broken {
+    fn aws(code: &str) -> InternalError {
         let error = GetItemError::generic(
             ErrorMetadata::builder().code(code).message("as AWS says").build(),
         );
-        Broken::aws("GetItem", SdkError::service_error(error, ()))
+        InternalError::aws("GetItem", SdkError::service_error(error, ()))
     }
 
     #[test]
     fn the_chain_names_every_cause_once() {
-        let inner = Broken::because("reading a stored item", "missing field `seq`");
-        let repeated = Broken::because("reading a stored item", inner);
-        let outer = Broken::because("accepting a message", repeated);
+        let inner = InternalError::because("reading a stored item", "missing field `seq`");
+        let repeated = InternalError::because("reading a stored item", inner);
+        let outer = InternalError::because("accepting a message", repeated);
         assert_eq!(
             outer.chain(),
             "accepting a message: reading a stored item: missing field `seq`"
         );
-        assert_eq!(Broken::new("counting").chain(), "counting");
+        assert_eq!(InternalError::new("counting").chain(), "counting");
     }
 
     #[test]
@@ -159,7 +165,7 @@ mod tests {
         {
             assert!(!aws(code).is_contention(), "{code}");
         }
-        assert!(Broken::contended("TransactWriteItems", "too long").is_contention());
-        assert!(!Broken::because("reading", "garbage").is_contention());
+        assert!(InternalError::contended("TransactWriteItems", "too long").is_contention());
+        assert!(!InternalError::because("reading", "garbage").is_contention());
     }
 }

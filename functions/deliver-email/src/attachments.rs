@@ -1,10 +1,10 @@
 //! The files of a message: which are part of the mail, and which it only links to.
 
-use crate::letter::{Inside, Link};
+use crate::email::{InlineFile, LinkedFile};
 use domain::Attachment;
 use domain::delivery::{Failure, Reason};
-use platform::delivery::Parcel;
-use platform::files::{Files, Place};
+use platform::delivery::OutboundMessage;
+use platform::files::{Files, ObjectKey};
 
 /// So many bytes of files go into one mail: encoded they are a third more, and SES slows down mails
 /// above 10 MB ([quotas](https://docs.aws.amazon.com/ses/latest/dg/quotas.html)).
@@ -14,21 +14,25 @@ pub const MOST_INSIDE: u64 = 7_000_000;
 ///
 /// # Errors
 /// If S3 does not answer: the message waits.
-pub async fn of(files: &Files, parcel: &Parcel<'_>) -> Result<(Vec<Inside>, Vec<Link>), Failure> {
+pub async fn of(
+    files: &Files,
+    parcel: &OutboundMessage<'_>,
+) -> Result<(Vec<InlineFile>, Vec<LinkedFile>), Failure> {
     let (within, without) = places(&parcel.message.attachments);
     let (mut inside, mut links) = (Vec::new(), Vec::new());
     for file in within {
-        let Parcel { business, conversation_id: conversation, .. } = *parcel;
-        let bytes = files.read(Place { business, conversation, upload: file.id }).await.map_err(
-            |broken| {
+        let OutboundMessage { business, conversation_id: conversation, .. } = *parcel;
+        let bytes = files
+            .read(ObjectKey { business, conversation, upload: file.id })
+            .await
+            .map_err(|broken| {
                 tracing::error!(error = broken.chain(), "a message's file could not be read");
                 let reason =
                     Reason::new("file_unavailable", "a file of the message could not be read");
                 Failure::Transient { reason, retry_after: None }
-            },
-        )?;
+            })?;
         match bytes {
-            Some(bytes) => inside.push(Inside {
+            Some(bytes) => inside.push(InlineFile {
                 filename: file.filename.as_str().to_owned(),
                 content_type: file.content_type.as_str().to_owned(),
                 bytes: bytes.into(),
@@ -40,8 +44,12 @@ pub async fn of(files: &Files, parcel: &Parcel<'_>) -> Result<(Vec<Inside>, Vec<
     Ok((inside, links))
 }
 
-fn link(file: &Attachment) -> Link {
-    Link { filename: file.filename.as_str().to_owned(), url: file.url.clone(), size: file.size }
+fn link(file: &Attachment) -> LinkedFile {
+    LinkedFile {
+        filename: file.filename.as_str().to_owned(),
+        url: file.url.clone(),
+        size: file.size,
+    }
 }
 
 /// Which files go inside and which are linked to, each in the order they came in: inside for as

@@ -17,7 +17,7 @@ const LONGEST_SUBJECT: usize = 200;
 
 /// A mail.
 #[derive(Debug, Clone)]
-pub struct Letter<'a> {
+pub struct Email<'a> {
     /// The message; boundaries are made of it, so that the same message is the same mail, however
     /// often it is built.
     pub id: MessageId,
@@ -36,14 +36,14 @@ pub struct Letter<'a> {
     /// The text.
     pub text: &'a str,
     /// The files that go along.
-    pub inside: Vec<Inside>,
+    pub inside: Vec<InlineFile>,
     /// The files that stay where they are.
-    pub links: Vec<Link>,
+    pub links: Vec<LinkedFile>,
 }
 
 /// A file that is part of the mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inside {
+pub struct InlineFile {
     /// The name the agent gave it.
     pub filename: String,
     /// Its media type.
@@ -54,7 +54,7 @@ pub struct Inside {
 
 /// A file that the mail links to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Link {
+pub struct LinkedFile {
     /// The name the agent gave it.
     pub filename: String,
     /// Where it is.
