@@ -1,12 +1,14 @@
 //! The house rules that no compiler checks: which way dependencies point, what is called how, and
-//! that template, OpenAPI document, documents and code name the same functions, channels, routes and
-//! problems.
+//! that template, OpenAPI document, documents and code name the same functions, channels, routes
+//! and problems.
 //!
 //! Every violation is a sentence that says what to do. What the system does at run time is tested
 //! elsewhere.
 
 #[path = "house/channel.rs"]
 mod channel;
+#[path = "house/circles.rs"]
+mod circles;
 #[path = "house/contract.rs"]
 mod contract;
 #[path = "house/crates.rs"]

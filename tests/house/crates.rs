@@ -27,10 +27,10 @@ fn floor(folder: &str) -> usize {
         "functions/domain" => 0,
         "functions/platform" => 1,
         _ if folder.starts_with("functions/") => 2,
-        "infra/emulator" => 0,
-        "infra/sandbox" => 3,
-        _ if folder.starts_with("infra/") => 4,
-        "tests" | "tests/model" => 5,
+        "infra/emulator" => 3,
+        "infra/sandbox" => 4,
+        _ if folder.starts_with("infra/") => 5,
+        "tests" | "tests/model" => 6,
         _ => panic!("{folder}: say in tests/house/crates.rs on which floor this folder lives"),
     }
 }
@@ -47,13 +47,39 @@ fn dependencies_point_down() {
             };
             violations.unless(floor(&target.folder) < floor(folder), || {
                 format!(
-                    "{folder}/Cargo.toml depends on {}, which is not below it (domain ← platform ← functions ← infra ← \
-                     tests): move what both need to a lower floor, `{name}` must not know `{}`",
+                    "{folder}/Cargo.toml depends on {}, which is not below it (domain ← platform ← functions ← emulator ← \
+                     sandbox ← local and admin ← tests): move what both need to a lower floor, `{name}` must not know `{}`",
                     target.folder, target.name
                 )
             });
         }
     }
+    violations.report();
+}
+
+#[test]
+fn the_emulator_knows_nothing_of_the_product() {
+    let packages = packages();
+    let emulator = packages.iter().find(|package| package.folder == "infra/emulator");
+    let emulator = emulator.expect("the emulator's package");
+    let mut violations = Violations::default();
+
+    for dependency in &emulator.dependencies {
+        let is_ours = packages.iter().any(|package| package.name == dependency.name);
+        violations.unless(!is_ours, || {
+            format!(
+                "infra/emulator depends on `{}`: let the caller pass it in as an option, the emulator runs any template",
+                dependency.name
+            )
+        });
+    }
+    for path in files("infra/emulator") {
+        let named = read(&path).to_lowercase().contains("pingback");
+        violations.unless(!named, || {
+            format!("{} names this product: the emulator runs any template", path.display())
+        });
+    }
+
     violations.report();
 }
 

@@ -8,5 +8,3 @@ pub const ACCOUNT_ID: &str = "000000000000";
 pub const PARTITION: &str = "aws";
 /// The end of every AWS host name.
 pub const URL_SUFFIX: &str = "amazonaws.com";
-/// The stack's name.
-pub const STACK_NAME: &str = "pingback";

@@ -1,14 +1,14 @@
-//! A binary as a function's bootstrap: what a worker process does besides running its function.
+//! A binary as a function's bootstrap: a worker process without its function.
 
 use std::error::Error;
 use std::io::Read;
 use std::process::ExitCode;
 
-/// What a function's `run` returns.
+/// The result of a function's `run`.
 pub type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
-/// Runs the function that `_HANDLER` names, as `function` knows it, on a runtime of one thread. A
-/// function that does not start says why on standard error, in one line.
+/// Runs `function` with the name in `_HANDLER`, on a runtime of one thread. A function that does
+/// not start writes its error to standard error, in one line.
 pub fn run<F: Future<Output = Outcome>>(function: impl FnOnce(String) -> F) -> ExitCode {
     exit_with_parent();
     let handler = std::env::var("_HANDLER").unwrap_or_default();
@@ -25,7 +25,7 @@ pub fn run<F: Future<Output = Outcome>>(function: impl FnOnce(String) -> F) -> E
 }
 
 /// Ends this process when its standard input does. The host holds the other end, so no worker
-/// outlives it, not even one whose host is killed while the worker waits for something else.
+/// outlives it, not even if the host is killed while the worker waits for something else.
 fn exit_with_parent() {
     std::thread::spawn(|| {
         let mut ignored = [0; 64];

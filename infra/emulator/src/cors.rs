@@ -1,8 +1,7 @@
-//! What browsers are told about the rules for pages of other origins. Everybody else is told
-//! nothing.
+//! CORS: preflight answers and response headers.
 //!
-//! Of S3's buckets: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/cors.html>; of the HTTP
-//! API: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html>.
+//! S3's buckets: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/cors.html>; the HTTP API:
+//! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html>.
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -14,8 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::template::CorsRule;
 
-/// What a browser asked before it sends the request itself: the headers of the answer, or `None` if
-/// no rule allows it.
+/// Returns the headers of the answer to a preflight, or `None` if no rule allows the request.
 pub(crate) fn preflight(rules: &[CorsRule], parts: &Parts) -> Option<HeaderMap> {
     let wanted = text(&parts.headers, ACCESS_CONTROL_REQUEST_HEADERS).unwrap_or_default();
     let wanted: Vec<&str> =
@@ -36,7 +34,7 @@ pub(crate) fn preflight(rules: &[CorsRule], parts: &Parts) -> Option<HeaderMap> 
     Some(headers)
 }
 
-/// What an answer to a page of another origin carries, so that the browser shows it to the page.
+/// Returns the headers by which a browser shows an answer to a page of another origin.
 pub(crate) fn headers(rules: &[CorsRule], request: &HeaderMap, method: &Method) -> HeaderMap {
     let origin = text(request, ORIGIN);
     let found = origin.and_then(|origin| allowed(rules, origin, method.as_str(), |_| true));

@@ -9,13 +9,15 @@ mod event_sources;
 mod gateway;
 mod lambda;
 pub mod listen;
-mod template;
+pub mod template;
+mod trigger;
 
 pub use aws::{
     AwsError, AwsFaults, Calls, Failure, FaultError, FaultRule, Permission, RecordedCall,
     TableError, caller,
 };
-pub use engine::{Engine, EngineOptions, Programs, StartError};
-pub use event_sources::{Event, HandedOut, Mischief, MischiefError, Polling};
+pub use engine::{Engine, EngineOptions, ExtraRoutes, Programs, StartError, Urls};
+pub use event_sources::{Event, Polling, QueueCounts, QueueFaults, QueueFaultsError};
 pub use lambda::{FunctionError, InvokeError, LogLine, Logs};
 pub use template::TemplateError;
+pub use trigger::{ProbabilityError, Trigger};

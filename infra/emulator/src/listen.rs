@@ -1,4 +1,4 @@
-//! Listeners and what serves them. What is served lives with each server, never here.
+//! Listeners, and the servers on them.
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -19,7 +19,7 @@ use tokio::task::{JoinHandle, JoinSet};
 /// Pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
-/// Where a request came from, an extension of every request to a [`serve_router`].
+/// The address that a request came from, an extension of every request to [`serve_router`].
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
 
@@ -31,7 +31,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Closes it; when this returns, its connections are gone and with them everything they held.
+    /// Closes it; when this returns, its connections are gone, and with them everything they held.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         let _ = (&mut self.task).await;
@@ -44,10 +44,10 @@ impl Drop for Server {
     }
 }
 
-/// Nobody but this machine reaches it.
+/// The address that only this machine reaches.
 pub const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// Opens a loopback port, for what only we ourselves call.
+/// Opens a loopback port, for servers that only this process calls.
 pub async fn bind() -> std::io::Result<TcpListener> {
     bind_to(LOOPBACK, 0).await
 }
@@ -95,7 +95,7 @@ where
     Server { task: tokio::spawn(accept), stop }
 }
 
-/// As [`serve`], for axum; handlers find their [`Peer`] among the extensions.
+/// Serves an axum router; handlers find their [`Peer`] among the extensions.
 pub fn serve_router(listener: TcpListener, router: Router) -> Server {
     serve(listener, move |peer| {
         TowerToHyperService::new(router.clone().layer(axum::Extension(Peer(peer))))

@@ -23,7 +23,12 @@ use emulator::{Logs, Programs};
 /// WhatsApp, e-mail and the chat widget are played by a sandbox that records what customers get and
 /// fails on demand.
 #[derive(Debug, Parser)]
-#[command(name = "cargo local", bin_name = "cargo local", args_conflicts_with_subcommands = true)]
+#[command(
+    name = "cargo local",
+    bin_name = "cargo local",
+    version,
+    args_conflicts_with_subcommands = true
+)]
 #[command(
     after_help = "Start with `cargo local demo`: it shows a message arrive on every channel, in a few seconds."
 )]
@@ -50,14 +55,14 @@ struct Up {
     /// Keep everything in this directory, across restarts and crashes; without it, in memory
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Write where everything is to this file (JSON), once everything is up
+    /// Write all addresses and credentials to this file (JSON), once everything is up
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
     /// Listen on this address of this machine, such as that of Docker's bridge, for containers
     #[arg(long, value_name = "IP", default_value = "127.0.0.1", value_parser = address)]
     address: IpAddr,
     /// Write the functions' variables to this file, for `sam local … --env-vars`, and make the
-    /// business that the events in functions/*/events speak of
+    /// business that the events in functions/*/events refer to
     #[arg(long, value_name = "FILE")]
     sam_env: Option<PathBuf>,
     /// Start empty, without the demo business
@@ -111,11 +116,12 @@ async fn up(options: Up, stop: &mut Stop) -> ExitCode {
     let started = Instant::now();
     let claim = |file: Option<PathBuf>| file.map(ReadyFile::claim).transpose();
     let examples = options.sam_env.is_some();
-    let (ready_file, sam_env) =
-        match claim(options.ready_file).and_then(|ready| Ok((ready, claim(options.sam_env)?))) {
-            Ok(files) => files,
-            Err(error) => return fail(&error.to_string()),
-        };
+    let claimed = claim(options.ready_file).and_then(|ready| Ok((ready, claim(options.sam_env)?)));
+    let (ready_file, sam_env) = match claimed {
+        Ok(files) => files,
+        Err(error) => return fail(&error.to_string()),
+    };
+
     let starting = Local::start(Options {
         port: options.port,
         data_dir: options.data_dir,
@@ -129,12 +135,13 @@ async fn up(options: Up, stop: &mut Stop) -> ExitCode {
     });
     let local = tokio::select! {
         started = starting => started,
-        () = stop.asked() => return ExitCode::SUCCESS, // what was started ends with this process
+        () = stop.asked() => return ExitCode::SUCCESS, // everything started ends with this process
     };
     let local = match local {
         Ok(local) => local,
         Err(error) => return fail(&sentence(&error)),
     };
+
     let took = started.elapsed().as_millis();
     println!(
         "\n  {}  {}\n",
@@ -144,19 +151,20 @@ async fn up(options: Up, stop: &mut Stop) -> ExitCode {
     println!("{}\n", local.page());
     if local.late_customers() > 0 {
         println!(
-            "  {} no chat customer is connected: see what chat-socket says below.\n",
+            "  {} no chat customer is connected: see the log of chat-socket below.\n",
             paint(BAD, "warning:")
         );
     }
     println!("  {} stops everything.\n", paint(BOLD, "Ctrl-C"));
-    let written =
-        sam_env.as_ref().map_or(Ok(()), |file| file.write(&sam::variables(local.engine())));
-    if let Err(error) =
-        written.and_then(|()| ready_file.as_ref().map_or(Ok(()), |file| file.write(&local.ready())))
-    {
+
+    let write_sam_env =
+        || sam_env.as_ref().map_or(Ok(()), |file| file.write(&sam::variables(local.engine())));
+    let write_ready = || ready_file.as_ref().map_or(Ok(()), |file| file.write(&local.ready()));
+    if let Err(error) = write_sam_env().and_then(|()| write_ready()) {
         local.stop().await;
         return fail(&error.to_string());
     }
+
     stop.asked().await;
     println!("\n  {}", paint(DIM, "Stopping…"));
     drop((ready_file, sam_env));
@@ -167,17 +175,17 @@ async fn up(options: Up, stop: &mut Stop) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// An address that others can call.
+/// Parses an address that others can call.
 fn address(text: &str) -> Result<IpAddr, String> {
     match text.parse::<IpAddr>() {
         Ok(address) if address.is_unspecified() => {
-            Err("say which of this machine's addresses: it is told to others".into())
+            Err("name one of this machine's addresses: functions and clients call it".into())
         }
         parsed => parsed.map_err(|error| error.to_string()),
     }
 }
 
-/// What went wrong, and what to do about it where that is known.
+/// Returns an error's sentence, with a way out where there is one.
 fn sentence(error: &LocalError) -> String {
     let advice = match error {
         LocalError::PortTaken { port, .. } => {

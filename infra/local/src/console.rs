@@ -1,103 +1,78 @@
-//! What a person reads first: where things are, the ready command, how to see what arrived. On the
-//! terminal when the system is up, and at the root of the API.
-
-use std::sync::{Arc, OnceLock};
+//! The page that a person reads first: addresses, a call that can be pasted, how to see what
+//! arrived. It is on the terminal when the system is up, and at the root of the API.
 
 use axum::Router;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::header;
 use axum::routing::get;
 
-use crate::ready::{Demo, Ready};
+use crate::ready::Demo;
+use crate::stack::STACK_NAME;
 use crate::terminal::{BOLD, CODE, DIM, field, paint};
-use emulator::account::{REGION, STACK_NAME};
+use emulator::Urls;
+use emulator::account::REGION;
 
-/// The page, with colours.
-pub(crate) fn page(ready: &Ready, kept: &str) -> String {
+/// Returns the page, with colours.
+pub(crate) fn page(urls: &Urls, sandbox_url: &str, demo: Option<&Demo>, kept: &str) -> String {
+    let control = paint(CODE, format_args!("{sandbox_url}/sandbox/"));
+    let hint = paint(DIM, "lists what it can do");
     let mut lines = vec![
-        field("API", paint(CODE, &ready.api)),
-        field("WebSocket", paint(CODE, &ready.websocket)),
-        field(
-            "Sandbox",
-            format!(
-                "{}  {}",
-                paint(CODE, format_args!("{}/sandbox/", ready.sandbox)),
-                paint(DIM, "lists what it can do")
-            ),
-        ),
+        field("API", paint(CODE, &urls.api)),
+        field("WebSocket", paint(CODE, &urls.websocket)),
+        field("Sandbox", format_args!("{control}  {hint}")),
         field("Data", kept),
     ];
-    if let Some(demo) = &ready.demo {
-        lines.extend(demo_lines(ready, demo));
+
+    if let Some(demo) = demo {
+        lines.extend(demo_lines(urls, sandbox_url, demo));
     }
     lines.join("\n")
 }
 
-fn demo_lines(ready: &Ready, demo: &Demo) -> Vec<String> {
-    let Ready { api, sandbox, aws, .. } = ready;
+fn demo_lines(urls: &Urls, sandbox_url: &str, demo: &Demo) -> Vec<String> {
     let conversations = &demo.conversations;
+    let title = |text: &str| format!("  {}", paint(BOLD, text));
     let code = |line: &str| format!("    {}", paint(CODE, line));
+    let limit = paint(DIM, format_args!("limit {} a month", demo.limit));
+
     vec![
         String::new(),
-        format!("  {}", paint(BOLD, "A demo business")),
-        field(
-            "id",
-            format_args!(
-                "{}  {}",
-                demo.business_id,
-                paint(DIM, format_args!("limit {} a month", demo.limit))
-            ),
-        ),
+        title("A demo business"),
+        field("id", format_args!("{}  {limit}", demo.business_id)),
         field("chat", conversations.chat),
         field("whatsapp", conversations.whatsapp),
         field("email", conversations.email),
         String::new(),
-        format!("  {}", paint(BOLD, "Send a message")),
-        code(&format!("curl -i {api}/api/v1/conversations/{}/messages \\", conversations.chat)),
-        code(&format!("  -H 'Authorization: Bearer {}' \\", demo.api_key)),
+        title("Send a message"),
+        code(&format!(
+            "export API={} CONVERSATION={} TOKEN={}",
+            urls.api, conversations.chat, demo.token
+        )),
+        code(r#"curl -i "$API/api/v1/conversations/$CONVERSATION/messages" \"#),
+        code(r#"  -H "Authorization: Bearer $TOKEN" \"#),
         code("  -H 'Content-Type: application/json' \\"),
         code(r#"  -d '{"content": "Hello! How can we help?", "attachments": []}'"#),
         String::new(),
-        format!("  {}", paint(BOLD, "See what the customer got")),
-        code(&format!("curl {sandbox}/sandbox/chat/messages")),
+        title("See what the customer got"),
+        code(&format!("curl {sandbox_url}/sandbox/chat/messages")),
         String::new(),
-        format!("  {}", paint(BOLD, "Operate it")),
+        title("Operate it"),
         code(&format!(
             "export AWS_ENDPOINT_URL={} AWS_REGION={REGION} PINGBACK_STACK={STACK_NAME} \\",
-            aws.dynamodb
+            urls.aws
         )),
         code("  AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local"),
         code("cargo admin first-steps"),
         String::new(),
-        format!("  {}", paint(BOLD, "See it in the chat widget, in a browser")),
-        code(&format!("{sandbox}/widget")),
+        title("See it in the chat widget, in a browser"),
+        code(&format!("{sandbox_url}/widget")),
     ]
 }
 
-/// The root of the API, for people. What it says is known only when everything is up.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Console(Arc<OnceLock<String>>);
-
-impl Console {
-    /// The route.
-    pub(crate) fn routes(&self) -> Router {
-        let Self(text) = self.clone();
-        Router::new().route("/", get(async move || show(text.get())))
-    }
-
-    /// Sets what it says, once; colours are taken out.
-    pub(crate) fn set(&self, page: &str) {
-        let _ = self.0.set(format!(
-            "Pingback Messages, on this machine.\n\n{}\n",
-            anstream::adapter::strip_str(page)
-        ));
-    }
-}
-
-fn show(text: Option<&String>) -> Response {
-    let plain = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
-    match text {
-        Some(text) => (plain, text.clone()).into_response(),
-        None => (StatusCode::SERVICE_UNAVAILABLE, plain, "still starting\n").into_response(),
-    }
+/// Returns the route of the page, which it serves without colours.
+pub(crate) fn routes(page: &str) -> Router {
+    let plain = anstream::adapter::strip_str(page);
+    let text = format!("Pingback Messages, on this machine.\n\n{plain}\n");
+    let answer =
+        move || async move { ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text) };
+    Router::new().route("/", get(answer))
 }

@@ -6,6 +6,7 @@ mod console;
 mod demo;
 mod ready;
 mod sam;
+mod stack;
 mod system;
 mod terminal;
 

@@ -1,5 +1,4 @@
-//! The ready file: where everything is and who may use it, for scripts and tests that start the
-//! system. Files that are there as long as the system is up.
+//! The ready file: addresses and credentials, for scripts and tests that start the system.
 
 use std::fs;
 use std::io;
@@ -11,16 +10,16 @@ use uuid::Uuid;
 use sandbox::atomic_file::write_atomically;
 use sandbox::seed::PerChannel;
 
-/// What the file says.
+/// The content of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Ready {
     /// Process id of the whole; a SIGTERM to it stops all of it.
     pub pid: u32,
     /// Base URL of the public API, without a slash at its end.
     pub api: String,
-    /// Where the chat widget connects.
+    /// The address that the chat widget connects to.
     pub websocket: String,
-    /// For a person's browser.
+    /// The page for people.
     pub console: String,
     /// The local AWS.
     pub aws: Aws,
@@ -30,7 +29,7 @@ pub struct Ready {
     pub queues: Queues,
     /// Base URL of the sandbox's control API.
     pub sandbox: String,
-    /// What was seeded; absent when nothing was.
+    /// The demo business; absent if it was not seeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub demo: Option<Demo>,
 }
@@ -57,12 +56,12 @@ pub struct Queues {
     pub email: String,
 }
 
-/// A business to play with, and another one that must not be able to.
+/// A business to try things with, and another one without access to it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Demo {
     /// The business.
     pub business_id: Uuid,
-    /// Somebody who works there.
+    /// An agent of the business.
     pub agent_id: Uuid,
     /// That agent's JWT.
     pub token: String,
@@ -78,29 +77,29 @@ pub struct Demo {
     pub other: Other,
 }
 
-/// A second business, to try what one must not see of another.
+/// A second business, to try that one business does not see the other.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Other {
     /// The business.
     pub business_id: Uuid,
     /// Its API key.
     pub api_key: String,
-    /// A chat conversation of its.
+    /// A chat conversation of that business.
     pub conversation: Uuid,
 }
 
-/// A file that is there exactly as long as the system is up: it is removed on the way down, and one
-/// that a killed system left behind is removed on the way up.
+/// A file that exists exactly as long as the system is up: a stop removes it, and a start removes
+/// one that a killed system left behind.
 #[derive(Debug)]
 pub(crate) struct ReadyFile {
     path: PathBuf,
 }
 
 impl ReadyFile {
-    /// Claims the path: what lies there is of another time.
+    /// Claims the path, and removes the file of an earlier run.
     ///
     /// # Errors
-    /// The directory is missing, or what lies there cannot be removed.
+    /// The directory is missing, or the file cannot be removed.
     pub(crate) fn claim(path: PathBuf) -> io::Result<Self> {
         let wrong =
             |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
@@ -112,7 +111,7 @@ impl ReadyFile {
         }
     }
 
-    /// Writes it, all at once: whoever finds it finds all of it.
+    /// Writes it all at once, so that a reader never sees a part of it.
     ///
     /// # Errors
     /// The directory is missing or cannot be written.

@@ -1,5 +1,5 @@
-//! The functions in `sam local`'s containers, on the AWS that runs here: what its option
-//! `--env-vars` wants to know.
+//! The variables for `sam local`'s option `--env-vars`, so that functions in its containers use the
+//! AWS that runs here.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use emulator::Engine;
 /// A function's variables, for `sam local`.
 type Variables<'a> = BTreeMap<&'a str, &'a str>;
 
-/// Every function's variables, by logical id. SAM sets those that the template declares for the
-/// function, and no others.
+/// Returns every function's variables, by logical id. SAM sets those that the template declares for
+/// the function, and no others.
 /// <https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-sam-cli-using-invoke.html>
 pub(crate) fn variables(engine: &Engine) -> BTreeMap<&str, Variables<'_>> {
     fn every<'a>(environment: &'a BTreeMap<String, String>, endpoint: &'a str) -> Variables<'a> {

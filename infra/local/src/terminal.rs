@@ -1,30 +1,30 @@
-//! How things look on a terminal: few colours, one layout. Whoever prints uses `anstream`, which
-//! takes the colours out where nobody sees them (no terminal, `NO_COLOR`).
+//! Colours and layout on a terminal. All output goes through `anstream`, which removes the colours
+//! where there is no terminal, or `NO_COLOR` is set.
 
 use std::fmt::Display;
 
 use anstyle::{AnsiColor, Style};
 
-/// What stands out.
+/// Titles.
 pub(crate) const BOLD: Style = Style::new().bold();
-/// What stands back.
+/// Side remarks.
 pub(crate) const DIM: Style = Style::new().dimmed();
-/// What went well.
+/// Success.
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
-/// What went wrong, or was refused.
+/// Errors and refusals.
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
-/// What can be copied.
+/// Text to copy.
 pub(crate) const CODE: Style = AnsiColor::Cyan.on_default();
 
-/// Labels are this wide, so that what they label is aligned.
+/// Width of labels, so that the values are aligned.
 const LABEL_WIDTH: usize = 10;
 
-/// Text in a style.
+/// Returns text in a style.
 pub(crate) fn paint(style: Style, text: impl Display) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// A label and what it labels, indented.
+/// Returns an indented label with its value.
 pub(crate) fn field(label: &str, value: impl Display) -> String {
     format!("  {} {value}", paint(DIM, format_args!("{label:LABEL_WIDTH$}")))
 }

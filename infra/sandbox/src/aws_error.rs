@@ -1,4 +1,4 @@
-//! How an AWS service of the restJson1 protocol says no.
+//! Refusals of AWS services that speak the restJson1 protocol.
 //!
 //! <https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html#operation-error-serialization>
 
@@ -7,9 +7,9 @@ use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::fault::ProviderFault;
+use crate::fault::ProviderFault;
 
-/// Where the error's name is.
+/// The header with the error's name.
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
 /// A refusal: status, the exception's name and a sentence.

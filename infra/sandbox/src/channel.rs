@@ -1,74 +1,36 @@
-//! One channel's provider, as far as all three are alike: what it accepted, and how it fails.
+//! What all three providers have in common: the messages they accepted, and the fault in force.
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::clock::Clock;
-use super::fault::Faults;
-use super::journal::Journal;
-use super::parts::{Got, together};
+use crate::accepted::{CustomerMessage, Header, ReceivedParts};
+use crate::clock::Clock;
+use crate::fault::Faults;
+use crate::journal::Journal;
+use crate::parts::join_parts;
 
-/// One message as its customer has it, the way `GET /sandbox/{channel}/messages` answers it.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
-pub struct Accepted {
-    /// Ours; null if the call carried no reference to one of our messages.
-    pub message_id: Option<Uuid>,
-    /// Ours; null as above.
-    pub conversation_id: Option<Uuid>,
-    /// Phone number, mail address, or `visitor` for the chat widget.
-    pub to: String,
-    /// The text.
-    pub content: String,
-    /// What came with it, as the channel words it.
-    pub attachments: Vec<Value>,
-    /// Of a mail.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subject: Option<String>,
-    /// Of a mail, as its reader's program gets them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub headers: Vec<Header>,
-    /// Of WhatsApp, if it went as a template: its name and language, and what the customer reads.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub template: Option<Value>,
-    /// Of a message that its provider takes in parts, which of them have come.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parts: Option<Got>,
-    /// When the provider took it, by the moved clock.
-    pub at: DateTime<Utc>,
-}
-
-/// One header of a mail.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
-pub struct Header {
-    /// Its name, as it was written.
-    pub name: String,
-    /// Its value, on one line.
-    pub value: String,
-}
-
-/// What the journal keeps of a message.
+/// A message in the journal.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 struct Entry {
     #[serde(flatten)]
-    accepted: Accepted,
-    /// The message's place in its conversation, where the channel tells the customer (chat).
+    accepted: CustomerMessage,
+    /// The message's place in its conversation, on a channel that tells the customer (chat).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     seq: Option<u64>,
-    /// What the provider's receipts need to know of it.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    taken: Value,
+    /// The provider's own record, which its receipts are made of.
+    #[serde(default, skip_serializing_if = "Value::is_null", rename = "taken")]
+    record: Value,
 }
 
-/// A message that a provider is about to accept.
+/// A message as a call submits it to a provider.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Delivered {
+pub(super) struct Submission {
     pub(super) message_id: Option<Uuid>,
     pub(super) conversation_id: Option<Uuid>,
     pub(super) to: String,
@@ -77,22 +39,22 @@ pub(super) struct Delivered {
     pub(super) subject: Option<String>,
     pub(super) headers: Vec<Header>,
     pub(super) template: Option<Value>,
-    pub(super) part: Option<Got>,
+    pub(super) part: Option<ReceivedParts>,
     pub(super) seq: Option<u64>,
-    pub(super) taken: Value,
+    pub(super) record: Value,
 }
 
 /// A channel's provider.
 #[derive(Debug)]
-pub struct Channel {
-    /// How it fails on demand.
-    pub faults: Faults,
+pub(crate) struct Channel {
+    /// The fault in force.
+    pub(crate) faults: Faults,
     journal: Journal<Entry>,
     clock: Arc<Clock>,
 }
 
 impl Channel {
-    /// A provider that remembers what it accepted in `{name}.jsonl` of the directory, or in memory
+    /// Opens a provider that keeps what it accepts in `{name}.jsonl` of the directory, or in memory
     /// without one.
     ///
     /// # Errors
@@ -106,13 +68,13 @@ impl Channel {
         Ok(Self { faults: Faults::default(), journal, clock })
     }
 
-    /// Takes a message. When this returns it is on disk.
+    /// Accepts a message. When this returns it is on disk.
     ///
     /// # Errors
-    /// The disk did not take it: then nobody may be told that it was accepted.
-    pub(super) async fn accept(&self, message: Delivered) -> io::Result<()> {
+    /// It could not be written: then the provider must not say that it accepted it.
+    pub(super) async fn accept(&self, message: Submission) -> io::Result<()> {
         let at = self.clock.now();
-        let accepted = Accepted {
+        let accepted = CustomerMessage {
             message_id: message.message_id,
             conversation_id: message.conversation_id,
             to: message.to,
@@ -124,23 +86,23 @@ impl Channel {
             parts: message.part,
             at,
         };
-        self.journal.append(Entry { accepted, seq: message.seq, taken: message.taken }).await
+        self.journal.append(Entry { accepted, seq: message.seq, record: message.record }).await
     }
 
-    /// Everything it accepted, oldest first; what came in parts, as one.
-    pub fn accepted(&self) -> Vec<Accepted> {
-        together(self.journal.entries().into_iter().map(|entry| entry.accepted))
+    /// Returns everything it accepted, oldest first; what came in parts, as one.
+    pub(crate) fn accepted(&self) -> Vec<CustomerMessage> {
+        join_parts(self.journal.entries().into_iter().map(|entry| entry.accepted))
     }
 
-    /// What its receipts need to know of everything it accepted, oldest first.
-    pub(super) fn taken<T: DeserializeOwned>(&self) -> impl Iterator<Item = T> {
-        let taken = self.journal.entries().into_iter().map(|entry| entry.taken);
-        taken.filter_map(|taken| serde_json::from_value(taken).ok())
+    /// Returns the provider's records of everything it accepted, oldest first.
+    pub(super) fn records<T: DeserializeOwned>(&self) -> impl Iterator<Item = T> {
+        let records = self.journal.entries().into_iter().map(|entry| entry.record);
+        records.filter_map(|record| serde_json::from_value(record).ok())
     }
 
-    /// The messages that one conversation's customer has, with their place in it.
-    pub(super) fn seen_by(&self, conversation: Uuid) -> Vec<(Uuid, u64)> {
-        let of_it = |entry: &Entry| entry.accepted.conversation_id == Some(conversation);
+    /// Returns the messages that one conversation's customer has, with their place in it.
+    pub(super) fn seen_by(&self, conversation_id: Uuid) -> Vec<(Uuid, u64)> {
+        let of_it = |entry: &Entry| entry.accepted.conversation_id == Some(conversation_id);
         let entries = self.journal.entries().into_iter().filter(of_it);
         entries
             .filter_map(|entry| Some((entry.accepted.message_id?, entry.seq.unwrap_or(0))))
@@ -158,13 +120,13 @@ mod tests {
         clock.move_to("2031-03-01T09:05:00Z".parse().unwrap());
         let channel = Channel::open("chat", None, clock).unwrap();
         let (message, conversation) = (Uuid::new_v4(), Uuid::new_v4());
-        let delivered = Delivered {
+        let delivered = Submission {
             message_id: Some(message),
             conversation_id: Some(conversation),
             to: "visitor".into(),
             content: "Hi".into(),
             seq: Some(1),
-            ..Delivered::default()
+            ..Submission::default()
         };
         channel.accept(delivered).await.unwrap();
         let answer = serde_json::to_value(channel.accepted()).unwrap();

@@ -1,22 +1,86 @@
-//! The chat channel's provider: API Gateway's `@connections`, passed on to the gateway, failing on
-//! demand. What the visitor sees is recorded by the widget, not here.
+//! The chat channel's provider: API Gateway's `@connections`, which it passes on to the gateway or
+//! fails on demand. The widget records what the visitor sees.
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html>
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Uri, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::any;
 
-use super::Providers;
-use super::aws_error::AwsError;
-use super::fault::ProviderFault;
+use crate::aws_error::AwsError;
+use crate::channel::Channel;
+use crate::clock::Clock;
+use crate::fault::ProviderFault;
+use crate::http_client;
+use emulator::Engine;
 
-/// Any method on `/providers/chat/@connections/{id}`.
-pub(super) async fn connections(
-    State(providers): State<Arc<Providers>>,
+/// The chat channel's provider.
+#[derive(Debug)]
+pub(crate) struct ChatProvider {
+    /// The messages that the visitors' widgets acknowledged, and the fault in force.
+    pub(crate) channel: Arc<Channel>,
+    engine: Arc<Engine>,
+    http: reqwest::Client,
+}
+
+impl ChatProvider {
+    /// Opens the provider; with a directory it keeps what it accepted there.
+    ///
+    /// # Errors
+    /// A file of the directory cannot be read or written.
+    pub(crate) fn open(
+        directory: Option<&Path>,
+        engine: &Arc<Engine>,
+        clock: &Arc<Clock>,
+    ) -> io::Result<Self> {
+        let channel = Arc::new(Channel::open("chat", directory, clock.clone())?);
+        Ok(Self { channel, engine: engine.clone(), http: http_client::loopback() })
+    }
+
+    /// Passes a call on to the gateway.
+    async fn forward(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Response {
+        let url = format!("{}{path}", self.engine.management_url().trim_end_matches('/'));
+        let mut request = self.http.request(method, url).body(body);
+        for name in [header::AUTHORIZATION, header::CONTENT_TYPE] {
+            if let Some(value) = headers.get(&name) {
+                request = request.header(name, value);
+            }
+        }
+
+        match request.send().await {
+            Ok(answer) => axum::http::Response::<reqwest::Body>::from(answer).map(Body::new),
+            Err(error) => {
+                let name = "InternalServerErrorException";
+                AwsError::new(500, name, error.to_string()).into_response()
+            }
+        }
+    }
+}
+
+/// Returns the provider's routes.
+pub(crate) fn routes(provider: Arc<ChatProvider>) -> Router {
+    Router::new()
+        .route("/providers/chat/@connections/{id}", any(connections))
+        .route("/providers/chat/{stage}/@connections/{id}", any(connections))
+        .with_state(provider)
+}
+
+/// Answers any method on `/providers/chat/@connections/{id}`.
+async fn connections(
+    State(provider): State<Arc<ChatProvider>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -25,52 +89,19 @@ pub(super) async fn connections(
     let path = uri.path().trim_start_matches("/providers/chat");
     if let Some(function) = emulator::caller(&headers) {
         let resource = format!("ChatApi/ChatStage/{method}/@connections/*");
-        providers.needed(function, "execute-api:ManageConnections", &resource);
+        let action = "execute-api:ManageConnections";
+        provider.engine.calls().record_permission(function, action, resource);
     }
-    let effect = forward(&providers, method, path, &headers, body);
-    let answer = providers
-        .chat
-        .faults
-        .apply(effect, refuse, async || providers.kill("deliver-chat").await)
-        .await;
+
+    let effect = provider.forward(method, path, &headers, body);
+    let kill = async || provider.engine.kill("deliver-chat").await;
+    let answer = provider.channel.faults.apply(effect, refuse, kill).await;
+
     if answer.status().as_u16() == 410 {
-        // A connection that is gone is gone: the visitor's end finds out too, and comes back with
-        // another.
-        let _ = forward(&providers, Method::DELETE, path, &headers, Bytes::new()).await;
+        // The visitor's end finds out, too, that the connection is gone, and opens another one.
+        let _ = provider.forward(Method::DELETE, path, &headers, Bytes::new()).await;
     }
     answer
-}
-
-async fn forward(
-    providers: &Providers,
-    method: Method,
-    path: &str,
-    headers: &HeaderMap,
-    body: Bytes,
-) -> Response {
-    let Some(management_url) = providers.management_url.get() else {
-        return AwsError::new(
-            503,
-            "ServiceUnavailableException",
-            "The chat gateway is not up yet.",
-        )
-        .into_response();
-    };
-    let mut request = providers
-        .http
-        .request(method, format!("{}{path}", management_url.trim_end_matches('/')))
-        .body(body);
-    for name in [header::AUTHORIZATION, header::CONTENT_TYPE] {
-        if let Some(value) = headers.get(&name) {
-            request = request.header(name, value);
-        }
-    }
-    match request.send().await {
-        Ok(answer) => axum::http::Response::<reqwest::Body>::from(answer).map(Body::new),
-        Err(error) => {
-            AwsError::new(500, "InternalServerErrorException", error.to_string()).into_response()
-        }
-    }
 }
 
 fn refuse(fault: &ProviderFault) -> Response {

@@ -1,5 +1,4 @@
-//! How a provider fails on demand: which calls, and what then happens to them. What a failure looks
-//! like on the wire is each provider's own.
+//! Makes a provider fail on demand. Each provider words the failure itself.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -8,65 +7,51 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use super::server::lost_answer;
+use crate::server::lost_answer;
+use emulator::Trigger;
 
-/// What somebody asked a provider to do wrong, as `PUT /sandbox/{channel}/faults` takes it.
+/// A fault of a provider, as `PUT /sandbox/{channel}/faults` takes it.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct ProviderFault {
+pub(crate) struct ProviderFault {
     /// HTTP status to answer, 400 to 599, in the provider's own error shape.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status: Option<u16>,
+    pub(crate) status: Option<u16>,
     /// WhatsApp's error code to answer; without a status, with the one that Meta documents for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<u32>,
+    pub(crate) code: Option<u32>,
     /// `Retry-After` of that answer, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_after: Option<u64>,
-    /// How many calls it hits; none: all of them until it is cleared.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub times: Option<u32>,
-    /// How many calls that it would hit are let through first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub skip: Option<u32>,
-    /// Share of the calls that it hits, 0 to 1.
-    #[serde(default = "always")]
-    pub probability: f64,
+    pub(crate) retry_after: Option<u64>,
+    /// Which calls it hits. After its effect the call is answered with the status, or without one
+    /// never answered at all.
+    #[serde(flatten)]
+    pub(crate) trigger: Trigger,
     /// How long the call takes, in milliseconds; alone, the call is slow and succeeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub delay_ms: Option<u64>,
-    /// The provider takes the message first; then it answers the status, or without one never
-    /// answers at all.
-    #[serde(default)]
-    pub after_effect: bool,
+    pub(crate) delay_ms: Option<u64>,
     /// The calling function's process dies, before the effect or after it.
     #[serde(default)]
-    pub kill: bool,
-    /// The provider takes the message and answers a success that nobody can read.
+    pub(crate) kill: bool,
+    /// The provider takes the message and answers a success that is not JSON.
     #[serde(default)]
-    pub garbage: bool,
-}
-
-fn always() -> f64 {
-    1.0
+    pub(crate) garbage: bool,
 }
 
 impl ProviderFault {
-    /// The rule, if it makes sense.
+    /// Checks the fault and returns it.
     ///
     /// # Errors
-    /// A sentence that names the field which does not.
-    pub fn checked(self) -> Result<Self, String> {
+    /// A sentence that names the wrong field.
+    pub(crate) fn checked(self) -> Result<Self, String> {
         if let Some(status) = self.status
             && !(400..=599).contains(&status)
         {
             return Err(format!("`status` {status} is no failure: 400 to 599 are"));
         }
-        if !(0.0..=1.0).contains(&self.probability) {
-            return Err(format!("`probability` {} is not between 0 and 1", self.probability));
-        }
+        self.trigger.check().map_err(|error| error.to_string())?;
         let does_nothing =
-            self.delay_ms.is_none() && !self.after_effect && !self.kill && !self.garbage;
+            self.delay_ms.is_none() && !self.trigger.after_effect && !self.kill && !self.garbage;
         if !self.fails() && does_nothing {
             let sentence = "a fault needs at least one of `status`, `code`, `delay_ms`, `after_effect`, `kill`, `garbage`";
             return Err(sentence.into());
@@ -79,54 +64,44 @@ impl ProviderFault {
     }
 }
 
-/// The rule in force at one provider.
+/// The fault in force at one provider.
 #[derive(Debug, Default)]
-pub struct Faults {
+pub(crate) struct Faults {
     rule: Mutex<Option<ProviderFault>>,
 }
 
 impl Faults {
-    /// Puts a rule in force, in place of the one before.
-    pub fn set(&self, rule: ProviderFault) {
+    /// Puts a fault in force, in place of the one before.
+    pub(crate) fn set(&self, rule: ProviderFault) {
         *self.rule.lock().expect("nothing panics while it holds this lock") = Some(rule);
     }
 
-    /// The provider is well again.
-    pub fn clear(&self) {
+    /// Ends the fault.
+    pub(crate) fn clear(&self) {
         *self.rule.lock().expect("nothing panics while it holds this lock") = None;
     }
 
-    /// The rule in force, with the `times` that are left.
-    pub fn in_force(&self) -> Option<ProviderFault> {
+    /// Returns the fault in force, with the `times` that are left.
+    pub(crate) fn in_force(&self) -> Option<ProviderFault> {
         self.rule.lock().expect("nothing panics while it holds this lock").clone()
     }
 
-    /// The fault that hits this call, if one does; it is one of its `times`.
+    /// Returns the fault that hits this call, if one does.
     fn draw(&self) -> Option<ProviderFault> {
         let mut rule = self.rule.lock().expect("nothing panics while it holds this lock");
-        let drawn = rule.clone()?;
-        if rand::random::<f64>() >= drawn.probability {
-            return None;
+        let fault = rule.as_mut()?;
+        let is_hit = fault.trigger.hits(&mut rand::rng());
+        let hit = is_hit.then(|| fault.clone());
+
+        if fault.trigger.is_used_up() {
+            *rule = None;
         }
-        if let Some(skip) = drawn.skip.filter(|skip| *skip > 0) {
-            *rule = Some(ProviderFault { skip: Some(skip - 1), ..drawn });
-            return None;
-        }
-        match drawn.times {
-            None => {}
-            Some(0) => {
-                *rule = None;
-                return None;
-            }
-            Some(1) => *rule = None,
-            Some(times) => *rule = Some(ProviderFault { times: Some(times - 1), ..drawn.clone() }),
-        }
-        Some(drawn)
+        hit
     }
 
-    /// Runs a call of the provider under the rule in force: `effect` is what it does when all is
-    /// well, `refuse` words the failure as this provider does, `kill` ends whoever calls.
-    pub async fn apply(
+    /// Runs a call of the provider under the fault in force: `effect` is the call without a fault,
+    /// `refuse` words the failure as this provider does, `kill` ends the calling function.
+    pub(crate) async fn apply(
         &self,
         effect: impl Future<Output = Response>,
         refuse: impl Fn(&ProviderFault) -> Response,
@@ -134,7 +109,7 @@ impl Faults {
     ) -> Response {
         let Some(fault) = self.draw() else { return effect.await };
         let delay = Duration::from_millis(fault.delay_ms.unwrap_or(0));
-        if !fault.after_effect && !fault.garbage {
+        if !fault.trigger.after_effect && !fault.garbage {
             tokio::time::sleep(delay).await;
             return match fault.kill {
                 true => {
@@ -187,7 +162,7 @@ mod tests {
                 StatusCode::from_u16(fault.status.unwrap()).unwrap().into_response()
             };
             let answer = faults.apply(effect, refuse, async || {}).await;
-            statuses.push(if super::super::server::is_lost(&answer) {
+            statuses.push(if crate::server::is_lost(&answer) {
                 0
             } else {
                 answer.status().as_u16()

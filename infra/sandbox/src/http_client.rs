@@ -1,7 +1,7 @@
 //! An HTTP client that stays on this machine.
 
-/// It asks nobody the way (a proxy in the environment would not find our loopback ports) and trusts
-/// no certificate, because it will never see one.
+/// Returns a client for loopback addresses. It ignores a proxy in the environment, which would not
+/// find loopback ports, and trusts no certificate, because it will never see one.
 pub fn loopback() -> reqwest::Client {
     let client = reqwest::Client::builder().no_proxy().tls_certs_only([]);
     client.build().expect("nothing that could fail is read to make it")

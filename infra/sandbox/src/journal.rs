@@ -1,5 +1,4 @@
-//! An append-only list that outlives a kill: JSON lines, on disk before anybody is told. It knows
-//! nothing of what it holds.
+//! An append-only list that outlives a kill: JSON lines, on disk before the caller goes on.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -10,9 +9,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
-/// Entries in the order they were appended; in a file, or in memory alone.
+/// Entries in the order of appending; in a file, or in memory alone.
 #[derive(Debug)]
-pub struct Journal<T> {
+pub(crate) struct Journal<T> {
     entries: Arc<RwLock<Vec<T>>>,
     /// The thread that owns the file; none for a list in memory.
     writer: Option<mpsc::Sender<Append<T>>>,
@@ -25,18 +24,18 @@ struct Append<T> {
 }
 
 impl<T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Journal<T> {
-    /// A list that is gone with the process.
-    pub fn in_memory() -> Self {
+    /// Returns a list that is gone with the process.
+    pub(crate) fn in_memory() -> Self {
         Self { entries: Arc::default(), writer: None }
     }
 
-    /// The list in `path`, which is made if it is missing. A last line without its newline was
-    /// being written when the process died and nobody was told of it: it is cut off.
+    /// Opens the list in `path`, which is made if it is missing. A last line without its newline
+    /// was being written when the process died; its caller never went on, so it is cut off.
     ///
     /// # Errors
     /// The file cannot be read or written, or a whole line of it is not an entry (the sentence says
     /// which).
-    pub fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let name_it =
             |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         let mut text = match std::fs::read(path) {
@@ -60,21 +59,21 @@ impl<T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Journal<T>
         Ok(Self { entries, writer: Some(writer) })
     }
 
-    /// In the file of that name if there is a directory, else in memory.
+    /// Opens the file of that name if there is a directory, else a list in memory.
     ///
     /// # Errors
     /// As [`Journal::open`].
-    pub fn in_directory(directory: Option<&Path>, name: &str) -> io::Result<Self> {
+    pub(crate) fn in_directory(directory: Option<&Path>, name: &str) -> io::Result<Self> {
         directory
             .map_or_else(|| Ok(Self::in_memory()), |directory| Self::open(&directory.join(name)))
     }
 
-    /// Adds an entry; when this returns it is on disk, and only then is it seen in
+    /// Adds an entry; when this returns it is on disk, and only then does it show in
     /// [`Journal::entries`].
     ///
     /// # Errors
-    /// The file took nothing of it.
-    pub async fn append(&self, entry: T) -> io::Result<()> {
+    /// The file could not be written.
+    pub(crate) async fn append(&self, entry: T) -> io::Result<()> {
         let Some(writer) = &self.writer else {
             self.entries.write().expect("nothing panics while it holds this lock").push(entry);
             return Ok(());
@@ -85,8 +84,8 @@ impl<T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Journal<T>
         written.await.map_err(|_| gone())?
     }
 
-    /// Everything that was appended, oldest first.
-    pub fn entries(&self) -> Vec<T> {
+    /// Returns all entries, oldest first.
+    pub(crate) fn entries(&self) -> Vec<T> {
         self.entries.read().expect("nothing panics while it holds this lock").clone()
     }
 }
@@ -100,8 +99,8 @@ fn parse<T: DeserializeOwned>(text: &[u8]) -> io::Result<Vec<T>> {
     lines.enumerate().map(entry).collect()
 }
 
-/// Writes what has gathered while the last write was on its way to the disk with one sync, so that
-/// many appenders do not wait for one another's.
+/// Writes all entries that came during the last write with one sync, so that many callers do not
+/// wait for one another.
 fn write<T: Clone + Serialize>(
     mut file: File,
     mut length: u64,
@@ -119,9 +118,12 @@ fn write<T: Clone + Serialize>(
             Ok(grown) => {
                 length += grown;
                 let mut entries = written.write().expect("nothing panics while it holds this lock");
-                let told =
-                    batch.into_iter().map(|append| (entries.push(append.entry), append.done).1);
-                told.collect::<Vec<_>>().into_iter().for_each(|done| drop(done.send(Ok(()))));
+                let mut waiting = Vec::with_capacity(batch.len());
+                for append in batch {
+                    entries.push(append.entry);
+                    waiting.push(append.done);
+                }
+                waiting.into_iter().for_each(|done| drop(done.send(Ok(()))));
             }
             Err(error) => {
                 // Half a line would spoil the next one. If even this fails, the next start cuts it

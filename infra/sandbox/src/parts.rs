@@ -1,24 +1,15 @@
-//! Messages that their provider takes in several parts, as the customer has them: as one. A part
-//! that comes again is a copy, and begins a message of its own.
+//! Joins messages that their provider takes in several parts. A part that comes again is a copy,
+//! and begins a message of its own.
 
-use serde::{Deserialize, Serialize};
+use crate::accepted::CustomerMessage;
 
-use super::channel::Accepted;
-
-/// Which parts of a message have come, in this order.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Got {
-    /// How many there are.
-    pub of: u8,
-    /// Their numbers, from 1.
-    pub got: Vec<u8>,
-}
-
-/// Puts together what belongs together, each message where its first part came.
-pub(super) fn together(accepted: impl IntoIterator<Item = Accepted>) -> Vec<Accepted> {
-    let mut whole: Vec<Accepted> = Vec::new();
+/// Joins the parts of each message where its first part came.
+pub(super) fn join_parts(
+    accepted: impl IntoIterator<Item = CustomerMessage>,
+) -> Vec<CustomerMessage> {
+    let mut whole: Vec<CustomerMessage> = Vec::new();
     for one in accepted {
-        let lacks_it = |message: &&mut Accepted| match (&message.parts, &one.parts) {
+        let lacks_it = |message: &&mut CustomerMessage| match (&message.parts, &one.parts) {
             (Some(has), Some(part)) => {
                 message.message_id == one.message_id
                     && part.got.iter().all(|number| !has.got.contains(number))
@@ -26,14 +17,14 @@ pub(super) fn together(accepted: impl IntoIterator<Item = Accepted>) -> Vec<Acce
             _ => false,
         };
         match whole.iter_mut().find(lacks_it) {
-            Some(message) => join(message, one),
+            Some(message) => add_part(message, one),
             None => whole.push(one),
         }
     }
     whole
 }
 
-fn join(message: &mut Accepted, part: Accepted) {
+fn add_part(message: &mut CustomerMessage, part: CustomerMessage) {
     if let (Some(has), Some(parts)) = (&mut message.parts, part.parts) {
         has.got.extend(parts.got);
     }
@@ -48,9 +39,10 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::accepted::ReceivedParts;
 
-    fn part(message: u128, number: u8, of: u8) -> Accepted {
-        Accepted {
+    fn part(message: u128, number: u8, of: u8) -> CustomerMessage {
+        CustomerMessage {
             message_id: Some(Uuid::from_u128(message)),
             conversation_id: None,
             to: "+31612345678".into(),
@@ -59,18 +51,18 @@ mod tests {
             subject: None,
             headers: Vec::new(),
             template: None,
-            parts: (of > 1).then(|| Got { of, got: vec![number] }),
+            parts: (of > 1).then(|| ReceivedParts { of, got: vec![number] }),
             at: Default::default(),
         }
     }
 
-    fn got(accepted: Vec<Accepted>) -> Vec<(u128, Vec<u8>)> {
-        let shown = |one: Accepted| {
+    fn got(accepted: Vec<CustomerMessage>) -> Vec<(u128, Vec<u8>)> {
+        let shown = |one: CustomerMessage| {
             let got = one.parts.map(|parts| parts.got).unwrap_or_default();
             assert_eq!(one.attachments.len(), got.len().max(1));
             (one.message_id.unwrap().as_u128(), got)
         };
-        together(accepted).into_iter().map(shown).collect()
+        join_parts(accepted).into_iter().map(shown).collect()
     }
 
     #[test]
@@ -82,7 +74,7 @@ mod tests {
         let again = vec![part(1, 1, 3), part(1, 2, 3), part(1, 2, 3), part(1, 3, 3)];
         assert_eq!(got(again), [(1, vec![1, 2, 3]), (1, vec![2])]);
         assert_eq!(got(vec![part(1, 1, 1), part(1, 1, 1)]), [(1, vec![]), (1, vec![])]);
-        let first = together([part(1, 1, 2), part(1, 2, 2)]);
+        let first = join_parts([part(1, 1, 2), part(1, 2, 2)]);
         assert_eq!(first[0].content, "see the files");
     }
 }

@@ -1,12 +1,12 @@
-//! The receipts of a provider: for everything it took, also where its answer to the call was lost.
-//! When and which is the rule's; what one looks like and which way it goes, each provider's own.
+//! The receipts of a provider, sent for everything it accepted, also where its answer to the call
+//! was lost. The rule says which and when; each provider words and delivers its own.
 
 mod rule;
 
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,62 +15,59 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
-use super::clock::Clock;
-use super::control::System;
-use super::journal::Journal;
+use crate::clock::Clock;
+use crate::journal::Journal;
+use emulator::Engine;
 
 pub use rule::ReceiptRule;
 
-/// How often somebody who has a receipt for a system that is still starting looks whether it is up.
-const STARTING: Duration = Duration::from_millis(20);
-
 /// How one provider reports.
 pub(super) trait Reporter: Send + Sync + 'static {
-    /// What it has to remember of a message.
-    type Taken: Taken;
-    /// What it can report, in the control API's words.
+    /// The provider's record of a message.
+    type Record: ProviderRecord;
+    /// The statuses it can report, in the control API's words.
     const STATUSES: &'static [&'static str];
 
-    /// Sends one receipt; false if the system would not take it, however often it was brought.
+    /// Sends one receipt; false if the system did not take it, however often it was sent.
     fn report(
         &self,
-        system: &System,
-        report: &Report<Self::Taken>,
+        engine: &Engine,
+        report: &Report<Self::Record>,
     ) -> impl Future<Output = bool> + Send;
 }
 
-/// A message that a provider took.
-pub(super) trait Taken:
+/// A provider's record of a message that it accepted.
+pub(super) trait ProviderRecord:
     Clone + Serialize + DeserializeOwned + Send + Sync + 'static
 {
-    /// The provider's id of it.
+    /// The provider's id of the message.
     fn provider_id(&self) -> &str;
 }
 
-/// One receipt, to be sent.
+/// One receipt to send.
 #[derive(Debug, Clone)]
 pub(super) struct Report<T> {
-    pub(super) taken: T,
+    pub(super) record: T,
     pub(super) status: String,
-    /// Of `failed`.
+    /// The error code of `failed`.
     pub(super) code: Option<i64>,
-    /// When it happened.
+    /// The time of the event that it reports.
     pub(super) at: DateTime<Utc>,
 }
 
 /// A provider's receipts. Dropping them sends no more.
 pub(super) struct Receipts<R: Reporter> {
-    desk: Arc<Desk<R>>,
+    sender: Arc<ReceiptSender<R>>,
     rule: Mutex<ReceiptRule>,
-    held: Mutex<Vec<Report<R::Taken>>>,
+    held: Mutex<Vec<Report<R::Record>>>,
     sending: Mutex<JoinSet<()>>,
     clock: Arc<Clock>,
 }
 
-/// What the senders share.
-struct Desk<R> {
+/// What the tasks that send share.
+struct ReceiptSender<R> {
     reporter: R,
-    system: Arc<OnceLock<System>>,
+    engine: Arc<Engine>,
     /// Ids of messages whose receipts were all taken.
     reported: Journal<String>,
 }
@@ -82,8 +79,8 @@ impl<R: Reporter> std::fmt::Debug for Receipts<R> {
 }
 
 impl<R: Reporter> Receipts<R> {
-    /// The receipts of the provider `name`. With a directory, `{name}-reported.jsonl` remembers
-    /// whose are done.
+    /// Opens the receipts of the provider `name`. With a directory, `{name}-reported.jsonl` keeps
+    /// the ids of the messages that are fully reported.
     ///
     /// # Errors
     /// The file cannot be read or written.
@@ -92,78 +89,77 @@ impl<R: Reporter> Receipts<R> {
         directory: Option<&Path>,
         reporter: R,
         rule: ReceiptRule,
-        system: Arc<OnceLock<System>>,
-        clock: Arc<Clock>,
+        engine: &Arc<Engine>,
+        clock: &Arc<Clock>,
     ) -> io::Result<Self> {
         let reported = Journal::in_directory(directory, &format!("{name}-reported.jsonl"))?;
-        let desk = Arc::new(Desk { reporter, system, reported });
+        let sender = ReceiptSender { reporter, engine: Arc::clone(engine), reported };
         Ok(Self {
-            desk,
+            sender: Arc::new(sender),
             rule: Mutex::new(rule),
             held: Mutex::default(),
             sending: Mutex::default(),
-            clock,
+            clock: Arc::clone(clock),
         })
     }
 
-    /// A message was taken: sends its receipts in time, or holds them.
-    pub(super) fn taken(&self, taken: &R::Taken) {
+    /// Sends the receipts of an accepted message in time, or holds them.
+    pub(super) fn send_for(&self, record: &R::Record) {
         let rule = self.in_force();
         let delay = Duration::from_millis(rule.delay_ms);
         let at = self.clock.now() + TimeDelta::from_std(delay).unwrap_or_default();
-        let report = |status: &String| {
+        let copies = |status: &String| {
             let report =
-                Report { taken: taken.clone(), status: status.clone(), code: rule.code, at };
+                Report { record: record.clone(), status: status.clone(), code: rule.code, at };
             std::iter::repeat_n(report, rule.copies as usize)
         };
-        let reports: Vec<_> = rule.statuses.iter().flat_map(report).collect();
+        let reports: Vec<_> = rule.statuses.iter().flat_map(copies).collect();
+
         if rule.held && !reports.is_empty() {
             lock(&self.held).extend(reports);
         } else {
-            self.send(vec![taken.provider_id().to_owned()], reports, rule.shuffle, delay);
+            self.send(vec![record.provider_id().to_owned()], reports, rule.shuffle, delay);
         }
     }
 
-    /// A message was taken and cannot be delivered, whatever the rule says.
-    pub(super) fn undeliverable(&self, taken: &R::Taken, code: i64) {
-        let (taken, status, at) = (taken.clone(), "failed".to_owned(), self.clock.now());
-        self.send(
-            Vec::new(),
-            vec![Report { taken, status, code: Some(code), at }],
-            false,
-            Duration::ZERO,
-        );
+    /// Reports an accepted message as failed, whatever the rule says.
+    pub(super) fn send_failure(&self, record: &R::Record, code: i64) {
+        let status = "failed".to_owned();
+        let report =
+            Report { record: record.clone(), status, code: Some(code), at: self.clock.now() };
+        self.send(Vec::new(), vec![report], false, Duration::ZERO);
     }
 
-    /// Sends again what an earlier life of this provider took and did not report, at least not to
-    /// the end.
-    pub(super) fn resume(&self, taken: impl IntoIterator<Item = R::Taken>) {
-        let reported: BTreeSet<String> = self.desk.reported.entries().into_iter().collect();
-        taken
+    /// Sends the receipts of messages that an earlier life of this provider accepted and did not
+    /// report to the end.
+    pub(super) fn resume(&self, records: impl IntoIterator<Item = R::Record>) {
+        let reported: BTreeSet<String> = self.sender.reported.entries().into_iter().collect();
+        records
             .into_iter()
-            .filter(|taken| !reported.contains(taken.provider_id()))
-            .for_each(|taken| self.taken(&taken));
+            .filter(|record| !reported.contains(record.provider_id()))
+            .for_each(|record| self.send_for(&record));
     }
 
-    /// No more receipts are sent; when this returns, nobody sends.
+    /// Stops sending; when this returns, no task sends any more.
     pub(super) async fn stop(&self) {
         let mut sending = std::mem::take(&mut *lock(&self.sending));
         sending.shutdown().await;
     }
 
-    /// Sends these one after the other, after a while; then nothing is left to tell of the messages
-    /// `of`.
+    /// Sends these reports one after the other, after a delay; then the messages `message_ids` are
+    /// fully reported.
     fn send(
         &self,
-        of: Vec<String>,
-        mut reports: Vec<Report<R::Taken>>,
+        message_ids: Vec<String>,
+        mut reports: Vec<Report<R::Record>>,
         shuffle: bool,
         delay: Duration,
     ) {
         if shuffle {
             reports.shuffle(&mut rand::rng());
         }
-        let desk = Arc::clone(&self.desk);
+
+        let sender = Arc::clone(&self.sender);
         let mut sending = lock(&self.sending);
         while sending.try_join_next().is_some() {}
         sending.spawn(async move {
@@ -171,46 +167,35 @@ impl<R: Reporter> Receipts<R> {
                 tokio::time::sleep(delay).await;
             }
             for report in &reports {
-                if !desk.reporter.report(desk.system().await, report).await {
+                if !sender.reporter.report(&sender.engine, report).await {
                     return; // The next life tries again.
                 }
             }
-            for id in of {
+            for id in message_ids {
                 // A receipt too many does no harm.
-                let _ = desk.reported.append(id).await;
+                let _ = sender.reported.append(id).await;
             }
         });
     }
 }
 
-impl<R> Desk<R> {
-    async fn system(&self) -> &System {
-        loop {
-            match self.system.get() {
-                Some(system) => return system,
-                None => tokio::time::sleep(STARTING).await,
-            }
-        }
-    }
-}
-
-/// What the control API does with receipts, whichever provider's they are.
-pub(super) trait Levers {
+/// The control API's view of any provider's receipts.
+pub(super) trait ReceiptControl {
     /// Puts a rule in force, in place of the one before.
     ///
     /// # Errors
     /// A sentence that says what is wrong with it.
-    fn set(&self, rule: ReceiptRule) -> Result<ReceiptRule, String>;
+    fn set_rule(&self, rule: ReceiptRule) -> Result<ReceiptRule, String>;
 
-    /// The rule in force.
+    /// Returns the rule in force.
     fn in_force(&self) -> ReceiptRule;
 
-    /// Sends what is held; answers how many receipts that is.
+    /// Sends the receipts that are held, and returns how many there are.
     fn release(&self) -> usize;
 }
 
-impl<R: Reporter> Levers for Receipts<R> {
-    fn set(&self, rule: ReceiptRule) -> Result<ReceiptRule, String> {
+impl<R: Reporter> ReceiptControl for Receipts<R> {
+    fn set_rule(&self, rule: ReceiptRule) -> Result<ReceiptRule, String> {
         let rule = rule.checked(R::STATUSES)?;
         *lock(&self.rule) = rule.clone();
         Ok(rule)
@@ -222,10 +207,12 @@ impl<R: Reporter> Levers for Receipts<R> {
 
     fn release(&self) -> usize {
         let reports = std::mem::take(&mut *lock(&self.held));
-        let of: BTreeSet<_> =
-            reports.iter().map(|report| report.taken.provider_id().to_owned()).collect();
+        let message_ids: BTreeSet<_> =
+            reports.iter().map(|report| report.record.provider_id().to_owned()).collect();
         let count = reports.len();
-        self.send(of.into_iter().collect(), reports, self.in_force().shuffle, Duration::ZERO);
+
+        let shuffle = self.in_force().shuffle;
+        self.send(message_ids.into_iter().collect(), reports, shuffle, Duration::ZERO);
         count
     }
 }

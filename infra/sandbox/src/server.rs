@@ -1,5 +1,4 @@
-//! Serves the sandbox's routes, and can do what no well-behaved server does: take a request and
-//! never answer.
+//! Serves the sandbox's routes. Unlike a usual server it can take a request and never answer.
 
 use std::convert::Infallible;
 
@@ -13,22 +12,22 @@ use emulator::listen::{self, Server};
 
 /// Marks an answer that must not reach the caller.
 #[derive(Debug, Clone, Copy)]
-struct Lost;
+struct LostMark;
 
 #[derive(Debug, thiserror::Error)]
 #[error("the answer is lost")]
 struct AnswerLost;
 
-/// An answer that never arrives: the connection is closed instead.
+/// Returns an answer that never arrives: the connection is closed instead.
 pub(super) fn lost_answer() -> Response {
     let mut answer = ().into_response();
-    answer.extensions_mut().insert(Lost);
+    answer.extensions_mut().insert(LostMark);
     answer
 }
 
-/// Whether this answer is one that must not arrive.
+/// Returns whether this answer must not arrive.
 pub(super) fn is_lost(answer: &Response) -> bool {
-    answer.extensions().get::<Lost>().is_some()
+    answer.extensions().get::<LostMark>().is_some()
 }
 
 /// Serves the routes until it is dropped or stopped.

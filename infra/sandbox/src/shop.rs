@@ -1,8 +1,7 @@
-//! A customer's browser sees this: a shop's page with the chat widget on it, and the shop's own
-//! backend, which gives the page a visitor's token. It has another address than the API, as a shop
-//! has.
+//! A shop's page with the chat widget on it, and the shop's own backend, which gives the page a
+//! visitor's token. It has another address than the API, as a shop has.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
@@ -13,15 +12,14 @@ use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{System, Visitor};
+use crate::widget::Widgets;
 
 const PAGE: &str = include_str!("shop.html");
 /// The script as it is embedded everywhere.
 const WIDGET: &str = include_str!("../../../functions/chat-socket/widget/widget.js");
 
-type Attached = Arc<OnceLock<System>>;
-
-pub(super) fn routes(system: Attached) -> Router {
+/// Returns the shop's routes.
+pub(super) fn routes(widgets: Arc<Widgets>) -> Router {
     Router::new()
         .route("/widget", get(page))
         .route(
@@ -29,45 +27,42 @@ pub(super) fn routes(system: Attached) -> Router {
             get(async || ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], WIDGET)),
         )
         .route("/sandbox/chat/token", get(token))
-        .with_state(system)
+        .with_state(widgets)
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Pick {
+struct ConversationQuery {
     conversation_id: Option<Uuid>,
 }
 
-/// The page, of the demo's customer unless another conversation is named.
-async fn page(State(system): State<Attached>, Query(pick): Query<Pick>) -> Response {
-    let Some((system, visitor)) = find(&system, &pick).await else { return nobody() };
-    let gate = system.widgets().gate();
+type Pick = Query<ConversationQuery>;
+
+/// Answers the page, for the demo's customer unless another conversation is named.
+async fn page(State(widgets): State<Arc<Widgets>>, Query(pick): Pick) -> Response {
+    let Some(visitor) = widgets.visitor(pick.conversation_id).await else { return not_found() };
+    let endpoint = widgets.endpoint();
     let nonce = Uuid::new_v4().simple().to_string();
-    let conversation = visitor.conversation_id.to_string();
+    let conversation_id = visitor.conversation_id.to_string();
     let blanks = [
-        ("{socket}", gate.websocket_url.as_str()),
-        ("{api}", gate.api_url.as_str()),
+        ("{socket}", endpoint.websocket_url.as_str()),
+        ("{api}", endpoint.api_url.as_str()),
         ("{nonce}", nonce.as_str()),
-        ("{conversation}", conversation.as_str()),
+        ("{conversation}", conversation_id.as_str()),
     ];
+
     let page =
         blanks.iter().fold(PAGE.to_owned(), |page, (blank, value)| page.replace(blank, value));
     ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response()
 }
 
-/// A fresh token for whoever is on the page.
-async fn token(State(system): State<Attached>, Query(pick): Query<Pick>) -> Response {
-    let Some((system, visitor)) = find(&system, &pick).await else { return nobody() };
-    let token = system.widgets().gate().token(visitor);
+/// Answers a fresh token for the customer on the page.
+async fn token(State(widgets): State<Arc<Widgets>>, Query(pick): Pick) -> Response {
+    let Some(visitor) = widgets.visitor(pick.conversation_id).await else { return not_found() };
+    let token = widgets.endpoint().token(visitor);
     ([(header::CACHE_CONTROL, "no-store")], Json(json!({ "token": token }))).into_response()
 }
 
-async fn find<'a>(system: &'a Attached, pick: &Pick) -> Option<(&'a System, Visitor)> {
-    let system = system.get()?;
-    Some((system, system.widgets().visitor(pick.conversation_id).await?))
-}
-
-fn nobody() -> Response {
-    (StatusCode::NOT_FOUND, "there is no such chat conversation, or nobody is here yet\n")
-        .into_response()
+fn not_found() -> Response {
+    (StatusCode::NOT_FOUND, "there is no such chat conversation\n").into_response()
 }

@@ -1,117 +1,178 @@
-//! WhatsApp's Cloud API, as far as messages to one person go: what it takes, what it answers. What
-//! a message must look like is in `message.rs`, what a file must in `media.rs`, how both are
-//! refused in `error.rs`; who may be written to, and how fast, in `pair.rs`; what Meta reports
-//! later, and what customers write, in `webhook.rs`.
+//! WhatsApp's Cloud API for messages to one person.
+//!
+//! `message.rs` checks messages, `media.rs` files; `error.rs` words the refusals. `pair.rs` knows
+//! which customers may be written to, and how fast; `webhook.rs` sends what Meta reports later and
+//! what customers write.
 
 mod error;
 mod media;
 mod message;
+mod number;
 mod pair;
 mod webhook;
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{self, DefaultBodyLimit, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
 use serde_json::json;
 
-use super::Providers;
-use super::channel::Delivered;
-use error::{Error, documented, refuse};
-use webhook::TakenMessage;
+use crate::channel::{Channel, Submission};
+use crate::clock::Clock;
+use crate::receipts::{ReceiptRule, Receipts};
+use emulator::Engine;
+use error::{Error, refuse};
+use media::{MEDIA_LIMIT, Media};
+use number::{check_number_id, digits};
+use webhook::MessageRecord;
 
-pub(super) use media::{MEDIA_LIMIT, Media};
-pub use pair::Pairs;
-pub(super) use webhook::{Webhook, Wrote};
+pub(crate) use number::PHONE_NUMBER_ID;
+pub(crate) use pair::Pairs;
+pub(crate) use webhook::{CustomerText, Webhook};
 
-/// `POST /providers/whatsapp/{version}/{phone_number_id}/messages`.
-pub(super) async fn messages(
-    State(providers): State<Arc<Providers>>,
-    Path((_version, phone_number_id)): Path<(String, String)>,
+/// The secrets that Meta and the system share.
+pub(crate) struct MetaSecrets {
+    /// The one access token that the Cloud API knows.
+    pub(crate) access_token: String,
+    /// The key that webhooks are signed with.
+    pub(crate) app_secret: String,
+}
+
+/// WhatsApp's Cloud API.
+#[derive(Debug)]
+pub(crate) struct WhatsappProvider {
+    /// The messages it accepted, and the fault in force.
+    pub(crate) channel: Channel,
+    /// The files that were uploaded.
+    pub(crate) media: Media,
+    /// The customers who may be written to.
+    pub(crate) pairs: Arc<Pairs>,
+    /// The way to the system's webhook.
+    pub(crate) webhook: Webhook,
+    /// Its status webhooks.
+    pub(crate) receipts: Receipts<Webhook>,
+    engine: Arc<Engine>,
+    /// The one access token that the Cloud API knows.
+    access_token: String,
+}
+
+impl WhatsappProvider {
+    /// Opens the provider; with a directory it keeps what it accepted there.
+    ///
+    /// # Errors
+    /// A file of the directory cannot be read or written.
+    pub(crate) fn open(
+        directory: Option<&Path>,
+        engine: &Arc<Engine>,
+        secrets: MetaSecrets,
+        rule: ReceiptRule,
+        clock: &Arc<Clock>,
+    ) -> io::Result<Self> {
+        let webhook = Webhook::new(secrets.app_secret);
+        let receipts = Receipts::open("whatsapp", directory, webhook.clone(), rule, engine, clock)?;
+        Ok(Self {
+            channel: Channel::open("whatsapp", directory, clock.clone())?,
+            media: Media::default(),
+            pairs: Arc::new(Pairs::open(directory, clock.clone())?),
+            webhook,
+            receipts,
+            engine: engine.clone(),
+            access_token: secrets.access_token,
+        })
+    }
+
+    /// Keeps a message, sends its receipts, and answers Meta's id.
+    async fn accept(&self, (message, record): (Submission, MessageRecord)) -> Response {
+        if let Err(error) = self.pairs.count_message(&record.phone_number_id, &record.to) {
+            return error.into_response();
+        }
+        let answer = json!({
+            "messaging_product": "whatsapp",
+            "contacts": [{ "input": message.to, "wa_id": digits(&message.to) }],
+            "messages": [{ "id": record.wamid }],
+        });
+
+        let is_free_form = message.template.is_none();
+        if is_free_form && !self.pairs.is_open(&record.phone_number_id, &record.to) {
+            // Taken all the same, and not delivered: https://github.com/fabrahaingo/joel/pull/314
+            self.receipts.send_failure(&record, 131047);
+            return Json(answer).into_response();
+        }
+
+        let message = Submission { record: json!(record), ..message };
+        if let Err(error) = self.channel.accept(message).await {
+            return Error::new(131016, error.to_string()).into_response();
+        }
+        self.receipts.send_for(&record);
+        Json(answer).into_response()
+    }
+
+    fn authorize(&self, headers: &HeaderMap) -> Result<(), Error> {
+        let token = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        match token {
+            Some(token) if token == self.access_token => Ok(()),
+            Some(_) => Err(Error::new(190, "The sandbox did not issue this access token.")),
+            None => Err(Error::new(190, "An access token is required: Authorization: Bearer …")),
+        }
+    }
+}
+
+/// Returns the provider's routes.
+pub(crate) fn routes(provider: Arc<WhatsappProvider>) -> Router {
+    let media = post(upload_file).layer(DefaultBodyLimit::max(MEDIA_LIMIT));
+    Router::new()
+        .route("/providers/whatsapp/{version}/{phone_number_id}/messages", post(send_message))
+        .route("/providers/whatsapp/{version}/{phone_number_id}/media", media)
+        .with_state(provider)
+}
+
+type VersionAndNumber = extract::Path<(String, String)>;
+
+/// Answers `POST /providers/whatsapp/{version}/{phone_number_id}/messages`.
+async fn send_message(
+    State(provider): State<Arc<WhatsappProvider>>,
+    extract::Path((_version, phone_number_id)): VersionAndNumber,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     let effect = async {
-        let asked = authorized(&providers, &headers);
-        match asked.and_then(|()| message::read(&phone_number_id, &body, &providers.whatsapp_media))
-        {
+        let authorized = provider.authorize(&headers);
+        let message =
+            authorized.and_then(|()| message::read(&phone_number_id, &body, &provider.media));
+        match message {
             Err(error) => error.into_response(),
-            Ok(message) => accept(&providers, message).await,
+            Ok(message) => provider.accept(message).await,
         }
     };
-    providers
-        .whatsapp
-        .faults
-        .apply(effect, refuse, async || providers.kill("deliver-whatsapp").await)
-        .await
+    let kill = async || provider.engine.kill("deliver-whatsapp").await;
+    provider.channel.faults.apply(effect, refuse, kill).await
 }
 
-async fn accept(providers: &Providers, (message, taken): (Delivered, TakenMessage)) -> Response {
-    let pairs = &providers.whatsapp_pairs;
-    if let Err(error) = pairs.count(&taken.phone_number_id, &taken.to) {
-        return error.into_response();
-    }
-    let answer = json!({
-        "messaging_product": "whatsapp",
-        "contacts": [{ "input": message.to, "wa_id": digits(&message.to) }],
-        "messages": [{ "id": taken.wamid }],
-    });
-    if message.template.is_none() && !pairs.is_open(&taken.phone_number_id, &taken.to) {
-        // Taken all the same, and not delivered: https://github.com/fabrahaingo/joel/pull/314
-        providers.whatsapp_receipts.undeliverable(&taken, 131047);
-        return Json(answer).into_response();
-    }
-    if let Err(error) =
-        providers.whatsapp.accept(Delivered { taken: json!(taken), ..message }).await
-    {
-        return Error::new(131016, error.to_string()).into_response();
-    }
-    providers.whatsapp_receipts.taken(&taken);
-    Json(answer).into_response()
-}
-
-/// `POST /providers/whatsapp/{version}/{phone_number_id}/media`.
-pub(super) async fn upload(
-    State(providers): State<Arc<Providers>>,
-    Path((_version, phone_number_id)): Path<(String, String)>,
+/// Answers `POST /providers/whatsapp/{version}/{phone_number_id}/media`.
+async fn upload_file(
+    State(provider): State<Arc<WhatsappProvider>>,
+    extract::Path((_version, phone_number_id)): VersionAndNumber,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     let effect = async {
-        let asked = authorized(&providers, &headers).and_then(|()| is_number(&phone_number_id));
-        let id = match asked {
-            Ok(()) => providers.whatsapp_media.take(&phone_number_id, &headers, body).await,
+        let allowed = provider.authorize(&headers).and_then(|()| check_number_id(&phone_number_id));
+        let id = match allowed {
+            Ok(()) => provider.media.store(&phone_number_id, &headers, body).await,
             Err(error) => Err(error),
         };
         id.map_or_else(IntoResponse::into_response, |id| Json(json!({ "id": id })).into_response())
     };
-    let kill = async || providers.kill("deliver-whatsapp").await;
-    providers.whatsapp_media.faults.apply(effect, refuse, kill).await
-}
-
-fn authorized(providers: &Providers, headers: &HeaderMap) -> Result<(), Error> {
-    let token = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    match token {
-        Some(token) if token == providers.whatsapp_token => Ok(()),
-        Some(_) => Err(Error::new(190, "The sandbox did not issue this access token.")),
-        None => Err(Error::new(190, "An access token is required: Authorization: Bearer …")),
-    }
-}
-
-fn is_number(phone_number_id: &str) -> Result<(), Error> {
-    match !phone_number_id.is_empty() && phone_number_id.bytes().all(|byte| byte.is_ascii_digit()) {
-        true => Ok(()),
-        false => Err(Error::new(33, format!("'{phone_number_id}' is no phone number ID."))),
-    }
-}
-
-fn digits(phone_number: &str) -> String {
-    phone_number.chars().filter(char::is_ascii_digit).collect()
+    let kill = async || provider.engine.kill("deliver-whatsapp").await;
+    provider.media.faults.apply(effect, refuse, kill).await
 }
 
 #[cfg(test)]

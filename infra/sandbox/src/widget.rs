@@ -1,6 +1,6 @@
-//! The customers of the chat channel, here or sent away. What one of them does with its connection
-//! is in `session.rs`.
+//! The customers of the chat channel, connected or sent away. `session.rs` plays one of them.
 
+mod endpoint;
 mod session;
 
 use std::collections::HashMap;
@@ -12,56 +12,21 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::channel::Channel;
-use super::clock::Clock;
-use crate::seed::Keys;
-use emulator::Engine;
-use session::Session;
+use crate::channel::Channel;
+use crate::visitor::Visitor;
+use session::{Session, turned_true};
 
-/// How long somebody who brings customers back waits for their hello to be answered.
+pub(crate) use endpoint::WidgetEndpoint;
+
+/// How long a caller waits for the customers' hellos to be answered.
 const HELLO_WAIT: Duration = Duration::from_secs(5);
 /// How long a goodbye may take.
 const GOODBYE_WAIT: Duration = Duration::from_secs(1);
 
-/// Somebody who chats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Visitor {
-    /// With whom.
-    pub business_id: Uuid,
-    /// The conversation they are in.
-    pub conversation_id: Uuid,
-}
-
-/// The way in: where the doors are, and the tokens that open them. Here the sandbox plays the site
-/// with the widget, which signs tokens for whoever is on its pages.
-#[derive(Debug, Clone)]
-pub struct Gate {
-    /// Where widgets connect.
-    pub(super) websocket_url: String,
-    /// Base URL of the API, for what does not fit through there.
-    pub(super) api_url: String,
-    keys: Keys,
-    clock: Arc<Clock>,
-}
-
-impl Gate {
-    /// Into the running system.
-    pub fn new(engine: &Engine, keys: Keys, clock: Arc<Clock>) -> Self {
-        let (websocket_url, api_url) =
-            (engine.websocket_url().to_owned(), engine.api_url().to_owned());
-        Self { websocket_url, api_url, keys, clock }
-    }
-
-    /// A token that is good from now on.
-    pub(super) fn token(&self, visitor: Visitor) -> String {
-        self.keys.visitor_token(visitor.business_id, visitor.conversation_id, self.clock.now())
-    }
-}
-
-/// All of them, here or away.
+/// All widgets, connected or not.
 #[derive(Debug)]
-pub struct Widgets {
-    gate: Gate,
+pub(crate) struct Widgets {
+    endpoint: WidgetEndpoint,
     chat: Arc<Channel>,
     customers: Mutex<Customers>,
     holding: Arc<AtomicUsize>,
@@ -87,19 +52,18 @@ impl Drop for Widget {
 }
 
 impl Widgets {
-    /// Nobody yet.
-    pub fn new(gate: Gate, chat: Arc<Channel>) -> Self {
-        Self { gate, chat, customers: Mutex::default(), holding: Arc::default() }
+    /// No widgets yet.
+    pub(crate) fn new(endpoint: WidgetEndpoint, chat: Arc<Channel>) -> Self {
+        Self { endpoint, chat, customers: Mutex::default(), holding: Arc::default() }
     }
 
-    /// The way in.
-    pub(super) fn gate(&self) -> &Gate {
-        &self.gate
+    /// The way into the system.
+    pub(crate) fn endpoint(&self) -> &WidgetEndpoint {
+        &self.endpoint
     }
 
-    /// The one who chats in a conversation, or the first there is; it does not matter whether they
-    /// are here.
-    pub(super) async fn visitor(&self, conversation: Option<Uuid>) -> Option<Visitor> {
+    /// Returns the visitor of a conversation, or the first there is, connected or not.
+    pub(crate) async fn visitor(&self, conversation: Option<Uuid>) -> Option<Visitor> {
         let customers = self.customers.lock().await;
         let wanted = |visitor: &&Visitor| {
             conversation.is_none_or(|wanted| visitor.conversation_id == wanted)
@@ -107,9 +71,9 @@ impl Widgets {
         customers.visitors.iter().find(wanted).copied()
     }
 
-    /// Opens a widget for each of them, unless customers were sent away; they are then remembered
-    /// for later. Answers how many of those opened were not greeted in time (they go on trying).
-    pub async fn add(&self, visitors: Vec<Visitor>) -> usize {
+    /// Opens a widget for each visitor; if customers were sent away, [`Widgets::bring_back`] opens
+    /// it. Returns how many of those opened were not greeted in time (they go on trying).
+    pub(crate) async fn add(&self, visitors: Vec<Visitor>) -> usize {
         let mut customers = self.customers.lock().await;
         let new: Vec<_> =
             visitors.into_iter().filter(|visitor| !customers.visitors.contains(visitor)).collect();
@@ -123,14 +87,14 @@ impl Widgets {
     }
 
     /// Closes every widget; messages wait from now on.
-    pub async fn send_away(&self) {
+    pub(crate) async fn send_away(&self) {
         let mut customers = self.customers.lock().await;
         customers.away = true;
         close(&mut customers).await;
     }
 
-    /// Opens every widget again; each gets what it missed. Answers as [`Widgets::add`].
-    pub async fn bring_back(&self) -> usize {
+    /// Opens every widget again; each gets what it missed. Returns the same as [`Widgets::add`].
+    pub(crate) async fn bring_back(&self) -> usize {
         let mut customers = self.customers.lock().await;
         customers.away = false;
         let absent = |visitor: &&Visitor| !customers.open.contains_key(&visitor.conversation_id);
@@ -140,8 +104,8 @@ impl Widgets {
         unanswered(hellos).await
     }
 
-    /// Everybody who is here leaves and comes back, as after a break in the line.
-    pub async fn reconnect(&self) {
+    /// Closes every widget and opens it again, as after a broken connection.
+    pub(crate) async fn reconnect(&self) {
         let mut customers = self.customers.lock().await;
         if customers.away {
             return;
@@ -153,18 +117,18 @@ impl Widgets {
         unanswered(hellos).await;
     }
 
-    /// How many customers there are, and whether they are away.
-    pub async fn count(&self) -> (usize, bool) {
+    /// Returns how many customers there are, and whether they are away.
+    pub(crate) async fn count(&self) -> (usize, bool) {
         let customers = self.customers.lock().await;
         (customers.visitors.len(), customers.away)
     }
 
-    /// How many of them have a message that they do not show yet, because one before it is missing.
-    pub fn holding(&self) -> usize {
+    /// Returns how many widgets hold a message back because one before it is missing.
+    pub(crate) fn holding(&self) -> usize {
         self.holding.load(Ordering::Relaxed)
     }
 
-    /// What it answers turns true when the widget was greeted.
+    /// Opens widgets; each receiver turns true when its widget was greeted.
     fn open(
         &self,
         customers: &mut Customers,
@@ -175,7 +139,7 @@ impl Widgets {
             let (greet, greeted) = watch::channel(false);
             let conversation = visitor.conversation_id;
             let session = Session::new(
-                self.gate.clone(),
+                self.endpoint.clone(),
                 self.chat.clone(),
                 visitor,
                 greet,
@@ -189,7 +153,7 @@ impl Widgets {
     }
 }
 
-/// How many are not greeted in time.
+/// Waits for the hellos, and returns how many were not answered in time.
 async fn unanswered(mut hellos: Vec<watch::Receiver<bool>>) -> usize {
     let all = futures_util::future::join_all(hellos.iter_mut().map(turned_true));
     let _ = tokio::time::timeout(HELLO_WAIT, all).await;
@@ -204,10 +168,6 @@ async fn close(customers: &mut Customers) {
         }
     });
     futures_util::future::join_all(leaving).await;
-}
-
-async fn turned_true(flag: &mut watch::Receiver<bool>) {
-    let _ = flag.wait_for(|flag| *flag).await;
 }
 
 #[cfg(test)]

@@ -1,5 +1,4 @@
-//! Answers that the proxy makes itself, in the shapes of the services. When it makes one lives in
-//! `fault.rs` and `sqs_compat.rs`, never here.
+//! Answers that the proxy makes itself, in the shapes of the services.
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -8,13 +7,13 @@ use serde_json::{Value, json};
 
 use super::call::{Call, Service};
 
-/// Whole bodies both ways: files are small enough here, and everything else is.
+/// An answer with its whole body: files are small enough here.
 pub(super) type Answer = Response<Full<Bytes>>;
 
 const JSON_1_0: &str = "application/x-amz-json-1.0";
 const JSON_1_1: &str = "application/x-amz-json-1.1";
 
-/// A service's error by its code.
+/// Returns a service's error by its code.
 pub(super) fn error(call: &Call, code: &str, message: &str) -> Answer {
     if call.service == Service::S3 {
         return s3_error(status(code), code, message);
@@ -31,7 +30,7 @@ pub(super) fn error(call: &Call, code: &str, message: &str) -> Answer {
     answer
 }
 
-/// S3's own form of an error. What is said in it must hold no markup.
+/// Returns an error in S3's own form. The message must hold no markup.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>
 pub(super) fn s3_error(status: StatusCode, code: &str, message: &str) -> Answer {
     let body = format!(
@@ -40,7 +39,7 @@ pub(super) fn s3_error(status: StatusCode, code: &str, message: &str) -> Answer 
     whole(Service::S3, status, Bytes::from(body))
 }
 
-/// What DynamoDB answers when another transaction holds an item. `draw` chooses the item.
+/// Returns DynamoDB's answer when another transaction holds an item. `draw` chooses the item.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
 pub(super) fn conflict(call: &Call, request: &[u8], draw: u64) -> Answer {
     if !call.operation.starts_with("Transact") {
@@ -66,18 +65,18 @@ pub(super) fn conflict(call: &Call, request: &[u8], draw: u64) -> Answer {
     json_answer(call.service, StatusCode::BAD_REQUEST, &body)
 }
 
-/// A success that no client can read.
+/// Returns a success that no client can read.
 pub(super) fn garbage(call: &Call) -> Answer {
     whole(call.service, StatusCode::OK, Bytes::from_static(b"<html>502 Bad Gateway</html>"))
 }
 
-/// The proxy itself could not do its part; no service says this.
+/// Returns the proxy's own error; no service answers so.
 pub(super) fn bad_gateway(reason: &str) -> Answer {
     let body = json!({ "__type": "LocalProxyException", "message": reason });
     json_answer(Service::DynamoDb, StatusCode::BAD_GATEWAY, &body)
 }
 
-/// Whole XML.
+/// Returns an XML document.
 pub(super) fn xml(status: StatusCode, xml: String) -> Answer {
     whole(Service::S3, status, Bytes::from(xml))
 }
@@ -116,7 +115,7 @@ fn status(code: &str) -> StatusCode {
     }
 }
 
-/// The code with the namespace that its service puts before it.
+/// Returns the code with the namespace that its service puts before it.
 fn qualified(service: Service, code: &str) -> String {
     let namespace = match (service, code) {
         (Service::S3 | Service::SecretsManager, _) => return code.to_owned(),

@@ -1,4 +1,4 @@
-//! One call to AWS as its HTTP request tells it: service, operation, caller.
+//! One call to AWS, read from its HTTP request: service, operation, caller.
 
 use http::request::Parts;
 use http::{HeaderMap, Method, Uri};
@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, Uri};
 pub(super) enum Service {
     /// Amazon DynamoDB.
     DynamoDb,
-    /// Amazon S3: method and path say what is meant.
+    /// Amazon S3: method and path name the operation.
     S3,
     /// Amazon SQS.
     Sqs,
@@ -17,7 +17,7 @@ pub(super) enum Service {
 }
 
 impl Service {
-    /// The prefix of its actions in IAM policies.
+    /// Returns the prefix of its actions in IAM policies.
     pub(super) fn prefix(self) -> &'static str {
         match self {
             Self::DynamoDb => "dynamodb",
@@ -28,12 +28,12 @@ impl Service {
     }
 }
 
-/// What a request asks for, and who asks.
+/// Service, operation and caller of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Call {
     pub(super) service: Service,
     pub(super) operation: String,
-    /// Access key id that signed the request, if any: a worker's identity.
+    /// Access key id that signed the request, if any: a worker's id.
     pub(super) access_key: Option<String>,
 }
 
@@ -41,7 +41,7 @@ impl Call {
     pub(super) fn read(parts: &Parts) -> Option<Self> {
         let headers = &parts.headers;
         let (service, operation) = match headers.get("x-amz-target") {
-            None => (Service::S3, on_objects(parts)?),
+            None => (Service::S3, s3_operation(parts)?),
             Some(target) => {
                 let (target, operation) = target.to_str().ok()?.split_once('.')?;
                 let service = match target {
@@ -61,9 +61,9 @@ impl Call {
     }
 }
 
-/// What S3 is asked to do; the bucket is the path's first part, as the SDK has it where the
-/// endpoint is an IP address.
-fn on_objects(parts: &Parts) -> Option<&'static str> {
+/// Returns the operation of a request to S3. The bucket is the path's first part, as the SDK has it
+/// where the endpoint is an IP address.
+fn s3_operation(parts: &Parts) -> Option<&'static str> {
     let has_key = bucket_and_key(&parts.uri).is_some_and(|(_, key)| !key.is_empty());
     let query = parts.uri.query().unwrap_or_default();
     let of_tags = form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "tagging");
@@ -82,13 +82,13 @@ fn on_objects(parts: &Parts) -> Option<&'static str> {
     })
 }
 
-/// The path's two parts, if it has two.
+/// Returns the path's two parts, if it has two.
 pub(super) fn bucket_and_key(uri: &Uri) -> Option<(&str, &str)> {
     uri.path().strip_prefix('/')?.split_once('/')
 }
 
-/// `AKID` of `AWS4-HMAC-SHA256 Credential=AKID/20260301/us-east-1/dynamodb/aws4_request, …`.
-/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html>
+/// Returns `AKID` of `AWS4-HMAC-SHA256 Credential=AKID/20260301/us-east-1/dynamodb/aws4_request,
+/// …`. <https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html>
 pub(super) fn access_key(headers: &HeaderMap) -> Option<&str> {
     let authorization = headers.get(http::header::AUTHORIZATION)?.to_str().ok()?;
     let (_, credential) = authorization.split_once("Credential=")?;

@@ -1,5 +1,5 @@
-//! What functions called: how often, for tests that compare it with what a function is allowed, and
-//! on demand every call in order, for tests that mean one of them.
+//! The functions' calls to AWS: how often each operation was called, the permissions that the calls
+//! need, and on demand every call in order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,45 +18,51 @@ pub struct Calls(Arc<Mutex<State>>);
 struct State {
     counted: BTreeMap<(String, String), u64>,
     permissions: BTreeSet<Permission>,
-    /// What was called since somebody asked for it.
+    /// The calls since [`Calls::record`].
     recorded: Option<Vec<RecordedCall>>,
 }
 
 /// One call of a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedCall {
-    /// Who called: `send-message`.
+    /// The calling function: `send-message`.
     pub function: String,
-    /// What: `UpdateItem`.
+    /// The operation: `UpdateItem`.
     pub operation: String,
     /// The request's body, JSON; of a call to S3, bucket and key.
     pub request: Bytes,
 }
 
 impl Calls {
-    /// How often each function (logical id) called each operation (`dynamodb:BatchGetItem`), faults
-    /// included. Calls from outside the functions are not counted.
+    /// Returns how often each function (logical id) called each operation
+    /// (`dynamodb:BatchGetItem`), faults included. Calls from outside the functions are not
+    /// counted.
     pub fn counted(&self) -> BTreeMap<(String, String), u64> {
         self.state().counted.clone()
     }
 
-    /// What functions did that they have to be allowed to do, outside the proxy too.
+    /// Returns the permissions that functions needed, outside the proxy too.
     pub fn permissions(&self) -> BTreeSet<Permission> {
         self.state().permissions.clone()
     }
 
-    /// A function did something that it has to be allowed to do.
-    pub fn needed(&self, function: &str, action: impl Into<String>, resource: impl Into<String>) {
+    /// Notes that a function needs a permission.
+    pub fn record_permission(
+        &self,
+        function: &str,
+        action: impl Into<String>,
+        resource: impl Into<String>,
+    ) {
         let (function, action, resource) = (function.into(), action.into(), resource.into());
         self.state().permissions.insert(Permission { function, action, resource });
     }
 
-    /// Forgets what was recorded so far, and records every call from now on.
+    /// Forgets the recorded calls, and records every call from now on.
     pub fn record(&self) {
         self.state().recorded = Some(Vec::new());
     }
 
-    /// What was recorded since [`Calls::record`], in the order it came, faults included.
+    /// Returns the calls since [`Calls::record`], in the order they came, faults included.
     pub fn recorded(&self) -> Vec<RecordedCall> {
         self.state().recorded.clone().unwrap_or_default()
     }

@@ -1,5 +1,5 @@
-//! The two questions that operators ask CloudFormation: what a stack's outputs are, and what its
-//! resources are called. It speaks the [query
+//! CloudFormation's answers to operators: a stack's outputs, and the physical ids of its resources.
+//! It speaks the [query
 //! protocol](https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/Welcome.html): a
 //! form in, XML out. Faults do not hit it: no function calls it.
 
@@ -11,49 +11,51 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 
 use super::answer::{self, Answer};
-use crate::account::{ACCOUNT_ID, PARTITION, REGION, STACK_NAME};
+use crate::account::{ACCOUNT_ID, PARTITION, REGION};
 
 const NAMESPACE: &str = "http://cloudformation.amazonaws.com/doc/2010-05-15/";
-/// The local system is made anew at each start, and no older than anybody who asks.
+/// A creation time: the stack is made anew at each start.
 const CREATED_AT: &str = "2026-01-01T00:00:00Z";
 
-/// What has been made of the template.
-#[derive(Debug, Default)]
-pub(crate) struct Deployed {
-    /// The outputs that command lines need.
+/// The one stack that is deployed here.
+#[derive(Debug)]
+pub(crate) struct StackDescription {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its outputs that have a value on this machine.
     pub(crate) outputs: BTreeMap<String, String>,
     /// Physical ids, which are what `!Ref` stands for, by logical ids.
     pub(crate) resources: BTreeMap<String, String>,
 }
 
-/// Whether a request is for CloudFormation: the scope of its signature says so.
+/// Returns whether a request is for CloudFormation, by the scope of its signature.
 pub(super) fn is_for(parts: &Parts) -> bool {
     let authorization = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     authorization.is_some_and(|signed| signed.contains("/cloudformation/aws4_request"))
 }
 
-/// Answers one; `None` is a stack that is still being made.
-pub(super) fn answer(deployed: Option<&Deployed>, body: &[u8]) -> Answer {
+/// Answers a request for CloudFormation.
+pub(super) fn answer(stack: &StackDescription, body: &[u8]) -> Answer {
     let form: BTreeMap<_, _> = form_urlencoded::parse(body).into_owned().collect();
     let asked = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
-    let stack = asked("StackName");
-    let Some(deployed) = deployed.filter(|_| stack == STACK_NAME) else {
-        return refusal(
-            "ValidationError",
-            &format!("Stack with id {stack} does not exist; here it is {STACK_NAME}"),
-        );
-    };
+    let wanted = asked("StackName");
+    if wanted != stack.name {
+        let message = format!("Stack with id {wanted} does not exist; here it is {}", stack.name);
+        return refusal("ValidationError", &message);
+    }
+
     match asked("Action") {
-        action @ "DescribeStacks" => result(action, &stacks(deployed)),
-        action @ "ListStackResources" => result(action, &resources(deployed)),
+        action @ "DescribeStacks" => result(action, &stacks(stack)),
+        action @ "ListStackResources" => result(action, &resources(stack)),
         action => {
             refusal("InvalidAction", &format!("The local CloudFormation does not know {action}"))
         }
     }
 }
 
-fn stacks(deployed: &Deployed) -> String {
-    let outputs = deployed.outputs.iter().fold(String::new(), |mut xml, (key, value)| {
+fn stacks(stack: &StackDescription) -> String {
+    let name = escape(&stack.name);
+    let outputs = stack.outputs.iter().fold(String::new(), |mut xml, (key, value)| {
         let (key, value) = (escape(key), escape(value));
         let _ = write!(
             xml,
@@ -62,15 +64,15 @@ fn stacks(deployed: &Deployed) -> String {
         xml
     });
     format!(
-        "<Stacks><member><StackName>{STACK_NAME}</StackName>\
-         <StackId>arn:{PARTITION}:cloudformation:{REGION}:{ACCOUNT_ID}:stack/{STACK_NAME}/local</StackId>\
+        "<Stacks><member><StackName>{name}</StackName>\
+         <StackId>arn:{PARTITION}:cloudformation:{REGION}:{ACCOUNT_ID}:stack/{name}/local</StackId>\
          <CreationTime>{CREATED_AT}</CreationTime><StackStatus>CREATE_COMPLETE</StackStatus>\
          <Outputs>{outputs}</Outputs></member></Stacks>"
     )
 }
 
-fn resources(deployed: &Deployed) -> String {
-    let members = deployed.resources.iter().fold(String::new(), |mut xml, (logical, physical)| {
+fn resources(stack: &StackDescription) -> String {
+    let members = stack.resources.iter().fold(String::new(), |mut xml, (logical, physical)| {
         let (logical, physical) = (escape(logical), escape(physical));
         let _ = write!(
             xml,

@@ -1,5 +1,4 @@
-//! The embedded DynamoDB, and the template's table in it or in another one. What is stored in the
-//! table is the platform's business, never this file's.
+//! The embedded DynamoDB, and the template's table in it or in another one.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,50 +15,29 @@ use dynoxide::Database;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::{AwsError, loopback};
-use crate::account::STACK_NAME;
+use super::error::{AwsError, TableError};
+use super::sdk::loopback;
 use crate::listen;
 use crate::template;
 
-/// How often items past their end are removed; AWS takes up to a few days, nobody may count on it.
+/// Pause between two removals of expired items; AWS takes up to a few days.
 const TTL_SWEEP: Duration = Duration::from_secs(60);
 /// The database's file inside the data directory.
 const FILE: &str = "dynamodb.sqlite";
-/// How long a table may take to exist.
-const CREATE_PATIENCE: Duration = Duration::from_secs(10);
-/// How long requests that are being answered may take at the end.
-const STOP_PATIENCE: Duration = Duration::from_secs(2);
-
-/// Why there is no table.
-#[derive(Debug, thiserror::Error)]
-pub enum TableError {
-    /// The embedded database could not be opened.
-    #[error("the embedded DynamoDB does not open {path}: {reason}")]
-    Open {
-        /// Its file, or `memory`.
-        path: String,
-        /// What SQLite said.
-        reason: String,
-    },
-    /// DynamoDB refused the declaration.
-    #[error("table {table}: {reason}")]
-    Create {
-        /// Its logical id.
-        table: String,
-        /// What DynamoDB said.
-        reason: String,
-    },
-}
+/// Longest wait for a new table.
+const CREATE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for running requests at a stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The embedded DynamoDB, on a thread of its own: SQLite runs where the requests are answered and
 /// would hold up the other servers.
-pub(super) struct Embedded {
+pub(super) struct EmbeddedDynamoDb {
     pub(super) url: String,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<()>,
 }
 
-impl Embedded {
+impl EmbeddedDynamoDb {
     /// Opens the database, in memory without a directory, and serves it on a loopback port.
     pub(super) async fn start(data_dir: Option<&Path>) -> Result<Self, AwsError> {
         let database = open(data_dir)?;
@@ -74,8 +52,7 @@ impl Embedded {
                     .expect("the listener is non-blocking");
                 let sweeper = tokio::spawn(sweep(database.clone()));
                 let stopped = async { stopped.await.unwrap_or_default() };
-                // An error here is a socket that closed early, which whoever uses it reports
-                // better.
+                // An error here is a socket that closed early, which its clients report better.
                 let _ = dynoxide::server::serve_with_shutdown(listener, database, stopped).await;
                 sweeper.abort();
             });
@@ -85,7 +62,7 @@ impl Embedded {
 
     pub(super) async fn stop(self) {
         let _ = self.stop.send(());
-        let _ = tokio::time::timeout(STOP_PATIENCE, self.ended).await;
+        let _ = tokio::time::timeout(STOP_TIMEOUT, self.ended).await;
     }
 }
 
@@ -108,7 +85,7 @@ async fn sweep(database: Database) {
     }
 }
 
-/// A client of the DynamoDB at this URL.
+/// Returns a client of the DynamoDB at this URL.
 pub(super) fn client(url: &str) -> Client {
     Client::from_conf(loopback!(aws_sdk_dynamodb, url))
 }
@@ -118,12 +95,13 @@ pub(super) fn client(url: &str) -> Client {
 pub(super) async fn create(
     client: &Client,
     table: &template::Table,
-    lasting: bool,
+    stack_name: &str,
+    is_lasting: bool,
 ) -> Result<String, TableError> {
     let name = match &table.name {
         Some(name) => name.clone(),
-        None if lasting => STACK_NAME.to_owned(),
-        None => format!("{STACK_NAME}-{}", uuid::Uuid::new_v4().simple()),
+        None if is_lasting => stack_name.to_owned(),
+        None => format!("{stack_name}-{}", uuid::Uuid::new_v4().simple()),
     };
     let failed = |reason: String| TableError::Create { table: table.logical_id.clone(), reason };
     let created =
@@ -137,7 +115,7 @@ pub(super) async fn create(
         }
         Err(error) => return Err(failed(DisplayErrorContext(error).to_string())),
     }
-    let exists = client.wait_until_table_exists().table_name(&name).wait(CREATE_PATIENCE).await;
+    let exists = client.wait_until_table_exists().table_name(&name).wait(CREATE_TIMEOUT).await;
     exists.map_err(|error| failed(error.to_string()))?;
     if let Some(attribute) = &table.time_to_live {
         let specification =
@@ -152,7 +130,7 @@ pub(super) async fn create(
     Ok(name)
 }
 
-/// Removes a table; one that cannot be removed stays, which harms nobody.
+/// Removes a table; one that cannot be removed stays, which does no harm.
 pub(super) async fn delete(client: &Client, name: &str) {
     let _ = client.delete_table().table_name(name).send().await;
 }

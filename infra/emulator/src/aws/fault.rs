@@ -1,49 +1,52 @@
-//! Rules by which the local AWS fails. What a failure looks like on the wire lives in `answer.rs`,
-//! never here.
+//! Rules by which the local AWS fails.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::rngs::StdRng;
-use rand::{Rng, RngExt, SeedableRng};
+use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use super::call::{Call, Service};
+use crate::trigger::{ProbabilityError, Trigger};
 
-/// One way to fail, as `PUT /sandbox/aws/faults` takes it:
+/// One way to fail, in Rust or as JSON:
 /// `{"operation": "SendMessage", "error": "ThrottlingException", "probability": 0.3, "times": 5}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "FaultRuleFields")]
 pub struct FaultRule {
     /// The API operation that fails, `TransactWriteItems`; `*` for all.
     pub operation: String,
-    /// What happens instead of an answer.
+    /// The failure.
     pub error: Failure,
-    /// How likely a call is hit, 0 to 1.
-    #[serde(default = "always")]
-    pub probability: f64,
-    /// How many calls are hit before the rule is used up; without it the rule lasts until it is
-    /// cleared.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub times: Option<u32>,
-    /// How many calls that it would hit are let through first: 2 fails a worker's third write.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub skip: Option<u32>,
-    /// Whether the call takes effect first, so that only its answer is lost.
-    #[serde(default)]
-    pub after_effect: bool,
-    /// The one function that is hit, by logical id or folder. Without it every function is, but
-    /// nobody else: tests and seeding call through the same proxy. `*` hits them too.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Which of these calls fail, and on which side of their effect.
+    #[serde(flatten)]
+    pub trigger: Trigger,
+    /// The one function that is hit, by logical id or folder. Without it every function is, but no
+    /// other caller: tests and seeding call through the same proxy. `*` hits them, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub function: Option<String>,
-    /// Only calls whose request holds this text: a conversation's id, a bucket's name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// A text that the request of a call must hold: an id, a bucket's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub about: Option<String>,
-    /// Makes the dice of this rule fall the same way every time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Seed of this rule's random numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
 }
 
-/// What happens instead of an answer.
+/// The members of a [`FaultRule`] as they come, so that an unknown one is named before a missing one.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FaultRuleFields {
+    operation: Option<String>,
+    error: Option<Failure>,
+    #[serde(flatten)]
+    trigger: Trigger,
+    function: Option<String>,
+    about: Option<String>,
+    seed: Option<u64>,
+}
+
+/// The failure that a caller sees instead of the answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Failure {
@@ -63,7 +66,7 @@ pub enum Failure {
 }
 
 /// Why a rule cannot be set.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum FaultError {
     /// No service answers with such a code.
     #[error(
@@ -71,9 +74,9 @@ pub enum FaultError {
          TransactionConflict"
     )]
     UnknownError(String),
-    /// Not a probability.
-    #[error("the probability {0} is not between 0 and 1")]
-    Probability(String),
+    /// The trigger makes no sense.
+    #[error(transparent)]
+    Trigger(#[from] ProbabilityError),
 }
 
 /// Error codes that do not end in `Exception`.
@@ -104,7 +107,7 @@ pub struct AwsFaults(Arc<Mutex<Vec<Rule>>>);
 #[derive(Debug)]
 struct Rule {
     rule: FaultRule,
-    dice: StdRng,
+    rng: StdRng,
 }
 
 /// A rule that hit a call.
@@ -117,20 +120,18 @@ pub(super) struct Hit {
 }
 
 impl AwsFaults {
-    /// Adds a rule. The newest is tried first; a rule whose dice miss leaves the call to the next.
-    /// A rule takes the place of one that says the same with another probability or count.
+    /// Adds a rule. The newest is tried first; a rule that does not hit leaves the call to the
+    /// next. A rule replaces one that differs from it only in probability or counts.
     ///
     /// # Errors
-    /// [`FaultError`] if the rule makes no sense; the rules in force stay as they were.
+    /// [`FaultError`] if the rule is wrong; the rules in force stay as they were.
     pub fn set(&self, rule: FaultRule) -> Result<(), FaultError> {
-        if !(0.0..=1.0).contains(&rule.probability) {
-            return Err(FaultError::Probability(rule.probability.to_string()));
-        }
-        let dice =
+        rule.trigger.check()?;
+        let rng =
             rule.seed.map_or_else(|| StdRng::from_rng(&mut rand::rng()), StdRng::seed_from_u64);
         let mut rules = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        rules.retain(|other| !other.rule.says_the_same(&rule));
-        rules.insert(0, Rule { rule, dice });
+        rules.retain(|other| !other.rule.is_like(&rule));
+        rules.insert(0, Rule { rule, rng });
         Ok(())
     }
 
@@ -139,7 +140,7 @@ impl AwsFaults {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// The rules in force, newest first, with the counts they have left.
+    /// Returns the rules in force, newest first, with the counts they have left.
     pub fn rules(&self) -> Vec<FaultRule> {
         self.0
             .lock()
@@ -158,48 +159,37 @@ impl AwsFaults {
         request: &[u8],
     ) -> Option<Hit> {
         let mut rules = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let hits = |rule: &mut Rule| {
-            let meant = rule.rule.concerns(call, function, request)
-                && rule.rule.times != Some(0)
-                && rule.dice.random_bool(rule.rule.probability);
-            if meant && let Some(skip) = rule.rule.skip.filter(|skip| *skip > 0) {
-                rule.rule.skip = Some(skip - 1);
-                return false;
-            }
-            meant
-        };
-        let rule = rules.iter_mut().find_map(|rule| hits(rule).then_some(rule))?;
+        let hits = |rule: &&mut Rule| rule.rule.concerns(call, function, request);
+        let mut concerned = rules.iter_mut().filter(hits);
+        let rule =
+            concerned.find_map(|rule| rule.rule.trigger.hits(&mut rule.rng).then_some(rule))?;
         let hit = Hit {
             failure: rule.rule.error.clone(),
-            after_effect: rule.rule.after_effect,
-            draw: rule.dice.next_u64(),
+            after_effect: rule.rule.trigger.after_effect,
+            draw: rule.rng.next_u64(),
         };
-        rule.rule.times = rule.rule.times.map(|left| left - 1);
-        rules.retain(|rule| rule.rule.times != Some(0));
+        rules.retain(|rule| !rule.rule.trigger.is_used_up());
         Some(hit)
     }
 }
 
 impl FaultRule {
-    /// A rule that hits every call of an operation by any function, until cleared.
+    /// A rule that hits every call of an operation by any function, until it is cleared.
     pub fn new(operation: impl Into<String>, error: Failure) -> Self {
         Self {
             operation: operation.into(),
             error,
-            probability: always(),
-            times: None,
-            skip: None,
-            after_effect: false,
+            trigger: Trigger::default(),
             function: None,
             about: None,
             seed: None,
         }
     }
 
-    fn says_the_same(&self, other: &Self) -> bool {
+    fn is_like(&self, other: &Self) -> bool {
         self.operation == other.operation
             && self.error == other.error
-            && self.after_effect == other.after_effect
+            && self.trigger.after_effect == other.trigger.after_effect
             && self.function == other.function
             && self.about == other.about
     }
@@ -226,6 +216,17 @@ impl Failure {
             &["PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "TransactGetItems"];
         *self != Self::Conflict
             || (call.service == Service::DynamoDb && CONFLICTING.contains(&call.operation.as_str()))
+    }
+}
+
+impl TryFrom<FaultRuleFields> for FaultRule {
+    type Error = String;
+
+    fn try_from(fields: FaultRuleFields) -> Result<Self, String> {
+        let FaultRuleFields { operation, error, trigger, function, about, seed } = fields;
+        let operation = operation.ok_or("missing field `operation`")?;
+        let error = error.ok_or("missing field `error`")?;
+        Ok(Self { operation, error, trigger, function, about, seed })
     }
 }
 
@@ -256,8 +257,4 @@ impl From<Failure> for String {
             Failure::Disconnect => "disconnect".to_owned(),
         }
     }
-}
-
-fn always() -> f64 {
-    1.0
 }

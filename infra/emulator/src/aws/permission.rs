@@ -1,6 +1,5 @@
-//! What a call needs to be allowed: actions as IAM policies call them, resources by the template's
-//! own names. Whether a function's policy allows it, nobody asks here; what was needed is kept, for
-//! whoever compares.
+//! The permissions that calls need: actions as IAM policies name them, resources by the template's
+//! own names. Nothing is refused here; tests compare the recorded permissions with the policies.
 //!
 //! Actions: <https://docs.aws.amazon.com/service-authorization/latest/reference/reference.html>.
 
@@ -13,27 +12,27 @@ use serde_json::Value;
 
 use super::call::{Call, Service};
 
-/// One thing that a function did and has to be allowed.
+/// A permission that a function needed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 pub struct Permission {
     /// The function's logical id.
     pub function: String,
-    /// What: `dynamodb:PutItem`.
+    /// The action: `dynamodb:PutItem`.
     pub action: String,
-    /// On what, by logical id: `Table`, `Table/index/outbox`, `Files/*`, `ChatQueue`; a secret that
-    /// is not the template's by its name.
+    /// The resource by logical id: `Table`, `Table/index/outbox`, `Files/*`, `ChatQueue`; a secret
+    /// that is not the template's by its name.
     pub resource: String,
 }
 
 /// The template's own names.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Names {
+pub(super) struct LogicalIds {
     functions: BTreeSet<String>,
     /// By table name, bucket name, queue URL or secret ARN, the logical id.
     resources: BTreeMap<String, String>,
 }
 
-impl Names {
+impl LogicalIds {
     pub(super) fn of_functions(functions: impl IntoIterator<Item = String>) -> Self {
         Self { functions: functions.into_iter().collect(), resources: BTreeMap::new() }
     }
@@ -42,7 +41,8 @@ impl Names {
         self.resources.insert(physical.into(), logical_id.into());
     }
 
-    /// The function that signed a request, which may be a presigned URL in somebody else's hands.
+    /// Returns the function that signed a request, which may be a presigned URL that another client
+    /// uses.
     pub(super) fn signer(&self, call: &Call, parts: &Parts) -> Option<String> {
         let access_key = call.access_key.clone().or_else(|| presigned_by(parts))?;
         self.functions.get(function_of(&access_key)).cloned()
@@ -52,7 +52,7 @@ impl Names {
         self.resources.get(physical).map_or_else(|| physical.to_owned(), Clone::clone)
     }
 
-    /// Pairs of action and resource that `call` needs, whatever comes of it.
+    /// Returns pairs of action and resource that `call` needs, whatever its result.
     pub(super) fn needed(&self, call: &Call, parts: &Parts, body: &[u8]) -> Vec<(String, String)> {
         match call.service {
             Service::S3 => self.of_s3(call, parts),
@@ -75,8 +75,8 @@ impl Names {
         }
     }
 
-    /// A transaction needs what its items would need alone; reading an index needs that, and not
-    /// the table.
+    /// Returns the permissions for DynamoDB. A transaction needs those of its items; reading an
+    /// index needs the index, and not the table.
     fn of_dynamodb(&self, operation: &str, body: &Value) -> Vec<(String, String)> {
         match operation {
             "TransactWriteItems" | "TransactGetItems" => {
@@ -103,7 +103,7 @@ impl Names {
         }
     }
 
-    /// A tag that comes with an object needs a permission of its own.
+    /// Returns the permissions for S3. A tag that comes with an object needs one of its own.
     /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/tagging-and-policies.html>
     fn of_s3(&self, call: &Call, parts: &Parts) -> Vec<(String, String)> {
         let (bucket, _) = super::call::bucket_and_key(&parts.uri).unwrap_or_default();
@@ -121,7 +121,7 @@ impl Names {
         needed
     }
 
-    /// What S3 needs to say that an object is not there: to whoever may not list, it says 403.
+    /// Returns the permission to be told that an object is missing: without it, S3 answers 403.
     /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>
     pub(super) fn to_be_told_missing(&self, parts: &Parts) -> (String, String) {
         let (bucket, _) = super::call::bucket_and_key(&parts.uri).unwrap_or_default();
@@ -133,7 +133,7 @@ impl Names {
     }
 }
 
-/// The access key that a presigned URL was signed with.
+/// Returns the access key that a presigned URL was signed with.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html>
 fn presigned_by(parts: &Parts) -> Option<String> {
     let query = form_urlencoded::parse(parts.uri.query()?.as_bytes());
@@ -141,13 +141,13 @@ fn presigned_by(parts: &Parts) -> Option<String> {
     credential.split_once('/').map(|(key, _)| key.to_owned())
 }
 
-/// The logical id of the function that a worker's access key belongs to, also when the worker is
-/// gone: its number comes last.
+/// Returns the logical id of the function that a worker's access key belongs to, also when the
+/// worker is gone: its number comes last.
 fn function_of(access_key: &str) -> &str {
     access_key.trim_end_matches(|letter: char| letter.is_ascii_digit())
 }
 
-/// Whose a request to a service outside the proxy is.
+/// Returns the function that signed a request to a service outside the proxy, by logical id.
 pub fn caller(headers: &HeaderMap) -> Option<&str> {
     super::call::access_key(headers).map(function_of)
 }
@@ -159,8 +159,8 @@ mod tests {
     fn needed(request: http::request::Builder, body: &str) -> Vec<(String, String)> {
         let parts = request.body(()).unwrap().into_parts().0;
         let call = Call::read(&parts).unwrap();
-        let mut names = Names::default();
-        names.add("pingback-1", "Table");
+        let mut names = LogicalIds::default();
+        names.add("shop-1", "Table");
         names.add("http://127.0.0.1/0/chat", "ChatQueue");
         names.add("bucket", "Files");
         names.needed(&call, &parts, body.as_bytes())
@@ -179,16 +179,16 @@ mod tests {
 
     #[test]
     fn a_transaction_needs_what_its_items_need() {
-        let body = r#"{"TransactItems":[{"Update":{"TableName":"pingback-1"}},{"ConditionCheck":{"TableName":"pingback-1"}}]}"#;
+        let body = r#"{"TransactItems":[{"Update":{"TableName":"shop-1"}},{"ConditionCheck":{"TableName":"shop-1"}}]}"#;
         let wanted =
             pairs(&[("dynamodb:UpdateItem", "Table"), ("dynamodb:ConditionCheckItem", "Table")]);
         assert_eq!(needed(json("DynamoDB_20120810.TransactWriteItems"), body), wanted);
-        let body = r#"{"RequestItems":{"pingback-1":{}}}"#;
+        let body = r#"{"RequestItems":{"shop-1":{}}}"#;
         assert_eq!(
             needed(json("DynamoDB_20120810.BatchGetItem"), body),
             pairs(&[("dynamodb:BatchGetItem", "Table")])
         );
-        let body = r#"{"TableName":"pingback-1","IndexName":"outbox"}"#;
+        let body = r#"{"TableName":"shop-1","IndexName":"outbox"}"#;
         assert_eq!(
             needed(json("DynamoDB_20120810.Query"), body),
             pairs(&[("dynamodb:Query", "Table/index/outbox")])
@@ -203,8 +203,8 @@ mod tests {
             pairs(&[("sqs:SendMessage", "ChatQueue")])
         );
         let secret =
-            needed(json("secretsmanager.GetSecretValue"), r#"{"SecretId":"pingback/whatsapp/a"}"#);
-        assert_eq!(secret, pairs(&[("secretsmanager:GetSecretValue", "pingback/whatsapp/a")]));
+            needed(json("secretsmanager.GetSecretValue"), r#"{"SecretId":"shop/whatsapp/a"}"#);
+        assert_eq!(secret, pairs(&[("secretsmanager:GetSecretValue", "shop/whatsapp/a")]));
         let put = http::Request::put("/bucket/a").header("x-amz-tagging", "state=pending");
         assert_eq!(
             needed(put, ""),

@@ -1,10 +1,9 @@
-//! The small proxy between everybody and the emulators: it knows who calls what, counts it, bridges
-//! what an emulator lacks, and fails where a rule says so. Rules, shapes of failures and bridges
-//! have files of their own.
+//! The proxy between all callers and the services: it knows the caller and the operation, counts
+//! the call, adds what a service lacks, and fails the call where a rule says so.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST};
@@ -19,23 +18,23 @@ use hyper_util::rt::TokioExecutor;
 use super::answer::{self, Answer};
 use super::call::{Call, Service, access_key};
 use super::calls::Calls;
-use super::cloudformation::{self, Deployed};
+use super::cloudformation::{self, StackDescription};
 use super::fault::{AwsFaults, Failure, Hit};
-use super::permission::Names;
-use super::s3;
+use super::permission::LogicalIds;
+use super::s3::{self, EmbeddedS3};
 use super::sqs_compat;
 use crate::cors;
 use crate::lambda::{Worker, Workers};
 
-/// The one access key that the services see. DynamoDB Local keeps a database per key and would show
-/// every worker its own; nobody here checks signatures.
+/// The one access key that the services see: DynamoDB Local keeps a database for each key, and
+/// would show every worker its own.
 const ACCESS_KEY: &str = "local";
 
-/// The services themselves: base URLs, and S3, which lives in this process. It is handed what came,
-/// untouched: it checks signatures, and they cover the host.
+/// The services themselves: base URLs, and S3, which is in this process. It gets the request as it
+/// came: it checks signatures, which cover the host.
 pub(super) struct Upstreams {
     pub(super) dynamodb: String,
-    pub(super) s3: Option<Arc<s3::Embedded>>,
+    pub(super) s3: Option<Arc<EmbeddedS3>>,
     pub(super) sqs: String,
     pub(super) secrets: String,
 }
@@ -48,37 +47,41 @@ struct Shared {
     upstreams: Upstreams,
     client: Client<HttpConnector, Full<Bytes>>,
     workers: Arc<Workers>,
-    names: Names,
+    names: LogicalIds,
     faults: AwsFaults,
     calls: Calls,
-    deployed: Arc<OnceLock<Deployed>>,
+    stack: StackDescription,
 }
 
-/// The connection closes without an answer.
+/// The parts that a proxy is made of.
+pub(super) struct ProxyParts {
+    pub(super) upstreams: Upstreams,
+    pub(super) workers: Arc<Workers>,
+    pub(super) names: LogicalIds,
+    pub(super) faults: AwsFaults,
+    pub(super) calls: Calls,
+    pub(super) stack: StackDescription,
+}
+
+/// Closes the connection without an answer.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection was closed without an answer, as a fault asked for")]
-pub(super) struct Disconnected;
+pub(super) struct ConnectionClosed;
 
 impl Proxy {
-    pub(super) fn new(
-        upstreams: Upstreams,
-        workers: Arc<Workers>,
-        names: Names,
-        faults: AwsFaults,
-        calls: Calls,
-        deployed: Arc<OnceLock<Deployed>>,
-    ) -> Self {
+    pub(super) fn new(parts: ProxyParts) -> Self {
+        let ProxyParts { upstreams, workers, names, faults, calls, stack } = parts;
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Self(Arc::new(Shared { upstreams, client, workers, names, faults, calls, deployed }))
+        Self(Arc::new(Shared { upstreams, client, workers, names, faults, calls, stack }))
     }
 }
 
 impl hyper::service::Service<Request<Incoming>> for Proxy {
     type Response = Answer;
-    type Error = Disconnected;
-    type Future = Pin<Box<dyn Future<Output = Result<Answer, Disconnected>> + Send>>;
+    type Error = ConnectionClosed;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, ConnectionClosed>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let shared = Arc::clone(&self.0);
@@ -87,14 +90,14 @@ impl hyper::service::Service<Request<Incoming>> for Proxy {
 }
 
 impl Shared {
-    async fn answer(&self, request: Request<Incoming>) -> Result<Answer, Disconnected> {
+    async fn answer(&self, request: Request<Incoming>) -> Result<Answer, ConnectionClosed> {
         let (parts, body) = request.into_parts();
         if parts.method == Method::OPTIONS {
             return Ok(self.preflight(&parts));
         }
         if cloudformation::is_for(&parts) {
-            let body = body.collect().await.map_err(|_| Disconnected)?.to_bytes();
-            return Ok(cloudformation::answer(self.deployed.get(), &body));
+            let body = body.collect().await.map_err(|_| ConnectionClosed)?.to_bytes();
+            return Ok(cloudformation::answer(&self.stack, &body));
         }
         let Some(call) = Call::read(&parts) else {
             return Ok(answer::bad_gateway(
@@ -102,26 +105,30 @@ impl Shared {
             ));
         };
         // A caller that dies while it sends its request never made the call.
-        let body = body.collect().await.map_err(|_| Disconnected)?.to_bytes();
-        let said = if call.service == Service::S3 { s3::said(&parts.uri) } else { body.clone() };
+        let body = body.collect().await.map_err(|_| ConnectionClosed)?.to_bytes();
+        let described = if call.service == Service::S3 {
+            s3::describe_request(&parts.uri)
+        } else {
+            body.clone()
+        };
         let worker = call.access_key.as_deref().and_then(|key| self.workers.get(key));
         if let Some(worker) = &worker {
-            self.calls.count(worker.function(), &call, &said);
+            self.calls.count(worker.function(), &call, &described);
         }
-        self.note(&call, &parts, &body);
+        self.record_permissions(&call, &parts, &body);
         let caller = worker.as_ref().map(|worker| worker.function());
         let caller = caller.map(|function| (function.logical_id.as_str(), function.name.as_str()));
-        match self.faults.draw(&call, caller, &said) {
+        match self.faults.draw(&call, caller, &described) {
             None => Ok(self.forward(&call, parts, body).await),
             Some(hit) => self.fail(hit, &call, worker.as_deref(), parts, body).await,
         }
     }
 
-    /// Notes what a function has to be allowed for this.
-    fn note(&self, call: &Call, parts: &Parts, body: &[u8]) {
+    /// Records the permissions that a function needs for this call.
+    fn record_permissions(&self, call: &Call, parts: &Parts, body: &[u8]) {
         if let Some(function) = self.names.signer(call, parts) {
             for (action, resource) in self.names.needed(call, parts, body) {
-                self.calls.needed(&function, action, resource);
+                self.calls.record_permission(&function, action, resource);
             }
         }
     }
@@ -133,7 +140,7 @@ impl Shared {
         worker: Option<&Worker>,
         parts: Parts,
         body: Bytes,
-    ) -> Result<Answer, Disconnected> {
+    ) -> Result<Answer, ConnectionClosed> {
         if hit.after_effect {
             self.forward(call, parts, body.clone()).await;
         }
@@ -143,19 +150,19 @@ impl Shared {
                 Ok(answer::error(call, &code, "The local AWS was told to fail here."))
             }
             Failure::Garbage => Ok(answer::garbage(call)),
-            Failure::Disconnect => Err(Disconnected),
+            Failure::Disconnect => Err(ConnectionClosed),
             // Ends when the caller closes its connection, which drops this future.
             Failure::Timeout => std::future::pending().await,
             Failure::Kill => {
                 if let Some(worker) = worker {
                     worker.kill().await;
                 }
-                Err(Disconnected)
+                Err(ConnectionClosed)
             }
         }
     }
 
-    /// A browser asks before it sends what a page of another origin wants sent.
+    /// Answers a browser's preflight for a page of another origin.
     fn preflight(&self, parts: &Parts) -> Answer {
         let rules =
             self.upstreams.s3.as_ref().map(|s3| s3.bucket.cors.as_slice()).unwrap_or_default();
@@ -184,7 +191,7 @@ impl Shared {
             (self.names.signer(call, &parts), self.names.to_be_told_missing(&parts));
         let mut answer = s3.answer(parts, body).await;
         if let Some(function) = signer.filter(|_| answer.status() == StatusCode::NOT_FOUND) {
-            self.calls.needed(&function, action, bucket);
+            self.calls.record_permission(&function, action, bucket);
         }
         answer.headers_mut().extend(headers);
         answer
@@ -224,7 +231,7 @@ fn target(base: &str, uri: &Uri) -> Result<Uri, http::uri::InvalidUri> {
     format!("{}{path}", base.trim_end_matches('/')).parse()
 }
 
-/// Host and length are the client's to set; the worker's identity ends here.
+/// Removes the host and length, which the client sets, and the worker's identity.
 fn anonymize(parts: &mut Parts) {
     parts.headers.remove(HOST);
     parts.headers.remove(CONTENT_LENGTH);

@@ -1,6 +1,6 @@
 //! The embedded S3 with the template's bucket: s3s speaks the protocol and checks every signature,
-//! s3s-fs keeps the objects in files. What both lack is here: tags, unsigned headers, and objects
-//! that expire.
+//! s3s-fs keeps the objects in files. This adds what both lack: tags, the check of unsigned
+//! headers, and expiration.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,55 +21,57 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use s3s_fs::FileSystem;
 
-use super::AwsError;
 use super::answer::{self, Answer};
 use super::call::bucket_and_key;
+use super::error::AwsError;
 use crate::template::{Bucket, Expiration};
 
-/// Everybody's secret access key; access keys tell the workers apart.
+/// The secret access key of all callers; access keys tell the workers apart.
 const SECRET: &str = "local";
-/// What `sam local` gives to functions where it finds no credentials (`EnvironmentVariables` in its
-/// source).
-const SAMS_KEY: (&str, &str) = ("defaultkey", "defaultsecret");
+/// The access key that `sam local` gives to functions where it finds no credentials
+/// (`EnvironmentVariables` in its source).
+const SAMS_ACCESS_KEY: &str = "defaultkey";
+/// The secret of that key.
+const SAMS_SECRET: &str = "defaultsecret";
 
 /// S3, and the bucket in it.
-pub(super) struct Embedded {
+pub(super) struct EmbeddedS3 {
     pub(super) bucket: Bucket,
     service: S3Service,
-    place: Place,
+    storage: Storage,
 }
 
-/// Where it keeps everything; gone with it unless it was given.
+/// The directories of objects and tags; temporary unless a data directory was given.
 #[derive(Debug, Clone)]
-struct Place {
+struct Storage {
     objects: PathBuf,
     tags: PathBuf,
-    _scratch: Option<Arc<Scratch>>,
+    _scratch: Option<Arc<TemporaryDirectory>>,
 }
 
-/// A directory that is removed in the end.
+/// A directory that is removed when this is dropped.
 #[derive(Debug)]
-struct Scratch(PathBuf);
+struct TemporaryDirectory(PathBuf);
 
-impl Drop for Scratch {
+impl Drop for TemporaryDirectory {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
-impl Embedded {
-    /// Makes the bucket, in the directory if there is one; a bucket that is there already is kept,
-    /// but for what has expired meanwhile.
+impl EmbeddedS3 {
+    /// Makes the bucket, in the directory if there is one. A bucket that is there already is kept,
+    /// without the objects that have expired meanwhile.
     pub(super) fn start(bucket: &Bucket, data_dir: Option<&Path>) -> Result<Self, AwsError> {
         let failed =
             |error: String| AwsError::Bucket { bucket: bucket.logical_id.clone(), reason: error };
-        let place =
-            Place::make(data_dir, &bucket.name).map_err(|error| failed(error.to_string()))?;
+        let storage =
+            Storage::make(data_dir, &bucket.name).map_err(|error| failed(error.to_string()))?;
         let files =
-            FileSystem::new(&place.objects).map_err(|error| failed(format!("{error:?}")))?;
-        let mut builder = S3ServiceBuilder::new(Tagged { files, place: place.clone() });
-        builder.set_auth(Everybody);
-        let s3 = Self { bucket: bucket.clone(), service: builder.build(), place };
+            FileSystem::new(&storage.objects).map_err(|error| failed(format!("{error:?}")))?;
+        let mut builder = S3ServiceBuilder::new(TaggedFiles { files, storage: storage.clone() });
+        builder.set_auth(OneSecret);
+        let s3 = Self { bucket: bucket.clone(), service: builder.build(), storage };
         s3.expire(Utc::now()).map_err(|error| failed(error.to_string()))?;
         Ok(s3)
     }
@@ -93,13 +95,13 @@ impl Embedded {
         }
     }
 
-    /// Removes what has expired by `now`, as S3 does once a day.
+    /// Removes the objects that have expired by `now`, as S3 does once a day.
     pub(super) fn expire(&self, now: DateTime<Utc>) -> std::io::Result<()> {
-        let bucket = self.place.objects.join(&self.bucket.name);
+        let bucket = self.storage.objects.join(&self.bucket.name);
         for (key, path) in objects(&bucket)? {
             let made =
                 DateTime::from(path.metadata()?.modified().unwrap_or(SystemTime::UNIX_EPOCH));
-            let tags = self.place.read_tags(&self.bucket.name, &key);
+            let tags = self.storage.read_tags(&self.bucket.name, &key);
             if self.bucket.expirations.iter().any(|rule| rule.has_expired(&key, &tags, made, now)) {
                 std::fs::remove_file(&path)?;
             }
@@ -109,8 +111,8 @@ impl Embedded {
 }
 
 impl Expiration {
-    /// The days are counted from when the object was made, and the end is rounded up to the next
-    /// midnight UTC.
+    /// Returns whether an object has expired. The days count from when it was made, and the end is
+    /// rounded up to the next midnight UTC.
     /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html#intro-lifecycle-rules-days>
     fn has_expired(
         &self,
@@ -131,21 +133,21 @@ impl Expiration {
     }
 }
 
-impl Place {
+impl Storage {
     fn make(data_dir: Option<&Path>, bucket: &str) -> std::io::Result<Self> {
         let scratch = data_dir
             .is_none()
             .then(|| std::env::temp_dir().join(format!("s3-{}", uuid::Uuid::new_v4())));
         let root = data_dir
             .map_or_else(|| scratch.clone().unwrap_or_default(), |directory| directory.join("s3"));
-        let place = Self {
+        let storage = Self {
             objects: root.join("objects"),
             tags: root.join("tags"),
-            _scratch: scratch.map(|path| Arc::new(Scratch(path))),
+            _scratch: scratch.map(|path| Arc::new(TemporaryDirectory(path))),
         };
-        std::fs::create_dir_all(place.objects.join(bucket))?;
-        std::fs::create_dir_all(&place.tags)?;
-        Ok(place)
+        std::fs::create_dir_all(storage.objects.join(bucket))?;
+        std::fs::create_dir_all(&storage.tags)?;
+        Ok(storage)
     }
 
     fn tags_of(&self, bucket: &str, key: &str) -> PathBuf {
@@ -171,11 +173,11 @@ impl Place {
     }
 }
 
-/// What a file's name may not hold, if it is to be one name and not a path.
+/// Characters that a file's name must not hold, so that it is one name and not a path.
 const FLAT: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS.add(b'/').add(b'%').add(b'.');
 
-/// Every object of a bucket: its key and its file. The bucket's own notes are hidden files above
-/// it.
+/// Returns every object of a bucket: its key and its file. The bucket's own notes are hidden files
+/// above it.
 fn objects(bucket: &Path) -> std::io::Result<Vec<(String, PathBuf)>> {
     let mut found = Vec::new();
     let mut left = vec![bucket.to_owned()];
@@ -192,9 +194,8 @@ fn objects(bucket: &Path) -> std::io::Result<Vec<(String, PathBuf)>> {
     Ok(found)
 }
 
-/// What a request is about, as far as its path tells: for whoever counts calls, or means some of
-/// them.
-pub(super) fn said(uri: &Uri) -> Bytes {
+/// Returns bucket and key of a request as JSON, for rules and records.
+pub(super) fn describe_request(uri: &Uri) -> Bytes {
     let (bucket, key) = bucket_and_key(uri).unwrap_or_default();
     Bytes::from(serde_json::json!({ "Bucket": bucket, "Key": key }).to_string())
 }
@@ -204,8 +205,8 @@ fn parse_tags(text: &[u8]) -> Vec<Tag> {
     pairs.map(|(key, value)| Tag { key: Some(key), value: Some(value) }).collect()
 }
 
-/// A presigned URL's signature covers every `x-amz-` header that comes with it, or S3 refuses the
-/// request. <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html>
+/// Returns an `x-amz-` header that a presigned URL's signature does not cover: S3 refuses the
+/// request then. <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html>
 fn unsigned_header(parts: &Parts) -> Option<&str> {
     let query = parts.uri.query()?;
     let signed =
@@ -217,33 +218,31 @@ fn unsigned_header(parts: &Parts) -> Option<&str> {
         .find(|name| *name != "x-amz-content-sha256" && !signed.split(';').any(|one| one == *name))
 }
 
-/// Whoever signs with the one secret may do everything: who may do what is IAM's business, which is
-/// not played here.
-struct Everybody;
+/// Lets every caller with the one secret do everything: IAM is not emulated.
+struct OneSecret;
 
 #[async_trait::async_trait]
-impl S3Auth for Everybody {
+impl S3Auth for OneSecret {
     async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
-        let (sams_key, sams_secret) = SAMS_KEY;
-        Ok(SecretKey::from(if access_key == sams_key { sams_secret } else { SECRET }))
+        Ok(SecretKey::from(if access_key == SAMS_ACCESS_KEY { SAMS_SECRET } else { SECRET }))
     }
 }
 
 /// The file system, with tags.
-struct Tagged {
+struct TaggedFiles {
     files: FileSystem,
-    place: Place,
+    storage: Storage,
 }
 
-impl Tagged {
+impl TaggedFiles {
     fn is_there(&self, bucket: &BucketName, key: &ObjectKey) -> S3Result<()> {
-        let there = self.place.objects.join(bucket).join(key).is_file();
+        let there = self.storage.objects.join(bucket).join(key).is_file();
         if there { Ok(()) } else { Err(S3Error::new(S3ErrorCode::NoSuchKey)) }
     }
 }
 
 #[async_trait::async_trait]
-impl S3 for Tagged {
+impl S3 for TaggedFiles {
     async fn get_object(
         &self,
         request: S3Request<GetObjectInput>,
@@ -266,7 +265,7 @@ impl S3 for Tagged {
         let (bucket, key) = (input.bucket.clone(), input.key.clone());
         let tags = parse_tags(input.tagging.as_deref().unwrap_or_default().as_bytes());
         let response = self.files.put_object(request).await?;
-        self.place.write_tags(&bucket, &key, &tags)?;
+        self.storage.write_tags(&bucket, &key, &tags)?;
         Ok(response)
     }
 
@@ -276,7 +275,7 @@ impl S3 for Tagged {
     ) -> S3Result<S3Response<GetObjectTaggingOutput>> {
         let GetObjectTaggingInput { bucket, key, .. } = request.input;
         self.is_there(&bucket, &key)?;
-        let tag_set = self.place.read_tags(&bucket, &key);
+        let tag_set = self.storage.read_tags(&bucket, &key);
         Ok(S3Response::new(GetObjectTaggingOutput { tag_set, version_id: None }))
     }
 
@@ -286,7 +285,7 @@ impl S3 for Tagged {
     ) -> S3Result<S3Response<PutObjectTaggingOutput>> {
         let PutObjectTaggingInput { bucket, key, tagging, .. } = request.input;
         self.is_there(&bucket, &key)?;
-        self.place.write_tags(&bucket, &key, &tagging.tag_set)?;
+        self.storage.write_tags(&bucket, &key, &tagging.tag_set)?;
         Ok(S3Response::new(PutObjectTaggingOutput::default()))
     }
 }

@@ -1,5 +1,4 @@
-//! The embedded Secrets Manager with the template's secrets, empty: whoever owns a value puts it
-//! there.
+//! The embedded Secrets Manager with the template's secrets, which start without a value.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +10,8 @@ use rustack_secretsmanager_core::handler::RustackSecretsManagerHandler;
 use rustack_secretsmanager_core::provider::RustackSecretsManager;
 use rustack_secretsmanager_http::{SecretsManagerHttpConfig, SecretsManagerHttpService};
 
-use super::{AwsError, loopback};
+use super::error::AwsError;
+use super::sdk::loopback;
 use crate::account::{ACCOUNT_ID, REGION};
 use crate::listen::{self, Server};
 use crate::template::Secret;

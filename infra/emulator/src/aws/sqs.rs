@@ -1,5 +1,4 @@
-//! The embedded SQS with the template's queues. Who polls them lives in the event sources, never
-//! here.
+//! The embedded SQS with the template's queues.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,7 +12,8 @@ use rustack_sqs_core::handler::RustackSqsHandler;
 use rustack_sqs_core::provider::RustackSqs;
 use rustack_sqs_http::service::{SqsHttpConfig, SqsHttpService};
 
-use super::{AwsError, loopback};
+use super::error::AwsError;
+use super::sdk::loopback;
 use crate::account::{ACCOUNT_ID, PARTITION, REGION};
 use crate::listen::{self, Server};
 use crate::template::Queue;
@@ -34,12 +34,12 @@ pub(super) async fn start(public: SocketAddr) -> Result<(Server, String), AwsErr
     Ok((listen::serve(listener, move |_| service.clone()), url))
 }
 
-/// A client of the SQS at this URL.
+/// Returns a client of the SQS at this URL.
 pub(super) fn client(url: &str) -> Client {
     Client::from_conf(loopback!(aws_sdk_sqs, url))
 }
 
-/// The ARN of a queue.
+/// Returns the ARN of a queue.
 pub(crate) fn arn(queue: &Queue) -> String {
     format!("arn:{PARTITION}:sqs:{REGION}:{ACCOUNT_ID}:{}", queue.name)
 }

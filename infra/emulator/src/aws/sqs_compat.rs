@@ -1,7 +1,6 @@
-//! What AWS has and the emulators lack: message group ids on standard queues. Production code sends
-//! them as it should; here they are checked as AWS checks them and, since the emulator would refuse
-//! them, travel through it as a message attribute, which the event sources take off again. What
-//! they are good for lives there, in `fair_buffer.rs`.
+//! Message group ids on standard queues, which AWS has and the embedded SQS refuses. They are
+//! checked as AWS checks them, and travel through the embedded SQS as a message attribute, which
+//! the event sources take off again.
 
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use bytes::Bytes;
@@ -14,20 +13,20 @@ use super::call::{Call, Service};
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>
 const MAX_GROUP_ID: usize = 128;
 
-/// The message attribute that carries a group id through the emulator.
+/// The message attribute that carries a group id through the embedded SQS.
 const CARRIER: &str = "local.MessageGroupId";
 
-/// The request as the emulator understands it.
+/// Returns the request as the embedded SQS understands it.
 ///
 /// # Errors
-/// The answer that AWS gives to a request it refuses and the emulator would not.
+/// AWS's refusal of a request that the embedded SQS would take.
 pub(super) fn adapt(call: &Call, body: Bytes) -> Result<Bytes, Box<Answer>> {
     if call.service != Service::Sqs
         || !matches!(call.operation.as_str(), "SendMessage" | "SendMessageBatch")
     {
         return Ok(body);
     }
-    // What is not JSON, or names no queue, is for the emulator to refuse.
+    // The embedded SQS refuses a request that is not JSON or names no queue.
     let Ok(mut request) = serde_json::from_slice::<Value>(&body) else { return Ok(body) };
     if request["QueueUrl"].as_str().is_none_or(|url| url.ends_with(".fifo")) {
         return Ok(body);
@@ -39,7 +38,8 @@ pub(super) fn adapt(call: &Call, body: Bytes) -> Result<Bytes, Box<Answer>> {
     Ok(if changed { Bytes::from(request.to_string()) } else { body })
 }
 
-/// Puts a received message's group id where SQS has it, among the system's attributes; returns it.
+/// Moves a received message's group id to the system's attributes, where SQS has it, and returns
+/// it.
 pub(crate) fn restore_group_id(message: &mut Message) -> Option<String> {
     let carried =
         message.message_attributes.as_mut().and_then(|attributes| attributes.remove(CARRIER));
@@ -64,7 +64,7 @@ fn move_group_id(call: &Call, message: &mut Value) -> Result<bool, Box<Answer>> 
     if !valid {
         return Err(refusal());
     }
-    // What is no object is for the emulator to refuse.
+    // The embedded SQS refuses attributes that are no object.
     if let Some(attributes) =
         message.entry("MessageAttributes").or_insert_with(|| json!({})).as_object_mut()
     {
@@ -74,7 +74,7 @@ fn move_group_id(call: &Call, message: &mut Value) -> Result<bool, Box<Answer>> 
     Ok(true)
 }
 
-/// Letters, digits and ASCII punctuation.
+/// Returns whether an id has only letters, digits and ASCII punctuation, and the right length.
 fn is_group_id(id: &str) -> bool {
     (1..=MAX_GROUP_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -1,12 +1,12 @@
-//! Which program runs as a function.
+//! The programs that run as functions.
 
 use std::env::consts::EXE_SUFFIX;
 use std::path::PathBuf;
 
-use super::StartError;
+use super::error::StartError;
 use crate::template::Function;
 
-/// Where the functions' programs are.
+/// The functions' programs.
 #[derive(Debug, Clone)]
 pub enum Programs {
     /// One program plays all functions; `_HANDLER` tells it which, and it ends when its standard

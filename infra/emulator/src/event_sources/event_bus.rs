@@ -11,28 +11,28 @@ use crate::account::{ACCOUNT_ID, REGION};
 use crate::lambda::{InvokeError, Lambda};
 use crate::template::Function;
 
-/// Waits before Lambda invokes a function again that failed on an event. Its own are a minute and
-/// two (<https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>);
-/// nobody sits that out here.
+/// Waits before Lambda invokes a function again that failed on an event. On AWS they are one and
+/// two minutes:
+/// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>.
 const RETRIES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 
 /// An event, without what EventBridge adds.
 #[derive(Debug, Clone)]
 pub struct Event {
-    /// Whose: `aws.ses`.
+    /// The service that sends it: `aws.ses`.
     pub source: &'static str,
-    /// What happened: `Email Delivered`.
+    /// The kind of event: `Email Delivered`.
     pub detail_type: &'static str,
-    /// When.
+    /// The time of the event.
     pub time: DateTime<Utc>,
-    /// ARNs of what it happened to.
+    /// ARNs of the resources that it concerns.
     pub resources: Vec<String>,
-    /// Everything about it.
+    /// The event's own data.
     pub detail: Value,
 }
 
 impl Event {
-    /// As functions get it.
+    /// Returns the event as functions get it.
     /// <https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html>
     fn payload(&self) -> Bytes {
         let event = json!({
@@ -50,8 +50,8 @@ impl Event {
     }
 }
 
-/// Invokes every function that one of its rules wants the event for, and waits until all have taken
-/// it or none of Lambda's tries is left; answers how many took it.
+/// Invokes every function with a rule that matches the event, waits until all have processed it or
+/// none of Lambda's tries is left, and returns how many functions there are.
 pub(crate) async fn publish(
     event: &Event,
     functions: &[Function],

@@ -1,9 +1,9 @@
-//! What was taken from a queue and waits for an invocation: in which order it goes, and how often.
-//! Who takes it from SQS and who invokes lives in `queue.rs`, never here.
+//! Records that were received from a queue and wait for an invocation: the order in which they go,
+//! and how often.
 //!
 //! SQS has fair queues: while a tenant, by its message group, takes up more than its share of the
-//! consumers, the messages of the others go first. The emulator hands out what is oldest, so the
-//! choice is made here, by the two measures that AWS documents:
+//! consumers, the messages of the others go first. The embedded SQS hands out the oldest, so this
+//! makes the choice, by the two measures that AWS documents:
 //! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues-detailed.html>.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -16,35 +16,35 @@ use rand::{RngExt, SeedableRng};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::polling::{Mischief, Polling};
+use super::polling::{Polling, QueueFaults};
 
-/// A tenant is noisy with more than one in so many of the records that are being worked on, or of
-/// the time that was worked …
+/// A tenant is noisy with more than one in so many of the records in flight, or of the recent time
+/// that functions worked.
 const SHARE: usize = 10;
-/// … the former only if it has this many there.
+/// Records in flight from which the first measure counts.
 const MANY_IN_FLIGHT: usize = 30;
-/// How far back work is counted. AWS says "recent".
+/// How far back work counts. AWS says "recent".
 const RECENT: Duration = Duration::from_secs(60);
 
-/// How long nothing to wait for is waited for.
+/// A wait without a known end.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// One delivery of a message to come.
+/// One delivery of a message that is to come.
 #[derive(Debug, Clone)]
 pub(super) struct Delivery {
     pub(super) message: Message,
     /// The message's group; a message without one is a tenant of its own.
     tenant: String,
-    /// Not before.
+    /// The delivery is not due before.
     at: Instant,
-    /// Its place in the order in which they came.
+    /// Its place in the order of arrival.
     number: u64,
 }
 
-/// What waits of one queue.
+/// The waiting deliveries of one queue.
 pub(super) struct FairBuffer {
     polling: Polling,
-    /// Whether tenants matter: on a FIFO queue they do not.
+    /// Whether tenants matter; they do not on a FIFO queue.
     is_fair: bool,
     state: Mutex<State>,
     changed: Notify,
@@ -54,14 +54,14 @@ pub(super) struct FairBuffer {
 struct State {
     /// By tenant, oldest first.
     waiting: BTreeMap<String, VecDeque<Delivery>>,
-    /// Those that are held back.
+    /// Deliveries that are held back.
     later: Vec<Delivery>,
-    /// How many of a tenant's records are being worked on.
+    /// How many of a tenant's records are in flight.
     in_flight: BTreeMap<String, usize>,
-    worked: Worked,
+    worked: WorkTimes,
     /// Deliveries so far.
     count: u64,
-    dice: Option<Dice>,
+    rng: Option<Rng>,
 }
 
 impl FairBuffer {
@@ -69,34 +69,33 @@ impl FairBuffer {
         Self { polling, is_fair, state: Mutex::default(), changed: Notify::new() }
     }
 
-    /// Puts on the buffer what came from the queue, with its message group, as often and as late as
-    /// mischief has it.
-    pub(super) fn put(&self, messages: Vec<(Message, Option<String>)>) {
+    /// Adds messages with their groups, as often and as late as the faults in force say.
+    pub(super) fn add(&self, messages: Vec<(Message, Option<String>)>) {
         self.polling.count_records(messages.len());
-        let mischief = self.polling.mischief().filter(|_| self.is_fair);
+        let faults = self.polling.faults().filter(|_| self.is_fair);
         let mut state = self.state();
         for (message, group) in messages {
             let tenant = group.as_deref().or(message.message_id()).unwrap_or_default();
-            state.put(&message, tenant, mischief.as_ref(), Instant::now());
+            state.add(&message, tenant, faults.as_ref(), Instant::now());
         }
         drop(state);
         self.changed.notify_waiters();
     }
 
-    /// Waits for something to deliver and takes up to `most`, never one message twice and none that
-    /// is in `beside`.
-    pub(super) async fn take(&self, most: usize, beside: &[Delivery]) -> Vec<Delivery> {
+    /// Waits for deliveries that are due and takes up to `most`, no message twice and none that is
+    /// in `batch`.
+    pub(super) async fn take_batch(&self, most: usize, batch: &[Delivery]) -> Vec<Delivery> {
         loop {
             self.polling.is_on().await;
             let changed = self.changed.notified();
-            let mischief = self.polling.mischief().filter(|_| self.is_fair);
-            let order = match &mischief {
-                Some(mischief) if mischief.shuffle => Order::Any(mischief),
-                Some(mischief) if mischief.unfair => Order::Oldest,
+            let faults = self.polling.faults().filter(|_| self.is_fair);
+            let order = match &faults {
+                Some(faults) if faults.shuffle => Order::Random(faults),
+                Some(faults) if faults.unfair => Order::Oldest,
                 Some(_) | None if self.is_fair => Order::Fair,
                 Some(_) | None => Order::Oldest,
             };
-            let (taken, next) = self.state().take(most, beside, order, Instant::now());
+            let (taken, next) = self.state().take_batch(most, batch, order, Instant::now());
             if !taken.is_empty() {
                 return taken;
             }
@@ -107,12 +106,12 @@ impl FairBuffer {
         }
     }
 
-    /// What was taken at `begun` is worked on no more.
-    pub(super) fn done(&self, taken: &[Delivery], begun: Instant) {
+    /// Notes that deliveries which were taken at `begun` are finished.
+    pub(super) fn finish(&self, taken: &[Delivery], begun: Instant) {
         self.polling.count_deliveries(taken.len());
         let mut state = self.state();
         for Delivery { tenant, .. } in taken {
-            state.done(tenant, begun, Instant::now());
+            state.finish(tenant, begun, Instant::now());
         }
     }
 
@@ -121,29 +120,29 @@ impl FairBuffer {
     }
 }
 
-/// In which order deliveries go.
+/// The order in which deliveries go.
 #[derive(Debug, Clone, Copy)]
 enum Order<'a> {
     /// The oldest first.
     Oldest,
     /// Those of quiet tenants first.
     Fair,
-    /// As the dice fall.
-    Any(&'a Arc<Mischief>),
+    /// At random.
+    Random(&'a Arc<QueueFaults>),
 }
 
 impl State {
-    fn put(
+    fn add(
         &mut self,
         message: &Message,
         tenant: &str,
-        mischief: Option<&Arc<Mischief>>,
+        faults: Option<&Arc<QueueFaults>>,
         now: Instant,
     ) {
-        let delays = mischief.map_or(vec![0], |mischief| {
-            let dice = &mut self.dice(mischief).records;
-            let copies = dice.random_range(1..=mischief.copies);
-            (0..copies).map(|_| dice.random_range(0..=mischief.delay_ms)).collect()
+        let delays = faults.map_or(vec![0], |faults| {
+            let rng = &mut self.rng(faults).records;
+            let copies = rng.random_range(1..=faults.copies);
+            (0..copies).map(|_| rng.random_range(0..=faults.delay_ms)).collect()
         });
         for delay in delays {
             let (at, number) = (now + Duration::from_millis(delay), self.count);
@@ -157,17 +156,17 @@ impl State {
         }
     }
 
-    /// The dice of this mischief; new mischief throws them from the start.
-    fn dice(&mut self, mischief: &Arc<Mischief>) -> &mut Dice {
-        let dice = self.dice.take().filter(|dice| Arc::ptr_eq(&dice.of, mischief));
-        self.dice.insert(dice.unwrap_or_else(|| Dice::new(mischief)))
+    /// Returns the random numbers of these faults; new faults begin from their seed.
+    fn rng(&mut self, faults: &Arc<QueueFaults>) -> &mut Rng {
+        let rng = self.rng.take().filter(|rng| Arc::ptr_eq(&rng.of, faults));
+        self.rng.insert(rng.unwrap_or_else(|| Rng::new(faults)))
     }
 
-    /// What may go now; if that is nothing, when to look again.
-    fn take(
+    /// Takes what is due; also returns when to look again.
+    fn take_batch(
         &mut self,
         most: usize,
-        beside: &[Delivery],
+        batch: &[Delivery],
         order: Order<'_>,
         now: Instant,
     ) -> (Vec<Delivery>, Instant) {
@@ -179,10 +178,10 @@ impl State {
         }
         self.worked.forget(now);
         let mut ids: Vec<Option<String>> =
-            beside.iter().map(|delivery| delivery.message.message_id.clone()).collect();
+            batch.iter().map(|delivery| delivery.message.message_id.clone()).collect();
         let mut taken = Vec::new();
         while taken.len() < most
-            && let Some((tenant, place)) = self.next(order, &ids)
+            && let Some((tenant, place)) = self.next_place(order, &ids)
         {
             let row = self.waiting.get_mut(&tenant).expect("it was found there");
             let delivery = row.remove(place).expect("and there");
@@ -196,33 +195,33 @@ impl State {
         (taken, self.later.iter().map(|delivery| delivery.at).min().unwrap_or(now + LONG))
     }
 
-    /// Whose turn it is, and the place in that tenant's row; messages with these ids have had
-    /// theirs.
-    fn next(&mut self, order: Order<'_>, ids: &[Option<String>]) -> Option<(String, usize)> {
+    /// Returns the tenant whose turn it is, and the place in that tenant's row. Messages with these
+    /// ids are in the batch already.
+    fn next_place(&mut self, order: Order<'_>, ids: &[Option<String>]) -> Option<(String, usize)> {
         let is_new = |delivery: &Delivery| !ids.contains(&delivery.message.message_id);
-        if let Order::Any(mischief) = order {
+        if let Order::Random(faults) = order {
             let places = |(tenant, row): (&String, &VecDeque<Delivery>)| {
                 let new = row.iter().enumerate().filter(|(_, delivery)| is_new(delivery));
                 new.map(|(place, _)| (tenant.clone(), place)).collect::<Vec<_>>()
             };
             let mut places: Vec<_> = self.waiting.iter().flat_map(places).collect();
-            let lot = if places.is_empty() {
+            if places.is_empty() {
                 return None;
-            } else {
-                self.dice(mischief).turns.random_range(0..places.len())
-            };
-            return Some(places.swap_remove(lot));
+            }
+            let drawn = self.rng(faults).turns.random_range(0..places.len());
+            return Some(places.swap_remove(drawn));
         }
+
         let firsts = self.waiting.iter().filter_map(|(tenant, row)| {
             let first = row.iter().enumerate().find(|(_, delivery)| is_new(delivery));
             first.map(|(place, delivery)| (tenant, place, delivery.number))
         });
         let rank = |tenant: &str| match order {
-            // Among noisy ones, whoever has the least in flight.
+            // Among noisy tenants, the one with the least in flight comes first.
             Order::Fair if self.is_noisy(tenant) => {
                 1 + self.in_flight.get(tenant).copied().unwrap_or(0)
             }
-            Order::Fair | Order::Oldest | Order::Any(_) => 0,
+            Order::Fair | Order::Oldest | Order::Random(_) => 0,
         };
         let next = firsts.min_by_key(|(tenant, _, number)| (rank(tenant), *number));
         next.map(|(tenant, place, _)| (tenant.clone(), place))
@@ -231,10 +230,10 @@ impl State {
     fn is_noisy(&self, tenant: &str) -> bool {
         let own = self.in_flight.get(tenant).copied().unwrap_or(0);
         let is_many = own >= MANY_IN_FLIGHT && own * SHARE > self.in_flight.values().sum();
-        is_many || self.worked.is_more_than_one_in(SHARE, tenant)
+        is_many || self.worked.exceeds_share(tenant)
     }
 
-    fn done(&mut self, tenant: &str, begun: Instant, now: Instant) {
+    fn finish(&mut self, tenant: &str, begun: Instant, now: Instant) {
         if let Some(left) = self.in_flight.get_mut(tenant) {
             *left -= 1;
         }
@@ -243,16 +242,16 @@ impl State {
     }
 }
 
-/// A queue's dice. Those for the records are thrown in the order in which they come, whoever takes
-/// them when.
-struct Dice {
-    of: Arc<Mischief>,
+/// A queue's random numbers. Those for records are drawn in the order of arrival, independent of
+/// the pollers.
+struct Rng {
+    of: Arc<QueueFaults>,
     records: StdRng,
     turns: StdRng,
 }
 
-impl Dice {
-    fn new(of: &Arc<Mischief>) -> Self {
+impl Rng {
+    fn new(of: &Arc<QueueFaults>) -> Self {
         let mut records =
             of.seed.map_or_else(|| StdRng::from_rng(&mut rand::rng()), StdRng::seed_from_u64);
         let turns = StdRng::from_rng(&mut records);
@@ -260,16 +259,16 @@ impl Dice {
     }
 }
 
-/// What tenants' records took of late, added up.
+/// The recent working time of each tenant's records.
 #[derive(Default)]
-struct Worked {
-    /// When a record was done with, whose it was, and how long it took; oldest first.
+struct WorkTimes {
+    /// When a record was finished, its tenant, and how long it took; oldest first.
     records: VecDeque<(Instant, String, Duration)>,
     of: BTreeMap<String, Duration>,
     all: Duration,
 }
 
-impl Worked {
+impl WorkTimes {
     fn add(&mut self, tenant: &str, took: Duration, now: Instant) {
         self.records.push_back((now, tenant.to_owned(), took));
         *self.of.entry(tenant.to_owned()).or_default() += took;
@@ -288,9 +287,9 @@ impl Worked {
         }
     }
 
-    fn is_more_than_one_in(&self, parts: usize, tenant: &str) -> bool {
+    fn exceeds_share(&self, tenant: &str) -> bool {
         let own = self.of.get(tenant).copied().unwrap_or_default();
-        own.as_nanos() * parts as u128 > self.all.as_nanos()
+        own.as_nanos() * SHARE as u128 > self.all.as_nanos()
     }
 }
 

@@ -1,5 +1,4 @@
-//! What invokes functions without being asked: queues, clocks and the event bus. What a function
-//! does with an event is its own business, never theirs.
+//! Event sources, which invoke functions by themselves: queues, clocks and the event bus.
 
 mod event_bus;
 mod fair_buffer;
@@ -19,13 +18,13 @@ use crate::template::{Function, Stack};
 
 pub use event_bus::Event;
 pub(crate) use event_bus::publish;
-pub use polling::{HandedOut, Mischief, MischiefError, Polling};
+pub use polling::{Polling, QueueCounts, QueueFaults, QueueFaultsError};
 pub(crate) use schedule::scheduled_event;
 
-/// Every poller and ticker; dropping it stops them.
-pub(crate) struct Sources(JoinSet<()>);
+/// Every poller and every clock; dropping it stops them.
+pub(crate) struct EventSources(JoinSet<()>);
 
-impl Sources {
+impl EventSources {
     /// Starts polling and ticking.
     pub(crate) fn start(
         stack: &Stack,
@@ -38,8 +37,10 @@ impl Sources {
         for function in &stack.functions {
             start_pollers(&mut tasks, stack, function, queue_urls, sqs, lambda, polling);
             for schedule in &function.schedules {
+                let rule = format!("{}-{}{}", stack.name, function.logical_id, schedule.name);
                 tasks.spawn(schedule::tick(
                     schedule.clone(),
+                    rule,
                     function.logical_id.clone(),
                     Arc::clone(lambda),
                 ));
@@ -48,7 +49,7 @@ impl Sources {
         Self(tasks)
     }
 
-    /// Stops taking messages and ticking; invocations that have begun go on.
+    /// Stops polling and ticking; invocations that have begun go on.
     pub(crate) async fn stop(mut self) {
         self.0.shutdown().await;
     }

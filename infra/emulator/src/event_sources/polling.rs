@@ -1,5 +1,5 @@
-//! What people and tests may ask of the queues: to wait, and to behave as badly as SQS may. How a
-//! queue then behaves lives in `fair_buffer.rs`, never here.
+//! Controls of the queues, for people and tests: hold them, and have them behave as badly as SQS
+//! may. `fair_buffer.rs` does what these settings say.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,47 +8,47 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-/// Most times that one record is delivered.
+/// Most deliveries of one record.
 const MOST_COPIES: u8 = 5;
 
-/// What a standard queue is allowed to do and seldom does, as `PUT /sandbox/queues/mischief` takes
-/// it. FIFO queues are left alone: they promise more.
+/// Faults that a standard queue is allowed and seldom has. They do not concern FIFO queues, which
+/// promise more.
 ///
 /// SQS delivers a message at least once, also after it was deleted, and in no particular order:
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/standard-queues.html>.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Mischief {
-    /// Each record is delivered 1 to so many times, at most 5, in a different invocation each time.
+pub struct QueueFaults {
+    /// Most deliveries of each record, 1 to 5, in a different invocation each time.
     #[serde(default = "once")]
     pub copies: u8,
     /// Whether records come in any order.
     #[serde(default)]
     pub shuffle: bool,
-    /// Each delivery is held back for 0 to so many milliseconds, so that some come long after the
-    /// record was deleted.
+    /// Longest delay of a delivery in milliseconds, so that some come long after the record was
+    /// deleted.
     #[serde(default)]
     pub delay_ms: u64,
-    /// Whether message groups mean nothing, as in a queue whose senders set none: the oldest record
+    /// Whether message groups are ignored, as in a queue whose senders set none: the oldest record
     /// comes first.
     #[serde(default)]
     pub unfair: bool,
-    /// Makes the dice fall alike: the same for the nth record of a queue from now on.
+    /// Seed of the random numbers: the nth record of a queue from now on always gets the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
 }
 
-/// Why the queues do not do that.
+/// The number of copies is out of range.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`copies` {0} is not between 1 and {MOST_COPIES}")]
-pub struct MischiefError(u8);
+pub struct QueueFaultsError(u8);
 
-/// What all queues handed out so far.
+/// How much all queues have handed out so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct HandedOut {
-    /// Records that SQS gave.
+pub struct QueueCounts {
+    /// Records that SQS handed out.
     pub records: u64,
-    /// Deliveries that a function was invoked for and that are over, copies included.
+    /// Deliveries whose invocations are over, copies included.
     pub deliveries: u64,
 }
 
@@ -60,7 +60,7 @@ struct Shared {
     held: watch::Sender<bool>,
     /// How many queues are being asked for records.
     asking: watch::Sender<usize>,
-    mischief: Mutex<Option<Arc<Mischief>>>,
+    faults: Mutex<Option<Arc<QueueFaults>>>,
     records: AtomicU64,
     deliveries: AtomicU64,
 }
@@ -69,18 +69,18 @@ impl fmt::Debug for Polling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Polling")
             .field("held", &self.is_held())
-            .field("mischief", &self.mischief())
+            .field("faults", &self.faults())
             .finish()
     }
 }
 
 impl Default for Polling {
-    /// As it usually is.
+    /// Queues that are not held and have no faults.
     fn default() -> Self {
         Self(Arc::new(Shared {
             held: watch::Sender::new(false),
             asking: watch::Sender::new(0),
-            mischief: Mutex::default(),
+            faults: Mutex::default(),
             records: AtomicU64::new(0),
             deliveries: AtomicU64::new(0),
         }))
@@ -88,10 +88,10 @@ impl Default for Polling {
 }
 
 impl Polling {
-    /// Holds the queues: they take what is sent and hand nothing out until they are let go. What a
-    /// function has begun with goes on. When this returns, nobody asks a queue for records any
-    /// more; what comes from now on stays in it.
-    pub async fn hold(&self, held: bool) {
+    /// Holds the queues, or lets them go: queues that are held take what is sent and hand nothing
+    /// out. Invocations that have begun go on. When this returns, no poller asks a queue for
+    /// records any more; what comes from now on stays in the queue.
+    pub async fn set_held(&self, held: bool) {
         self.0.held.send_replace(held);
         if held {
             // The sender lives in here, so the wait can only end with what it waits for.
@@ -99,37 +99,37 @@ impl Polling {
         }
     }
 
-    /// Has the queues misbehave, in place of how they did before.
+    /// Puts faults in force, in place of those before.
     ///
     /// # Errors
-    /// [`MischiefError`] if it makes no sense; the queues go on as they did.
-    pub fn misbehave(&self, mischief: Mischief) -> Result<(), MischiefError> {
-        if !(1..=MOST_COPIES).contains(&mischief.copies) {
-            return Err(MischiefError(mischief.copies));
+    /// [`QueueFaultsError`] if the number of copies is out of range; the faults stay as they were.
+    pub fn set_faults(&self, faults: QueueFaults) -> Result<(), QueueFaultsError> {
+        if !(1..=MOST_COPIES).contains(&faults.copies) {
+            return Err(QueueFaultsError(faults.copies));
         }
-        *self.0.mischief.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(mischief));
+        *self.0.faults.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(faults));
         Ok(())
     }
 
-    /// Has them behave. Copies that were made already still come.
-    pub fn behave(&self) {
-        *self.0.mischief.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// Ends the faults. Copies that were made already still come.
+    pub fn clear_faults(&self) {
+        *self.0.faults.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Whether nothing is handed out.
+    /// Returns whether the queues are held.
     pub fn is_held(&self) -> bool {
         *self.0.held.borrow()
     }
 
-    /// How they misbehave, if they do.
-    pub fn mischief(&self) -> Option<Arc<Mischief>> {
-        self.0.mischief.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Returns the faults in force.
+    pub fn faults(&self) -> Option<Arc<QueueFaults>> {
+        self.0.faults.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What they handed out so far.
-    pub fn handed_out(&self) -> HandedOut {
+    /// Returns how much the queues have handed out so far.
+    pub fn counts(&self) -> QueueCounts {
         let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
-        HandedOut { records: count(&self.0.records), deliveries: count(&self.0.deliveries) }
+        QueueCounts { records: count(&self.0.records), deliveries: count(&self.0.deliveries) }
     }
 
     pub(super) fn count_records(&self, records: usize) {
@@ -150,8 +150,8 @@ impl Polling {
     pub(super) async fn ask<T>(&self, queue: impl Future<Output = T>) -> T {
         loop {
             self.is_on().await;
-            let asking = Asking::begin(&self.0.asking);
-            // Held in the moment between, it would not be waited for.
+            let asking = AskGuard::begin(&self.0.asking);
+            // A hold between the two would not wait for this poller.
             if !self.is_held() {
                 let answer = queue.await;
                 drop(asking);
@@ -161,17 +161,17 @@ impl Polling {
     }
 }
 
-/// Somebody asks a queue for records, until this is dropped.
-struct Asking<'a>(&'a watch::Sender<usize>);
+/// Counts a poller that asks a queue for records, until this is dropped.
+struct AskGuard<'a>(&'a watch::Sender<usize>);
 
-impl<'a> Asking<'a> {
+impl<'a> AskGuard<'a> {
     fn begin(asking: &'a watch::Sender<usize>) -> Self {
         asking.send_modify(|asking| *asking += 1);
         Self(asking)
     }
 }
 
-impl Drop for Asking<'_> {
+impl Drop for AskGuard<'_> {
     fn drop(&mut self) {
         self.0.send_modify(|asking| *asking -= 1);
     }

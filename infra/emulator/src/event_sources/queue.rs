@@ -1,9 +1,8 @@
-//! Polls a queue for a function: takes what there is, invokes with batches of it, deletes what was
-//! processed. What was not stays in the queue until its visibility timeout, and goes to the dead
-//! letters when it has been received too often. Which records go into a batch is decided in
-//! `fair_buffer.rs`.
+//! Polls a queue for a function: receives messages, invokes the function with batches, and deletes
+//! the messages that were processed. The others stay in the queue until their visibility timeout,
+//! and go to the dead letters when they have been received too often. `fair_buffer.rs` fills the
+//! batches.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,24 +19,24 @@ use crate::aws;
 use crate::lambda::Lambda;
 use crate::template::QueueSource;
 
-/// Most invocations of one source at once: a template asks for what a region has, one machine has
-/// less.
+/// Most invocations of one source at once: one machine has less room than the region that a
+/// template is written for.
 const MAX_CONCURRENCY: usize = 4;
 
 /// A long poll of one second: the emulator does not wake one on a FIFO queue after a redrive.
 const WAIT_SECONDS: i32 = 1;
 
-/// Most messages that SQS hands out, or changes, at once.
+/// Most messages in one call to SQS.
 const MAX_RECEIVE: usize = 10;
 
-/// The longest visibility timeout: what waits in the buffer is not to come again.
+/// The longest visibility timeout, in seconds: a message in the buffer must not be received again.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html>
-const WHILE_ON_THE_SHELF: i32 = 43_200;
+const WHILE_BUFFERED: i32 = 43_200;
 
-/// Pause after SQS could not be reached, which happens only while everything stops.
+/// Pause after SQS could not be reached, which happens only during a stop.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// One event source: one task fetches, several invoke.
+/// One queue with its function: one task receives, several invoke.
 pub(super) struct Poller {
     pub(super) function: String,
     pub(super) source: QueueSource,
@@ -51,37 +50,37 @@ pub(super) struct Poller {
     pub(super) buffer: FairBuffer,
 }
 
-/// How many tasks invoke a source's function, each with one invocation at a time.
+/// Returns how many tasks invoke a source's function, each with one invocation at a time.
 pub(super) fn concurrency(source: &QueueSource) -> usize {
     source.maximum_concurrency.unwrap_or(MAX_CONCURRENCY).min(MAX_CONCURRENCY)
 }
 
 impl Poller {
-    /// Takes what comes and puts it in the buffer, until the task is aborted.
+    /// Receives messages into the buffer, until the task is aborted.
     pub(super) async fn fetch(self: Arc<Self>) {
         loop {
             let mut messages = self.polling.ask(self.receive()).await;
             let groups: Vec<_> = messages.iter_mut().map(aws::restore_group_id).collect();
-            self.buffer.put(messages.into_iter().zip(groups).collect());
+            self.buffer.add(messages.into_iter().zip(groups).collect());
         }
     }
 
-    /// Invokes with what is in the buffer, until the task is aborted.
+    /// Invokes the function with batches out of the buffer, until the task is aborted.
     pub(super) async fn poll(self: Arc<Self>) {
         loop {
             let batch = self.gather().await;
-            // On its own, so that a batch that was taken is seen through when polling stops.
+            // In a task of its own, so that a batch is finished when polling stops.
             let poller = Arc::clone(&self);
             let _ = tokio::spawn(async move { poller.process(batch).await }).await;
         }
     }
 
-    /// A batch: what is there at once, or what comes together within the batching window.
+    /// Returns a batch: what is there at once, or what comes within the batching window.
     async fn gather(&self) -> Vec<Delivery> {
-        let mut batch = self.buffer.take(self.source.batch_size, &[]).await;
+        let mut batch = self.buffer.take_batch(self.source.batch_size, &[]).await;
         let until = Instant::now() + self.source.batching_window;
         while batch.len() < self.source.batch_size && Instant::now() < until {
-            let more = self.buffer.take(self.source.batch_size - batch.len(), &batch);
+            let more = self.buffer.take_batch(self.source.batch_size - batch.len(), &batch);
             match tokio::time::timeout_at(until, more).await {
                 Ok(more) => batch.extend(more),
                 Err(_) => break,
@@ -96,7 +95,7 @@ impl Poller {
             .receive_message()
             .queue_url(&self.url)
             .max_number_of_messages(MAX_RECEIVE as i32)
-            .visibility_timeout(WHILE_ON_THE_SHELF)
+            .visibility_timeout(WHILE_BUFFERED)
             .wait_time_seconds(WAIT_SECONDS)
             .message_attribute_names("All")
             .message_system_attribute_names(MessageSystemAttributeName::All);
@@ -115,8 +114,8 @@ impl Poller {
         let event = event(&messages, &self.arn);
         let (answer, ()) =
             tokio::join!(self.lambda.invoke(&self.function, event), self.hand_out(&messages));
-        self.buffer.done(&batch, begun);
-        // A function that fails says so in its log; here it only means that nothing was processed.
+        self.buffer.finish(&batch, begun);
+        // The function logs its failure; here it only means that nothing was processed.
         let Ok(answer) = answer else { return };
         let ids: Vec<&str> = messages.iter().filter_map(|message| message.message_id()).collect();
         let done = match self.source.reports_failures {
@@ -128,7 +127,7 @@ impl Poller {
         self.delete(messages.iter().filter(is_done).copied()).await;
     }
 
-    /// From now on a message comes again after the queue's visibility timeout.
+    /// Starts the queue's visibility timeout, after which a message is received again.
     async fn hand_out(&self, messages: &[&Message]) {
         let entry = |(index, message): (usize, &&Message)| {
             let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(index.to_string());
@@ -138,7 +137,7 @@ impl Poller {
         let entries: Vec<_> = messages.iter().enumerate().filter_map(entry).collect();
         for chunk in entries.chunks(MAX_RECEIVE) {
             let request = self.sqs.change_message_visibility_batch().queue_url(&self.url);
-            // A copy of what was deleted already is not there to be changed.
+            // A message that was deleted already cannot be changed.
             let _ = request.set_entries(Some(chunk.to_vec())).send().await;
         }
     }
@@ -155,11 +154,8 @@ impl Poller {
                 .delete_message_batch()
                 .queue_url(&self.url)
                 .set_entries(Some(chunk.to_vec()));
-            // What stays undeleted is delivered again, as SQS promises no less.
+            // A message that could not be deleted is delivered again, as SQS does.
             let _ = request.send().await;
         }
     }
 }
-
-/// Shorthand for the ids of messages that are done with.
-pub(super) type Ids<'a> = BTreeSet<&'a str>;

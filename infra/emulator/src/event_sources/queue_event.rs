@@ -1,23 +1,27 @@
 //! The event of an SQS event source, and how its answer is read.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html>
 
+use std::collections::BTreeSet;
+
 use aws_sdk_sqs::types::{Message, MessageAttributeValue};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::queue::Ids;
 use crate::account::REGION;
 
-/// The event for a batch.
+/// Ids of messages that were processed.
+pub(super) type Ids<'a> = BTreeSet<&'a str>;
+
+/// Returns the event for a batch.
 pub(super) fn event(batch: &[&Message], arn: &str) -> Bytes {
     let records: Vec<Value> = batch.iter().map(|message| record(message, arn)).collect();
     Bytes::from(json!({ "Records": records }).to_string())
 }
 
-/// The messages that a function which reports failures has processed: all but those it names, and
-/// none if its answer makes no sense.
+/// Returns the messages that were processed according to the function's answer: all but those it
+/// names, and none if the answer is malformed.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html#services-sqs-batchfailurereporting>
 pub(super) fn processed<'a>(batch: &[&'a str], answer: &[u8]) -> Ids<'a> {
     let all: Ids<'a> = batch.iter().copied().collect();
@@ -28,7 +32,7 @@ pub(super) fn processed<'a>(batch: &[&'a str], answer: &[u8]) -> Ids<'a> {
     }
 }
 
-/// The reported failures; `None` if the answer is malformed.
+/// Returns the reported failures; `None` if the answer is malformed.
 fn failures(answer: &[u8]) -> Option<Vec<String>> {
     if answer.is_empty() {
         return Some(Vec::new());

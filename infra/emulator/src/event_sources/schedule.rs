@@ -1,4 +1,4 @@
-//! Clocks that invoke functions.
+//! Clocks that invoke functions on a schedule.
 
 use std::sync::Arc;
 
@@ -7,28 +7,27 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::json;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::account::{ACCOUNT_ID, PARTITION, REGION, STACK_NAME};
+use crate::account::{ACCOUNT_ID, PARTITION, REGION};
 use crate::lambda::Lambda;
 use crate::template::Schedule;
 
-/// Invokes the function again and again, first after one period.
-pub(super) async fn tick(schedule: Schedule, function: String, lambda: Arc<Lambda>) {
+/// Invokes the function once in each period, first after one period.
+pub(super) async fn tick(schedule: Schedule, rule: String, function: String, lambda: Arc<Lambda>) {
     let mut ticks = tokio::time::interval_at(Instant::now() + schedule.every, schedule.every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
-        // A failed run is the function's to log and the next tick's to make up for.
-        let _ = lambda.invoke(&function, scheduled_event(&schedule, &function, Utc::now())).await;
+        // The function logs a failed run, and the next tick makes up for it.
+        let _ = lambda.invoke(&function, scheduled_event(&schedule, &rule, Utc::now())).await;
     }
 }
 
-/// What EventBridge sends, or the template's own input.
+/// Returns the event that EventBridge sends by the name of a rule, or the template's own input.
 /// <https://docs.aws.amazon.com/eventbridge/latest/ref/event-types-detail-scheduled.html>
-pub(crate) fn scheduled_event(schedule: &Schedule, function: &str, now: DateTime<Utc>) -> Bytes {
+pub(crate) fn scheduled_event(schedule: &Schedule, rule: &str, now: DateTime<Utc>) -> Bytes {
     if let Some(input) = &schedule.input {
         return Bytes::from(input.clone());
     }
-    let rule = format!("{STACK_NAME}-{function}{}", schedule.name);
     let event = json!({
         "version": "0",
         "id": uuid::Uuid::new_v4(),

@@ -1,4 +1,4 @@
-//! Who is connected to the WebSocket API, and the Management API that reaches them.
+//! The open connections of the WebSocket API, and the Management API that reaches them.
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html>
 
 use std::collections::HashMap;
@@ -32,12 +32,12 @@ pub(super) struct Connection {
     pub(super) user_agent: String,
 }
 
-/// What is to be done with a connection.
+/// An order to a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outgoing {
-    /// Send this.
+    /// Sends this.
     Message(Bytes),
-    /// Close it.
+    /// Closes it.
     Close,
 }
 
@@ -50,7 +50,7 @@ impl Connections {
         self.all().remove(id);
     }
 
-    /// Notes that the client did something.
+    /// Notes that the client was active.
     pub(super) fn touch(&self, id: &str) {
         if let Some(connection) = self.all().get_mut(id) {
             connection.last_active_at = Utc::now();
@@ -62,7 +62,7 @@ impl Connections {
         self.all().clear();
     }
 
-    /// False if there is no such connection any more.
+    /// Sends an order; false if there is no such connection any more.
     pub(super) fn send(&self, id: &str, outgoing: Outgoing) -> bool {
         self.all().get(id).is_some_and(|connection| connection.outgoing.send(outgoing).is_ok())
     }
@@ -72,7 +72,7 @@ impl Connections {
     }
 }
 
-/// The Management API, with and without the stage before its path.
+/// Returns the Management API's routes, with and without the stage before their path.
 pub(super) fn router(connections: Connections) -> Router {
     let methods = || post(post_to_connection).get(get_connection).delete(delete_connection);
     Router::new()
@@ -125,7 +125,7 @@ fn gone() -> Response<Body> {
     error(StatusCode::GONE, "GoneException")
 }
 
-/// The SDK finds an error's type in this header.
+/// Returns an error, with its type in the header where the SDK looks for it.
 fn error(status: StatusCode, kind: &str) -> Response<Body> {
     (status, [("x-amzn-ErrorType", kind)], axum::Json(json!({ "message": kind }))).into_response()
 }

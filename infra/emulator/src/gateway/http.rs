@@ -1,5 +1,5 @@
-//! The HTTP API's front: from a request to its function's event, from the answer to the response.
-//! The shapes of both live in `http_event.rs` and `http_response.rs`.
+//! The HTTP API's front: turns a request into its function's event (`http_event.rs`), and the
+//! answer into the response (`http_response.rs`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +12,18 @@ use chrono::Utc;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 
+use super::context::short_id;
 use super::route::Routes;
-use super::{http_event, http_response, short_id};
+use super::{http_event, http_response};
 use crate::cors;
 use crate::lambda::{InvokeError, Lambda};
 use crate::listen::Peer;
 use crate::template::CorsRule;
 
-/// Largest request body, in bytes, and longest wait for a function.
+/// Largest request body, in bytes.
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
 const MAX_BODY: usize = 10 * 1024 * 1024;
+/// Longest wait for a function, from the same page.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
 struct Front {
@@ -30,7 +32,7 @@ struct Front {
     lambda: Arc<Lambda>,
 }
 
-/// Routes to functions, except for the `extra` ones.
+/// Returns the routes to functions, and the `extra` ones.
 pub(super) fn router(
     routes: Routes,
     cors: Option<CorsRule>,
@@ -53,8 +55,8 @@ async fn handle(
 }
 
 impl Front {
-    /// With rules for pages of other origins, the gateway answers preflights itself, route or no
-    /// route, and what a function says of that counts for nothing.
+    /// Answers a request. With a CORS rule, the gateway answers preflights itself on every path,
+    /// and replaces the CORS headers of functions.
     async fn answer(&self, peer: Peer, request: Request, request_id: &str) -> Response<Body> {
         let Some(rule) = self.cors.as_ref().map(std::slice::from_ref) else {
             return self.invoke(peer, request, request_id).await;

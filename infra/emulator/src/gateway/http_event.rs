@@ -11,8 +11,8 @@ use http::header::{CONTENT_TYPE, COOKIE, HOST, USER_AGENT};
 use http::request::Parts;
 use serde::Serialize;
 
+use super::context::{HTTP_API_ID, common_log_time, source_ip, trace_header};
 use super::route::{Match, decode};
-use super::{HTTP_API_ID, common_log_time, source_ip, trace_header};
 use crate::account::ACCOUNT_ID;
 use crate::listen::Peer;
 
@@ -61,7 +61,7 @@ struct Http<'a> {
     user_agent: &'a str,
 }
 
-/// The event as JSON.
+/// Returns the event as JSON.
 pub(super) fn event(
     found: &Match<'_>,
     parts: &Parts,
@@ -107,8 +107,8 @@ pub(super) fn event(
     serde_json::to_vec(&event).expect("an event consists of strings and numbers")
 }
 
-/// Lower-case names, repeated headers joined by commas, cookies left out, and what the gateway
-/// adds.
+/// Returns the headers: names in lower case, repeated headers joined by commas, no cookies, and
+/// those that the gateway adds.
 fn headers(headers: &HeaderMap, peer: Peer, now: DateTime<Utc>) -> BTreeMap<String, String> {
     let own = headers.iter().filter(|(name, _)| **name != COOKIE);
     let own = own.map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())));
@@ -146,7 +146,7 @@ fn joined<N: AsRef<str>, V: AsRef<str>>(
     joined
 }
 
-/// Bodies of a textual type go as they are, everything else in base64.
+/// Returns a body of a textual type as it is, any other in base64.
 fn encode(body: &[u8], content_type: &str) -> (Option<String>, bool) {
     if body.is_empty() {
         return (None, false);

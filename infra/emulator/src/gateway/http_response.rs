@@ -1,4 +1,4 @@
-//! What a function behind an HTTP API answers, payload format 2.0.
+//! The answer of a function behind an HTTP API, payload format 2.0.
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 
 use std::collections::BTreeMap;
@@ -11,11 +11,11 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Format 2.0 has no `multiValueHeaders`: a function that sends them loses them here as it does
-/// behind API Gateway.
+/// An answer with a status. Format 2.0 has no `multiValueHeaders`: they are dropped here, as API
+/// Gateway drops them.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Proxied {
+struct ProxyResponse {
     status_code: u16,
     #[serde(default)]
     headers: BTreeMap<String, Value>,
@@ -27,14 +27,13 @@ struct Proxied {
     is_base64_encoded: bool,
 }
 
-/// The HTTP response that an answer stands for; `None` if it is malformed, which is a 500 to the
-/// client.
+/// Returns the HTTP response of an answer; `None` if it is malformed, which is a 500 to the client.
 pub(super) fn response(answer: &[u8]) -> Option<Response<Body>> {
     let answer: Value = serde_json::from_slice(answer).ok()?;
     if answer.get("statusCode").is_none() {
         return Some(inferred(&answer));
     }
-    let proxied: Proxied = serde_json::from_value(answer).ok()?;
+    let proxied: ProxyResponse = serde_json::from_value(answer).ok()?;
     let body = proxied.body.unwrap_or_default();
     let body =
         if proxied.is_base64_encoded { STANDARD.decode(body).ok()? } else { body.into_bytes() };
@@ -54,7 +53,7 @@ pub(super) fn response(answer: &[u8]) -> Option<Response<Body>> {
     Some(response)
 }
 
-/// A response of the gateway itself: `{"message": …}`.
+/// Returns a response of the gateway itself: `{"message": …}`.
 pub(super) fn message(status: StatusCode, message: &str) -> Response<Body> {
     let mut response =
         Response::new(Body::from(serde_json::json!({ "message": message }).to_string()));
@@ -63,7 +62,7 @@ pub(super) fn message(status: StatusCode, message: &str) -> Response<Body> {
     response
 }
 
-/// An answer without `statusCode` is the body itself.
+/// Returns the response of an answer without `statusCode`, which is the body itself.
 fn inferred(answer: &Value) -> Response<Body> {
     let body = answer.as_str().map_or_else(|| answer.to_string(), str::to_owned);
     let mut response = Response::new(Body::from(body));

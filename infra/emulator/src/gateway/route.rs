@@ -1,5 +1,5 @@
-//! Which route a request takes: exact segments before variables, variables before greedy ones, then
-//! `$default`.
+//! Finds the route of a request: exact segments before variables, variables before greedy ones,
+//! then `$default`.
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html>
 
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ struct Route {
     function: String,
 }
 
-/// Sorted as they are preferred.
+/// Sorted by preference.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Segment {
     Exact(String),
@@ -48,7 +48,7 @@ impl Routes {
         Self(routes.map(|(function, route)| Route::new(route, &function.logical_id)).collect())
     }
 
-    /// The best route for a method and a path as it came over the wire.
+    /// Returns the best route for a method and a path as it came over the wire.
     pub(super) fn find(&self, method: &str, path: &str) -> Option<Match<'_>> {
         let segments = split(path);
         let fitting =
@@ -101,7 +101,7 @@ impl Route {
         Some(parameters)
     }
 
-    /// Smaller is better: the more exact path, then the exact method.
+    /// Orders routes, best first: the more exact path, then the exact method.
     fn preference(&self) -> (bool, &[Segment], bool) {
         (
             self.segments.is_none(),
@@ -127,7 +127,7 @@ fn split(path: &str) -> Vec<&str> {
     path.trim_start_matches('/').split('/').collect()
 }
 
-/// HTTP APIs decode a path before the function sees it.
+/// Decodes a path, as HTTP APIs do before the function sees it.
 pub(super) fn decode(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }

@@ -1,5 +1,5 @@
-//! The WebSocket API's front: handshakes, frames and goodbyes become events. Their shapes live in
-//! `websocket_event.rs`; how a function reaches a client lives in `connections.rs`.
+//! The WebSocket API's front: turns handshakes, frames and closed connections into events
+//! (`websocket_event.rs`). Functions reach clients through `connections.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,16 +19,19 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::connections::{Connection, Connections, MAX_MESSAGE, Outgoing};
+use super::context::{short_id, source_ip};
+use super::http_response;
 use super::websocket_event::{Origin, selected};
-use super::{http_response, short_id, source_ip};
 use crate::lambda::Lambda;
 use crate::listen::Peer;
 use crate::template::WebSocketApi;
 
-/// Largest frame, in bytes, and how long a connection may be idle or open at all.
-/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html>
+/// Largest frame, in bytes. This and the next two are from
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html>.
 const MAX_FRAME: usize = 32 * 1024;
+/// Longest time without a frame.
 const MAX_IDLE: Duration = Duration::from_secs(10 * 60);
+/// Longest life of a connection.
 const MAX_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// Close codes of RFC 6455, section 7.4.1.
@@ -60,7 +63,7 @@ async fn handshake(
         Err(refusal) => return refusal.into_response(),
     };
     let (request, _) = request.into_parts();
-    // The deployed API has its stage in the path; here the bare address will do as well.
+    // The deployed API has its stage in the path; here the bare address works, too.
     let path = request.uri.path().trim_matches('/');
     if !path.is_empty() && path != front.api.stage {
         return http_response::message(StatusCode::FORBIDDEN, "Forbidden");
@@ -102,7 +105,7 @@ impl Front {
         if status.is_success() { Ok(()) } else { Err(status) }
     }
 
-    /// The life of a connection, from handshake to `$disconnect`.
+    /// Runs a connection, from handshake to `$disconnect`.
     async fn converse(self: Arc<Self>, origin: Origin, mut socket: WebSocket) {
         let (outgoing, mut to_send) = mpsc::unbounded_channel();
         let connection = Connection {
@@ -115,12 +118,12 @@ impl Front {
         self.connections.add(&origin.connection_id, connection);
         let (code, reason) = self.exchange(&origin, &mut socket, &mut to_send).await;
         self.connections.remove(&origin.connection_id);
-        // After an end of the client's own making there is nobody left to tell.
+        // A client that has gone does not get the close frame.
         let _ = socket
             .send(Message::Close(Some(CloseFrame { code, reason: reason.as_str().into() })))
             .await;
         if let Some(function) = self.api.routes.get("$disconnect") {
-            // Nobody hears of a function that fails here, as on AWS; its log tells.
+            // A failure here shows in the function's log only, as on AWS.
             let _ = self.lambda.invoke(function, origin.disconnect(code, &reason)).await;
         }
     }
@@ -180,8 +183,8 @@ impl Front {
                 }
             };
             let id = &origin.connection_id;
-            let told = json!({ "message": problem, "connectionId": id, "requestId": short_id() });
-            front.connections.send(id, Outgoing::Message(Bytes::from(told.to_string())));
+            let error = json!({ "message": problem, "connectionId": id, "requestId": short_id() });
+            front.connections.send(id, Outgoing::Message(Bytes::from(error.to_string())));
         });
     }
 }

@@ -6,10 +6,10 @@ use chrono::{DateTime, Utc};
 use http::HeaderMap;
 use serde_json::{Map, Value, json};
 
-use super::{WEBSOCKET_API_ID, common_log_time, short_id, trace_header};
+use super::context::{WEBSOCKET_API_ID, common_log_time, short_id, trace_header};
 use crate::template::RouteSelection;
 
-/// What all events of one connection have in common.
+/// The data that all events of one connection share.
 #[derive(Debug, Clone)]
 pub(super) struct Origin {
     pub(super) connection_id: String,
@@ -21,7 +21,7 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// `$connect`, with the headers and the query of the handshake.
+    /// Returns the `$connect` event, with the headers and the query of the handshake.
     pub(super) fn connect(&self, headers: &HeaderMap, query: &str) -> Bytes {
         let mut event = self.event("$connect", "CONNECT");
         let (mut single, mut multi) = (Map::new(), Map::new());
@@ -56,7 +56,7 @@ impl Origin {
         Bytes::from(event.to_string())
     }
 
-    /// A frame, under the route that it selected.
+    /// Returns the event of a frame, under the route that it selected.
     pub(super) fn message(&self, route_key: &str, body: &str) -> Bytes {
         let mut event = self.event(route_key, "MESSAGE");
         event["requestContext"]["messageId"] = json!(short_id());
@@ -64,7 +64,7 @@ impl Origin {
         Bytes::from(event.to_string())
     }
 
-    /// `$disconnect`, with the code the connection was closed with.
+    /// Returns the `$disconnect` event, with the code that the connection was closed with.
     pub(super) fn disconnect(&self, code: u16, reason: &str) -> Bytes {
         let mut event = self.event("$disconnect", "DISCONNECT");
         event["requestContext"]["disconnectStatusCode"] = json!(code);
@@ -100,8 +100,8 @@ impl Origin {
     }
 }
 
-/// The route key that a frame names: the text at the selection's path, if the frame is JSON and has
-/// one.
+/// Returns the route key that a frame names: the text at the selection's path, if the frame is JSON
+/// and has one.
 pub(super) fn selected(selection: &RouteSelection, frame: &str) -> Option<String> {
     let frame: Value = serde_json::from_str(frame).ok()?;
     let found = selection.0.iter().try_fold(&frame, |value, key| value.get(key))?;

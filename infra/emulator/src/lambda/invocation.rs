@@ -1,4 +1,4 @@
-//! One invocation: what a worker is given, and the ways it can end.
+//! One invocation: its event, and the ways it can end.
 
 use std::time::SystemTime;
 
@@ -6,14 +6,14 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-/// Where an invocation's outcome goes.
+/// The receiver of an invocation's result.
 pub(super) type Reply = oneshot::Sender<Result<Bytes, FunctionError>>;
 
 /// An event on its way to a worker.
 #[derive(Debug)]
 pub(super) struct Invocation {
     pub(super) request_id: String,
-    /// When the worker is killed.
+    /// The time at which the worker is killed.
     pub(super) deadline: SystemTime,
     pub(super) payload: Bytes,
     pub(super) reply: Reply,

@@ -1,5 +1,4 @@
-//! Starts workers and sees them end: the process itself, its environment, its last words. What it
-//! works on lives in `worker.rs`, never here.
+//! Starts workers and waits for their end: the process, its environment, its last output.
 
 use std::collections::BTreeMap;
 use std::process::{ExitStatus, Stdio};
@@ -8,17 +7,17 @@ use std::time::Duration;
 
 use tokio::process::{Child, Command};
 
-use super::Specification;
 use super::invocation::InvokeError;
 use super::logs::Logs;
-use super::worker::{End, Worker};
+use super::specification::Specification;
+use super::worker::{Worker, WorkerExit};
 use super::workers::Workers;
 use crate::account::REGION;
 
-/// How long the last lines of a dead worker are waited for.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+/// Longest wait for the last lines of a dead worker.
+const LAST_LINES_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What of our own environment a worker sees.
+/// The variables of this process that a worker inherits.
 const INHERITED: &[&str] = &["PATH", "HOME", "RUST_BACKTRACE"];
 
 /// Starts workers of any function.
@@ -39,7 +38,7 @@ impl Launcher {
         // Letters and digits alone, as in a real access key.
         let id = format!("{}{}", function.logical_id, self.workers.number());
         let worker = Arc::new(Worker::new(id, Arc::clone(function)));
-        // Known before it runs: it may ask for its first event at once.
+        // The worker is known before it runs, because it may ask for its first event at once.
         if !self.workers.add(Arc::clone(&worker)) {
             return Err(InvokeError::Stopped);
         }
@@ -63,8 +62,8 @@ impl Launcher {
         command
             .envs(identity(id, function))
             .env("AWS_LAMBDA_RUNTIME_API", format!("{}/{id}", self.runtime_api));
-        // One program that plays all functions ends when its standard input does: with us, however
-        // we end.
+        // A program that plays all functions ends when its standard input does: together with this
+        // process, however that ends.
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -77,24 +76,24 @@ impl Launcher {
     }
 }
 
-/// Waits for the end of a process, or brings it about, and keeps what it said.
+/// Waits for the end of a process, or kills it, and keeps its last output.
 async fn watch_over(mut child: Child, worker: Arc<Worker>, workers: Arc<Workers>, logs: Logs) {
-    let speech = logs.follow(&worker.function().name, child.stdout.take(), child.stderr.take());
-    // Held open to the end, and closed with us.
+    let output = logs.follow(&worker.function().name, child.stdout.take(), child.stderr.take());
+    // Held open to the end, and closed together with this process.
     let _stdin = child.stdin.take();
     let status = tokio::select! {
         status = child.wait() => status,
         () = worker.is_to_be_killed() => {
-            // An error means that it is dead already, which the wait then tells.
+            // An error means that it is dead already, which the wait then shows.
             let _ = child.start_kill();
             child.wait().await
         }
     };
-    let last_words = tokio::time::timeout(LAST_WORDS, speech).await.unwrap_or_default();
+    let exit_message = tokio::time::timeout(LAST_LINES_TIMEOUT, output).await.unwrap_or_default();
     workers.remove(worker.id());
-    worker.has_ended(End {
+    worker.has_ended(WorkerExit {
         status: status.map_or_else(|error| error.to_string(), describe),
-        last_words,
+        exit_message,
     });
 }
 

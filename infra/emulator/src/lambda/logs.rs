@@ -1,5 +1,4 @@
-//! What functions say. Their JSON lines are shown as a person reads them, or kept for a test; what
-//! belongs into a log is the functions' business, never this file's.
+//! The functions' logs: JSON lines are shown as a person reads them, or kept for a test.
 
 use std::fmt;
 use std::future::Future;
@@ -12,7 +11,7 @@ use tokio::process::{ChildStderr, ChildStdout};
 
 use super::invocation::FunctionError;
 
-/// Where functions' logs go. Clones go to the same place.
+/// The destination of functions' logs. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Logs(Destination);
 
@@ -34,22 +33,22 @@ pub struct LogLine {
 }
 
 impl LogLine {
-    /// Whether it only sums up, as metrics, what other lines have said.
+    /// Returns whether it is a record of metrics, which repeats other lines.
     pub fn is_record(&self) -> bool {
         is_record(&self.text)
     }
 }
 
 impl fmt::Display for LogLine {
-    /// As a person reads it, with colours.
+    /// Formats it for people, with colours.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&render(&self.function, &self.text))
     }
 }
 
-/// Functions' names are padded to the longest of them, so that what they say is aligned.
+/// Width of functions' names, so that their lines are aligned.
 const NAME_WIDTH: usize = 16;
-/// Members that have a place of their own in the line, or say nothing on a terminal.
+/// Members that have a place of their own in the line, or are of no use on a terminal.
 const PLACED: &[&str] = &[
     "timestamp",
     "level",
@@ -71,22 +70,22 @@ const PLACED: &[&str] = &[
 ];
 
 impl Logs {
-    /// To standard error, in colour if that is a terminal.
+    /// Writes logs to standard error, in colour if that is a terminal.
     pub fn terminal() -> Self {
         Self(Destination::Terminal)
     }
 
-    /// Kept, for [`Logs::lines`].
+    /// Keeps logs for [`Logs::lines`].
     pub fn captured() -> Self {
         Self(Destination::Memory(Arc::default()))
     }
 
-    /// Nowhere.
+    /// Drops logs.
     pub fn discarded() -> Self {
         Self(Destination::Nowhere)
     }
 
-    /// What was captured so far, in order of arrival.
+    /// Returns the captured lines in order of arrival.
     pub fn lines(&self) -> Vec<LogLine> {
         match &self.0 {
             Destination::Memory(lines) => {
@@ -96,7 +95,7 @@ impl Logs {
         }
     }
 
-    /// Reads both streams of a worker to their ends; then yields what it died of in its own words.
+    /// Reads both streams of a worker to their ends; then returns its exit message.
     pub(super) fn follow(
         &self,
         function: &str,
@@ -111,7 +110,7 @@ impl Logs {
         }
     }
 
-    /// Says for a function what it cannot say any more: that it crashed or was killed.
+    /// Logs that a function crashed or was killed, which it cannot log itself.
     pub(super) fn platform_error(&self, function: &str, error: &FunctionError) {
         let line = json!({ "level": "ERROR", "message": error.error_message, "error_type": error.error_type });
         self.write(function, &line.to_string());
@@ -130,15 +129,15 @@ impl Logs {
     }
 }
 
-/// What a process said last, and what it died of if it panicked.
+/// The last line of a process, and the message of its panic.
 #[derive(Debug, Default)]
-struct LastWords {
+struct ExitMessage {
     last: String,
     panic: Option<String>,
 }
 
-impl LastWords {
-    fn hear(&mut self, line: String) {
+impl ExitMessage {
+    fn add_line(&mut self, line: String) {
         // Rust writes "thread 'main' panicked at file:line:" and puts the message on the line
         // below.
         if self.panic.is_none()
@@ -155,27 +154,27 @@ impl LastWords {
     }
 }
 
-/// Reads a stream to its end; yields its last words.
+/// Reads a stream to its end, and returns its exit message.
 async fn read(logs: Logs, function: String, stream: Option<impl AsyncRead + Unpin>) -> String {
-    let mut words = LastWords::default();
+    let mut message = ExitMessage::default();
     let Some(stream) = stream else { return String::new() };
     let mut lines = BufReader::new(stream).split(b'\n');
     while let Ok(Some(line)) = lines.next_segment().await {
         let line = String::from_utf8_lossy(&line).into_owned();
         logs.write(&function, &line);
-        words.hear(line);
+        message.add_line(line);
     }
-    words.into_text()
+    message.into_text()
 }
 
-/// Whether a line is a record of metrics
+/// Returns whether a line is a record of metrics
 /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>):
-/// it sums up what other lines have said.
+/// it repeats other lines.
 fn is_record(text: &str) -> bool {
     serde_json::from_str::<Value>(text).is_ok_and(|line| line.get("_aws").is_some())
 }
 
-/// `send-message      INFO  accepted  seq=3`.
+/// Formats a line: `send-message      INFO  accepted  seq=3`.
 fn render(function: &str, text: &str) -> String {
     let name = paint(&format!("{function:NAME_WIDTH$}"), name_style(function));
     let Ok(Value::Object(event)) = serde_json::from_str::<Value>(text) else {
@@ -207,7 +206,7 @@ fn paint(text: &str, style: Style) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// A colour of its own for each function, the same in every run.
+/// Returns a function's colour, the same in every run.
 fn name_style(function: &str) -> Style {
     const COLOURS: [AnsiColor; 6] = [
         AnsiColor::Cyan,
@@ -268,9 +267,9 @@ mod tests {
     #[test]
     fn a_panic_is_the_last_word() {
         let last = |lines: &[&str]| {
-            let mut words = LastWords::default();
-            lines.iter().for_each(|line| words.hear((*line).to_owned()));
-            words.into_text()
+            let mut message = ExitMessage::default();
+            lines.iter().for_each(|line| message.add_line((*line).to_owned()));
+            message.into_text()
         };
         let panic = [
             "one",

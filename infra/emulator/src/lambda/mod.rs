@@ -1,19 +1,17 @@
-//! Lambda on one machine: real processes over the real Runtime API, one per concurrent invocation.
-//! What invokes them (HTTP, WebSocket, queues, schedules) lives in the gateway and the event
-//! sources, never here.
+//! Lambda on one machine: real processes over the real Runtime API, one for each concurrent
+//! invocation.
 
 mod invocation;
 mod launcher;
 mod logs;
 mod pool;
 mod runtime_api;
+mod specification;
 mod worker;
 mod workers;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -21,37 +19,13 @@ use crate::listen::{self, Server};
 
 pub use invocation::{FunctionError, InvokeError};
 pub use logs::{LogLine, Logs};
+pub(crate) use specification::Specification;
 pub(crate) use worker::Worker;
-pub(crate) use workers::{EndOfWorkers, Workers};
+pub(crate) use workers::{Workers, WorkersGuard};
 
 use launcher::Launcher;
 use pool::Pool;
-
-/// Most invocations of one function at once; more wait their turn, as they would at an account's
-/// concurrency limit. Sixteen processes of 10–20 MB are plenty for the clients of one machine.
-pub(crate) const MAX_CONCURRENCY: usize = 16;
-
-/// Largest event and largest answer of a synchronous invocation, in bytes.
-/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
-pub(crate) const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
-
-/// The setting that moves a function's clock.
-const CLOCK_OFFSET: &str = "CLOCK_OFFSET_MS";
-
-/// A function as it is run.
-#[derive(Debug)]
-pub(crate) struct Specification {
-    /// Logical id, `SendMessage`.
-    pub(crate) logical_id: String,
-    /// Folder and `_HANDLER`, `send-message`.
-    pub(crate) name: String,
-    /// What a worker executes.
-    pub(crate) program: PathBuf,
-    pub(crate) timeout: Duration,
-    pub(crate) memory_megabytes: u32,
-    /// Everything in a worker's environment that is the same for all workers of the function.
-    pub(crate) environment: BTreeMap<String, String>,
-}
+use specification::MAX_PAYLOAD;
 
 /// All functions, their workers and the Runtime API.
 pub(crate) struct Lambda {
@@ -84,7 +58,7 @@ impl Lambda {
         })
     }
 
-    /// What each function is run with, by logical id.
+    /// Returns each function's variables, by logical id.
     pub(crate) fn environments(&self) -> BTreeMap<&str, &BTreeMap<String, String>> {
         self.pools
             .iter()
@@ -92,8 +66,8 @@ impl Lambda {
             .collect()
     }
 
-    /// Invokes a function, by logical id or folder, and waits for its answer. An invocation that
-    /// has begun goes on when nobody waits any more, as it does on Lambda.
+    /// Invokes a function, by logical id or folder, and waits for its answer. An invocation goes on
+    /// when its caller has gone, as it does on Lambda.
     pub(crate) async fn invoke(
         &self,
         function: &str,
@@ -108,11 +82,11 @@ impl Lambda {
         invocation.await.unwrap_or(Err(InvokeError::Stopped))
     }
 
-    /// Moves the clock of every function that has one, by restarting its workers: idle ones at
-    /// once, busy ones when they are done.
-    pub(crate) async fn set_clock_offset(&self, milliseconds: i64) {
+    /// Sets a variable of every function whose environment has it, by restarting its workers: idle
+    /// ones at once, busy ones when they are done.
+    pub(crate) async fn set_variable(&self, name: &str, value: &str) {
         for pool in self.pools.values() {
-            pool.set_variable(CLOCK_OFFSET, &milliseconds.to_string()).await;
+            pool.set_variable(name, value).await;
         }
     }
 

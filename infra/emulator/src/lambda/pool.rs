@@ -1,4 +1,5 @@
-//! The workers of one function: idle ones are used again, a new one is started when none is idle.
+//! The workers of one function: idle workers are used again, and a new one is started when none is
+//! idle.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,8 +9,8 @@ use tokio::sync::Semaphore;
 
 use super::invocation::{FunctionError, InvokeError};
 use super::launcher::Launcher;
+use super::specification::{MAX_CONCURRENCY, MAX_PAYLOAD, Specification};
 use super::worker::{CallError, Worker};
-use super::{MAX_CONCURRENCY, MAX_PAYLOAD, Specification};
 
 /// One function's workers.
 pub(super) struct Pool {
@@ -48,11 +49,11 @@ impl Pool {
         &self.specification.environment
     }
 
-    /// Runs one invocation, waiting for a place first.
+    /// Waits for a place, and runs one invocation.
     pub(super) async fn invoke(&self, payload: Bytes) -> Result<Bytes, InvokeError> {
         let _place = self.places.acquire().await.map_err(|_| InvokeError::Stopped)?;
         loop {
-            let (worker, generation) = self.worker()?;
+            let (worker, generation) = self.idle_or_new_worker()?;
             let outcome = worker.call(payload.clone()).await;
             if !worker.is_gone() {
                 self.give_back(worker, generation).await;
@@ -62,8 +63,7 @@ impl Pool {
                 Ok(answer) => too_large(answer.len()),
                 Err(CallError::Reported(error)) => return Err(error.into()),
                 Err(CallError::Ended(error)) => error,
-                // It died while nobody looked and never saw the event: nothing has happened, so
-                // take another.
+                // It died while it was idle and never saw the event, so another worker takes it.
                 Err(CallError::NotTaken) => continue,
             };
             self.launcher.logs.platform_error(self.name(), &error);
@@ -87,12 +87,12 @@ impl Pool {
         }
     }
 
-    /// Lets no further invocation begin.
+    /// Refuses further invocations.
     pub(super) fn close(&self) {
         self.places.close();
     }
 
-    fn worker(&self) -> Result<(Arc<Worker>, u64), InvokeError> {
+    fn idle_or_new_worker(&self) -> Result<(Arc<Worker>, u64), InvokeError> {
         let mut state = self.state();
         let generation = state.generation;
         while let Some(worker) = state.idle.pop() {

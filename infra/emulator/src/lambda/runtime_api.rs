@@ -12,8 +12,8 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use bytes::Bytes;
 
-use super::MAX_PAYLOAD;
 use super::invocation::FunctionError;
+use super::specification::MAX_PAYLOAD;
 use super::worker::Worker;
 use super::workers::Workers;
 use crate::account::{ACCOUNT_ID, PARTITION, REGION};
@@ -26,7 +26,7 @@ pub(super) fn router(workers: Arc<Workers>) -> Router {
     Router::new()
         .nest("/{worker}/2018-06-01/runtime/invocation", invocations)
         .route("/{worker}/2018-06-01/runtime/init/error", post(init_error))
-        // An answer over the limit is refused by size, not by cutting the connection.
+        // An answer over the limit is refused by its size, not by closing the connection.
         .layer(DefaultBodyLimit::max(MAX_PAYLOAD + MAX_PAYLOAD / 2))
         .with_state(workers)
 }

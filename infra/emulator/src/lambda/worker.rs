@@ -1,5 +1,4 @@
-//! One worker: the events it is given, its answers and its end. The process behind it lives in
-//! `launcher.rs`.
+//! One worker: its events, its answers and its end. `launcher.rs` has the process behind it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -7,10 +6,10 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-use super::Specification;
 use super::invocation::{FunctionError, Invocation, Reply};
+use super::specification::Specification;
 
-/// How long a worker may take to ask for its first event.
+/// Longest time until a worker asks for its first event.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html>
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -23,7 +22,7 @@ pub(crate) struct Worker {
     outbox: mpsc::Sender<Invocation>,
     state: Mutex<State>,
     ready: watch::Sender<bool>,
-    end: watch::Sender<Option<End>>,
+    end: watch::Sender<Option<WorkerExit>>,
     kill: Notify,
 }
 
@@ -31,24 +30,24 @@ pub(crate) struct Worker {
 struct State {
     /// The event being worked on, by request id.
     current: Option<(String, Reply)>,
-    /// What the function reported instead of asking for its first event.
+    /// The error that the function reported instead of asking for its first event.
     init_error: Option<FunctionError>,
 }
 
-/// How a worker ended.
+/// The end of a worker.
 #[derive(Debug, Clone)]
-pub(super) struct End {
+pub(super) struct WorkerExit {
     pub(super) status: String,
-    /// What it died of, as it wrote to standard error.
-    pub(super) last_words: String,
+    /// The message of its panic, or its last line.
+    pub(super) exit_message: String,
 }
 
 /// Why a worker has no answer.
 #[derive(Debug)]
 pub(super) enum CallError {
-    /// The function said so.
+    /// The function reported an error.
     Reported(FunctionError),
-    /// It crashed or ran out of time, which it cannot say itself.
+    /// It crashed or ran out of time, which it cannot report itself.
     Ended(FunctionError),
     /// It was dead before it took the event.
     NotTaken,
@@ -69,7 +68,7 @@ impl Worker {
         }
     }
 
-    /// The function that it is a worker of.
+    /// Returns its function.
     pub(crate) fn function(&self) -> &Specification {
         &self.function
     }
@@ -92,7 +91,7 @@ impl Worker {
         self.end.borrow().is_some()
     }
 
-    /// Hands an event over and waits for what becomes of it.
+    /// Hands an event over and waits for the answer.
     pub(super) async fn call(&self, payload: Bytes) -> Result<Bytes, CallError> {
         self.init().await?;
         let request_id = uuid::Uuid::new_v4().to_string();
@@ -129,7 +128,7 @@ impl Worker {
     pub(super) fn finish(&self, request_id: &str, outcome: Result<Bytes, FunctionError>) -> bool {
         let finished = self.state().current.take_if(|(id, _)| id == request_id);
         let Some((_, reply)) = finished else { return false };
-        // Whoever waited may have gone; the event is finished all the same.
+        // The caller may have gone; the event is finished all the same.
         let _ = reply.send(outcome);
         true
     }
@@ -148,7 +147,7 @@ impl Worker {
         self.kill.notified().await;
     }
 
-    pub(super) fn has_ended(&self, end: End) {
+    pub(super) fn has_ended(&self, end: WorkerExit) {
         self.end.send_replace(Some(end));
     }
 
@@ -174,7 +173,7 @@ impl Worker {
         let _ = self.ready.subscribe().wait_for(|ready| *ready).await;
     }
 
-    async fn ended(&self) -> End {
+    async fn ended(&self) -> WorkerExit {
         let mut end = self.end.subscribe();
         let end = end.wait_for(Option::is_some).await.ok().and_then(|end| end.clone());
         end.expect("the sender lives in this worker, and the wait ends with a value")
@@ -185,11 +184,11 @@ impl Worker {
     }
 }
 
-fn crashed(request: &str, end: &End) -> FunctionError {
+fn crashed(request: &str, end: &WorkerExit) -> FunctionError {
     let mut message =
         format!("RequestId: {request} Error: Runtime exited with error: {}", end.status);
-    if !end.last_words.is_empty() {
-        message = format!("{message}: {}", end.last_words);
+    if !end.exit_message.is_empty() {
+        message = format!("{message}: {}", end.exit_message);
     }
     FunctionError::new("Runtime.ExitError", message)
 }

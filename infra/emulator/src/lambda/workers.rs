@@ -1,4 +1,4 @@
-//! Which workers are alive.
+//! The workers that are alive.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,22 +17,22 @@ struct State {
     closed: bool,
 }
 
-/// Ends every worker when it is dropped, for an engine that nobody stops.
-pub(crate) struct EndOfWorkers(pub(crate) Arc<Workers>);
+/// Ends every worker when it is dropped, for an engine that is dropped without a stop.
+pub(crate) struct WorkersGuard(pub(crate) Arc<Workers>);
 
-impl Drop for EndOfWorkers {
+impl Drop for WorkersGuard {
     fn drop(&mut self) {
         self.0.close();
     }
 }
 
 impl Workers {
-    /// The worker with this id, if it is alive.
+    /// Returns the worker with this id, if it is alive.
     pub(crate) fn get(&self, id: &str) -> Option<Arc<Worker>> {
         self.state().alive.get(id).cloned()
     }
 
-    /// The workers of a function, by logical id or folder, that work on an event.
+    /// Returns the workers of a function, by logical id or folder, that work on an event.
     pub(super) fn at_work(&self, function: &str) -> Vec<Arc<Worker>> {
         let is_it = |worker: &Worker| {
             worker.function().logical_id == function || worker.function().name == function
@@ -46,21 +46,21 @@ impl Workers {
             .collect()
     }
 
-    /// Kills every worker and waits until all are gone; none is started any more.
+    /// Kills every worker and waits until all are gone; no worker is started any more.
     pub(super) async fn end(&self) {
         for worker in self.close() {
             worker.kill().await;
         }
     }
 
-    /// A number that no worker has had.
+    /// Returns a number that no worker has had.
     pub(super) fn number(&self) -> u64 {
         let mut state = self.state();
         state.started += 1;
         state.started
     }
 
-    /// Takes a new worker in; false if it is too late for that.
+    /// Adds a new worker; false after [`Workers::end`].
     pub(super) fn add(&self, worker: Arc<Worker>) -> bool {
         let mut state = self.state();
         if !state.closed {
@@ -73,7 +73,7 @@ impl Workers {
         self.state().alive.remove(id);
     }
 
-    /// Sends every worker its end without waiting for it.
+    /// Begins to kill every worker, without waiting for it.
     fn close(&self) -> Vec<Arc<Worker>> {
         let mut state = self.state();
         state.closed = true;

@@ -1,43 +1,43 @@
-//! `AWS::S3::Bucket`: its name, which pages may use it, and when its objects expire.
+//! `AWS::S3::Bucket`: its name, its CORS rules, and the expiration of its objects.
 
-use super::TemplateError;
+use super::error::TemplateError;
 use super::properties::Properties;
 
 /// The bucket as declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Bucket {
+pub struct Bucket {
     /// Logical id.
-    pub(crate) logical_id: String,
+    pub logical_id: String,
     /// `BucketName`, or the logical id in small letters.
-    pub(crate) name: String,
-    /// What pages of other origins may do, first match first.
-    pub(crate) cors: Vec<CorsRule>,
-    /// When objects expire.
-    pub(crate) expirations: Vec<Expiration>,
+    pub name: String,
+    /// The CORS rules; the first that matches counts.
+    pub cors: Vec<CorsRule>,
+    /// The expiration rules.
+    pub expirations: Vec<Expiration>,
 }
 
 /// A rule of its `CorsConfiguration`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct CorsRule {
+pub struct CorsRule {
     /// Origins, `*` for all.
-    pub(crate) origins: Vec<String>,
+    pub origins: Vec<String>,
     /// Methods.
-    pub(crate) methods: Vec<String>,
+    pub methods: Vec<String>,
     /// Request headers, `*` for all.
-    pub(crate) headers: Vec<String>,
-    /// How long a browser may remember the answer, in seconds.
-    pub(crate) max_age: Option<u32>,
+    pub headers: Vec<String>,
+    /// Seconds for which a browser may remember the answer.
+    pub max_age: Option<u32>,
 }
 
 /// A rule of its `LifecycleConfiguration` that expires objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Expiration {
+pub struct Expiration {
     /// Days after an object was made.
-    pub(crate) days: u32,
-    /// What its key begins with.
-    pub(crate) prefix: String,
+    pub days: u32,
+    /// The beginning of its key.
+    pub prefix: String,
     /// The tags that it has, all of them.
-    pub(crate) tags: Vec<(String, String)>,
+    pub tags: Vec<(String, String)>,
 }
 
 impl Bucket {
@@ -84,8 +84,8 @@ impl CorsRule {
 }
 
 impl Expiration {
-    /// `None` for a rule that is switched off, or expires nothing that can be there: the local S3
-    /// knows no unfinished multipart uploads.
+    /// Reads a rule; `None` for one that is switched off, or concerns multipart uploads, which the
+    /// local S3 does not have.
     fn read(mut properties: Properties<'_>) -> Result<Option<Self>, TemplateError> {
         let enabled = properties.required("Status")? == "Enabled";
         let days: Option<u32> = properties.parsed("ExpirationInDays")?;

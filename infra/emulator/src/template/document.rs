@@ -1,20 +1,22 @@
-//! The template as a document: sections, parameters, conditions and globals. What a resource's
-//! properties mean lives with the resource, never here.
+//! The template as a document: sections, parameters, conditions, globals and outputs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use yaml_serde::{Mapping, Value};
 
-use super::TemplateError;
+use super::error::TemplateError;
 use super::expression::Expressions;
 use super::include;
 use super::properties::Properties;
+use super::text::Text;
+use super::yaml::{entries, scalar};
 
-/// Top-level sections that are read, and those that say nothing to one machine.
-const SECTIONS: &[&str] = &["Parameters", "Conditions", "Globals", "Resources"];
+/// Top-level sections that are read.
+const SECTIONS: &[&str] = &["Parameters", "Conditions", "Globals", "Resources", "Outputs"];
+/// Top-level sections without a meaning on one machine.
 const IGNORED_SECTIONS: &[&str] =
-    &["AWSTemplateFormatVersion", "Transform", "Description", "Metadata", "Outputs", "Rules"];
+    &["AWSTemplateFormatVersion", "Transform", "Description", "Metadata", "Rules"];
 
 /// Keys of a resource; all but the first three are about changes to a stack, which one machine
 /// makes anew each time.
@@ -33,6 +35,7 @@ const RESOURCE_KEYS: &[&str] = &[
 /// A template with its parameters chosen.
 pub(super) struct Document {
     pub(super) resources: BTreeMap<String, Resource>,
+    outputs: BTreeMap<String, Value>,
     expressions: Expressions,
     function_globals: Mapping,
 }
@@ -49,6 +52,7 @@ impl Document {
         text: &str,
         folder: &Path,
         overrides: &BTreeMap<String, String>,
+        stack_name: &str,
     ) -> Result<Self, TemplateError> {
         let root: Mapping = yaml_serde::from_str(text).map_err(|error| {
             TemplateError::new(
@@ -66,14 +70,16 @@ impl Document {
         let conditions = section(&root, "Conditions")?;
         let resources = resources(&section(&root, "Resources")?, folder)?;
         let names: BTreeSet<String> = resources.keys().cloned().collect();
+        let conditions = entries(&conditions, "Conditions")?;
         Ok(Self {
             resources,
-            expressions: Expressions::new(parameters, entries(&conditions, "Conditions")?, names),
+            outputs: entries(&section(&root, "Outputs")?, "Outputs")?,
+            expressions: Expressions::new(stack_name, parameters, conditions, names),
             function_globals: globals(&section(&root, "Globals")?)?,
         })
     }
 
-    /// Whether the resource's `Condition` holds.
+    /// Returns whether the resource's `Condition` holds.
     pub(super) fn wants(&self, resource: &Resource) -> Result<bool, TemplateError> {
         resource
             .condition
@@ -81,7 +87,24 @@ impl Document {
             .map_or(Ok(true), |name| self.expressions.condition(name, "Condition"))
     }
 
-    /// The resource's properties, a function's with the globals underneath.
+    /// Returns the outputs whose `Condition` holds.
+    pub(super) fn outputs(&self) -> Result<BTreeMap<String, Text>, TemplateError> {
+        let mut outputs = BTreeMap::new();
+        for (name, output) in &self.outputs {
+            let place = format!("Outputs.{name}");
+            let condition = output.get("Condition").and_then(Value::as_str);
+            let wanted =
+                condition.map_or(Ok(true), |name| self.expressions.condition(name, &place))?;
+            if wanted {
+                let value = output.get("Value");
+                let value = value.ok_or_else(|| TemplateError::new(&place, "has no Value"))?;
+                outputs.insert(name.clone(), self.expressions.text(value, &place)?);
+            }
+        }
+        Ok(outputs)
+    }
+
+    /// Returns the resource's properties, a function's with the globals underneath.
     pub(super) fn properties(
         &self,
         id: &str,
@@ -166,7 +189,8 @@ fn resources(
     entries(section, "Resources")?.into_iter().map(read).collect()
 }
 
-/// `Globals.Function`; other globals would change resources that nobody reads them for.
+/// Returns `Globals.Function`; other globals are refused, because they are not applied to
+/// resources.
 fn globals(section: &Mapping) -> Result<Mapping, TemplateError> {
     let mut globals = entries(section, "Globals")?;
     let function = globals.remove("Function");
@@ -183,8 +207,8 @@ fn globals(section: &Mapping) -> Result<Mapping, TemplateError> {
     }
 }
 
-/// SAM's rule: mappings are merged, lists are joined, anything else of the resource replaces the
-/// global.
+/// Merges by SAM's rule: mappings are merged, lists are joined, any other value of the resource
+/// replaces the global.
 /// <https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-specification-template-anatomy-globals.html>
 fn merge(mut global: Mapping, own: Mapping) -> Mapping {
     for (key, value) in own {
@@ -208,27 +232,5 @@ fn section(root: &Mapping, name: &str) -> Result<Mapping, TemplateError> {
         None | Some(Value::Null) => Ok(Mapping::new()),
         Some(Value::Mapping(section)) => Ok(section.clone()),
         Some(_) => Err(TemplateError::new(name, "is not a mapping")),
-    }
-}
-
-/// A mapping whose keys are all strings.
-pub(super) fn entries(
-    mapping: &Mapping,
-    place: &str,
-) -> Result<BTreeMap<String, Value>, TemplateError> {
-    let entry = |(key, value): (&Value, &Value)| match key.as_str() {
-        Some(key) => Ok((key.to_owned(), value.clone())),
-        None => Err(TemplateError::new(place, format!("has a key that is not a string: {key:?}"))),
-    };
-    mapping.iter().map(entry).collect()
-}
-
-/// Strings, numbers and booleans as CloudFormation hands them on: as text.
-pub(super) fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        _ => None,
     }
 }

@@ -1,12 +1,11 @@
-//! EventBridge rules: which events invoke a function. How an event is sent lives in the sources,
-//! never here.
+//! EventBridge rules, by which events invoke a function.
 
-use super::TemplateError;
+use super::error::TemplateError;
 use super::properties::Properties;
 
 /// A function's `EventBridgeRule` event, on the default bus.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct EventRule {
+pub struct EventRule {
     /// Values of `source` that match; empty: all.
     sources: Vec<String>,
     /// Values of `detail-type` that match; empty: all.
@@ -14,8 +13,8 @@ pub(crate) struct EventRule {
 }
 
 impl EventRule {
-    /// `None` for a rule that is switched off. Of a pattern, lists of exact values are understood,
-    /// and nothing else.
+    /// Reads a rule; `None` for one that is switched off. A pattern may only have lists of exact
+    /// values.
     pub(super) fn read(mut properties: Properties<'_>) -> Result<Option<Self>, TemplateError> {
         let mut pattern =
             properties.nested("Pattern")?.ok_or_else(|| properties.error("has no Pattern"))?;
@@ -30,8 +29,8 @@ impl EventRule {
         Ok((state.as_deref() != Some("DISABLED")).then_some(Self { sources, detail_types }))
     }
 
-    /// Whether an event invokes the function.
-    pub(crate) fn matches(&self, source: &str, detail_type: &str) -> bool {
+    /// Returns whether an event invokes the function.
+    pub fn matches(&self, source: &str, detail_type: &str) -> bool {
         let among = |values: &[String], value: &str| {
             values.is_empty() || values.iter().any(|one| one == value)
         };

@@ -1,17 +1,18 @@
-//! Intrinsic functions and conditions. What a reference to a resource *is* locally is decided where
-//! resources are made, never here: it stays a [`Reference`] inside a [`Text`] until then.
+//! Intrinsic functions and conditions. A reference to a resource stays a [`Reference`] inside a
+//! [`Text`] until the resource is made.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use yaml_serde::Value;
 
-use super::TemplateError;
-use super::document::scalar;
+use super::error::TemplateError;
 use super::text::{Reference, Text};
-use crate::account::{ACCOUNT_ID, PARTITION, REGION, STACK_NAME, URL_SUFFIX};
+use super::yaml::scalar;
+use crate::account::{ACCOUNT_ID, PARTITION, REGION, URL_SUFFIX};
 
-/// What names stand for while the template is read.
+/// The parameters, conditions and resources that expressions name.
 pub(super) struct Expressions {
+    stack_name: String,
     parameters: BTreeMap<String, String>,
     conditions: BTreeMap<String, Value>,
     resources: BTreeSet<String>,
@@ -19,14 +20,15 @@ pub(super) struct Expressions {
 
 impl Expressions {
     pub(super) fn new(
+        stack_name: &str,
         parameters: BTreeMap<String, String>,
         conditions: BTreeMap<String, Value>,
         resources: BTreeSet<String>,
     ) -> Self {
-        Self { parameters, conditions, resources }
+        Self { stack_name: stack_name.to_owned(), parameters, conditions, resources }
     }
 
-    /// The value with `!If` decided; `None` for `AWS::NoValue`.
+    /// Returns the value with `!If` decided; `None` for `AWS::NoValue`.
     pub(super) fn choose(&self, value: Value, place: &str) -> Result<Option<Value>, TemplateError> {
         match intrinsic(&value) {
             Some(("If", argument)) => {
@@ -42,7 +44,7 @@ impl Expressions {
         }
     }
 
-    /// The value as text.
+    /// Returns the value as text.
     pub(super) fn text(&self, value: &Value, place: &str) -> Result<Text, TemplateError> {
         match intrinsic(value) {
             Some(("Ref", Value::String(name))) => self.reference(name, place),
@@ -60,7 +62,7 @@ impl Expressions {
         }
     }
 
-    /// Whether the named condition holds.
+    /// Returns whether the named condition holds.
     pub(super) fn condition(&self, name: &str, place: &str) -> Result<bool, TemplateError> {
         let condition = self
             .conditions
@@ -95,10 +97,25 @@ impl Expressions {
         if let Some(value) = self.parameters.get(name) {
             return Ok(Text::constant(value));
         }
-        if let Some(value) = pseudo_parameter(name) {
+        if let Some(value) = self.pseudo_parameter(name) {
             return Ok(Text::constant(value));
         }
         self.resource(Reference { resource: name.to_owned(), attribute: None }, place)
+    }
+
+    fn pseudo_parameter(&self, name: &str) -> Option<String> {
+        let stack_name = &self.stack_name;
+        match name {
+            "AWS::AccountId" => Some(ACCOUNT_ID.to_owned()),
+            "AWS::Partition" => Some(PARTITION.to_owned()),
+            "AWS::Region" => Some(REGION.to_owned()),
+            "AWS::StackName" => Some(stack_name.clone()),
+            "AWS::StackId" => Some(format!(
+                "arn:{PARTITION}:cloudformation:{REGION}:{ACCOUNT_ID}:stack/{stack_name}/local"
+            )),
+            "AWS::URLSuffix" => Some(URL_SUFFIX.to_owned()),
+            _ => None,
+        }
     }
 
     fn attribute(&self, dotted: &str, place: &str) -> Result<Text, TemplateError> {
@@ -120,7 +137,7 @@ impl Expressions {
         ))
     }
 
-    /// `!Sub text` or `!Sub [text, {name: value}]`; `${!name}` is a literal `${name}`.
+    /// Evaluates `!Sub text` or `!Sub [text, {name: value}]`; `${!name}` is a literal `${name}`.
     fn substitute(&self, argument: &Value, place: &str) -> Result<Text, TemplateError> {
         let (pattern, own) = match argument {
             Value::Sequence(_) => {
@@ -166,13 +183,12 @@ impl Expressions {
     }
 }
 
-/// The intrinsic function that a value calls, in short (`!Sub`) or full form (`Fn::Sub:`), with its
-/// argument.
+/// Returns the intrinsic function that a value calls, in short (`!Sub`) or full form (`Fn::Sub:`),
+/// with its argument.
 fn intrinsic(value: &Value) -> Option<(&str, &Value)> {
     match value {
         Value::Tagged(tagged) => {
-            // `Tag` shows itself only with its exclamation mark; it has no accessor for the bare
-            // name.
+            // `Tag` has no accessor for its name without the exclamation mark.
             let name = INTRINSICS.iter().find(|name| tagged.tag == **name)?;
             Some((name, &tagged.value))
         }
@@ -219,20 +235,6 @@ fn unknown(name: &str, place: &str) -> TemplateError {
             "the local system does not evaluate !{name} here: add it to infra/emulator/src/template/expression.rs"
         ),
     )
-}
-
-fn pseudo_parameter(name: &str) -> Option<String> {
-    match name {
-        "AWS::AccountId" => Some(ACCOUNT_ID.to_owned()),
-        "AWS::Partition" => Some(PARTITION.to_owned()),
-        "AWS::Region" => Some(REGION.to_owned()),
-        "AWS::StackName" => Some(STACK_NAME.to_owned()),
-        "AWS::StackId" => Some(format!(
-            "arn:{PARTITION}:cloudformation:{REGION}:{ACCOUNT_ID}:stack/{STACK_NAME}/local"
-        )),
-        "AWS::URLSuffix" => Some(URL_SUFFIX.to_owned()),
-        _ => None,
-    }
 }
 
 fn arguments<'a, const N: usize>(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::TemplateError;
+use super::error::TemplateError;
 use super::event_rule::EventRule;
 use super::http_api::HttpRoute;
 use super::properties::Properties;
@@ -21,40 +21,40 @@ const DEFAULT_BATCH_SIZE: usize = 10;
 
 /// A function as declared, globals merged.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Function {
+pub struct Function {
     /// Logical id, `SendMessage`.
-    pub(crate) logical_id: String,
+    pub logical_id: String,
     /// Folder, package and binary, `send-message`.
-    pub(crate) name: String,
-    /// After which an invocation is killed.
-    pub(crate) timeout: Duration,
-    /// Only told to the function.
-    pub(crate) memory_megabytes: u32,
+    pub name: String,
+    /// Time after which an invocation is killed.
+    pub timeout: Duration,
+    /// Its memory, which only the function itself sees.
+    pub memory_megabytes: u32,
     /// Variables, references to resources still open.
-    pub(crate) environment: BTreeMap<String, Text>,
+    pub environment: BTreeMap<String, Text>,
     /// Routes of the HTTP API that lead here; the API has them.
-    pub(crate) routes: Vec<HttpRoute>,
+    pub routes: Vec<HttpRoute>,
     /// Queues that are polled for it.
-    pub(crate) queues: Vec<QueueSource>,
+    pub queues: Vec<QueueSource>,
     /// Clocks that invoke it.
-    pub(crate) schedules: Vec<Schedule>,
+    pub schedules: Vec<Schedule>,
     /// Rules of the event bus that invoke it.
-    pub(crate) rules: Vec<EventRule>,
+    pub rules: Vec<EventRule>,
 }
 
 /// An SQS event source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct QueueSource {
+pub struct QueueSource {
     /// Logical id of the queue.
-    pub(crate) queue: String,
+    pub queue: String,
     /// Most records in one event.
-    pub(crate) batch_size: usize,
-    /// How long records are gathered before an event that is not full is sent.
-    pub(crate) batching_window: Duration,
+    pub batch_size: usize,
+    /// Longest time that records are gathered before an event that is not full is sent.
+    pub batching_window: Duration,
     /// Whether the function answers with `batchItemFailures`.
-    pub(crate) reports_failures: bool,
+    pub reports_failures: bool,
     /// Most invocations at once, if the template sets a limit.
-    pub(crate) maximum_concurrency: Option<usize>,
+    pub maximum_concurrency: Option<usize>,
 }
 
 impl Function {
@@ -83,7 +83,7 @@ impl Function {
             "DeadLetterQueue",
             "Description",
             "EphemeralStorage",
-            "EventInvokeConfig", // what AWS does about failures; here they are seen
+            "EventInvokeConfig", // retries and destinations of failures
             "FunctionName",
             "Handler",
             "LoggingConfig",

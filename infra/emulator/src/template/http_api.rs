@@ -1,22 +1,22 @@
-//! `AWS::Serverless::HttpApi`: the routes and the rule for pages of other origins, as its OpenAPI
-//! definition has them. How a request finds its route lives in the gateway, never here.
+//! `AWS::Serverless::HttpApi`: the routes and the CORS rule, as its OpenAPI definition has them.
 
+use super::bucket::CorsRule;
+use super::error::TemplateError;
 use super::properties::Properties;
-use super::{CorsRule, TemplateError};
 
 /// One route of the HTTP API.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct HttpRoute {
+pub struct HttpRoute {
     /// Upper-case method, or `ANY`.
-    pub(crate) method: String,
+    pub method: String,
     /// Path with `{name}` and `{name+}` segments, or `$default`.
-    pub(crate) path: String,
+    pub path: String,
 }
 
-/// What there is to read of an HTTP API.
+/// An HTTP API as declared.
 #[derive(Debug, Default)]
 pub(super) struct HttpApi {
-    /// What it allows pages of other origins, if it allows them anything.
+    /// The CORS rule, if there is one.
     pub(super) cors: Option<CorsRule>,
     /// Routes, each with the logical id of the function behind it.
     pub(super) routes: Vec<(HttpRoute, String)>,
@@ -55,10 +55,12 @@ impl HttpApi {
     }
 }
 
-/// The logical id of the function that an operation is integrated with.
+/// Returns the logical id of the function that an operation is integrated with.
 fn function(mut operation: Properties<'_>) -> Result<String, TemplateError> {
     let Some(mut integration) = operation.nested("x-amazon-apigateway-integration")? else {
-        return Err(operation.error("has no x-amazon-apigateway-integration: nobody answers it"));
+        return Err(
+            operation.error("has no x-amazon-apigateway-integration: no function answers it")
+        );
     };
     operation.finish(&["operationId", "parameters", "responses"])?;
     let kind = integration.required("type")?;

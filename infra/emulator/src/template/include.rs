@@ -1,15 +1,14 @@
-//! `AWS::Include`: what a file says in the place of the `Fn::Transform` that names it.
-//! CloudFormation puts it there before anything else is read, and so it is here. What the file
-//! means lives with the resource, never here.
+//! `AWS::Include`: replaces a `Fn::Transform` by the file that it names, before anything else is
+//! read, as CloudFormation does.
 
 use std::path::Path;
 
 use yaml_serde::Value;
 
-use super::TemplateError;
+use super::error::TemplateError;
 
-/// The value with every `Fn::Transform` replaced by its file, which is found from `folder`, where
-/// the template is.
+/// Returns the value with every `Fn::Transform` replaced by its file, which is found from `folder`,
+/// the template's own.
 ///
 /// # Errors
 /// [`TemplateError`] for another macro, and for a file that cannot be read or is not YAML.

@@ -1,11 +1,12 @@
-//! Reads `template.yaml` into what the local system has to make.
+//! Reads a template into the [`Stack`] that the engine makes.
 //!
 //! A subset of CloudFormation and SAM, with no silent gaps: a resource type, property or intrinsic
 //! function that is neither given a meaning here nor listed as having none locally is an error that
-//! names it. What is made of a [`Stack`] lives in the engine's other modules, never here.
+//! names it.
 
 mod bucket;
 mod document;
+mod error;
 mod event_rule;
 mod expression;
 mod function;
@@ -20,26 +21,29 @@ mod table;
 mod tests;
 mod text;
 mod websocket;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-pub(crate) use bucket::{Bucket, CorsRule, Expiration};
-pub(crate) use function::{Function, QueueSource};
-pub(crate) use http_api::HttpRoute;
-pub(crate) use queue::Queue;
-pub(crate) use schedule::Schedule;
-pub(crate) use secret::Secret;
-pub(crate) use table::{KeySchema, Projection, Table};
-pub(crate) use text::Reference;
-pub(crate) use websocket::{RouteSelection, WebSocketApi};
+pub use bucket::{Bucket, CorsRule, Expiration};
+pub use event_rule::EventRule;
+pub use function::{Function, QueueSource};
+pub use http_api::HttpRoute;
+pub use queue::{Queue, Redrive};
+pub use schedule::Schedule;
+pub use secret::Secret;
+pub use table::{Index, KeySchema, Projection, Table};
+pub use text::{Reference, Text};
+pub use websocket::{RouteSelection, WebSocketApi};
+
+pub use error::TemplateError;
 
 use document::Document;
 use http_api::HttpApi;
 use properties::Properties;
 
-/// Resource types with nothing to do on one machine: permissions, alarms, what only an operator
-/// looks at.
+/// Resource types without a meaning on one machine: permissions, alarms, and others for operators.
 const WITHOUT_LOCAL_MEANING: &[&str] = &[
     "AWS::ApiGateway::Account",
     "AWS::ApiGatewayV2::Deployment",
@@ -53,37 +57,41 @@ const WITHOUT_LOCAL_MEANING: &[&str] = &[
     "AWS::Logs::LogGroup",
     "AWS::Logs::MetricFilter",
     "AWS::S3::BucketPolicy",      // TLS alone: there is none on loopback
-    "AWS::SES::ConfigurationSet", // SES is the sandbox's to play
+    "AWS::SES::ConfigurationSet", // an embedder may play SES
     "AWS::SES::ConfigurationSetEventDestination",
     "AWS::SNS::Subscription",
     "AWS::SNS::Topic",
     "AWS::SQS::QueuePolicy",
 ];
 
-/// Everything the local system makes, in the template's own (logical) names.
+/// Everything that the engine makes, by the template's own (logical) names.
 #[derive(Debug)]
-pub(crate) struct Stack {
+pub struct Stack {
+    /// The stack's name.
+    pub name: String,
     /// The one table, if there is one.
-    pub(crate) table: Option<Table>,
+    pub table: Option<Table>,
     /// Queues, dead-letter queues among them.
-    pub(crate) queues: Vec<Queue>,
+    pub queues: Vec<Queue>,
     /// The one bucket, if there is one.
-    pub(crate) bucket: Option<Bucket>,
-    /// Secrets; their values are no business of a template.
-    pub(crate) secrets: Vec<Secret>,
+    pub bucket: Option<Bucket>,
+    /// Secrets, without values.
+    pub secrets: Vec<Secret>,
     /// Functions, each with the routes, queues, schedules and events that invoke it.
-    pub(crate) functions: Vec<Function>,
-    /// What the HTTP API allows pages of other origins, if it allows them anything.
-    pub(crate) cors: Option<CorsRule>,
+    pub functions: Vec<Function>,
+    /// The HTTP API's CORS rule, if there is one.
+    pub cors: Option<CorsRule>,
     /// The WebSocket API, if there is one.
-    pub(crate) websocket: Option<WebSocketApi>,
+    pub websocket: Option<WebSocketApi>,
     /// Logical ids and types of the APIs, which environments may name.
-    pub(crate) apis: BTreeMap<String, ApiKind>,
+    pub apis: BTreeMap<String, ApiKind>,
+    /// The `Outputs`.
+    pub outputs: BTreeMap<String, Text>,
 }
 
-/// What kind of API a logical id stands for.
+/// The kinds of API that a logical id can stand for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ApiKind {
+pub enum ApiKind {
     /// `AWS::Serverless::HttpApi`.
     Http,
     /// `AWS::ApiGatewayV2::Api` with `ProtocolType: WEBSOCKET`.
@@ -92,50 +100,38 @@ pub(crate) enum ApiKind {
     Stage,
 }
 
-/// Why the template cannot be made on this machine.
-#[derive(Debug, thiserror::Error)]
-#[error("{place}: {problem}")]
-pub struct TemplateError {
-    /// Where, as a path of keys: `Resources.ChatQueue.Properties.RedrivePolicy`.
-    pub place: String,
-    /// What is wrong and what to do about it.
-    pub problem: String,
-}
-
-impl TemplateError {
-    fn new(place: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { place: place.into(), problem: problem.into() }
-    }
-}
-
 impl Stack {
-    /// Reads a template file; `parameters` override the defaults of its `Parameters`.
+    /// Reads a template file for a stack of this name; `parameters` override the defaults of its
+    /// `Parameters`.
     ///
     /// # Errors
     /// [`TemplateError`] if the file cannot be read, is not a template, asks for something that the
     /// local system does not know, or a parameter is missing, unknown or outside its
     /// `AllowedValues`.
-    pub(crate) fn read(
+    pub fn read(
         path: &Path,
         parameters: &BTreeMap<String, String>,
+        name: &str,
     ) -> Result<Self, TemplateError> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             TemplateError::new(path.display().to_string(), format!("cannot be read: {error}"))
         })?;
-        Self::parse(&text, path.parent().unwrap_or(Path::new("")), parameters)
+        Self::parse(&text, path.parent().unwrap_or(Path::new("")), parameters, name)
     }
 
     /// As [`Stack::read`], from text, which includes files of `folder`.
     ///
     /// # Errors
     /// As [`Stack::read`].
-    pub(crate) fn parse(
+    pub fn parse(
         text: &str,
         folder: &Path,
         parameters: &BTreeMap<String, String>,
+        name: &str,
     ) -> Result<Self, TemplateError> {
-        let document = Document::parse(text, folder, parameters)?;
+        let document = Document::parse(text, folder, parameters, name)?;
         let mut stack = Self {
+            name: name.to_owned(),
             table: None,
             queues: Vec::new(),
             bucket: None,
@@ -144,6 +140,7 @@ impl Stack {
             cors: None,
             websocket: None,
             apis: BTreeMap::new(),
+            outputs: document.outputs()?,
         };
         let mut sockets = websocket::Pieces::default();
         let mut routes = Vec::new();
@@ -181,8 +178,8 @@ impl Stack {
         Ok(stack)
     }
 
-    /// The function that goes by this name: logical id (`SendMessage`) or folder (`send-message`).
-    pub(crate) fn function(&self, name: &str) -> Option<&Function> {
+    /// Returns the function with this name: logical id (`SendMessage`) or folder (`send-message`).
+    pub fn function(&self, name: &str) -> Option<&Function> {
         self.functions.iter().find(|function| function.logical_id == name || function.name == name)
     }
 

@@ -1,15 +1,15 @@
-//! Takes a resource's properties one by one and refuses what nobody took: the local system leaves
-//! nothing out by oversight.
+//! Takes a resource's properties one by one, and refuses those that are left: nothing is ignored by
+//! oversight.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use yaml_serde::{Mapping, Value};
 
-use super::TemplateError;
-use super::document::entries;
+use super::error::TemplateError;
 use super::expression::Expressions;
 use super::text::Text;
+use super::yaml::entries;
 
 /// A mapping of the template that is being taken apart.
 pub(super) struct Properties<'a> {
@@ -99,22 +99,22 @@ impl<'a> Properties<'a> {
         values.into_iter().map(literal).collect()
     }
 
-    /// What is left, as nested mappings by name: for sections whose keys are names.
+    /// Returns the rest as nested mappings by name, for sections whose keys are names.
     pub(super) fn each(mut self) -> Result<Vec<(String, Properties<'a>)>, TemplateError> {
         let names: Vec<String> = self.left.keys().cloned().collect();
         let nested = |name: String| Ok(self.nested(&name)?.map(|nested| (name, nested)));
         names.into_iter().map(nested).filter_map(Result::transpose).collect()
     }
 
-    /// What is left, as texts by name.
+    /// Returns the rest as texts by name.
     pub(super) fn texts(mut self) -> Result<BTreeMap<String, Text>, TemplateError> {
         let names: Vec<String> = self.left.keys().cloned().collect();
         let text = |name: String| Ok(self.text(&name)?.map(|text| (name, text)));
         names.into_iter().map(text).filter_map(Result::transpose).collect()
     }
 
-    /// Ends the reading. `without_local_meaning` lists the properties that one machine has no use
-    /// for.
+    /// Ends the reading, and refuses properties that are left. `without_local_meaning` lists those
+    /// that one machine has no use for.
     pub(super) fn finish(self, without_local_meaning: &[&str]) -> Result<(), TemplateError> {
         match self.left.keys().find(|name| !without_local_meaning.contains(&name.as_str())) {
             None => Ok(()),

@@ -2,29 +2,29 @@
 
 use std::collections::BTreeMap;
 
-use super::TemplateError;
+use super::error::TemplateError;
 use super::properties::Properties;
 
 /// A queue as declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Queue {
+pub struct Queue {
     /// Logical id.
-    pub(crate) logical_id: String,
+    pub logical_id: String,
     /// `QueueName`, or the logical id; ends in `.fifo` for a FIFO queue.
-    pub(crate) name: String,
+    pub name: String,
     /// Queue attributes by the names `CreateQueue` knows them by, without the redrive policy.
-    pub(crate) attributes: BTreeMap<String, String>,
-    /// Where messages go that nobody could process.
-    pub(crate) redrive: Option<Redrive>,
+    pub attributes: BTreeMap<String, String>,
+    /// The dead-letter queue, if there is one.
+    pub redrive: Option<Redrive>,
 }
 
 /// A queue's `RedrivePolicy`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Redrive {
+pub struct Redrive {
     /// Logical id of the dead-letter queue.
-    pub(crate) dead_letters: String,
+    pub dead_letters: String,
     /// Receives after which a message moves there.
-    pub(crate) max_receive_count: u32,
+    pub max_receive_count: u32,
 }
 
 /// Attributes that are passed on as they stand.
@@ -44,15 +44,15 @@ const ATTRIBUTES: &[&str] = &[
 const DEFAULT_VISIBILITY_TIMEOUT: i32 = 30;
 
 impl Queue {
-    /// How long a message that was handed out is not handed out again, in seconds.
-    pub(crate) fn visibility_timeout(&self) -> i32 {
+    /// Seconds for which a message that was handed out is not handed out again.
+    pub fn visibility_timeout(&self) -> i32 {
         let declared =
             self.attributes.get("VisibilityTimeout").and_then(|seconds| seconds.parse().ok());
         declared.unwrap_or(DEFAULT_VISIBILITY_TIMEOUT)
     }
 
-    /// Whether it keeps an order.
-    pub(crate) fn is_fifo(&self) -> bool {
+    /// Returns whether it is a FIFO queue.
+    pub fn is_fifo(&self) -> bool {
         self.attributes.contains_key("FifoQueue")
     }
 

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use super::TemplateError;
+use super::error::TemplateError;
 use super::properties::Properties;
 
 /// A function's `Schedule` event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Schedule {
+pub struct Schedule {
     /// The event's name in the template.
-    pub(crate) name: String,
+    pub name: String,
     /// Time between two invocations.
-    pub(crate) every: Duration,
+    pub every: Duration,
     /// The constant event to send instead of EventBridge's own, as JSON.
-    pub(crate) input: Option<String>,
+    pub input: Option<String>,
 }
 
 impl Schedule {

@@ -1,16 +1,16 @@
-//! `AWS::SecretsManager::Secret`: its name. Values are put there by whoever owns them, on one
-//! machine also those that Secrets Manager would make up.
+//! `AWS::SecretsManager::Secret`: its name. The embedder puts the values, also those that Secrets
+//! Manager would generate.
 
-use super::TemplateError;
+use super::error::TemplateError;
 use super::properties::Properties;
 
 /// A secret as declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Secret {
+pub struct Secret {
     /// Logical id.
-    pub(crate) logical_id: String,
+    pub logical_id: String,
     /// `Name`, or the logical id.
-    pub(crate) name: String,
+    pub name: String,
 }
 
 impl Secret {

@@ -1,53 +1,53 @@
 //! `AWS::DynamoDB::Table`: what `CreateTable` and `UpdateTimeToLive` need to know.
 
-use super::TemplateError;
+use super::error::TemplateError;
 use super::properties::Properties;
 
 /// The table as declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Table {
+pub struct Table {
     /// Logical id.
-    pub(crate) logical_id: String,
+    pub logical_id: String,
     /// `TableName`, if the template insists on one.
-    pub(crate) name: Option<String>,
+    pub name: Option<String>,
     /// Key attributes of table and indexes with their types, `S`, `N` or `B`.
-    pub(crate) attributes: Vec<(String, String)>,
+    pub attributes: Vec<(String, String)>,
     /// The table's own keys.
-    pub(crate) keys: KeySchema,
+    pub keys: KeySchema,
     /// Global secondary indexes.
-    pub(crate) indexes: Vec<Index>,
+    pub indexes: Vec<Index>,
     /// The attribute that holds an item's end, in seconds since 1970.
-    pub(crate) time_to_live: Option<String>,
+    pub time_to_live: Option<String>,
 }
 
 /// Partition and sort key by attribute name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct KeySchema {
+pub struct KeySchema {
     /// The `HASH` key.
-    pub(crate) partition: String,
+    pub partition: String,
     /// The `RANGE` key.
-    pub(crate) sort: Option<String>,
+    pub sort: Option<String>,
 }
 
 /// A global secondary index.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Index {
+pub struct Index {
     /// `IndexName`.
-    pub(crate) name: String,
+    pub name: String,
     /// Its keys.
-    pub(crate) keys: KeySchema,
-    /// What it carries besides them.
-    pub(crate) projection: Projection,
+    pub keys: KeySchema,
+    /// The attributes that it carries besides them.
+    pub projection: Projection,
 }
 
 /// Attributes that an index carries besides the keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Projection {
-    /// All of the item.
+pub enum Projection {
+    /// All attributes of the item.
     All,
-    /// None.
+    /// No other attributes.
     KeysOnly,
-    /// These.
+    /// These attributes.
     Include(Vec<String>),
 }
 

@@ -1,4 +1,4 @@
-//! Templates in, stacks out: what is read, and what is refused in which words.
+//! Templates and their stacks; refused templates and their errors.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ fn parse(text: &str) -> Stack {
 fn parse_with(text: &str, parameters: &[(&str, &str)]) -> Result<Stack, String> {
     let parameters =
         parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Stack::parse(text, Path::new(env!("CARGO_MANIFEST_DIR")), &parameters)
+    Stack::parse(text, Path::new(env!("CARGO_MANIFEST_DIR")), &parameters, "probe")
         .map_err(|error| error.to_string())
 }
 
@@ -36,41 +36,6 @@ fn environment(stack: &Stack, function: &str) -> BTreeMap<String, String> {
 
 fn map<const N: usize>(entries: [(&str, &str); N]) -> BTreeMap<String, String> {
     entries.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
-}
-
-#[test]
-fn the_systems_own_template_is_understood_to_the_last_property() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml");
-    let stack = Stack::read(&path, &BTreeMap::new()).unwrap_or_else(|error| panic!("{error}"));
-    let table = stack.table.as_ref().expect("there is a table");
-    assert_eq!((table.keys.partition.as_str(), table.keys.sort.as_deref()), ("pk", Some("sk")));
-    assert_eq!(table.time_to_live.as_deref(), Some("expires_at"));
-    let polled = stack.functions.iter().flat_map(|function| &function.queues);
-    let redriven = |id: &str| {
-        stack.queues.iter().any(|queue| queue.logical_id == id && queue.redrive.is_some())
-    };
-    assert!(polled.clone().count() > 0);
-    assert!(
-        polled.clone().all(|source| redriven(&source.queue)),
-        "every queue that is worked off has its dead letters"
-    );
-    let send = stack.function("send-message").expect("the function goes by its folder");
-    assert_eq!(send.logical_id, "SendMessage");
-    assert_eq!(send.routes[0].path, "/api/v1/conversations/{conversation_id}/messages");
-    let sweep = stack.function("SweepOutbox").expect("the function goes by its logical id");
-    assert_eq!(sweep.schedules[0].every, Duration::from_secs(60));
-    let rules = &stack.function("receipts-email").expect("the function goes by its folder").rules;
-    assert!(
-        rules[0].matches("aws.ses", "Email Bounced")
-            && !rules[0].matches("aws.ses", "Email Opened")
-    );
-    let socket = stack.websocket.as_ref().expect("there is a WebSocket API");
-    assert_eq!(
-        (socket.stage.as_str(), socket.selection.0.as_slice()),
-        ("live", &["action".to_owned()][..])
-    );
-    assert_eq!(socket.routes["$connect"], "ChatSocket");
-    assert!(stack.functions.iter().all(|function| function.environment.contains_key("TABLE_NAME")));
 }
 
 const EXPRESSIONS: &str = r#"
@@ -101,6 +66,9 @@ Resources:
           Joined: !Join [",", [!Ref Stage, !GetAtt [Queue, QueueName], z]]
           Chosen: !If [IsSmall, small, large]
           Absent: !If [IsProd, there, !Ref AWS::NoValue]
+Outputs:
+  Queue: { Value: !Sub "${AWS::StackName}: ${Queue}" }
+  Only: { Condition: IsProd, Value: !Ref Only }
 "#;
 
 #[test]
@@ -123,6 +91,9 @@ fn expressions_are_evaluated() {
         (stack.queues.len(), stack.function("F").unwrap().timeout),
         (1, Duration::from_secs(3))
     );
+    assert_eq!(stack.outputs.keys().collect::<Vec<_>>(), ["Queue"]);
+    let output = stack.outputs["Queue"].fill(|reference| Some(reference.resource.clone()));
+    assert_eq!(output.as_deref(), Ok("probe: Queue"));
     let prod = parse_with(EXPRESSIONS, &[("Stage", "prod")]).unwrap();
     assert_eq!(environment(&prod, "f")["Absent"], "there");
     assert_eq!(

@@ -2,15 +2,15 @@
 
 /// Text of the template in which references to resources are still open.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Text(Vec<Part>);
+pub struct Text(Vec<Part>);
 
 /// `!Ref Table` (no attribute) or `!GetAtt Table.Arn`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Reference {
+pub struct Reference {
     /// Logical id of the resource.
-    pub(crate) resource: String,
+    pub resource: String,
     /// The attribute, `None` for `!Ref`.
-    pub(crate) attribute: Option<String>,
+    pub attribute: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,12 +21,12 @@ enum Part {
 
 impl Text {
     /// The text itself, if nothing in it is open.
-    pub(crate) fn literal(&self) -> Option<String> {
+    pub fn literal(&self) -> Option<String> {
         self.fill(|_| None).ok()
     }
 
     /// The resources that the text names, in order.
-    pub(crate) fn references(&self) -> impl Iterator<Item = &Reference> {
+    pub fn references(&self) -> impl Iterator<Item = &Reference> {
         self.0.iter().filter_map(|part| match part {
             Part::Literal(_) => None,
             Part::Reference(reference) => Some(reference),
@@ -37,10 +37,7 @@ impl Text {
     ///
     /// # Errors
     /// The first reference for which `value` has nothing.
-    pub(crate) fn fill(
-        &self,
-        value: impl Fn(&Reference) -> Option<String>,
-    ) -> Result<String, Reference> {
+    pub fn fill(&self, value: impl Fn(&Reference) -> Option<String>) -> Result<String, Reference> {
         self.0.iter().try_fold(String::new(), |filled, part| match part {
             Part::Literal(text) => Ok(filled + text),
             Part::Reference(reference) => {

@@ -1,31 +1,30 @@
-//! The WebSocket API out of its four resource types: API, stage, integrations and routes. How a
-//! frame finds its route lives in the gateway, never here.
+//! The WebSocket API out of its four resource types: API, stage, integrations and routes.
 
 use std::collections::BTreeMap;
 
-use super::TemplateError;
+use super::error::TemplateError;
 use super::function::Function;
 use super::properties::Properties;
-use super::text::Text;
+use super::text::{Reference, Text};
 
 /// The WebSocket API as declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct WebSocketApi {
+pub struct WebSocketApi {
     /// Logical id of the API.
-    pub(crate) logical_id: String,
+    pub logical_id: String,
     /// Name of its stage.
-    pub(crate) stage: String,
-    /// How a frame names its route.
-    pub(crate) selection: RouteSelection,
+    pub stage: String,
+    /// The path to the route key in a frame.
+    pub selection: RouteSelection,
     /// Logical id of the function behind each route key (`$connect`, `$default`, `hello`).
-    pub(crate) routes: BTreeMap<String, String>,
+    pub routes: BTreeMap<String, String>,
 }
 
 /// `$request.body.action`: the path of keys into a JSON frame whose value is the route key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RouteSelection(pub(crate) Vec<String>);
+pub struct RouteSelection(pub Vec<String>);
 
-/// What has been read of the API so far; the resources come in no particular order.
+/// The parts of the API that have been read so far; the resources come in no particular order.
 #[derive(Default)]
 pub(super) struct Pieces {
     api: Option<(String, RouteSelection)>,
@@ -114,7 +113,7 @@ impl Pieces {
         properties.finish(&["ApiId", "ApiKeyRequired", "AuthorizationType", "OperationName"])
     }
 
-    /// The API, once everything has been read; `None` if the template has none.
+    /// Returns the API, once everything has been read; `None` if the template has none.
     pub(super) fn assemble(
         self,
         functions: &[Function],
@@ -133,7 +132,7 @@ impl Pieces {
                     "names no integration of this template",
                 )
             })?;
-            let named = |reference: &&super::Reference| {
+            let named = |reference: &&Reference| {
                 functions.iter().any(|f| f.logical_id == reference.resource)
             };
             let function = uri.references().find(named).ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! Events on the bus: who gets them, and how often.
+//! Events on the bus: the functions that get them, and how often.
 
 use serde_json::{Value, json};
 

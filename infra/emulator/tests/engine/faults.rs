@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 
 use crate::{client, engine};
-use emulator::{Engine, Failure, FaultRule, InvokeError};
+use emulator::{Engine, Failure, FaultRule, InvokeError, Trigger};
 
 async fn write(engine: &Engine, pk: &str) -> Result<Value, InvokeError> {
     engine.invoke("writer", json!({ "pk": pk })).await
@@ -120,7 +120,10 @@ async fn rules_can_be_narrow_likely_and_wrong() {
         serde_json::from_value::<FaultRule>(json!({ "operation": "*", "error": "Nonsense" }))
             .is_err()
     );
-    let unlikely = FaultRule { probability: 1.5, ..FaultRule::new("*", Failure::Kill) };
+    let unlikely = FaultRule {
+        trigger: Trigger { probability: 1.5, ..Trigger::default() },
+        ..FaultRule::new("*", Failure::Kill)
+    };
     assert!(engine.faults().set(unlikely).is_err());
     engine.stop().await;
 }

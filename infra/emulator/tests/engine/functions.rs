@@ -1,4 +1,4 @@
-//! What a function is given, and how its ends are told.
+//! A function's environment, and the errors of its ends.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ async fn failure(engine: &Engine, function: &str, event: Value) -> FunctionError
 }
 
 #[tokio::test]
-async fn a_function_sees_its_template_and_nothing_of_ours() {
+async fn a_function_sees_the_variables_of_its_template_and_of_lambda() {
     let engine = engine().await;
     let known = known(&engine.invoke("echo", json!({})).await.unwrap());
     assert_eq!(known["arn"], "arn:aws:lambda:us-east-1:000000000000:function:Echo");
@@ -64,7 +64,7 @@ async fn a_function_sees_its_template_and_nothing_of_ours() {
 }
 
 #[tokio::test]
-async fn a_crash_is_noticed_at_once_and_in_its_own_words() {
+async fn a_crash_is_reported_at_once_with_its_last_line() {
     let engine = engine().await;
     engine.invoke("echo", json!({})).await.unwrap();
     let begun = Instant::now();
@@ -136,7 +136,7 @@ async fn schedules_run_on_demand_with_eventbridges_event() {
     assert_eq!(event["detail-type"], "Scheduled Event");
     assert_eq!(
         event["resources"],
-        json!(["arn:aws:events:us-east-1:000000000000:rule/pingback-ClockedHourly"])
+        json!(["arn:aws:events:us-east-1:000000000000:rule/probe-ClockedHourly"])
     );
     assert!(engine.run_schedule("echo").await.is_err());
     engine.stop().await;
@@ -146,7 +146,7 @@ async fn schedules_run_on_demand_with_eventbridges_event() {
 async fn a_moved_clock_restarts_the_workers() {
     let engine = engine().await;
     let before = known(&engine.invoke("echo", json!({})).await.unwrap());
-    engine.set_clock_offset(-60_000).await;
+    engine.set_variable("CLOCK_OFFSET_MS", "-60000").await;
     let after = known(&engine.invoke("echo", json!({})).await.unwrap());
     assert_ne!(before["pid"], after["pid"]);
     assert_eq!(after["environment"]["CLOCK_OFFSET_MS"], "-60000");

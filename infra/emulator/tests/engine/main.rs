@@ -31,13 +31,14 @@ async fn start(logs: Logs) -> Engine {
 fn options() -> EngineOptions {
     EngineOptions {
         template: PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/probe/template.yaml"),
+        stack_name: "probe".to_owned(),
         programs: Programs::One(env!("CARGO_BIN_EXE_probe").into()),
         environment: [("EXTRA".to_owned(), "given".to_owned())].into(),
         ..EngineOptions::default()
     }
 }
 
-/// What the echo function knows, out of its answer's body.
+/// Returns the data in the body of the echo function's answer.
 fn known(answer: &Value) -> Value {
     serde_json::from_str(answer["body"].as_str().expect("echo answers with a body"))
         .expect("the body is JSON")

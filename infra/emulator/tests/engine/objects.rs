@@ -1,4 +1,4 @@
-//! S3 holds files in the template's bucket, and lets in whoever has a signature for exactly that.
+//! S3 holds files in the template's bucket, and takes a request with a signature for exactly it.
 
 use std::time::{Duration, SystemTime};
 
@@ -228,7 +228,7 @@ async fn a_page_of_another_origin_may_do_what_the_bucket_says() {
 
 #[tokio::test]
 async fn objects_in_a_data_directory_outlive_the_engine() {
-    let directory = std::env::temp_dir().join(format!("pingback-{}", uuid::Uuid::new_v4()));
+    let directory = std::env::temp_dir().join(format!("probe-{}", uuid::Uuid::new_v4()));
     let lasting = || EngineOptions { data_dir: Some(directory.clone()), ..options() };
     let engine = Engine::start(lasting()).await.unwrap();
     put(&client!(aws_sdk_s3, engine.s3_url()), &engine, "a", "pending").await;

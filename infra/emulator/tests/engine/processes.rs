@@ -33,8 +33,7 @@ fn own_binaries() -> PathBuf {
     directory
 }
 
-/// Waits until a process is gone, by looking again and again: it is nobody's child that we could
-/// wait for.
+/// Polls until a process is gone: it is not a child of this process, which could wait for it.
 async fn is_gone(pid: &str) {
     let gone = async {
         let mut look = tokio::time::interval(Duration::from_millis(5));
@@ -45,7 +44,7 @@ async fn is_gone(pid: &str) {
     tokio::time::timeout(Duration::from_secs(5), gone).await.expect("the process ends soon");
 }
 
-/// Whether the process exists and is more than an entry that nobody has collected.
+/// Returns whether the process exists and is not a zombie.
 fn is_running(pid: &str) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     !status.is_empty() && !status.contains("State:\tZ")

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::{client, engine, start};
-use emulator::{Engine, Logs, Mischief};
+use emulator::{Engine, Logs, QueueFaults};
 
 async fn send(engine: &Engine, bodies: &[&str]) {
     let sqs = client!(aws_sdk_sqs, engine.sqs_url());
@@ -97,9 +97,9 @@ async fn group_ids_are_checked_on_standard_queues() {
 async fn a_record_may_come_again_and_again_also_after_it_was_deleted() {
     let logs = Logs::captured();
     let engine = start(logs.clone()).await;
-    let mischief =
-        Mischief { copies: 5, shuffle: true, delay_ms: 50, unfair: false, seed: Some(7) };
-    engine.polling().misbehave(mischief).unwrap();
+    let faults =
+        QueueFaults { copies: 5, shuffle: true, delay_ms: 50, unfair: false, seed: Some(7) };
+    engine.polling().set_faults(faults).unwrap();
     send(&engine, &["good"; 10]).await;
     let ids = |records: &[Value]| {
         records.iter().map(|record| record["messageId"].to_string()).collect::<BTreeSet<_>>()
@@ -117,11 +117,11 @@ async fn a_record_may_come_again_and_again_also_after_it_was_deleted() {
 }
 
 #[tokio::test]
-async fn mischief_that_makes_no_sense_is_refused() {
+async fn faults_that_make_no_sense_are_refused() {
     let engine = engine().await;
     for copies in [0, 6] {
-        let mischief = Mischief { copies, shuffle: false, delay_ms: 0, unfair: false, seed: None };
-        let error = engine.polling().misbehave(mischief).unwrap_err().to_string();
+        let faults = QueueFaults { copies, shuffle: false, delay_ms: 0, unfair: false, seed: None };
+        let error = engine.polling().set_faults(faults).unwrap_err().to_string();
         assert_eq!(error, format!("`copies` {copies} is not between 1 and 5"));
     }
     engine.stop().await;
@@ -131,14 +131,14 @@ async fn mischief_that_makes_no_sense_is_refused() {
 async fn queues_that_are_held_hand_nothing_out_until_they_are_let_go() {
     let logs = Logs::captured();
     let engine = start(logs.clone()).await;
-    engine.polling().hold(true).await;
+    engine.polling().set_held(true).await;
     send(&engine, &["good", "also good"]).await;
     // Each takes longer than a record that is not held.
     for _ in 0..10 {
         engine.invoke("echo", json!({})).await.unwrap();
     }
     assert!(records(&logs).is_empty());
-    engine.polling().hold(false).await;
+    engine.polling().set_held(false).await;
     while records(&logs).concat().len() < 2 {
         tokio::task::yield_now().await;
     }

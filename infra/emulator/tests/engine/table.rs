@@ -51,7 +51,7 @@ async fn another_dynamodb_can_be_used_and_is_left_as_it_was() {
 
 #[tokio::test]
 async fn items_in_a_data_directory_outlive_the_engine() {
-    let directory = std::env::temp_dir().join(format!("pingback-{}", uuid::Uuid::new_v4()));
+    let directory = std::env::temp_dir().join(format!("probe-{}", uuid::Uuid::new_v4()));
     let lasting = || EngineOptions { data_dir: Some(directory.clone()), ..options() };
     let engine = Engine::start(lasting()).await.unwrap();
     assert_eq!(engine.invoke("writer", json!({ "pk": "kept" })).await.unwrap(), "written");

@@ -126,7 +126,7 @@ async fn a_message_may_have_several_frames_and_128_kb_in_all() {
         let mut kind = OpCode::Data(Data::Text);
         while let Some(part) = parts.next() {
             let frame = Frame::message(part.to_vec(), kind, parts.peek().is_none());
-            // Whoever is cut off does not get rid of the rest.
+            // A client that was cut off cannot send the rest.
             let sent = socket.send(Message::Frame(frame)).await;
             assert!(sent.is_ok() || code.is_some());
             kind = OpCode::Data(Data::Continue);

@@ -166,7 +166,7 @@ async fn listen(event: LambdaEvent<Value>, calls: &AtomicU32) -> Result<Value, E
     }
 }
 
-/// Sends every frame back, refuses whoever comes with `?token=wrong`.
+/// Sends every frame back, and refuses a connection with `?token=wrong`.
 async fn talk(event: LambdaEvent<Value>) -> Result<Value, Error> {
     let event = event.payload;
     println!("{event}");

@@ -1,14 +1,14 @@
-//! The demo's two doors: the public API, as any client has it, and the sandbox.
+//! The demo's clients of the public API and of the sandbox.
 
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 
-use super::journey::Picture;
-use super::{Disappointment, text, within};
+use super::picture::Picture;
+use super::step::{DemoError, text, within};
 use crate::ready::Ready;
 use sandbox::http_client;
 
-/// Both doors.
+/// A client of both.
 #[derive(Debug)]
 pub(super) struct Api {
     http: Client,
@@ -25,14 +25,14 @@ impl Api {
         }
     }
 
-    /// Sends a message: status and body of the answer.
+    /// Sends a message, and returns status and body of the answer.
     pub(super) async fn send(
         &self,
         conversation: &str,
         token: &str,
         content: &str,
         attachments: &[Value],
-    ) -> Result<(u16, Value), Disappointment> {
+    ) -> Result<(u16, Value), DemoError> {
         let path = format!("/api/v1/conversations/{conversation}/messages");
         let body = json!({ "content": content, "attachments": attachments });
         self.call(
@@ -42,54 +42,58 @@ impl Api {
         .await
     }
 
-    /// Announces a file and puts it where the answer says: what a message references.
+    /// Announces a file, uploads it to the presigned URL, and returns the attachment that a message
+    /// references.
     pub(super) async fn upload(
         &self,
         conversation: &str,
         token: &str,
         picture: &Picture,
-    ) -> Result<Value, Disappointment> {
+    ) -> Result<Value, DemoError> {
         let Picture { filename, content_type, bytes } = *picture;
         let path = format!("/api/v1/conversations/{conversation}/upload");
         let body =
             json!({ "filename": filename, "content_type": content_type, "size": bytes.len() });
         let post = self.http.post(format!("{}{path}", self.api)).bearer_auth(token).json(&body);
-        let mut announced = expect(&path, self.call(&path, post).await?)?;
+        let mut announced = expect_success(&path, self.call(&path, post).await?)?;
         let upload = announced["upload"].take();
         let mut put = self.http.put(text(&upload["url"])).body(bytes);
         for (name, value) in upload["headers"].as_object().into_iter().flatten() {
             put = put.header(name, text(value));
         }
-        expect("the presigned URL", self.call("the presigned URL", put).await?)?;
+        expect_success("the presigned URL", self.call("the presigned URL", put).await?)?;
         Ok(json!({ "url": announced["url"].take() }))
     }
 
     /// Reads from the public API.
-    pub(super) async fn get(&self, path: &str, token: &str) -> Result<Value, Disappointment> {
+    pub(super) async fn get(&self, path: &str, token: &str) -> Result<Value, DemoError> {
         let answer = self
             .call(path, self.http.get(format!("{}{path}", self.api)).bearer_auth(token))
             .await?;
-        expect(path, answer)
+        expect_success(path, answer)
     }
 
     /// Reads from the sandbox.
-    pub(super) async fn look(&self, path: &str) -> Result<Value, Disappointment> {
-        expect(path, self.call(path, self.http.get(format!("{}{path}", self.sandbox))).await?)
+    pub(super) async fn get_from_sandbox(&self, path: &str) -> Result<Value, DemoError> {
+        expect_success(
+            path,
+            self.call(path, self.http.get(format!("{}{path}", self.sandbox))).await?,
+        )
     }
 
-    /// Tells the sandbox something.
-    pub(super) async fn control(&self, path: &str, body: &Value) -> Result<Value, Disappointment> {
-        expect(
+    /// Posts to the sandbox.
+    pub(super) async fn post_to_sandbox(
+        &self,
+        path: &str,
+        body: &Value,
+    ) -> Result<Value, DemoError> {
+        expect_success(
             path,
             self.call(path, self.http.post(format!("{}{path}", self.sandbox)).json(body)).await?,
         )
     }
 
-    async fn call(
-        &self,
-        path: &str,
-        request: RequestBuilder,
-    ) -> Result<(u16, Value), Disappointment> {
+    async fn call(&self, path: &str, request: RequestBuilder) -> Result<(u16, Value), DemoError> {
         let answer = async {
             let answer = request.send().await?;
             Ok((answer.status().as_u16(), answer.bytes().await?))
@@ -97,14 +101,14 @@ impl Api {
         let answer: Result<_, reqwest::Error> =
             within(answer, &format!("{path} was not answered")).await?;
         let (status, body) =
-            answer.map_err(|error| Disappointment(format!("{path} cannot be called: {error}.")))?;
+            answer.map_err(|error| DemoError(format!("{path} cannot be called: {error}.")))?;
         Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
     }
 }
 
-fn expect(path: &str, (status, body): (u16, Value)) -> Result<Value, Disappointment> {
+fn expect_success(path: &str, (status, body): (u16, Value)) -> Result<Value, DemoError> {
     match status {
         200..=299 => Ok(body),
-        _ => Err(Disappointment(format!("{path} was answered {status} {body}."))),
+        _ => Err(DemoError(format!("{path} was answered {status} {body}."))),
     }
 }

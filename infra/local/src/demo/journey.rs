@@ -1,4 +1,4 @@
-//! One message on its way: accepted, queued, sent, perhaps delivered, and what the customer sees.
+//! Sends one message and shows its way: accepted, queued, sent, delivered, and the customer's view.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -9,24 +9,17 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::api::Api;
-use super::{Disappointment, PATIENCE, ms, text};
+use super::picture::Picture;
+use super::step::{DemoError, TIME_LIMIT, milliseconds, text};
 use crate::terminal::{BAD, BOLD, DIM, GOOD, field, paint};
 
-/// How often the API is asked.
+/// Pause between two questions to the API.
 const EVERY: Duration = Duration::from_millis(5);
-/// What can be seen of a message's way after it was accepted, in order.
+/// The statuses of a message after it was accepted, in order.
 const STOPS: [&str; 4] = ["queued", "sent", "delivered", "read"];
-/// The customer has it: the widget says so itself, WhatsApp by its webhook, the mail server through
-/// SES's events.
+/// The status of a message that the customer has: reported by the widget itself, by WhatsApp's
+/// webhook, or by SES's events.
 const LAST_STOP: &str = "delivered";
-
-/// A file that goes with a message.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Picture {
-    pub(super) filename: &'static str,
-    pub(super) content_type: &'static str,
-    pub(super) bytes: &'static [u8],
-}
 
 /// A message to send and to follow.
 #[derive(Debug)]
@@ -39,8 +32,8 @@ pub(super) struct Journey {
 }
 
 impl Journey {
-    /// Sends it and shows every stop.
-    pub(super) async fn travel(&self, api: &Api, token: &str) -> Result<(), Disappointment> {
+    /// Sends the message and shows every status.
+    pub(super) async fn send_and_follow(&self, api: &Api, token: &str) -> Result<(), DemoError> {
         let conversation = self.conversation.to_string();
         println!(
             "  {}  {}",
@@ -63,7 +56,7 @@ impl Journey {
         let accepted = format!(
             "{} {}",
             paint(GOOD, "accepted"),
-            paint(DIM, format_args!("{} ms", ms(started)))
+            paint(DIM, format_args!("{} ms", milliseconds(started)))
         );
         print!("{}", field("status", accepted));
         let arrived = self.follow(api, token, &message).await;
@@ -72,8 +65,8 @@ impl Journey {
         self.show_customer(api, text(&message["id"])).await
     }
 
-    /// Prints each stop as it is reached, until the last.
-    async fn follow(&self, api: &Api, token: &str, message: &Value) -> Result<(), Disappointment> {
+    /// Prints each status as it is reached, until the last.
+    async fn follow(&self, api: &Api, token: &str, message: &Value) -> Result<(), DemoError> {
         let path = format!(
             "/api/v1/conversations/{}/messages/{}",
             self.conversation,
@@ -99,21 +92,21 @@ impl Journey {
             if STOPS[reached] == LAST_STOP {
                 return Ok(());
             }
-            if started.elapsed() > PATIENCE {
+            if started.elapsed() > TIME_LIMIT {
                 return Err(self.failed(format!(
                     "was not {LAST_STOP} within {} s; it is {status}",
-                    PATIENCE.as_secs()
+                    TIME_LIMIT.as_secs()
                 )));
             }
             tokio::time::sleep(EVERY).await;
         }
     }
 
-    /// What the provider took for the customer.
-    async fn show_customer(&self, api: &Api, id: &str) -> Result<(), Disappointment> {
+    /// Shows the message as the provider accepted it.
+    async fn show_customer(&self, api: &Api, id: &str) -> Result<(), DemoError> {
         let path =
             format!("/sandbox/{}/messages?conversation_id={}", self.channel, self.conversation);
-        let accepted = api.look(&path).await?;
+        let accepted = api.get_from_sandbox(&path).await?;
         let mut of_it =
             accepted.as_array().into_iter().flatten().filter(|one| one["message_id"] == id);
         let got = of_it.next().ok_or_else(|| self.failed("never reached the customer".into()))?;
@@ -139,8 +132,8 @@ impl Journey {
         Ok(())
     }
 
-    /// The provider took the picture with the message, as what it is.
-    fn check_picture(&self, got: &Value) -> Result<(), Disappointment> {
+    /// Checks that the provider accepted the picture with the message.
+    fn check_picture(&self, got: &Value) -> Result<(), DemoError> {
         let of_it = |file: &&Value| {
             self.picture.is_some_and(|picture| file["content_type"] == picture.content_type)
         };
@@ -163,8 +156,8 @@ impl Journey {
         self.picture.map(shown).unwrap_or_default()
     }
 
-    fn failed(&self, how: String) -> Disappointment {
-        Disappointment(format!("the {} message {how}.", self.title))
+    fn failed(&self, how: String) -> DemoError {
+        DemoError(format!("the {} message {how}.", self.title))
     }
 }
 
@@ -172,7 +165,7 @@ fn quoted(content: &str) -> String {
     format!("“{}”", content.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-/// ` 12 ms` between two times of the API, if it knows both.
+/// Returns ` 12 ms` between two times of the API, if it knows both.
 fn since(earlier: &Value, later: &Value) -> String {
     let time = |value: &Value| value.as_str()?.parse::<DateTime<Utc>>().ok();
     match (time(earlier), time(later)) {

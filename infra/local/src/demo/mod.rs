@@ -1,49 +1,46 @@
 //! `cargo local demo`: a message and a picture on each channel, from the agent's call to the
-//! customer, and one too many. Everything it shows was asked of the public API and of the
-//! customers; nothing is assumed.
+//! customer, and one message over the limit. Everything that it shows is an answer of the public
+//! API or of the sandbox.
 
 mod api;
 mod journey;
+mod picture;
+mod step;
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anstream::{eprintln, println};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::ready::{Demo, Ready};
 use crate::system::{Local, Options};
 use crate::terminal::{BAD, BOLD, CODE, DIM, GOOD, field, paint};
 use api::Api;
 use emulator::{Logs, Programs};
-use journey::{Journey, Picture};
+use journey::Journey;
+use picture::Picture;
 use sandbox::seed::PerChannel;
+use step::{DemoError, milliseconds, text, within};
 
-/// How long anything may take before the demo gives up on it.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// What goes with every second message.
+/// The picture that goes with every second message.
 const PICTURE: Picture = Picture {
     filename: "parcel.png",
     content_type: "image/png",
     bytes: include_bytes!("parcel.png"),
 };
-/// What the small business may send in a month.
+/// Messages that the small business may send in a month.
 const SMALL_LIMIT: u64 = 2;
 
-/// What did not happen, in a sentence.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Disappointment(String);
-
-/// Runs the demo; the exit code says whether all of it happened.
+/// Runs the demo; the exit code says whether every message arrived.
 pub(crate) async fn run(programs: Programs) -> ExitCode {
     let logs = Logs::captured();
-    match tell(&logs, programs).await {
+    match run_and_show(&logs, programs).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Disappointment(sentence)) => {
+        Err(DemoError(sentence)) => {
             let lines: Vec<_> = logs.lines().into_iter().filter(|line| !line.is_record()).collect();
             if !lines.is_empty() {
-                eprintln!("\n  {}", paint(DIM, "What the functions said:"));
+                eprintln!("\n  {}", paint(DIM, "The functions' logs:"));
                 lines.iter().for_each(|line| eprintln!("  {line}"));
             }
             eprintln!("\n{} {sentence}", paint(BAD, "error:"));
@@ -52,12 +49,11 @@ pub(crate) async fn run(programs: Programs) -> ExitCode {
     }
 }
 
-async fn tell(logs: &Logs, programs: Programs) -> Result<(), Disappointment> {
+async fn run_and_show(logs: &Logs, programs: Programs) -> Result<(), DemoError> {
     let started = Instant::now();
     let starting = Local::start(Options { logs: logs.clone(), programs, ..Options::default() });
     let local = within(starting, "the system did not start").await?;
-    let local =
-        local.map_err(|error| Disappointment(format!("the system did not start: {error}.")))?;
+    let local = local.map_err(|error| DemoError(format!("the system did not start: {error}.")))?;
     let ready = local.ready();
     println!("\n  {}", paint(BOLD, "Pingback Messages: from the agent's call to the customer"));
     println!(
@@ -67,34 +63,32 @@ async fn tell(logs: &Logs, programs: Programs) -> Result<(), Disappointment> {
             format_args!(
                 "everything of template.yaml runs at {}, after {} ms",
                 ready.api,
-                ms(started)
+                milliseconds(started)
             )
         )
     );
-    let told = story(&ready).await;
+    let outcome = send_everything(&ready).await;
     local.stop().await;
-    let channels = told?;
+    let messages = outcome?;
     let took = format!("{:.1} s", started.elapsed().as_secs_f64());
-    println!("  {} {channels} messages arrived, one was refused, in {took}.", paint(GOOD, "✓"));
+    println!("  {} {messages} messages arrived, one was refused, in {took}.", paint(GOOD, "✓"));
     println!("  {} {}\n", paint(DIM, "Try it yourself:"), paint(CODE, "cargo local"));
     Ok(())
 }
 
-async fn story(ready: &Ready) -> Result<usize, Disappointment> {
-    let demo = ready
-        .demo
-        .as_ref()
-        .ok_or_else(|| Disappointment("the demo business was not seeded.".into()))?;
+async fn send_everything(ready: &Ready) -> Result<usize, DemoError> {
+    let demo =
+        ready.demo.as_ref().ok_or_else(|| DemoError("the demo business was not seeded.".into()))?;
     let api = Api::new(ready);
     let journeys = journeys(demo);
     for journey in &journeys {
-        journey.travel(&api, &demo.token).await?;
+        journey.send_and_follow(&api, &demo.token).await?;
         println!();
     }
     let usage = api.get("/api/v1/usage", &demo.token).await?;
     let (used, limit) = (&usage["used"], &usage["limit"]);
     if used.as_u64() != Some(journeys.len() as u64) {
-        return Err(Disappointment(format!(
+        return Err(DemoError(format!(
             "{} messages were sent, but the API counts {used}.",
             journeys.len()
         )));
@@ -103,7 +97,7 @@ async fn story(ready: &Ready) -> Result<usize, Disappointment> {
         "{}\n",
         field("counted", format_args!("{used} of {limit} messages in {}", text(&usage["month"])))
     );
-    limit_holds(&api).await?;
+    exceed_limit(&api).await?;
     Ok(journeys.len())
 }
 
@@ -145,20 +139,21 @@ fn journeys(demo: &Demo) -> [Journey; 6] {
     ]
 }
 
-/// A business with a small plan sends one message more than it may.
-async fn limit_holds(api: &Api) -> Result<(), Disappointment> {
+/// Sends one message more than a small plan allows, and shows the refusal.
+async fn exceed_limit(api: &Api) -> Result<(), DemoError> {
     println!(
         "  {}  {}",
         paint(BOLD, "The plan's limit"),
         paint(DIM, format_args!("a business that may send {SMALL_LIMIT} messages a month"))
     );
-    let business = api.control("/sandbox/businesses", &json!({ "limit": SMALL_LIMIT })).await?;
+    let business =
+        api.post_to_sandbox("/sandbox/businesses", &json!({ "limit": SMALL_LIMIT })).await?;
     let (key, conversation) =
         (text(&business["api_key"]), text(&business["conversations"]["chat"]));
     for number in 1..=SMALL_LIMIT {
         let (status, _) = api.send(conversation, key, &format!("Message {number}"), &[]).await?;
         if status != 201 {
-            return Err(Disappointment(format!(
+            return Err(DemoError(format!(
                 "message {number} of {SMALL_LIMIT} was answered {status}, not 201."
             )));
         }
@@ -166,7 +161,7 @@ async fn limit_holds(api: &Api) -> Result<(), Disappointment> {
     }
     let (status, problem) = api.send(conversation, key, "One too many", &[]).await?;
     if status != 403 || problem["code"] != "quota_exceeded" {
-        return Err(Disappointment(format!(
+        return Err(DemoError(format!(
             "the message over the limit was answered {status} {problem}, not 403."
         )));
     }
@@ -182,17 +177,4 @@ async fn limit_holds(api: &Api) -> Result<(), Disappointment> {
         (&problem["limit"], &problem["used"], text(&problem["resets_at"]));
     println!("{}\n", field("", format_args!("limit {limit}, used {used}, resets at {resets_at}")));
     Ok(())
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or("?")
-}
-
-fn ms(since: Instant) -> u128 {
-    since.elapsed().as_millis()
-}
-
-async fn within<T>(what: impl Future<Output = T>, or_else: &str) -> Result<T, Disappointment> {
-    let late = |_| Disappointment(format!("{or_else} within {} s.", PATIENCE.as_secs()));
-    tokio::time::timeout(PATIENCE, what).await.map_err(late)
 }

@@ -1,30 +1,30 @@
-//! Why the system did not start, worded for the person who wanted it to.
+//! Why the system did not start, worded for the person who started it.
 
 use std::io;
 use std::path::PathBuf;
 
 use emulator::StartError;
-use sandbox::seed::SeedError;
+use sandbox::SandboxError;
 
 /// Why it did not start, in a sentence.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
-    /// Somebody else has the port.
+    /// Another program has the port.
     #[error("port {port}, for the {what}, is taken by another program")]
     PortTaken {
         /// The port.
         port: u16,
-        /// What it was to be for.
+        /// The server that was to listen on it.
         what: &'static str,
     },
-    /// The system does not let us have it.
+    /// The port cannot be opened.
     #[error("port {port}, for the {what}, cannot be opened: {error}")]
     Port {
         /// The port.
         port: u16,
-        /// What it was to be for.
+        /// The server that was to listen on it.
         what: &'static str,
-        /// What the system said.
+        /// The operating system's error.
         error: io::Error,
     },
     /// There are no three ports from there on.
@@ -35,29 +35,26 @@ pub enum LocalError {
     /// Another process works in the directory.
     #[error("the data directory {} is in use by another `cargo local`", .0.display())]
     InUse(PathBuf),
-    /// The directory is of no use.
+    /// The directory cannot be used.
     #[error("the data directory {}: {error}", .path.display())]
     DataDirectory {
         /// The directory.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Its error.
         error: io::Error,
     },
-    /// The local AWS or the functions.
+    /// The local AWS or the functions do not start.
     #[error(transparent)]
     Engine(StartError),
-    /// Filling it.
-    #[error("seeding failed: {0}")]
-    Seed(#[from] SeedError),
-    /// The secrets.
-    #[error("seeding failed: {0}")]
-    Secrets(String),
+    /// The sandbox does not start.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
     /// Anything else.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
-/// What a port that cannot be bound means.
+/// Returns the error of a port that cannot be bound.
 pub(super) fn bind_error(error: io::Error, port: u16, what: &'static str) -> LocalError {
     match error.kind() {
         io::ErrorKind::AddrInUse => LocalError::PortTaken { port, what },
@@ -65,7 +62,7 @@ pub(super) fn bind_error(error: io::Error, port: u16, what: &'static str) -> Loc
     }
 }
 
-/// The engine's busy port is one like any other.
+/// Returns the engine's error; its busy port is worded like any other.
 pub(super) fn engine_error(error: StartError) -> LocalError {
     match error {
         StartError::Port { what, port, source } => bind_error(source, port, what),

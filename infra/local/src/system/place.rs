@@ -1,11 +1,11 @@
-//! The place that a system takes up on a machine: three ports and a directory.
+//! The system's place on a machine: three ports and a directory.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use super::LocalError;
+use super::error::LocalError;
 
-/// API, WebSocket and sandbox.
+/// Returns the ports of API, WebSocket and sandbox.
 pub(super) fn ports(first: u16) -> Result<[u16; 3], LocalError> {
     match first {
         0 => Ok([0; 3]),
@@ -14,7 +14,7 @@ pub(super) fn ports(first: u16) -> Result<[u16; 3], LocalError> {
     }
 }
 
-/// The lock of a data directory, and the part of it that is ours.
+/// Locks a data directory; returns the lock and the sandbox's part of the directory.
 pub(super) fn claim(path: &Path) -> Result<(File, PathBuf), LocalError> {
     let wrong = |error| LocalError::DataDirectory { path: path.into(), error };
     let directory = path.join("sandbox");

@@ -1,4 +1,4 @@
-//! How the control API reads a body and says no.
+//! Bodies and refusals of the control API.
 
 use axum::Json;
 use axum::extract::{FromRequest, Request};
@@ -8,11 +8,11 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-/// A refusal: a status and one sentence.
+/// A refusal, as a problem document: a status and one sentence.
 #[derive(Debug)]
-pub(super) struct No(pub(super) StatusCode, pub(super) String);
+pub(super) struct HttpError(pub(super) StatusCode, pub(super) String);
 
-impl No {
+impl HttpError {
     pub(super) fn unprocessable(sentence: impl std::fmt::Display) -> Self {
         Self(StatusCode::UNPROCESSABLE_ENTITY, sentence.to_string())
     }
@@ -21,12 +21,12 @@ impl No {
         Self(StatusCode::NOT_FOUND, sentence.to_string())
     }
 
-    pub(super) fn broken(sentence: impl std::fmt::Display) -> Self {
+    pub(super) fn bad_gateway(sentence: impl std::fmt::Display) -> Self {
         Self(StatusCode::BAD_GATEWAY, sentence.to_string())
     }
 }
 
-impl IntoResponse for No {
+impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
         let Self(status, detail) = self;
         let title = status.canonical_reason().unwrap_or_default();
@@ -35,17 +35,17 @@ impl IntoResponse for No {
     }
 }
 
-/// A JSON body, whatever the caller says its type is. No body at all is `{}`, so that `curl -X
-/// POST` does.
+/// A JSON body, whatever the caller says its type is. HttpError body at all is `{}`, so that `curl
+/// -X POST` does.
 #[derive(Debug)]
 pub(super) struct Body<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
-    type Rejection = No;
+    type Rejection = HttpError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, No> {
-        let bytes = Bytes::from_request(request, state).await.map_err(No::unprocessable)?;
+    async fn from_request(request: Request, state: &S) -> Result<Self, HttpError> {
+        let bytes = Bytes::from_request(request, state).await.map_err(HttpError::unprocessable)?;
         let json: &[u8] = if bytes.trim_ascii().is_empty() { b"{}" } else { &bytes };
-        serde_json::from_slice(json).map(Self).map_err(No::unprocessable)
+        serde_json::from_slice(json).map(Self).map_err(HttpError::unprocessable)
     }
 }

@@ -1,7 +1,8 @@
 //! The routes of the control API.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -12,17 +13,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::answer::{Body, No};
-use super::{Control, System};
-use crate::channel::Channel;
-use crate::clock::Clock;
-use crate::receipts::Levers;
+use super::answer::{Body, HttpError};
+use super::system::System;
+use crate::fault::ProviderFault;
+use crate::receipts::ReceiptRule;
 use crate::seed::{NewBusiness, NewConversation, SeedError};
-use crate::whatsapp::Wrote;
-use crate::{Faults, ProviderFault, Providers, ReceiptRule};
-use emulator::{FaultRule, Mischief};
+use crate::whatsapp::CustomerText;
+use emulator::{FaultRule, QueueFaults};
 
-/// What `GET /sandbox/` answers, and the one place that lists everything.
+/// The routes as `GET /sandbox/` lists them.
 const ROUTES: [(&str, &str); 27] = [
     (
         "GET    /sandbox/{whatsapp|email|chat}/messages",
@@ -33,7 +32,7 @@ const ROUTES: [(&str, &str); 27] = [
         "{status, retry_after, times, skip, probability, delay_ms, after_effect, kill, garbage}",
     ),
     ("GET    /sandbox/{whatsapp|email|chat}/faults", "the fault in force, or null"),
-    ("DELETE /sandbox/{whatsapp|email|chat}/faults", "well again"),
+    ("DELETE /sandbox/{whatsapp|email|chat}/faults", "ends the fault"),
     (
         "PUT    /sandbox/whatsapp-media/faults",
         "the same for uploads of files; GET and DELETE as well",
@@ -52,13 +51,13 @@ const ROUTES: [(&str, &str); 27] = [
         "PUT    /sandbox/aws/faults",
         "{operation, error, times, skip, probability, after_effect, function, about}",
     ),
-    ("DELETE /sandbox/aws/faults", "well again"),
+    ("DELETE /sandbox/aws/faults", "ends the fault"),
     (
         "PUT    /sandbox/queues/mischief",
         "{copies, shuffle, delay_ms, unfair, seed}: the queues deliver as badly as SQS may",
     ),
-    ("DELETE /sandbox/queues/mischief", "they behave again"),
-    ("GET    /sandbox/queues", "how they behave, and how much they handed out"),
+    ("DELETE /sandbox/queues/mischief", "ends that"),
+    ("GET    /sandbox/queues", "their faults, and how many records they handed out"),
     ("PUT    /sandbox/queues/held", "{held}: while true, the queues hand nothing out"),
     ("POST   /sandbox/clock", "{now}: moves the system's clock"),
     ("GET    /sandbox/clock", "what time it is there"),
@@ -76,7 +75,7 @@ const ROUTES: [(&str, &str); 27] = [
     ("POST   /sandbox/chat/widgets", "brings them back"),
     (
         "GET    /sandbox/chat/widgets",
-        "how many there are, and how many hold a message back until they know what became of one before it",
+        "how many there are, and how many hold a message back because one before it is missing",
     ),
     (
         "GET    /sandbox/chat/token",
@@ -86,11 +85,8 @@ const ROUTES: [(&str, &str); 27] = [
     ("GET    /sandbox/", "this list"),
 ];
 
-pub(crate) fn routes(
-    providers: Arc<Providers>,
-    clock: Arc<Clock>,
-    system: Arc<OnceLock<System>>,
-) -> Router {
+/// Returns the routes of the control API.
+pub(crate) fn routes(system: Arc<System>) -> Router {
     Router::new()
         .route("/", get(index))
         .route("/sandbox", get(index))
@@ -101,62 +97,21 @@ pub(crate) fn routes(
             "/sandbox/{channel}/receipts",
             get(receipts).put(set_receipts).post(release_receipts),
         )
-        .route("/sandbox/whatsapp/customers", post(write))
+        .route("/sandbox/whatsapp/customers", post(write_as_customer))
         .route("/sandbox/aws/faults", get(aws_faults).put(set_aws_fault).delete(clear_aws_faults))
         .route("/sandbox/queues", get(queues))
-        .route("/sandbox/queues/mischief", put(misbehave).delete(behave))
-        .route("/sandbox/queues/held", put(hold))
+        .route("/sandbox/queues/mischief", put(set_queue_faults).delete(clear_queue_faults))
+        .route("/sandbox/queues/held", put(hold_queues))
         .route("/sandbox/clock", get(clock_now).post(move_clock).delete(reset_clock))
         .route("/sandbox/sweep", post(sweep))
         .route("/sandbox/businesses", post(add_business))
         .route("/sandbox/conversations", post(add_conversation))
         .route("/sandbox/chat/widgets", get(widgets).post(bring_back).delete(send_away))
-        .fallback(async || No::not_found("there is no such route; GET /sandbox/ lists them"))
-        .with_state(Arc::new(Control { providers, clock, system }))
+        .fallback(async || HttpError::not_found("there is no such route; GET /sandbox/ lists them"))
+        .with_state(system)
 }
 
-type Controls = State<Arc<Control>>;
-
-impl Control {
-    fn channel(&self, name: &str) -> Result<&Channel, No> {
-        match name {
-            "whatsapp" => Ok(&self.providers.whatsapp),
-            "email" => Ok(&self.providers.email),
-            "chat" => Ok(&self.providers.chat),
-            _ => Err(No::not_found(format!(
-                "there is no channel `{name}`: whatsapp, email and chat are"
-            ))),
-        }
-    }
-
-    fn faults(&self, name: &str) -> Result<&Faults, No> {
-        match name {
-            "whatsapp-media" => Ok(&self.providers.whatsapp_media.faults),
-            _ => self.channel(name).map(|channel| &channel.faults),
-        }
-    }
-
-    fn receipts(&self, channel: &str) -> Result<&dyn Levers, No> {
-        match channel {
-            "whatsapp" => Ok(&self.providers.whatsapp_receipts),
-            "email" => Ok(&self.providers.email_receipts),
-            "chat" => Err(No::not_found(
-                "chat's receipts are its customers' own: see /sandbox/chat/widgets",
-            )),
-            _ => self.channel(channel).and(Err(No::not_found("it has no receipts"))),
-        }
-    }
-
-    fn system(&self) -> Result<&System, No> {
-        let starting =
-            || No(StatusCode::SERVICE_UNAVAILABLE, "the system is still starting".into());
-        self.system.get().ok_or_else(starting)
-    }
-
-    fn time(&self) -> Json<Value> {
-        Json(json!({ "now": self.clock.now(), "offset_ms": self.clock.offset_ms() }))
-    }
-}
+type SystemState = State<Arc<System>>;
 
 async fn index() -> Json<Value> {
     let routes = ROUTES.iter().map(|(route, what)| {
@@ -168,209 +123,223 @@ async fn index() -> Json<Value> {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Pick {
+struct ConversationQuery {
     conversation_id: Option<Uuid>,
 }
 
 async fn messages(
-    State(control): Controls,
+    State(system): SystemState,
     Path(channel): Path<String>,
-    pick: Result<Query<Pick>, axum::extract::rejection::QueryRejection>,
-) -> Result<Response, No> {
-    let Query(Pick { conversation_id }) = pick.map_err(No::unprocessable)?;
-    let mut accepted = control.channel(&channel)?.accepted();
+    pick: Result<Query<ConversationQuery>, QueryRejection>,
+) -> Result<Response, HttpError> {
+    let Query(ConversationQuery { conversation_id }) = pick.map_err(HttpError::unprocessable)?;
+    let mut accepted = system.channel(&channel)?.accepted();
     accepted
         .retain(|message| conversation_id.is_none() || message.conversation_id == conversation_id);
     Ok(Json(accepted).into_response())
 }
 
 async fn fault(
-    State(control): Controls,
+    State(system): SystemState,
     Path(channel): Path<String>,
-) -> Result<Json<Option<ProviderFault>>, No> {
-    Ok(Json(control.faults(&channel)?.in_force()))
+) -> Result<Json<Option<ProviderFault>>, HttpError> {
+    Ok(Json(system.faults(&channel)?.in_force()))
 }
 
 async fn set_fault(
-    State(control): Controls,
+    State(system): SystemState,
     Path(channel): Path<String>,
     Body(rule): Body<ProviderFault>,
-) -> Result<Json<ProviderFault>, No> {
-    let faults = control.faults(&channel)?;
-    let rule = rule.checked().map_err(No::unprocessable)?;
+) -> Result<Json<ProviderFault>, HttpError> {
+    let faults = system.faults(&channel)?;
+    let rule = rule.checked().map_err(HttpError::unprocessable)?;
     if rule.code.is_some() && !channel.starts_with("whatsapp") {
-        return Err(No::unprocessable(format!("`code` is WhatsApp's: {channel} has none")));
+        return Err(HttpError::unprocessable(format!("`code` is WhatsApp's: {channel} has none")));
     }
     faults.set(rule.clone());
     Ok(Json(rule))
 }
 
 async fn clear_fault(
-    State(control): Controls,
+    State(system): SystemState,
     Path(channel): Path<String>,
-) -> Result<StatusCode, No> {
-    control.faults(&channel)?.clear();
+) -> Result<StatusCode, HttpError> {
+    system.faults(&channel)?.clear();
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn receipts(
-    State(control): Controls,
+    State(system): SystemState,
     Path(channel): Path<String>,
-) -> Result<Json<ReceiptRule>, No> {
-    Ok(Json(control.receipts(&channel)?.in_force()))
+) -> Result<Json<ReceiptRule>, HttpError> {
+    Ok(Json(system.receipts(&channel)?.in_force()))
 }
 
 async fn set_receipts(
-    State(control): Controls,
+    State(system): SystemState,
     Path(channel): Path<String>,
     Body(rule): Body<ReceiptRule>,
-) -> Result<Json<ReceiptRule>, No> {
-    control.receipts(&channel)?.set(rule).map(Json).map_err(No::unprocessable)
+) -> Result<Json<ReceiptRule>, HttpError> {
+    system.receipts(&channel)?.set_rule(rule).map(Json).map_err(HttpError::unprocessable)
 }
 
 async fn release_receipts(
-    State(control): Controls,
+    State(system): SystemState,
     Path(channel): Path<String>,
-) -> Result<Json<Value>, No> {
-    Ok(Json(json!({ "released": control.receipts(&channel)?.release() })))
+) -> Result<Json<Value>, HttpError> {
+    Ok(Json(json!({ "released": system.receipts(&channel)?.release() })))
 }
 
-async fn write(State(control): Controls, Body(wrote): Body<Wrote>) -> Result<Json<Wrote>, No> {
-    let wrote = wrote.checked().map_err(No::unprocessable)?;
-    let (webhook, now) = (&control.providers.whatsapp_webhook, control.clock.now());
-    let (number, from) = wrote.between();
-    let opened = control.providers.whatsapp_pairs.wrote(number, from).await;
-    opened.map_err(|error| No::broken(format!("the data directory did not take it: {error}")))?;
-    match webhook.write(control.system()?, &wrote, now).await {
-        true => Ok(Json(wrote)),
-        false => Err(No::broken(
-            "the system did not take what the customer wrote; they may say it again",
+async fn write_as_customer(
+    State(system): SystemState,
+    Body(text): Body<CustomerText>,
+) -> Result<Json<CustomerText>, HttpError> {
+    let text = text.checked().map_err(HttpError::unprocessable)?;
+    let whatsapp = &system.providers.whatsapp;
+    let opened = whatsapp.pairs.hear_customer(text.phone_number_id(), text.sender()).await;
+    opened.map_err(|error| {
+        HttpError::bad_gateway(format!("the data directory did not take it: {error}"))
+    })?;
+
+    match whatsapp.webhook.send_text(&system.engine, &text, system.clock.now()).await {
+        true => Ok(Json(text)),
+        false => Err(HttpError::bad_gateway(
+            "the system did not take the customer's text; the customer may send it again",
         )),
     }
 }
 
-async fn aws_faults(State(control): Controls) -> Result<Json<Value>, No> {
-    Ok(Json(json!(control.system()?.engine().faults().rules())))
+async fn aws_faults(State(system): SystemState) -> Result<Json<Value>, HttpError> {
+    Ok(Json(json!(system.engine.faults().rules())))
 }
 
 async fn set_aws_fault(
-    State(control): Controls,
+    State(system): SystemState,
     Body(rule): Body<FaultRule>,
-) -> Result<Json<Value>, No> {
+) -> Result<Json<Value>, HttpError> {
     let answer = json!(rule);
-    control.system()?.engine().faults().set(rule).map_err(No::unprocessable)?;
+    system.engine.faults().set(rule).map_err(HttpError::unprocessable)?;
     Ok(Json(answer))
 }
 
-async fn clear_aws_faults(State(control): Controls) -> Result<StatusCode, No> {
-    control.system()?.engine().faults().clear();
+async fn clear_aws_faults(State(system): SystemState) -> Result<StatusCode, HttpError> {
+    system.engine.faults().clear();
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn queues(State(control): Controls) -> Result<Json<Value>, No> {
-    let polling = control.system()?.engine().polling();
-    let (held, mischief, handed_out) =
-        (polling.is_held(), polling.mischief(), polling.handed_out());
-    Ok(Json(json!({ "held": held, "mischief": mischief.as_deref(), "handed_out": handed_out })))
+async fn queues(State(system): SystemState) -> Result<Json<Value>, HttpError> {
+    let polling = system.engine.polling();
+    Ok(Json(json!({
+        "held": polling.is_held(),
+        "mischief": polling.faults().as_deref(),
+        "handed_out": polling.counts(),
+    })))
 }
 
-async fn misbehave(
-    State(control): Controls,
-    Body(mischief): Body<Mischief>,
-) -> Result<Json<Mischief>, No> {
-    control.system()?.engine().polling().misbehave(mischief.clone()).map_err(No::unprocessable)?;
-    Ok(Json(mischief))
+async fn set_queue_faults(
+    State(system): SystemState,
+    Body(faults): Body<QueueFaults>,
+) -> Result<Json<QueueFaults>, HttpError> {
+    system.engine.polling().set_faults(faults.clone()).map_err(HttpError::unprocessable)?;
+    Ok(Json(faults))
 }
 
-async fn behave(State(control): Controls) -> Result<StatusCode, No> {
-    control.system()?.engine().polling().behave();
+async fn clear_queue_faults(State(system): SystemState) -> Result<StatusCode, HttpError> {
+    system.engine.polling().clear_faults();
     Ok(StatusCode::NO_CONTENT)
 }
 
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct Holding {
+struct QueueHold {
     held: bool,
 }
 
-async fn hold(State(control): Controls, Body(holding): Body<Holding>) -> Result<Json<Holding>, No> {
-    control.system()?.engine().polling().hold(holding.held).await;
-    Ok(Json(holding))
+async fn hold_queues(
+    State(system): SystemState,
+    Body(hold): Body<QueueHold>,
+) -> Result<Json<QueueHold>, HttpError> {
+    system.engine.polling().set_held(hold.held).await;
+    Ok(Json(hold))
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Moved {
+struct ClockMove {
     now: DateTime<Utc>,
 }
 
-async fn clock_now(State(control): Controls) -> Json<Value> {
-    control.time()
+fn time(system: &System) -> Json<Value> {
+    Json(json!({ "now": system.clock.now(), "offset_ms": system.clock.offset_ms() }))
+}
+
+async fn clock_now(State(system): SystemState) -> Json<Value> {
+    time(&system)
 }
 
 async fn move_clock(
-    State(control): Controls,
-    Body(Moved { now }): Body<Moved>,
-) -> Result<Json<Value>, No> {
-    let system = control.system()?;
-    control.clock.move_to(now);
-    system.follow(&control.clock).await;
-    Ok(control.time())
+    State(system): SystemState,
+    Body(ClockMove { now }): Body<ClockMove>,
+) -> Result<Json<Value>, HttpError> {
+    system.clock.move_to(now);
+    system.apply_clock().await;
+    Ok(time(&system))
 }
 
-async fn reset_clock(State(control): Controls) -> Result<StatusCode, No> {
-    let system = control.system()?;
-    control.clock.reset();
-    system.follow(&control.clock).await;
+async fn reset_clock(State(system): SystemState) -> Result<StatusCode, HttpError> {
+    system.clock.reset();
+    system.apply_clock().await;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn sweep(State(control): Controls) -> Result<Json<Value>, No> {
-    let swept = control.system()?.sweep().await;
-    swept.map(Json).map_err(|error| No::broken(format!("the sweeper failed: {error}")))
+async fn sweep(State(system): SystemState) -> Result<Json<Value>, HttpError> {
+    let swept = system.sweep().await;
+    swept.map(Json).map_err(|error| HttpError::bad_gateway(format!("the sweeper failed: {error}")))
 }
 
 async fn add_business(
-    State(control): Controls,
+    State(system): SystemState,
     Body(new): Body<NewBusiness>,
-) -> Result<Response, No> {
-    let business = control.system()?.add_business(&new).await.map_err(refusal)?;
+) -> Result<Response, HttpError> {
+    let business = system.add_business(&new).await.map_err(seed_error)?;
     Ok((StatusCode::CREATED, Json(business)).into_response())
 }
 
 async fn add_conversation(
-    State(control): Controls,
+    State(system): SystemState,
     Body(new): Body<NewConversation>,
-) -> Result<Response, No> {
-    let conversation = control.system()?.add_conversation(&new).await.map_err(refusal)?;
+) -> Result<Response, HttpError> {
+    let conversation = system.add_conversation(&new).await.map_err(seed_error)?;
     Ok((StatusCode::CREATED, Json(conversation)).into_response())
 }
 
-fn refusal(error: SeedError) -> No {
+fn seed_error(error: SeedError) -> HttpError {
     match error {
-        SeedError::Refused(sentence) => No::unprocessable(sentence),
-        SeedError::Table(error) => No::broken(format!("the table did not take it: {error}")),
+        SeedError::Refused(sentence) => HttpError::unprocessable(sentence),
+        SeedError::Table(error) => {
+            HttpError::bad_gateway(format!("the table did not take it: {error}"))
+        }
         SeedError::Directory(error) => {
-            No::broken(format!("the data directory did not take it: {error}"))
+            HttpError::bad_gateway(format!("the data directory did not take it: {error}"))
         }
     }
 }
 
-async fn widgets(State(control): Controls) -> Result<Json<Value>, No> {
-    let widgets = control.system()?.widgets();
+async fn widgets(State(system): SystemState) -> Result<Json<Value>, HttpError> {
+    let widgets = &system.widgets;
     let (customers, away) = widgets.count().await;
     Ok(Json(json!({ "customers": customers, "away": away, "holding": widgets.holding() })))
 }
 
-async fn send_away(State(control): Controls) -> Result<StatusCode, No> {
-    control.system()?.widgets().send_away().await;
+async fn send_away(State(system): SystemState) -> Result<StatusCode, HttpError> {
+    system.widgets.send_away().await;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn bring_back(State(control): Controls) -> Result<StatusCode, No> {
-    match control.system()?.widgets().bring_back().await {
+async fn bring_back(State(system): SystemState) -> Result<StatusCode, HttpError> {
+    match system.widgets.bring_back().await {
         0 => Ok(StatusCode::NO_CONTENT),
-        some => Err(No::broken(format!(
+        some => Err(HttpError::bad_gateway(format!(
             "{some} of the customers got no answer to their hello yet; they go on trying"
         ))),
     }

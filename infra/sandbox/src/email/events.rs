@@ -1,4 +1,4 @@
-//! The events that SES puts on the bus of a message that was sent with a configuration set.
+//! The events that SES publishes for a message that was sent with a configuration set.
 //!
 //! Names: <https://docs.aws.amazon.com/ses/latest/dg/monitoring-eventbridge.html>; what is in them:
 //! <https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html>.
@@ -9,36 +9,35 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::super::control::System;
-use super::super::receipts::{Report, Reporter, Taken};
-use emulator::Event;
+use crate::receipts::{ProviderRecord, Report, Reporter};
 use emulator::account::{ACCOUNT_ID, PARTITION, REGION};
+use emulator::{Engine, Event};
 
-/// SES's side of the bus.
+/// Publishes SES's events.
 #[derive(Debug)]
-pub(crate) struct Events;
+pub(crate) struct SesEvents;
 
-/// A message that SES took.
+/// SES's record of a mail that it accepted.
 #[derive(Debug, Clone, Deserialize, Serialize)]
-pub(crate) struct TakenMail {
+pub(crate) struct MailRecord {
     pub(super) message_id: String,
     pub(super) from: String,
     pub(super) to: Vec<String>,
     pub(super) subject: Option<String>,
-    /// Without one, SES publishes nothing.
+    /// The configuration set; without one, SES publishes nothing.
     pub(super) configuration_set: Option<String>,
     pub(super) tags: BTreeMap<String, Vec<String>>,
     pub(super) at: DateTime<Utc>,
 }
 
-impl Taken for TakenMail {
+impl ProviderRecord for MailRecord {
     fn provider_id(&self) -> &str {
         &self.message_id
     }
 }
 
-impl Reporter for Events {
-    type Taken = TakenMail;
+impl Reporter for SesEvents {
+    type Record = MailRecord;
     const STATUSES: &'static [&'static str] = &[
         "sent",
         "delivered",
@@ -52,23 +51,23 @@ impl Reporter for Events {
         "opened",
     ];
 
-    async fn report(&self, system: &System, report: &Report<TakenMail>) -> bool {
+    async fn report(&self, engine: &Engine, report: &Report<MailRecord>) -> bool {
         match event(report) {
-            Some(event) => system.engine().publish(&event).await.is_ok(),
+            Some(event) => engine.publish(&event).await.is_ok(),
             None => true,
         }
     }
 }
 
-/// What is published; nothing without a configuration set.
-fn event(report: &Report<TakenMail>) -> Option<Event> {
-    let taken = &report.taken;
-    let configuration_set = taken.configuration_set.as_ref()?;
+/// Returns the event of a report; none without a configuration set.
+fn event(report: &Report<MailRecord>) -> Option<Event> {
+    let record = &report.record;
+    let configuration_set = record.configuration_set.as_ref()?;
     let at = time(report.at);
-    let to = || taken.to.first().cloned().unwrap_or_default();
+    let to = || record.to.first().cloned().unwrap_or_default();
     let bounce = |kind: &str, subtype: &str, status: &str, words: &str| {
         json!({
-            "feedbackId": taken.message_id, "bounceType": kind, "bounceSubType": subtype, "timestamp": at,
+            "feedbackId": record.message_id, "bounceType": kind, "bounceSubType": subtype, "timestamp": at,
             "bouncedRecipients": [{
                 "emailAddress": to(), "action": "failed", "status": status, "diagnosticCode": format!("smtp; {words}"),
             }],
@@ -77,7 +76,7 @@ fn event(report: &Report<TakenMail>) -> Option<Event> {
     };
     let complaint = |subtype: Value| {
         json!({
-            "feedbackId": taken.message_id, "complaintSubType": subtype, "timestamp": at,
+            "feedbackId": record.message_id, "complaintSubType": subtype, "timestamp": at,
             "complainedRecipients": [{ "emailAddress": to() }], "complaintFeedbackType": "abuse",
         })
     };
@@ -85,7 +84,7 @@ fn event(report: &Report<TakenMail>) -> Option<Event> {
         "sent" => ("Email Sent", "Send", "send", json!({})),
         "delivered" => ("Email Delivered", "Delivery", "delivery", {
             json!({
-                "timestamp": at, "processingTimeMillis": 500, "recipients": taken.to,
+                "timestamp": at, "processingTimeMillis": 500, "recipients": record.to,
                 "smtpResponse": "250 2.6.0 Message received", "reportingMTA": "mta.example.com",
             })
         }),
@@ -139,20 +138,20 @@ fn event(report: &Report<TakenMail>) -> Option<Event> {
         detail_type,
         time: report.at,
         resources: vec![set],
-        detail: json!({ "eventType": kind, "mail": mail(taken, configuration_set), what: of_it }),
+        detail: json!({ "eventType": kind, "mail": mail(record, configuration_set), what: of_it }),
     })
 }
 
-/// The mail, as every event names it.
-fn mail(taken: &TakenMail, configuration_set: &str) -> Value {
-    let TakenMail { message_id, from, to, subject, tags, .. } = taken;
+/// Returns the mail as every event describes it.
+fn mail(record: &MailRecord, configuration_set: &str) -> Value {
+    let MailRecord { message_id, from, to, subject, tags, .. } = record;
     let mut all = BTreeMap::from([
         ("ses:operation".to_owned(), vec!["SendEmail".to_owned()]),
         ("ses:configuration-set".to_owned(), vec![configuration_set.to_owned()]),
     ]);
     all.extend(tags.clone());
     json!({
-        "timestamp": time(taken.at),
+        "timestamp": time(record.at),
         "source": from,
         "sendingAccountId": ACCOUNT_ID,
         "messageId": message_id,
@@ -177,7 +176,7 @@ mod tests {
 
     fn report(status: &str, configuration_set: Option<&str>) -> Option<Event> {
         let at = "2026-03-01T09:05:01.900Z".parse().unwrap();
-        let taken = TakenMail {
+        let record = MailRecord {
             message_id: "0107-1".into(),
             from: "support@shop.example".into(),
             to: vec!["anna@example.com".into()],
@@ -186,12 +185,12 @@ mod tests {
             tags: [("message".to_owned(), vec!["m".to_owned()])].into(),
             at,
         };
-        event(&Report { taken, status: status.into(), code: None, at })
+        event(&Report { record, status: status.into(), code: None, at })
     }
 
     #[test]
     fn every_status_has_an_event_with_our_tags() {
-        for status in Events::STATUSES {
+        for status in SesEvents::STATUSES {
             let event = report(status, Some("receipts")).expect("it is published");
             assert_eq!(event.detail["mail"]["tags"]["message"], json!(["m"]), "{status}");
             assert_eq!(event.detail["mail"]["tags"]["ses:configuration-set"], json!(["receipts"]));

@@ -1,6 +1,6 @@
-//! `Content.Raw`: a mail as bytes, held against what SES demands of one, and in two things against
-//! more: no line may end otherwise than mail's do (RFC 5322 §2.3), and nothing may be left open.
-//! Its own reader, `mail-parser`, would forgive.
+//! `Content.Raw`: a mail as bytes, checked for what SES demands. Two checks are stricter, because
+//! the reader, `mail-parser`, forgives both: every line ends with CR LF (RFC 5322 §2.3), and every
+//! multipart has its end.
 //!
 //! <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_RawMessage.html>
 
@@ -9,17 +9,18 @@ use base64::engine::general_purpose::STANDARD;
 use mail_parser::{Message, MessageParser, MimeHeaders, PartType};
 use serde_json::{Value, json};
 
-use super::super::aws_error::AwsError;
-use super::super::channel::Header;
-use super::{Mail, bad};
+use super::mail::{Mail, bad_request};
+use crate::accepted::Header;
+use crate::aws_error::AwsError;
 
-/// Of a mail, its files encoded: <https://docs.aws.amazon.com/ses/latest/dg/quotas.html>.
+/// Largest mail in bytes, its files encoded:
+/// <https://docs.aws.amazon.com/ses/latest/dg/quotas.html>.
 const SIZE_LIMIT: usize = 40 << 20;
-/// Of a line, with its end.
+/// Longest line in bytes, with its end.
 const LINE_LIMIT: usize = 1_000;
-/// Of a mail: <https://docs.aws.amazon.com/ses/latest/dg/quotas.html>.
+/// Most parts of a mail: <https://docs.aws.amazon.com/ses/latest/dg/quotas.html>.
 const PART_LIMIT: usize = 500;
-/// Some of those that may be there once:
+/// Some of the headers that may be there only once:
 /// <https://docs.aws.amazon.com/ses/latest/dg/header-fields.html>.
 const UNIQUE: [&str; 10] = [
     "Content-Type",
@@ -33,22 +34,23 @@ const UNIQUE: [&str; 10] = [
     "Sender",
     "Subject",
 ];
-/// Some of those that SES takes no file of:
+/// Some of the file types that SES refuses:
 /// <https://docs.aws.amazon.com/ses/latest/dg/mime-types.html>.
 const ILLEGAL_FILES: [&str; 6] = ["bat", "cmd", "com", "exe", "js", "vbs"];
 
 /// Reads a mail, if SES would take it.
 pub(super) fn read(data: &str) -> Result<Mail, AwsError> {
-    let bytes = STANDARD.decode(data).map_err(|_| bad("Content.Raw.Data is not base64."))?;
+    let bytes =
+        STANDARD.decode(data).map_err(|_| bad_request("Content.Raw.Data is not base64."))?;
     if bytes.len() > SIZE_LIMIT {
-        return Err(bad(format!("Message length is more than {SIZE_LIMIT} bytes long.")));
+        return Err(bad_request(format!("Message length is more than {SIZE_LIMIT} bytes long.")));
     }
     lines(&bytes)?;
     let mail = MessageParser::default().parse(&bytes).filter(|mail| !mail.headers().is_empty());
-    let mail = mail.ok_or_else(|| bad("Content.Raw.Data is no MIME message."))?;
+    let mail = mail.ok_or_else(|| bad_request("Content.Raw.Data is no MIME message."))?;
     headers(&mail)?;
     parts(&mail, &bytes)?;
-    let content = mail.body_text(0).ok_or_else(|| bad("Content.Raw.Data has no body."))?;
+    let content = mail.body_text(0).ok_or_else(|| bad_request("Content.Raw.Data has no body."))?;
     Ok(Mail {
         subject: mail.subject().map(str::to_owned),
         content: content.replace("\r\n", "\n"),
@@ -64,20 +66,20 @@ fn lines(bytes: &[u8]) -> Result<(), AwsError> {
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         let inner = line.strip_suffix(b"\r\n").or_else(|| (!line.ends_with(b"\n")).then_some(line));
         if inner.is_none_or(|inner| inner.contains(&b'\r')) {
-            return Err(bad("A line of the message does not end with CR LF."));
+            return Err(bad_request("A line of the message does not end with CR LF."));
         }
         if line.len() > LINE_LIMIT {
-            return Err(bad(format!(
+            return Err(bad_request(format!(
                 "A line of the message is longer than {LINE_LIMIT} characters."
             )));
         }
         if !line.is_ascii() {
-            return Err(bad("The message is not in seven bits."));
+            return Err(bad_request("The message is not in seven bits."));
         }
     }
     match bytes.windows(4).any(|window| window == b"\r\n\r\n") {
         true => Ok(()),
-        false => Err(bad("The message has no blank line between its header and its body.")),
+        false => Err(bad_request("The message has no blank line between its header and its body.")),
     }
 }
 
@@ -86,24 +88,24 @@ fn headers(mail: &Message<'_>) -> Result<(), AwsError> {
         mail.headers().iter().filter(|header| header.name().eq_ignore_ascii_case(name)).count()
     };
     if let Some(name) = UNIQUE.into_iter().find(|name| count(name) > 1) {
-        return Err(bad(format!("Duplicate header '{name}'.")));
+        return Err(bad_request(format!("Duplicate header '{name}'.")));
     }
     match ["From", "MIME-Version", "Content-Type"].into_iter().find(|name| count(name) == 0) {
-        Some(name) => Err(bad(format!("Missing required header '{name}'."))),
+        Some(name) => Err(bad_request(format!("Missing required header '{name}'."))),
         None => Ok(()),
     }
 }
 
 fn parts(mail: &Message<'_>, bytes: &[u8]) -> Result<(), AwsError> {
     if mail.parts.len() > PART_LIMIT {
-        return Err(bad(format!("The message has more than {PART_LIMIT} MIME parts.")));
+        return Err(bad_request(format!("The message has more than {PART_LIMIT} MIME parts.")));
     }
     for part in mail.parts.iter().filter(|part| matches!(part.body, PartType::Multipart(_))) {
         let boundary =
             part.content_type().and_then(|kind| kind.attribute("boundary")).unwrap_or_default();
         let end = format!("\r\n--{boundary}--");
         if boundary.is_empty() || !bytes.windows(end.len()).any(|window| window == end.as_bytes()) {
-            return Err(bad("A multipart of the message has no end."));
+            return Err(bad_request("A multipart of the message has no end."));
         }
     }
     Ok(())
@@ -115,7 +117,7 @@ fn attachments(mail: &Message<'_>) -> Result<Vec<Value>, AwsError> {
         let extension =
             name.and_then(|name| name.rsplit_once('.')).map(|(_, end)| end.to_lowercase());
         if extension.is_some_and(|extension| ILLEGAL_FILES.contains(&extension.as_str())) {
-            return Err(bad(format!("Illegal filename '{}'.", name.unwrap_or_default())));
+            return Err(bad_request(format!("Illegal filename '{}'.", name.unwrap_or_default())));
         }
         let kind =
             part.content_type().map(|of| format!("{}/{}", of.ctype(), of.subtype().unwrap_or("*")));
@@ -124,7 +126,7 @@ fn attachments(mail: &Message<'_>) -> Result<Vec<Value>, AwsError> {
     described.collect()
 }
 
-/// On one line (RFC 5322 §2.2.3).
+/// Joins a folded value to one line (RFC 5322 §2.2.3).
 fn unfolded(value: &str) -> String {
     value.replace("\r\n", "").trim().to_owned()
 }

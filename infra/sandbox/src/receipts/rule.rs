@@ -1,23 +1,23 @@
-//! Which receipts a provider sends, as `PUT /sandbox/{channel}/receipts` takes it.
+//! The receipts that a provider sends, as `PUT /sandbox/{channel}/receipts` takes them.
 
 use serde::{Deserialize, Serialize};
 
 /// Most copies of one receipt.
 const MOST_COPIES: u32 = 100;
 
-/// What a provider reports of every message it takes, and how.
+/// The receipts that a provider sends for every message it accepts.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReceiptRule {
-    /// What is reported, in this order; nothing: receipts are switched off.
+    /// The statuses that are reported, in this order; none: receipts are switched off.
     pub statuses: Vec<String>,
-    /// How long after the message was taken, in milliseconds.
+    /// How long after the message was accepted, in milliseconds.
     pub delay_ms: u64,
     /// How often each is sent.
     pub copies: u32,
-    /// In any order instead of this one.
+    /// Whether they are sent in any order instead of this one.
     pub shuffle: bool,
-    /// Not before somebody says so, with `POST`.
+    /// Whether they wait until `POST` releases them.
     pub held: bool,
     /// WhatsApp's error code in `failed`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,10 +38,10 @@ impl ReceiptRule {
         Self { statuses: Vec::new(), ..Self::default() }
     }
 
-    /// The rule, if it makes sense at a provider that knows these statuses.
+    /// Checks the rule for a provider that knows these statuses, and returns it.
     ///
     /// # Errors
-    /// A sentence that names the field which does not.
+    /// A sentence that names the wrong field.
     pub fn checked(self, known: &[&str]) -> Result<Self, String> {
         if let Some(unknown) = self.statuses.iter().find(|status| !known.contains(&status.as_str()))
         {

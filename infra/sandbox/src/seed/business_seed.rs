@@ -1,27 +1,26 @@
-//! A business as it is drawn up before it is made: every id and key of it, so that making it twice
-//! makes it once.
+//! The seed of a business: every id and key of it, chosen before it is made, so that making it
+//! twice makes it once.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::SeedError;
-use super::keys::WHATSAPP_SECRET;
+use super::error::SeedError;
+use crate::whatsapp::PHONE_NUMBER_ID;
 use domain::delivery::OnUnknownOutcome;
 use domain::{BusinessId, Channel, ChannelId, ConversationId};
 use platform::credential::ApiKey;
 use platform::table::provision::NewConversation;
 use platform::table::record::{ChannelRecord, ChannelSettings, Template};
 
-/// Sandbox customers wrote a moment ago, whatever the clock is moved to.
+/// End of the sandbox customers' messaging window: it is open wherever the clock is moved to.
 const WINDOW_EXPIRES_AT: i64 = 4_102_444_800; // 2100-01-01
-/// A business number's id at Meta, the one of its documentation.
-pub(crate) const PHONE_NUMBER_ID: &str = "106540352242922";
-
-/// What SES reports under; the template's, deployed as a stack.
+/// Name of the secret with the access token that the sandbox's WhatsApp knows.
+pub(crate) const WHATSAPP_SECRET: &str = "pingback/whatsapp/sandbox";
+/// The configuration set that SES reports under: the template's, deployed as a stack.
 const CONFIGURATION_SET: &str = "pingback-EmailReceipts";
 
-/// One of each.
+/// An id for each channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 pub struct PerChannel {
     /// Live chat.
@@ -37,7 +36,7 @@ impl PerChannel {
         Self { chat: Uuid::new_v4(), whatsapp: Uuid::new_v4(), email: Uuid::new_v4() }
     }
 
-    /// The one of a channel.
+    /// Returns the id for a channel.
     pub fn of(&self, channel: Channel) -> Uuid {
         match channel {
             Channel::Chat => self.chat,
@@ -47,12 +46,12 @@ impl PerChannel {
     }
 }
 
-/// A business on paper.
+/// The ids, keys and settings of a business.
 #[derive(Debug, Clone, Deserialize, Serialize)]
-pub struct Plot {
+pub struct BusinessSeed {
     /// Its id.
     pub business_id: Uuid,
-    /// Somebody who works there, if it matters who.
+    /// An agent of the business, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_id: Option<Uuid>,
     /// Its API key, of no agent.
@@ -65,13 +64,13 @@ pub struct Plot {
     pub channels: PerChannel,
     /// A conversation on each.
     pub conversations: PerChannel,
-    /// What its WhatsApp channel sends when a customer's messaging window is closed.
+    /// The template that its WhatsApp channel sends when a customer's messaging window is closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whatsapp_template: Option<Template>,
 }
 
-impl Plot {
-    /// Draws up a business without agents.
+impl BusinessSeed {
+    /// Chooses ids and keys for a business without agents.
     pub fn new(limit: u64, shards: u16) -> Self {
         let business_id = Uuid::new_v4();
         Self {
@@ -87,13 +86,16 @@ impl Plot {
     }
 
     pub(super) fn parsed_api_key(&self) -> Result<ApiKey, SeedError> {
-        let spoilt = || {
-            SeedError::Refused(format!("the API key of business {} is spoilt", self.business_id))
+        let unreadable = || {
+            SeedError::Refused(format!(
+                "the API key of business {} cannot be read",
+                self.business_id
+            ))
         };
-        ApiKey::parse(&self.api_key).ok_or_else(spoilt)
+        ApiKey::parse(&self.api_key).ok_or_else(unreadable)
     }
 
-    pub(super) fn channel(&self, channel: Channel) -> (ChannelId, ChannelRecord) {
+    pub(super) fn channel_record(&self, channel: Channel) -> (ChannelId, ChannelRecord) {
         let settings = match channel {
             Channel::Chat => ChannelSettings::Chat {},
             Channel::Whatsapp => {
@@ -115,7 +117,11 @@ impl Plot {
         (ChannelId(self.channels.of(channel)), record)
     }
 
-    pub(super) fn conversation(&self, channel: Channel, id: ConversationId) -> NewConversation {
+    pub(super) fn conversation_record(
+        &self,
+        channel: Channel,
+        id: ConversationId,
+    ) -> NewConversation {
         // Every conversation has a customer of its own: providers limit what one person gets.
         let number = id.0.as_u128() % 10_000_000;
         NewConversation {

@@ -1,5 +1,5 @@
-//! What cannot be derived and has to survive a restart: keys that sign tokens, the sandbox's access
-//! token, the ids and keys of the demo. Kept in one file of the data directory.
+//! Everything that cannot be derived and has to survive a restart: keys that sign tokens, the
+//! sandbox's access token, the ids and keys of the demo. One file of the data directory keeps it.
 
 use std::io;
 use std::path::Path;
@@ -10,7 +10,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::business_seed::Plot;
+use super::business_seed::BusinessSeed;
+use super::examples;
+use super::webhook_secret::WebhookSecret;
 use crate::atomic_file::write_atomically;
 use domain::{AgentId, BusinessId, ConversationId};
 use platform::credential::visitor::{LONGEST, Visitor};
@@ -18,11 +20,9 @@ use platform::credential::{SigningKey, SigningKeys};
 
 /// Messages that the demo business may send in a month.
 const DEMO_LIMIT: u64 = 1000;
-/// Name of the secret with the access token that the sandbox's WhatsApp knows.
-pub const WHATSAPP_SECRET: &str = "pingback/whatsapp/sandbox";
-/// Agents' tokens are good from here…
+/// Time from which agents' tokens are good.
 const ISSUED: i64 = 1_577_836_800; // 2020-01-01
-/// …to here, so that they are good wherever the clock is moved to.
+/// Time at which they end: they are good wherever the clock is moved to.
 const EXPIRES: i64 = 4_102_444_800; // 2100-01-01
 
 /// Every secret of a local system.
@@ -30,8 +30,8 @@ const EXPIRES: i64 = 4_102_444_800; // 2100-01-01
 pub struct Keys {
     /// The access token that the sandbox's WhatsApp knows.
     pub whatsapp_token: String,
-    /// What Meta signs webhooks with, and what it shows when it asks for their place.
-    #[serde(default = "WebhookSecret::random")]
+    /// The secret of WhatsApp's webhook.
+    #[serde(default = "random_webhook_secret")]
     pub whatsapp_webhook: WebhookSecret,
     agent_key: SigningKey,
     visitor_key: SigningKey,
@@ -39,25 +39,10 @@ pub struct Keys {
     demo: Option<Demo>,
 }
 
-/// The secret of WhatsApp's webhook, as the function reads it.
-#[derive(Clone, Deserialize, Serialize)]
-pub struct WebhookSecret {
-    /// What webhooks are signed with.
-    pub app_secret: String,
-    /// What a challenge carries.
-    pub verify_token: String,
-}
-
-impl WebhookSecret {
-    fn random() -> Self {
-        Self { app_secret: secret(), verify_token: secret() }
-    }
-}
-
 #[derive(Debug, Clone, Deserialize, Serialize)]
 struct Demo {
-    business: Plot,
-    other: Plot,
+    business: BusinessSeed,
+    other: BusinessSeed,
 }
 
 impl std::fmt::Debug for Keys {
@@ -67,8 +52,8 @@ impl std::fmt::Debug for Keys {
 }
 
 impl Keys {
-    /// Reads `seed.json` of the directory, or makes it; without a directory it makes new ones. With
-    /// `demo`, there is a demo in them.
+    /// Reads `seed.json` of the directory, or makes it; without a directory it makes new keys. With
+    /// `demo`, the keys include a demo business and another one.
     ///
     /// # Errors
     /// The file cannot be read or written.
@@ -86,13 +71,17 @@ impl Keys {
                     .map_err(name_it)?,
             ),
         };
-        let (mut keys, mut new) = kept.map_or_else(|| (Self::random(), true), |keys| (keys, false));
+        let mut is_new = kept.is_none();
+        let mut keys = kept.unwrap_or_else(Self::random);
+
         if demo && keys.demo.is_none() {
-            let business = Plot { agent_id: Some(Uuid::new_v4()), ..Plot::new(DEMO_LIMIT, 1) };
-            keys.demo = Some(Demo { business, other: Plot::new(DEMO_LIMIT, 1) });
-            new = true;
+            let business =
+                BusinessSeed { agent_id: Some(Uuid::new_v4()), ..BusinessSeed::new(DEMO_LIMIT, 1) };
+            keys.demo = Some(Demo { business, other: BusinessSeed::new(DEMO_LIMIT, 1) });
+            is_new = true;
         }
-        if let (true, Some(path)) = (new, &path) {
+
+        if is_new && let Some(path) = &path {
             write_atomically(path, &serde_json::to_vec_pretty(&keys)?).map_err(name_it)?;
         }
         if !demo {
@@ -101,16 +90,17 @@ impl Keys {
         Ok(keys)
     }
 
-    /// The same, with what the events in `functions/*/events` are signed with as Meta's secret.
+    /// Returns the same keys, but with the webhook secret that the events in `functions/*/events`
+    /// are signed with.
     #[must_use]
-    pub fn of_the_examples(self) -> Self {
-        Self { whatsapp_webhook: super::examples::webhook(), ..self }
+    pub fn with_examples_secret(self) -> Self {
+        Self { whatsapp_webhook: examples::webhook(), ..self }
     }
 
     fn random() -> Self {
         Self {
             whatsapp_token: format!("EAA{}", secret()),
-            whatsapp_webhook: WebhookSecret::random(),
+            whatsapp_webhook: random_webhook_secret(),
             agent_key: SigningKey { kid: "agents-1".into(), secret: secret() },
             visitor_key: SigningKey { kid: "visitors-1".into(), secret: secret() },
             demo: None,
@@ -118,40 +108,44 @@ impl Keys {
     }
 
     /// The demo business and the other one.
-    pub fn demo(&self) -> Option<(&Plot, &Plot)> {
+    pub fn demo(&self) -> Option<(&BusinessSeed, &BusinessSeed)> {
         self.demo.as_ref().map(|demo| (&demo.business, &demo.other))
     }
 
-    /// What the agents' secret has to hold.
+    /// The value of the agents' secret.
     pub fn agent_keys(&self) -> SigningKeys {
         SigningKeys { keys: vec![self.agent_key.clone()] }
     }
 
-    /// What the visitors' secret has to hold.
+    /// The value of the visitors' secret.
     pub fn visitor_keys(&self) -> SigningKeys {
         SigningKeys { keys: vec![self.visitor_key.clone()] }
     }
 
-    /// An agent's JWT.
-    pub fn agent_token(&self, business: Uuid, agent: Uuid) -> String {
-        let (issued, expires) = times();
-        let token =
-            self.agent_key.sign_agent(BusinessId(business), AgentId(agent), issued, expires);
+    /// Signs an agent's JWT.
+    pub fn agent_token(&self, business_id: Uuid, agent_id: Uuid) -> String {
+        let at = |seconds| DateTime::from_timestamp(seconds, 0).expect("both are times");
+        let (business, agent) = (BusinessId(business_id), AgentId(agent_id));
+        let token = self.agent_key.sign_agent(business, agent, at(ISSUED), at(EXPIRES));
         token.expect("plain claims can be signed with any key")
     }
 
-    /// A chat visitor's JWT, good for as long from `now` as one may be.
-    pub fn visitor_token(&self, business: Uuid, conversation: Uuid, now: DateTime<Utc>) -> String {
-        let visitor =
-            Visitor { business: BusinessId(business), conversation: ConversationId(conversation) };
+    /// Signs a chat visitor's JWT, good for as long from `now` as one may be.
+    pub fn visitor_token(
+        &self,
+        business_id: Uuid,
+        conversation_id: Uuid,
+        now: DateTime<Utc>,
+    ) -> String {
+        let business = BusinessId(business_id);
+        let visitor = Visitor { business, conversation: ConversationId(conversation_id) };
         let token = self.visitor_key.sign_visitor(visitor, now, now + LONGEST);
         token.expect("plain claims can be signed with any key")
     }
 }
 
-fn times() -> (DateTime<Utc>, DateTime<Utc>) {
-    let at = |seconds| DateTime::from_timestamp(seconds, 0).expect("both are times");
-    (at(ISSUED), at(EXPIRES))
+fn random_webhook_secret() -> WebhookSecret {
+    WebhookSecret { app_secret: secret(), verify_token: secret() }
 }
 
 fn secret() -> String {

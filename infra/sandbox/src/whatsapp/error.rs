@@ -1,4 +1,4 @@
-//! How the Cloud API refuses:
+//! Refusals of the Cloud API:
 //! <https://developers.facebook.com/documentation/business-messaging/whatsapp/support/error-codes>.
 
 use axum::Json;
@@ -10,8 +10,8 @@ use serde_json::json;
 
 use crate::fault::ProviderFault;
 
-/// A fault's answer: its code with its status, or whichever of the two is given with what belongs
-/// to it.
+/// Returns a fault's answer: its code and its status, or one of the two with the other that Meta
+/// documents for it.
 pub(super) fn refuse(fault: &ProviderFault) -> Response {
     let code = fault.code.unwrap_or_else(|| default_code(fault.status));
     let mut error = Error::new(code, "The sandbox was told to fail.");
@@ -23,7 +23,7 @@ pub(super) fn refuse(fault: &ProviderFault) -> Response {
     answer
 }
 
-/// The code that usually comes with a status.
+/// Returns the code that usually comes with a status.
 pub(super) fn default_code(status: Option<u16>) -> u32 {
     match status {
         Some(401) => 190,
@@ -36,7 +36,7 @@ pub(super) fn default_code(status: Option<u16>) -> u32 {
     }
 }
 
-/// Title and status of the codes that the Cloud API documents for sending.
+/// Returns title and status of a code that the Cloud API documents for sending.
 pub(super) fn documented(code: u32) -> (&'static str, u16) {
     match code {
         1 => ("API Unknown", 400),
@@ -107,4 +107,9 @@ impl IntoResponse for Error {
         (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), Json(body))
             .into_response()
     }
+}
+
+/// Returns the refusal of a call without this parameter.
+pub(super) fn missing(name: &str) -> Error {
+    Error::new(131008, format!("Parameter '{name}' is mandatory."))
 }

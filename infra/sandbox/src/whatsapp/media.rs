@@ -1,5 +1,5 @@
-//! Files that were uploaded, and what the Cloud API takes as one. They are remembered for as long
-//! as the sandbox runs, and only their size and a digest of them.
+//! Uploaded files, with the Cloud API's checks. The sandbox keeps a file's size and digest, for as
+//! long as it runs.
 //!
 //! Types and sizes:
 //! <https://developers.facebook.com/docs/whatsapp/cloud-api/reference/media#supported-media-types>.
@@ -13,14 +13,14 @@ use axum::http::{HeaderMap, header};
 use multer::Multipart;
 use sha2::{Digest, Sha256};
 
-use super::error::Error;
-use super::message::missing;
+use super::error::{Error, missing};
 use crate::fault::Faults;
 
-/// Largest upload: the largest file and what is around it, and some more, to be refused here.
+/// Largest upload in bytes: the largest file, the form around it, and some more, to be refused
+/// here.
 pub(crate) const MEDIA_LIMIT: usize = 104 << 20;
 
-/// As what a file can be sent.
+/// The kinds of message that carry a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Image,
@@ -39,7 +39,7 @@ impl Kind {
         }
     }
 
-    /// Largest of its kind, in bytes.
+    /// Largest file of its kind, in bytes.
     fn limit(self) -> usize {
         match self {
             Kind::Image => 5 << 20,
@@ -69,26 +69,26 @@ const TYPES: [(&str, Kind); 17] = [
     ("application/vnd.openxmlformats-officedocument.presentationml.presentation", Kind::Document),
 ];
 
-/// A file that is there.
+/// A file that was uploaded.
 #[derive(Debug, Clone)]
-pub(super) struct Stored {
+pub(super) struct MediaFile {
     pub(super) kind: Kind,
     pub(super) content_type: String,
     pub(super) size: usize,
     pub(super) sha256: String,
 }
 
-/// What was uploaded, by number and id.
+/// The uploaded files, by number and id.
 #[derive(Debug, Default)]
 pub(crate) struct Media {
-    /// How uploads fail on demand.
+    /// The fault of uploads that is in force.
     pub(crate) faults: Faults,
-    stored: Mutex<HashMap<(String, String), Stored>>,
+    stored: Mutex<HashMap<(String, String), MediaFile>>,
 }
 
 impl Media {
-    /// Takes an upload; answers its id.
-    pub(super) async fn take(
+    /// Checks an upload, keeps it and returns its id.
+    pub(super) async fn store(
         &self,
         number: &str,
         headers: &HeaderMap,
@@ -101,14 +101,14 @@ impl Media {
         Ok(id)
     }
 
-    /// What was uploaded for the number under this id.
-    pub(super) fn find(&self, number: &str, id: &str) -> Option<Stored> {
+    /// Returns the file that was uploaded for the number under this id.
+    pub(super) fn find(&self, number: &str, id: &str) -> Option<MediaFile> {
         let all = self.stored.lock().expect("nothing panics while it holds this lock");
         all.get(&(number.to_owned(), id.to_owned())).cloned()
     }
 }
 
-async fn read(headers: &HeaderMap, body: Bytes) -> Result<Stored, Error> {
+async fn read(headers: &HeaderMap, body: Bytes) -> Result<MediaFile, Error> {
     let unreadable =
         |error: multer::Error| Error::new(100, format!("The body is no form: {error}."));
     let content_type =
@@ -141,7 +141,7 @@ async fn read(headers: &HeaderMap, body: Bytes) -> Result<Stored, Error> {
         return Err(Error::new(100, "The parameter messaging_product is required."));
     }
     let declared = declared.ok_or_else(|| missing("type"))?;
-    // What a browser would call a field with a text is no file.
+    // A field without a file name is a text, as a browser sends one.
     let (kind, _, bytes) = file.filter(|(_, named, _)| *named).ok_or_else(|| missing("file"))?;
     if kind != declared {
         return Err(Error::new(
@@ -149,10 +149,10 @@ async fn read(headers: &HeaderMap, body: Bytes) -> Result<Stored, Error> {
             format!("Parameter 'type' is '{declared}', the file's own type '{kind}'."),
         ));
     }
-    checked(kind, &bytes)
+    check_file(kind, &bytes)
 }
 
-fn checked(content_type: String, bytes: &[u8]) -> Result<Stored, Error> {
+fn check_file(content_type: String, bytes: &[u8]) -> Result<MediaFile, Error> {
     let Some((_, kind)) = TYPES.into_iter().find(|(known, _)| *known == content_type) else {
         let known = TYPES.map(|(known, _)| known).join(", ");
         let sentence = format!(
@@ -172,7 +172,12 @@ fn checked(content_type: String, bytes: &[u8]) -> Result<Stored, Error> {
         );
         return Err(Error::new(131053, sentence));
     }
-    Ok(Stored { kind, content_type, size: bytes.len(), sha256: hex::encode(Sha256::digest(bytes)) })
+    Ok(MediaFile {
+        kind,
+        content_type,
+        size: bytes.len(),
+        sha256: hex::encode(Sha256::digest(bytes)),
+    })
 }
 
 #[cfg(test)]
@@ -195,11 +200,11 @@ mod tests {
         (headers.into_iter().collect(), body.into())
     }
 
-    async fn taken(fields: &[(&str, &str, &str)]) -> Result<Stored, (u32, String)> {
+    async fn taken(fields: &[(&str, &str, &str)]) -> Result<MediaFile, (u32, String)> {
         let media = Media::default();
         let (headers, body) = form(fields);
         let id = media
-            .take(NUMBER, &headers, body)
+            .store(NUMBER, &headers, body)
             .await
             .map_err(|error| (error.code, error.details))?;
         assert!(media.find("1", &id).is_none(), "an id is good for its own number");
@@ -256,7 +261,7 @@ mod tests {
             assert_eq!(given, code, "{details}");
             assert!(details.contains(named), "{details} does not name {named}");
         }
-        let unreadable = Media::default().take(NUMBER, &HeaderMap::new(), Bytes::new()).await;
+        let unreadable = Media::default().store(NUMBER, &HeaderMap::new(), Bytes::new()).await;
         assert_eq!(unreadable.unwrap_err().code, 100);
     }
 }

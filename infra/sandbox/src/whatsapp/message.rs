@@ -1,19 +1,19 @@
-//! What a message must look like for the Cloud API to take it.
+//! Reads messages as the Cloud API does, and refuses those that it would refuse.
 //!
 //! Shapes: <https://developers.facebook.com/docs/whatsapp/cloud-api/reference/messages>. Fields
-//! that nobody here sends are refused like fields that do not exist.
+//! that the system does not send are refused like fields that do not exist.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::error::Error;
+use super::error::{Error, missing};
 use super::media::{Kind, Media};
-use super::webhook::TakenMessage;
-use super::{digits, is_number};
-use crate::channel::Delivered;
-use crate::parts::Got;
+use super::number::{check_number_id, digits};
+use super::webhook::MessageRecord;
+use crate::accepted::ReceivedParts;
+use crate::channel::Submission;
 
 /// Longest text, in characters.
 const TEXT_LIMIT: usize = 4096;
@@ -24,29 +24,33 @@ const TEMPLATE_LIMIT: usize = 1024;
 /// Longest `biz_opaque_callback_data`, in characters.
 const CALLBACK_DATA_LIMIT: usize = 512;
 
-/// The one template that was approved here: its name, its language, and what stands before its only
-/// parameter.
-const TEMPLATE: (&str, &str, &str) = ("agent_answers", "en_US", "An answer to your question: ");
+/// Name of the one template that was approved here.
+const TEMPLATE_NAME: &str = "agent_answers";
+/// Its language.
+const TEMPLATE_LANGUAGE: &str = "en_US";
+/// Its text before its only parameter.
+const TEMPLATE_TEXT: &str = "An answer to your question: ";
 
-/// What the customer sees.
+/// The message as the customer sees it.
 #[derive(Debug, Default)]
-struct Shown {
+struct CustomerView {
     content: String,
     attachments: Vec<Value>,
     template: Option<Value>,
 }
 
-/// What the body asks to send, if the Cloud API would take it, and what is kept for its receipts.
+/// Reads the message that a body asks to send, if the Cloud API would take it, and the record for
+/// its receipts.
 pub(super) fn read(
     phone_number_id: &str,
     body: &[u8],
     media: &Media,
-) -> Result<(Delivered, TakenMessage), Error> {
-    is_number(phone_number_id)?;
+) -> Result<(Submission, MessageRecord), Error> {
+    check_number_id(phone_number_id)?;
     let body: Map<String, Value> = serde_json::from_slice(body)
         .map_err(|error| Error::new(100, format!("The body is no JSON object: {error}.")))?;
-    exactly(&body, "messaging_product", "whatsapp", true)?;
-    exactly(&body, "recipient_type", "individual", false)?;
+    check_value(&body, "messaging_product", "whatsapp", true)?;
+    check_value(&body, "recipient_type", "individual", false)?;
     // The provider's default. It has other types, which nothing here sends.
     let kind = text_of(&body, "type")?.unwrap_or("text");
     let to = text_of(&body, "to")?.ok_or_else(|| missing("to"))?;
@@ -57,12 +61,12 @@ pub(super) fn read(
     }
     let of_kind = |kind: Kind| file(&body, kind, phone_number_id, media);
     let shown = match kind {
-        "text" => text(object(&body, "text")?)?,
+        "text" => text(object_of(&body, "text")?)?,
         "image" => of_kind(Kind::Image)?,
         "video" => of_kind(Kind::Video)?,
         "audio" => of_kind(Kind::Audio)?,
         "document" => of_kind(Kind::Document)?,
-        "template" => template(object(&body, "template")?)?,
+        "template" => template(object_of(&body, "template")?)?,
         other => {
             return Err(Error::new(
                 131051,
@@ -79,20 +83,25 @@ pub(super) fn read(
         "context",
         "biz_opaque_callback_data",
     ];
-    only(&body, &known, "")?;
+    check_names(&body, &known, "")?;
     let callback_data = text_of(&body, "biz_opaque_callback_data")?;
-    within("biz_opaque_callback_data", callback_data.unwrap_or_default(), CALLBACK_DATA_LIMIT)?;
+    check_length(
+        "biz_opaque_callback_data",
+        callback_data.unwrap_or_default(),
+        CALLBACK_DATA_LIMIT,
+    )?;
 
-    let Ours { conversation_id, message_id, part } = ours(callback_data.unwrap_or_default());
-    let taken = TakenMessage {
+    let MessageReference { conversation_id, message_id, part } =
+        reference_in(callback_data.unwrap_or_default());
+    let record = MessageRecord {
         wamid: format!("wamid.{}", STANDARD.encode(rand::random::<[u8; 30]>())),
         phone_number_id: phone_number_id.into(),
         to: to.into(),
         callback_data: callback_data.map(str::to_owned),
     };
-    let Shown { content, attachments, template } = shown;
+    let CustomerView { content, attachments, template } = shown;
     let to = to.into();
-    let delivered = Delivered {
+    let submission = Submission {
         message_id,
         conversation_id,
         to,
@@ -100,38 +109,38 @@ pub(super) fn read(
         attachments,
         template,
         part,
-        ..Delivered::default()
+        ..Submission::default()
     };
-    Ok((delivered, taken))
+    Ok((submission, record))
 }
 
-fn text(text: &Map<String, Value>) -> Result<Shown, Error> {
-    only(text, &["body", "preview_url"], "text.")?;
+fn text(text: &Map<String, Value>) -> Result<CustomerView, Error> {
+    check_names(text, &["body", "preview_url"], "text.")?;
     if text.get("preview_url").is_some_and(|preview| !preview.is_boolean()) {
         return Err(Error::new(131009, "Parameter 'text.preview_url' must be true or false."));
     }
     let content = text_of(text, "body")?
         .filter(|body| !body.is_empty())
         .ok_or_else(|| missing("text.body"))?;
-    within("text.body", content, TEXT_LIMIT)?;
-    Ok(Shown { content: content.into(), ..Shown::default() })
+    check_length("text.body", content, TEXT_LIMIT)?;
+    Ok(CustomerView { content: content.into(), ..CustomerView::default() })
 }
 
-/// A file that was uploaded for this number before.
+/// Reads a file that was uploaded for this number before.
 fn file(
     body: &Map<String, Value>,
     kind: Kind,
     number: &str,
     media: &Media,
-) -> Result<Shown, Error> {
+) -> Result<CustomerView, Error> {
     let name = kind.name();
-    let file = object(body, name)?;
+    let file = object_of(body, name)?;
     let known: &[&str] = match kind {
         Kind::Image | Kind::Video => &["id", "link", "caption"],
         Kind::Audio => &["id", "link"],
         Kind::Document => &["id", "link", "caption", "filename"],
     };
-    only(file, known, &format!("{name}."))?;
+    check_names(file, known, &format!("{name}."))?;
     if file.contains_key("link") {
         return Err(Error::new(
             131052,
@@ -150,32 +159,31 @@ fn file(
         return Err(Error::new(131053, sentence));
     }
     let caption = text_of(file, "caption")?;
-    within(&format!("{name}.caption"), caption.unwrap_or_default(), CAPTION_LIMIT)?;
+    check_length(&format!("{name}.caption"), caption.unwrap_or_default(), CAPTION_LIMIT)?;
     let attachment = json!({
         "kind": name,
-        // Without a name, what is shown of a document is that it is one.
+        // A document without a name is shown as just a document.
         "filename": text_of(file, "filename")?,
         "content_type": stored.content_type,
         "size": stored.size,
         "sha256": stored.sha256,
         "caption": caption,
     });
-    Ok(Shown {
+    Ok(CustomerView {
         content: caption.unwrap_or_default().into(),
         attachments: vec![attachment],
         template: None,
     })
 }
 
-/// The approved template, filled in.
-fn template(template: &Map<String, Value>) -> Result<Shown, Error> {
-    only(template, &["name", "language", "components"], "template.")?;
+/// Reads the approved template, and fills it in.
+fn template(template: &Map<String, Value>) -> Result<CustomerView, Error> {
+    check_names(template, &["name", "language", "components"], "template.")?;
     let name = text_of(template, "name")?.ok_or_else(|| missing("template.name"))?;
-    let language = object(template, "language")?;
-    only(language, &["code"], "template.language.")?;
+    let language = object_of(template, "language")?;
+    check_names(language, &["code"], "template.language.")?;
     let code = text_of(language, "code")?.ok_or_else(|| missing("template.language.code"))?;
-    let (known, spoken, before) = TEMPLATE;
-    if (name, code) != (known, spoken) {
+    if (name, code) != (TEMPLATE_NAME, TEMPLATE_LANGUAGE) {
         let sentence = format!("template name ({name}) does not exist in {code}");
         return Err(Error::new(132001, sentence));
     }
@@ -203,41 +211,44 @@ fn template(template: &Map<String, Value>) -> Result<Shown, Error> {
             "Param text cannot have new-line/tab characters or more than 4 consecutive spaces";
         return Err(Error::new(100, sentence));
     }
-    if before.chars().count() + content.chars().count() > TEMPLATE_LIMIT {
+    if TEMPLATE_TEXT.chars().count() + content.chars().count() > TEMPLATE_LIMIT {
         return Err(Error::new(132005, "The filled template is too long."));
     }
-    let shown = json!({ "name": name, "language": code, "shown": format!("{before}{content}") });
-    Ok(Shown { content: content.into(), template: Some(shown), ..Shown::default() })
+    let shown =
+        json!({ "name": name, "language": code, "shown": format!("{TEMPLATE_TEXT}{content}") });
+    Ok(CustomerView { content: content.into(), template: Some(shown), ..CustomerView::default() })
 }
 
-/// Whose message it is, and which part of it.
-struct Ours {
+/// The system's message that a call is for, and the part of it.
+struct MessageReference {
     conversation_id: Option<Uuid>,
     message_id: Option<Uuid>,
-    part: Option<Got>,
+    part: Option<ReceivedParts>,
 }
 
-/// Reads `{business}.{conversation}.{message}`, which the provider itself never looks into, and
-/// behind it `.{part}.{of}`.
-fn ours(callback_data: &str) -> Ours {
+/// Reads `{business}.{conversation}.{message}`, which Meta itself never looks into, and behind it
+/// `.{part}.{of}`.
+fn reference_in(callback_data: &str) -> MessageReference {
     let words: Vec<_> = callback_data.split('.').collect();
     let id = |place: usize| words.get(place).and_then(|id| Uuid::parse_str(id).ok());
     let number = |place: usize| words.get(place).and_then(|number| number.parse::<u8>().ok());
-    let part = number(3).zip(number(4)).map(|(part, of)| Got { of, got: vec![part] });
+    let part = number(3).zip(number(4)).map(|(part, of)| ReceivedParts { of, got: vec![part] });
     match (id(0), words.len()) {
-        (Some(_business), 3 | 5) => Ours { conversation_id: id(1), message_id: id(2), part },
-        _ => Ours { conversation_id: None, message_id: None, part: None },
+        (Some(_business), 3 | 5) => {
+            MessageReference { conversation_id: id(1), message_id: id(2), part }
+        }
+        _ => MessageReference { conversation_id: None, message_id: None, part: None },
     }
 }
 
-fn only(body: &Map<String, Value>, known: &[&str], inside: &str) -> Result<(), Error> {
+fn check_names(body: &Map<String, Value>, known: &[&str], inside: &str) -> Result<(), Error> {
     match body.keys().find(|name| !known.contains(&name.as_str())) {
         Some(name) => Err(Error::new(100, format!("Unexpected parameter '{inside}{name}'."))),
         None => Ok(()),
     }
 }
 
-fn exactly(
+fn check_value(
     body: &Map<String, Value>,
     name: &str,
     value: &str,
@@ -253,7 +264,10 @@ fn exactly(
     }
 }
 
-fn object<'a>(body: &'a Map<String, Value>, name: &str) -> Result<&'a Map<String, Value>, Error> {
+fn object_of<'a>(
+    body: &'a Map<String, Value>,
+    name: &str,
+) -> Result<&'a Map<String, Value>, Error> {
     let value = body.get(name).ok_or_else(|| missing(name))?;
     value
         .as_object()
@@ -265,7 +279,7 @@ fn text_of<'a>(body: &'a Map<String, Value>, name: &str) -> Result<Option<&'a st
     body.get(name).map(|value| value.as_str().ok_or_else(not_text)).transpose()
 }
 
-fn within(name: &str, text: &str, limit: usize) -> Result<(), Error> {
+fn check_length(name: &str, text: &str, limit: usize) -> Result<(), Error> {
     match text.chars().count() {
         long if long > limit => Err(Error::new(
             131009,
@@ -273,8 +287,4 @@ fn within(name: &str, text: &str, limit: usize) -> Result<(), Error> {
         )),
         _ => Ok(()),
     }
-}
-
-pub(super) fn missing(name: &str) -> Error {
-    Error::new(131008, format!("Parameter '{name}' is mandatory."))
 }

@@ -3,12 +3,13 @@
 use serde_json::Value;
 
 use super::error::default_code;
-use super::message::{missing, read};
+use super::error::missing;
+use super::message::read;
 use super::*;
+use crate::accepted::ReceivedParts;
 use crate::fault::ProviderFault;
-use crate::parts::Got;
 
-fn message(number: &str, body: &[u8]) -> Result<(Delivered, TakenMessage), Error> {
+fn message(number: &str, body: &[u8]) -> Result<(Submission, MessageRecord), Error> {
     read(number, body, &Media::default())
 }
 
@@ -101,7 +102,7 @@ fn a_part_says_which_it_is() {
         (taken.message_id.is_some(), taken.part)
     };
     assert_eq!(part(""), (true, None));
-    assert_eq!(part(".2.3"), (true, Some(Got { of: 3, got: vec![2] })));
+    assert_eq!(part(".2.3"), (true, Some(ReceivedParts { of: 3, got: vec![2] })));
     assert_eq!(part(".2"), (false, None));
 }
 
@@ -110,7 +111,7 @@ async fn with_file(
     kind: &str,
     content_type: &str,
     fields: Value,
-) -> Result<Delivered, (u32, String)> {
+) -> Result<Submission, (u32, String)> {
     let media = Media::default();
     let form = format!(
         "--x\r\nContent-Disposition: form-data; name=\"messaging_product\"\r\n\r\nwhatsapp\r\n\
@@ -121,7 +122,7 @@ async fn with_file(
         .into_iter()
         .collect();
     let id = media
-        .take("1", &headers, form.into())
+        .store("1", &headers, form.into())
         .await
         .map_err(|error| (error.code, error.details))?;
     let mut file = json!({ "id": id });

@@ -1,5 +1,5 @@
-//! Meta's webhook: what it says of a message, and of a customer's own, how it signs it, and that it
-//! comes again until somebody answers 200.
+//! Meta's webhook: the statuses of messages and the customers' own texts, signed, and sent again
+//! until the system answers 200.
 //!
 //! Shapes:
 //! <https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/status>
@@ -18,18 +18,20 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use super::super::control::System;
-use super::super::receipts::{Report, Reporter, Taken};
-use super::{digits, documented, is_number};
+use super::error::documented;
+use super::number::{PHONE_NUMBER_ID, check_number_id, digits};
 use crate::http_client;
-use crate::seed::PHONE_NUMBER_ID;
+use crate::receipts::{ProviderRecord, Report, Reporter};
+use emulator::Engine;
 
-/// Where the system listens for it, below the API's base URL.
+/// The system's route for it, below the API's base URL.
 const PATH: &str = "/api/v1/webhooks/whatsapp";
 
-/// Waits between two tries double from the one to the other; Meta's go on for days.
-const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// After so many tries a receipt is given up.
+/// First wait between two tries; it doubles. Meta's go on for days.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// Longest wait between two tries.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// Tries after which a receipt is given up.
 const TRIES: u32 = 30;
 
 /// The webhook of the business's app.
@@ -39,15 +41,15 @@ pub(crate) struct Webhook {
     app_secret: String,
 }
 
-/// What a customer writes, as `POST /sandbox/whatsapp/customers` takes it.
+/// A customer's text, as `POST /sandbox/whatsapp/customers` takes it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Wrote {
-    /// Their number.
+pub(crate) struct CustomerText {
+    /// The customer's number.
     from: String,
-    /// What they say.
+    /// The text.
     text: String,
-    /// Meta's id of the number they write to.
+    /// Meta's id of the number that the customer writes to.
     #[serde(default = "sandbox_number")]
     phone_number_id: String,
 }
@@ -56,60 +58,69 @@ fn sandbox_number() -> String {
     PHONE_NUMBER_ID.to_owned()
 }
 
-/// A message that the Cloud API took.
+/// Meta's record of a message that it accepted.
 #[derive(Debug, Clone, Deserialize, Serialize)]
-pub(crate) struct TakenMessage {
+pub(crate) struct MessageRecord {
     pub(super) wamid: String,
     pub(super) phone_number_id: String,
     pub(super) to: String,
     pub(super) callback_data: Option<String>,
 }
 
-impl Taken for TakenMessage {
+impl ProviderRecord for MessageRecord {
     fn provider_id(&self) -> &str {
         &self.wamid
     }
 }
 
-impl Wrote {
-    /// What it is, if a customer can have written it.
+impl CustomerText {
+    /// Checks the text and returns it.
     ///
     /// # Errors
-    /// A sentence that names the field which is wrong.
+    /// A sentence that names the wrong field.
     pub(crate) fn checked(self) -> Result<Self, String> {
         if !(7..=15).contains(&digits(&self.from).len()) {
             return Err(format!("`from` {:?} is no phone number of 7 to 15 digits", self.from));
         }
-        if is_number(&self.phone_number_id).is_err() {
+        if check_number_id(&self.phone_number_id).is_err() {
             return Err(format!("`phone_number_id` {:?} is not of digits", self.phone_number_id));
         }
         Ok(self)
     }
-}
 
-impl Wrote {
-    /// Meta's id of the number, and who writes to it.
-    pub(crate) fn between(&self) -> (&str, &str) {
-        (&self.phone_number_id, &self.from)
+    /// Meta's id of the number that the customer writes to.
+    pub(crate) fn phone_number_id(&self) -> &str {
+        &self.phone_number_id
+    }
+
+    /// The customer's number.
+    pub(crate) fn sender(&self) -> &str {
+        &self.from
     }
 }
 
 impl Webhook {
-    /// Signs with the app's secret.
+    /// A webhook that signs with the app's secret.
     pub(crate) fn new(app_secret: String) -> Self {
         Self { http: http_client::loopback(), app_secret }
     }
 
-    /// Has a customer write. Whether the system took it.
-    pub(crate) async fn write(&self, system: &System, wrote: &Wrote, now: DateTime<Utc>) -> bool {
-        let url = format!("{}{PATH}", system.engine().api_url());
-        self.call(&url, message(wrote, now).to_string()).await
+    /// Sends a customer's text, and returns whether the system took it.
+    pub(crate) async fn send_text(
+        &self,
+        engine: &Engine,
+        text: &CustomerText,
+        now: DateTime<Utc>,
+    ) -> bool {
+        let url = format!("{}{PATH}", engine.api_url());
+        self.call(&url, message(text, now).to_string()).await
     }
 
     async fn call(&self, url: &str, body: String) -> bool {
-        let call =
-            self.http.post(url).header("X-Hub-Signature-256", self.signature(body.as_bytes()));
-        let call = call
+        let call = self
+            .http
+            .post(url)
+            .header("X-Hub-Signature-256", self.signature(body.as_bytes()))
             .header("Content-Type", "application/json")
             .header("User-Agent", "facebookexternalua");
         call.body(body).send().await.is_ok_and(|answer| answer.status() == 200)
@@ -123,27 +134,27 @@ impl Webhook {
 }
 
 impl Reporter for Webhook {
-    type Taken = TakenMessage;
+    type Record = MessageRecord;
     const STATUSES: &'static [&'static str] = &["sent", "delivered", "read", "failed", "played"];
 
-    async fn report(&self, system: &System, report: &Report<TakenMessage>) -> bool {
-        let url = format!("{}{PATH}", system.engine().api_url());
+    async fn report(&self, engine: &Engine, report: &Report<MessageRecord>) -> bool {
+        let url = format!("{}{PATH}", engine.api_url());
         let body = notification(report).to_string();
-        let (mut wait, longest) = WAITS;
+        let mut wait = FIRST_WAIT;
         for _ in 0..TRIES {
             if self.call(&url, body.clone()).await {
                 return true;
             }
             tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(longest);
+            wait = (wait * 2).min(LONGEST_WAIT);
         }
         false
     }
 }
 
-/// The body of a call, with one status in it.
-fn notification(report: &Report<TakenMessage>) -> Value {
-    let TakenMessage { wamid, phone_number_id, to, callback_data } = &report.taken;
+/// Returns the body of a call with one status in it.
+fn notification(report: &Report<MessageRecord>) -> Value {
+    let MessageRecord { wamid, phone_number_id, to, callback_data } = &report.record;
     let mut status = json!({
         "id": wamid,
         "status": report.status,
@@ -171,9 +182,9 @@ fn notification(report: &Report<TakenMessage>) -> Value {
     envelope(phone_number_id, json!({ "statuses": [status] }))
 }
 
-/// The body of a call, with one customer's message in it.
-fn message(wrote: &Wrote, now: DateTime<Utc>) -> Value {
-    let Wrote { from, text, phone_number_id } = wrote;
+/// Returns the body of a call with one customer's message in it.
+fn message(text: &CustomerText, now: DateTime<Utc>) -> Value {
+    let CustomerText { from, text, phone_number_id } = text;
     let wa_id = digits(from);
     let message = json!({
         "from": wa_id,
@@ -186,7 +197,7 @@ fn message(wrote: &Wrote, now: DateTime<Utc>) -> Value {
     envelope(phone_number_id, json!({ "contacts": contacts, "messages": [message] }))
 }
 
-fn envelope(phone_number_id: &str, told: Value) -> Value {
+fn envelope(phone_number_id: &str, content: Value) -> Value {
     let mut value = json!({
         "messaging_product": "whatsapp",
         "metadata": { "display_phone_number": "15550783881", "phone_number_id": phone_number_id },
@@ -194,7 +205,7 @@ fn envelope(phone_number_id: &str, told: Value) -> Value {
     value
         .as_object_mut()
         .into_iter()
-        .for_each(|value| value.extend(told.as_object().cloned().unwrap_or_default()));
+        .for_each(|value| value.extend(content.as_object().cloned().unwrap_or_default()));
     json!({
         "object": "whatsapp_business_account",
         "entry": [{ "id": "102290129340398", "changes": [{ "value": value, "field": "messages" }] }],
@@ -206,14 +217,14 @@ mod tests {
     use super::*;
 
     fn report(status: &str, callback_data: Option<&str>) -> Value {
-        let taken = TakenMessage {
+        let record = MessageRecord {
             wamid: "wamid.1".into(),
             phone_number_id: "106540352242922".into(),
             to: "+31 6 1234 5678".into(),
             callback_data: callback_data.map(str::to_owned),
         };
         let at = "2026-03-01T09:05:01.900Z".parse().unwrap();
-        notification(&Report { taken, status: status.into(), code: Some(131047), at })
+        notification(&Report { record, status: status.into(), code: Some(131047), at })
     }
 
     #[test]
@@ -238,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_customers_message_has_the_documented_shape() {
-        let wrote: Wrote =
+        let wrote: CustomerText =
             serde_json::from_value(json!({ "from": "+31 6 1234 5678", "text": "Hello?" })).unwrap();
         let body = message(&wrote.checked().unwrap(), "2026-03-01T09:05:01.900Z".parse().unwrap());
         let value = &body["entry"][0]["changes"][0]["value"];
@@ -261,7 +272,7 @@ mod tests {
             json!({ "from": "anna", "text": "" }),
             json!({ "from": "+31612345678", "text": "", "phone_number_id": "me" }),
         ] {
-            assert!(serde_json::from_value::<Wrote>(nonsense).unwrap().checked().is_err());
+            assert!(serde_json::from_value::<CustomerText>(nonsense).unwrap().checked().is_err());
         }
     }
 

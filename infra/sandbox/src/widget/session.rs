@@ -14,30 +14,32 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use uuid::Uuid;
 
-use super::{Gate, Visitor, turned_true};
-use crate::channel::{Channel, Delivered};
+use super::endpoint::WidgetEndpoint;
+use crate::channel::{Channel, Submission};
+use crate::http_client;
+use crate::visitor::Visitor;
 
 /// First wait before another try; it doubles.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 /// Longest wait before another try.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
-/// How long nothing has to happen before a ping. API Gateway closes a connection after ten silent
+/// Silence after which the widget sends a ping. API Gateway closes a connection after ten silent
 /// minutes:
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html>.
 const SILENCE: Duration = Duration::from_secs(300);
-/// How long a widget waits for it before it tries another connection.
+/// How long a widget waits for the answer to its hello before it tries another connection.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long it waits for `caught_up` once nothing else comes.
 const ANSWER: Duration = Duration::from_secs(5);
-/// How many acknowledgements are said again when one of them was not understood.
+/// How many acknowledgements are repeated when one of them was not understood.
 const RECENT: usize = 32;
-/// How long it is quiet before they are: a server that has just said hello may not have noted yet
-/// who is there.
+/// Silence before they are repeated: a server that has just said hello may not have stored the
+/// connection yet.
 const SETTLING: Duration = Duration::from_millis(200);
-/// How long a message that is on its way to others is waited for before it is asked for.
+/// How long a widget waits for a message that is on its way to others before it asks for it.
 const PENDING: Duration = Duration::from_millis(500);
 
-/// What the server tells a widget; what it does not know, it skips.
+/// The server's events; a widget skips those that it does not know.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Event {
@@ -58,7 +60,7 @@ enum Event {
     Error {
         code: String,
     },
-    /// API Gateway's own words when the function behind it failed; they do not say at what.
+    /// API Gateway's own error when the function behind it failed; it does not name the frame.
     #[serde(untagged)]
     Broken {
         message: String,
@@ -77,7 +79,7 @@ struct NewMessage {
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
-enum Ended {
+enum ConnectionEnd {
     #[error(transparent)]
     Connection(#[from] tungstenite::Error),
     #[error("the server closed it")]
@@ -92,13 +94,13 @@ enum Ended {
     NotKept(#[from] std::io::Error),
 }
 
-/// Counts one among those who hold a message back, as long as it does.
-struct Holding {
+/// Counts a widget as long as it holds a message back.
+struct HoldCounter {
     all: Arc<AtomicUsize>,
     counted: bool,
 }
 
-impl Holding {
+impl HoldCounter {
     fn set(&mut self, holds: bool) {
         match (self.counted, holds) {
             (false, true) => _ = self.all.fetch_add(1, Ordering::Relaxed),
@@ -109,34 +111,34 @@ impl Holding {
     }
 }
 
-impl Drop for Holding {
+impl Drop for HoldCounter {
     fn drop(&mut self) {
         self.set(false);
     }
 }
 
-/// One visitor's browser, from its first hello to its last goodbye.
+/// One visitor's widget, over all its connections.
 pub(super) struct Session {
-    gate: Gate,
+    endpoint: WidgetEndpoint,
     http: reqwest::Client,
     chat: Arc<Channel>,
     visitor: Visitor,
     /// Whether the hello was answered.
     answered: bool,
-    /// Turns true when it was brought up to date.
+    /// Turns true when the widget was brought up to date.
     greet: watch::Sender<bool>,
     seen: HashSet<Uuid>,
-    /// Up to here everything was seen, or will never come.
+    /// Up to this place everything was seen, or will never come.
     after: u64,
-    /// What came too early.
+    /// Messages that came too early, by their place.
     held: BTreeMap<u64, NewMessage>,
-    holding: Holding,
-    /// Whether the server was asked what is missing.
+    holding: HoldCounter,
+    /// Whether the widget has asked for what is missing.
     asking: bool,
-    /// A message that is on its way to others.
+    /// The place of a message that is on its way to others.
     pending: u64,
-    /// What was acknowledged last; said again after the server failed at something and did not say
-    /// at what.
+    /// The last acknowledgements; they are repeated after the server failed at a frame that it did
+    /// not name.
     recent: VecDeque<Uuid>,
     repeat: bool,
 }
@@ -145,7 +147,7 @@ type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 
 impl Session {
     pub(super) fn new(
-        gate: Gate,
+        endpoint: WidgetEndpoint,
         chat: Arc<Channel>,
         visitor: Visitor,
         greet: watch::Sender<bool>,
@@ -155,8 +157,8 @@ impl Session {
         let after = seen.iter().map(|(_, seq)| *seq).max().unwrap_or(0);
         let seen = seen.into_iter().map(|(id, _)| id).collect();
         Self {
-            gate,
-            http: crate::http_client::loopback(),
+            endpoint,
+            http: http_client::loopback(),
             chat,
             visitor,
             answered: false,
@@ -164,7 +166,7 @@ impl Session {
             seen,
             after,
             held: BTreeMap::new(),
-            holding: Holding { all: holding, counted: false },
+            holding: HoldCounter { all: holding, counted: false },
             asking: false,
             pending: 0,
             recent: VecDeque::new(),
@@ -175,14 +177,14 @@ impl Session {
     pub(super) async fn run(mut self, mut leaving: watch::Receiver<bool>) {
         let mut wait = FIRST_WAIT;
         loop {
-            let ended = self.connect(&mut leaving).await;
-            let Err(ended) = ended else { return };
+            let end = self.connect(&mut leaving).await;
+            let Err(end) = end else { return };
             self.held.clear();
             self.holding.set(false);
             if self.greet.send_replace(false) {
-                wait = FIRST_WAIT; // it was in: the line broke, nobody turned it away
+                wait = FIRST_WAIT; // it was greeted: the connection broke, the server did not refuse it
             }
-            tracing::debug!(conversation = %self.visitor.conversation_id, %ended, "the widget is cut off");
+            tracing::debug!(conversation = %self.visitor.conversation_id, %end, "the widget lost its connection; it connects again");
             tokio::select! {
                 () = tokio::time::sleep(wait.mul_f64(0.5 + rand::random::<f64>() / 2.0)) => {}
                 () = turned_true(&mut leaving) => return,
@@ -191,29 +193,30 @@ impl Session {
         }
     }
 
-    /// One connection; it ends well only when the visitor leaves.
-    async fn connect(&mut self, leaving: &mut watch::Receiver<bool>) -> Result<(), Ended> {
+    /// Holds one connection; it ends well only when the visitor leaves.
+    async fn connect(&mut self, leaving: &mut watch::Receiver<bool>) -> Result<(), ConnectionEnd> {
         let connected = tokio::select! {
-            connected = tokio_tungstenite::connect_async(&self.gate.websocket_url) => connected,
+            connected = tokio_tungstenite::connect_async(&self.endpoint.websocket_url) => connected,
             () = turned_true(leaving) => return Ok(()),
         };
         let (mut socket, _) = connected?;
-        let token = self.gate.token(self.visitor);
-        say(&mut socket, json!({ "action": "hello", "token": token, "after": self.after })).await?;
+        let token = self.endpoint.token(self.visitor);
+        send(&mut socket, json!({ "action": "hello", "token": token, "after": self.after }))
+            .await?;
         let patience = tokio::time::Instant::now() + HELLO_TIMEOUT;
         (self.answered, self.asking, self.pending) = (false, true, 0);
         loop {
             let (answered, waiting) = (self.answered, self.pending > self.after);
             tokio::select! {
                 frame = socket.next() => {
-                    self.hear(&mut socket, frame.ok_or(Ended::Closed)??).await?;
+                    self.receive(&mut socket, frame.ok_or(ConnectionEnd::Closed)??).await?;
                     self.holding.set(!self.held.is_empty());
                 }
-                () = tokio::time::sleep_until(patience), if !answered => return Err(Ended::Silent),
-                () = tokio::time::sleep(ANSWER), if self.asking => return Err(Ended::Silent),
-                () = tokio::time::sleep(SETTLING), if answered && self.repeat => self.repeat(&mut socket).await?,
-                () = tokio::time::sleep(PENDING), if waiting => self.ask(&mut socket).await?,
-                () = tokio::time::sleep(SILENCE) => say(&mut socket, json!({ "action": "ping" })).await?,
+                () = tokio::time::sleep_until(patience), if !answered => return Err(ConnectionEnd::Silent),
+                () = tokio::time::sleep(ANSWER), if self.asking => return Err(ConnectionEnd::Silent),
+                () = tokio::time::sleep(SETTLING), if answered && self.repeat => self.repeat_acknowledgements(&mut socket).await?,
+                () = tokio::time::sleep(PENDING), if waiting => self.ask_for_missing(&mut socket).await?,
+                () = tokio::time::sleep(SILENCE) => send(&mut socket, json!({ "action": "ping" })).await?,
                 () = turned_true(leaving) => {
                     let _ = socket.close(None).await;
                     while let Some(Ok(_)) = socket.next().await {} // until the server has closed it too
@@ -223,112 +226,119 @@ impl Session {
         }
     }
 
-    async fn repeat(&mut self, socket: &mut Socket) -> Result<(), Ended> {
+    async fn repeat_acknowledgements(&mut self, socket: &mut Socket) -> Result<(), ConnectionEnd> {
         self.repeat = false;
         for id in &self.recent {
-            say(socket, json!({ "action": "ack", "id": id })).await?;
+            send(socket, json!({ "action": "ack", "id": id })).await?;
         }
         Ok(())
     }
 
-    async fn hear(&mut self, socket: &mut Socket, frame: Message) -> Result<(), Ended> {
+    async fn receive(&mut self, socket: &mut Socket, frame: Message) -> Result<(), ConnectionEnd> {
         let Message::Text(text) = frame else { return Ok(()) };
         match serde_json::from_str(&text) {
-            Ok(Event::NewMessage { seq, message }) => self.show(socket, seq, message).await?,
+            Ok(Event::NewMessage { seq, message }) => {
+                self.take_message(socket, seq, message).await?
+            }
             Ok(Event::LargeMessage { seq, id }) => {
-                let message = self.fetch(id).await?;
-                self.show(socket, seq, message).await?;
+                let message = self.fetch_message(id).await?;
+                self.take_message(socket, seq, message).await?;
             }
             Ok(Event::CaughtUp { seq, pending }) => {
                 self.greet.send_replace(true);
                 (self.asking, self.pending) = (false, pending);
                 let later = self.held.split_off(&(seq + 1));
                 for (seq, message) in std::mem::replace(&mut self.held, later) {
-                    self.keep(socket, seq, message).await?;
+                    self.keep_message(socket, seq, message).await?;
                 }
                 self.after = self.after.max(seq);
-                self.keep_what_follows(socket).await?;
-                // What is held all the same is asked about once more, but not at once.
+                self.keep_following(socket).await?;
+                // The widget asks once more for what is still missing, but not at once.
                 self.pending = self.pending.max(self.held.keys().next().copied().unwrap_or(0));
             }
             Ok(Event::Broken { message, request }) => {
                 self.repeat = true;
-                return Err(Ended::Refused(format!("{message} ({request})")));
+                return Err(ConnectionEnd::Refused(format!("{message} ({request})")));
             }
             Ok(Event::Error { code }) => {
                 self.repeat = true;
-                return Err(Ended::Refused(code));
+                return Err(ConnectionEnd::Refused(code));
             }
             Ok(Event::Hello) => self.answered = true,
-            Err(_) => {} // something that this widget is too old for
+            Err(_) => {} // an event that this widget does not know
         }
         Ok(())
     }
 
-    /// Keeps a message when everything before it is there; asks for what is not.
-    async fn show(
+    /// Keeps a message when everything before it is there, and asks for what is missing.
+    async fn take_message(
         &mut self,
         socket: &mut Socket,
         seq: u64,
         message: NewMessage,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), ConnectionEnd> {
         if seq > self.after + 1 {
             self.held.insert(seq, message);
         } else {
-            self.keep(socket, seq, message).await?;
+            self.keep_message(socket, seq, message).await?;
         }
-        self.keep_what_follows(socket).await?;
-        if !self.held.is_empty() && !self.asking { self.ask(socket).await } else { Ok(()) }
+        self.keep_following(socket).await?;
+        if !self.held.is_empty() && !self.asking {
+            self.ask_for_missing(socket).await
+        } else {
+            Ok(())
+        }
     }
 
-    async fn keep_what_follows(&mut self, socket: &mut Socket) -> Result<(), Ended> {
+    async fn keep_following(&mut self, socket: &mut Socket) -> Result<(), ConnectionEnd> {
         while let Some(message) = self.held.remove(&(self.after + 1)) {
-            self.keep(socket, self.after + 1, message).await?;
+            self.keep_message(socket, self.after + 1, message).await?;
         }
         Ok(())
     }
 
-    async fn ask(&mut self, socket: &mut Socket) -> Result<(), Ended> {
+    async fn ask_for_missing(&mut self, socket: &mut Socket) -> Result<(), ConnectionEnd> {
         self.asking = true;
-        Ok(say(socket, json!({ "action": "resume", "after": self.after })).await?)
+        Ok(send(socket, json!({ "action": "resume", "after": self.after })).await?)
     }
 
-    async fn fetch(&self, id: Uuid) -> Result<NewMessage, Ended> {
-        let url = format!("{}/api/v1/chat/messages/{id}", self.gate.api_url);
-        let answer = self.http.get(url).bearer_auth(self.gate.token(self.visitor)).send().await?;
+    async fn fetch_message(&self, id: Uuid) -> Result<NewMessage, ConnectionEnd> {
+        let url = format!("{}/api/v1/chat/messages/{id}", self.endpoint.api_url);
+        let answer =
+            self.http.get(url).bearer_auth(self.endpoint.token(self.visitor)).send().await?;
         Ok(answer.error_for_status()?.json().await?)
     }
 
-    /// Keeps a message and says that it is here.
-    async fn keep(
+    /// Keeps a message and acknowledges it.
+    async fn keep_message(
         &mut self,
         socket: &mut Socket,
         seq: u64,
         message: NewMessage,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), ConnectionEnd> {
         let id = message.id;
         self.accept(seq, message).await?;
         if !self.recent.contains(&id) {
             self.recent.truncate(RECENT - 1);
             self.recent.push_front(id);
         }
-        Ok(say(socket, json!({ "action": "ack", "id": id })).await?)
+        Ok(send(socket, json!({ "action": "ack", "id": id })).await?)
     }
 
-    /// A message that was seen before is dropped: the server may send it again when it is not sure
-    /// of the first time.
-    async fn accept(&mut self, seq: u64, message: NewMessage) -> Result<(), Ended> {
+    /// Records a new message. One that was seen before is dropped: the server may send it again
+    /// when it is not sure of the first time.
+    async fn accept(&mut self, seq: u64, message: NewMessage) -> Result<(), ConnectionEnd> {
         if self.seen.contains(&message.id) {
             return Ok(());
         }
-        let delivered = Delivered {
+        let delivered = Submission {
             message_id: Some(message.id),
             conversation_id: Some(self.visitor.conversation_id),
             to: "visitor".into(),
             content: message.content,
             attachments: message.attachments,
             seq: Some(seq),
-            ..Delivered::default()
+            ..Submission::default()
         };
         self.chat.accept(delivered).await?;
         self.seen.insert(message.id);
@@ -337,6 +347,11 @@ impl Session {
     }
 }
 
-async fn say(socket: &mut Socket, what: Value) -> Result<(), tungstenite::Error> {
-    socket.send(Message::text(what.to_string())).await
+async fn send(socket: &mut Socket, frame: Value) -> Result<(), tungstenite::Error> {
+    socket.send(Message::text(frame.to_string())).await
+}
+
+/// Waits until a flag turns true.
+pub(super) async fn turned_true(flag: &mut watch::Receiver<bool>) {
+    let _ = flag.wait_for(|flag| *flag).await;
 }

@@ -6,8 +6,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::super::clock::Clock;
 use super::*;
+use crate::clock::Clock;
+use crate::seed::Keys;
 
 type Peer = WebSocketStream<TcpStream>;
 
@@ -38,10 +39,10 @@ async fn street() -> (TcpListener, Arc<Channel>, Arc<Widgets>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let websocket_url = format!("ws://{}", listener.local_addr().unwrap());
     let (keys, clock) = (Keys::load(None, false).unwrap(), Arc::new(Clock::default()));
-    let gate =
-        Gate { websocket_url, api_url: "http://127.0.0.1:9".into(), keys, clock: clock.clone() };
+    let api_url = "http://127.0.0.1:9".into();
+    let endpoint = WidgetEndpoint { websocket_url, api_url, keys, clock: clock.clone() };
     let chat = Arc::new(Channel::open("chat", None, clock).unwrap());
-    (listener, chat.clone(), Arc::new(Widgets::new(gate, chat)))
+    (listener, chat.clone(), Arc::new(Widgets::new(endpoint, chat)))
 }
 
 fn visitor() -> Visitor {

@@ -1,21 +1,53 @@
-//! The control API over HTTP, with nothing behind it yet.
+//! The control API over HTTP, around a system without resources.
 
 use reqwest::{Client, Method};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::{MetaSecrets, Sandbox};
+use crate::providers::Providers;
+use crate::seed::{Keys, Seeder};
+use crate::widget::{WidgetEndpoint, Widgets};
+use crate::{clock, server};
+use emulator::{Engine, EngineOptions};
+use platform::table::Table;
+
+/// A sandbox, as far as the control API goes.
+struct Sandbox {
+    url: String,
+    token: String,
+    _server: emulator::listen::Server,
+}
+
+impl Sandbox {
+    fn url(&self) -> &str {
+        &self.url
+    }
+}
 
 async fn sandbox() -> Sandbox {
+    let template = std::env::temp_dir().join(format!("{}.yaml", Uuid::new_v4()));
+    std::fs::write(&template, "Resources: {}").unwrap();
+    let options = EngineOptions { template: template.clone(), ..EngineOptions::default() };
+    let engine = Arc::new(Engine::start(options).await.unwrap());
+    std::fs::remove_file(template).unwrap();
+
+    let clock = Arc::new(clock::Clock::default());
+    let keys = Keys::load(None, false).unwrap();
+    let rule = ReceiptRule::default();
+    let providers = Arc::new(Providers::open(None, &engine, &keys, rule, &clock).unwrap());
+    let pairs = providers.whatsapp.pairs.clone();
+    pairs.open_window("106540352242922", "+31612345678", DateTime::<Utc>::MAX_UTC).await.unwrap();
+    let table = Table::new(engine.dynamodb(), String::new());
+    let seeder = Seeder::new(table, clock.clone(), pairs, keys.clone(), None).unwrap();
+    let endpoint = WidgetEndpoint::new(&engine, keys.clone(), clock.clone());
+    let widgets = Arc::new(Widgets::new(endpoint, providers.chat.channel.clone()));
+
+    let system = Arc::new(System { engine, providers, seeder, widgets, clock });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let meta = MetaSecrets { access_token: "token".into(), app_secret: "secret".into() };
-    let sandbox = Sandbox::start(listener, None, meta, ReceiptRule::default()).unwrap();
-    sandbox
-        .pairs()
-        .opened("106540352242922", "+31612345678", DateTime::<Utc>::MAX_UTC)
-        .await
-        .unwrap();
-    sandbox
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = system.providers.routes().merge(routes(system.clone()));
+    let server = server::serve(listener, router);
+    Sandbox { url, token: keys.whatsapp_token, _server: server }
 }
 
 async fn call(sandbox: &Sandbox, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
@@ -33,7 +65,7 @@ async fn call(sandbox: &Sandbox, method: Method, path: &str, body: Option<Value>
 async fn send(sandbox: &Sandbox, text: &str) -> Result<(u16, Value), reqwest::Error> {
     let answer = Client::new()
         .post(format!("{}/providers/whatsapp/v23.0/106540352242922/messages", sandbox.url()))
-        .bearer_auth("token")
+        .bearer_auth(&sandbox.token)
         .json(&json!({ "messaging_product": "whatsapp", "to": "+31612345678", "text": { "body": text } }))
         .send()
         .await?;
@@ -148,7 +180,7 @@ async fn what_it_does_not_know_is_refused_in_a_sentence_that_names_it() {
 }
 
 #[tokio::test]
-async fn it_lists_its_routes_and_says_that_it_is_starting() {
+async fn it_lists_its_routes() {
     let sandbox = sandbox().await;
     for path in ["/", "/sandbox", "/sandbox/"] {
         assert_eq!(
@@ -156,5 +188,6 @@ async fn it_lists_its_routes_and_says_that_it_is_starting() {
             ROUTES.len()
         );
     }
-    assert_eq!(call(&sandbox, Method::POST, "/sandbox/sweep", None).await.0, 503);
+    let sweep = call(&sandbox, Method::POST, "/sandbox/sweep", None).await;
+    assert_eq!(sweep.0, 502, "there is no sweeper here");
 }

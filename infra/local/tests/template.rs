@@ -1,0 +1,47 @@
+//! The emulator understands this repository's own template.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use emulator::template::Stack;
+
+#[test]
+fn the_systems_own_template_is_understood_to_the_last_property() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml");
+    let stack =
+        Stack::read(&path, &BTreeMap::new(), "pingback").unwrap_or_else(|error| panic!("{error}"));
+
+    let table = stack.table.as_ref().expect("there is a table");
+    assert_eq!((table.keys.partition.as_str(), table.keys.sort.as_deref()), ("pk", Some("sk")));
+    assert_eq!(table.time_to_live.as_deref(), Some("expires_at"));
+
+    let polled = stack.functions.iter().flat_map(|function| &function.queues);
+    let redriven = |id: &str| {
+        stack.queues.iter().any(|queue| queue.logical_id == id && queue.redrive.is_some())
+    };
+    assert!(polled.clone().count() > 0);
+    assert!(
+        polled.clone().all(|source| redriven(&source.queue)),
+        "every queue that is worked off has its dead letters"
+    );
+
+    let send = stack.function("send-message").expect("the function goes by its folder");
+    assert_eq!(send.logical_id, "SendMessage");
+    assert_eq!(send.routes[0].path, "/api/v1/conversations/{conversation_id}/messages");
+    let sweep = stack.function("SweepOutbox").expect("the function goes by its logical id");
+    assert_eq!(sweep.schedules[0].every, Duration::from_secs(60));
+    let rules = &stack.function("receipts-email").expect("the function goes by its folder").rules;
+    assert!(
+        rules[0].matches("aws.ses", "Email Bounced")
+            && !rules[0].matches("aws.ses", "Email Opened")
+    );
+
+    let socket = stack.websocket.as_ref().expect("there is a WebSocket API");
+    assert_eq!(
+        (socket.stage.as_str(), socket.selection.0.as_slice()),
+        ("live", &["action".to_owned()][..])
+    );
+    assert_eq!(socket.routes["$connect"], "ChatSocket");
+    assert!(stack.functions.iter().all(|function| function.environment.contains_key("TABLE_NAME")));
+}

@@ -1,0 +1,248 @@
+//! Makes businesses and conversations, and remembers those that it made.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::business_seed::{BusinessSeed, PerChannel};
+use super::error::SeedError;
+use super::examples;
+use super::keys::Keys;
+use crate::clock::Clock;
+use crate::journal::Journal;
+use crate::visitor::Visitor;
+use crate::whatsapp::{PHONE_NUMBER_ID, Pairs};
+use domain::{BusinessId, Channel, ConversationId};
+use platform::table::Table;
+use platform::table::provision::NewConversation as NewRecord;
+use platform::table::record::Template;
+
+/// A business to make.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct NewBusiness {
+    /// Messages it may send in a month.
+    pub(crate) limit: u64,
+    /// Counters that the limit is spread over, 1 to 64.
+    pub(crate) shards: u16,
+    /// The template that its WhatsApp channel sends when a customer's messaging window is closed.
+    pub(crate) whatsapp_template: Option<Template>,
+}
+
+impl Default for NewBusiness {
+    fn default() -> Self {
+        Self { limit: 1000, shards: 1, whatsapp_template: None }
+    }
+}
+
+/// A business that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) struct Business {
+    /// Its id.
+    pub(crate) business_id: Uuid,
+    /// A key to its API, of no agent.
+    pub(crate) api_key: String,
+    /// One conversation on each channel.
+    pub(crate) conversations: PerChannel,
+}
+
+/// A conversation to make.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewConversation {
+    /// A business that was made here.
+    pub(crate) business_id: Uuid,
+    /// The channel that the customer writes on.
+    pub(crate) channel: Channel,
+    /// Until when WhatsApp lets the business write free-form; without it, until 2100.
+    #[serde(default)]
+    pub(crate) window_expires_at: Option<DateTime<Utc>>,
+}
+
+/// A conversation that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) struct Conversation {
+    /// Its business.
+    pub(crate) business_id: Uuid,
+    /// Its id.
+    pub(crate) conversation_id: Uuid,
+    /// The channel that the customer writes on.
+    pub(crate) channel: Channel,
+    /// The customer's phone number, address or visitor id.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) customer: String,
+    /// The chat visitor's JWT, good for an hour; absent on the other channels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) visitor_token: Option<String>,
+}
+
+/// Makes businesses and conversations, and remembers those it made.
+#[derive(Debug)]
+pub(crate) struct Seeder {
+    table: Table,
+    clock: Arc<Clock>,
+    pairs: Arc<Pairs>,
+    keys: Keys,
+    businesses: Journal<BusinessSeed>,
+    conversations: Journal<Conversation>,
+}
+
+impl Seeder {
+    /// Opens the seeder; with a directory, it knows what was made before.
+    ///
+    /// # Errors
+    /// A file of the directory cannot be read or written.
+    pub(crate) fn new(
+        table: Table,
+        clock: Arc<Clock>,
+        pairs: Arc<Pairs>,
+        keys: Keys,
+        directory: Option<&Path>,
+    ) -> std::io::Result<Self> {
+        let businesses = Journal::in_directory(directory, "businesses.jsonl")?;
+        let conversations = Journal::in_directory(directory, "conversations.jsonl")?;
+        Ok(Self { table, clock, pairs, keys, businesses, conversations })
+    }
+
+    /// Makes what is missing of the demo: its business and agent, and the other business.
+    ///
+    /// # Errors
+    /// The table did not take it.
+    pub(crate) async fn make_demo(&self) -> Result<(), SeedError> {
+        let Some((business, other)) = self.keys.demo() else { return Ok(()) };
+        tokio::try_join!(self.provision(business), self.provision(other)).map(drop)
+    }
+
+    /// Makes what is missing of the business that the events in `functions/*/events` refer to.
+    ///
+    /// # Errors
+    /// The table did not take it.
+    pub(crate) async fn make_examples(&self) -> Result<(), SeedError> {
+        let seed = examples::business();
+        self.provision(&seed).await?;
+        if self.businesses.entries().iter().all(|known| known.business_id != seed.business_id) {
+            self.businesses.append(seed).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes a business with a conversation on each channel.
+    ///
+    /// # Errors
+    /// It is refused, or the table did not take it.
+    pub(crate) async fn make_business(&self, new: &NewBusiness) -> Result<Business, SeedError> {
+        if !(1..=64).contains(&new.shards) {
+            return Err(SeedError::Refused(format!(
+                "`shards` {} is not between 1 and 64",
+                new.shards
+            )));
+        }
+        let whatsapp_template = new.whatsapp_template.clone();
+        let seed = BusinessSeed { whatsapp_template, ..BusinessSeed::new(new.limit, new.shards) };
+        self.provision(&seed).await?;
+        self.businesses.append(seed.clone()).await?;
+        Ok(Business {
+            business_id: seed.business_id,
+            api_key: seed.api_key,
+            conversations: seed.conversations,
+        })
+    }
+
+    /// Makes one more conversation of a business that was made here.
+    ///
+    /// # Errors
+    /// There is no such business, or the table did not take it.
+    pub(crate) async fn make_conversation(
+        &self,
+        new: &NewConversation,
+    ) -> Result<Conversation, SeedError> {
+        let businesses = self.businesses.entries();
+        let mut known =
+            self.keys.demo().into_iter().flat_map(|(demo, other)| [demo, other]).chain(&businesses);
+        let seed = known.find(|seed| seed.business_id == new.business_id);
+        let seed = seed.ok_or_else(|| {
+            SeedError::Refused(format!("`business_id` {} was not made here", new.business_id))
+        })?;
+        let (business, conversation) =
+            (BusinessId(seed.business_id), ConversationId(Uuid::new_v4()));
+        let mut record = seed.conversation_record(new.channel, conversation);
+        record.window_expires_at = new.window_expires_at.or(record.window_expires_at);
+        let customer = record.recipient.clone();
+        self.create_conversation(business, conversation, record).await?;
+
+        let token = || self.keys.visitor_token(business.0, conversation.0, self.clock.now());
+        let made = Conversation {
+            business_id: business.0,
+            conversation_id: conversation.0,
+            channel: new.channel,
+            customer,
+            visitor_token: (new.channel == Channel::Chat).then(token),
+        };
+        self.conversations.append(made.clone()).await?;
+        Ok(made)
+    }
+
+    /// Returns the visitors of all chat conversations.
+    pub(crate) fn visitors(&self) -> Vec<Visitor> {
+        let businesses = self.businesses.entries();
+        let known =
+            self.keys.demo().into_iter().flat_map(|(demo, other)| [demo, other]).chain(&businesses);
+        let first = known.map(|seed| Visitor {
+            business_id: seed.business_id,
+            conversation_id: seed.conversations.chat,
+        });
+        let made =
+            self.conversations.entries().into_iter().filter(|made| made.channel == Channel::Chat);
+        let more = made.map(|made| Visitor {
+            business_id: made.business_id,
+            conversation_id: made.conversation_id,
+        });
+        first.chain(more).collect()
+    }
+
+    async fn provision(&self, seed: &BusinessSeed) -> Result<(), SeedError> {
+        let business = BusinessId(seed.business_id);
+        let api_key = seed.parsed_api_key()?;
+        let people = async {
+            let plan = self.table.create_business(business, "sandbox", seed.limit, seed.shards);
+            let key = self.table.create_api_key(&api_key, None, None);
+            let agent = async {
+                match seed.agent_id {
+                    Some(agent) => {
+                        self.table.create_agent(business, domain::AgentId(agent)).await.map(drop)
+                    }
+                    None => Ok(()),
+                }
+            };
+            tokio::try_join!(plan, key, agent).map(drop).map_err(SeedError::from)
+        };
+        let channels = futures_util::future::try_join_all(Channel::ALL.map(|channel| async move {
+            let (id, record) = seed.channel_record(channel);
+            self.table.put_channel(business, id, &record).await?;
+            let conversation = ConversationId(seed.conversations.of(channel));
+            self.create_conversation(
+                business,
+                conversation,
+                seed.conversation_record(channel, conversation),
+            )
+            .await
+        }));
+        tokio::try_join!(people, channels).map(drop)
+    }
+
+    /// Makes a conversation, and opens its customer's messaging window at WhatsApp.
+    async fn create_conversation(
+        &self,
+        business: BusinessId,
+        id: ConversationId,
+        new: NewRecord,
+    ) -> Result<(), SeedError> {
+        if let Some(until) = new.window_expires_at {
+            self.pairs.open_window(PHONE_NUMBER_ID, &new.recipient, until).await?;
+        }
+        Ok(self.table.create_conversation(business, id, new, self.clock.now()).await.map(drop)?)
+    }
+}
