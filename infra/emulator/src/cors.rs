@@ -28,9 +28,11 @@ pub(crate) fn preflight(rules: &[CorsRule], parts: &Parts) -> Option<HeaderMap> 
         Some(headers.insert(name, HeaderValue::from_str(&value).ok()?))
     };
     set(ACCESS_CONTROL_ALLOW_HEADERS, wanted.join(", "));
+
     if let Some(seconds) = rule.max_age {
         set(ACCESS_CONTROL_MAX_AGE, seconds.to_string());
     }
+
     Some(headers)
 }
 
@@ -61,6 +63,7 @@ fn allowed<'a>(
         HeaderValue::from_str(&rule.methods.join(", ")).ok()?,
     );
     headers.insert(VARY, HeaderValue::from_static("Origin"));
+
     Some((rule, headers))
 }
 

@@ -92,6 +92,7 @@ where
             connections.spawn(async move { connection.with_upgrades().await.ok() });
         }
     };
+
     Server { task: tokio::spawn(accept), stop }
 }
 

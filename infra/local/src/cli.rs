@@ -19,8 +19,8 @@ use emulator::{Logs, Programs};
 /// Pingback Messages on this machine: API, functions, database and queues, with customers who
 /// answer.
 ///
-/// What template.yaml deploys to AWS runs here as it is, on loopback, with nothing to install.
-/// WhatsApp, e-mail and the chat widget are played by a sandbox that records what customers get and
+/// The system that template.yaml deploys to AWS runs here as it is, on loopback, with nothing to
+/// install. A sandbox plays WhatsApp, e-mail and the chat widget; it records what customers get and
 /// fails on demand.
 #[derive(Debug, Parser)]
 #[command(
@@ -96,6 +96,7 @@ pub(crate) fn run() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.to_string()),
     };
+
     runtime.block_on(async {
         let mut stop = match Stop::listen() {
             Ok(stop) => stop,
@@ -155,6 +156,7 @@ async fn up(options: Up, stop: &mut Stop) -> ExitCode {
             paint(BAD, "warning:")
         );
     }
+
     println!("  {} stops everything.\n", paint(BOLD, "Ctrl-C"));
 
     let write_sam_env =
@@ -172,6 +174,7 @@ async fn up(options: Up, stop: &mut Stop) -> ExitCode {
         () = local.stop() => println!("  {} Everything is stopped.", paint(GOOD, "✓")),
         () = stop.asked() => {} // asked twice: at once, then
     }
+
     ExitCode::SUCCESS
 }
 
@@ -256,6 +259,7 @@ mod tests {
         let own =
             CommandLine::try_parse_from(["cargo local", "demo", "--functions", "target/debug"])
                 .unwrap();
+
         assert!(matches!(own.command, Some(Command::Demo(Functions { functions: Some(_) }))));
     }
 

@@ -139,6 +139,7 @@ mod tests {
         let id = Uuid::from_u128;
         let conversations = PerChannel { chat: id(3), whatsapp: id(4), email: id(5) };
         let other = Other { business_id: id(6), api_key: "pbk_b".into(), conversation: id(7) };
+
         Ready {
             pid: 1,
             api: "http://127.0.0.1:3000".into(),
@@ -179,6 +180,7 @@ mod tests {
             })
         );
         let bare = serde_json::to_value(Ready { demo: None, ..ready() }).unwrap();
+
         assert!(bare.get("demo").is_none());
     }
 
@@ -198,6 +200,7 @@ mod tests {
             "nothing unfinished is left beside it"
         );
         drop(file);
+
         assert!(!path.exists());
     }
 

@@ -139,6 +139,7 @@ impl Local {
         };
         let sandbox = Sandbox::start(sandbox_options).await?;
         let page = page(engine.urls());
+
         Ok(Self { engine, sandbox, keys, page, _lock: lock })
     }
 

@@ -1,4 +1,4 @@
-//! What all three providers have in common: the messages they accepted, and the fault in force.
+//! The common part of all three providers: the messages they accepted, and the fault in force.
 
 use std::io;
 use std::path::Path;
@@ -86,6 +86,7 @@ impl Channel {
             parts: message.part,
             at,
         };
+
         self.journal.append(Entry { accepted, seq: message.seq, record: message.record }).await
     }
 
@@ -137,6 +138,7 @@ mod tests {
             serde_json::json!([{ "message_id": message, "conversation_id": conversation, "to": "visitor",
                 "content": "Hi", "attachments": [], "at": at }])
         );
+
         assert_eq!(channel.seen_by(conversation), [(message, 1)]);
     }
 }

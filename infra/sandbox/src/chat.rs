@@ -54,6 +54,7 @@ impl ChatProvider {
     ) -> Response {
         let url = format!("{}{path}", self.engine.management_url().trim_end_matches('/'));
         let mut request = self.http.request(method, url).body(body);
+
         for name in [header::AUTHORIZATION, header::CONTENT_TYPE] {
             if let Some(value) = headers.get(&name) {
                 request = request.header(name, value);

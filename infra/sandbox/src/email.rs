@@ -107,6 +107,7 @@ async fn outbound_emails(
         }
     };
     let kill = async || provider.engine.kill("deliver-email").await;
+
     provider.channel.faults.apply(effect, refuse, kill).await
 }
 
@@ -203,6 +204,7 @@ fn read(body: &[u8], now: DateTime<Utc>) -> Result<(Submission, MailRecord), Aws
         headers,
         ..Submission::default()
     };
+
     Ok((submission, record))
 }
 
@@ -213,6 +215,7 @@ fn check_addresses(email: &SendEmail, from: &str) -> Result<(), AwsError> {
     if recipients().count() == 0 {
         return Err(bad_request("Destination has no recipient."));
     }
+
     if recipients().count() > RECIPIENT_LIMIT {
         let sentence = format!("Destination has more than {RECIPIENT_LIMIT} recipients.");
         return Err(bad_request(sentence));

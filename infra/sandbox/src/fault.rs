@@ -56,6 +56,7 @@ impl ProviderFault {
             let sentence = "a fault needs at least one of `status`, `code`, `delay_ms`, `after_effect`, `kill`, `garbage`";
             return Err(sentence.into());
         }
+
         Ok(self)
     }
 
@@ -109,6 +110,7 @@ impl Faults {
     ) -> Response {
         let Some(fault) = self.draw() else { return effect.await };
         let delay = Duration::from_millis(fault.delay_ms.unwrap_or(0));
+
         if !fault.trigger.after_effect && !fault.garbage {
             tokio::time::sleep(delay).await;
             return match fault.kill {
@@ -120,6 +122,7 @@ impl Faults {
                 false => effect.await,
             };
         }
+
         let answer = effect.await;
         tokio::time::sleep(delay).await;
         match answer.status().is_success() {
@@ -153,6 +156,7 @@ mod tests {
     async fn calls(faults: &Faults, count: usize) -> (Vec<u16>, u32) {
         let effects = AtomicU32::new(0);
         let mut statuses = Vec::new();
+
         for _ in 0..count {
             let effect = async {
                 effects.fetch_add(1, Ordering::Relaxed);
@@ -168,6 +172,7 @@ mod tests {
                 answer.status().as_u16()
             });
         }
+
         (statuses, effects.into_inner())
     }
 
@@ -242,6 +247,7 @@ mod tests {
                 serde_json::from_value::<ProviderFault>(body).unwrap().checked().unwrap_err();
             assert!(error.contains(field), "{error}");
         }
+
         let error = serde_json::from_value::<ProviderFault>(json!({"sttaus": 500}))
             .unwrap_err()
             .to_string();

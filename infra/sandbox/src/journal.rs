@@ -56,6 +56,7 @@ impl<T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Journal<T>
         std::thread::Builder::new()
             .name("journal".into())
             .spawn(move || write(file, length, &appends, &written))?;
+
         Ok(Self { entries, writer: Some(writer) })
     }
 

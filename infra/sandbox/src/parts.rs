@@ -21,6 +21,7 @@ pub(super) fn join_parts(
             None => whole.push(one),
         }
     }
+
     whole
 }
 

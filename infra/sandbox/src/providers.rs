@@ -44,6 +44,7 @@ impl Providers {
         let whatsapp = WhatsappProvider::open(directory, engine, secrets, receipts.clone(), clock)?;
         let email = EmailProvider::open(directory, engine, receipts, clock)?;
         let chat = ChatProvider::open(directory, engine, clock)?;
+
         Ok(Self { whatsapp: Arc::new(whatsapp), email: Arc::new(email), chat: Arc::new(chat) })
     }
 

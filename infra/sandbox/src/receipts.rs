@@ -64,7 +64,7 @@ pub(super) struct Receipts<R: Reporter> {
     clock: Arc<Clock>,
 }
 
-/// What the tasks that send share.
+/// The part of [`Receipts`] that sending tasks share.
 struct ReceiptSender<R> {
     reporter: R,
     engine: Arc<Engine>,
@@ -94,6 +94,7 @@ impl<R: Reporter> Receipts<R> {
     ) -> io::Result<Self> {
         let reported = Journal::in_directory(directory, &format!("{name}-reported.jsonl"))?;
         let sender = ReceiptSender { reporter, engine: Arc::clone(engine), reported };
+
         Ok(Self {
             sender: Arc::new(sender),
             rule: Mutex::new(rule),
@@ -162,6 +163,7 @@ impl<R: Reporter> Receipts<R> {
         let sender = Arc::clone(&self.sender);
         let mut sending = lock(&self.sending);
         while sending.try_join_next().is_some() {}
+
         sending.spawn(async move {
             if !reports.is_empty() {
                 tokio::time::sleep(delay).await;

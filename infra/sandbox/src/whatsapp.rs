@@ -76,6 +76,7 @@ impl WhatsappProvider {
     ) -> io::Result<Self> {
         let webhook = Webhook::new(secrets.app_secret);
         let receipts = Receipts::open("whatsapp", directory, webhook.clone(), rule, engine, clock)?;
+
         Ok(Self {
             channel: Channel::open("whatsapp", directory, clock.clone())?,
             media: Media::default(),
@@ -153,6 +154,7 @@ async fn send_message(
         }
     };
     let kill = async || provider.engine.kill("deliver-whatsapp").await;
+
     provider.channel.faults.apply(effect, refuse, kill).await
 }
 
@@ -172,6 +174,7 @@ async fn upload_file(
         id.map_or_else(IntoResponse::into_response, |id| Json(json!({ "id": id })).into_response())
     };
     let kill = async || provider.engine.kill("deliver-whatsapp").await;
+
     provider.media.faults.apply(effect, refuse, kill).await
 }
 

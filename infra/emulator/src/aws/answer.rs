@@ -18,6 +18,7 @@ pub(super) fn error(call: &Call, code: &str, message: &str) -> Answer {
     if call.service == Service::S3 {
         return s3_error(status(code), code, message);
     }
+
     let body = json!({ "__type": qualified(call.service, code), "message": message });
     let mut answer = json_answer(call.service, status(code), &body);
     if call.service == Service::Sqs {
@@ -45,6 +46,7 @@ pub(super) fn conflict(call: &Call, request: &[u8], draw: u64) -> Answer {
     if !call.operation.starts_with("Transact") {
         return error(call, "TransactionConflictException", "Transaction is ongoing for the item");
     }
+
     let request: Value = serde_json::from_slice(request).unwrap_or_default();
     let items = request["TransactItems"].as_array().map_or(1, Vec::len).max(1);
     let hit = usize::try_from(draw % items as u64).unwrap_or_default();
@@ -62,6 +64,7 @@ pub(super) fn conflict(call: &Call, request: &[u8], draw: u64) -> Answer {
             codes.join(", ")
         ),
     });
+
     json_answer(call.service, StatusCode::BAD_REQUEST, &body)
 }
 
@@ -98,6 +101,7 @@ fn whole(service: Service, status: StatusCode, body: Bytes) -> Answer {
         .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
     let id = uuid::Uuid::new_v4().to_string();
     answer.headers_mut().insert("x-amzn-requestid", id.parse().expect("a UUID is a header value"));
+
     answer
 }
 

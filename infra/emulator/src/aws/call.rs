@@ -53,6 +53,7 @@ impl Call {
                 (service, operation)
             }
         };
+
         Some(Self {
             service,
             operation: operation.to_owned(),
@@ -67,6 +68,7 @@ fn s3_operation(parts: &Parts) -> Option<&'static str> {
     let has_key = bucket_and_key(&parts.uri).is_some_and(|(_, key)| !key.is_empty());
     let query = parts.uri.query().unwrap_or_default();
     let of_tags = form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "tagging");
+
     Some(match (&parts.method, has_key, of_tags) {
         (&Method::PUT, true, true) => "PutObjectTagging",
         (&Method::PUT, true, false) if parts.headers.contains_key("x-amz-copy-source") => {
@@ -116,6 +118,7 @@ mod tests {
         );
         assert_eq!(call.access_key.as_deref(), Some("SendMessage1"));
         assert_eq!(read(http::Request::post("/")), None);
+
         assert_eq!(
             read(http::Request::post("/").header("x-amz-target", "Kinesis.PutRecord")),
             None

@@ -39,6 +39,7 @@ pub(super) fn answer(stack: &StackDescription, body: &[u8]) -> Answer {
     let form: BTreeMap<_, _> = form_urlencoded::parse(body).into_owned().collect();
     let asked = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
     let wanted = asked("StackName");
+
     if wanted != stack.name {
         let message = format!("Stack with id {wanted} does not exist; here it is {}", stack.name);
         return refusal("ValidationError", &message);
@@ -63,6 +64,7 @@ fn stacks(stack: &StackDescription) -> String {
         );
         xml
     });
+
     format!(
         "<Stacks><member><StackName>{name}</StackName>\
          <StackId>arn:{PARTITION}:cloudformation:{REGION}:{ACCOUNT_ID}:stack/{name}/local</StackId>\

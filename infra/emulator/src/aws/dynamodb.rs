@@ -57,6 +57,7 @@ impl EmbeddedDynamoDb {
                 sweeper.abort();
             });
         };
+
         Ok(Self { url, stop, ended: tokio::task::spawn_blocking(serve) })
     }
 
@@ -106,6 +107,7 @@ pub(super) async fn create(
     let failed = |reason: String| TableError::Create { table: table.logical_id.clone(), reason };
     let created =
         request(client, table, &name).map_err(|error| failed(error.to_string()))?.send().await;
+
     match created {
         Ok(_) => {}
         Err(SdkError::ServiceError(refused))
@@ -115,6 +117,7 @@ pub(super) async fn create(
         }
         Err(error) => return Err(failed(DisplayErrorContext(error).to_string())),
     }
+
     let exists = client.wait_until_table_exists().table_name(&name).wait(CREATE_TIMEOUT).await;
     exists.map_err(|error| failed(error.to_string()))?;
     if let Some(attribute) = &table.time_to_live {
@@ -127,6 +130,7 @@ pub(super) async fn create(
             .time_to_live_specification(specification);
         update.send().await.map_err(|error| failed(DisplayErrorContext(error).to_string()))?;
     }
+
     Ok(name)
 }
 
@@ -154,6 +158,7 @@ fn request(
             AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build()?;
         request = request.attribute_definitions(definition);
     }
+
     for index in &table.indexes {
         let index = GlobalSecondaryIndex::builder()
             .index_name(&index.name)
@@ -162,6 +167,7 @@ fn request(
             .build()?;
         request = request.global_secondary_indexes(index);
     }
+
     Ok(request)
 }
 

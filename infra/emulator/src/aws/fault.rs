@@ -33,7 +33,8 @@ pub struct FaultRule {
     pub seed: Option<u64>,
 }
 
-/// The members of a [`FaultRule`] as they come, so that an unknown one is named before a missing one.
+/// The members of a [`FaultRule`] as they come, so that an unknown one is named before a missing
+/// one.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FaultRuleFields {
@@ -169,6 +170,7 @@ impl AwsFaults {
             draw: rule.rng.next_u64(),
         };
         rules.retain(|rule| !rule.rule.trigger.is_used_up());
+
         Some(hit)
     }
 }

@@ -118,6 +118,7 @@ impl LogicalIds {
         if action == "PutObject" && parts.headers.contains_key("x-amz-tagging") {
             needed.push(("s3:PutObjectTagging".into(), objects));
         }
+
         needed
     }
 
@@ -189,6 +190,7 @@ mod tests {
             pairs(&[("dynamodb:BatchGetItem", "Table")])
         );
         let body = r#"{"TableName":"shop-1","IndexName":"outbox"}"#;
+
         assert_eq!(
             needed(json("DynamoDB_20120810.Query"), body),
             pairs(&[("dynamodb:Query", "Table/index/outbox")])
@@ -210,6 +212,7 @@ mod tests {
             needed(put, ""),
             pairs(&[("s3:PutObject", "Files/*"), ("s3:PutObjectTagging", "Files/*")])
         );
+
         assert_eq!(
             needed(http::Request::head("/bucket/a"), ""),
             pairs(&[("s3:GetObject", "Files/*")])

@@ -95,10 +95,12 @@ impl Shared {
         if parts.method == Method::OPTIONS {
             return Ok(self.preflight(&parts));
         }
+
         if cloudformation::is_for(&parts) {
             let body = body.collect().await.map_err(|_| ConnectionClosed)?.to_bytes();
             return Ok(cloudformation::answer(&self.stack, &body));
         }
+
         let Some(call) = Call::read(&parts) else {
             return Ok(answer::bad_gateway(
                 "the request names no operation of DynamoDB, S3, SQS or Secrets Manager",
@@ -115,6 +117,7 @@ impl Shared {
         if let Some(worker) = &worker {
             self.calls.count(worker.function(), &call, &described);
         }
+
         self.record_permissions(&call, &parts, &body);
         let caller = worker.as_ref().map(|worker| worker.function());
         let caller = caller.map(|function| (function.logical_id.as_str(), function.name.as_str()));
@@ -144,6 +147,7 @@ impl Shared {
         if hit.after_effect {
             self.forward(call, parts, body.clone()).await;
         }
+
         match hit.failure {
             Failure::Conflict => Ok(answer::conflict(call, &body, hit.draw)),
             Failure::Error(code) => {
@@ -190,9 +194,11 @@ impl Shared {
         let (signer, (action, bucket)) =
             (self.names.signer(call, &parts), self.names.to_be_told_missing(&parts));
         let mut answer = s3.answer(parts, body).await;
+
         if let Some(function) = signer.filter(|_| answer.status() == StatusCode::NOT_FOUND) {
             self.calls.record_permission(&function, action, bucket);
         }
+
         answer.headers_mut().extend(headers);
         answer
     }
@@ -219,6 +225,7 @@ impl Shared {
             Err(error) => return answer::bad_gateway(&error.to_string()),
         };
         let (head, body) = response.into_parts();
+
         match body.collect().await {
             Ok(body) => Answer::from_parts(head, Full::new(body.to_bytes())),
             Err(error) => answer::bad_gateway(&error.to_string()),

@@ -84,11 +84,13 @@ impl EmbeddedS3 {
             );
             return answer::s3_error(StatusCode::FORBIDDEN, "AccessDenied", &message);
         }
+
         let response = match self.service.call(Request::from_parts(parts, Body::from(body))).await {
             Ok(response) => response,
             Err(error) => return answer::bad_gateway(&format!("{error:?}")),
         };
         let (head, body) = response.into_parts();
+
         match body.collect().await {
             Ok(body) => Answer::from_parts(head, Full::new(body.to_bytes())),
             Err(error) => answer::bad_gateway(&error.to_string()),
@@ -127,6 +129,7 @@ impl Expiration {
         };
         let end = made.checked_add_days(Days::new(u64::from(self.days) + 1));
         let end = end.map(|end| end.date_naive().and_time(NaiveTime::MIN).and_utc());
+
         key.starts_with(&self.prefix)
             && self.tags.iter().all(tagged)
             && end.is_some_and(|end| end <= now)
@@ -147,6 +150,7 @@ impl Storage {
         };
         std::fs::create_dir_all(storage.objects.join(bucket))?;
         std::fs::create_dir_all(&storage.tags)?;
+
         Ok(storage)
     }
 
@@ -191,6 +195,7 @@ fn objects(bucket: &Path) -> std::io::Result<Vec<(String, PathBuf)>> {
             }
         }
     }
+
     Ok(found)
 }
 

@@ -37,6 +37,7 @@ pub(super) async fn create(
 ) -> Result<BTreeMap<String, String>, AwsError> {
     let client = Client::from_conf(loopback!(aws_sdk_secretsmanager, url));
     let mut arns = BTreeMap::new();
+
     for secret in secrets {
         let failed =
             |reason: String| AwsError::Secret { secret: secret.logical_id.clone(), reason };
@@ -47,5 +48,6 @@ pub(super) async fn create(
             .ok_or_else(|| failed("Secrets Manager answered without an ARN".to_owned()))?;
         arns.insert(secret.logical_id.clone(), arn);
     }
+
     Ok(arns)
 }

@@ -52,6 +52,7 @@ pub(super) async fn create(
     let mut urls = BTreeMap::new();
     let (plain, redriving): (Vec<_>, Vec<_>) =
         queues.iter().partition(|queue| queue.redrive.is_none());
+
     for queue in plain.into_iter().chain(redriving) {
         let failed = |reason: String| AwsError::Queue { queue: queue.logical_id.clone(), reason };
         let mut request = client.create_queue().queue_name(&queue.name);
@@ -67,6 +68,7 @@ pub(super) async fn create(
             created.queue_url.ok_or_else(|| failed("SQS answered without a URL".to_owned()))?;
         urls.insert(queue.logical_id.clone(), url);
     }
+
     Ok(urls)
 }
 

@@ -31,10 +31,12 @@ pub(super) fn adapt(call: &Call, body: Bytes) -> Result<Bytes, Box<Answer>> {
     if request["QueueUrl"].as_str().is_none_or(|url| url.ends_with(".fifo")) {
         return Ok(body);
     }
+
     let mut changed = move_group_id(call, &mut request)?;
     for entry in request.get_mut("Entries").and_then(Value::as_array_mut).into_iter().flatten() {
         changed |= move_group_id(call, entry)?;
     }
+
     Ok(if changed { Bytes::from(request.to_string()) } else { body })
 }
 
@@ -64,6 +66,7 @@ fn move_group_id(call: &Call, message: &mut Value) -> Result<bool, Box<Answer>> 
     if !valid {
         return Err(refusal());
     }
+
     // The embedded SQS refuses attributes that are no object.
     if let Some(attributes) =
         message.entry("MessageAttributes").or_insert_with(|| json!({})).as_object_mut()
@@ -71,6 +74,7 @@ fn move_group_id(call: &Call, message: &mut Value) -> Result<bool, Box<Answer>> 
         attributes
             .insert(CARRIER.to_owned(), json!({ "DataType": "String", "StringValue": group }));
     }
+
     Ok(true)
 }
 
@@ -108,6 +112,7 @@ mod tests {
             json!({ "QueueUrl": "http://q/Chat.fifo", "MessageBody": "b", "MessageGroupId": "g" });
         assert_eq!(send("SendMessage", &fifo), Ok(fifo.clone()));
         let batch = json!({ "QueueUrl": "http://q/Chat", "Entries": [{ "Id": "1", "MessageGroupId": "g" }, { "Id": "2" }] });
+
         assert_eq!(
             send("SendMessageBatch", &batch),
             Ok(json!({
@@ -137,6 +142,7 @@ mod tests {
         );
         assert_eq!(received.message_attributes().unwrap().keys().collect::<Vec<_>>(), ["name"]);
         message = message.set_message_attributes(None);
+
         assert_eq!(restore_group_id(&mut message.build()), None);
     }
 

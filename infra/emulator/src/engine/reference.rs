@@ -25,6 +25,7 @@ pub(super) fn value(
             Some(_) => None,
         };
     }
+
     if stack.bucket.as_ref().is_some_and(|bucket| bucket.logical_id == id) {
         return match attribute {
             None => Some(made.bucket.clone()),
@@ -32,6 +33,7 @@ pub(super) fn value(
             Some(_) => None,
         };
     }
+
     if let Some(queue) = stack.queues.iter().find(|queue| queue.logical_id == id) {
         return match attribute {
             None | Some("QueueUrl") => made.queue_urls.get(id).cloned(),
@@ -40,6 +42,7 @@ pub(super) fn value(
             Some(_) => None,
         };
     }
+
     if let Some(arn) = made.secret_arns.get(id) {
         return matches!(attribute, None | Some("Id")).then(|| arn.clone());
     }

@@ -66,6 +66,7 @@ pub(crate) async fn publish(
         .filter(wants)
         .map(|function| deliver(&function.logical_id, &payload, lambda));
     let taken = futures_util::future::try_join_all(taken).await?;
+
     Ok(taken.len())
 }
 

@@ -173,9 +173,11 @@ impl State {
         let (due, later) =
             std::mem::take(&mut self.later).into_iter().partition(|delivery| delivery.at <= now);
         self.later = later;
+
         for delivery in Vec::into_iter(due) {
             self.waiting.entry(delivery.tenant.clone()).or_default().push_back(delivery);
         }
+
         self.worked.forget(now);
         let mut ids: Vec<Option<String>> =
             batch.iter().map(|delivery| delivery.message.message_id.clone()).collect();
@@ -192,6 +194,7 @@ impl State {
             ids.push(delivery.message.message_id.clone());
             taken.push(delivery);
         }
+
         (taken, self.later.iter().map(|delivery| delivery.at).min().unwrap_or(now + LONG))
     }
 
@@ -224,6 +227,7 @@ impl State {
             Order::Fair | Order::Oldest | Order::Random(_) => 0,
         };
         let next = firsts.min_by_key(|(tenant, _, number)| (rank(tenant), *number));
+
         next.map(|(tenant, place, _)| (tenant.clone(), place))
     }
 

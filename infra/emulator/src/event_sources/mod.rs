@@ -46,6 +46,7 @@ impl EventSources {
                 ));
             }
         }
+
         Self(tasks)
     }
 

@@ -124,6 +124,7 @@ impl Poller {
         };
         let is_done =
             |message: &&&Message| message.message_id().is_some_and(|id| done.contains(id));
+
         self.delete(messages.iter().filter(is_done).copied()).await;
     }
 
@@ -148,6 +149,7 @@ impl Poller {
             entry.set_receipt_handle(message.receipt_handle.clone()).build().ok()
         };
         let entries: Vec<_> = messages.enumerate().filter_map(entry).collect();
+
         for chunk in entries.chunks(MAX_RECEIVE) {
             let request = self
                 .sqs

@@ -37,6 +37,7 @@ fn failures(answer: &[u8]) -> Option<Vec<String>> {
     if answer.is_empty() {
         return Some(Vec::new());
     }
+
     match serde_json::from_slice(answer).ok()? {
         Value::Null => Some(Vec::new()),
         Value::Object(answer) => match answer.get("batchItemFailures") {
@@ -65,6 +66,7 @@ fn record(message: &Message, arn: &str) -> Value {
         .flatten()
         .map(|(name, value)| (name.clone(), attribute(value)))
         .collect();
+
     json!({
         "messageId": message.message_id(),
         "receiptHandle": message.receipt_handle(),
@@ -101,6 +103,7 @@ mod tests {
     fn answers_are_read_as_lambda_reads_them() {
         let batch = ["a", "b", "c"];
         let of = |ids: &[&'static str]| ids.iter().copied().collect::<Ids<'static>>();
+
         for (answer, expected) in [
             ("", of(&["a", "b", "c"])),
             ("null", of(&["a", "b", "c"])),

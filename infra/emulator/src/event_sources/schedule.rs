@@ -28,6 +28,7 @@ pub(crate) fn scheduled_event(schedule: &Schedule, rule: &str, now: DateTime<Utc
     if let Some(input) = &schedule.input {
         return Bytes::from(input.clone());
     }
+
     let event = json!({
         "version": "0",
         "id": uuid::Uuid::new_v4(),
@@ -39,5 +40,6 @@ pub(crate) fn scheduled_event(schedule: &Schedule, rule: &str, now: DateTime<Utc
         "resources": [format!("arn:{PARTITION}:events:{REGION}:{ACCOUNT_ID}:rule/{rule}")],
         "detail": {},
     });
+
     Bytes::from(event.to_string())
 }

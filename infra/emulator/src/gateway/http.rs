@@ -68,6 +68,7 @@ impl Front {
             *response.headers_mut() = cors::preflight(rule, &parts).unwrap_or_default();
             return response;
         }
+
         let allowed = cors::headers(rule, &parts.headers, &parts.method);
         let mut response = self.invoke(peer, Request::from_parts(parts, body), request_id).await;
         let headers = response.headers_mut();
@@ -76,6 +77,7 @@ impl Front {
         for name in of_the_function {
             headers.remove(name);
         }
+
         headers.extend(allowed);
         response
     }
@@ -94,6 +96,7 @@ impl Front {
         let event =
             http_event::event(&found, &parts, &body.to_bytes(), peer, request_id, Utc::now());
         let invocation = self.lambda.invoke(found.function, Bytes::from(event));
+
         match tokio::time::timeout(MAX_WAIT, invocation).await {
             Ok(Ok(answer)) => http_response::response(&answer).unwrap_or_else(internal),
             Ok(Err(InvokeError::TooLarge(_))) => {

@@ -104,6 +104,7 @@ pub(super) fn event(
         body,
         is_base64_encoded,
     };
+
     serde_json::to_vec(&event).expect("an event consists of strings and numbers")
 }
 
@@ -143,6 +144,7 @@ fn joined<N: AsRef<str>, V: AsRef<str>>(
             }
         }
     }
+
     joined
 }
 
@@ -203,6 +205,7 @@ mod tests {
             "{event}"
         );
         event["headers"].as_object_mut().unwrap().remove("x-amzn-trace-id");
+
         assert_eq!(
             event,
             json!({

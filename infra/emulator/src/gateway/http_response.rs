@@ -33,6 +33,7 @@ pub(super) fn response(answer: &[u8]) -> Option<Response<Body>> {
     if answer.get("statusCode").is_none() {
         return Some(inferred(&answer));
     }
+
     let proxied: ProxyResponse = serde_json::from_value(answer).ok()?;
     let body = proxied.body.unwrap_or_default();
     let body =
@@ -47,6 +48,7 @@ pub(super) fn response(answer: &[u8]) -> Option<Response<Body>> {
         let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
         response.headers_mut().insert(name, HeaderValue::from_str(&value).ok()?);
     }
+
     for cookie in &proxied.cookies {
         response.headers_mut().append(SET_COOKIE, HeaderValue::from_str(cookie).ok()?);
     }
@@ -98,6 +100,7 @@ mod tests {
         let binary = json!({ "statusCode": 200, "body": "iVBORw==", "isBase64Encoded": true });
         assert_eq!(decoded(binary).await.unwrap().3, b"\x89PNG");
         let bare = json!({ "hello": "world" });
+
         assert_eq!(
             decoded(bare).await,
             Some((200, "application/json".to_owned(), vec![], br#"{"hello":"world"}"#.to_vec()))

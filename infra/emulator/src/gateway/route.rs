@@ -79,11 +79,13 @@ impl Route {
         if self.method.as_deref().is_some_and(|own| own != method) {
             return None;
         }
+
         let Some(segments) = &self.segments else { return Some(BTreeMap::new()) };
         let greedy = matches!(segments.last(), Some(Segment::Greedy(_)));
         if path.len() < segments.len() || (path.len() > segments.len() && !greedy) {
             return None;
         }
+
         let mut parameters = BTreeMap::new();
         for (index, segment) in segments.iter().enumerate() {
             let here = path[index];

@@ -65,9 +65,11 @@ async fn handshake(
     let (request, _) = request.into_parts();
     // The deployed API has its stage in the path; here the bare address works, too.
     let path = request.uri.path().trim_matches('/');
+
     if !path.is_empty() && path != front.api.stage {
         return http_response::message(StatusCode::FORBIDDEN, "Forbidden");
     }
+
     let text = |name| {
         request
             .headers
@@ -85,6 +87,7 @@ async fn handshake(
         user_agent: text(header::USER_AGENT),
     };
     let event = origin.connect(&request.headers, request.uri.query().unwrap_or_default());
+
     match front.connect(event).await {
         Ok(()) => upgrade.on_upgrade(move |socket| front.converse(origin, socket)),
         Err(status) => http_response::message(status, "Forbidden"),
@@ -122,6 +125,7 @@ impl Front {
         let _ = socket
             .send(Message::Close(Some(CloseFrame { code, reason: reason.as_str().into() })))
             .await;
+
         if let Some(function) = self.api.routes.get("$disconnect") {
             // A failure here shows in the function's log only, as on AWS.
             let _ = self.lambda.invoke(function, origin.disconnect(code, &reason)).await;
@@ -138,6 +142,7 @@ impl Front {
     ) -> (u16, String) {
         let too_old = Instant::now() + MAX_AGE;
         let mut idle = Instant::now() + MAX_IDLE;
+
         loop {
             tokio::select! {
                 outgoing = to_send.recv() => match outgoing {

@@ -34,6 +34,7 @@ impl Origin {
             single.insert(name.to_string(), json!(all.last()));
             multi.insert(name.to_string(), json!(all));
         }
+
         for (name, value) in [
             ("X-Amzn-Trace-Id", trace_header(Utc::now())),
             ("X-Forwarded-For", self.source_ip.clone()),
@@ -41,6 +42,7 @@ impl Origin {
             single.insert(name.to_owned(), json!(value));
             multi.insert(name.to_owned(), json!([value]));
         }
+
         event["headers"] = Value::Object(single);
         event["multiValueHeaders"] = Value::Object(multi);
         if !query.is_empty() {
@@ -53,6 +55,7 @@ impl Origin {
             event["queryStringParameters"] = Value::Object(single);
             event["multiValueQueryStringParameters"] = Value::Object(multi);
         }
+
         Bytes::from(event.to_string())
     }
 
@@ -79,6 +82,7 @@ impl Origin {
     fn event(&self, route_key: &str, event_type: &str) -> Value {
         let now = Utc::now();
         let id = short_id();
+
         json!({
             "requestContext": {
                 "routeKey": route_key,

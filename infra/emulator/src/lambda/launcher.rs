@@ -52,6 +52,7 @@ impl Launcher {
             Arc::clone(&self.workers),
             self.logs.clone(),
         ));
+
         Ok(worker)
     }
 
@@ -72,6 +73,7 @@ impl Launcher {
         // A group of its own: Ctrl-C on the terminal is for the host, which ends its workers in
         // order.
         command.process_group(0);
+
         command
     }
 }
@@ -91,6 +93,7 @@ async fn watch_over(mut child: Child, worker: Arc<Worker>, workers: Arc<Workers>
     };
     let exit_message = tokio::time::timeout(LAST_LINES_TIMEOUT, output).await.unwrap_or_default();
     workers.remove(worker.id());
+
     worker.has_ended(WorkerExit {
         status: status.map_or_else(|error| error.to_string(), describe),
         exit_message,

@@ -279,6 +279,7 @@ mod tests {
         ];
         assert_eq!(last(&panic), "missing header");
         assert_eq!(last(&["one", "two"]), "two");
+
         assert_eq!(last(&[]), "");
     }
 }

@@ -51,6 +51,7 @@ impl Lambda {
                 Arc::new(Pool::new(Arc::new(specification), Arc::clone(&launcher))),
             )
         };
+
         Ok(Self {
             pools: specifications.into_iter().map(pool).collect(),
             workers,

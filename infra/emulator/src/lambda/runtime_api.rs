@@ -37,6 +37,7 @@ async fn next(State(workers): State<Arc<Workers>>, Path(worker): Path<String>) -
         return StatusCode::GONE.into_response();
     };
     let since_1970 = deadline.duration_since(UNIX_EPOCH).unwrap_or_default();
+
     Response::builder()
         .header("Content-Type", "application/json")
         .header("Lambda-Runtime-Trace-Id", trace_id(since_1970.as_secs()))

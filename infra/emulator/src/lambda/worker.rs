@@ -101,6 +101,7 @@ impl Worker {
         let invocation = Invocation { request_id: request_id.clone(), deadline, payload, reply };
         // The inbox lives as long as the worker and is empty between two events.
         let _ = self.outbox.send(invocation).await;
+
         tokio::select! {
             biased;
             Ok(answer) = answer => answer.map_err(CallError::Reported),

@@ -53,12 +53,14 @@ impl Bucket {
                 .collect::<Result<_, _>>()?;
             cors.finish(&[])?;
         }
+
         if let Some(mut lifecycle) = properties.nested("LifecycleConfiguration")? {
             for rule in lifecycle.list("Rules")? {
                 bucket.expirations.extend(Expiration::read(rule)?);
             }
             lifecycle.finish(&[])?;
         }
+
         properties.finish(&[
             "BucketEncryption",
             "LoggingConfiguration",

@@ -66,11 +66,13 @@ impl Document {
                 return Err(TemplateError::new(key, "the local system does not know this section"));
             }
         }
+
         let parameters = parameters(&section(&root, "Parameters")?, overrides)?;
         let conditions = section(&root, "Conditions")?;
         let resources = resources(&section(&root, "Resources")?, folder)?;
         let names: BTreeSet<String> = resources.keys().cloned().collect();
         let conditions = entries(&conditions, "Conditions")?;
+
         Ok(Self {
             resources,
             outputs: entries(&section(&root, "Outputs")?, "Outputs")?,
@@ -101,6 +103,7 @@ impl Document {
                 outputs.insert(name.clone(), self.expressions.text(value, &place)?);
             }
         }
+
         Ok(outputs)
     }
 
@@ -129,6 +132,7 @@ fn parameters(
             "the template declares no such parameter",
         ));
     }
+
     declared
         .iter()
         .map(|(name, definition)| Ok((name.clone(), parameter(name, definition, overrides)?)))
@@ -151,6 +155,7 @@ fn parameter(
         }
     };
     let allowed = definition.get("AllowedValues").and_then(Value::as_sequence);
+
     match allowed {
         Some(allowed) if !allowed.iter().filter_map(scalar).any(|one| one == value) => {
             Err(TemplateError::new(place(), format!("`{value}` is not one of its AllowedValues")))
@@ -200,6 +205,7 @@ fn globals(section: &Mapping) -> Result<Mapping, TemplateError> {
             "the local system reads Globals.Function alone",
         ));
     }
+
     match function {
         None => Ok(Mapping::new()),
         Some(Value::Mapping(function)) => Ok(function),
@@ -224,6 +230,7 @@ fn merge(mut global: Mapping, own: Mapping) -> Mapping {
         };
         global.insert(key, merged);
     }
+
     global
 }
 

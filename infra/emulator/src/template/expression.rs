@@ -149,6 +149,7 @@ impl Expressions {
         let mut rest =
             pattern.as_str().ok_or_else(|| TemplateError::new(place, "!Sub wants a text"))?;
         let mut text = Text::default();
+
         while let Some((before, after)) = rest.split_once("${") {
             let (name, after) = after
                 .split_once('}')
@@ -163,6 +164,7 @@ impl Expressions {
             text.append(part);
             rest = after;
         }
+
         text.append(Text::constant(rest));
         Ok(text)
     }

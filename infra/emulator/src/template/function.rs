@@ -73,11 +73,13 @@ impl Function {
             schedules: Vec::new(),
             rules: Vec::new(),
         };
+
         if let Some(events) = properties.nested("Events")? {
             for (name, event) in events.each()? {
                 function.event(&name, event)?;
             }
         }
+
         properties.finish(&[
             "Architectures",
             "DeadLetterQueue",
@@ -94,6 +96,7 @@ impl Function {
             "Tags",
             "Tracing",
         ])?;
+
         Ok(function)
     }
 
@@ -102,6 +105,7 @@ impl Function {
         let Some(properties) = event.nested("Properties")? else {
             return Err(event.error("has no Properties"));
         };
+
         match kind.as_str() {
             "SQS" => self.queues.extend(QueueSource::read(properties)?),
             "EventBridgeRule" => self.rules.extend(EventRule::read(properties)?),
@@ -113,6 +117,7 @@ impl Function {
                 )));
             }
         }
+
         event.finish(&[])
     }
 }
@@ -140,11 +145,13 @@ impl QueueSource {
                 .any(|response| response == "ReportBatchItemFailures"),
             maximum_concurrency,
         };
+
         if source.batch_size > 10 && source.batching_window.is_zero() {
             return Err(properties.error(
                 "a BatchSize over 10 needs a MaximumBatchingWindowInSeconds of at least 1",
             ));
         }
+
         properties.finish(&["MetricsConfig"])?;
         Ok(enabled.then_some(source))
     }

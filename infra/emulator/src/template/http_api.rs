@@ -42,6 +42,7 @@ impl HttpApi {
         let paths = definition.nested("paths")?.map_or_else(|| Ok(Vec::new()), Properties::each)?;
         definition.finish(&["info", "openapi", "tags"])?;
         let mut routes = Vec::new();
+
         for (path, item) in paths {
             for (method, operation) in item.each()? {
                 let method = match method.as_str() {
@@ -51,6 +52,7 @@ impl HttpApi {
                 routes.push((HttpRoute { method, path: path.clone() }, function(operation)?));
             }
         }
+
         Ok(Self { cors, routes })
     }
 }
@@ -68,12 +70,14 @@ fn function(mut operation: Properties<'_>) -> Result<String, TemplateError> {
         return Err(integration
             .error(format!("integrations of type {kind} are not made here, only aws_proxy")));
     }
+
     let version = integration.required("payloadFormatVersion")?;
     if version != "2.0" {
         return Err(
             integration.error(format!("payload format {version} is not made here, only 2.0"))
         );
     }
+
     let function = integration.resource("uri")?.ok_or_else(|| integration.error("has no uri"))?;
     integration.finish(&["httpMethod", "timeoutInMillis"])?;
     Ok(function)

@@ -40,12 +40,14 @@ fn file(transform: &Value, folder: &Path, place: &str) -> Result<Value, Template
             format!("the local system does not know the macro {name}"),
         ));
     }
+
     let location = transform["Parameters"]["Location"].as_str();
     let location =
         location.ok_or_else(|| TemplateError::new(place, "AWS::Include names no Location"))?;
     let text = std::fs::read_to_string(folder.join(location)).map_err(|error| {
         TemplateError::new(place, format!("{location} cannot be read: {error}"))
     })?;
+
     yaml_serde::from_str(&text)
         .map_err(|error| TemplateError::new(place, format!("{location}: {error}")))
 }

@@ -144,6 +144,7 @@ impl Stack {
         };
         let mut sockets = websocket::Pieces::default();
         let mut routes = Vec::new();
+
         for (id, resource) in &document.resources {
             if !document.wants(resource)? {
                 continue;
@@ -161,6 +162,7 @@ impl Stack {
                 kind => stack.add(id, kind, properties, &mut sockets)?,
             }
         }
+
         for (id, route, function) in routes {
             let answers = stack.functions.iter_mut().find(|known| known.logical_id == function);
             let answers = answers.ok_or_else(|| {
@@ -173,6 +175,7 @@ impl Stack {
             })?;
             answers.routes.push(route);
         }
+
         stack.websocket = sockets.assemble(&stack.functions)?;
         stack.check_links()?;
         Ok(stack)
@@ -230,6 +233,7 @@ impl Stack {
                 ));
             }
         }
+
         Ok(())
     }
 
@@ -258,6 +262,7 @@ impl Stack {
                 ));
             }
         }
+
         Ok(())
     }
 }

@@ -66,9 +66,11 @@ impl Queue {
                 attributes.insert((*attribute).to_owned(), value);
             }
         }
+
         if fifo {
             attributes.insert("FifoQueue".to_owned(), "true".to_owned());
         }
+
         let redrive = properties.nested("RedrivePolicy")?.map(Redrive::read).transpose()?;
         properties.finish(&[
             "KmsMasterKeyId",

@@ -32,6 +32,7 @@ impl Schedule {
         let state = properties.literal("State")?;
         properties.finish(&["Description", "DeadLetterConfig", "Name", "RetryPolicy"])?;
         let runs = enabled && state.as_deref() != Some("DISABLED");
+
         Ok(runs.then(|| Self { name: name.to_owned(), every, input }))
     }
 }

@@ -58,6 +58,7 @@ impl Table {
             return Err(properties
                 .error("the local table is billed per request: set BillingMode: PAY_PER_REQUEST"));
         }
+
         let attribute = |mut definition: Properties<'_>| {
             let attribute =
                 (definition.required("AttributeName")?, definition.required("AttributeType")?);
@@ -87,6 +88,7 @@ impl Table {
             "TableClass",
             "Tags",
         ])?;
+
         Ok(table)
     }
 }
@@ -105,6 +107,7 @@ impl KeySchema {
             }
             key.finish(&[])?;
         }
+
         let partition =
             partition.ok_or_else(|| properties.error("its KeySchema has no HASH key"))?;
         Ok(Self { partition, sort })
@@ -126,6 +129,7 @@ impl Index {
         };
         projection.finish(&[])?;
         properties.finish(&["ContributorInsightsSpecification"])?;
+
         Ok(Self { name, keys, projection: carried })
     }
 }

@@ -96,6 +96,7 @@ fn expressions_are_evaluated() {
     assert_eq!(output.as_deref(), Ok("probe: Queue"));
     let prod = parse_with(EXPRESSIONS, &[("Stage", "prod")]).unwrap();
     assert_eq!(environment(&prod, "f")["Absent"], "there");
+
     assert_eq!(
         (prod.queues.len(), prod.function("F").unwrap().timeout),
         (2, Duration::from_secs(30))
@@ -139,6 +140,7 @@ Resources:
         (source.queue.as_str(), source.batch_size, source.maximum_concurrency),
         ("Orders", 20, Some(7))
     );
+
     assert!(source.reports_failures && source.batching_window == Duration::from_secs(2));
 }
 
@@ -166,6 +168,7 @@ Resources:
     let rules: Vec<_> =
         bucket.expirations.iter().map(|rule| (rule.days, rule.prefix.as_str())).collect();
     assert_eq!(rules, [(2, ""), (9, "old/")]);
+
     assert_eq!(bucket.expirations[0].tags, [("state".to_owned(), "pending".to_owned())]);
 }
 
@@ -191,6 +194,7 @@ Outputs: { Url: { Value: !Ref Api } }
         (cors.origins[0].as_str(), cors.methods[0].as_str(), cors.max_age),
         ("*", "GET", Some(9))
     );
+
     assert_eq!(cors.headers, ["authorization"]);
 }
 
@@ -214,6 +218,7 @@ fn what_is_not_understood_is_refused_with_its_place_and_a_way_out() {
     let queue = |properties: &str| {
         format!("Resources: {{ Q: {{ Type: AWS::SQS::Queue, Properties: {{ {properties} }} }} }}")
     };
+
     for (template, expected) in [
         (
             "Resources: { A: { Type: AWS::Serverless::HttpApi } }".to_owned(),
@@ -318,8 +323,10 @@ fn what_is_not_understood_is_refused_with_its_place_and_a_way_out() {
         let error = parse_with(&template, &[]).expect_err(&template);
         assert!(error.starts_with(expected), "expected: {expected}\n     got: {error}");
     }
+
     let unknown = parse_with("Resources: {}", &[("Nope", "1")]).unwrap_err();
     assert_eq!(unknown, "Parameters.Nope: the template declares no such parameter");
     let outside = parse_with(EXPRESSIONS, &[("Stage", "test")]).unwrap_err();
+
     assert_eq!(outside, "Parameters.Stage: `test` is not one of its AllowedValues");
 }

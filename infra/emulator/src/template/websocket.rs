@@ -45,11 +45,13 @@ impl Pieces {
                 "declare an HTTP API as AWS::Serverless::HttpApi; here only WEBSOCKET is read",
             ));
         }
+
         if self.api.is_some() {
             return Err(
                 properties.error("the local system makes one WebSocket API; this is the second")
             );
         }
+
         let expression = properties.required("RouteSelectionExpression")?;
         let path = expression.strip_prefix("$request.body.").ok_or_else(|| {
             properties.error(format!(
@@ -58,6 +60,7 @@ impl Pieces {
         })?;
         self.api =
             Some((id.to_owned(), RouteSelection(path.split('.').map(str::to_owned).collect())));
+
         properties.finish(&[
             "ApiKeySelectionExpression",
             "Description",
@@ -95,6 +98,7 @@ impl Pieces {
             return Err(properties
                 .error(format!("integrations of type {kind} are not made here, only AWS_PROXY")));
         }
+
         let target = properties
             .text("IntegrationUri")?
             .ok_or_else(|| properties.error("has no IntegrationUri"))?;
@@ -122,6 +126,7 @@ impl Pieces {
         let error = |problem: &str| TemplateError::new(format!("Resources.{logical_id}"), problem);
         let stage = self.stage.ok_or_else(|| error("has no AWS::ApiGatewayV2::Stage"))?;
         let mut routes = BTreeMap::new();
+
         for (id, key, target) in self.routes {
             let integration = target
                 .references()
@@ -143,6 +148,7 @@ impl Pieces {
             })?;
             routes.insert(key, function.resource.clone());
         }
+
         Ok(Some(WebSocketApi { logical_id, stage, selection, routes }))
     }
 }

@@ -30,6 +30,7 @@ async fn an_event_goes_to_every_function_that_has_a_rule_for_it() {
         let taken = engine.publish(&event(source, detail_type, 0)).await.unwrap();
         assert_eq!(taken, takers, "{source}, {detail_type}");
     }
+
     engine.stop().await;
     assert_eq!((heard(&logs, "listener").len(), heard(&logs, "eavesdropper").len()), (1, 3));
     let event = &heard(&logs, "listener")[0];
@@ -43,6 +44,7 @@ async fn an_event_goes_to_every_function_that_has_a_rule_for_it() {
         (&json!("000000000000"), &json!("us-east-1"))
     );
     assert_eq!(event["resources"][0], "arn:aws:ses:us-east-1:000000000000:configuration-set/probe");
+
     assert!(event["id"].is_string());
 }
 

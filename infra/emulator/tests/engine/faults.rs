@@ -41,6 +41,7 @@ async fn errors_are_the_services_own_and_as_many_as_ordered() {
     assert_eq!(write(&engine, "b").await.unwrap(), "written");
     let put = ("Writer".to_owned(), "dynamodb:PutItem".to_owned());
     assert_eq!(engine.calls().counted(), [(put, 4)].into());
+
     engine.stop().await;
 }
 
@@ -75,6 +76,7 @@ async fn an_answer_can_be_lost_after_its_effect() {
             );
         }
     }
+
     engine.stop().await;
 }
 
@@ -105,12 +107,14 @@ async fn rules_can_be_narrow_likely_and_wrong() {
     for _ in 0..12 {
         first.push(write(&engine, "a").await.unwrap());
     }
+
     engine.faults().set(rule(half)).unwrap();
     assert_eq!(engine.faults().rules().len(), 2, "a rule replaces its like");
     let mut again = Vec::new();
     for _ in 0..12 {
         again.push(write(&engine, "a").await.unwrap());
     }
+
     assert_eq!(first, again);
     assert!(
         first.contains(&json!("written")) && first.contains(&json!("ThrottlingException")),
@@ -125,6 +129,7 @@ async fn rules_can_be_narrow_likely_and_wrong() {
         ..FaultRule::new("*", Failure::Kill)
     };
     assert!(engine.faults().set(unlikely).is_err());
+
     engine.stop().await;
 }
 
@@ -139,6 +144,7 @@ async fn workers_may_die_by_the_dozen() {
         let told = outcome.map_or_else(|error| error.to_string(), |answer| answer.to_string());
         assert!(told == "\"written\"" || told.ends_with("signal: killed"), "{told}");
     }
+
     engine.faults().clear();
     for outcome in writes().await {
         assert_eq!(outcome.unwrap(), "written");

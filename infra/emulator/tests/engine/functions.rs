@@ -26,9 +26,11 @@ async fn a_function_sees_the_variables_of_its_template_and_of_lambda() {
     assert!((1..=20_000).contains(&known["left_ms"].as_u64().unwrap()), "{known}");
     let mut environment: std::collections::BTreeMap<String, String> =
         serde_json::from_value(known["environment"].clone()).unwrap();
+
     for ours in ["PATH", "HOME", "RUST_BACKTRACE", "AWS_LAMBDA_RUNTIME_API", "_X_AMZN_TRACE_ID"] {
         environment.remove(ours);
     }
+
     let expected = [
         ("AWS_ACCESS_KEY_ID", "Echo1"),
         ("AWS_DEFAULT_REGION", "us-east-1"),
@@ -60,6 +62,7 @@ async fn a_function_sees_the_variables_of_its_template_and_of_lambda() {
         environment,
         expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
     );
+
     engine.stop().await;
 }
 
@@ -78,6 +81,7 @@ async fn a_crash_is_reported_at_once_with_its_last_line() {
     let expected = "Error: Runtime exited with error: signal: 6: it was asked to crash";
     assert!(error.error_message.ends_with(expected), "{error}");
     engine.invoke("echo", json!({})).await.expect("the next invocation has a new worker");
+
     engine.stop().await;
 }
 

@@ -31,6 +31,7 @@ async fn a_request_becomes_an_event_and_the_answer_a_response() {
     assert_eq!(event["cookies"], json!(["c=1"]));
     assert_eq!(event["body"], r#"{"any":"thing"}"#);
     assert_eq!(event["requestContext"]["http"]["sourceIp"], "127.0.0.1");
+
     engine.stop().await;
 }
 
@@ -52,6 +53,7 @@ async fn the_gateway_answers_for_itself_where_no_function_can() {
         let response = request.body(body).send().await.unwrap();
         assert_eq!((response.status().as_u16(), response.json().await.unwrap()), failed, "{order}");
     }
+
     let over_lambdas_limit = vec![b'x'; 6 * 1024 * 1024];
     assert_eq!(post("/echo/x", over_lambdas_limit).await.0, 413);
     let over_the_gateways_limit = vec![b'x'; 10 * 1024 * 1024 + 1];
@@ -59,6 +61,7 @@ async fn the_gateway_answers_for_itself_where_no_function_can() {
         post("/echo/x", over_the_gateways_limit).await,
         (413, json!({ "message": "Request Entity Too Large" }))
     );
+
     engine.stop().await;
 }
 
@@ -90,5 +93,6 @@ async fn pages_of_other_origins_may_do_what_the_template_says() {
         (StatusCode::CREATED, &HeaderValue::from_static("*"))
     );
     assert!(!post().send().await.unwrap().headers().contains_key("access-control-allow-origin"));
+
     engine.stop().await;
 }

@@ -37,6 +37,7 @@ async fn signed(engine: &Engine, key: &str, config: PresigningConfig) -> Presign
         .content_length(5)
         .tagging("state=pending")
         .if_none_match("*");
+
     call.presigned(config).await.unwrap()
 }
 
@@ -65,6 +66,7 @@ async fn send(
     let status = answer.status().as_u16();
     let text = answer.text().await.unwrap();
     let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
+
     (status, code.map_or_else(String::new, |(code, _)| code.to_owned()))
 }
 
@@ -87,6 +89,7 @@ async fn an_object_is_what_was_put_there() {
     assert_eq!(&part.body.collect().await.unwrap().into_bytes()[..], b"0123");
     let missing = client.get_object().bucket(engine.bucket_name()).key("a/c").send().await;
     assert!(missing.unwrap_err().into_service_error().is_no_such_key());
+
     engine.stop().await;
 }
 
@@ -109,6 +112,7 @@ async fn a_presigned_put_is_good_for_exactly_what_was_signed() {
     let elsewhere = signed_put.uri().replacen("/bucket/a?", "/bucket/b?", 1);
     let answer = reqwest::Client::new().put(elsewhere).body("hello").send().await.unwrap();
     assert_eq!(answer.status(), 403, "the key is signed");
+
     engine.stop().await;
 }
 
@@ -148,6 +152,7 @@ async fn a_presigned_get_says_what_the_file_is_shown_as() {
     assert_eq!(reqwest::get(other).await.unwrap().status(), 403);
     let bare = address.split('?').next().unwrap();
     assert_eq!(reqwest::get(bare).await.unwrap().status(), 403, "nobody reads without a signature");
+
     engine.stop().await;
 }
 
@@ -182,6 +187,7 @@ async fn objects_expire_by_tag_and_age() {
     assert_eq!(there().await, ["a/pending", "a/kept", "referenced"], "days end at midnight");
     engine.expire_objects(Utc::now() + TimeDelta::days(3)).unwrap();
     assert_eq!(there().await, ["a/kept", "referenced"]);
+
     engine.stop().await;
 }
 
@@ -203,6 +209,7 @@ async fn s3_fails_as_it_is_told() {
     let refused = call.send().await.unwrap_err().into_service_error();
     assert_eq!(refused.meta().code(), Some("AccessDenied"));
     put(&client, &engine, "other", "pending").await;
+
     engine.stop().await;
 }
 
@@ -223,6 +230,7 @@ async fn a_page_of_another_origin_may_do_what_the_bucket_says() {
     );
     assert_eq!(ask("https://page.example.com", "DELETE").await.status(), 403);
     assert_eq!(ask("https://elsewhere.example.com", "PUT").await.status(), 403);
+
     engine.stop().await;
 }
 

@@ -25,11 +25,13 @@ fn own_binaries() -> PathBuf {
         "Eavesdropper",
         "Socket",
     ];
+
     for function in functions.map(|function| directory.join(function)) {
         std::fs::create_dir_all(&function).unwrap();
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_probe"), function.join("bootstrap"))
             .unwrap();
     }
+
     directory
 }
 
@@ -145,5 +147,6 @@ async fn everything_that_functions_call_is_at_the_address_that_was_asked_for() {
     );
     let told = known(&engine.invoke("echo", json!({})).await.unwrap())["environment"].clone();
     assert!(environments["Echo"].iter().all(|(name, value)| told[name] == **value), "{told}");
+
     engine.stop().await;
 }

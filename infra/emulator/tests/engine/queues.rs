@@ -36,6 +36,7 @@ async fn dead(engine: &Engine, number: usize) -> Vec<String> {
             received.messages.unwrap_or_default().into_iter().filter_map(|message| message.body),
         );
     }
+
     dead
 }
 
@@ -61,12 +62,14 @@ async fn failed_records_alone_are_delivered_again_and_end_in_the_dead_letters() 
     for name in ["SentTimestamp", "SenderId", "ApproximateFirstReceiveTimestamp"] {
         assert!(last["attributes"][name].is_string(), "{name} in {last}");
     }
+
     assert_eq!(last["eventSource"], "aws:sqs");
     assert_eq!(last["eventSourceARN"], "arn:aws:sqs:us-east-1:000000000000:Queue");
     assert_eq!(last["awsRegion"], "us-east-1");
     assert_eq!(last["attributes"]["MessageGroupId"], "business");
     let attribute = json!({ "stringListValues": [], "binaryListValues": [], "dataType": "String", "stringValue": "v" });
     assert_eq!(last["messageAttributes"], json!({ "name": attribute }));
+
     assert!(
         last["md5OfBody"].is_string()
             && last["receiptHandle"].is_string()
@@ -105,9 +108,11 @@ async fn a_record_may_come_again_and_again_also_after_it_was_deleted() {
         records.iter().map(|record| record["messageId"].to_string()).collect::<BTreeSet<_>>()
     };
     let all = || records(&logs).concat();
+
     while ids(&all()).len() < 10 || all().len() < 20 {
         tokio::task::yield_now().await;
     }
+
     engine.stop().await;
     let events = records(&logs);
     assert!(
@@ -142,5 +147,6 @@ async fn queues_that_are_held_hand_nothing_out_until_they_are_let_go() {
     while records(&logs).concat().len() < 2 {
         tokio::task::yield_now().await;
     }
+
     engine.stop().await;
 }

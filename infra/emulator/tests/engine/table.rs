@@ -28,6 +28,7 @@ async fn the_table_has_its_index_and_its_end_of_items() {
     assert_eq!(index.projection().unwrap().non_key_attributes(), ["note"]);
     let ttl = client.describe_time_to_live().table_name(engine.table_name()).send().await.unwrap();
     assert_eq!(ttl.time_to_live_description().unwrap().attribute_name(), Some("expires_at"));
+
     engine.stop().await;
 }
 
@@ -46,6 +47,7 @@ async fn another_dynamodb_can_be_used_and_is_left_as_it_was() {
     guest.stop().await;
     assert!(!exists(&client, &table).await);
     assert!(exists(&client, host.table_name()).await);
+
     host.stop().await;
 }
 
@@ -64,5 +66,6 @@ async fn items_in_a_data_directory_outlive_the_engine() {
         .key("pk", AttributeValue::S("kept".to_owned()));
     assert!(get.send().await.unwrap().item.is_some());
     engine.stop().await;
+
     std::fs::remove_dir_all(directory).unwrap();
 }

@@ -58,9 +58,11 @@ async fn a_frame_goes_to_the_function_and_its_answer_comes_back() {
         .await
         .unwrap_err();
     assert!(error.into_service_error().is_gone_exception());
+
     while !logs.lines().iter().any(|line| line.text.contains("$disconnect")) {
         tokio::task::yield_now().await;
     }
+
     engine.stop().await;
     shows_genuine_events(&logs);
 }
@@ -84,6 +86,7 @@ fn shows_genuine_events(logs: &Logs) {
     assert_eq!(events[3]["requestContext"]["disconnectStatusCode"], 1000);
     let id = events[0]["requestContext"]["connectionId"].as_str().unwrap();
     assert!(id.len() == 16 && id.ends_with('='), "{id}");
+
     assert!(events.iter().all(|event| event["requestContext"]["connectionId"] == id));
 }
 
@@ -112,6 +115,7 @@ async fn frames_that_api_gateway_does_not_take_end_the_connection() {
         };
         assert_eq!(close.code, code);
     }
+
     engine.stop().await;
 }
 
@@ -139,6 +143,7 @@ async fn a_message_may_have_several_frames_and_128_kb_in_all() {
             }
         }
     }
+
     engine.stop().await;
 }
 

@@ -14,12 +14,15 @@ use emulator::Programs;
 fn main() -> ExitCode {
     let mut arguments = std::env::args();
     let name = arguments.next().unwrap_or_default();
+
     if name.ends_with("/bootstrap") {
         return deployed();
     }
+
     if arguments.next().as_deref() == Some("host") {
         return host(arguments.next());
     }
+
     emulator::bootstrap::run(|handler| async move {
         match handler.as_str() {
             "echo" | "hasty" => lambda_runtime::run(service_fn(echo)).await,
@@ -55,6 +58,7 @@ async fn echo(event: LambdaEvent<Value>) -> Result<Value, Error> {
     let (event, context) = event.into_parts();
     let body: Value =
         event["body"].as_str().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
+
     match body["do"].as_str() {
         Some("crash") => {
             eprintln!("it was asked to crash");
@@ -108,6 +112,7 @@ async fn write(event: LambdaEvent<Value>) -> Result<Value, Error> {
     let pk = |suffix: &str| {
         AttributeValue::S(format!("{}{suffix}", event.payload["pk"].as_str().unwrap_or_default()))
     };
+
     if event.payload["transact"] == json!(true) {
         let put = |suffix| {
             let put = Put::builder().table_name(&table).item("pk", pk(suffix)).build();
@@ -133,6 +138,7 @@ async fn write(event: LambdaEvent<Value>) -> Result<Value, Error> {
             .map(|reason| json!(reason.code()))
             .collect());
     }
+
     let sent = client.put_item().table_name(&table).item("pk", pk("")).send().await;
     Ok(match sent {
         Ok(_) => json!("written"),
@@ -173,6 +179,7 @@ async fn talk(event: LambdaEvent<Value>) -> Result<Value, Error> {
     if event["queryStringParameters"]["token"] == "wrong" {
         return Ok(json!({ "statusCode": 401 }));
     }
+
     if let Some(frame) = event["body"].as_str() {
         if frame == "fail" {
             return Err("it was asked to fail".into());
@@ -187,6 +194,7 @@ async fn talk(event: LambdaEvent<Value>) -> Result<Value, Error> {
             .await?
             .error_for_status()?;
     }
+
     Ok(json!({ "statusCode": 200 }))
 }
 
@@ -213,5 +221,6 @@ fn host(directory: Option<String>) -> ExitCode {
             false => drop(hang.await),
         }
     });
+
     ExitCode::SUCCESS
 }

@@ -35,6 +35,7 @@ impl Api {
     ) -> Result<(u16, Value), DemoError> {
         let path = format!("/api/v1/conversations/{conversation}/messages");
         let body = json!({ "content": content, "attachments": attachments });
+
         self.call(
             &path,
             self.http.post(format!("{}{path}", self.api)).bearer_auth(token).json(&body),
@@ -58,9 +59,11 @@ impl Api {
         let mut announced = expect_success(&path, self.call(&path, post).await?)?;
         let upload = announced["upload"].take();
         let mut put = self.http.put(text(&upload["url"])).body(bytes);
+
         for (name, value) in upload["headers"].as_object().into_iter().flatten() {
             put = put.header(name, text(value));
         }
+
         expect_success("the presigned URL", self.call("the presigned URL", put).await?)?;
         Ok(json!({ "url": announced["url"].take() }))
     }

@@ -49,10 +49,12 @@ impl Journey {
         if let Some(picture) = &self.picture {
             attachments.push(api.upload(&conversation, token, picture).await?);
         }
+
         let (status, message) = api.send(&conversation, token, self.content, &attachments).await?;
         if status != 201 {
             return Err(self.failed(format!("was answered {status} {message}")));
         }
+
         let accepted = format!(
             "{} {}",
             paint(GOOD, "accepted"),
@@ -62,6 +64,7 @@ impl Journey {
         let arrived = self.follow(api, token, &message).await;
         println!();
         arrived?;
+
         self.show_customer(api, text(&message["id"])).await
     }
 
@@ -74,6 +77,7 @@ impl Journey {
         );
         let started = Instant::now();
         let mut shown = 0;
+
         loop {
             let delivery = api.get(&path, token).await?["delivery"].take();
             let status = text(&delivery["status"]);
@@ -113,9 +117,11 @@ impl Journey {
         if of_it.next().is_some() {
             return Err(self.failed("reached the customer twice".into()));
         }
+
         if text(&got["content"]).trim_end() != self.content {
             return Err(self.failed(format!("reached the customer as {}", got["content"])));
         }
+
         self.check_picture(got)?;
         println!(
             "{}",
@@ -129,6 +135,7 @@ impl Journey {
                 )
             )
         );
+
         Ok(())
     }
 

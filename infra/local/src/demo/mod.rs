@@ -73,6 +73,7 @@ async fn run_and_show(logs: &Logs, programs: Programs) -> Result<(), DemoError> 
     let took = format!("{:.1} s", started.elapsed().as_secs_f64());
     println!("  {} {messages} messages arrived, one was refused, in {took}.", paint(GOOD, "✓"));
     println!("  {} {}\n", paint(DIM, "Try it yourself:"), paint(CODE, "cargo local"));
+
     Ok(())
 }
 
@@ -85,6 +86,7 @@ async fn send_everything(ready: &Ready) -> Result<usize, DemoError> {
         journey.send_and_follow(&api, &demo.token).await?;
         println!();
     }
+
     let usage = api.get("/api/v1/usage", &demo.token).await?;
     let (used, limit) = (&usage["used"], &usage["limit"]);
     if used.as_u64() != Some(journeys.len() as u64) {
@@ -93,6 +95,7 @@ async fn send_everything(ready: &Ready) -> Result<usize, DemoError> {
             journeys.len()
         )));
     }
+
     println!(
         "{}\n",
         field("counted", format_args!("{used} of {limit} messages in {}", text(&usage["month"])))
@@ -111,6 +114,7 @@ fn journeys(demo: &Demo) -> [Journey; 6] {
         picture,
     };
     let picture = Some(PICTURE);
+
     [
         journey(
             "chat",
@@ -159,12 +163,14 @@ async fn exceed_limit(api: &Api) -> Result<(), DemoError> {
         }
         println!("{}", field(&format!("message {number}"), paint(GOOD, "201 accepted")));
     }
+
     let (status, problem) = api.send(conversation, key, "One too many", &[]).await?;
     if status != 403 || problem["code"] != "quota_exceeded" {
         return Err(DemoError(format!(
             "the message over the limit was answered {status} {problem}, not 403."
         )));
     }
+
     let number = SMALL_LIMIT + 1;
     println!(
         "{}",
@@ -176,5 +182,6 @@ async fn exceed_limit(api: &Api) -> Result<(), DemoError> {
     let (limit, used, resets_at) =
         (&problem["limit"], &problem["used"], text(&problem["resets_at"]));
     println!("{}\n", field("", format_args!("limit {limit}, used {used}, resets at {resets_at}")));
+
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What every step of the demo shares: its error, its time limit, and how it reads values.
+//! The common part of the demo's steps: their error, their time limit, and reading values.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 /// Longest wait for anything, before the demo gives up.
 pub(super) const TIME_LIMIT: Duration = Duration::from_secs(10);
 
-/// What did not happen, in a sentence.
+/// A sentence about the step that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct DemoError(pub(super) String);

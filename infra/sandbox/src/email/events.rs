@@ -100,7 +100,7 @@ fn event(report: &Report<MailRecord>) -> Option<Event> {
             "bounce",
             bounce("Transient", "MailboxFull", "4.2.2", "452 4.2.2 mailbox full"),
         ),
-        // Who is on the account's suppression list gets nothing, whatever was reported as sent.
+        // SES sends nothing to an address on the account's suppression list, also after `sent`.
         "suppressed" => {
             let words = "Amazon SES did not send the message to this address because it is on the suppression list";
             (
@@ -133,6 +133,7 @@ fn event(report: &Report<MailRecord>) -> Option<Event> {
     };
     let set =
         format!("arn:{PARTITION}:ses:{REGION}:{ACCOUNT_ID}:configuration-set/{configuration_set}");
+
     Some(Event {
         source: "aws.ses",
         detail_type,
@@ -150,6 +151,7 @@ fn mail(record: &MailRecord, configuration_set: &str) -> Value {
         ("ses:configuration-set".to_owned(), vec![configuration_set.to_owned()]),
     ]);
     all.extend(tags.clone());
+
     json!({
         "timestamp": time(record.at),
         "source": from,
@@ -189,13 +191,14 @@ mod tests {
     }
 
     #[test]
-    fn every_status_has_an_event_with_our_tags() {
+    fn every_status_has_an_event_with_the_mails_tags() {
         for status in SesEvents::STATUSES {
             let event = report(status, Some("receipts")).expect("it is published");
             assert_eq!(event.detail["mail"]["tags"]["message"], json!(["m"]), "{status}");
             assert_eq!(event.detail["mail"]["tags"]["ses:configuration-set"], json!(["receipts"]));
             assert!(event.detail_type.starts_with("Email ") && event.source == "aws.ses");
         }
+
         let bounced = report("bounced", Some("receipts")).unwrap();
         assert_eq!(
             (bounced.detail_type, &bounced.detail["eventType"]),

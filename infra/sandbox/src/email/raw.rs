@@ -45,12 +45,14 @@ pub(super) fn read(data: &str) -> Result<Mail, AwsError> {
     if bytes.len() > SIZE_LIMIT {
         return Err(bad_request(format!("Message length is more than {SIZE_LIMIT} bytes long.")));
     }
+
     lines(&bytes)?;
     let mail = MessageParser::default().parse(&bytes).filter(|mail| !mail.headers().is_empty());
     let mail = mail.ok_or_else(|| bad_request("Content.Raw.Data is no MIME message."))?;
     headers(&mail)?;
     parts(&mail, &bytes)?;
     let content = mail.body_text(0).ok_or_else(|| bad_request("Content.Raw.Data has no body."))?;
+
     Ok(Mail {
         subject: mail.subject().map(str::to_owned),
         content: content.replace("\r\n", "\n"),
@@ -77,6 +79,7 @@ fn lines(bytes: &[u8]) -> Result<(), AwsError> {
             return Err(bad_request("The message is not in seven bits."));
         }
     }
+
     match bytes.windows(4).any(|window| window == b"\r\n\r\n") {
         true => Ok(()),
         false => Err(bad_request("The message has no blank line between its header and its body.")),

@@ -1,4 +1,4 @@
-//! What SES takes and what it refuses.
+//! Mails that SES takes, and mails that it refuses.
 
 use base64::Engine as _;
 use serde_json::Value;
@@ -18,6 +18,7 @@ fn email(change: impl FnOnce(&mut Value)) -> Vec<u8> {
         ],
     });
     change(&mut body);
+
     body.to_string().into_bytes()
 }
 
@@ -50,6 +51,7 @@ fn a_raw_message_is_read_as_mail() {
     };
     assert_eq!(header("Message-ID"), format!("<{}@email.amazonses.com>", kept.message_id));
     assert_eq!(header("Date"), "Sun, 1 Mar 2026 09:05:00 +0000");
+
     assert_eq!(header("References"), "<1@example.com> <2@example.com>");
 }
 
@@ -86,6 +88,7 @@ fn a_raw_message_that_is_no_proper_mail_is_refused() {
         assert!(error.message().contains(sentence), "{} does not say {sentence}", error.message());
         assert_eq!(error.into_response().headers()["x-amzn-errortype"], "BadRequestException");
     }
+
     let no_base64 = email(|body| body["Content"] = json!({ "Raw": { "Data": "%%%" } }));
     assert!(read(&no_base64, DateTime::UNIX_EPOCH).unwrap_err().message().contains("base64"));
 }
@@ -109,11 +112,13 @@ fn what_is_wrong_is_refused_by_name() {
             body["EmailTags"] = json!([{ "Name": "a", "Value": "c".repeat(257) }])
         }),
     ];
+
     for (sentence, change) in cases {
         let error = read(&email(change), DateTime::UNIX_EPOCH).unwrap_err();
         assert!(error.message().contains(sentence), "{} does not say {sentence}", error.message());
         assert_eq!(error.into_response().headers()["x-amzn-errortype"], "BadRequestException");
     }
+
     assert_eq!(
         read(b"{", DateTime::UNIX_EPOCH).unwrap_err().into_response().headers()["x-amzn-errortype"],
         "SerializationException"

@@ -53,6 +53,7 @@ impl ReceiptRule {
         if !(1..=MOST_COPIES).contains(&self.copies) {
             return Err(format!("`copies` {} is not between 1 and {MOST_COPIES}", self.copies));
         }
+
         if self.code.is_some() && !self.statuses.iter().any(|status| status == "failed") {
             return Err("`code` says why a message `failed`, and none is to be reported so".into());
         }

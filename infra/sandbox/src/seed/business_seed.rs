@@ -114,6 +114,7 @@ impl BusinessSeed {
             paused_until: None,
             settings,
         };
+
         (ChannelId(self.channels.of(channel)), record)
     }
 

@@ -84,6 +84,7 @@ impl Keys {
         if is_new && let Some(path) = &path {
             write_atomically(path, &serde_json::to_vec_pretty(&keys)?).map_err(name_it)?;
         }
+
         if !demo {
             keys.demo = None;
         }
@@ -171,6 +172,7 @@ mod tests {
         let agent = business.agent_id.unwrap();
         let token = first.agent_token(business.business_id, agent);
         assert_eq!(token, again.agent_token(business.business_id, agent));
+
         assert!(Keys::load(Some(&directory), false).unwrap().demo().is_none());
     }
 

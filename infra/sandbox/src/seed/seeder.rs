@@ -140,10 +140,12 @@ impl Seeder {
                 new.shards
             )));
         }
+
         let whatsapp_template = new.whatsapp_template.clone();
         let seed = BusinessSeed { whatsapp_template, ..BusinessSeed::new(new.limit, new.shards) };
         self.provision(&seed).await?;
         self.businesses.append(seed.clone()).await?;
+
         Ok(Business {
             business_id: seed.business_id,
             api_key: seed.api_key,
@@ -182,6 +184,7 @@ impl Seeder {
             visitor_token: (new.channel == Channel::Chat).then(token),
         };
         self.conversations.append(made.clone()).await?;
+
         Ok(made)
     }
 
@@ -200,6 +203,7 @@ impl Seeder {
             business_id: made.business_id,
             conversation_id: made.conversation_id,
         });
+
         first.chain(more).collect()
     }
 
@@ -230,6 +234,7 @@ impl Seeder {
             )
             .await
         }));
+
         tokio::try_join!(people, channels).map(drop)
     }
 

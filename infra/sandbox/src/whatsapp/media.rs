@@ -117,6 +117,7 @@ async fn read(headers: &HeaderMap, body: Bytes) -> Result<MediaFile, Error> {
     let stream = futures_util::stream::once(std::future::ready(Ok::<_, Infallible>(body)));
     let mut form = Multipart::new(stream, boundary);
     let (mut product, mut declared, mut file) = (None, None, None);
+
     while let Some(field) = form.next_field().await.map_err(unreadable)? {
         match field.name() {
             Some("messaging_product") => product = Some(field.text().await.map_err(unreadable)?),
@@ -137,9 +138,11 @@ async fn read(headers: &HeaderMap, body: Bytes) -> Result<MediaFile, Error> {
             }
         }
     }
+
     if product.as_deref() != Some("whatsapp") {
         return Err(Error::new(100, "The parameter messaging_product is required."));
     }
+
     let declared = declared.ok_or_else(|| missing("type"))?;
     // A field without a file name is a text, as a browser sends one.
     let (kind, _, bytes) = file.filter(|(_, named, _)| *named).ok_or_else(|| missing("file"))?;
@@ -149,6 +152,7 @@ async fn read(headers: &HeaderMap, body: Bytes) -> Result<MediaFile, Error> {
             format!("Parameter 'type' is '{declared}', the file's own type '{kind}'."),
         ));
     }
+
     check_file(kind, &bytes)
 }
 
@@ -163,6 +167,7 @@ fn check_file(content_type: String, bytes: &[u8]) -> Result<MediaFile, Error> {
     if bytes.is_empty() {
         return Err(Error::new(131053, "The file is empty."));
     }
+
     if bytes.len() > kind.limit() {
         let sentence = format!(
             "A {} of {} bytes; at most {} are taken.",
@@ -172,6 +177,7 @@ fn check_file(content_type: String, bytes: &[u8]) -> Result<MediaFile, Error> {
         );
         return Err(Error::new(131053, sentence));
     }
+
     Ok(MediaFile {
         kind,
         content_type,
@@ -228,6 +234,7 @@ mod tests {
     async fn what_is_wrong_is_refused_with_its_code_and_its_name() {
         let (product, kind) = (("messaging_product", "", "whatsapp"), ("type", "", "image/png"));
         let large = "x".repeat((5 << 20) + 1);
+
         for (fields, code, named) in [
             (vec![kind, ("file", "image/png", "abc")], 100, "messaging_product"),
             (
@@ -261,6 +268,7 @@ mod tests {
             assert_eq!(given, code, "{details}");
             assert!(details.contains(named), "{details} does not name {named}");
         }
+
         let unreadable = Media::default().store(NUMBER, &HeaderMap::new(), Bytes::new()).await;
         assert_eq!(unreadable.unwrap_err().code, 100);
     }

@@ -111,6 +111,7 @@ pub(super) fn read(
         part,
         ..Submission::default()
     };
+
     Ok((submission, record))
 }
 
@@ -141,12 +142,14 @@ fn file(
         Kind::Document => &["id", "link", "caption", "filename"],
     };
     check_names(file, known, &format!("{name}."))?;
+
     if file.contains_key("link") {
         return Err(Error::new(
             131052,
             "This sandbox fetches nothing: upload it and send its 'id'.",
         ));
     }
+
     let id = text_of(file, "id")?.ok_or_else(|| missing(&format!("{name}.id")))?;
     let stored = media.find(number, id).ok_or_else(|| {
         let sentence = format!(
@@ -158,6 +161,7 @@ fn file(
         let sentence = format!("A file of type '{}' is no {name}.", stored.content_type);
         return Err(Error::new(131053, sentence));
     }
+
     let caption = text_of(file, "caption")?;
     check_length(&format!("{name}.caption"), caption.unwrap_or_default(), CAPTION_LIMIT)?;
     let attachment = json!({
@@ -169,6 +173,7 @@ fn file(
         "sha256": stored.sha256,
         "caption": caption,
     });
+
     Ok(CustomerView {
         content: caption.unwrap_or_default().into(),
         attachments: vec![attachment],
@@ -183,10 +188,12 @@ fn template(template: &Map<String, Value>) -> Result<CustomerView, Error> {
     let language = object_of(template, "language")?;
     check_names(language, &["code"], "template.language.")?;
     let code = text_of(language, "code")?.ok_or_else(|| missing("template.language.code"))?;
+
     if (name, code) != (TEMPLATE_NAME, TEMPLATE_LANGUAGE) {
         let sentence = format!("template name ({name}) does not exist in {code}");
         return Err(Error::new(132001, sentence));
     }
+
     let components: Vec<&Value> =
         template.get("components").and_then(Value::as_array).into_iter().flatten().collect();
     let parameters = match components[..] {
@@ -211,9 +218,11 @@ fn template(template: &Map<String, Value>) -> Result<CustomerView, Error> {
             "Param text cannot have new-line/tab characters or more than 4 consecutive spaces";
         return Err(Error::new(100, sentence));
     }
+
     if TEMPLATE_TEXT.chars().count() + content.chars().count() > TEMPLATE_LIMIT {
         return Err(Error::new(132005, "The filled template is too long."));
     }
+
     let shown =
         json!({ "name": name, "language": code, "shown": format!("{TEMPLATE_TEXT}{content}") });
     Ok(CustomerView { content: content.into(), template: Some(shown), ..CustomerView::default() })

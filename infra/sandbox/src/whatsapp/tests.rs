@@ -1,4 +1,4 @@
-//! What the Cloud API takes and what it refuses.
+//! Messages that the Cloud API takes, and messages that it refuses.
 
 use serde_json::Value;
 
@@ -30,7 +30,7 @@ fn refusal(change: impl FnOnce(&mut Value)) -> (u32, String) {
 }
 
 #[test]
-fn the_documented_text_message_is_taken_and_finds_its_way_back_to_ours() {
+fn the_documented_text_message_is_taken_and_refers_to_the_systems_message() {
     let (taken, kept) = message("106540352242922", &body(|_| ())).unwrap();
     assert_eq!(taken.content, "Your parcel is on its way.");
     assert_eq!(taken.to, "+31 6 1234 5678");
@@ -82,11 +82,13 @@ fn what_is_wrong_is_refused_with_its_code_and_its_name() {
         (100, "text.boddy", |body| body["text"]["boddy"] = json!("")),
         (100, "internal", |body| body["internal"] = json!(true)),
     ];
+
     for (code, name, change) in cases {
         let (given, details) = refusal(change);
         assert_eq!(given, code, "{details}");
         assert!(details.contains(name), "{details} does not name {name}");
     }
+
     assert_eq!(message("1", b"[").unwrap_err().code, 100);
     assert_eq!(message("me", &body(|_| ())).unwrap_err().code, 33);
 }
@@ -132,6 +134,7 @@ async fn with_file(
         body.as_object_mut().unwrap().remove("text");
         body[kind] = file;
     });
+
     read("1", &body, &media).map(|(taken, _)| taken).map_err(|error| (error.code, error.details))
 }
 
@@ -203,9 +206,11 @@ fn a_template_has_to_exist_and_to_be_filled() {
         132012
     );
     assert_eq!(refused(&|template| template["namespace"] = json!("x")), 100);
+
     for text in ["two\nlines", "a\ttable", "a     gap"] {
         assert_eq!(say(text), 100, "{text:?}");
     }
+
     assert_eq!(say(&"x".repeat(1024)), 132005);
 }
 
@@ -223,6 +228,7 @@ async fn an_error_has_the_graph_apis_shape() {
         body["error"]["error_data"],
         json!({ "messaging_product": "whatsapp", "details": "Parameter 'to' is mandatory." })
     );
+
     assert!(body["error"]["fbtrace_id"].is_string());
 }
 
@@ -240,6 +246,7 @@ fn a_fault_answers_its_status_with_the_code_that_belongs_to_it() {
         assert_eq!(default_code(rule.status), code);
         assert_eq!(refuse(&rule).status(), status);
     }
+
     assert_eq!(refuse(&rule(json!({ "code": 131056 }))).status(), 400);
     let limited = refuse(&rule(json!({ "status": 429, "code": 131056, "retry_after": 7 })));
     assert_eq!(

@@ -161,9 +161,11 @@ fn notification(report: &Report<MessageRecord>) -> Value {
         "timestamp": report.at.timestamp().to_string(),
         "recipient_id": digits(to),
     });
+
     if let Some(callback_data) = callback_data {
         status["biz_opaque_callback_data"] = json!(callback_data);
     }
+
     if report.status == "failed" {
         let code = report.code.unwrap_or(131026);
         let title = documented(u32::try_from(code).unwrap_or_default()).0;
@@ -179,6 +181,7 @@ fn notification(report: &Report<MessageRecord>) -> Value {
             "billable": false, "pricing_model": "PMP", "type": "free_customer_service", "category": "service",
         });
     }
+
     envelope(phone_number_id, json!({ "statuses": [status] }))
 }
 
@@ -244,6 +247,7 @@ mod tests {
         let failed = &report("failed", None)["entry"][0]["changes"][0]["value"]["statuses"][0];
         assert_eq!(failed["errors"][0]["code"], 131047);
         assert_eq!(failed["errors"][0]["title"], "Re-engagement message");
+
         assert!(failed.get("biz_opaque_callback_data").is_none());
     }
 
@@ -268,6 +272,7 @@ mod tests {
             (&message["type"], &message["text"]["body"]),
             (&json!("text"), &json!("Hello?"))
         );
+
         for nonsense in [
             json!({ "from": "anna", "text": "" }),
             json!({ "from": "+31612345678", "text": "", "phone_number_id": "me" }),

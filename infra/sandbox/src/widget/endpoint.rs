@@ -7,8 +7,8 @@ use crate::seed::Keys;
 use crate::visitor::Visitor;
 use emulator::Engine;
 
-/// The addresses that a widget connects to, and the tokens that it shows there. The sandbox plays the
-/// site with the widget, which signs tokens for the visitors of its pages.
+/// The addresses that a widget connects to, and the tokens that it shows there. The sandbox plays
+/// the site with the widget, which signs tokens for the visitors of its pages.
 #[derive(Debug, Clone)]
 pub(crate) struct WidgetEndpoint {
     /// The address that widgets connect to.

@@ -156,6 +156,7 @@ impl Session {
         let seen = chat.seen_by(visitor.conversation_id);
         let after = seen.iter().map(|(_, seq)| *seq).max().unwrap_or(0);
         let seen = seen.into_iter().map(|(id, _)| id).collect();
+
         Self {
             endpoint,
             http: http_client::loopback(),
@@ -203,20 +204,32 @@ impl Session {
         let token = self.endpoint.token(self.visitor);
         send(&mut socket, json!({ "action": "hello", "token": token, "after": self.after }))
             .await?;
-        let patience = tokio::time::Instant::now() + HELLO_TIMEOUT;
+        let hello_deadline = tokio::time::Instant::now() + HELLO_TIMEOUT;
         (self.answered, self.asking, self.pending) = (false, true, 0);
+
         loop {
             let (answered, waiting) = (self.answered, self.pending > self.after);
             tokio::select! {
                 frame = socket.next() => {
-                    self.receive(&mut socket, frame.ok_or(ConnectionEnd::Closed)??).await?;
+                    let frame = frame.ok_or(ConnectionEnd::Closed)??;
+                    self.receive(&mut socket, frame).await?;
                     self.holding.set(!self.held.is_empty());
                 }
-                () = tokio::time::sleep_until(patience), if !answered => return Err(ConnectionEnd::Silent),
-                () = tokio::time::sleep(ANSWER), if self.asking => return Err(ConnectionEnd::Silent),
-                () = tokio::time::sleep(SETTLING), if answered && self.repeat => self.repeat_acknowledgements(&mut socket).await?,
-                () = tokio::time::sleep(PENDING), if waiting => self.ask_for_missing(&mut socket).await?,
-                () = tokio::time::sleep(SILENCE) => send(&mut socket, json!({ "action": "ping" })).await?,
+                () = tokio::time::sleep_until(hello_deadline), if !answered => {
+                    return Err(ConnectionEnd::Silent);
+                }
+                () = tokio::time::sleep(ANSWER), if self.asking => {
+                    return Err(ConnectionEnd::Silent);
+                }
+                () = tokio::time::sleep(SETTLING), if answered && self.repeat => {
+                    self.repeat_acknowledgements(&mut socket).await?;
+                }
+                () = tokio::time::sleep(PENDING), if waiting => {
+                    self.ask_for_missing(&mut socket).await?;
+                }
+                () = tokio::time::sleep(SILENCE) => {
+                    send(&mut socket, json!({ "action": "ping" })).await?;
+                }
                 () = turned_true(leaving) => {
                     let _ = socket.close(None).await;
                     while let Some(Ok(_)) = socket.next().await {} // until the server has closed it too
@@ -267,6 +280,7 @@ impl Session {
             Ok(Event::Hello) => self.answered = true,
             Err(_) => {} // an event that this widget does not know
         }
+
         Ok(())
     }
 
@@ -282,6 +296,7 @@ impl Session {
         } else {
             self.keep_message(socket, seq, message).await?;
         }
+
         self.keep_following(socket).await?;
         if !self.held.is_empty() && !self.asking {
             self.ask_for_missing(socket).await
@@ -331,6 +346,7 @@ impl Session {
         if self.seen.contains(&message.id) {
             return Ok(());
         }
+
         let delivered = Submission {
             message_id: Some(message.id),
             conversation_id: Some(self.visitor.conversation_id),
@@ -343,6 +359,7 @@ impl Session {
         self.chat.accept(delivered).await?;
         self.seen.insert(message.id);
         self.after = self.after.max(seq);
+
         Ok(())
     }
 }

@@ -133,5 +133,6 @@ async fn it_holds_back_what_comes_too_early_until_it_has_asked_for_what_is_missi
         assert_eq!(widgets.holding(), 0);
     };
     tokio::join!(widgets.add(vec![visitor()]), server);
+
     assert_eq!(contents(&chat), ["one", "two", "four"]);
 }

@@ -56,10 +56,12 @@ fn a_tenant_that_takes_the_consumers_time_waits_until_that_is_long_ago() {
         assert_eq!(state.take_batch(1, &[], Order::Fair, begun).0.len(), 1);
         state.finish(tenant, begun, begun + Duration::from_millis(took));
     }
+
     let now = begun + Duration::from_secs(1);
     for tenant in ["slow", "quick", "steady"] {
         put(&mut state, tenant, 1, None, now);
     }
+
     assert_eq!(
         tenants(&state.take_batch(2, &[], Order::Fair, now).0),
         ["quick", "steady"],
@@ -85,6 +87,7 @@ fn of_several_noisy_neighbours_the_one_with_the_least_in_flight_is_next() {
         ["second"; 30],
         "quiet until then"
     );
+
     assert_eq!(
         tenants(&state.take_batch(7, &[], Order::Fair, now).0)[..5],
         ["second"; 5],
@@ -125,9 +128,11 @@ fn each_record_comes_up_to_so_many_times_and_never_twice_at_once() {
             *times.entry(delivery.message.message_id.clone().unwrap()).or_default() += 1
         });
     }
+
     let counts: std::collections::BTreeSet<usize> = times.values().copied().collect();
     assert_eq!((times.len(), counts), (50, (1..=5).collect()));
     let numbers: Vec<u64> = batches.concat().iter().map(|delivery| delivery.number).collect();
+
     assert!(!numbers.is_sorted(), "they are shuffled");
 }
 

@@ -115,11 +115,13 @@ async fn receipts_are_set_asked_for_and_released() {
     );
     assert_eq!(call(&sandbox, Method::GET, "/sandbox/whatsapp/receipts", None).await.1, set);
     send(&sandbox, "one").await.unwrap();
+
     for released in [6, 0] {
         let (status, answer) =
             call(&sandbox, Method::POST, "/sandbox/whatsapp/receipts", None).await;
         assert_eq!((status, answer), (200, json!({ "released": released })));
     }
+
     let (_, email) = call(&sandbox, Method::GET, "/sandbox/email/receipts", None).await;
     assert_eq!(email["statuses"], json!(["sent", "delivered"]));
 }
@@ -173,9 +175,11 @@ async fn what_it_does_not_know_is_refused_in_a_sentence_that_names_it() {
         assert_eq!(status, 422, "{path}: {answer}");
         assert!(answer["detail"].as_str().unwrap().contains(named), "{path}: {answer}");
     }
+
     assert_eq!(call(&sandbox, Method::GET, "/sandbox/sms/messages", None).await.0, 404);
     assert_eq!(call(&sandbox, Method::GET, "/sandbox/nothing", None).await.0, 404);
     assert_eq!(call(&sandbox, Method::PUT, "/sandbox/chat/receipts", None).await.0, 404);
+
     assert_eq!(call(&sandbox, Method::POST, "/sandbox/sms/receipts", None).await.0, 404);
 }
 
