@@ -4,6 +4,7 @@
 
 mod audit;
 mod channel;
+mod cloudformation;
 mod command_line;
 mod create;
 mod dead_letters;

@@ -3,12 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_cloudformation as cloudformation;
 use chrono::{DateTime, Utc};
 
-use crate::Failure;
+use crate::{Failure, cloudformation};
 use domain::{BusinessId, Channel, ConversationId};
-use platform::InternalError;
 use platform::aws::Aws;
 use platform::clock::Clock;
 use platform::queue::{DeadLetters, Doorbells};
@@ -38,7 +36,10 @@ impl Place {
         let aws = Aws::from_env().map_err(advice)?;
         let clock = Clock::from_env().map_err(advice)?;
         let names = match stack {
-            Some(stack) => describe(&aws, stack).await?,
+            Some(stack) => Names::Stack {
+                resources: cloudformation::resources(&aws, stack).await?,
+                outputs: cloudformation::outputs(&aws, stack).await?,
+            },
             None => Names::Environment,
         };
         let name = match &names {
@@ -121,33 +122,6 @@ fn part(resources: &BTreeMap<String, String>, id: &str) -> Result<String, Failur
         .get(id)
         .cloned()
         .ok_or_else(|| Failure::new(format!("the stack has no {id}: is it one of this template?")))
-}
-
-async fn describe(aws: &Aws, stack: &str) -> Result<Names, Failure> {
-    let client = cloudformation::Client::new(&aws.service("CLOUDFORMATION"));
-    let described = client.describe_stacks().stack_name(stack).send().await;
-    let described = described.map_err(|error| InternalError::aws("DescribeStacks", error))?;
-    let outputs = described.stacks().iter().flat_map(cloudformation::types::Stack::outputs);
-    let outputs = outputs
-        .filter_map(|one| Some((one.output_key()?.to_owned(), one.output_value()?.to_owned())));
-    let outputs = outputs.collect();
-    let (mut resources, mut next) = (BTreeMap::new(), None);
-    loop {
-        let listed =
-            client.list_stack_resources().stack_name(stack).set_next_token(next).send().await;
-        let listed = listed.map_err(|error| InternalError::aws("ListStackResources", error))?;
-        for one in listed.stack_resource_summaries() {
-            if let (Some(logical), Some(physical)) =
-                (one.logical_resource_id(), one.physical_resource_id())
-            {
-                resources.insert(logical.to_owned(), physical.to_owned());
-            }
-        }
-        next = listed.next_token;
-        if next.is_none() {
-            return Ok(Names::Stack { resources, outputs });
-        }
-    }
 }
 
 /// What is missing, and where operators get it from.
