@@ -129,7 +129,7 @@ async fn a_message_that_is_given_up_is_one_line_and_one_dead_letter() {
         "provider_code": "TooManyRequestsException",
     }));
     assert_eq!(put_back.into_iter().map(own).collect::<Vec<_>>(), [expected]);
-    until_counted(&world, "RequeueOutcome", "email", 1).await;
+    until_counted(&world, "PutBack", "email", 1).await;
     world.pass(24 * 3600).await;
     world.heal("email").await;
     world.sweep().await;
@@ -140,7 +140,7 @@ async fn a_message_that_is_given_up_is_one_line_and_one_dead_letter() {
     let detail = "not delivered within 24 hours";
     let expected = about(json!({"message": "given up", "reason": "expired", "detail": detail}));
     assert_eq!(given_up.into_iter().map(own).collect::<Vec<_>>(), [expected]);
-    until_counted(&world, "AbandonedMessage", "email", 1).await;
+    until_counted(&world, "GivenUp", "email", 1).await;
     assert_eq!(counted(&world, "Failed", "email"), 0, "what is given up is not counted twice");
     let letter = json!({
         "v": 1, "business": business.business_id, "conversation": conversation, "message": id, "channel": "email",

@@ -1,4 +1,4 @@
-//! What providers tell later: it ends unknown_outcomes, it never takes anything back, and nobody else can
+//! What providers tell later: it ends doubts, it never takes anything back, and nobody else can
 //! tell it.
 
 mod meta;

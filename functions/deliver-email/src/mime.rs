@@ -68,7 +68,7 @@ fn subject(text: &str) -> HeaderValue {
 }
 
 /// `In-Reply-To` the last message and `References` to all that are kept ([RFC 5322
-/// §3.6.4](https://www.rfc-editor.org/rfc/rfc5322#section-3.6.4)). WriteOutcome out here: a name that is
+/// §3.6.4](https://www.rfc-editor.org/rfc/rfc5322#section-3.6.4)). Written out here: a name that is
 /// broken over two lines is no name, however long it is, and [`Thread`] lets nothing into it that
 /// would leave its header.
 fn in_thread(thread: &Thread) -> Vec<HeaderValue> {

@@ -167,12 +167,11 @@ pub fn request_id(request: &Request) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use lambda_runtime::Context;
     use serde_json::Value;
 
     use super::*;
+    use crate::clock::Clock;
 
     /// A function whose handler does one of three bad things.
     enum Bad {
@@ -218,12 +217,10 @@ mod tests {
 
     /// The context of an invocation that may take three seconds.
     fn context() -> Context {
-        #[expect(clippy::disallowed_methods, reason = "Lambda's deadline is real time")]
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
-        let deadline = now + Duration::from_secs(3);
+        let deadline = Clock::moved_by(3_000).now();
 
         let mut context = Context::default();
-        context.deadline = deadline.as_millis().try_into().expect("a few centuries fit");
+        context.deadline = deadline.timestamp_millis().try_into().expect("after 1970");
         context
     }
 

@@ -19,7 +19,7 @@ use platform::runtime::{Error, EventFunction};
 use platform::table::{Table, key};
 use platform::telemetry::metrics::MetricRecord;
 
-/// How many buckets are outcome at once, so that a long one does not hold up the others.
+/// How many buckets are swept at once, so that a long one does not hold up the others.
 const AT_ONCE: usize = 8;
 
 /// The function.
@@ -85,9 +85,12 @@ impl EventFunction for SweepOutbox {
         while let Some((at, bucket)) = sweeps.next().await {
             match bucket {
                 Ok(bucket) => outcome[at] = outcome[at].and(bucket),
-                // The others are outcome all the same.
+                // The others are swept all the same.
                 Err(broken) => {
-                    tracing::error!(error = broken.chain(), "a bucket was not outcome");
+                    tracing::error!(
+                        error = broken.chain(),
+                        "the sweep of a bucket failed; the next sweep repeats it"
+                    );
                     failed = Some(broken);
                 }
             }
@@ -144,10 +147,10 @@ impl SweepOutbox {
 /// channel that stands still.
 fn report(channel: Channel, SweepOutcome { due, rung, oldest }: SweepOutcome, now: DateTime<Utc>) {
     let Some(oldest) = oldest else { return };
-    let line = MetricRecord::new(Level::INFO, "outcome")
+    let line = MetricRecord::new(Level::INFO, "swept")
         .by("Channel", channel)
         .count_many("Due", due)
-        .count_many("Rung", rung);
+        .count_many("Wakeups", rung);
     let line = line.seconds("OldestDueSeconds", now - oldest);
     if rung < due { line.count_many("WakeupFailed", due - rung).write() } else { line.write() }
 }

@@ -30,9 +30,7 @@ impl Subject<'_> {
                 self.line(Level::INFO, "sent").count("Sent").seconds("DeliverySeconds", took)
             }
             Settlement::Failed(reason) => self.because(reason, "failed").count("Failed"),
-            Settlement::GivenUp(reason) => {
-                self.because(reason, "given up").count("AbandonedMessage")
-            }
+            Settlement::GivenUp(reason) => self.because(reason, "given up").count("GivenUp"),
         }
     }
 
@@ -40,7 +38,7 @@ impl Subject<'_> {
     pub(super) fn requeue(self, status: Status, reason: &Reason) -> MetricRecord {
         match status {
             Status::InDoubt => self.because(reason, "in doubt").count("InDoubt"),
-            _ => self.because(reason, "put back").count("RequeueOutcome"),
+            _ => self.because(reason, "put back").count("PutBack"),
         }
     }
 

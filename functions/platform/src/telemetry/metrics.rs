@@ -37,16 +37,16 @@ pub const METRICS: [(&str, &str); 14] = [
     ("Accepted", "Channel"),
     ("Sent", "Channel"),
     ("DeliverySeconds", "Channel"),
-    ("RequeueOutcome", "Channel"),
+    ("PutBack", "Channel"),
     ("InDoubt", "Channel"),
     ("Failed", "Channel"),
-    ("AbandonedMessage", "Channel"),
+    ("GivenUp", "Channel"),
     ("ChannelPaused", "Channel"),
     ("Receipts", "Channel"),
     ("Refused", "Code"),
     ("WakeupFailed", "Channel"),
     ("Due", "Channel"),
-    ("Rung", "Channel"),
+    ("Wakeups", "Channel"),
     ("OldestDueSeconds", "Channel"),
 ];
 
@@ -297,9 +297,8 @@ mod tests {
 
     #[test]
     fn a_line_says_what_it_is_about_and_what_it_measured() {
-        let line = MetricRecord::new(Level::WARN, "given up")
-            .by("Channel", "email")
-            .count("AbandonedMessage");
+        let line =
+            MetricRecord::new(Level::WARN, "given up").by("Channel", "email").count("GivenUp");
         let line = line
             .with("provider_code", None::<String>)
             .seconds("OldestDueSeconds", TimeDelta::milliseconds(1_234));
