@@ -1,62 +1,84 @@
-//! Switching a channel.
+//! Switching a channel: pause, resume, deactivate, activate.
 
 use chrono::TimeDelta;
 use serde_json::json;
 
-use crate::command_line::{OneChannel, Pause, Switch};
-use crate::place::Place;
+use crate::command_line::{ChannelArgs, PauseChannel, SwitchChannel};
 use crate::report::{Report, time};
+use crate::target::Target;
 use crate::{Consent, Failure};
 
-/// Switches one.
+/// Switches a channel of a business.
 pub(crate) async fn run(
-    place: &Place,
-    switch: &Switch,
+    target: &Target,
+    command: &SwitchChannel,
     consent: &Consent,
 ) -> Result<Report, Failure> {
-    let table = &place.table;
-    let (Switch::Pause(Pause { of, .. })
-    | Switch::Resume(of)
-    | Switch::Deactivate(of)
-    | Switch::Activate(of)) = switch;
-    place.plan_of(of.business).await?;
-    let missing = || Failure::new("the business has no such channel");
-    match switch {
-        Switch::Pause(args) => {
-            let OneChannel { business, channel } = args.of;
-            let until = place.now() + TimeDelta::minutes(args.minutes.into());
-            table.channel(business, channel).await?.ok_or_else(missing)?;
-            table.pause(business, channel, until).await?;
-            let paused = table.channel(business, channel).await?.ok_or_else(missing)?.paused_until;
-            let until = paused.unwrap_or(until);
-            let line = format!(
-                "Channel {channel} sends nothing until {}; messages are accepted and wait.",
-                time(until)
-            );
-            Ok(Report::of(json!({"channel_id": channel, "paused_until": until})).line(line))
-        }
-        Switch::Resume(OneChannel { business, channel }) => {
-            table.resume(*business, *channel).await?.then_some(()).ok_or_else(missing)?;
-            let line =
-                format!("Channel {channel} sends again; what waits goes out within five minutes.");
-            Ok(Report::of(json!({"channel_id": channel, "paused_until": null})).line(line))
-        }
-        Switch::Deactivate(of) => {
-            let channel = of.channel;
-            consent.ask(&format!(
-                "Messages for channel {channel} will be refused; those accepted before are still sent."
+    let (SwitchChannel::Pause(PauseChannel { channel: args, .. })
+    | SwitchChannel::Resume(args)
+    | SwitchChannel::Deactivate(args)
+    | SwitchChannel::Activate(args)) = command;
+    target.plan_of(args.business_id).await?;
+
+    match command {
+        SwitchChannel::Pause(pause_args) => pause(target, pause_args).await,
+        SwitchChannel::Resume(args) => resume(target, args).await,
+        SwitchChannel::Deactivate(args) => {
+            consent.confirm(&format!(
+                "Messages for channel {} will be refused; those accepted before are still sent.",
+                args.channel_id
             ))?;
-            set_active(place, of, false).await
+            set_active(target, args, false).await
         }
-        Switch::Activate(of) => set_active(place, of, true).await,
+        SwitchChannel::Activate(args) => set_active(target, args, true).await,
     }
 }
 
-async fn set_active(place: &Place, of: &OneChannel, is_active: bool) -> Result<Report, Failure> {
-    if !place.table.set_channel_active(of.business, of.channel, is_active).await? {
-        return Err(Failure::new("the business has no such channel"));
+/// Pauses the channel; the report has the later of this pause and one that was there before.
+async fn pause(target: &Target, args: &PauseChannel) -> Result<Report, Failure> {
+    let table = &target.table;
+    let ChannelArgs { business_id, channel_id } = args.channel;
+    let until = target.now() + TimeDelta::minutes(args.minutes.into());
+
+    table.channel(business_id, channel_id).await?.ok_or_else(no_such_channel)?;
+    table.pause(business_id, channel_id, until).await?;
+    let record = table.channel(business_id, channel_id).await?.ok_or_else(no_such_channel)?;
+    let paused_until = record.paused_until.unwrap_or(until);
+
+    let json = json!({"channel_id": channel_id, "paused_until": paused_until});
+    Ok(Report::new(json).text(format!(
+        "Channel {channel_id} sends nothing until {}; messages are accepted and wait.",
+        time(paused_until)
+    )))
+}
+
+async fn resume(target: &Target, args: &ChannelArgs) -> Result<Report, Failure> {
+    let ChannelArgs { business_id, channel_id } = *args;
+    if !target.table.resume(business_id, channel_id).await? {
+        return Err(no_such_channel());
     }
-    let word = if is_active { "takes messages" } else { "takes no more messages" };
-    let line = format!("Channel {} {word}, within half a minute.", of.channel);
-    Ok(Report::of(json!({"channel_id": of.channel, "is_active": is_active})).line(line))
+
+    let json = json!({"channel_id": channel_id, "paused_until": null});
+    Ok(Report::new(json).text(format!(
+        "Channel {channel_id} sends again; waiting messages go out within five minutes."
+    )))
+}
+
+async fn set_active(
+    target: &Target,
+    args: &ChannelArgs,
+    is_active: bool,
+) -> Result<Report, Failure> {
+    let ChannelArgs { business_id, channel_id } = *args;
+    if !target.table.set_channel_active(business_id, channel_id, is_active).await? {
+        return Err(no_such_channel());
+    }
+
+    let effect = if is_active { "takes messages" } else { "takes no more messages" };
+    Ok(Report::new(json!({"channel_id": channel_id, "is_active": is_active}))
+        .text(format!("Channel {channel_id} {effect}, within half a minute.")))
+}
+
+fn no_such_channel() -> Failure {
+    Failure::new("the business has no such channel")
 }

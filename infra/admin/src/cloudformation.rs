@@ -1,4 +1,4 @@
-//! The two calls to CloudFormation that tell what a stack consists of, in its [query
+//! The two calls to CloudFormation that list a stack's resources and outputs, in its [query
 //! protocol](https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/Welcome.html): a form
 //! in, XML out. The SDK for them would take a tenth of the time that everything takes to compile;
 //! requests are signed by the crate that the other SDKs sign with.
@@ -21,48 +21,54 @@ const API_VERSION: &str = "2010-05-15";
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Returns the outputs of a stack by their keys.
-pub(crate) async fn outputs(
+pub(crate) async fn read_outputs(
     aws: &Aws,
     stack: &str,
 ) -> Result<BTreeMap<String, String>, InternalError> {
-    let described: DescribeStacksResponse =
-        call(aws, "DescribeStacks", &[("StackName", stack)]).await?;
-    let outputs = described.result.stacks.member.into_iter().flat_map(|stack| stack.outputs.member);
-    Ok(outputs.map(|output| (output.output_key, output.output_value)).collect())
+    let response: DescribeStacksResponse =
+        call_api(aws, "DescribeStacks", &[("StackName", stack)]).await?;
+    Ok(response
+        .result
+        .stacks
+        .member
+        .into_iter()
+        .flat_map(|stack| stack.outputs.member)
+        .map(|output| (output.output_key, output.output_value))
+        .collect())
 }
 
 /// Returns the physical ids of a stack's resources by their logical ids.
-pub(crate) async fn resources(
+pub(crate) async fn read_resources(
     aws: &Aws,
     stack: &str,
 ) -> Result<BTreeMap<String, String>, InternalError> {
     let mut resources = BTreeMap::new();
-    let mut next = None;
-
+    let mut next_token = None;
     loop {
         let mut parameters = vec![("StackName", stack)];
-        parameters.extend(next.as_deref().map(|token| ("NextToken", token)));
-        let listed: ListStackResourcesResponse =
-            call(aws, "ListStackResources", &parameters).await?;
+        parameters.extend(next_token.as_deref().map(|token| ("NextToken", token)));
+        let response: ListStackResourcesResponse =
+            call_api(aws, "ListStackResources", &parameters).await?;
 
-        let page = listed.result.stack_resource_summaries.member.into_iter();
-        resources.extend(
-            page.filter_map(|one| Some((one.logical_resource_id, one.physical_resource_id?))),
-        );
-        next = listed.result.next_token;
-        if next.is_none() {
+        let page = response.result.stack_resource_summaries.member.into_iter();
+        resources.extend(page.filter_map(|resource| {
+            Some((resource.logical_resource_id, resource.physical_resource_id?))
+        }));
+
+        next_token = response.result.next_token;
+        if next_token.is_none() {
             return Ok(resources);
         }
     }
 }
 
-/// Makes one call and reads its answer.
-async fn call<T: DeserializeOwned>(
+/// Makes one call and parses its answer.
+async fn call_api<T: DeserializeOwned>(
     aws: &Aws,
     action: &str,
     parameters: &[(&str, &str)],
 ) -> Result<T, InternalError> {
-    let answer = send(aws, action, parameters)
+    let answer = send_request(aws, action, parameters)
         .await
         .map_err(|error| InternalError::because(format!("calling {action}"), error))?;
     quick_xml::de::from_str(&answer)
@@ -70,7 +76,7 @@ async fn call<T: DeserializeOwned>(
 }
 
 /// Signs and sends a request; returns the body of a successful answer.
-async fn send(
+async fn send_request(
     aws: &Aws,
     action: &str,
     parameters: &[(&str, &str)],
@@ -78,6 +84,7 @@ async fn send(
     let config = aws.service("CLOUDFORMATION");
     let region = config.region().ok_or("there is no region")?.as_ref();
     let url = config.endpoint_url().map_or_else(|| endpoint(region), str::to_owned);
+
     let body = form_urlencoded::Serializer::new(String::new())
         .extend_pairs([("Action", action), ("Version", API_VERSION)])
         .extend_pairs(parameters)
@@ -105,6 +112,7 @@ async fn send(
     let response = client.execute(request.try_into()?).await?;
     let succeeded = response.status().is_success();
     let answer = response.text().await?;
+
     if succeeded {
         return Ok(answer);
     }
@@ -112,7 +120,7 @@ async fn send(
     Err(format!("{}: {}", error.code, error.message).into())
 }
 
-/// CloudFormation's address in a region; China's are in a [domain of their
+/// Returns CloudFormation's address in a region; China's are in a [domain of their
 /// own](https://docs.amazonaws.cn/en_us/aws/latest/userguide/endpoints-arns.html).
 fn endpoint(region: &str) -> String {
     let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
@@ -162,7 +170,7 @@ struct ListStackResourcesResult {
 #[serde(rename_all = "PascalCase")]
 struct Resource {
     logical_resource_id: String,
-    /// Missing while the resource is being made.
+    /// `None` while the resource is being created.
     physical_resource_id: Option<String>,
 }
 
@@ -179,7 +187,7 @@ struct ErrorDetail {
     message: String,
 }
 
-/// A list, as the protocol writes it.
+/// List in the protocol's form.
 #[derive(Deserialize)]
 struct Members<T> {
     #[serde(default = "Vec::new")]
@@ -197,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_as_cloudformation_writes_them_are_read() {
+    fn cloudformations_answers_are_parsed() {
         let described: DescribeStacksResponse = quick_xml::de::from_str(
             "<DescribeStacksResponse xmlns=\"http://cloudformation.amazonaws.com/doc/2010-05-15/\">\
              <DescribeStacksResult><Stacks><member><Outputs><member><Description>where</Description>\

@@ -1,236 +1,291 @@
-//! What was given up, by channel. What becomes of which letter is said, and kept, here:
+//! Dead letters, by channel: `inspect` leaves every letter in its queue, `discard` removes those
+//! that are selected, and `redrive` decides by letter:
 //!
 //! | letter | `redrive` |
 //! |---|---|
-//! | a doorbell that no worker could answer | its conversation is rung for, once, and the letter goes |
-//! | a message that was given up, with `--resend` | it is accepted anew at the end of its conversation, and the letter goes |
-//! | the same, but a receipt said meanwhile that it arrived | the letter goes |
-//! | a message that a rule refuses now | the letter stays, and why is said |
-//! | anything else | stays |
+//! | a doorbell that no worker could answer | rings for its conversation, once, and removes the letter |
+//! | a message that was given up, with `--resend` | accepts it anew at the end of its conversation, and removes the letter |
+//! | the same, but a receipt said meanwhile that it arrived | removes the letter |
+//! | a message that a rule refuses now | keeps the letter, and says why |
+//! | anything else | keeps the letter |
 //!
-//! `discard` removes whatever is meant, and `inspect` leaves everything where it is.
+//! A message never returns to its old place: its conversation has gone on, and messages reach the
+//! provider in the order of their `seq`. The letter is removed last, so a failure in between leaves
+//! it for the next run; an idempotency key that no request can carry prevents accepting twice. The
+//! order of messages that are accepted anew is known only if every letter was read.
 //!
-//! A message is never put back into its old place: its conversation has gone on, and messages reach
-//! the provider in the order of their `seq`. The letter goes last, so what fails in between is seen
-//! again; accepting twice is prevented by an idempotency key that no request can carry. For the
-//! order of what is accepted anew, all letters have to be in sight.
-//!
-//! An error ends the work, and not the report: what was done until then is told.
+//! An error ends the work, and the report has what was done before.
 
-mod found;
 mod resend;
+mod summary;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::command_line::{Letters, Meant, Redrive};
-use crate::place::Place;
+use crate::command_line::{QueueArgs, RedriveArgs, SelectionArgs};
 use crate::report::{Progress, Report};
+use crate::target::Target;
 use crate::{Consent, Failure};
 use domain::{Channel, ConversationId};
-use found::{Found, Told};
 use platform::queue::{
     AbandonedMessage, BATCH, DeadLetter, DeadLetterBody, DeadLetters, Doorbell, Doorbells,
 };
-use resend::Resent;
+use resend::ResendOutcome;
+use summary::{QueueContents, Summary};
 
-/// Shows what is there, and leaves it there.
+/// Shows the letters, and leaves them in their queues.
 pub(crate) async fn inspect(
-    place: &Place,
-    args: &Letters,
+    target: &Target,
+    args: &QueueArgs,
     progress: &Progress,
 ) -> Result<Report, Failure> {
-    let mut told = Told::default();
+    let mut summary = Summary::default();
     for channel in args.channels() {
-        let queue = place.dead_letters(channel)?;
-        let Found { letters, broken, .. } = told.find(&queue, args, progress).await;
-        told.put_back(&queue, &letters).await;
-        letters.iter().for_each(|letter| told.line(channel, letter, ""));
-        if let Some(broken) = broken {
-            told.end(channel, &broken);
+        let queue = target.dead_letter_queue(channel)?;
+        let QueueContents { letters, error, .. } = summary.read_queue(&queue, args, progress).await;
+        summary.show_again(&queue, &letters).await;
+
+        for letter in &letters {
+            summary.add_row(channel, letter, "");
+        }
+        if let Some(error) = error {
+            summary.record_error(channel, &error);
             break;
         }
     }
-    let alarming = !told.is_clear();
-    Ok(told.report("").alarming(alarming))
+
+    let found_letters = !summary.is_empty();
+    Ok(summary.into_report("").found_problems(found_letters))
 }
 
-/// Has what is there tried again, in the order of each conversation.
+/// Tries the letters again, in the order of each conversation.
 pub(crate) async fn redrive(
-    place: &Place,
-    args: &Redrive,
+    target: &Target,
+    args: &RedriveArgs,
     consent: &Consent,
     progress: &Progress,
 ) -> Result<Report, Failure> {
-    let (doorbells, which) = (place.doorbells()?, &args.which);
-    if !which.dry_run {
-        let what =
-            if args.resend { "is rung for, or accepted anew and counted" } else { "is rung for" };
-        consent.ask(&format!("What the dead-letter queues keep {what} again."))?;
+    let doorbells = target.doorbells()?;
+    let selection = &args.selection;
+    if !selection.dry_run {
+        let effect = if args.resend {
+            "rung for again, or accepted anew and counted again"
+        } else {
+            "rung for again"
+        };
+        consent.confirm(&format!("The letters in the dead-letter queues are {effect}."))?;
     }
-    let (mut told, mut stay) = (Told::default(), false);
-    for channel in which.of.channels() {
-        let queue = place.dead_letters(channel)?;
-        let mut found = told.find(&queue, &which.of, progress).await;
-        if args.resend {
-            found.broken = found.broken.take().or_else(|| found.out_of_sight(which.of.most));
+
+    let mut summary = Summary::default();
+    let mut letters_stay = false;
+    for channel in selection.queues.channels() {
+        let queue = target.dead_letter_queue(channel)?;
+        let mut contents = summary.read_queue(&queue, &selection.queues, progress).await;
+        if args.resend && contents.error.is_none() {
+            contents.error = contents.explain_unread(selection.queues.max_letters);
         }
-        let letters = told.meant(&queue, channel, which.conversation, found).await;
-        let work = Work { place, queue: &queue, doorbells: &doorbells, args, channel };
-        let kept = work.all(letters, &mut told).await;
-        told.put_back(&queue, &kept).await;
-        stay |= !kept.is_empty();
-        if told.has_ended() {
+        let letters =
+            summary.select_letters(&queue, channel, selection.conversation_id, contents).await;
+
+        let redriver = Redriver { target, queue: &queue, doorbells: &doorbells, args, channel };
+        let kept = redriver.redrive_letters(letters, &mut summary).await;
+        summary.show_again(&queue, &kept).await;
+
+        letters_stay |= !kept.is_empty();
+        if summary.has_error() {
             break;
         }
     }
-    let alarming = stay || !told.saw_all();
-    Ok(told.report(if which.dry_run { "Nothing was done." } else { "" }).alarming(alarming))
+
+    let letters_left = letters_stay || !summary.has_every_letter();
+    Ok(summary.into_report(dry_run_note(selection)).found_problems(letters_left))
 }
 
-/// Removes what has been dealt with.
+/// Removes letters whose case is closed.
 pub(crate) async fn discard(
-    place: &Place,
-    args: &Meant,
+    target: &Target,
+    args: &SelectionArgs,
     consent: &Consent,
     progress: &Progress,
 ) -> Result<Report, Failure> {
     if !args.dry_run {
-        let of =
-            args.conversation.map_or_else(String::new, |only| format!(" of conversation {only}"));
-        consent.ask(&format!("What the dead-letter queues keep{of} is removed for good."))?;
+        let only = args
+            .conversation_id
+            .map_or_else(String::new, |only| format!(" of conversation {only}"));
+        consent.confirm(&format!(
+            "The letters{only} in the dead-letter queues are removed for good."
+        ))?;
     }
-    let (mut told, mut stay) = (Told::default(), false);
-    for channel in args.of.channels() {
-        let queue = place.dead_letters(channel)?;
-        let found = told.find(&queue, &args.of, progress).await;
-        let letters = told.meant(&queue, channel, args.conversation, found).await;
+
+    let mut summary = Summary::default();
+    let mut letters_stay = false;
+    for channel in args.queues.channels() {
+        let queue = target.dead_letter_queue(channel)?;
+        let contents = summary.read_queue(&queue, &args.queues, progress).await;
+        let letters = summary.select_letters(&queue, channel, args.conversation_id, contents).await;
+
         let kept = if args.dry_run {
-            letters.iter().for_each(|letter| told.line(channel, letter, "would be removed"));
+            for letter in &letters {
+                summary.add_row(channel, letter, "would be removed");
+            }
             letters
         } else {
-            remove(&queue, channel, letters, &mut told).await
+            remove_letters(&queue, channel, letters, &mut summary).await
         };
-        told.put_back(&queue, &kept).await;
-        stay |= !kept.is_empty();
-        if told.has_ended() {
+        summary.show_again(&queue, &kept).await;
+
+        letters_stay |= !kept.is_empty();
+        if summary.has_error() {
             break;
         }
     }
-    let alarming = stay || !told.saw_all();
-    Ok(told.report(if args.dry_run { "Nothing was done." } else { "" }).alarming(alarming))
+
+    let letters_left = letters_stay || !summary.has_every_letter();
+    Ok(summary.into_report(dry_run_note(args)).found_problems(letters_left))
+}
+
+fn dry_run_note(args: &SelectionArgs) -> &'static str {
+    if args.dry_run { "Nothing was done." } else { "" }
 }
 
 /// Removes letters, ten at a time, until SQS does not answer; returns those that stay.
-async fn remove(
+async fn remove_letters(
     queue: &DeadLetters,
     channel: Channel,
     letters: Vec<DeadLetter>,
-    told: &mut Told,
+    summary: &mut Summary,
 ) -> Vec<DeadLetter> {
     let mut kept = Vec::new();
-    for ten in letters.chunks(BATCH) {
-        let stay =
-            if told.has_ended() { Ok((0..ten.len()).collect()) } else { queue.delete(ten).await };
-        let stay: BTreeSet<usize> = stay.unwrap_or_else(|broken| {
-            told.end(channel, &broken.chain());
-            (0..ten.len()).collect()
-        });
-        for (index, letter) in ten.iter().enumerate() {
-            let stays = stay.contains(&index);
-            told.line(channel, letter, if stays { "stays: SQS keeps it" } else { "removed" });
-            kept.extend(stays.then(|| letter.clone()));
+    for batch in letters.chunks(BATCH) {
+        let whole_batch = || (0..batch.len()).collect();
+        let kept_indices: BTreeSet<usize> = if summary.has_error() {
+            whole_batch()
+        } else {
+            queue.delete(batch).await.unwrap_or_else(|error| {
+                summary.record_error(channel, &error.chain());
+                whole_batch()
+            })
+        };
+
+        for (index, letter) in batch.iter().enumerate() {
+            if kept_indices.contains(&index) {
+                summary.add_row(channel, letter, "stays: SQS keeps it");
+                kept.push(letter.clone());
+            } else {
+                summary.add_row(channel, letter, "removed");
+            }
         }
     }
     kept
 }
 
-struct Work<'a> {
-    place: &'a Place,
+/// Redrives the letters of one channel.
+struct Redriver<'a> {
+    target: &'a Target,
     queue: &'a DeadLetters,
     doorbells: &'a Doorbells,
-    args: &'a Redrive,
+    args: &'a RedriveArgs,
     channel: Channel,
 }
 
-/// What has been done so far.
+/// Conversations that earlier letters of the queue were about.
 #[derive(Default)]
-struct Done {
+struct RedriveState {
     rung: BTreeSet<ConversationId>,
-    /// Within a conversation, what comes after a message that cannot go again would overtake it.
-    held_up: BTreeMap<ConversationId, String>,
+    /// Why a message of the conversation was refused; later ones must not overtake it.
+    held_back: BTreeMap<ConversationId, String>,
 }
 
-/// What became of a letter, or would, and whether it goes.
-struct Action {
-    words: String,
-    goes: bool,
+/// Outcome of a letter, or in a dry run the outcome it would have.
+struct LetterOutcome {
+    action: String,
+    removes_letter: bool,
 }
 
-impl Action {
-    fn goes(words: impl Into<String>) -> Action {
-        Action { words: words.into(), goes: true }
+impl LetterOutcome {
+    fn remove(action: impl Into<String>) -> LetterOutcome {
+        LetterOutcome { action: action.into(), removes_letter: true }
     }
 
-    fn stays(why: &str) -> Action {
-        Action { words: format!("stays: {why}"), goes: false }
+    fn keep(reason: &str) -> LetterOutcome {
+        LetterOutcome { action: format!("stays: {reason}"), removes_letter: false }
     }
 }
 
-impl Work<'_> {
-    /// Goes through the letters in order until an error ends it; returns those that stay.
-    async fn all(&self, letters: Vec<DeadLetter>, told: &mut Told) -> Vec<DeadLetter> {
-        let (mut done, mut kept) = (Done::default(), Vec::new());
+impl Redriver<'_> {
+    /// Redrives the letters in order until an error ends it; returns those that stay.
+    async fn redrive_letters(
+        &self,
+        letters: Vec<DeadLetter>,
+        summary: &mut Summary,
+    ) -> Vec<DeadLetter> {
+        let mut state = RedriveState::default();
+        let mut kept = Vec::new();
         for letter in letters {
-            let action = if told.has_ended() {
-                Action::stays("an error ended the work before it")
+            let outcome = if summary.has_error() {
+                LetterOutcome::keep("an error ended the work before it")
             } else {
-                self.one(&letter, &mut done).await.unwrap_or_else(|failure| {
-                    told.end(self.channel, &failure.to_string());
-                    Action::stays(&failure.to_string())
+                self.redrive_letter(&letter, &mut state).await.unwrap_or_else(|failure| {
+                    summary.record_error(self.channel, &failure.to_string());
+                    LetterOutcome::keep(&failure.to_string())
                 })
             };
-            let stays = !action.goes || self.args.which.dry_run;
-            let left = if stays { None } else { self.leaves(&letter).await };
-            let left_over = left
-                .as_ref()
-                .map_or_else(String::new, |why| format!("; its letter is still there: {why}"));
-            told.line(self.channel, &letter, &(action.words + &left_over));
-            if let Some(why) = &left {
-                told.end(self.channel, why);
-            }
-            if stays || left.is_some() {
+
+            if !outcome.removes_letter || self.args.selection.dry_run {
+                summary.add_row(self.channel, &letter, &outcome.action);
                 kept.push(letter);
+                continue;
+            }
+
+            match self.remove_letter(&letter).await {
+                Ok(()) => summary.add_row(self.channel, &letter, &outcome.action),
+                Err(error) => {
+                    let action = format!("{}; its letter is still there: {error}", outcome.action);
+                    summary.add_row(self.channel, &letter, &action);
+                    summary.record_error(self.channel, &error);
+                    kept.push(letter);
+                }
             }
         }
         kept
     }
 
-    /// Removes a letter that has been dealt with; why not, if it stays.
-    async fn leaves(&self, letter: &DeadLetter) -> Option<String> {
+    /// Removes one letter; the error says why it stays.
+    async fn remove_letter(&self, letter: &DeadLetter) -> Result<(), String> {
         match self.queue.delete(std::slice::from_ref(letter)).await {
-            Ok(kept) => (!kept.is_empty()).then(|| "SQS keeps it".to_owned()),
-            Err(broken) => Some(broken.chain()),
+            Ok(kept) if kept.is_empty() => Ok(()),
+            Ok(_) => Err("SQS keeps it".to_owned()),
+            Err(error) => Err(error.chain()),
         }
     }
 
-    async fn one(&self, letter: &DeadLetter, done: &mut Done) -> Result<Action, Failure> {
+    async fn redrive_letter(
+        &self,
+        letter: &DeadLetter,
+        state: &mut RedriveState,
+    ) -> Result<LetterOutcome, Failure> {
         match &letter.content {
-            DeadLetterBody::Doorbell(doorbell) => self.ring(doorbell, done).await,
+            DeadLetterBody::Doorbell(doorbell) => self.ring_doorbell(doorbell, state).await,
             DeadLetterBody::Abandoned(_) if !self.args.resend => {
-                Ok(Action::stays("--resend accepts it anew"))
+                Ok(LetterOutcome::keep("--resend accepts it anew"))
             }
-            DeadLetterBody::Abandoned(copy) => self.resend(copy, done).await,
-            DeadLetterBody::Unreadable => Ok(Action::stays("nobody here has written it")),
+            DeadLetterBody::Abandoned(copy) => self.resend_message(copy, state).await,
+            DeadLetterBody::Unreadable => Ok(LetterOutcome::keep("nobody here has written it")),
         }
     }
 
-    async fn ring(&self, doorbell: &Doorbell, done: &mut Done) -> Result<Action, Failure> {
-        let first = !done.rung.contains(&doorbell.conversation);
-        if first && !self.args.which.dry_run {
+    async fn ring_doorbell(
+        &self,
+        doorbell: &Doorbell,
+        state: &mut RedriveState,
+    ) -> Result<LetterOutcome, Failure> {
+        let dry_run = self.args.selection.dry_run;
+        let is_first = !state.rung.contains(&doorbell.conversation);
+        if is_first && !dry_run {
             self.doorbells.ring(doorbell).await?;
         }
-        done.rung.insert(doorbell.conversation);
-        Ok(Action::goes(match (self.args.which.dry_run, first) {
+        state.rung.insert(doorbell.conversation);
+
+        Ok(LetterOutcome::remove(match (dry_run, is_first) {
             (false, true) => "rung for",
             (false, false) => "rung for already",
             (true, true) => "would be rung for",
@@ -238,31 +293,42 @@ impl Work<'_> {
         }))
     }
 
-    async fn resend(&self, copy: &AbandonedMessage, done: &mut Done) -> Result<Action, Failure> {
-        if let Some(reason) = done.held_up.get(&copy.conversation) {
-            return Ok(Action {
-                words: format!("stays behind one before it: {reason}"),
-                goes: false,
+    async fn resend_message(
+        &self,
+        copy: &AbandonedMessage,
+        state: &mut RedriveState,
+    ) -> Result<LetterOutcome, Failure> {
+        if let Some(reason) = state.held_back.get(&copy.conversation) {
+            return Ok(LetterOutcome {
+                action: format!("stays behind one before it: {reason}"),
+                removes_letter: false,
             });
         }
-        Ok(match resend::resend(self.place, copy, self.args.which.dry_run).await? {
-            Resent::Would => Action::goes("would be accepted anew"),
-            Resent::As(id) => {
-                let (business, conversation, channel) =
-                    (copy.business, copy.conversation, copy.channel);
-                let doorbell = Doorbell { v: Default::default(), business, conversation, channel };
-                // Not taken: the conversation is in the outbox, and the sweeper rings.
+
+        let dry_run = self.args.selection.dry_run;
+        Ok(match resend::resend(self.target, copy, dry_run).await? {
+            ResendOutcome::WouldAccept => LetterOutcome::remove("would be accepted anew"),
+            ResendOutcome::Accepted(message_id) => {
+                let doorbell = Doorbell {
+                    v: Default::default(),
+                    business: copy.business,
+                    conversation: copy.conversation,
+                    channel: copy.channel,
+                };
+                // An error loses nothing: the conversation is in the outbox, and the sweeper rings.
                 let _ = self.doorbells.ring(&doorbell).await;
-                Action::goes(format!("accepted anew as {id}"))
+                LetterOutcome::remove(format!("accepted anew as {message_id}"))
             }
-            Resent::Needless(why) if self.args.which.dry_run => {
-                Action::goes(format!("would be removed: it {why}"))
+            ResendOutcome::Unnecessary(reason) if dry_run => {
+                LetterOutcome::remove(format!("would be removed: it {reason}"))
             }
-            Resent::Needless(why) => Action::goes(format!("removed: it {why}")),
-            Resent::Refused(why) => {
-                let action = Action::stays(&why);
-                done.held_up.insert(copy.conversation, why);
-                action
+            ResendOutcome::Unnecessary(reason) => {
+                LetterOutcome::remove(format!("removed: it {reason}"))
+            }
+            ResendOutcome::Refused(reason) => {
+                let outcome = LetterOutcome::keep(&reason);
+                state.held_back.insert(copy.conversation, reason);
+                outcome
             }
         })
     }

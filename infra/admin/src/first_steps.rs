@@ -4,10 +4,10 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::Failure;
-use crate::command_line::NewBusiness;
-use crate::create::{begin, put_channel};
-use crate::place::Place;
+use crate::command_line::CreateBusiness;
+use crate::create::{put_channel, put_conversation};
 use crate::report::Report;
+use crate::target::Target;
 use domain::delivery::OnUnknownOutcome;
 use domain::{AgentId, BusinessId, Channel};
 use platform::credential::ApiKey;
@@ -15,15 +15,18 @@ use platform::table::provision::NewConversation;
 use platform::table::record::ChannelSettings;
 
 /// Makes a business with an agent, their API key, a chat channel and a conversation on it.
-pub(crate) async fn run(place: &Place, args: &NewBusiness) -> Result<Report, Failure> {
-    let (business, agent) = (BusinessId(Uuid::new_v4()), AgentId(Uuid::new_v4()));
-    let key = ApiKey::generate(business);
-    place.table.create_business(business, &args.plan, args.limit, args.shards).await?;
-    place.table.create_agent(business, agent).await?;
-    place.table.create_api_key(&key, Some(agent), None).await?;
+pub(crate) async fn run(target: &Target, args: &CreateBusiness) -> Result<Report, Failure> {
+    let business_id = BusinessId(Uuid::new_v4());
+    let agent_id = AgentId(Uuid::new_v4());
+    let key = ApiKey::generate(business_id);
+    target.table.create_business(business_id, &args.plan, args.limit, args.shards).await?;
+    target.table.create_agent(business_id, agent_id).await?;
+    target.table.create_api_key(&key, Some(agent_id), None).await?;
+
+    let on_unknown_outcome = OnUnknownOutcome::default();
     let channel_id =
-        put_channel(place, business, ChannelSettings::Chat {}, OnUnknownOutcome::default()).await?;
-    let new = NewConversation {
+        put_channel(target, business_id, ChannelSettings::Chat {}, on_unknown_outcome).await?;
+    let conversation = NewConversation {
         channel: Channel::Chat.name().to_owned(),
         channel_id,
         recipient: "first-visitor".to_owned(),
@@ -31,27 +34,31 @@ pub(crate) async fn run(place: &Place, args: &NewBusiness) -> Result<Report, Fai
         begun_by: None,
         window_expires_at: None,
     };
-    let conversation = begin(place, business, new).await?;
-    let api = place.api();
+    let conversation_id = put_conversation(target, business_id, conversation).await?;
+
+    let api_url = target.api_url();
     let json = json!({
-        "business_id": business, "agent_id": agent, "api_key": key.reveal(), "api_key_id": key.hash(),
-        "channel_id": channel_id, "conversation_id": conversation, "api": api,
+        "business_id": business_id, "agent_id": agent_id, "api_key": key.reveal(),
+        "api_key_id": key.hash(), "channel_id": channel_id, "conversation_id": conversation_id,
+        "api": api_url,
     });
-    let url = api.as_deref().unwrap_or("$API");
-    Ok(Report::of(json)
+    let url = api_url.as_deref().unwrap_or("$API");
+    Ok(Report::new(json)
         .fields(vec![
-            ("business", business.to_string()),
+            ("business", business_id.to_string()),
             ("plan", format!("{}: {} messages a month", args.plan, args.limit)),
-            ("agent", agent.to_string()),
+            ("agent", agent_id.to_string()),
             ("api key", key.reveal()),
             ("api key id", key.hash()),
             ("chat channel", channel_id.to_string()),
-            ("conversation", conversation.to_string()),
+            ("conversation", conversation_id.to_string()),
         ])
-        .line("The key is not stored and never shown again. This sends the first message:")
+        .text("The key is not stored and never shown again. This sends the first message:")
         .code(format!(
-            "curl -i {url}/api/v1/conversations/{conversation}/messages \\\n  -H 'Authorization: Bearer {}' \\\n  \
-             -H 'Content-Type: application/json' \\\n  -d '{{\"content\": \"Hello! How can we help?\"}}'",
+            "curl -i {url}/api/v1/conversations/{conversation_id}/messages \\\n  \
+             -H 'Authorization: Bearer {}' \\\n  \
+             -H 'Content-Type: application/json' \\\n  \
+             -d '{{\"content\": \"Hello! How can we help?\"}}'",
             key.reveal()
         )))
 }

@@ -1,179 +1,216 @@
-//! What needs somebody: conversations that stand still, messages in doubt, messages that failed.
+//! Lists of what needs attention: stuck conversations, messages in doubt, messages that failed.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
 use crate::Failure;
-use crate::command_line::{OfMessages, Stuck};
-use crate::place::Place;
-use crate::report::{Progress, Report, or_dash, time, word};
+use crate::command_line::{ListStuck, MessageListArgs};
+use crate::report::{Progress, Report, or_dash, time, wire_name};
+use crate::target::Target;
 use domain::delivery::Status;
 use domain::{BusinessId, Channel, ConversationId, Seq};
 use platform::table::record::{Conversation, Message};
 use platform::table::{DueConversation, FoundMessage, MessageFilter, key};
 
-/// Conversations in the outbox that have been due for too long.
+/// Lists conversations in the outbox that have been due for too long.
 pub(crate) async fn stuck(
-    place: &Place,
-    args: &Stuck,
+    target: &Target,
+    args: &ListStuck,
     progress: &Progress,
 ) -> Result<Report, Failure> {
-    let since = place.now() - TimeDelta::minutes(args.minutes.into());
-    let mut due = outbox(place, args.business, Some(since), progress).await?;
-    due.sort_by_key(|(_, one)| one.since);
-    let (mut json, mut rows) = (Vec::new(), Vec::new());
-    for (channel, one) in due {
-        // The index is a moment behind: what has gone out meanwhile is not stuck.
-        let conversation = place.table.conversation(one.business, one.conversation).await?;
-        let Some(conversation) = conversation.filter(|now| now.due.is_some_and(|due| due <= since))
-        else {
+    let stuck_since = target.now() - TimeDelta::minutes(args.minutes.into());
+    let mut entries = read_outbox(target, args.business_id, Some(stuck_since), progress).await?;
+    entries.sort_by_key(|(_, entry)| entry.since);
+
+    let mut json = Vec::new();
+    let mut rows = Vec::new();
+    for (channel, entry) in entries {
+        // The index lags behind the table: a conversation that was sent meanwhile is not stuck.
+        let record = target.table.conversation(entry.business, entry.conversation).await?;
+        let still_due = |record: &Conversation| record.due.is_some_and(|due| due <= stuck_since);
+        let Some(conversation) = record.filter(still_due) else {
             continue;
         };
+
         let waiting = conversation.seq.0 - conversation.settled_seq.0;
         json.push(json!({
-            "business_id": one.business, "conversation_id": one.conversation, "channel": channel,
-            "due_since": one.since, "waiting": waiting, "held_until": conversation.lease_until,
+            "business_id": entry.business, "conversation_id": entry.conversation,
+            "channel": channel, "due_since": entry.since, "waiting": waiting,
+            "held_until": conversation.lease_until,
         }));
         rows.push([
-            one.business.to_string(),
-            one.conversation.to_string(),
+            entry.business.to_string(),
+            entry.conversation.to_string(),
             channel.to_string(),
-            time(one.since),
+            time(entry.since),
             waiting.to_string(),
             or_dash(conversation.lease_until.map(time)),
         ]);
     }
-    let found = rows.len();
-    let sentence = match found {
+
+    let count = rows.len();
+    let sentence = match count {
         0 => format!("Nothing has been due for longer than {} minutes.", args.minutes),
-        some => {
-            format!("{some} conversations stand still: look for their worker's errors in the log.")
-        }
+        _ => format!("{count} conversations are stuck: look for their worker's errors in the log."),
     };
-    Ok(Report::of(json!({"stuck": json}))
+    Ok(Report::new(json!({"stuck": json}))
         .table(["business", "conversation", "channel", "due since", "waiting", "held until"], rows)
-        .line(sentence)
-        .alarming(found > 0))
+        .text(sentence)
+        .found_problems(count > 0))
 }
 
-/// What the outbox promises to look at, of one business or of all: what was due at `until`, or
-/// everything.
-async fn outbox(
-    place: &Place,
-    business: Option<BusinessId>,
+/// Reads the outbox entries of one business or of all: those due at `until`, or every entry.
+async fn read_outbox(
+    target: &Target,
+    business_id: Option<BusinessId>,
     until: Option<DateTime<Utc>>,
     progress: &Progress,
 ) -> Result<Vec<(Channel, DueConversation)>, Failure> {
-    if let Some(business) = business {
-        place.plan_of(business).await?;
+    if let Some(business_id) = business_id {
+        target.plan_of(business_id).await?;
     }
-    let mut found = Vec::new();
+
+    let is_selected =
+        |entry: &DueConversation| business_id.is_none_or(|only| only == entry.business);
+    let mut selected = Vec::new();
     for channel in Channel::ALL {
         for bucket in key::outbox_buckets(channel) {
             let mut page = None;
             loop {
-                let (some, next) = match until {
-                    Some(until) => place.table.due(&bucket, until, page).await?,
-                    None => place.table.unsettled(&bucket, page).await?,
+                let (entries, next_page) = match until {
+                    Some(until) => target.table.due(&bucket, until, page).await?,
+                    None => target.table.unsettled(&bucket, page).await?,
                 };
-                progress.more(some.len(), "conversations in the outbox");
-                let meant =
-                    some.into_iter().filter(|one| business.is_none_or(|only| only == one.business));
-                found.extend(meant.map(|one| (channel, one)));
-                page = next;
+                progress.advance(entries.len(), "conversations in the outbox");
+                let entries = entries.into_iter().filter(is_selected);
+                selected.extend(entries.map(|entry| (channel, entry)));
+
+                page = next_page;
                 if page.is_none() {
                     break;
                 }
             }
         }
     }
-    Ok(found)
+    Ok(selected)
 }
 
-/// Messages of which nobody knows whether they arrived. Only the first message that is not settled
-/// is ever handed over, and its conversation stays in the outbox until it is: so none has to be
-/// looked for anywhere else.
+/// Lists messages in doubt. Workers send only the first message of a conversation that is not
+/// settled, and the conversation stays in the outbox until that message is: so every message in
+/// doubt is the next one of a conversation in the outbox.
 pub(crate) async fn in_doubt(
-    place: &Place,
-    args: &OfMessages,
+    target: &Target,
+    args: &MessageListArgs,
     progress: &Progress,
 ) -> Result<Report, Failure> {
-    let conversations: Vec<_> = match (args.business, args.conversation) {
-        (Some(business), Some(conversation)) => vec![(business, conversation)],
-        (business, _) => {
-            let all = outbox(place, business, None, progress).await?;
-            all.into_iter().map(|(_, one)| (one.business, one.conversation)).collect()
-        }
+    let conversations: Vec<_> = match (args.business_id, args.conversation_id) {
+        (Some(business_id), Some(conversation_id)) => vec![(business_id, conversation_id)],
+        (business_id, _) => read_outbox(target, business_id, None, progress)
+            .await?
+            .into_iter()
+            .map(|(_, entry)| (entry.business, entry.conversation))
+            .collect(),
     };
+
     let mut found = Vec::new();
-    for (business, id) in conversations {
-        let conversation = match args.conversation {
-            Some(_) => Some(place.conversation_of(business, id).await?),
-            None => place.table.conversation(business, id).await?,
+    for (business_id, conversation_id) in conversations {
+        let conversation = match args.conversation_id {
+            Some(_) => Some(target.conversation_of(business_id, conversation_id).await?),
+            None => target.table.conversation(business_id, conversation_id).await?,
         };
         let Some(Conversation { settled_seq, .. }) = conversation else { continue };
-        let (next, _) = place.table.messages_after(business, id, settled_seq, 1).await?;
-        progress.more(1, "conversations read");
-        let doubtful = next.into_iter().filter(|message| message.status == Status::InDoubt);
-        found.extend(doubtful.map(|message| counted(business, id, message)));
+
+        let (next_message, _) =
+            target.table.messages_after(business_id, conversation_id, settled_seq, 1).await?;
+        progress.advance(1, "conversations read");
+        found.extend(
+            next_message
+                .into_iter()
+                .filter(|message| message.status == Status::InDoubt)
+                .map(|message| found_message(business_id, conversation_id, message)),
+        );
     }
     Ok(report(found, Status::InDoubt))
 }
 
-/// Messages that will not be delivered.
+/// Lists messages that failed for good.
 pub(crate) async fn failed(
-    place: &Place,
-    args: &OfMessages,
+    target: &Target,
+    args: &MessageListArgs,
     progress: &Progress,
 ) -> Result<Report, Failure> {
-    let found = match (args.business, args.conversation) {
-        (Some(business), Some(conversation)) => {
-            failed_in(place, business, conversation, progress).await?
+    let found = match (args.business_id, args.conversation_id) {
+        (Some(business_id), Some(conversation_id)) => {
+            read_failed_of(target, business_id, conversation_id, progress).await?
         }
-        (business, _) => {
-            if let Some(business) = business {
-                place.plan_of(business).await?;
+        (business_id, _) => {
+            if let Some(business_id) = business_id {
+                target.plan_of(business_id).await?;
             }
-            let sought = MessageFilter { business, month: None, status: Some(Status::Failed) };
-            let (mut found, mut page) = (Vec::new(), None);
-            loop {
-                let (some, read, next) = place.table.census(sought, page).await?;
-                found.extend(some);
-                progress.more(read, "items read");
-                page = next;
-                if page.is_none() {
-                    break found;
-                }
-            }
+            read_failed(target, business_id, progress).await?
         }
     };
     Ok(report(found, Status::Failed))
 }
 
-async fn failed_in(
-    place: &Place,
-    business: BusinessId,
-    id: ConversationId,
+/// Reads the failed messages of one business or of all from the whole table.
+async fn read_failed(
+    target: &Target,
+    business_id: Option<BusinessId>,
     progress: &Progress,
 ) -> Result<Vec<FoundMessage>, Failure> {
-    place.conversation_of(business, id).await?;
-    let (mut found, mut after) = (Vec::new(), Seq(0));
+    let filter = MessageFilter { business: business_id, month: None, status: Some(Status::Failed) };
+    let mut found = Vec::new();
+    let mut page = None;
     loop {
-        let (messages, more) = place.table.messages_after(business, id, after, 100).await?;
-        after = messages.last().map_or(after, |last| last.seq);
-        progress.more(messages.len(), "messages read");
-        let failed = messages.into_iter().filter(|message| message.status == Status::Failed);
-        found.extend(failed.map(|message| counted(business, id, message)));
-        if !more {
+        let (messages, items_read, next_page) = target.table.census(filter, page).await?;
+        found.extend(messages);
+        progress.advance(items_read, "items read");
+
+        page = next_page;
+        if page.is_none() {
             return Ok(found);
         }
     }
 }
 
-fn counted(business: BusinessId, conversation: ConversationId, message: Message) -> FoundMessage {
+/// Reads the failed messages of one conversation.
+async fn read_failed_of(
+    target: &Target,
+    business_id: BusinessId,
+    conversation_id: ConversationId,
+    progress: &Progress,
+) -> Result<Vec<FoundMessage>, Failure> {
+    target.conversation_of(business_id, conversation_id).await?;
+
+    let mut found = Vec::new();
+    let mut after = Seq(0);
+    loop {
+        let (messages, has_more) =
+            target.table.messages_after(business_id, conversation_id, after, 100).await?;
+        after = messages.last().map_or(after, |last| last.seq);
+        progress.advance(messages.len(), "messages read");
+        found.extend(
+            messages
+                .into_iter()
+                .filter(|message| message.status == Status::Failed)
+                .map(|message| found_message(business_id, conversation_id, message)),
+        );
+
+        if !has_more {
+            return Ok(found);
+        }
+    }
+}
+
+fn found_message(
+    business_id: BusinessId,
+    conversation_id: ConversationId,
+    message: Message,
+) -> FoundMessage {
     FoundMessage {
-        business,
-        conversation,
+        business: business_id,
+        conversation: conversation_id,
         id: message.id,
         seq: message.seq,
         month: message.month,
@@ -184,31 +221,39 @@ fn counted(business: BusinessId, conversation: ConversationId, message: Message)
     }
 }
 
-fn report(mut found: Vec<FoundMessage>, status: Status) -> Report {
-    found.sort_by_key(|one| (one.business, one.conversation, one.seq));
-    let json = found.iter().map(|one| {
-        json!({
-            "business_id": one.business, "conversation_id": one.conversation, "id": one.id, "seq": one.seq,
-            "created_at": one.created_at, "attempts": one.attempts, "error": one.error,
+fn report(mut messages: Vec<FoundMessage>, status: Status) -> Report {
+    messages.sort_by_key(|message| (message.business, message.conversation, message.seq));
+
+    let json: Vec<_> = messages
+        .iter()
+        .map(|message| {
+            json!({
+                "business_id": message.business, "conversation_id": message.conversation,
+                "id": message.id, "seq": message.seq, "created_at": message.created_at,
+                "attempts": message.attempts, "error": message.error,
+            })
         })
-    });
-    let rows = found.iter().map(|one| {
-        let reason = one.error.as_ref().map(|reason| reason.code.clone());
-        [
-            one.business.to_string(),
-            one.conversation.to_string(),
-            one.seq.to_string(),
-            one.id.to_string(),
-            time(one.created_at),
-            one.attempts.to_string(),
-            or_dash(reason),
-        ]
-    });
-    Report::of(json!({"status": status, "messages": json.collect::<Vec<_>>()}))
+        .collect();
+    let rows = messages
+        .iter()
+        .map(|message| {
+            [
+                message.business.to_string(),
+                message.conversation.to_string(),
+                message.seq.to_string(),
+                message.id.to_string(),
+                time(message.created_at),
+                message.attempts.to_string(),
+                or_dash(message.error.as_ref().map(|reason| reason.code.clone())),
+            ]
+        })
+        .collect();
+
+    Report::new(json!({"status": status, "messages": json}))
         .table(
             ["business", "conversation", "seq", "message", "accepted", "attempts", "error"],
-            rows.collect(),
+            rows,
         )
-        .line(format!("{} messages are {}.", found.len(), word(status)))
-        .alarming(!found.is_empty())
+        .text(format!("{} messages are {}.", messages.len(), wire_name(status)))
+        .found_problems(!messages.is_empty())
 }

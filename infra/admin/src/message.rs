@@ -1,101 +1,123 @@
-//! A message's life. What it says and to whom is shown only to who asks for it: a terminal
-//! remembers.
+//! A message's history. Content and recipient are shown only on request, because terminals keep
+//! what they print.
 
+use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use crate::Failure;
 use crate::command_line::ShowMessage;
-use crate::place::Place;
-use crate::report::{Report, or_dash, time, word};
+use crate::report::{Report, or_dash, time, wire_name};
+use crate::target::Target;
+use domain::delivery::Reason;
 use domain::{ConversationId, MessageId};
 use platform::table::record::{Conversation, Message};
 
-/// Shows one.
-pub(crate) async fn show(place: &Place, args: &ShowMessage) -> Result<Report, Failure> {
-    let (conversation_id, id) = address(&args.place)?;
-    let conversation = place.conversation_of(args.business, conversation_id).await?;
-    let message = place.table.message(args.business, conversation_id, id).await?;
-    let message = message.ok_or_else(|| Failure::new("the conversation has no such message"))?;
+/// Shows one message.
+pub(crate) async fn show(target: &Target, args: &ShowMessage) -> Result<Report, Failure> {
+    let (conversation_id, message_id) = parse_address(&args.address)?;
+    let conversation = target.conversation_of(args.business_id, conversation_id).await?;
+    let message = target
+        .table
+        .message(args.business_id, conversation_id, message_id)
+        .await?
+        .ok_or_else(|| Failure::new("the conversation has no such message"))?;
+
     Ok(report(&conversation, conversation_id, &message, args.show_content))
 }
 
 fn report(
     conversation: &Conversation,
-    id: ConversationId,
+    conversation_id: ConversationId,
     message: &Message,
-    content: bool,
+    show_content: bool,
 ) -> Report {
     let history = message.attempts_so_far();
     let mut json = json!({
-        "id": message.id, "conversation_id": id, "seq": message.seq, "channel": conversation.channel,
-        "sender_id": message.sender, "created_at": message.created_at, "month": message.month, "shard": message.shard,
-        "status": message.status, "attempts": message.attempts, "unknown_outcomes": message.unknown_outcomes,
-        "attempted_at": message.attempted_at, "provider_id": message.provider_id, "sent_at": message.sent_at,
-        "delivered_at": message.delivered_at, "read_at": message.read_at, "failed_at": message.failed_at,
-        "error": message.error, "correlation_id": message.correlation_id, "history": &history, "parts": message.parts,
+        "id": message.id, "conversation_id": conversation_id, "seq": message.seq,
+        "channel": conversation.channel, "sender_id": message.sender,
+        "created_at": message.created_at, "month": message.month, "shard": message.shard,
+        "status": message.status, "attempts": message.attempts,
+        "unknown_outcomes": message.unknown_outcomes, "attempted_at": message.attempted_at,
+        "provider_id": message.provider_id, "sent_at": message.sent_at,
+        "delivered_at": message.delivered_at, "read_at": message.read_at,
+        "failed_at": message.failed_at, "error": message.error,
+        "correlation_id": message.correlation_id, "history": &history, "parts": message.parts,
         "conversation": {
-            "seq": conversation.seq, "settled_seq": conversation.settled_seq, "due": conversation.due,
-            "not_before": conversation.not_before, "lease_until": conversation.lease_until, "fence": conversation.fence,
+            "seq": conversation.seq, "settled_seq": conversation.settled_seq,
+            "due": conversation.due, "not_before": conversation.not_before,
+            "lease_until": conversation.lease_until, "fence": conversation.fence,
         },
     });
-    let at = |time_of: Option<chrono::DateTime<chrono::Utc>>| or_dash(time_of.map(time));
+
+    let at = |time_of: Option<DateTime<Utc>>| or_dash(time_of.map(time));
+    let reason = |reason: Option<&Reason>| {
+        or_dash(reason.map(|reason| format!("{}: {}", reason.code, reason.detail)))
+    };
+    let position =
+        format!("{conversation_id}, settled {} of {}", conversation.settled_seq, conversation.seq);
     let mut fields = vec![
         ("message", message.id.to_string()),
-        (
-            "conversation",
-            format!("{id}, settled {} of {}", conversation.settled_seq, conversation.seq),
-        ),
+        ("conversation", position),
         ("seq", message.seq.to_string()),
         ("channel", conversation.channel.clone()),
-        ("status", word(message.status)),
+        ("status", wire_name(message.status)),
         ("accepted", time(message.created_at)),
         ("counted", format!("in {} on shard {}", message.month, message.shard)),
         ("sent", at(message.sent_at)),
         ("delivered", at(message.delivered_at)),
         ("read", at(message.read_at)),
         ("failed", at(message.failed_at)),
-        (
-            "error",
-            or_dash(
-                message.error.as_ref().map(|reason| format!("{}: {}", reason.code, reason.detail)),
-            ),
-        ),
+        ("error", reason(message.error.as_ref())),
         ("correlation id", or_dash(message.correlation_id.as_ref())),
         ("attempts", message.attempts.to_string()),
         ("due", at(conversation.due)),
         ("held until", at(conversation.lease_until)),
     ];
-    if content {
+
+    if show_content {
         json["content"] = message.content.clone().into();
         json["recipient"] = conversation.recipient.clone().into();
         json["attachments"] = json!(message.attachments);
         fields.push(("to", conversation.recipient.clone()));
         fields.push(("content", message.content.clone()));
     }
-    let attempts = history.into_iter().map(|one| {
-        let reason =
-            one.reason.as_ref().map(|reason| format!("{}: {}", reason.code, reason.detail));
-        [one.attempt.to_string(), time(one.at), word(one.outcome), or_dash(reason)]
-    });
-    let attempts = attempts.collect();
-    Report::of(json).fields(fields).table(["attempt", "at", "outcome", "reason"], attempts)
+
+    let rows = history
+        .into_iter()
+        .map(|attempt| {
+            [
+                attempt.attempt.to_string(),
+                time(attempt.at),
+                wire_name(attempt.outcome),
+                reason(attempt.reason.as_ref()),
+            ]
+        })
+        .collect();
+    Report::new(json).fields(fields).table(["attempt", "at", "outcome", "reason"], rows)
 }
 
-/// Two ids, or the API's URL or path, which has both.
-fn address(place: &[String]) -> Result<(ConversationId, MessageId), Failure> {
-    let wrong = || {
+/// Parses two ids, or the API's URL or path, which has both.
+fn parse_address(arguments: &[String]) -> Result<(ConversationId, MessageId), Failure> {
+    let malformed = || {
         Failure::new(
-            "CONVERSATION MESSAGE: two ids, or a path such as /api/v1/conversations/{conversation}/messages/{message}",
+            "CONVERSATION MESSAGE: two ids, or a path such as \
+             /api/v1/conversations/{conversation}/messages/{message}",
         )
     };
-    let (conversation, message) = match place {
-        [conversation, message] => (conversation.as_str(), message.as_str()),
+
+    let (conversation_id, message_id) = match arguments {
+        [conversation_id, message_id] => (conversation_id.as_str(), message_id.as_str()),
         [path] => {
-            let (before, message) =
-                path.trim_end_matches('/').split_once("/messages/").ok_or_else(wrong)?;
-            (before.rsplit_once("/conversations/").ok_or_else(wrong)?.1, message)
+            let path = path.trim_end_matches('/');
+            let (before, message_id) = path.split_once("/messages/").ok_or_else(malformed)?;
+            let (_, conversation_id) =
+                before.rsplit_once("/conversations/").ok_or_else(malformed)?;
+            (conversation_id, message_id)
         }
-        _ => return Err(wrong()),
+        _ => return Err(malformed()),
     };
-    Ok((conversation.parse().map_err(|_| wrong())?, message.parse().map_err(|_| wrong())?))
+
+    let conversation_id = conversation_id.parse().map_err(|_| malformed())?;
+    let message_id = message_id.parse().map_err(|_| malformed())?;
+    Ok((conversation_id, message_id))
 }

@@ -2,69 +2,75 @@
 
 use serde_json::json;
 
-use crate::command_line::{ChangePlan, OfBusiness};
-use crate::place::Place;
+use crate::command_line::{BusinessArgs, ChangePlan};
 use crate::report::{Report, time};
+use crate::target::Target;
 use crate::{Consent, Failure};
 use domain::quota::Usage;
 use domain::{BusinessId, Month};
 use platform::table::record::Plan;
 
-/// The plan, and the running month.
-pub(crate) async fn show(place: &Place, args: &OfBusiness) -> Result<Report, Failure> {
-    let month = Month::of(place.now());
-    let plan = place.plan_of(args.business).await?;
-    report(place, args.business, &plan, month).await
+/// Shows the plan, and what is used of the running month.
+pub(crate) async fn show(target: &Target, args: &BusinessArgs) -> Result<Report, Failure> {
+    let month = Month::of(target.now());
+    let plan = target.plan_of(args.business_id).await?;
+    report(target, args.business_id, &plan, month).await
 }
 
-/// Another plan. A limit below what the month has used stops the business at once: that is asked
-/// about.
+/// Changes the plan. A limit below what the month has used stops the business at once, so the
+/// operator has to confirm it.
 pub(crate) async fn change(
-    place: &Place,
+    target: &Target,
     args: &ChangePlan,
     consent: &Consent,
 ) -> Result<Report, Failure> {
-    let now = place.now();
+    let now = target.now();
     let month = Month::of(now);
-    let before = place.plan_of(args.business).await?;
-    let usage = usage(place, args.business, month, &before).await?;
+    let current_plan = target.plan_of(args.business_id).await?;
+    let usage = read_usage(target, args.business_id, month, &current_plan).await?;
+
     if args.limit < usage.used {
-        consent.ask(&format!(
-            "{} messages are used in {month}: with a limit of {} the business can send none until {}.",
+        consent.confirm(&format!(
+            "{} messages are used in {month}: with a limit of {} the business can send none until \
+             {}.",
             usage.used,
             args.limit,
             time(month.resets_at())
         ))?;
     }
-    let ChangePlan { business, plan, limit, shards } = args;
-    let after = place.table.change_plan(*business, plan.as_deref(), *limit, *shards, now).await?;
-    report(place, *business, &after, month).await
+
+    let ChangePlan { business_id, plan: name, limit, shards } = args;
+    let new_plan =
+        target.table.change_plan(*business_id, name.as_deref(), *limit, *shards, now).await?;
+    report(target, *business_id, &new_plan, month).await
 }
 
-async fn usage(
-    place: &Place,
-    business: BusinessId,
+async fn read_usage(
+    target: &Target,
+    business_id: BusinessId,
     month: Month,
     plan: &Plan,
 ) -> Result<Usage, Failure> {
-    let counters = place.table.counters(business, month).await?;
+    let counters = target.table.counters(business_id, month).await?;
     Ok(counters.unwrap_or(Usage { limit: plan.max_messages_per_month, used: 0 }))
 }
 
 async fn report(
-    place: &Place,
-    business: BusinessId,
+    target: &Target,
+    business_id: BusinessId,
     plan: &Plan,
     month: Month,
 ) -> Result<Report, Failure> {
-    let usage = usage(place, business, month, plan).await?;
+    let usage = read_usage(target, business_id, month, plan).await?;
     let Plan { name, max_messages_per_month: limit, shards, version } = plan;
+
     let json = json!({
-        "business_id": business, "plan": name, "limit": limit, "shards": shards, "version": version,
-        "month": month, "in_force": usage.limit, "used": usage.used, "remaining": usage.remaining(),
-        "resets_at": month.resets_at(),
+        "business_id": business_id, "plan": name, "limit": limit, "shards": shards,
+        "version": version, "month": month, "in_force": usage.limit, "used": usage.used,
+        "remaining": usage.remaining(), "resets_at": month.resets_at(),
     });
-    Ok(Report::of(json).fields(vec![
+
+    Ok(Report::new(json).fields(vec![
         ("plan", format!("{name}, version {version}")),
         ("limit", format!("{limit} messages a month on {shards} shards")),
         ("month", month.to_string()),

@@ -1,115 +1,125 @@
-//! How results look: tables for people, JSON for scripts, progress for the patient.
+//! Output of results: tables for people, JSON for scripts, and a progress line for long commands.
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use serde_json::Value;
 
-/// What went wrong.
-pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
-/// What can be copied.
-const CODE: Style = AnsiColor::Cyan.on_default();
+use crate::Failure;
 
-/// What a command found or did.
+const ERROR_STYLE: Style = AnsiColor::Red.on_default().bold();
+const CODE_STYLE: Style = AnsiColor::Cyan.on_default();
+
+/// Result of a command: what it found or did.
 #[derive(Debug)]
 pub(crate) struct Report {
     json: Value,
     blocks: Vec<Block>,
-    ending: Ending,
+    exit_status: ExitStatus,
 }
 
-/// How a command ended that has something to tell, and its exit code.
+/// Exit status of a command that has a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
+enum ExitStatus {
     Done = 0,
-    Broken = 1,
-    Alarming = 2,
+    Incomplete = 1,
+    FoundProblems = 2,
 }
 
 #[derive(Debug)]
 enum Block {
-    Line(String),
-    Bad(String),
+    Text(String),
+    Error(String),
     Code(String),
-    Table(Vec<&'static str>, Vec<Vec<String>>),
+    Table { heading: Vec<&'static str>, rows: Vec<Vec<String>> },
 }
 
 impl Report {
-    /// A report whose `--json` is this.
-    pub(crate) fn of(json: impl Serialize) -> Report {
+    /// Creates a report that prints `json` for `--json`.
+    pub(crate) fn new(json: impl Serialize) -> Report {
         let json = serde_json::to_value(json).expect("reports are maps with text keys");
-        Report { json, blocks: Vec::new(), ending: Ending::Done }
+        Report { json, blocks: Vec::new(), exit_status: ExitStatus::Done }
     }
 
-    /// A sentence.
-    pub(crate) fn line(mut self, line: impl Into<String>) -> Report {
-        self.blocks.push(Block::Line(line.into()));
+    /// Adds a sentence.
+    pub(crate) fn text(mut self, text: impl Into<String>) -> Report {
+        self.blocks.push(Block::Text(text.into()));
         self
     }
 
-    /// Something to be copied.
+    /// Adds code to copy.
     pub(crate) fn code(mut self, code: impl Into<String>) -> Report {
         self.blocks.push(Block::Code(code.into()));
         self
     }
 
-    /// A table with a heading; nothing if it has no rows.
+    /// Adds a table with a heading, unless it has no rows.
     pub(crate) fn table<const N: usize>(
         mut self,
         heading: [&'static str; N],
         rows: Vec<[String; N]>,
     ) -> Report {
         if !rows.is_empty() {
-            self.blocks
-                .push(Block::Table(heading.to_vec(), rows.into_iter().map(Vec::from).collect()));
+            let rows = rows.into_iter().map(Vec::from).collect();
+            self.blocks.push(Block::Table { heading: heading.to_vec(), rows });
         }
         self
     }
 
-    /// A table of names and values.
+    /// Adds a table of names and values.
     pub(crate) fn fields(mut self, fields: Vec<(&str, String)>) -> Report {
         let rows = fields.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
-        self.blocks.push(Block::Table(Vec::new(), rows));
+        self.blocks.push(Block::Table { heading: Vec::new(), rows });
         self
     }
 
-    /// Whether what was found should not be.
-    pub(crate) fn alarming(mut self, alarming: bool) -> Report {
-        if self.ending != Ending::Broken {
-            self.ending = if alarming { Ending::Alarming } else { Ending::Done };
+    /// Sets exit status 2 if the command found problems; an error before or after outranks that.
+    pub(crate) fn found_problems(mut self, found: bool) -> Report {
+        if self.exit_status != ExitStatus::Incomplete {
+            self.exit_status = if found { ExitStatus::FoundProblems } else { ExitStatus::Done };
         }
         self
     }
 
-    /// What ended the command before it was done with everything.
-    pub(crate) fn broken(mut self, why: impl Into<String>) -> Report {
-        self.blocks.push(Block::Bad(why.into()));
-        self.ending = Ending::Broken;
+    /// Adds the error that ended the command before all of its work was done.
+    pub(crate) fn error(mut self, error: impl Into<String>) -> Report {
+        self.blocks.push(Block::Error(error.into()));
+        self.exit_status = ExitStatus::Incomplete;
         self
     }
 
     pub(crate) fn exit_code(&self) -> u8 {
-        self.ending as u8
+        self.exit_status as u8
     }
 
-    /// Prints it, without colours where nobody sees them.
+    /// Prints the report, without colours if the output is not a terminal.
     pub(crate) fn print(&self, json: bool) {
         if json {
             anstream::println!("{:#}", self.json);
             return;
         }
+
         for block in &self.blocks {
             match block {
-                Block::Line(line) => anstream::println!("{line}"),
-                Block::Bad(line) => anstream::println!("{BAD}error:{BAD:#} {line}"),
-                Block::Code(code) => anstream::println!("{CODE}{code}{CODE:#}"),
-                Block::Table(heading, rows) => anstream::println!("{}", table(heading, rows)),
+                Block::Text(text) => anstream::println!("{text}"),
+                Block::Error(error) => {
+                    anstream::println!("{ERROR_STYLE}error:{ERROR_STYLE:#} {error}");
+                }
+                Block::Code(code) => anstream::println!("{CODE_STYLE}{code}{CODE_STYLE:#}"),
+                Block::Table { heading, rows } => {
+                    anstream::println!("{}", format_table(heading, rows));
+                }
             }
         }
     }
 }
 
-fn table(heading: &[&'static str], rows: &[Vec<String>]) -> String {
+/// Prints why a command has no report.
+pub(crate) fn print_error(failure: &Failure) {
+    anstream::eprintln!("{ERROR_STYLE}error:{ERROR_STYLE:#} {failure}");
+}
+
+fn format_table(heading: &[&'static str], rows: &[Vec<String>]) -> String {
     let mut table = comfy_table::Table::new();
     table.load_preset(comfy_table::presets::NOTHING);
     if !heading.is_empty() {
@@ -119,27 +129,25 @@ fn table(heading: &[&'static str], rows: &[Vec<String>]) -> String {
     table.trim_fmt()
 }
 
-/// Tells, on a terminal, how far long work has come.
+/// Progress of a long command, shown on a terminal.
 pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
-    /// Silent for scripts, and where nobody looks.
+    /// Creates a progress line; a silent one draws nothing.
     pub(crate) fn new(silent: bool) -> Progress {
         let target =
             if silent { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         Progress::on(target)
     }
 
-    /// Of no style but a spinner's, indicatif draws the message.
+    /// Draws on `target`. indicatif shows the message only in the style of a spinner.
     fn on(target: ProgressDrawTarget) -> Progress {
-        Progress(
-            ProgressBar::with_draw_target(None, target)
-                .with_style(ProgressStyle::default_spinner()),
-        )
+        let style = ProgressStyle::default_spinner();
+        Progress(ProgressBar::with_draw_target(None, target).with_style(style))
     }
 
-    /// So many more of `what` are done.
-    pub(crate) fn more(&self, count: usize, what: &'static str) {
+    /// Counts `count` more of `what` as done.
+    pub(crate) fn advance(&self, count: usize, what: &'static str) {
         self.0.inc(count as u64);
         self.0.set_message(format!("{} {what}", self.0.position()));
         self.0.tick();
@@ -152,20 +160,20 @@ impl Drop for Progress {
     }
 }
 
-/// A value, or a dash.
+/// Formats a value, or a dash if there is none.
 pub(crate) fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "–".to_owned(), |value| value.to_string())
 }
 
-/// A time as people and scripts read it.
+/// Formats a time as RFC 3339 in UTC.
 pub(crate) fn time(at: chrono::DateTime<chrono::Utc>) -> String {
     at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
 }
 
-/// A word as the API has it: a status, an ending.
-pub(crate) fn word(value: impl Serialize) -> String {
+/// Returns the API's word for a value, such as a status or an outcome.
+pub(crate) fn wire_name(value: impl Serialize) -> String {
     match serde_json::to_value(value) {
-        Ok(Value::String(word)) => word,
+        Ok(Value::String(name)) => name,
         _ => String::new(),
     }
 }
@@ -179,11 +187,11 @@ mod tests {
 
     use super::*;
 
-    /// A terminal that keeps what is written.
+    /// A terminal that records what is written.
     #[derive(Debug, Clone, Default)]
-    struct Kept(Arc<Mutex<String>>);
+    struct RecordingTerminal(Arc<Mutex<String>>);
 
-    impl TermLike for Kept {
+    impl TermLike for RecordingTerminal {
         fn width(&self) -> u16 {
             80
         }
@@ -216,22 +224,21 @@ mod tests {
 
     #[test]
     fn progress_says_how_many_of_what_are_done() {
-        let terminal = Kept::default();
+        let terminal = RecordingTerminal::default();
         let progress = Progress::on(ProgressDrawTarget::term_like(Box::new(terminal.clone())));
-        progress.more(7, "items read");
-        progress.more(35, "items read");
+        progress.advance(7, "items read");
+        progress.advance(35, "items read");
         drop(progress);
         let drawn = terminal.0.lock().expect("one thread").clone();
         assert!(drawn.contains("42 items read"), "{drawn}");
     }
 
     #[test]
-    fn what_broke_weighs_more_than_what_was_found() {
-        let report = || Report::of(serde_json::json!({}));
-        assert_eq!([report().exit_code(), report().alarming(true).exit_code()], [0, 2]);
-        assert_eq!(
-            [report().broken("it").alarming(true).exit_code(), report().broken("it").exit_code()],
-            [1, 1]
-        );
+    fn an_error_outranks_problems_that_were_found() {
+        let report = || Report::new(serde_json::json!({}));
+        assert_eq!(report().exit_code(), 0);
+        assert_eq!(report().found_problems(true).exit_code(), 2);
+        assert_eq!(report().error("it").found_problems(true).exit_code(), 1);
+        assert_eq!(report().error("it").exit_code(), 1);
     }
 }

@@ -1,71 +1,76 @@
-//! Taking credentials away. It counts at once: every request reads its credential.
+//! Revoking credentials. It takes effect at once: every request reads its credential.
 
 use serde_json::json;
 
 use crate::command_line::{RevokeAgent, RevokeApiKey};
-use crate::place::Place;
 use crate::report::Report;
+use crate::target::Target;
 use crate::{Consent, Failure};
 use platform::credential::ApiKey;
 
-/// An API key.
+/// Revokes an API key.
 pub(crate) async fn api_key(
-    place: &Place,
+    target: &Target,
     args: &RevokeApiKey,
     consent: &Consent,
 ) -> Result<Report, Failure> {
-    let hash = match args.key.as_str() {
-        "-" => key_of_input(args)?.hash(),
+    let hash = match args.key_id.as_str() {
+        "-" => read_key_from_input(args)?.hash(),
         hash => hash.to_owned(),
     };
-    place.plan_of(args.business).await?;
-    consent.ask(&format!("The API key {hash} will be refused from now on, for good."))?;
-    if !place.table.revoke_api_key_of_hash(args.business, &hash).await? {
+    target.plan_of(args.business_id).await?;
+    consent.confirm(&format!("The API key {hash} will be refused from now on, for good."))?;
+
+    if !target.table.revoke_api_key_of_hash(args.business_id, &hash).await? {
         return Err(Failure::new("the business has no such API key"));
     }
-    Ok(Report::of(json!({"revoked": hash})).line(format!("The API key {hash} is revoked.")))
+    Ok(Report::new(json!({"revoked": hash})).text(format!("The API key {hash} is revoked.")))
 }
 
-/// An agent, and every API key in their name. The agent goes first, and then no key can come after
-/// those that are found: whoever dies in between does it again, and again finds all that are left.
+/// Revokes an agent, and every API key in their name. The agent goes first, and from then on no key
+/// can be created in their name: if the command is interrupted, the next run finds every key that
+/// is left.
 pub(crate) async fn agent(
-    place: &Place,
+    target: &Target,
     args: &RevokeAgent,
     consent: &Consent,
 ) -> Result<Report, Failure> {
-    let RevokeAgent { business, agent } = *args;
-    place.plan_of(business).await?;
-    let keys = place.table.api_keys_of(business, agent).await?.len();
-    consent.ask(&format!(
-        "Agent {agent} and {} in their name will be refused from now on, whatever tokens they hold.",
-        count_of_keys(keys)
+    let RevokeAgent { business_id, agent_id } = *args;
+    target.plan_of(business_id).await?;
+    let key_count = target.table.api_keys_of(business_id, agent_id).await?.len();
+    consent.confirm(&format!(
+        "Agent {agent_id} and {} in their name will be refused from now on, whatever tokens they \
+         hold.",
+        count_keys(key_count)
     ))?;
-    let is_there = place.table.set_agent_active(business, agent, false).await?;
-    let hashes = place.table.api_keys_of(business, agent).await?;
-    if !is_there && hashes.is_empty() {
+
+    let agent_exists = target.table.set_agent_active(business_id, agent_id, false).await?;
+    let hashes = target.table.api_keys_of(business_id, agent_id).await?;
+    if !agent_exists && hashes.is_empty() {
         return Err(Failure::new("the business has no such agent"));
     }
     for hash in &hashes {
-        place.table.revoke_api_key_of_hash(business, hash).await?;
+        target.table.revoke_api_key_of_hash(business_id, hash).await?;
     }
+
     let rows = hashes.iter().map(|hash| [hash.clone()]).collect();
-    let line =
-        format!("Agent {agent} is revoked, and {} in their name.", count_of_keys(hashes.len()));
-    Ok(Report::of(json!({"revoked": agent, "api_keys": hashes}))
-        .line(line)
+    let keys = count_keys(hashes.len());
+    Ok(Report::new(json!({"revoked": agent_id, "api_keys": hashes}))
+        .text(format!("Agent {agent_id} is revoked, and {keys} in their name."))
         .table(["api key id"], rows))
 }
 
-fn count_of_keys(count: usize) -> String {
+fn count_keys(count: usize) -> String {
     if count == 1 { "1 API key".to_owned() } else { format!("{count} API keys") }
 }
 
-fn key_of_input(args: &RevokeApiKey) -> Result<ApiKey, Failure> {
+fn read_key_from_input(args: &RevokeApiKey) -> Result<ApiKey, Failure> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).map_err(|error| Failure::new(error.to_string()))?;
+
     let key = ApiKey::parse(line.trim())
         .ok_or_else(|| Failure::new("standard input: this is no API key"))?;
-    if key.business == args.business {
+    if key.business == args.business_id {
         Ok(key)
     } else {
         Err(Failure::new("--business: the key is another business's"))

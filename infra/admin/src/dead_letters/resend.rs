@@ -1,9 +1,11 @@
-//! Accepting a message anew that was given up: the same text and files from the same sender, as the
-//! conversation's next message. It goes through the transaction that every message goes through, so
-//! it is counted, and stored once.
+//! Accepts a message anew that was given up: the same text and files from the same sender, as the
+//! conversation's next message. It goes through the transaction of every message, so it is counted,
+//! and stored once.
+
+use std::ops::ControlFlow;
 
 use crate::Failure;
-use crate::place::Place;
+use crate::target::Target;
 use domain::accept::request_hash;
 use domain::delivery::Status;
 use domain::{Channel, Content, MessageId, Problem, Refusal};
@@ -11,94 +13,109 @@ use platform::queue::AbandonedMessage;
 use platform::table::record::{Conversation, Message};
 use platform::table::{AcceptOutcome, MessageDraft};
 
-/// What came of one.
-pub(super) enum Resent {
-    /// Nothing, as it was asked for: it would be accepted.
-    Would,
-    /// It has a new id.
-    As(MessageId),
-    /// There is no need to.
-    Needless(&'static str),
-    /// A rule says no.
+/// Outcome of accepting a message anew.
+pub(super) enum ResendOutcome {
+    /// Dry run: the message would be accepted.
+    WouldAccept,
+    /// The message was accepted, with this new id.
+    Accepted(MessageId),
+    /// The message need not be sent again; the text says why.
+    Unnecessary(&'static str),
+    /// A rule refuses the message.
     Refused(String),
 }
 
-/// Accepts one anew.
+/// Accepts a message anew, unless it arrived after all or a rule refuses it.
 pub(super) async fn resend(
-    place: &Place,
+    target: &Target,
     copy: &AbandonedMessage,
     dry_run: bool,
-) -> Result<Resent, Failure> {
-    let AbandonedMessage { business, conversation: conversation_id, message: id, .. } = copy;
-    let table = &place.table;
-    let Some(message) = table.message(*business, *conversation_id, *id).await? else {
-        return Ok(Resent::Refused("there is no such message".into()));
+) -> Result<ResendOutcome, Failure> {
+    let AbandonedMessage {
+        business: business_id,
+        conversation: conversation_id,
+        message: message_id,
+        ..
+    } = *copy;
+    let table = &target.table;
+
+    let Some(message) = table.message(business_id, conversation_id, message_id).await? else {
+        return Ok(ResendOutcome::Refused("there is no such message".into()));
     };
     match message.status {
         Status::Failed => {}
         Status::Sent | Status::Delivered | Status::Read => {
-            return Ok(Resent::Needless("has arrived meanwhile"));
+            return Ok(ResendOutcome::Unnecessary("has arrived meanwhile"));
         }
-        // The letter is written before the message's end: whoever wrote it died in between, and it
-        // goes on.
+        // A worker writes the letter before it marks the message as failed. This worker died in
+        // between, so another one sends the message.
         Status::Queued | Status::Sending | Status::InDoubt => {
-            return Ok(Resent::Needless("is being sent anyway"));
+            return Ok(ResendOutcome::Unnecessary("is being sent anyway"));
         }
     }
-    let Some(conversation) = table.conversation(*business, *conversation_id).await? else {
-        return Ok(Resent::Refused("there is no such conversation".into()));
+    let Some(conversation) = table.conversation(business_id, conversation_id).await? else {
+        return Ok(ResendOutcome::Refused("there is no such conversation".into()));
     };
-    let draft = match draft(place, copy, &conversation, message).await? {
-        Ok(draft) => draft,
-        Err(refusal) => return Ok(Resent::Refused(Problem::from(refusal).detail)),
+
+    let draft = match draft_message(target, copy, &conversation, message).await? {
+        ControlFlow::Continue(draft) => draft,
+        ControlFlow::Break(refusal) => {
+            return Ok(ResendOutcome::Refused(Problem::from(refusal).detail));
+        }
     };
     if dry_run {
-        return Ok(Resent::Would);
+        return Ok(ResendOutcome::WouldAccept);
     }
+
     Ok(match table.accept(&draft, conversation.seq, None).await? {
         AcceptOutcome::Accepted(message) | AcceptOutcome::Replayed(message) => {
-            Resent::As(message.id)
+            ResendOutcome::Accepted(message.id)
         }
-        AcceptOutcome::Refused(refusal) => Resent::Refused(Problem::from(refusal).detail),
+        AcceptOutcome::Refused(refusal) => ResendOutcome::Refused(Problem::from(refusal).detail),
         AcceptOutcome::ChannelChanged => {
-            Resent::Refused("the conversation is changing channel: try again".into())
+            ResendOutcome::Refused("the conversation is changing channel: try again".into())
         }
     })
 }
 
-/// What the conversation's channel lets through now.
-async fn draft(
-    place: &Place,
+/// Drafts the new message, or breaks with the reason why the conversation's channel refuses it now.
+async fn draft_message(
+    target: &Target,
     copy: &AbandonedMessage,
     conversation: &Conversation,
     message: Message,
-) -> Result<Result<MessageDraft, Refusal>, Failure> {
-    let name = conversation.channel.clone();
-    let Some(channel) = Channel::from_wire(&name) else {
-        return Ok(Err(Refusal::ChannelNotSupported { channel: name }));
+) -> Result<ControlFlow<Refusal, MessageDraft>, Failure> {
+    let wire_channel = conversation.channel.clone();
+    let Some(channel) = Channel::from_wire(&wire_channel) else {
+        return Ok(ControlFlow::Break(Refusal::ChannelNotSupported { channel: wire_channel }));
     };
-    let record = place.table.channel(copy.business, conversation.channel_id).await?;
+    let record = target.table.channel(copy.business, conversation.channel_id).await?;
     let Some(record) = record.filter(|record| record.is_active) else {
-        return Ok(Err(Refusal::ChannelInactive));
+        return Ok(ControlFlow::Break(Refusal::ChannelInactive));
     };
-    let now = place.now();
     let Some(content) = Content::new(message.content) else {
         return Err(Failure::new(format!("message {} has no text", message.id)));
     };
-    let files = message.attachments.len();
-    let allowed = channel
-        .check_content(&content, files)
-        .and_then(|()| channel.check_files(&message.attachments));
-    let (window, has_template) = (conversation.window_expires_at, record.settings.has_template());
-    let way = allowed
-        .and_then(|()| channel.send_mode(content.as_str(), files, window, has_template, now));
-    // A key with a space in it: no request can carry it.
+
+    let now = target.now();
+    let file_count = message.attachments.len();
+    let window = conversation.window_expires_at;
+    let has_template = record.settings.has_template();
+    let check = channel
+        .check_content(&content, file_count)
+        .and_then(|()| channel.check_files(&message.attachments))
+        .and_then(|()| channel.send_mode(content.as_str(), file_count, window, has_template, now));
+    if let Err(refusal) = check {
+        return Ok(ControlFlow::Break(refusal));
+    }
+
+    // No request can carry this idempotency key, because it has a space in it.
     let key = format!("redrive {}", copy.message);
     let hash = request_hash([copy.message.to_string().as_str()]);
-    Ok(way.map(|_| MessageDraft {
+    Ok(ControlFlow::Continue(MessageDraft {
         business: copy.business,
         conversation: copy.conversation,
-        wire_channel: name,
+        wire_channel,
         channel,
         sender: message.sender,
         content,

@@ -1,0 +1,146 @@
+//! The system that the command line works on: a stack whose resources CloudFormation names, or the
+//! resources that the environment names.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::{Failure, cloudformation};
+use domain::{BusinessId, Channel, ConversationId};
+use platform::aws::Aws;
+use platform::clock::Clock;
+use platform::queue::{DeadLetters, Doorbells};
+use platform::settings::{self, SettingError};
+use platform::table::Table;
+use platform::table::record::{Conversation, Plan};
+
+/// A system to work on.
+pub(crate) struct Target {
+    pub(crate) table: Table,
+    aws: Aws,
+    clock: Clock,
+    names: ResourceNames,
+}
+
+/// Source of the names of the system's resources.
+enum ResourceNames {
+    /// A stack: physical ids by logical ids, and its outputs.
+    Stack { resources: BTreeMap<String, String>, outputs: BTreeMap<String, String> },
+    /// The variables that the functions read, too.
+    Environment,
+}
+
+impl Target {
+    /// Resolves the stack of that name, or the names in the environment.
+    pub(crate) async fn resolve(stack: Option<&str>) -> Result<Target, Failure> {
+        let aws = Aws::from_env().map_err(explain_setting)?;
+        let clock = Clock::from_env().map_err(explain_setting)?;
+
+        let names = match stack {
+            Some(stack) => ResourceNames::Stack {
+                resources: cloudformation::read_resources(&aws, stack).await?,
+                outputs: cloudformation::read_outputs(&aws, stack).await?,
+            },
+            None => ResourceNames::Environment,
+        };
+        let table_name = match &names {
+            ResourceNames::Stack { resources, .. } => physical_id(resources, "Table")?,
+            ResourceNames::Environment => settings::optional("TABLE_NAME").ok_or_else(|| {
+                Failure::new(
+                    "where? Name the stack with --stack or PINGBACK_STACK, or its table in \
+                     TABLE_NAME",
+                )
+            })?,
+        };
+
+        Ok(Target { table: Table::named(&aws, table_name), aws, clock, names })
+    }
+
+    /// Returns the time. A command reads it once.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// Returns the plan of a business. Every command about a business reads it first: a business
+    /// that does not exist has no messages, and that must not read like "all is well".
+    pub(crate) async fn plan_of(&self, business_id: BusinessId) -> Result<Plan, Failure> {
+        self.table.plan(business_id).await?.ok_or_else(|| {
+            Failure::new("--business: there is no such business; `create business` makes one")
+        })
+    }
+
+    /// Returns a conversation of a business.
+    pub(crate) async fn conversation_of(
+        &self,
+        business_id: BusinessId,
+        conversation_id: ConversationId,
+    ) -> Result<Conversation, Failure> {
+        self.plan_of(business_id).await?;
+        self.table
+            .conversation(business_id, conversation_id)
+            .await?
+            .ok_or_else(|| Failure::new("the business has no such conversation"))
+    }
+
+    /// Returns the base URL of the API, if it is known.
+    pub(crate) fn api_url(&self) -> Option<String> {
+        match &self.names {
+            ResourceNames::Stack { outputs, .. } => outputs.get("ApiUrl").cloned(),
+            ResourceNames::Environment => settings::optional("PINGBACK_API_URL"),
+        }
+    }
+
+    /// Returns the doorbells of all channels.
+    pub(crate) fn doorbells(&self) -> Result<Doorbells, Failure> {
+        match &self.names {
+            ResourceNames::Environment => Doorbells::from_env(&self.aws).map_err(explain_setting),
+            ResourceNames::Stack { resources, .. } => {
+                let [chat, whatsapp, email] = ["ChatQueue", "WhatsappQueue", "EmailQueue"]
+                    .map(|logical_id| physical_id(resources, logical_id));
+                Ok(Doorbells::new(&self.aws, [chat?, whatsapp?, email?]))
+            }
+        }
+    }
+
+    /// Returns a channel's dead-letter queue.
+    pub(crate) fn dead_letter_queue(&self, channel: Channel) -> Result<DeadLetters, Failure> {
+        let url = match &self.names {
+            ResourceNames::Environment => {
+                let variable = format!("{}_DEAD_LETTER_QUEUE_URL", channel.name().to_uppercase());
+                settings::required(&variable).map_err(explain_setting)?
+            }
+            ResourceNames::Stack { resources, .. } => {
+                let logical_id = match channel {
+                    Channel::Chat => "ChatDeadLetters",
+                    Channel::Whatsapp => "WhatsappDeadLetters",
+                    Channel::Email => "EmailDeadLetters",
+                };
+                physical_id(resources, logical_id)?
+            }
+        };
+
+        Ok(DeadLetters::new(&self.aws, url))
+    }
+}
+
+fn physical_id(resources: &BTreeMap<String, String>, logical_id: &str) -> Result<String, Failure> {
+    resources.get(logical_id).cloned().ok_or_else(|| {
+        Failure::new(format!("the stack has no {logical_id}: is it one of this template?"))
+    })
+}
+
+/// Explains which setting is missing, and where operators get it from.
+fn explain_setting(error: SettingError) -> Failure {
+    let missing = match &error {
+        SettingError::Missing(name) => name.as_str(),
+        SettingError::Malformed { .. } => return Failure::new(error.to_string()),
+    };
+    let remedy = match missing {
+        "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => {
+            "eval \"$(aws configure export-credentials --format env)\""
+        }
+        "AWS_REGION" => "export AWS_REGION=\"$(aws configure get region)\"",
+        _ => "name the stack with --stack, which knows it, or set it",
+    };
+    Failure::new(format!("{missing} is not set: {remedy}"))
+}
