@@ -1,4 +1,4 @@
-//! The promises, kept over HTTP: each test starts a system of its own, talks to it as its users do,
+//! The guarantees over HTTP: each test starts a system of its own, talks to it as its users do,
 //! and looks at what the customers got. When a test's [`tests::World`] ends, the [`tests::oracle`]
 //! counts everything that ever happened in it.
 

@@ -9,7 +9,7 @@ use crate::{Violations, function_folders, pascal_case, read};
 use domain::channel::Channel;
 use domain::file::{REFERENCED_DAYS, UNREFERENCED_DAYS};
 
-/// `template.yaml`, as far as the house rules look into it.
+/// `template.yaml`, as far as the conventions look into it.
 pub(crate) struct Template {
     document: Value,
 }

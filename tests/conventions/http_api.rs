@@ -14,7 +14,7 @@ use crate::{Violations, pascal_case, root};
 const PLACE: &str = "infra/http-api.yaml";
 const HEAD: &str = "\
 # What API Gateway makes the HTTP API of: the routes of openapi.yaml, and the function that answers each. Nobody writes it:
-# `cargo test --test house` makes it of openapi.yaml, and says what to do when that has changed.
+# `cargo test --test conventions` makes it of openapi.yaml, and says what to do when that has changed.
 ";
 const CORS: &str = "x-amazon-apigateway-cors";
 

@@ -29,7 +29,7 @@ fn modules_of_a_crate_have_no_circles() {
         let circles = Sources::of(&folder).circles();
         if STILL_CIRCULAR.contains(&folder.as_str()) {
             violations.unless(!circles.is_empty(), || {
-                format!("{folder} has no circle any more: take it off the list in tests/house/circles.rs")
+                format!("{folder} has no circle any more: take it off the list in tests/conventions/circles.rs")
             });
             continue;
         }

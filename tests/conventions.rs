@@ -1,27 +1,27 @@
-//! The house rules that no compiler checks: which way dependencies point, what is called how, and
-//! that template, OpenAPI document, documents and code name the same functions, channels, routes
-//! and problems.
+//! The conventions that no compiler checks: which way dependencies point, what is called how, and
+//! that template, OpenAPI document, documents and code name the same functions, channels, routes and
+//! problems.
 //!
 //! Every violation is a sentence that says what to do. What the system does at run time is tested
 //! elsewhere.
 
-#[path = "house/channel.rs"]
+#[path = "conventions/channel.rs"]
 mod channel;
-#[path = "house/circles.rs"]
+#[path = "conventions/circles.rs"]
 mod circles;
-#[path = "house/contract.rs"]
+#[path = "conventions/contract.rs"]
 mod contract;
-#[path = "house/crates.rs"]
+#[path = "conventions/crates.rs"]
 mod crates;
-#[path = "house/documents.rs"]
+#[path = "conventions/documents.rs"]
 mod documents;
-#[path = "house/events.rs"]
+#[path = "conventions/events.rs"]
 mod events;
-#[path = "house/http_api.rs"]
+#[path = "conventions/http_api.rs"]
 mod http_api;
-#[path = "house/operations.rs"]
+#[path = "conventions/operations.rs"]
 mod operations;
-#[path = "house/template.rs"]
+#[path = "conventions/template.rs"]
 mod template;
 
 use std::fs;

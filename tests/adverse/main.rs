@@ -1,7 +1,7 @@
-//! Bad company: the promises of the system among queues, providers, clocks and neighbours that are
-//! as bad as they may be. Every test ends in the oracle.
+//! Adverse conditions: queues, providers, clocks and neighbours at their worst. Every test ends in
+//! the oracle.
 //!
-//! `LONG=1 cargo test -p tests --test company` is the long run.
+//! `LONG=1 cargo test -p tests --test adverse` is the long run.
 
 mod answers;
 mod clocks;
@@ -36,7 +36,7 @@ fn either<T>(short: T, long: T) -> T {
 }
 
 fn main() -> ExitCode {
-    let suite = Suite::new("bad company");
+    let suite = Suite::new("adverse");
     let suites = [
         queues::tests,
         providers::tests,

@@ -48,7 +48,7 @@ fn fits(function: &Function<'_>, event: Value) -> Result<(), String> {
         ["Schedule", ..] => fits_schedule(event),
         ["EventBridgeRule", ..] => fits_rule(&sources[0].1["Pattern"], event),
         [other, ..] => Err(format!(
-            "comes from {other}: say in tests/house/events.rs what such an event looks like"
+            "comes from {other}: say in tests/conventions/events.rs what such an event looks like"
         )),
     }
 }

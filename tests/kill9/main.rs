@@ -1,7 +1,7 @@
 //! The whole machine dies: SIGKILL at a random moment under load, again and again, and everything
 //! starts anew on what was on disk. What SQS held is gone each time; the sweeper brings it back.
 //!
-//! `DEATHS=200 cargo test -p tests --test death` is the long run.
+//! `KILLS=200 cargo test -p tests --test kill9` is the long run.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,8 +17,8 @@ use local::Ready;
 use tests::suite::{Suite, remark, setting};
 use tests::{Business, Tally, World};
 
-/// Kills, unless `DEATHS` says how many.
-const DEATHS: u64 = 20;
+/// Kills, unless `KILLS` says how many.
+const KILLS: u64 = 20;
 
 /// Longer than a lease, and longer than a receipt is waited for, in seconds of the system's clock.
 const LEASE: i64 = 46;
@@ -26,7 +26,7 @@ const DOUBT: i64 = 121;
 
 fn main() -> ExitCode {
     let test = nothing_is_lost_however_often_everything_dies;
-    Suite::new("death").test("nothing_is_lost_however_often_everything_dies", test).run()
+    Suite::new("kill9").test("nothing_is_lost_however_often_everything_dies", test).run()
 }
 
 /// A system in a process of its own, on files.
@@ -122,9 +122,9 @@ async fn load(
 }
 
 async fn nothing_is_lost_however_often_everything_dies() {
-    let deaths = setting("DEATHS", DEATHS);
+    let kills = setting("KILLS", KILLS);
     let directory =
-        Directory(std::env::temp_dir().join(format!("pingback-death-{}", Uuid::new_v4())));
+        Directory(std::env::temp_dir().join(format!("pingback-kill9-{}", Uuid::new_v4())));
     std::fs::create_dir_all(&directory.0).expect("a directory");
     let mut machine = Machine::start(&directory.0).await;
     let mut world = World::of(machine.ready.clone());
@@ -134,7 +134,7 @@ async fn nothing_is_lost_however_often_everything_dies() {
     let mut conversations = busy.to_vec();
 
     let mut answered = 0;
-    for life in 1..=deaths {
+    for life in 1..=kills {
         let moment = Duration::from_millis(30 + u64::from(Uuid::new_v4().as_bytes()[0]) * 2);
         let paced = world.another_conversation(&business, "whatsapp").await;
         conversations.push(paced);
@@ -143,12 +143,12 @@ async fn nothing_is_lost_however_often_everything_dies() {
         let all = join_all(
             loads.map(|(conversation, enough)| load(&world, &business, conversation, life, enough)),
         );
-        let death = async {
+        let kill = async {
             tokio::time::sleep(moment).await;
             machine.process.kill();
             Tally::misfortune();
         };
-        let (counts, ()) = tokio::join!(all, death);
+        let (counts, ()) = tokio::join!(all, kill);
         answered += counts.iter().sum::<u32>();
         machine = Machine::start(&directory.0).await;
         world.ready = machine.ready.clone();
@@ -204,11 +204,11 @@ async fn nothing_is_lost_however_often_everything_dies() {
     }
     let (used, _) = world.usage(&business.api_key).await;
     remark(format!(
-        "  {deaths} kills: {answered} answered 201, {used} stored, {got} arrived, {doubled} of them twice"
+        "  {kills} kills: {answered} answered 201, {used} stored, {got} arrived, {doubled} of them twice"
     ));
     assert!(u64::from(answered) <= used, "answered and not counted");
     assert!(
-        doubled <= deaths * (busy.len() as u64 + 1),
+        doubled <= kills * (busy.len() as u64 + 1),
         "no more than what was in somebody's hands"
     );
 }

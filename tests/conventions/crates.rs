@@ -20,9 +20,9 @@ const NOT_IN_DOMAIN: [&str; 12] = [
 const EMPTY_NAMES: [&str; 8] =
     ["utils", "util", "helpers", "helper", "common", "manager", "core", "misc"];
 
-/// The floor of the house that a package lives on, by its folder; a package may depend only on
-/// lower floors.
-fn floor(folder: &str) -> usize {
+/// The layer that a package belongs to, by its folder; a package may depend only on
+/// a lower layer.
+fn layer(folder: &str) -> usize {
     match folder {
         "functions/domain" => 0,
         "functions/platform" => 1,
@@ -31,7 +31,9 @@ fn floor(folder: &str) -> usize {
         "infra/sandbox" => 4,
         _ if folder.starts_with("infra/") => 5,
         "tests" | "tests/model" => 6,
-        _ => panic!("{folder}: say in tests/house/crates.rs on which floor this folder lives"),
+        _ => panic!(
+            "{folder}: say in tests/conventions/crates.rs which layer this folder belongs to"
+        ),
     }
 }
 
@@ -45,10 +47,10 @@ fn dependencies_point_down() {
             else {
                 continue;
             };
-            violations.unless(floor(&target.folder) < floor(folder), || {
+            violations.unless(layer(&target.folder) < layer(folder), || {
                 format!(
                     "{folder}/Cargo.toml depends on {}, which is not below it (domain ← platform ← functions ← emulator ← \
-                     sandbox ← local and admin ← tests): move what both need to a lower floor, `{name}` must not know `{}`",
+                     sandbox ← local and admin ← tests): move what both need to a lower layer, `{name}` must not know `{}`",
                     target.folder, target.name
                 )
             });
