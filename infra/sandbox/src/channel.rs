@@ -120,7 +120,8 @@ mod tests {
         let clock = Arc::new(Clock::default());
         clock.move_to("2031-03-01T09:05:00Z".parse().unwrap());
         let channel = Channel::open("chat", None, clock).unwrap();
-        let (message, conversation) = (Uuid::new_v4(), Uuid::new_v4());
+        let message = Uuid::new_v4();
+        let conversation = Uuid::new_v4();
         let delivered = Submission {
             message_id: Some(message),
             conversation_id: Some(conversation),

@@ -73,7 +73,8 @@ impl Calls {
             (function.logical_id.clone(), format!("{}:{}", call.service.prefix(), call.operation));
         *state.counted.entry(key).or_default() += 1;
         if let Some(recorded) = &mut state.recorded {
-            let (function, operation) = (function.name.clone(), call.operation.clone());
+            let function = function.name.clone();
+            let operation = call.operation.clone();
             recorded.push(RecordedCall { function, operation, request: request.clone() });
         }
     }

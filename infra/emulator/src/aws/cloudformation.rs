@@ -57,7 +57,8 @@ pub(super) fn answer(stack: &StackDescription, body: &[u8]) -> Answer {
 fn stacks(stack: &StackDescription) -> String {
     let name = escape(&stack.name);
     let outputs = stack.outputs.iter().fold(String::new(), |mut xml, (key, value)| {
-        let (key, value) = (escape(key), escape(value));
+        let key = escape(key);
+        let value = escape(value);
         let _ = write!(
             xml,
             "<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>"
@@ -75,7 +76,8 @@ fn stacks(stack: &StackDescription) -> String {
 
 fn resources(stack: &StackDescription) -> String {
     let members = stack.resources.iter().fold(String::new(), |mut xml, (logical, physical)| {
-        let (logical, physical) = (escape(logical), escape(physical));
+        let logical = escape(logical);
+        let physical = escape(physical);
         let _ = write!(
             xml,
             "<member><LogicalResourceId>{logical}</LogicalResourceId>\
@@ -96,7 +98,8 @@ fn result(action: &str, xml: &str) -> Answer {
 }
 
 fn refusal(code: &str, message: &str) -> Answer {
-    let (code, message) = (escape(code), escape(message));
+    let code = escape(code);
+    let message = escape(message);
     let xml = format!(
         "<ErrorResponse xmlns=\"{NAMESPACE}\"><Error><Type>Sender</Type><Code>{code}</Code>\
          <Message>{message}</Message></Error></ErrorResponse>"

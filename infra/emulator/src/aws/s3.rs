@@ -267,7 +267,8 @@ impl S3 for TaggedFiles {
         request: S3Request<PutObjectInput>,
     ) -> S3Result<S3Response<PutObjectOutput>> {
         let input = &request.input;
-        let (bucket, key) = (input.bucket.clone(), input.key.clone());
+        let bucket = input.bucket.clone();
+        let key = input.key.clone();
         let tags = parse_tags(input.tagging.as_deref().unwrap_or_default().as_bytes());
         let response = self.files.put_object(request).await?;
         self.storage.write_tags(&bucket, &key, &tags)?;

@@ -145,7 +145,8 @@ impl State {
             (0..copies).map(|_| rng.random_range(0..=faults.delay_ms)).collect()
         });
         for delay in delays {
-            let (at, number) = (now + Duration::from_millis(delay), self.count);
+            let at = now + Duration::from_millis(delay);
+            let number = self.count;
             self.later.push(Delivery {
                 message: message.clone(),
                 tenant: tenant.to_owned(),

@@ -173,7 +173,8 @@ impl Front {
     /// Sends a frame to its route's function. Frames are not waited for, so two of them may run at
     /// once and in any order, as on AWS.
     fn dispatch(self: &Arc<Self>, origin: &Origin, text: String) {
-        let (front, origin) = (Arc::clone(self), origin.clone());
+        let front = Arc::clone(self);
+        let origin = origin.clone();
         tokio::spawn(async move {
             let own = |key: &String| !key.starts_with('$') && front.api.routes.contains_key(key);
             let selected = selected(&front.api.selection, &text).filter(own);

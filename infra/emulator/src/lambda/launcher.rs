@@ -57,7 +57,8 @@ impl Launcher {
     }
 
     fn command(&self, worker: &Worker, changed: &BTreeMap<String, String>) -> Command {
-        let (id, function) = (worker.id(), worker.function());
+        let id = worker.id();
+        let function = worker.function();
         let mut command = Command::new(&function.program);
         command.env_clear().envs(inherited()).envs(&function.environment).envs(changed);
         command

@@ -88,7 +88,8 @@ async fn send_everything(ready: &Ready) -> Result<usize, DemoError> {
     }
 
     let usage = api.get("/api/v1/usage", &demo.token).await?;
-    let (used, limit) = (&usage["used"], &usage["limit"]);
+    let used = &usage["used"];
+    let limit = &usage["limit"];
     if used.as_u64() != Some(journeys.len() as u64) {
         return Err(DemoError(format!(
             "{} messages were sent, but the API counts {used}.",

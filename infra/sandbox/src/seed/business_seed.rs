@@ -100,7 +100,8 @@ impl BusinessSeed {
             Channel::Chat => ChannelSettings::Chat {},
             Channel::Whatsapp => {
                 let template = self.whatsapp_template.clone();
-                let (phone_number_id, secret) = (PHONE_NUMBER_ID.into(), WHATSAPP_SECRET.into());
+                let phone_number_id = PHONE_NUMBER_ID.into();
+                let secret = WHATSAPP_SECRET.into();
                 ChannelSettings::Whatsapp { phone_number_id, secret, template }
             }
             Channel::Email => ChannelSettings::Email {

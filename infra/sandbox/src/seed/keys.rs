@@ -126,7 +126,8 @@ impl Keys {
     /// Signs an agent's JWT.
     pub fn agent_token(&self, business_id: Uuid, agent_id: Uuid) -> String {
         let at = |seconds| DateTime::from_timestamp(seconds, 0).expect("both are times");
-        let (business, agent) = (BusinessId(business_id), AgentId(agent_id));
+        let business = BusinessId(business_id);
+        let agent = AgentId(agent_id);
         let token = self.agent_key.sign_agent(business, agent, at(ISSUED), at(EXPIRES));
         token.expect("plain claims can be signed with any key")
     }

@@ -232,7 +232,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_wrong_is_refused_with_its_code_and_its_name() {
-        let (product, kind) = (("messaging_product", "", "whatsapp"), ("type", "", "image/png"));
+        let product = ("messaging_product", "", "whatsapp");
+        let kind = ("type", "", "image/png");
         let large = "x".repeat((5 << 20) + 1);
 
         for (fields, code, named) in [

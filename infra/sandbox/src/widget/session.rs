@@ -208,7 +208,8 @@ impl Session {
         (self.answered, self.asking, self.pending) = (false, true, 0);
 
         loop {
-            let (answered, waiting) = (self.answered, self.pending > self.after);
+            let answered = self.answered;
+            let waiting = self.pending > self.after;
             tokio::select! {
                 frame = socket.next() => {
                     let frame = frame.ok_or(ConnectionEnd::Closed)??;

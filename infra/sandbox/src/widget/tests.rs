@@ -38,7 +38,8 @@ fn message(id: Uuid, seq: u64, content: &str) -> Value {
 async fn street() -> (TcpListener, Arc<Channel>, Arc<Widgets>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let websocket_url = format!("ws://{}", listener.local_addr().unwrap());
-    let (keys, clock) = (Keys::load(None, false).unwrap(), Arc::new(Clock::default()));
+    let keys = Keys::load(None, false).unwrap();
+    let clock = Arc::new(Clock::default());
     let api_url = "http://127.0.0.1:9".into();
     let endpoint = WidgetEndpoint { websocket_url, api_url, keys, clock: clock.clone() };
     let chat = Arc::new(Channel::open("chat", None, clock).unwrap());
@@ -64,7 +65,8 @@ fn contents(chat: &Channel) -> Vec<String> {
 #[tokio::test]
 async fn it_keeps_each_message_once_acknowledges_all_and_resumes_where_it_was() {
     let (listener, chat, widgets) = street().await;
-    let (first, second) = (Uuid::new_v4(), Uuid::new_v4());
+    let first = Uuid::new_v4();
+    let second = Uuid::new_v4();
 
     let server = async {
         let mut peer = accept(&listener).await;
