@@ -10,7 +10,8 @@ use crate::template::entries;
 use crate::{Violations, read};
 use domain::channel::Channel;
 use domain::delivery::{
-    AttemptOutcome, FIRST_ATTEMPTS_KEPT, LAST_ATTEMPTS_KEPT, LONGEST_WORDS, Status,
+    AttemptOutcome, FIRST_ATTEMPTS_KEPT, LAST_ATTEMPTS_KEPT, MAX_CODE_BYTES, MAX_DETAIL_BYTES,
+    MAX_PROVIDER_CODE_BYTES, Status,
 };
 use domain::problem::Code;
 
@@ -117,11 +118,12 @@ fn what_becomes_of_a_message_is_told_in_the_words_of_the_code() {
             FIRST_ATTEMPTS_KEPT + LAST_ATTEMPTS_KEPT
         )
     });
-    let (code, detail, provider_code) = LONGEST_WORDS;
     for schema in ["DeliveryAttempt", "DeliveryError"] {
-        for (member, longest) in
-            [("code", code), ("detail", detail), ("provider_code", provider_code)]
-        {
+        for (member, longest) in [
+            ("code", MAX_CODE_BYTES),
+            ("detail", MAX_DETAIL_BYTES),
+            ("provider_code", MAX_PROVIDER_CODE_BYTES),
+        ] {
             let pointer = format!("/components/schemas/{schema}/properties/{member}/maxLength");
             violations.unless(*document.at(&pointer) == longest, || {
                 format!(

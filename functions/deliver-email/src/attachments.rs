@@ -54,7 +54,7 @@ fn link(file: &Attachment) -> LinkedFile {
 
 /// Which files go inside and which are linked to, each in the order they came in: inside for as
 /// long as there is room. What SES refuses a whole mail for never came this far
-/// ([`domain::Channel::carries_files`]).
+/// ([`domain::Channel::check_files`]).
 #[must_use]
 fn places(files: &[Attachment]) -> (Vec<&Attachment>, Vec<&Attachment>) {
     let mut room = MOST_INSIDE;

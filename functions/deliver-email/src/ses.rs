@@ -1,6 +1,6 @@
 //! One message to SES:
 //! [`SendEmail`](https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html) with
-//! the mail as we built it (`Content.Raw`). What its errors mean is in [`domain::delivery::ses`].
+//! the mail as we built it (`Content.Raw`). What its errors mean is in [`domain::channel::email`].
 //!
 //! The SDK's own retries are off: it would repeat a call whose answer was lost, and SES would send
 //! twice.
@@ -17,8 +17,8 @@ use lettre::message::Mailbox;
 use crate::attachments;
 use crate::email::{self, Email};
 use crate::mime;
-use domain::Channel;
-use domain::delivery::{Accepted, Failure, MessageReference, Reason, SendOutcome, ses};
+use domain::channel::{self, Channel};
+use domain::delivery::{Accepted, Failure, MessageReference, Reason, SendOutcome};
 use platform::aws::{Aws, never_connected, retry_after};
 use platform::delivery::{OutboundMessage, Provider};
 use platform::files::Files;
@@ -160,8 +160,10 @@ fn judge<R: std::fmt::Debug>(
         |word, detail| Failure::Transient { reason: reason(error, word, detail), retry_after };
     match error {
         SdkError::ServiceError(_) => match error.code() {
-            Some(word) => ses::refused(word, error.message().unwrap_or_default(), retry_after)
-                .unwrap_or_else(|| transient("provider_error", "SES failed")),
+            Some(word) => {
+                channel::email::failure(word, error.message().unwrap_or_default(), retry_after)
+                    .unwrap_or_else(|| transient("provider_error", "SES failed"))
+            }
             // A 5xx without SES's own words comes from something in between, which may have passed
             // the mail on.
             None => {

@@ -1,5 +1,5 @@
 //! What the Cloud API's answers mean for a message. What its error codes mean is in
-//! [`domain::delivery::whatsapp`].
+//! [`domain::channel::whatsapp`].
 
 use std::time::Duration;
 
@@ -7,7 +7,8 @@ use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
 
-use domain::delivery::{Failure, Reason, whatsapp};
+use domain::channel::whatsapp;
+use domain::delivery::{Failure, Reason};
 
 /// The Graph API's error answer, as far as it is read. Its `message` may quote the recipient and is
 /// left alone.
@@ -29,7 +30,7 @@ pub fn of_error(
     retry_after: Option<Duration>,
 ) -> Failure {
     let Some(ErrorBody { error }) = body else { return of_status(status, retry_after) };
-    whatsapp::answered(error.code, retry_after).unwrap_or_else(|| {
+    whatsapp::failure(error.code, retry_after).unwrap_or_else(|| {
         match of_status(status, retry_after) {
             // WhatsApp itself says that it failed; that is an answer.
             Failure::Unknown(reason) => Failure::Transient { reason, retry_after },

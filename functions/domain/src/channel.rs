@@ -1,19 +1,27 @@
-//! What each channel can carry. LoadRequest when a message is accepted, before anything is counted.
+//! What each channel can carry, how fast, and what its provider's answers mean.
+//!
+//! Everything that is true of one channel stands in that channel's module as one `RULES` value:
+//! [`chat`], [`whatsapp`], [`email`]. The methods of [`Channel`] only look it up, so a new channel
+//! is a new module, a variant of [`Channel`] and a line in `Channel::rules`.
+//!
+//! Content is checked when a message is accepted, before anything is counted.
 
-mod files;
-mod window;
+pub mod chat;
+pub mod email;
+pub mod whatsapp;
 
-pub use files::WhatsappMedia;
-pub use window::{MAX_TEMPLATE_CHARACTERS, MESSAGING_WINDOW, SendMode};
+pub use whatsapp::{MAX_TEMPLATE_CHARACTERS, MESSAGING_WINDOW, WhatsappMedia};
 
 use std::fmt;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::delivery::RateLimit;
-use crate::message::Content;
+use crate::message::{Attachment, Content, MAX_ATTACHMENTS};
 use crate::problem::Refusal;
+
+const MIB: u64 = 1 << 20;
 
 /// Where the customer writes, and where the answer must go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -33,8 +41,41 @@ pub enum Channel {
 pub struct Limits {
     /// Longest text, in characters.
     pub characters: usize,
-    /// Most attachments; which files they may be, [`Channel::carries_files`] says.
+    /// Most attachments; [`Channel::check_files`] says which files they may be.
     pub attachments: usize,
+}
+
+/// The form in which a message may be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SendMode {
+    /// As the agent wrote it.
+    FreeForm,
+    /// As the one parameter of the channel's template.
+    Template,
+}
+
+/// The rules of one channel.
+struct ChannelRules {
+    /// The channel's own name.
+    name: &'static str,
+    /// The names that PingBack's conversations carry for it.
+    wire_names: &'static [&'static str],
+    limits: Limits,
+    receipt_timeout: TimeDelta,
+    rate_limit: RateLimit,
+    /// Checks the files of one message.
+    check_files: fn(&[Attachment]) -> Result<(), Refusal>,
+    /// Chooses the form of a message.
+    send_mode: fn(&PendingMessage<'_>) -> Result<SendMode, Refusal>,
+}
+
+/// A message about to be accepted or sent, as far as its [`SendMode`] depends on it.
+struct PendingMessage<'a> {
+    content: &'a str,
+    attachments: usize,
+    window_expires_at: Option<DateTime<Utc>>,
+    has_template: bool,
+    now: DateTime<Utc>,
 }
 
 impl Channel {
@@ -42,26 +83,26 @@ impl Channel {
     pub const ALL: [Channel; 3] = [Channel::Chat, Channel::Whatsapp, Channel::Email];
 
     /// The most attachments that any channel carries in one message.
-    pub const MAX_ATTACHMENTS: usize = 10;
+    pub const MAX_ATTACHMENTS: usize = MAX_ATTACHMENTS;
+
+    fn rules(self) -> &'static ChannelRules {
+        match self {
+            Channel::Chat => &chat::RULES,
+            Channel::Whatsapp => &whatsapp::RULES,
+            Channel::Email => &email::RULES,
+        }
+    }
 
     /// The channel's own name: queues, workers and logs are called after it.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Channel::Chat => "chat",
-            Channel::Whatsapp => "whatsapp",
-            Channel::Email => "email",
-        }
+        self.rules().name
     }
 
     /// The values that PingBack's conversations carry for this channel.
     #[must_use]
     pub fn wire_names(self) -> &'static [&'static str] {
-        match self {
-            Channel::Chat => &["chat", "webchat", "widget"],
-            Channel::Whatsapp => &["whatsapp"],
-            Channel::Email => &["email"],
-        }
+        self.rules().wire_names
     }
 
     /// Reads a conversation's channel; `None` for one that this service does not deliver to.
@@ -70,74 +111,74 @@ impl Channel {
         Channel::ALL.into_iter().find(|channel| channel.wire_names().contains(&name))
     }
 
-    /// How much fits into one message.
-    ///
-    /// - chat: ours. 20,000 characters stay below the 128 KB that an API Gateway WebSocket message
-    ///   may have
-    ///   ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html)),
-    ///   even if every character has to be escaped. What exceeds them all the same, the widget
-    ///   fetches.
-    /// - WhatsApp: a text body holds 4,096 characters ([Cloud API, text
-    ///   messages](https://developers.facebook.com/docs/whatsapp/cloud-api/messages/text-messages)).
-    /// - e-mail: ours; a body of 256 KiB is the API's own limit before that.
+    /// Returns how much fits into one message.
     #[must_use]
     pub fn limits(self) -> Limits {
-        match self {
-            Channel::Chat => Limits { characters: 20_000, attachments: 10 },
-            Channel::Whatsapp => Limits { characters: 4_096, attachments: 10 },
-            Channel::Email => Limits { characters: 100_000, attachments: 10 },
-        }
+        self.rules().limits
     }
 
-    /// Checks a text and how many files go with it against the channel's [limits](Channel::limits).
+    /// Checks a text and the number of its files against the channel's [limits](Channel::limits).
     ///
     /// # Errors
     /// [`Refusal::ContentNotAllowed`], naming the limit and what was found.
     pub fn check_content(self, content: &Content, attachments: usize) -> Result<(), Refusal> {
-        let Limits { characters, attachments: most } = self.limits();
-        let length = content.characters();
-        if length > characters {
-            let detail = format!(
-                "content has {length} characters; a {self} message holds at most {characters}"
-            );
-            return Err(Refusal::ContentNotAllowed { detail });
+        let limits = self.limits();
+
+        let characters = content.characters();
+        if characters > limits.characters {
+            return Err(refused(format!(
+                "content has {characters} characters; a {self} message holds at most {}",
+                limits.characters
+            )));
         }
-        if attachments > most {
-            let detail =
-                format!("{attachments} attachments; a {self} message holds at most {most}");
-            return Err(Refusal::ContentNotAllowed { detail });
+
+        if attachments > limits.attachments {
+            return Err(refused(format!(
+                "{attachments} attachments; a {self} message holds at most {}",
+                limits.attachments
+            )));
         }
+
         Ok(())
     }
 
-    /// How long a message whose fate is unknown waits for a receipt before it is sent again.
+    /// Checks the files of one message against what the channel carries.
     ///
-    /// The widget drops an id it has seen, so chat sends again at once. WhatsApp and SES report
-    /// what they took within seconds; two minutes without a word mean that they did not.
-    #[must_use]
-    pub fn receipt_timeout(self) -> TimeDelta {
-        match self {
-            Channel::Chat => TimeDelta::zero(),
-            Channel::Whatsapp | Channel::Email => TimeDelta::seconds(120),
-        }
+    /// # Errors
+    /// [`Refusal::ContentNotAllowed`], naming the limit, what was found and whose limit it is.
+    pub fn check_files(self, files: &[Attachment]) -> Result<(), Refusal> {
+        (self.rules().check_files)(files)
     }
 
-    /// How fast the messages of one conversation may follow each other.
+    /// Chooses the form in which a text with this many files may be sent at `now`.
+    /// `window_expires_at` is when the customer's messaging window closes, and `has_template` says
+    /// whether the channel has a template for afterwards.
     ///
-    /// WhatsApp takes one message in 6 seconds for one person, and up to 45 ahead of that ([pair
-    /// rate](https://developers.facebook.com/docs/whatsapp/cloud-api/overview#pair-rate-limits),
-    /// error 131056). Messages that leave within the same moment may arrive in any order, so half a
-    /// second lies between two; that is ours.
+    /// # Errors
+    /// If the window is closed: [`Refusal::OutsideMessagingWindow`] without a template, and
+    /// [`Refusal::ContentNotAllowed`], which names what a template cannot carry.
+    pub fn send_mode(
+        self,
+        content: &str,
+        attachments: usize,
+        window_expires_at: Option<DateTime<Utc>>,
+        has_template: bool,
+        now: DateTime<Utc>,
+    ) -> Result<SendMode, Refusal> {
+        let message = PendingMessage { content, attachments, window_expires_at, has_template, now };
+        (self.rules().send_mode)(&message)
+    }
+
+    /// Returns how long a message in doubt waits for a receipt before it is sent again.
+    #[must_use]
+    pub fn receipt_timeout(self) -> TimeDelta {
+        self.rules().receipt_timeout
+    }
+
+    /// Returns how fast the messages of one conversation may follow each other.
     #[must_use]
     pub fn rate_limit(self) -> RateLimit {
-        match self {
-            Channel::Chat | Channel::Email => RateLimit::UNLIMITED,
-            Channel::Whatsapp => RateLimit {
-                min_gap: TimeDelta::milliseconds(500),
-                interval: TimeDelta::seconds(6),
-                burst: 45,
-            },
-        }
+        self.rules().rate_limit
     }
 }
 
@@ -147,14 +188,49 @@ impl fmt::Display for Channel {
     }
 }
 
+/// The [`SendMode`] of channels that allow free-form messages at any time.
+fn always_free_form(_: &PendingMessage<'_>) -> Result<SendMode, Refusal> {
+    Ok(SendMode::FreeForm)
+}
+
+/// Names a file and its size, for a refusal.
+fn file_size(file: &Attachment) -> String {
+    format!("{:?} has {} bytes", file.filename, file.size)
+}
+
+fn refused(detail: String) -> Refusal {
+    Refusal::ContentNotAllowed { detail }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::file::{FileName, MediaType};
+    use crate::id::UploadId;
 
     fn text(characters: usize) -> Content {
         Content::new("x".repeat(characters)).expect("not blank")
+    }
+
+    pub(super) fn file(filename: &str, content_type: &str, size: u64) -> Attachment {
+        Attachment {
+            id: UploadId(uuid::Uuid::nil()),
+            url: String::new(),
+            filename: FileName::new(filename),
+            content_type: MediaType::parse(content_type).expect("a media type"),
+            size,
+        }
+    }
+
+    pub(super) fn is_carried(
+        channel: Channel,
+        filename: &str,
+        content_type: &str,
+        size: u64,
+    ) -> bool {
+        channel.check_files(&[file(filename, content_type, size)]).is_ok()
     }
 
     #[test]
@@ -168,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn no_channel_carries_more_files_than_are_looked_up() {
+    fn no_channel_carries_more_than_the_maximum_of_attachments() {
         assert!(
             Channel::ALL
                 .into_iter()
@@ -184,6 +260,48 @@ mod tests {
             panic!("one character too many was let through");
         };
         assert!(detail.contains("4097") && detail.contains("4096"), "{detail}");
+    }
+
+    #[test]
+    fn email_limits_the_sum_and_chat_each_file() {
+        let half = file("a.zip", "application/zip", email::MAX_TOTAL_FILE_BYTES / 2);
+        assert!(Channel::Email.check_files(&[half.clone(), half.clone()]).is_ok());
+        assert!(
+            Channel::Email
+                .check_files(&[half.clone(), half.clone(), file("b", "text/plain", 1)])
+                .is_err()
+        );
+        let whole = file("a.zip", "application/zip", chat::MAX_FILE_BYTES);
+        assert!(Channel::Chat.check_files(&[whole.clone(), whole]).is_ok());
+        assert!(!is_carried(Channel::Chat, "a", "application/zip", chat::MAX_FILE_BYTES + 1));
+    }
+
+    #[test]
+    fn only_whatsapp_has_a_window() {
+        let now: DateTime<Utc> = "2026-03-01T09:05:00Z".parse().expect("a time");
+        let ms = TimeDelta::milliseconds(1);
+        assert_eq!(
+            Channel::Email.send_mode("two\nlines", 1, None, false, now),
+            Ok(SendMode::FreeForm)
+        );
+        assert_eq!(
+            Channel::Chat.send_mode("two\nlines", 1, Some(now - ms), true, now),
+            Ok(SendMode::FreeForm)
+        );
+        for has_template in [false, true] {
+            assert_eq!(
+                Channel::Whatsapp.send_mode("two\nlines", 1, Some(now + ms), has_template, now),
+                Ok(SendMode::FreeForm)
+            );
+            for closed_at in [Some(now), None] {
+                let closed = Err(Refusal::OutsideMessagingWindow { closed_at });
+                let expected = if has_template { Ok(SendMode::Template) } else { closed };
+                assert_eq!(
+                    Channel::Whatsapp.send_mode("one line", 0, closed_at, has_template, now),
+                    expected
+                );
+            }
+        }
     }
 
     proptest! {

@@ -30,6 +30,9 @@ impl Content {
     }
 }
 
+/// The most attachments that any channel carries in one message.
+pub const MAX_ATTACHMENTS: usize = 10;
+
 /// A file that goes with a message, from our own record of its upload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {

@@ -14,7 +14,7 @@
 //! | Delivery Delayed | as before | SES goes on trying, and tells how that ends |
 //! | Opened, Clicked | as before | mail programs and virus scanners open and click, and people who read with images off do not: neither says that somebody has read it |
 //!
-//! What a bounce's and a complaint's words mean is in [`domain::delivery::ses`].
+//! What a bounce's and a complaint's words mean is in [`domain::channel::email`].
 //!
 //! An out-of-office answer comes as a transient bounce too ([soft
 //! bounces](https://repost.aws/knowledge-center/ses-understand-soft-bounces)), but behind a
@@ -24,7 +24,8 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use domain::delivery::{MessageReference, Part, Reason, Receipt, ReportedStatus, ses};
+use domain::channel::email;
+use domain::delivery::{MessageReference, Part, Reason, Receipt, ReportedStatus};
 
 /// What an event of this kind says, and about which message; `None` if it is no news about one of
 /// ours. `time` is when EventBridge had it, for kinds that have no time of their own.
@@ -68,13 +69,13 @@ fn failed(word: &str, detail: &str, provider_code: &str) -> ReportedStatus {
 /// Why a mail came back. The mail server's own words may quote the address and are left alone.
 fn bounced(bounce: &Value) -> Reason {
     let word = |name: &str| bounce[name].as_str().unwrap_or("Undetermined");
-    ses::bounced(word("bounceType"), word("bounceSubType"))
+    email::bounce_reason(word("bounceType"), word("bounceSubType"))
 }
 
 /// A complaint comes from somebody who has got the mail, or from SES itself, which then has not
 /// sent it.
 fn complained(complaint: &Value) -> ReportedStatus {
-    ses::complained(complaint["complaintSubType"].as_str())
+    email::complaint_reason(complaint["complaintSubType"].as_str())
         .map_or(ReportedStatus::Delivered, ReportedStatus::Failed)
 }
 

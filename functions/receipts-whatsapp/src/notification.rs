@@ -14,7 +14,8 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use domain::delivery::{MessageReference, Part, Receipt, ReportedStatus, whatsapp};
+use domain::channel::whatsapp;
+use domain::delivery::{MessageReference, Part, Receipt, ReportedStatus};
 use platform::error::InternalError;
 
 /// What a webhook tells.
@@ -121,7 +122,7 @@ fn receipt(status: &Value, now: DateTime<Utc>) -> Option<(MessageReference, Rece
         "sent" => ReportedStatus::Sent,
         "delivered" => ReportedStatus::Delivered,
         "read" => ReportedStatus::Read,
-        "failed" => ReportedStatus::Failed(whatsapp::reported(
+        "failed" => ReportedStatus::Failed(whatsapp::failure_reason(
             status.errors.first().and_then(|error| error.code),
         )),
         _ => return None,

@@ -12,15 +12,17 @@ mod progress;
 mod rate_limit;
 mod receipt;
 mod round;
-pub mod ses;
 mod status;
 pub mod stored;
 mod thread;
-pub mod whatsapp;
 
 pub use history::{Attempt, AttemptOutcome, FIRST_ATTEMPTS_KEPT, History, LAST_ATTEMPTS_KEPT};
 pub use lease::{ClaimOutcome, ConversationState, Lease, claim};
-pub use outcome::{Accepted, Failure, LONGEST_WORDS, Reason, SendOutcome};
+pub(crate) use outcome::FailureKind;
+pub use outcome::{
+    Accepted, Failure, MAX_CODE_BYTES, MAX_DETAIL_BYTES, MAX_PROVIDER_CODE_BYTES, Reason,
+    SendOutcome,
+};
 pub use parts::{Part, Parts};
 pub use progress::{
     AfterAttempt, MAX_AGE, MAX_ATTEMPTS, MAX_UNKNOWN_OUTCOMES, NextStep, OnUnknownOutcome,
@@ -30,4 +32,4 @@ pub use rate_limit::{RateLimit, RateLimitState};
 pub use receipt::{InvalidReference, MessageReference, Receipt, ReportedStatus};
 pub use round::{Command, DeliveryPolicy, Event, Round, RoundOutcome, Settlement};
 pub use status::Status;
-pub use thread::{KEPT, Thread};
+pub use thread::{MAX_THREAD_NAMES, Thread};

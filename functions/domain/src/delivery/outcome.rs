@@ -1,40 +1,40 @@
-//! What a provider can answer. The variant of a failure *is* the policy: nothing else is asked of
-//! the channels.
+//! The outcome of handing a message to a provider. The variant of a [`Failure`] *is* the retry
+//! policy; the worker asks a channel nothing else.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What came of handing one message to a provider.
+/// The outcome of handing one message to a provider.
 pub type SendOutcome = Result<Accepted, Failure>;
 
-/// The provider has the message and answers for it from now on.
+/// The provider has the message and is responsible for it from now on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Accepted {
-    /// The provider's own id of the message, if it gives one; receipts come with it.
+    /// The provider's own id of the message, if it gives one; receipts name it.
     pub provider_id: Option<String>,
 }
 
-/// The provider did not take the message, or did not say so.
+/// The provider did not take the message, or its answer was lost.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Failure {
-    /// It never will: the message ends `failed`, the next one proceeds.
+    /// The provider will never take the message: it ends `failed`, the next one proceeds.
     Permanent(Reason),
-    /// It may later: the message is tried again, never before `retry_after`.
+    /// The provider may take the message later: it is tried again, never before `retry_after`.
     Transient {
-        /// Why.
+        /// The cause.
         reason: Reason,
-        /// What the provider asked for, if it did.
+        /// The wait that the provider asked for, if it did.
         retry_after: Option<Duration>,
     },
-    /// It takes nothing on this channel, whatever the message is: the token has expired, the
-    /// account is suspended. The whole channel waits, and no attempt is counted for what says
-    /// nothing about the message.
+    /// The provider takes nothing on this channel, for example because the token has expired or the
+    /// account is suspended. The whole channel waits. The cause is not the message, so no attempt is
+    /// counted.
     ChannelDown {
-        /// Why.
+        /// The cause.
         reason: Reason,
-        /// For how long the channel is left alone.
+        /// How long the channel is paused.
         wait: Duration,
     },
     /// The request left and no answer came. The provider may have the message.
@@ -44,25 +44,28 @@ pub enum Failure {
     Away,
 }
 
-/// Whether trying again can help: what a provider's table says of each of its words.
+/// The retry policy that a provider's table gives to each of the provider's errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FailureKind {
+pub(crate) enum FailureKind {
+    /// Never tried again.
     Permanent,
+    /// Tried again after the usual backoff.
     Transient,
-    /// Transient, but not before so many seconds: nothing but time, or somebody who does something,
-    /// helps.
+    /// Tried again, but not before this many seconds: only time or a person can remove the cause.
     Wait(u64),
-    /// The same, and it is so for every message of the channel, until somebody mends it.
+    /// Pauses the channel for this many seconds: the error concerns every message of the channel
+    /// until a person has removed its cause.
     ChannelWide(u64),
 }
 
 impl FailureKind {
-    /// What a call failed with for this reason, if its answer perhaps asks for a wait itself.
-    pub(super) fn failure(self, reason: Reason, asked: Option<Duration>) -> Failure {
-        let at_least = |seconds| Duration::from_secs(seconds).max(asked.unwrap_or_default());
+    /// Makes a failure of this kind. `retry_after` is the wait that the provider's answer asks for,
+    /// if it does; the longer wait wins.
+    pub(crate) fn failure(self, reason: Reason, retry_after: Option<Duration>) -> Failure {
+        let at_least = |seconds| Duration::from_secs(seconds).max(retry_after.unwrap_or_default());
         match self {
             FailureKind::Permanent => Failure::Permanent(reason),
-            FailureKind::Transient => Failure::Transient { reason, retry_after: asked },
+            FailureKind::Transient => Failure::Transient { reason, retry_after },
             FailureKind::Wait(seconds) => {
                 Failure::Transient { reason, retry_after: Some(at_least(seconds)) }
             }
@@ -73,48 +76,54 @@ impl FailureKind {
     }
 }
 
-/// The longest [`Reason::code`], [`Reason::detail`] and [`Reason::provider_code`], in bytes; what
-/// is longer is cut. A provider's words are kept with the message, once for each attempt, and must
-/// not fill its item.
-pub const LONGEST_WORDS: (usize, usize, usize) = (64, 256, 64);
+/// The longest [`Reason::code`], in bytes. A longer text is cut, here and in the next two: the
+/// provider's words are stored with the message, once for each attempt, and must not fill its item.
+pub const MAX_CODE_BYTES: usize = 64;
+
+/// The longest [`Reason::detail`], in bytes.
+pub const MAX_DETAIL_BYTES: usize = 256;
+
+/// The longest [`Reason::provider_code`], in bytes.
+pub const MAX_PROVIDER_CODE_BYTES: usize = 64;
 
 /// Why a message was not taken, as the API shows it. Never holds text, addresses or tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Reason {
     /// One of the channel's documented words: `rate_limited`, `recipient_unreachable`, ….
     pub code: String,
-    /// For people.
+    /// A sentence for people.
     pub detail: String,
-    /// What the provider called it.
+    /// The provider's own code.
     pub provider_code: Option<String>,
 }
 
 impl Reason {
-    /// A reason that the provider gave no code for.
+    /// Makes a reason without a provider's code.
     pub fn new(code: &str, detail: impl Into<String>) -> Reason {
-        let (longest_code, longest_detail, _) = LONGEST_WORDS;
-        let (code, detail) =
-            (cut(code.to_owned(), longest_code), cut(detail.into(), longest_detail));
-        Reason { code, detail, provider_code: None }
+        Reason {
+            code: truncated(code.to_owned(), MAX_CODE_BYTES),
+            detail: truncated(detail.into(), MAX_DETAIL_BYTES),
+            provider_code: None,
+        }
     }
 
-    /// An attempt was begun, and what came of it is not written down: a worker died over it, or is
-    /// at it.
+    /// The reason of an attempt that was begun and whose outcome is not stored: its worker died or
+    /// is still at work.
     #[must_use]
     pub fn outcome_unknown() -> Reason {
         Reason::new("outcome_unknown", "no answer of the provider has been written down")
     }
 
-    /// Adds what the provider called it.
+    /// Adds the provider's own code.
     #[must_use]
     pub fn with_provider_code(mut self, code: impl fmt::Display) -> Reason {
-        self.provider_code = Some(cut(code.to_string(), LONGEST_WORDS.2));
+        self.provider_code = Some(truncated(code.to_string(), MAX_PROVIDER_CODE_BYTES));
         self
     }
 }
 
-fn cut(mut text: String, longest: usize) -> String {
-    text.truncate(text.floor_char_boundary(longest));
+fn truncated(mut text: String, max_bytes: usize) -> String {
+    text.truncate(text.floor_char_boundary(max_bytes));
     text
 }
 
@@ -123,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_provider_that_talks_too_much_is_cut_short() {
+    fn long_words_of_a_provider_are_cut() {
         let reason = Reason::new(&"c".repeat(1_000), "ä".repeat(1_000))
             .with_provider_code("x".repeat(1_000));
         let lengths =

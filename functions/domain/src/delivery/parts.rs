@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::receipt::MessageReference;
 use super::status::Status;
-use crate::channel::Channel;
+use crate::message::MAX_ATTACHMENTS;
 
-/// The most parts: a text, and every file that any channel carries.
-const MOST: u8 = 1 + Channel::MAX_ATTACHMENTS as u8;
+/// The most parts of a message: a text, and as many files as any channel carries.
+const MAX_PARTS: u8 = 1 + MAX_ATTACHMENTS as u8;
 
 /// Which part of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,7 +57,7 @@ impl Part {
         let (rest, of) = name.rsplit_once('.')?;
         let (message, number) = rest.rsplit_once('.')?;
         let part = Part { number: number.parse().ok()?, of: of.parse().ok()? };
-        let is_one = (2..=MOST).contains(&part.of) && (1..=part.of).contains(&part.number);
+        let is_one = (2..=MAX_PARTS).contains(&part.of) && (1..=part.of).contains(&part.number);
         Some((message.parse().ok().filter(|_| is_one)?, part))
     }
 }
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_name_comes_back_as_it_went() {
-        for part in [Part::WHOLE, Part { number: 1, of: 2 }, Part { number: 11, of: MOST }] {
+        for part in [Part::WHOLE, Part { number: 1, of: 2 }, Part { number: 11, of: MAX_PARTS }] {
             assert_eq!(Part::read(&part.named(&reference())), Some((reference(), part)));
         }
         assert_eq!(Part::WHOLE.named(&reference()), reference().to_string());

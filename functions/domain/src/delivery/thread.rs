@@ -1,21 +1,26 @@
-//! By what names a conversation's messages are known to the customer's mail program, so that it
-//! shows them as one thread.
+//! The `Message-ID`s of a conversation's mails, which the customer's mail program needs to show them
+//! as one thread.
 
 use serde::{Deserialize, Serialize};
 
-/// How many names are kept: the first, which everything hangs on, and the last ones, in case some
-/// never arrived. Each takes about 90 bytes of its conversation's item and of the header that names
-/// them all.
-pub const KEPT: usize = 4;
+/// The most names that a thread keeps: the first, to which every mail refers, and the last ones, in
+/// case some never arrived. Each takes about 90 bytes of its conversation's item and of the header
+/// that names them all.
+pub const MAX_THREAD_NAMES: usize = 4;
+
+/// The longest name, in bytes: [`MAX_THREAD_NAMES`] of them with their brackets fit into one header
+/// line of 998 characters (RFC 5322 §2.1.1).
+const MAX_NAME_BYTES: usize = 240;
 
 /// The names (RFC 5322 §3.6.4 `msg-id`s, without their angle brackets) of the first and the last
-/// messages of a conversation, oldest first, at most [`KEPT`]. Empty on channels without threads.
+/// messages of a conversation, oldest first, at most [`MAX_THREAD_NAMES`]. Empty on channels without
+/// threads.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Thread(Vec<String>);
 
 impl Thread {
-    /// The thread that a customer's own mail begins. `name` is the mail's `Message-ID`, with or
+    /// Begins a thread with a customer's own mail. `name` is the mail's `Message-ID`, with or
     /// without its brackets.
     #[must_use]
     pub fn begun_by(name: &str) -> Thread {
@@ -24,21 +29,19 @@ impl Thread {
         thread
     }
 
-    /// Adds the name of the next message. One that is there already is not added again, and neither
-    /// is what would not stay within its brackets: such a name is nobody's.
+    /// Adds the name of the next message. A name that the thread has already is not added again,
+    /// and a text that would not stay within its brackets is ignored.
     pub fn join(&mut self, name: String) {
-        let is_name = name.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>".contains(&byte));
-        let is_name = is_name && (3..=LONGEST).contains(&name.len()) && name.contains('@');
-        if !is_name || self.0.contains(&name) {
+        if !is_name(&name) || self.0.contains(&name) {
             return;
         }
         self.0.push(name);
-        if self.0.len() > KEPT {
+        if self.0.len() > MAX_THREAD_NAMES {
             self.0.remove(1);
         }
     }
 
-    /// Whether no message is known by name.
+    /// True if no message's name is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -51,9 +54,12 @@ impl Thread {
     }
 }
 
-/// The longest name: [`KEPT`] of them with their brackets fit into one header line of 998
-/// characters (RFC 5322 §2.1.1).
-const LONGEST: usize = 240;
+fn is_name(text: &str) -> bool {
+    let fits_brackets = |byte: u8| byte.is_ascii_graphic() && !b"<>".contains(&byte);
+    (3..=MAX_NAME_BYTES).contains(&text.len())
+        && text.contains('@')
+        && text.bytes().all(fits_brackets)
+}
 
 #[cfg(test)]
 mod tests {
@@ -82,12 +88,14 @@ mod tests {
     }
 
     #[test]
-    fn what_would_break_a_header_is_no_name() {
+    fn a_text_that_would_break_a_header_is_no_name() {
         for odd in
             ["", "<>", "@", "no-at", "a@b\r\nBcc: x@example.com", "a@b> <c@d", "a b@c", "ä@b"]
         {
             assert!(Thread::begun_by(odd).is_empty(), "{odd:?}");
         }
-        assert!(Thread::begun_by(&format!("{}@example.com", "x".repeat(LONGEST))).is_empty());
+        assert!(
+            Thread::begun_by(&format!("{}@example.com", "x".repeat(MAX_NAME_BYTES))).is_empty()
+        );
     }
 }

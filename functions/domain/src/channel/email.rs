@@ -1,0 +1,329 @@
+//! E-mail through Amazon SES: its limits, and the meaning of SES's words, both those it refuses a
+//! call with and those it reports later.
+//!
+//! | subject | source |
+//! |---|---|
+//! | size of a message | [quotas](https://docs.aws.amazon.com/ses/latest/dg/quotas.html) |
+//! | endings of files | [unsupported attachment types](https://docs.aws.amazon.com/ses/latest/dg/mime-types.html) |
+//! | refusals of a call | [`SendEmail`, errors](https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html#API_SendEmail_Errors), [common errors](https://docs.aws.amazon.com/ses/latest/APIReference-V2/CommonErrors.html), [sending errors](https://docs.aws.amazon.com/ses/latest/dg/troubleshoot-error-messages.html) |
+//! | sending quotas | [errors related to the sending quotas](https://docs.aws.amazon.com/ses/latest/dg/manage-sending-quotas-errors.html): wait for up to ten minutes |
+//! | bounces, complaints | [contents of notifications](https://docs.aws.amazon.com/ses/latest/dg/notification-contents.html) |
+//!
+//! SES does not refuse a suppressed address: it takes the message, reports that it was sent, and
+//! then that it bounced ([suppression
+//! list](https://docs.aws.amazon.com/ses/latest/dg/sending-email-suppression-list.html)).
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::{ChannelRules, Limits, MIB, always_free_form, refused};
+use crate::delivery::FailureKind::{self, ChannelWide, Permanent, Transient, Wait};
+use crate::delivery::{Failure, RateLimit, Reason};
+use crate::message::Attachment;
+use crate::problem::Refusal;
+
+/// The largest sum of a message's files, in bytes. SES takes messages of 40 MB after base64, which
+/// makes 35 MB of 25 MiB and leaves room for the text.
+pub(super) const MAX_TOTAL_FILE_BYTES: u64 = 25 * MIB;
+
+const SIZE_SOURCE: &str = "https://docs.aws.amazon.com/ses/latest/dg/quotas.html";
+const ENDINGS_SOURCE: &str = "https://docs.aws.amazon.com/ses/latest/dg/mime-types.html";
+
+pub(super) const RULES: ChannelRules = ChannelRules {
+    name: "email",
+    wire_names: &["email"],
+    // Ours; a body of 256 KiB is the API's own limit before that.
+    limits: Limits { characters: 100_000, attachments: 10 },
+    // SES reports a message it took within seconds; after two minutes without a report it did not
+    // take it.
+    receipt_timeout: TimeDelta::seconds(120),
+    rate_limit: RateLimit::UNLIMITED,
+    check_files,
+    send_mode: always_free_form,
+};
+
+fn check_files(files: &[Attachment]) -> Result<(), Refusal> {
+    let sum: u64 = files.iter().map(|file| file.size).sum();
+    if sum > MAX_TOTAL_FILE_BYTES {
+        return Err(refused(format!(
+            "the files have {sum} bytes together; those of an e-mail have at most \
+             {MAX_TOTAL_FILE_BYTES} ({SIZE_SOURCE})"
+        )));
+    }
+
+    match files.iter().find(|file| has_refused_ending(file)) {
+        Some(file) => Err(refused(format!(
+            "{:?} has an ending that SES does not carry ({ENDINGS_SOURCE})",
+            file.filename
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn has_refused_ending(file: &Attachment) -> bool {
+    let ending = file.filename.as_str().rsplit_once('.').map(|(_, ending)| ending);
+    ending.is_some_and(|ending| REFUSED_ENDINGS.contains(&ending.to_ascii_lowercase().as_str()))
+}
+
+/// Endings of files that may do harm when they are opened.
+const REFUSED_ENDINGS: &[&str] = &[
+    "ade", "adp", "app", "asp", "bas", "bat", "cer", "chm", "cmd", "com", "cpl", "crt", "csh",
+    "der", "exe", "fxp", "gadget", "hlp", "hta", "inf", "ins", "isp", "its", "js", "jse", "ksh",
+    "lib", "lnk", "mad", "maf", "mag", "mam", "maq", "mar", "mas", "mat", "mau", "mav", "maw",
+    "mda", "mdb", "mde", "mdt", "mdw", "mdz", "msc", "msh", "msh1", "msh1xml", "msh2", "msh2xml",
+    "mshxml", "msi", "msp", "mst", "ops", "pcd", "pif", "plg", "prf", "prg", "ps1", "ps1xml",
+    "ps2", "ps2xml", "psc1", "psc2", "reg", "scf", "scr", "sct", "shb", "shs", "sys", "tmp", "url",
+    "vb", "vbe", "vbs", "vps", "vsmacros", "vss", "vst", "vsw", "vxd", "ws", "wsc", "wsf", "wsh",
+    "xnk",
+];
+
+/// Each of SES's error names with the policy, our code, and the sentence that the agent sees.
+///
+/// An error of the account or of the channel concerns every message alike, so it pauses the channel
+/// until an operator has removed its cause, for as long as messages are tried.
+const REFUSALS: [(&str, FailureKind, &str, &str); 20] = [
+    (
+        "MessageRejected",
+        Permanent,
+        "message_rejected",
+        "SES does not accept what is in the message",
+    ),
+    ("BadRequestException", Permanent, "message_rejected", "SES does not accept the message"),
+    ("ValidationException", Permanent, "message_rejected", "SES does not accept the message"),
+    ("SerializationException", Permanent, "message_rejected", "SES could not read the message"),
+    (
+        "TooManyRequestsException",
+        Transient,
+        "rate_limited",
+        "the account sends more a second than it may",
+    ),
+    (
+        "ThrottlingException",
+        Transient,
+        "rate_limited",
+        "the account sends more a second than it may",
+    ),
+    ("Throttling", Transient, "rate_limited", "the account sends more a second than it may"),
+    (
+        "LimitExceededException",
+        ChannelWide(600),
+        "rate_limited",
+        "the account has reached what it may send in 24 hours",
+    ),
+    (
+        "AccountSuspendedException",
+        ChannelWide(900),
+        "account_blocked",
+        "SES has suspended the account",
+    ),
+    (
+        "SendingPausedException",
+        ChannelWide(900),
+        "account_blocked",
+        "sending is paused, for the account or the channel",
+    ),
+    (
+        "MailFromDomainNotVerifiedException",
+        ChannelWide(900),
+        "channel_misconfigured",
+        "the channel's domain is not verified",
+    ),
+    (
+        "NotFoundException",
+        ChannelWide(900),
+        "channel_misconfigured",
+        "SES does not know the channel's configuration set",
+    ),
+    (
+        "AccessDeniedException",
+        ChannelWide(60),
+        "not_permitted",
+        "this service may not send for the channel's identity",
+    ),
+    (
+        "UnrecognizedClientException",
+        ChannelWide(60),
+        "not_permitted",
+        "SES does not know this service's credentials",
+    ),
+    (
+        "ExpiredTokenException",
+        Transient,
+        "not_permitted",
+        "this service's credentials have expired",
+    ),
+    (
+        "InvalidSignatureException",
+        Transient,
+        "not_permitted",
+        "SES did not accept the call's signature",
+    ),
+    ("InternalFailure", Transient, "provider_error", "SES failed"),
+    ("InternalServiceErrorException", Transient, "provider_error", "SES failed"),
+    ("ServiceUnavailable", Transient, "provider_error", "SES is not available"),
+    ("RequestTimeout", Transient, "provider_error", "SES did not get the whole call in time"),
+];
+
+/// Returns the failure that SES's error `name` means; `None` if it is not listed. `message` is only
+/// searched for the sentences that tell apart errors of one name; it may quote addresses and goes
+/// no further. `retry_after` is a wait that SES asks for.
+#[must_use]
+pub fn failure(name: &str, message: &str, retry_after: Option<Duration>) -> Option<Failure> {
+    let (_, kind, code, detail) = REFUSALS.iter().find(|(known, ..)| *known == name)?;
+
+    let (kind, code, detail) = match *kind {
+        Transient if message.contains("Daily message quota exceeded") => {
+            (ChannelWide(600), *code, "the account has reached what it may send in 24 hours")
+        }
+        Permanent if message.contains("Email address is not verified") => (
+            Wait(900),
+            "channel_misconfigured",
+            "SES has not verified the channel's address, or the account is still in SES's sandbox",
+        ),
+        kind => (kind, *code, *detail),
+    };
+
+    let reason = Reason::new(code, detail).with_provider_code(name);
+    Some(kind.failure(reason, retry_after))
+}
+
+/// Returns why a mail came back, by SES's bounce type and subtype. Even a transient bounce is
+/// final: SES has stopped trying.
+#[must_use]
+pub fn bounce_reason(kind: &str, subtype: &str) -> Reason {
+    let reason = match (kind, subtype) {
+        (_, "Suppressed" | "OnAccountSuppressionList" | "OnTenantSuppressionList") => suppressed(),
+        ("Permanent", _) => {
+            Reason::new("recipient_unreachable", "the address does not exist or takes no mail")
+        }
+        (_, "MailboxFull") => Reason::new("mailbox_full", "the customer's mailbox is full"),
+        (_, "MessageTooLarge") => Reason::new(
+            "message_rejected",
+            "the message is too large for the customer's mail server",
+        ),
+        (_, "ContentRejected" | "AttachmentRejected") => Reason::new(
+            "message_rejected",
+            "the customer's mail server did not accept what is in the message",
+        ),
+        _ => Reason::new(
+            "undeliverable",
+            "the customer's mail server did not take the message for as long as SES tried",
+        ),
+    };
+
+    reason.with_provider_code(format!("{kind}/{subtype}"))
+}
+
+/// Returns why a mail with this complaint was never sent; `None` if it was sent and its recipient
+/// complained.
+#[must_use]
+pub fn complaint_reason(subtype: Option<&str>) -> Option<Reason> {
+    let subtype = subtype.filter(|subtype| subtype.ends_with("SuppressionList"))?;
+    Some(suppressed().with_provider_code(format!("Complaint/{subtype}")))
+}
+
+fn suppressed() -> Reason {
+    Reason::new(
+        "recipient_suppressed",
+        "SES does not write to this address any more, after a bounce or a complaint",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Channel;
+    use super::super::tests::is_carried;
+    use super::*;
+
+    #[test]
+    fn email_carries_no_file_that_ses_refuses() {
+        assert!(!is_carried(Channel::Email, "Setup.EXE", "application/octet-stream", 1));
+        assert!(is_carried(Channel::Email, "exe", "application/octet-stream", 1));
+        assert!(is_carried(Channel::Chat, "setup.exe", "application/octet-stream", 1));
+    }
+
+    fn outcome(word: &str, message: &str) -> (String, Option<Option<u64>>) {
+        match failure(word, message, None).expect("it is listed") {
+            Failure::Permanent(reason) => (reason.code, None),
+            Failure::Transient { reason, retry_after } => {
+                (reason.code, Some(retry_after.map(|wait| wait.as_secs())))
+            }
+            Failure::ChannelDown { reason, wait } => {
+                (format!("{} on the channel", reason.code), Some(Some(wait.as_secs())))
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn refusals_say_whether_trying_again_can_help() {
+        assert_eq!(outcome("MessageRejected", ""), ("message_rejected".into(), None));
+        assert_eq!(outcome("TooManyRequestsException", ""), ("rate_limited".into(), Some(None)));
+        assert_eq!(
+            outcome("SendingPausedException", ""),
+            ("account_blocked on the channel".into(), Some(Some(900)))
+        );
+        let longer = Some(Duration::from_secs(1_000));
+        let asked = |word| match failure(word, "", longer) {
+            Some(Failure::Transient { retry_after, .. }) => retry_after,
+            Some(Failure::ChannelDown { wait, .. }) => Some(wait),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            (asked("TooManyRequestsException"), asked("LimitExceededException")),
+            (longer, longer)
+        );
+        assert_eq!(failure("SomethingNew", "", None), None);
+    }
+
+    #[test]
+    fn one_name_for_two_errors_is_told_apart_by_its_sentence() {
+        let rate = "Maximum sending rate exceeded.";
+        assert_eq!(outcome("ThrottlingException", rate), ("rate_limited".into(), Some(None)));
+        let quota = "Daily message quota exceeded.";
+        assert_eq!(
+            outcome("ThrottlingException", quota),
+            ("rate_limited on the channel".into(), Some(Some(600)))
+        );
+        let unverified =
+            "Email address is not verified. The following identities failed the check in region …";
+        assert_eq!(
+            outcome("MessageRejected", unverified),
+            ("channel_misconfigured".into(), Some(Some(900)))
+        );
+    }
+
+    #[test]
+    fn no_word_is_listed_twice() {
+        let mut words: Vec<&str> = REFUSALS.iter().map(|(word, ..)| *word).collect();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), REFUSALS.len());
+    }
+
+    #[test]
+    fn a_bounce_says_why() {
+        let why = |kind, subtype| bounce_reason(kind, subtype).code;
+        assert_eq!(why("Permanent", "General"), "recipient_unreachable");
+        assert_eq!(why("Permanent", "Suppressed"), "recipient_suppressed");
+        assert_eq!(why("Permanent", "OnAccountSuppressionList"), "recipient_suppressed");
+        assert_eq!(why("Transient", "MailboxFull"), "mailbox_full");
+        assert_eq!(why("Transient", "MessageTooLarge"), "message_rejected");
+        assert_eq!(why("Transient", "ContentRejected"), "message_rejected");
+        assert_eq!(why("Transient", "General"), "undeliverable");
+        assert_eq!(why("Undetermined", "Undetermined"), "undeliverable");
+        let code = bounce_reason("Permanent", "OnAccountSuppressionList").provider_code;
+        assert_eq!(code.as_deref(), Some("Permanent/OnAccountSuppressionList"));
+    }
+
+    #[test]
+    fn a_complaint_is_of_a_mail_that_arrived_or_of_none() {
+        assert_eq!(complaint_reason(None), None);
+        assert_eq!(complaint_reason(Some("abuse")), None);
+        let suppressed =
+            complaint_reason(Some("OnAccountSuppressionList")).expect("it was never sent");
+        assert_eq!(suppressed.code, "recipient_suppressed");
+        assert_eq!(suppressed.provider_code.as_deref(), Some("Complaint/OnAccountSuppressionList"));
+    }
+}
