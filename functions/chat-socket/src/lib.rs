@@ -254,9 +254,9 @@ impl ChatSocket {
     ) -> Result<(), InternalError> {
         let Some(owner) = self.owner(connection).await? else { return Ok(()) };
         let about = MessageReference {
-            business: owner.business,
-            conversation: owner.conversation,
-            message,
+            business_id: owner.business,
+            conversation_id: owner.conversation,
+            message_id: message,
         };
         let receipt =
             Receipt { reported, part: Part::WHOLE, at: self.clock.now(), provider_id: None };

@@ -1,9 +1,28 @@
-//! The rules of sending a message: who may, how many, what a channel can carry, and what happens to
-//! it next.
+//! The rules of sending a message: who may send, how many messages a month allows, what a channel can
+//! carry, and how a message is delivered.
 //!
 //! Everything here is a pure function of its arguments: no AWS, no async, no clock, no environment,
 //! no randomness. `now` and jitter are parameters, so production, the protocol's model and the
 //! property tests decide with the very same code.
+//!
+//! | rule | module |
+//! |---|---|
+//! | how a month's limit is split into shards, so that no message beyond it is accepted | [`quota`], [`month`] |
+//! | what a cancelled accept transaction means: replay, retry or refusal | [`accept`] |
+//! | which texts and files a channel carries, how fast, and what its provider's errors mean | [`channel`] |
+//! | when a message may be sent only as a template | [`Channel::send_mode`] |
+//! | which worker holds a conversation | [`delivery::claim`] |
+//! | what a worker does next with a conversation it holds | [`delivery::Round`] |
+//! | when an attempt is repeated, and when a message is given up | [`delivery::next_step`], [`delivery::after_attempt`] |
+//! | how receipts move a message's status | [`delivery::Status::on_receipt`] |
+//! | what each write to the table requires and changes | [`delivery::stored`] |
+//! | what a file is, what it is called, and how long it is kept | [`file`] |
+//! | how a message's id carries its `seq` | [`id`] |
+//! | which status code and problem document a refusal becomes | [`problem`] |
+//!
+//! Three results tell what went wrong: a [`Refusal`] is a rule that said no to a caller, a
+//! [`delivery::Failure`] is a provider that did not take a message, and everything else is a fault
+//! of the code that calls this crate.
 
 pub mod accept;
 pub mod channel;

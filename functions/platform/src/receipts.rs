@@ -44,7 +44,9 @@ impl Receipts {
         line(self.doorbell.channel(), about, receipt, &taken).write();
         match taken.effect {
             ReceiptEffect::None | ReceiptEffect::Moved => {}
-            ReceiptEffect::Due => self.doorbell.ring(about.business, about.conversation).await,
+            ReceiptEffect::Due => {
+                self.doorbell.ring(about.business_id, about.conversation_id).await
+            }
         }
         Ok(())
     }
@@ -82,11 +84,11 @@ fn line(
         ReceiptEffect::Moved => "moved",
         ReceiptEffect::Due => "due",
     };
-    let MessageReference { business, conversation, message } = about;
-    line.with("business", business)
-        .with("conversation", conversation)
-        .with("message_id", message)
-        .with("seq", message.seq())
+    let MessageReference { business_id, conversation_id, message_id } = about;
+    line.with("business", business_id)
+        .with("conversation", conversation_id)
+        .with("message_id", message_id)
+        .with("seq", message_id.seq())
         .with("attempts", known.as_ref().map(|known| known.attempts))
         .with("correlation_id", known.as_ref().and_then(|known| known.correlation_id.as_ref()))
         .with("effect", effect)

@@ -101,7 +101,7 @@ mod tests {
 
     fn told(kind: &str, detail: &Value) -> Receipt {
         let (about, receipt) = receipt(kind, TIME, detail).expect("it is about one of ours");
-        assert_eq!(about.message.to_string(), "0198f3c2-7a10-7000-8001-9d4c5b6a7f80");
+        assert_eq!(about.message_id.to_string(), "0198f3c2-7a10-7000-8001-9d4c5b6a7f80");
         assert_eq!(receipt.provider_id.as_deref(), Some("0107-1"));
         receipt
     }

@@ -77,7 +77,7 @@ mod tests {
             let (about, receipt) =
                 event::receipt(&event.detail_type, time, &event.detail).expect("it is about ours");
             assert_eq!(format!("{:?}", receipt.reported.status()), status);
-            assert_eq!(about.message.to_string(), "0198f3c2-7a10-7000-8001-9d4c5b6a7f80");
+            assert_eq!(about.message_id.to_string(), "0198f3c2-7a10-7000-8001-9d4c5b6a7f80");
         }
     }
 }

@@ -171,7 +171,10 @@ mod tests {
             let ParsedWebhook { receipts, customers, ignored } = told(event);
             assert_eq!((receipts.len(), customers.len(), ignored), (1, 0, 0));
             assert_eq!(format!("{:?}", receipts[0].1.reported.status()), status);
-            assert_eq!(receipts[0].0.message.to_string(), "0198f3c2-7a10-7000-8001-9d4c5b6a7f80");
+            assert_eq!(
+                receipts[0].0.message_id.to_string(),
+                "0198f3c2-7a10-7000-8001-9d4c5b6a7f80"
+            );
         }
         let part = told(include_str!("../events/part-delivered.json")).receipts[0].1.part;
         assert_eq!(part, Part { number: 2, of: 3 });

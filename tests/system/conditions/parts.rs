@@ -126,7 +126,7 @@ async fn tell(scratch: &Scratch, number: u8, reported: ReportedStatus) -> Receip
 }
 
 async fn tell_by(table: &Table, number: u8, reported: ReportedStatus) -> ReceiptEffect {
-    let about = MessageReference { business: B, conversation: C, message: message(1).id };
+    let about = MessageReference { business_id: B, conversation_id: C, message_id: message(1).id };
     let provider_id = Some(format!("wamid.{number}"));
     let receipt = Receipt { reported, part: part(number), at: NOW, provider_id };
     table.apply_receipt(&about, &receipt, NOW).await.expect("an answer").effect

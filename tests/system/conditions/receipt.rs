@@ -22,7 +22,7 @@ use platform::table::{AppliedReceipt, ReceiptEffect};
 const AT: DateTime<Utc> = DateTime::from_timestamp_millis(1_900_000_000_000).expect("a time");
 
 fn about(id: MessageId) -> MessageReference {
-    MessageReference { business: B, conversation: C, message: id }
+    MessageReference { business_id: B, conversation_id: C, message_id: id }
 }
 
 fn says(reported: ReportedStatus) -> Receipt {

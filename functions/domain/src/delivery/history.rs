@@ -1,28 +1,28 @@
-//! What became of each attempt to hand a message over. How far the message has come is its status;
-//! this is how it got there.
+//! The outcome of each attempt to hand a message over. The status says how far the message has come;
+//! the history says how it got there.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::outcome::Reason;
 
-/// How many attempts are told from the beginning of a long history: they say how it began to go
+/// How many attempts are kept from the beginning of a long history: they show how it began to go
 /// wrong.
 pub const FIRST_ATTEMPTS_KEPT: usize = 5;
 
-/// How many attempts are told from its end: they say what is wrong now.
+/// How many attempts are kept from its end: they show what is wrong now.
 pub const LAST_ATTEMPTS_KEPT: usize = 15;
 
-/// An attempt that was begun, and how it ended.
+/// An attempt that has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     /// Its number, from 1.
     pub attempt: u32,
-    /// When it was begun.
+    /// When it began.
     pub at: DateTime<Utc>,
     /// How it ended.
     pub outcome: AttemptOutcome,
-    /// Why; nothing was wrong if the provider took it.
+    /// The cause; `None` if the provider took the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
 }
@@ -33,16 +33,16 @@ pub struct Attempt {
 pub enum AttemptOutcome {
     /// The provider took the message.
     Sent,
-    /// It never will.
+    /// The provider will never take the message.
     Refused,
-    /// It may later.
+    /// The provider may take the message later.
     Postponed,
-    /// Nobody knows: no answer came, or none was written down.
+    /// Unknown: no answer came, or the worker died before it stored the answer.
     InDoubt,
 }
 
 impl AttemptOutcome {
-    /// Every ending there is.
+    /// Every outcome there is.
     pub const ALL: [AttemptOutcome; 4] = [
         AttemptOutcome::Sent,
         AttemptOutcome::Refused,
@@ -51,21 +51,21 @@ impl AttemptOutcome {
     ];
 }
 
-/// Attempts, oldest first, each once. At most [`FIRST_ATTEMPTS_KEPT`] + [`LAST_ATTEMPTS_KEPT`] are kept; the numbers
-/// show where some were left out.
+/// Attempts, oldest first, each once. At most [`FIRST_ATTEMPTS_KEPT`] + [`LAST_ATTEMPTS_KEPT`] are
+/// kept; a gap in the numbers shows where others were left out.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct History(Vec<Attempt>);
 
 impl History {
-    /// Whether no attempt has ended yet.
+    /// True if no attempt has ended yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// With one more attempt. What is told of one stays: whoever tells it again, or tells of one
-    /// before, changes nothing.
+    /// Returns the history with one more attempt. An attempt that is in the history already, or older
+    /// than its last one, changes nothing.
     #[must_use]
     pub fn with(&self, attempt: Attempt) -> History {
         let mut all = self.0.clone();
@@ -100,7 +100,7 @@ mod tests {
         Attempt { attempt: number, at: DateTime::UNIX_EPOCH, outcome, reason: None }
     }
 
-    fn told(numbers: impl IntoIterator<Item = u32>) -> Vec<u32> {
+    fn numbers_kept(numbers: impl IntoIterator<Item = u32>) -> Vec<u32> {
         let history = numbers
             .into_iter()
             .fold(History::default(), |history, number| history.with(attempt(number)));
@@ -108,9 +108,9 @@ mod tests {
     }
 
     #[test]
-    fn a_short_history_is_told_in_full_and_of_a_long_one_its_beginning_and_its_end() {
-        assert_eq!(told(1..=20), Vec::from_iter(1..=20));
-        assert_eq!(told(1..=MAX_ATTEMPTS), Vec::from_iter((1..=5).chain(106..=120)));
+    fn a_short_history_is_kept_in_full_and_a_long_one_at_both_ends() {
+        assert_eq!(numbers_kept(1..=20), Vec::from_iter(1..=20));
+        assert_eq!(numbers_kept(1..=MAX_ATTEMPTS), Vec::from_iter((1..=5).chain(106..=120)));
     }
 
     #[test]
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_of_an_attempt_stays() {
+    fn a_recorded_attempt_does_not_change() {
         let history = History::default().with(attempt(1));
         let again = Attempt { outcome: AttemptOutcome::InDoubt, ..attempt(1) };
         assert_eq!(history.with(again), history);
@@ -129,10 +129,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn attempts_are_told_in_order_and_once(numbers in proptest::collection::vec(0u32..60, 0..200)) {
-            let told = told(numbers.clone());
-            prop_assert!(told.is_sorted_by(|one, next| one < next) && told.len() <= FIRST_ATTEMPTS_KEPT + LAST_ATTEMPTS_KEPT);
-            prop_assert_eq!(told.last().copied().unwrap_or(0), numbers.into_iter().max().unwrap_or(0));
+        fn attempts_are_kept_in_order_and_once(numbers in proptest::collection::vec(0u32..60, 0..200)) {
+            let kept = numbers_kept(numbers.clone());
+            prop_assert!(kept.is_sorted_by(|one, next| one < next) && kept.len() <= FIRST_ATTEMPTS_KEPT + LAST_ATTEMPTS_KEPT);
+            prop_assert_eq!(kept.last().copied().unwrap_or(0), numbers.into_iter().max().unwrap_or(0));
         }
     }
 }

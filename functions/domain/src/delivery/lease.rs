@@ -1,28 +1,29 @@
-//! Whose state it is to work on a conversation.
+//! The lease by which one worker at a time holds a conversation.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::id::Seq;
 
-/// A conversation as far as delivery is concerned.
+/// The state of a conversation, as far as delivery depends on it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ConversationState {
     /// The last message accepted.
     pub seq: Seq,
-    /// The last message that the provider took or that ended.
+    /// The last message that the provider took or that ended `failed`.
     pub settled_seq: Seq,
-    /// Who works on it, if anybody.
+    /// The end of the current worker's lease; `None` if no worker holds the conversation.
     pub lease_until: Option<DateTime<Utc>>,
-    /// Raised by every claim; a write that carries an older one is refused.
+    /// Increased by every claim; a write that carries an older fence is refused.
     pub fence: u64,
-    /// Nothing may be sent before: the provider asked for time, or an answer is waited for.
+    /// Nothing may be sent before this time: the provider asked for a wait, or the conversation waits
+    /// for a receipt.
     pub not_before: Option<DateTime<Utc>>,
-    /// The outbox's promise: when to look again. `None` when nothing is left to send.
+    /// When the outbox sweeper rings for this conversation; `None` when nothing is left to send.
     pub due: Option<DateTime<Utc>>,
 }
 
 impl ConversationState {
-    /// The message that a worker may be handing over at this moment.
+    /// Returns the message that a worker may be handing over at `now`.
     #[must_use]
     pub fn message_in_flight(&self, now: DateTime<Utc>) -> Option<Seq> {
         let held = self.lease_until.is_some_and(|until| now < until);
@@ -33,38 +34,39 @@ impl ConversationState {
 /// The right to work on a conversation until a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Lease {
-    /// Higher than that of every claim before.
+    /// Higher than the fence of every earlier claim.
     pub fence: u64,
-    /// When the lease is over and anybody may claim again.
+    /// When the lease ends and another worker may claim the conversation.
     pub until: DateTime<Utc>,
 }
 
-/// What came of asking for a conversation.
+/// The outcome of claiming a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClaimOutcome {
-    /// It is yours.
+    /// The worker holds the conversation from now on.
     Granted(Lease),
-    /// Nothing is left to do: everything is sent, and the conversation is out of the outbox.
+    /// Nothing is left to do: every message is settled, and the conversation has left the outbox.
     Settled,
-    /// Somebody works on it and will see what is new, or dies, and then the lease ends at this
-    /// time.
+    /// Another worker holds it. It will see new messages, or it dies, and then its lease ends at
+    /// this time.
     Held(DateTime<Utc>),
     /// Nothing may be sent before this time.
     NotYet(DateTime<Utc>),
 }
 
-/// Whether a worker may have the conversation for `length` from `now` on.
+/// Decides whether a worker may hold the conversation for `length` from `now` on.
 ///
 /// A conversation whose messages are all settled but which is still in the outbox lost its worker
-/// at the very end. It is granted too, or the sweeper would ring for it for ever.
+/// just before the release. It is granted too; otherwise the sweeper would ring for it for ever.
 ///
-/// The table decides this by a condition on the claim's write; a contract test holds the two
-/// against each other.
+/// In production a condition on the claim's write decides; a contract test compares it with this
+/// function.
 #[must_use]
 pub fn claim(state: &ConversationState, now: DateTime<Utc>, length: TimeDelta) -> ClaimOutcome {
     if state.settled_seq >= state.seq && state.due.is_none() {
         return ClaimOutcome::Settled;
     }
+
     match (state.lease_until, state.not_before) {
         (Some(until), _) if now < until => ClaimOutcome::Held(until),
         (_, Some(time)) if now < time => ClaimOutcome::NotYet(time),
@@ -102,13 +104,13 @@ mod tests {
     }
 
     #[test]
-    fn a_settled_one_is_left_alone() {
+    fn a_settled_conversation_is_not_granted() {
         let settled = ConversationState { settled_seq: Seq(3), due: None, ..state() };
         assert_eq!(claim(&settled, at(100), LENGTH), ClaimOutcome::Settled);
     }
 
     #[test]
-    fn one_that_was_settled_and_not_let_go_is_granted_once_its_worker_is_dead() {
+    fn a_settled_conversation_that_was_not_released_is_granted_once_its_lease_ends() {
         let left = ConversationState { settled_seq: Seq(3), lease_until: Some(at(100)), ..state() };
         assert_eq!(claim(&left, at(99), LENGTH), ClaimOutcome::Held(at(100)));
         assert!(matches!(claim(&left, at(100), LENGTH), ClaimOutcome::Granted(_)));
@@ -122,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_has_the_next_message_in_hand_as_long_as_its_lease_holds() {
+    fn the_next_message_is_in_flight_as_long_as_the_lease_holds() {
         let held = ConversationState { lease_until: Some(at(100)), ..state() };
         assert_eq!(held.message_in_flight(at(99)), Some(Seq(2)));
         assert_eq!(held.message_in_flight(at(100)), None);
@@ -134,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_sent_earlier_than_asked() {
+    fn nothing_is_granted_before_not_before() {
         let waiting = ConversationState { not_before: Some(at(100)), ..state() };
         assert_eq!(claim(&waiting, at(99), LENGTH), ClaimOutcome::NotYet(at(100)));
         assert!(matches!(claim(&waiting, at(100), LENGTH), ClaimOutcome::Granted(_)));

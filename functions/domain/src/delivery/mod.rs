@@ -1,8 +1,10 @@
-//! Delivering a message: whose turn it is, what comes next, and what a provider's answer means.
+//! Delivering a message: which worker holds its conversation, what the worker does next, and how a
+//! provider's answer changes the message.
 //!
-//! The conversation is the queue: its messages stand in `seq` order, `settled_seq` is the last one
-//! that the provider took or that ended. A worker holds the conversation by a lease with a fence,
-//! sends what is not settled, one after the other, and lets go.
+//! The conversation is the queue: its messages stand in `seq` order, and `settled_seq` is the last
+//! one that the provider took or that ended `failed`. A worker claims the conversation with a lease
+//! and a fence ([`claim`]), sends the messages that are not settled one after the other ([`Round`]),
+//! and releases the conversation. Each of its writes is a conditional transition ([`stored`]).
 
 mod history;
 mod lease;

@@ -1,10 +1,10 @@
-//! A message that its provider takes in several parts: which of them are through, and what is known
-//! of the message when something is known of one. WhatsApp carries one file at a time; a message
-//! with three of them is three of WhatsApp's.
+//! Messages that a provider takes in several parts: the status of each part, and the status of the
+//! message that follows from them. WhatsApp carries one file at a time, so a message with three files
+//! is three of WhatsApp's messages.
 //!
-//! Parts go one after the other, and a part is written down as taken before the next one is handed
-//! over. So at most one of them can be in doubt, the first that is not written down, and a repeat
-//! begins with it and never before it.
+//! Parts go one after the other, and the worker stores that a part was taken before it hands over the
+//! next one. So at most one part can be in doubt, the first that is not stored as taken, and a repeat
+//! begins with that part and never before it.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,12 +15,12 @@ use crate::message::MAX_ATTACHMENTS;
 /// The most parts of a message: a text, and as many files as any channel carries.
 const MAX_PARTS: u8 = 1 + MAX_ATTACHMENTS as u8;
 
-/// Which part of a message.
+/// One part of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Part {
     /// Its number, from 1.
     pub number: u8,
-    /// How many there are.
+    /// How many parts the message has.
     pub of: u8,
 }
 
@@ -28,74 +28,78 @@ impl Part {
     /// The one part of a message that goes in one.
     pub const WHOLE: Part = Part { number: 1, of: 1 };
 
-    /// Whether it is the message itself.
+    /// True if the part is the whole message.
     #[must_use]
     pub fn is_whole(self) -> bool {
         self.of == 1
     }
 
-    /// Whether nothing comes after it.
+    /// True if no part comes after this one.
     #[must_use]
     pub fn is_last(self) -> bool {
         self.number == self.of
     }
 
-    /// What providers bring back of it, in one text: the message's reference, and behind it `.2.3`
-    /// for the second of three parts. The one part of a message is called like the message.
+    /// Returns the text that the provider gets with the part and repeats in its receipts: the
+    /// message's reference, followed by `.2.3` for the second of three parts, and by nothing for a
+    /// message of one part.
     #[must_use]
     pub fn named(self, message: &MessageReference) -> String {
         let Part { number, of } = self;
         if self.is_whole() { message.to_string() } else { format!("{message}.{number}.{of}") }
     }
 
-    /// Reads a [name](Part::named); `None` if it is not ours.
+    /// Parses the text that [`Part::named`] returns; `None` if it is not ours.
     #[must_use]
     pub fn read(name: &str) -> Option<(MessageReference, Part)> {
         if let Ok(message) = name.parse() {
             return Some((message, Part::WHOLE));
         }
+
         let (rest, of) = name.rsplit_once('.')?;
         let (message, number) = rest.rsplit_once('.')?;
         let part = Part { number: number.parse().ok()?, of: of.parse().ok()? };
-        let is_one = (2..=MAX_PARTS).contains(&part.of) && (1..=part.of).contains(&part.number);
-        Some((message.parse().ok().filter(|_| is_one)?, part))
+
+        let exists = (2..=MAX_PARTS).contains(&part.of) && (1..=part.of).contains(&part.number);
+        Some((message.parse().ok().filter(|_| exists)?, part))
     }
 }
 
-/// How far each part of a message has come, as far as anybody knows. Empty for a message of one
-/// part, which says it all by its status.
+/// The status of each part of a message, as far as it is known. Empty for a message of one part,
+/// whose own status says everything.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Parts(Vec<Status>);
 
 impl Parts {
-    /// Whether nothing is known of any part.
+    /// True if nothing is known about any part.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The first part that nobody knows to be through, of so many; `None` if all are.
+    /// Returns the first of `of` parts that is not settled; `None` if all are.
     #[must_use]
     pub fn next(&self, of: u8) -> Option<Part> {
-        let through = self.0.iter().take_while(|status| status.is_settled()).count();
-        let number = u8::try_from(through).ok()?.checked_add(1)?;
+        let settled = self.0.iter().take_while(|status| status.is_settled()).count();
+        let number = u8::try_from(settled).ok()?.checked_add(1)?;
         (number <= of).then_some(Part { number, of })
     }
 
-    /// With what is reported of one; `None` if that is no news.
+    /// Returns the parts after a report about one of them; `None` if the report changes nothing.
     #[must_use]
     pub fn with(&self, part: Part, reported: Status) -> Option<Parts> {
         let mut all = self.0.clone();
         if all.len() < usize::from(part.of) {
             all.resize(usize::from(part.of), Status::Queued);
         }
-        let of_it = all.get_mut(usize::from(part.number.checked_sub(1)?))?;
-        *of_it = of_it.on_receipt(reported)?;
+        let status = all.get_mut(usize::from(part.number.checked_sub(1)?))?;
+        *status = status.on_receipt(reported)?;
         Some(Parts(all))
     }
 
-    /// All of so many, when it is known that the provider took the message.
+    /// Returns the parts of a message that the provider took as a whole: each of `of` is at least
+    /// `sent`.
     #[must_use]
     pub fn all_taken(&self, of: u8) -> Parts {
         let take =
@@ -103,8 +107,8 @@ impl Parts {
         (1..=of).fold(self.clone(), take)
     }
 
-    /// How far the message has come: as far as its last part, and `failed` if one of them is. A
-    /// customer who has half of a message does not have the message.
+    /// Returns the status of the message: that of the part that is least far, and `failed` if one of
+    /// them is. A customer who has half of a message does not have the message.
     #[must_use]
     pub fn together(&self) -> Status {
         let has = |status| self.0.contains(&status);
@@ -129,14 +133,14 @@ mod tests {
     use super::*;
     use crate::delivery::receipt::tests::reference;
 
-    fn told(reports: &[(u8, Status)]) -> Parts {
+    fn after_reports(reports: &[(u8, Status)]) -> Parts {
         reports.iter().fold(Parts::default(), |parts, (number, status)| {
             parts.with(Part { number: *number, of: 3 }, *status).unwrap_or(parts)
         })
     }
 
     #[test]
-    fn a_name_comes_back_as_it_went() {
+    fn a_name_is_parsed_back() {
         for part in [Part::WHOLE, Part { number: 1, of: 2 }, Part { number: 11, of: MAX_PARTS }] {
             assert_eq!(Part::read(&part.named(&reference())), Some((reference(), part)));
         }
@@ -151,15 +155,16 @@ mod tests {
     }
 
     #[test]
-    fn the_last_part_is_the_one_that_nothing_comes_after() {
+    fn no_part_comes_after_the_last_one() {
         let is_last = |number| Part { number, of: 3 }.is_last();
         assert_eq!([1, 2, 3].map(is_last), [false, false, true]);
         assert!(Part::WHOLE.is_last());
     }
 
     #[test]
-    fn what_is_through_is_never_next_again() {
-        let next = |reports: &[(u8, Status)]| told(reports).next(3).map(|part| part.number);
+    fn a_settled_part_is_never_next_again() {
+        let next =
+            |reports: &[(u8, Status)]| after_reports(reports).next(3).map(|part| part.number);
         assert_eq!(next(&[]), Some(1));
         assert_eq!(next(&[(1, Status::Sent)]), Some(2));
         assert_eq!(next(&[(1, Status::Read), (2, Status::Delivered)]), Some(3));
@@ -167,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_as_far_as_its_last_part() {
+    fn a_message_is_as_far_as_its_slowest_part() {
         use Status::{Delivered, Failed, Queued, Read, Sent};
         for (reports, together) in [
             (&[][..], Queued),
@@ -179,11 +184,11 @@ mod tests {
             (&[(1, Read), (2, Failed), (3, Read)], Failed),
             (&[(1, Read), (2, Failed), (3, Read), (2, Delivered)], Delivered),
         ] {
-            assert_eq!(told(reports).together(), together, "{reports:?}");
+            assert_eq!(after_reports(reports).together(), together, "{reports:?}");
         }
         assert_eq!(
-            told(&[(2, Delivered)]).all_taken(3),
-            told(&[(1, Sent), (2, Delivered), (3, Sent)])
+            after_reports(&[(2, Delivered)]).all_taken(3),
+            after_reports(&[(1, Sent), (2, Delivered), (3, Sent)])
         );
         assert_eq!(Parts::default().with(Part { number: 4, of: 3 }, Sent), None);
     }
@@ -194,24 +199,25 @@ mod tests {
             mut reports in proptest::collection::vec(
                 (1u8..=3, proptest::sample::select(vec![Status::Sent, Status::Delivered, Status::Read])), 0..12),
         ) {
-            let end = told(&reports);
+            let end = after_reports(&reports);
             reports.reverse();
-            prop_assert_eq!(told(&reports).together(), end.together());
-            prop_assert_eq!(told(&reports), end);
+            prop_assert_eq!(after_reports(&reports).together(), end.together());
+            prop_assert_eq!(after_reports(&reports), end);
         }
 
         #[test]
-        fn what_came_together_only_moves_forward(
+        fn the_status_of_the_message_only_moves_forward(
             reports in proptest::collection::vec(
                 (1u8..=3, proptest::sample::select(Status::ALL.to_vec())), 0..12),
         ) {
-            let (mut parts, mut message) = (Parts::default(), Status::Sending);
+            let mut parts = Parts::default();
+            let mut message = Status::Sending;
             for (number, reported) in reports {
                 parts = parts.with(Part { number, of: 3 }, reported).unwrap_or(parts);
                 let together = parts.together();
                 message = message.on_receipt(together).unwrap_or(message);
-                // A part that arrived after all leaves the message failed until the others have
-                // arrived as well.
+                // After a failed part was delivered all the same, the message stays failed until the
+                // other parts are delivered as well.
                 let failed_before = (message, together) == (Status::Failed, Status::Sent);
                 prop_assert!(together == Status::Queued || message == together || failed_before, "{message:?}, {parts:?}");
             }

@@ -1,45 +1,46 @@
-//! How fast the messages of one conversation may follow each other.
+//! A rate limiter for the messages of one conversation: a generic cell rate algorithm (GCRA).
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-/// How fast a channel lets the messages of one conversation follow each other. Waiting is a matter
-/// of when the next doorbell rings; no worker sleeps over it.
+/// How fast a channel lets the messages of one conversation follow each other. A worker does not
+/// sleep until the next message may go: it releases the conversation, and a doorbell rings then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RateLimit {
     /// The shortest time between two messages.
     pub min_gap: TimeDelta,
-    /// In the long run, one message each so long …
+    /// The average time between two messages in the long run.
     pub interval: TimeDelta,
-    /// … but for so many that may be sent ahead of that.
+    /// How many messages may be sent ahead of that average.
     pub burst: i32,
 }
 
-/// How much of its limit a conversation has used. Kept with the conversation; nothing is kept where
-/// there is no limit.
+/// How much of its limit a conversation has used. Stored with the conversation; nothing is stored
+/// where there is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RateLimitState {
-    /// When its last message was handed over.
+    /// When the conversation's last message was handed over.
     #[serde(rename = "last")]
     pub last_sent_at: DateTime<Utc>,
-    /// When all that were handed over would have been, at one message [each so long](RateLimit::interval).
+    /// The theoretical arrival time: when all messages so far would have been handed over at exactly
+    /// one for each [`RateLimit::interval`].
     #[serde(rename = "even")]
     pub conforms_at: DateTime<Utc>,
 }
 
 impl RateLimit {
-    /// As fast as the provider takes them.
+    /// No limit: messages follow each other as fast as the provider takes them.
     pub const UNLIMITED: RateLimit =
         RateLimit { min_gap: TimeDelta::zero(), interval: TimeDelta::zero(), burst: 1 };
 
-    /// When the next message may be handed over at the earliest.
+    /// Returns the earliest time at which the next message may be handed over; `None` for at once.
     #[must_use]
     pub fn earliest(&self, state: Option<RateLimitState>) -> Option<DateTime<Utc>> {
         let ahead = self.interval * (self.burst - 1);
         state.map(|state| (state.last_sent_at + self.min_gap).max(state.conforms_at - ahead))
     }
 
-    /// What is used when a message is handed over at `now`.
+    /// Returns the state after a message was handed over at `now`.
     #[must_use]
     pub fn after_send(
         &self,
@@ -61,13 +62,14 @@ mod tests {
     const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
     const SECOND: TimeDelta = TimeDelta::seconds(1);
 
-    /// When so many messages are handed over that are ready at these times, in order and each as
-    /// early as may be.
+    /// Returns when messages that are ready at these times are handed over, in order and each as
+    /// early as the limit allows.
     fn handed_over(
         limit: RateLimit,
         ready: impl IntoIterator<Item = DateTime<Utc>>,
     ) -> Vec<DateTime<Utc>> {
-        let (mut state, mut now) = (None, NOW);
+        let mut state = None;
+        let mut now = NOW;
         let mut hand_over = |ready: DateTime<Utc>| {
             now = now.max(ready).max(limit.earliest(state).unwrap_or(now));
             state = limit.after_send(state, now);
@@ -77,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_pace_nothing_waits_and_nothing_is_kept() {
+    fn without_a_limit_nothing_waits_and_nothing_is_stored() {
         assert_eq!(RateLimit::UNLIMITED.after_send(None, NOW), None);
         assert_eq!(RateLimit::UNLIMITED.earliest(None), None);
     }
@@ -94,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_was_silent_for_long_may_burst_again() {
+    fn a_conversation_that_was_silent_for_an_hour_may_burst_again() {
         let limit = Channel::Whatsapp.rate_limit();
         let later = NOW + TimeDelta::hours(1);
         let times = handed_over(limit, [vec![NOW; 45], vec![later; 45]].concat());
@@ -104,12 +106,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whenever_they_come_no_messages_are_closer_than_they_may_be(gaps in prop::collection::vec(0i64..20_000, 1..200)) {
+        fn messages_that_are_ready_at_any_time_keep_the_limit(gaps in prop::collection::vec(0i64..20_000, 1..200)) {
             let mut ready = NOW;
             let ready = gaps.into_iter().map(|gap| { ready += TimeDelta::milliseconds(gap); ready });
             let times = handed_over(Channel::Whatsapp.rate_limit(), ready);
             prop_assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= TimeDelta::milliseconds(500)));
-            // Of any so many in a row, all but a burst took their six seconds.
+            // In every run of messages, each one beyond a burst took its six seconds.
             for (first, start) in times.iter().enumerate() {
                 for (count, end) in times[first..].iter().enumerate().skip(45) {
                     let most = 45 + (*end - *start).num_milliseconds() / 6_000;

@@ -1,4 +1,4 @@
-//! What a provider tells later of a message it took, and how it names the message.
+//! A provider's later reports on a message it took, and the reference by which it names the message.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,21 +11,21 @@ use super::parts::Part;
 use super::status::Status;
 use crate::id::{BusinessId, ConversationId, MessageId};
 
-/// What a provider reports of a message.
+/// A provider's report on a message.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Receipt {
     /// How far it has come.
     pub reported: ReportedStatus,
-    /// Which part of the message, for one that went in several.
+    /// The part of the message that the report is about.
     pub part: Part,
-    /// When, by the provider's clock.
+    /// When it happened, by the provider's clock.
     pub at: DateTime<Utc>,
-    /// The provider's id of the message, if it has one: whoever lost the answer to the call never
-    /// heard of it.
+    /// The provider's id of the message, if it has one: a worker that lost the answer to its call
+    /// never learnt the id.
     pub provider_id: Option<String>,
 }
 
-/// How far a message has come, in a provider's words.
+/// The status that a provider reports.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ReportedStatus {
     /// The provider has it.
@@ -39,7 +39,7 @@ pub enum ReportedStatus {
 }
 
 impl ReportedStatus {
-    /// The status that the message shall have.
+    /// Returns the message's status that the report stands for.
     #[must_use]
     pub fn status(&self) -> Status {
         match self {
@@ -51,55 +51,55 @@ impl ReportedStatus {
     }
 }
 
-/// A message as providers know it: they are given this with it, and bring it back with every
-/// receipt.
+/// The reference by which providers know a message: they get it with the message and repeat it in
+/// every receipt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MessageReference {
-    /// Whose message.
-    pub business: BusinessId,
-    /// In which conversation.
-    pub conversation: ConversationId,
-    /// Which message.
-    pub message: MessageId,
+    /// The business that sent the message.
+    pub business_id: BusinessId,
+    /// The conversation it was sent into.
+    pub conversation_id: ConversationId,
+    /// The message's own id.
+    pub message_id: MessageId,
 }
 
-/// The names of a reference's parts, for providers that take tags.
-const NAMES: [&str; 3] = ["business", "conversation", "message"];
+/// The names of a reference's three ids, for providers that take tags.
+const TAG_NAMES: [&str; 3] = ["business", "conversation", "message"];
 
 impl MessageReference {
-    /// Its parts with their names, for providers that take tags.
+    /// Returns the ids with their names, for providers that take tags.
     #[must_use]
     pub fn tags(&self) -> [(&'static str, String); 3] {
-        let [business, conversation, message] = NAMES;
+        let [business, conversation, message] = TAG_NAMES;
         [
-            (business, self.business.to_string()),
-            (conversation, self.conversation.to_string()),
-            (message, self.message.to_string()),
+            (business, self.business_id.to_string()),
+            (conversation, self.conversation_id.to_string()),
+            (message, self.message_id.to_string()),
         ]
     }
 
-    /// Reads tags back; `None` if they are not ours. `tag` finds the value of a name.
+    /// Parses the reference from tags; `None` if they are not ours. `tag` returns the value of a name.
     pub fn from_tags<'a>(tag: impl Fn(&str) -> Option<&'a str>) -> Option<MessageReference> {
-        let [business, conversation, message] = NAMES.map(tag);
+        let [business, conversation, message] = TAG_NAMES.map(tag);
         Some(MessageReference {
-            business: business?.parse().ok()?,
-            conversation: conversation?.parse().ok()?,
-            message: message?.parse().ok()?,
+            business_id: business?.parse().ok()?,
+            conversation_id: conversation?.parse().ok()?,
+            message_id: message?.parse().ok()?,
         })
     }
 }
 
-/// A text that is no [`MessageReference`].
+/// The error for a text that is not a [`MessageReference`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("it is not three ids of ours with dots between them")]
 pub struct InvalidReference;
 
 impl fmt::Display for MessageReference {
-    /// In one text, for providers that take one: the three ids with dots between them, 110
-    /// characters.
+    /// Writes the three ids with dots between them, 110 characters, for providers that take one
+    /// text.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let MessageReference { business, conversation, message } = self;
-        write!(f, "{business}.{conversation}.{message}")
+        let MessageReference { business_id, conversation_id, message_id } = self;
+        write!(f, "{business_id}.{conversation_id}.{message_id}")
     }
 }
 
@@ -109,8 +109,9 @@ impl FromStr for MessageReference {
     fn from_str(text: &str) -> Result<MessageReference, InvalidReference> {
         let parts: Vec<&str> = text.split('.').collect();
         let parts: [&str; 3] = parts.try_into().map_err(|_| InvalidReference)?;
-        let of =
-            |name: &str| NAMES.iter().position(|known| *known == name).map(|place| parts[place]);
+        let of = |name: &str| {
+            TAG_NAMES.iter().position(|known| *known == name).map(|place| parts[place])
+        };
         MessageReference::from_tags(of).ok_or(InvalidReference)
     }
 }
@@ -123,14 +124,14 @@ pub(super) mod tests {
 
     pub(in crate::delivery) fn reference() -> MessageReference {
         MessageReference {
-            business: BusinessId(Uuid::from_u128(1)),
-            conversation: ConversationId(Uuid::from_u128(2)),
-            message: "01900000-0001-7abc-848d-17ffffffffff".parse().expect("a UUID"),
+            business_id: BusinessId(Uuid::from_u128(1)),
+            conversation_id: ConversationId(Uuid::from_u128(2)),
+            message_id: "01900000-0001-7abc-848d-17ffffffffff".parse().expect("a UUID"),
         }
     }
 
     #[test]
-    fn a_reference_comes_back_as_it_went() {
+    fn a_reference_is_parsed_back_from_text_and_tags() {
         let text = reference().to_string();
         assert_eq!((text.len(), text.parse()), (110, Ok(reference())));
         let tags = reference().tags();
@@ -141,7 +142,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_others_gave_to_a_provider_is_no_reference() {
+    fn a_foreign_text_is_no_reference() {
         let ours = reference().to_string();
         let short = ours.rsplit_once('.').expect("it has dots").0;
         for foreign in

@@ -1,8 +1,9 @@
-//! One worker's round over a conversation it holds, as a state machine without any input or output.
+//! One worker's round over a conversation it holds, as a state machine without input or output.
 //!
-//! The worker does what it is told and says what came of it, until it is told to stop. Production's
-//! worker does it with the table and a provider, the model of the protocol with plain values; what
-//! is done next is decided here for both.
+//! The worker executes a [`Command`], reports its outcome as an [`Event`], and gets the next command,
+//! until it is told to stop. In production the worker executes commands with the table and a
+//! provider; the model of the protocol executes them with plain values. Both ask the same [`Round`]
+//! for the next command.
 
 use std::collections::VecDeque;
 
@@ -16,138 +17,143 @@ use super::rate_limit::{RateLimit, RateLimitState};
 use super::status::Status;
 use crate::id::Seq;
 
-/// A message that keeps changing under the worker's hands this often is somebody else's by now.
-const MOST_SURPRISES: u8 = 10;
+/// The most times that a message may change during a round; then another worker must hold the
+/// conversation by now.
+const MAX_CHANGES: u8 = 10;
 
-/// After a pause, the conversations of a channel are looked at within so long, and not all at once:
-/// the first finds out whether the channel is well again.
-const SPREAD: TimeDelta = TimeDelta::seconds(30);
+/// The time over which the conversations of a channel become due after a pause, so that the first one
+/// finds out whether the channel works again.
+const RESUME_SPREAD: TimeDelta = TimeDelta::seconds(30);
 
-/// A pause may end before its time, and whoever ends it cannot know all the conversations that
-/// wait: each looks again after so long, for the price of a claim. With [`SPREAD`] and the half
-/// minute for which workers keep a channel's record that is five minutes.
-const LOOK_AGAIN: TimeDelta = TimeDelta::minutes(4);
+/// How often a waiting conversation checks whether the channel is still paused. An operator may end a
+/// pause early and cannot know all conversations that wait for it, so each checks, for the price of a
+/// claim. With [`RESUME_SPREAD`] and the half minute for which workers cache a channel's record, an
+/// early end takes effect within five minutes.
+const PAUSE_CHECK_INTERVAL: TimeDelta = TimeDelta::minutes(4);
 
-/// What the worker is to do.
+/// The next thing that the worker has to do, with the events that may answer it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Command {
-    /// Read the next messages after this one; say [`Event::Messages`].
+    /// Read the next messages after this one. Answer: [`Event::Messages`].
     Read(Seq),
-    /// Announce an attempt; say [`Event::Marked`] or [`Event::Changed`].
+    /// Announce an attempt. Answer: [`Event::Marked`], [`Event::Changed`] or [`Event::OutOfTime`].
     Mark(Seq),
-    /// Hand the message, or its next part, to the provider; say [`Event::Answered`] or
+    /// Hand the message, or its next part, to the provider. Answer: [`Event::Answered`] or
     /// [`Event::TakenInPart`].
     HandOver(Seq),
-    /// Write down what became of the message; say [`Event::Done`].
+    /// Store the outcome of the message. Answer: [`Event::Done`].
     Settle(Seq, Settlement),
-    /// Put the message back; say [`Event::Done`], [`Event::Changed`] or [`Event::LeaseLost`].
+    /// Put the message back. Answer: [`Event::Done`], [`Event::Changed`] or [`Event::LeaseLost`].
     Requeue {
-        /// Which message.
+        /// The message.
         seq: Seq,
-        /// `queued` or `in_doubt`.
+        /// Its new status: `queued` or `in_doubt`.
         status: Status,
-        /// Why; nothing is wrong if the customer is away.
+        /// The cause; `None` if the customer is away.
         reason: Option<Reason>,
         /// Whether the attempt counts.
         counted: bool,
     },
-    /// Move the conversation past the message; say [`Event::Done`] or [`Event::LeaseLost`].
+    /// Move the conversation past the message. Answer: [`Event::Done`] or [`Event::LeaseLost`].
     Advance(Seq),
-    /// Let go of a conversation that has nothing left; say [`Event::Done`], [`Event::Changed`] or
-    /// [`Event::LeaseLost`].
+    /// Release a conversation that has no message left. Answer: [`Event::Done`], [`Event::Changed`]
+    /// or [`Event::LeaseLost`].
     Release,
-    /// Have nothing sent on the channel until then; say [`Event::Done`].
+    /// Pause the channel until this time. Answer: [`Event::Done`].
     Pause(DateTime<Utc>),
-    /// Let go until then, and ring then; say [`Event::Done`].
+    /// Release the conversation until this time, and have the doorbell ring then. Answer:
+    /// [`Event::Done`] or [`Event::Changed`].
     Postpone(DateTime<Utc>),
-    /// Let go until then, or until the customer is back; say [`Event::Done`] or, if they are back,
-    /// [`Event::Changed`].
+    /// Release the conversation until this time, or until the customer is back. Answer:
+    /// [`Event::Done`] or, if they are back, [`Event::Changed`].
     Park(DateTime<Utc>),
     /// The round is over.
     Stop(RoundOutcome),
 }
 
-/// What came of it.
+/// The outcome of a [`Command`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Event {
     /// The round begins.
     Begun,
-    /// What was read: the next messages in order, or none.
+    /// The messages that were read, in order; empty if there are none.
     Messages(Vec<(Seq, Progress)>),
-    /// The attempt is announced; the message as it is now.
+    /// The attempt is announced; this is the message's new state.
     Marked(Progress),
-    /// What the provider answered.
+    /// The provider's answer.
     Answered(SendOutcome),
-    /// The provider took a part of the message, and the rest is still to come. That is written
-    /// down, and the message put back with it; the message as it is now.
+    /// The provider took a part of the message, and other parts are left. The worker has stored that
+    /// and put the message back in the same write; this is the message's new state.
     TakenInPart(Progress),
-    /// It was done.
+    /// The command was executed.
     Done,
-    /// It was not: the message or the conversation is not what it was any more.
+    /// The write was refused: the message or the conversation has changed since it was read.
     Changed,
-    /// It was not: the conversation is somebody else's.
+    /// The write was refused: another worker holds the conversation.
     LeaseLost,
-    /// There is no time left to begin an attempt.
+    /// The lease or the invocation leaves no time for an attempt.
     OutOfTime,
 }
 
-/// How a message leaves the worker's hands.
+/// The outcome with which a worker settles a message.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Settlement {
     /// The provider took it.
     Sent {
-        /// The provider's id of it.
+        /// The provider's id of the message.
         provider_id: Option<String>,
     },
-    /// The provider never will.
+    /// The provider will never take it.
     Failed(Reason),
-    /// It has had all its chances; a copy goes to the dead-letter queue first.
+    /// Its attempts or its time are used up; a copy goes to the dead-letter queue first.
     GivenUp(Reason),
 }
 
-/// What came of a round.
+/// The outcome of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RoundOutcome {
-    /// Everything is settled, and the conversation is out of the outbox.
+    /// Every message is settled, and the conversation has left the outbox.
     Settled,
-    /// Somebody else holds it and will see what is new.
+    /// Another worker holds the conversation and will see new messages.
     Held,
-    /// It is not time yet; another doorbell will ring.
+    /// Nothing may be sent yet; another doorbell will ring.
     NotYet,
-    /// Something has to wait; another doorbell will ring.
+    /// A message has to wait; another doorbell will ring.
     Postponed,
-    /// The lease was over before the work was; a successor goes on.
+    /// The lease ended before the work did; another worker goes on.
     LeaseLost,
 }
 
-/// What a round goes by: the channel's rules, and how the channel is.
+/// The rules of a round: the channel's limits and settings, and whether it is paused.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DeliveryPolicy {
-    /// How long a message whose fate is unknown waits for a receipt ([`crate::Channel::receipt_timeout`]).
+    /// How long a message in doubt waits for a receipt ([`crate::Channel::receipt_timeout`]).
     pub receipt_timeout: TimeDelta,
-    /// What to do when that was in vain.
+    /// The policy when no receipt came by then.
     pub on_unknown_outcome: OnUnknownOutcome,
     /// How fast messages may follow each other ([`crate::Channel::rate_limit`]).
     pub rate_limit: RateLimit,
-    /// How many messages are handed over before it is another conversation's turn.
+    /// How many messages are handed over before other conversations go first.
     pub max_messages: u32,
-    /// Until when nothing is sent on the channel.
+    /// The end of the channel's pause, if it is paused.
     pub paused_until: Option<DateTime<Utc>>,
 }
 
 /// A round in progress.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Round {
-    settled: Seq,
+    settled_seq: Seq,
+    /// Messages that were read and are not settled; the first is the current one.
     queue: VecDeque<(Seq, Progress)>,
     awaiting: Awaiting,
-    surprises: u8,
-    begun: u32,
+    /// How often a message or the conversation changed during the round.
+    changes: u8,
+    attempts_begun: u32,
     rate_limit_state: Option<RateLimitState>,
     policy: DeliveryPolicy,
 }
 
-/// What the worker was told last, as far as its answer needs it.
+/// The command whose outcome the round awaits, as far as the next decision depends on it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Awaiting {
     Beginning,
@@ -155,14 +161,16 @@ enum Awaiting {
     Marking,
     HandingOver,
     Settling,
-    /// Putting a message back; then the conversation is let go.
+    /// The message is put back; then the conversation is released for a time.
     Requeueing(AfterRequeue),
     Advancing,
     Releasing,
     Pausing(DateTime<Utc>),
-    LettingGo,
+    /// The conversation is postponed or parked.
+    Postponing,
 }
 
+/// The command that follows once the message is put back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum AfterRequeue {
     Postpone(DateTime<Utc>),
@@ -171,185 +179,221 @@ enum AfterRequeue {
 }
 
 impl Round {
-    /// A round over a conversation whose messages are settled up to `settled` and which has used so
-    /// much of its pace.
+    /// Begins a round over a conversation whose messages are settled up to `settled_seq`;
+    /// `rate_limit_state` says how much of its rate limit it has used.
     #[must_use]
     pub fn new(
-        settled: Seq,
+        settled_seq: Seq,
         rate_limit_state: Option<RateLimitState>,
         policy: DeliveryPolicy,
     ) -> Round {
-        let (queue, awaiting) = (VecDeque::new(), Awaiting::Beginning);
-        Round { settled, queue, awaiting, surprises: 0, begun: 0, rate_limit_state, policy }
+        Round {
+            settled_seq,
+            queue: VecDeque::new(),
+            awaiting: Awaiting::Beginning,
+            changes: 0,
+            attempts_begun: 0,
+            rate_limit_state,
+            policy,
+        }
     }
 
-    /// How much of its pace the conversation has used by now.
+    /// Returns how much of its rate limit the conversation has used by now.
     #[must_use]
     pub fn rate_limit_state(&self) -> Option<RateLimitState> {
         self.rate_limit_state
     }
 
-    /// What to do next, given what came of the last; `jitter` is uniform in `0.0..1.0`.
+    /// Returns the next command, given the outcome of the last one; `jitter` is uniform in
+    /// `0.0..1.0`.
     ///
     /// # Panics
     /// If `event` does not answer the last command.
     #[must_use]
     pub fn next(&mut self, event: Event, now: DateTime<Utc>, jitter: f64) -> Command {
-        match (std::mem::replace(&mut self.awaiting, Awaiting::Beginning), event) {
+        let awaiting = std::mem::replace(&mut self.awaiting, Awaiting::Beginning);
+        match (awaiting, event) {
+            (_, Event::LeaseLost) => Command::Stop(RoundOutcome::LeaseLost),
+
             (Awaiting::Beginning, Event::Begun) => self.read(),
             (Awaiting::Reading, Event::Messages(messages)) if messages.is_empty() => {
-                self.tell(Awaiting::Releasing, Command::Release)
+                self.issue(Command::Release, Awaiting::Releasing)
             }
             (Awaiting::Reading, Event::Messages(messages)) => {
                 self.queue = messages.into();
-                self.look(now, jitter)
+                self.decide_current(now, jitter)
             }
+
             (Awaiting::Marking, Event::Marked(progress)) => {
-                self.begun += 1;
+                self.attempts_begun += 1;
                 self.rate_limit_state =
                     self.policy.rate_limit.after_send(self.rate_limit_state, now);
-                let seq = self.is_now(progress);
-                self.tell(Awaiting::HandingOver, Command::HandOver(seq))
+                let seq = self.update_current(progress);
+                self.issue(Command::HandOver(seq), Awaiting::HandingOver)
             }
-            // The next part is attempted like a message of its own: when the pace allows it.
+            (Awaiting::Marking, Event::OutOfTime) => self.postpone(now),
+
+            (Awaiting::HandingOver, Event::Answered(outcome)) => {
+                self.decide_after_attempt(outcome, now, jitter)
+            }
+            // The next part is attempted like a message of its own: when the rate limit allows it.
             (Awaiting::HandingOver, Event::TakenInPart(progress)) => {
-                self.is_now(progress);
-                self.look(now, jitter)
+                self.update_current(progress);
+                self.decide_current(now, jitter)
             }
-            (Awaiting::Marking, Event::OutOfTime) => {
-                self.tell(Awaiting::LettingGo, Command::Postpone(now))
-            }
-            (Awaiting::HandingOver, Event::Answered(outcome)) => self.judge(outcome, now, jitter),
+
             (Awaiting::Settling, Event::Done) => {
-                let (seq, _) = self.queue.front().expect("the message that was settled");
-                let command = Command::Advance(*seq);
-                self.tell(Awaiting::Advancing, command)
-            }
-            (Awaiting::Requeueing(AfterRequeue::Postpone(at)), Event::Done) => {
-                self.tell(Awaiting::LettingGo, Command::Postpone(at))
-            }
-            (Awaiting::Requeueing(AfterRequeue::Park(at)), Event::Done) => {
-                self.tell(Awaiting::LettingGo, Command::Park(at))
-            }
-            (Awaiting::Requeueing(AfterRequeue::Pause(at)), Event::Done) => {
-                self.tell(Awaiting::Pausing(at), Command::Pause(at))
-            }
-            // Without a spread: whoever found out is the first to try again, unless all look before
-            // the pause ends.
-            (Awaiting::Pausing(at), Event::Done) => {
-                self.tell(Awaiting::LettingGo, Command::Postpone(next_look(at, now)))
+                let (seq, _) = self.current();
+                self.issue(Command::Advance(seq), Awaiting::Advancing)
             }
             (Awaiting::Advancing, Event::Done) => {
                 let (seq, _) = self.queue.pop_front().expect("the message that was moved past");
-                self.settled = seq;
-                if self.queue.is_empty() { self.read() } else { self.look(now, jitter) }
+                self.settled_seq = seq;
+                if self.queue.is_empty() { self.read() } else { self.decide_current(now, jitter) }
             }
+
+            (Awaiting::Requeueing(AfterRequeue::Postpone(at)), Event::Done) => self.postpone(at),
+            (Awaiting::Requeueing(AfterRequeue::Park(at)), Event::Done) => {
+                self.issue(Command::Park(at), Awaiting::Postponing)
+            }
+            (Awaiting::Requeueing(AfterRequeue::Pause(at)), Event::Done) => {
+                self.issue(Command::Pause(at), Awaiting::Pausing(at))
+            }
+            // Without the spread: this conversation tries first when the pause ends, unless the
+            // others check before that.
+            (Awaiting::Pausing(at), Event::Done) => self.postpone(next_pause_check(at, now)),
+
+            (Awaiting::Postponing, Event::Done) => Command::Stop(RoundOutcome::Postponed),
             (Awaiting::Releasing, Event::Done) => Command::Stop(RoundOutcome::Settled),
             (Awaiting::Releasing, Event::Changed) => self.read(),
-            (Awaiting::LettingGo, Event::Done) => Command::Stop(RoundOutcome::Postponed),
+
             // A receipt may have settled a message that was to be put back: then the next one need
             // not wait for it.
-            (Awaiting::Marking | Awaiting::Requeueing(_) | Awaiting::LettingGo, Event::Changed) => {
-                self.look_again()
-            }
-            (_, Event::LeaseLost) => Command::Stop(RoundOutcome::LeaseLost),
+            (
+                Awaiting::Marking | Awaiting::Requeueing(_) | Awaiting::Postponing,
+                Event::Changed,
+            ) => self.read_again(),
+
             (awaiting, event) => panic!("{event:?} does not answer {awaiting:?}"),
         }
     }
 
-    fn tell(&mut self, awaiting: Awaiting, command: Command) -> Command {
+    fn issue(&mut self, command: Command, awaiting: Awaiting) -> Command {
         self.awaiting = awaiting;
         command
     }
 
+    fn postpone(&mut self, at: DateTime<Utc>) -> Command {
+        self.issue(Command::Postpone(at), Awaiting::Postponing)
+    }
+
+    fn give_up(&mut self, seq: Seq, reason: Reason) -> Command {
+        self.issue(Command::Settle(seq, Settlement::GivenUp(reason)), Awaiting::Settling)
+    }
+
     fn read(&mut self) -> Command {
         self.queue.clear();
-        self.tell(Awaiting::Reading, Command::Read(self.settled))
+        self.issue(Command::Read(self.settled_seq), Awaiting::Reading)
     }
 
-    /// The message in hand is this far.
-    fn is_now(&mut self, progress: Progress) -> Seq {
-        let (seq, first) = self.queue.front_mut().expect("the message in hand");
-        *first = progress;
-        *seq
-    }
-
-    /// Receipts and returning customers change a message a few times; a successor, for good.
-    fn look_again(&mut self) -> Command {
-        self.surprises += 1;
-        if self.surprises > MOST_SURPRISES {
+    /// Reads again after a change. Receipts and returning customers change a message a few times;
+    /// more changes than that come from another worker.
+    fn read_again(&mut self) -> Command {
+        self.changes += 1;
+        if self.changes > MAX_CHANGES {
             Command::Stop(RoundOutcome::LeaseLost)
         } else {
             self.read()
         }
     }
 
-    /// Decides about the message whose turn it is.
-    fn look(&mut self, now: DateTime<Utc>, jitter: f64) -> Command {
-        let (seq, progress) = self.queue.front().expect("somebody's turn").clone();
-        match next_step(&progress, self.policy.receipt_timeout, self.policy.on_unknown_outcome, now)
-        {
-            NextStep::Done => self.tell(Awaiting::Advancing, Command::Advance(seq)),
-            NextStep::Attempt => match self.begins(now, jitter) {
-                AttemptStart::Now => self.tell(Awaiting::Marking, Command::Mark(seq)),
+    /// The first message that is not settled.
+    fn current(&self) -> (Seq, Progress) {
+        self.queue.front().expect("the current message").clone()
+    }
+
+    /// Replaces the state of the current message.
+    fn update_current(&mut self, progress: Progress) -> Seq {
+        let (seq, current) = self.queue.front_mut().expect("the current message");
+        *current = progress;
+        *seq
+    }
+
+    /// Decides what to do with the current message.
+    fn decide_current(&mut self, now: DateTime<Utc>, jitter: f64) -> Command {
+        let (seq, progress) = self.current();
+        let DeliveryPolicy { receipt_timeout, on_unknown_outcome, .. } = self.policy;
+
+        match next_step(&progress, receipt_timeout, on_unknown_outcome, now) {
+            NextStep::Done => self.issue(Command::Advance(seq), Awaiting::Advancing),
+            NextStep::Attempt => match self.attempt_start(now, jitter) {
+                AttemptStart::Now => self.issue(Command::Mark(seq), Awaiting::Marking),
                 AttemptStart::Paused(_) if is_expired(&progress, now) => {
-                    let reason =
-                        Reason::new("channel_paused", "the channel could not be used for 24 hours");
-                    self.tell(Awaiting::Settling, Command::Settle(seq, Settlement::GivenUp(reason)))
+                    let detail = "the channel could not be used for 24 hours";
+                    self.give_up(seq, Reason::new("channel_paused", detail))
                 }
-                AttemptStart::Paused(at) | AttemptStart::Later(at) => {
-                    self.tell(Awaiting::LettingGo, Command::Postpone(at))
-                }
+                AttemptStart::Paused(at) | AttemptStart::Later(at) => self.postpone(at),
             },
-            NextStep::GiveUp(reason) => {
-                self.tell(Awaiting::Settling, Command::Settle(seq, Settlement::GivenUp(reason)))
-            }
+            NextStep::GiveUp(reason) => self.give_up(seq, reason),
             NextStep::AwaitReceipt(at) if progress.status == Status::Sending => {
-                let (status, reason) = (Status::InDoubt, Some(Reason::outcome_unknown()));
-                let command = Command::Requeue { seq, status, reason, counted: true };
-                self.tell(Awaiting::Requeueing(AfterRequeue::Postpone(at)), command)
+                let command = Command::Requeue {
+                    seq,
+                    status: Status::InDoubt,
+                    reason: Some(Reason::outcome_unknown()),
+                    counted: true,
+                };
+                self.issue(command, Awaiting::Requeueing(AfterRequeue::Postpone(at)))
             }
-            NextStep::AwaitReceipt(at) => self.tell(Awaiting::LettingGo, Command::Postpone(at)),
+            NextStep::AwaitReceipt(at) => self.postpone(at),
         }
     }
 
-    /// When the next attempt may begin, whichever message it is for.
-    fn begins(&self, now: DateTime<Utc>, jitter: f64) -> AttemptStart {
+    /// Returns when the next attempt may begin, for any message of the conversation.
+    fn attempt_start(&self, now: DateTime<Utc>, jitter: f64) -> AttemptStart {
         let DeliveryPolicy { rate_limit, max_messages, paused_until, .. } = &self.policy;
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "at most half a minute in milliseconds"
-        )]
-        let spread = TimeDelta::milliseconds((SPREAD.num_milliseconds() as f64 * jitter) as i64);
-        match (paused_until, rate_limit.earliest(self.rate_limit_state)) {
-            (Some(until), _) if now < *until => {
-                AttemptStart::Paused(next_look(*until, now) + spread)
-            }
-            (_, Some(earliest)) if now < earliest => AttemptStart::Later(earliest),
-            _ if self.begun >= *max_messages => AttemptStart::Later(now),
+
+        if let Some(until) = paused_until.filter(|until| now < *until) {
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "at most half a minute in milliseconds"
+            )]
+            let spread_millis = (RESUME_SPREAD.num_milliseconds() as f64 * jitter) as i64;
+            let spread = TimeDelta::milliseconds(spread_millis);
+            return AttemptStart::Paused(next_pause_check(until, now) + spread);
+        }
+
+        match rate_limit.earliest(self.rate_limit_state) {
+            Some(earliest) if now < earliest => AttemptStart::Later(earliest),
+            _ if self.attempts_begun >= *max_messages => AttemptStart::Later(now),
             _ => AttemptStart::Now,
         }
     }
 
-    /// Decides by what the provider answered.
-    fn judge(&mut self, outcome: SendOutcome, now: DateTime<Utc>, jitter: f64) -> Command {
-        let (seq, progress) = self.queue.front().expect("the message that was handed over").clone();
+    /// Decides what follows from the provider's answer about the current message.
+    fn decide_after_attempt(
+        &mut self,
+        outcome: SendOutcome,
+        now: DateTime<Utc>,
+        jitter: f64,
+    ) -> Command {
+        let (seq, progress) = self.current();
+
         match after_attempt(outcome, &progress, self.policy.receipt_timeout, now, jitter) {
             AfterAttempt::Sent(accepted) => {
                 let settlement = Settlement::Sent { provider_id: accepted.provider_id };
-                self.tell(Awaiting::Settling, Command::Settle(seq, settlement))
+                self.issue(Command::Settle(seq, settlement), Awaiting::Settling)
             }
             AfterAttempt::Failed(reason) => {
-                self.tell(Awaiting::Settling, Command::Settle(seq, Settlement::Failed(reason)))
+                self.issue(Command::Settle(seq, Settlement::Failed(reason)), Awaiting::Settling)
             }
             AfterAttempt::Later { status, at, reason } => {
                 let command = Command::Requeue { seq, status, reason: Some(reason), counted: true };
-                self.tell(Awaiting::Requeueing(AfterRequeue::Postpone(at)), command)
+                self.issue(command, Awaiting::Requeueing(AfterRequeue::Postpone(at)))
             }
             AfterAttempt::Away(at) => {
                 let command =
                     Command::Requeue { seq, status: Status::Queued, reason: None, counted: false };
-                self.tell(Awaiting::Requeueing(AfterRequeue::Park(at)), command)
+                self.issue(command, Awaiting::Requeueing(AfterRequeue::Park(at)))
             }
             AfterAttempt::Pause { at, reason } => {
                 let command = Command::Requeue {
@@ -358,23 +402,23 @@ impl Round {
                     reason: Some(reason),
                     counted: false,
                 };
-                self.tell(Awaiting::Requeueing(AfterRequeue::Pause(at)), command)
+                self.issue(command, Awaiting::Requeueing(AfterRequeue::Pause(at)))
             }
         }
     }
 }
 
-/// When a conversation that waits for the end of a pause is looked at.
-fn next_look(until: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
-    until.min(now + LOOK_AGAIN)
+/// Returns when a conversation that waits for the end of a pause checks the channel again.
+fn next_pause_check(until: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
+    until.min(now + PAUSE_CHECK_INTERVAL)
 }
 
 /// When an attempt may begin.
 enum AttemptStart {
     Now,
-    /// The channel is paused: look again then.
+    /// The channel is paused: check again at this time.
     Paused(DateTime<Utc>),
-    /// Not before: it is too early, or another conversation's turn.
+    /// Not before this time: the rate limit forbids it, or other conversations go first.
     Later(DateTime<Utc>),
 }
 

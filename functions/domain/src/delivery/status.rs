@@ -1,4 +1,4 @@
-//! How far a message has come, and that it never goes back.
+//! The status of a message, which only moves forward.
 
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +34,7 @@ impl Status {
         Status::Failed,
     ];
 
-    /// Whether the worker is done with the message: the provider took it, or it ended.
+    /// True if the worker is done with the message: the provider took it, or it ended `failed`.
     #[must_use]
     pub fn is_settled(self) -> bool {
         match self {
@@ -43,7 +43,7 @@ impl Status {
         }
     }
 
-    /// What the status becomes when a receipt says `reported`, or `None` if it stays.
+    /// Returns the status after a receipt that says `reported`, or `None` if it stays.
     ///
     /// Receipts come late, twice and in any order. They only move a message forward: `sent`,
     /// `delivered`, `read`. A report of failure counts until the message was delivered; a report of
@@ -88,8 +88,9 @@ mod tests {
             let end = reach(&receipts);
             receipts.reverse();
             let backwards = reach(&receipts);
+
             let seen = |status| receipts.contains(&status);
-            // Only a failure that meets nothing but `sent` may depend on the order: either is final
+            // The order may matter only for `failed` and `sent` without a delivery: both are final
             // for the worker.
             if seen(Status::Read) || seen(Status::Delivered) || !seen(Status::Failed) {
                 prop_assert_eq!(end, backwards);

@@ -77,7 +77,7 @@ pub struct OutboundMessage<'a> {
 
 impl From<OutboundMessage<'_>> for MessageReference {
     fn from(parcel: OutboundMessage<'_>) -> MessageReference {
-        let OutboundMessage { business, conversation_id: conversation, message, .. } = parcel;
-        MessageReference { business, conversation, message: message.id }
+        let OutboundMessage { business, conversation_id, message, .. } = parcel;
+        MessageReference { business_id: business, conversation_id, message_id: message.id }
     }
 }

@@ -47,7 +47,7 @@ impl Table {
     ) -> Result<AppliedReceipt, InternalError> {
         for _ in 0..8 {
             let Some(message) =
-                self.message(about.business, about.conversation, about.message).await?
+                self.message(about.business_id, about.conversation_id, about.message_id).await?
             else {
                 return Ok(AppliedReceipt { message: None, effect: ReceiptEffect::None });
             };
@@ -87,7 +87,7 @@ impl Table {
             (true, true) => " AND parts = :parts_before",
         };
         let mut call = self
-            .change(&key::message(about.business, about.conversation, was.seq))
+            .change(&key::message(about.business_id, about.conversation_id, was.seq))
             .condition_expression(format!("#status = :was{as_read}"))
             .expression_attribute_names("#status", "status")
             .expression_attribute_names("#error", "error")
@@ -135,7 +135,7 @@ impl Table {
     ) -> Result<bool, InternalError> {
         let before = seq.0.saturating_sub(1);
         let call = self
-            .change(&key::conversation(about.business, about.conversation))
+            .change(&key::conversation(about.business_id, about.conversation_id))
             .update_expression("SET due = :now REMOVE not_before")
             .condition_expression(
                 "settled_seq = :before AND attribute_not_exists(lease_owner) AND attribute_exists(due)",
