@@ -2,9 +2,9 @@
 //! queue, the sweeper, the provider, its receipts and the clock can act, with crashes and lost
 //! answers wherever they can happen.
 //!
-//! The model has no rules of its own. Workers follow [`domain::delivery::Round`], which
-//! production's workers follow; writes are the transitions of [`domain::delivery::stored`], which
-//! contract tests hold against the table's condition expressions.
+//! The model has no rules of its own. Its workers follow [`domain::delivery::Round`], as
+//! production's workers do; its writes are the transitions of [`domain::delivery::stored`], which
+//! contract tests compare with the table's condition expressions.
 
 mod promises;
 mod protocol;
@@ -24,7 +24,7 @@ const ORDER: &str = "the provider gets messages in order";
 const RECOVERS: &str = "everything is settled once faults stop";
 const ANSWERED: &str = "every send is answered for";
 
-/// What the searches came to, for the table at the end.
+/// The results of the searches, for the table at the end.
 static ROWS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 fn main() -> ExitCode {
@@ -34,10 +34,14 @@ fn main() -> ExitCode {
             holds("chat", Protocol::chat())
         }),
         trial("every_promise_holds_where_receipts_are_waited_for", || {
-            holds("whatsapp, e-mail", Protocol::patient())
+            holds("whatsapp, e-mail", Protocol::with_receipts())
         }),
         trial("without_the_sweeper_messages_are_stuck", || {
-            fails("without the sweeper", Protocol::patient().without(Without::Sweeper), &[RECOVERS])
+            fails(
+                "without the sweeper",
+                Protocol::with_receipts().without(Without::Sweeper),
+                &[RECOVERS],
+            )
         }),
         trial("without_the_fence_a_worker_that_was_given_up_does_harm", || {
             fails("without the fence", Protocol::chat().without(Without::Fence), &[TWICE, ORDER])
@@ -53,12 +57,15 @@ fn main() -> ExitCode {
             fails("without the lease", Protocol::chat().without(Without::Lease), &[TWICE, ORDER])
         }),
     ];
+
     let conclusion = libtest_mimic::run(&arguments, trials);
+
     let mut rows = std::mem::take(&mut *ROWS.lock().unwrap_or_else(PoisonError::into_inner));
     rows.sort();
     if !rows.is_empty() {
         println!("\n  model\n\n{}\n", rows.join("\n"));
     }
+
     conclusion.exit_code()
 }
 
@@ -69,8 +76,8 @@ fn trial(name: &str, run: impl FnOnce() + Send + 'static) -> Trial {
     })
 }
 
-/// Keeps what a search came to; returns the promises that are broken and the things that were seen
-/// to happen.
+/// Records the result of a search; returns the guarantees that are broken and the events that
+/// happened.
 fn conclude(
     name: &str,
     begun: Instant,
@@ -80,7 +87,9 @@ fn conclude(
     let (seen, broken): (Vec<_>, Vec<_>) =
         found.keys().copied().partition(|name| name.starts_with("sometimes"));
     let verdict = if broken.is_empty() { "every promise holds" } else { "broken, as it should be" };
-    let (states, took) = (search.unique_state_count(), begun.elapsed().as_secs_f64());
+    let states = search.unique_state_count();
+    let took = begun.elapsed().as_secs_f64();
+
     let mut row = format!("  {name:<30} {states:>9} states  {took:>6.1} s  {verdict}");
     for property in &broken {
         row += &format!(
@@ -92,7 +101,7 @@ fn conclude(
     (broken, seen)
 }
 
-/// Explores every state there is.
+/// Explores every state, and asserts that every guarantee holds in all of them.
 fn holds(name: &str, protocol: Protocol) {
     let begun = Instant::now();
     let search = protocol.checker().threads(2).spawn_dfs().join();
@@ -107,8 +116,8 @@ fn holds(name: &str, protocol: Protocol) {
     assert_eq!(seen.len(), sometimes, "nothing may hold for want of trying: {seen:?}");
 }
 
-/// Looks for the shortest way to break a promise; `promises` are those that may be the first to
-/// break.
+/// Searches for the shortest way to break a guarantee; `promises` are those that may be the first
+/// to break.
 fn fails(name: &str, protocol: Protocol, promises: &[&str]) {
     let begun = Instant::now();
     let search =

@@ -1,4 +1,4 @@
-//! What must always be true, whatever happens.
+//! The guarantees: the properties that hold in every state.
 
 use stateright::Property;
 
@@ -7,17 +7,18 @@ use crate::state::{Sender, State, is_in_doubt};
 use domain::Seq;
 use domain::delivery::Command;
 
-/// Every promise; and what has to happen sometimes, so that none holds for want of trying.
+/// Every guarantee; and events that some state must show, so that no guarantee holds only because
+/// the search never reached a fault.
 pub(crate) fn all() -> Vec<Property<Protocol>> {
     vec![
         Property::always("what is counted is what is stored", |_, state: &State| {
-            state.used == state.messages.len() as u64 && state.turn.seq.0 == state.used
+            state.used == state.messages.len() as u64 && state.conversation.seq.0 == state.used
         }),
         Property::always("every send is answered for", |_, state: &State| {
             !state.senders.contains(&Sender::Broken)
         }),
         Property::always("what is not settled is in the outbox", |_, state: &State| {
-            state.is_settled() || state.turn.due.is_some()
+            state.is_settled() || state.conversation.due.is_some()
         }),
         Property::always("the provider gets messages in order", |_, state: &State| {
             let mut firsts: Vec<Seq> = Vec::new();
@@ -34,7 +35,7 @@ pub(crate) fn all() -> Vec<Property<Protocol>> {
         }),
         Property::always("what is settled stays settled", |_, state: &State| {
             state.ended.iter().all(|seq| state.message(*seq).progress.status.is_settled())
-                && (1..=state.turn.settled_seq.0).all(|seq| state.ended.contains(&Seq(seq)))
+                && (1..=state.conversation.settled_seq.0).all(|seq| state.ended.contains(&Seq(seq)))
         }),
         Property::always(
             "everything is settled once faults stop",
@@ -44,12 +45,12 @@ pub(crate) fn all() -> Vec<Property<Protocol>> {
             is_in_doubt(state)
         }),
         Property::sometimes("sometimes a receipt ends a wait", |_, state: &State| {
-            let freed = |seq: &Seq| state.turn.unknown_outcome_resolved(*seq, state.now);
+            let freed = |seq: &Seq| state.conversation.unknown_outcome_resolved(*seq, state.now);
             state
                 .cleared
                 .iter()
                 .filter_map(freed)
-                .any(|turn| turn.not_before != state.turn.not_before)
+                .any(|conversation| conversation.not_before != state.conversation.not_before)
         }),
         Property::sometimes("sometimes a customer gets a message twice", |_, state: &State| {
             state.taken.len() > state.messages.len()
@@ -58,8 +59,8 @@ pub(crate) fn all() -> Vec<Property<Protocol>> {
 }
 
 impl Protocol {
-    /// Whether everything is settled in the end if nothing goes wrong any more: workers finish,
-    /// time passes, the sweeper runs, and a worker answers.
+    /// True if everything is settled in the end once faults stop: workers finish, time passes, the
+    /// sweeper rings, and a worker claims the conversation.
     fn recovers(&self, state: &State) -> bool {
         let mut state = state.clone();
         state.doorbell = false; // The queue may lose everything.
@@ -71,23 +72,25 @@ impl Protocol {
             if let Some(moment) = state.next_moment() {
                 state.pass_until(moment);
             }
-            if self.has(Without::Sweeper) && state.turn.due.is_some_and(|due| due <= state.now) {
-                self.hear(&mut state, 0);
+            if self.has(Without::Sweeper)
+                && state.conversation.due.is_some_and(|due| due <= state.now)
+            {
+                self.claim(&mut state, 0);
             }
         }
         false
     }
 
-    /// Has every worker do what it is told until it is told to stop.
+    /// Has every worker execute its commands until it is told to stop.
     fn finish(&self, state: &mut State) {
         for index in 0..WORKERS {
             while let Some(worker) = &state.workers[index] {
                 match worker.command {
                     Command::HandOver(_) if state.now >= worker.lease.until => {
-                        self.call(state, index, Call::SaysLater)
+                        self.call(state, index, Call::FailsTransiently)
                     }
                     Command::HandOver(_) => self.call(state, index, Call::Takes),
-                    _ => self.obey(state, index),
+                    _ => self.execute(state, index),
                 }
             }
         }

@@ -1,10 +1,10 @@
-//! What can happen next.
+//! The protocol as a state machine: everything that can happen next, and its effect.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use stateright::{Model, Property};
 
 use crate::promises;
-use crate::state::{Budget, Sender, State, Worker, holding};
+use crate::state::{Budget, Sender, State, Worker, taken_but_not_stored};
 use domain::delivery::stored::MessageState;
 use domain::delivery::{
     Accepted, Command, ConversationState, DeliveryPolicy, Event, Failure, OnUnknownOutcome,
@@ -16,19 +16,19 @@ const LEASE: TimeDelta = TimeDelta::seconds(45);
 const SENDERS: usize = 2;
 pub(crate) const WORKERS: usize = 2;
 
-/// The protocol, or what is left of it.
+/// The protocol, whole or without one of its parts.
 #[derive(Debug, Clone)]
 pub(crate) struct Protocol {
     receipt_timeout: TimeDelta,
-    /// How many messages a worker sends in a row.
+    /// How many messages a worker sends before it releases the conversation.
     max_messages: u32,
-    /// Whether its messages may be in parts.
+    /// True if messages may go in several parts.
     parts: bool,
     budget: Budget,
     without: Option<Without>,
 }
 
-/// A part of the protocol that is taken away, to see that it is needed.
+/// A part of the protocol that a search takes away to show that it is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Without {
     Sweeper,
@@ -37,57 +37,57 @@ pub(crate) enum Without {
     Lease,
 }
 
-/// Something that happens.
+/// One step of an actor.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Action {
     /// A sender reads the conversation.
-    Look(usize),
-    /// A sender makes its transaction.
+    ReadConversation(usize),
+    /// A sender makes its accept transaction.
     Accept(usize),
-    /// A sender rings and answers 201.
-    Ring(usize),
+    /// A sender rings the doorbell and answers 201.
+    RingDoorbell(usize),
     /// A sender dies after its transaction.
     SenderDies(usize),
     /// The queue loses a doorbell.
-    LoseBell,
-    /// A worker gets a doorbell; `again` if the queue keeps it all the same.
-    Hear { worker: usize, again: bool },
-    /// A worker does what it was told.
-    Obey(usize),
-    /// A worker calls the provider, and this happens.
+    LoseDoorbell,
+    /// A worker receives a doorbell; `redelivered` if the queue will deliver it again.
+    ReceiveDoorbell { worker: usize, redelivered: bool },
+    /// A worker executes its command.
+    Execute(usize),
+    /// A worker calls the provider, with this result.
     Call(usize, Call),
     /// A worker dies.
     WorkerDies(usize),
-    /// The provider reports that it has a message. Whoever writes that down may die before
-    /// [`Action::DoubtOver`].
+    /// A receipt of the provider is stored. The function that stores it may die before
+    /// [`Action::ResolveUnknownOutcome`].
     Receipt(Seq),
-    /// The conversation that waits for this message's fate is told that it need not.
-    DoubtOver(Seq),
-    /// The sweeper runs.
+    /// The conversation that waits for this receipt becomes due.
+    ResolveUnknownOutcome(Seq),
+    /// The sweeper rings for the conversation.
     Sweep,
     /// Time passes until the next thing is due.
     Tick,
 }
 
-/// What comes of a call of the provider.
+/// The result of a call of the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Call {
-    /// It takes the message.
+    /// The provider takes the message.
     Takes,
-    /// It takes a part of the message, and there is more to come.
+    /// The provider takes a part of the message, and other parts are left.
     TakesPart,
-    /// It takes the message, and its answer is lost.
-    TakesUnheard,
-    /// The call is lost on the way.
-    LostOnTheWay,
-    /// It says: later.
-    SaysLater,
-    /// It says: never.
-    SaysNever,
+    /// The provider takes the message, and its answer is lost.
+    TakesAnswerLost,
+    /// The request is lost before it reaches the provider.
+    RequestLost,
+    /// The provider refuses the message for now.
+    FailsTransiently,
+    /// The provider refuses the message for good.
+    FailsPermanently,
 }
 
 impl Protocol {
-    /// A channel that sends again at once, and on which each message is a turn.
+    /// A channel that sends a message in doubt again at once; a worker sends one message at a time.
     pub(crate) fn chat() -> Protocol {
         let budget = Budget { crashes: 2, faults: 1, ticks: 2 };
         Protocol {
@@ -99,8 +99,8 @@ impl Protocol {
         }
     }
 
-    /// A channel that waits for receipts, and takes messages in parts.
-    pub(crate) fn patient() -> Protocol {
+    /// A channel that waits for receipts and takes messages in parts.
+    pub(crate) fn with_receipts() -> Protocol {
         Protocol {
             receipt_timeout: Channel::Whatsapp.receipt_timeout(),
             max_messages: 2,
@@ -117,7 +117,7 @@ impl Protocol {
         self.without != Some(part)
     }
 
-    /// The conversation as a claim sees it.
+    /// Returns the conversation as a claim sees it: without the lease if that part is taken away.
     fn claimable(&self, state: &ConversationState) -> ConversationState {
         if self.has(Without::Lease) {
             state.clone()
@@ -127,17 +127,18 @@ impl Protocol {
     }
 
     fn accept(&self, state: &mut State, index: usize, last: Seq) {
-        let turn = if self.has(Without::SeqCondition) {
-            state.turn.clone()
+        let conversation = if self.has(Without::SeqCondition) {
+            state.conversation.clone()
         } else {
-            ConversationState { seq: last, ..state.turn.clone() }
+            ConversationState { seq: last, ..state.conversation.clone() }
         };
-        let place_is_free = state.messages.len() as u64 == last.0;
-        match turn.accepted(last, state.now) {
+        let seq_is_free = state.messages.len() as u64 == last.0;
+
+        match conversation.accepted(last, state.now) {
             None => state.senders[index] = Sender::Idle,
-            Some(_) if !place_is_free => state.senders[index] = Sender::Broken,
-            Some(turn) => {
-                state.turn = turn;
+            Some(_) if !seq_is_free => state.senders[index] = Sender::Broken,
+            Some(accepted) => {
+                state.conversation = accepted;
                 state.used += 1;
                 let progress = Progress {
                     status: Status::Queued,
@@ -152,37 +153,42 @@ impl Protocol {
         }
     }
 
-    pub(crate) fn hear(&self, state: &mut State, index: usize) {
-        if let Ok((turn, lease)) = self.claimable(&state.turn).claimed(state.now, LEASE) {
-            let (receipt_timeout, on_unknown_outcome) =
-                (self.receipt_timeout, OnUnknownOutcome::Resend);
-            let terms = DeliveryPolicy {
-                receipt_timeout,
-                on_unknown_outcome,
-                rate_limit: RateLimit::UNLIMITED,
-                max_messages: self.max_messages,
-                paused_until: None,
-            };
-            let mut round = Round::new(turn.settled_seq, None, terms);
-            let command = round.next(Event::Begun, state.now, 0.5);
-            state.turn = turn;
-            state.workers[index] =
-                Some(Worker { command, round, lease, known: Vec::new(), in_part: false });
-        }
+    pub(crate) fn claim(&self, state: &mut State, index: usize) {
+        let claimed = self.claimable(&state.conversation).claimed(state.now, LEASE);
+        let Ok((conversation, lease)) = claimed else { return };
+
+        let policy = DeliveryPolicy {
+            receipt_timeout: self.receipt_timeout,
+            on_unknown_outcome: OnUnknownOutcome::Resend,
+            rate_limit: RateLimit::UNLIMITED,
+            max_messages: self.max_messages,
+            paused_until: None,
+        };
+        let mut round = Round::new(conversation.settled_seq, None, policy);
+        let command = round.next(Event::Begun, state.now, 0.5);
+
+        state.conversation = conversation;
+        state.workers[index] =
+            Some(Worker { command, round, lease, known: Vec::new(), in_part: false });
     }
 
-    /// A worker's command is done: it gets the next.
-    fn tell(&self, state: &mut State, index: usize, mut worker: Worker, event: Event) {
+    /// Gives a worker its next command, after the outcome of its last one.
+    fn next_command(&self, state: &mut State, index: usize, mut worker: Worker, event: Event) {
         worker.command = worker.round.next(event, state.now, 0.5);
         state.workers[index] =
             if matches!(worker.command, Command::Stop(_)) { None } else { Some(worker) };
     }
 
-    /// Makes the write or read that a worker was told to make.
-    pub(crate) fn obey(&self, state: &mut State, index: usize) {
+    /// Executes a worker's command: one read or one write.
+    pub(crate) fn execute(&self, state: &mut State, index: usize) {
         let Some(mut worker) = state.workers[index].take() else { return };
-        let fence = if self.has(Without::Fence) { worker.lease.fence } else { u64::MAX };
-        let of_turn = if self.has(Without::Fence) { fence } else { state.turn.fence };
+        // Without the fence, every write passes for one of the current holder.
+        let (message_fence, conversation_fence) = if self.has(Without::Fence) {
+            (worker.lease.fence, worker.lease.fence)
+        } else {
+            (u64::MAX, state.conversation.fence)
+        };
+
         let event = match worker.command.clone() {
             Command::Read(after) => {
                 let all =
@@ -192,22 +198,22 @@ impl Protocol {
             }
             Command::Mark(_) if state.now >= worker.lease.until => Event::OutOfTime,
             Command::Mark(seq) => {
-                let marked = state.message(seq).marked(fence, worker.known(seq), state.now);
+                let marked = state.message(seq).marked(message_fence, worker.known(seq), state.now);
                 if state.write(seq, marked) {
                     let progress = state.message(seq).progress.clone();
-                    worker.learn(seq, &progress);
+                    worker.update(seq, &progress);
                     Event::Marked(progress)
                 } else {
                     Event::Changed
                 }
             }
-            // It has called the provider, and this is the note.
+            // The worker has called the provider, and stores that a part was taken.
             Command::HandOver(seq) => {
                 worker.in_part = false;
-                let noted = state.message(seq).noted(fence, worker.known(seq));
+                let noted = state.message(seq).noted(message_fence, worker.known(seq));
                 if state.write(seq, noted) {
                     let progress = state.message(seq).progress.clone();
-                    worker.learn(seq, &progress);
+                    worker.update(seq, &progress);
                     Event::TakenInPart(progress)
                 } else {
                     Event::Answered(Err(Failure::Unknown(Reason::outcome_unknown())))
@@ -219,46 +225,49 @@ impl Protocol {
                 } else {
                     Status::Failed
                 };
-                let settled = state.message(seq).settled(fence, end);
+                let settled = state.message(seq).settled(message_fence, end);
                 if !state.write(seq, settled) && !state.message(seq).progress.status.is_settled() {
-                    return; // It is a successor's by now: the worker gives up.
+                    return; // Another worker holds the conversation: this one gives up.
                 }
                 Event::Done
             }
             Command::Requeue { seq, status, counted, .. } => {
-                let back = state.message(seq).requeued(fence, worker.known(seq), status, counted);
+                let back =
+                    state.message(seq).requeued(message_fence, worker.known(seq), status, counted);
                 match state.write(seq, back) {
                     true => Event::Done,
-                    false if state.message(seq).fence > fence => Event::LeaseLost,
+                    false if state.message(seq).fence > message_fence => Event::LeaseLost,
                     false => Event::Changed,
                 }
             }
             Command::Advance(seq) => {
-                let advanced = state.turn.advanced(of_turn, seq);
-                if state.write_turn(advanced) { Event::Done } else { Event::LeaseLost }
+                let advanced = state.conversation.advanced(conversation_fence, seq);
+                if state.write_conversation(advanced) { Event::Done } else { Event::LeaseLost }
             }
             Command::Release => {
-                let still_held = state.turn.lease_until.is_some() && state.turn.fence == of_turn;
-                let released = state.turn.released(of_turn);
-                match state.write_turn(released) {
+                let still_held = state.conversation.lease_until.is_some()
+                    && state.conversation.fence == conversation_fence;
+                let released = state.conversation.released(conversation_fence);
+                match state.write_conversation(released) {
                     true => Event::Done,
                     false if still_held => Event::Changed,
                     false => Event::LeaseLost,
                 }
             }
             Command::Postpone(at) => {
-                let postponed = state.turn.postponed(of_turn, at);
-                state.write_turn(postponed);
+                let postponed = state.conversation.postponed(conversation_fence, at);
+                state.write_conversation(postponed);
                 state.ring();
                 Event::Done
             }
             Command::Park(_) | Command::Pause(_) | Command::Stop(_) => {
-                unreachable!("not of this model")
+                unreachable!("not part of this model")
             }
         };
-        self.tell(state, index, worker, event);
+        self.next_command(state, index, worker, event);
     }
 
+    /// Ends a worker's call of the provider.
     pub(crate) fn call(&self, state: &mut State, index: usize, call: Call) {
         let Some(mut worker) = state.workers[index].take() else { return };
         let Command::HandOver(seq) = worker.command else { unreachable!("not a call") };
@@ -268,44 +277,58 @@ impl Protocol {
             state.left.faults = state.left.faults.saturating_sub(1);
             return;
         }
+
         let reason = || Reason::new("model", "");
         let outcome: SendOutcome = match call {
             Call::Takes => Ok(Accepted { provider_id: None }),
-            Call::TakesUnheard | Call::LostOnTheWay => Err(Failure::Unknown(reason())),
-            Call::SaysLater => Err(Failure::Transient { reason: reason(), retry_after: None }),
-            Call::SaysNever => Err(Failure::Permanent(reason())),
-            Call::TakesPart => unreachable!("written down before anything is answered"),
+            Call::TakesAnswerLost | Call::RequestLost => Err(Failure::Unknown(reason())),
+            Call::FailsTransiently => {
+                Err(Failure::Transient { reason: reason(), retry_after: None })
+            }
+            Call::FailsPermanently => Err(Failure::Permanent(reason())),
+            Call::TakesPart => unreachable!("stored before the call is answered"),
         };
-        if matches!(call, Call::Takes | Call::TakesUnheard) {
+
+        if matches!(call, Call::Takes | Call::TakesAnswerLost) {
             state.taken.push(seq);
         }
-        if call == Call::TakesUnheard {
+        if call == Call::TakesAnswerLost {
             state.excuse(seq);
         }
         if call != Call::Takes {
             state.left.faults = state.left.faults.saturating_sub(1);
         }
-        self.tell(state, index, worker, Event::Answered(outcome));
+        self.next_command(state, index, worker, Event::Answered(outcome));
     }
 
-    /// What a worker can do now.
-    fn moves(&self, state: &State, index: usize, worker: &Worker, actions: &mut Vec<Action>) {
+    /// Adds the steps that a worker can make now.
+    fn worker_actions(
+        &self,
+        state: &State,
+        index: usize,
+        worker: &Worker,
+        actions: &mut Vec<Action>,
+    ) {
         match worker.command {
-            Command::HandOver(_) if worker.in_part => actions.push(Action::Obey(index)),
-            // Held up beyond its lease, it does not call any more.
+            Command::HandOver(_) if worker.in_part => actions.push(Action::Execute(index)),
+            // The lease is over: the worker does not call any more.
             Command::HandOver(_) if state.now >= worker.lease.until => {
-                actions.push(Action::Call(index, Call::SaysLater))
+                actions.push(Action::Call(index, Call::FailsTransiently))
             }
             Command::HandOver(_) => {
                 actions.push(Action::Call(index, Call::Takes));
                 if state.left.faults > 0 {
-                    let faults =
-                        [Call::TakesUnheard, Call::LostOnTheWay, Call::SaysLater, Call::SaysNever];
+                    let faults = [
+                        Call::TakesAnswerLost,
+                        Call::RequestLost,
+                        Call::FailsTransiently,
+                        Call::FailsPermanently,
+                    ];
                     let faults = faults.into_iter().chain(self.parts.then_some(Call::TakesPart));
                     actions.extend(faults.map(|fault| Action::Call(index, fault)));
                 }
             }
-            _ => actions.push(Action::Obey(index)),
+            _ => actions.push(Action::Execute(index)),
         }
         if state.left.crashes > 0 {
             actions.push(Action::WorkerDies(index));
@@ -318,7 +341,7 @@ impl Model for Protocol {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        let turn = ConversationState {
+        let conversation = ConversationState {
             seq: Seq(0),
             settled_seq: Seq(0),
             lease_until: None,
@@ -328,7 +351,7 @@ impl Model for Protocol {
         };
         vec![State {
             now: DateTime::<Utc>::UNIX_EPOCH,
-            turn,
+            conversation,
             messages: Vec::new(),
             used: 0,
             doorbell: false,
@@ -346,32 +369,33 @@ impl Model for Protocol {
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         for (index, sender) in state.senders.iter().enumerate() {
             match sender {
-                Sender::Idle => actions.push(Action::Look(index)),
+                Sender::Idle => actions.push(Action::ReadConversation(index)),
                 Sender::Read(_) => actions.push(Action::Accept(index)),
                 Sender::Accepted => {
-                    actions.extend([Action::Ring(index), Action::SenderDies(index)])
+                    actions.extend([Action::RingDoorbell(index), Action::SenderDies(index)])
                 }
                 Sender::Done | Sender::Broken => {}
             }
         }
         for (index, worker) in state.workers.iter().enumerate() {
             match worker {
-                Some(worker) => self.moves(state, index, worker, actions),
-                None if state.doorbell => {
-                    actions.extend([false, true].map(|again| Action::Hear { worker: index, again }))
-                }
+                Some(worker) => self.worker_actions(state, index, worker, actions),
+                None if state.doorbell => actions.extend(
+                    [false, true]
+                        .map(|redelivered| Action::ReceiveDoorbell { worker: index, redelivered }),
+                ),
                 None => {}
             }
         }
         if state.doorbell {
-            actions.push(Action::LoseBell);
+            actions.push(Action::LoseDoorbell);
         }
         let silent = state.taken.iter().filter(|seq| !state.reported.contains(seq));
         actions.extend(silent.map(|seq| Action::Receipt(*seq)));
-        actions.extend(state.cleared.iter().map(|seq| Action::DoubtOver(*seq)));
+        actions.extend(state.cleared.iter().map(|seq| Action::ResolveUnknownOutcome(*seq)));
         if self.has(Without::Sweeper)
             && !state.doorbell
-            && state.turn.due.is_some_and(|due| due <= state.now)
+            && state.conversation.due.is_some_and(|due| due <= state.now)
         {
             actions.push(Action::Sweep);
         }
@@ -383,29 +407,31 @@ impl Model for Protocol {
     fn next_state(&self, before: &State, action: Action) -> Option<State> {
         let mut state = before.clone();
         match action {
-            Action::Look(index) => state.senders[index] = Sender::Read(state.turn.seq),
+            Action::ReadConversation(index) => {
+                state.senders[index] = Sender::Read(state.conversation.seq)
+            }
             Action::Accept(index) => {
                 let Sender::Read(last) = state.senders[index] else { return None };
                 self.accept(&mut state, index, last);
             }
-            Action::Ring(index) => {
+            Action::RingDoorbell(index) => {
                 state.ring();
                 state.senders[index] = Sender::Done;
             }
             Action::SenderDies(index) => {
                 state.senders[index] = Sender::Done;
             }
-            Action::LoseBell => state.doorbell = false,
-            Action::Hear { worker, again } => {
-                state.doorbell = again;
-                self.hear(&mut state, worker);
+            Action::LoseDoorbell => state.doorbell = false,
+            Action::ReceiveDoorbell { worker, redelivered } => {
+                state.doorbell = redelivered;
+                self.claim(&mut state, worker);
             }
-            Action::Obey(index) => self.obey(&mut state, index),
+            Action::Execute(index) => self.execute(&mut state, index),
             Action::Call(index, call) => self.call(&mut state, index, call),
             Action::WorkerDies(index) => {
                 let dead = state.workers[index].take()?;
                 state.left.crashes -= 1;
-                if let Some(seq) = holding(&dead) {
+                if let Some(seq) = taken_but_not_stored(&dead) {
                     state.excuse(seq);
                 }
             }
@@ -419,10 +445,10 @@ impl Model for Protocol {
                     state.cleared.sort();
                 }
             }
-            Action::DoubtOver(seq) => {
+            Action::ResolveUnknownOutcome(seq) => {
                 state.cleared.retain(|cleared| *cleared != seq);
-                let over = state.turn.unknown_outcome_resolved(seq, state.now);
-                if state.write_turn(over) {
+                let over = state.conversation.unknown_outcome_resolved(seq, state.now);
+                if state.write_conversation(over) {
                     state.ring();
                 }
             }

@@ -1,4 +1,4 @@
-//! What there is: the table, the queue, the provider, and whoever works on them.
+//! The state of the system: the table, the queue, the provider, the senders and the workers.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
@@ -14,32 +14,33 @@ pub(crate) struct State {
     /// The clock.
     pub(crate) now: DateTime<Utc>,
     /// The conversation.
-    pub(crate) turn: ConversationState,
-    /// Its messages; message 1 stands first.
+    pub(crate) conversation: ConversationState,
+    /// The conversation's messages; message 1 stands first.
     pub(crate) messages: Vec<MessageState>,
-    /// What the month's shard says.
+    /// The `used` of the month's shard.
     pub(crate) used: u64,
-    /// Whether a doorbell is in the queue.
+    /// True if a doorbell is in the queue.
     pub(crate) doorbell: bool,
-    /// Those who send one message each.
+    /// Senders of one message each.
     pub(crate) senders: Vec<Sender>,
-    /// Those who deliver.
+    /// The delivery workers; `None` for one that holds no conversation.
     pub(crate) workers: Vec<Option<Worker>>,
-    /// What the provider took, in order.
+    /// The messages that the provider took, in order.
     pub(crate) taken: Vec<Seq>,
-    /// Of which of these it has sent a receipt.
+    /// The messages that the provider has sent a receipt for.
     pub(crate) reported: Vec<Seq>,
-    /// Messages in doubt that such a receipt has settled, and whose conversation was not told yet.
+    /// Messages in doubt that a receipt has settled, and whose conversation is not due yet.
     pub(crate) cleared: Vec<Seq>,
-    /// Messages over which a worker died, or whose answer was lost, after the provider took them.
+    /// Messages whose worker died, or whose answer was lost, after the provider took them: these
+    /// may be sent twice.
     pub(crate) excused: Vec<Seq>,
-    /// Messages that were settled at some time.
+    /// Messages that were settled in some earlier state.
     pub(crate) ended: Vec<Seq>,
     /// Crashes, provider faults and steps of time that may still happen.
     pub(crate) left: Budget,
 }
 
-/// What may still happen.
+/// The faults and steps of time that a search may still use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Budget {
     pub(crate) crashes: u8,
@@ -47,33 +48,34 @@ pub(crate) struct Budget {
     pub(crate) ticks: u8,
 }
 
-/// Somebody who sends one message.
+/// The progress of a caller that sends one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Sender {
-    /// Nothing was done yet.
+    /// Nothing is done yet.
     Idle,
-    /// The conversation was read, and this was its last message.
+    /// The sender has read the conversation; this was its last message.
     Read(Seq),
-    /// The transaction was made; the doorbell is not rung yet.
+    /// The transaction is made; the doorbell is not rung yet.
     Accepted,
-    /// 201 was answered, or the sender died before it could.
+    /// The sender has answered 201, or died before that.
     Done,
-    /// 500 was answered.
+    /// The sender has answered 500.
     Broken,
 }
 
-/// Somebody who delivers.
+/// A worker that holds the conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Worker {
-    /// What it was told to do and has not done yet.
+    /// The command that it has not executed yet.
     pub(crate) command: Command,
-    /// Who tells it.
+    /// The round that gives it commands.
     pub(crate) round: Round,
-    /// Its right to.
+    /// Its lease of the conversation.
     pub(crate) lease: Lease,
-    /// The messages as it knows them.
+    /// The messages as it has read them.
     pub(crate) known: Vec<(Seq, Progress)>,
-    /// The provider took a part of the message in hand, which it has not written down yet.
+    /// True if the provider took a part of the current message and the worker has not stored that
+    /// yet.
     pub(crate) in_part: bool,
 }
 
@@ -82,8 +84,8 @@ impl Worker {
         &self.known.iter().find(|(known, _)| *known == seq).expect("it was read").1
     }
 
-    /// The message is this far by now.
-    pub(crate) fn learn(&mut self, seq: Seq, progress: &Progress) {
+    /// Replaces the state of a message that was read.
+    pub(crate) fn update(&mut self, seq: Seq, progress: &Progress) {
         self.known.iter_mut().find(|(known, _)| *known == seq).expect("it was read").1 =
             progress.clone();
     }
@@ -91,29 +93,28 @@ impl Worker {
 
 impl State {
     pub(crate) fn message(&self, seq: Seq) -> &MessageState {
-        &self.messages[place(seq)]
+        &self.messages[index_of(seq)]
     }
 
-    /// Replaces a message, if the write was let through.
+    /// Replaces a message unless the write was refused; returns whether it was written.
     pub(crate) fn write(&mut self, seq: Seq, write: Option<MessageState>) -> bool {
         let Some(stored) = write else { return false };
         if stored.progress.status.is_settled() && !self.ended.contains(&seq) {
             self.ended.push(seq);
             self.ended.sort();
         }
-        self.messages[place(seq)] = stored;
+        self.messages[index_of(seq)] = stored;
         true
     }
 
-    /// Replaces the conversation, if the write was let through.
-    pub(crate) fn write_turn(&mut self, write: Option<ConversationState>) -> bool {
-        let done = write.is_some();
-        if let Some(turn) = write {
-            self.turn = turn;
-        }
-        done
+    /// Replaces the conversation unless the write was refused; returns whether it was written.
+    pub(crate) fn write_conversation(&mut self, write: Option<ConversationState>) -> bool {
+        let Some(conversation) = write else { return false };
+        self.conversation = conversation;
+        true
     }
 
+    /// Allows the message to be sent twice.
     pub(crate) fn excuse(&mut self, seq: Seq) {
         if !self.excused.contains(&seq) {
             self.excused.push(seq);
@@ -121,12 +122,12 @@ impl State {
         }
     }
 
-    /// One doorbell in the queue says as much as many: the queue may keep one that was heard.
+    /// Puts a doorbell into the queue. One stands for many, since the queue may deliver it again.
     pub(crate) fn ring(&mut self) {
         self.doorbell = true;
     }
 
-    /// Senders are all alike, and so are workers: which of them does a thing makes no difference.
+    /// Sorts senders and workers: each is like the others, so their order makes no difference.
     pub(crate) fn sorted(mut self) -> State {
         self.senders.sort();
         self.workers.sort_by_cached_key(|worker| {
@@ -135,21 +136,22 @@ impl State {
         self
     }
 
-    /// Whether nothing is left to do, the outbox's promise included.
+    /// True if every message is settled and the conversation has left the outbox.
     pub(crate) fn is_settled(&self) -> bool {
-        self.turn.settled_seq == self.turn.seq
-            && self.turn.due.is_none()
+        self.conversation.settled_seq == self.conversation.seq
+            && self.conversation.due.is_none()
             && self.messages.iter().all(|message| message.progress.status.is_settled())
     }
 
-    /// The next time at which anything becomes possible.
+    /// Returns the next time at which something becomes possible.
     pub(crate) fn next_moment(&self) -> Option<DateTime<Utc>> {
-        let turn = [self.turn.lease_until, self.turn.not_before, self.turn.due];
-        turn.into_iter().flatten().filter(|moment| *moment > self.now).min()
+        let moments =
+            [self.conversation.lease_until, self.conversation.not_before, self.conversation.due];
+        moments.into_iter().flatten().filter(|moment| *moment > self.now).min()
     }
 
-    /// Lets time pass. A worker that has not written down by the end of its lease what the provider
-    /// took is as good as dead: Lambda stops it long before.
+    /// Lets time pass. A worker that has not stored by the end of its lease what the provider took
+    /// counts as dead: Lambda stops it long before that.
     pub(crate) fn pass_until(&mut self, moment: DateTime<Utc>) {
         self.now = moment;
         let overtaken: Vec<Seq> = self
@@ -157,7 +159,7 @@ impl State {
             .iter()
             .flatten()
             .filter(|worker| worker.lease.until <= moment)
-            .filter_map(holding)
+            .filter_map(taken_but_not_stored)
             .collect();
         for seq in overtaken {
             self.excuse(seq);
@@ -165,8 +167,8 @@ impl State {
     }
 }
 
-/// The message that the provider took and the worker has not written down yet.
-pub(crate) fn holding(worker: &Worker) -> Option<Seq> {
+/// Returns the message that the provider took and the worker has not stored yet.
+pub(crate) fn taken_but_not_stored(worker: &Worker) -> Option<Seq> {
     match &worker.command {
         Command::Settle(seq, domain::delivery::Settlement::Sent { .. }) => Some(*seq),
         _ => None,
@@ -177,6 +179,6 @@ pub(crate) fn is_in_doubt(state: &State) -> bool {
     state.messages.iter().any(|message| message.progress.status == Status::InDoubt)
 }
 
-fn place(seq: Seq) -> usize {
+fn index_of(seq: Seq) -> usize {
     usize::try_from(seq.0).expect("two messages") - 1
 }
