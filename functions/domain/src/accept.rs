@@ -1,9 +1,8 @@
-//! Accepting a message: what a cancelled transaction means.
+//! Accepting a message: the meaning of a cancelled transaction.
 //!
 //! The transaction has four positions: the quota shard, the conversation, the message and, with a
-//! key, the idempotency record. DynamoDB cancels all of them or none, and says of each position
-//! whether its condition failed and what the item was. What follows from that is decided here and
-//! nowhere else.
+//! key, the idempotency record. DynamoDB cancels all of them or none, and reports for each position
+//! whether its condition failed and what the item was. [`read`] alone decides what follows.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -11,12 +10,12 @@ use sha2::{Digest, Sha256};
 use crate::id::{MessageId, Seq};
 use crate::quota::Shard;
 
-/// What DynamoDB said of one position of a cancelled transaction.
+/// DynamoDB's report on one position of a cancelled transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Position<T> {
-    /// Nothing against it.
+    /// The position would have been written.
     Fine,
-    /// Its condition failed; what the item was, or `None` if there was none.
+    /// The condition failed; the item as it was, or `None` if there was none.
     Refused(Option<T>),
     /// Another transaction held the item, or the table was throttled.
     Contended,
@@ -25,40 +24,41 @@ pub enum Position<T> {
 /// A cancelled accept transaction, position by position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CancelledTransaction {
-    /// `used < cap`.
+    /// The quota shard, under the condition `used < cap`.
     pub shard: Position<Shard>,
-    /// `seq = n`, on the channel that the content was checked for.
+    /// The conversation, under the condition that `seq = n` and that it is on the channel that the
+    /// content was checked for.
     pub conversation: Position<CurrentConversation>,
-    /// The place `n + 1` is free.
+    /// The message, under the condition that no message `n + 1` exists.
     pub message: Position<()>,
-    /// The key is new.
+    /// The idempotency record, under the condition that the key is new.
     pub idempotency: Position<RecordedAnswer>,
 }
 
 /// The conversation as the cancelled transaction found it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CurrentConversation {
-    /// Its last message.
+    /// The conversation's last message.
     pub seq: Seq,
-    /// Its channel's wire name.
+    /// The channel's wire name.
     pub channel: String,
 }
 
-/// What an idempotency key led to when it came first.
+/// The answer to the first request with an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedAnswer {
     /// The message that was accepted.
     pub message_id: MessageId,
-    /// Its place in its conversation.
+    /// The message's `seq`.
     pub seq: Seq,
-    /// [`request_hash`] of the request it came with.
+    /// The [`request_hash`] of that request.
     pub request_hash: String,
 }
 
-/// What to do about a cancelled transaction.
+/// The consequence of a cancelled transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CancellationOutcome {
-    /// The same request was accepted before: answer what it was answered.
+    /// The same request was accepted before: repeat its answer.
     Replay(RecordedAnswer),
     /// The key came with another request before.
     KeyReused,
@@ -66,39 +66,38 @@ pub enum CancellationOutcome {
     ConversationNotFound,
     /// The conversation is on another channel now, which the content was not checked for.
     ChannelChanged,
-    /// Try again with what was learnt.
+    /// Try again with what the cancellation said.
     Retry(Retry),
-    /// The place of the message was taken although the conversation's `seq` said otherwise:
-    /// something is broken.
+    /// The message exists although the conversation's `seq` says otherwise: a bug.
     PlaceTaken,
 }
 
-/// What the next try has to do differently.
+/// The changes that the next try has to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Retry {
-    /// The conversation has moved on to this message.
+    /// The conversation's last message by now, if the tried one was stale.
     pub seq: Option<Seq>,
-    /// What is the matter with the shard.
+    /// The fault of the shard that was tried.
     pub shard: ShardFault,
 }
 
-/// What is the matter with the quota shard of a cancelled transaction.
+/// The fault of the quota shard in a cancelled transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ShardFault {
-    /// Nothing, or nothing was said of it.
+    /// None is known.
     #[default]
     None,
-    /// It is full; it stays full until the plan changes.
+    /// The shard is full; it stays full until the plan changes.
     Full,
-    /// It does not exist: the month has to be opened first.
+    /// The shard does not exist: the month has to be opened first.
     NotOpen,
 }
 
-/// Reads a cancelled transaction, which asked for the conversation to be at `tried` and on
-/// `channel`.
+/// Decides what follows from a cancelled transaction, which required the conversation to be at
+/// `tried` and on `channel`.
 ///
-/// The order matters. A known key wins over everything, also over a month that is spent meanwhile;
-/// then what is wrong for good; then what another try may mend.
+/// The order matters. A known key wins over everything, even over a month that is spent meanwhile.
+/// Then come the refusals that are final, and then the faults that another try may avoid.
 #[must_use]
 pub fn read(
     cancelled: CancelledTransaction,
@@ -110,13 +109,13 @@ pub fn read(
         return match first {
             Some(first) if first.request_hash == request_hash => CancellationOutcome::Replay(first),
             Some(_) => CancellationOutcome::KeyReused,
-            // Refused because a record existed, which its expiry took away before it could be
-            // returned.
+            // A record existed, and its TTL deleted it before DynamoDB could return it.
             None => CancellationOutcome::Retry(Retry::default()),
         };
     }
+
     let mut retry = Retry::default();
-    let agreed = cancelled.conversation == Position::Fine;
+    let seq_was_current = cancelled.conversation == Position::Fine;
     match cancelled.conversation {
         Position::Refused(None) => return CancellationOutcome::ConversationNotFound,
         Position::Refused(Some(now)) if now.channel != channel => {
@@ -125,14 +124,16 @@ pub fn read(
         Position::Refused(Some(now)) => retry.seq = Some(now.seq),
         Position::Fine | Position::Contended => {}
     }
+
     match cancelled.shard {
         Position::Refused(None) => retry.shard = ShardFault::NotOpen,
         Position::Refused(Some(_)) => retry.shard = ShardFault::Full,
         Position::Fine | Position::Contended => {}
     }
+
     match cancelled.message {
-        // Position 2 agreed that `tried` was the last message, so nothing can stand behind it.
-        Position::Refused(_) if agreed || retry.seq == Some(tried) => {
+        // The conversation said that `tried` was its last message, so the next one cannot exist.
+        Position::Refused(_) if seq_was_current || retry.seq == Some(tried) => {
             CancellationOutcome::PlaceTaken
         }
         Position::Refused(_) | Position::Fine | Position::Contended => {
@@ -141,9 +142,9 @@ pub fn read(
     }
 }
 
-/// Tells two requests that came with the same idempotency key apart: SHA-256, in hex, over
-/// everything that makes the message. Each part is preceded by its length, so that no two requests
-/// run into one another.
+/// Returns the hash that tells two requests with one idempotency key apart: SHA-256, in hex, over
+/// everything that makes the message. Each part is preceded by its length, so that two different
+/// splits of one text have different hashes.
 #[must_use]
 pub fn request_hash<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     let mut hash = Sha256::new();
@@ -178,7 +179,7 @@ mod tests {
         Position::Refused(Some(CurrentConversation { seq: Seq(seq), channel: channel.into() }))
     }
 
-    fn verdict(cancelled: CancelledTransaction) -> CancellationOutcome {
+    fn outcome(cancelled: CancelledTransaction) -> CancellationOutcome {
         read(cancelled, "hash", TRIED, "chat")
     }
 
@@ -192,33 +193,33 @@ mod tests {
             message: Position::Refused(Some(())),
             idempotency: Position::Refused(Some(first("hash"))),
         };
-        assert_eq!(verdict(cancelled), CancellationOutcome::Replay(first("hash")));
+        assert_eq!(outcome(cancelled), CancellationOutcome::Replay(first("hash")));
     }
 
     #[test]
     fn a_key_of_another_request_is_refused() {
         let cancelled =
             CancelledTransaction { idempotency: Position::Refused(Some(first("other"))), ..fine() };
-        assert_eq!(verdict(cancelled), CancellationOutcome::KeyReused);
+        assert_eq!(outcome(cancelled), CancellationOutcome::KeyReused);
     }
 
     #[test]
     fn a_record_that_expired_in_between_is_tried_again() {
         let cancelled = CancelledTransaction { idempotency: Position::Refused(None), ..fine() };
-        assert_eq!(verdict(cancelled), CancellationOutcome::Retry(Retry::default()));
+        assert_eq!(outcome(cancelled), CancellationOutcome::Retry(Retry::default()));
     }
 
     #[test]
     fn a_missing_conversation_is_not_found() {
         let cancelled =
             CancelledTransaction { conversation: Position::Refused(None), shard: FULL, ..fine() };
-        assert_eq!(verdict(cancelled), CancellationOutcome::ConversationNotFound);
+        assert_eq!(outcome(cancelled), CancellationOutcome::ConversationNotFound);
     }
 
     #[test]
     fn a_conversation_that_changed_channel_has_to_be_checked_again() {
         let cancelled = CancelledTransaction { conversation: on("whatsapp", 9), ..fine() };
-        assert_eq!(verdict(cancelled), CancellationOutcome::ChannelChanged);
+        assert_eq!(outcome(cancelled), CancellationOutcome::ChannelChanged);
     }
 
     #[test]
@@ -229,16 +230,16 @@ mod tests {
             ..fine()
         };
         assert_eq!(
-            verdict(cancelled),
+            outcome(cancelled),
             CancellationOutcome::Retry(Retry { seq: Some(Seq(9)), shard: ShardFault::None })
         );
     }
 
     #[test]
-    fn a_full_shard_and_a_stale_seq_are_both_learnt() {
+    fn a_full_shard_and_a_stale_seq_are_both_reported() {
         let cancelled = CancelledTransaction { shard: FULL, conversation: on("chat", 9), ..fine() };
         assert_eq!(
-            verdict(cancelled),
+            outcome(cancelled),
             CancellationOutcome::Retry(Retry { seq: Some(Seq(9)), shard: ShardFault::Full })
         );
     }
@@ -247,39 +248,39 @@ mod tests {
     fn a_missing_shard_means_that_the_month_is_not_open() {
         let cancelled = CancelledTransaction { shard: Position::Refused(None), ..fine() };
         assert_eq!(
-            verdict(cancelled),
+            outcome(cancelled),
             CancellationOutcome::Retry(Retry { seq: None, shard: ShardFault::NotOpen })
         );
     }
 
     #[test]
-    fn contention_alone_teaches_nothing() {
+    fn contention_alone_is_tried_again_unchanged() {
         for contended in [
             CancelledTransaction { shard: Position::Contended, ..fine() },
             CancelledTransaction { conversation: Position::Contended, ..fine() },
             CancelledTransaction { message: Position::Contended, ..fine() },
             CancelledTransaction { idempotency: Position::Contended, ..fine() },
         ] {
-            assert_eq!(verdict(contended), CancellationOutcome::Retry(Retry::default()));
+            assert_eq!(outcome(contended), CancellationOutcome::Retry(Retry::default()));
         }
     }
 
     #[test]
-    fn a_taken_place_behind_a_conversation_that_another_transaction_holds_is_tried_again() {
+    fn an_existing_message_behind_a_contended_conversation_is_tried_again() {
         let message = Position::Refused(Some(()));
         let cancelled =
             CancelledTransaction { conversation: Position::Contended, message, ..fine() };
-        assert_eq!(verdict(cancelled), CancellationOutcome::Retry(Retry::default()));
+        assert_eq!(outcome(cancelled), CancellationOutcome::Retry(Retry::default()));
     }
 
     #[test]
-    fn a_taken_place_behind_a_right_seq_is_a_bug() {
+    fn an_existing_message_behind_a_current_seq_is_a_bug() {
         let cancelled = CancelledTransaction { message: Position::Refused(Some(())), ..fine() };
-        assert_eq!(verdict(cancelled), CancellationOutcome::PlaceTaken);
+        assert_eq!(outcome(cancelled), CancellationOutcome::PlaceTaken);
     }
 
     #[test]
-    fn requests_do_not_run_into_one_another() {
+    fn different_splits_of_one_text_have_different_hashes() {
         assert_ne!(request_hash(["ab", "c"]), request_hash(["a", "bc"]));
         assert_eq!(request_hash(["ab", "c"]), request_hash(["ab", "c"]));
     }

@@ -1,5 +1,5 @@
-//! Files that go with messages: what they are called, how large they may be, and how long they are
-//! kept. What they are is in [`MediaType`].
+//! Files that go with messages: their names, their sizes, and how long they are kept. Their types
+//! are [`MediaType`]s.
 
 mod media_type;
 
@@ -10,7 +10,7 @@ use std::fmt;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-/// The largest file, in bytes: what the largest of the channels' limits is.
+/// The largest file, in bytes: the largest of the channels' limits.
 pub const MAX_FILE_BYTES: u64 = 100 << 20;
 
 /// The largest file that can be uploaded through the API itself, in bytes. Lambda takes requests of
@@ -18,51 +18,53 @@ pub const MAX_FILE_BYTES: u64 = 100 << 20;
 /// bytes reach it in base64, which makes 5.6 MB of 4 MiB.
 pub const MAX_FORM_FILE_BYTES: u64 = 4 << 20;
 
-/// An upload can be referenced for this long; one that no message referenced is forgotten then.
-pub const WAITS: TimeDelta = TimeDelta::hours(24);
+/// How long an upload can be referenced; the record of one that no message referenced expires then.
+pub const UPLOAD_TTL: TimeDelta = TimeDelta::hours(24);
 
-/// Days after which a file that no message referenced is deleted: twice [`WAITS`], so that no file
-/// is deleted while a message may still come for it. The bucket's rule says the same.
+/// Days after which a file that no message referenced is deleted: twice [`UPLOAD_TTL`], so that no
+/// file is deleted while a message may still reference it. The bucket's lifecycle rule says the
+/// same.
 pub const UNREFERENCED_DAYS: u32 = 2;
 
-/// Days after which a referenced file is deleted, counted from its upload. The bucket's rule says
-/// the same.
+/// Days after which a referenced file is deleted, counted from its upload. The bucket's
+/// lifecycle rule says the same.
 pub const REFERENCED_DAYS: u32 = 365;
 
-/// A referenced file can be referenced again until so long before its end. Delivery gives a message
-/// up after a day; a customer who is away finds it on return.
-const LAST_MONTH: TimeDelta = TimeDelta::days(30);
+/// How long before its deletion a file can be referenced for the last time. Delivery gives a
+/// message up after a day, and a customer who is away finds the file on return.
+const REFERENCE_MARGIN: TimeDelta = TimeDelta::days(30);
 
-/// The most bytes of a name: what file systems take.
-const LONGEST_NAME: usize = 255;
+/// The longest name, in bytes: the limit of common file systems.
+const MAX_NAME_BYTES: usize = 255;
 
-/// How far an upload has come.
+/// The state of an upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UploadState {
-    /// Announced: whether it arrived, and as what was announced, has to be looked at.
+    /// Announced: whether the file arrived, and with the announced size and type, has to be
+    /// checked.
     Announced,
-    /// Here, and what it says it is; no message has referenced it.
+    /// Stored, with its type confirmed; no message has referenced it.
     Stored,
-    /// Referenced by a message: it is kept.
+    /// Referenced by a message: the file is kept.
     Ready,
 }
 
 impl UploadState {
-    /// Until when a message may reference an upload of `created_at`.
+    /// Returns until when a message may reference an upload of `created_at`.
     #[must_use]
     pub fn referenceable_until(self, created_at: DateTime<Utc>) -> DateTime<Utc> {
         match self {
-            UploadState::Announced | UploadState::Stored => created_at + WAITS,
-            UploadState::Ready => self.kept_until(created_at) - LAST_MONTH,
+            UploadState::Announced | UploadState::Stored => created_at + UPLOAD_TTL,
+            UploadState::Ready => self.kept_until(created_at) - REFERENCE_MARGIN,
         }
     }
 
-    /// Until when we know of it.
+    /// Returns when the record of an upload of `created_at` expires.
     #[must_use]
     pub fn kept_until(self, created_at: DateTime<Utc>) -> DateTime<Utc> {
         match self {
-            UploadState::Announced | UploadState::Stored => created_at + WAITS,
+            UploadState::Announced | UploadState::Stored => created_at + UPLOAD_TTL,
             UploadState::Ready => created_at + TimeDelta::days(i64::from(REFERENCED_DAYS)),
         }
     }
@@ -74,16 +76,17 @@ impl UploadState {
 pub struct FileName(String);
 
 impl FileName {
-    /// Makes a name of what somebody called a file: the last part of a path, without control
-    /// characters, without those that change the direction of writing (`exe.gpj` must not look like
-    /// `jpg.exe`), at most 255 bytes long with its ending kept. What leaves nothing is called
-    /// `file`.
+    /// Makes a safe name of any text: the last part of a path, without control characters, without
+    /// those that change the direction of writing (`exe.gpj` must not look like `jpg.exe`), at most
+    /// 255 bytes long with its ending kept. An empty result becomes `file`.
     #[must_use]
     pub fn new(text: &str) -> FileName {
         let last = text.rsplit(['/', '\\']).next().unwrap_or_default();
-        let shown: String = last.chars().filter(|one| !one.is_control() && !turns(*one)).collect();
-        let name = shown.trim().trim_start_matches('.').trim_end_matches([' ', '.']);
-        FileName(if name.is_empty() { "file".to_owned() } else { shortened(name) })
+        let is_visible = |one: &char| !one.is_control() && !is_format_control(*one);
+        let visible: String = last.chars().filter(is_visible).collect();
+
+        let name = visible.trim().trim_start_matches('.').trim_end_matches([' ', '.']);
+        FileName(if name.is_empty() { "file".to_owned() } else { truncated(name) })
     }
 
     /// The name.
@@ -101,15 +104,19 @@ impl fmt::Display for FileName {
 
 /// Explicit bidirectional formatting ([UAX #9 §2](https://www.unicode.org/reports/tr9/)) and line
 /// separators.
-fn turns(one: char) -> bool {
-    matches!(one, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}')
+fn is_format_control(one: char) -> bool {
+    matches!(
+        one,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
 }
 
-fn shortened(name: &str) -> String {
+/// Cuts a name to [`MAX_NAME_BYTES`] and keeps its ending.
+fn truncated(name: &str) -> String {
     let (stem, ending) =
         name.rsplit_once('.').filter(|(_, ending)| ending.len() <= 32).unwrap_or((name, ""));
     let dot = if ending.is_empty() { "" } else { "." };
-    let mut room = (LONGEST_NAME - ending.len() - dot.len()).min(stem.len());
+    let mut room = (MAX_NAME_BYTES - ending.len() - dot.len()).min(stem.len());
     while !stem.is_char_boundary(room) {
         room -= 1;
     }
@@ -123,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_no_path_and_hides_nothing() {
+    fn a_name_is_no_path_and_has_no_hidden_characters() {
         for (given, name) in [
             ("invoice.pdf", "invoice.pdf"),
             ("../../etc/passwd", "passwd"),
@@ -143,8 +150,11 @@ mod tests {
     #[test]
     fn a_long_name_keeps_its_ending() {
         let name = FileName::new(&format!("{}.jpeg", "é".repeat(200)));
-        assert!(name.as_str().len() <= LONGEST_NAME && name.as_str().ends_with("é.jpeg"), "{name}");
-        assert_eq!(FileName::new(&"x".repeat(300)).as_str().len(), LONGEST_NAME);
+        assert!(
+            name.as_str().len() <= MAX_NAME_BYTES && name.as_str().ends_with("é.jpeg"),
+            "{name}"
+        );
+        assert_eq!(FileName::new(&"x".repeat(300)).as_str().len(), MAX_NAME_BYTES);
     }
 
     #[test]
@@ -154,15 +164,15 @@ mod tests {
         assert!(UploadState::Stored.referenceable_until(made) < deleted);
         assert_eq!(
             UploadState::Ready.kept_until(made) - UploadState::Ready.referenceable_until(made),
-            LAST_MONTH
+            REFERENCE_MARGIN
         );
     }
 
     proptest! {
         #[test]
-        fn every_name_is_harmless(text in "\\PC{0,300}|[\\x00-\\x7f]{0,300}") {
+        fn every_name_is_safe(text in "\\PC{0,300}|[\\x00-\\x7f]{0,300}") {
             let name = FileName::new(&text);
-            prop_assert!(!name.as_str().is_empty() && name.as_str().len() <= LONGEST_NAME);
+            prop_assert!(!name.as_str().is_empty() && name.as_str().len() <= MAX_NAME_BYTES);
             prop_assert!(!name.as_str().contains(['/', '\\', '\r', '\n', '\0']));
         }
     }

@@ -1,4 +1,4 @@
-//! Ids are types: a business can never be passed where a conversation is meant.
+//! Ids as types: the compiler refuses a business's id where a conversation's is expected.
 
 use std::fmt;
 use std::str::FromStr;
@@ -31,19 +31,20 @@ macro_rules! uuid_id {
 }
 
 uuid_id! {
-    /// A customer of PingBack; every key of the table begins with it.
+    /// The id of a business, a customer of PingBack; every key of the table begins with it.
     BusinessId,
-    /// One customer of a business, on one channel.
+    /// The id of a conversation: one customer of a business, on one channel.
     ConversationId,
-    /// A person who answers for a business.
+    /// The id of an agent, a person who answers for a business.
     AgentId,
-    /// A configured channel of a business: a WhatsApp number, a mailbox, a widget.
+    /// The id of a business's configured channel: a WhatsApp number, a mailbox, a widget.
     ChannelId,
-    /// A file that was uploaded for a conversation's messages.
+    /// The id of a file that was uploaded for a conversation's messages.
     UploadId,
 }
 
-/// A message's place in its conversation, counted from 1. `Seq(0)` stands before the first message.
+/// A message's number in its conversation, counted from 1. `Seq(0)` stands before the first
+/// message.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
@@ -54,7 +55,7 @@ impl Seq {
     /// The highest number a message id can carry: 2³² − 1.
     pub const MAX: Seq = Seq(u32::MAX as u64);
 
-    /// The place after this one.
+    /// Returns the number after this one.
     #[must_use]
     pub fn next(self) -> Seq {
         Seq(self.0 + 1)
@@ -102,8 +103,7 @@ impl MessageId {
         ))
     }
 
-    /// The place of the message in its conversation, or `None` for an id that this service did not
-    /// make.
+    /// Returns the message's `seq`, or `None` for an id that this service did not make.
     #[must_use]
     pub fn seq(self) -> Option<Seq> {
         let bits = self.0.as_u128();
@@ -153,7 +153,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_id_gives_its_seq_back(millis in 0i64..1 << 47, seq in 1u64..=Seq::MAX.0, random: u64) {
+        fn an_id_carries_its_seq(millis in 0i64..1 << 47, seq in 1u64..=Seq::MAX.0, random: u64) {
             prop_assert_eq!(MessageId::new(at(millis), Seq(seq), random).seq(), Some(Seq(seq)));
         }
 
@@ -163,7 +163,8 @@ mod tests {
             b in (0i64..1 << 47, 1u64..=Seq::MAX.0, any::<u64>()),
         ) {
             prop_assume!((a.0, a.1) < (b.0, b.1));
-            let (a, b) = (MessageId::new(at(a.0), Seq(a.1), a.2), MessageId::new(at(b.0), Seq(b.1), b.2));
+            let a = MessageId::new(at(a.0), Seq(a.1), a.2);
+            let b = MessageId::new(at(b.0), Seq(b.1), b.2);
             prop_assert!(a < b);
             prop_assert!(a.to_string() < b.to_string());
         }

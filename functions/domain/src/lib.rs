@@ -1,5 +1,5 @@
-//! The rules of sending a message: who may send, how many messages a month allows, what a channel can
-//! carry, and how a message is delivered.
+//! The rules of sending a message: who may send, how many messages a month allows, what a channel
+//! can carry, and how a message is delivered.
 //!
 //! Everything here is a pure function of its arguments: no AWS, no async, no clock, no environment,
 //! no randomness. `now` and jitter are parameters, so production, the protocol's model and the

@@ -23,7 +23,7 @@ impl Content {
         &self.0
     }
 
-    /// Length in characters (Unicode scalar values), which is what the channels' limits count.
+    /// Returns the length in characters (Unicode scalar values), as the channels' limits count it.
     #[must_use]
     pub fn characters(&self) -> usize {
         self.0.chars().count()
@@ -40,15 +40,15 @@ pub struct Attachment {
     pub id: UploadId,
     /// The capability URL that the upload endpoint returned.
     pub url: String,
-    /// The name the agent gave it, fit to be shown.
+    /// The name that the agent gave the file, safe to show.
     pub filename: FileName,
-    /// What it is.
+    /// The type of the file.
     pub content_type: MediaType,
     /// Size in bytes.
     pub size: u64,
 }
 
-/// Who sends: the agent behind the token, or nobody in particular for a business's own API key.
+/// The sender of a message: the agent behind the token, or `None` for a business's own API key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Sender(pub Option<AgentId>);
@@ -60,24 +60,24 @@ pub struct MessageView<'a> {
     pub id: MessageId,
     /// The conversation it was sent into.
     pub conversation_id: ConversationId,
-    /// Always `agent`: customers' messages come in by other ways.
+    /// Always `agent`: the API does not show customers' messages.
     pub sender_type: SenderType,
     /// The agent, or null for an API key.
     pub sender_id: Sender,
     /// The text.
     pub content: &'a str,
-    /// Its files.
+    /// The message's files.
     pub attachments: &'a [Attachment],
     /// When it was accepted, RFC 3339 in UTC.
     #[serde(serialize_with = "rfc3339")]
     pub created_at: DateTime<Utc>,
 }
 
-/// Who wrote a message.
+/// The kind of a message's sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SenderType {
-    /// Somebody who answers for the business.
+    /// A person or a program that answers for the business.
     Agent,
 }
 
@@ -85,7 +85,7 @@ pub enum SenderType {
 /// are any.
 ///
 /// # Errors
-/// Whatever the serializer reports.
+/// The error of the serializer.
 pub fn rfc3339<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
 }

@@ -1,4 +1,4 @@
-//! The month a message counts in: calendar months, UTC.
+//! The calendar month, in UTC, in which a message counts.
 
 use std::fmt;
 
@@ -13,13 +13,13 @@ use serde::{Deserialize, Serialize};
 pub struct Month(NaiveDate);
 
 impl Month {
-    /// The month that `now` is in.
+    /// Returns the month of `now`.
     #[must_use]
     pub fn of(now: DateTime<Utc>) -> Month {
         Month(now.date_naive().with_day(1).expect("every month has a first day"))
     }
 
-    /// The month after this one.
+    /// Returns the month after this one.
     #[must_use]
     pub fn next(self) -> Month {
         Month(
@@ -29,7 +29,7 @@ impl Month {
         )
     }
 
-    /// The first instant of the next month, when a new allowance begins.
+    /// Returns the first instant of the next month, when a new allowance begins.
     #[must_use]
     pub fn resets_at(self) -> DateTime<Utc> {
         self.next().0.and_time(chrono::NaiveTime::MIN).and_utc()
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_month_survives_its_spelling() {
+    fn a_month_is_parsed_back() {
         let month = Month::of(at("2026-02-28T10:00:00Z"));
         assert_eq!(Month::try_from(String::from(month)), Ok(month));
     }

@@ -1,5 +1,5 @@
-//! Everything the API can answer instead of what was asked for, and the one match that makes status
-//! codes of it.
+//! Every refusal that the API can answer, and the one match that turns refusals into problem
+//! documents.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -7,25 +7,25 @@ use serde::Serialize;
 use crate::file::MediaType;
 use crate::message::rfc3339;
 
-/// A rule said no.
+/// A rule that said no to a caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// The request's body, or the file in it, is too large.
     BodyTooLarge {
-        /// The most bytes of it.
+        /// The limit, in bytes.
         most: u64,
     },
-    /// No caller could be made of the `Authorization` header; the reason stays inside.
+    /// The `Authorization` header identifies no active caller; the answer does not say why.
     Unauthorized,
     /// The request does not have the documented form.
     Invalid(Vec<FieldError>),
-    /// No such conversation, or another business's: the two cannot be told apart.
+    /// No such conversation, or another business's: the answer is the same.
     ConversationNotFound,
     /// No such message in the conversation.
     MessageNotFound,
-    /// No such file, or not any more.
+    /// The file does not exist, or has expired.
     FileNotFound,
-    /// The conversation's channel cannot carry this.
+    /// The conversation's channel cannot carry the content.
     ContentNotAllowed {
         /// The limit and what was found.
         detail: String,
@@ -34,19 +34,19 @@ pub enum Refusal {
     ChannelInactive,
     /// The conversation is on a channel that this service does not deliver to.
     ChannelNotSupported {
-        /// What the conversation says.
+        /// The channel's name in the conversation.
         channel: String,
     },
     /// WhatsApp's 24 hours after the customer's last message are over.
     OutsideMessagingWindow {
-        /// When they were over, if the customer ever wrote.
+        /// When the window closed; `None` if the customer has not written yet.
         closed_at: Option<DateTime<Utc>>,
     },
     /// An attachment is not one of the conversation's finished uploads.
     AttachmentNotFound {
         /// The URL that was referenced.
         url: String,
-        /// What is the matter with it.
+        /// The fault of the upload.
         fault: UploadFault,
     },
     /// The idempotency key came with another request before.
@@ -60,7 +60,7 @@ pub enum Refusal {
         /// When the next month begins.
         resets_at: DateTime<Utc>,
     },
-    /// A webhook's call that its provider did not make, as far as anybody can tell.
+    /// A call of a webhook without proof that the provider made it.
     NotFromProvider,
     /// Contention or throttling outlasted the retry budget; nothing was written.
     Busy,
@@ -72,34 +72,34 @@ pub const MAX_BODY_BYTES: usize = 256 * 1024;
 /// Why an upload cannot be referenced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UploadFault {
-    /// There is none under this URL in this conversation, or it has expired.
+    /// The conversation has no upload under this URL, or it has expired.
     Unknown,
-    /// It was announced, and nothing has arrived yet.
+    /// The upload was announced, and its file has not arrived yet.
     Unfinished,
-    /// What arrived has another size than was announced.
+    /// The file has another size than was announced.
     OtherSize {
-        /// What was announced, in bytes.
+        /// The announced size, in bytes.
         announced: u64,
-        /// What arrived, in bytes.
+        /// The file's size, in bytes.
         found: u64,
     },
-    /// What arrived is something else than was announced.
+    /// The file has another type than was announced.
     OtherType {
-        /// What was announced.
+        /// The announced type.
         announced: MediaType,
-        /// What its first bytes tell.
+        /// The type that its first bytes show.
         found: MediaType,
     },
 }
 
-/// What is wrong with one field, in FastAPI's shape.
+/// The error of one field, in FastAPI's shape.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldError {
-    /// Where: `["body", "attachments", 0, "url"]`.
+    /// The path of the field: `["body", "attachments", 0, "url"]`.
     pub loc: Vec<Loc>,
-    /// What, for people.
+    /// The error, for people.
     pub msg: String,
-    /// What, for programs: `missing`, `string_type`, `extra_forbidden`, …
+    /// The error, for programs: `missing`, `string_type`, `extra_forbidden`, …
     #[serde(rename = "type")]
     pub kind: &'static str,
 }
@@ -110,7 +110,7 @@ pub struct FieldError {
 pub enum Loc {
     /// A part of the request, or a field.
     Name(String),
-    /// A place in an array, from 0.
+    /// An index into an array, from 0.
     Index(usize),
 }
 
@@ -150,7 +150,7 @@ pub enum Code {
 }
 
 impl Code {
-    /// Every code there is; the OpenAPI document lists the same ones.
+    /// Every code there is; a test compares them with the OpenAPI document.
     pub const ALL: [Code; 16] = [
         Code::BodyTooLarge,
         Code::Unauthorized,
@@ -170,7 +170,7 @@ impl Code {
         Code::Internal,
     ];
 
-    /// The HTTP status and the title that always go with the code.
+    /// Returns the HTTP status and the title of the code.
     #[must_use]
     pub fn status_and_title(self) -> (u16, &'static str) {
         match self {
@@ -198,26 +198,26 @@ impl Code {
 /// `application/problem+json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Problem {
-    /// Names the kind of problem; `about:blank` would say no more than the status.
+    /// The kind of problem, as a URI; `about:blank` would say no more than the status.
     #[serde(rename = "type")]
     pub uri: String,
     /// The kind of problem, for people; the same for every occurrence.
     pub title: &'static str,
     /// The HTTP status.
     pub status: u16,
-    /// This occurrence, for people.
+    /// The details of this occurrence, for people.
     pub detail: String,
     /// The kind of problem, for programs.
     pub code: Code,
-    /// `validation_error`: what is wrong with each field.
+    /// The error of each field; only for `validation_error`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
-    /// `quota_exceeded`: the month's numbers.
+    /// The month's numbers; only for `quota_exceeded`.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub month: Option<SpentMonth>,
 }
 
-/// What a `quota_exceeded` problem adds.
+/// The members that a `quota_exceeded` problem adds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SpentMonth {
     /// Messages the month allows.
@@ -232,17 +232,22 @@ pub struct SpentMonth {
 impl Problem {
     fn new(code: Code, detail: impl Into<String>) -> Problem {
         let (status, title) = code.status_and_title();
-        let uri = format!(
-            "urn:pingback:problem:{}",
-            serde_json::to_value(code)
-                .ok()
-                .and_then(|v| v.as_str().map(str::to_owned))
-                .unwrap_or_default()
-        );
-        Problem { uri, title, status, detail: detail.into(), code, errors: Vec::new(), month: None }
+        let name = serde_json::to_value(code).ok();
+        let name = name.as_ref().and_then(|name| name.as_str()).unwrap_or_default();
+
+        Problem {
+            uri: format!("urn:pingback:problem:{name}"),
+            title,
+            status,
+            detail: detail.into(),
+            code,
+            errors: Vec::new(),
+            month: None,
+        }
     }
 
-    /// What is answered when something is broken: nothing about it, the log has it all.
+    /// The answer to an internal error. It says nothing about the error; the log has the full
+    /// chain.
     #[must_use]
     pub fn internal() -> Problem {
         Problem::new(

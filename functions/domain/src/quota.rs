@@ -1,25 +1,23 @@
-//! How a month's limit is spread over shards.
+//! How a month's limit is split into shards.
 //!
 //! DynamoDB rejects concurrent transactions on one item, so a business that sends many messages a
 //! second counts them on several items. Each shard has a `used` that only grows and a `cap` that it
-//! never passes; the caps add up to the limit at every moment. From that follows, without any
-//! further coordination, that never more than the limit is accepted, and that a shard once seen
-//! full stays full until the plan changes.
+//! never passes; the caps add up to the limit at every moment. So without further coordination, no
+//! message beyond the limit is accepted, and a shard that was seen full stays full until the plan
+//! changes.
 
 use serde::{Deserialize, Serialize};
 
-/// The most shards a month is ever spread over: head and shards are opened in one transaction of at
-/// most [100
+/// The most shards of a month: head and shards are opened in one transaction of at most [100
 /// actions](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html),
 /// and read back in one `BatchGetItem` of at most 100 keys.
 pub const MAX_SHARDS: u16 = 64;
 
-/// A shard is worth its while only if it holds a few messages; small limits use fewer shards than
-/// the plan asks for, so that nobody has to look through many nearly empty ones for the last free
-/// place.
-const LEAST_PER_SHARD: u64 = 10;
+/// The smallest cap worth a shard. Small limits use fewer shards than the plan asks for, so that a
+/// sender need not search many nearly empty shards for the last free place.
+const MIN_CAP_PER_SHARD: u64 = 10;
 
-/// One shard's state.
+/// The state of one shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shard {
     /// Messages counted here.
@@ -29,49 +27,52 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Whether one more message fits.
+    /// True if one more message fits.
     #[must_use]
     pub fn has_room(self) -> bool {
         self.used < self.cap
     }
 }
 
-/// How many shards a month with `limit` messages gets when the plan asks for `wanted`: 1 to
-/// [`MAX_SHARDS`].
+/// Returns how many shards a month with `limit` messages gets when the plan asks for `planned`: 1
+/// to [`MAX_SHARDS`].
 #[must_use]
-pub fn shards_in_force(limit: u64, wanted: u16) -> u16 {
-    let useful = u16::try_from(limit / LEAST_PER_SHARD).unwrap_or(u16::MAX);
-    wanted.min(useful).clamp(1, MAX_SHARDS)
+pub fn shards_in_force(limit: u64, planned: u16) -> u16 {
+    let useful = u16::try_from(limit / MIN_CAP_PER_SHARD).unwrap_or(u16::MAX);
+    planned.min(useful).clamp(1, MAX_SHARDS)
 }
 
-/// The shards of a month that nobody has used yet. Their caps add up to `limit` and differ by at
+/// Returns the shards of a month without messages. Their caps add up to `limit` and differ by at
 /// most one.
 #[must_use]
-pub fn open(limit: u64, wanted: u16) -> Vec<Shard> {
-    let none = vec![0; usize::from(shards_in_force(limit, wanted))];
-    recap(&none, limit, wanted)
+pub fn open(limit: u64, planned: u16) -> Vec<Shard> {
+    let unused = vec![0; usize::from(shards_in_force(limit, planned))];
+    recap(&unused, limit, planned)
 }
 
-/// New caps for shards that already hold `used` messages each, when the limit becomes `limit`.
+/// Returns the shards with new caps when the limit becomes `limit`; `used` has the messages that
+/// each shard already holds.
 ///
-/// What is free is spread as evenly as it goes. A limit below what is used leaves every shard
-/// exactly full: nothing accepted is taken back, and nothing more fits. Shards are added when the
-/// plan asks for more, and never removed.
+/// The free messages are spread evenly. A limit below the messages used leaves every shard exactly
+/// full: no accepted message is taken back, and no more fits. Shards are added when the plan asks
+/// for more, and never removed.
 #[must_use]
-pub fn recap(used: &[u64], limit: u64, wanted: u16) -> Vec<Shard> {
-    let count = used.len().max(usize::from(shards_in_force(limit, wanted)));
+pub fn recap(used: &[u64], limit: u64, planned: u16) -> Vec<Shard> {
+    let count = used.len().max(usize::from(shards_in_force(limit, planned)));
     let spent: u64 = used.iter().sum();
     let free = limit.saturating_sub(spent);
-    let (each, rest) = (free / count as u64, free % count as u64);
+    let share = free / count as u64;
+    let remainder = free % count as u64;
+
     (0..count)
         .map(|i| {
             let used = used.get(i).copied().unwrap_or(0);
-            Shard { used, cap: used + each + u64::from((i as u64) < rest) }
+            Shard { used, cap: used + share + u64::from((i as u64) < remainder) }
         })
         .collect()
 }
 
-/// A month as its owner sees it.
+/// A month's usage, as the business sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Messages the month allows.
@@ -81,7 +82,7 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Adds shards up.
+    /// Adds up the shards of a month.
     #[must_use]
     pub fn of(shards: &[Shard]) -> Usage {
         Usage {
@@ -90,7 +91,7 @@ impl Usage {
         }
     }
 
-    /// Messages that still fit.
+    /// Returns how many messages still fit.
     #[must_use]
     pub fn remaining(self) -> u64 {
         self.limit.saturating_sub(self.used)
@@ -122,15 +123,15 @@ mod tests {
     }
 
     #[test]
-    fn what_remains_is_the_rest_of_the_limit_and_never_less_than_nothing() {
+    fn the_remaining_messages_are_never_negative() {
         let remaining = |limit, used| Usage { limit, used }.remaining();
         assert_eq!([remaining(5, 2), remaining(5, 5), remaining(5, 9)], [3, 0, 0]);
     }
 
     proptest! {
         #[test]
-        fn caps_add_up_to_the_limit(limit in 0u64..10_000_000, wanted in 0u16..200) {
-            let shards = open(limit, wanted);
+        fn caps_add_up_to_the_limit(limit in 0u64..10_000_000, planned in 0u16..200) {
+            let shards = open(limit, planned);
             prop_assert_eq!(Usage::of(&shards), Usage { limit, used: 0 });
             let caps = || shards.iter().map(|s| s.cap);
             prop_assert!(caps().max().unwrap() - caps().min().unwrap() <= 1);
@@ -138,10 +139,12 @@ mod tests {
 
         #[test]
         fn a_plan_change_keeps_what_is_used_and_the_sum(
-            used in proptest::collection::vec(0u64..1000, 1..64), limit in 0u64..100_000, wanted in 0u16..100,
+            used in proptest::collection::vec(0u64..1000, 1..64),
+            limit in 0u64..100_000,
+            planned in 0u16..100,
         ) {
             let spent: u64 = used.iter().sum();
-            let shards = recap(&used, limit, wanted);
+            let shards = recap(&used, limit, planned);
             prop_assert_eq!(Usage::of(&shards), Usage { limit: limit.max(spent), used: spent });
             prop_assert!(shards.iter().all(|s| s.used <= s.cap));
             prop_assert!(shards.len() >= used.len() && shards.len() <= usize::from(MAX_SHARDS));

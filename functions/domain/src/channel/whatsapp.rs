@@ -1,5 +1,5 @@
-//! WhatsApp through Meta's Cloud API: its limits, its messaging window, and the meaning of its error
-//! codes, whether they answer a call or come later, in a receipt.
+//! WhatsApp through Meta's Cloud API: its limits, its messaging window, and the meaning of its
+//! error codes, whether they answer a call or come later, in a receipt.
 //!
 //! | subject | source |
 //! |---|---|
@@ -10,8 +10,8 @@
 //! | template | [components](https://developers.facebook.com/docs/whatsapp/business-management-api/message-templates/components) |
 //! | error codes | [error codes](https://developers.facebook.com/documentation/business-messaging/whatsapp/support/error-codes) |
 //!
-//! Free-form messages may be sent for 24 hours after the customer's last message, and templates that
-//! Meta approved at any time.
+//! Free-form messages may be sent for 24 hours after the customer's last message, and templates
+//! that Meta approved at any time.
 //!
 //! Meta asks to go by the error's code and not by its status or words. A code that is not listed
 //! follows its HTTP status.
@@ -30,8 +30,9 @@ use crate::problem::Refusal;
 /// How long a customer's message lets a business write to them.
 pub const MESSAGING_WINDOW: TimeDelta = TimeDelta::hours(24);
 
-/// Longest text that goes into a template, in characters. A template's body has 1,024, its own words
-/// among them. Only Meta counts those: it refuses a text that is too long with them with 132005.
+/// Longest text that goes into a template, in characters. A template's body has 1,024, its own
+/// words among them. Only Meta counts those: it refuses a text that is too long with them with
+/// 132005.
 pub const MAX_TEMPLATE_CHARACTERS: usize = 1_024;
 
 const MEDIA_SOURCE: &str =
@@ -153,9 +154,9 @@ fn send_mode(message: &PendingMessage<'_>) -> Result<SendMode, Refusal> {
 
 /// Checks whether a text with this many files can be a template's one parameter.
 ///
-/// Meta refuses line breaks, tabs and more than four spaces in a row, there and nowhere else ("Param
-/// text cannot have new-line/tab characters or more than 4 consecutive spaces"). The text stays as
-/// it was written, so a text that does not fit is refused and not rewritten.
+/// Meta refuses line breaks, tabs and more than four spaces in a row, there and nowhere else
+/// ("Param text cannot have new-line/tab characters or more than 4 consecutive spaces"). The text
+/// stays as it was written, so a text that does not fit is refused and not rewritten.
 fn check_template_parameter(content: &str, attachments: usize) -> Result<(), Refusal> {
     let length = content.chars().count();
 
@@ -181,8 +182,8 @@ fn is_break_or_tab(character: char) -> bool {
     matches!(character, '\t'..='\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
-/// Each code with the policy, our word, and the sentence that the agent sees; in the order of Meta's
-/// page.
+/// Each code with the policy, our word, and the sentence that the agent sees; in the order of
+/// Meta's page.
 const CODES: [(i64, FailureKind, &str, &str); 48] = [
     // Authorization.
     (0, ChannelWide(60), "token_rejected", "WhatsApp did not accept the channel's access token"),
@@ -353,9 +354,9 @@ pub fn failure(code: i64, retry_after: Option<Duration>) -> Option<Failure> {
     Some(kind.failure(reason, retry_after))
 }
 
-/// Returns why a message that WhatsApp had taken ends `failed`. Even a transient code is final here:
-/// WhatsApp does not try again, and neither do we, because the customer may have later messages
-/// already and a repeat would come behind them.
+/// Returns why a message that WhatsApp had taken ends `failed`. Even a transient code is final
+/// here: WhatsApp does not try again, and neither do we, because the customer may have later
+/// messages already and a repeat would come behind them.
 #[must_use]
 pub fn failure_reason(code: Option<i64>) -> Reason {
     let unlisted = Reason::new("undeliverable", "WhatsApp could not deliver the message");

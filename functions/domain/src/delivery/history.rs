@@ -1,5 +1,5 @@
-//! The outcome of each attempt to hand a message over. The status says how far the message has come;
-//! the history says how it got there.
+//! The outcome of each attempt to hand a message over. The status says how far the message has
+//! come; the history says how it got there.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -64,8 +64,8 @@ impl History {
         self.0.is_empty()
     }
 
-    /// Returns the history with one more attempt. An attempt that is in the history already, or older
-    /// than its last one, changes nothing.
+    /// Returns the history with one more attempt. An attempt that is in the history already, or
+    /// older than its last one, changes nothing.
     #[must_use]
     pub fn with(&self, attempt: Attempt) -> History {
         let mut all = self.0.clone();
@@ -129,10 +129,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn attempts_are_kept_in_order_and_once(numbers in proptest::collection::vec(0u32..60, 0..200)) {
+        fn attempts_are_kept_in_order_and_once(
+            numbers in proptest::collection::vec(0u32..60, 0..200),
+        ) {
             let kept = numbers_kept(numbers.clone());
-            prop_assert!(kept.is_sorted_by(|one, next| one < next) && kept.len() <= FIRST_ATTEMPTS_KEPT + LAST_ATTEMPTS_KEPT);
-            prop_assert_eq!(kept.last().copied().unwrap_or(0), numbers.into_iter().max().unwrap_or(0));
+            let max_kept = FIRST_ATTEMPTS_KEPT + LAST_ATTEMPTS_KEPT;
+            prop_assert!(kept.is_sorted_by(|one, next| one < next) && kept.len() <= max_kept);
+            let last = numbers.into_iter().max().unwrap_or(0);
+            prop_assert_eq!(kept.last().copied().unwrap_or(0), last);
         }
     }
 }

@@ -15,8 +15,8 @@ pub struct ConversationState {
     pub lease_until: Option<DateTime<Utc>>,
     /// Increased by every claim; a write that carries an older fence is refused.
     pub fence: u64,
-    /// Nothing may be sent before this time: the provider asked for a wait, or the conversation waits
-    /// for a receipt.
+    /// Nothing may be sent before this time: the provider asked for a wait, or the conversation
+    /// waits for a receipt.
     pub not_before: Option<DateTime<Utc>>,
     /// When the outbox sweeper rings for this conversation; `None` when nothing is left to send.
     pub due: Option<DateTime<Utc>>,

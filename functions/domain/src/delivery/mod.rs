@@ -3,8 +3,9 @@
 //!
 //! The conversation is the queue: its messages stand in `seq` order, and `settled_seq` is the last
 //! one that the provider took or that ended `failed`. A worker claims the conversation with a lease
-//! and a fence ([`claim`]), sends the messages that are not settled one after the other ([`Round`]),
-//! and releases the conversation. Each of its writes is a conditional transition ([`stored`]).
+//! and a fence ([`claim`]), sends the messages that are not settled one after the other
+//! ([`Round`]), and releases the conversation. Each of its writes is a conditional transition
+//! ([`stored`]).
 
 mod history;
 mod lease;

@@ -29,8 +29,8 @@ pub enum Failure {
         retry_after: Option<Duration>,
     },
     /// The provider takes nothing on this channel, for example because the token has expired or the
-    /// account is suspended. The whole channel waits. The cause is not the message, so no attempt is
-    /// counted.
+    /// account is suspended. The whole channel waits. The cause is not the message, so no attempt
+    /// is counted.
     ChannelDown {
         /// The cause.
         reason: Reason,

@@ -1,10 +1,10 @@
 //! Messages that a provider takes in several parts: the status of each part, and the status of the
-//! message that follows from them. WhatsApp carries one file at a time, so a message with three files
-//! is three of WhatsApp's messages.
+//! message that follows from them. WhatsApp carries one file at a time, so a message with three
+//! files is three of WhatsApp's messages.
 //!
-//! Parts go one after the other, and the worker stores that a part was taken before it hands over the
-//! next one. So at most one part can be in doubt, the first that is not stored as taken, and a repeat
-//! begins with that part and never before it.
+//! Parts go one after the other, and the worker stores that a part was taken before it hands over
+//! the next one. So at most one part can be in doubt, the first that is not stored as taken, and a
+//! repeat begins with that part and never before it.
 
 use serde::{Deserialize, Serialize};
 
@@ -107,8 +107,8 @@ impl Parts {
         (1..=of).fold(self.clone(), take)
     }
 
-    /// Returns the status of the message: that of the part that is least far, and `failed` if one of
-    /// them is. A customer who has half of a message does not have the message.
+    /// Returns the status of the message: that of the part that is least far, and `failed` if one
+    /// of them is. A customer who has half of a message does not have the message.
     #[must_use]
     pub fn together(&self) -> Status {
         let has = |status| self.0.contains(&status);
@@ -129,6 +129,7 @@ impl Parts {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use proptest::sample::select;
 
     use super::*;
     use crate::delivery::receipt::tests::reference;
@@ -197,7 +198,7 @@ mod tests {
         #[test]
         fn reports_in_any_order_end_alike(
             mut reports in proptest::collection::vec(
-                (1u8..=3, proptest::sample::select(vec![Status::Sent, Status::Delivered, Status::Read])), 0..12),
+                (1u8..=3, select(vec![Status::Sent, Status::Delivered, Status::Read])), 0..12),
         ) {
             let end = after_reports(&reports);
             reports.reverse();
@@ -208,7 +209,7 @@ mod tests {
         #[test]
         fn the_status_of_the_message_only_moves_forward(
             reports in proptest::collection::vec(
-                (1u8..=3, proptest::sample::select(Status::ALL.to_vec())), 0..12),
+                (1u8..=3, select(Status::ALL.to_vec())), 0..12),
         ) {
             let mut parts = Parts::default();
             let mut message = Status::Sending;
@@ -216,10 +217,13 @@ mod tests {
                 parts = parts.with(Part { number, of: 3 }, reported).unwrap_or(parts);
                 let together = parts.together();
                 message = message.on_receipt(together).unwrap_or(message);
-                // After a failed part was delivered all the same, the message stays failed until the
-                // other parts are delivered as well.
+                // After a failed part was delivered all the same, the message stays failed until
+                // the other parts are delivered as well.
                 let failed_before = (message, together) == (Status::Failed, Status::Sent);
-                prop_assert!(together == Status::Queued || message == together || failed_before, "{message:?}, {parts:?}");
+                prop_assert!(
+                    together == Status::Queued || message == together || failed_before,
+                    "{message:?}, {parts:?}"
+                );
             }
         }
     }

@@ -14,8 +14,8 @@ pub const MAX_AGE: TimeDelta = TimeDelta::hours(24);
 /// limit bounds the cost of a provider that asks for short waits.
 pub const MAX_ATTEMPTS: u32 = 120;
 
-/// The most attempts with an unknown outcome; then the message ends `failed`, because the cause would
-/// not go away.
+/// The most attempts with an unknown outcome; then the message ends `failed`, because the cause
+/// would not go away.
 pub const MAX_UNKNOWN_OUTCOMES: u32 = 5;
 
 /// The wait after the first attempt.
@@ -67,8 +67,8 @@ pub enum NextStep {
     GiveUp(Reason),
 }
 
-/// Decides the next step with a message. `receipt_timeout` is how long the channel waits for a receipt
-/// ([`crate::Channel::receipt_timeout`]).
+/// Decides the next step with a message. `receipt_timeout` is how long the channel waits for a
+/// receipt ([`crate::Channel::receipt_timeout`]).
 #[must_use]
 pub fn next_step(
     message: &Progress,
@@ -150,8 +150,8 @@ pub enum AfterAttempt {
     },
 }
 
-/// Decides what follows from the `outcome` of an attempt at `message`, whose `attempts` already counts
-/// this one; `jitter` is uniform in `0.0..1.0`.
+/// Decides what follows from the `outcome` of an attempt at `message`, whose `attempts` already
+/// counts this one; `jitter` is uniform in `0.0..1.0`.
 ///
 /// Waits double from 5 seconds to 15 minutes, ±20 %, and are never shorter than the provider's
 /// Retry-After.
@@ -187,7 +187,8 @@ pub fn after_attempt(
         }
         Err(Failure::ChannelDown { reason, wait }) => {
             if is_expired(message, now) {
-                // The attempt counts after all, so the next step finds one and gives the message up.
+                // The attempt counts after all, so the next step finds one and gives the message
+                // up.
                 let at = now + backoff(message.attempts, jitter);
                 AfterAttempt::Later { status: Status::Queued, at, reason }
             } else {
@@ -360,22 +361,36 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_retry_after_delays_a_conversation_for_longer_than_a_day(asked: u64, age in 0i64..90_000) {
+        fn no_retry_after_delays_a_conversation_for_longer_than_a_day(
+            asked: u64,
+            age in 0i64..90_000,
+        ) {
+            let reason = Reason::new("rate_limited", "slower");
             let retry_after = Some(Duration::from_secs(asked));
-            let failure = Failure::Transient { reason: Reason::new("rate_limited", "slower"), retry_after };
+            let failure = Err(Failure::Transient { reason, retry_after });
             let message = message(Status::Sending, 1, TimeDelta::seconds(age));
-            let AfterAttempt::Later { at, .. } = after_attempt(Err(failure), &message, RECEIPT_TIMEOUT, NOW, 0.5) else {
+
+            let after = after_attempt(failure, &message, RECEIPT_TIMEOUT, NOW, 0.5);
+            let AfterAttempt::Later { at, .. } = after else {
                 panic!("a transient failure is tried again");
             };
-            prop_assert!(at > NOW && at <= (message.created_at + MAX_AGE).max(NOW + TimeDelta::seconds(5)));
+            let latest = (message.created_at + MAX_AGE).max(NOW + TimeDelta::seconds(5));
+            prop_assert!(at > NOW && at <= latest);
         }
 
         #[test]
-        fn no_attempt_is_earlier_than_retry_after(attempts in 1u32..200, asked in 0u64..86_400, jitter in 0.0..1.0f64) {
+        fn no_attempt_is_earlier_than_retry_after(
+            attempts in 1u32..200,
+            asked in 0u64..86_400,
+            jitter in 0.0..1.0f64,
+        ) {
             let reason = Reason::new("rate_limited", "slower");
-            let failure = Failure::Transient { reason, retry_after: Some(Duration::from_secs(asked)) };
+            let retry_after = Some(Duration::from_secs(asked));
+            let failure = Err(Failure::Transient { reason, retry_after });
             let message = message(Status::Sending, attempts, TimeDelta::zero());
-            let AfterAttempt::Later { at, status, .. } = after_attempt(Err(failure), &message, RECEIPT_TIMEOUT, NOW, jitter) else {
+
+            let after = after_attempt(failure, &message, RECEIPT_TIMEOUT, NOW, jitter);
+            let AfterAttempt::Later { at, status, .. } = after else {
                 panic!("a transient failure is tried again");
             };
             prop_assert_eq!(status, Status::Queued);
@@ -387,7 +402,8 @@ mod tests {
         fn jitter_stays_within_a_fifth(attempts in 1u32..200, jitter in 0.0..1.0f64) {
             let wait = backoff(attempts, jitter);
             let plain = backoff(attempts, 0.5);
-            prop_assert!(wait * 10 >= plain * 8 - TimeDelta::milliseconds(10) && wait * 10 <= plain * 12);
+            prop_assert!(wait * 10 >= plain * 8 - TimeDelta::milliseconds(10));
+            prop_assert!(wait * 10 <= plain * 12);
         }
     }
 }

@@ -22,8 +22,8 @@ pub struct RateLimitState {
     /// When the conversation's last message was handed over.
     #[serde(rename = "last")]
     pub last_sent_at: DateTime<Utc>,
-    /// The theoretical arrival time: when all messages so far would have been handed over at exactly
-    /// one for each [`RateLimit::interval`].
+    /// The theoretical arrival time: when all messages so far would have been handed over at
+    /// exactly one for each [`RateLimit::interval`].
     #[serde(rename = "even")]
     pub conforms_at: DateTime<Utc>,
 }
@@ -106,16 +106,24 @@ mod tests {
 
     proptest! {
         #[test]
-        fn messages_that_are_ready_at_any_time_keep_the_limit(gaps in prop::collection::vec(0i64..20_000, 1..200)) {
+        fn messages_that_are_ready_at_any_time_keep_the_limit(
+            gaps in prop::collection::vec(0i64..20_000, 1..200),
+        ) {
             let mut ready = NOW;
-            let ready = gaps.into_iter().map(|gap| { ready += TimeDelta::milliseconds(gap); ready });
+            let ready = gaps.into_iter().map(|gap| {
+                ready += TimeDelta::milliseconds(gap);
+                ready
+            });
             let times = handed_over(Channel::Whatsapp.rate_limit(), ready);
-            prop_assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= TimeDelta::milliseconds(500)));
+            let min_gap = TimeDelta::milliseconds(500);
+            prop_assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= min_gap));
+
             // In every run of messages, each one beyond a burst took its six seconds.
             for (first, start) in times.iter().enumerate() {
                 for (count, end) in times[first..].iter().enumerate().skip(45) {
                     let most = 45 + (*end - *start).num_milliseconds() / 6_000;
-                    prop_assert!(i64::try_from(count + 1).unwrap() <= most, "{} in {}", count + 1, *end - *start);
+                    let sent = i64::try_from(count + 1).unwrap();
+                    prop_assert!(sent <= most, "{sent} in {}", *end - *start);
                 }
             }
         }

@@ -1,4 +1,5 @@
-//! A provider's later reports on a message it took, and the reference by which it names the message.
+//! A provider's later reports on a message it took, and the reference by which it names the
+//! message.
 
 use std::fmt;
 use std::str::FromStr;
@@ -78,7 +79,8 @@ impl MessageReference {
         ]
     }
 
-    /// Parses the reference from tags; `None` if they are not ours. `tag` returns the value of a name.
+    /// Parses the reference from tags; `None` if they are not ours. `tag` returns the value of a
+    /// name.
     pub fn from_tags<'a>(tag: impl Fn(&str) -> Option<&'a str>) -> Option<MessageReference> {
         let [business, conversation, message] = TAG_NAMES.map(tag);
         Some(MessageReference {

@@ -1,9 +1,9 @@
 //! One worker's round over a conversation it holds, as a state machine without input or output.
 //!
-//! The worker executes a [`Command`], reports its outcome as an [`Event`], and gets the next command,
-//! until it is told to stop. In production the worker executes commands with the table and a
-//! provider; the model of the protocol executes them with plain values. Both ask the same [`Round`]
-//! for the next command.
+//! The worker executes a [`Command`], reports its outcome as an [`Event`], and gets the next
+//! command, until it is told to stop. In production the worker executes commands with the table and
+//! a provider; the model of the protocol executes them with plain values. Both ask the same
+//! [`Round`] for the next command.
 
 use std::collections::VecDeque;
 
@@ -21,14 +21,14 @@ use crate::id::Seq;
 /// conversation by now.
 const MAX_CHANGES: u8 = 10;
 
-/// The time over which the conversations of a channel become due after a pause, so that the first one
-/// finds out whether the channel works again.
+/// The time over which the conversations of a channel become due after a pause, so that the first
+/// one finds out whether the channel works again.
 const RESUME_SPREAD: TimeDelta = TimeDelta::seconds(30);
 
-/// How often a waiting conversation checks whether the channel is still paused. An operator may end a
-/// pause early and cannot know all conversations that wait for it, so each checks, for the price of a
-/// claim. With [`RESUME_SPREAD`] and the half minute for which workers cache a channel's record, an
-/// early end takes effect within five minutes.
+/// How often a waiting conversation checks whether the channel is still paused. An operator may end
+/// a pause early and cannot know all conversations that wait for it, so each checks, for the price
+/// of a claim. With [`RESUME_SPREAD`] and the half minute for which workers cache a channel's
+/// record, an early end takes effect within five minutes.
 const PAUSE_CHECK_INTERVAL: TimeDelta = TimeDelta::minutes(4);
 
 /// The next thing that the worker has to do, with the events that may answer it.
@@ -82,8 +82,8 @@ pub enum Event {
     Marked(Progress),
     /// The provider's answer.
     Answered(SendOutcome),
-    /// The provider took a part of the message, and other parts are left. The worker has stored that
-    /// and put the message back in the same write; this is the message's new state.
+    /// The provider took a part of the message, and other parts are left. The worker has stored
+    /// that and put the message back in the same write; this is the message's new state.
     TakenInPart(Progress),
     /// The command was executed.
     Done,

@@ -81,9 +81,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn receipts_in_any_order_end_alike(mut receipts in proptest::collection::vec(any_status(), 0..8)) {
+        fn receipts_in_any_order_end_alike(
+            mut receipts in proptest::collection::vec(any_status(), 0..8),
+        ) {
             let reach = |receipts: &[Status]| {
-                receipts.iter().fold(Status::Sending, |now, reported| now.on_receipt(*reported).unwrap_or(now))
+                let next = |now: Status, reported: &Status| now.on_receipt(*reported).unwrap_or(now);
+                receipts.iter().fold(Status::Sending, next)
             };
             let end = reach(&receipts);
             receipts.reverse();

@@ -1,9 +1,9 @@
-//! The writes of the protocol as pure transitions: what each asks of what is stored, and what it
-//! makes of it.
+//! The protocol's writes as pure transitions: the condition of each write, and the state after it.
+//! `None` means that the write is refused.
 //!
 //! In production DynamoDB decides, by the condition expressions of `platform::table`. These
-//! functions say the same in Rust, for the model of the protocol; contract tests hold every
-//! expression against its function here.
+//! functions say the same in Rust, for the model of the protocol; contract tests compare every
+//! expression with its function here.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -13,21 +13,21 @@ use super::status::Status;
 use crate::id::Seq;
 
 impl ConversationState {
-    /// Accepting the message after `last`: the conversation moves on and is promised to the outbox.
+    /// A sender's transaction accepts the message after `last`: the conversation moves on and
+    /// enters the outbox.
     #[must_use]
     pub fn accepted(&self, last: Seq, now: DateTime<Utc>) -> Option<ConversationState> {
-        let moved = ConversationState {
+        (self.seq == last).then(|| ConversationState {
             seq: last.next(),
             due: Some(self.due.unwrap_or(now)),
             ..self.clone()
-        };
-        (self.seq == last).then_some(moved)
+        })
     }
 
-    /// A worker asks for the conversation.
+    /// A worker claims the conversation for `length`.
     ///
     /// # Errors
-    /// Why it does not get it.
+    /// The outcome of a claim that is not granted.
     pub fn claimed(
         &self,
         now: DateTime<Utc>,
@@ -50,14 +50,14 @@ impl ConversationState {
         self.lease_until.is_some() && self.fence == fence
     }
 
-    /// The holder moves past message `seq`.
+    /// The holder moves the conversation past message `seq`.
     #[must_use]
     pub fn advanced(&self, fence: u64, seq: Seq) -> Option<ConversationState> {
         let next = self.is_held_by(fence) && self.settled_seq.next() == seq;
         next.then(|| ConversationState { settled_seq: seq, ..self.clone() })
     }
 
-    /// The holder lets go for good.
+    /// The holder releases the conversation, which leaves the outbox.
     #[must_use]
     pub fn released(&self, fence: u64) -> Option<ConversationState> {
         let settled = self.is_held_by(fence) && self.settled_seq == self.seq;
@@ -69,7 +69,7 @@ impl ConversationState {
         })
     }
 
-    /// The holder lets go until `at`.
+    /// The holder releases the conversation until `at`.
     #[must_use]
     pub fn postponed(&self, fence: u64, at: DateTime<Utc>) -> Option<ConversationState> {
         let held = self.is_held_by(fence);
@@ -81,8 +81,8 @@ impl ConversationState {
         })
     }
 
-    /// The holder lets go until `at` because the customer is away, and was since the conversation
-    /// was due at `before`.
+    /// The holder releases the conversation until `at` because the customer is away. Refused if the
+    /// conversation is not due at `before` any more: then the customer has come back meanwhile.
     #[must_use]
     pub fn parked(
         &self,
@@ -99,7 +99,7 @@ impl ConversationState {
         })
     }
 
-    /// The customer is back. Where nothing may be sent yet, nobody is to look any earlier for that.
+    /// The customer is back, so the conversation is due now, unless nothing may be sent yet.
     #[must_use]
     pub fn made_due(&self, now: DateTime<Utc>) -> Option<ConversationState> {
         let waiting = self.settled_seq < self.seq && self.due.is_some();
@@ -108,9 +108,8 @@ impl ConversationState {
         (waiting && !too_early).then(|| ConversationState { due: Some(now), ..self.clone() })
     }
 
-    /// A receipt has settled message `seq`, whose fate nobody knew. If the conversation waits for
-    /// that and for nothing else, it need not any more: only the message whose turn it is can make
-    /// it wait.
+    /// A receipt has settled message `seq`, which was in doubt. If the conversation waits for that
+    /// receipt, it is due now: only the first message that is not settled can make it wait.
     #[must_use]
     pub fn unknown_outcome_resolved(
         &self,
@@ -123,13 +122,12 @@ impl ConversationState {
     }
 }
 
-/// A message as it is stored: how far it has come, and the fence of the last worker that touched
-/// it.
+/// The stored state of a message: its progress, and the fence of the last worker that wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct MessageState {
-    /// How far it has come.
+    /// The delivery state.
     pub progress: Progress,
-    /// 0 until a worker touches it.
+    /// The fence of the last worker's write; 0 before the first.
     pub fence: u64,
 }
 
@@ -140,12 +138,13 @@ impl MessageState {
         MessageState { progress, fence }
     }
 
-    /// A worker announces an attempt at the message it saw as `seen`.
+    /// A worker announces an attempt at the message, which it read as `seen`.
     #[must_use]
     pub fn marked(&self, fence: u64, seen: &Progress, now: DateTime<Utc>) -> Option<MessageState> {
         let same = self.progress.status == seen.status && self.progress.attempts == seen.attempts;
-        // Found as `sending`: a worker died over it, which is one more time that nobody knows.
+        // A message that was read as `sending` lost its worker: one more unknown outcome.
         let unknown_outcomes = seen.unknown_outcomes + u32::from(seen.status == Status::Sending);
+
         (same && self.fence <= fence).then(|| {
             self.with(fence, |progress| {
                 progress.status = Status::Sending;
@@ -156,15 +155,16 @@ impl MessageState {
         })
     }
 
-    /// A worker writes down the end: `sent` or `failed`. What a receipt has settled already stays.
+    /// A worker stores the outcome: `sent` or `failed`. Refused if a receipt has settled the
+    /// message already.
     #[must_use]
     pub fn settled(&self, fence: u64, end: Status) -> Option<MessageState> {
         let open = !self.progress.status.is_settled() && self.fence <= fence;
         open.then(|| self.with(fence, |progress| progress.status = end))
     }
 
-    /// A worker puts back the message it saw as `seen`: that very attempt, which nothing has
-    /// settled since.
+    /// A worker puts the message back, which it read as `seen`. Refused if another attempt has
+    /// begun or a receipt has settled the message.
     #[must_use]
     pub fn requeued(
         &self,
@@ -175,6 +175,7 @@ impl MessageState {
     ) -> Option<MessageState> {
         let open =
             self.progress.status == Status::Sending && self.progress.attempts == seen.attempts;
+
         (open && self.fence <= fence).then(|| {
             self.with(fence, |progress| {
                 progress.status = status;
@@ -185,13 +186,14 @@ impl MessageState {
         })
     }
 
-    /// A worker notes that the provider took a part of the message it saw as `seen`, and puts it
-    /// back for the rest: that very attempt, in its own hands, and the message's end not told by
-    /// anybody. The attempt is not over by that, so it is not counted yet.
+    /// A worker notes that the provider took a part of the message, which it read as `seen`, and
+    /// puts the message back for the other parts. Refused unless the attempt is still the worker's
+    /// own and nothing has settled the message. The attempt is not over, so it is not counted yet.
     #[must_use]
     pub fn noted(&self, fence: u64, seen: &Progress) -> Option<MessageState> {
         let Progress { status, attempts, .. } = self.progress;
         let ours = status == Status::Sending && attempts == seen.attempts && self.fence == fence;
+
         ours.then(|| {
             self.with(fence, |progress| {
                 progress.status = Status::Queued;
@@ -200,7 +202,7 @@ impl MessageState {
         })
     }
 
-    /// A receipt says that the message came this far.
+    /// A receipt reports `status`. Refused if the status would not move forward.
     #[must_use]
     pub fn reported(&self, status: Status) -> Option<MessageState> {
         let forward = self.progress.status.on_receipt(status)?;

@@ -1,5 +1,5 @@
-//! The `Message-ID`s of a conversation's mails, which the customer's mail program needs to show them
-//! as one thread.
+//! The `Message-ID`s of a conversation's mails, which the customer's mail program needs to show
+//! them as one thread.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +13,8 @@ pub const MAX_THREAD_NAMES: usize = 4;
 const MAX_NAME_BYTES: usize = 240;
 
 /// The names (RFC 5322 §3.6.4 `msg-id`s, without their angle brackets) of the first and the last
-/// messages of a conversation, oldest first, at most [`MAX_THREAD_NAMES`]. Empty on channels without
-/// threads.
+/// messages of a conversation, oldest first, at most [`MAX_THREAD_NAMES`]. Empty on channels
+/// without threads.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Thread(Vec<String>);

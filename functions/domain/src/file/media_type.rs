@@ -1,17 +1,17 @@
-//! What a file is, by what is said of it and by its first bytes.
+//! The type of a file, by its declaration and by its first bytes.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// How much of a file tells what it is, in bytes.
+/// The number of first bytes by which a file's type is recognized.
 pub const SNIFFED_BYTES: usize = 8192;
 
 /// The longest type or subtype, in characters ([RFC 6838
 /// §4.2](https://www.rfc-editor.org/rfc/rfc6838#section-4.2)).
-const LONGEST_TYPE: usize = 127;
+const MAX_NAME_CHARACTERS: usize = 127;
 
-/// A media type without parameters, in small letters: `image/png`.
+/// A media type without parameters, in lower case: `image/png`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct MediaType(String);
@@ -19,21 +19,22 @@ pub struct MediaType(String);
 impl MediaType {
     const UNKNOWN: &str = "application/octet-stream";
 
-    /// The type of a file that nobody says anything about.
+    /// The type of a file without a declaration: `application/octet-stream`.
     #[must_use]
     pub fn unknown() -> MediaType {
         MediaType(MediaType::UNKNOWN.to_owned())
     }
 
-    /// Reads a media type ([RFC 9110
+    /// Parses a media type ([RFC 9110
     /// §8.3.1](https://www.rfc-editor.org/rfc/rfc9110#section-8.3.1)); its parameters are dropped.
     #[must_use]
     pub fn parse(text: &str) -> Option<MediaType> {
         let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let (kind, subtype) = essence.split_once('/')?;
+
         let is_name = |name: &str| {
             name.starts_with(|first: char| first.is_ascii_alphanumeric())
-                && name.len() <= LONGEST_TYPE
+                && name.len() <= MAX_NAME_CHARACTERS
                 && name
                     .bytes()
                     .all(|one| one.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&one))
@@ -47,8 +48,8 @@ impl MediaType {
         &self.0
     }
 
-    /// Whether a browser may show a file of this type where it stands, instead of saving it:
-    /// pictures without scripts, sound, films, and PDF.
+    /// True if a browser may show a file of this type inline instead of saving it: pictures without
+    /// scripts, sound, films, and PDF.
     #[must_use]
     pub fn shows_inline(&self) -> bool {
         let picture =
@@ -59,38 +60,39 @@ impl MediaType {
             || self.0 == "application/pdf"
     }
 
-    /// What a file that says it is of this type is, by its first [`SNIFFED_BYTES`] bytes: this type, or a
-    /// better one where nothing was said.
+    /// Compares this declared type with a file's first [`SNIFFED_BYTES`] bytes, and returns the
+    /// file's type: this one, or the recognized one if the declaration says nothing.
     ///
     /// # Errors
-    /// What it is instead.
+    /// The type that the bytes show instead.
     pub fn confirmed(self, head: &[u8]) -> Result<MediaType, MediaType> {
-        let found = told_by(head);
+        let found = recognize(head);
         if self.0 == MediaType::UNKNOWN {
             return Ok(found.map_or(self, |found| MediaType(found.to_owned())));
         }
+
         match found {
-            Some(found) if agree(&self.0, found) => Ok(self),
-            // Markup is text as well, and text may begin with some.
+            Some(found) if are_compatible(&self.0, found) => Ok(self),
+            // Markup is text, and a text may begin with markup.
             Some(found) if self.is_text() && found.starts_with("text/") => Ok(self),
             Some(found) => Err(MediaType(found.to_owned())),
-            None if self.would_be_told() || (self.is_text() && is_binary(head)) => {
+            None if self.is_recognizable() || (self.is_text() && is_binary(head)) => {
                 Err(MediaType::unknown())
             }
             None => Ok(self),
         }
     }
 
-    /// Whether its files begin in a way that cannot be missed.
-    fn would_be_told(&self) -> bool {
+    /// True if every file of this type has first bytes by which it is recognized.
+    fn is_recognizable(&self) -> bool {
         let known = |name: &str| infer::is_mime_supported(name);
-        !self.is_text() && (known(synonym(&self.0)) || wrapping(&self.0).is_some())
+        !self.is_text() && (known(canonical(&self.0)) || container(&self.0).is_some())
     }
 
     fn is_text(&self) -> bool {
         let text = self.0.starts_with("text/") || self.0.ends_with("+json");
         text || matches!(self.0.as_str(), "application/json" | "application/xml")
-            || wrapping(&self.0) == Some(XML)
+            || container(&self.0) == Some(XML)
     }
 }
 
@@ -103,36 +105,38 @@ impl fmt::Display for MediaType {
 const XML: &str = "text/xml";
 const ZIP: &str = "application/zip";
 const OLE: &str = "application/x-ole-storage";
-/// ISO base media: sound and film alike, which their first bytes do not tell apart for certain.
+
+/// ISO base media, for sound and film: their first bytes do not tell them apart for certain.
 const ISO: &str = "video/mp4";
 const MP3: &str = "audio/mpeg";
 
-fn told_by(head: &[u8]) -> Option<&'static str> {
+/// Returns the type that a file's first bytes show.
+fn recognize(head: &[u8]) -> Option<&'static str> {
     match infer::get(head) {
         Some(found) => Some(found.mime_type()),
         None if head.get(4..8) == Some(b"ftyp") => Some(ISO),
-        // Eleven bits that are set begin every frame of MPEG audio, and 01 says that it is layer
-        // III.
+        // Every frame of MPEG audio begins with eleven set bits; the layer bits 01 mean layer III.
         None if head.len() > 2 && head[0] == 0xff && head[1] & 0xe6 == 0xe2 => Some(MP3),
         None => None,
     }
 }
 
-/// No text holds zeros, unless it says that it is UTF-16.
+/// True for bytes that are no text: a text has no zeros unless a byte order mark says UTF-16.
 fn is_binary(head: &[u8]) -> bool {
     let wide = head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]);
     !wide && head.contains(&0)
 }
 
-/// Whether a file may be declared so and found so: both mean the same, or one is how the other is
-/// wrapped.
-fn agree(declared: &str, found: &str) -> bool {
-    let (declared, found) = (synonym(declared), synonym(found));
-    declared == found || wrapping(declared) == Some(found) || wrapping(found) == Some(declared)
+/// True if both names mean the same type, or one is the container format of the other.
+fn are_compatible(declared: &str, found: &str) -> bool {
+    let declared = canonical(declared);
+    let found = canonical(found);
+
+    declared == found || container(declared) == Some(found) || container(found) == Some(declared)
 }
 
-/// One name for types that have several, or that the first bytes do not tell apart.
-fn synonym(name: &str) -> &str {
+/// Returns one name for types that have several names, or that the first bytes do not tell apart.
+fn canonical(name: &str) -> &str {
     match name {
         "image/jpg" | "image/pjpeg" => "image/jpeg",
         "image/x-ms-bmp" => "image/bmp",
@@ -159,8 +163,8 @@ fn synonym(name: &str) -> &str {
     }
 }
 
-/// What files of a type are wrapped in, which may be all that their first bytes tell.
-fn wrapping(name: &str) -> Option<&'static str> {
+/// Returns the container format of a type; the first bytes may show no more than that.
+fn container(name: &str) -> Option<&'static str> {
     let zipped =
         ["application/vnd.openxmlformats-officedocument.", "application/vnd.oasis.opendocument."];
     match name {
@@ -208,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_agree_are_believed() {
+    fn a_type_that_fits_the_bytes_is_confirmed() {
         let mut docx = b"PK\x03\x04".to_vec();
         docx.resize(64, 0);
         for (declared, head) in [
@@ -234,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_contradict_are_told() {
+    fn a_type_that_contradicts_the_bytes_is_refused() {
         let unknown = MediaType::UNKNOWN;
         for (declared, head, found) in [
             ("image/jpeg", PNG, "image/png"),
@@ -255,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_with_scripts_is_shown_inline() {
+    fn types_with_scripts_are_not_shown_inline() {
         let inline = |name: &str| MediaType::parse(name).expect("a media type").shows_inline();
         assert!(inline("image/png") && inline("application/pdf") && inline("video/mp4"));
         assert!(
