@@ -1,4 +1,4 @@
-//! Dead letters: looked at without loss, tried again without breaking the order.
+//! Dead letters: inspecting loses none, and redriving keeps the order of messages.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -6,21 +6,24 @@ use uuid::Uuid;
 use crate::{admin, admin_json};
 use tests::{Business, World};
 
-/// Has these messages of the business's e-mail conversation given up.
-async fn given_up(world: &World, business: &Business, texts: &[&str]) -> Vec<Uuid> {
+/// Sends these messages to the business's e-mail conversation, and lets them fail.
+async fn give_up_messages(world: &World, business: &Business, texts: &[&str]) -> Vec<Uuid> {
     let conversation = business.conversation("email");
     world.fault("email", json!({"status": 429})).await;
+
     let mut ids = Vec::new();
     for text in texts {
         ids.push(world.send(&business.api_key, conversation, text).go().await.id());
     }
+
     world.pass(24 * 3600).await;
     world.sweep().await;
     for id in &ids {
         world.until_status(&business.api_key, conversation, *id, "failed").await;
     }
+
     world.heal("email").await;
-    world.allow(|allowed| allowed.unheard = true); // what is accepted anew, the API has not answered
+    world.allow(|allowed| allowed.unheard = true); // the API has not answered for redriven messages
     ids
 }
 
@@ -37,13 +40,14 @@ const INSPECT: [&str; 4] = ["dead-letters", "inspect", "--channel", "email"];
 const REDRIVE: [&str; 4] = ["dead-letters", "redrive", "--channel", "email"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn looking_at_dead_letters_leaves_them_there() {
+async fn inspecting_dead_letters_leaves_them_in_the_queue() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     assert_eq!(ids(&admin_json(&world, 0, &INSPECT).await), [json!(null); 0]);
-    let given = given_up(&world, &business, &["one", "two", "three"]).await;
-    for words in [&INSPECT[..], &INSPECT[..2]] {
-        let letters = admin_json(&world, 2, words).await;
+
+    let given = give_up_messages(&world, &business, &["one", "two", "three"]).await;
+    for args in [&INSPECT[..], &INSPECT[..2]] {
+        let letters = admin_json(&world, 2, args).await;
         assert_eq!(
             ids(&letters),
             given.iter().map(|id| json!(id)).collect::<Vec<_>>(),
@@ -54,11 +58,12 @@ async fn looking_at_dead_letters_leaves_them_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_that_were_given_up_go_again_in_their_order_as_the_conversations_last() {
+async fn resent_messages_keep_their_order_at_the_end_of_the_conversation() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let conversation = business.conversation("email");
-    let given = given_up(&world, &business, &["one", "two", "three"]).await;
+
+    let given = give_up_messages(&world, &business, &["one", "two", "three"]).await;
     let later = world.send(&business.api_key, conversation, "written later").go().await.id();
     world.until_status(&business.api_key, conversation, later, "sent").await;
 
@@ -70,14 +75,16 @@ async fn messages_that_were_given_up_go_again_in_their_order_as_the_conversation
     assert_eq!(
         admin(&world, &[&REDRIVE[..], &["--resend"]].concat()).await.code,
         3,
-        "nobody said yes"
+        "not confirmed"
     );
+
     let elsewhere = business.conversation("chat").to_string();
     let other = ["--resend", "--yes", "--conversation", &elsewhere];
     assert_eq!(
         ids(&admin_json(&world, 0, &[&REDRIVE[..], &other].concat()).await),
         [json!(null); 0]
     );
+
     let kept = admin_json(&world, 2, &[&REDRIVE[..], &["--yes"]].concat()).await;
     assert_eq!(kept["letters"][0]["action"], "stays: --resend accepts it anew");
     assert_eq!(
@@ -96,6 +103,7 @@ async fn messages_that_were_given_up_go_again_in_their_order_as_the_conversation
             json!([])
         );
     }
+
     let used = world.usage(&business.api_key).await.0;
     let of = business.business_id.to_string();
     let audit = admin_json(&world, 0, &["audit", "--business", &of]).await;
@@ -108,71 +116,85 @@ async fn messages_that_were_given_up_go_again_in_their_order_as_the_conversation
     assert!(used <= 7 && counted == 7, "{audit}");
 }
 
-/// What was done with each letter, in the order of the report.
+/// Returns the action of each letter, in the order of the report.
 fn actions(letters: &Value) -> Vec<&str> {
     let letters = letters["letters"].as_array().expect("an array").iter();
     letters.map(|letter| letter["action"].as_str().expect("a text")).collect()
 }
 
-/// Asks SQS for something about the e-mail channel's dead-letter queue.
-async fn sqs(world: &World, operation: &str, mut body: Value) {
+/// Calls an operation of SQS on the e-mail channel's dead-letter queue.
+async fn call_sqs(world: &World, operation: &str, mut body: Value) {
     body["QueueUrl"] = world.dead_letter_queue("email").into();
-    let call =
-        reqwest::Client::builder().no_proxy().build().expect("a client").post(&world.ready.aws.sqs);
-    let call = call
+    let response = reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .expect("a client")
+        .post(&world.ready.aws.sqs)
         .header("X-Amz-Target", format!("AmazonSQS.{operation}"))
-        .header("Content-Type", "application/x-amz-json-1.0");
-    assert!(call.body(body.to_string()).send().await.expect("an answer").status().is_success());
+        .header("Content-Type", "application/x-amz-json-1.0")
+        .body(body.to_string())
+        .send()
+        .await
+        .expect("an answer");
+    assert!(response.status().is_success());
 }
 
-/// Puts a letter into it.
-async fn bury(world: &World, letter: &str) {
-    sqs(world, "SendMessage", json!({"MessageBody": letter})).await;
+/// Puts a letter into the e-mail channel's dead-letter queue.
+async fn put_dead_letter(world: &World, letter: &str) {
+    call_sqs(world, "SendMessage", json!({"MessageBody": letter})).await;
 }
 
-/// A doorbell for the business's e-mail conversation.
+/// Returns a doorbell for the business's e-mail conversation.
 fn doorbell(business: &Business) -> String {
-    let (of, conversation) = (business.business_id, business.conversation("email"));
-    json!({"v": 1, "business": of, "conversation": conversation, "channel": "email"}).to_string()
+    let conversation = business.conversation("email");
+    json!({
+        "v": 1, "business": business.business_id, "conversation": conversation,
+        "channel": "email",
+    })
+    .to_string()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bells_that_nobody_answered_are_rung_again_once_for_each_conversation() {
+async fn unanswered_doorbells_are_rung_again_once_for_each_conversation() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let conversation = business.conversation("email");
     for operation in ["SendMessage", "SendMessageBatch"] {
         world.fault("aws", json!({"operation": operation, "error": "InternalError"})).await;
     }
-    let id = world.send(&business.api_key, conversation, "nobody rings").go().await.id();
+    let id = world.send(&business.api_key, conversation, "no doorbell rings").go().await.id();
     world.heal("aws").await;
+
     let doorbell = doorbell(&business);
     for letter in [doorbell.as_str(), &doorbell, "not ours"] {
-        bury(&world, letter).await;
+        put_dead_letter(&world, letter).await;
     }
-    for (word, expected) in [
+
+    for (flag, expected) in [
         (
             "--dry-run",
             ["stays: nobody here has written it", "would be rung for", "would be rung for by then"],
         ),
         ("--yes", ["rung for", "rung for already", "stays: nobody here has written it"]),
     ] {
-        let done = admin_json(&world, 2, &[&REDRIVE[..], &[word]].concat()).await;
+        let done = admin_json(&world, 2, &[&REDRIVE[..], &[flag]].concat()).await;
         let mut actions = actions(&done);
         actions.sort_unstable();
         assert_eq!(actions, expected);
     }
+
     world.until_status(&business.api_key, conversation, id, "sent").await;
     assert_eq!(admin_json(&world, 2, &INSPECT).await["letters"][0]["kind"], "unreadable");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_rule_refuses_stays_and_holds_back_what_comes_after_it() {
+async fn a_refused_message_stays_and_holds_back_later_ones() {
     let world = World::start().await;
     let business = world.business(3, 1).await;
     let of = business.business_id.to_string();
-    given_up(&world, &business, &["one", "two", "three"]).await;
+    give_up_messages(&world, &business, &["one", "two", "three"]).await;
     admin_json(&world, 0, &["plan", "change", "--business", &of, "--limit", "0", "--yes"]).await;
+
     let kept = admin_json(&world, 2, &[&REDRIVE[..], &["--resend", "--yes"]].concat()).await;
     let actions = actions(&kept);
     assert!(actions[0].starts_with("stays: "), "{actions:?}");
@@ -180,67 +202,80 @@ async fn what_a_rule_refuses_stays_and_holds_back_what_comes_after_it() {
         actions[1..].iter().all(|action| action.starts_with("stays behind one before it")),
         "{actions:?}"
     );
+
     assert_eq!(ids(&admin_json(&world, 2, &INSPECT).await).len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_has_been_dealt_with_is_discarded_and_nothing_else() {
+async fn only_the_selected_letters_are_discarded() {
     let world = World::start().await;
-    let (business, other) = (world.business(10, 1).await, world.business(10, 1).await);
-    let [one, two] = given_up(&world, &business, &["one", "two"]).await[..] else {
+    let business = world.business(10, 1).await;
+    let other = world.business(10, 1).await;
+    let [one, two] = give_up_messages(&world, &business, &["one", "two"]).await[..] else {
         panic!("two messages")
     };
     for letter in [doorbell(&other).as_str(), "not ours"] {
-        bury(&world, letter).await;
+        put_dead_letter(&world, letter).await;
     }
+
     let conversation = business.conversation("email").to_string();
     let discard =
         ["dead-letters", "discard", "--channel", "email", "--conversation", &conversation];
+
     let dry = admin_json(&world, 2, &[&discard[..], &["--dry-run"]].concat()).await;
     assert_eq!(
         (ids(&dry), actions(&dry)),
         (vec![json!(one), json!(two)], vec!["would be removed"; 2])
     );
-    assert_eq!(admin(&world, &discard).await.code, 3, "nobody said yes");
+    assert_eq!(admin(&world, &discard).await.code, 3, "not confirmed");
     assert_eq!(ids(&admin_json(&world, 2, &INSPECT).await).len(), 4, "nothing was done so far");
     admin_json(&world, 0, &["dead-letters", "discard", "--channel", "chat", "--yes"]).await;
 
     let done = admin_json(&world, 0, &[&discard[..], &["--yes"]].concat()).await;
     assert_eq!((ids(&done), actions(&done)), (vec![json!(one), json!(two)], vec!["removed"; 2]));
+
     let left = admin_json(&world, 2, &INSPECT).await;
-    assert_eq!(ids(&left), [json!(null), json!(null)], "the doorbell, and what nobody has written");
+    assert_eq!(
+        ids(&left),
+        [json!(null), json!(null)],
+        "the doorbell, and the letter that is not ours"
+    );
     admin_json(&world, 0, &["dead-letters", "discard", "--yes"]).await;
     let cleared = admin(&world, &INSPECT).await;
-    assert_eq!((cleared.code, cleared.out.as_str()), (0, "There are no dead letters.\n"));
-    let (key, of) = (&business.api_key, business.conversation("email"));
-    assert_eq!(
-        world.delivery(key, of, one).await["status"],
-        "failed",
-        "the message is what it was"
-    );
+    assert_eq!((cleared.code, cleared.stdout.as_str()), (0, "There are no dead letters.\n"));
+
+    let conversation = business.conversation("email");
+    let delivery = world.delivery(&business.api_key, conversation, one).await;
+    assert_eq!(delivery["status"], "failed", "the message has not changed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_goes_again_while_an_earlier_message_may_be_out_of_sight() {
+async fn nothing_is_resent_while_an_earlier_message_may_be_unread() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    given_up(&world, &business, &["one", "two", "three"]).await;
+    give_up_messages(&world, &business, &["one", "two", "three"]).await;
     let resend = [&REDRIVE[..], &["--resend", "--yes"]].concat();
+
     let some = admin_json(&world, 2, &[&INSPECT[..], &["--most", "2"]].concat()).await;
     assert_eq!((ids(&some).len(), &some["more"]), (2, &json!(true)));
     let refused = admin_json(&world, 1, &[&resend[..], &["--most", "2"]].concat()).await;
-    let said = refused["error"].as_str().expect("a sentence");
-    assert!(said.contains("more than 2 letters") && said.contains("--most"), "{said}");
+    let error = refused["error"].as_str().expect("a sentence");
+    assert!(error.contains("more than 2 letters") && error.contains("--most"), "{error}");
     assert_eq!(ids(&refused), [json!(null); 0], "nothing was done");
 
-    sqs(&world, "ReceiveMessage", json!({"MaxNumberOfMessages": 1, "VisibilityTimeout": 1000}))
-        .await;
+    call_sqs(
+        &world,
+        "ReceiveMessage",
+        json!({"MaxNumberOfMessages": 1, "VisibilityTimeout": 1000}),
+    )
+    .await;
     let looked = admin_json(&world, 2, &INSPECT).await;
     assert_eq!(
         (ids(&looked).len(), &looked["hidden"]),
         (2, &json!(1)),
-        "somebody else holds the third"
+        "another reader holds the third"
     );
+
     let refused = admin_json(&world, 1, &resend).await;
     assert!(
         refused["error"].as_str().expect("a sentence").contains("1 letters are hidden"),
@@ -250,28 +285,35 @@ async fn nothing_goes_again_while_an_earlier_message_may_be_out_of_sight() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_done_before_an_error_is_told() {
+async fn actions_before_an_error_are_reported() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let conversation = business.conversation("email");
-    given_up(&world, &business, &["one", "two", "three"]).await;
+    give_up_messages(&world, &business, &["one", "two", "three"]).await;
     let resend = [&REDRIVE[..], &["--resend", "--yes"]].concat();
-    let fault = |operation, skip| json!({"operation": operation, "error": "AccessDeniedException", "function": "*", "skip": skip});
+
+    let fault = |operation, skip| {
+        json!({
+            "operation": operation, "error": "AccessDeniedException", "function": "*",
+            "skip": skip,
+        })
+    };
     // The second message's letter cannot be removed; neither can letters be shown again.
     world.fault("aws", fault("DeleteMessageBatch", 1)).await;
     world.fault("aws", fault("ChangeMessageVisibilityBatch", 0)).await;
+
     let ended = admin_json(&world, 1, &resend).await;
-    let said = actions(&ended);
+    let actions = actions(&ended);
     assert!(
-        said[0].starts_with("accepted anew as ") && !said[0].contains("still there"),
-        "{said:?}"
+        actions[0].starts_with("accepted anew as ") && !actions[0].contains("still there"),
+        "{actions:?}"
     );
     assert!(
-        said[1].starts_with("accepted anew as ")
-            && said[1].contains("; its letter is still there: "),
-        "{said:?}"
+        actions[1].starts_with("accepted anew as ")
+            && actions[1].contains("; its letter is still there: "),
+        "{actions:?}"
     );
-    assert_eq!(said[2], "stays: an error ended the work before it");
+    assert_eq!(actions[2], "stays: an error ended the work before it");
     assert!(
         ended["error"]
             .as_str()
@@ -279,7 +321,7 @@ async fn what_was_done_before_an_error_is_told() {
             .starts_with("email: calling DeleteMessageBatch"),
         "{ended}"
     );
-    assert_eq!(ended["hidden"], 2, "they are there again in a while");
+    assert_eq!(ended["hidden"], 2, "their visibility timeout ends in a while");
     world.until_received("email", conversation, &["one", "two"].map(str::to_owned)).await;
 }
 
@@ -289,12 +331,12 @@ async fn a_queue_that_cannot_be_read_is_not_called_empty() {
     let denied =
         json!({"operation": "ReceiveMessage", "error": "AccessDeniedException", "function": "*"});
     world.fault("aws", denied).await;
-    let ran = admin(&world, &INSPECT).await;
+    let result = admin(&world, &INSPECT).await;
     assert!(
-        ran.code == 1 && ran.out.contains("error: email: calling ReceiveMessage"),
+        result.code == 1 && result.stdout.contains("error: email: calling ReceiveMessage"),
         "{} {}",
-        ran.out,
-        ran.complaint
+        result.stdout,
+        result.stderr
     );
-    assert!(!ran.out.contains("There are no dead letters"), "{}", ran.out);
+    assert!(!result.stdout.contains("There are no dead letters"), "{}", result.stdout);
 }

@@ -1,4 +1,4 @@
-//! A message's life, and lists of what needs somebody.
+//! A message's history, and the lists of what needs attention.
 
 use serde_json::json;
 
@@ -6,40 +6,48 @@ use crate::{admin, admin_json, text};
 use tests::World;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_messages_life_is_told_and_what_it_says_only_to_who_asks() {
+async fn a_messages_history_is_shown_and_its_content_only_on_request() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let (of, conversation) = (business.business_id.to_string(), business.conversation("email"));
+    let of = business.business_id.to_string();
+    let conversation = business.conversation("email");
+
     world.fault("email", json!({"status": 429, "times": 1})).await;
     let id = world.send(&business.api_key, conversation, "a secret of ours").go().await.id();
     world.pass(60).await;
     world.sweep().await;
     world.until_status(&business.api_key, conversation, id, "sent").await;
+
     let url = format!("{}/api/v1/conversations/{conversation}/messages/{id}", world.ready.api);
-    let told = admin_json(&world, 0, &["message", "show", "--business", &of, &url]).await;
+    let shown = admin_json(&world, 0, &["message", "show", "--business", &of, &url]).await;
     assert_eq!(
-        (text(&told, "status"), &told["attempts"], &told["seq"]),
+        (text(&shown, "status"), &shown["attempts"], &shown["seq"]),
         ("sent", &json!(2), &json!(1))
     );
-    let outcomes = [&told["history"][0]["outcome"], &told["history"][1]["outcome"]];
+
+    let outcomes = [&shown["history"][0]["outcome"], &shown["history"][1]["outcome"]];
     assert_eq!(outcomes, [&json!("postponed"), &json!("sent")]);
-    assert!(told.get("content").is_none() && told.get("recipient").is_none(), "{told}");
+    assert!(shown.get("content").is_none() && shown.get("recipient").is_none(), "{shown}");
+
     let ids = [conversation.to_string(), id.to_string()];
-    let words = ["message", "show", "--business", &of, &ids[0], &ids[1]];
-    let table = admin(&world, &words).await;
+    let args = ["message", "show", "--business", &of, &ids[0], &ids[1]];
+    let table = admin(&world, &args).await;
     assert!(
-        table.code == 0 && table.out.contains("postponed") && !table.out.contains("a secret"),
+        table.code == 0 && table.stdout.contains("postponed") && !table.stdout.contains("a secret"),
         "{}",
-        table.out
+        table.stdout
     );
-    let shown = admin_json(&world, 0, &[words.as_slice(), &["--show-content"]].concat()).await;
-    assert_eq!(text(&shown, "content"), "a secret of ours");
+
+    let with_content =
+        admin_json(&world, 0, &[args.as_slice(), &["--show-content"]].concat()).await;
+    assert_eq!(text(&with_content, "content"), "a secret of ours");
+
     let other = world.business(1, 1).await.business_id.to_string();
     let foreign = admin(&world, &["message", "show", "--business", &other, &url]).await;
     assert!(
-        foreign.code == 1 && foreign.complaint.contains("no such conversation"),
+        foreign.code == 1 && foreign.stderr.contains("no such conversation"),
         "{}",
-        foreign.complaint
+        foreign.stderr
     );
 }
 
@@ -47,11 +55,14 @@ async fn a_messages_life_is_told_and_what_it_says_only_to_who_asks() {
 async fn failed_messages_are_listed_with_their_reason() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let (of, conversation) = (business.business_id.to_string(), business.conversation("whatsapp"));
+    let of = business.business_id.to_string();
+    let conversation = business.conversation("whatsapp");
     assert_eq!(admin_json(&world, 0, &["list", "failed"]).await["messages"], json!([]));
+
     world.fault("whatsapp", json!({"code": 131_026, "times": 1})).await;
     let id = world.send(&business.api_key, conversation, "it never arrives").go().await.id();
     world.until_status(&business.api_key, conversation, id, "failed").await;
+
     let in_it = ["--business", &of, "--conversation", &conversation.to_string()];
     for more in [&[][..], &in_it[..2], &in_it] {
         let failed = admin_json(&world, 2, &[&["list", "failed"], more].concat()).await;
@@ -65,22 +76,26 @@ async fn failed_messages_are_listed_with_their_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_in_doubt_are_listed_as_long_as_they_are() {
+async fn messages_are_listed_as_long_as_they_are_in_doubt() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let (of, conversation) = (business.business_id.to_string(), business.conversation("whatsapp"));
+    let of = business.business_id.to_string();
+    let conversation = business.conversation("whatsapp");
+
     world.fault("whatsapp", json!({"after_effect": true, "times": 1})).await;
     let id = world.send(&business.api_key, conversation, "the answer is lost").go().await.id();
     world.until_status(&business.api_key, conversation, id, "in_doubt").await;
-    // It waits for a receipt, and whatever comes after it waits with it: the conversation is in the
-    // outbox, and not due.
+
+    // It waits for a receipt, and later messages wait with it: the conversation is in the outbox,
+    // and not due.
     world.send(&business.api_key, conversation, "it waits behind").go().await.id();
     assert_eq!(
         admin_json(&world, 0, &["list", "stuck", "--minutes", "0"]).await["stuck"],
         json!([])
     );
+
     let in_it = ["--business", &of, "--conversation", &conversation.to_string()];
-    // Asked for without reading the table through.
+    // The list does not scan the table.
     world
         .fault("aws", json!({"operation": "Scan", "error": "InternalServerError", "function": "*"}))
         .await;
@@ -94,6 +109,7 @@ async fn messages_in_doubt_are_listed_as_long_as_they_are() {
     }
     let other = world.business(1, 1).await.business_id.to_string();
     admin_json(&world, 0, &["list", "in-doubt", "--business", &other]).await;
+
     world.heal("aws").await;
     world.pass(121).await;
     world.sweep().await;
@@ -104,19 +120,20 @@ async fn messages_in_doubt_are_listed_as_long_as_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_conversation_whose_bells_are_lost_is_stuck() {
+async fn a_conversation_whose_doorbells_are_lost_is_stuck() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let conversation = business.conversation("email");
     for operation in ["SendMessage", "SendMessageBatch"] {
         world.fault("aws", json!({"operation": operation, "error": "InternalError"})).await;
     }
-    let id = world.send(&business.api_key, conversation, "nobody rings").go().await.id();
+    let id = world.send(&business.api_key, conversation, "no doorbell rings").go().await.id();
     assert_eq!(
         admin_json(&world, 0, &["list", "stuck"]).await["stuck"],
         json!([]),
         "it is due, and not for long"
     );
+
     let of = business.business_id.to_string();
     for more in [&[][..], &["--business", &of]] {
         let stuck =
@@ -129,9 +146,11 @@ async fn a_conversation_whose_bells_are_lost_is_stuck() {
     }
     let other = world.business(1, 1).await.business_id.to_string();
     admin_json(&world, 0, &["list", "stuck", "--minutes", "0", "--business", &other]).await;
+
     world.heal("aws").await;
     world.pass(60).await;
     world.sweep().await;
+
     world.until_status(&business.api_key, conversation, id, "sent").await;
     world
         .until("nothing is due", async || {

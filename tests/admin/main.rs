@@ -1,5 +1,6 @@
 //! The operator's command line, as operators run it: a program with arguments, against a system of
-//! the test's own. What it makes is used over HTTP, and what it tells is what happened there.
+//! the test's own. Tests use over HTTP what it creates, and compare its reports with what happened
+//! there.
 
 mod dead_letters;
 mod drift;
@@ -15,53 +16,59 @@ use tokio::process::Command;
 
 use tests::World;
 
-/// What a run of the program left.
-pub(crate) struct Ran {
-    /// Its exit code.
+/// Result of a run of the program.
+pub(crate) struct CommandResult {
+    /// Exit code.
     pub(crate) code: i32,
-    /// What it printed.
-    pub(crate) out: String,
-    /// What it complained about.
-    pub(crate) complaint: String,
+    /// Standard output.
+    pub(crate) stdout: String,
+    /// Standard error.
+    pub(crate) stderr: String,
 }
 
-impl Ran {
-    /// The JSON it printed.
+impl CommandResult {
+    /// Parses the JSON that the program printed.
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.out)
-            .unwrap_or_else(|_| panic!("no JSON: {} {}", self.out, self.complaint))
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|_| panic!("no JSON: {} {}", self.stdout, self.stderr))
     }
 }
 
-/// Runs `cargo admin` with these words, on the world's stack. Nobody sits at a terminal.
-pub(crate) async fn admin(world: &World, words: &[&str]) -> Ran {
+/// Runs `cargo admin` with these arguments, on the world's stack and without a terminal.
+pub(crate) async fn admin(world: &World, args: &[&str]) -> CommandResult {
     let mut command = Command::new(env!("CARGO_BIN_EXE_admin-under-test"));
-    command.args(words).env_clear().stdin(Stdio::null());
-    command.env("AWS_ENDPOINT_URL", &world.ready.aws.sqs).env("AWS_REGION", "us-east-1");
-    command
-        .env("AWS_ENDPOINT_URL_DYNAMODB", &world.ready.aws.dynamodb)
-        .env("PINGBACK_STACK", "pingback");
-    command.env("AWS_ACCESS_KEY_ID", "local").env("AWS_SECRET_ACCESS_KEY", "local");
     let clock = world.sandbox(Method::GET, "/clock", Value::Null).await;
-    command.env("CLOCK_OFFSET_MS", clock["offset_ms"].to_string());
+    command
+        .args(args)
+        .env_clear()
+        .stdin(Stdio::null())
+        .env("AWS_ENDPOINT_URL", &world.ready.aws.sqs)
+        .env("AWS_ENDPOINT_URL_DYNAMODB", &world.ready.aws.dynamodb)
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_ACCESS_KEY_ID", "local")
+        .env("AWS_SECRET_ACCESS_KEY", "local")
+        .env("PINGBACK_STACK", "pingback")
+        .env("CLOCK_OFFSET_MS", clock["offset_ms"].to_string());
+
     let output = command.output().await.expect("cargo has built it");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-    Ran {
+    CommandResult {
         code: output.status.code().expect("it ended by itself"),
-        out: text(output.stdout),
-        complaint: text(output.stderr),
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
     }
 }
 
-/// The same with `--json`; it has to end with this code.
-pub(crate) async fn admin_json(world: &World, code: i32, words: &[&str]) -> Value {
-    let words: Vec<&str> = words.iter().copied().chain(["--json"]).collect();
-    let ran = admin(world, &words).await;
-    assert_eq!(ran.code, code, "{words:?}: {} {}", ran.out, ran.complaint);
-    ran.json()
+/// Runs `cargo admin` with these arguments and `--json`; returns the JSON, and expects this exit
+/// code.
+pub(crate) async fn admin_json(world: &World, code: i32, args: &[&str]) -> Value {
+    let args: Vec<&str> = args.iter().copied().chain(["--json"]).collect();
+    let result = admin(world, &args).await;
+    assert_eq!(result.code, code, "{args:?}: {} {}", result.stdout, result.stderr);
+    result.json()
 }
 
-/// A text that the JSON has under this name.
+/// Returns the text that the JSON has under this name.
 pub(crate) fn text<'a>(json: &'a Value, name: &str) -> &'a str {
     json[name].as_str().unwrap_or_else(|| panic!("no {name} in {json}"))
 }

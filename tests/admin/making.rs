@@ -1,4 +1,4 @@
-//! Making things, and using them.
+//! Creating records, and using them.
 
 use serde_json::json;
 
@@ -8,26 +8,31 @@ use tests::World;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newcomer_needs_one_command_to_send_the_first_message() {
     let world = World::start().await;
-    world.allow(|allowed| allowed.waiting = true); // nobody has the conversation's page open
+    world.allow(|allowed| allowed.waiting = true); // no browser has the conversation's page open
     let made = admin_json(&world, 0, &["first-steps"]).await;
+
     assert_eq!(text(&made, "api"), world.ready.api);
-    let (key, conversation) = (text(&made, "api_key"), text(&made, "conversation_id"));
+
+    let key = text(&made, "api_key");
+    let conversation = text(&made, "conversation_id");
     let sent = world.send(key, conversation, "The first message.").go().await;
     assert_eq!((sent.status.as_u16(), &sent.json()["sender_id"]), (201, &made["agent_id"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_made_one_by_one_can_be_used() {
+async fn records_created_one_by_one_can_be_used() {
     let world = World::start().await;
     let business =
         admin_json(&world, 0, &["create", "business", "--plan", "pro", "--limit", "50"]).await;
     let of = ["--business", text(&business, "business_id")];
+
     let agent = admin_json(&world, 0, &["create", "agent", of[0], of[1]]).await;
     let agent = ["--agent", text(&agent, "agent_id")];
     let key = admin_json(&world, 0, &["create", "api-key", of[0], of[1], agent[0], agent[1]]).await;
-    let begun = "pingback/whatsapp/sandbox";
+
+    let secret = "pingback/whatsapp/sandbox";
     for (settings, recipient) in [
-        (vec!["--channel", "chat"], "somebody"),
+        (vec!["--channel", "chat"], "a-visitor"),
         (
             vec![
                 "--channel",
@@ -35,16 +40,17 @@ async fn what_is_made_one_by_one_can_be_used() {
                 "--phone-number-id",
                 "106540352242922",
                 "--secret",
-                begun,
+                secret,
             ],
             "+16505551234",
         ),
         (vec!["--channel", "email", "--from", "Shop <shop@example.com>"], "anna@example.com"),
     ] {
-        let words = [vec!["create", "channel", of[0], of[1]], settings].concat();
-        let channel = admin_json(&world, 0, &words).await;
+        let args = [vec!["create", "channel", of[0], of[1]], settings].concat();
+        let channel = admin_json(&world, 0, &args).await;
+
         let channel = text(&channel, "channel_id");
-        let words = [
+        let args = [
             "create",
             "conversation",
             of[0],
@@ -54,23 +60,26 @@ async fn what_is_made_one_by_one_can_be_used() {
             "--recipient",
             recipient,
         ];
-        let conversation = admin_json(&world, 0, &words).await;
+        let conversation = admin_json(&world, 0, &args).await;
+
         if recipient.starts_with('+') {
             let wrote = json!({"from": recipient, "text": "Where is it?"});
             world.sandbox(reqwest::Method::POST, "/whatsapp/customers", wrote).await;
         }
+
         let sent = world
             .send(text(&key, "api_key"), text(&conversation, "conversation_id"), "Hello.")
             .go()
             .await;
         assert_eq!(sent.status.as_u16(), 201, "{}", sent.text);
     }
+
     assert_eq!(world.usage(text(&key, "api_key")).await, (3, 50));
     world.allow(|allowed| allowed.waiting = true);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_whatsapp_channel_with_a_template_writes_to_customers_who_have_not() {
+async fn a_whatsapp_channel_with_a_template_can_send_the_first_message() {
     let world = World::start().await;
     let made = admin_json(&world, 0, &["first-steps"]).await;
     let of = ["--business", text(&made, "business_id")];
@@ -82,10 +91,12 @@ async fn a_whatsapp_channel_with_a_template_writes_to_customers_who_have_not() {
         "--template-language",
         "en_US",
     ];
-    let words =
+    let args =
         [vec!["create", "channel"], of.to_vec(), whatsapp.to_vec(), template.to_vec()].concat();
-    let channel = admin_json(&world, 0, &words).await;
-    let words = [
+
+    let channel = admin_json(&world, 0, &args).await;
+
+    let args = [
         "create",
         "conversation",
         of[0],
@@ -95,10 +106,12 @@ async fn a_whatsapp_channel_with_a_template_writes_to_customers_who_have_not() {
         "--recipient",
         "+16505551235",
     ];
-    let conversation = admin_json(&world, 0, &words).await;
+    let conversation = admin_json(&world, 0, &args).await;
     let conversation = text(&conversation, "conversation_id");
+
     let sent = world.send(text(&made, "api_key"), conversation, "We have found it.").go().await;
     assert_eq!(sent.status.as_u16(), 201, "{}", sent.text);
+
     world
         .until_received(
             "whatsapp",
@@ -106,35 +119,37 @@ async fn a_whatsapp_channel_with_a_template_writes_to_customers_who_have_not() {
             &["We have found it.".to_owned()],
         )
         .await;
+
     let path = format!("/whatsapp/messages?conversation_id={conversation}");
     let arrived = world.sandbox(reqwest::Method::GET, &path, json!(null)).await;
     assert_eq!(arrived[0]["template"]["name"], "agent_answers");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn people_get_a_table_and_the_call_that_sends() {
+async fn the_default_output_is_a_table_and_the_call_that_sends() {
     let world = World::start().await;
-    let ran = admin(&world, &["first-steps", "--limit", "7"]).await;
-    assert_eq!((ran.code, ran.complaint.as_str()), (0, ""));
-    assert!(ran.out.contains("start: 7 messages a month"), "{}", ran.out);
+    let result = admin(&world, &["first-steps", "--limit", "7"]).await;
+    assert_eq!((result.code, result.stderr.as_str()), (0, ""));
+    assert!(result.stdout.contains("start: 7 messages a month"), "{}", result.stdout);
     assert!(
-        ran.out.contains(&format!("curl -i {}/api/v1/conversations/", world.ready.api)),
+        result.stdout.contains(&format!("curl -i {}/api/v1/conversations/", world.ready.api)),
         "{}",
-        ran.out
+        result.stdout
     );
-    assert!(!ran.out.contains('\u{1b}'), "no colours where nobody sees them");
+    assert!(!result.stdout.contains('\u{1b}'), "no colours without a terminal");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_input_is_named_and_nothing_is_made() {
     let world = World::start().await;
-    let nobody = uuid::Uuid::new_v4().to_string();
-    for (words, said) in [
+    let unknown = uuid::Uuid::new_v4().to_string();
+
+    for (args, complaint) in [
         (vec!["create", "business", "--shards", "65"], "1..=64"),
         (vec!["create", "agent", "--business", "me"], "--business"),
-        (vec!["create", "agent", "--business", &nobody], "there is no such business"),
+        (vec!["create", "agent", "--business", &unknown], "there is no such business"),
         (
-            vec!["create", "channel", "--business", &nobody, "--channel", "fax"],
+            vec!["create", "channel", "--business", &unknown, "--channel", "fax"],
             "chat, whatsapp and email",
         ),
         (
@@ -142,7 +157,7 @@ async fn bad_input_is_named_and_nothing_is_made() {
                 "create",
                 "channel",
                 "--business",
-                &nobody,
+                &unknown,
                 "--channel",
                 "whatsapp",
                 "--template",
@@ -150,18 +165,21 @@ async fn bad_input_is_named_and_nothing_is_made() {
             ],
             "--template-language",
         ),
-        (vec!["plan", "show", "--business", &nobody], "there is no such business"),
+        (vec!["plan", "show", "--business", &unknown], "there is no such business"),
         (vec!["--stack", "another", "first-steps"], "another does not exist"),
     ] {
-        let ran = admin(&world, &words).await;
-        assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{words:?}");
-        assert!(ran.complaint.contains(said), "{words:?}: {}", ran.complaint);
+        let result = admin(&world, &args).await;
+        assert_eq!((result.code, result.stdout.as_str()), (1, ""), "{args:?}");
+        assert!(result.stderr.contains(complaint), "{args:?}: {}", result.stderr);
     }
+
     let demo = world.ready.demo.as_ref().expect("the demo").business_id.to_string();
-    let ran =
+
+    let result =
         admin(&world, &["create", "channel", "--business", &demo, "--channel", "email"]).await;
-    assert!(ran.code == 1 && ran.complaint.contains("--from is missing"), "{}", ran.complaint);
-    let words = [
+    assert!(result.code == 1 && result.stderr.contains("--from is missing"), "{}", result.stderr);
+
+    let args = [
         "create",
         "channel",
         "--business",
@@ -171,12 +189,13 @@ async fn bad_input_is_named_and_nothing_is_made() {
         "--from",
         "shop@example.com",
     ];
-    let ran = admin(&world, &words).await;
+    let result = admin(&world, &args).await;
     assert!(
-        ran.code == 1 && ran.complaint.contains("--from: chat channels have none"),
+        result.code == 1 && result.stderr.contains("--from: chat channels have none"),
         "{}",
-        ran.complaint
+        result.stderr
     );
+
     for (secret, code) in [
         ("pingback/whatsapp/x", 0),
         ("arn:aws:secretsmanager:us-east-1:000000000000:secret:pingback/whatsapp/x-AbCdEf", 0),
@@ -185,23 +204,26 @@ async fn bad_input_is_named_and_nothing_is_made() {
     ] {
         let whatsapp =
             ["--channel", "whatsapp", "--phone-number-id", "106540352242922", "--secret", secret];
-        let ran =
+        let result =
             admin(&world, &[&["create", "channel", "--business", &demo][..], &whatsapp].concat())
                 .await;
         assert_eq!(
-            (ran.code, ran.complaint.contains("begins with pingback/whatsapp/")),
+            (result.code, result.stderr.contains("begins with pingback/whatsapp/")),
             (code, code == 1),
             "{secret}"
         );
     }
+
     assert_eq!(admin_json(&world, 0, &["audit"]).await, json!({"accounts": [], "drifting": 0}));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_business_that_does_not_exist_is_never_all_clear() {
+async fn an_unknown_business_is_an_error_in_every_command() {
     let world = World::start().await;
-    let (nobody, id) = (uuid::Uuid::new_v4().to_string(), uuid::Uuid::new_v4().to_string());
-    for words in [
+    let unknown = uuid::Uuid::new_v4().to_string();
+    let id = uuid::Uuid::new_v4().to_string();
+
+    for args in [
         vec!["audit"],
         vec!["list", "failed"],
         vec!["list", "failed", "--conversation", &id],
@@ -211,25 +233,23 @@ async fn a_business_that_does_not_exist_is_never_all_clear() {
         vec!["plan", "change", "--limit", "7"],
         vec!["message", "show", &id, &id],
         vec!["create", "api-key"],
-        vec!["create", "conversation", "--channel", &id, "--recipient", "somebody"],
+        vec!["create", "conversation", "--channel", &id, "--recipient", "a-visitor"],
         vec!["revoke", "agent", &id, "--yes"],
         vec!["channel", "pause", &id],
     ] {
-        let ran = admin(&world, &[&words[..], &["--business", &nobody]].concat()).await;
-        assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{words:?}");
-        assert!(
-            ran.complaint.contains("there is no such business"),
-            "{words:?}: {}",
-            ran.complaint
-        );
+        let result = admin(&world, &[&args[..], &["--business", &unknown]].concat()).await;
+        assert_eq!((result.code, result.stdout.as_str()), (1, ""), "{args:?}");
+        assert!(result.stderr.contains("there is no such business"), "{args:?}: {}", result.stderr);
     }
+
     let demo = world.ready.demo.as_ref().expect("the demo").business_id.to_string();
     for list in ["failed", "in-doubt"] {
-        let ran = admin(&world, &["list", list, "--business", &demo, "--conversation", &id]).await;
+        let result =
+            admin(&world, &["list", list, "--business", &demo, "--conversation", &id]).await;
         assert!(
-            ran.code == 1 && ran.complaint.contains("no such conversation"),
+            result.code == 1 && result.stderr.contains("no such conversation"),
             "{list}: {}",
-            ran.complaint
+            result.stderr
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Plans, credentials and channels, changed while somebody uses them.
+//! Plans, credentials and channels, changed while they are in use.
 
 use chrono::{TimeDelta, Utc};
 use reqwest::Method;
@@ -9,16 +9,20 @@ use crate::{admin, admin_json, text};
 use domain::{BusinessId, ConversationId};
 use tests::{Business, World};
 
-/// Within this long what waits on a channel that is resumed goes out, in seconds.
-const SOON: i64 = 5 * 60;
+/// Within this many seconds after a resume, a channel's waiting messages go out.
+const RESUME_SECONDS: i64 = 5 * 60;
 
-/// Switches the channel of a business's conversation.
-async fn switch(world: &World, business: &Business, conversation: Uuid, how: &[&str]) {
-    let (of, id) = (BusinessId(business.business_id), ConversationId(conversation));
-    let item = world.table().conversation(of, id).await.expect("an answer").expect("it is there");
-    let (of, channel) = (of.to_string(), item.channel_id.to_string());
-    let words = [&["channel", how[0], "--business", &of, &channel], &how[1..]].concat();
-    admin_json(world, 0, &words).await;
+/// Switches the channel of a business's conversation, by a subcommand and its flags.
+async fn switch(world: &World, business: &Business, conversation: Uuid, subcommand: &[&str]) {
+    let business_id = BusinessId(business.business_id);
+    let record = world.table().conversation(business_id, ConversationId(conversation)).await;
+    let record = record.expect("an answer").expect("it is there");
+
+    let of = business_id.to_string();
+    let channel = record.channel_id.to_string();
+    let args =
+        [&["channel", subcommand[0], "--business", &of, &channel], &subcommand[1..]].concat();
+    admin_json(world, 0, &args).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -27,6 +31,7 @@ async fn a_plan_changes_while_sends_go_on() {
     let business = world.business(40, 2).await;
     let id = business.business_id.to_string();
     let conversation = business.conversation("chat");
+
     let sends = async {
         for number in 0..20 {
             let sent =
@@ -41,6 +46,7 @@ async fn a_plan_changes_while_sends_go_on() {
         ["plan", "change", "--business", &id, "--limit", "80", "--plan", "pro", "--shards", "4"];
     admin_json(&world, 0, &named).await;
     let ((), changed) = tokio::join!(sends, change);
+
     assert_eq!(
         (&changed["limit"], &changed["in_force"], &changed["version"]),
         (&json!(90), &json!(90), &json!(3))
@@ -51,28 +57,29 @@ async fn a_plan_changes_while_sends_go_on() {
         "what is not given stays"
     );
     assert_eq!(world.usage(&business.api_key).await, (20, 90));
+
     let shown = admin_json(&world, 0, &["plan", "show", "--business", &id]).await;
     assert_eq!((&shown["used"], &shown["remaining"]), (&json!(20), &json!(70)));
+
     admin_json(&world, 0, &["audit", "--business", &id]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_limit_below_what_is_used_is_asked_about() {
+async fn a_limit_below_the_used_number_has_to_be_confirmed() {
     let world = World::start().await;
     let business = world.business(5, 1).await;
-    let (id, conversation) = (business.business_id.to_string(), business.conversation("email"));
+    let id = business.business_id.to_string();
+    let conversation = business.conversation("email");
     for text in ["one", "two"] {
         world.send(&business.api_key, conversation, text).go().await.id();
     }
-    let words = ["plan", "change", "--business", &id, "--limit", "1"];
-    let asked = admin(&world, &words).await;
-    assert!(
-        asked.code == 3 && asked.complaint.contains("2 messages are used"),
-        "{}",
-        asked.complaint
-    );
+
+    let args = ["plan", "change", "--business", &id, "--limit", "1"];
+    let asked = admin(&world, &args).await;
+    assert!(asked.code == 3 && asked.stderr.contains("2 messages are used"), "{}", asked.stderr);
     assert_eq!(world.usage(&business.api_key).await, (2, 5), "nothing was done");
-    let done = admin_json(&world, 0, &[words.as_slice(), &["--yes"]].concat()).await;
+
+    let done = admin_json(&world, 0, &[args.as_slice(), &["--yes"]].concat()).await;
     assert_eq!(
         (&done["limit"], &done["in_force"], &done["remaining"]),
         (&json!(1), &json!(2), &json!(0))
@@ -82,65 +89,67 @@ async fn a_limit_below_what_is_used_is_asked_about() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_revoked_is_refused_at_once() {
+async fn a_revoked_api_key_is_refused_at_once() {
     let world = World::start().await;
     let made = admin_json(&world, 0, &["first-steps"]).await;
-    let (of, key, id) =
-        (text(&made, "business_id"), text(&made, "api_key"), text(&made, "api_key_id"));
+    let of = text(&made, "business_id");
+    let key = text(&made, "api_key");
+    let id = text(&made, "api_key_id");
+
     let revoke = ["revoke", "api-key", "--business", of, id];
     assert_eq!(admin(&world, &revoke).await.code, 3);
     world.usage(key).await;
     admin_json(&world, 0, &[revoke.as_slice(), &["--yes"]].concat()).await;
     assert_eq!(world.get(key, "/api/v1/usage").await.status.as_u16(), 401);
+
     let unknown =
         admin(&world, &["revoke", "api-key", "--business", of, &"0".repeat(64), "--yes"]).await;
-    assert!(
-        unknown.code == 1 && unknown.complaint.contains("no such API key"),
-        "{}",
-        unknown.complaint
-    );
+    assert!(unknown.code == 1 && unknown.stderr.contains("no such API key"), "{}", unknown.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_is_revoked_with_every_api_key_in_their_name() {
     let world = World::start().await;
     let made = admin_json(&world, 0, &["first-steps"]).await;
-    let (of, agent) = (["--business", text(&made, "business_id")], text(&made, "agent_id"));
+    let of = ["--business", text(&made, "business_id")];
+    let agent = text(&made, "agent_id");
+
     let create = ["create", "api-key", of[0], of[1]];
     let second = admin_json(&world, 0, &[&create[..], &["--agent", agent]].concat()).await;
     let colleague = admin_json(&world, 0, &["create", "agent", of[0], of[1]]).await;
     let others =
         admin_json(&world, 0, &[&create[..], &["--agent", text(&colleague, "agent_id")]].concat())
             .await;
-    let nobodys = admin_json(&world, 0, &create).await;
+    let without_agent = admin_json(&world, 0, &create).await;
 
     let revoke = ["revoke", "agent", of[0], of[1], agent];
     let asked = admin(&world, &revoke).await;
     assert!(
-        asked.code == 3 && asked.complaint.contains("and 2 API keys in their name"),
+        asked.code == 3 && asked.stderr.contains("and 2 API keys in their name"),
         "{}",
-        asked.complaint
+        asked.stderr
     );
     world.usage(text(&made, "api_key")).await;
     let revoked = admin_json(&world, 0, &[&revoke[..], &["--yes"]].concat()).await;
     let mut ids = [text(&made, "api_key_id"), text(&second, "id")];
     ids.sort_unstable();
     assert_eq!(revoked, json!({"revoked": agent, "api_keys": ids}));
+
     for key in [&made, &second] {
         assert_eq!(world.get(text(key, "api_key"), "/api/v1/usage").await.status.as_u16(), 401);
     }
-    for key in [&others, &nobodys] {
+    for key in [&others, &without_agent] {
         world.usage(text(key, "api_key")).await;
     }
+
     for gone in [agent, &uuid::Uuid::new_v4().to_string()] {
         let refused = admin(&world, &[&create[..], &["--agent", gone]].concat()).await;
-        assert!(
-            refused.code == 1 && refused.complaint.contains("no such agent, or they are revoked")
-        );
+        assert!(refused.code == 1 && refused.stderr.contains("no such agent, or they are revoked"));
     }
 
     let demo = world.ready.demo.clone().expect("the demo");
-    let (of, agent) = (demo.business_id.to_string(), demo.agent_id.to_string());
+    let of = demo.business_id.to_string();
+    let agent = demo.agent_id.to_string();
     world.usage(&demo.token).await;
     let revoked =
         admin_json(&world, 0, &["revoke", "agent", "--business", &of, &agent, "--yes"]).await;
@@ -149,24 +158,26 @@ async fn an_agent_is_revoked_with_every_api_key_in_their_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revocation_that_ended_in_the_middle_is_brought_to_its_end() {
+async fn repeating_an_interrupted_revocation_completes_it() {
     let world = World::start().await;
     let made = admin_json(&world, 0, &["first-steps"]).await;
-    let (of, agent, key) =
-        (text(&made, "business_id"), text(&made, "agent_id"), text(&made, "api_key"));
+    let of = text(&made, "business_id");
+    let agent = text(&made, "agent_id");
+    let key = text(&made, "api_key");
+
     // The agent's record is written, the key's is not.
-    let fault = json!({"operation": "UpdateItem", "error": "AccessDeniedException", "function": "*", "about": "KEY#"});
+    let fault = json!({
+        "operation": "UpdateItem", "error": "AccessDeniedException", "function": "*",
+        "about": "KEY#",
+    });
     world.fault("aws", fault).await;
     let revoke = ["revoke", "agent", "--business", of, agent, "--yes"];
     assert_eq!(admin(&world, &revoke).await.code, 1);
+
     world.heal("aws").await;
     world.usage(key).await;
     let create = ["create", "api-key", "--business", of, "--agent", agent];
-    assert_eq!(
-        admin(&world, &create).await.code,
-        1,
-        "none comes after those that the next run finds"
-    );
+    assert_eq!(admin(&world, &create).await.code, 1, "a revoked agent gets no new key");
     assert_eq!(
         admin_json(&world, 0, &revoke).await["api_keys"],
         json!([text(&made, "api_key_id")])
@@ -176,25 +187,40 @@ async fn a_revocation_that_ended_in_the_middle_is_brought_to_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_channel_takes_no_messages_while_it_is_off_and_holds_them_while_it_is_paused() {
+async fn an_inactive_channel_refuses_messages_and_a_paused_one_holds_them() {
     let world = World::start().await;
     let made = admin_json(&world, 0, &["first-steps"]).await;
-    let (of, channel) = (text(&made, "business_id"), text(&made, "channel_id"));
-    let (business, id) = (of.parse().expect("an id"), channel.parse().expect("an id"));
+    let of = text(&made, "business_id");
+    let channel = text(&made, "channel_id");
+    let business_id = of.parse().expect("an id");
+    let channel_id = channel.parse().expect("an id");
+
     let record = async || {
-        world.table().channel(business, id).await.expect("an answer").expect("it is there")
+        world
+            .table()
+            .channel(business_id, channel_id)
+            .await
+            .expect("an answer")
+            .expect("it is there")
     };
-    let switch = async |word, yes: &[&str]| {
-        admin_json(&world, 0, &[&["channel", word, "--business", of, channel], yes].concat()).await
+    let switch = async |subcommand, flags: &[&str]| {
+        admin_json(
+            &world,
+            0,
+            &[&["channel", subcommand, "--business", of, channel], flags].concat(),
+        )
+        .await
     };
+
     assert_eq!(admin(&world, &["channel", "deactivate", "--business", of, channel]).await.code, 3);
     switch("deactivate", &["--yes"]).await;
     assert!(!record().await.is_active);
     let refused = world
-        .send(text(&made, "api_key"), text(&made, "conversation_id"), "Anybody there?")
+        .send(text(&made, "api_key"), text(&made, "conversation_id"), "Are you there?")
         .go()
         .await;
     assert_eq!(refused.problem(), (422, "channel_inactive".into()));
+
     switch("activate", &[]).await;
     let paused = switch("pause", &["--minutes", "5"]).await;
     assert!(
@@ -207,20 +233,23 @@ async fn a_channel_takes_no_messages_while_it_is_off_and_holds_them_while_it_is_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_waits_on_a_paused_channel_goes_out_soon_after_it_is_resumed() {
+async fn messages_on_a_paused_channel_go_out_soon_after_it_is_resumed() {
     for channel in ["chat", "whatsapp", "email"] {
         let world = World::start().await;
         let business = world.business(10, 1).await;
         let conversation = business.conversation(channel);
         let waits = async |passed| {
-            let (of, id) = (BusinessId(business.business_id), ConversationId(conversation));
+            let business_id = BusinessId(business.business_id);
+            let conversation_id = ConversationId(conversation);
             let later = async || {
-                let item = world.table().conversation(of, id).await.expect("an answer")?;
+                let record = world.table().conversation(business_id, conversation_id).await;
+                let record = record.expect("an answer")?;
                 let now = Utc::now() + TimeDelta::seconds(passed);
-                (item.lease_owner.is_none() && item.not_before? > now).then_some(())
+                (record.lease_owner.is_none() && record.not_before? > now).then_some(())
             };
             world.until("it waits", later).await;
         };
+
         switch(&world, &business, conversation, &["pause", "--minutes", "1440"]).await;
         let texts = ["it waits for its channel", "and this one for it"].map(str::to_owned);
         let mut ids = Vec::new();
@@ -228,10 +257,12 @@ async fn what_waits_on_a_paused_channel_goes_out_soon_after_it_is_resumed() {
             ids.push(world.send(&business.api_key, conversation, text).go().await.id());
         }
         waits(0).await;
-        // It looks again, and goes on waiting.
-        world.pass(SOON).await;
+
+        // A worker looks again, and the messages go on waiting.
+        world.pass(RESUME_SECONDS).await;
         world.sweep().await;
-        waits(SOON).await;
+        waits(RESUME_SECONDS).await;
+
         for id in &ids {
             let delivery = world.delivery(&business.api_key, conversation, *id).await;
             assert_eq!(
@@ -240,10 +271,12 @@ async fn what_waits_on_a_paused_channel_goes_out_soon_after_it_is_resumed() {
                 "{channel}"
             );
         }
+
         switch(&world, &business, conversation, &["resume"]).await;
-        world.pass(SOON).await;
+        world.pass(RESUME_SECONDS).await;
         world.sweep().await;
         world.until_received(channel, conversation, &texts).await;
+
         for id in &ids {
             let delivery = world.delivery(&business.api_key, conversation, *id).await;
             assert_eq!(
@@ -256,12 +289,13 @@ async fn what_waits_on_a_paused_channel_goes_out_soon_after_it_is_resumed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_accepted_before_a_channel_was_switched_off_goes_out_all_the_same() {
+async fn messages_accepted_before_a_channel_is_deactivated_are_still_sent() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let texts = ["accepted in time".to_owned()];
     let channels =
         ["chat", "whatsapp", "email"].map(|channel| (channel, business.conversation(channel)));
+
     world.sandbox(Method::PUT, "/queues/held", json!({"held": true})).await;
     let mut ids = Vec::new();
     for (_, conversation) in channels {
@@ -269,12 +303,14 @@ async fn what_was_accepted_before_a_channel_was_switched_off_goes_out_all_the_sa
         switch(&world, &business, conversation, &["deactivate", "--yes"]).await;
     }
     world.sandbox(Method::PUT, "/queues/held", json!({"held": false})).await;
+
     for ((channel, conversation), id) in channels.into_iter().zip(ids) {
         world.until_received(channel, conversation, &texts).await;
         let delivery = world.delivery(&business.api_key, conversation, id).await;
         assert_eq!(delivery["attempts"], 1, "{channel}");
     }
-    // Every function has seen it by now.
+
+    // By now every function has read that the channel is inactive.
     world.pass(30).await;
     for (channel, conversation) in channels {
         let refused = world.send(&business.api_key, conversation, "too late").go().await;

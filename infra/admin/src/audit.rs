@@ -55,6 +55,7 @@ pub(crate) async fn run(
         for message in messages {
             accounts.entry((message.business, message.month)).or_default().messages += 1;
         }
+
         progress.advance(items_read, "items read");
 
         page = next_page;
@@ -66,6 +67,7 @@ pub(crate) async fn run(
     for ((business_id, month), account) in &mut accounts {
         account.used_after = read_used(target, *business_id, *month).await?;
     }
+
     Ok(report(&accounts))
 }
 
@@ -105,6 +107,7 @@ async fn read_used(target: &Target, business_id: BusinessId, month: Month) -> Re
 
 fn report(accounts: &BTreeMap<(BusinessId, Month), Account>) -> Report {
     let drifting = accounts.values().filter(|account| account.drift() != 0).count();
+
     let json: Vec<_> = accounts
         .iter()
         .map(|((business_id, month), account)| {
@@ -115,6 +118,7 @@ fn report(accounts: &BTreeMap<(BusinessId, Month), Account>) -> Report {
             })
         })
         .collect();
+
     let rows = accounts
         .iter()
         .map(|((business_id, month), account)| {
@@ -133,6 +137,7 @@ fn report(accounts: &BTreeMap<(BusinessId, Month), Account>) -> Report {
         (all, 0) => format!("No drift in {all} months of businesses."),
         (all, some) => format!("Drift in {some} of {all} months of businesses."),
     };
+
     Report::new(json!({"accounts": json, "drifting": drifting}))
         .table(["business", "month", "messages", "used", "drift"], rows)
         .text(sentence)

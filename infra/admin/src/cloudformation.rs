@@ -27,6 +27,7 @@ pub(crate) async fn read_outputs(
 ) -> Result<BTreeMap<String, String>, InternalError> {
     let response: DescribeStacksResponse =
         call_api(aws, "DescribeStacks", &[("StackName", stack)]).await?;
+
     Ok(response
         .result
         .stacks
@@ -89,6 +90,7 @@ async fn send_request(
         .extend_pairs([("Action", action), ("Version", API_VERSION)])
         .extend_pairs(parameters)
         .finish();
+
     let mut request = http::Request::post(&url)
         .header("content-type", "application/x-www-form-urlencoded")
         .body(body)?;
@@ -104,6 +106,7 @@ async fn send_request(
         .build()?
         .into();
     let body = SignableBody::Bytes(request.body().as_bytes());
+
     let signable = SignableRequest::new("POST", &url, std::iter::empty(), body)?;
     let (signature, _) = sign(signable, &signing)?.into_parts();
     signature.apply_to_request_http1x(&mut request);
@@ -206,38 +209,43 @@ mod tests {
 
     #[test]
     fn cloudformations_answers_are_parsed() {
-        let described: DescribeStacksResponse = quick_xml::de::from_str(
-            "<DescribeStacksResponse xmlns=\"http://cloudformation.amazonaws.com/doc/2010-05-15/\">\
-             <DescribeStacksResult><Stacks><member><Outputs><member><Description>where</Description>\
-             <OutputKey>ApiUrl</OutputKey><OutputValue>https://a/?b&amp;c</OutputValue></member></Outputs>\
+        let response: DescribeStacksResponse = quick_xml::de::from_str(
+            "<DescribeStacksResponse \
+             xmlns=\"http://cloudformation.amazonaws.com/doc/2010-05-15/\">\
+             <DescribeStacksResult><Stacks><member><Outputs><member>\
+             <Description>where</Description><OutputKey>ApiUrl</OutputKey>\
+             <OutputValue>https://a/?b&amp;c</OutputValue></member></Outputs>\
              <StackStatus>CREATE_COMPLETE</StackStatus></member></Stacks></DescribeStacksResult>\
-             <ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></DescribeStacksResponse>",
+             <ResponseMetadata><RequestId>1</RequestId></ResponseMetadata>\
+             </DescribeStacksResponse>",
         )
         .expect("it is read");
-        let output = &described.result.stacks.member[0].outputs.member[0];
+        let output = &response.result.stacks.member[0].outputs.member[0];
         assert_eq!(
             (output.output_key.as_str(), output.output_value.as_str()),
             ("ApiUrl", "https://a/?b&c")
         );
 
-        let listed: ListStackResourcesResponse = quick_xml::de::from_str(
+        let response: ListStackResourcesResponse = quick_xml::de::from_str(
             "<ListStackResourcesResponse><ListStackResourcesResult><StackResourceSummaries>\
-             <member><LogicalResourceId>Table</LogicalResourceId><PhysicalResourceId>t-1</PhysicalResourceId></member>\
+             <member><LogicalResourceId>Table</LogicalResourceId>\
+             <PhysicalResourceId>t-1</PhysicalResourceId></member>\
              <member><LogicalResourceId>Queue</LogicalResourceId></member>\
              </StackResourceSummaries><NextToken>more</NextToken></ListStackResourcesResult>\
              </ListStackResourcesResponse>",
         )
         .expect("it is read");
-        assert_eq!(listed.result.stack_resource_summaries.member.len(), 2);
-        assert_eq!(listed.result.next_token.as_deref(), Some("more"));
+        assert_eq!(response.result.stack_resource_summaries.member.len(), 2);
+        assert_eq!(response.result.next_token.as_deref(), Some("more"));
     }
 
     #[test]
     fn a_stack_without_outputs_has_none() {
-        let described: DescribeStacksResponse = quick_xml::de::from_str(
-            "<R><DescribeStacksResult><Stacks><member><Outputs/></member><member></member></Stacks></DescribeStacksResult></R>",
+        let response: DescribeStacksResponse = quick_xml::de::from_str(
+            "<R><DescribeStacksResult><Stacks><member><Outputs/></member><member></member>\
+             </Stacks></DescribeStacksResult></R>",
         )
         .expect("it is read");
-        assert!(described.result.stacks.member.iter().all(|stack| stack.outputs.member.is_empty()));
+        assert!(response.result.stacks.member.iter().all(|stack| stack.outputs.member.is_empty()));
     }
 }

@@ -92,10 +92,20 @@ pub(crate) struct CreateBusiness {
     #[arg(long, value_name = "NAME", default_value = "start", value_parser = parse_name)]
     pub(crate) plan: String,
     /// Messages a month, at most a billion
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(..=1_000_000_000))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1000,
+        value_parser = clap::value_parser!(u64).range(..=1_000_000_000)
+    )]
     pub(crate) limit: u64,
     /// Shards the month is counted on, 1 to 64: the peak of messages a second, divided by 20
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=64)
+    )]
     pub(crate) shards: u16,
 }
 
@@ -142,7 +152,12 @@ pub(crate) struct CreateChannel {
     pub(crate) configuration_set: Option<String>,
     /// If the outcome of a call is unknown: resend (the message may arrive twice) or hold (it may
     /// never arrive)
-    #[arg(long, value_name = "WHAT", default_value = "resend", value_parser = parse_on_unknown_outcome)]
+    #[arg(
+        long,
+        value_name = "WHAT",
+        default_value = "resend",
+        value_parser = parse_on_unknown_outcome
+    )]
     pub(crate) in_doubt: OnUnknownOutcome,
 }
 
@@ -225,7 +240,12 @@ pub(crate) struct ListStuck {
     #[arg(long = "business", value_name = "ID")]
     pub(crate) business_id: Option<BusinessId>,
     /// Due for longer than so many minutes
-    #[arg(long, value_name = "MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u32).range(..=525_600))]
+    #[arg(
+        long,
+        value_name = "MINUTES",
+        default_value_t = 10,
+        value_parser = clap::value_parser!(u32).range(..=525_600)
+    )]
     pub(crate) minutes: u32,
 }
 
@@ -304,7 +324,12 @@ pub(crate) struct PauseChannel {
     #[command(flatten)]
     pub(crate) channel: ChannelArgs,
     /// For so many minutes, 1 to 1440: after a day, messages are given up
-    #[arg(long, value_name = "MINUTES", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1440))]
+    #[arg(
+        long,
+        value_name = "MINUTES",
+        default_value_t = 60,
+        value_parser = clap::value_parser!(u32).range(1..=1440)
+    )]
     pub(crate) minutes: u32,
 }
 

@@ -26,6 +26,7 @@ pub(crate) async fn business(target: &Target, args: &CreateBusiness) -> Result<R
     let json = json!({
         "business_id": business_id, "plan": plan, "limit": limit, "shards": shards,
     });
+
     Ok(Report::new(json).fields(vec![
         ("business", business_id.to_string()),
         ("plan", format!("{plan}: {limit} messages a month on {shards} shards")),
@@ -58,6 +59,7 @@ pub(crate) async fn api_key(target: &Target, args: &CreateApiKey) -> Result<Repo
         "api_key": key.reveal(), "id": key.hash(), "agent_id": args.agent_id,
         "valid_until": valid_until,
     });
+
     Ok(Report::new(json)
         .fields(vec![
             ("api key", key.reveal()),
@@ -111,6 +113,7 @@ fn settings(args: &CreateChannel) -> Result<ChannelSettings, Failure> {
             .clone()
             .ok_or_else(|| Failure::new(format!("--{flag} is missing: {channel} channels need it")))
     };
+
     match channel {
         Channel::Chat => Ok(ChannelSettings::Chat {}),
         Channel::Whatsapp => {
@@ -171,6 +174,7 @@ pub(crate) async fn conversation(
         begun_by: None,
         window_expires_at,
     };
+
     let conversation_id = put_conversation(target, args.business_id, conversation).await?;
 
     Ok(Report::new(json!({"conversation_id": conversation_id, "channel": channel})).fields(vec![

@@ -65,6 +65,7 @@ pub(crate) async fn redrive(
     progress: &Progress,
 ) -> Result<Report, Failure> {
     let doorbells = target.doorbells()?;
+
     let selection = &args.selection;
     if !selection.dry_run {
         let effect = if args.resend {
@@ -83,6 +84,7 @@ pub(crate) async fn redrive(
         if args.resend && contents.error.is_none() {
             contents.error = contents.explain_unread(selection.queues.max_letters);
         }
+
         let letters =
             summary.select_letters(&queue, channel, selection.conversation_id, contents).await;
 
@@ -175,6 +177,7 @@ async fn remove_letters(
             }
         }
     }
+
     kept
 }
 
@@ -246,6 +249,7 @@ impl Redriver<'_> {
                 }
             }
         }
+
         kept
     }
 
@@ -283,6 +287,7 @@ impl Redriver<'_> {
         if is_first && !dry_run {
             self.doorbells.ring(doorbell).await?;
         }
+
         state.rung.insert(doorbell.conversation);
 
         Ok(LetterOutcome::remove(match (dry_run, is_first) {

@@ -19,6 +19,7 @@ pub(crate) async fn run(target: &Target, args: &CreateBusiness) -> Result<Report
     let business_id = BusinessId(Uuid::new_v4());
     let agent_id = AgentId(Uuid::new_v4());
     let key = ApiKey::generate(business_id);
+
     target.table.create_business(business_id, &args.plan, args.limit, args.shards).await?;
     target.table.create_agent(business_id, agent_id).await?;
     target.table.create_api_key(&key, Some(agent_id), None).await?;
@@ -34,6 +35,7 @@ pub(crate) async fn run(target: &Target, args: &CreateBusiness) -> Result<Report
         begun_by: None,
         window_expires_at: None,
     };
+
     let conversation_id = put_conversation(target, business_id, conversation).await?;
 
     let api_url = target.api_url();
@@ -42,7 +44,9 @@ pub(crate) async fn run(target: &Target, args: &CreateBusiness) -> Result<Report
         "api_key_id": key.hash(), "channel_id": channel_id, "conversation_id": conversation_id,
         "api": api_url,
     });
+
     let url = api_url.as_deref().unwrap_or("$API");
+
     Ok(Report::new(json)
         .fields(vec![
             ("business", business_id.to_string()),

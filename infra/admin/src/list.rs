@@ -38,6 +38,7 @@ pub(crate) async fn stuck(
             "channel": channel, "due_since": entry.since, "waiting": waiting,
             "held_until": conversation.lease_until,
         }));
+
         rows.push([
             entry.business.to_string(),
             entry.conversation.to_string(),
@@ -53,6 +54,7 @@ pub(crate) async fn stuck(
         0 => format!("Nothing has been due for longer than {} minutes.", args.minutes),
         _ => format!("{count} conversations are stuck: look for their worker's errors in the log."),
     };
+
     Ok(Report::new(json!({"stuck": json}))
         .table(["business", "conversation", "channel", "due since", "waiting", "held until"], rows)
         .text(sentence)
@@ -82,6 +84,7 @@ async fn read_outbox(
                     None => target.table.unsettled(&bucket, page).await?,
                 };
                 progress.advance(entries.len(), "conversations in the outbox");
+
                 let entries = entries.into_iter().filter(is_selected);
                 selected.extend(entries.map(|entry| (channel, entry)));
 
@@ -92,6 +95,7 @@ async fn read_outbox(
             }
         }
     }
+
     Ok(selected)
 }
 
@@ -123,6 +127,7 @@ pub(crate) async fn in_doubt(
         let (next_message, _) =
             target.table.messages_after(business_id, conversation_id, settled_seq, 1).await?;
         progress.advance(1, "conversations read");
+
         found.extend(
             next_message
                 .into_iter()
@@ -130,6 +135,7 @@ pub(crate) async fn in_doubt(
                 .map(|message| found_message(business_id, conversation_id, message)),
         );
     }
+
     Ok(report(found, Status::InDoubt))
 }
 
@@ -150,6 +156,7 @@ pub(crate) async fn failed(
             read_failed(target, business_id, progress).await?
         }
     };
+
     Ok(report(found, Status::Failed))
 }
 
@@ -160,6 +167,7 @@ async fn read_failed(
     progress: &Progress,
 ) -> Result<Vec<FoundMessage>, Failure> {
     let filter = MessageFilter { business: business_id, month: None, status: Some(Status::Failed) };
+
     let mut found = Vec::new();
     let mut page = None;
     loop {
@@ -190,6 +198,7 @@ async fn read_failed_of(
             target.table.messages_after(business_id, conversation_id, after, 100).await?;
         after = messages.last().map_or(after, |last| last.seq);
         progress.advance(messages.len(), "messages read");
+
         found.extend(
             messages
                 .into_iter()
@@ -234,6 +243,7 @@ fn report(mut messages: Vec<FoundMessage>, status: Status) -> Report {
             })
         })
         .collect();
+
     let rows = messages
         .iter()
         .map(|message| {

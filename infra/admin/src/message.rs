@@ -16,6 +16,7 @@ use platform::table::record::{Conversation, Message};
 pub(crate) async fn show(target: &Target, args: &ShowMessage) -> Result<Report, Failure> {
     let (conversation_id, message_id) = parse_address(&args.address)?;
     let conversation = target.conversation_of(args.business_id, conversation_id).await?;
+
     let message = target
         .table
         .message(args.business_id, conversation_id, message_id)
@@ -53,8 +54,10 @@ fn report(
     let reason = |reason: Option<&Reason>| {
         or_dash(reason.map(|reason| format!("{}: {}", reason.code, reason.detail)))
     };
+
     let position =
         format!("{conversation_id}, settled {} of {}", conversation.settled_seq, conversation.seq);
+
     let mut fields = vec![
         ("message", message.id.to_string()),
         ("conversation", position),
@@ -93,6 +96,7 @@ fn report(
             ]
         })
         .collect();
+
     Report::new(json).fields(fields).table(["attempt", "at", "outcome", "reason"], rows)
 }
 

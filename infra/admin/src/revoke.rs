@@ -24,6 +24,7 @@ pub(crate) async fn api_key(
     if !target.table.revoke_api_key_of_hash(args.business_id, &hash).await? {
         return Err(Failure::new("the business has no such API key"));
     }
+
     Ok(Report::new(json!({"revoked": hash})).text(format!("The API key {hash} is revoked.")))
 }
 
@@ -45,10 +46,12 @@ pub(crate) async fn agent(
     ))?;
 
     let agent_exists = target.table.set_agent_active(business_id, agent_id, false).await?;
+
     let hashes = target.table.api_keys_of(business_id, agent_id).await?;
     if !agent_exists && hashes.is_empty() {
         return Err(Failure::new("the business has no such agent"));
     }
+
     for hash in &hashes {
         target.table.revoke_api_key_of_hash(business_id, hash).await?;
     }

@@ -43,6 +43,7 @@ impl Target {
             },
             None => ResourceNames::Environment,
         };
+
         let table_name = match &names {
             ResourceNames::Stack { resources, .. } => physical_id(resources, "Table")?,
             ResourceNames::Environment => settings::optional("TABLE_NAME").ok_or_else(|| {

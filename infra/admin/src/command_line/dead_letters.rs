@@ -35,7 +35,12 @@ pub(crate) struct QueueArgs {
     channel: Option<Channel>,
     /// Read at most so many letters of a channel, up to 100000: SQS has not many more in flight at
     /// once
-    #[arg(long = "most", value_name = "N", default_value = "10000", value_parser = parse_letter_count)]
+    #[arg(
+        long = "most",
+        value_name = "N",
+        default_value = "10000",
+        value_parser = parse_letter_count
+    )]
     pub(crate) max_letters: usize,
 }
 

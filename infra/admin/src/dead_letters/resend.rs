@@ -42,6 +42,7 @@ pub(super) async fn resend(
     let Some(message) = table.message(business_id, conversation_id, message_id).await? else {
         return Ok(ResendOutcome::Refused("there is no such message".into()));
     };
+
     match message.status {
         Status::Failed => {}
         Status::Sent | Status::Delivered | Status::Read => {
@@ -53,6 +54,7 @@ pub(super) async fn resend(
             return Ok(ResendOutcome::Unnecessary("is being sent anyway"));
         }
     }
+
     let Some(conversation) = table.conversation(business_id, conversation_id).await? else {
         return Ok(ResendOutcome::Refused("there is no such conversation".into()));
     };
@@ -89,10 +91,12 @@ async fn draft_message(
     let Some(channel) = Channel::from_wire(&wire_channel) else {
         return Ok(ControlFlow::Break(Refusal::ChannelNotSupported { channel: wire_channel }));
     };
+
     let record = target.table.channel(copy.business, conversation.channel_id).await?;
     let Some(record) = record.filter(|record| record.is_active) else {
         return Ok(ControlFlow::Break(Refusal::ChannelInactive));
     };
+
     let Some(content) = Content::new(message.content) else {
         return Err(Failure::new(format!("message {} has no text", message.id)));
     };
@@ -105,6 +109,7 @@ async fn draft_message(
         .check_content(&content, file_count)
         .and_then(|()| channel.check_files(&message.attachments))
         .and_then(|()| channel.send_mode(content.as_str(), file_count, window, has_template, now));
+
     if let Err(refusal) = check {
         return Ok(ControlFlow::Break(refusal));
     }
@@ -112,6 +117,7 @@ async fn draft_message(
     // No request can carry this idempotency key, because it has a space in it.
     let key = format!("redrive {}", copy.message);
     let hash = request_hash([copy.message.to_string().as_str()]);
+
     Ok(ControlFlow::Continue(MessageDraft {
         business: copy.business,
         conversation: copy.conversation,

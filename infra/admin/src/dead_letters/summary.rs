@@ -109,6 +109,7 @@ impl Summary {
             let unread = letters.split_off(args.max_letters);
             self.show_again(queue, &unread).await;
         }
+
         letters.sort_by_key(|letter| {
             let conversation =
                 letter.about().map(|(business, conversation, _)| (business, conversation));
@@ -213,10 +214,12 @@ impl Summary {
                 ]
             })
             .collect();
+
         let sentence = match self.rows.len() {
             0 if self.is_empty() && !self.has_error() => "There are no dead letters.".to_owned(),
             count => format!("{count} dead letters. {note}").trim_end().to_owned(),
         };
+
         let json = json!({
             "letters": self.rows, "more": self.has_more, "hidden": self.hidden,
             "error": self.error,
@@ -232,6 +235,7 @@ impl Summary {
         if self.hidden > 0 {
             report = report.text(format!("{} more are hidden. {}", self.hidden, explain_hidden()));
         }
+
         match self.error {
             Some(error) => report.error(error),
             None => report,
