@@ -30,7 +30,8 @@ use emulator::{Logs, Programs};
     args_conflicts_with_subcommands = true
 )]
 #[command(
-    after_help = "Start with `cargo local demo`: it shows a message arrive on every channel, in a few seconds."
+    after_help = "Start with `cargo local demo`: it shows a message arrive on every channel, \
+                        in a few seconds."
 )]
 struct CommandLine {
     #[command(subcommand)]
@@ -115,10 +116,10 @@ pub(crate) fn run() -> ExitCode {
 
 async fn up(options: Up, stop: &mut Stop) -> ExitCode {
     let started = Instant::now();
-    let claim = |file: Option<PathBuf>| file.map(ReadyFile::claim).transpose();
     let examples = options.sam_env.is_some();
-    let claimed = claim(options.ready_file).and_then(|ready| Ok((ready, claim(options.sam_env)?)));
-    let (ready_file, sam_env) = match claimed {
+    let claim = |file: Option<PathBuf>| file.map(ReadyFile::claim).transpose();
+    let files = claim(options.ready_file).and_then(|ready| Ok((ready, claim(options.sam_env)?)));
+    let (ready_file, sam_env) = match files {
         Ok(files) => files,
         Err(error) => return fail(&error.to_string()),
     };
@@ -156,7 +157,6 @@ async fn up(options: Up, stop: &mut Stop) -> ExitCode {
             paint(BAD, "warning:")
         );
     }
-
     println!("  {} stops everything.\n", paint(BOLD, "Ctrl-C"));
 
     let write_sam_env =
@@ -172,7 +172,7 @@ async fn up(options: Up, stop: &mut Stop) -> ExitCode {
     drop((ready_file, sam_env));
     tokio::select! {
         () = local.stop() => println!("  {} Everything is stopped.", paint(GOOD, "✓")),
-        () = stop.asked() => {} // asked twice: at once, then
+        () = stop.asked() => {} // a second Ctrl-C stops at once
     }
 
     ExitCode::SUCCESS
@@ -243,8 +243,10 @@ mod tests {
     #[test]
     fn the_documented_command_lines_are_understood() {
         CommandLine::command().debug_assert();
+
         let bare = CommandLine::try_parse_from(["cargo local"]).unwrap();
         assert!(bare.command.is_none() && bare.up.port == 3000 && !bare.up.no_demo);
+
         let flags = ["--port", "0", "--data-dir", "d", "--ready-file", "r", "--no-demo"];
         let short = CommandLine::try_parse_from(["cargo local"].iter().chain(&flags)).unwrap();
         assert!(short.up.port == 0 && short.up.no_demo);
@@ -252,14 +254,15 @@ mod tests {
             short.up.address.is_loopback()
                 && CommandLine::try_parse_from(["cargo local", "--address", "0.0.0.0"]).is_err()
         );
+
         let long = CommandLine::try_parse_from(["cargo local", "up"].iter().chain(&flags)).unwrap();
         assert!(matches!(long.command, Some(Command::Up(Up { port: 0, no_demo: true, .. }))));
+
         let demo = CommandLine::try_parse_from(["cargo local", "demo"]).unwrap();
         assert!(matches!(demo.command, Some(Command::Demo(Functions { functions: None }))));
         let own =
             CommandLine::try_parse_from(["cargo local", "demo", "--functions", "target/debug"])
                 .unwrap();
-
         assert!(matches!(own.command, Some(Command::Demo(Functions { functions: Some(_) }))));
     }
 

@@ -1,5 +1,5 @@
-//! The page that a person reads first: addresses, a call that can be pasted, how to see what
-//! arrived. It is on the terminal when the system is up, and at the root of the API.
+//! The first page: addresses, a call to paste, and how to see the messages that arrived. It is on
+//! the terminal when the system is up, and at the root of the API.
 
 use axum::Router;
 use axum::http::header;

@@ -13,13 +13,13 @@ use sandbox::seed::PerChannel;
 /// The content of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Ready {
-    /// Process id of the whole; a SIGTERM to it stops all of it.
+    /// Process id of the system; SIGTERM stops all of it.
     pub pid: u32,
     /// Base URL of the public API, without a slash at its end.
     pub api: String,
     /// The address that the chat widget connects to.
     pub websocket: String,
-    /// The page for people.
+    /// URL of the page that shows addresses and a first call.
     pub console: String,
     /// The local AWS.
     pub aws: Aws,
@@ -56,7 +56,7 @@ pub struct Queues {
     pub email: String,
 }
 
-/// A business to try things with, and another one without access to it.
+/// A business for first calls, and another one without access to it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Demo {
     /// The business.
@@ -101,17 +101,20 @@ impl ReadyFile {
     /// # Errors
     /// The directory is missing, or the file cannot be removed.
     pub(crate) fn claim(path: PathBuf) -> io::Result<Self> {
-        let wrong =
+        let name_path =
             |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
-        directory.map_or(Ok(()), |directory| fs::metadata(directory).map(drop)).map_err(wrong)?;
+        directory
+            .map_or(Ok(()), |directory| fs::metadata(directory).map(drop))
+            .map_err(name_path)?;
+
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(wrong(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(name_path(error)),
             _ => Ok(Self { path }),
         }
     }
 
-    /// Writes it all at once, so that a reader never sees a part of it.
+    /// Writes the file atomically, so that readers never see a part of it.
     ///
     /// # Errors
     /// The directory is missing or cannot be written.
@@ -173,14 +176,15 @@ mod tests {
                 "aws": { "dynamodb": "d", "sqs": "s", "s3": null }, "table": "t",
                 "queues": { "chat": "c", "whatsapp": "w", "email": "e" },
                 "sandbox": "http://127.0.0.1:3002",
-                "demo": { "business_id": id(1), "agent_id": id(2), "token": "jwt", "api_key": "pbk_a", "limit": 1000,
+                "demo": { "business_id": id(1), "agent_id": id(2), "token": "jwt",
+                    "api_key": "pbk_a", "limit": 1000,
                     "conversations": { "chat": id(3), "whatsapp": id(4), "email": id(5) },
                     "visitor_token": "visitor",
                     "other": { "business_id": id(6), "api_key": "pbk_b", "conversation": id(7) } },
             })
         );
-        let bare = serde_json::to_value(Ready { demo: None, ..ready() }).unwrap();
 
+        let bare = serde_json::to_value(Ready { demo: None, ..ready() }).unwrap();
         assert!(bare.get("demo").is_none());
     }
 
@@ -190,8 +194,10 @@ mod tests {
         fs::create_dir(&directory).unwrap();
         let path = directory.join("ready.json");
         fs::write(&path, "left behind").unwrap();
+
         let file = ReadyFile::claim(path.clone()).unwrap();
         assert!(!path.exists());
+
         file.write(&ready()).unwrap();
         assert_eq!(serde_json::from_slice::<Ready>(&fs::read(&path).unwrap()).unwrap(), ready());
         assert_eq!(
@@ -199,8 +205,8 @@ mod tests {
             1,
             "nothing unfinished is left beside it"
         );
-        drop(file);
 
+        drop(file);
         assert!(!path.exists());
     }
 

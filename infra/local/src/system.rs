@@ -1,4 +1,5 @@
-//! The whole: the emulator with the template's functions, the sandbox around it, the demo business.
+//! The local system: the emulator with the template's functions, the sandbox around it, the demo
+//! business.
 
 mod error;
 mod place;
@@ -21,7 +22,7 @@ use sandbox::{ReceiptRule, Sandbox, SandboxOptions};
 
 pub use error::LocalError;
 
-/// How to start.
+/// Options of a start.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The API's port; WebSocket and sandbox take the two after it. 0: any three that are free.
@@ -30,9 +31,9 @@ pub struct Options {
     pub data_dir: Option<PathBuf>,
     /// The address of this machine to listen on.
     pub address: IpAddr,
-    /// Whether to seed the demo business.
+    /// Seeds the demo business.
     pub demo: bool,
-    /// Whether to make what the events in `functions/*/events` refer to.
+    /// Makes the business that the events in `functions/*/events` refer to.
     pub examples: bool,
     /// The destination of the functions' logs.
     pub logs: Logs,
@@ -84,16 +85,18 @@ impl Local {
     /// # Errors
     /// [`LocalError`]; then nothing is left running.
     pub async fn start(options: Options) -> Result<Self, LocalError> {
-        let claimed = options.data_dir.as_deref().map(claim).transpose()?;
-        let (lock, directory) = claimed.unzip();
+        let (lock, directory) = options.data_dir.as_deref().map(claim).transpose()?.unzip();
         let [api_port, websocket_port, sandbox_port] = ports(options.port)?;
-        let keys = Keys::load(directory.as_deref(), options.demo)?;
-        let keys = if options.examples { keys.with_examples_secret() } else { keys };
+        let mut keys = Keys::load(directory.as_deref(), options.demo)?;
+        if options.examples {
+            keys = keys.with_examples_secret();
+        }
 
-        // The functions are told the sandbox's address, and the sandbox is made around the running
-        // engine: its socket is bound first.
-        let listener = listen::bind_to(options.address, sandbox_port).await;
-        let listener = listener.map_err(|error| bind_error(error, sandbox_port, "sandbox"))?;
+        // The functions need the sandbox's address, and the sandbox starts after the engine: its
+        // socket is bound first.
+        let listener = listen::bind_to(options.address, sandbox_port)
+            .await
+            .map_err(|error| bind_error(error, sandbox_port, "sandbox"))?;
         let sandbox_url = format!("http://{}", listener.local_addr()?);
         let provider = |name: &str| format!("{sandbox_url}/providers/{name}");
 
@@ -106,6 +109,7 @@ impl Local {
             let sandbox_url = sandbox_url.clone();
             move |urls: &Urls| console::page(urls, &sandbox_url, demo.as_ref(), &kept)
         };
+
         let engine_options = EngineOptions {
             template: options.template,
             stack_name: STACK_NAME.to_owned(),
@@ -143,17 +147,17 @@ impl Local {
         Ok(Self { engine, sandbox, keys, page, _lock: lock })
     }
 
-    /// The local AWS and the functions.
+    /// Returns the local AWS and the functions.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// The page that a person reads first, with colours.
+    /// Returns the page with addresses and a first call, with colours.
     pub(crate) fn page(&self) -> &str {
         &self.page
     }
 
-    /// How many chat customers got no answer to their hello in time; they go on trying.
+    /// Returns how many chat customers got no answer to their hello in time; they go on trying.
     pub(crate) fn late_customers(&self) -> usize {
         self.sandbox.late_customers()
     }
@@ -186,7 +190,7 @@ impl Local {
     /// Stops everything, children included.
     pub async fn stop(self) {
         self.sandbox.stop().await;
-        // The sandbox's routes held the others.
+        // The sandbox's routes held the other references to the engine.
         if let Some(engine) = Arc::into_inner(self.engine) {
             engine.stop().await;
         }

@@ -36,11 +36,8 @@ impl Api {
         let path = format!("/api/v1/conversations/{conversation}/messages");
         let body = json!({ "content": content, "attachments": attachments });
 
-        self.call(
-            &path,
-            self.http.post(format!("{}{path}", self.api)).bearer_auth(token).json(&body),
-        )
-        .await
+        let request = self.http.post(format!("{}{path}", self.api)).bearer_auth(token).json(&body);
+        self.call(&path, request).await
     }
 
     /// Announces a file, uploads it to the presigned URL, and returns the attachment that a message
@@ -57,9 +54,9 @@ impl Api {
             json!({ "filename": filename, "content_type": content_type, "size": bytes.len() });
         let post = self.http.post(format!("{}{path}", self.api)).bearer_auth(token).json(&body);
         let mut announced = expect_success(&path, self.call(&path, post).await?)?;
+
         let upload = announced["upload"].take();
         let mut put = self.http.put(text(&upload["url"])).body(bytes);
-
         for (name, value) in upload["headers"].as_object().into_iter().flatten() {
             put = put.header(name, text(value));
         }
@@ -70,18 +67,14 @@ impl Api {
 
     /// Reads from the public API.
     pub(super) async fn get(&self, path: &str, token: &str) -> Result<Value, DemoError> {
-        let answer = self
-            .call(path, self.http.get(format!("{}{path}", self.api)).bearer_auth(token))
-            .await?;
-        expect_success(path, answer)
+        let request = self.http.get(format!("{}{path}", self.api)).bearer_auth(token);
+        expect_success(path, self.call(path, request).await?)
     }
 
     /// Reads from the sandbox.
     pub(super) async fn get_from_sandbox(&self, path: &str) -> Result<Value, DemoError> {
-        expect_success(
-            path,
-            self.call(path, self.http.get(format!("{}{path}", self.sandbox))).await?,
-        )
+        let request = self.http.get(format!("{}{path}", self.sandbox));
+        expect_success(path, self.call(path, request).await?)
     }
 
     /// Posts to the sandbox.
@@ -90,19 +83,18 @@ impl Api {
         path: &str,
         body: &Value,
     ) -> Result<Value, DemoError> {
-        expect_success(
-            path,
-            self.call(path, self.http.post(format!("{}{path}", self.sandbox)).json(body)).await?,
-        )
+        let request = self.http.post(format!("{}{path}", self.sandbox)).json(body);
+        expect_success(path, self.call(path, request).await?)
     }
 
     async fn call(&self, path: &str, request: RequestBuilder) -> Result<(u16, Value), DemoError> {
-        let answer = async {
-            let answer = request.send().await?;
-            Ok((answer.status().as_u16(), answer.bytes().await?))
+        let exchange = async {
+            let response = request.send().await?;
+            Ok((response.status().as_u16(), response.bytes().await?))
         };
         let answer: Result<_, reqwest::Error> =
-            within(answer, &format!("{path} was not answered")).await?;
+            within(exchange, &format!("{path} was not answered")).await?;
+
         let (status, body) =
             answer.map_err(|error| DemoError(format!("{path} cannot be called: {error}.")))?;
         Ok((status, serde_json::from_slice(&body).unwrap_or_default()))

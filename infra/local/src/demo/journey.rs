@@ -13,13 +13,13 @@ use super::picture::Picture;
 use super::step::{DemoError, TIME_LIMIT, milliseconds, text};
 use crate::terminal::{BAD, BOLD, DIM, GOOD, field, paint};
 
-/// Pause between two questions to the API.
-const EVERY: Duration = Duration::from_millis(5);
+/// Pause between two reads of the status.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// The statuses of a message after it was accepted, in order.
-const STOPS: [&str; 4] = ["queued", "sent", "delivered", "read"];
+const STATUSES: [&str; 4] = ["queued", "sent", "delivered", "read"];
 /// The status of a message that the customer has: reported by the widget itself, by WhatsApp's
 /// webhook, or by SES's events.
-const LAST_STOP: &str = "delivered";
+const LAST_STATUS: &str = "delivered";
 
 /// A message to send and to follow.
 #[derive(Debug)]
@@ -44,12 +44,12 @@ impl Journey {
             "{}",
             field("agent", format_args!("{}{}", quoted(self.content), self.with_picture()))
         );
+
         let started = Instant::now();
         let mut attachments = Vec::new();
         if let Some(picture) = &self.picture {
             attachments.push(api.upload(&conversation, token, picture).await?);
         }
-
         let (status, message) = api.send(&conversation, token, self.content, &attachments).await?;
         if status != 201 {
             return Err(self.failed(format!("was answered {status} {message}")));
@@ -85,24 +85,26 @@ impl Journey {
                 print!(" → {}", paint(BAD, "failed"));
                 return Err(self.failed(format!("failed: {}", delivery["error"])));
             }
-            // What is being sent is still queued; what was delivered was sent.
-            let reached = STOPS.iter().position(|stop| *stop == status).unwrap_or(0);
-            for stop in &STOPS[shown.min(reached + 1)..=reached] {
-                let after = since(&message["created_at"], &delivery[format!("{stop}_at")]);
-                print!(" → {}{after}", paint(GOOD, stop));
+
+            // A message that is being sent counts as queued; one that was delivered was sent.
+            let reached = STATUSES.iter().position(|known| *known == status).unwrap_or(0);
+            for status in &STATUSES[shown.min(reached + 1)..=reached] {
+                let after = since(&message["created_at"], &delivery[format!("{status}_at")]);
+                print!(" → {}{after}", paint(GOOD, status));
             }
             shown = shown.max(reached + 1);
-            let _ = std::io::stdout().flush(); // so that it is seen on its way
-            if STOPS[reached] == LAST_STOP {
+            let _ = std::io::stdout().flush(); // shows each status as it is reached
+
+            if STATUSES[reached] == LAST_STATUS {
                 return Ok(());
             }
             if started.elapsed() > TIME_LIMIT {
                 return Err(self.failed(format!(
-                    "was not {LAST_STOP} within {} s; it is {status}",
+                    "was not {LAST_STATUS} within {} s; it is {status}",
                     TIME_LIMIT.as_secs()
                 )));
             }
-            tokio::time::sleep(EVERY).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -111,27 +113,28 @@ impl Journey {
         let path =
             format!("/sandbox/{}/messages?conversation_id={}", self.channel, self.conversation);
         let accepted = api.get_from_sandbox(&path).await?;
-        let mut of_it =
-            accepted.as_array().into_iter().flatten().filter(|one| one["message_id"] == id);
-        let got = of_it.next().ok_or_else(|| self.failed("never reached the customer".into()))?;
-        if of_it.next().is_some() {
+        let mut copies =
+            accepted.as_array().into_iter().flatten().filter(|copy| copy["message_id"] == id);
+        let received =
+            copies.next().ok_or_else(|| self.failed("never reached the customer".into()))?;
+
+        if copies.next().is_some() {
             return Err(self.failed("reached the customer twice".into()));
         }
-
-        if text(&got["content"]).trim_end() != self.content {
-            return Err(self.failed(format!("reached the customer as {}", got["content"])));
+        if text(&received["content"]).trim_end() != self.content {
+            return Err(self.failed(format!("reached the customer as {}", received["content"])));
         }
+        self.check_picture(received)?;
 
-        self.check_picture(got)?;
         println!(
             "{}",
             field(
                 "customer",
                 format_args!(
                     "{}{}  {}",
-                    quoted(text(&got["content"])),
+                    quoted(text(&received["content"])),
                     self.with_picture(),
-                    paint(DIM, format_args!("to {}", text(&got["to"])))
+                    paint(DIM, format_args!("to {}", text(&received["to"])))
                 )
             )
         );
@@ -140,16 +143,17 @@ impl Journey {
     }
 
     /// Checks that the provider accepted the picture with the message.
-    fn check_picture(&self, got: &Value) -> Result<(), DemoError> {
-        let of_it = |file: &&Value| {
-            self.picture.is_some_and(|picture| file["content_type"] == picture.content_type)
+    fn check_picture(&self, received: &Value) -> Result<(), DemoError> {
+        let files = received["attachments"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let is_as_sent = match self.picture {
+            Some(picture) => files.len() == 1 && files[0]["content_type"] == picture.content_type,
+            None => files.is_empty(),
         };
-        let files = got["attachments"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let right = files.iter().filter(of_it).count();
-        if (right, files.len()) == (usize::from(self.picture.is_some()), right) {
+
+        if is_as_sent {
             return Ok(());
         }
-        Err(self.failed(format!("reached the customer with {}", got["attachments"])))
+        Err(self.failed(format!("reached the customer with {}", received["attachments"])))
     }
 
     fn with_picture(&self) -> String {

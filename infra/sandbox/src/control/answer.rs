@@ -30,13 +30,16 @@ impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
         let Self(status, detail) = self;
         let title = status.canonical_reason().unwrap_or_default();
-        let body = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
+        let body = json!({
+            "type": "about:blank", "title": title, "status": status.as_u16(),
+            "detail": detail,
+        });
         (status, [(header::CONTENT_TYPE, "application/problem+json")], Json(body)).into_response()
     }
 }
 
-/// A JSON body, whatever the caller says its type is. HttpError body at all is `{}`, so that `curl
-/// -X POST` does.
+/// A JSON body, of any content type. An empty body is read as `{}`, so that `curl -X POST` needs
+/// none.
 #[derive(Debug)]
 pub(super) struct Body<T>(pub(super) T);
 

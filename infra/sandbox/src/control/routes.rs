@@ -43,7 +43,8 @@ const ROUTES: [(&str, &str); 27] = [
     ),
     (
         "PUT    /sandbox/{whatsapp|email}/receipts",
-        "{statuses, delay_ms, copies, shuffle, held, code}: what is reported of each message; no statuses: nothing",
+        "{statuses, delay_ms, copies, shuffle, held, code}: what is reported of each message; \
+         no statuses: nothing",
     ),
     ("GET    /sandbox/{whatsapp|email}/receipts", "the receipts in force"),
     ("POST   /sandbox/{whatsapp|email}/receipts", "sends what is held"),
@@ -65,7 +66,8 @@ const ROUTES: [(&str, &str); 27] = [
     ("POST   /sandbox/sweep", "runs the sweeper now"),
     (
         "POST   /sandbox/businesses",
-        "{limit, shards, whatsapp_template: {name, language}}: a fresh business; WhatsApp knows agent_answers in en_US",
+        "{limit, shards, whatsapp_template: {name, language}}: a fresh business; \
+         WhatsApp knows agent_answers in en_US",
     ),
     (
         "POST   /sandbox/conversations",
@@ -130,13 +132,14 @@ struct ConversationQuery {
 async fn messages(
     State(system): SystemState,
     Path(channel): Path<String>,
-    pick: Result<Query<ConversationQuery>, QueryRejection>,
+    query: Result<Query<ConversationQuery>, QueryRejection>,
 ) -> Result<Response, HttpError> {
-    let Query(ConversationQuery { conversation_id }) = pick.map_err(HttpError::unprocessable)?;
-    let mut accepted = system.channel(&channel)?.accepted();
-    accepted
+    let Query(ConversationQuery { conversation_id }) = query.map_err(HttpError::unprocessable)?;
+
+    let mut messages = system.channel(&channel)?.accepted();
+    messages
         .retain(|message| conversation_id.is_none() || message.conversation_id == conversation_id);
-    Ok(Json(accepted).into_response())
+    Ok(Json(messages).into_response())
 }
 
 async fn fault(
@@ -196,8 +199,7 @@ async fn write_as_customer(
 ) -> Result<Json<CustomerText>, HttpError> {
     let text = text.checked().map_err(HttpError::unprocessable)?;
     let whatsapp = &system.providers.whatsapp;
-    let opened = whatsapp.pairs.hear_customer(text.phone_number_id(), text.sender()).await;
-    opened.map_err(|error| {
+    whatsapp.pairs.hear_customer(text.phone_number_id(), text.sender()).await.map_err(|error| {
         HttpError::bad_gateway(format!("the data directory did not take it: {error}"))
     })?;
 
@@ -293,8 +295,11 @@ async fn reset_clock(State(system): SystemState) -> Result<StatusCode, HttpError
 }
 
 async fn sweep(State(system): SystemState) -> Result<Json<Value>, HttpError> {
-    let swept = system.sweep().await;
-    swept.map(Json).map_err(|error| HttpError::bad_gateway(format!("the sweeper failed: {error}")))
+    system
+        .sweep()
+        .await
+        .map(Json)
+        .map_err(|error| HttpError::bad_gateway(format!("the sweeper failed: {error}")))
 }
 
 async fn add_business(
@@ -339,8 +344,8 @@ async fn send_away(State(system): SystemState) -> Result<StatusCode, HttpError> 
 async fn bring_back(State(system): SystemState) -> Result<StatusCode, HttpError> {
     match system.widgets.bring_back().await {
         0 => Ok(StatusCode::NO_CONTENT),
-        some => Err(HttpError::bad_gateway(format!(
-            "{some} of the customers got no answer to their hello yet; they go on trying"
+        count => Err(HttpError::bad_gateway(format!(
+            "{count} of the customers got no answer to their hello yet; they go on trying"
         ))),
     }
 }

@@ -1,5 +1,5 @@
-//! The system's content before anybody uses it: businesses with their keys, channels and
-//! conversations. It is made by the calls that operators use, and nothing that exists is changed.
+//! The system's first content: businesses with their keys, channels and conversations. The calls
+//! that operators use make it, and existing records do not change.
 
 mod business_seed;
 mod error;

@@ -1,4 +1,4 @@
-//! Makes businesses and conversations, and remembers those that it made.
+//! Makes businesses and conversations, and records those that it made.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use crate::clock::Clock;
 use crate::journal::Journal;
 use crate::visitor::Visitor;
 use crate::whatsapp::{PHONE_NUMBER_ID, Pairs};
-use domain::{BusinessId, Channel, ConversationId};
+use domain::{AgentId, BusinessId, Channel, ConversationId};
 use platform::table::Table;
-use platform::table::provision::NewConversation as NewRecord;
+use platform::table::provision::NewConversation as ConversationRecord;
 use platform::table::record::Template;
 
 /// A business to make.
@@ -79,7 +79,7 @@ pub(crate) struct Conversation {
     pub(crate) visitor_token: Option<String>,
 }
 
-/// Makes businesses and conversations, and remembers those it made.
+/// Makes businesses and conversations, and records those that it made.
 #[derive(Debug)]
 pub(crate) struct Seeder {
     table: Table,
@@ -161,62 +161,70 @@ impl Seeder {
         &self,
         new: &NewConversation,
     ) -> Result<Conversation, SeedError> {
-        let businesses = self.businesses.entries();
-        let mut known =
-            self.keys.demo().into_iter().flat_map(|(demo, other)| [demo, other]).chain(&businesses);
-        let seed = known.find(|seed| seed.business_id == new.business_id);
-        let seed = seed.ok_or_else(|| {
-            SeedError::Refused(format!("`business_id` {} was not made here", new.business_id))
-        })?;
-        let (business, conversation) =
-            (BusinessId(seed.business_id), ConversationId(Uuid::new_v4()));
-        let mut record = seed.conversation_record(new.channel, conversation);
+        let seeds = self.known_seeds();
+        let seed =
+            seeds.iter().find(|seed| seed.business_id == new.business_id).ok_or_else(|| {
+                SeedError::Refused(format!("`business_id` {} was not made here", new.business_id))
+            })?;
+
+        let business_id = seed.business_id;
+        let conversation_id = Uuid::new_v4();
+        let mut record = seed.conversation_record(new.channel, ConversationId(conversation_id));
         record.window_expires_at = new.window_expires_at.or(record.window_expires_at);
         let customer = record.recipient.clone();
-        self.create_conversation(business, conversation, record).await?;
+        self.create_conversation(BusinessId(business_id), ConversationId(conversation_id), record)
+            .await?;
 
-        let token = || self.keys.visitor_token(business.0, conversation.0, self.clock.now());
-        let made = Conversation {
-            business_id: business.0,
-            conversation_id: conversation.0,
+        let token = || self.keys.visitor_token(business_id, conversation_id, self.clock.now());
+        let conversation = Conversation {
+            business_id,
+            conversation_id,
             channel: new.channel,
             customer,
             visitor_token: (new.channel == Channel::Chat).then(token),
         };
-        self.conversations.append(made.clone()).await?;
-
-        Ok(made)
+        self.conversations.append(conversation.clone()).await?;
+        Ok(conversation)
     }
 
     /// Returns the visitors of all chat conversations.
     pub(crate) fn visitors(&self) -> Vec<Visitor> {
-        let businesses = self.businesses.entries();
-        let known =
-            self.keys.demo().into_iter().flat_map(|(demo, other)| [demo, other]).chain(&businesses);
-        let first = known.map(|seed| Visitor {
+        let first_conversations = self.known_seeds().into_iter().map(|seed| Visitor {
             business_id: seed.business_id,
             conversation_id: seed.conversations.chat,
         });
-        let made =
-            self.conversations.entries().into_iter().filter(|made| made.channel == Channel::Chat);
-        let more = made.map(|made| Visitor {
-            business_id: made.business_id,
-            conversation_id: made.conversation_id,
-        });
+        let more_conversations = self
+            .conversations
+            .entries()
+            .into_iter()
+            .filter(|conversation| conversation.channel == Channel::Chat)
+            .map(|conversation| Visitor {
+                business_id: conversation.business_id,
+                conversation_id: conversation.conversation_id,
+            });
 
-        first.chain(more).collect()
+        first_conversations.chain(more_conversations).collect()
     }
 
+    /// Returns the demo's businesses, and those that were made later.
+    fn known_seeds(&self) -> Vec<BusinessSeed> {
+        let demo = self.keys.demo().into_iter().flat_map(|(demo, other)| [demo, other]);
+        demo.cloned().chain(self.businesses.entries()).collect()
+    }
+
+    /// Makes what is missing of a business: plan, key, agent, channels and conversations.
     async fn provision(&self, seed: &BusinessSeed) -> Result<(), SeedError> {
-        let business = BusinessId(seed.business_id);
+        let business_id = BusinessId(seed.business_id);
         let api_key = seed.parsed_api_key()?;
+
         let people = async {
-            let plan = self.table.create_business(business, "sandbox", seed.limit, seed.shards);
+            let plan = self.table.create_business(business_id, "sandbox", seed.limit, seed.shards);
             let key = self.table.create_api_key(&api_key, None, None);
             let agent = async {
                 match seed.agent_id {
-                    Some(agent) => {
-                        self.table.create_agent(business, domain::AgentId(agent)).await.map(drop)
+                    Some(agent_id) => {
+                        let agent_id = AgentId(agent_id);
+                        self.table.create_agent(business_id, agent_id).await.map(drop)
                     }
                     None => Ok(()),
                 }
@@ -224,15 +232,12 @@ impl Seeder {
             tokio::try_join!(plan, key, agent).map(drop).map_err(SeedError::from)
         };
         let channels = futures_util::future::try_join_all(Channel::ALL.map(|channel| async move {
-            let (id, record) = seed.channel_record(channel);
-            self.table.put_channel(business, id, &record).await?;
-            let conversation = ConversationId(seed.conversations.of(channel));
-            self.create_conversation(
-                business,
-                conversation,
-                seed.conversation_record(channel, conversation),
-            )
-            .await
+            let (channel_id, record) = seed.channel_record(channel);
+            self.table.put_channel(business_id, channel_id, &record).await?;
+
+            let conversation_id = ConversationId(seed.conversations.of(channel));
+            let record = seed.conversation_record(channel, conversation_id);
+            self.create_conversation(business_id, conversation_id, record).await
         }));
 
         tokio::try_join!(people, channels).map(drop)
@@ -241,13 +246,16 @@ impl Seeder {
     /// Makes a conversation, and opens its customer's messaging window at WhatsApp.
     async fn create_conversation(
         &self,
-        business: BusinessId,
-        id: ConversationId,
-        new: NewRecord,
+        business_id: BusinessId,
+        conversation_id: ConversationId,
+        record: ConversationRecord,
     ) -> Result<(), SeedError> {
-        if let Some(until) = new.window_expires_at {
-            self.pairs.open_window(PHONE_NUMBER_ID, &new.recipient, until).await?;
+        if let Some(until) = record.window_expires_at {
+            self.pairs.open_window(PHONE_NUMBER_ID, &record.recipient, until).await?;
         }
-        Ok(self.table.create_conversation(business, id, new, self.clock.now()).await.map(drop)?)
+
+        let now = self.clock.now();
+        self.table.create_conversation(business_id, conversation_id, record, now).await?;
+        Ok(())
     }
 }
