@@ -1,4 +1,4 @@
-//! What references between resources stand for on this machine.
+//! The values of references between resources on this machine.
 
 use super::options::Urls;
 use crate::account::{ACCOUNT_ID, PARTITION, REGION};

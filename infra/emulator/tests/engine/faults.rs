@@ -36,7 +36,7 @@ async fn errors_are_the_services_own_and_as_many_as_ordered() {
     assert_eq!(write(&engine, "a").await.unwrap(), "written");
     engine.faults().set(rule(json!({ "operation": "*", "error": "InternalServerError" }))).unwrap();
     assert_eq!(write(&engine, "b").await.unwrap(), "InternalServerError");
-    assert!(!is_there(&engine, "b").await, "nobody but functions is hit");
+    assert!(!is_there(&engine, "b").await, "only functions are hit");
     engine.faults().clear();
     assert_eq!(write(&engine, "b").await.unwrap(), "written");
     let put = ("Writer".to_owned(), "dynamodb:PutItem".to_owned());

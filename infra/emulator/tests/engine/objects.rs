@@ -151,7 +151,7 @@ async fn a_presigned_get_says_what_the_file_is_shown_as() {
     assert_ne!(other, address);
     assert_eq!(reqwest::get(other).await.unwrap().status(), 403);
     let bare = address.split('?').next().unwrap();
-    assert_eq!(reqwest::get(bare).await.unwrap().status(), 403, "nobody reads without a signature");
+    assert_eq!(reqwest::get(bare).await.unwrap().status(), 403, "a read needs a signature");
 
     engine.stop().await;
 }
