@@ -64,11 +64,13 @@ impl Protocol {
     fn recovers(&self, state: &State) -> bool {
         let mut state = state.clone();
         state.doorbell = false; // The queue may lose everything.
+
         for _ in 0..12 {
             self.finish(&mut state);
             if state.is_settled() {
                 return true;
             }
+
             if let Some(moment) = state.next_moment() {
                 state.pass_until(moment);
             }

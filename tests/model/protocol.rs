@@ -330,6 +330,7 @@ impl Protocol {
             }
             _ => actions.push(Action::Execute(index)),
         }
+
         if state.left.crashes > 0 {
             actions.push(Action::WorkerDies(index));
         }
@@ -377,6 +378,7 @@ impl Model for Protocol {
                 Sender::Done | Sender::Broken => {}
             }
         }
+
         for (index, worker) in state.workers.iter().enumerate() {
             match worker {
                 Some(worker) => self.worker_actions(state, index, worker, actions),
@@ -387,18 +389,21 @@ impl Model for Protocol {
                 None => {}
             }
         }
+
         if state.doorbell {
             actions.push(Action::LoseDoorbell);
         }
         let silent = state.taken.iter().filter(|seq| !state.reported.contains(seq));
         actions.extend(silent.map(|seq| Action::Receipt(*seq)));
         actions.extend(state.cleared.iter().map(|seq| Action::ResolveUnknownOutcome(*seq)));
+
         if self.has(Without::Sweeper)
             && !state.doorbell
             && state.conversation.due.is_some_and(|due| due <= state.now)
         {
             actions.push(Action::Sweep);
         }
+
         if state.left.ticks > 0 && state.next_moment().is_some() {
             actions.push(Action::Tick);
         }
@@ -406,6 +411,7 @@ impl Model for Protocol {
 
     fn next_state(&self, before: &State, action: Action) -> Option<State> {
         let mut state = before.clone();
+
         match action {
             Action::ReadConversation(index) => {
                 state.senders[index] = Sender::Read(state.conversation.seq)
@@ -459,6 +465,7 @@ impl Model for Protocol {
                 state.left.ticks -= 1;
             }
         }
+
         let state = state.sorted();
         (state != *before).then_some(state)
     }

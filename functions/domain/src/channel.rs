@@ -288,6 +288,7 @@ mod tests {
             Channel::Chat.send_mode("two\nlines", 1, Some(now - ms), true, now),
             Ok(SendMode::FreeForm)
         );
+
         for has_template in [false, true] {
             assert_eq!(
                 Channel::Whatsapp.send_mode("two\nlines", 1, Some(now + ms), has_template, now),

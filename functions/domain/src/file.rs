@@ -116,11 +116,8 @@ fn truncated(name: &str) -> String {
     let (stem, ending) =
         name.rsplit_once('.').filter(|(_, ending)| ending.len() <= 32).unwrap_or((name, ""));
     let dot = if ending.is_empty() { "" } else { "." };
-    let mut room = (MAX_NAME_BYTES - ending.len() - dot.len()).min(stem.len());
-    while !stem.is_char_boundary(room) {
-        room -= 1;
-    }
-    format!("{}{dot}{ending}", &stem[..room])
+    let room = MAX_NAME_BYTES - ending.len() - dot.len();
+    format!("{}{dot}{ending}", &stem[..stem.floor_char_boundary(room)])
 }
 
 #[cfg(test)]

@@ -20,9 +20,8 @@
 //! | how a message's id carries its `seq` | [`id`] |
 //! | which status code and problem document a refusal becomes | [`problem`] |
 //!
-//! Three results tell what went wrong: a [`Refusal`] is a rule that said no to a caller, a
-//! [`delivery::Failure`] is a provider that did not take a message, and everything else is a fault
-//! of the code that calls this crate.
+//! Two types say what went wrong: a [`Refusal`] is a rule that said no to a caller, and a
+//! [`delivery::Failure`] is a provider that did not take a message.
 
 pub mod accept;
 pub mod channel;

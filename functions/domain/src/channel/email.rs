@@ -264,6 +264,7 @@ mod tests {
             outcome("SendingPausedException", ""),
             ("account_blocked on the channel".into(), Some(Some(900)))
         );
+
         let longer = Some(Duration::from_secs(1_000));
         let asked = |word| match failure(word, "", longer) {
             Some(Failure::Transient { retry_after, .. }) => retry_after,
@@ -281,11 +282,13 @@ mod tests {
     fn one_name_for_two_errors_is_told_apart_by_its_sentence() {
         let rate = "Maximum sending rate exceeded.";
         assert_eq!(outcome("ThrottlingException", rate), ("rate_limited".into(), Some(None)));
+
         let quota = "Daily message quota exceeded.";
         assert_eq!(
             outcome("ThrottlingException", quota),
             ("rate_limited on the channel".into(), Some(Some(600)))
         );
+
         let unverified =
             "Email address is not verified. The following identities failed the check in region …";
         assert_eq!(

@@ -420,10 +420,12 @@ mod tests {
             Err(Refusal::ContentNotAllowed { detail }) => detail,
             Err(other) => panic!("{other:?}"),
         };
+
         for fine in ["Your parcel is here — 📦", "a    b", &"é".repeat(MAX_TEMPLATE_CHARACTERS)]
         {
             assert_eq!(refusal(fine, 0), "");
         }
+
         for (content, attachments, named) in [
             ("see the file", 1, "attachments"),
             (&*"é".repeat(MAX_TEMPLATE_CHARACTERS + 1), 0, "1024 characters; content has 1025"),
@@ -449,12 +451,14 @@ mod tests {
         };
         assert_eq!(word(failure(131_026, None)), "recipient_unreachable");
         assert_eq!(word(failure(131_047, None)), "outside_messaging_window");
+
         let pair_rate = |asked| match failure(131_056, asked) {
             Some(Failure::Transient { reason, retry_after }) => (reason.provider_code, retry_after),
             other => panic!("{other:?}"),
         };
         assert_eq!(pair_rate(None), (Some("131056".into()), Some(Duration::from_secs(6))));
         assert_eq!(pair_rate(Some(Duration::from_secs(9))).1, Some(Duration::from_secs(9)));
+
         let minute = Duration::from_secs(60);
         assert!(
             matches!(failure(190, None), Some(Failure::ChannelDown { wait, .. }) if wait == minute)
@@ -471,6 +475,7 @@ mod tests {
         {
             assert!(matches!(failure(code, None), Some(Failure::Permanent(_))), "{code}");
         }
+
         let minutely = [0, 3, 4, 10, 33, 190, 80_007, 131_005, 131_045, 131_057, 133_010]
             .map(|code| (code, 60));
         let slowly = [368, 131_031, 131_037, 131_042, 131_048, 134_011].map(|code| (code, 900));

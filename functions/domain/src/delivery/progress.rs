@@ -278,6 +278,7 @@ mod tests {
             NextStep::GiveUp(reason) => reason.code,
             other => format!("{other:?}"),
         };
+
         assert_eq!(code(&message(Status::Queued, 1, MAX_AGE)), "expired");
         assert_eq!(
             code(&message(Status::Queued, MAX_ATTEMPTS, TimeDelta::zero())),
@@ -311,11 +312,13 @@ mod tests {
             AfterAttempt::Away(at) | AfterAttempt::Pause { at, .. } => (None, at),
             ended => panic!("{ended:?} is no wait"),
         };
+
         let reason = || Reason::new("rate_limited", "slower");
         let busy = |seconds| Failure::Transient {
             reason: reason(),
             retry_after: Some(Duration::from_secs(seconds)),
         };
+
         let first = NOW + TimeDelta::seconds(5);
         assert_eq!(
             wait_after(busy(1), TimeDelta::zero(), RECEIPT_TIMEOUT),
@@ -334,6 +337,7 @@ mod tests {
             wait_after(busy(60), MAX_AGE - TimeDelta::seconds(9), RECEIPT_TIMEOUT).1,
             NOW + TimeDelta::seconds(9)
         );
+
         let unknown = || Failure::Unknown(reason());
         assert_eq!(
             wait_after(unknown(), TimeDelta::zero(), RECEIPT_TIMEOUT),
@@ -347,6 +351,7 @@ mod tests {
             wait_after(Failure::Away, TimeDelta::zero(), RECEIPT_TIMEOUT),
             (None, NOW + AWAY_RETRY_INTERVAL)
         );
+
         let down = || Failure::ChannelDown { reason: reason(), wait: Duration::from_secs(60) };
         assert_eq!(
             wait_after(down(), TimeDelta::zero(), RECEIPT_TIMEOUT),

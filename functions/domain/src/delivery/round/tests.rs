@@ -61,6 +61,7 @@ fn run_with(
 #[test]
 fn messages_go_out_one_after_the_other() {
     let commands = run(&[message(Status::Queued), message(Status::Queued)], &taken());
+
     let sent = || Settlement::Sent { provider_id: None };
     let one = |seq| {
         [
@@ -115,6 +116,7 @@ fn a_receipt_that_is_faster_than_the_worker_lets_the_next_message_go_at_once() {
             Event::Changed
         },
     );
+
     let end = [Command::Advance(Seq(1)), Command::Advance(Seq(2)), Command::Read(Seq(2))];
     assert!(matches!(commands[3], Command::Requeue { seq: Seq(1), status: Status::InDoubt, .. }));
     assert_eq!(commands[4..8], [&[Command::Read(Seq(0))], &end[..]].concat());
@@ -165,6 +167,7 @@ fn the_next_message_waits_for_the_rate_limit_across_rounds() {
         !commands.contains(&Command::Mark(Seq(2)))
             && commands.contains(&Command::Postpone(NOW + gap))
     );
+
     let mut next = Round::new(
         Seq(1),
         rate_limit.after_send(None, NOW),
@@ -173,6 +176,7 @@ fn the_next_message_waits_for_the_rate_limit_across_rounds() {
     assert_eq!(next.next(Event::Begun, NOW, 0.5), Command::Read(Seq(1)));
     let waiting = Event::Messages(vec![(Seq(2), message(Status::Queued))]);
     assert_eq!(next.next(waiting.clone(), NOW, 0.5), Command::Postpone(NOW + gap));
+
     let mut next = Round::new(
         Seq(1),
         rate_limit.after_send(None, NOW),
@@ -198,6 +202,7 @@ fn a_part_of_a_message_waits_for_the_rate_limit_like_a_message() {
             begin.into_iter().chain(first).map(|event| round.next(event, NOW, 0.5)).collect();
         (commands.last().cloned(), round.rate_limit_state().map(|state| state.conforms_at))
     };
+
     let rate_limit = RateLimit { min_gap: gap, interval: gap, burst: 9 };
     assert_eq!(
         after_first_part(rate_limit),
@@ -242,6 +247,7 @@ fn a_long_pause_is_checked_regularly_because_it_may_end_early() {
     waits(NOW + PAUSE_CHECK_INTERVAL, NOW + PAUSE_CHECK_INTERVAL + RESUME_SPREAD / 2);
     let shorter = NOW + PAUSE_CHECK_INTERVAL - TimeDelta::seconds(1);
     waits(shorter, shorter + RESUME_SPREAD / 2);
+
     // The worker that finds the channel down checks again as early.
     let reason = Reason::new("account_blocked", "no");
     let wait = std::time::Duration::from_secs(900);
@@ -256,11 +262,13 @@ fn on_a_paused_channel_no_attempt_begins_and_expired_messages_end() {
     let paused = || DeliveryPolicy { paused_until: Some(until), ..policy() };
     let commands = run_with(&[message(Status::Queued)], &taken(), paused(), |_| Event::Done);
     assert_eq!(commands[1], Command::Postpone(until + RESUME_SPREAD / 2));
+
     let old = Progress { created_at: NOW - TimeDelta::hours(24), ..message(Status::Queued) };
     let commands = run_with(&[old], &taken(), paused(), |_| Event::Done);
     assert!(
         matches!(&commands[1], Command::Settle(_, Settlement::GivenUp(reason)) if reason.code == "channel_paused")
     );
+
     let over = DeliveryPolicy { paused_until: Some(NOW), ..policy() };
     let commands = run_with(&[message(Status::Queued)], &taken(), over, |_| Event::Done);
     assert_eq!(commands[1], Command::Mark(Seq(1)));
