@@ -21,7 +21,7 @@ pub(crate) fn tests(suite: Suite) -> Suite {
 }
 
 /// The provider takes every message and its answer never arrives, on WhatsApp and by e-mail: it
-/// comes when nobody waits for it any more, or its connection breaks. What the provider reports
+/// comes when the worker waits for it no more, or its connection breaks. What the provider reports
 /// later comes twice and in any order.
 async fn lost() {
     let world = World::start().await;

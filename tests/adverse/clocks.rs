@@ -66,7 +66,7 @@ async fn jumped(jumps: &[i64]) {
         );
     }
     for talk in &queued {
-        assert_eq!(talk.copies(&world).await, 2, "nobody had any doubt of these");
+        assert_eq!(talk.copies(&world).await, 2, "none of these was in doubt");
     }
 }
 

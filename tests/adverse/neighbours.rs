@@ -33,7 +33,7 @@ pub(crate) fn tests(suite: Suite) -> Suite {
     )
 }
 
-/// Somebody who writes now and then, into another conversation each time, so that nothing waits for
+/// A caller that writes now and then, into another conversation each time, so that nothing waits for
 /// what they wrote before.
 struct Other {
     business: Business,

@@ -30,7 +30,7 @@ async fn repeated(providers_fail: bool) {
     if providers_fail {
         world.fault("chat", json!({"status": 429, "probability": 0.3})).await;
         world.fault("whatsapp", json!({"status": 503, "probability": 0.3})).await;
-        // Its answer is lost: now and then nobody knows.
+        // Its answer is lost: now and then the outcome is unknown.
         world.fault("email", json!({"after_effect": true, "probability": 0.1})).await;
     }
     let mut talks = Talk::on_every_channel(&world, &business, either(3, 8)).await;

@@ -27,7 +27,7 @@ pub(crate) fn tests(suite: Suite) -> Suite {
     })
 }
 
-/// Plans go up and down while 64 callers send and somebody looks at head and shards as fast as they
+/// Plans go up and down while 64 callers send and an observer reads head and shards as fast as they
 /// can.
 async fn changing() {
     let world = World::start().await;
@@ -240,7 +240,7 @@ async fn first(shards: u16) {
         let month = Month::of(now(&world).await);
         let snapshot =
             Snapshot::take(&world.dynamodb(), &world.ready.table, &business, month).await;
-        let snapshot = snapshot.expect("nobody writes");
+        let snapshot = snapshot.expect("no transaction writes");
         snapshot.adds_up();
         // Had it been opened twice, what was counted before would not be counted any more.
         let head = snapshot.head.map(|head| (head.limit, head.shards));

@@ -156,7 +156,7 @@ pub(crate) async fn now(world: &World) -> DateTime<Utc> {
 }
 
 /// When the conversation that is to be looked at next is due; `None` once all is settled. Waits
-/// until everything that can be done now is done: nobody has anything in hand, and nothing is due.
+/// until everything that can be done now is done: no worker holds a conversation, and none is due.
 /// Sweeps now and then meanwhile, since doorbells that were set before the clock was moved ring by the
 /// time that was.
 pub(crate) async fn next_due(world: &World) -> Option<DateTime<Utc>> {
@@ -175,7 +175,7 @@ pub(crate) async fn next_due(world: &World) -> Option<DateTime<Utc>> {
             !item.contains_key("lease_owner") && due(item).is_none_or(|due| due > now)
         };
         // How far all have come, and how often they changed hands: for as long as these change,
-        // somebody works.
+        // a worker works.
         let progress =
             |name: &str| conversations.iter().filter_map(|item| number(item, name)).sum::<i64>();
         match conversations.iter().all(is_calm) {
@@ -183,7 +183,7 @@ pub(crate) async fn next_due(world: &World) -> Option<DateTime<Utc>> {
             false => Err((progress("settled_seq"), progress("fence"))),
         }
     };
-    let next = world.until_at_rest("nothing is due and nobody works", calm).await;
+    let next = world.until_at_rest("nothing is due and no worker works", calm).await;
     next.and_then(DateTime::from_timestamp_millis)
 }
 

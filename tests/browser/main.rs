@@ -121,11 +121,11 @@ async fn what_a_message_says_is_text_and_nothing_but_text() {
 async fn two_tabs_show_the_same_and_neither_shows_anything_twice() {
     let Some(browser) = Browser::start().await else { return };
     let (world, business) = World::without_customers().await;
-    send(&world, &business, "before anybody came").await;
+    send(&world, &business, "before any tab came").await;
     let tabs = [visit(&world, &browser, &business).await, visit(&world, &browser, &business).await];
     let last = send(&world, &business, "to both of you").await;
     for tab in &tabs {
-        until_shown(&world, tab, &["before anybody came", "to both of you"]).await;
+        until_shown(&world, tab, &["before any tab came", "to both of you"]).await;
     }
     status(&world, &business, last, "read").await;
     // A tab that is loaded again shows what it has shown, and goes on from there.
@@ -133,7 +133,7 @@ async fn two_tabs_show_the_same_and_neither_shows_anything_twice() {
     connected(&world, &tabs[0]).await;
     send(&world, &business, "and to both again").await;
     for tab in &tabs {
-        until_shown(&world, tab, &["before anybody came", "to both of you", "and to both again"])
+        until_shown(&world, tab, &["before any tab came", "to both of you", "and to both again"])
             .await;
     }
     world.let_customers_in().await;
@@ -167,7 +167,7 @@ async fn what_overtakes_is_held_back_and_what_never_comes_is_not_waited_for() {
     let Some(browser) = Browser::start().await else { return };
     let (world, business) = World::without_customers().await;
     let page = visit(&world, &browser, &business).await;
-    // A worker's event and the replay's come by different ways, so their order is nobody's to
+    // A worker's event and the replay's come by different ways, so their order is not ours to
     // choose here.
     let hear = async |event: Value| page.ask(&format!("PingbackChat.chat.hear({event})")).await;
     let told = |seq: u64| {

@@ -13,7 +13,7 @@ fn every_channel_is_played_described_and_tested() {
     for channel in Channel::ALL {
         let name = channel.name();
         violations.unless(sandbox.contains(&format!("\"{name}\" => Ok(&self.providers.{name}.channel)")), || {
-            format!("nobody plays {name}'s provider: write infra/sandbox/src/{name}.rs and name it in `System::channel`")
+            format!("the sandbox does not play {name}'s provider: write infra/sandbox/src/{name}.rs and name it in `System::channel`")
         });
         let is_its_page = |page: &String| {
             let title = page.lines().next().unwrap_or_default();

@@ -98,7 +98,7 @@ fn channels_are_those_of_the_code() {
 }
 
 #[test]
-fn what_becomes_of_a_message_is_told_in_the_words_of_the_code() {
+fn a_messages_delivery_is_described_in_the_words_of_the_code() {
     let document = Document::read();
     let mut violations = Violations::default();
     let mut check = |pointer: &str, known: BTreeSet<String>| {
@@ -140,7 +140,7 @@ fn every_operation_can_refuse_and_break() {
     let document = Document::read();
     let mut violations = Violations::default();
     for (method, path, operation) in document.operations() {
-        // Whoever needs no credential is known by something else, and turned away with 403; or
+        // A caller that needs no credential is known by something else, and refused with 403; or
         // whatever they ask for is, and is not there.
         let open = operation["security"].as_sequence().is_some_and(Vec::is_empty);
         let missing = !operation["responses"]["404"].is_null();

@@ -13,7 +13,7 @@ use crate::{Violations, pascal_case, root};
 
 const PLACE: &str = "infra/http-api.yaml";
 const HEAD: &str = "\
-# What API Gateway makes the HTTP API of: the routes of openapi.yaml, and the function that answers each. Nobody writes it:
+# What API Gateway makes the HTTP API of: the routes of openapi.yaml, and the function that answers each. Generated:
 # `cargo test --test conventions` makes it of openapi.yaml, and says what to do when that has changed.
 ";
 const CORS: &str = "x-amazon-apigateway-cors";
@@ -77,7 +77,7 @@ fn every_route_has_its_function_and_the_api_may_call_it() {
 fn definition(document: &Document) -> Value {
     let mut paths = Mapping::new();
     for (method, path, operation) in document.operations() {
-        let function = pascal_case(operation["x-function"].as_str().unwrap_or("nobody"));
+        let function = pascal_case(operation["x-function"].as_str().unwrap_or("missing"));
         let invocation = format!(
             "arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}:lambda:path/2015-03-31/functions/${{{function}.Arn}}/invocations"
         );

@@ -10,7 +10,7 @@ use crate::{Violations, files, read};
 use domain::channel::Channel;
 use platform::telemetry::metrics::METRICS;
 
-/// What somebody wants to be woken for, whichever channel it is on.
+/// The metrics that an operator is woken for, on every channel.
 const ALARMING: [&str; 4] = ["GivenUp", "InDoubt", "ChannelPaused", "OldestDueSeconds"];
 
 /// Behind these is no account that could be no good: no provider pauses them.
@@ -119,7 +119,8 @@ impl Watched {
         self.name == name && self.dimensions.first().is_some_and(|(_, value)| value == of)
     }
 
-    /// Whether anybody writes it: a function into its log, or AWS, under these very dimensions.
+    /// Returns whether it is written: by a function into its log, or by AWS, under these very
+    /// dimensions.
     fn exists(&self) -> bool {
         let dimensions: Vec<&str> = self.dimensions.iter().map(|(name, _)| name.as_str()).collect();
         let counted = |(name, by): &(&str, &str)| self.name == *name && dimensions == [*by];
@@ -153,7 +154,7 @@ fn alarms_watch_what_is_counted_or_measured() {
         for metric in metrics.iter().filter(|metric| !metric.exists()) {
             let (name, namespace) = (&metric.name, &metric.namespace);
             violations.add(format!(
-                "template.yaml, {id}: nobody counts `{name}` in {namespace}, so it can never ring"
+                "template.yaml, {id}: no function counts `{name}` in {namespace}, so it can never ring"
             ));
         }
         // What is missing is the very thing only where something has to happen all the time.
@@ -166,7 +167,7 @@ fn alarms_watch_what_is_counted_or_measured() {
             format!("template.yaml, {id}: nothing is written where nothing happens; set TreatMissingData: {missing}")
         });
         violations.unless(reference(&alarm["AlarmActions"][0]) == Some("Alarms"), || {
-            format!("template.yaml, {id}: nobody hears it; set AlarmActions: [!Ref Alarms]")
+            format!("template.yaml, {id}: it notifies no topic; set AlarmActions: [!Ref Alarms]")
         });
         violations.unless(alarm["AlarmDescription"].is_string(), || {
             format!("template.yaml, {id}: say in an AlarmDescription what has happened")
@@ -213,7 +214,7 @@ fn every_channel_is_watched() {
         .filter(|(_, queue)| queue["RedrivePolicy"].is_null())
     {
         violations.unless(watched.iter().any(|one| one.is("ApproximateNumberOfMessagesVisible", queue)), || {
-            format!("template.yaml: nobody looks into {queue}; give it an alarm on ApproximateNumberOfMessagesVisible")
+            format!("template.yaml: no alarm watches {queue}; give it an alarm on ApproximateNumberOfMessagesVisible")
         });
     }
     violations.report();
@@ -271,7 +272,7 @@ fn the_dashboard_shows_what_there_is() {
         .collect();
     for metric in drawn.iter().filter(|metric| !metric.exists()) {
         violations.add(format!(
-            "template.yaml, Dashboard: nobody counts `{}` in {}",
+            "template.yaml, Dashboard: no function counts `{}` in {}",
             metric.name, metric.namespace
         ));
     }
@@ -318,7 +319,7 @@ fn parameters_ask_sensible_questions() {
 }
 
 #[test]
-fn whoever_hears_an_alarm_finds_it_on_the_page_and_no_other() {
+fn the_page_of_operations_lists_each_alarm_and_no_other() {
     let (template, page) = (Template::read(), read("infra/OPERATIONS.md"));
     let section =
         page.split("\n## ").find(|section| section.starts_with("Alarms\n")).unwrap_or_default();

@@ -137,7 +137,7 @@ fn every_channel_has_its_worker_and_queues() {
         let folder = format!("deliver-{channel}");
         let Some(worker) = functions.get(folder.as_str()) else {
             violations
-                .add(format!("nobody delivers {channel}: write functions/{folder} and declare it in template.yaml"));
+                .add(format!("no function delivers {channel}: write functions/{folder} and declare it in template.yaml"));
             continue;
         };
         let sources: Vec<_> =
@@ -207,7 +207,7 @@ fn apis_have_their_limits_and_their_logs() {
 }
 
 #[test]
-fn what_becomes_of_events_that_nobody_waits_for_is_said() {
+fn asynchronous_events_have_their_retries_and_their_dead_letter_queue() {
     let template = Template::read();
     let queues = template.all("AWS::SQS::QueuePolicy");
     let lets_in = |policy: &Value, rule: &str| {
@@ -244,7 +244,7 @@ fn what_becomes_of_events_that_nobody_waits_for_is_said() {
 }
 
 #[test]
-fn files_are_nobodys_and_kept_as_long_as_the_code_says() {
+fn files_are_private_and_kept_as_long_as_the_code_says() {
     let template = Template::read();
     let bucket = template.properties("Files", "AWS::S3::Bucket");
     let mut violations = Violations::default();
@@ -252,7 +252,7 @@ fn files_are_nobodys_and_kept_as_long_as_the_code_says() {
         ["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"]
     {
         violations.unless(bucket["PublicAccessBlockConfiguration"][block] == true, || {
-            format!("template.yaml, Files: nobody else may read the files, set {block}: true")
+            format!("template.yaml, Files: the files are private, set {block}: true")
         });
     }
     for (tag, days) in [("pending", UNREFERENCED_DAYS), ("referenced", REFERENCED_DAYS)] {

@@ -19,7 +19,7 @@ pub(crate) enum Fault {
     Throttled,
     /// DynamoDB answers that a transaction holds the item.
     Conflict,
-    /// The call takes effect, and nobody can read the answer.
+    /// The call takes effect, and its answer cannot be read.
     Garbage,
 }
 
@@ -52,7 +52,7 @@ impl Fault {
     }
 
     /// The rule for the local AWS; `stubborn` also hits the call's repeats, more of them than
-    /// anybody makes.
+    /// a function makes.
     pub(crate) fn of_aws(
         self,
         point: Point,

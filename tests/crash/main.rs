@@ -1,6 +1,6 @@
 //! Crash everywhere: each call that a function makes to AWS or a provider is hit by each thing that
 //! can go wrong with it, for many seeds; every time everything is accepted once, counted once,
-//! arrives in order, and arrives twice only where nobody could know.
+//! arrives in order, and arrives twice only where the outcome was unknown.
 //!
 //! Which calls there are is not listed but observed: each kind of work is done once without a fault
 //! and recorded. The queues are held, and the test hands the records to the functions as Lambda's

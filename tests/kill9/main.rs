@@ -153,7 +153,7 @@ async fn nothing_is_lost_however_often_everything_dies() {
         machine = Machine::start(&directory.0).await;
         world.ready = machine.ready.clone();
     }
-    // Whoever held a conversation is dead: its lease ends, what was in its hands is waited for, and
+    // The workers that held conversations are dead: its lease ends, what was in its hands is waited for, and
     // then sent again.
     for seconds in [LEASE, DOUBT, DOUBT] {
         world.pass(seconds).await;
@@ -207,8 +207,5 @@ async fn nothing_is_lost_however_often_everything_dies() {
         "  {kills} kills: {answered} answered 201, {used} stored, {got} arrived, {doubled} of them twice"
     ));
     assert!(u64::from(answered) <= used, "answered and not counted");
-    assert!(
-        doubled <= kills * (busy.len() as u64 + 1),
-        "no more than what was in somebody's hands"
-    );
+    assert!(doubled <= kills * (busy.len() as u64 + 1), "no more than what workers held");
 }

@@ -10,7 +10,7 @@ use crate::{Business, World};
 use domain::{BusinessId, ConversationId, MessageId};
 
 impl World {
-    /// A world in which nobody but the test's own widgets is in the chat, and a business.
+    /// Starts a world whose only customers in the chat are the test's own widgets, with a business.
     pub async fn without_customers() -> (World, Business) {
         let world = World::start().await;
         world.sandbox(Method::DELETE, "/chat/widgets", Value::Null).await;
@@ -36,7 +36,7 @@ impl World {
     /// A token that the site with the widget gives out.
     ///
     /// # Panics
-    /// If nobody is in the conversation.
+    /// If the conversation has no customer.
     pub async fn visitor_token(&self, conversation: Uuid) -> String {
         let path = format!("/chat/token?conversation_id={conversation}");
         let answer = self.sandbox(Method::GET, &path, Value::Null).await;

@@ -5,8 +5,8 @@
 //! - `used` of each month = its messages, never above the cap; the caps add up to the limit.
 //! - One idempotency key has one message.
 //! - The outbox is empty: whatever was accepted is settled.
-//! - Customers got what is `sent`, in `seq` order and whole, and no copy more than there were times
-//!   when nobody knew.
+//! - Customers got what is `sent`, in `seq` order and whole, and no copy more than it had
+//!   unknown outcomes.
 //! - No log line holds a token, a text, an address or a phone number.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -39,7 +39,7 @@ struct Message {
     month: String,
     seq: u64,
     status: String,
-    /// How often nobody knew what became of it: a worker died over it, or an answer was lost.
+    /// How many of its attempts have an unknown outcome: a worker died, or an answer was lost.
     doubts: u64,
 }
 
@@ -149,7 +149,7 @@ fn accepted(world: &World, messages: &[Message], allowed: Allowed, findings: &mu
             "sent" | "delivered" | "read" => findings.tally.sent += 1,
             "failed" => findings.tally.failed += 1,
             "queued" | "sending" | "in_doubt" => findings.tally.waiting += 1,
-            _ => findings.wrong.push(format!("a status that nobody knows: {message:?}")),
+            _ => findings.wrong.push(format!("an unknown status: {message:?}")),
         }
     }
 }
@@ -197,7 +197,7 @@ fn counted(items: &[Item], messages: &[Message], findings: &mut Findings) {
     }
 }
 
-/// Customers got each message that was sent: in order, and once but for the times when nobody knew.
+/// Customers got each message that was sent: in order, and once but for unknown outcomes.
 async fn received(world: &World, messages: &[Message], allowed: Allowed, findings: &mut Findings) {
     let mut got: Vec<(String, Uuid)> = Vec::new();
     let mut parts: HashMap<Uuid, BTreeSet<u64>> = HashMap::new();
@@ -304,7 +304,7 @@ fn message(item: &Item) -> Option<Message> {
         month: text(item, "month"),
         seq,
         status: text(item, "status"),
-        // Found as `sending`, a worker died over it that nobody has counted yet.
+        // Found as `sending`, a worker died over it, which is not counted yet.
         doubts: number(item, "doubts") + u64::from(text(item, "status") == "sending"),
     })
 }

@@ -1,4 +1,4 @@
-//! A world's queues, as SQS shows them to whoever asks.
+//! A world's queues, as SQS shows them.
 
 use serde_json::{Value, json};
 

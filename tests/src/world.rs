@@ -348,7 +348,7 @@ impl World {
         self.logs.lines()
     }
 
-    /// What functions called broken, for whoever wonders about a 500.
+    /// Returns the errors that functions logged: the causes of each 500.
     pub fn complaints(&self) -> String {
         let errors = self.logged().into_iter().filter(|line| line.text.contains("\"ERROR\""));
         errors.map(|line| line.text + "\n").collect()

@@ -48,7 +48,7 @@ async fn the_documented_call_answers_exactly_seven_fields() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_business_key_sends_in_nobodys_name() {
+async fn a_business_key_sends_without_an_agents_name() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let answer =
@@ -136,7 +136,7 @@ async fn accepting_takes_three_aws_calls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_finds_what_was_never_there() {
+async fn reading_a_missing_message_is_404() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let conversation = business.conversation("chat");

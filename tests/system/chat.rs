@@ -35,7 +35,7 @@ async fn status(world: &World, business: &Business, id: Uuid, status: &str) {
     world.until_status(&business.api_key, business.conversation("chat"), id, status).await;
 }
 
-/// Waits until so many messages are nobody's business any more but the customer's.
+/// Waits until so many messages are settled.
 async fn settled(world: &World, business: &Business, count: u64) {
     let (b, c, table) = (
         BusinessId(business.business_id),
@@ -100,7 +100,7 @@ async fn every_tab_shows_every_message_and_either_may_say_so() {
         (all.len() == 1).then_some(())
     };
     world.until("the closed tab is forgotten", connections).await;
-    let last = send(&world, &business, "to whoever is left").await;
+    let last = send(&world, &business, "to the tab that is left").await;
     assert_eq!(show(&stays.heard().await), (3, last));
     world.let_customers_in().await;
 }
@@ -123,7 +123,7 @@ async fn a_tab_that_is_gone_without_a_word_is_taken_off_the_list() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_comes_back_gets_what_was_missed_and_nothing_twice() {
+async fn a_customer_on_return_gets_what_was_missed_and_nothing_twice() {
     let (world, business) = World::without_customers().await;
     let mut first = tab(&world, &business, 0).await;
     assert_eq!(first.heard().await["type"], "caught_up");
@@ -362,9 +362,9 @@ async fn a_token_that_is_over_or_worth_nothing_is_told_so_and_the_door_closed() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_speaks_before_the_hello_or_in_riddles_is_told_so_and_may_go_on() {
+async fn frames_that_come_before_the_hello_or_cannot_be_read_are_answered_with_an_error() {
     let (world, business) = World::without_customers().await;
-    let id = send(&world, &business, "nobody's to acknowledge").await;
+    let id = send(&world, &business, "not theirs to acknowledge").await;
     let mut tab = Tab::open(&world).await;
     for what in [json!({"action": "ack", "id": id}), json!({"action": "resume", "after": 0})] {
         tab.say(what).await;
@@ -380,7 +380,7 @@ async fn whoever_speaks_before_the_hello_or_in_riddles_is_told_so_and_may_go_on(
         assert_eq!(tab.heard().await["code"], "not_understood");
     }
     tab.ping().await;
-    // A customer acknowledges what is theirs; of others' messages nobody hears.
+    // A customer acknowledges what is theirs; an acknowledgement of others' messages is ignored.
     let other = world.business(10, 1).await;
     let mut stranger = self::tab(&world, &other, 0).await;
     assert_eq!(stranger.heard().await["type"], "caught_up");

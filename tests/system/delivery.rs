@@ -221,7 +221,7 @@ async fn a_customer_who_is_away_finds_everything_on_return() {
     world.sandbox(Method::DELETE, "/chat/widgets", Value::Null).await;
     let (texts, ids) = send(&world, &business, "chat", 3).await;
     let delivery = world
-        .until("nobody was found at home", async || {
+        .until("no customer was connected", async || {
             let writes =
                 world.calls().get(&("DeliverChat".into(), "dynamodb:UpdateItem".into())).copied();
             let delivery = world.delivery(&business.api_key, conversation, ids[0]).await;
@@ -229,7 +229,7 @@ async fn a_customer_who_is_away_finds_everything_on_return() {
             (writes >= Some(4) && delivery["status"] == "queued").then_some(delivery)
         })
         .await;
-    assert_eq!(delivery["attempts"], 0, "nobody was there, so nothing was tried");
+    assert_eq!(delivery["attempts"], 0, "no customer was connected, so nothing was tried");
     assert_eq!(delivery["history"], json!([]));
     world.sandbox(Method::POST, "/chat/widgets", Value::Null).await;
     world.until_received("chat", conversation, &texts).await;

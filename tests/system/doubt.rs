@@ -1,4 +1,4 @@
-//! When nobody knows: workers that die, answers that are lost.
+//! Unknown outcomes: workers that die, answers that are lost.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -86,7 +86,7 @@ async fn a_worker_that_dies_over_a_message_leaves_it_in_doubt_until_a_receipt_is
         until_killed(&world).await;
         let next = send(&world, &business, "whatsapp", "and this one waits").await;
         let arrived = world.received("whatsapp", conversation).await.len();
-        // Nobody knows that the worker is dead, and nobody claims to know what came of its attempt.
+        // That the worker is dead is not known, and the outcome of its attempt is not claimed.
         let delivery = world.delivery(&business.api_key, conversation, id).await;
         assert_eq!((&delivery["status"], outcomes(&delivery)), (&json!("sending"), unknown(1)));
         world.pass(LEASE).await;

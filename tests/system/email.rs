@@ -1,4 +1,4 @@
-//! Mail: what the customer's program shows as one thread, what nobody can smuggle into a header,
+//! Mail: what the customer's program shows as one thread, that no text can add a header,
 //! and an address that nothing is written to any more.
 
 use chrono::Utc;
@@ -75,7 +75,7 @@ async fn a_message_whose_answer_was_lost_is_in_the_thread_all_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_smuggles_anything_into_a_header() {
+async fn no_text_can_add_a_header() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let (id, channel_id) = (BusinessId(business.business_id), ChannelId(Uuid::new_v4()));
@@ -124,7 +124,7 @@ async fn nobody_smuggles_anything_into_a_header() {
         .create_conversation(id, conversation, odd, Utc::now())
         .await
         .expect("a conversation");
-    let message = world.send(&business.api_key, conversation, "to nobody").go().await.id();
+    let message = world.send(&business.api_key, conversation, "to no mailbox").go().await.id();
     let delivery = world.until_status(&business.api_key, conversation.0, message, "failed").await;
     assert_eq!(delivery["error"]["code"], "recipient_unreachable");
 }
@@ -168,7 +168,7 @@ async fn a_suppressed_address_fails_for_good_and_holds_nothing_up() {
     ] {
         // SES takes the mail, and says that it was sent, before it says that it was not.
         world.report("email", json!({ "statuses": ["sent", status], "delay_ms": 0 })).await;
-        let id = world.send(&business.api_key, conversation, "nobody reads this").go().await.id();
+        let id = world.send(&business.api_key, conversation, "this is never read").go().await.id();
         let delivery = world.until_status(&business.api_key, conversation, id, "failed").await;
         assert_eq!(
             (&delivery["attempts"], &delivery["error"]["code"]),

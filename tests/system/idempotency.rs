@@ -1,4 +1,4 @@
-//! One key, one message: whoever asks, however often, whatever happened meanwhile.
+//! One key, one message: for every caller, however often, whatever happened meanwhile.
 
 use std::collections::BTreeSet;
 

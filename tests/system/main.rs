@@ -6,6 +6,7 @@ mod accept;
 mod attachments;
 mod chat;
 mod conditions;
+mod deadlines;
 mod delivery;
 mod doubt;
 mod email;

@@ -256,7 +256,7 @@ async fn an_invocation_is_one_record_however_much_happens_in_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_nobody_knows_is_counted() {
+async fn an_unknown_outcome_is_counted() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     world.fault("whatsapp", json!({"after_effect": true, "times": 1})).await;

@@ -157,7 +157,7 @@ async fn a_plan_that_changes_under_load_holds_at_every_moment() {
     };
     let (answers, ()) = tokio::join!(exhaust(&world, &business), change());
     println!("plan changed under load: {answers:?}");
-    // Whoever was told 403 was told so by a limit that was in force; with the last one, the rest
+    // Every 403 was answered by a limit that was in force; with the last one, the rest
     // fits.
     exhaust(&world, &business).await;
     assert_eq!(world.usage(&business.api_key).await, (150, 150));

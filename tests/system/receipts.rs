@@ -1,7 +1,6 @@
-//! What providers tell later: it ends doubts, it never takes anything back, and nobody else can
-//! tell it.
+//! Receipts: they end doubts, they never move a message back, and only the provider's own count.
 
-mod meta;
+pub(crate) mod meta;
 
 use std::collections::BTreeMap;
 
@@ -55,7 +54,7 @@ async fn a_receipt_ends_the_doubt_and_the_next_message_follows_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_faster_the_receipt_or_the_worker_nothing_waits_and_nothing_comes_twice() {
+async fn a_receipt_before_or_after_the_workers_write_neither_delays_nor_doubles_a_message() {
     for channel in CHANNELS {
         let world = World::start().await;
         let business = world.business(100, 1).await;
@@ -139,7 +138,7 @@ async fn a_receipt_that_cannot_be_written_down_is_asked_for_again() {
 async fn what_meta_did_not_sign_is_refused_and_changes_nothing() {
     let world = World::start().await;
     let (meta, business) = (Meta::of(&world).await, world.business(10, 1).await);
-    let message = Sent::by_whatsapp(&world, &business, "nobody forges this").await;
+    let message = Sent::by_whatsapp(&world, &business, "this cannot be forged").await;
     let body = notification(&[message.status("read")]).to_string();
     let (body, other) = (body.as_bytes(), notification(&[]).to_string());
     let good = meta.sign(body);
@@ -167,7 +166,7 @@ async fn what_meta_did_not_sign_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn meta_gets_its_challenge_back_and_nobody_else_gets_anything() {
+async fn only_meta_gets_its_challenge_back() {
     let world = World::start().await;
     let meta = Meta::of(&world).await;
     let token = &meta.verify_token;
@@ -342,7 +341,7 @@ async fn a_receipt_of_nothing_that_is_ours_is_taken_and_changes_nothing() {
     let world = World::start().await;
     let (meta, business, other) =
         (Meta::of(&world).await, world.business(10, 1).await, world.business(10, 1).await);
-    let message = Sent::by_whatsapp(&world, &business, "nobody else's").await;
+    let message = Sent::by_whatsapp(&world, &business, "this one's alone").await;
     let foreign = [
         Sent { business: other.business_id, ..message },
         Sent { conversation: other.conversation("whatsapp"), ..message },

@@ -31,7 +31,7 @@ async fn a_body_that_is_too_large_is_told_so_before_anything_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_cannot_be_told_gets_the_same_401() {
+async fn every_token_that_is_not_valid_gets_the_same_401() {
     let world = World::start().await;
     let demo = world.ready.demo.clone().expect("a demo");
     let business = world.business(10, 1).await;
@@ -64,7 +64,7 @@ async fn whoever_cannot_be_told_gets_the_same_401() {
     ];
     let mut texts = Vec::new();
     for token in tokens {
-        // Nor is anybody told what else is wrong with the request.
+        // The answer does not say what else is wrong with the request.
         let answer = world.send(token, "not-an-id", "").body("{").key("").go().await;
         assert_eq!(answer.problem(), (401, "unauthorized".into()), "{token}");
         assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
@@ -203,10 +203,9 @@ async fn a_closed_window_a_silent_channel_and_a_strange_one_are_refused() {
         conversation
     };
     let answer =
-        world.send(&business.api_key, new("webchat", false).await, "is anybody there").go().await;
+        world.send(&business.api_key, new("webchat", false).await, "are you there").go().await;
     assert_eq!(answer.problem(), (422, "channel_inactive".into()));
-    let answer =
-        world.send(&business.api_key, new("sms", true).await, "is anybody there").go().await;
+    let answer = world.send(&business.api_key, new("sms", true).await, "are you there").go().await;
     assert_eq!(answer.problem(), (422, "channel_not_supported".into()));
     assert_eq!(world.usage(&business.api_key).await, (0, 10));
 }

@@ -76,7 +76,7 @@ async fn an_announced_file_is_put_past_the_api_and_looked_at_once() {
     let early = send(&world, &business, conversation, &[&announced["url"]]).await;
     assert_eq!(early.problem(), (422, "attachment_not_found".into()));
     assert!(early.text.contains("has not arrived"), "{}", early.text);
-    assert_eq!(lead(&announced["url"]).await.status(), 404, "nobody has looked at it");
+    assert_eq!(lead(&announced["url"]).await.status(), 404, "it is not checked yet");
 
     assert_eq!(bring(upload, &film[1..]).await.status(), 403, "the size is signed");
     assert_eq!(bring(upload, &film).await.status(), 200);
@@ -142,11 +142,7 @@ async fn an_upload_that_cannot_be_is_told_what_is_wrong() {
         &vec![b'x'; (4 << 20) + (65 << 10)],
     )
     .await;
-    assert_eq!(
-        body.problem(),
-        (413, "body_too_large".into()),
-        "before anybody is asked who they are"
-    );
+    assert_eq!(body.problem(), (413, "body_too_large".into()), "before the token is read");
     let most = 100 << 20;
     assert_eq!(
         announce(&world, &business.api_key, conversation, "a.zip", "application/zip", most)
@@ -159,13 +155,13 @@ async fn an_upload_that_cannot_be_is_told_what_is_wrong() {
         assert_eq!(wrong.problem(), (422, "validation_error".into()), "{kind} {size}");
     }
     let path = "/api/v1/conversations/not-an-id/upload";
-    let nobody = world
+    let anonymous = world
         .call(Method::POST, path, &[("content-type", "application/json")], b"{".to_vec())
         .await;
     assert_eq!(
-        nobody.problem(),
+        anonymous.problem(),
         (401, "unauthorized".into()),
-        "nor is anybody told what else is wrong"
+        "the answer does not say what else is wrong"
     );
     let bearer = format!("Bearer {}", business.api_key);
     let wrong = world.call(Method::POST, path, &[("authorization", &bearer)], b"{}".to_vec()).await;

@@ -1,4 +1,4 @@
-//! Files are read by whoever has their URL, until their time is over.
+//! A file can be read with its URL and nothing else, until its time is over.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use tests::World;
 const DAY: i64 = 24 * 60 * 60;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_has_the_url_can_read_the_file_and_nobody_else() {
+async fn a_file_can_be_read_with_its_url_and_not_without() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let conversation = business.conversation("chat");

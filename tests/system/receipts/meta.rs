@@ -10,47 +10,47 @@ use tests::{Answer, Business, World};
 
 const PATH: &str = "/api/v1/webhooks/whatsapp";
 
-pub(super) struct Meta<'a> {
+pub(crate) struct Meta<'a> {
     world: &'a World,
-    pub(super) app_secret: String,
-    pub(super) verify_token: String,
+    pub(crate) app_secret: String,
+    pub(crate) verify_token: String,
 }
 
 impl Meta<'_> {
-    pub(super) async fn of(world: &World) -> Meta<'_> {
+    pub(crate) async fn of(world: &World) -> Meta<'_> {
         let secret = world.secret("WhatsappWebhook").await;
         let part = |name: &str| secret[name].as_str().expect("it has that part").to_owned();
         Meta { world, app_secret: part("app_secret"), verify_token: part("verify_token") }
     }
 
-    pub(super) fn sign(&self, body: &[u8]) -> String {
+    pub(crate) fn sign(&self, body: &[u8]) -> String {
         signature(&self.app_secret, body)
     }
 
     /// Calls the webhook with whatever signature.
-    pub(super) async fn call(&self, body: &[u8], signature: Option<&str>) -> Answer {
+    pub(crate) async fn call(&self, body: &[u8], signature: Option<&str>) -> Answer {
         let headers = signature.map(|signature| ("X-Hub-Signature-256", signature));
         self.world.call(Method::POST, PATH, headers.as_slice(), body.to_vec()).await
     }
 
     /// Calls it as Meta would.
-    pub(super) async fn tell(&self, body: &Value) -> Answer {
+    pub(crate) async fn tell(&self, body: &Value) -> Answer {
         let body = body.to_string();
         self.call(body.as_bytes(), Some(&self.sign(body.as_bytes()))).await
     }
 
     /// Reports one status, which is taken.
-    pub(super) async fn report(&self, message: &Sent, status: &str) {
+    pub(crate) async fn report(&self, message: &Sent, status: &str) {
         let answer = self.tell(&notification(&[message.status(status)])).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
     }
 
-    pub(super) async fn challenge(&self, query: &str) -> Answer {
+    pub(crate) async fn challenge(&self, query: &str) -> Answer {
         self.world.call(Method::GET, &format!("{PATH}?{query}"), &[], Vec::new()).await
     }
 }
 
-pub(super) fn signature(secret: &str, body: &[u8]) -> String {
+pub(crate) fn signature(secret: &str, body: &[u8]) -> String {
     let mac =
         Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key of any length will do");
     format!("sha256={}", hex::encode(mac.chain_update(body).finalize().into_bytes()))
@@ -58,15 +58,15 @@ pub(super) fn signature(secret: &str, body: &[u8]) -> String {
 
 /// A message as its provider knows it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sent {
-    pub(super) business: Uuid,
-    pub(super) conversation: Uuid,
-    pub(super) id: Uuid,
+pub(crate) struct Sent {
+    pub(crate) business: Uuid,
+    pub(crate) conversation: Uuid,
+    pub(crate) id: Uuid,
 }
 
 impl Sent {
     /// Sends one, and waits until WhatsApp has it.
-    pub(super) async fn by_whatsapp(world: &World, business: &Business, text: &str) -> Sent {
+    pub(crate) async fn by_whatsapp(world: &World, business: &Business, text: &str) -> Sent {
         let conversation = business.conversation("whatsapp");
         let id = world.send(&business.api_key, conversation, text).go().await.id();
         world.until_status(&business.api_key, conversation, id, "sent").await;
@@ -74,7 +74,7 @@ impl Sent {
     }
 
     /// One status of it, as Meta words it.
-    pub(super) fn status(&self, status: &str) -> Value {
+    pub(crate) fn status(&self, status: &str) -> Value {
         let Sent { business, conversation, id } = self;
         json!({ "id": format!("wamid.{id}"), "status": status, "timestamp": "1772355902",
             "recipient_id": "15550000000", "biz_opaque_callback_data": format!("{business}.{conversation}.{id}") })
@@ -82,7 +82,7 @@ impl Sent {
 }
 
 /// A notification with these statuses.
-pub(super) fn notification(statuses: &[Value]) -> Value {
+pub(crate) fn notification(statuses: &[Value]) -> Value {
     let value = json!({ "messaging_product": "whatsapp", "statuses": statuses });
     let changes = json!([{ "field": "messages", "value": value }]);
     json!({ "object": "whatsapp_business_account", "entry": [{ "id": "1", "changes": changes }] })

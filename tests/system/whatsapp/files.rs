@@ -14,7 +14,7 @@ use tests::{Answer, Business, World};
 const LEASE: i64 = 46;
 const DOUBT: i64 = 121;
 
-/// The beginning of a film, of a recording and of a document, as far as anybody looks.
+/// The beginning of a film, of a recording and of a document, as far as it is looked at.
 const MP4: &[u8] = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom a film";
 const OGG: &[u8] = b"OggS\0\x02\0\0\0\0\0\0\0\0 a recording";
 const PDF: &[u8] = b"%PDF-1.7\n% a document\n";
@@ -271,7 +271,7 @@ async fn a_worker_that_dies_between_two_parts_goes_on_with_the_next() {
         world.pass(seconds).await;
         world.sweep().await;
         world
-            .until("somebody has looked", async || {
+            .until("the file was looked at", async || {
                 let status =
                     world.delivery(&business.api_key, conversation, id).await["status"].clone();
                 (status != "sending").then_some(())

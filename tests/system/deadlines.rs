@@ -1,0 +1,192 @@
+//! Every operation of the contract while AWS is silent or has lost what it is asked for: the caller
+//! gets our own problem document before Lambda's time-out.
+//!
+//! The document itself shows that it was in time: when a function's `Timeout` is over, Lambda ends it
+//! and API Gateway answers with a body of its own.
+
+use std::path::Path;
+
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::attachments::{PNG, announce, store};
+use super::receipts::meta::{Meta, Sent, notification};
+use tests::{Answer, Business, World};
+
+/// AWS calls of one operation, in their order. One call is given up after six seconds, and all of
+/// its attempts but the last take five; so `first` and `then` together take longer than a function
+/// has.
+struct Calls {
+    operation: &'static str,
+    /// The first call. Without a `then` it is never answered, else its third attempt is.
+    first: &'static str,
+    /// The next call, which is never answered.
+    then: Option<&'static str>,
+}
+
+const CALLS: [Calls; 9] = [
+    Calls { operation: "sendMessage", first: "BatchGetItem", then: Some("GetItem") },
+    Calls { operation: "listMessages", first: "BatchGetItem", then: Some("Query") },
+    Calls { operation: "readMessage", first: "BatchGetItem", then: Some("GetItem") },
+    Calls { operation: "uploadFile", first: "BatchGetItem", then: Some("PutItem") },
+    Calls { operation: "readFile", first: "GetItem", then: None },
+    Calls { operation: "readChatMessage", first: "GetSecretValue", then: Some("GetItem") },
+    Calls { operation: "readUsage", first: "BatchGetItem", then: None },
+    Calls { operation: "verifyWhatsappWebhook", first: "GetSecretValue", then: None },
+    Calls { operation: "receiveWhatsappWebhook", first: "GetSecretValue", then: None },
+];
+
+/// An operation of `infra/openapi.yaml`.
+struct Operation {
+    id: String,
+    /// The folder of the function behind it.
+    function: String,
+}
+
+/// Reads all operations of the contract.
+fn operations() -> Vec<Operation> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/openapi.yaml");
+    let text = std::fs::read_to_string(file).expect("the contract can be read");
+    let document: yaml_serde::Value = yaml_serde::from_str(&text).expect("it is YAML");
+
+    let paths = document["paths"].as_mapping().expect("it has paths").values();
+    let members = paths.flat_map(|path| path.as_mapping().expect("a mapping").values());
+    members
+        .filter_map(|member| {
+            Some(Operation {
+                id: member["operationId"].as_str()?.to_owned(),
+                function: member["x-function"].as_str().expect("its function").to_owned(),
+            })
+        })
+        .collect()
+}
+
+/// A valid request for one operation, with a business of its own: a fault that is about the business
+/// hits no other operation.
+struct Client<'a> {
+    world: &'a World,
+    meta: &'a Meta<'a>,
+    operation: Operation,
+    business: Business,
+    /// A message in the chat.
+    message: Uuid,
+    /// A file's path.
+    file: String,
+    visitor_token: String,
+}
+
+impl<'a> Client<'a> {
+    async fn new(world: &'a World, meta: &'a Meta<'a>, operation: Operation) -> Client<'a> {
+        let business = world.business(10, 1).await;
+        let conversation = business.conversation("chat");
+
+        let message = world.send(&business.api_key, conversation, "in the chat").go().await.id();
+        world.until_status(&business.api_key, conversation, message, "sent").await;
+
+        let stored =
+            store(world, &business.api_key, conversation, "a.png", "image/png", PNG).await.json();
+        let url = stored["url"].as_str().expect("a file's URL");
+        let file = url[url.find("/api/").expect("it is of the API")..].to_owned();
+        let visitor_token = world.visitor_token(conversation).await;
+
+        Client { world, meta, operation, business, message, file, visitor_token }
+    }
+
+    /// Sends the request.
+    async fn call(&self) -> Answer {
+        let Client { world, meta, business, message, .. } = self;
+        let key = &business.api_key;
+        let conversation = business.conversation("chat");
+        let messages = format!("/api/v1/conversations/{conversation}/messages");
+
+        match self.operation.id.as_str() {
+            // By e-mail: no function has read this channel's settings yet.
+            "sendMessage" => {
+                world.send(key, business.conversation("email"), "by e-mail").go().await
+            }
+            "listMessages" => world.get(key, &messages).await,
+            "readMessage" => world.get(key, &format!("{messages}/{message}")).await,
+            "uploadFile" => announce(world, key, conversation, "b.png", "image/png", 100).await,
+            "readFile" => world.call(Method::GET, &self.file, &[], Vec::new()).await,
+            "readChatMessage" => {
+                world.get(&self.visitor_token, &format!("/api/v1/chat/messages/{message}")).await
+            }
+            "readUsage" => world.get(key, "/api/v1/usage").await,
+            "verifyWhatsappWebhook" => {
+                let token = &meta.verify_token;
+                let query =
+                    format!("hub.mode=subscribe&hub.verify_token={token}&hub.challenge=1158201444");
+                meta.challenge(&query).await
+            }
+            "receiveWhatsappWebhook" => {
+                let sent = Sent { business: business.business_id, conversation, id: *message };
+                meta.tell(&notification(&[sent.status("delivered")])).await
+            }
+            other => panic!("{other} is new: write a valid request for it"),
+        }
+    }
+
+    /// Has AWS not answer this operation's calls.
+    async fn silence(&self) {
+        let id = &self.operation.id;
+        let calls = CALLS.iter().find(|calls| calls.operation == id);
+        let Calls { first, then, .. } =
+            calls.unwrap_or_else(|| panic!("{id} is new: say in CALLS which calls it makes"));
+
+        let mut first = self.timeout(first);
+        if let Some(then) = then {
+            first["times"] = json!(2);
+            self.world.fault("aws", self.timeout(then)).await;
+        }
+        self.world.fault("aws", first).await;
+    }
+
+    fn timeout(&self, call: &str) -> serde_json::Value {
+        let mut fault = json!({
+            "operation": call, "error": "timeout", "function": self.operation.function,
+        });
+        // A secret is read for all businesses.
+        if call != "GetSecretValue" {
+            fault["about"] = json!(self.business.business_id);
+        }
+        fault
+    }
+}
+
+/// Sends every request at once, and checks that each is answered with our own `internal`.
+async fn assert_internal(clients: &[Client<'_>], when: &str) {
+    let answers = join_all(clients.iter().map(Client::call)).await;
+
+    for (Client { operation, .. }, answer) in clients.iter().zip(&answers) {
+        let place = format!("{}, {when}: {}", operation.id, answer.text);
+        assert_eq!(answer.problem(), (500, "internal".into()), "{place}");
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{place}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_answers_with_our_problem_before_lambda_times_out() {
+    let world = World::start().await;
+    let meta = Meta::of(&world).await;
+    let clients = operations().into_iter().map(|operation| Client::new(&world, &meta, operation));
+    let clients = join_all(clients).await;
+    assert_eq!(clients.len(), CALLS.len(), "CALLS has an operation that the contract lacks");
+
+    // Before anything else, because functions keep the secrets that they have read.
+    world.fault("aws", json!({"operation": "*", "error": "ResourceNotFoundException"})).await;
+    assert_internal(&clients, "everything is gone").await;
+    world.heal("aws").await;
+
+    join_all(clients.iter().map(Client::silence)).await;
+    assert_internal(&clients, "AWS is silent").await;
+    world.heal("aws").await;
+
+    // The requests were valid.
+    for (Client { operation, .. }, answer) in
+        clients.iter().zip(join_all(clients.iter().map(Client::call)).await)
+    {
+        assert!(answer.status.is_success(), "{}: {} {}", operation.id, answer.status, answer.text);
+    }
+}
