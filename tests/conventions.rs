@@ -1,6 +1,6 @@
 //! The conventions that no compiler checks: which way dependencies point, what is called how, and
-//! that template, OpenAPI document, documents and code name the same functions, channels, routes and
-//! problems.
+//! that template, OpenAPI document, documents and code name the same functions, channels, routes
+//! and problems.
 //!
 //! Every violation is a sentence that says what to do. What the system does at run time is tested
 //! elsewhere.
@@ -27,7 +27,7 @@ mod template;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What is wrong, one sentence each. Dropping it fails the test if there is any.
+/// Violations, one sentence each. Dropping it fails the test if there is any.
 #[derive(Default)]
 struct Violations(Vec<String>);
 
@@ -79,6 +79,7 @@ fn files(below: &str) -> Vec<PathBuf> {
             }
         }
     }
+
     found.sort();
     found
 }

@@ -28,6 +28,7 @@ async fn lost() {
     let business = world.business(100_000, 4).await;
     let mut talks = Vec::new();
     let (timeouts, others) = either((2, 4), (20, 80));
+
     for channel in ["whatsapp", "email"] {
         let receipts = json!({"statuses": ["sent", "delivered"], "copies": 2, "shuffle": true});
         world.sandbox(Method::PUT, &format!("/{channel}/receipts"), receipts).await;
@@ -42,6 +43,7 @@ async fn lost() {
         talks.extend(slow);
         talks.extend(join_all((0..others).map(|_| Talk::new(&world, &business, channel))).await);
     }
+
     join_all(talks.iter_mut().map(|talk| talk.say(&world, &business, EACH - talk.ids.len()))).await;
     let mut rounds = 0;
     while let Some(due) = next_due(&world).await {
@@ -56,6 +58,7 @@ async fn lost() {
         rounds += 1;
         assert!(rounds < 10 * EACH, "something is due again and again");
     }
+
     all_arrived(&world, &talks).await;
     let mut lost = 0;
     for talk in &talks {
@@ -70,6 +73,7 @@ async fn lost() {
             Tally::misfortune();
         }
     }
+
     remark(format!(
         "  {lost} answers were lost after the provider took the message, and nothing came twice"
     ));

@@ -17,7 +17,7 @@ const JUMP: i64 = 300;
 /// How long the provider takes while the clock jumps, in milliseconds of the real clock.
 const SLOW: u64 = 5_000;
 
-/// What the provider asks for, in seconds.
+/// The pause that the provider asks for, in seconds.
 const ASKED: i64 = 120;
 
 pub(crate) fn tests(suite: Suite) -> Suite {
@@ -35,28 +35,33 @@ async fn jumped(jumps: &[i64]) {
     let world = World::start().await;
     let business = world.business(1_000, 4).await;
     let postponed = json!({"status": 429, "retry_after": ASKED, "times": 1});
-    let (lost, slow) =
-        (json!({"after_effect": true, "times": 1}), json!({"delay_ms": SLOW, "times": 1}));
+    let lost = json!({"after_effect": true, "times": 1});
+    let slow = json!({"delay_ms": SLOW, "times": 1});
     let postponed = brought_to(&world, &business, &CHANNELS, &postponed, "queued").await;
     let in_doubt = brought_to(&world, &business, &["whatsapp", "email"], &lost, "in_doubt").await;
     let in_hand = brought_to(&world, &business, &CHANNELS, &slow, "sending").await;
+
     world.sandbox(Method::PUT, "/queues/held", json!({"held": true})).await;
     let mut queued = Talk::on_every_channel(&world, &business, 1).await;
     all_say(&world, &business, &mut queued, 2).await;
+
     let mut asked = Vec::new();
     for talk in &postponed {
         asked.push(talk.attempted_at(&world, 0).await + TimeDelta::seconds(ASKED));
     }
+
     for jump in jumps {
         world.pass(*jump).await;
         world.sweep().await;
         Tally::misfortune();
     }
+
     world.sandbox(Method::PUT, "/queues/held", json!({"held": false})).await;
     see_through(&world).await;
     for talks in [&postponed, &in_doubt, &in_hand, &queued] {
         all_arrived(&world, talks).await;
     }
+
     for (talk, asked) in postponed.iter().zip(asked) {
         let received = talk.received(&world).await;
         assert!(
@@ -65,6 +70,7 @@ async fn jumped(jumps: &[i64]) {
             talk.channel
         );
     }
+
     for talk in &queued {
         assert_eq!(talk.copies(&world).await, 2, "none of these was in doubt");
     }
@@ -84,6 +90,7 @@ async fn brought_to(
     for channel in channels {
         world.fault(channel, fault.clone()).await;
     }
+
     all_say(world, business, &mut talks, 2).await;
     let reached = talks.iter().map(async |talk| {
         world
@@ -93,6 +100,7 @@ async fn brought_to(
             })
             .await;
     });
+
     join_all(reached).await;
     talks
 }

@@ -16,7 +16,7 @@ use tests::{Tally, World};
 /// less than a worker waits for.
 const SLOW: u64 = 7_000;
 
-/// What the slow provider says in the end.
+/// The slow provider's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Late {
     /// It takes the message.
@@ -43,14 +43,17 @@ async fn overtaken_by(jump: i64, late: Late) {
     let business = world.business(100, 1).await;
     let mut talks = Talk::on_every_channel(&world, &business, 1).await;
     let status = (late == Late::Refuses).then_some(503);
+
     for channel in CHANNELS {
         world.fault(channel, json!({"delay_ms": SLOW, "times": 1, "status": status})).await;
     }
+
     all_say(&world, &business, &mut talks, 1).await;
     join_all(talks.iter().map(|talk| talk.until_status(&world, &business, 0, "sending"))).await;
     world.pass(jump).await;
     all_say(&world, &business, &mut talks, 2).await;
     next_due(&world).await;
+
     for talk in &talks {
         let is_in_doubt = jump == LEASE && talk.channel != "chat";
         let taken_over = if is_in_doubt { "in_doubt" } else { end(talk) };
@@ -65,16 +68,19 @@ async fn overtaken_by(jump: i64, late: Late) {
             .await;
         }
     }
+
     let before = join_all(talks.iter().map(|talk| talk.stored(&world))).await;
     let (records, deliveries) = handed_out(&world).await;
     // The chat's worker gives its provider less time than the others do.
     assert!(records >= deliveries + 2, "the late ones still wait for their providers");
+
     world
         .until("the late ones are done", async || {
             let (records, deliveries) = handed_out(&world).await;
             (records == deliveries).then_some(())
         })
         .await;
+
     for (talk, before) in talks.iter().zip(before) {
         assert_eq!(
             talk.stored(&world).await,
@@ -83,9 +89,11 @@ async fn overtaken_by(jump: i64, late: Late) {
             talk.channel
         );
     }
+
     Tally::misfortune();
     see_through(&world).await;
     all_arrived(&world, &talks).await;
+
     for talk in &talks {
         // A customer of the chat is shown an id once.
         let again = usize::from(late == Late::Takes && talk.channel != "chat");
@@ -93,7 +101,7 @@ async fn overtaken_by(jump: i64, late: Late) {
     }
 }
 
-/// What becomes of a message on this channel if nothing is in its way.
+/// Returns how a message on this channel ends if nothing is in its way.
 fn end(talk: &Talk) -> &'static str {
     if talk.channel == "chat" { "delivered" } else { "sent" }
 }

@@ -38,6 +38,7 @@ async fn over_http() {
     let world = World::start().await;
     let business = world.business(LIMIT, 4).await;
     world.set_clock(turn() - TimeDelta::seconds(either(2, 4))).await;
+
     let caller = async |number: usize| {
         let mut accepted = Vec::new();
         loop {
@@ -64,6 +65,7 @@ async fn over_http() {
     let (old, new): (Vec<_>, Vec<_>) = accepted.into_iter().partition(|at| *at < turn());
     let closest = [old.iter().max(), new.iter().min()]
         .map(|at| at.map(|at| (*at - turn()).num_milliseconds()));
+
     remark(format!(
         "  the turn of the month over HTTP: {} of {LIMIT} before, {} of {LIMIT} after, closest {closest:?} ms",
         old.len(),
@@ -71,6 +73,7 @@ async fn over_http() {
     ));
     assert!(old.len() as u64 <= LIMIT);
     assert_eq!(new.len() as u64, LIMIT, "the new month counts its own alone");
+
     assert_eq!(world.usage(&business.api_key).await, (LIMIT, LIMIT));
 }
 
@@ -104,10 +107,13 @@ async fn to_the_millisecond(shards: u16) {
         spend(&world, &table, draft)
     });
     let mut months: BTreeMap<String, u64> = BTreeMap::new();
+
     for (month, accepted) in join_all(callers).await {
         *months.entry(month.to_string()).or_default() += accepted;
     }
+
     assert_eq!(months, BTreeMap::from([("2031-01".into(), limit), ("2031-02".into(), limit)]));
+
     let counted = |month: &'static str| async {
         let month = Month::try_from(month.to_owned()).expect("a month");
         let shards =
@@ -115,6 +121,7 @@ async fn to_the_millisecond(shards: u16) {
         shards.iter().map(|(_, shard)| shard.used).sum::<u64>()
     };
     assert_eq!((counted("2031-01").await, counted("2031-02").await), (limit, limit));
+
     world.set_clock(turn() + TimeDelta::seconds(1)).await;
     see_through(&world).await;
 }
@@ -125,6 +132,7 @@ async fn spend(world: &World, table: &Table, draft: MessageDraft) -> (Month, u64
     let month = Month::of(draft.now);
     let mut accepted = 0;
     let mut last = Seq(0);
+
     loop {
         match table.accept(&draft, last, None).await.expect("an answer") {
             AcceptOutcome::Accepted(message) => {

@@ -33,8 +33,8 @@ pub(crate) fn tests(suite: Suite) -> Suite {
     )
 }
 
-/// A caller that writes now and then, into another conversation each time, so that nothing waits for
-/// what they wrote before.
+/// A caller that writes now and then, into another conversation each time, so that nothing waits
+/// for what they wrote before.
 struct Other {
     business: Business,
     /// Each with the time at which its message was answered 201.
@@ -51,11 +51,13 @@ async fn noisy() {
     world.fault("email", json!({"delay_ms": PROVIDER})).await;
     rounds(&world, 1, TIMES, false).await; // so that every process there will be has started
     let count = either(8, 60);
+
     let alone = rounds(&world, count, 0, false).await;
     let fair = rounds(&world, count, TIMES, false).await;
     let unfair = rounds(&world, count, TIMES, true).await;
     let line = |name: &str, times: &[i64]| {
-        let (half, most) = (percentile(times, 50), percentile(times, 99));
+        let half = percentile(times, 50);
+        let most = percentile(times, 99);
         let [by_half, by_most] =
             [(half, 50), (most, 99)].map(|(time, of)| time as f64 / percentile(&alone, of) as f64);
         format!(
@@ -63,6 +65,7 @@ async fn noisy() {
         )
     };
     let messages = alone.len();
+
     remark(format!(
         "\n  From 201 until the provider took it, {messages} messages of {OTHERS} businesses, provider {PROVIDER} ms:\n{}{}{}",
         line("alone", &alone),
@@ -83,6 +86,7 @@ async fn rounds(world: &World, count: usize, noise: usize, unfair: bool) -> Vec<
     }))
     .await;
     let mut pace = tokio::time::interval(ROUND);
+
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for _ in 0..count {
         pace.tick().await;
@@ -91,21 +95,25 @@ async fn rounds(world: &World, count: usize, noise: usize, unfair: bool) -> Vec<
             talk.say(world, &other.business, 1).await;
             other.talks.push((talk, Utc::now()));
         });
-        let (begun, each) = (Instant::now(), ROUND / u32::try_from(TIMES).expect("few"));
+        let begun = Instant::now();
+        let each = ROUND / u32::try_from(TIMES).expect("few");
         let loud = noise.iter_mut().zip(0..).map(async |(talk, number)| {
             tokio::time::sleep_until(begun + each * number).await;
             talk.say(world, &noisy, 1).await;
         });
         tokio::join!(join_all(quiet), join_all(loud));
     }
+
     see_through(world).await;
     all_arrived(world, &noise).await;
     let mut times = Vec::new();
+
     for (talk, answered) in others.iter().flat_map(|other| &other.talks) {
         let received = talk.received(world).await;
         // A worker may be faster than the answer is on its way.
         times.push((received[&0] - answered).num_milliseconds().max(0));
     }
+
     times.sort_unstable();
     times
 }

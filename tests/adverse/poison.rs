@@ -29,6 +29,7 @@ async fn deadly(channel: &'static str) {
         "operation": "UpdateItem", "about": "attempted_at = :now", "error": "kill", "after_effect": true,
         "times": DEATHS, "function": format!("deliver-{channel}"),
     });
+
     world.fault("aws", kill).await;
     talk.say(&world, &business, 2).await;
     for death in 1..=DEATHS {
@@ -43,12 +44,14 @@ async fn deadly(channel: &'static str) {
             world.sweep().await;
         }
     }
+
     talk.until_status(&world, &business, 0, "failed").await;
     let delivery = talk.delivery(&world, &business, 0).await;
     assert_eq!(
         (&delivery["error"]["code"], &delivery["attempts"]),
         (&json!("outcome_unknown"), &json!(DEATHS))
     );
+
     let history = delivery["history"].as_array().expect("an array").iter();
     let history: Vec<_> =
         history.map(|attempt| (attempt["attempt"].as_u64(), &attempt["outcome"])).collect();
@@ -58,6 +61,7 @@ async fn deadly(channel: &'static str) {
             .into_iter()
             .eq(deaths.collect::<Vec<_>>().iter().map(|(death, outcome)| (*death, outcome)))
     );
+
     is_kept(&world, &talk, "outcome_unknown").await;
     assert_eq!(next_due(&world).await, None);
     until_the_next_proceeds(&world, &talk).await;
@@ -101,6 +105,7 @@ async fn refused_for_a_day() {
     let world = World::start().await;
     let business = world.business(100, 1).await;
     let mut talks = Talk::on_every_channel(&world, &business, 1).await;
+
     for talk in &mut talks {
         world.fault(talk.channel, json!({"status": 429})).await;
         talk.say(&world, &business, 1).await;
@@ -111,12 +116,15 @@ async fn refused_for_a_day() {
             })
             .await;
     }
+
     world.pass(24 * 3600).await;
     for talk in &mut talks {
         world.heal(talk.channel).await;
         talk.say(&world, &business, 1).await;
     }
+
     assert_eq!(next_due(&world).await, None);
+
     for talk in &talks {
         let delivery = talk.delivery(&world, &business, 0).await;
         assert_eq!(

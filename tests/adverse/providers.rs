@@ -24,24 +24,29 @@ async fn asked_for_patience() {
     let business = world.business(100_000, 4).await;
     let each = either(2, 6);
     let mut talks = Talk::on_every_channel(&world, &business, each).await;
+
     world
         .sandbox(Method::PUT, "/queues/mischief", json!({"copies": 3, "shuffle": true, "seed": 3}))
         .await;
+
     for channel in CHANNELS {
         world.fault(channel, json!({"status": 429, "retry_after": ASKED, "times": each})).await;
     }
+
     all_say(&world, &business, &mut talks, 3).await;
     let mut asked = Vec::new();
     for talk in &talks {
         until_asked(&world, &business, talk).await;
         asked.push(talk.attempted_at(&world, 0).await + TimeDelta::seconds(ASKED));
     }
+
     let last = *asked.iter().max().expect("several");
     while now(&world).await + TimeDelta::seconds(40) < last {
         world.pass(40).await;
         world.sweep().await;
         ring_early(&world, &business, &talks).await;
     }
+
     see_through(&world).await;
     all_arrived(&world, &talks).await;
     for (talk, asked) in talks.iter().zip(asked) {
@@ -82,6 +87,7 @@ async fn down() {
     let business = world.business(100_000, 4).await;
     let mut talks = Talk::on_every_channel(&world, &business, either(1, 4)).await;
     let begun = now(&world).await;
+
     for status in [500, 502, 503, 504, 500, 503] {
         for channel in CHANNELS {
             world.fault(channel, json!({"status": status})).await;
@@ -91,7 +97,9 @@ async fn down() {
         world.sweep().await;
         Tally::misfortune();
     }
+
     assert!(now(&world).await - begun >= TimeDelta::minutes(30));
+
     for talk in &talks {
         world
             .until("the first one was tried several times", async || {
@@ -101,9 +109,11 @@ async fn down() {
             .await;
         assert_eq!(talk.copies(&world).await, 0);
     }
+
     for channel in CHANNELS {
         world.heal(channel).await;
     }
+
     see_through(&world).await;
     all_arrived(&world, &talks).await;
 }

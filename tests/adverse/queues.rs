@@ -27,16 +27,19 @@ async fn repeated(providers_fail: bool) {
     let business = world.business(100_000, 4).await;
     let mischief = json!({"copies": 5, "shuffle": true, "delay_ms": 400, "seed": 5});
     world.sandbox(Method::PUT, "/queues/mischief", mischief).await;
+
     if providers_fail {
         world.fault("chat", json!({"status": 429, "probability": 0.3})).await;
         world.fault("whatsapp", json!({"status": 503, "probability": 0.3})).await;
         // Its answer is lost: now and then the outcome is unknown.
         world.fault("email", json!({"after_effect": true, "probability": 0.1})).await;
     }
+
     let mut talks = Talk::on_every_channel(&world, &business, either(3, 8)).await;
     all_say(&world, &business, &mut talks, either(6, 40)).await;
     see_through(&world).await;
     all_arrived(&world, &talks).await;
+
     let (records, deliveries) = world
         .until("every copy has come", async || {
             let (records, deliveries) = handed_out(&world).await;
@@ -45,6 +48,7 @@ async fn repeated(providers_fail: bool) {
         .await;
     let with = if providers_fail { "failing providers" } else { "good providers" };
     let messages = talks.iter().map(|talk| talk.ids.len()).sum::<usize>();
+
     remark(format!(
         "  {with}: {messages} messages, {records} doorbells, delivered {deliveries} times, in any order"
     ));
@@ -57,6 +61,7 @@ async fn refused() {
     let mut talks = Talk::on_every_channel(&world, &business, either(1, 4)).await;
     let errors =
         ["InternalError", "ServiceUnavailable", "RequestThrottled", "disconnect", "garbage"];
+
     for error in errors.into_iter().cycle().take(10) {
         world.heal("aws").await;
         for operation in ["SendMessage", "SendMessageBatch"] {
@@ -67,9 +72,11 @@ async fn refused() {
         world.sweep().await;
         Tally::misfortune();
     }
+
     for talk in &talks {
         assert_eq!(talk.copies(&world).await, 0, "no doorbell rang");
     }
+
     world.heal("aws").await;
     see_through(&world).await;
     all_arrived(&world, &talks).await;

@@ -35,23 +35,29 @@ async fn changing() {
     let conflict = json!({
         "operation": "TransactWriteItems", "error": "TransactionConflict", "probability": 0.1, "function": "*",
     });
+
     world.fault("aws", conflict).await;
     let over = AtomicBool::new(false);
     let sends = join_all((0..CALLERS).map(|number| send_until(&world, &business, number, &over)));
     let looks = look_until(&world, &business, &over);
     let (accepted, looks, changes) = tokio::join!(sends, looks, change(&world, &business, &over));
     let accepted: u64 = accepted.into_iter().sum();
+
     remark(format!(
         "  plans under load: {changes} changes, {accepted} accepted, {looks} snapshots add up"
     ));
     assert_eq!(world.usage(&business.api_key).await.0, accepted);
+
     see_through(&world).await;
 }
 
 /// Changes the plan again and again, up by what was used and down below it; returns how often.
 async fn change(world: &World, business: &Business, over: &AtomicBool) -> u64 {
-    let (table, id, now) = (world.table(), BusinessId(business.business_id), now(world).await);
+    let table = world.table();
+    let id = BusinessId(business.business_id);
+    let now = now(world).await;
     let mut changes = 0;
+
     for round in 0..either(4, 20) {
         for (more, shards) in [(40, 4), (90, 8), (-30, 8), (60, MOST_SHARDS), (-200, 1)] {
             let used = world.usage(&business.api_key).await.0;
@@ -63,6 +69,7 @@ async fn change(world: &World, business: &Business, over: &AtomicBool) -> u64 {
             changes += 1;
         }
     }
+
     over.store(true, Ordering::Relaxed);
     changes
 }
@@ -81,13 +88,17 @@ async fn send_until(world: &World, business: &Business, number: usize, over: &At
             }
         }
     }
+
     accepted
 }
 
 /// Looks until it is over; returns how many snapshots there were, each of which adds up.
 async fn look_until(world: &World, business: &Business, over: &AtomicBool) -> u64 {
-    let (month, client) = (Month::of(now(world).await), world.dynamodb());
-    let (mut looks, mut before) = (0, 0);
+    let month = Month::of(now(world).await);
+    let client = world.dynamodb();
+    let mut looks = 0;
+    let mut before = 0;
+
     while !over.load(Ordering::Relaxed) {
         let Some(snapshot) = Snapshot::take(&client, &world.ready.table, business, month).await
         else {
@@ -100,6 +111,7 @@ async fn look_until(world: &World, business: &Business, over: &AtomicBool) -> u6
         assert!(snapshot.used() >= before, "{snapshot:?}: {before} were counted before");
         (looks, before) = (looks + 1, snapshot.used());
     }
+
     looks
 }
 
@@ -165,6 +177,7 @@ impl Snapshot {
             };
         let items: Vec<Item> = items.collect();
         let (month, conversations) = items.split_at(items.len() - CHANNELS.len());
+
         Some(Snapshot {
             plan: numbers(&month[0], "max_messages_per_month").expect("the business has a plan"),
             head: numbers(&month[1], "limit"),

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::CHANNELS;
 use tests::{Business, World};
 
-/// What is not over after time has passed so often will never be.
+/// How often time passes before a talk counts as stuck.
 const MOST_WAITS: usize = 200;
 
 /// Who waits sweeps every so many looks.
@@ -58,7 +58,7 @@ impl Talk {
         }
     }
 
-    /// What is known of one of its messages, by its place.
+    /// Returns one of its messages, by its place.
     pub(crate) async fn delivery(&self, world: &World, business: &Business, place: usize) -> Value {
         world.delivery(&business.api_key, self.conversation, self.ids[place]).await
     }
@@ -74,20 +74,24 @@ impl Talk {
         world.until_status(&business.api_key, self.conversation, self.ids[place], status).await;
     }
 
-    /// What its customer got, with the time of each: the message's place, first copies only.
+    /// Returns the messages that its customer got, with the time of each: the message's place,
+    /// first copies only.
     pub(crate) async fn received(&self, world: &World) -> BTreeMap<usize, DateTime<Utc>> {
         if self.channel == "chat" {
             world.until_shown().await;
         }
+
         let path = format!("/{}/messages?conversation_id={}", self.channel, self.conversation);
         let all = world.sandbox(Method::GET, &path, Value::Null).await;
         let mut received = BTreeMap::new();
+
         for one in all.as_array().expect("an array") {
             let id: Uuid = serde_json::from_value(one["message_id"].clone()).expect("an id");
             let at = serde_json::from_value(one["at"].clone()).expect("a time");
             let place = self.ids.iter().position(|sent| *sent == id).expect("one of its messages");
             received.entry(place).or_insert(at);
         }
+
         received
     }
 
@@ -118,7 +122,8 @@ impl Talk {
             "whatsapp" => &queues.whatsapp,
             _ => &queues.email,
         };
-        let (business, conversation) = (business.business_id, self.conversation);
+        let business = business.business_id;
+        let conversation = self.conversation;
         let doorbell = json!({"v": 1, "business": business, "conversation": conversation, "channel": self.channel});
         let call = json!({"QueueUrl": url, "MessageBody": doorbell.to_string(), "MessageGroupId": business});
         let request = reqwest::Client::new().post(&world.ready.aws.sqs).body(call.to_string());
@@ -128,6 +133,7 @@ impl Talk {
             .send()
             .await
             .expect("an answer");
+
         assert_eq!(answer.status(), 200);
     }
 }
@@ -137,7 +143,7 @@ pub(crate) async fn all_say(world: &World, business: &Business, talks: &mut [Tal
     join_all(talks.iter_mut().map(|talk| talk.say(world, business, count))).await;
 }
 
-/// What the queues handed out so far: records, deliveries.
+/// Returns how much the queues handed out so far: records, deliveries.
 pub(crate) async fn handed_out(world: &World) -> (u64, u64) {
     let out = world.sandbox(Method::GET, "/queues", Value::Null).await["handed_out"].take();
     (out["records"].as_u64().expect("a number"), out["deliveries"].as_u64().expect("a number"))
@@ -149,7 +155,7 @@ pub(crate) async fn count(world: &World, status: &str) -> usize {
     messages.filter(|message| text(message, "status") == status).count()
 }
 
-/// What time it is there.
+/// Returns the time of the system's clock.
 pub(crate) async fn now(world: &World) -> DateTime<Utc> {
     serde_json::from_value(world.sandbox(Method::GET, "/clock", Value::Null).await["now"].clone())
         .expect("a time")
@@ -157,8 +163,8 @@ pub(crate) async fn now(world: &World) -> DateTime<Utc> {
 
 /// When the conversation that is to be looked at next is due; `None` once all is settled. Waits
 /// until everything that can be done now is done: no worker holds a conversation, and none is due.
-/// Sweeps now and then meanwhile, since doorbells that were set before the clock was moved ring by the
-/// time that was.
+/// Sweeps now and then meanwhile, since doorbells that were set before the clock was moved ring by
+/// the time that was.
 pub(crate) async fn next_due(world: &World) -> Option<DateTime<Utc>> {
     // Customers of the chat who come back make theirs due before its time; it waits all the same.
     let due = |item: &Item| {
@@ -184,6 +190,7 @@ pub(crate) async fn next_due(world: &World) -> Option<DateTime<Utc>> {
         }
     };
     let next = world.until_at_rest("nothing is due and no worker works", calm).await;
+
     next.and_then(DateTime::from_timestamp_millis)
 }
 

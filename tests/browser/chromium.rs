@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/// What does not happen in this time does not happen.
+/// The longest wait for anything on a page.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Collects what goes wrong on a page, from its first moment.
@@ -56,6 +56,7 @@ impl Browser {
             return None;
         };
         let profile = std::env::temp_dir().join(format!("browser-{}", Uuid::new_v4()));
+
         std::fs::create_dir(&profile).expect("a directory");
         let mut command = Command::new(&program);
         // It only ever sees pages of this test; its own sandbox cannot be had as root, nor in many
@@ -73,6 +74,7 @@ impl Browser {
         ]);
         command.arg(format!("--user-data-dir={}", profile.display())).arg("about:blank");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+
         let process =
             command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.display()));
         let socket = tokio_tungstenite::connect_async(address(&profile).await)
@@ -80,6 +82,7 @@ impl Browser {
             .expect("the browser listens")
             .0;
         let wire = Arc::new(Mutex::new(Wire { socket, calls: 0 }));
+
         Some(Browser { wire, profile, _process: process })
     }
 
@@ -92,6 +95,7 @@ impl Browser {
         let attach = json!({"targetId": target["targetId"], "flatten": true});
         let session = wire.call(None, "Target.attachToTarget", attach).await["sessionId"].take();
         let session = session.as_str().expect("a session").to_owned();
+
         drop(wire);
         let page = Page { wire: Arc::clone(&self.wire), session };
         page.call("Page.enable", json!({})).await;
@@ -110,14 +114,14 @@ impl Drop for Browser {
 }
 
 impl Page {
-    /// What an expression is on the page; null while there is no page to ask.
+    /// Evaluates an expression on the page; null while there is no page to ask.
     pub(crate) async fn ask(&self, expression: &str) -> Value {
         let question =
             json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
         self.call("Runtime.evaluate", question).await["result"]["value"].take()
     }
 
-    /// What went wrong on the page.
+    /// Returns the errors of the page.
     pub(crate) async fn complaints(&self) -> Value {
         self.ask("window.complaints").await
     }
@@ -146,6 +150,7 @@ impl Wire {
         if let Some(session) = session {
             call["sessionId"] = json!(session);
         }
+
         self.socket.send(Message::text(call.to_string())).await.expect("the browser listens");
         let answer = async {
             loop {
@@ -160,6 +165,7 @@ impl Wire {
                 }
             }
         };
+
         tokio::time::timeout(PATIENCE, answer)
             .await
             .unwrap_or_else(|_| panic!("{method} is not answered"))

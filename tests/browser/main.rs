@@ -63,10 +63,8 @@ async fn status(world: &World, business: &Business, id: Uuid, status: &str) {
 
 /// Has API Gateway end every connection of the business's customer.
 async fn cut(world: &World, business: &Business) {
-    let (b, c) = (
-        domain::BusinessId(business.business_id),
-        domain::ConversationId(business.conversation("chat")),
-    );
+    let b = domain::BusinessId(business.business_id);
+    let c = domain::ConversationId(business.conversation("chat"));
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
     for connected in world.table().connections(b, c).await.expect("the table answers") {
         let url =
@@ -82,23 +80,30 @@ async fn a_message_is_delivered_when_it_is_on_the_page_and_read_when_it_is_looke
     let page = visit(&world, &browser, &business).await;
     let first = send(&world, &business, "Hi Anna").await;
     until_shown(&world, &page, &["Hi Anna"]).await;
+
     status(&world, &business, first, "read").await;
     // Off the screen, nothing is read.
     page.ask("document.body.style.paddingTop = '300vh'").await;
+
     let second = send(&world, &business, "Are you still there?").await;
     status(&world, &business, second, "delivered").await;
     until_shown(&world, &page, &["Hi Anna", "Are you still there?"]).await;
+
     let delivery = world.delivery(&business.api_key, business.conversation("chat"), second).await;
     assert_eq!(delivery["status"], "delivered");
+
     page.ask(&format!("{SHADOW}.host.scrollIntoView()")).await;
     status(&world, &business, second, "read").await;
     let log = format!("{SHADOW}.querySelector('.log')");
+
     for (attribute, value) in
         [("role", "log"), ("aria-live", "polite"), ("aria-label", "Chat"), ("tabindex", "0")]
     {
         assert_eq!(page.ask(&format!("{log}.getAttribute('{attribute}')")).await, value);
     }
+
     assert_eq!(page.complaints().await, json!([]));
+
     world.let_customers_in().await;
 }
 
@@ -122,20 +127,24 @@ async fn two_tabs_show_the_same_and_neither_shows_anything_twice() {
     let Some(browser) = Browser::start().await else { return };
     let (world, business) = World::without_customers().await;
     send(&world, &business, "before any tab came").await;
+
     let tabs = [visit(&world, &browser, &business).await, visit(&world, &browser, &business).await];
     let last = send(&world, &business, "to both of you").await;
     for tab in &tabs {
         until_shown(&world, tab, &["before any tab came", "to both of you"]).await;
     }
+
     status(&world, &business, last, "read").await;
     // A tab that is loaded again shows what it has shown, and goes on from there.
     tabs[0].reload().await;
     connected(&world, &tabs[0]).await;
     send(&world, &business, "and to both again").await;
+
     for tab in &tabs {
         until_shown(&world, tab, &["before any tab came", "to both of you", "and to both again"])
             .await;
     }
+
     world.let_customers_in().await;
 }
 
@@ -145,6 +154,7 @@ async fn a_connection_that_is_cut_comes_back_without_a_gap_or_a_copy() {
     let (world, business) = World::without_customers().await;
     let page = visit(&world, &browser, &business).await;
     let mut wanted = Vec::new();
+
     for round in 1..=3 {
         wanted.push(format!("round {round}, before"));
         send(&world, &business, &wanted[wanted.len() - 1]).await;
@@ -156,9 +166,11 @@ async fn a_connection_that_is_cut_comes_back_without_a_gap_or_a_copy() {
         let all: Vec<&str> = wanted.iter().map(String::as_str).collect();
         until_shown(&world, &page, &all).await;
     }
+
     let last = send(&world, &business, "the end").await;
     status(&world, &business, last, "read").await;
     assert_eq!(texts(&page).await.len(), wanted.len() + 1);
+
     world.let_customers_in().await;
 }
 
@@ -176,14 +188,19 @@ async fn what_overtakes_is_held_back_and_what_never_comes_is_not_waited_for() {
         json!({"type": "new_message", "seq": seq, "message": message})
     };
     let first = told(1);
+
     hear(told(2)).await;
     assert_eq!(texts(&page).await, [""; 0], "the first is missing");
+
     for event in [&first, &first] {
         hear(event.clone()).await;
     }
+
     until_shown(&world, &page, &["number 1", "number 2"]).await;
+
     hear(told(4)).await;
     assert_eq!(texts(&page).await.len(), 2, "the third is missing");
+
     hear(json!({"type": "caught_up", "seq": 3})).await;
     until_shown(&world, &page, &["number 1", "number 2", "number 4"]).await;
 }
@@ -194,14 +211,18 @@ async fn a_receipt_that_could_not_be_noted_is_said_again() {
     let (world, business) = World::without_customers().await;
     let page = visit(&world, &browser, &business).await;
     let fault = json!({"operation": "UpdateItem", "error": "InternalServerError", "function": "chat-socket"});
+
     world.fault("aws", fault).await;
     let id = send(&world, &business, "noted or not?").await;
     until_shown(&world, &page, &["noted or not?"]).await;
+
     let failed = async || (!world.complaints().is_empty()).then_some(());
     world.until("the table did not take it", failed).await;
+
     world.heal("aws").await;
     status(&world, &business, id, "read").await;
     until_shown(&world, &page, &["noted or not?"]).await;
+
     world.let_customers_in().await;
 }
 
@@ -214,13 +235,16 @@ async fn an_hour_later_the_widget_comes_back_with_a_new_token() {
     cut(&world, &business).await;
     send(&world, &business, "Still here?").await;
     until_shown(&world, &page, &["Still here?"]).await;
+
     // Who has but one token is told that it is over.
     let token = world.visitor_token(business.conversation("chat")).await;
     world.pass(3_700).await;
+
     let other = format!(
         "window.other = PingbackChat.open({{ socket: {:?}, api: {:?}, token: {token:?} }}); window.other.conversation ?? null",
         world.ready.websocket, world.ready.api,
     );
+
     page.ask(&other).await;
     let ended = async || {
         (page.ask("window.other.state.textContent").await
@@ -228,10 +252,12 @@ async fn an_hour_later_the_widget_comes_back_with_a_new_token() {
             .then_some(())
     };
     world.until("the chat has ended", ended).await;
+
     let fresh = world.visitor_token(business.conversation("chat")).await;
     page.ask(&format!("window.other.setToken({fresh:?})")).await;
     let going_on = async || (page.ask("window.other.state.textContent").await == "").then_some(());
     world.until("it goes on", going_on).await;
+
     world.let_customers_in().await;
 }
 
@@ -241,14 +267,17 @@ async fn a_message_beyond_128_kb_is_fetched_and_shown_in_its_place() {
     let (world, business) = World::without_customers().await;
     let page = visit(&world, &browser, &business).await;
     world.sandbox(Method::PUT, "/queues/held", json!({"held": true})).await;
+
     let large = send(&world, &business, "to be made larger").await;
     let content = "ü".repeat(99_000);
     world.rewrite(&business, large, &content).await;
     world.sandbox(Method::PUT, "/queues/held", json!({"held": false})).await;
     send(&world, &business, "after it").await;
     until_shown(&world, &page, &[&content, "after it"]).await;
+
     status(&world, &business, large, "read").await;
     assert_eq!(page.complaints().await, json!([]));
+
     world.let_customers_in().await;
 }
 
@@ -261,11 +290,13 @@ async fn files_are_linked_to_and_pictures_are_shown() {
     let picture =
         b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
     let mut attachments = Vec::new();
+
     for (name, kind, bytes) in
         [("pixel.gif", "image/gif", picture.as_slice()), ("note.txt", "text/plain", b"see there")]
     {
         attachments.push(json!({"url": upload(&world, &business, name, kind, bytes).await}));
     }
+
     let body = json!({"content": "see the files", "attachments": attachments}).to_string();
     world
         .send(&business.api_key, business.conversation("chat"), "see the files")
@@ -274,12 +305,14 @@ async fn files_are_linked_to_and_pictures_are_shown() {
         .await
         .id();
     until_shown(&world, &page, &["see the files"]).await;
+
     let picture = format!(
         "(() => {{ const img = {SHADOW}.querySelector('img'); return [img.loading, img.alt, img.naturalWidth] }})()"
     );
     let loaded =
         async || (page.ask(&picture).await == json!(["lazy", "pixel.gif", 1])).then_some(());
     world.until("the picture is there", loaded).await;
+
     let links = page
         .ask(&format!("[...{SHADOW}.querySelectorAll('a')].map((a) => [a.href, a.rel, a.target, a.textContent])"))
         .await;
@@ -287,6 +320,7 @@ async fn files_are_linked_to_and_pictures_are_shown() {
         json!([attachments[index]["url"], "noopener noreferrer", "_blank", text])
     };
     assert_eq!(links, json!([link(0, ""), link(1, "note.txt")]));
+
     world.let_customers_in().await;
 }
 

@@ -10,6 +10,7 @@ fn every_channel_is_played_described_and_tested() {
     let all = files("functions").into_iter().filter(|path| path.ends_with("README.md"));
     let pages: Vec<String> = all.map(read).collect();
     let mut violations = Violations::default();
+
     for channel in Channel::ALL {
         let name = channel.name();
         violations.unless(sandbox.contains(&format!("\"{name}\" => Ok(&self.providers.{name}.channel)")), || {
@@ -34,6 +35,7 @@ fn every_channel_is_played_described_and_tested() {
             });
         }
     }
+
     violations.report();
 }
 

@@ -5,9 +5,9 @@
 //! other, whichever of their files do it, and a module does not import from its parent what the
 //! parent defines by using that module.
 //!
-//! An import is a `use` of `crate::…`, `super::…`, `self::…` or of a child module, or such a path in
-//! the code. It counts for the file that defines the name: a re-export (`pub use child::Name`) is
-//! followed to `child`, and is itself no import, like `mod child`. Tests do not count.
+//! An import is a `use` of `crate::…`, `super::…`, `self::…` or of a child module, or such a path
+//! in the code. It counts for the file that defines the name: a re-export (`pub use child::Name`)
+//! is followed to `child`, and is itself no import, like `mod child`. Tests do not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -58,6 +58,7 @@ fn imports_are_understood() {
     let imports: Vec<String> =
         sources.imports().into_iter().map(|import| import.to_string()).collect();
     assert_eq!(imports, ["crate → b", "a → b", "a::inner → a", "b → a", "b → a::inner"]);
+
     assert_eq!(sources.circles(), ["a → b (a → b), b → a (b → a, b → a::inner)"]);
 }
 
@@ -113,6 +114,7 @@ impl Sources {
         });
         let modules: BTreeMap<_, _> = modules.collect();
         let names: BTreeSet<Module> = modules.keys().cloned().collect();
+
         Self(
             modules
                 .into_iter()
@@ -172,7 +174,8 @@ fn circles_at(level: &[String], imports: &BTreeSet<Import>) -> Vec<String> {
     let mut arrows: BTreeMap<(Module, Module), Vec<&Import>> = BTreeMap::new();
 
     for import in imports.iter().filter(|import| below(&import.from) && below(&import.to)) {
-        let (from, to) = (side(&import.from), side(&import.to));
+        let from = side(&import.from);
+        let to = side(&import.to);
         if from != to {
             arrows.entry((from, to)).or_default().push(import);
         }
@@ -187,6 +190,7 @@ fn circles_at(level: &[String], imports: &BTreeSet<Import>) -> Vec<String> {
         }
         reached.contains(to)
     };
+
     // Arrows that lead back form circles; those that meet are told as one.
     let mut circles: BTreeMap<BTreeSet<Module>, Vec<String>> = BTreeMap::new();
     for ((from, to), imports) in &arrows {
@@ -201,6 +205,7 @@ fn circles_at(level: &[String], imports: &BTreeSet<Import>) -> Vec<String> {
             ));
         }
     }
+
     circles.into_values().map(|arrows| arrows.join(", ")).collect()
 }
 
@@ -211,6 +216,7 @@ impl Code {
         let mut code = Self { bindings: BTreeMap::new(), used: BTreeSet::new() };
 
         let mut rest = String::new();
+
         for statement in text.split_inclusive([';', '}', '{']).fold(Vec::new(), whole_statements) {
             match use_of(&statement) {
                 Some((is_public, tree)) => {
@@ -225,11 +231,13 @@ impl Code {
                 None => rest.push_str(&statement),
             }
         }
+
         let is_part = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
         for path in rest.split(|letter| !is_part(letter)).filter(|path| path.contains("::")) {
             let path: Vec<String> = path.split("::").map(str::to_owned).collect();
             code.used.extend(absolute(&path));
         }
+
         code
     }
 }
@@ -251,14 +259,17 @@ fn use_of(statement: &str) -> Option<(bool, &str)> {
         true => statement.split_once(']')?.1.trim_start(),
         false => statement,
     };
+
     if let Some(tree) = statement.strip_prefix("use ") {
         return Some((false, tree.trim_end_matches(';')));
     }
+
     let rest = statement.strip_prefix("pub")?;
     let rest = match rest.strip_prefix('(') {
         Some(rest) => rest.split_once(')')?.1,
         None => rest,
     };
+
     Some((true, rest.strip_prefix(" use ")?.trim_end_matches(';')))
 }
 
@@ -284,6 +295,7 @@ fn leaves(tree: &str) -> Vec<(Vec<String>, String)> {
     }
 
     let mut all = Vec::new();
+
     collect(&[], tree, &mut all);
     all
 }

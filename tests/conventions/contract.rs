@@ -24,6 +24,7 @@ fn problems_are_those_of_the_code() {
     let known: BTreeMap<String, Code> =
         Code::ALL.into_iter().map(|code| (name(code), code)).collect();
     let mut documented = BTreeSet::new();
+
     for (method, path, operation) in document.operations() {
         for (status, response) in entries(&operation["responses"]) {
             let response = document.follow(response);
@@ -43,11 +44,13 @@ fn problems_are_those_of_the_code() {
             }
         }
     }
+
     for code in known.keys().filter(|code| !documented.contains(*code)) {
         violations.add(format!(
             "no operation of infra/openapi.yaml can answer `{code}`: add an example of that name under its status"
         ));
     }
+
     let listed = document.list("/components/schemas/Problem/properties/code/enum");
     violations.unless(listed == known.keys().cloned().collect(), || {
         format!(
@@ -55,6 +58,7 @@ fn problems_are_those_of_the_code() {
             known.keys().collect::<Vec<_>>()
         )
     });
+
     violations.report();
 }
 
@@ -69,12 +73,14 @@ fn check_example(
     let (status, title) = code.status_and_title();
     violations
         .unless(under == status.to_string(), || format!("{place}: it belongs under {status}"));
+
     let expected = [
         ("type", Value::from(format!("urn:pingback:problem:{}", name(code)))),
         ("title", Value::from(title)),
         ("status", Value::from(status)),
         ("code", Value::from(name(code))),
     ];
+
     for (member, value) in expected {
         violations.unless(example[member] == value, || {
             format!("{place}: `{member}` must be {value:?}, as domain::problem answers it")
@@ -108,9 +114,11 @@ fn a_messages_delivery_is_described_in_the_words_of_the_code() {
             )
         });
     };
+
     check("/components/schemas/DeliveryStatus/enum", Status::ALL.into_iter().map(name).collect());
     let outcomes = AttemptOutcome::ALL.into_iter().map(name).collect();
     check("/components/schemas/DeliveryAttempt/properties/outcome/enum", outcomes);
+
     let most = document.at("/components/schemas/Delivery/properties/history/maxItems");
     violations.unless(*most == FIRST_ATTEMPTS_KEPT + LAST_ATTEMPTS_KEPT, || {
         format!(
@@ -118,6 +126,7 @@ fn a_messages_delivery_is_described_in_the_words_of_the_code() {
             FIRST_ATTEMPTS_KEPT + LAST_ATTEMPTS_KEPT
         )
     });
+
     for schema in ["DeliveryAttempt", "DeliveryError"] {
         for (member, longest) in [
             ("code", MAX_CODE_BYTES),
@@ -132,6 +141,7 @@ fn a_messages_delivery_is_described_in_the_words_of_the_code() {
             });
         }
     }
+
     violations.report();
 }
 
@@ -160,6 +170,7 @@ fn every_operation_can_refuse_and_break() {
             });
         }
     }
+
     violations.report();
 }
 
@@ -188,7 +199,7 @@ impl Document {
             .filter(|(method, ..)| METHODS.contains(method))
     }
 
-    /// What a `$ref` points at, or the value itself.
+    /// Follows a `$ref`; returns any other value itself.
     fn follow<'a>(&'a self, value: &'a Value) -> &'a Value {
         match value["$ref"].as_str() {
             Some(reference) => self.at(reference.trim_start_matches('#')),

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::{Violations, files, function_folders, read, root};
 
-/// What `domain` must stay free of: everything that does input or output, waits, or knows a
-/// service.
+/// Dependencies that `domain` must stay free of: everything that does input or output, waits, or
+/// knows a service.
 const NOT_IN_DOMAIN: [&str; 12] = [
     "aws", "axum", "futures", "http", "hyper", "lambda", "log", "rand", "reqwest", "tokio",
     "tracing", "tower",
@@ -56,6 +56,7 @@ fn dependencies_point_down() {
             });
         }
     }
+
     violations.report();
 }
 
@@ -75,6 +76,7 @@ fn the_emulator_knows_nothing_of_the_product() {
             )
         });
     }
+
     for path in files("infra/emulator") {
         let named = read(&path).to_lowercase().contains("pingback");
         violations.unless(!named, || {
@@ -91,6 +93,7 @@ fn the_domain_only_computes() {
     let domain =
         packages.iter().find(|package| package.name == "domain").expect("the domain's package");
     let mut violations = Violations::default();
+
     for dependency in domain.dependencies.iter().filter(|dependency| !dependency.for_tests) {
         let forbidden = NOT_IN_DOMAIN.iter().any(|prefix| dependency.name.starts_with(prefix));
         violations.unless(!forbidden, || {
@@ -106,6 +109,7 @@ fn the_domain_only_computes() {
                 .to_owned()
         });
     }
+
     violations.report();
 }
 
@@ -119,6 +123,7 @@ fn packages_and_binaries_are_called_after_their_folder() {
             format!("the package in {folder} is called `{name}`: call the package and its folder the same")
         });
     }
+
     for folder in function_folders() {
         let package =
             packages.iter().find(|package| package.folder == format!("functions/{folder}"));
@@ -130,6 +135,7 @@ fn packages_and_binaries_are_called_after_their_folder() {
             )
         });
     }
+
     violations.report();
 }
 
@@ -149,6 +155,7 @@ fn a_function_starts_in_a_few_lines() {
             format!("{main} has {lines} lines: keep it to 15 and move the rest to lib.rs, where tests reach it")
         });
     }
+
     violations.report();
 }
 
@@ -158,6 +165,7 @@ fn what_functions_stand_on_is_compiled_once() {
         function_folders().into_iter().map(|folder| (features(&folder), folder)).collect();
     let mut violations = Violations::default();
     let (first, of_first) = &trees[0];
+
     for (tree, folder) in &trees[1..] {
         for (package, features) in tree {
             let same = first.get(package).is_none_or(|others| others == features);
@@ -169,6 +177,7 @@ fn what_functions_stand_on_is_compiled_once() {
             });
         }
     }
+
     violations.report();
 }
 
@@ -186,16 +195,19 @@ fn features(function: &str) -> BTreeMap<String, String> {
         "--format",
         "{p} [{f}]",
     ]);
+
     let output = cargo
         .args(["--package", function])
         .current_dir(root())
         .output()
         .expect("cargo, which built this test");
     assert!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
+
     let tree = String::from_utf8(output.stdout).expect("cargo's text");
     // A crate that runs while building has features of its own, and its line then is there twice:
     // both count.
     let mut all = BTreeMap::<String, BTreeSet<String>>::new();
+
     for (package, features) in
         tree.lines().filter_map(|line| line.trim_end_matches(" (*)").split_once(" ["))
     {
@@ -203,6 +215,7 @@ fn features(function: &str) -> BTreeMap<String, String> {
             .or_default()
             .insert(features.trim_end_matches(']').to_owned());
     }
+
     all.into_iter().map(|(package, sets)| (package, Vec::from_iter(sets).join(" and "))).collect()
 }
 
@@ -220,6 +233,7 @@ fn names_say_what_is_inside() {
             ));
         }
     }
+
     violations.report();
 }
 
@@ -228,6 +242,7 @@ fn clock_and_environment_have_one_place() {
     const CLOCK: (&str, &[&str]) =
         ("functions/platform/src/clock", &["Utc::now", "SystemTime::now"]);
     const ENVIRONMENT: (&str, &[&str]) = ("functions/platform/src/settings", &["std::env"]);
+
     let mut violations = Violations::default();
     for path in files("functions")
         .into_iter()
@@ -243,10 +258,11 @@ fn clock_and_environment_have_one_place() {
             }
         }
     }
+
     violations.report();
 }
 
-/// What this needs to know of a package.
+/// A package of the workspace, as far as these tests look at it.
 struct Package {
     name: String,
     /// From the root.
@@ -276,6 +292,7 @@ fn package(package: &Value) -> Package {
     let folder = manifest.parent().expect("a manifest is in a folder");
     let binaries =
         list(&package["targets"]).filter(|target| list(&target["kind"]).any(|kind| kind == "bin"));
+
     Package {
         name: text(&package["name"]).to_owned(),
         folder: folder

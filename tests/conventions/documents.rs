@@ -21,6 +21,7 @@ fn links_lead_somewhere() {
     };
 
     let mut violations = Violations::default();
+
     for (document, text) in &documents {
         for target in links(text).filter(|target| !target.contains("://")) {
             let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
@@ -38,6 +39,7 @@ fn links_lead_somewhere() {
             });
         }
     }
+
     violations.report();
 }
 

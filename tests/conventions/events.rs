@@ -29,6 +29,7 @@ fn every_function_has_events_of_its_kind() {
             }
         }
     }
+
     violations.report();
 }
 
@@ -41,6 +42,7 @@ fn fits(function: &Function<'_>, event: Value) -> Result<(), String> {
         document.operations().filter(|(.., operation)| operation["x-function"] == function.folder);
     let routes: Vec<_> =
         answered.map(|(method, path, _)| format!("{} {path}", method.to_uppercase())).collect();
+
     match kinds.as_slice() {
         [] if routes.is_empty() => fits_websocket(event),
         [] => fits_http(function, &routes, event),
@@ -82,11 +84,13 @@ fn fits_sqs(event: Value) -> Result<(), String> {
     if batch.records.is_empty() {
         return Err("has no Records".to_owned());
     }
+
     let real = |record: &aws_lambda_events::sqs::SqsMessage| {
         record.message_id.is_some()
             && record.body.is_some()
             && record.event_source.as_deref() == Some("aws:sqs")
     };
+
     match batch.records.iter().all(real) {
         true => Ok(()),
         false => Err("has a record without messageId, body or the eventSource aws:sqs".to_owned()),

@@ -24,6 +24,7 @@ fn it_is_made_of_the_document() {
     let made =
         HEAD.to_owned() + &yaml_serde::to_string(&definition(&document)).expect("it is plain data");
     let kept = root().join(PLACE);
+
     if std::fs::read_to_string(&kept).ok().as_ref() != Some(&made) {
         let new = Path::new(env!("CARGO_TARGET_TMPDIR")).join("http-api.yaml");
         std::fs::write(&new, &made).expect("it can be written");
@@ -41,6 +42,7 @@ fn every_route_has_its_function_and_the_api_may_call_it() {
     let functions = template.functions();
     let permissions = template.all("AWS::Lambda::Permission");
     let mut violations = Violations::default();
+
     for (method, path, operation) in Document::read().operations() {
         let folder = operation["x-function"].as_str().unwrap_or_default();
         let Some(function) = functions.iter().find(|function| function.folder == folder) else {
@@ -60,6 +62,7 @@ fn every_route_has_its_function_and_the_api_may_call_it() {
             )
         });
     }
+
     for (id, api) in template.all("AWS::Serverless::HttpApi") {
         let include = &api["DefinitionBody"]["Fn::Transform"];
         violations.unless(
@@ -70,6 +73,7 @@ fn every_route_has_its_function_and_the_api_may_call_it() {
             format!("template.yaml, {id}: without FailOnWarnings what API Gateway does not understand is left out")
         });
     }
+
     violations.report();
 }
 
@@ -102,6 +106,7 @@ fn definition(document: &Document) -> Value {
         let item = paths.entry(path.into()).or_insert_with(|| Mapping::new().into());
         item.as_mapping_mut().expect("made above").insert(method.into(), route.into());
     }
+
     let title = mapping([("Ref", "AWS::StackName".into())]);
     mapping([
         ("openapi", document.at("/openapi").clone()),

@@ -1,4 +1,4 @@
-//! What operators look at: each function has its log and is watched, each alarm can ring and is
+//! The operators' view: each function has its log and is watched, each alarm can ring and is
 //! heard, the dashboard shows what there is.
 
 use std::collections::BTreeSet;
@@ -16,10 +16,10 @@ const ALARMING: [&str; 4] = ["GivenUp", "InDoubt", "ChannelPaused", "OldestDueSe
 /// Behind these is no account that could be no good: no provider pauses them.
 const NEVER_PAUSED: [Channel; 1] = [Channel::Chat];
 
-/// What the functions count, as `METRICS_NAMESPACE` has it.
+/// The metrics that the functions count, as `METRICS_NAMESPACE` has it.
 const NAMESPACE: &str = "Pingback/${AWS::StackName}";
 
-/// What AWS measures and we look at, by the names and dimensions it has on
+/// The metrics of AWS that we look at, by the names and dimensions it has on
 /// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html>,
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html>,
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html>,
@@ -68,7 +68,7 @@ struct Watched {
 }
 
 impl Watched {
-    /// What an alarm is on; several if it adds them up.
+    /// Returns the metrics of an alarm; several if it adds them up.
     fn by(alarm: &Value) -> Vec<Watched> {
         let several = alarm["Metrics"]
             .as_sequence()
@@ -89,6 +89,7 @@ impl Watched {
             reference(value).map(str::to_owned).or_else(|| written(value)).unwrap_or_default()
         };
         let dimensions = metric["Dimensions"].as_sequence().into_iter().flatten();
+
         Watched {
             namespace: text(&metric["Namespace"]),
             name: text(&metric["MetricName"]),
@@ -101,9 +102,10 @@ impl Watched {
     fn drawn(row: &serde_json::Value) -> Watched {
         let words = row.as_array().into_iter().flatten().filter_map(serde_json::Value::as_str);
         let mut words = words.map(str::to_owned);
-        let (namespace, name) =
-            (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let namespace = words.next().unwrap_or_default();
+        let name = words.next().unwrap_or_default();
         let mut dimensions = Vec::new();
+
         while let Some(dimension) = words.next() {
             let value = words.next().unwrap_or_default();
             let resource = value
@@ -112,6 +114,7 @@ impl Watched {
                 .map(str::to_owned);
             dimensions.push((dimension, resource.unwrap_or(value)));
         }
+
         Watched { namespace, name, dimensions }
     }
 
@@ -152,7 +155,8 @@ fn alarms_watch_what_is_counted_or_measured() {
         violations
             .unless(!metrics.is_empty(), || format!("template.yaml, {id}: it watches nothing"));
         for metric in metrics.iter().filter(|metric| !metric.exists()) {
-            let (name, namespace) = (&metric.name, &metric.namespace);
+            let name = &metric.name;
+            let namespace = &metric.namespace;
             violations.add(format!(
                 "template.yaml, {id}: no function counts `{name}` in {namespace}, so it can never ring"
             ));
@@ -173,6 +177,7 @@ fn alarms_watch_what_is_counted_or_measured() {
             format!("template.yaml, {id}: say in an AlarmDescription what has happened")
         });
     }
+
     violations.report();
 }
 
@@ -185,6 +190,7 @@ fn every_channel_is_watched() {
     violations.unless(matches!(counted, Value::Tagged(sub) if sub.value == NAMESPACE), || {
         format!("template.yaml: all functions count in !Sub {NAMESPACE}, or one stack rings another's alarms")
     });
+
     for channel in NEVER_PAUSED {
         let code: String =
             files(&format!("functions/deliver-{channel}")).into_iter().map(read).collect();
@@ -192,6 +198,7 @@ fn every_channel_is_watched() {
             format!("functions/deliver-{channel} pauses channels now: give {channel} its alarm, and take it out of NEVER_PAUSED")
         });
     }
+
     for channel in Channel::ALL {
         for metric in ALARMING {
             let there = watched.iter().any(|one| one.is(metric, channel.name()));
@@ -208,6 +215,7 @@ fn every_channel_is_watched() {
             });
         }
     }
+
     for (queue, _) in template
         .all("AWS::SQS::Queue")
         .into_iter()
@@ -217,6 +225,7 @@ fn every_channel_is_watched() {
             format!("template.yaml: no alarm watches {queue}; give it an alarm on ApproximateNumberOfMessagesVisible")
         });
     }
+
     violations.report();
 }
 
@@ -225,6 +234,7 @@ fn every_function_has_its_log_and_is_watched() {
     let template = Template::read();
     let watched = watched(&template);
     let mut violations = Violations::default();
+
     for function in template.functions() {
         let id = function.id;
         let group =
@@ -238,11 +248,13 @@ fn every_function_has_its_log_and_is_watched() {
             });
         }
     }
+
     for (id, group) in template.all("AWS::Logs::LogGroup") {
         violations.unless(reference(&group["RetentionInDays"]) == Some("LogRetentionDays"), || {
             format!("template.yaml, {id}: it would be kept for ever, set RetentionInDays: !Ref LogRetentionDays")
         });
     }
+
     violations.report();
 }
 
@@ -255,6 +267,7 @@ fn the_dashboard_shows_what_there_is() {
     else {
         panic!("template.yaml, Dashboard: its DashboardBody must be a text with !Sub");
     };
+
     let text = body.value.as_str().expect("a text");
     let dashboard: serde_json::Value = serde_json::from_str(text).expect("DashboardBody is JSON");
     let widgets = dashboard["widgets"]
@@ -270,28 +283,33 @@ fn the_dashboard_shows_what_there_is() {
         .flat_map(|widget| list(widget, "metrics"))
         .map(|row| Watched::drawn(&row))
         .collect();
+
     for metric in drawn.iter().filter(|metric| !metric.exists()) {
         violations.add(format!(
             "template.yaml, Dashboard: no function counts `{}` in {}",
             metric.name, metric.namespace
         ));
     }
+
     for function in template.functions() {
         violations.unless(drawn.iter().any(|metric| metric.is("Duration", function.id)), || {
             format!("template.yaml, Dashboard: show {} with the other functions", function.id)
         });
     }
+
     for channel in Channel::ALL {
         violations.unless(drawn.iter().any(|metric| metric.is("Sent", channel.name())), || {
             format!("template.yaml, Dashboard: show {channel} with the other channels")
         });
     }
+
     let shown: Vec<_> = widgets.flat_map(|widget| list(widget, "alarms")).collect();
     for (id, _) in alarms(&template) {
         violations.unless(shown.contains(&serde_json::json!(format!("${{{id}.Arn}}"))), || {
             format!("template.yaml, Dashboard: show the alarm {id} with the others")
         });
     }
+
     violations.report();
 }
 
@@ -310,17 +328,20 @@ fn parameters_ask_sensible_questions() {
             format!("template.yaml, {name}: say what may be answered, in AllowedValues, AllowedPattern or MinValue")
         });
     }
+
     for (name, output) in entries(template.section("Outputs")) {
         violations.unless(output["Description"].is_string(), || {
             format!("template.yaml, output {name}: say in a Description what it is for")
         });
     }
+
     violations.report();
 }
 
 #[test]
 fn the_page_of_operations_lists_each_alarm_and_no_other() {
-    let (template, page) = (Template::read(), read("infra/OPERATIONS.md"));
+    let template = Template::read();
+    let page = read("infra/OPERATIONS.md");
     let section =
         page.split("\n## ").find(|section| section.starts_with("Alarms\n")).unwrap_or_default();
     let first_cells =
@@ -328,15 +349,18 @@ fn the_page_of_operations_lists_each_alarm_and_no_other() {
     let told: BTreeSet<&str> = first_cells.flat_map(|cell| cell.split('`').step_by(2)).collect();
     let alarms: BTreeSet<&str> = alarms(&template).into_iter().map(|(id, _)| id).collect();
     let mut violations = Violations::default();
+
     for id in alarms.difference(&told) {
         violations.add(format!(
             "infra/OPERATIONS.md: {id} is in no row of its alarms; say what it means, where to look and what to do"
         ));
     }
+
     for id in told.difference(&alarms) {
         violations.add(format!(
             "infra/OPERATIONS.md tells of the alarm {id}, which template.yaml does not have"
         ));
     }
+
     violations.report();
 }

@@ -99,6 +99,7 @@ fn functions_have_their_folder_and_folders_their_function() {
     let template = Template::read();
     let functions = template.functions();
     let mut violations = Violations::default();
+
     for Function { id, folder, properties, metadata, .. } in &functions {
         violations.unless(properties["CodeUri"] == format!("functions/{folder}"), || {
             format!("template.yaml, {id}: CodeUri must be functions/<folder>")
@@ -116,6 +117,7 @@ fn functions_have_their_folder_and_folders_their_function() {
             format!("template.yaml names {id}, but there is no functions/{folder}: write it or take it out")
         });
     }
+
     for folder in function_folders() {
         violations.unless(functions.iter().any(|function| function.folder == folder), || {
             format!(
@@ -124,6 +126,7 @@ fn functions_have_their_folder_and_folders_their_function() {
             )
         });
     }
+
     violations.report();
 }
 
@@ -133,6 +136,7 @@ fn every_channel_has_its_worker_and_queues() {
     let functions: BTreeMap<&str, Function<'_>> =
         template.functions().into_iter().map(|function| (function.folder, function)).collect();
     let mut violations = Violations::default();
+
     for channel in Channel::ALL {
         let folder = format!("deliver-{channel}");
         let Some(worker) = functions.get(folder.as_str()) else {
@@ -161,12 +165,14 @@ fn every_channel_has_its_worker_and_queues() {
             });
         }
     }
+
     for folder in function_folders() {
         let channel = folder.strip_prefix("deliver-");
         violations.unless(channel.is_none_or(|name| Channel::ALL.iter().any(|channel| channel.name() == name)), || {
             format!("functions/{folder} delivers to no channel: add the channel to domain::channel::Channel")
         });
     }
+
     violations.report();
 }
 
@@ -175,6 +181,7 @@ fn apis_have_their_limits_and_their_logs() {
     let template = Template::read();
     let http = template.all("AWS::Serverless::HttpApi").into_iter();
     let mut violations = Violations::default();
+
     for (id, api) in http.chain(template.all("AWS::ApiGatewayV2::Stage")) {
         for limit in ["ThrottlingRateLimit", "ThrottlingBurstLimit"] {
             violations.unless(reference(&api["DefaultRouteSettings"][limit]).is_some(), || {
@@ -195,6 +202,7 @@ fn apis_have_their_limits_and_their_logs() {
             });
         }
     }
+
     let table = template.properties("Table", "AWS::DynamoDB::Table");
     violations.unless(
         reference(&table["DeletionProtectionEnabled"]) == Some("DeletionProtection"),
@@ -203,6 +211,7 @@ fn apis_have_their_limits_and_their_logs() {
                 .to_owned()
         },
     );
+
     violations.report();
 }
 
@@ -216,8 +225,10 @@ fn asynchronous_events_have_their_retries_and_their_dead_letter_queue() {
         reference(source) == Some(rule)
     };
     let mut violations = Violations::default();
+
     for function in template.functions() {
-        let (id, config) = (function.id, &function.properties["EventInvokeConfig"]);
+        let id = function.id;
+        let config = &function.properties["EventInvokeConfig"];
         for (kind, _) in function.events() {
             let comes_again = kind == "Schedule";
             violations.unless(
@@ -240,6 +251,7 @@ fn asynchronous_events_have_their_retries_and_their_dead_letter_queue() {
             });
         }
     }
+
     violations.report();
 }
 
@@ -248,6 +260,7 @@ fn files_are_private_and_kept_as_long_as_the_code_says() {
     let template = Template::read();
     let bucket = template.properties("Files", "AWS::S3::Bucket");
     let mut violations = Violations::default();
+
     for block in
         ["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"]
     {
@@ -255,6 +268,7 @@ fn files_are_private_and_kept_as_long_as_the_code_says() {
             format!("template.yaml, Files: the files are private, set {block}: true")
         });
     }
+
     for (tag, days) in [("pending", UNREFERENCED_DAYS), ("referenced", REFERENCED_DAYS)] {
         let rules = bucket["LifecycleConfiguration"]["Rules"].as_sequence();
         let of_tag = |rule: &&Value| {
@@ -267,10 +281,12 @@ fn files_are_private_and_kept_as_long_as_the_code_says() {
             format!("template.yaml, Files: what is tagged state={tag} expires after {days} days, by domain::file")
         });
     }
+
     violations.report();
 }
 
-/// What a queue needs so that no doorbell is lost and none rings while its worker is still at it.
+/// Checks that a queue has all it needs so that no doorbell is lost and none rings while its worker
+/// is still at it.
 fn check_source(
     template: &Template,
     worker: &Function<'_>,
@@ -286,6 +302,7 @@ fn check_source(
         ));
         return;
     }
+
     let reports = source["FunctionResponseTypes"]
         .as_sequence()
         .is_some_and(|types| types.contains(&"ReportBatchItemFailures".into()));
@@ -301,6 +318,7 @@ fn check_source(
             worker.id
         )
     });
+
     // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
     let visibility = worker.timeout() * 6;
     violations.unless(properties["VisibilityTimeout"].as_u64() == Some(visibility), || {
@@ -310,6 +328,7 @@ fn check_source(
             worker.timeout()
         )
     });
+
     let dead_letters =
         reference(&properties["RedrivePolicy"]["deadLetterTargetArn"]).unwrap_or_default();
     let dead_letters = template.properties(dead_letters, "AWS::SQS::Queue");

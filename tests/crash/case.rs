@@ -9,7 +9,7 @@ use crate::fault::Fault;
 use crate::point::Point;
 use tests::suite::setting;
 
-/// What is hit, and by what.
+/// The call that is hit, and the fault.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Case {
     pub(crate) function: &'static str,
@@ -19,7 +19,7 @@ pub(crate) struct Case {
     pub(crate) seed: u64,
 }
 
-/// What the seed decides.
+/// The choices that the seed makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Dice {
     /// How many messages the conversation gets: 1 to 3.
@@ -57,7 +57,7 @@ impl Case {
         std::env::var("CASE").map_or(true, |case| case == self.to_string())
     }
 
-    /// What to do about it when something is wrong.
+    /// Tells how to run this case again.
     pub(crate) fn again(&self) -> String {
         format!("{self}\n  again: CASE=\"{self}\" cargo test -p tests --test crash")
     }

@@ -8,9 +8,9 @@ use crate::case::{Case, seeds};
 use crate::fault::{Fault, at};
 use crate::point::{self, PROVIDER, Point, UPLOAD};
 use crate::rows::{Outcome, Rows};
-use crate::stage::{Stage, Told};
+use crate::stage::{DeliveryOutcome, Stage};
 
-/// What the worker is about when something goes wrong.
+/// The worker's task when the fault hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
     /// The provider takes every message.
@@ -25,7 +25,7 @@ pub(crate) enum Work {
     InParts,
 }
 
-/// What a message in parts brings: a text, since a recording has no caption, and these.
+/// The parts of a message: a text, since a recording has no caption, and these.
 const FILES: [(&str, &str, &str); 2] = [
     ("voice.ogg", "audio/ogg", "OggS\0\u{2}\0\0\0\0\0\0\0\0"),
     ("invoice.pdf", "application/pdf", "%PDF-1.7\n"),
@@ -99,10 +99,13 @@ async fn points(stage: &Stage, channel: &str, work: Work) -> Vec<Point> {
             points.retain(|point| !plain.contains(point));
         }
     }
+
     if work == Work::InParts {
         points.extend([PROVIDER, UPLOAD, point::SETTLE]);
     }
+
     assert!(!points.is_empty(), "{channel} makes no call of its own when {}", work.name());
+
     points
 }
 
@@ -110,7 +113,7 @@ async fn observed(stage: &Stage, channel: &str, work: Work) -> Vec<Point> {
     let mut points = Vec::new();
     for messages in 1..=2 {
         let scene = Scene::set(stage, channel, work, messages, "rehearsed").await;
-        assert_eq!(stage.deliver(channel, &scene.doorbell).await, Told::Done);
+        assert_eq!(stage.deliver(channel, &scene.doorbell).await, DeliveryOutcome::Done);
         stage.world.heal(channel).await;
         scene.finish(stage, &scene.doorbell).await;
         for call in stage.calls(function(channel)) {
@@ -138,6 +141,7 @@ async fn with_files(stage: &Stage, conversation: Uuid, text: &str) -> String {
             stage.world.call(reqwest::Method::POST, &path, &headers, form.into_bytes()).await;
         attachments.push(json!({"url": upload.json()["url"]}));
     }
+
     json!({"content": text, "attachments": attachments}).to_string()
 }
 
@@ -160,7 +164,8 @@ fn messages(channel: &str, case: &Case) -> u32 {
 /// How many parts of the first message are through before something goes wrong: each is an
 /// invocation of its own.
 fn through(case: &Case, work: Work) -> u32 {
-    let (parts, occurrence) = (work.parts(), case.dice().occurrence);
+    let parts = work.parts();
+    let occurrence = case.dice().occurrence;
     match case.point.name {
         _ if work != Work::InParts => 0,
         "settle" => parts - 1,
@@ -177,7 +182,7 @@ struct Scene<'a> {
     title: String,
     conversation: Uuid,
     doorbell: String,
-    /// What was sent, with its ids.
+    /// The messages that were sent, with their ids.
     texts: Vec<(String, Uuid)>,
 }
 
@@ -200,16 +205,19 @@ impl<'a> Scene<'a> {
             };
             texts.push((text, sent.id()));
         }
+
         let of_it = |doorbell: &String| doorbell.contains(&conversation.to_string());
         let doorbell =
             stage.doorbells(channel).await.into_iter().find(of_it).expect("the doorbell was rung");
+
         if work == Work::GivenUp {
             stage.world.fault(channel, json!({"status": 429, "times": 1})).await;
-            assert_eq!(stage.deliver(channel, &doorbell).await, Told::Done);
+            assert_eq!(stage.deliver(channel, &doorbell).await, DeliveryOutcome::Done);
             stage.world.pass(24 * 3600 + 60).await;
         } else {
             stage.fresh_workers().await;
         }
+
         match (work, channel) {
             (Work::PutOff, _) => {
                 stage.world.fault(channel, json!({"status": 429, "times": 1})).await
@@ -223,6 +231,7 @@ impl<'a> Scene<'a> {
             }
             (Work::Delivered | Work::GivenUp | Work::InParts, _) => {}
         }
+
         stage.world.engine().calls().record();
         Scene { channel, work, title: title.to_owned(), conversation, doorbell, texts }
     }
@@ -232,12 +241,14 @@ impl<'a> Scene<'a> {
         if stage.is_settled(self.conversation).await {
             return "its own repeat";
         }
+
         if !again.is_empty() {
             stage.redeliver(self.channel, again).await;
             if stage.is_settled(self.conversation).await {
                 return "SQS, once more";
             }
         }
+
         match stage.sweep_until_settled(self.channel, self.conversation).await {
             Some(1) => "the sweeper",
             Some(2) => "the sweeper, twice",
@@ -253,7 +264,9 @@ impl<'a> Scene<'a> {
         if self.work == Work::InParts {
             return self.judge_parts(stage, case).await;
         }
-        let (mut twice, mut place) = (0, 0);
+
+        let mut twice = 0;
+        let mut place = 0;
         for (index, (text, id)) in self.texts.iter().enumerate() {
             let delivery =
                 stage.world.delivery(&stage.business.api_key, self.conversation, *id).await;
@@ -274,6 +287,7 @@ impl<'a> Scene<'a> {
             assert!(first >= place, "out of order: {}", case.again());
             (twice, place) = (twice + copies - 1, first);
         }
+
         u32::try_from(twice).expect("few")
     }
 
@@ -306,6 +320,7 @@ impl<'a> Scene<'a> {
                 case.again()
             );
         }
+
         u32::try_from(got.as_array().map_or(0, Vec::len) - self.texts.len()).expect("few")
     }
 
@@ -324,14 +339,22 @@ pub(crate) async fn run(stage: &Stage, channel: &str, work: Work, case: &Case) -
     let dice = case.dice();
     let scene = Scene::set(stage, channel, work, messages(channel, case), &case.again()).await;
     for _ in 0..through(case, work) {
-        assert_eq!(stage.deliver(channel, &scene.doorbell).await, Told::Done, "{}", case.again());
+        assert_eq!(
+            stage.deliver(channel, &scene.doorbell).await,
+            DeliveryOutcome::Done,
+            "{}",
+            case.again()
+        );
         stage.world.pass(1).await;
     }
+
     stage.world.engine().calls().record();
     let (whose, fault) = fault(channel, case, scene.work);
     stage.world.fault(whose, fault.clone()).await;
+
     let told = stage.deliver(channel, &scene.doorbell).await;
     assert!(stage.has_hit(whose, &fault).await, "nothing was hit: {}", case.again());
+
     stage.world.heal(whose).await;
     stage.world.heal(channel).await;
     let calls = stage
@@ -340,13 +363,20 @@ pub(crate) async fn run(stage: &Stage, channel: &str, work: Work, case: &Case) -
         .filter_map(point::of)
         .map(|point| point.name)
         .collect();
+
     if dice.doubled {
         stage.deliver(channel, &scene.doorbell).await;
     }
-    let again = if told != Told::Done && dice.redelivered { scene.doorbell.as_str() } else { "" };
+
+    let again = if told != DeliveryOutcome::Done && dice.redelivered {
+        scene.doorbell.as_str()
+    } else {
+        ""
+    };
     let repaired = scene.finish(stage, again).await.to_owned();
     let twice = scene.judge(stage, case).await;
     assert!(twice == 0 || may_come_twice(case), "twice for no reason: {}", case.again());
+
     Outcome { saw: told.name().to_owned(), repaired, twice, calls }
 }
 
@@ -367,9 +397,11 @@ fn fault<'a>(channel: &'a str, case: &Case, work: Work) -> (&'a str, Value) {
         let skip = dice.occurrence % if is_paced(channel) { 1 } else { dice.messages };
         return (channel, case.fault.of_provider(skip).expect("only what a provider can do"));
     }
+
     if case.point == UPLOAD {
         return ("whatsapp-media", case.fault.of_provider(0).expect("only what a provider can do"));
     }
+
     let times = if is_paced(channel) { 1 } else { times(work, case) };
     (
         "aws",

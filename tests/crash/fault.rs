@@ -1,4 +1,4 @@
-//! What can go wrong with a call.
+//! The faults of a call.
 
 use serde_json::{Value, json};
 
@@ -79,6 +79,7 @@ impl Fault {
             Fault::Garbage => ("garbage", true),
         };
         let times = if stubborn && error != "kill" { STUBBORN } else { 1 };
+
         json!({
             "operation": point.operation, "function": function, "about": about, "skip": skip, "times": times,
             "error": error, "after_effect": after_effect,

@@ -29,12 +29,14 @@ fn main() -> ExitCode {
         suite =
             suite.test(format!("send_message::{}", work.name()), move || send::every_case(work));
     }
+
     for channel in ["chat", "whatsapp", "email"] {
         for work in deliver::Work::ALL.into_iter().filter(|work| work.is_on(channel)) {
             let name = format!("deliver_{channel}::{}", work.name().replace(' ', "_"));
             suite = suite.test(name, move || deliver::every_case(channel, work));
         }
     }
+
     suite
         .test("sweep_outbox", sweep::every_case)
         .test("a_seed_replays_exactly", replay::a_seed_replays_exactly)

@@ -5,7 +5,7 @@ use emulator::RecordedCall;
 /// One call of a function, wherever in its work it comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Point {
-    /// What the call is for.
+    /// The call's purpose.
     pub(crate) name: &'static str,
     /// The operation of AWS; empty for the provider's own API.
     pub(crate) operation: &'static str,
@@ -71,6 +71,7 @@ pub(crate) fn of(call: &RecordedCall) -> Option<Point> {
     if request.contains(NOTE_SENT) {
         return None;
     }
+
     let fits = |point: &&Point| point.operation == call.operation && request.contains(point.marker);
     let found = POINTS.iter().find(fits).copied();
     assert!(
@@ -79,5 +80,6 @@ pub(crate) fn of(call: &RecordedCall) -> Option<Point> {
         call.operation,
         call.function
     );
+
     found
 }

@@ -12,7 +12,9 @@ pub(crate) async fn a_seed_replays_exactly() {
     let settle = crate::point::SETTLE;
     let accept = Point { name: "accept", operation: "TransactWriteItems", marker: "seq = :last" };
     let ring_all = crate::point::RING_ALL;
-    let (one, other) = (Stage::start().await, Stage::start().await);
+    let one = Stage::start().await;
+    let other = Stage::start().await;
+
     for seed in 0..4 {
         for (point, fault) in
             [(settle, Fault::DiesBefore), (settle, Fault::Garbage), (PROVIDER, Fault::AnswerLost)]

@@ -1,4 +1,4 @@
-//! What came of the cases, a row for each point and fault.
+//! The outcomes of the cases, a row for each point and fault.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,12 @@ use crate::case::Case;
 use tests::Tally;
 use tests::suite::remark;
 
-/// What came of one case.
+/// The outcome of one case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Outcome {
-    /// What the caller saw: a status, or what the event source was told.
+    /// The answer that the caller saw: a status, or the answer to the event source.
     pub(crate) saw: String,
-    /// What made it good.
+    /// The mechanism that repaired it.
     pub(crate) repaired: String,
     /// Copies beyond the first that customers got.
     pub(crate) twice: u32,
@@ -43,10 +43,12 @@ impl Rows {
         if std::env::var_os("CASE").is_some() {
             remark(format!("  {case}\n  {:?}\n  {outcome:?}", case.dice()));
         }
+
         let key = (case.point.name, case.fault.name());
         if self.rows.last().is_none_or(|(last, _)| *last != key) {
             self.rows.push((key, Cell::default()));
         }
+
         let Some((_, cell)) = self.rows.last_mut() else { return };
         cell.runs += 1;
         *cell.saw.entry(outcome.saw.clone()).or_default() += 1;
@@ -62,11 +64,14 @@ impl Rows {
             "  {:<16} {:<12} {:<34} {:<52} twice\n",
             "point", "fault", "the caller saw", "made good by"
         );
+
         for ((point, fault), cell) in &self.rows {
-            let (saw, repaired) = (words(&cell.saw), words(&cell.repaired));
+            let saw = words(&cell.saw);
+            let repaired = words(&cell.repaired);
             text +=
                 &format!("  {point:<16} {fault:<12} {saw:<34} {repaired:<52} {:>5}\n", cell.twice);
         }
+
         remark(text.trim_end());
     }
 }

@@ -18,7 +18,7 @@ const FUNCTION: &str = "send-message";
 /// More repeats than a caller needs.
 const MOST_REPEATS: usize = 8;
 
-/// What the function is about when something goes wrong.
+/// The function's task when the fault hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
     /// An API key sends.
@@ -118,9 +118,10 @@ impl Scene {
             Work::Refused => (stage.business.api_key.clone(), stage.business.conversation("email")),
             _ => (stage.business.api_key.clone(), stage.conversation("email").await),
         };
-        let (text, key) =
-            (format!("{} {}", work.name(), Uuid::new_v4()), Uuid::new_v4().to_string());
+        let text = format!("{} {}", work.name(), Uuid::new_v4());
+        let key = Uuid::new_v4().to_string();
         let scene = Scene { token, conversation, text, key };
+
         match work {
             Work::FirstOfTheMonth => stage.world.set_clock(next_month(stage).await).await,
             Work::Replayed => {
@@ -129,6 +130,7 @@ impl Scene {
             }
             Work::Sent | Work::ByAnAgent | Work::Refused => stage.fresh_workers().await,
         }
+
         stage.world.engine().calls().record();
         scene
     }
@@ -158,17 +160,19 @@ impl Scene {
         }
     }
 
-    /// What is stored arrives, whether its doorbell was rung or not; says who rang.
+    /// Waits until the stored message arrives, whether its doorbell was rung or not; says who rang.
     async fn deliver(&self, stage: &Stage) -> &'static str {
         let doorbells: Vec<String> = stage.doorbells("email").await;
         for doorbell in &doorbells {
             stage.deliver("email", doorbell).await;
         }
+
         let arrived =
             async || stage.world.received("email", self.conversation).await.contains(&self.text);
         if arrived().await {
             return "";
         }
+
         for _ in 0..3 {
             stage.world.pass(61).await;
             stage.sweep().await;
@@ -179,6 +183,7 @@ impl Scene {
                 return "the sweeper";
             }
         }
+
         panic!("{} never arrived; {}", self.text, stage.world.complaints());
     }
 }
@@ -196,19 +201,24 @@ pub(crate) async fn run(stage: &Stage, work: Work, case: &Case) -> Outcome {
     let scene = Scene::set(stage, work).await;
     let keyed = (dice.keyed || matches!(work, Work::Replayed | Work::Refused)).then_some("key");
     let fault = case.fault.of_aws(case.point, FUNCTION, case.point.marker, 0, dice.stubborn);
+
     stage.world.fault("aws", fault.clone()).await;
     let first = scene.call(stage, keyed).await;
     assert!(stage.has_hit("aws", &fault).await, "nothing was hit: {}", case.again());
+
     stage.world.heal("aws").await;
     let calls =
         stage.calls(FUNCTION).iter().filter_map(point::of).map(|point| point.name).collect();
 
-    let (mut answer, mut repeats) = (first, 0);
+    let mut answer = first;
+    let mut repeats = 0;
     let saw = answer.status.as_u16().to_string();
+
     while keyed.is_some() && answer.status.is_server_error() && repeats < MOST_REPEATS {
         answer = scene.call(stage, keyed).await;
         repeats += 1;
     }
+
     let stored = scene.stored(stage).await;
     let replayed = answer.header("idempotent-replayed").is_some();
     let mut repaired = match (answer.status.as_u16(), repeats, stored) {
@@ -226,8 +236,10 @@ pub(crate) async fn run(stage: &Stage, work: Work, case: &Case) -> Outcome {
         answer.status == 201,
         repaired != "nothing stored" && repaired != "stored, unheard" && stored == 1
     );
+
     if stored == 1 && !scene.deliver(stage).await.is_empty() && work != Work::Replayed {
         repaired += " + the sweeper";
     }
+
     Outcome { saw, repaired, twice: 0, calls }
 }

@@ -23,20 +23,20 @@ pub(crate) struct Stage {
     pub(crate) business: Business,
 }
 
-/// What the event source was told.
+/// The answer to the event source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum DeliveryOutcome {
     Done,
     Failed,
     Died,
 }
 
-impl Told {
+impl DeliveryOutcome {
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Told::Done => "done",
-            Told::Failed => "failed",
-            Told::Died => "died",
+            DeliveryOutcome::Done => "done",
+            DeliveryOutcome::Failed => "failed",
+            DeliveryOutcome::Died => "died",
         }
     }
 }
@@ -86,16 +86,16 @@ impl Stage {
     }
 
     /// Hands one record to a channel's worker, as the event source does.
-    pub(crate) async fn deliver(&self, channel: &str, doorbell: &str) -> Told {
+    pub(crate) async fn deliver(&self, channel: &str, doorbell: &str) -> DeliveryOutcome {
         let event = include_str!("../../functions/deliver-email/events/doorbell.json");
         let mut event: Value = serde_json::from_str(event).expect("JSON");
         event["Records"][0]["body"] = json!(doorbell);
         match self.world.engine().invoke(&format!("deliver-{channel}"), event).await {
-            Err(_) => Told::Died,
+            Err(_) => DeliveryOutcome::Died,
             Ok(answer) if answer["batchItemFailures"].as_array().is_none_or(Vec::is_empty) => {
-                Told::Done
+                DeliveryOutcome::Done
             }
-            Ok(_) => Told::Failed,
+            Ok(_) => DeliveryOutcome::Failed,
         }
     }
 
@@ -123,6 +123,7 @@ impl Stage {
             .send()
             .await
             .expect("the table answers");
+
         got.item.expect("the conversation is stored")
     }
 
@@ -141,7 +142,7 @@ impl Stage {
     }
 
     /// SQS delivers a record again that was not processed in time.
-    pub(crate) async fn redeliver(&self, channel: &str, doorbell: &str) -> Told {
+    pub(crate) async fn redeliver(&self, channel: &str, doorbell: &str) -> DeliveryOutcome {
         self.world.pass(VISIBILITY).await;
         self.deliver(channel, doorbell).await
     }
@@ -163,6 +164,7 @@ impl Stage {
                 return Some(sweeps);
             }
         }
+
         None
     }
 

@@ -29,11 +29,13 @@ pub(crate) async fn run(stage: &Stage, case: &Case) -> Outcome {
     let dice = case.dice();
     let conversation = stage.conversation("email").await;
     let mut texts = Vec::new();
+
     for number in 1..=dice.messages {
         let text = format!("{case}, message {number}");
         stage.world.send(&stage.business.api_key, conversation, &text).go().await.id();
         texts.push(text);
     }
+
     stage.doorbells("email").await; // Lost.
     stage.fresh_workers().await;
     let about = match case.point {
@@ -41,24 +43,30 @@ pub(crate) async fn run(stage: &Stage, case: &Case) -> Outcome {
         _ => conversation.to_string(),
     };
     let fault = case.fault.of_aws(case.point, FUNCTION, &about, 0, dice.stubborn);
+
     stage.world.fault("aws", fault.clone()).await;
     let done = stage.sweep().await;
     assert!(stage.has_hit("aws", &fault).await, "nothing was hit: {}", case.again());
+
     stage.world.heal("aws").await;
     let saw = if done { "done" } else { "failed" }.to_owned();
 
     let mut doorbells = stage.doorbells("email").await;
     let mut repaired = "its own repeat";
+
     if doorbells.is_empty() {
         stage.world.pass(61).await;
         assert!(stage.sweep().await, "nothing is wrong any more: {}", case.again());
         doorbells = stage.doorbells("email").await;
         repaired = "the next sweep";
     }
+
     for doorbell in doorbells {
         stage.deliver("email", &doorbell).await;
     }
+
     let received = stage.world.received("email", conversation).await;
     assert_eq!(received, texts, "{}", case.again());
+
     Outcome { saw, repaired: repaired.to_owned(), twice: 0, calls: vec![case.point.name] }
 }

@@ -68,9 +68,11 @@ impl Machine {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
+
         if let Some(directory) = tests::own_functions() {
             command.arg("--functions").arg(directory);
         }
+
         let process = Process(command.spawn().expect("it starts"));
         let begun = Instant::now();
         loop {
@@ -118,6 +120,7 @@ async fn load(
             Err(_) => break,
         }
     }
+
     answered
 }
 
@@ -126,6 +129,7 @@ async fn nothing_is_lost_however_often_everything_dies() {
     let directory =
         Directory(std::env::temp_dir().join(format!("pingback-kill9-{}", Uuid::new_v4())));
     std::fs::create_dir_all(&directory.0).expect("a directory");
+
     let mut machine = Machine::start(&directory.0).await;
     let mut world = World::of(machine.ready.clone());
     let business = world.business(1_000_000, 4).await;
@@ -134,6 +138,7 @@ async fn nothing_is_lost_however_often_everything_dies() {
     let mut conversations = busy.to_vec();
 
     let mut answered = 0;
+
     for life in 1..=kills {
         let moment = Duration::from_millis(30 + u64::from(Uuid::new_v4().as_bytes()[0]) * 2);
         let paced = world.another_conversation(&business, "whatsapp").await;
@@ -153,16 +158,19 @@ async fn nothing_is_lost_however_often_everything_dies() {
         machine = Machine::start(&directory.0).await;
         world.ready = machine.ready.clone();
     }
-    // The workers that held conversations are dead: its lease ends, what was in its hands is waited for, and
-    // then sent again.
+
+    // The workers that held conversations are dead: their leases end, messages in doubt wait for a
+    // receipt, and are then sent again.
     for seconds in [LEASE, DOUBT, DOUBT] {
         world.pass(seconds).await;
         world.sweep().await;
     }
+
     world.allow(|allowed| allowed.unheard = true);
     let (got, doubled) = world
         .until_at_rest("everything has arrived", async || {
-            let (mut unique, mut doubled) = (BTreeSet::new(), 0);
+            let mut unique = BTreeSet::new();
+            let mut doubled = 0;
             for channel in ["chat", "whatsapp", "email"] {
                 let all =
                     world.sandbox(Method::GET, &format!("/{channel}/messages"), Value::Null).await;
@@ -181,6 +189,7 @@ async fn nothing_is_lost_however_often_everything_dies() {
             }
         })
         .await;
+
     // What was taken in one life is reported in the next.
     for conversation in conversations.iter().filter(|id| **id != business.conversation("chat")) {
         let path = format!("/api/v1/conversations/{conversation}/messages");
@@ -202,6 +211,7 @@ async fn nothing_is_lost_however_often_everything_dies() {
             })
             .await;
     }
+
     let (used, _) = world.usage(&business.api_key).await;
     remark(format!(
         "  {kills} kills: {answered} answered 201, {used} stored, {got} arrived, {doubled} of them twice"

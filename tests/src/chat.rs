@@ -51,8 +51,8 @@ impl World {
     /// # Panics
     /// If there is no such message.
     pub async fn rewrite(&self, business: &Business, id: Uuid, content: &str) {
-        let (b, c) =
-            (BusinessId(business.business_id), ConversationId(business.conversation("chat")));
+        let b = BusinessId(business.business_id);
+        let c = ConversationId(business.conversation("chat"));
         let seq = id
             .to_string()
             .parse::<MessageId>()
@@ -66,6 +66,7 @@ impl World {
             .condition_expression("attribute_exists(pk)");
         let update =
             update.expression_attribute_values(":content", AttributeValue::S(content.to_owned()));
+
         update.send().await.expect("the table takes it");
     }
 }

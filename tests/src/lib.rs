@@ -1,6 +1,6 @@
-//! What every test of the system stands on: a [`World`] of its own, the [`oracle`] that counts when
-//! it ends, the [`Tally`] that adds the counts up, and the [`suite`] that closes with a table of
-//! them.
+//! The ground that every test of the system stands on: a [`World`] of its own, the [`oracle`] that
+//! counts when it ends, the [`Tally`] that adds the counts up, and the [`suite`] that closes with a
+//! table of them.
 
 mod chat;
 pub mod oracle;

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::{Tally, World};
 
-/// What a test may leave behind. By default: nothing.
+/// Leftovers that a test is allowed. By default: none.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Allowed {
     /// Messages that wait: the customer is away, the provider is down.
@@ -49,7 +49,7 @@ impl Message {
     }
 }
 
-/// What is found, and what of it must not be.
+/// The counts, and a sentence for each violation.
 #[derive(Default)]
 struct Findings {
     tally: Tally,
@@ -123,6 +123,7 @@ fn accepted(world: &World, messages: &[Message], allowed: Allowed, findings: &mu
     let stored: BTreeSet<Uuid> = messages.iter().map(|message| message.id).collect();
     let twice = (messages.len() - stored.len()) as u64;
     findings.count(|tally| &mut tally.doubled, twice, || "an id is stored twice".to_owned());
+
     let answered: BTreeSet<Uuid> = ledger.accepted.keys().copied().collect();
     let lost: Vec<_> = answered.difference(&stored).collect();
     findings.count(
@@ -130,10 +131,12 @@ fn accepted(world: &World, messages: &[Message], allowed: Allowed, findings: &mu
         lost.len() as u64,
         || format!("answered 201 and not stored: {lost:?}"),
     );
+
     let unheard: Vec<_> = stored.difference(&answered).collect();
     if !allowed.unheard && !unheard.is_empty() {
         findings.wrong.push(format!("stored and never answered 201: {unheard:?}"));
     }
+
     for ((_, key), ids) in &ledger.keys {
         let more = ids.len() as u64 - 1;
         findings.count(
@@ -142,6 +145,7 @@ fn accepted(world: &World, messages: &[Message], allowed: Allowed, findings: &mu
             || format!("key {key:?} made several messages: {ids:?}"),
         );
     }
+
     findings.tally.accepted += answered.len() as u64;
     findings.tally.stored += messages.len() as u64;
     for message in messages {
@@ -160,7 +164,9 @@ fn counted(items: &[Item], messages: &[Message], findings: &mut Findings) {
     for message in messages {
         *stored.entry((message.business.clone(), message.month.clone())).or_default() += 1;
     }
-    let (mut used, mut caps) = (BTreeMap::new(), BTreeMap::new());
+
+    let mut used = BTreeMap::new();
+    let mut caps = BTreeMap::new();
     for item in items.iter().filter(|item| text(item, "sk") == "SHARD") {
         let pk = text(item, "pk");
         let (business, rest) = pk.split_once("#Q#").expect("a shard's key");
@@ -171,6 +177,7 @@ fn counted(items: &[Item], messages: &[Message], findings: &mut Findings) {
         *used.entry(key.clone()).or_insert(0) += number(item, "used");
         *caps.entry(key).or_insert(0) += number(item, "cap");
     }
+
     for (key, count) in used {
         let messages = stored.remove(&key).unwrap_or(0);
         let by = messages.abs_diff(count);
@@ -180,6 +187,7 @@ fn counted(items: &[Item], messages: &[Message], findings: &mut Findings) {
             || format!("used of {key:?} is {count} of {messages}"),
         );
     }
+
     for (key, count) in stored {
         findings.count(
             |tally| &mut tally.miscounted,
@@ -187,10 +195,12 @@ fn counted(items: &[Item], messages: &[Message], findings: &mut Findings) {
             || format!("messages that no shard counted: {key:?}"),
         );
     }
+
     for item in items {
         if let Some(month) = text(item, "sk").strip_prefix("QUOTA#") {
             let key = (text(item, "pk"), month.to_owned());
-            let (limit, sum) = (number(item, "limit"), caps.get(&key).copied().unwrap_or(0));
+            let limit = number(item, "limit");
+            let sum = caps.get(&key).copied().unwrap_or(0);
             let sentence = || format!("the caps of {key:?} add up to {sum}, the limit is {limit}");
             findings.count(|tally| &mut tally.miscounted, limit.abs_diff(sum), sentence);
         }
@@ -202,6 +212,7 @@ async fn received(world: &World, messages: &[Message], allowed: Allowed, finding
     let mut got: Vec<(String, Uuid)> = Vec::new();
     let mut parts: HashMap<Uuid, BTreeSet<u64>> = HashMap::new();
     world.until_shown().await;
+
     for channel in ["chat", "whatsapp", "email"] {
         let all = world.sandbox(Method::GET, &format!("/{channel}/messages"), Value::Null).await;
         for one in all.as_array().expect("an array") {
@@ -211,10 +222,12 @@ async fn received(world: &World, messages: &[Message], allowed: Allowed, finding
             in_parts(id, &one["parts"], &mut parts, findings);
         }
     }
+
     let by_id: HashMap<Uuid, &Message> =
         messages.iter().map(|message| (message.id, message)).collect();
     let mut times: HashMap<Uuid, u64> = HashMap::new();
     let mut last: HashMap<&String, u64> = HashMap::new();
+
     for (conversation, id) in &got {
         let Some(message) = by_id.get(id) else {
             findings.wrong.push(format!("a customer got {id}, which is not stored"));
@@ -232,6 +245,7 @@ async fn received(world: &World, messages: &[Message], allowed: Allowed, finding
             findings.count(|tally| &mut tally.out_of_order, early, sentence);
         }
     }
+
     for message in messages {
         let copies = times.get(&message.id).copied().unwrap_or(0);
         // Of a message that came in parts, all of them.
@@ -268,11 +282,13 @@ fn in_parts(
     let got: Vec<u64> =
         parts["got"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect();
     let early = u64::from(!got.is_sorted());
+
     findings.count(
         |tally| &mut tally.out_of_order,
         early,
         || format!("the parts of {id} came as {got:?}"),
     );
+
     let missing = missing.entry(id).or_insert_with(|| (1..=of).collect());
     missing.retain(|number| !got.contains(number));
 }
@@ -294,9 +310,11 @@ fn silent(world: &World, items: &[Item], findings: &mut Findings) {
 }
 
 fn message(item: &Item) -> Option<Message> {
-    let (pk, sk) = (text(item, "pk"), text(item, "sk"));
+    let pk = text(item, "pk");
+    let sk = text(item, "sk");
     let seq = sk.strip_prefix("M#")?.parse().expect("a place");
     assert_eq!(seq, number(item, "seq"), "{pk} {sk} says another seq");
+
     Some(Message {
         id: text(item, "id").parse().expect("an id"),
         business: pk.split_once("#C#").expect("a conversation's key").0.to_owned(),

@@ -1,4 +1,4 @@
-//! What runs as the functions: the one program beside the tests, or the functions' own.
+//! The programs that run as the functions: the one program beside the tests, or the functions' own.
 
 use std::path::{Path, PathBuf};
 

@@ -23,7 +23,7 @@ impl World {
         self.queue(channel).replace("Queue", "DeadLetters")
     }
 
-    /// What a channel's dead-letter queue holds.
+    /// Returns the dead letters of a channel.
     pub async fn dead_letters(&self, channel: &str) -> Vec<Value> {
         let queue = self.dead_letter_queue(channel);
         let received =

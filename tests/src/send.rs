@@ -109,17 +109,20 @@ impl<'a> Send<'a> {
         let request = if self.token.is_empty() { request } else { request.bearer_auth(self.token) };
         let request =
             self.key.iter().fold(request, |request, key| request.header("Idempotency-Key", key));
+
         self.world.ledger().texts.extend(self.text.clone());
         let answer = try_read(request).await?;
         if let (StatusCode::CREATED, Some(key)) = (answer.status, self.key) {
             let key = (self.token.to_owned(), key);
             self.world.ledger().keys.entry(key).or_default().insert(answer.id());
         }
+
         if answer.status == StatusCode::CREATED && answer.header("idempotent-replayed").is_none() {
             let text = self.text.unwrap_or_default();
             let before = self.world.ledger().accepted.insert(answer.id(), text);
             assert_eq!(before, None, "an id was given twice");
         }
+
         Ok(answer)
     }
 }
@@ -130,6 +133,7 @@ pub(crate) async fn read(request: reqwest::RequestBuilder) -> Answer {
 
 async fn try_read(request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
     let response = request.send().await?;
-    let (status, headers) = (response.status(), response.headers().clone());
+    let status = response.status();
+    let headers = response.headers().clone();
     Ok(Answer { status, headers, text: response.text().await? })
 }

@@ -92,8 +92,10 @@ impl Suite {
     /// Runs what the command line asks for, and prints the table.
     #[must_use]
     pub fn run(self) -> ExitCode {
-        let (arguments, begun) = (Arguments::from_args(), Instant::now());
+        let arguments = Arguments::from_args();
+        let begun = Instant::now();
         let conclusion = libtest_mimic::run(&arguments, self.trials);
+
         if !arguments.list {
             for remark in REMARKS.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
                 anstream::println!("{remark}");
@@ -103,6 +105,7 @@ impl Suite {
                 table(self.name, conclusion.num_passed, begun, Tally::of_all())
             );
         }
+
         conclusion.exit_code()
     }
 }

@@ -1,4 +1,4 @@
-//! What was counted in all worlds of a test program, for the table that a suite closes with.
+//! The counts of all worlds of a test program, for the table that a suite closes with.
 
 use std::ops::AddAssign;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -55,7 +55,7 @@ impl Tally {
         Tally { misfortunes: 1, ..Tally::default() }.add_up();
     }
 
-    /// What all worlds of this program came to so far.
+    /// Returns the sum over all worlds of this program so far.
     #[must_use]
     pub fn of_all() -> Tally {
         all().unwrap_or_default()
@@ -76,7 +76,7 @@ impl Tally {
         ]
     }
 
-    /// What was promised never to happen.
+    /// Returns the counts that a guarantee keeps at 0.
     #[must_use]
     pub fn broken_promises(self) -> [(&'static str, u64); 5] {
         [
@@ -103,6 +103,7 @@ impl AddAssign for Tally {
         self.doubled += other.doubled;
         self.out_of_order += other.out_of_order;
         self.over_quota += other.over_quota;
+
         self.miscounted += other.miscounted;
     }
 }

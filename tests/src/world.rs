@@ -22,7 +22,7 @@ use emulator::{Engine, Logs};
 use local::{Local, Options, Ready};
 use sandbox::ReceiptRule;
 
-/// What does not happen in this time does not happen.
+/// The longest wait without any progress.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A running system, and what was said to it.
@@ -37,7 +37,7 @@ pub struct World {
     pub ready: Ready,
 }
 
-/// What the API answered, and what may be left over at the end.
+/// The API's answers, and the leftovers that the test is allowed.
 #[derive(Debug, Default)]
 pub struct Ledger {
     /// Every message that was answered 201 and was not a replay, with its text.
@@ -48,7 +48,7 @@ pub struct Ledger {
     pub keys: BTreeMap<(String, String), BTreeSet<Uuid>>,
     /// Words that must not be in any log.
     pub secrets: Vec<String>,
-    /// What this test leaves behind on purpose.
+    /// Leftovers that this test is allowed.
     pub allowed: Allowed,
 }
 
@@ -155,7 +155,7 @@ impl World {
             .await
     }
 
-    /// What one of the template's secrets holds. No log may hold any of it.
+    /// Returns one of the template's secrets. No log may hold any of it.
     ///
     /// # Panics
     /// If there is no such secret in a system of this process.
@@ -172,6 +172,7 @@ impl World {
         let text = answer.json()["SecretString"].as_str().expect("it has a value").to_owned();
         let secret: Value = serde_json::from_str(&text).expect("JSON");
         let words = secret.as_object().into_iter().flatten().filter_map(|(_, word)| word.as_str());
+
         self.ledger().secrets.extend(words.map(str::to_owned));
         secret
     }
@@ -182,7 +183,7 @@ impl World {
         (usage["used"].as_u64().expect("a number"), usage["limit"].as_u64().expect("a number"))
     }
 
-    /// What became of a message.
+    /// Returns the delivery of a message.
     pub async fn delivery(&self, token: &str, conversation: Uuid, id: Uuid) -> Value {
         let answer =
             self.get(token, &format!("/api/v1/conversations/{conversation}/messages/{id}")).await;
@@ -289,7 +290,8 @@ impl World {
         what: &str,
         ask: impl AsyncFn() -> Result<T, P>,
     ) -> T {
-        let (mut begun, mut last) = (Instant::now(), None);
+        let mut begun = Instant::now();
+        let mut last = None;
         while begun.elapsed() < PATIENCE {
             match ask().await {
                 Ok(answer) => return answer,
@@ -300,15 +302,18 @@ impl World {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+
         let log: Vec<String> =
             self.logs.lines().iter().rev().take(40).map(ToString::to_string).collect();
-        let (log, complaints) = (log.join("\n"), self.complaints());
+        let log = log.join("\n");
+        let complaints = self.complaints();
+
         panic!(
             "waited in vain until {what}; the last lines of the log, newest first:\n{log}\nall errors:\n{complaints}"
         );
     }
 
-    /// What this test leaves behind on purpose.
+    /// Allows the test a leftover.
     pub fn allow(&self, allow: impl FnOnce(&mut Allowed)) {
         allow(&mut self.ledger().allowed);
     }
@@ -354,7 +359,7 @@ impl World {
         errors.map(|line| line.text + "\n").collect()
     }
 
-    /// What was answered so far.
+    /// Returns the ledger of this world.
     pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! What the documented call answers, and what it costs.
+//! The documented call's answer and its cost.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -19,11 +19,13 @@ async fn the_documented_call_answers_exactly_seven_fields() {
         created_at.ends_with('Z') && created_at.parse::<chrono::DateTime<chrono::Utc>>().is_ok(),
         "{created_at}"
     );
+
     let wanted = json!({
         "id": id, "conversation_id": conversation, "sender_type": "agent", "sender_id": demo.agent_id,
         "content": "Your order left our warehouse.", "attachments": [], "created_at": created_at,
     });
     assert_eq!(body, wanted);
+
     let order = [
         "id",
         "conversation_id",
@@ -36,13 +38,16 @@ async fn the_documented_call_answers_exactly_seven_fields() {
     let places: Vec<_> =
         order.iter().map(|name| answer.text.find(&format!("\"{name}\":"))).collect();
     assert!(places.is_sorted() && places.iter().all(Option::is_some), "{}", answer.text);
+
     let location = format!("/api/v1/conversations/{conversation}/messages/{id}");
     assert_eq!(answer.header("location"), Some(location.as_str()));
     assert_eq!(answer.header("content-type"), Some("application/json"));
 
     world.until_status(&demo.token, conversation, id, "sent").await;
+
     let mut read = world.get(&demo.token, &location).await.json();
     assert_eq!(read["delivery"]["attempts"], 1);
+
     read.as_object_mut().expect("an object").remove("delivery");
     assert_eq!(read, wanted, "what is read back is what was answered");
 }
@@ -63,14 +68,18 @@ async fn messages_are_listed_page_by_page_in_order() {
     let business = world.business(10, 1).await;
     let conversation = business.conversation("whatsapp");
     let texts: Vec<String> = (1..=5).map(|number| format!("message number {number}")).collect();
+
     for text in &texts {
         world.send(&business.api_key, conversation, text).go().await.id();
     }
+
     world.until_received("whatsapp", conversation, &texts).await;
+
     let path = format!("/api/v1/conversations/{conversation}/messages");
     let mut listed = Vec::new();
     let mut after = "0".to_owned();
     let mut pages = 0;
+
     loop {
         let page =
             world.get(&business.api_key, &format!("{path}?after={after}&limit=2")).await.json();
@@ -86,7 +95,9 @@ async fn messages_are_listed_page_by_page_in_order() {
             None => break,
         }
     }
+
     assert_eq!((listed, pages), (texts, 3));
+
     let wrong = world.get(&business.api_key, &format!("{path}?limit=101&after=x")).await;
     assert_eq!(wrong.problem(), (422, "validation_error".into()));
     assert_eq!(wrong.json()["errors"].as_array().map(Vec::len), Some(2));
@@ -108,9 +119,11 @@ async fn the_first_response_time_is_set_once() {
             .first_response_at
     };
     assert_eq!(first().await, None);
+
     let answer = world.send(&business.api_key, conversation, "the first answer").go().await;
     let created_at = serde_json::from_value(answer.json()["created_at"].clone()).expect("a time");
     assert_eq!(first().await, Some(created_at));
+
     world.send(&business.api_key, conversation, "the second answer").go().await.id();
     assert_eq!(first().await, Some(created_at));
 }
@@ -121,16 +134,19 @@ async fn accepting_takes_three_aws_calls() {
     let business = world.business(10, 1).await;
     let conversation = business.conversation("email");
     world.send(&business.api_key, conversation, "this one opens the month").go().await.id();
+
     let sends = || -> Vec<(String, u64)> {
         let of_it =
             world.calls().into_iter().filter(|((function, _), _)| function == "SendMessage");
         of_it.map(|((_, operation), times)| (operation, times)).collect()
     };
     let before = sends();
+
     world.send(&business.api_key, conversation, "this one is like all others").go().await.id();
     let made: Vec<_> =
         sends().into_iter().filter(|call| !before.contains(call)).map(|(name, _)| name).collect();
     assert_eq!(made, ["dynamodb:BatchGetItem", "dynamodb:TransactWriteItems", "sqs:SendMessage"]);
+
     let total = |calls: &[(String, u64)]| calls.iter().map(|(_, times)| times).sum::<u64>();
     assert_eq!(total(&sends()) - total(&before), 3);
 }

@@ -33,6 +33,7 @@ pub(super) async fn store(
         ("authorization", bearer.as_str()),
         ("content-type", "multipart/form-data; boundary=edge"),
     ];
+
     noted(world, world.call(Method::POST, &path, &headers, body).await)
 }
 
@@ -52,7 +53,7 @@ pub(super) async fn announce(
     noted(world, world.call(Method::POST, &path, &headers, body.into_bytes()).await)
 }
 
-/// What opens a file is in no log, and neither is its name.
+/// Notes that neither the file's URL nor its name may be in a log.
 fn noted(world: &World, answer: Answer) -> Answer {
     if answer.status == StatusCode::CREATED {
         let upload = answer.json();

@@ -37,11 +37,9 @@ async fn status(world: &World, business: &Business, id: Uuid, status: &str) {
 
 /// Waits until so many messages are settled.
 async fn settled(world: &World, business: &Business, count: u64) {
-    let (b, c, table) = (
-        BusinessId(business.business_id),
-        ConversationId(business.conversation("chat")),
-        world.table(),
-    );
+    let b = BusinessId(business.business_id);
+    let c = ConversationId(business.conversation("chat"));
+    let table = world.table();
     let settled = async || {
         let conversation =
             table.conversation(b, c).await.expect("the table answers").expect("the conversation");
@@ -55,8 +53,10 @@ async fn a_message_is_sent_then_delivered_then_read_as_the_widget_says() {
     let (world, business) = World::without_customers().await;
     let mut tab = tab(&world, &business, 0).await;
     assert_eq!(tab.heard().await, json!({"type": "caught_up", "seq": 0}));
+
     let id = send(&world, &business, "Hi Anna").await;
     assert_eq!(tab.shown().await, (1, id, "Hi Anna".to_owned()));
+
     status(&world, &business, id, "sent").await;
     tab.say(json!({"action": "ack", "id": id})).await;
     status(&world, &business, id, "delivered").await;
@@ -66,6 +66,7 @@ async fn a_message_is_sent_then_delivered_then_read_as_the_widget_says() {
     tab.say(json!({"action": "ack", "id": id})).await;
     tab.ping().await;
     status(&world, &business, id, "read").await;
+
     world.let_customers_in().await;
 }
 
@@ -76,6 +77,7 @@ async fn every_tab_shows_every_message_and_either_may_say_so() {
     for tab in &mut tabs {
         assert_eq!(tab.heard().await["type"], "caught_up");
     }
+
     let ids =
         [send(&world, &business, "to both").await, send(&world, &business, "to both again").await];
     for tab in &mut tabs {
@@ -83,25 +85,28 @@ async fn every_tab_shows_every_message_and_either_may_say_so() {
             assert_eq!(show(&tab.heard().await), (seq, id));
         }
     }
+
     tabs[0].say(json!({"action": "ack", "id": ids[0]})).await;
     tabs[1].say(json!({"action": "read", "id": ids[1]})).await;
     status(&world, &business, ids[0], "delivered").await;
     status(&world, &business, ids[1], "read").await;
+
     // One that was closed takes nothing from the other, and is forgotten.
     let [mut stays, leaves] = tabs;
     leaves.close().await;
-    let (b, c, table) = (
-        BusinessId(business.business_id),
-        ConversationId(business.conversation("chat")),
-        world.table(),
-    );
+
+    let b = BusinessId(business.business_id);
+    let c = ConversationId(business.conversation("chat"));
+    let table = world.table();
     let connections = async || {
         let all = table.connections(b, c).await.expect("the table answers");
         (all.len() == 1).then_some(())
     };
     world.until("the closed tab is forgotten", connections).await;
+
     let last = send(&world, &business, "to the tab that is left").await;
     assert_eq!(show(&stays.heard().await), (3, last));
+
     world.let_customers_in().await;
 }
 
@@ -110,15 +115,20 @@ async fn a_tab_that_is_gone_without_a_word_is_taken_off_the_list() {
     let (world, business) = World::without_customers().await;
     let mut stays = tab(&world, &business, 0).await;
     assert_eq!(stays.heard().await["type"], "caught_up");
-    let (b, c) = (BusinessId(business.business_id), ConversationId(business.conversation("chat")));
+
+    let b = BusinessId(business.business_id);
+    let c = ConversationId(business.conversation("chat"));
     let table = world.table();
     let gone = table.connect("L0SM9cOFvHcCIhw=", b, c, Utc::now()).await.expect("remembered");
+
     table.list(&gone).await.expect("listed");
     let id = send(&world, &business, "one of you is not there").await;
     assert_eq!(show(&stays.heard().await), (1, id));
+
     status(&world, &business, id, "sent").await;
     assert_eq!(table.connections(b, c).await.expect("the table answers").len(), 1);
     assert_eq!(table.connected(&gone.connection).await.expect("the table answers"), None);
+
     world.let_customers_in().await;
 }
 
@@ -127,24 +137,31 @@ async fn a_customer_on_return_gets_what_was_missed_and_nothing_twice() {
     let (world, business) = World::without_customers().await;
     let mut first = tab(&world, &business, 0).await;
     assert_eq!(first.heard().await["type"], "caught_up");
+
     let mut ids = vec![send(&world, &business, "message 1").await];
     assert_eq!(show(&first.heard().await), (1, ids[0]));
+
     // The line breaks; another tab sees to it that the messages go out meanwhile.
     first.vanish();
     let mut other = tab(&world, &business, 1).await;
     assert_eq!(other.heard().await["type"], "caught_up");
+
     for number in 2..=4 {
         ids.push(send(&world, &business, &format!("message {number}")).await);
         assert_eq!(show(&other.heard().await), (number, ids[ids.len() - 1]));
     }
+
     settled(&world, &business, 4).await;
     let mut back = tab(&world, &business, 1).await;
     assert_eq!(back.until_caught_up().await, (vec![(2, ids[1]), (3, ids[2]), (4, ids[3])], 4));
+
     // What is asked for again comes again.
     back.say(json!({"action": "resume", "after": 2})).await;
     assert_eq!(back.until_caught_up().await, (vec![(3, ids[2]), (4, ids[3])], 4));
+
     back.say(json!({"action": "resume", "after": 4})).await;
     assert_eq!(back.until_caught_up().await, (vec![], 4));
+
     world.let_customers_in().await;
 }
 
@@ -153,6 +170,7 @@ async fn a_message_that_was_on_its_way_to_others_reaches_a_tab_that_opened_meanw
     let (world, business) = World::without_customers().await;
     let mut first = tab(&world, &business, 0).await;
     assert_eq!(first.heard().await["type"], "caught_up");
+
     // The worker has read who is there, and waits for the gateway.
     world.fault("chat", json!({"delay_ms": 2_000, "times": 1})).await;
     let id = send(&world, &business, "in the worker's hand").await;
@@ -161,9 +179,11 @@ async fn a_message_that_was_on_its_way_to_others_reaches_a_tab_that_opened_meanw
         fault.is_null().then_some(())
     };
     world.until("the worker waits", waits).await;
+
     let mut second = tab(&world, &business, 0).await;
     assert_eq!(second.heard().await, json!({"type": "caught_up", "seq": 0, "pending": 1}));
     assert_eq!(show(&first.heard().await), (1, id));
+
     let second = tokio::sync::Mutex::new(second);
     let got = world
         .until("the second tab has it", async || {
@@ -172,6 +192,7 @@ async fn a_message_that_was_on_its_way_to_others_reaches_a_tab_that_opened_meanw
         })
         .await;
     assert_eq!(got, Some((1, id)));
+
     world.let_customers_in().await;
 }
 
@@ -186,7 +207,8 @@ async fn tabs_that_come_and_go_under_fire_miss_nothing() {
         ids
     };
     let tabs = (0..3).map(async |_| {
-        let (mut got, mut reconnects) = (Vec::new(), 0);
+        let mut got = Vec::new();
+        let mut reconnects = 0;
         let mut tab = tab::Reader::open(&world, &business).await;
         while (got.len() as u64) < MESSAGES {
             got.extend(tab.read().await);
@@ -199,9 +221,11 @@ async fn tabs_that_come_and_go_under_fire_miss_nothing() {
         got
     });
     let (ids, all) = tokio::join!(sending, futures_util::future::join_all(tabs));
+
     for got in all {
         assert_eq!(got, ids, "a tab shows all of them, each once, in their order");
     }
+
     world.let_customers_in().await;
 }
 
@@ -210,11 +234,13 @@ async fn what_failed_is_never_shown_and_holds_nothing_up() {
     let (world, business) = World::without_customers().await;
     let mut tab = tab(&world, &business, 0).await;
     assert_eq!(tab.heard().await["type"], "caught_up");
+
     world.fault("chat", json!({"status": 413, "times": 1})).await;
     let failed = send(&world, &business, "the gateway does not take it").await;
     let next = send(&world, &business, "but this one").await;
     status(&world, &business, failed, "failed").await;
     assert_eq!(show(&tab.heard().await), (2, next));
+
     settled(&world, &business, 2).await;
     // The gap is asked about, and there is nothing in it.
     let (shown, last) = tab.resume(0).await;
@@ -225,6 +251,7 @@ async fn what_failed_is_never_shown_and_holds_nothing_up() {
             .0,
         404
     );
+
     world.let_customers_in().await;
 }
 
@@ -233,19 +260,23 @@ async fn a_message_that_does_not_fit_is_announced_and_fetched() {
     let (world, business) = World::without_customers().await;
     let mut first = tab(&world, &business, 0).await;
     assert_eq!(first.heard().await["type"], "caught_up");
+
     world.sandbox(Method::PUT, "/queues/held", json!({"held": true})).await;
     let id = send(&world, &business, "to grow").await;
     let long = "ü".repeat(99_000);
     world.rewrite(&business, id, &long).await;
     world.sandbox(Method::PUT, "/queues/held", json!({"held": false})).await;
+
     let announced = json!({"type": "large_message", "seq": 1, "id": id});
     assert_eq!(first.heard().await, announced, "by the worker");
+
     let short = send(&world, &business, "and a short one").await;
     assert_eq!(show(&first.heard().await), (2, short));
 
     let mut later = tab(&world, &business, 0).await;
     assert_eq!(later.heard().await, announced, "by the replay");
     assert_eq!(show(&later.heard().await), (2, short));
+
     let token = world.visitor_token(business.conversation("chat")).await;
     let (status, message) = tab::fetch(&world, &token, id).await;
     assert_eq!((status, message["id"].as_str()), (200, Some(id.to_string().as_str())));
@@ -258,6 +289,7 @@ async fn a_message_that_does_not_fit_is_announced_and_fetched() {
         7,
         "what the widget is shown, and nothing else"
     );
+
     world.let_customers_in().await;
     assert_eq!(world.received("chat", business.conversation("chat")).await[0].len(), long.len());
 }
@@ -265,23 +297,28 @@ async fn a_message_that_does_not_fit_is_announced_and_fetched() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_its_own_conversations_messages_can_be_fetched_with_a_visitors_token() {
     let (world, business) = World::without_customers().await;
-    let (mine, other) = (business.conversation("chat"), world.business(10, 1).await);
+    let mine = business.conversation("chat");
+    let other = world.business(10, 1).await;
     let id = send(&world, &business, "mine").await;
     let foreign = send(&world, &other, "another business's").await;
     let elsewhere =
         world.send(&business.api_key, business.conversation("email"), "by e-mail").go().await.id();
     let mine = world.visitor_token(mine).await;
     assert_eq!(tab::fetch(&world, &mine, id).await.0, 200);
+
     let missing = tab::fetch(&world, &mine, Uuid::new_v4()).await;
     assert_eq!((missing.0, &missing.1["code"]), (404, &json!("message_not_found")));
+
     for id in [foreign, elsewhere] {
         assert_eq!(tab::fetch(&world, &mine, id).await, missing);
     }
+
     let path = format!("/api/v1/chat/messages/{id}");
     assert_eq!(
         world.get(&mine, "/api/v1/chat/messages/7").await.problem(),
         (422, "validation_error".into())
     );
+
     let demo = world.ready.demo.clone().expect("a demo");
     for token in ["", "nonsense", &business.api_key, &demo.token] {
         assert_eq!(
@@ -290,12 +327,15 @@ async fn only_its_own_conversations_messages_can_be_fetched_with_a_visitors_toke
             "{token}"
         );
     }
+
     // Nor is a visitor's token good for anything else.
     let path = format!("/api/v1/conversations/{}/messages/{id}", business.conversation("chat"));
     assert_eq!(world.get(&mine, &path).await.problem(), (401, "unauthorized".into()));
+
     world.pass(3_661).await;
     let path = format!("/api/v1/chat/messages/{id}");
     assert_eq!(world.get(&mine, &path).await.problem(), (401, "unauthorized".into()));
+
     world.let_customers_in().await;
 }
 
@@ -315,6 +355,7 @@ async fn a_page_of_another_origin_may_fetch() {
     assert_eq!(asked.status(), StatusCode::NO_CONTENT);
     assert_eq!(asked.headers()["access-control-allow-origin"], "*");
     assert_eq!(asked.headers()["access-control-allow-headers"], "authorization");
+
     let token = world.visitor_token(business.conversation("chat")).await;
     let answer =
         http.get(&url).bearer_auth(token).header("origin", "https://shop.example.com").send().await;
@@ -323,6 +364,7 @@ async fn a_page_of_another_origin_may_fetch() {
         (answer.status(), &answer.headers()["access-control-allow-origin"]),
         (StatusCode::OK, &"*".parse().expect("a value"))
     );
+
     world.let_customers_in().await;
 }
 
@@ -331,7 +373,8 @@ async fn a_token_that_is_over_or_worth_nothing_is_told_so_and_the_door_closed() 
     let (world, business) = World::without_customers().await;
     let keys: SigningKeys =
         serde_json::from_value(world.secret("VisitorKeys").await).expect("keys");
-    let (key, now) = (&keys.keys[0], Utc::now());
+    let key = &keys.keys[0];
+    let now = Utc::now();
     let visitor = Visitor {
         business: BusinessId(business.business_id),
         conversation: ConversationId(business.conversation("chat")),
@@ -341,6 +384,7 @@ async fn a_token_that_is_over_or_worth_nothing_is_told_so_and_the_door_closed() 
     };
     let hour = TimeDelta::hours(1);
     let agent = world.ready.demo.clone().expect("a demo").token;
+
     for (token, code) in [
         (signed(now - hour - TimeDelta::seconds(70), hour), "token_expired"),
         (signed(now, LONGEST + TimeDelta::seconds(1)), "unauthorized"),
@@ -356,6 +400,7 @@ async fn a_token_that_is_over_or_worth_nothing_is_told_so_and_the_door_closed() 
         assert!(told["detail"].is_string());
         tab.until_closed().await;
     }
+
     let mut good = Tab::open(&world).await;
     good.hello(&signed(now, hour), 0).await;
     assert_eq!(good.heard().await["type"], "hello");
@@ -366,10 +411,12 @@ async fn frames_that_come_before_the_hello_or_cannot_be_read_are_answered_with_a
     let (world, business) = World::without_customers().await;
     let id = send(&world, &business, "not theirs to acknowledge").await;
     let mut tab = Tab::open(&world).await;
+
     for what in [json!({"action": "ack", "id": id}), json!({"action": "resume", "after": 0})] {
         tab.say(what).await;
         assert_eq!(tab.heard().await["code"], "hello_first");
     }
+
     for what in [
         json!({"action": "shout"}),
         json!({"action": "ack"}),
@@ -379,11 +426,13 @@ async fn frames_that_come_before_the_hello_or_cannot_be_read_are_answered_with_a
         tab.say(what).await;
         assert_eq!(tab.heard().await["code"], "not_understood");
     }
+
     tab.ping().await;
     // A customer acknowledges what is theirs; an acknowledgement of others' messages is ignored.
     let other = world.business(10, 1).await;
     let mut stranger = self::tab(&world, &other, 0).await;
     assert_eq!(stranger.heard().await["type"], "caught_up");
+
     stranger.say(json!({"action": "ack", "id": id})).await;
     stranger.ping().await;
     status(&world, &business, id, "queued").await;

@@ -1,8 +1,8 @@
 //! Every operation of the contract while AWS is silent or has lost what it is asked for: the caller
 //! gets our own problem document before Lambda's time-out.
 //!
-//! The document itself shows that it was in time: when a function's `Timeout` is over, Lambda ends it
-//! and API Gateway answers with a body of its own.
+//! The document itself shows that it was in time: when a function's `Timeout` is over, Lambda ends
+//! it and API Gateway answers with a body of its own.
 
 use std::path::Path;
 
@@ -63,8 +63,8 @@ fn operations() -> Vec<Operation> {
         .collect()
 }
 
-/// A valid request for one operation, with a business of its own: a fault that is about the business
-/// hits no other operation.
+/// A valid request for one operation, with a business of its own: a fault that is about the
+/// business hits no other operation.
 struct Client<'a> {
     world: &'a World,
     meta: &'a Meta<'a>,

@@ -1,4 +1,4 @@
-//! What was accepted arrives: in order, whatever the queues, the providers and the customers do.
+//! Accepted messages arrive: in order, whatever the queues, the providers and the customers do.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Method;
@@ -24,6 +24,7 @@ async fn send(
         sent.0.push(text);
         sent.1.push(answer.id());
     }
+
     sent
 }
 
@@ -50,10 +51,12 @@ async fn with_every_queue_down_messages_arrive_after_a_sweep() {
     for operation in ["SendMessage", "SendMessageBatch"] {
         world.fault("aws", json!({"operation": operation, "error": "InternalError"})).await;
     }
+
     let mut all = Vec::new();
     for channel in CHANNELS {
         all.push(send(&world, &business, channel, 3).await.0);
     }
+
     world.sweep().await;
     for (channel, _) in CHANNELS.iter().zip(&all) {
         assert!(
@@ -61,6 +64,7 @@ async fn with_every_queue_down_messages_arrive_after_a_sweep() {
             "no doorbell rang"
         );
     }
+
     world.heal("aws").await;
     world.sweep().await;
     for (channel, texts) in CHANNELS.iter().zip(&all) {
@@ -74,6 +78,7 @@ async fn nothing_is_sent_earlier_than_the_provider_asked() {
     let business = world.business(100, 1).await;
     let conversation = business.conversation("whatsapp");
     world.fault("whatsapp", json!({"status": 429, "retry_after": 300, "times": 1})).await;
+
     let (texts, ids) = send(&world, &business, "whatsapp", 2).await;
     let refused = world
         .until("the first attempt was refused", async || {
@@ -84,6 +89,7 @@ async fn nothing_is_sent_earlier_than_the_provider_asked() {
     assert_eq!((&refused["status"], &refused["attempts"]), (&json!("queued"), &json!(1)));
     assert_eq!(refused["error"]["provider_code"], "130429");
     assert_eq!(refused["error"]["retryable"], true);
+
     let asked = Utc::now() + TimeDelta::seconds(300) - TimeDelta::seconds(40); // the refusal is younger than that
     let mut passed = 0;
     let arrived = world.until("it arrives", async || {
@@ -96,11 +102,14 @@ async fn nothing_is_sent_earlier_than_the_provider_asked() {
             passed += 40;
         }
     };
+
     tokio::join!(arrived, time_flies);
     world.until_received("whatsapp", conversation, &texts).await;
+
     let all = world.sandbox(Method::GET, "/whatsapp/messages", Value::Null).await;
     let first: DateTime<Utc> = serde_json::from_value(all[0]["at"].clone()).expect("a time");
     assert!(first >= asked, "sent at {first}, asked for {asked}");
+
     let delivery = world.until_status(&business.api_key, conversation, ids[0], "sent").await;
     assert_eq!((&delivery["attempts"], &delivery["error"]), (&json!(2), &Value::Null));
 }
@@ -111,6 +120,7 @@ async fn a_message_tells_what_became_of_each_attempt() {
     let business = world.business(100, 1).await;
     let conversation = business.conversation("whatsapp");
     world.fault("whatsapp", json!({"code": 131_056, "times": 2})).await;
+
     let (_, ids) = send(&world, &business, "whatsapp", 1).await;
     let attempted = async |times: u64, status: &str| {
         world
@@ -120,6 +130,7 @@ async fn a_message_tells_what_became_of_each_attempt() {
             })
             .await
     };
+
     attempted(1, "queued").await;
     world.pass(10).await;
     world.sweep().await;
@@ -131,6 +142,7 @@ async fn a_message_tells_what_became_of_each_attempt() {
     attempted(3, "in_doubt").await;
     world.pass(121).await;
     world.sweep().await;
+
     let delivery = attempted(4, "sent").await;
     let mut history = delivery["history"].clone();
     let times: Vec<DateTime<Utc>> = history
@@ -144,6 +156,7 @@ async fn a_message_tells_what_became_of_each_attempt() {
         .collect();
     let waits: Vec<i64> = times.windows(2).map(|two| (two[1] - two[0]).num_seconds()).collect();
     assert!(waits[0] >= 6 && waits[1] >= 8 && waits[2] >= 120, "{waits:?}");
+
     let busy = |attempt: u32| {
         json!({"attempt": attempt, "outcome": "postponed", "code": "rate_limited", "provider_code": "131056",
                "detail": "too many messages to this person in a short time"})
@@ -153,6 +166,7 @@ async fn a_message_tells_what_became_of_each_attempt() {
     let sent = json!({"attempt": 4, "outcome": "sent", "code": null, "provider_code": null, "detail": null});
     assert_eq!(history, json!([busy(1), busy(2), lost, sent]));
     assert_eq!(delivery["error"], Value::Null, "what went wrong before is over");
+
     let page = world
         .get(&business.api_key, &format!("/api/v1/conversations/{conversation}/messages"))
         .await
@@ -166,6 +180,7 @@ async fn what_can_never_be_delivered_fails_and_the_next_one_proceeds() {
     let business = world.business(100, 1).await;
     let conversation = business.conversation("whatsapp");
     world.fault("whatsapp", json!({"code": 131_026, "times": 1})).await;
+
     let (texts, ids) = send(&world, &business, "whatsapp", 2).await;
     let delivery = world.until_status(&business.api_key, conversation, ids[0], "failed").await;
     assert_eq!(delivery["error"]["code"], "recipient_unreachable");
@@ -174,6 +189,7 @@ async fn what_can_never_be_delivered_fails_and_the_next_one_proceeds() {
         (&json!(false), &Value::Null)
     );
     assert!(delivery["failed_at"].is_string());
+
     let attempt = &delivery["history"][0];
     assert_eq!(
         (&attempt["outcome"], &attempt["code"]),
@@ -187,11 +203,13 @@ async fn what_has_had_its_day_is_given_up_and_buried_on_every_channel() {
     let world = World::start().await;
     let business = world.business(100, 1).await;
     let mut waiting = Vec::new();
+
     for channel in ["chat", "whatsapp", "email"] {
         world.fault(channel, json!({"status": 429, "times": 1})).await;
         let (_, ids) = send(&world, &business, channel, 1).await;
         waiting.push((channel, business.conversation(channel), ids[0]));
     }
+
     for (_, conversation, id) in &waiting {
         let put_back = async || {
             let delivery = world.delivery(&business.api_key, *conversation, *id).await;
@@ -199,6 +217,7 @@ async fn what_has_had_its_day_is_given_up_and_buried_on_every_channel() {
         };
         world.until("it was refused once", put_back).await;
     }
+
     world.pass(24 * 3600).await;
     world.sweep().await;
     for (channel, conversation, id) in waiting {
@@ -219,6 +238,7 @@ async fn a_customer_who_is_away_finds_everything_on_return() {
     let business = world.business(100, 1).await;
     let conversation = business.conversation("chat");
     world.sandbox(Method::DELETE, "/chat/widgets", Value::Null).await;
+
     let (texts, ids) = send(&world, &business, "chat", 3).await;
     let delivery = world
         .until("no customer was connected", async || {
@@ -231,14 +251,18 @@ async fn a_customer_who_is_away_finds_everything_on_return() {
         .await;
     assert_eq!(delivery["attempts"], 0, "no customer was connected, so nothing was tried");
     assert_eq!(delivery["history"], json!([]));
+
     world.sandbox(Method::POST, "/chat/widgets", Value::Null).await;
     world.until_received("chat", conversation, &texts).await;
     world.until_status(&business.api_key, conversation, ids[2], "delivered").await;
+
     // Those who come back a second time are shown nothing twice.
     world.sandbox(Method::DELETE, "/chat/widgets", Value::Null).await;
     world.sandbox(Method::POST, "/chat/widgets", Value::Null).await;
+
     let more = world.send(&business.api_key, conversation, "and one more thing").go().await.id();
     world.until_status(&business.api_key, conversation, more, "delivered").await;
+
     let texts: Vec<_> = texts.into_iter().chain(["and one more thing".into()]).collect();
     world.until_received("chat", conversation, &texts).await;
 }

@@ -28,7 +28,7 @@ async fn send(world: &World, business: &Business, channel: &str, text: &str) -> 
     world.send(&business.api_key, business.conversation(channel), text).go().await.id()
 }
 
-/// What a message tells of its attempts.
+/// Returns the attempts of a message, as the API shows them.
 fn outcomes(delivery: &Value) -> Vec<String> {
     let history = delivery["history"].as_array().expect("an array").iter();
     let word = |value: &Value| value.as_str().unwrap_or("null").to_owned();
@@ -37,7 +37,7 @@ fn outcomes(delivery: &Value) -> Vec<String> {
         .collect()
 }
 
-/// What is told when workers died over each of so many attempts.
+/// Returns the history of a message whose workers died over each of so many attempts.
 fn unknown(attempts: u32) -> Vec<String> {
     (1..=attempts).map(|attempt| format!("{attempt} in_doubt outcome_unknown")).collect()
 }
@@ -155,11 +155,14 @@ async fn an_answer_that_never_came_is_not_taken_for_a_refusal() {
     let business = world.business(10, 1).await;
     let conversation = business.conversation("email");
     world.fault("email", json!({"after_effect": true, "times": 1})).await;
+
     let id = send(&world, &business, "email", "the answer is lost").await;
     let delivery = world.until_status(&business.api_key, conversation, id, "in_doubt").await;
     assert_eq!(delivery["attempts"], 1);
+
     world.sweep().await;
     assert_eq!(world.received("email", conversation).await.len(), 1);
+
     world.pass(DOUBT).await;
     world.sweep().await;
     world.until_status(&business.api_key, conversation, id, "sent").await;
@@ -175,20 +178,25 @@ async fn a_receipt_that_is_faster_than_the_worker_lets_the_next_message_go_at_on
         ["all is well", "the widget has it before the gateway fails", "and this one does not wait"];
     let first = send(&world, &business, "chat", texts[0]).await;
     world.until_status(&business.api_key, conversation, first, "delivered").await;
+
     // The widget shows the message and says so, long before the worker hears that the gateway
     // failed.
     world
         .fault("chat", json!({"after_effect": true, "status": 503, "delay_ms": 3_000, "times": 1}))
         .await;
+
     let mut ids = Vec::new();
     for text in &texts[1..] {
         ids.push(send(&world, &business, "chat", text).await);
     }
+
     for id in ids {
         let delivery = world.until_status(&business.api_key, conversation, id, "delivered").await;
         assert_eq!((&delivery["attempts"], &delivery["error"]), (&json!(1), &json!(null)));
     }
+
     world.until_received("chat", conversation, &texts.map(str::to_owned)).await;
+
     let rung = world.calls().get(&("DeliverChat".into(), "sqs:SendMessage".into())).copied();
     assert_eq!(rung, None, "nothing was postponed");
 }

@@ -37,22 +37,27 @@ async fn three_messages_are_one_thread_below_the_customers_own() {
     let conversation = business.conversation("email");
     let texts = ["one", "two", "three"]
         .map(|number| format!("message {number}\n\n<b>& more</b> — שלום 📦"));
+
     for text in &texts {
         world.send(&business.api_key, conversation, text).go().await.id();
     }
+
     world.until_received("email", conversation, &texts).await;
 
     let mails = mails(&world, conversation).await;
     let begun_by = format!("<{}@mail.example.com>", conversation.simple());
     let mut thread = vec![begun_by];
+
     for mail in &mails {
         assert_eq!(mail.header("References"), thread.join(" "));
         assert_eq!(mail.header("In-Reply-To"), thread.last().expect("it has begun"));
         assert_eq!(mail.0["subject"], "Re: Where is my parcel?");
-        let (business, conversation) = (business.business_id.simple(), conversation.simple());
+        let business = business.business_id.simple();
+        let conversation = conversation.simple();
         assert!(mail.header("Reply-To").starts_with(&format!("{business}{conversation}@")));
         thread.push(mail.header("Message-ID").to_owned());
     }
+
     assert_eq!(thread.len(), 4);
     assert!(thread[1].ends_with("@email.amazonses.com>"), "{thread:?}");
 }
@@ -64,12 +69,16 @@ async fn a_message_whose_answer_was_lost_is_in_the_thread_all_the_same() {
     let conversation = business.conversation("email");
     world.report("email", json!({ "statuses": ["sent"], "held": true })).await;
     world.fault("email", json!({ "after_effect": true, "times": 1 })).await;
+
     let first = world.send(&business.api_key, conversation, "the answer is lost").go().await.id();
     world.until_status(&business.api_key, conversation, first, "in_doubt").await;
+
     world.release("email").await;
     world.until_status(&business.api_key, conversation, first, "sent").await;
+
     let second = world.send(&business.api_key, conversation, "this one follows").go().await.id();
     world.until_status(&business.api_key, conversation, second, "sent").await;
+
     let mails = mails(&world, conversation).await;
     assert_eq!(mails[1].header("In-Reply-To"), mails[0].header("Message-ID"));
 }
@@ -78,7 +87,8 @@ async fn a_message_whose_answer_was_lost_is_in_the_thread_all_the_same() {
 async fn no_text_can_add_a_header() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let (id, channel_id) = (BusinessId(business.business_id), ChannelId(Uuid::new_v4()));
+    let id = BusinessId(business.business_id);
+    let channel_id = ChannelId(Uuid::new_v4());
     let settings = ChannelSettings::Email {
         from: "Shop\r\nBcc: a@b.example <shop@example.com>".into(),
         configuration_set: None,
@@ -89,6 +99,7 @@ async fn no_text_can_add_a_header() {
         paused_until: None,
         settings,
     };
+
     world.table().put_channel(id, channel_id, &record).await.expect("a channel");
     let new = |recipient: &str| NewConversation {
         channel: "email".into(),
@@ -99,17 +110,21 @@ async fn no_text_can_add_a_header() {
         window_expires_at: None,
     };
     let conversation = ConversationId(Uuid::new_v4());
+
     world
         .table()
         .create_conversation(id, conversation, new("anna@example.com"), Utc::now())
         .await
         .expect("a conversation");
+
     let text = "\r\nBcc: everybody@example.com\n\nbody";
     world.send(&business.api_key, conversation, text).go().await.id();
     world.until_received("email", conversation.0, &[text.replace("\r\n", "\n")]).await;
+
     let mails = mails(&world, conversation.0).await;
     assert_eq!(mails[0].0["subject"], "Re: Hello Bcc: everybody@example.com <script>");
     assert_eq!(mails[0].0["to"], "anna@example.com");
+
     let known =
         ["From", "To", "Reply-To", "Subject", "MIME-Version", "Content-Type", "Message-ID", "Date"];
     for header in mails[0].0["headers"].as_array().expect("headers") {
@@ -119,11 +134,13 @@ async fn no_text_can_add_a_header() {
     // An address with a line in it is none.
     let conversation = ConversationId(Uuid::new_v4());
     let odd = new("anna@example.com\r\nBcc: everybody@example.com");
+
     world
         .table()
         .create_conversation(id, conversation, odd, Utc::now())
         .await
         .expect("a conversation");
+
     let message = world.send(&business.api_key, conversation, "to no mailbox").go().await.id();
     let delivery = world.until_status(&business.api_key, conversation.0, message, "failed").await;
     assert_eq!(delivery["error"]["code"], "recipient_unreachable");
@@ -136,6 +153,7 @@ async fn files_are_in_the_mail_while_there_is_room_and_linked_to_beyond() {
     let conversation = business.conversation("email");
     let film = vec![7; 4_000_000];
     let mut urls = Vec::new();
+
     for (name, kind, bytes) in [
         ("photo 1.png", "image/png", PNG),
         ("film.bin", "application/octet-stream", &film),
@@ -145,6 +163,7 @@ async fn files_are_in_the_mail_while_there_is_room_and_linked_to_beyond() {
         assert_eq!(upload.status, StatusCode::CREATED, "{}", upload.text);
         urls.push(upload.json()["url"].clone());
     }
+
     send(&world, &business, conversation, &urls.iter().collect::<Vec<_>>()).await.id();
     let mail =
         world.until("a mail arrives", async || mails(&world, conversation).await.pop()).await;
@@ -153,6 +172,7 @@ async fn files_are_in_the_mail_while_there_is_room_and_linked_to_beyond() {
         { "filename": "film.bin", "content_type": "application/octet-stream" },
     ]);
     assert_eq!(mail.0["attachments"], inside);
+
     let url = urls[2].as_str().expect("a URL");
     assert_eq!(mail.0["content"], format!("see the file\n\nagain.bin (4.0 MB)\n{url}"));
 }
@@ -162,6 +182,7 @@ async fn a_suppressed_address_fails_for_good_and_holds_nothing_up() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let conversation = business.conversation("email");
+
     for (status, provider_code) in [
         ("suppressed", "Permanent/OnAccountSuppressionList"),
         ("complaint_suppressed", "Complaint/OnAccountSuppressionList"),
@@ -176,10 +197,12 @@ async fn a_suppressed_address_fails_for_good_and_holds_nothing_up() {
         );
         assert_eq!(delivery["error"]["provider_code"], provider_code);
     }
+
     world.report("email", json!({ "statuses": ["delivered"], "delay_ms": 0 })).await;
     let id =
         world.send(&business.api_key, conversation, "the address is good again").go().await.id();
     world.until_status(&business.api_key, conversation, id, "delivered").await;
+
     // SES had both, and delivered neither.
     world.allow(|allowed| allowed.undelivered = true);
 }

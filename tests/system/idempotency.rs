@@ -21,6 +21,7 @@ async fn the_same_key_from_32_callers_makes_one_message() {
     let bodies: BTreeSet<_> = answers.iter().map(|answer| answer.text.clone()).collect();
     assert_eq!((ids.len(), firsts, bodies.len()), (1, 1, 1));
     assert_eq!(world.usage(&business.api_key).await, (1, 100));
+
     world.until_received("whatsapp", conversation, &["only once, please".into()]).await;
 }
 
@@ -33,6 +34,7 @@ async fn the_last_message_of_a_month_replays_for_everyone_with_its_key() {
     };
     let answers = join_all((0..16).map(call)).await;
     assert!(answers.iter().all(|answer| answer.status == 201), "{answers:?}");
+
     let other = world
         .send(&business.api_key, business.conversation("chat"), "the last one")
         .key("k2")
@@ -44,15 +46,18 @@ async fn the_last_message_of_a_month_replays_for_everyone_with_its_key() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_belongs_to_its_request_and_its_business() {
     let world = World::start().await;
-    let (one, two) = (world.business(10, 1).await, world.business(10, 1).await);
+    let one = world.business(10, 1).await;
+    let two = world.business(10, 1).await;
     let first =
         world.send(&one.api_key, one.conversation("chat"), "hello there").key("k").go().await;
     let other_text =
         world.send(&one.api_key, one.conversation("chat"), "hello again").key("k").go().await;
     assert_eq!(other_text.problem(), (422, "idempotency_key_reused".into()));
+
     let elsewhere =
         world.send(&one.api_key, one.conversation("email"), "hello there").key("k").go().await;
     assert_eq!(elsewhere.problem(), (422, "idempotency_key_reused".into()));
+
     let foreign =
         world.send(&two.api_key, two.conversation("chat"), "hello there").key("k").go().await;
     assert_ne!(foreign.id(), first.id());
@@ -65,6 +70,7 @@ async fn a_lost_answer_of_the_table_makes_no_second_message() {
     let business = world.business(10, 1).await;
     let conversation = business.conversation("email");
     world.send(&business.api_key, conversation, "this one opens the month").go().await.id();
+
     for error in ["disconnect", "InternalServerError", "garbage", "timeout"] {
         let lost = json!({"operation": "TransactWriteItems", "error": error, "times": 1, "after_effect": true});
         world.fault("aws", lost).await;
@@ -74,5 +80,6 @@ async fn a_lost_answer_of_the_table_makes_no_second_message() {
             .await
             .id();
     }
+
     assert_eq!(world.usage(&business.api_key).await.0, 5);
 }

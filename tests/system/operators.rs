@@ -1,5 +1,5 @@
-//! What operators are told: every message that is sent, fails or is given up is one line, with the
-//! ids of what it is about and nothing of what it says or to whom, and is counted in its
+//! The operators' log and metrics: every message that is sent, fails or is given up is one line,
+//! with the ids of what it is about and nothing of what it says or to whom, and is counted in its
 //! invocation's record. What the dead-letter queue keeps tells the same.
 
 use serde_json::{Map, Value, json};
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use tests::{Business, World};
 
-/// What functions wrote, as JSON.
+/// Returns the functions' log lines as JSON.
 fn written(world: &World) -> Vec<Map<String, Value>> {
     let lines = world.logged().into_iter();
     lines.map(|line| serde_json::from_str(&line.text).expect("one JSON object on a line")).collect()
@@ -44,21 +44,24 @@ async fn until_counted(world: &World, metric: &str, channel: &str, times: u64) {
     world.until(&format!("{metric} is counted {times} times on {channel}"), is_it).await;
 }
 
-/// What a line says itself: neither when and where, nor of which invocation, nor how long something
-/// took.
+/// Returns the members that are a line's own: neither when and where, nor of which invocation, nor
+/// how long something took.
 fn own(mut line: Map<String, Value>) -> Value {
     for always in ["timestamp", "location", "service", "cold_start"] {
         assert!(line.remove(always).is_some(), "{always} is missing: {line:?}");
     }
+
     for of_function in
         ["function_name", "function_memory_size", "function_arn", "function_request_id"]
     {
         assert!(line.remove(of_function).is_some(), "{of_function} is missing: {line:?}");
     }
+
     for it_depends in ["xray_trace_id", "correlation_id", "delivery_seconds", "oldest_due_seconds"]
     {
         line.remove(it_depends);
     }
+
     line.into()
 }
 
@@ -72,10 +75,13 @@ async fn a_message_that_fails_is_one_line_with_everything_but_what_it_says_and_t
     let business = world.business(10, 1).await;
     let conversation = business.conversation("whatsapp");
     world.fault("whatsapp", json!({"code": 131_026, "times": 1})).await;
+
     let id = send(&world, &business, "whatsapp", "it never arrives").await;
     world.until_status(&business.api_key, conversation, id, "failed").await;
+
     let next = send(&world, &business, "whatsapp", "and this one does").await;
     world.until_status(&business.api_key, conversation, next, "sent").await;
+
     let failed = until_told(&world, "failed").await;
     let expected = json!({
         "level": "WARN", "message": "failed", "channel": "whatsapp", "reason": "recipient_unreachable",
@@ -84,6 +90,7 @@ async fn a_message_that_fails_is_one_line_with_everything_but_what_it_says_and_t
     });
     assert_eq!(failed.into_iter().map(own).collect::<Vec<_>>(), [expected]);
     until_counted(&world, "Failed", "whatsapp", 1).await;
+
     assert!(world.dead_letters("whatsapp").await.is_empty(), "there is nothing to try again");
 }
 
@@ -93,11 +100,13 @@ async fn a_message_that_was_taken_and_fails_later_is_a_line_as_well() {
     world.allow(|allowed| allowed.undelivered = true);
     let business = world.business(10, 1).await;
     let conversation = business.conversation("whatsapp");
+
     world.report("whatsapp", json!({"statuses": ["failed", "failed"]})).await;
     let id = send(&world, &business, "whatsapp", "taken, and not delivered").await;
     let error =
         world.until_status(&business.api_key, conversation, id, "failed").await["error"].clone();
     assert_eq!(until_told(&world, "receipt").await.len(), 1, "the same again is only a receipt");
+
     let failed = until_told(&world, "failed").await;
     let expected = json!({
         "level": "WARN", "message": "failed", "channel": "whatsapp", "reason": error["code"], "detail": error["detail"],
@@ -105,6 +114,7 @@ async fn a_message_that_was_taken_and_fails_later_is_a_line_as_well() {
         "business": business.business_id, "conversation": conversation, "message_id": id, "seq": 1, "attempts": 1, "effect": "moved",
     });
     assert_eq!(failed.into_iter().map(own).collect::<Vec<_>>(), [expected]);
+
     until_counted(&world, "Failed", "whatsapp", 1).await;
 }
 
@@ -114,6 +124,7 @@ async fn a_message_that_is_given_up_is_one_line_and_one_dead_letter() {
     let business = world.business(10, 1).await;
     let conversation = business.conversation("email");
     world.fault("email", json!({"status": 429})).await;
+
     let id = send(&world, &business, "email", "it waits for a day").await;
     let put_back = until_told(&world, "put back").await;
     let subject = json!({
@@ -130,18 +141,22 @@ async fn a_message_that_is_given_up_is_one_line_and_one_dead_letter() {
     }));
     assert_eq!(put_back.into_iter().map(own).collect::<Vec<_>>(), [expected]);
     until_counted(&world, "PutBack", "email", 1).await;
+
     world.pass(24 * 3600).await;
     world.heal("email").await;
     world.sweep().await;
     world.until_status(&business.api_key, conversation, id, "failed").await;
+
     let next = send(&world, &business, "email", "it does not wait").await;
     world.until_status(&business.api_key, conversation, next, "sent").await;
+
     let given_up = until_told(&world, "given up").await;
     let detail = "not delivered within 24 hours";
     let expected = about(json!({"message": "given up", "reason": "expired", "detail": detail}));
     assert_eq!(given_up.into_iter().map(own).collect::<Vec<_>>(), [expected]);
     until_counted(&world, "GivenUp", "email", 1).await;
     assert_eq!(counted(&world, "Failed", "email"), 0, "what is given up is not counted twice");
+
     let letter = json!({
         "v": 1, "business": business.business_id, "conversation": conversation, "message": id, "channel": "email",
         "reason": {"code": "expired", "detail": detail, "provider_code": null}, "attempts": 1,
@@ -158,22 +173,28 @@ async fn what_is_accepted_and_sent_is_counted_with_the_time_it_took() {
     let refused = world.send(&business.api_key, conversation, "one too many").go().await;
     assert_eq!(refused.problem(), (403, "quota_exceeded".into()));
     world.until_status(&business.api_key, conversation, id, "sent").await;
+
     let accepted = json!({
         "level": "INFO", "message": "accepted", "channel": "whatsapp",
         "business": business.business_id, "conversation": conversation, "message_id": id, "seq": 1,
     });
     assert_eq!(own(until_told(&world, "accepted").await.remove(0)), accepted);
+
     let sent = until_told(&world, "sent").await.remove(0);
     assert!(sent["delivery_seconds"].is_number());
+
     let mut expected = accepted.as_object().cloned().expect("an object");
     expected.extend([("message".into(), json!("sent")), ("attempts".into(), json!(1))]);
     assert_eq!(own(sent), Value::from(expected));
+
     let refused =
         json!({"level": "INFO", "message": "refused", "code": "quota_exceeded", "status": 403});
     assert_eq!(own(until_told(&world, "refused").await.remove(0)), refused);
+
     for metric in ["Accepted", "Sent"] {
         until_counted(&world, metric, "whatsapp", 1).await;
     }
+
     let record =
         |metric: &str| records(&world).into_iter().find(|record| record.contains_key(metric));
     assert!(record("Sent").expect("a record")["DeliverySeconds"][0].is_number());
@@ -192,6 +213,7 @@ async fn from_the_call_to_the_last_receipt_everything_is_told_under_the_calls_id
         ("email", json!(["sent", "bounced", "bounced"])),
         ("whatsapp", json!(["sent", "failed", "failed"])),
     ];
+
     for (channel, statuses) in late {
         world.report(channel, json!({ "statuses": statuses, "held": true })).await;
         let conversation = business.conversation(channel);
@@ -235,19 +257,23 @@ async fn an_invocation_is_one_record_however_much_happens_in_it() {
     let business = world.business(100, 1).await;
     let conversation = business.conversation("email");
     world.sandbox(reqwest::Method::PUT, "/queues/held", json!({"held": true})).await;
+
     let mut last = Uuid::nil();
     for number in 0..5 {
         last = send(&world, &business, "email", &format!("message {number}")).await;
     }
+
     world.sandbox(reqwest::Method::PUT, "/queues/held", json!({"held": false})).await;
     world.until_status(&business.api_key, conversation, last, "sent").await;
     until_counted(&world, "Sent", "email", 5).await;
+
     let mut told: Vec<Value> =
         records(&world).iter().map(|record| record["function_request_id"].clone()).collect();
     let count = told.len();
     told.sort_by_key(Value::to_string);
     told.dedup();
     assert_eq!(told.len(), count, "no invocation has two");
+
     let sent = records(&world).into_iter().filter(|record| record.contains_key("Sent"));
     assert_eq!(
         sent.filter_map(|record| record["DeliverySeconds"].as_array().map(Vec::len)).sum::<usize>(),
@@ -260,6 +286,7 @@ async fn an_unknown_outcome_is_counted() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     world.fault("whatsapp", json!({"after_effect": true, "times": 1})).await;
+
     let id = send(&world, &business, "whatsapp", "the answer is lost").await;
     let doubted = until_told(&world, "in doubt").await;
     assert_eq!(
@@ -267,6 +294,7 @@ async fn an_unknown_outcome_is_counted() {
         (1, &json!(id), &json!("no_answer"))
     );
     until_counted(&world, "InDoubt", "whatsapp", 1).await;
+
     world.pass(121).await;
     world.sweep().await;
     world.until_status(&business.api_key, business.conversation("whatsapp"), id, "sent").await;
@@ -277,9 +305,11 @@ async fn a_bell_that_was_not_rung_and_what_waits_for_it_are_counted() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let conversation = business.conversation("email");
+
     for operation in ["SendMessage", "SendMessageBatch"] {
         world.fault("aws", json!({"operation": operation, "error": "InternalError"})).await;
     }
+
     let id = send(&world, &business, "email", "the queue is down").await;
     let ring_failed = until_told(&world, "the doorbell was not rung; the sweeper will ring").await;
     assert_eq!(
@@ -287,17 +317,21 @@ async fn a_bell_that_was_not_rung_and_what_waits_for_it_are_counted() {
         (&json!("email"), &json!(conversation))
     );
     until_counted(&world, "WakeupFailed", "email", 1).await;
+
     world.pass(300).await;
     world.sweep().await;
     // The schedule may have run as well, a while before.
     let swept = until_told(&world, "swept").await.pop().expect("a line");
     assert!(swept["oldest_due_seconds"].as_f64() >= Some(300.0), "{swept:?}");
+
     let expected = json!({"level": "INFO", "message": "swept", "channel": "email", "due": 1, "rung": 0, "bell_not_rung": 1});
     assert_eq!(own(swept), expected);
+
     let mut oldest = records(&world)
         .into_iter()
         .filter_map(|record| record.get("OldestDueSeconds")?[0].as_f64());
     assert!(oldest.next_back() >= Some(300.0));
+
     world.heal("aws").await;
     world.sweep().await;
     world.until_status(&business.api_key, conversation, id, "sent").await;

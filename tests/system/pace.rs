@@ -1,4 +1,4 @@
-//! What waits although nothing is wrong with it: messages that would follow each other too fast,
+//! Messages that wait although nothing is wrong: those that would follow each other too fast,
 //! and those of a channel whose provider takes nothing at all.
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -31,14 +31,17 @@ async fn the_messages_of_a_whatsapp_conversation_keep_their_distance() {
     let business = world.business(10, 1).await;
     let conversation = business.conversation("whatsapp");
     let mut ids = Vec::new();
+
     for text in ["one", "two", "three"] {
         ids.push(world.send(&business.api_key, conversation, text).go().await.id());
     }
+
     let times = handed_over(&world, &business, conversation, &ids).await;
     assert!(
         times.windows(2).all(|pair| pair[1] - pair[0] >= TimeDelta::milliseconds(500)),
         "{times:?}"
     );
+
     // Also after the worker has let go of a conversation in which nothing was left to send.
     let last = world.send(&business.api_key, conversation, "four").go().await.id();
     let after = handed_over(&world, &business, conversation, &[last]).await;
@@ -51,7 +54,8 @@ async fn a_burst_that_is_used_up_is_waited_for() {
     let business = world.business(10, 1).await;
     let conversation = business.conversation("whatsapp");
     // As after 45 messages, and thirty seconds too early for another.
-    let (now, ahead) = (Utc::now(), TimeDelta::seconds(6 * 44));
+    let now = Utc::now();
+    let ahead = TimeDelta::seconds(6 * 44);
     let used =
         RateLimitState { last_sent_at: now, conforms_at: now + ahead + TimeDelta::seconds(30) };
     let place = key::conversation(BusinessId(business.business_id), ConversationId(conversation));
@@ -64,12 +68,15 @@ async fn a_burst_that_is_used_up_is_waited_for() {
         .set_key(Some(place.attributes()));
     let change =
         change.update_expression("SET paced = :used").expression_attribute_values(":used", used);
+
     change.send().await.expect("the conversation is there");
 
     let id = world.send(&business.api_key, conversation, "one too many").go().await.id();
     until_postponed(&world, &business, conversation).await;
+
     let delivery = world.delivery(&business.api_key, conversation, id).await;
     assert_eq!((&delivery["status"], &delivery["attempts"]), (&json!("queued"), &json!(0)));
+
     world.pass(31).await;
     world.sweep().await;
     let times = handed_over(&world, &business, conversation, &[id]).await;
@@ -78,7 +85,8 @@ async fn a_burst_that_is_used_up_is_waited_for() {
 
 /// Waits until a worker has let go of a conversation until a later time.
 async fn until_postponed(world: &World, business: &Business, conversation: Uuid) {
-    let (business, conversation) = (BusinessId(business.business_id), ConversationId(conversation));
+    let business = BusinessId(business.business_id);
+    let conversation = ConversationId(conversation);
     let postponed = async || {
         let item = world.table().conversation(business, conversation).await.expect("an answer")?;
         (item.lease_owner.is_none() && item.not_before? > Utc::now()).then_some(())
@@ -136,14 +144,17 @@ async fn what_a_paused_channel_holds_for_a_day_is_given_up() {
     let business = world.business(10, 1).await;
     let conversation = business.conversation("email");
     world.fault("email", json!({"status": 403})).await;
+
     let id = world.send(&business.api_key, conversation, "too late").go().await.id();
     until_postponed(&world, &business, conversation).await;
+
     world.pass(24 * 3600).await;
     world.sweep().await;
     let counted = async || {
         (world.delivery(&business.api_key, conversation, id).await["attempts"] == 1).then_some(())
     };
     world.until("its last attempt is over", counted).await;
+
     world.pass(10).await;
     world.sweep().await;
     let delivery = world.until_status(&business.api_key, conversation, id, "failed").await;

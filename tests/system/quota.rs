@@ -42,6 +42,7 @@ async fn exhaust(world: &World, business: &Business) -> BTreeMap<u16, usize> {
         }
     };
     let answers = join_all((0..CALLERS).map(caller)).await;
+
     answers.into_iter().flatten().fold(BTreeMap::new(), |mut counts, status| {
         *counts.entry(status).or_default() += 1;
         counts
@@ -94,10 +95,12 @@ async fn an_exhausted_month_says_what_is_left_and_until_when() {
     let world = World::start().await;
     let business = world.business(1, 1).await;
     world.send(&business.api_key, business.conversation("chat"), "the only one").go().await.id();
+
     let answer =
         world.send(&business.api_key, business.conversation("chat"), "one too many").go().await;
     assert_eq!(answer.problem(), (403, "quota_exceeded".into()));
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+
     let problem = answer.json();
     let resets_at: DateTime<Utc> =
         serde_json::from_value(problem["resets_at"].clone()).expect("a time");
@@ -105,6 +108,7 @@ async fn an_exhausted_month_says_what_is_left_and_until_when() {
         (&problem["limit"], &problem["used"], Month::of(resets_at).resets_at() > resets_at),
         (&json!(1), &json!(1), true)
     );
+
     let usage = world.get(&business.api_key, "/api/v1/usage").await.json();
     assert_eq!(usage["resets_at"], problem["resets_at"]);
     assert_eq!(
@@ -119,19 +123,23 @@ async fn a_month_that_turns_under_64_callers_splits_them_exactly() {
     let business = world.business(40, 4).await;
     let turn: DateTime<Utc> = "2031-02-01T00:00:00Z".parse().expect("a time");
     world.set_clock(turn - TimeDelta::milliseconds(400)).await;
+
     let senders = stream::iter(0..CALLERS).map(|number| {
         let conversation = business.conversation(CHANNELS[number % CHANNELS.len()]);
         world.send(&business.api_key, conversation, "around midnight").go()
     });
     let answers: Vec<_> = senders.buffer_unordered(16).collect().await;
     let mut months: BTreeMap<String, u64> = BTreeMap::new();
+
     for answer in answers.iter().filter(|answer| answer.status == 201) {
         let at: DateTime<Utc> =
             serde_json::from_value(answer.json()["created_at"].clone()).expect("a time");
         *months.entry(Month::of(at).to_string()).or_default() += 1;
     }
+
     println!("accepted around the turn of the month: {months:?}");
     assert!(months.values().all(|count| *count <= 40));
+
     let now = world.usage(&business.api_key).await;
     assert_eq!(
         now,
@@ -156,13 +164,16 @@ async fn a_plan_that_changes_under_load_holds_at_every_moment() {
         }
     };
     let (answers, ()) = tokio::join!(exhaust(&world, &business), change());
+
     println!("plan changed under load: {answers:?}");
     // Every 403 was answered by a limit that was in force; with the last one, the rest
     // fits.
     exhaust(&world, &business).await;
     assert_eq!(world.usage(&business.api_key).await, (150, 150));
+
     world.table().change_plan(id, Some("smaller"), 20, Some(1), now).await.expect("a change");
     assert_eq!(world.usage(&business.api_key).await, (150, 150), "nothing accepted is taken back");
+
     let answer =
         world.send(&business.api_key, business.conversation("chat"), "one too many").go().await;
     assert_eq!(answer.problem(), (403, "quota_exceeded".into()));

@@ -95,14 +95,18 @@ async fn a_function_that_dies_over_a_receipt_delays_and_doubles_nothing_else() {
     let kill = json!({
         "operation": "UpdateItem", "error": "kill", "times": 1, "after_effect": true, "function": "receipts-whatsapp",
     });
+
     world.fault("aws", kill).await;
     world.release("whatsapp").await;
     world.until_status(&key, conversation, first, "sent").await;
+
     world.sweep().await;
     assert_eq!(world.delivery(&key, conversation, second).await["status"], "queued");
+
     world.pass(DOUBT).await;
     world.sweep().await;
     world.until_status(&key, conversation, second, "sent").await;
+
     let texts = ["the answer is lost", "this one waits"].map(str::to_owned);
     world.until_received("whatsapp", conversation, &texts).await;
 }
@@ -110,12 +114,15 @@ async fn a_function_that_dies_over_a_receipt_delays_and_doubles_nothing_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_that_cannot_be_written_down_is_asked_for_again() {
     let world = World::start().await;
-    let (meta, business) = (Meta::of(&world).await, world.business(10, 1).await);
+    let meta = Meta::of(&world).await;
+    let business = world.business(10, 1).await;
     let message = Sent::by_whatsapp(&world, &business, "the table is down for a moment").await;
     let mut refuse = json!({ "operation": "UpdateItem", "error": "ValidationException", "function": "ReceiptsWhatsapp" });
+
     world.fault("aws", refuse.clone()).await;
     let answer = meta.tell(&notification(&[message.status("delivered")])).await;
     assert_eq!(answer.problem(), (500, "internal".into()));
+
     world.heal("aws").await;
     meta.report(&message, "delivered").await;
     world.until_status(&business.api_key, message.conversation, message.id, "delivered").await;
@@ -137,11 +144,14 @@ async fn a_receipt_that_cannot_be_written_down_is_asked_for_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_meta_did_not_sign_is_refused_and_changes_nothing() {
     let world = World::start().await;
-    let (meta, business) = (Meta::of(&world).await, world.business(10, 1).await);
+    let meta = Meta::of(&world).await;
+    let business = world.business(10, 1).await;
     let message = Sent::by_whatsapp(&world, &business, "this cannot be forged").await;
     let body = notification(&[message.status("read")]).to_string();
-    let (body, other) = (body.as_bytes(), notification(&[]).to_string());
+    let body = body.as_bytes();
+    let other = notification(&[]).to_string();
     let good = meta.sign(body);
+
     for forged in [
         None,
         Some(String::new()),
@@ -159,6 +169,7 @@ async fn what_meta_did_not_sign_is_refused_and_changes_nothing() {
         assert_eq!(answer.problem(), (403, "not_from_provider".into()), "{forged:?}");
         assert_eq!(answer.header("content-type"), Some("application/problem+json"));
     }
+
     let delivery = world.delivery(&business.api_key, message.conversation, message.id).await;
     assert_eq!((&delivery["status"], &delivery["read_at"]), (&json!("sent"), &Value::Null));
     assert_eq!(meta.call(body, Some(&good)).await.status, StatusCode::OK);
@@ -175,6 +186,7 @@ async fn only_meta_gets_its_challenge_back() {
         .await;
     assert_eq!((answer.status, answer.text.as_str()), (StatusCode::OK, "1158201444"));
     assert_eq!(answer.header("content-type"), Some("text/plain"));
+
     for query in [
         String::new(),
         "hub.mode=subscribe&hub.challenge=1".to_owned(),
@@ -201,7 +213,8 @@ fn rank(status: &str) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn receipts_in_any_order_and_number_only_move_a_message_forward() {
     let world = World::start().await;
-    let (meta, business) = (Meta::of(&world).await, world.business(100, 1).await);
+    let meta = Meta::of(&world).await;
+    let business = world.business(100, 1).await;
     let any = prop::sample::select(vec!["sent", "delivered", "read", "failed", "played"]);
     let config = Config {
         cases: 12,
@@ -241,6 +254,7 @@ async fn receipts_in_any_order_and_number_only_move_a_message_forward() {
         });
         Ok(())
     });
+
     told.unwrap_or_else(|failure| panic!("{failure}"));
     world.allow(|allowed| allowed.undelivered = true);
 }
@@ -313,9 +327,11 @@ async fn a_failure_says_why_in_our_words_and_in_the_providers() {
             "{delivery}"
         );
     }
+
     let said = |what: &str| world.logged().iter().filter(|line| line.text.contains(what)).count();
     let told = async || (said("\"message\":\"failed\"") == 6).then_some(());
     world.until("operators are told of each", told).await;
+
     // The providers took them all the same.
     world.allow(|allowed| allowed.undelivered = true);
 }
@@ -339,8 +355,9 @@ async fn a_complaint_is_a_delivery_and_an_open_is_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_of_nothing_that_is_ours_is_taken_and_changes_nothing() {
     let world = World::start().await;
-    let (meta, business, other) =
-        (Meta::of(&world).await, world.business(10, 1).await, world.business(10, 1).await);
+    let meta = Meta::of(&world).await;
+    let business = world.business(10, 1).await;
+    let other = world.business(10, 1).await;
     let message = Sent::by_whatsapp(&world, &business, "this one's alone").await;
     let foreign = [
         Sent { business: other.business_id, ..message },
@@ -353,13 +370,16 @@ async fn a_receipt_of_nothing_that_is_ours_is_taken_and_changes_nothing() {
         Sent { id: Uuid::new_v4(), ..message },
         Sent { conversation: Uuid::new_v4(), ..message },
     ];
+
     for foreign in foreign {
         meta.report(&foreign, "read").await;
     }
+
     let mut campaign = message.status("read");
     campaign["biz_opaque_callback_data"] = json!("campaign.7");
     let anonymous = json!({ "id": "wamid.1", "status": "read", "timestamp": "1772355902" });
     let shapeless = json!({ "statuses": 7 });
+
     for body in [
         notification(&[campaign, anonymous, shapeless.clone()]),
         notification(&[]),
@@ -369,10 +389,13 @@ async fn a_receipt_of_nothing_that_is_ours_is_taken_and_changes_nothing() {
     ] {
         assert_eq!(meta.tell(&body).await.status, StatusCode::OK, "{body}");
     }
+
     let unreadable = b"{ \"entry\": [";
     assert_eq!(meta.call(unreadable, Some(&meta.sign(unreadable))).await.status, StatusCode::OK);
+
     let delivery = world.delivery(&business.api_key, message.conversation, message.id).await;
     assert_eq!((&delivery["status"], &delivery["read_at"]), (&json!("sent"), &Value::Null));
+
     // One of ours among them is found all the same.
     let mut with_foreign: Vec<Value> =
         foreign.iter().map(|foreign| foreign.status("read")).collect();

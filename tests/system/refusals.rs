@@ -36,8 +36,10 @@ async fn every_token_that_is_not_valid_gets_the_same_401() {
     let demo = world.ready.demo.clone().expect("a demo");
     let business = world.business(10, 1).await;
     let id = BusinessId(business.business_id);
-    let (expired, revoked) = (ApiKey::generate(id), ApiKey::generate(id));
+    let expired = ApiKey::generate(id);
+    let revoked = ApiKey::generate(id);
     let table = world.table();
+
     table
         .create_api_key(&expired, None, Some(Utc::now() - TimeDelta::seconds(1)))
         .await
@@ -48,7 +50,9 @@ async fn every_token_that_is_not_valid_gets_the_same_401() {
         .set_agent_active(BusinessId(demo.business_id), AgentId(demo.agent_id), false)
         .await
         .expect("switched off");
-    let (expired, revoked) = (expired.reveal(), revoked.reveal());
+
+    let expired = expired.reveal();
+    let revoked = revoked.reveal();
     let strange = ApiKey::generate(BusinessId(Uuid::new_v4())).reveal();
     let forged = format!("{}x", demo.token);
     let tokens = [
@@ -63,6 +67,7 @@ async fn every_token_that_is_not_valid_gets_the_same_401() {
         &demo.visitor_token,
     ];
     let mut texts = Vec::new();
+
     for token in tokens {
         // The answer does not say what else is wrong with the request.
         let answer = world.send(token, "not-an-id", "").body("{").key("").go().await;
@@ -70,7 +75,9 @@ async fn every_token_that_is_not_valid_gets_the_same_401() {
         assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
         texts.push(answer.text);
     }
+
     assert!(texts.iter().all(|text| *text == texts[0]));
+
     let path = format!("/api/v1/conversations/{}/messages", demo.conversations.chat);
     assert_eq!(world.get(&demo.token, &path).await.problem(), (401, "unauthorized".into()));
 }
@@ -82,24 +89,28 @@ async fn a_request_of_another_form_is_told_everything_that_is_wrong() {
     let answer =
         world.send(&business.api_key, "42", "").body(r#"{"internal":true}"#).key("a b").go().await;
     assert_eq!(answer.problem(), (422, "validation_error".into()));
+
     let errors = answer.json()["errors"].clone();
     let kinds: Vec<_> =
         errors.as_array().expect("errors").iter().map(|error| error["type"].clone()).collect();
     assert_eq!(kinds, ["uuid_parsing", "string_pattern_mismatch", "missing", "extra_forbidden"]);
     assert_eq!(errors[3]["loc"], json!(["body", "internal"]));
+
     for body in
         ["", "[]", r#"{"content":"  "}"#, r#"{"content":3}"#, r#"{"content":"x","attachments":{}}"#]
     {
         let answer = refused(&world, &business, business.conversation("chat"), body).await;
         assert_eq!(answer.problem(), (422, "validation_error".into()), "{body}");
     }
+
     assert_eq!(world.usage(&business.api_key).await, (0, 10));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_conversation_and_a_missing_one_cannot_be_told_apart() {
     let world = World::start().await;
-    let (mine, theirs) = (world.business(0, 1).await, world.business(10, 1).await);
+    let mine = world.business(0, 1).await;
+    let theirs = world.business(10, 1).await;
     let missing = world.send(&mine.api_key, Uuid::new_v4(), "hello there").go().await;
     let foreign = world.send(&mine.api_key, theirs.conversation("chat"), "hello there").go().await;
     assert_eq!(
@@ -107,6 +118,7 @@ async fn a_foreign_conversation_and_a_missing_one_cannot_be_told_apart() {
         (404, "conversation_not_found".into()),
         "before the month is looked at"
     );
+
     let plain = |answer: &Answer| {
         let mut headers = answer.headers.clone();
         headers.remove("date");
@@ -114,6 +126,7 @@ async fn a_foreign_conversation_and_a_missing_one_cannot_be_told_apart() {
         (answer.status, headers, answer.text.clone())
     };
     assert_eq!(plain(&missing), plain(&foreign));
+
     let sent =
         world.send(&theirs.api_key, theirs.conversation("chat"), "for them alone").go().await.id();
     for path in [
@@ -127,6 +140,7 @@ async fn a_foreign_conversation_and_a_missing_one_cannot_be_told_apart() {
             "{path}"
         );
     }
+
     let crossed = format!("/api/v1/conversations/{}/messages/{sent}", mine.conversation("chat"));
     assert_eq!(
         world.get(&mine.api_key, &crossed).await.problem(),
@@ -141,6 +155,7 @@ async fn what_the_channel_cannot_carry_is_refused_before_it_is_counted() {
     let say = async |channel: &str, body: serde_json::Value| {
         refused(&world, &business, business.conversation(channel), &body.to_string()).await
     };
+
     for (channel, limit) in [("chat", 20_000), ("whatsapp", 4_096), ("email", 100_000)] {
         let answer = say(channel, json!({"content": "x".repeat(limit + 1)})).await;
         assert_eq!(answer.problem(), (422, "content_not_allowed".into()), "{channel}");
@@ -156,9 +171,11 @@ async fn what_the_channel_cannot_carry_is_refused_before_it_is_counted() {
             "{channel}: the limit itself is carried"
         );
     }
+
     let files = |count| vec![json!({"url": "https://files.example.com/a", "filename": "a"}); count];
     let answer = say("email", json!({"content": "see the file", "attachments": files(1)})).await;
     assert_eq!(answer.problem(), (422, "attachment_not_found".into()));
+
     let answer = say("email", json!({"content": "see the files", "attachments": files(11)})).await;
     assert_eq!(answer.problem(), (422, "content_not_allowed".into()));
 }
@@ -178,8 +195,8 @@ async fn a_closed_window_a_silent_channel_and_a_strange_one_are_refused() {
 
     let id = BusinessId(business.business_id);
     let new = async |channel: &str, is_active: bool| {
-        let (channel_id, conversation) =
-            (ChannelId(Uuid::new_v4()), ConversationId(Uuid::new_v4()));
+        let channel_id = ChannelId(Uuid::new_v4());
+        let conversation = ConversationId(Uuid::new_v4());
         let record = ChannelRecord {
             is_active,
             in_doubt: Default::default(),
@@ -205,6 +222,7 @@ async fn a_closed_window_a_silent_channel_and_a_strange_one_are_refused() {
     let answer =
         world.send(&business.api_key, new("webchat", false).await, "are you there").go().await;
     assert_eq!(answer.problem(), (422, "channel_inactive".into()));
+
     let answer = world.send(&business.api_key, new("sms", true).await, "are you there").go().await;
     assert_eq!(answer.problem(), (422, "channel_not_supported".into()));
     assert_eq!(world.usage(&business.api_key).await, (0, 10));
@@ -219,6 +237,7 @@ async fn contention_without_end_is_told_and_nothing_is_written() {
         .go()
         .await
         .id();
+
     for error in ["TransactionConflict", "ThrottlingException"] {
         world.fault("aws", json!({"operation": "TransactWriteItems", "error": error})).await;
         let answer = world
@@ -229,6 +248,7 @@ async fn contention_without_end_is_told_and_nothing_is_written() {
         assert_eq!(answer.header("retry-after"), Some("1"));
         world.heal("aws").await;
     }
+
     assert_eq!(world.usage(&business.api_key).await, (1, 10));
 }
 
@@ -242,10 +262,12 @@ async fn what_is_broken_is_not_shown() {
             json!({"operation": "BatchGetItem", "error": "AccessDeniedException", "times": 1}),
         )
         .await;
+
     let answer =
         world.send(&business.api_key, business.conversation("chat"), "into the void").go().await;
     assert_eq!(answer.problem(), (500, "internal".into()));
     assert!(!answer.text.contains("AccessDenied"), "{}", answer.text);
+
     let logged = world.logged().into_iter().any(|line| line.text.contains("AccessDeniedException"));
     assert!(logged, "the chain is in the log");
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use tests::World;
 
-/// What a conversation's customer has.
+/// Returns what a conversation's customer has.
 async fn messages(world: &World, conversation: Uuid) -> Vec<Value> {
     let path = format!("/whatsapp/messages?conversation_id={conversation}");
     world.sandbox(Method::GET, &path, Value::Null).await.as_array().expect("an array").clone()

@@ -15,8 +15,11 @@ async fn a_file_from_a_form_goes_with_a_message() {
         store(&world, &business.api_key, conversation, "dir/cat picture.png", "image/png", PNG)
             .await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+
     let uploaded = answer.json();
-    let (name, kind, size) = (&uploaded["filename"], &uploaded["content_type"], &uploaded["size"]);
+    let name = &uploaded["filename"];
+    let kind = &uploaded["content_type"];
+    let size = &uploaded["size"];
     assert_eq!(
         (name, kind, size),
         (&json!("cat picture.png"), &json!("image/png"), &json!(PNG.len()))
@@ -25,11 +28,13 @@ async fn a_file_from_a_form_goes_with_a_message() {
 
     // Everything that the upload answered may be sent along; only the URL is read.
     let mut reference = uploaded.clone();
+
     reference["filename"] = json!("another-name.exe");
     let body = json!({"content": "look at the cat", "attachments": [reference]}).to_string();
     let sent = world.send(&business.api_key, conversation, "look at the cat").body(body).go().await;
     assert_eq!(sent.status, StatusCode::CREATED, "{}", sent.text);
     assert_eq!(sent.json()["attachments"], json!([uploaded]));
+
     let path = format!("/api/v1/conversations/{conversation}/messages/{}", sent.id());
     assert_eq!(world.get(&business.api_key, &path).await.json()["attachments"], json!([uploaded]));
     assert_eq!(world.usage(&business.api_key).await, (1, 10));
@@ -39,12 +44,14 @@ async fn a_file_from_a_form_goes_with_a_message() {
 async fn an_agent_brings_a_file_and_sends_it() {
     let world = World::start().await;
     let demo = world.ready.demo.clone().expect("the demo is seeded");
-    let (agent, conversation) = (demo.token.as_str(), demo.conversations.chat);
+    let agent = demo.token.as_str();
+    let conversation = demo.conversations.chat;
     let uploaded = store(&world, agent, conversation, "cat.png", "image/png", PNG).await.json();
     let body = json!({"content": "look at the cat", "attachments": [{"url": uploaded["url"]}]})
         .to_string();
     let sent = world.send(agent, conversation, "look at the cat").body(body).go().await;
-    let (by, who) = (&sent.json()["sender_type"], &sent.json()["sender_id"]);
+    let by = &sent.json()["sender_type"];
+    let who = &sent.json()["sender_id"];
     assert_eq!((by, who), (&json!("agent"), &json!(demo.agent_id)));
 }
 
@@ -58,6 +65,7 @@ async fn an_announced_file_is_put_past_the_api_and_looked_at_once() {
     let answer =
         announce(&world, &business.api_key, conversation, "tour.mp4", "video/mp4", size).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+
     let announced = answer.json();
     let upload = &announced["upload"];
     assert_eq!(
@@ -65,6 +73,7 @@ async fn an_announced_file_is_put_past_the_api_and_looked_at_once() {
         (&json!("PUT"), &json!("video/mp4"))
     );
     assert_eq!(upload["headers"]["content-length"], json!(size.to_string()));
+
     let names: Vec<&str> =
         upload["headers"].as_object().expect("headers").keys().map(String::as_str).collect();
     assert_eq!(
@@ -81,6 +90,7 @@ async fn an_announced_file_is_put_past_the_api_and_looked_at_once() {
     assert_eq!(bring(upload, &film[1..]).await.status(), 403, "the size is signed");
     assert_eq!(bring(upload, &film).await.status(), 200);
     assert_eq!(bring(upload, &film).await.status(), 412, "it is there already");
+
     let send_again = async || {
         let before = world.calls();
         let sent = send(&world, &business, conversation, &[&announced["url"]]).await;
@@ -100,14 +110,17 @@ async fn an_announced_file_is_put_past_the_api_and_looked_at_once() {
             .collect()
     };
     let first: Vec<String> = send_again().await;
+
     for call in ["s3:GetObject 1", "s3:PutObjectTagging 1", "dynamodb:UpdateItem 1"] {
         assert!(first.iter().any(|made| made == call), "{call}: {first:?}");
     }
+
     let second: Vec<String> = send_again().await;
     assert_eq!(
         second,
         ["dynamodb:BatchGetItem 1", "dynamodb:TransactWriteItems 1", "sqs:SendMessage 1"]
     );
+
     let file = Client::new()
         .get(announced["url"].as_str().expect("a URL"))
         .send()
@@ -117,6 +130,7 @@ async fn an_announced_file_is_put_past_the_api_and_looked_at_once() {
         (file.status().as_u16(), &file.headers()["content-type"]),
         (200, &"video/mp4".parse().expect("a type"))
     );
+
     assert_eq!(file.bytes().await.expect("a file").len(), film.len());
 }
 
@@ -129,10 +143,12 @@ async fn an_upload_that_cannot_be_is_told_what_is_wrong() {
     let stored =
         store(&world, &business.api_key, conversation, "large.txt", "text/plain", &largest).await;
     assert_eq!(stored.status, StatusCode::CREATED, "{}", stored.text);
+
     let larger = [&largest[..], b"x"].concat();
     let file =
         store(&world, &business.api_key, conversation, "large.txt", "text/plain", &larger).await;
     assert_eq!(file.problem(), (413, "body_too_large".into()));
+
     let body = store(
         &world,
         "",
@@ -143,6 +159,7 @@ async fn an_upload_that_cannot_be_is_told_what_is_wrong() {
     )
     .await;
     assert_eq!(body.problem(), (413, "body_too_large".into()), "before the token is read");
+
     let most = 100 << 20;
     assert_eq!(
         announce(&world, &business.api_key, conversation, "a.zip", "application/zip", most)
@@ -150,10 +167,12 @@ async fn an_upload_that_cannot_be_is_told_what_is_wrong() {
             .status,
         201
     );
+
     for (kind, size) in [("application/zip", most + 1), ("application/zip", 0), ("zip", 1)] {
         let wrong = announce(&world, &business.api_key, conversation, "a.zip", kind, size).await;
         assert_eq!(wrong.problem(), (422, "validation_error".into()), "{kind} {size}");
     }
+
     let path = "/api/v1/conversations/not-an-id/upload";
     let anonymous = world
         .call(Method::POST, path, &[("content-type", "application/json")], b"{".to_vec())
@@ -163,6 +182,7 @@ async fn an_upload_that_cannot_be_is_told_what_is_wrong() {
         (401, "unauthorized".into()),
         "the answer does not say what else is wrong"
     );
+
     let bearer = format!("Bearer {}", business.api_key);
     let wrong = world.call(Method::POST, path, &[("authorization", &bearer)], b"{}".to_vec()).await;
     let kinds: Vec<Value> = wrong.json()["errors"]
@@ -171,6 +191,7 @@ async fn an_upload_that_cannot_be_is_told_what_is_wrong() {
         .iter()
         .map(|e| e["type"].clone())
         .collect();
+
     assert_eq!(kinds, ["uuid_parsing", "missing", "missing", "missing"]);
 }
 
@@ -189,6 +210,7 @@ async fn bytes_that_contradict_are_refused() {
         .await
         .json();
     assert_eq!(bring(&announced["upload"], &exe).await.status(), 200);
+
     let refused = send(&world, &business, conversation, &[&announced["url"]]).await;
     assert_eq!(refused.problem(), (422, "attachment_not_found".into()));
     assert!(
@@ -204,6 +226,7 @@ async fn bytes_that_contradict_are_refused() {
         .await
         .json();
     assert_eq!(bring(&silent["upload"], PNG).await.status(), 200);
+
     let sent = send(&world, &business, conversation, &[&silent["url"]]).await;
     assert_eq!(sent.json()["attachments"][0]["content_type"], "image/png");
     assert_eq!(world.usage(&business.api_key).await, (1, 10));

@@ -25,14 +25,17 @@ async fn a_file_can_be_read_with_its_url_and_not_without() {
         (&led.headers()["cache-control"], &led.headers()["referrer-policy"]),
         (&"no-store".parse().unwrap(), &"no-referrer".parse().unwrap())
     );
+
     let address = led.headers()["location"].to_str().expect("a URL").to_owned();
     assert!(address.contains("X-Amz-Expires=300"), "it is good for five minutes: {address}");
+
     let file = reqwest::get(&address).await.expect("S3 answers");
     assert_eq!(
         file.headers()["content-disposition"],
         "attachment; filename*=UTF-8''page%C3%BC%2Ehtml"
     );
     assert_eq!(file.text().await.expect("a file").as_bytes(), page);
+
     let picture =
         store(&world, &business.api_key, conversation, "cat.png", "image/png", PNG).await.json();
     let picture =
@@ -46,10 +49,12 @@ async fn a_file_can_be_read_with_its_url_and_not_without() {
         Capability::generate(BusinessId(business.business_id), ConversationId(conversation));
     let unknown = unknown.url("").rsplit_once('/').expect("a path").1.to_owned();
     let mut answers = Vec::new();
+
     for wrong in [other_secret, unknown, token[1..].to_owned(), "nonsense".to_owned()] {
         let answer = lead(&json!(format!("{base}/{wrong}"))).await;
         answers.push((answer.status().as_u16(), answer.text().await.expect("a problem")));
     }
+
     assert_eq!(answers[0].0, 404);
     assert!(
         answers[0].1.contains("file_not_found")
@@ -66,7 +71,9 @@ async fn what_no_message_references_expires_and_what_one_does_is_kept() {
     let store = async |name| {
         store(&world, &business.api_key, conversation, name, "image/png", PNG).await.json()
     };
-    let (kept, late) = (store("kept-picture.png").await, store("late-picture.png").await);
+    let kept = store("kept-picture.png").await;
+    let late = store("late-picture.png").await;
+
     send(&world, &business, conversation, &[&kept["url"]]).await.id();
     let announced =
         announce(&world, &business.api_key, conversation, "tour.mp4", "video/mp4", 9).await.json();
@@ -77,13 +84,16 @@ async fn what_no_message_references_expires_and_what_one_does_is_kept() {
         announced["upload"]["url"].as_str().is_some_and(|url| url.contains("X-Amz-Expires=900")),
         "{announced}"
     );
+
     let address = async |url: &Value| {
         lead(url).await.headers()["location"].to_str().expect("a URL").to_owned()
     };
-    let (kept_at, late_at) = (address(&kept["url"]).await, address(&late["url"]).await);
+    let kept_at = address(&kept["url"]).await;
+    let late_at = address(&late["url"]).await;
 
     world.pass(DAY).await;
     assert_eq!(lead(&late["url"]).await.status(), 404);
+
     let refused = send(&world, &business, conversation, &[&late["url"]]).await;
     assert_eq!(refused.problem(), (422, "attachment_not_found".into()));
     assert_eq!(
@@ -91,6 +101,7 @@ async fn what_no_message_references_expires_and_what_one_does_is_kept() {
         200,
         "the file outlives its record"
     );
+
     world.pass(2 * DAY).await;
     assert_eq!(reqwest::get(&late_at).await.expect("S3 answers").status(), 404);
     assert_eq!(reqwest::get(&kept_at).await.expect("S3 answers").status(), 200);
@@ -98,9 +109,11 @@ async fn what_no_message_references_expires_and_what_one_does_is_kept() {
     world.pass(331 * DAY).await;
     send(&world, &business, conversation, &[&kept["url"]]).await.id();
     world.pass(2 * DAY).await;
+
     let refused = send(&world, &business, conversation, &[&kept["url"]]).await;
     assert_eq!(refused.problem(), (422, "attachment_not_found".into()), "it would not last");
     assert_eq!(lead(&kept["url"]).await.status(), 302);
+
     world.pass(30 * DAY).await;
     assert_eq!(lead(&kept["url"]).await.status(), 404);
     assert_eq!(reqwest::get(&kept_at).await.expect("S3 answers").status(), 404);

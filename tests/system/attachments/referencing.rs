@@ -22,8 +22,8 @@ async fn pretend(
     kind: &str,
     size: u64,
 ) -> Value {
-    let (of, conversation) =
-        (BusinessId(business.business_id), ConversationId(business.conversation(channel)));
+    let of = BusinessId(business.business_id);
+    let conversation = ConversationId(business.conversation(channel));
     let capability = Capability::generate(of, conversation);
     let upload = Upload {
         id: capability.upload,
@@ -36,6 +36,7 @@ async fn pretend(
         expires_at: (Utc::now() + TimeDelta::days(1)).timestamp(),
     };
     let place = ObjectKey { business: of, conversation, upload: capability.upload };
+
     world.table().put_upload(place, &upload).await.expect("a record");
     Value::from(upload.url)
 }
@@ -43,7 +44,8 @@ async fn pretend(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_belongs_to_its_conversation_and_its_business() {
     let world = World::start().await;
-    let (mine, theirs) = (world.business(10, 1).await, world.business(10, 1).await);
+    let mine = world.business(10, 1).await;
+    let theirs = world.business(10, 1).await;
     let chat = mine.conversation("chat");
     let missing = store(&world, &mine.api_key, Uuid::new_v4(), "cat.png", "image/png", PNG).await;
     let foreign =
@@ -56,17 +58,20 @@ async fn a_file_belongs_to_its_conversation_and_its_business() {
         let conversation = business.conversation(channel);
         store(&world, &business.api_key, conversation, "cat.png", "image/png", PNG).await.json()["url"].take()
     };
-    let (own, elsewhere, foreign) =
-        (upload(&mine, "chat").await, upload(&mine, "email").await, upload(&theirs, "chat").await);
+    let own = upload(&mine, "chat").await;
+    let elsewhere = upload(&mine, "email").await;
+    let foreign = upload(&theirs, "chat").await;
     let unknown = Capability::generate(BusinessId(mine.business_id), ConversationId(chat))
         .url(&world.ready.api);
     let own_text = own.as_str().expect("a URL");
+
     // Another last character than the signature's own: four end a signature of 64 bytes, and "A" is
     // one of them.
     let last = if own_text.ends_with('A') { 'Q' } else { 'A' };
     let spoiled = format!("{}{last}", &own_text[..own_text.len() - 1]);
     let abroad = own_text.replacen("http://", "http://evil.", 1);
     let mut details = Vec::new();
+
     for url in [
         json!(unknown),
         elsewhere,
@@ -79,8 +84,10 @@ async fn a_file_belongs_to_its_conversation_and_its_business() {
         assert_eq!(refused.problem(), (422, "attachment_not_found".into()), "{url}");
         details.push(refused.text.replace(url.as_str().expect("a URL"), "…"));
     }
+
     assert!(details.iter().all(|detail| *detail == details[0]), "{details:?}");
     assert_eq!(world.usage(&mine.api_key).await, (0, 10));
+
     // The same file twice is what was asked for.
     let twice = send(&world, &mine, chat, &[&own, &own]).await;
     assert_eq!(twice.json()["attachments"].as_array().map(Vec::len), Some(2), "{}", twice.text);
@@ -91,6 +98,7 @@ async fn each_channel_carries_what_it_can_and_is_asked_before_the_month() {
     let world = World::start().await;
     let business = world.business(0, 1).await;
     const MIB: u64 = 1 << 20;
+
     for (channel, kind, most) in [
         ("chat", "application/zip", 25 * MIB),
         ("email", "application/zip", 25 * MIB),
@@ -112,9 +120,11 @@ async fn each_channel_carries_what_it_can_and_is_asked_before_the_month() {
         assert_eq!(answer.problem(), (422, "content_not_allowed".into()), "{channel} {kind}");
         assert!(answer.text.contains(&most.to_string()), "{}", answer.text);
     }
+
     let strange = pretend(&world, &business, "whatsapp", "application/zip", 1).await;
     let answer = send(&world, &business, business.conversation("whatsapp"), &[&strange]).await;
     assert_eq!(answer.problem(), (422, "content_not_allowed".into()));
+
     let half = pretend(&world, &business, "email", "application/pdf", 13 * MIB).await;
     let answer = send(&world, &business, business.conversation("email"), &[&half, &half]).await;
     assert_eq!(
@@ -122,9 +132,11 @@ async fn each_channel_carries_what_it_can_and_is_asked_before_the_month() {
         (422, "content_not_allowed".into()),
         "together they are too large"
     );
+
     let one = pretend(&world, &business, "chat", "image/png", 1).await;
     let answer = send(&world, &business, business.conversation("chat"), &[&one; 10]).await;
     assert_eq!(answer.problem(), (403, "quota_exceeded".into()));
+
     let answer = send(&world, &business, business.conversation("chat"), &[&one; 11]).await;
     assert_eq!(answer.problem(), (422, "content_not_allowed".into()));
 }
@@ -151,6 +163,7 @@ async fn a_key_belongs_to_a_message_with_its_files() {
     );
     assert_eq!(call(Some(&other)).await.problem(), (422, "idempotency_key_reused".into()));
     assert_eq!(call(None).await.problem(), (422, "idempotency_key_reused".into()));
+
     assert_eq!(world.usage(&business.api_key).await, (1, 10));
 }
 
@@ -161,8 +174,10 @@ async fn trouble_with_the_storage_counts_nothing() {
     let conversation = business.conversation("chat");
     let upload =
         async || store(&world, &business.api_key, conversation, "cat.png", "image/png", PNG).await;
+
     world.fault("aws", json!({"operation": "PutObject", "error": "SlowDown"})).await;
     assert_eq!(upload().await.problem(), (503, "busy".into()));
+
     world.heal("aws").await;
     let stored = upload().await.json();
     let size = PNG.len() as u64;
@@ -170,6 +185,7 @@ async fn trouble_with_the_storage_counts_nothing() {
         .await
         .json();
     assert_eq!(bring(&announced["upload"], PNG).await.status(), 200);
+
     for (operation, error, told) in [
         ("GetObject", "SlowDown", (503, "busy")),
         ("GetObject", "AccessDenied", (500, "internal")),
@@ -193,7 +209,9 @@ async fn trouble_with_the_storage_counts_nothing() {
         );
         world.heal("aws").await;
     }
+
     assert_eq!(world.usage(&business.api_key).await, (0, 10));
+
     send(&world, &business, conversation, &[&stored["url"], &announced["url"]]).await.id();
     assert_eq!(world.usage(&business.api_key).await, (1, 10));
 }
@@ -203,6 +221,7 @@ async fn a_file_that_is_gone_before_it_is_sent_fails_a_whatsapp_message_and_not_
     let world = World::start().await;
     let business = world.business(10, 1).await;
     world.sandbox(Method::PUT, "/queues/held", json!({"held": true})).await;
+
     let mut sent = Vec::new();
     for channel in ["whatsapp", "email"] {
         let conversation = business.conversation(channel);
@@ -212,12 +231,14 @@ async fn a_file_that_is_gone_before_it_is_sent_fails_a_whatsapp_message_and_not_
         let id = send(&world, &business, conversation, &[&stored["url"]]).await.id();
         sent.push((conversation, id, stored["url"].clone()));
     }
+
     world.engine().expire_objects(Utc::now() + TimeDelta::days(366)).expect("files can be removed");
     world.sandbox(Method::PUT, "/queues/held", json!({"held": false})).await;
     let [(whatsapp, photo, _), (email, mail, url)] = &sent[..] else { panic!("two were sent") };
     let delivery = world.until_status(&business.api_key, *whatsapp, *photo, "failed").await;
     assert_eq!(delivery["error"]["code"], "file_unavailable");
     world.until_status(&business.api_key, *email, *mail, "sent").await;
+
     let got = world.received("email", *email).await;
     assert!(got[0].contains(url.as_str().expect("a URL")), "{got:?}");
 }
@@ -234,10 +255,12 @@ async fn a_file_that_was_deleted_is_not_found() {
         .await
         .json();
     assert_eq!(bring(&announced["upload"], PNG).await.status(), 200);
+
     world.engine().expire_objects(Utc::now() + TimeDelta::days(3)).expect("files can be removed");
     for url in [&stored["url"], &announced["url"]] {
         let refused = send(&world, &business, conversation, &[url]).await;
         assert_eq!(refused.problem(), (422, "attachment_not_found".into()));
     }
+
     assert_eq!(world.usage(&business.api_key).await, (0, 10));
 }

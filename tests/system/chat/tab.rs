@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use tests::{Business, World};
 
-/// What does not come in this time does not come.
+/// The longest wait for a frame.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Tab(WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>);
@@ -144,6 +144,7 @@ impl Reader {
                 self.held.insert(seq, id);
             }
         }
+
         let mut shown = Vec::new();
         loop {
             match self.held.remove(&(self.last + 1)) {
@@ -153,9 +154,11 @@ impl Reader {
             }
             self.last += 1;
         }
+
         if !self.held.is_empty() && !self.asking {
             self.ask().await;
         }
+
         shown
     }
 

@@ -36,11 +36,12 @@ async fn send(
         assert_eq!(upload.status, StatusCode::CREATED, "{}", upload.text);
         attachments.push(json!({ "url": upload.json()["url"] }));
     }
+
     let body = json!({ "content": text, "attachments": attachments }).to_string();
     world.send(&business.api_key, conversation, text).body(body).go().await
 }
 
-/// What a customer has of a file.
+/// Returns what a customer has of a file.
 fn got(
     kind: &str,
     content_type: &str,
@@ -73,7 +74,9 @@ async fn every_kind_of_file_arrives_with_its_bytes_and_its_text() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let conversation = business.conversation("whatsapp");
-    let (text, none) = (Some("see the file"), None);
+    let text = Some("see the file");
+    let none = None;
+
     for (number, (name, content_type, bytes, expected)) in [
         ("photo 1.png", "image/png", PNG, got("image", "image/png", PNG, None, text)),
         ("film.mp4", "video/mp4", MP4, got("video", "video/mp4", MP4, None, text)),
@@ -110,10 +113,12 @@ async fn a_large_document_arrives_whole() {
             .await
             .json();
     assert_eq!(bring(&upload["upload"], &bytes).await.status(), StatusCode::OK);
+
     let body =
         json!({ "content": "an atlas", "attachments": [{ "url": upload["url"] }] }).to_string();
     let id = world.send(&business.api_key, conversation, "an atlas").body(body).go().await.id();
     world.until_status(&business.api_key, conversation, id, "sent").await;
+
     let expected = got("document", "application/pdf", &bytes, Some("atlas.pdf"), Some("an atlas"));
     assert_eq!(messages(&world, conversation).await[0]["attachments"], json!([expected]));
 }
@@ -126,12 +131,14 @@ async fn a_text_and_many_files_are_one_message_in_this_order() {
     world
         .report("whatsapp", json!({ "statuses": ["sent", "delivered", "read"], "delay_ms": 0 }))
         .await;
+
     let id = send(&world, &business, "three things", &THREE).await.id();
     let next = world.send(&business.api_key, conversation, "and this comes after").go().await.id();
     for id in [id, next] {
         let delivery = world.until_status(&business.api_key, conversation, id, "read").await;
         assert_eq!(delivery["attempts"], 1);
     }
+
     let messages = messages(&world, conversation).await;
     assert_eq!(messages.len(), 2);
     assert_eq!(
@@ -139,6 +146,7 @@ async fn a_text_and_many_files_are_one_message_in_this_order() {
         (&json!("three things"), &json!("and this comes after"))
     );
     assert_eq!(messages[0]["parts"], json!({ "of": 3, "got": [1, 2, 3] }));
+
     assert_eq!(messages[0]["attachments"], json!(got_three()));
 }
 
@@ -148,6 +156,7 @@ async fn a_part_that_has_to_wait_is_waited_for_and_the_ones_before_are_not_sent_
     let business = world.business(10, 1).await;
     let conversation = business.conversation("whatsapp");
     world.fault("whatsapp", json!({ "code": 131_056, "skip": 1, "times": 1 })).await;
+
     let id = send(&world, &business, "three things", &THREE).await.id();
     world
         .until("the second part is put back", async || {
@@ -156,6 +165,7 @@ async fn a_part_that_has_to_wait_is_waited_for_and_the_ones_before_are_not_sent_
         })
         .await;
     assert_eq!(copies(&messages(&world, conversation).await), [json!([1])]);
+
     world.pass(60).await;
     world.sweep().await;
     let delivery = world.until_status(&business.api_key, conversation, id, "sent").await;
@@ -168,6 +178,7 @@ async fn an_upload_that_fails_leaves_nothing_in_doubt() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let conversation = business.conversation("whatsapp");
+
     for fault in [json!({ "after_effect": true, "times": 1 }), json!({ "status": 503, "times": 1 })]
     {
         world.fault("whatsapp-media", fault).await;
@@ -184,6 +195,7 @@ async fn an_upload_that_fails_leaves_nothing_in_doubt() {
         let delivery = world.until_status(&business.api_key, conversation, id, "sent").await;
         assert_eq!(delivery["history"][0]["outcome"], "postponed");
     }
+
     world.fault("whatsapp-media", json!({ "code": 131_053, "times": 1 })).await;
     let id = send(&world, &business, "see the file", &[("photo.png", "image/png", PNG)]).await.id();
     let delivery = world.until_status(&business.api_key, conversation, id, "failed").await;
@@ -235,10 +247,12 @@ async fn a_receipt_of_the_part_in_doubt_lets_the_message_go_on_behind_it_at_once
     let world = World::start().await;
     let business = world.business(10, 1).await;
     world.report("whatsapp", json!({ "statuses": ["sent", "delivered"], "held": true })).await;
+
     let fault = json!({ "after_effect": true, "skip": 1, "times": 1 });
     let (conversation, id) = in_doubt(&world, &business, fault).await;
     world.until_status(&business.api_key, conversation, id, "in_doubt").await;
     assert_eq!(world.release("whatsapp").await, 4);
+
     world
         .until("the rest follows", async || {
             let copies = copies(&messages(&world, conversation).await);
@@ -246,6 +260,7 @@ async fn a_receipt_of_the_part_in_doubt_lets_the_message_go_on_behind_it_at_once
         })
         .await;
     world.until_status(&business.api_key, conversation, id, "sent").await;
+
     world.release("whatsapp").await;
     world.until_status(&business.api_key, conversation, id, "delivered").await;
     assert_eq!(copies(&messages(&world, conversation).await), [json!([1, 2, 3])]);
@@ -259,6 +274,7 @@ async fn a_worker_that_dies_between_two_parts_goes_on_with_the_next() {
     // Its writes: claim, mark, and the note that the first part is through.
     let kill = json!({ "operation": "UpdateItem", "error": "kill", "times": 1, "skip": 2, "function": "deliver-whatsapp",
         "after_effect": true });
+
     world.fault("aws", kill).await;
     let id = send(&world, &business, "three things", &THREE).await.id();
     world
@@ -267,6 +283,7 @@ async fn a_worker_that_dies_between_two_parts_goes_on_with_the_next() {
             faults.as_array().expect("an array").is_empty().then_some(())
         })
         .await;
+
     for seconds in [LEASE, DOUBT] {
         world.pass(seconds).await;
         world.sweep().await;
@@ -278,6 +295,7 @@ async fn a_worker_that_dies_between_two_parts_goes_on_with_the_next() {
             })
             .await;
     }
+
     world.until_status(&business.api_key, conversation, id, "sent").await;
     assert_eq!(copies(&messages(&world, conversation).await), [json!([1, 2, 3])]);
 }
@@ -288,9 +306,11 @@ async fn one_file_that_whatsapp_cannot_use_fails_the_message_and_not_the_next_on
     let business = world.business(10, 1).await;
     let conversation = business.conversation("whatsapp");
     world.fault("whatsapp", json!({ "code": 131_053, "skip": 1, "times": 1 })).await;
+
     let id = send(&world, &business, "three things", &THREE).await.id();
     let next = world.send(&business.api_key, conversation, "and this one proceeds").go().await.id();
     world.until_status(&business.api_key, conversation, next, "sent").await;
+
     let delivery = world.delivery(&business.api_key, conversation, id).await;
     assert_eq!(
         (&delivery["status"], &delivery["error"]["code"]),

@@ -36,6 +36,7 @@ async fn shop(world: &World, has_template: bool, window_expires_at: DateTime<Utc
         conversation: word(&conversation, "conversation_id").parse().expect("an id"),
         customer: word(&conversation, "customer"),
     };
+
     world.ledger().secrets.push(shop.api_key.clone());
     shop
 }
@@ -68,6 +69,7 @@ async fn a_window_that_only_we_think_open_fails_the_message_and_says_why() {
     let change = change
         .update_expression("SET window_expires_at = :open")
         .expression_attribute_values(":open", open);
+
     change.send().await.expect("the conversation is there");
 
     let id = shop.send(&world, "too late").await.id();
@@ -77,6 +79,7 @@ async fn a_window_that_only_we_think_open_fails_the_message_and_says_why() {
         (code, &delivery["error"]["provider_code"]),
         (&json!("outside_messaging_window"), &json!("131047"))
     );
+
     assert!(messages(&world, shop.conversation).await.is_empty(), "the customer has nothing of it");
 }
 
@@ -90,13 +93,16 @@ async fn after_the_window_a_message_goes_as_the_channels_template() {
     let shop = shop(&world, true, closed()).await;
     let id = shop.send(&world, "Your parcel is here — 📦").await.id();
     world.until_status(&shop.api_key, shop.conversation, id, "sent").await;
+
     let messages = messages(&world, shop.conversation).await;
     assert_eq!(messages[0]["content"], "Your parcel is here — 📦");
+
     let shown = "An answer to your question: Your parcel is here — 📦";
     assert_eq!(
         messages[0]["template"],
         json!({ "name": "agent_answers", "language": "en_US", "shown": shown })
     );
+
     // Once the customer has written, everything goes as it is again.
     shop.write(&world, "thank you very much").await;
     let id = shop.send(&world, "two\nlines").await.id();
@@ -119,6 +125,7 @@ async fn what_no_template_can_carry_is_refused_before_it_is_counted() {
         let detail = answer.json()["detail"].as_str().expect("a sentence").to_owned();
         assert!(detail.contains(named) && detail.contains("window is closed"), "{detail}");
     }
+
     let upload = attachments::store(
         &world,
         &shop.api_key,
@@ -129,6 +136,7 @@ async fn what_no_template_can_carry_is_refused_before_it_is_counted() {
     )
     .await;
     assert_eq!(upload.status, StatusCode::CREATED, "{}", upload.text);
+
     let body =
         json!({ "content": "see the file", "attachments": [{ "url": upload.json()["url"] }] })
             .to_string();
@@ -144,6 +152,7 @@ async fn a_window_that_closes_before_delivery_leaves_the_template_or_nothing() {
         shop(&world, true, Utc::now() + TimeDelta::hours(1)).await,
         shop(&world, false, Utc::now() + TimeDelta::hours(1)).await,
     ];
+
     world.sandbox(Method::PUT, "/queues/held", json!({ "held": true })).await;
     let mut sent = Vec::new();
     for shop in &shops {
@@ -151,11 +160,14 @@ async fn a_window_that_closes_before_delivery_leaves_the_template_or_nothing() {
             sent.push(shop.send(&world, text).await.id());
         }
     }
+
     world.pass(2 * 60 * 60).await;
     world.sandbox(Method::PUT, "/queues/held", json!({ "held": false })).await;
     world.sweep().await;
+
     let [with, without] = &shops;
     world.until_status(&with.api_key, with.conversation, sent[0], "sent").await;
+
     for (shop, id, named) in [
         (with, sent[1], "line breaks"),
         (without, sent[2], "24 hours"),
@@ -166,6 +178,7 @@ async fn a_window_that_closes_before_delivery_leaves_the_template_or_nothing() {
         let detail = delivery["error"]["detail"].as_str().expect("a sentence");
         assert!(detail.contains(named), "{detail}");
     }
+
     let arrived = messages(&world, with.conversation).await;
     assert_eq!((arrived.len(), &arrived[0]["template"]["name"]), (1, &json!("agent_answers")));
     assert!(messages(&world, without.conversation).await.is_empty());
@@ -174,21 +187,26 @@ async fn a_window_that_closes_before_delivery_leaves_the_template_or_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_customer_who_writes_opens_their_own_window_for_a_day() {
     let world = World::start().await;
-    let (open, other) = (shop(&world, false, closed()).await, shop(&world, false, closed()).await);
+    let open = shop(&world, false, closed()).await;
+    let other = shop(&world, false, closed()).await;
     let refused = async |shop: &Shop| {
         let answer = shop.send(&world, "may I write to you?").await;
         assert_eq!(answer.problem(), (422, "outside_messaging_window".into()));
     };
+
     refused(&open).await;
     open.write(&world, "where is my parcel?").await;
     let id = open.send(&world, "it is on its way").await.id();
     world.until_status(&open.api_key, open.conversation, id, "sent").await;
     assert_ne!(open.business_id, other.business_id);
+
     refused(&other).await;
     // Meta tells of messages late as well, and the last one counts.
     world.pass(23 * 60 * 60).await;
+
     let id = open.send(&world, "it is still on its way").await.id();
     world.until_status(&open.api_key, open.conversation, id, "sent").await;
+
     world.pass(2 * 60 * 60).await;
     refused(&open).await;
 }
