@@ -376,8 +376,8 @@ async fn a_token_that_is_over_or_worth_nothing_is_told_so_and_the_door_closed() 
     let key = &keys.keys[0];
     let now = Utc::now();
     let visitor = Visitor {
-        business: BusinessId(business.business_id),
-        conversation: ConversationId(business.conversation("chat")),
+        business_id: BusinessId(business.business_id),
+        conversation_id: ConversationId(business.conversation("chat")),
     };
     let signed = |from: DateTime<Utc>, length: TimeDelta| {
         key.sign_visitor(visitor, from, from + length).expect("signed")

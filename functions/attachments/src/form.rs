@@ -1,5 +1,4 @@
-//! From a request to the file that it brings or announces: after this file nothing is a bare string
-//! any more.
+//! Reads a request into the file that it brings or announces.
 
 use bytes::Bytes;
 use lambda_http::http::HeaderMap;
@@ -10,37 +9,37 @@ use serde_json::{Map, Value};
 use domain::file::{FileName, MAX_FILE_BYTES, MAX_FORM_FILE_BYTES, MediaType, SNIFFED_BYTES};
 use domain::problem::{FieldError, Loc, MAX_BODY_BYTES, Refusal};
 
-/// What somebody wants uploaded.
+/// A request to upload a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UploadRequest {
     /// A file that came with the request.
     Stored {
-        /// What it is called.
+        /// Its name.
         filename: FileName,
-        /// What it is; its first bytes agree.
+        /// Its type; its first bytes agree.
         content_type: MediaType,
         /// The file.
         bytes: Bytes,
     },
-    /// A file that is to be put into the bucket without us.
+    /// A file that the client will put into the bucket directly.
     Announced {
-        /// What it is called.
+        /// Its name.
         filename: FileName,
-        /// What it is said to be.
+        /// Its declared type.
         content_type: MediaType,
         /// Its size in bytes, 1 to [`MAX_FILE_BYTES`].
         size: u64,
     },
 }
 
-/// What a form has beside its file: boundaries and headers.
-const ROUND_THE_FILE: u64 = 64 << 10;
+/// Room for what a form has beside its file: boundaries and headers.
+const FORM_OVERHEAD_BYTES: u64 = 64 << 10;
 
-/// The most bytes of a body of this kind.
+/// Returns the most bytes of a body of this kind.
 #[must_use]
 pub fn max_body_bytes(headers: &HeaderMap) -> u64 {
     if boundary(headers).is_some() {
-        MAX_FORM_FILE_BYTES + ROUND_THE_FILE
+        MAX_FORM_FILE_BYTES + FORM_OVERHEAD_BYTES
     } else {
         MAX_BODY_BYTES as u64
     }
@@ -49,8 +48,7 @@ pub fn max_body_bytes(headers: &HeaderMap) -> u64 {
 /// Reads a body, `multipart/form-data` with one `file` or else JSON.
 ///
 /// # Errors
-/// [`Refusal::BodyTooLarge`] for a file that does not belong into a form, or everything that is
-/// wrong.
+/// [`Refusal::BodyTooLarge`] for a file that is too large for a form, or everything that is wrong.
 pub async fn read(headers: &HeaderMap, body: Bytes) -> Result<UploadRequest, Refusal> {
     match boundary(headers) {
         Some(boundary) => form(body, boundary).await,
@@ -65,41 +63,46 @@ fn boundary(headers: &HeaderMap) -> Option<String> {
 async fn form(body: Bytes, boundary: String) -> Result<UploadRequest, Refusal> {
     let unreadable = |error: multer::Error| {
         let msg = format!("Form decode error: {error}");
-        Refusal::Invalid(vec![FieldError { loc: vec!["body".into()], msg, kind: "form_invalid" }])
+        Refusal::Invalid(vec![FieldError::new(["body"], msg, "form_invalid")])
     };
     let stream =
         futures_util::stream::once(std::future::ready(Ok::<_, std::convert::Infallible>(body)));
     let mut form = Multipart::new(stream, boundary);
-    let (mut file, mut errors) = (None, Vec::new());
+
+    let mut file = None;
+    let mut errors = Vec::new();
     while let Some(field) = form.next_field().await.map_err(unreadable)? {
         match field.name() {
-            Some("file") if file.is_none() => file = Some(part(field).await.map_err(unreadable)?),
-            Some("file") => errors.push(wrong("file", "Only one file may be given", "too_long")),
-            other => errors.push(forbidden(other.unwrap_or_default())),
+            Some("file") if file.is_none() => {
+                file = Some(read_part(field).await.map_err(unreadable)?);
+            }
+            Some("file") => {
+                errors.push(FieldError::new(FILE, "Only one file may be given", "too_long"));
+            }
+            other => errors.push(FieldError::forbidden(["body", other.unwrap_or_default()])),
         }
     }
+
     let file = match file {
-        None => Err(missing("file")),
+        None => Err(FieldError::missing(FILE)),
         Some((_, _, bytes)) if bytes.is_empty() => {
-            Err(wrong("file", "The file is empty", "too_short"))
+            Err(FieldError::new(FILE, "The file is empty", "too_short"))
         }
         Some((_, _, bytes)) if bytes.len() as u64 > MAX_FORM_FILE_BYTES => {
             return Err(Refusal::BodyTooLarge { most: MAX_FORM_FILE_BYTES });
         }
         Some((filename, declared, bytes)) => {
-            let named = declared.clone();
-            declared
-                .confirmed(&bytes[..bytes.len().min(SNIFFED_BYTES)])
-                .map(|found| (filename, found, bytes))
-                .map_err(|found| {
-                    wrong(
-                        "file",
-                        format!("Declared as {named}, and is {found}"),
-                        "content_type_mismatch",
-                    )
-                })
+            let head = &bytes[..bytes.len().min(SNIFFED_BYTES)];
+            match declared.clone().confirmed(head) {
+                Ok(content_type) => Ok((filename, content_type, bytes)),
+                Err(found) => {
+                    let msg = format!("Declared as {declared}, and is {found}");
+                    Err(FieldError::new(FILE, msg, "content_type_mismatch"))
+                }
+            }
         }
     };
+
     match file {
         Ok((filename, content_type, bytes)) if errors.is_empty() => {
             Ok(UploadRequest::Stored { filename, content_type, bytes })
@@ -108,8 +111,10 @@ async fn form(body: Bytes, boundary: String) -> Result<UploadRequest, Refusal> {
     }
 }
 
-/// A part's name, type and bytes. One without a type is taken for what its bytes tell.
-async fn part(field: Field<'_>) -> Result<(FileName, MediaType, Bytes), multer::Error> {
+const FILE: [&str; 2] = ["body", "file"];
+
+/// Reads a part's name, type and bytes. Without a declared type, the bytes decide.
+async fn read_part(field: Field<'_>) -> Result<(FileName, MediaType, Bytes), multer::Error> {
     let filename = FileName::new(field.file_name().unwrap_or_default());
     let declared =
         field.content_type().and_then(|declared| MediaType::parse(declared.essence_str()));
@@ -122,13 +127,19 @@ const FIELDS: [&str; 3] = ["filename", "content_type", "size"];
 fn announcement(body: &[u8]) -> Result<UploadRequest, Vec<FieldError>> {
     let fields = match serde_json::from_slice(body) {
         Ok(Value::Object(fields)) => fields,
-        Ok(_) => return Err(vec![at(&[], "Input should be a valid dictionary", "dict_type")]),
+        Ok(_) => {
+            return Err(vec![FieldError::wrong(["body"], "a valid dictionary", "dict_type")]);
+        }
         Err(error) => {
+            let loc = [Loc::from("body"), error.column().into()];
             let msg = format!("JSON decode error: {error}");
-            return Err(vec![at(&[error.column().into()], msg, "json_invalid")]);
+            return Err(vec![FieldError::new(loc, msg, "json_invalid")]);
         }
     };
-    let (filename, content_type, size) = (filename(&fields), content_type(&fields), size(&fields));
+
+    let filename = filename(&fields);
+    let content_type = content_type(&fields);
+    let size = size(&fields);
     let unknown: Vec<_> = fields.keys().filter(|name| !FIELDS.contains(&name.as_str())).collect();
     match (filename, content_type, size) {
         (Ok(filename), Ok(content_type), Ok(size)) if unknown.is_empty() => {
@@ -136,67 +147,46 @@ fn announcement(body: &[u8]) -> Result<UploadRequest, Vec<FieldError>> {
         }
         (filename, content_type, size) => {
             let errors = [filename.err(), content_type.err(), size.err()].into_iter().flatten();
-            Err(errors.chain(unknown.into_iter().map(|name| forbidden(name))).collect())
+            let unknown = unknown.into_iter().map(|name| FieldError::forbidden(["body", name]));
+            Err(errors.chain(unknown).collect())
         }
     }
 }
 
 fn text<'a>(fields: &'a Map<String, Value>, name: &str) -> Result<&'a str, FieldError> {
-    let value = fields.get(name).ok_or_else(|| missing(name))?;
-    value.as_str().ok_or_else(|| wrong(name, "Input should be a valid string", "string_type"))
+    let loc = ["body", name];
+    let value = fields.get(name).ok_or_else(|| FieldError::missing(loc))?;
+    value.as_str().ok_or_else(|| FieldError::wrong(loc, "a valid string", "string_type"))
 }
 
 fn filename(fields: &Map<String, Value>) -> Result<FileName, FieldError> {
     let text = text(fields, "filename")?;
     if text.trim().is_empty() {
-        return Err(wrong("filename", "String should not be blank", "string_too_short"));
+        return Err(FieldError::blank(["body", "filename"]));
     }
     Ok(FileName::new(text))
 }
 
 fn content_type(fields: &Map<String, Value>) -> Result<MediaType, FieldError> {
     let text = text(fields, "content_type")?;
-    let wrong = || {
-        wrong(
-            "content_type",
-            "Input should be a media type such as image/png",
-            "string_pattern_mismatch",
-        )
-    };
-    MediaType::parse(text).ok_or_else(wrong)
+    MediaType::parse(text).ok_or_else(|| {
+        let expected = "a media type such as image/png";
+        FieldError::wrong(["body", "content_type"], expected, "string_pattern_mismatch")
+    })
 }
 
 fn size(fields: &Map<String, Value>) -> Result<u64, FieldError> {
-    let value = fields.get("size").ok_or_else(|| missing("size"))?;
+    let loc = ["body", "size"];
+    let value = fields.get("size").ok_or_else(|| FieldError::missing(loc))?;
     match value.as_u64() {
         Some(size @ 1..=MAX_FILE_BYTES) => Ok(size),
-        Some(0) => {
-            Err(wrong("size", "Input should be greater than or equal to 1", "greater_than_equal"))
+        Some(0) => Err(FieldError::wrong(loc, "greater than or equal to 1", "greater_than_equal")),
+        Some(_) => {
+            let expected = format!("less than or equal to {MAX_FILE_BYTES}");
+            Err(FieldError::wrong(loc, expected, "less_than_equal"))
         }
-        Some(_) => Err(wrong(
-            "size",
-            format!("Input should be less than or equal to {MAX_FILE_BYTES}"),
-            "less_than_equal",
-        )),
-        None => Err(wrong("size", "Input should be a valid integer", "int_type")),
+        None => Err(FieldError::wrong(loc, "a valid integer", "int_type")),
     }
-}
-
-fn at(path: &[Loc], msg: impl Into<String>, kind: &'static str) -> FieldError {
-    let loc = std::iter::once("body".into()).chain(path.iter().cloned()).collect();
-    FieldError { loc, msg: msg.into(), kind }
-}
-
-fn wrong(name: &str, msg: impl Into<String>, kind: &'static str) -> FieldError {
-    at(&[name.into()], msg, kind)
-}
-
-fn missing(name: &str) -> FieldError {
-    wrong(name, "Field required", "missing")
-}
-
-fn forbidden(name: &str) -> FieldError {
-    wrong(name, "Extra inputs are not permitted", "extra_forbidden")
 }
 
 #[cfg(test)]

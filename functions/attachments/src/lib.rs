@@ -1,8 +1,8 @@
-//! Files that go with messages: takes them (`POST /api/v1/conversations/{conversation_id}/upload`),
-//! small ones through the API, larger ones past it, and leads whoever has a file's URL to the file
-//! (`GET /api/v1/files/{file}`).
+//! Files that go with messages. `POST /api/v1/conversations/{conversation_id}/upload` takes small
+//! files itself and presigns uploads for larger ones; `GET /api/v1/files/{file}` redirects a file's
+//! URL to the file.
 //!
-//! What a message may reference is decided when it is sent, in `send-message`.
+//! Which files a message may reference is decided when it is sent, in `send-message`.
 
 pub mod form;
 
@@ -16,10 +16,10 @@ use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt, Response};
 use serde::Serialize;
 
-use domain::file::{FileName, MediaType, UploadState};
+use domain::Attachment;
+use domain::file::UploadState;
 use domain::message::rfc3339;
-use domain::problem::Refusal;
-use domain::{Attachment, BusinessId, ConversationId};
+use domain::problem::{FieldError, Refusal};
 use form::UploadRequest;
 use platform::api::{self, ApiError, Authenticator};
 use platform::aws::Aws;
@@ -38,7 +38,7 @@ pub struct Attachments {
     files: Files,
 }
 
-/// What an upload is answered with.
+/// The answer to an upload.
 #[derive(Debug, Serialize)]
 struct UploadResponse {
     #[serde(flatten)]
@@ -47,7 +47,7 @@ struct UploadResponse {
     upload: Option<Instructions>,
 }
 
-/// How to bring the file that was announced.
+/// How to upload the file that was announced.
 #[derive(Debug, Serialize)]
 struct Instructions {
     method: String,
@@ -76,120 +76,111 @@ impl HttpFunction for Attachments {
 }
 
 impl Attachments {
-    /// The order of the checks is that of sending a message: size, caller, form, conversation.
+    /// Takes an upload. The order of the checks is that of sending a message: size, caller, form,
+    /// conversation.
     async fn receive_upload(&self, event: &Request) -> Result<Response<Body>, ApiError> {
         let most = form::max_body_bytes(event.headers());
         if event.body().len() as u64 > most {
             return Err(Refusal::BodyTooLarge { most }.into());
         }
+
         let now = self.authenticator.clock.now();
-        let claim = self.authenticator.read_token(event.headers(), now).await?;
-        let conversation =
+        let claims = self.authenticator.read_token(event.headers(), now).await?;
+        let conversation_id =
             api::path_id(event.path_parameters().first("conversation_id"), "conversation_id");
-        let wanted = form::read(event.headers(), Bytes::copy_from_slice(event.body())).await;
-        let (conversation, wanted) = match (conversation, wanted) {
-            (Ok(conversation), Ok(wanted)) => (conversation, wanted),
-            // Who is not allowed in is not told what else is wrong.
-            (conversation, wanted) => {
-                self.authenticator.authenticate(claim, LoadRequest::default(), now).await?;
-                return Err(all_that_is_wrong(conversation.err(), wanted.err()).into());
+        let upload = form::read(event.headers(), Bytes::copy_from_slice(event.body())).await;
+        let (conversation_id, upload) = match (conversation_id, upload) {
+            (Ok(conversation_id), Ok(upload)) => (conversation_id, upload),
+            // A caller without access does not learn what else is wrong.
+            (conversation_id, upload) => {
+                self.authenticator.authenticate(claims, LoadRequest::default(), now).await?;
+                return Err(all_errors(conversation_id.err(), upload.err()).into());
             }
         };
-        let checked = LoadRequest { conversation: Some(conversation), ..LoadRequest::default() };
-        let (caller, context) = self.authenticator.authenticate(claim, checked, now).await?;
+
+        let load = LoadRequest { conversation: Some(conversation_id), ..LoadRequest::default() };
+        let (caller, context) = self.authenticator.authenticate(claims, load, now).await?;
         context.conversation.ok_or(Refusal::ConversationNotFound)?;
-        let answer = self.keep(&origin(event), caller.business, conversation, wanted, now).await?;
-        Ok(api::json(StatusCode::CREATED, &answer)?)
+
+        let capability = Capability::generate(caller.business_id, conversation_id);
+        let response = self.store_upload(capability, &origin(event), upload, now).await?;
+        Ok(api::json(StatusCode::CREATED, &response)?)
     }
 
-    /// Stores the file, or says how to; then remembers it.
-    async fn keep(
+    /// Stores the file or presigns its upload, and then its record.
+    async fn store_upload(
         &self,
+        capability: Capability,
         origin: &str,
-        business: BusinessId,
-        conversation: ConversationId,
-        wanted: UploadRequest,
+        request: UploadRequest,
         now: DateTime<Utc>,
     ) -> Result<UploadResponse, InternalError> {
-        let capability = Capability::generate(business, conversation);
-        let place = ObjectKey { business, conversation, upload: capability.upload };
-        let (upload, instructions) = match wanted {
+        let key = object_key(&capability);
+        let record = |filename, content_type, size, state: UploadState| Upload {
+            id: capability.upload,
+            url: capability.url(origin),
+            filename,
+            content_type,
+            size,
+            state,
+            created_at: now,
+            expires_at: state.kept_until(now).timestamp(),
+        };
+
+        let (upload, instructions) = match request {
             UploadRequest::Stored { filename, content_type, bytes } => {
                 let size = bytes.len() as u64;
-                self.files.store(place, &content_type, bytes).await?;
-                (
-                    record(
-                        &capability,
-                        origin,
-                        filename,
-                        content_type,
-                        size,
-                        UploadState::Stored,
-                        now,
-                    ),
-                    None,
-                )
+                self.files.store(key, &content_type, bytes).await?;
+                (record(filename, content_type, size, UploadState::Stored), None)
             }
             UploadRequest::Announced { filename, content_type, size } => {
-                let ticket = self.files.presign_upload(place, &content_type, size).await?;
-                let record = record(
-                    &capability,
-                    origin,
-                    filename,
-                    content_type,
-                    size,
-                    UploadState::Announced,
-                    now,
-                );
-                (record, Some(instructions(ticket, now)))
+                let presigned = self.files.presign_upload(key, &content_type, size).await?;
+                let record = record(filename, content_type, size, UploadState::Announced);
+                (record, Some(instructions(presigned, now)))
             }
         };
-        self.authenticator.table.put_upload(place, &upload).await?;
-        tracing::info!(%business, %conversation, upload = %upload.id, size = upload.size, state = ?upload.state, "upload");
+
+        self.authenticator.table.put_upload(key, &upload).await?;
+        tracing::info!(
+            business = %key.business_id,
+            conversation = %key.conversation_id,
+            upload = %upload.id,
+            size = upload.size,
+            state = ?upload.state,
+            "upload"
+        );
         Ok(UploadResponse { attachment: upload.attachment(), upload: instructions })
     }
 
-    /// Leads to a file. Only what was looked at is shown: a file that came through us, or that a
-    /// message references.
+    /// Redirects to a file. Only inspected files are shown: those that came through this function or
+    /// that a message references.
     async fn redirect_to_file(&self, path: Option<&str>) -> Result<Response<Body>, ApiError> {
         let capability = path.and_then(Capability::parse).ok_or(Refusal::FileNotFound)?;
         let upload =
             self.authenticator.table.upload(&capability).await?.ok_or(Refusal::FileNotFound)?;
+
         let gone = upload.state.kept_until(upload.created_at) <= self.authenticator.clock.now();
         if gone || upload.state == UploadState::Announced {
             return Err(Refusal::FileNotFound.into());
         }
-        let Capability { business, conversation, upload: id, .. } = capability;
-        let place = ObjectKey { business, conversation, upload: id };
+
+        let key = object_key(&capability);
         let address =
-            self.files.presign_download(place, &upload.filename, &upload.content_type).await?;
+            self.files.presign_download(key, &upload.filename, &upload.content_type).await?;
         Ok(redirect(&address)?)
     }
 }
 
-fn record(
-    capability: &Capability,
-    origin: &str,
-    filename: FileName,
-    content_type: MediaType,
-    size: u64,
-    state: UploadState,
-    now: DateTime<Utc>,
-) -> Upload {
-    Upload {
-        id: capability.upload,
-        url: capability.url(origin),
-        filename,
-        content_type,
-        size,
-        state,
-        created_at: now,
-        expires_at: state.kept_until(now).timestamp(),
+fn object_key(capability: &Capability) -> ObjectKey {
+    ObjectKey {
+        business_id: capability.business_id,
+        conversation_id: capability.conversation_id,
+        upload: capability.upload,
     }
 }
 
-fn instructions(ticket: PresignedUpload, now: DateTime<Utc>) -> Instructions {
-    let PresignedUpload { method, url, headers } = ticket;
+fn instructions(presigned: PresignedUpload, now: DateTime<Utc>) -> Instructions {
+    let PresignedUpload { method, url, headers } = presigned;
     Instructions {
         method,
         url,
@@ -198,8 +189,8 @@ fn instructions(ticket: PresignedUpload, now: DateTime<Utc>) -> Instructions {
     }
 }
 
-/// Both at once; a file that is too large comes before anything that is wrong with it.
-fn all_that_is_wrong(path: Option<domain::problem::FieldError>, body: Option<Refusal>) -> Refusal {
+/// Combines the errors of path and body; a file that is too large comes before all of them.
+fn all_errors(path: Option<FieldError>, body: Option<Refusal>) -> Refusal {
     match body {
         Some(Refusal::Invalid(errors)) => {
             Refusal::Invalid(path.into_iter().chain(errors).collect())
@@ -209,8 +200,8 @@ fn all_that_is_wrong(path: Option<domain::problem::FieldError>, body: Option<Ref
     }
 }
 
-/// Where the caller reached us, which is where the file will be reached. The template cannot tell
-/// the function: the API is made of the functions behind it.
+/// Returns the address at which the caller reached the API, which is where the file will be reached.
+/// The template cannot pass it to the function: the API is made of the functions behind it.
 fn origin(event: &Request) -> String {
     let domain = match event.request_context_ref() {
         Some(RequestContext::ApiGatewayV2(context)) => context.domain_name.as_deref(),
@@ -219,6 +210,7 @@ fn origin(event: &Request) -> String {
     let text = |headers: &HeaderMap, name| {
         headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
     };
+
     let host =
         domain.map(str::to_owned).or_else(|| text(event.headers(), HOST)).unwrap_or_default();
     let scheme = event
@@ -236,7 +228,7 @@ fn redirect(address: &str) -> Result<Response<Body>, InternalError> {
     *response.status_mut() = StatusCode::FOUND;
     let headers = response.headers_mut();
     headers.insert(LOCATION, location);
-    // The address is good for minutes, and whoever sees it can read the file.
+    // The address is good for minutes, and is all that is needed to read the file.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     Ok(response)

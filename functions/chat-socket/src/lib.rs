@@ -11,9 +11,9 @@
 //! widget → {"action":"ping"}                              ← {"type":"pong"}
 //! ```
 //!
-//! Events that a worker sends may overtake those of a replay: whoever shows messages orders them by
-//! `seq`, and knows by `caught_up` which of them never come. `widget/widget.js` is such a one; it
-//! lies here because it changes with the protocol.
+//! Events that a worker sends may overtake those of a replay: a client orders messages by `seq`, and
+//! learns from `caught_up` which of them never come. `widget/widget.js` is such a client; it is in
+//! this folder because it changes with the protocol.
 
 mod replay;
 
@@ -49,23 +49,23 @@ pub struct ChatSocket {
     doorbell: ChannelDoorbell,
 }
 
-/// What a widget says.
+/// An action of a widget.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case", deny_unknown_fields)]
 enum WidgetAction {
-    /// "Show me this conversation, from after this message on."
+    /// Opens a conversation, and asks for the messages after a `seq`.
     Hello {
         token: String,
         #[serde(default)]
         after: u64,
     },
-    /// "It is here."
+    /// Reports a message as delivered.
     Ack { id: MessageId },
-    /// "It was seen."
+    /// Reports a message as read.
     Read { id: MessageId },
-    /// "Have I missed anything after this message?"
+    /// Asks for what may have been missed after a `seq`.
     Resume { after: u64 },
-    /// "Are you there?" (Braces, because serde lets everything into a variant without fields.)
+    /// Asks for a pong. (Braces, because serde lets everything into a variant without fields.)
     Ping {},
 }
 
@@ -73,7 +73,7 @@ impl EventFunction for ChatSocket {
     type Event = ApiGatewayWebsocketProxyRequest;
     type Answer = ApiGatewayProxyResponse;
 
-    /// One last call may take this long: nothing is begun with less time left.
+    /// The longest time of one last call: nothing is begun with less time left.
     const RESERVE: Duration = Duration::from_secs(6);
 
     /// Reads `TABLE_NAME`, `CHAT_QUEUE_URL`, `CHAT_ENDPOINT`, `VISITOR_KEYS_SECRET` and what AWS
@@ -90,8 +90,8 @@ impl EventFunction for ChatSocket {
         })
     }
 
-    /// Answers one event of the socket. The widget hears of it by an event, never by this answer:
-    /// API Gateway passes none on. A failure it reports to the widget as its own error.
+    /// Handles one event of the socket. The widget is answered by an event of its own, because API
+    /// Gateway does not pass this answer on; a failure it reports to the widget as its own error.
     async fn handle(
         &self,
         event: ApiGatewayWebsocketProxyRequest,
@@ -116,8 +116,8 @@ impl EventFunction for ChatSocket {
 impl ChatSocket {
     async fn disconnect(&self, connection: &str) -> Result<(), InternalError> {
         match self.table.connected(connection).await? {
-            Some(gone) => self.table.disconnect(&gone).await,
-            None => Ok(()), // It never said hello.
+            Some(connection) => self.table.disconnect(&connection).await,
+            None => Ok(()), // The widget never said hello.
         }
     }
 
@@ -144,11 +144,8 @@ impl ChatSocket {
             }
             Err(error) => {
                 let detail = format!("hello, ack, read, resume or ping was expected: {error}");
-                self.send_event(
-                    connection,
-                    &Event::Error { code: "not_understood", detail: &detail },
-                )
-                .await;
+                let event = Event::Error { code: "not_understood", detail: &detail };
+                self.send_event(connection, &event).await;
                 Ok(())
             }
         }
@@ -163,18 +160,20 @@ impl ChatSocket {
     ) -> Result<(), InternalError> {
         let now = self.clock.now();
         let key = self.keys.signing_key_for(token).await?;
-        let visitor =
-            match key.map_or(Err(TokenError::Invalid), |key| key.verify_visitor(token, now)) {
-                Ok(visitor) => visitor,
-                Err(unfit) => {
-                    self.reject(connection, unfit).await;
-                    return Ok(());
-                }
-            };
-        let Visitor { business, conversation } = visitor;
-        // Whose it is comes first of all: the receipts of what is replayed must count.
-        let connected = self.table.connect(connection, business, conversation, now).await?;
-        self.send_event(connection, &Event::Hello { conversation_id: conversation }).await;
+        let verified = key.map_or(Err(TokenError::Invalid), |key| key.verify_visitor(token, now));
+        let visitor = match verified {
+            Ok(visitor) => visitor,
+            Err(error) => {
+                self.reject(connection, error).await;
+                return Ok(());
+            }
+        };
+
+        // The connection's owner is stored first, because the receipts of the replay must count.
+        let Visitor { business_id, conversation_id } = visitor;
+        let connected = self.table.connect(connection, business_id, conversation_id, now).await?;
+        self.send_event(connection, &Event::Hello { conversation_id }).await;
+
         // Most of what was missed goes out before the widget is listed, so that hardly any worker
         // gets in between.
         let Some(replayed) = self.replay(connection, visitor, after, until).await? else {
@@ -182,8 +181,9 @@ impl ChatSocket {
         };
         self.table.list(&connected).await?;
         self.catch_up(connection, visitor, replayed.last, until).await?;
-        if self.table.make_due(business, conversation, now).await? {
-            self.doorbell.ring(business, conversation).await;
+
+        if self.table.make_due(business_id, conversation_id, now).await? {
+            self.doorbell.ring(business_id, conversation_id).await;
         }
         Ok(())
     }
@@ -194,12 +194,9 @@ impl ChatSocket {
         after: Seq,
         until: Instant,
     ) -> Result<(), InternalError> {
-        match self.owner(connection).await? {
-            Some(Connection { business, conversation, .. }) => {
-                self.catch_up(connection, Visitor { business, conversation }, after, until).await
-            }
-            None => Ok(()),
-        }
+        let Some(owner) = self.owner(connection).await? else { return Ok(()) };
+        let visitor = Visitor { business_id: owner.business, conversation_id: owner.conversation };
+        self.catch_up(connection, visitor, after, until).await
     }
 
     async fn catch_up(
@@ -209,21 +206,17 @@ impl ChatSocket {
         after: Seq,
         until: Instant,
     ) -> Result<(), InternalError> {
-        if let Some(ReplayOutcome { last, pending }) =
-            self.replay(connection, visitor, after, until).await?
-        {
-            self.send_event(
-                connection,
-                &Event::CaughtUp { seq: last.0, pending: pending.map(|seq| seq.0) },
-            )
-            .await;
+        let replayed = self.replay(connection, visitor, after, until).await?;
+        if let Some(ReplayOutcome { last, pending }) = replayed {
+            let event = Event::CaughtUp { seq: last.0, pending: pending.map(|seq| seq.0) };
+            self.send_event(connection, &event).await;
         }
         Ok(())
     }
 
-    /// Says why, and ends the connection: nothing that comes over it could be answered.
-    async fn reject(&self, connection: &str, unfit: TokenError) {
-        let (code, detail) = match unfit {
+    /// Sends the reason and closes the connection, over which nothing could be answered.
+    async fn reject(&self, connection: &str, error: TokenError) {
+        let (code, detail) = match error {
             TokenError::Expired => {
                 ("token_expired", "the visitor token is over; come back with a new one")
             }
@@ -233,15 +226,12 @@ impl ChatSocket {
         self.sockets.close(connection).await;
     }
 
-    /// Whose a connection is; one that never said hello is told so.
+    /// Returns the connection's record. A widget that never said hello gets an error event instead.
     async fn owner(&self, connection: &str) -> Result<Option<Connection>, InternalError> {
         let owner = self.table.connected(connection).await?;
         if owner.is_none() {
-            self.send_event(
-                connection,
-                &Event::Error { code: "hello_first", detail: "say hello first" },
-            )
-            .await;
+            let event = Event::Error { code: "hello_first", detail: "say hello first" };
+            self.send_event(connection, &event).await;
         }
         Ok(owner)
     }
@@ -263,7 +253,7 @@ impl ChatSocket {
         self.receipts.apply(&about, &receipt).await
     }
 
-    /// Tells the widget something. One that does not hear it reconnects and says hello again.
+    /// Sends the widget an event. A widget that does not get it reconnects and says hello again.
     async fn send_event(&self, connection: &str, event: &Event<'_>) -> bool {
         self.post(connection, &Payload::of(event)).await
     }
@@ -273,7 +263,7 @@ impl ChatSocket {
             PostOutcome::Accepted => true,
             PostOutcome::Gone => false,
             PostOutcome::Failed(failure) => {
-                tracing::warn!(?failure, "a widget could not be told something");
+                tracing::warn!(?failure, "event not sent; its widget asks again");
                 false
             }
         }

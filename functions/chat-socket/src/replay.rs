@@ -1,5 +1,5 @@
-//! What a widget missed: everything after the last message it saw that is settled. The rest is the
-//! worker's.
+//! Replays what a widget missed: every settled message after the last one it saw. The worker delivers
+//! the rest.
 
 use tokio::time::Instant;
 
@@ -13,52 +13,58 @@ use platform::sockets::Payload;
 /// How many messages are read at once.
 const PAGE: i32 = 50;
 
-/// How far a widget was brought.
+/// How far a replay went.
 pub(crate) struct ReplayOutcome {
-    /// The last place that was looked at.
+    /// The last `seq` that was replayed.
     pub(crate) last: Seq,
-    /// The message that a worker had in hand then. It may have read the list of widgets before this
-    /// one was on it; every later message goes to whoever is on it by then.
+    /// The message that a worker was handing over then. The worker may have read the list of widgets
+    /// before this one was on it; every later message goes to all that are listed by then.
     pub(crate) pending: Option<Seq>,
 }
 
 impl ChatSocket {
-    /// Sends what is settled after `after`. A widget that does not hear, or that misses more than
-    /// fits into one invocation, is disconnected and `None` returned: it will come back and say
-    /// where it was.
+    /// Sends what is settled after `after`. A widget that is not reached, or that missed more than
+    /// fits into one invocation, is disconnected and `None` returned: it reconnects and says how far
+    /// it got.
     pub(crate) async fn replay(
         &self,
         connection: &str,
-        Visitor { business, conversation }: Visitor,
+        visitor: Visitor,
         after: Seq,
         until: Instant,
     ) -> Result<Option<ReplayOutcome>, InternalError> {
-        let Some(turn) =
-            self.table.conversation(business, conversation).await?.map(|found| found.state())
+        let Visitor { business_id, conversation_id } = visitor;
+        let Some(conversation) = self.table.conversation(business_id, conversation_id).await?
         else {
             return Ok(Some(ReplayOutcome { last: after, pending: None }));
         };
+        let state = conversation.state();
+
         let mut last = after;
-        while last < turn.settled_seq {
-            let (page, _) = self.table.messages_after(business, conversation, last, PAGE).await?;
+        while last < state.settled_seq {
+            let (page, _) =
+                self.table.messages_after(business_id, conversation_id, last, PAGE).await?;
             if page.is_empty() {
                 break;
             }
-            for message in page.iter().take_while(|message| message.seq <= turn.settled_seq) {
-                // What ended `failed` the agent was told so, and may have been sent again.
-                let heard = Instant::now() < until
-                    && (message.status == Status::Failed
-                        || self.post(connection, &Payload::message(message, conversation)).await);
-                if !heard {
+
+            for message in page.iter().take_while(|message| message.seq <= state.settled_seq) {
+                // The agent knows of a message that ended `failed`, and may have sent it again.
+                let is_skipped = message.status == Status::Failed;
+                let payload = Payload::message(message, conversation_id);
+                let is_replayed =
+                    Instant::now() < until && (is_skipped || self.post(connection, &payload).await);
+                if !is_replayed {
                     self.sockets.close(connection).await;
                     return Ok(None);
                 }
                 last = message.seq;
             }
         }
+
         Ok(Some(ReplayOutcome {
-            last: last.max(turn.settled_seq),
-            pending: turn.message_in_flight(self.clock.now()),
+            last: last.max(state.settled_seq),
+            pending: state.message_in_flight(self.clock.now()),
         }))
     }
 }

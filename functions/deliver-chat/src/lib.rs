@@ -1,5 +1,5 @@
-//! Delivers to the live chat widget: one event to every tab that shows the conversation. With
-//! nobody there the message waits; the customer's return rings.
+//! Delivers to the live chat widget: one event to every tab that shows the conversation. Without an
+//! open tab the message waits; the customer's return rings the doorbell.
 
 use futures_util::future::join_all;
 
@@ -27,39 +27,44 @@ impl Provider for Widgets {
         Ok(Widgets { table: Table::from_env(aws)?, sockets: Sockets::from_env(aws)? })
     }
 
-    /// Sends to every tab at once. One that took it is enough; tabs that are gone are taken off the
-    /// list.
-    async fn send(&self, parcel: OutboundMessage<'_>) -> SendOutcome {
-        let connections = self.table.connections(parcel.business, parcel.conversation_id).await;
-        let connections = connections.map_err(|broken| table_failed(&broken))?;
-        let payload = Payload::message(parcel.message, parcel.conversation_id);
+    /// Sends to every tab at once. The message is sent if one of them took it; closed tabs are
+    /// removed from the list.
+    async fn send(&self, outbound: OutboundMessage<'_>) -> SendOutcome {
+        let OutboundMessage { business_id, conversation_id, message, .. } = outbound;
+        let connections = self.table.connections(business_id, conversation_id).await;
+        let connections = connections.map_err(|error| table_failed(&error))?;
+        let payload = Payload::message(message, conversation_id);
         let tabs = connections
             .iter()
             .map(async |tab| (tab, self.sockets.post(&tab.connection, &payload).await));
-        let (mut taken, mut failure) = (false, Failure::Away);
+
+        let mut accepted = false;
+        let mut failure = Failure::Away;
         for (tab, posted) in join_all(tabs).await {
             match (posted, &failure) {
-                (PostOutcome::Accepted, _) => taken = true,
-                (PostOutcome::Gone, _) => self.take_off(tab).await,
-                // A tab that may have it outweighs one that has not.
+                (PostOutcome::Accepted, _) => accepted = true,
+                (PostOutcome::Gone, _) => self.remove_tab(tab).await,
+                // A tab that may have the message outweighs one that has not.
                 (PostOutcome::Failed(_), Failure::Unknown(_)) => {}
-                (PostOutcome::Failed(why), _) => failure = why,
+                (PostOutcome::Failed(new), _) => failure = new,
             }
         }
-        if taken { Ok(Accepted { provider_id: None }) } else { Err(failure) }
+
+        if accepted { Ok(Accepted { provider_id: None }) } else { Err(failure) }
     }
 }
 
 impl Widgets {
-    async fn take_off(&self, tab: &Connection) {
-        if let Err(broken) = self.table.disconnect(tab).await {
-            tracing::warn!(error = broken.chain(), "a tab that is gone stays on the list");
+    async fn remove_tab(&self, tab: &Connection) {
+        if let Err(error) = self.table.disconnect(tab).await {
+            let error = error.chain();
+            tracing::warn!(error, "closed tab not removed; the next message tries again");
         }
     }
 }
 
-fn table_failed(broken: &InternalError) -> Failure {
-    tracing::error!(error = broken.chain(), "the conversation's tabs could not be listed");
+fn table_failed(error: &InternalError) -> Failure {
+    tracing::error!(error = error.chain(), "open tabs not listed; the message is tried again");
     Failure::Transient {
         reason: Reason::new("gateway_error", "the open tabs could not be listed"),
         retry_after: None,

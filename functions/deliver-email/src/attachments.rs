@@ -1,36 +1,33 @@
-//! The files of a message: which are part of the mail, and which it only links to.
+//! The files of a message: small ones are part of the mail, the others are linked to.
 
 use crate::email::{InlineFile, LinkedFile};
 use domain::Attachment;
 use domain::delivery::{Failure, Reason};
 use platform::delivery::OutboundMessage;
+use platform::error::InternalError;
 use platform::files::{Files, ObjectKey};
 
-/// So many bytes of files go into one mail: encoded they are a third more, and SES slows down mails
+/// The most bytes of files in one mail: encoded they are a third more, and SES slows down mails
 /// above 10 MB ([quotas](https://docs.aws.amazon.com/ses/latest/dg/quotas.html)).
-pub const MOST_INSIDE: u64 = 7_000_000;
+pub const MAX_INLINE_BYTES: u64 = 7_000_000;
 
-/// The files, those inside with their bytes. One that is gone is linked to: its URL says so.
+/// Reads the files that go inside, and returns links to the others. A file that is gone is linked
+/// to: its URL says that it is gone.
 ///
 /// # Errors
-/// If S3 does not answer: the message waits.
-pub async fn of(
+/// [`Failure::Transient`] if S3 does not answer.
+pub async fn read_files(
     files: &Files,
-    parcel: &OutboundMessage<'_>,
+    outbound: &OutboundMessage<'_>,
 ) -> Result<(Vec<InlineFile>, Vec<LinkedFile>), Failure> {
-    let (within, without) = places(&parcel.message.attachments);
-    let (mut inside, mut links) = (Vec::new(), Vec::new());
-    for file in within {
-        let OutboundMessage { business, conversation_id: conversation, .. } = *parcel;
-        let bytes = files
-            .read(ObjectKey { business, conversation, upload: file.id })
-            .await
-            .map_err(|broken| {
-                tracing::error!(error = broken.chain(), "a message's file could not be read");
-                let reason =
-                    Reason::new("file_unavailable", "a file of the message could not be read");
-                Failure::Transient { reason, retry_after: None }
-            })?;
+    let (embedded, linked) = split_by_size(&outbound.message.attachments);
+    let OutboundMessage { business_id, conversation_id, .. } = *outbound;
+
+    let mut inside = Vec::new();
+    let mut links = Vec::new();
+    for file in embedded {
+        let key = ObjectKey { business_id, conversation_id, upload: file.id };
+        let bytes = files.read(key).await.map_err(|error| file_unavailable(&error))?;
         match bytes {
             Some(bytes) => inside.push(InlineFile {
                 filename: file.filename.as_str().to_owned(),
@@ -40,8 +37,17 @@ pub async fn of(
             None => links.push(link(file)),
         }
     }
-    links.extend(without.into_iter().map(link));
+    links.extend(linked.into_iter().map(link));
     Ok((inside, links))
+}
+
+fn file_unavailable(error: &InternalError) -> Failure {
+    tracing::error!(
+        error = error.chain(),
+        "file of a message not read; the message is tried again"
+    );
+    let reason = Reason::new("file_unavailable", "a file of the message could not be read");
+    Failure::Transient { reason, retry_after: None }
 }
 
 fn link(file: &Attachment) -> LinkedFile {
@@ -52,12 +58,12 @@ fn link(file: &Attachment) -> LinkedFile {
     }
 }
 
-/// Which files go inside and which are linked to, each in the order they came in: inside for as
-/// long as there is room. What SES refuses a whole mail for never came this far
+/// Returns the files that go inside and those that are linked to, both in their order. A file goes
+/// inside if there is room left. Files for which SES would refuse the whole mail were not accepted
 /// ([`domain::Channel::check_files`]).
 #[must_use]
-fn places(files: &[Attachment]) -> (Vec<&Attachment>, Vec<&Attachment>) {
-    let mut room = MOST_INSIDE;
+fn split_by_size(files: &[Attachment]) -> (Vec<&Attachment>, Vec<&Attachment>) {
+    let mut room = MAX_INLINE_BYTES;
     files.iter().partition(|file| {
         let inside = file.size <= room;
         room -= if inside { file.size } else { 0 };
@@ -81,11 +87,11 @@ mod tests {
         };
         let files = [
             file("a.pdf", 1_000),
-            file("b.mp4", MOST_INSIDE),
-            file("c.png", MOST_INSIDE - 1_000),
+            file("b.mp4", MAX_INLINE_BYTES),
+            file("c.png", MAX_INLINE_BYTES - 1_000),
             file("d.zip", 1),
         ];
-        let (inside, outside) = places(&files);
+        let (inside, outside) = split_by_size(&files);
         let names = |files: Vec<&Attachment>| {
             files.into_iter().map(|file| file.filename.as_str().to_owned()).collect::<Vec<_>>()
         };
@@ -93,7 +99,7 @@ mod tests {
             (names(inside), names(outside)),
             (vec!["a.pdf".into(), "c.png".into()], vec!["b.mp4".into(), "d.zip".into()])
         );
-        let many = vec![file("e.png", MOST_INSIDE / 2 + 1); 2];
-        assert_eq!(places(&many).0.len(), 1);
+        let many = vec![file("e.png", MAX_INLINE_BYTES / 2 + 1); 2];
+        assert_eq!(split_by_size(&many).0.len(), 1);
     }
 }

@@ -26,8 +26,8 @@ use platform::runtime::Error;
 use platform::settings;
 use platform::table::record::ChannelSettings;
 
-/// The worker gives up waiting at about the same time.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long one call may take: about as long as the worker waits.
+const SES_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// SES, and the domain that customers' answers come to.
 #[derive(Debug)]
@@ -35,58 +35,58 @@ pub struct Ses {
     client: Client,
     files: Files,
     reply_domain: String,
-    /// What stands behind the `@` of the `Message-ID`s that SES gives.
-    names: String,
+    /// The domain of the `Message-ID`s that SES gives.
+    message_id_domain: String,
 }
 
 impl Ses {
-    /// Answers come to an address that carries the conversation.
-    fn reply_to(&self, parcel: &OutboundMessage<'_>) -> String {
-        let (business, conversation) =
-            (parcel.business.0.simple(), parcel.conversation_id.0.simple());
+    /// Returns the address for the customer's answers, which carries the conversation.
+    fn reply_to(&self, outbound: &OutboundMessage<'_>) -> String {
+        let business = outbound.business_id.0.simple();
+        let conversation = outbound.conversation_id.0.simple();
         // 64 characters are all that a local part may have (RFC 5321 §4.5.3.1.1): two ids and
         // nothing else.
         format!("{business}{conversation}@{}", self.reply_domain)
     }
 
-    /// The mail, and who it is for.
+    /// Makes the mail from the message.
     async fn email<'a>(
         &self,
-        parcel: &OutboundMessage<'a>,
+        outbound: &OutboundMessage<'a>,
         from: &str,
     ) -> Result<Email<'a>, Failure> {
-        let no = |word, detail| Failure::Permanent(Reason::new(word, detail));
-        let from = email::sender(from);
-        let from = from.ok_or_else(|| {
-            no("channel_misconfigured", "the channel's sender is no mail address")
+        let failure = |code, detail| Failure::Permanent(Reason::new(code, detail));
+        let from = email::sender(from).ok_or_else(|| {
+            failure("channel_misconfigured", "the channel's sender is no mail address")
         })?;
-        let to = email::address(&parcel.conversation.recipient);
-        let to = to.ok_or_else(|| {
-            no("recipient_unreachable", "SES cannot write to the customer's address")
+        let to = email::address(&outbound.conversation.recipient).ok_or_else(|| {
+            failure("recipient_unreachable", "SES cannot write to the customer's address")
         })?;
-        let reply_to = email::address(&self.reply_to(parcel));
-        let reply_to = reply_to
-            .ok_or_else(|| no("channel_misconfigured", "the reply domain is no mail domain"))?;
-        let thread = &parcel.conversation.thread;
-        let (inside, links) = attachments::of(&self.files, parcel).await?;
+        let reply_to = email::address(&self.reply_to(outbound)).ok_or_else(|| {
+            failure("channel_misconfigured", "the reply domain is no mail domain")
+        })?;
+
+        let thread = &outbound.conversation.thread;
+        let (inside, links) = attachments::read_files(&self.files, outbound).await?;
         Ok(Email {
-            id: parcel.message.id,
+            id: outbound.message.id,
             from,
             to: Mailbox::new(None, to),
             reply_to,
-            subject: email::subject(parcel.conversation.subject.as_deref(), thread),
+            subject: email::subject(outbound.conversation.subject.as_deref(), thread),
             thread,
-            date: parcel.message.created_at,
-            text: &parcel.message.content,
+            date: outbound.message.created_at,
+            text: &outbound.message.content,
             inside,
             links,
         })
     }
 }
 
-/// SES's `Message-ID`s end with the region, but for the oldest one. It is not documented, but is in
-/// every mail that SES sends; were it to change, mail programs would fall back on the subject.
-fn names_of(region: &str) -> String {
+/// Returns the domain of SES's `Message-ID`s: it names the region, but for the oldest one. That is not
+/// documented, but is so in every mail that SES sends; if it changed, mail programs would fall back
+/// on the subject.
+fn message_id_domain(region: &str) -> String {
     match region {
         "us-east-1" => "email.amazonses.com".to_owned(),
         region => format!("{region}.amazonses.com"),
@@ -98,24 +98,24 @@ impl Provider for Ses {
 
     /// Reads `EMAIL_REPLY_DOMAIN`, `ATTACHMENTS_BUCKET` and what AWS clients need.
     fn from_env(aws: &Aws) -> Result<Ses, Error> {
-        let config = aws.service_once("SESV2", PATIENCE);
+        let config = aws.service_once("SESV2", SES_TIMEOUT);
         let region = config.region().map_or("us-east-1", |region| region.as_ref());
         Ok(Ses {
-            names: names_of(region),
+            message_id_domain: message_id_domain(region),
             client: Client::new(&config),
             files: Files::from_env(aws)?,
             reply_domain: settings::required("EMAIL_REPLY_DOMAIN")?,
         })
     }
 
-    async fn send(&self, parcel: OutboundMessage<'_>) -> SendOutcome {
-        let ChannelSettings::Email { from, configuration_set } = &parcel.channel.settings else {
+    async fn send(&self, outbound: OutboundMessage<'_>) -> SendOutcome {
+        let ChannelSettings::Email { from, configuration_set } = &outbound.channel.settings else {
             return Err(Failure::Permanent(Reason::new(
                 "channel_misconfigured",
                 "the channel is not a mailbox",
             )));
         };
-        let email = self.email(&parcel, from).await?;
+        let email = self.email(&outbound, from).await?;
         let misbuilt =
             || Failure::Permanent(Reason::new("message_rejected", "the mail could not be built"));
         let mail = mime::build(&email).map_err(|_| misbuilt())?;
@@ -125,7 +125,7 @@ impl Provider for Ses {
             .from_email_address(email.from.email.to_string())
             .destination(Destination::builder().to_addresses(email.to.email.to_string()).build())
             .content(raw(mail).map_err(|_| misbuilt())?)
-            .set_email_tags(Some(tags(&parcel).map_err(|_| misbuilt())?))
+            .set_email_tags(Some(tags(&outbound).map_err(|_| misbuilt())?))
             .set_configuration_set_name(configuration_set.clone());
         match call.send().await {
             Ok(sent) => Ok(Accepted { provider_id: sent.message_id }),
@@ -134,7 +134,7 @@ impl Provider for Ses {
     }
 
     fn name_in_thread(&self, provider_id: &str) -> Option<String> {
-        Some(format!("{provider_id}@{}", self.names))
+        Some(format!("{provider_id}@{}", self.message_id_domain))
     }
 }
 
@@ -143,15 +143,15 @@ fn raw(mail: Vec<u8>) -> Result<EmailContent, BuildError> {
     Ok(EmailContent::builder().raw(raw).build())
 }
 
-/// Our ids, which come back with every event SES reports about the message.
-fn tags(parcel: &OutboundMessage<'_>) -> Result<Vec<MessageTag>, BuildError> {
-    let ids = MessageReference::from(*parcel).tags();
+/// Returns our ids as tags, which come back with every event that SES reports about the message.
+fn tags(outbound: &OutboundMessage<'_>) -> Result<Vec<MessageTag>, BuildError> {
+    let ids = MessageReference::from(*outbound).tags();
     ids.into_iter()
         .map(|(name, value)| MessageTag::builder().name(name).value(value).build())
         .collect()
 }
 
-/// What came of a call without success.
+/// Returns what a failed call means for the message.
 fn judge<R: std::fmt::Debug>(
     error: &SdkError<SendEmailError, R>,
     retry_after: Option<Duration>,
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_name_in_a_thread_is_the_message_id_that_customers_see() {
-        assert_eq!(names_of("eu-central-1"), "eu-central-1.amazonses.com");
-        assert_eq!(names_of("us-east-1"), "email.amazonses.com");
+        assert_eq!(message_id_domain("eu-central-1"), "eu-central-1.amazonses.com");
+        assert_eq!(message_id_domain("us-east-1"), "email.amazonses.com");
     }
 }

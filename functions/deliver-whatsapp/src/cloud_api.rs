@@ -1,10 +1,10 @@
-//! One piece of a message to the Cloud API: its file, if it is one, by [`POST
+//! Sends one part of a message to the Cloud API: its file, if it has one, by [`POST
 //! /{version}/{phone_number_id}/media`](https://developers.facebook.com/docs/whatsapp/cloud-api/reference/media),
 //! then the message by [`POST
 //! /{version}/{phone_number_id}/messages`](https://developers.facebook.com/docs/whatsapp/cloud-api/reference/messages).
 //!
-//! Nobody sees an upload. Whatever becomes of one, the message was not sent, and can be tried again
-//! without any doubt.
+//! No customer sees an upload. If one fails, the message was not sent, and can be tried again without
+//! any doubt.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,14 +28,14 @@ use platform::secrets::Secrets;
 use platform::settings;
 use platform::table::record::{ChannelSettings, Message, Template};
 
-/// A connection that is not there by then was never going to be.
+/// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A message that has not been answered after this long will not be.
+/// How long the answer to a message may take.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// An upload leaves so much of a parcel's time to the message that goes with it.
-const FOR_THE_MESSAGE: Duration = Duration::from_secs(4);
+/// An upload leaves so much of a message's time to the message that goes with it.
+const MESSAGE_RESERVE: Duration = Duration::from_secs(4);
 
 /// The Cloud API.
 #[derive(Debug)]
@@ -46,67 +46,71 @@ pub struct CloudApi {
     media: Media,
 }
 
-/// The channel, as far as a call needs it.
+/// The channel's phone number, with what a call for it needs.
 #[derive(Debug, Clone, Copy)]
-struct Number<'a> {
+struct PhoneNumber<'a> {
     id: &'a str,
     secret: &'a str,
     template: Option<&'a Template>,
 }
 
 impl CloudApi {
-    /// What the parcel is to WhatsApp, its file uploaded.
+    /// Returns the message's body for WhatsApp, after its file is uploaded.
     async fn body<'a>(
         &self,
-        number: Number<'a>,
-        parcel: &OutboundMessage<'a>,
+        number: PhoneNumber<'a>,
+        outbound: &OutboundMessage<'a>,
     ) -> Result<Body<'a>, Failure> {
-        let message = parcel.message;
-        match send_mode(number.template, parcel)? {
+        let message = outbound.message;
+        match send_mode(number.template, outbound)? {
             Some(template) => Ok(Body::template(template, &message.content)),
-            None => match parts_of(message).into_iter().nth(usize::from(parcel.part.number) - 1) {
-                Some(MessagePart::File { file, media, caption }) => {
-                    let id = self.media_id(number, parcel, file, media).await?;
-                    Ok(Body::file(media, id, file.filename.as_str(), caption))
+            None => {
+                match parts_of(message).into_iter().nth(usize::from(outbound.part.number) - 1) {
+                    Some(MessagePart::File { file, media, caption }) => {
+                        let id = self.media_id(number, outbound, file, media).await?;
+                        Ok(Body::file(media, id, file.filename.as_str(), caption))
+                    }
+                    Some(MessagePart::Text(text)) => Ok(Body::text(text)),
+                    None => Err(Failure::Permanent(Reason::new(
+                        "message_rejected",
+                        "the message has no such part",
+                    ))),
                 }
-                Some(MessagePart::Text(text)) => Ok(Body::text(text)),
-                None => Err(Failure::Permanent(Reason::new(
-                    "message_rejected",
-                    "the message has no such part",
-                ))),
-            },
+            }
         }
     }
 
-    /// The file's id at WhatsApp, which gets it first if it has not been there.
+    /// Returns the file's id at WhatsApp, and uploads the file if it has none.
     async fn media_id(
         &self,
-        number: Number<'_>,
-        parcel: &OutboundMessage<'_>,
+        number: PhoneNumber<'_>,
+        outbound: &OutboundMessage<'_>,
         file: &Attachment,
         media: WhatsappMedia,
     ) -> Result<String, Failure> {
-        if let Some(id) = self.media.id(number.id, file.id) {
+        if let Some(id) = self.media.known_id(number.id, file.id) {
             return Ok(id);
         }
-        let until = parcel.until.checked_sub(FOR_THE_MESSAGE).unwrap_or(parcel.until);
-        let uploaded = tokio::time::timeout_at(until, self.upload(number, parcel, file)).await;
+
+        let until = outbound.until.checked_sub(MESSAGE_RESERVE).unwrap_or(outbound.until);
+        let uploaded = tokio::time::timeout_at(until, self.upload(number, outbound, file)).await;
         let id = uploaded.map_err(|_| too_slow(file, media))??;
-        self.media.learn(number.id, file.id, &id);
+        self.media.remember_id(number.id, file.id, &id);
         Ok(id)
     }
 
     async fn upload(
         &self,
-        number: Number<'_>,
-        parcel: &OutboundMessage<'_>,
+        number: PhoneNumber<'_>,
+        outbound: &OutboundMessage<'_>,
         file: &Attachment,
     ) -> Result<String, Failure> {
-        let loaded = self.media.load(parcel, file).await?;
+        let loaded = self.media.load(outbound, file).await?;
         let url = format!("{}/{}/media", self.url, number.id);
         let request = || Ok(self.client.post(&url).multipart(loaded.form()?));
-        let answer = async { answered(self.call(number, request).await?).await };
-        let body = answer.await.map_err(unseen)?;
+        let answer = async { success_body(self.call(number, request).await?).await };
+        let body = answer.await.map_err(without_doubt)?;
+
         let uploaded: Option<Uploaded> = serde_json::from_slice(&body).ok();
         uploaded.map(|uploaded| uploaded.id).ok_or_else(|| {
             let reason =
@@ -119,7 +123,7 @@ impl CloudApi {
     /// ago.
     async fn call(
         &self,
-        number: Number<'_>,
+        number: PhoneNumber<'_>,
         request: impl Fn() -> reqwest::Result<RequestBuilder>,
     ) -> Result<Response, Failure> {
         let send = async |token: Arc<str>| {
@@ -143,7 +147,7 @@ impl CloudApi {
         } else {
             self.secrets.text(secret).await
         };
-        token.map_err(|broken| no_token(&broken))
+        token.map_err(|error| no_token(&error))
     }
 }
 
@@ -171,47 +175,48 @@ impl Provider for CloudApi {
         })
     }
 
-    /// As long as the worker has: 100 MiB are read and uploaded in it. A message alone is given up
-    /// earlier, here.
+    /// All the time that the worker has, because 100 MiB are read and uploaded in it. A message alone
+    /// ends earlier, with [`MESSAGE_TIMEOUT`].
     const TIMEOUT: Duration = Duration::from_secs(20);
 
     fn parts(&self, message: &Message) -> u8 {
         u8::try_from(parts_of(message).len()).unwrap_or(u8::MAX)
     }
 
-    async fn send(&self, parcel: OutboundMessage<'_>) -> SendOutcome {
+    async fn send(&self, outbound: OutboundMessage<'_>) -> SendOutcome {
         let ChannelSettings::Whatsapp { phone_number_id, secret, template } =
-            &parcel.channel.settings
+            &outbound.channel.settings
         else {
             return Err(Failure::Permanent(Reason::new(
                 "channel_misconfigured",
                 "the channel is not a WhatsApp number",
             )));
         };
-        let number = Number { id: phone_number_id, secret, template: template.as_ref() };
-        let body = self.body(number, &parcel).await?;
-        let callback_data = parcel.part.named(&MessageReference::from(parcel));
-        let message = Outgoing::new(&parcel.conversation.recipient, body, callback_data);
+        let number = PhoneNumber { id: phone_number_id, secret, template: template.as_ref() };
+        let body = self.body(number, &outbound).await?;
+
+        let callback_data = outbound.part.named(&MessageReference::from(outbound));
+        let message = Outgoing::new(&outbound.conversation.recipient, body, callback_data);
         let url = format!("{}/{}/messages", self.url, number.id);
         let request = || Ok(self.client.post(&url).timeout(MESSAGE_TIMEOUT).json(&message));
-        let body = answered(self.call(number, request).await?).await?;
-        // Success is acceptance, also where its id cannot be read: receipts carry ours.
-        let taken: Option<AcceptedResponse> = serde_json::from_slice(&body).ok();
-        let id =
-            taken.and_then(|taken| taken.messages.into_iter().next()).map(|message| message.id);
-        Ok(Accepted { provider_id: id })
+        let answer = success_body(self.call(number, request).await?).await?;
+
+        // Success is acceptance, even if its id cannot be read: receipts carry our own id.
+        let accepted: Option<AcceptedResponse> = serde_json::from_slice(&answer).ok();
+        let message = accepted.and_then(|accepted| accepted.messages.into_iter().next());
+        Ok(Accepted { provider_id: message.map(|message| message.id) })
     }
 }
 
-/// The template to send the message as, if the customer's window has closed since it was accepted,
-/// or was closed then.
+/// Returns the template to send the message with if the customer's window is closed, and `None` if
+/// the message may be sent free-form.
 fn send_mode<'a>(
     template: Option<&'a Template>,
-    parcel: &OutboundMessage<'_>,
+    outbound: &OutboundMessage<'_>,
 ) -> Result<Option<&'a Template>, Failure> {
     let closed =
         |detail: String| Failure::Permanent(Reason::new("outside_messaging_window", detail));
-    let OutboundMessage { message, conversation, now, .. } = *parcel;
+    let OutboundMessage { message, conversation, now, .. } = *outbound;
     let files = message.attachments.len();
     match Channel::Whatsapp.send_mode(
         &message.content,
@@ -227,8 +232,8 @@ fn send_mode<'a>(
     }
 }
 
-/// The body of a success.
-async fn answered(response: Response) -> Result<bytes::Bytes, Failure> {
+/// Returns the body of a success.
+async fn success_body(response: Response) -> Result<bytes::Bytes, Failure> {
     let status = response.status();
     let retry_after = verdict::retry_after(response.headers());
     let body = response.bytes().await.map_err(|error| verdict::of_transport(&error))?;
@@ -238,8 +243,8 @@ async fn answered(response: Response) -> Result<bytes::Bytes, Failure> {
     Err(verdict::of_error(status, serde_json::from_slice::<ErrorBody>(&body).ok(), retry_after))
 }
 
-/// What went wrong with something that no customer sees leaves nothing in doubt.
-fn unseen(failure: Failure) -> Failure {
+/// Turns an unknown outcome into a transient failure, for calls whose effect no customer sees.
+fn without_doubt(failure: Failure) -> Failure {
     match failure {
         Failure::Unknown(reason) => Failure::Transient { reason, retry_after: None },
         Failure::Permanent(_)
@@ -259,8 +264,8 @@ fn unmade() -> Failure {
     Failure::Permanent(Reason::new("message_rejected", "the call to WhatsApp could not be made"))
 }
 
-fn no_token(broken: &InternalError) -> Failure {
-    tracing::error!(error = broken.chain(), "the channel's access token could not be read");
+fn no_token(error: &InternalError) -> Failure {
+    tracing::error!(error = error.chain(), "access token not read; the message is tried again");
     Failure::Transient {
         reason: Reason::new("token_unavailable", "the channel's access token could not be read"),
         retry_after: None,
@@ -302,9 +307,9 @@ mod tests {
     fn a_lost_answer_to_what_nobody_sees_leaves_nothing_in_doubt() {
         let reason = || Reason::new("no_answer", "WhatsApp did not answer");
         let waits = Failure::Transient { reason: reason(), retry_after: None };
-        assert_eq!(unseen(Failure::Unknown(reason())), waits);
+        assert_eq!(without_doubt(Failure::Unknown(reason())), waits);
         for other in [Failure::Permanent(reason()), waits.clone()] {
-            assert_eq!(unseen(other.clone()), other);
+            assert_eq!(without_doubt(other.clone()), other);
         }
     }
 }

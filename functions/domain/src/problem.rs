@@ -1,6 +1,8 @@
 //! Every refusal that the API can answer, and the one match that turns refusals into problem
 //! documents.
 
+use std::fmt::Display;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -123,6 +125,41 @@ impl From<&str> for Loc {
 impl From<usize> for Loc {
     fn from(index: usize) -> Loc {
         Loc::Index(index)
+    }
+}
+
+impl FieldError {
+    /// Makes an error at `loc`.
+    pub fn new<L: Into<Loc>>(
+        loc: impl IntoIterator<Item = L>,
+        msg: impl Into<String>,
+        kind: &'static str,
+    ) -> FieldError {
+        FieldError { loc: loc.into_iter().map(Into::into).collect(), msg: msg.into(), kind }
+    }
+
+    /// Reports a field that is missing.
+    pub fn missing<L: Into<Loc>>(loc: impl IntoIterator<Item = L>) -> FieldError {
+        FieldError::new(loc, "Field required", "missing")
+    }
+
+    /// Reports a text without a visible character.
+    pub fn blank<L: Into<Loc>>(loc: impl IntoIterator<Item = L>) -> FieldError {
+        FieldError::new(loc, "String should not be blank", "string_too_short")
+    }
+
+    /// Reports a field that is not documented.
+    pub fn forbidden<L: Into<Loc>>(loc: impl IntoIterator<Item = L>) -> FieldError {
+        FieldError::new(loc, "Extra inputs are not permitted", "extra_forbidden")
+    }
+
+    /// Reports a value that is not `expected`.
+    pub fn wrong<L: Into<Loc>>(
+        loc: impl IntoIterator<Item = L>,
+        expected: impl Display,
+        kind: &'static str,
+    ) -> FieldError {
+        FieldError::new(loc, format!("Input should be {expected}"), kind)
     }
 }
 

@@ -1,5 +1,5 @@
-//! What the functions behind the public API have in common: who calls, and how a refusal or a
-//! failure is answered.
+//! What the functions behind the public API share: authentication, and the answers to refusals and
+//! failures.
 
 use std::str::FromStr;
 
@@ -18,14 +18,14 @@ use crate::secrets::{Secrets, TokenKeys};
 use crate::settings::{self, SettingError};
 use crate::table::{LoadRequest, RequestContext, Table};
 use crate::telemetry::metrics::MetricRecord;
-use domain::problem::{Code, FieldError, Loc, Problem, Refusal};
+use domain::problem::{Code, FieldError, Problem, Refusal};
 
-/// Why a request is not answered with what it asked for.
+/// Why a request gets a problem document instead of its answer.
 #[derive(Debug)]
 pub enum ApiError {
-    /// A rule said no.
+    /// A rule refuses the request.
     Refused(Refusal),
-    /// Something is broken.
+    /// The request failed through no fault of its caller.
     Internal(InternalError),
 }
 
@@ -36,12 +36,12 @@ impl From<Refusal> for ApiError {
 }
 
 impl From<InternalError> for ApiError {
-    fn from(broken: InternalError) -> ApiError {
-        ApiError::Internal(broken)
+    fn from(error: InternalError) -> ApiError {
+        ApiError::Internal(error)
     }
 }
 
-/// The table, and what it takes to tell who calls.
+/// Authenticates callers by their bearer tokens.
 #[derive(Debug, Clone)]
 pub struct Authenticator {
     /// The table.
@@ -65,8 +65,8 @@ impl Authenticator {
         })
     }
 
-    /// What the request's token claims. A JWT is verified here; what is stored of the caller, by
-    /// [`Self::authenticate`].
+    /// Reads the claims of the request's token. A JWT's signature is verified here; the stored
+    /// credential, by [`Self::authenticate`].
     ///
     /// # Errors
     /// [`Refusal::Unauthorized`], or if the signing keys cannot be read.
@@ -79,27 +79,28 @@ impl Authenticator {
         if let Some(api_key) = ApiKey::parse(token) {
             return Ok(TokenClaims::Key(api_key));
         }
+
         let key = self.keys.signing_key_for(token).await?;
         Ok(key.and_then(|key| key.verify_agent(token, now)).ok_or(Refusal::Unauthorized)?)
     }
 
-    /// Reads what is stored of the caller and whatever else is `wanted`, in one call.
+    /// Reads the caller's credential and the items of `request`, in one call.
     ///
     /// # Errors
     /// [`Refusal::Unauthorized`], or if DynamoDB does not answer.
     pub async fn authenticate(
         &self,
-        claim: TokenClaims,
-        wanted: LoadRequest<'_>,
+        claims: TokenClaims,
+        request: LoadRequest<'_>,
         now: DateTime<Utc>,
     ) -> Result<(Caller, RequestContext), ApiError> {
-        let context = self.table.load_request_context(claim, wanted).await?;
+        let context = self.table.load_request_context(claims, request).await?;
         let caller = context.caller(now).ok_or(Refusal::Unauthorized)?;
         Ok((caller, context))
     }
 }
 
-/// The token of a request's `Authorization` header.
+/// Returns the token of a request's `Authorization` header.
 ///
 /// # Errors
 /// [`Refusal::Unauthorized`] if there is none.
@@ -108,16 +109,13 @@ pub fn bearer_token(headers: &HeaderMap) -> Result<&str, Refusal> {
     header.and_then(credential::bearer).ok_or(Refusal::Unauthorized)
 }
 
-/// Reads an id out of the path.
+/// Reads an id from the path.
 ///
 /// # Errors
-/// What FastAPI says of a path parameter that is not a UUID.
+/// FastAPI's error for a path parameter that is not a UUID.
 pub fn path_id<T: FromStr>(text: Option<&str>, name: &str) -> Result<T, FieldError> {
-    text.and_then(|text| text.parse().ok()).ok_or_else(|| FieldError {
-        loc: vec![Loc::from("path"), Loc::from(name)],
-        msg: "Input should be a valid UUID".to_owned(),
-        kind: "uuid_parsing",
-    })
+    text.and_then(|text| text.parse().ok())
+        .ok_or_else(|| FieldError::wrong(["path", name], "a valid UUID", "uuid_parsing"))
 }
 
 /// Answers with `body` as JSON.
@@ -127,39 +125,43 @@ pub fn path_id<T: FromStr>(text: Option<&str>, name: &str) -> Result<T, FieldErr
 pub fn json(status: StatusCode, body: &impl Serialize) -> Result<Response<Body>, InternalError> {
     let text = serde_json::to_string(body)
         .map_err(|error| InternalError::because("writing an answer", error))?;
-    let response = Response::builder().status(status).header(CONTENT_TYPE, "application/json");
-    response
+    Response::builder()
+        .status(status)
+        .header(CONTENT_TYPE, "application/json")
         .body(Body::Text(text))
         .map_err(|error| InternalError::because("writing an answer", error))
 }
 
-/// The answer, whatever came of the request. What is broken is logged here, once, with its whole
-/// chain.
+/// Returns the response to a request. An internal error is logged here, once, with its whole chain.
 #[must_use]
 pub fn answer(result: Result<Response<Body>, ApiError>) -> Response<Body> {
     match result {
         Ok(response) => response,
         Err(ApiError::Refused(refusal)) => refuse(Problem::from(refusal)),
         // A read that was throttled wrote nothing either.
-        Err(ApiError::Internal(broken)) if broken.is_contention() => {
-            tracing::warn!(error = broken.chain(), "throttled");
+        Err(ApiError::Internal(error)) if error.is_contention() => {
+            tracing::warn!(error = error.chain(), "request throttled; its caller may repeat it");
             refuse(Problem::from(Refusal::Busy))
         }
-        Err(ApiError::Internal(broken)) => {
-            tracing::error!(error = broken.chain(), "broken");
+        Err(ApiError::Internal(error)) => {
+            tracing::error!(error = error.chain(), "request failed; its caller gets a 500");
             refuse(Problem::internal())
         }
     }
 }
 
 fn refuse(problem: Problem) -> Response<Body> {
-    let refused =
-        MetricRecord::new(Level::INFO, "refused").by("Code", problem.code).count("Refused");
-    refused.with("status", problem.status).write();
+    MetricRecord::new(Level::INFO, "refused")
+        .by("Code", problem.code)
+        .count("Refused")
+        .with("status", problem.status)
+        .write();
+
     let text = serde_json::to_string(&problem).expect("problems are plain data");
     let mut response = Response::new(Body::Text(text));
     *response.status_mut() =
         StatusCode::from_u16(problem.status).expect("our own statuses are valid");
+
     let headers = response.headers_mut();
     let mut set =
         |name, value: &'static str| headers.insert(name, http::HeaderValue::from_static(value));
@@ -182,6 +184,7 @@ fn refuse(problem: Problem) -> Response<Body> {
         | Code::NotFromProvider
         | Code::Internal => {}
     }
+
     response
 }
 
@@ -189,6 +192,7 @@ fn refuse(problem: Problem) -> Response<Body> {
 mod tests {
     use super::*;
     use domain::ConversationId;
+    use domain::problem::Loc;
 
     fn refused(refusal: Refusal) -> Response<Body> {
         answer(Err(refusal.into()))

@@ -1,8 +1,8 @@
 //! AWS clients, configured from the environment alone.
 //!
-//! Lambda hands region and credentials over in variables, so nothing of the usual provider chain is
-//! needed: building the configuration by hand takes a third off a cold start. Endpoints follow the
-//! SDKs' own variables, `AWS_ENDPOINT_URL_<SERVICE>` and `AWS_ENDPOINT_URL`
+//! Lambda passes region and credentials in variables, so the usual provider chain is not needed:
+//! building the configuration by hand takes a third off a cold start. Endpoints come from the SDKs'
+//! own variables, `AWS_ENDPOINT_URL_<SERVICE>` and `AWS_ENDPOINT_URL`
 //! ([reference](https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html)).
 
 use std::time::Duration;
@@ -24,13 +24,16 @@ use base64::prelude::BASE64_STANDARD;
 
 use crate::settings::{self, SettingError};
 
-/// One attempt of one call takes at most this long; the SDK makes at most three.
-const ATTEMPT: Duration = Duration::from_millis(2_500);
-const CONNECT: Duration = Duration::from_millis(1_000);
-/// All attempts together; shorter than the shortest function's timeout, 10 s.
-const OPERATION: Duration = Duration::from_millis(6_000);
+/// How long one attempt of a call may take; the SDK makes at most three.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(2_500);
 
-/// What every client starts from.
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
+
+/// How long all attempts may take together: less than the shortest function's timeout, 10 s.
+const OPERATION_TIMEOUT: Duration = Duration::from_millis(6_000);
+
+/// The configuration that every client starts from.
 #[derive(Debug, Clone)]
 pub struct Aws {
     config: SdkConfig,
@@ -52,14 +55,15 @@ impl Aws {
         Ok(Aws::new(settings::required("AWS_REGION")?, credentials))
     }
 
-    /// Starts from explicit credentials.
+    /// Makes a configuration with these credentials.
     #[must_use]
     pub fn new(region: String, credentials: Credentials) -> Aws {
         let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT)
-            .operation_attempt_timeout(ATTEMPT)
-            .operation_timeout(OPERATION)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .operation_timeout(OPERATION_TIMEOUT)
             .build();
+
         let config = SdkConfig::builder()
             .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
             .region(Region::new(region))
@@ -72,25 +76,26 @@ impl Aws {
         Aws { config }
     }
 
-    /// The same, for calls that nobody waits for longer than `all`, tries and waits between them
-    /// together.
+    /// Returns the configuration for one service whose calls take at most `all`, with their retries
+    /// and the waits between them.
     #[must_use]
     pub fn service_within(&self, name: &str, all: Duration) -> SdkConfig {
         let short = TimeoutConfig::builder()
-            .connect_timeout(CONNECT.min(all))
+            .connect_timeout(CONNECT_TIMEOUT.min(all))
             .operation_timeout(all)
             .build();
         self.service(name).into_builder().timeout_config(short).build()
     }
 
-    /// The same, for calls that must not be repeated blindly: one attempt, of at most `all`.
+    /// Returns the configuration for one service whose calls must not be repeated blindly: one
+    /// attempt, of at most `all`.
     #[must_use]
     pub fn service_once(&self, name: &str, all: Duration) -> SdkConfig {
         self.service_within(name, all).into_builder().retry_config(RetryConfig::disabled()).build()
     }
 
-    /// The configuration for one service, by the name its endpoint variable ends with: `DYNAMODB`,
-    /// `SESV2`, ….
+    /// Returns the configuration for one service, by the name that its endpoint variable ends with:
+    /// `DYNAMODB`, `SESV2`, ….
     #[must_use]
     pub fn service(&self, name: &str) -> SdkConfig {
         let endpoint = settings::optional(&format!("AWS_ENDPOINT_URL_{name}"))
@@ -102,8 +107,8 @@ impl Aws {
     }
 }
 
-/// Whether a call never left because no connection was made: then, and only then, nothing can have
-/// come of it.
+/// Returns whether a call failed because no connection was made: then, and only then, it cannot have
+/// had an effect.
 #[must_use]
 pub fn never_connected(error: &ConnectorError) -> bool {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
@@ -119,7 +124,7 @@ pub fn never_connected(error: &ConnectorError) -> bool {
     false
 }
 
-/// What an answer asks for in `Retry-After`, in seconds ([RFC 9110
+/// Returns the answer's `Retry-After`, in seconds ([RFC 9110
 /// §10.2.3](https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3)). The SDKs' errors do not carry
 /// it, and no AWS service is known to send a date there.
 #[must_use]
@@ -128,9 +133,9 @@ pub fn retry_after<E>(error: &SdkError<E, HttpResponse>) -> Option<Duration> {
     asked.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// An HTTPS client that trusts Amazon's own roots and nobody else's, which AWS's endpoints chain to
+/// Makes an HTTPS client that trusts only Amazon's own roots, which AWS's endpoints chain to
 /// ([Amazon Trust Services](https://www.amazontrust.com/repository/)). Loading every root of the
-/// system doubles what start-up costs.
+/// system would double the start-up time.
 fn https() -> SharedHttpClient {
     let amazon = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter(|der| is_amazons(der));
     let roots = amazon.fold(TrustStore::empty(), |roots, der| roots.with_pem_certificate(pem(der)));

@@ -1,7 +1,8 @@
-//! A file's URL, which is all it takes to read the file: customers have no account here.
+//! A file's URL is a capability: it is all that a client needs to read the file, because customers
+//! have no account here.
 //!
-//! It carries the upload's whole key, so that finding it is one read, and 128 random bits, so that
-//! nobody finds it who was not given it. It is never logged.
+//! It carries the upload's whole key, so that finding the upload is one read, and 128 random bits, so
+//! that it cannot be guessed. It is never logged.
 
 use std::fmt;
 
@@ -12,14 +13,14 @@ use uuid::Uuid;
 
 use domain::{BusinessId, ConversationId, UploadId};
 
-/// What the path of a file's URL ends with.
+/// The last segment of a file URL's path.
 #[derive(Clone)]
 pub struct Capability {
-    /// Whose file.
-    pub business: BusinessId,
-    /// For which conversation's messages.
-    pub conversation: ConversationId,
-    /// Which upload.
+    /// The file's business.
+    pub business_id: BusinessId,
+    /// The conversation whose messages may carry the file.
+    pub conversation_id: ConversationId,
+    /// The upload.
     pub upload: UploadId,
     secret: [u8; 16],
 }
@@ -27,42 +28,45 @@ pub struct Capability {
 impl Capability {
     const PATH: &str = "/api/v1/files/";
 
-    /// Makes one for a new upload.
+    /// Makes a capability for a new upload.
     #[must_use]
-    pub fn generate(business: BusinessId, conversation: ConversationId) -> Capability {
+    pub fn generate(business_id: BusinessId, conversation_id: ConversationId) -> Capability {
         let upload = UploadId(uuid::Builder::from_random_bytes(rand::random()).into_uuid());
-        Capability { business, conversation, upload, secret: rand::random() }
+        Capability { business_id, conversation_id, upload, secret: rand::random() }
     }
 
-    /// The URL, under the API's own address without a slash at its end.
+    /// Returns the URL below `origin`, the API's address without a slash at its end.
     #[must_use]
     pub fn url(&self, origin: &str) -> String {
-        let ids = [self.business.0, self.conversation.0, self.upload.0];
+        let ids = [self.business_id.0, self.conversation_id.0, self.upload.0];
         let mut bytes: Vec<u8> = ids.iter().flat_map(|id| id.into_bytes()).collect();
         bytes.extend(self.secret);
         format!("{origin}{}{}", Self::PATH, BASE64_URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    /// Reads what stands in a URL's path.
+    /// Reads the last segment of a file URL's path.
     #[must_use]
     pub fn parse(text: &str) -> Option<Capability> {
         let bytes: [u8; 64] = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
         let part = |index: usize| <[u8; 16]>::try_from(&bytes[index * 16..(index + 1) * 16]).ok();
         let id = |index| part(index).map(Uuid::from_bytes);
-        let (business, conversation, upload) =
-            (BusinessId(id(0)?), ConversationId(id(1)?), UploadId(id(2)?));
-        Some(Capability { business, conversation, upload, secret: part(3)? })
+        Some(Capability {
+            business_id: BusinessId(id(0)?),
+            conversation_id: ConversationId(id(1)?),
+            upload: UploadId(id(2)?),
+            secret: part(3)?,
+        })
     }
 
-    /// Whether both are the same. Hashes of the secrets are compared, so that the time it takes
-    /// tells nothing of them.
+    /// Returns whether both are the same. Hashes of the secrets are compared, so that the time it takes
+    /// reveals nothing about them.
     #[must_use]
-    pub fn is(&self, other: &Capability) -> bool {
-        let ids = |this: &Capability| (this.business, this.conversation, this.upload);
+    pub fn matches(&self, other: &Capability) -> bool {
+        let ids = |this: &Capability| (this.business_id, this.conversation_id, this.upload);
         ids(self) == ids(other) && Sha256::digest(self.secret) == Sha256::digest(other.secret)
     }
 
-    /// Reads a URL. Whether it leads to us is seen when it is compared with the stored one.
+    /// Reads a file URL. Its host is not checked here: callers compare the URL with the stored one.
     #[must_use]
     pub fn of_url(url: &str) -> Option<Capability> {
         Capability::parse(url.split_once(Self::PATH)?.1)
@@ -81,15 +85,15 @@ mod tests {
 
     #[test]
     fn a_url_leads_back_and_hides_in_logs() {
-        let (business, conversation) =
-            (BusinessId(Uuid::from_u128(1)), ConversationId(Uuid::from_u128(2)));
-        let capability = Capability::generate(business, conversation);
+        let business_id = BusinessId(Uuid::from_u128(1));
+        let conversation_id = ConversationId(Uuid::from_u128(2));
+        let capability = Capability::generate(business_id, conversation_id);
         let url = capability.url("https://api.example.com");
-        assert!(Capability::of_url(&url).is_some_and(|read| read.is(&capability)));
+        assert!(Capability::of_url(&url).is_some_and(|read| read.matches(&capability)));
         let guessed = Capability { secret: [0; 16], ..capability.clone() };
         assert!(
-            !guessed.is(&capability)
-                && !Capability::generate(business, conversation).is(&capability)
+            !guessed.matches(&capability)
+                && !Capability::generate(business_id, conversation_id).matches(&capability)
         );
         let secret = url.rsplit_once('/').expect("a path").1;
         assert!(!format!("{capability:?}").contains(&secret[64..]));

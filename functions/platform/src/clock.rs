@@ -6,7 +6,7 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
 use crate::settings::{self, SettingError};
 
-/// Tells the time, moved by a setting that is 0 wherever customers are.
+/// Tells the time, moved by a setting that is 0 in production.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     offset: TimeDelta,
@@ -22,13 +22,14 @@ impl Clock {
         Ok(Clock::moved_by(offset))
     }
 
-    /// A clock that runs `offset_ms` milliseconds ahead.
+    /// Makes a clock that runs `offset_ms` milliseconds ahead.
     #[must_use]
     pub fn moved_by(offset_ms: i64) -> Clock {
         Clock { offset: TimeDelta::milliseconds(offset_ms) }
     }
 
-    /// The time, to the millisecond: what is stored is what was decided with.
+    /// Returns the time, cut to the millisecond, so that a stored time equals the one that was decided
+    /// with.
     #[must_use]
     pub fn now(self) -> DateTime<Utc> {
         #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
@@ -37,15 +38,14 @@ impl Clock {
     }
 }
 
-/// When a line of the log is written. That is real time, as in every other line; nothing is decided
-/// by it.
+/// Returns the real time, for lines of the log; nothing is decided by it.
 #[must_use]
 pub fn of_the_log() -> DateTime<Utc> {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
     Utc::now()
 }
 
-/// How long this invocation may still take. Lambda's deadline is real time, which no setting moves.
+/// Returns the time until `deadline`. Lambda's deadline is real time, which no setting moves.
 #[must_use]
 pub fn time_left(deadline: SystemTime) -> Duration {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]

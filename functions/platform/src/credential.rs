@@ -1,7 +1,7 @@
-//! Who calls: bearer tokens, from the header to a business and perhaps an agent.
+//! Authentication: bearer tokens, from the header to a business and perhaps an agent.
 //!
 //! Both kinds carry their business in clear, so every key of the table is known before its one
-//! read. What they claim counts only once the stored record agrees
+//! read. Their claims count only if the stored record agrees
 //! ([`crate::table::RequestContext::caller`]). Customers in a chat have tokens of another kind
 //! ([`visitor`]).
 
@@ -21,40 +21,40 @@ use uuid::Uuid;
 use crate::error::InternalError;
 use domain::{AgentId, BusinessId};
 
-/// Clocks of those who issue tokens and ours may differ by this much, in seconds.
-const LEEWAY_SECONDS: u64 = 60;
+/// How far the clock of a token's issuer may differ from ours, in seconds.
+const LEEWAY_SECONDS: i64 = 60;
 
-/// What a bearer token claims to be.
+/// The claims of a bearer token, before they are compared with what is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenClaims {
     /// A business's API key.
     Key(ApiKey),
-    /// An agent, by a JWT whose signature and times were found good.
+    /// An agent, by a JWT with a valid signature and valid times.
     Agent {
         /// The agent's business.
-        business: BusinessId,
+        business_id: BusinessId,
         /// The agent.
         agent: AgentId,
     },
 }
 
 impl TokenClaims {
-    /// The business it is about.
+    /// Returns the business that the token names.
     #[must_use]
-    pub fn business(&self) -> BusinessId {
+    pub fn business_id(&self) -> BusinessId {
         match self {
-            TokenClaims::Key(key) => key.business,
-            TokenClaims::Agent { business, .. } => *business,
+            TokenClaims::Key(key) => key.business_id,
+            TokenClaims::Agent { business_id, .. } => *business_id,
         }
     }
 }
 
-/// Who calls, beyond doubt.
+/// An authenticated caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
     /// The business.
-    pub business: BusinessId,
-    /// The agent; nobody in particular for a business's own key.
+    pub business_id: BusinessId,
+    /// The agent; `None` for a business's own key.
     pub agent: Option<AgentId>,
 }
 
@@ -63,51 +63,50 @@ pub struct Caller {
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey {
     /// The business it belongs to.
-    pub business: BusinessId,
+    pub business_id: BusinessId,
     secret: [u8; 32],
 }
 
 impl ApiKey {
     const PREFIX: &str = "pbk_";
 
-    /// Makes a new key for `business`.
+    /// Makes a new key for a business.
     #[must_use]
-    pub fn generate(business: BusinessId) -> ApiKey {
-        ApiKey { business, secret: rand::random() }
+    pub fn generate(business_id: BusinessId) -> ApiKey {
+        ApiKey { business_id, secret: rand::random() }
     }
 
     /// Reads a key.
     #[must_use]
     pub fn parse(text: &str) -> Option<ApiKey> {
-        let (business, secret) = text.strip_prefix(Self::PREFIX)?.split_at_checked(32)?;
-        let business = BusinessId(Uuid::try_parse(business).ok()?);
-        let secret =
-            BASE64_URL_SAFE_NO_PAD.decode(secret.strip_prefix('_')?).ok()?.try_into().ok()?;
-        Some(ApiKey { business, secret })
+        let (id, rest) = text.strip_prefix(Self::PREFIX)?.split_at_checked(32)?;
+        let business_id = BusinessId(Uuid::try_parse(id).ok()?);
+        let secret = BASE64_URL_SAFE_NO_PAD.decode(rest.strip_prefix('_')?).ok()?;
+        Some(ApiKey { business_id, secret: secret.try_into().ok()? })
     }
 
-    /// What is stored of it: SHA-256 of the secret, in hex. The secret has 256 random bits, so a
-    /// slow hash would protect nothing.
+    /// Returns what is stored of the key: SHA-256 of the secret, in hex. The secret has 256 random
+    /// bits, so a slow hash would protect nothing.
     #[must_use]
     pub fn hash(&self) -> String {
-        Sha256::digest(self.secret).iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(Sha256::digest(self.secret))
     }
 
-    /// The key in full, to be shown once.
+    /// Returns the key in full, to be shown once.
     #[must_use]
     pub fn reveal(&self) -> String {
         let secret = BASE64_URL_SAFE_NO_PAD.encode(self.secret);
-        format!("{}{}_{secret}", Self::PREFIX, self.business.0.simple())
+        format!("{}{}_{secret}", Self::PREFIX, self.business_id.0.simple())
     }
 }
 
 impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ApiKey({}, …)", self.business)
+        write!(f, "ApiKey({}, …)", self.business_id)
     }
 }
 
-/// The token of an `Authorization: Bearer …` header ([RFC 6750
+/// Returns the token of an `Authorization: Bearer …` header ([RFC 6750
 /// §2.1](https://www.rfc-editor.org/rfc/rfc6750)).
 #[must_use]
 pub fn bearer(header: &str) -> Option<&str> {
@@ -123,10 +122,10 @@ pub struct SigningKeys {
     pub keys: Vec<SigningKey>,
 }
 
-/// How a secret holds them: `{"keys": [{"kid", "secret"}]}`, or one key alone, `{"kid", "secret"}`,
-/// which is how Secrets Manager makes one up: it
-/// [generates](https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-secretsmanager-secret-generatesecretstring.html)
-/// one member of an object, at its top.
+/// The keys as a secret holds them: `{"keys": [{"kid", "secret"}]}`, or one key alone, `{"kid",
+/// "secret"}`. The second is the form that Secrets Manager generates: it
+/// [fills in](https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-secretsmanager-secret-generatesecretstring.html)
+/// one member at the top of an object.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum StoredKeys {
@@ -161,7 +160,7 @@ struct AgentClaims {
     exp: i64,
 }
 
-/// The `kid` that a JWT names, if it is one that could be ours.
+/// Returns the `kid` that a JWT names, if its algorithm is ours.
 #[must_use]
 pub fn key_id(token: &str) -> Option<String> {
     let header = jsonwebtoken::decode_header(token).ok()?;
@@ -169,7 +168,7 @@ pub fn key_id(token: &str) -> Option<String> {
 }
 
 impl SigningKeys {
-    /// The key of that name.
+    /// Returns the key of that name.
     #[must_use]
     pub fn named(&self, kid: &str) -> Option<&SigningKey> {
         self.keys.iter().find(|key| key.kid == kid)
@@ -177,12 +176,11 @@ impl SigningKeys {
 }
 
 impl SigningKey {
-    /// Reads an agent's token; `None` if anything about it is wrong.
+    /// Verifies an agent's token; returns `None` if anything about it is wrong.
     #[must_use]
     pub fn verify_agent(&self, token: &str, now: DateTime<Utc>) -> Option<TokenClaims> {
-        let AgentClaims { sub: agent, business_id: business, iat, exp } =
-            self.verify(token, None)?;
-        in_time(iat, exp, now).then_some(TokenClaims::Agent { business, agent })
+        let AgentClaims { sub: agent, business_id, iat, exp } = self.verify(token, None)?;
+        is_in_time(iat, exp, now).then_some(TokenClaims::Agent { business_id, agent })
     }
 
     /// Issues an agent's token, as PingBack's login does.
@@ -191,13 +189,17 @@ impl SigningKey {
     /// If the claims cannot be signed.
     pub fn sign_agent(
         &self,
-        business: BusinessId,
+        business_id: BusinessId,
         agent: AgentId,
         issued: DateTime<Utc>,
         expires: DateTime<Utc>,
     ) -> Result<String, InternalError> {
-        let (iat, exp) = (issued.timestamp(), expires.timestamp());
-        self.sign(&AgentClaims { sub: agent, business_id: business, iat, exp })
+        self.sign(&AgentClaims {
+            sub: agent,
+            business_id,
+            iat: issued.timestamp(),
+            exp: expires.timestamp(),
+        })
     }
 
     fn sign(&self, claims: &impl Serialize) -> Result<String, InternalError> {
@@ -207,27 +209,25 @@ impl SigningKey {
     }
 
     /// Checks algorithm, signature and, where one is named, the audience. The times are checked by
-    /// [`in_time`], with our own clock.
+    /// [`is_in_time`], with our own clock.
     fn verify<T: DeserializeOwned>(&self, token: &str, audience: Option<&str>) -> Option<T> {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.validate_exp = false;
         validation.validate_aud = audience.is_some();
-        validation.set_required_spec_claims::<&str>(if audience.is_some() {
-            &["aud"]
-        } else {
-            &[]
-        });
+        let required: &[&str] = if audience.is_some() { &["aud"] } else { &[] };
+        validation.set_required_spec_claims(required);
         if let Some(audience) = audience {
             validation.set_audience(&[audience]);
         }
+
         let key = DecodingKey::from_secret(self.secret.as_bytes());
         Some(jsonwebtoken::decode(token, &key, &validation).ok()?.claims)
     }
 }
 
-fn in_time(iat: i64, exp: i64, now: DateTime<Utc>) -> bool {
-    let (now, leeway) = (now.timestamp(), i64::try_from(LEEWAY_SECONDS).unwrap_or(0));
-    now < exp.saturating_add(leeway) && iat <= now.saturating_add(leeway)
+fn is_in_time(iat: i64, exp: i64, now: DateTime<Utc>) -> bool {
+    let now = now.timestamp();
+    now < exp.saturating_add(LEEWAY_SECONDS) && iat <= now.saturating_add(LEEWAY_SECONDS)
 }
 
 #[cfg(test)]
@@ -271,10 +271,10 @@ mod tests {
 
     #[test]
     fn a_token_counts_within_its_times_and_a_minute() {
-        let (business, agent) = ids();
+        let (business_id, agent) = ids();
         let hour = TimeDelta::hours(1);
-        let token = key().sign_agent(business, agent, now(), now() + hour).expect("signed");
-        let good = Some(TokenClaims::Agent { business, agent });
+        let token = key().sign_agent(business_id, agent, now(), now() + hour).expect("signed");
+        let good = Some(TokenClaims::Agent { business_id, agent });
         assert_eq!(key_id(&token).as_deref(), Some("k1"));
         assert_eq!(key().verify_agent(&token, now()), good);
         assert_eq!(key().verify_agent(&token, now() + hour + TimeDelta::seconds(59)), good);

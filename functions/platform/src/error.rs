@@ -1,5 +1,5 @@
-//! Something is broken: not a rule that said no, but AWS, a stored item or ourselves. Logged once,
-//! with its whole chain, where it is handled; nothing of it is ever shown outside.
+//! Internal errors: failures of AWS, of a stored item or of our own code, not refusals of a rule. An
+//! error is logged once, with its whole chain, where it is handled; callers never see any of it.
 
 use std::error::Error;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::fmt;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-/// What broke, what was being done, and the chain of causes.
+/// An internal error: what was being done, and the chain of causes.
 #[derive(Debug)]
 pub struct InternalError {
     doing: String,
@@ -16,12 +16,12 @@ pub struct InternalError {
 }
 
 impl InternalError {
-    /// Something that cannot be, seen while `doing`.
+    /// Makes an error without a cause, found while `doing`.
     pub fn new(doing: impl Into<String>) -> InternalError {
         InternalError { doing: doing.into(), cause: None, retryable: false }
     }
 
-    /// `cause` got in the way of `doing`.
+    /// Makes an error with the cause that stopped `doing`.
     pub fn because(
         doing: impl Into<String>,
         cause: impl Into<Box<dyn Error + Send + Sync>>,
@@ -29,7 +29,7 @@ impl InternalError {
         InternalError { doing: doing.into(), cause: Some(cause.into()), retryable: false }
     }
 
-    /// An AWS call that failed for good, after the SDK's own retries.
+    /// Makes an error of an AWS call that failed for good, after the SDK's own retries.
     pub fn aws<E, R>(call: &str, error: SdkError<E, R>) -> InternalError
     where
         E: Error + ProvideErrorMetadata + Send + Sync + 'static,
@@ -39,18 +39,16 @@ impl InternalError {
         InternalError { doing: format!("calling {call}"), cause: Some(Box::new(error)), retryable }
     }
 
-    /// JSON that could not be read. Where it is wrong is said, never what stands there: it may be a
-    /// secret.
+    /// Makes an error of JSON that could not be read. It names the place and never the text there,
+    /// which may be a secret.
     #[must_use]
     pub fn unreadable(what: &str, error: &serde_json::Error) -> InternalError {
-        let (category, line, column) = (error.classify(), error.line(), error.column());
-        InternalError::new(format!(
-            "reading {what}: {category:?} error in line {line}, column {column}"
-        ))
+        let category = error.classify();
+        let place = format!("line {}, column {}", error.line(), error.column());
+        InternalError::new(format!("reading {what}: {category:?} error in {place}"))
     }
 
-    /// An AWS call that only contention kept from being made, for longer than anybody wants to
-    /// wait.
+    /// Makes an error of an AWS call that contention stopped, after all retries.
     pub fn contended(call: &str, error: impl Into<Box<dyn Error + Send + Sync>>) -> InternalError {
         InternalError {
             doing: format!("calling {call}"),
@@ -59,14 +57,14 @@ impl InternalError {
         }
     }
 
-    /// Whether only contention or throttling was in the way, so that nothing was written and trying
-    /// again helps.
+    /// Returns whether contention or throttling was the only cause, so that nothing was written and
+    /// trying again helps.
     #[must_use]
     pub fn is_contention(&self) -> bool {
         self.retryable
     }
 
-    /// The whole chain on one line, for the log.
+    /// Returns the whole chain on one line, for the log.
     #[must_use]
     pub fn chain(&self) -> String {
         let mut text = self.to_string();
@@ -83,8 +81,8 @@ impl InternalError {
     }
 }
 
-/// Codes that mean "not now, and nothing was written": another transaction holds an item, or a
-/// limit of throughput
+/// Returns whether a code means "not now, and nothing was written": another transaction holds an
+/// item, or a limit of throughput is reached
 /// ([DynamoDB](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html),
 /// [S3](https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList)).
 #[must_use]

@@ -3,7 +3,7 @@
 //! An object is tagged `state=pending` when it is made, and `state=referenced` before the first
 //! message with it is accepted; the bucket's rules delete by tag and age. S3 can tell objects apart
 //! by prefix, tag or size, so the other way were a prefix, and to copy the object out of it: the
-//! same price a request, but every byte of it would be moved while somebody waits. A tag is one
+//! same price a request, but every byte would be moved while the caller waits. A tag is one
 //! small call whatever the size, once per file, and costs a millionth of a dollar a month
 //! ([pricing](https://aws.amazon.com/s3/pricing/)).
 
@@ -28,41 +28,41 @@ use domain::{BusinessId, ConversationId, UploadId};
 /// How long an announced file may take to begin arriving.
 pub const UPLOAD_URL_TTL: Duration = Duration::from_secs(15 * 60);
 
-/// How long the address behind a file's URL is good. A browser that plays a film comes back for
-/// more of it.
+/// How long the address behind a file's URL is good. A browser that plays a film requests it several
+/// times.
 const DOWNLOAD_URL_TTL: Duration = Duration::from_secs(5 * 60);
 
 const PENDING: &str = "state=pending";
 
-/// An object's place: its key is made here and nowhere else.
+/// An object's key, which is made here and nowhere else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ObjectKey {
-    /// Whose file.
-    pub business: BusinessId,
-    /// For which conversation's messages.
-    pub conversation: ConversationId,
-    /// Which upload.
+    /// The file's business.
+    pub business_id: BusinessId,
+    /// The conversation whose messages may carry the file.
+    pub conversation_id: ConversationId,
+    /// The upload.
     pub upload: UploadId,
 }
 
 impl ObjectKey {
-    fn key(self) -> String {
-        format!("{}/{}/{}", self.business, self.conversation, self.upload)
+    fn path(self) -> String {
+        format!("{}/{}/{}", self.business_id, self.conversation_id, self.upload)
     }
 }
 
-/// How to put a file into the bucket, without us.
+/// A presigned request that puts a file into the bucket directly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PresignedUpload {
     /// The method, `PUT`.
     pub method: String,
-    /// Where to.
+    /// The address to send it to.
     pub url: String,
     /// The headers to send, all of them as they are: they are signed.
     pub headers: Vec<(String, String)>,
 }
 
-/// A file that is there.
+/// A file in the bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredObject {
     /// Its size in bytes.
@@ -87,30 +87,36 @@ impl Files {
         Ok(Files { client: client(aws), bucket: settings::required("ATTACHMENTS_BUCKET")? })
     }
 
-    /// Puts a file there.
+    /// Stores a file.
     ///
     /// # Errors
     /// If S3 does not take it.
     pub async fn store(
         &self,
-        place: ObjectKey,
+        key: ObjectKey,
         content_type: &MediaType,
         bytes: Bytes,
     ) -> Result<(), InternalError> {
-        let call = self.client.put_object().bucket(&self.bucket).key(place.key()).tagging(PENDING);
-        let call = call.content_type(content_type.as_str()).body(ByteStream::from(bytes));
+        let call = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key.path())
+            .tagging(PENDING)
+            .content_type(content_type.as_str())
+            .body(ByteStream::from(bytes));
         call.send().await.map(drop).map_err(|error| InternalError::aws("PutObject", error))
     }
 
-    /// Lets somebody put a file of this type and size there, once: a file that was looked at must
-    /// not become another one. (`If-None-Match` and the tag are signed with the rest; [conditional
+    /// Presigns an upload of one file of this type and size. It works once, because a file that was
+    /// inspected must not become another one. (`If-None-Match` and the tag are signed with the rest; [conditional
     /// writes](https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html).)
     ///
     /// # Errors
     /// If it cannot be signed.
     pub async fn presign_upload(
         &self,
-        place: ObjectKey,
+        key: ObjectKey,
         content_type: &MediaType,
         size: u64,
     ) -> Result<PresignedUpload, InternalError> {
@@ -120,10 +126,11 @@ impl Files {
             .client
             .put_object()
             .bucket(&self.bucket)
-            .key(place.key())
+            .key(key.path())
             .tagging(PENDING)
-            .if_none_match("*");
-        let call = call.content_type(content_type.as_str()).content_length(size);
+            .if_none_match("*")
+            .content_type(content_type.as_str())
+            .content_length(size);
         let signed = call
             .presigned(valid_for(UPLOAD_URL_TTL)?)
             .await
@@ -131,14 +138,14 @@ impl Files {
         Ok(presigned_upload(&signed))
     }
 
-    /// Looks at what has arrived, if anything has. One ranged `GetObject` tells what `HeadObject`
-    /// would, and the first bytes as well, of one and the same object.
+    /// Returns the size and the first bytes of a file, if it has arrived. One ranged `GetObject` tells
+    /// what `HeadObject` would, and the first bytes as well, of one and the same object.
     ///
     /// # Errors
     /// If S3 does not answer.
-    pub async fn inspect(&self, place: ObjectKey) -> Result<Option<StoredObject>, InternalError> {
+    pub async fn inspect(&self, key: ObjectKey) -> Result<Option<StoredObject>, InternalError> {
         let range = format!("bytes=0-{}", SNIFFED_BYTES - 1);
-        let call = self.client.get_object().bucket(&self.bucket).key(place.key()).range(range);
+        let call = self.client.get_object().bucket(&self.bucket).key(key.path()).range(range);
         let output = match call.send().await {
             Ok(output) => output,
             Err(error) => return absent(error),
@@ -154,13 +161,13 @@ impl Files {
         Ok(Some(StoredObject { size, head: body.into_bytes() }))
     }
 
-    /// The whole file; `None` if it is not there any more.
+    /// Returns the whole file; `None` if it is not there any more.
     ///
     /// # Errors
     /// If S3 does not answer.
-    pub async fn read(&self, place: ObjectKey) -> Result<Option<Bytes>, InternalError> {
+    pub async fn read(&self, key: ObjectKey) -> Result<Option<Bytes>, InternalError> {
         let output =
-            match self.client.get_object().bucket(&self.bucket).key(place.key()).send().await {
+            match self.client.get_object().bucket(&self.bucket).key(key.path()).send().await {
                 Ok(output) => output,
                 Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
                 Err(error) => return Err(InternalError::aws("GetObject", error)),
@@ -173,16 +180,17 @@ impl Files {
         Ok(Some(body.into_bytes()))
     }
 
-    /// Has a file kept, for a message is about to reference it; false if it is not there any more.
+    /// Marks a file as referenced, so that the bucket keeps it; returns false if it is not there any
+    /// more.
     ///
     /// # Errors
     /// If S3 does not answer.
-    pub async fn mark_referenced(&self, place: ObjectKey) -> Result<bool, InternalError> {
+    pub async fn mark_referenced(&self, key: ObjectKey) -> Result<bool, InternalError> {
         let tag =
             Tag::builder().key("state").value("referenced").build().expect("key and value are set");
         let tags = Tagging::builder().tag_set(tag).build().expect("a tag is set");
         let call =
-            self.client.put_object_tagging().bucket(&self.bucket).key(place.key()).tagging(tags);
+            self.client.put_object_tagging().bucket(&self.bucket).key(key.path()).tagging(tags);
         match call.send().await {
             Ok(_) => Ok(true),
             Err(error) if error.code() == Some("NoSuchKey") => Ok(false),
@@ -190,20 +198,24 @@ impl Files {
         }
     }
 
-    /// An address under which anybody can read the file for some minutes. What a browser makes of
-    /// it is fixed: nothing that could run is shown, and the file is what we know it to be.
+    /// Presigns a download, an address that is good for some minutes. Type and disposition are fixed,
+    /// so that a browser never shows a file that could run.
     ///
     /// # Errors
     /// If it cannot be signed.
     pub async fn presign_download(
         &self,
-        place: ObjectKey,
+        key: ObjectKey,
         name: &FileName,
         content_type: &MediaType,
     ) -> Result<String, InternalError> {
-        let call = self.client.get_object().bucket(&self.bucket).key(place.key());
-        let call = call.response_content_type(content_type.as_str());
-        let call = call.response_content_disposition(disposition(name, content_type));
+        let call = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(key.path())
+            .response_content_type(content_type.as_str())
+            .response_content_disposition(disposition(name, content_type));
         let signed = call
             .presigned(valid_for(DOWNLOAD_URL_TTL)?)
             .await
@@ -212,7 +224,7 @@ impl Files {
     }
 }
 
-/// Without checksums: what is presigned has no bytes yet, of which there could be one.
+/// Makes a client without checksums: a presigned upload has no bytes yet to sum up.
 fn client(aws: &Aws) -> Client {
     let config = aws_sdk_s3::config::Builder::from(&aws.service("S3"));
     Client::from_conf(
@@ -225,13 +237,16 @@ fn valid_for(time: Duration) -> Result<PresigningConfig, InternalError> {
         .map_err(|error| InternalError::because("signing an address", error))
 }
 
-/// The request, with those of its headers that are signed: the SDK adds our own trace to it as
-/// well, which is nobody else's.
+/// Returns the request with only those of its headers that are signed: the SDK also adds our trace,
+/// which is of no use to others.
 fn presigned_upload(request: &PresignedRequest) -> PresignedUpload {
-    let signed = request.uri().split_once("X-Amz-SignedHeaders=").map_or("", |(_, rest)| rest);
-    let signed: Vec<&str> = signed.split('&').next().unwrap_or_default().split("%3B").collect();
-    let headers = request.headers().filter(|(name, _)| signed.contains(name));
-    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let list = request.uri().split_once("X-Amz-SignedHeaders=").map_or("", |(_, rest)| rest);
+    let signed: Vec<&str> = list.split('&').next().unwrap_or_default().split("%3B").collect();
+    let headers = request
+        .headers()
+        .filter(|(name, _)| signed.contains(name))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
     PresignedUpload { method: request.method().to_owned(), url: request.uri().to_owned(), headers }
 }
 
@@ -240,18 +255,18 @@ fn absent<R: std::fmt::Debug + Send + Sync + 'static>(
 ) -> Result<Option<StoredObject>, InternalError> {
     match error.code() {
         Some("NoSuchKey") => Ok(None),
-        // There is no first byte of an empty file.
+        // An empty file has no first byte.
         Some("InvalidRange") => Ok(Some(StoredObject { size: 0, head: Bytes::new() })),
         _ => Err(InternalError::aws("GetObject", error)),
     }
 }
 
-/// `Content-Range: bytes 0-8191/20000`.
+/// Reads the whole size from `Content-Range: bytes 0-8191/20000`.
 fn whole_size(output: &GetObjectOutput) -> Option<u64> {
     output.content_range()?.rsplit_once('/')?.1.parse().ok()
 }
 
-/// The name in the one form that can carry every letter
+/// Returns the `Content-Disposition` with the file's name, in the one form that carries every letter
 /// ([RFC 6266 §4.3](https://www.rfc-editor.org/rfc/rfc6266#section-4.3)).
 fn disposition(name: &FileName, content_type: &MediaType) -> String {
     let shown = if content_type.shows_inline() { "inline" } else { "attachment" };
@@ -268,13 +283,13 @@ mod tests {
         let aws = Aws::new("eu-central-1".to_owned(), credentials);
         let files = Files { client: client(&aws), bucket: "files".to_owned() };
         let id = "67e55044-10b1-426f-9247-bb680e5fe0c8".parse::<uuid::Uuid>().expect("a UUID");
-        let place = ObjectKey {
-            business: BusinessId(id),
-            conversation: ConversationId(id),
+        let key = ObjectKey {
+            business_id: BusinessId(id),
+            conversation_id: ConversationId(id),
             upload: UploadId(id),
         };
         let content_type = MediaType::parse("video/mp4").expect("a type");
-        let presigned_upload = files.presign_upload(place, &content_type, 9).await.expect("signed");
+        let presigned_upload = files.presign_upload(key, &content_type, 9).await.expect("signed");
         let names: Vec<&str> =
             presigned_upload.headers.iter().map(|(name, _)| name.as_str()).collect();
         let mut sorted = names.clone();

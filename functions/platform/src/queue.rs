@@ -4,6 +4,7 @@ mod dead_letters;
 
 pub use dead_letters::{DeadLetter, DeadLetterBody, DeadLetters, HIDDEN_MINUTES};
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
@@ -20,45 +21,48 @@ use domain::{BusinessId, Channel, ConversationId, MessageId};
 
 /// The longest delay that SQS takes, in seconds
 /// ([SendMessage](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html)).
-const LONGEST_DELAY: i64 = 900;
+const MAX_DELAY_SECONDS: i64 = 900;
 
-/// A caller waits this long for SQS, all tries together; a doorbell that is not rung by then, the
-/// sweeper rings.
-const PATIENCE: Duration = Duration::from_millis(1_500);
+/// How long a call may take, all its tries together. The sweeper rings the doorbells that SQS has
+/// not taken by then.
+const SQS_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// The most doorbells one call can ring, the limit of `SendMessageBatch`.
+/// The most entries of one batch call, SQS's own limit.
 pub const BATCH: usize = 10;
 
-/// "Look at this conversation." Says nothing of what was written, so it may be lost, doubled and
-/// late.
+/// Asks a worker to look at a conversation. A doorbell says nothing of what was written, so it may
+/// be lost, doubled and late.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Doorbell {
     /// The version of this form: 1.
     pub v: Version,
-    /// Whose conversation; also the message group, so that a noisy business does not hold up the
-    /// others ([fair
+    /// The conversation's business; also the message group, so that a noisy business does not hold
+    /// up the others ([fair
     /// queues](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html)).
-    pub business: BusinessId,
-    /// Which conversation.
-    pub conversation: ConversationId,
-    /// Which worker answers.
+    #[serde(rename = "business")]
+    pub business_id: BusinessId,
+    /// The conversation.
+    #[serde(rename = "conversation")]
+    pub conversation_id: ConversationId,
+    /// The channel whose worker answers.
     pub channel: Channel,
 }
 
 impl Doorbell {
-    /// What operators are told if SQS does not take it. The outbox holds what it would have said.
-    pub fn ring_failed(&self, broken: &InternalError) -> MetricRecord {
+    /// Returns the log line for a doorbell that SQS did not take. The conversation is in the outbox,
+    /// where the sweeper finds it.
+    pub fn ring_failed(&self, error: &InternalError) -> MetricRecord {
         MetricRecord::new(Level::WARN, "the doorbell was not rung; the sweeper will ring")
             .by("Channel", self.channel)
             .count("WakeupFailed")
-            .with("business", self.business)
-            .with("conversation", self.conversation)
-            .with("error", broken.chain())
+            .with("business", self.business_id)
+            .with("conversation", self.conversation_id)
+            .with("error", error.chain())
     }
 }
 
-/// The one version of a queue's message that there is so far.
+/// The only version of a queue's messages so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(into = "u8", try_from = "u8")]
 pub struct Version;
@@ -77,22 +81,25 @@ impl TryFrom<u8> for Version {
     }
 }
 
-/// What a dead-letter queue keeps of a message that was given up.
+/// A dead-letter queue's copy of a message that was given up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AbandonedMessage {
     /// The version of this form: 1.
     pub v: Version,
-    /// Whose message.
-    pub business: BusinessId,
-    /// Which conversation.
-    pub conversation: ConversationId,
-    /// Which message.
-    pub message: MessageId,
-    /// On which channel.
+    /// The message's business.
+    #[serde(rename = "business")]
+    pub business_id: BusinessId,
+    /// The message's conversation.
+    #[serde(rename = "conversation")]
+    pub conversation_id: ConversationId,
+    /// The message.
+    #[serde(rename = "message")]
+    pub message_id: MessageId,
+    /// The channel it was sent on.
     pub channel: Channel,
-    /// Why.
+    /// Why the last attempt failed.
     pub reason: Reason,
-    /// How often it was handed over.
+    /// How many attempts were made.
     pub attempts: u32,
 }
 
@@ -100,7 +107,7 @@ pub struct AbandonedMessage {
 #[derive(Debug, Clone)]
 pub struct Doorbells {
     client: aws_sdk_sqs::Client,
-    urls: [(Channel, String); 3],
+    urls: BTreeMap<Channel, String>,
 }
 
 impl Doorbells {
@@ -109,16 +116,19 @@ impl Doorbells {
     /// # Errors
     /// The variable that is missing.
     pub fn from_env(aws: &Aws) -> Result<Doorbells, SettingError> {
-        let url = |channel: Channel| queue_url(channel).map(|url| (channel, url));
-        let [chat, whatsapp, email] = Channel::ALL.map(url);
-        Ok(Doorbells { client: client(aws), urls: [chat?, whatsapp?, email?] })
+        Doorbells::new(aws, queue_url)
     }
 
-    /// The doorbells at these URLs: the chat's, WhatsApp's, e-mail's.
-    #[must_use]
-    pub fn new(aws: &Aws, [chat, whatsapp, email]: [String; 3]) -> Doorbells {
-        let urls = [(Channel::Chat, chat), (Channel::Whatsapp, whatsapp), (Channel::Email, email)];
-        Doorbells { client: client(aws), urls }
+    /// Makes the doorbells of all channels, with each queue's URL from `url_of`.
+    ///
+    /// # Errors
+    /// The first error of `url_of`.
+    pub fn new<E>(
+        aws: &Aws,
+        url_of: impl Fn(Channel) -> Result<String, E>,
+    ) -> Result<Doorbells, E> {
+        let urls = Channel::ALL.into_iter().map(|channel| Ok((channel, url_of(channel)?)));
+        Ok(Doorbells { client: client(aws), urls: urls.collect::<Result<_, E>>()? })
     }
 
     /// Rings for one conversation.
@@ -126,14 +136,8 @@ impl Doorbells {
     /// # Errors
     /// If SQS does not take it. Nothing is lost by that: the sweeper rings again.
     pub async fn ring(&self, doorbell: &Doorbell) -> Result<(), InternalError> {
-        send(
-            &self.client,
-            self.url(doorbell.channel),
-            doorbell,
-            doorbell.business,
-            TimeDelta::zero(),
-        )
-        .await
+        let url = &self.urls[&doorbell.channel];
+        send(&self.client, url, doorbell, doorbell.business_id, TimeDelta::zero()).await
     }
 
     /// Rings for up to [`BATCH`] conversations of one channel; returns how many of them SQS took.
@@ -149,32 +153,23 @@ impl Doorbells {
             SendMessageBatchRequestEntry::builder()
                 .id(index.to_string())
                 .message_body(json(doorbell))
-                .message_group_id(doorbell.business.to_string())
+                .message_group_id(doorbell.business_id.to_string())
                 .build()
                 .expect("id and body are set")
         });
+
         let call = self
             .client
             .send_message_batch()
-            .queue_url(self.url(channel))
+            .queue_url(&self.urls[&channel])
             .set_entries(Some(entries.collect()));
         let answer =
             call.send().await.map_err(|error| InternalError::aws("SendMessageBatch", error))?;
         Ok(answer.successful().len())
     }
-
-    fn url(&self, channel: Channel) -> &str {
-        let [(_, chat), (_, whatsapp), (_, email)] = &self.urls;
-        match channel {
-            Channel::Chat => chat,
-            Channel::Whatsapp => whatsapp,
-            Channel::Email => email,
-        }
-    }
 }
 
-/// One channel's doorbell alone, for whoever hears of its customers: that one is back, or has got a
-/// message.
+/// One channel's doorbell, for the functions that learn of a customer's return or of a receipt.
 #[derive(Debug, Clone)]
 pub struct ChannelDoorbell {
     client: aws_sdk_sqs::Client,
@@ -191,25 +186,25 @@ impl ChannelDoorbell {
         Ok(ChannelDoorbell { client: client(aws), channel, url: queue_url(channel)? })
     }
 
-    /// The channel.
+    /// Returns the channel.
     #[must_use]
     pub fn channel(&self) -> Channel {
         self.channel
     }
 
-    /// Rings for one conversation. That SQS does not take it is logged and no more: the
-    /// conversation is in the outbox, and the sweeper rings again.
-    pub async fn ring(&self, business: BusinessId, conversation: ConversationId) {
-        let doorbell = Doorbell { v: Version, business, conversation, channel: self.channel };
-        if let Err(broken) =
-            send(&self.client, &self.url, &doorbell, business, TimeDelta::zero()).await
-        {
-            doorbell.ring_failed(&broken).write();
+    /// Rings for one conversation. A failure is only logged: the conversation is in the outbox, and
+    /// the sweeper rings again.
+    pub async fn ring(&self, business_id: BusinessId, conversation_id: ConversationId) {
+        let channel = self.channel;
+        let doorbell = Doorbell { v: Version, business_id, conversation_id, channel };
+        let sent = send(&self.client, &self.url, &doorbell, business_id, TimeDelta::zero()).await;
+        if let Err(error) = sent {
+            doorbell.ring_failed(&error).write();
         }
     }
 }
 
-/// Reads where a channel's doorbell is: `CHAT_QUEUE_URL`, ….
+/// Reads the URL of a channel's queue: `CHAT_QUEUE_URL`, ….
 fn queue_url(channel: Channel) -> Result<String, SettingError> {
     settings::required(&format!("{}_QUEUE_URL", channel.name().to_uppercase()))
 }
@@ -228,9 +223,11 @@ impl WorkerQueue {
     /// # Errors
     /// The variable that is missing.
     pub fn from_env(aws: &Aws) -> Result<WorkerQueue, SettingError> {
-        let (url, dead_letters) =
-            (settings::required("QUEUE_URL")?, settings::required("DEAD_LETTER_QUEUE_URL")?);
-        Ok(WorkerQueue { client: client(aws), url, dead_letters })
+        Ok(WorkerQueue {
+            client: client(aws),
+            url: settings::required("QUEUE_URL")?,
+            dead_letters: settings::required("DEAD_LETTER_QUEUE_URL")?,
+        })
     }
 
     /// Rings this queue at `at`, or as late as SQS allows.
@@ -243,20 +240,21 @@ impl WorkerQueue {
         at: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> Result<(), InternalError> {
-        send(&self.client, &self.url, doorbell, doorbell.business, at - now).await
+        send(&self.client, &self.url, doorbell, doorbell.business_id, at - now).await
     }
 
     /// Keeps a copy of a message that was given up.
     ///
     /// # Errors
     /// If SQS does not take it.
-    pub async fn dead_letter(&self, given_up: &AbandonedMessage) -> Result<(), InternalError> {
-        send(&self.client, &self.dead_letters, given_up, given_up.business, TimeDelta::zero()).await
+    pub async fn dead_letter(&self, message: &AbandonedMessage) -> Result<(), InternalError> {
+        let group = message.business_id;
+        send(&self.client, &self.dead_letters, message, group, TimeDelta::zero()).await
     }
 }
 
 fn client(aws: &Aws) -> aws_sdk_sqs::Client {
-    aws_sdk_sqs::Client::new(&aws.service_within("SQS", PATIENCE))
+    aws_sdk_sqs::Client::new(&aws.service_within("SQS", SQS_TIMEOUT))
 }
 
 fn json(body: &impl Serialize) -> String {
@@ -272,13 +270,14 @@ async fn send(
     delay: TimeDelta,
 ) -> Result<(), InternalError> {
     let seconds = (delay.num_milliseconds().max(0) + 999) / 1000;
-    let delay = i32::try_from(seconds.min(LONGEST_DELAY)).unwrap_or(0);
+    let seconds = i32::try_from(seconds.min(MAX_DELAY_SECONDS)).unwrap_or(0);
+
     let call = client
         .send_message()
         .queue_url(url)
         .message_body(json(body))
-        .message_group_id(group.to_string());
-    let call = if delay == 0 { call } else { call.delay_seconds(delay) };
+        .message_group_id(group.to_string())
+        .set_delay_seconds((seconds > 0).then_some(seconds));
     call.send().await.map(drop).map_err(|error| InternalError::aws("SendMessage", error))
 }
 

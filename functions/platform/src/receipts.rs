@@ -1,4 +1,4 @@
-//! Receipts: every function that hears of a message's fate writes it down in this one way.
+//! Receipts: the one way in which every function that learns of a message's delivery applies it.
 
 use tracing::Level;
 
@@ -12,7 +12,7 @@ use crate::telemetry::metrics::MetricRecord;
 use domain::Channel;
 use domain::delivery::{MessageReference, Reason, Receipt, ReportedStatus};
 
-/// Writes receipts of one channel down.
+/// Applies the receipts of one channel.
 #[derive(Debug, Clone)]
 pub struct Receipts {
     table: Table,
@@ -30,19 +30,20 @@ impl Receipts {
         Ok(Receipts { table: Table::from_env(aws)?, clock: Clock::from_env()?, doorbell })
     }
 
-    /// Writes one receipt down, and rings if its conversation was waiting for it. One that is late,
-    /// comes again or is about nothing of ours does nothing.
+    /// Writes one receipt down, and rings if its conversation was waiting for it. A receipt that is
+    /// late, repeated or about no message of ours changes nothing.
     ///
     /// # Errors
-    /// If DynamoDB does not answer. Whoever brought the receipt has to bring it again.
+    /// If DynamoDB does not answer. The caller has to bring the receipt again.
     pub async fn apply(
         &self,
         about: &MessageReference,
         receipt: &Receipt,
     ) -> Result<(), InternalError> {
-        let taken = self.table.apply_receipt(about, receipt, self.clock.now()).await?;
-        line(self.doorbell.channel(), about, receipt, &taken).write();
-        match taken.effect {
+        let applied = self.table.apply_receipt(about, receipt, self.clock.now()).await?;
+        report(self.doorbell.channel(), about, receipt, &applied).write();
+
+        match applied.effect {
             ReceiptEffect::None | ReceiptEffect::Moved => {}
             ReceiptEffect::Due => {
                 self.doorbell.ring(about.business_id, about.conversation_id).await
@@ -52,33 +53,33 @@ impl Receipts {
     }
 }
 
-/// What operators are told: of a message that the provider took and could not deliver, what a
-/// worker tells of one that it would not take; else `receipt`. It belongs to the call that made the
-/// message; who brought the receipt is found by `function_request_id`.
-fn line(
+/// Returns the line for operators: `receipt`, or `failed` for a message that the provider took and
+/// could not deliver, with the same members as a worker's line on a message that it would not take.
+/// The line belongs to the API call that made the message; the call that brought the receipt is
+/// found by `function_request_id`.
+fn report(
     channel: Channel,
     about: &MessageReference,
     receipt: &Receipt,
-    taken: &AppliedReceipt,
+    applied: &AppliedReceipt,
 ) -> MetricRecord {
-    let AppliedReceipt { message: known, effect } = taken;
+    let AppliedReceipt { message: known, effect } = applied;
     let line = match (&receipt.reported, effect) {
         (
             ReportedStatus::Failed(Reason { code, detail, provider_code }),
             ReceiptEffect::Moved | ReceiptEffect::Due,
-        ) => {
-            let line = MetricRecord::new(Level::WARN, "failed")
-                .by("Channel", channel)
-                .with("reason", code);
-            line.count("Failed").with("detail", detail).with("provider_code", provider_code)
-        }
-        (reported, _) => {
-            let line = MetricRecord::new(Level::INFO, "receipt")
-                .by("Channel", channel)
-                .with("status", reported.status());
-            line.count("Receipts")
-        }
+        ) => MetricRecord::new(Level::WARN, "failed")
+            .by("Channel", channel)
+            .count("Failed")
+            .with("reason", code)
+            .with("detail", detail)
+            .with("provider_code", provider_code),
+        (reported, _) => MetricRecord::new(Level::INFO, "receipt")
+            .by("Channel", channel)
+            .count("Receipts")
+            .with("status", reported.status()),
     };
+
     let effect = match effect {
         ReceiptEffect::None => "none",
         ReceiptEffect::Moved => "moved",

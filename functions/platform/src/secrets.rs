@@ -1,93 +1,87 @@
-//! Secrets Manager, read seldom: a value is kept for five minutes, and fetched anew, at most every
-//! ten seconds, when somebody misses something in it.
+//! Secrets Manager, read seldom: a value is kept for five minutes, and read again, at most every ten
+//! seconds, when a caller finds it out of date.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
-use crate::credential::{SigningKey, SigningKeys};
+use crate::aws::Aws;
+use crate::cache::TtlCache;
+use crate::credential::{SigningKey, SigningKeys, key_id};
 use crate::error::InternalError;
 
-const KEPT: Duration = Duration::from_secs(300);
-const AT_MOST_EVERY: Duration = Duration::from_secs(10);
+/// How long a change of a secret may go unnoticed.
+const SECRET_TTL: Duration = Duration::from_secs(300);
+
+/// The shortest time between two reads of a secret that a caller finds out of date.
+const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How many secrets are kept at once.
+const MAX_SECRETS: usize = 10_000;
 
 /// Secrets, by ARN or name.
 #[derive(Debug, Clone)]
 pub struct Secrets {
     client: aws_sdk_secretsmanager::Client,
-    kept: Arc<Mutex<Kept>>,
+    texts: TtlCache<String, Arc<str>>,
 }
 
-/// Each secret's text, and since when it is known.
-type Kept = HashMap<String, (Instant, Arc<str>)>;
-
 impl Secrets {
-    /// Reads through `aws`.
+    /// Reads secrets through `aws`.
     #[must_use]
-    pub fn new(aws: &crate::aws::Aws) -> Secrets {
+    pub fn new(aws: &Aws) -> Secrets {
         let client = aws_sdk_secretsmanager::Client::new(&aws.service("SECRETS_MANAGER"));
-        Secrets { client, kept: Arc::default() }
+        Secrets { client, texts: TtlCache::new(SECRET_TTL, MAX_SECRETS) }
     }
 
-    /// The secret's text.
+    /// Returns the secret's text.
     ///
     /// # Errors
     /// If it cannot be fetched, or is binary.
     pub async fn text(&self, id: &str) -> Result<Arc<str>, InternalError> {
-        self.not_older_than(id, KEPT).await
+        self.text_newer_than(id, SECRET_TTL).await
     }
 
-    /// The secret's text, fetched anew unless that was done just now: for whoever was told that it
-    /// is out of date.
+    /// Returns the secret's text, read again unless that was done just now. For callers that find
+    /// the text they have out of date.
     ///
     /// # Errors
     /// If it cannot be fetched, or is binary.
     pub async fn refreshed(&self, id: &str) -> Result<Arc<str>, InternalError> {
-        self.not_older_than(id, AT_MOST_EVERY).await
+        self.text_newer_than(id, MIN_REFRESH_INTERVAL).await
     }
 
-    async fn not_older_than(&self, id: &str, age: Duration) -> Result<Arc<str>, InternalError> {
-        let known = self.kept().get(id).cloned();
-        if let Some((since, text)) = &known
-            && since.elapsed() < age
-        {
-            return Ok(text.clone());
+    async fn text_newer_than(&self, id: &str, age: Duration) -> Result<Arc<str>, InternalError> {
+        if let Some(text) = self.texts.get_newer_than(id, age) {
+            return Ok(text);
         }
-        match (self.fetch(id).await, known) {
+
+        match (self.fetch(id).await, self.texts.get_stale(id)) {
             (Ok(text), _) => {
-                self.kept().insert(id.to_owned(), (Instant::now(), text.clone()));
+                self.texts.insert(id.to_owned(), Arc::clone(&text));
                 Ok(text)
             }
             // Better what was true five minutes ago than nothing at all.
-            (Err(broken), Some((_, text))) => {
-                tracing::warn!(
-                    secret = id,
-                    error = broken.chain(),
-                    "a secret could not be read again"
-                );
+            (Err(error), Some(text)) => {
+                let error = error.chain();
+                tracing::warn!(secret = id, error, "secret not read again; the last text is used");
                 Ok(text)
             }
-            (Err(broken), None) => Err(broken),
+            (Err(error), None) => Err(error),
         }
     }
 
     async fn fetch(&self, id: &str) -> Result<Arc<str>, InternalError> {
-        let answer = self.client.get_secret_value().secret_id(id).send().await;
-        let answer = answer.map_err(|error| InternalError::aws("GetSecretValue", error))?;
-        Ok(answer
-            .secret_string()
-            .ok_or_else(|| InternalError::new(format!("the secret {id} holds no text")))?
-            .into())
-    }
+        let call = self.client.get_secret_value().secret_id(id);
+        let answer =
+            call.send().await.map_err(|error| InternalError::aws("GetSecretValue", error))?;
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        let text = answer.secret_string();
+        text.map(Arc::from)
+            .ok_or_else(|| InternalError::new(format!("the secret {id} holds no text")))
     }
 }
 
-/// The keys that sign one kind of token, out of their secret.
+/// The keys that sign one kind of token, kept in a secret.
 #[derive(Debug, Clone)]
 pub struct TokenKeys {
     secrets: Secrets,
@@ -95,23 +89,26 @@ pub struct TokenKeys {
 }
 
 impl TokenKeys {
-    /// The keys in the secret `id`.
+    /// Reads the keys from the secret `id`.
     #[must_use]
     pub fn new(secrets: Secrets, id: String) -> TokenKeys {
         TokenKeys { secrets, id }
     }
 
-    /// The key that `token` names, if it is one of ours. A name never seen has the secret read
-    /// again: keys rotate.
+    /// Returns the key that `token` names, if it is one of ours. For an unknown name the secret is
+    /// read again: keys rotate.
     ///
     /// # Errors
     /// If the secret cannot be read.
     pub async fn signing_key_for(&self, token: &str) -> Result<Option<SigningKey>, InternalError> {
-        let Some(kid) = crate::credential::key_id(token) else { return Ok(None) };
-        if let Some(key) = self.parse(&self.secrets.text(&self.id).await?)?.named(&kid) {
+        let Some(kid) = key_id(token) else { return Ok(None) };
+
+        let known = self.parse(&self.secrets.text(&self.id).await?)?;
+        if let Some(key) = known.named(&kid) {
             return Ok(Some(key.clone()));
         }
-        Ok(self.parse(&self.secrets.refreshed(&self.id).await?)?.named(&kid).cloned())
+        let refreshed = self.parse(&self.secrets.refreshed(&self.id).await?)?;
+        Ok(refreshed.named(&kid).cloned())
     }
 
     fn parse(&self, text: &str) -> Result<SigningKeys, InternalError> {

@@ -9,20 +9,20 @@ use thiserror::Error;
 /// Why a setting could not be read.
 #[derive(Error, PartialEq, Eq)]
 pub enum SettingError {
-    /// It is not there.
+    /// The variable is not set.
     #[error(
         "the environment variable {0} is not set; template.yaml sets it for every function that reads it"
     )]
     Missing(String),
-    /// It is not what it should be.
-    #[error("the environment variable {name} is {value:?}, which is not {wanted}")]
+    /// The variable has a value of another form.
+    #[error("the environment variable {name} is {value:?}, which is not {expected}")]
     Malformed {
-        /// Its name.
+        /// The variable's name.
         name: String,
-        /// What it is.
+        /// Its value.
         value: String,
-        /// What it should be.
-        wanted: &'static str,
+        /// The form that it should have.
+        expected: &'static str,
     },
 }
 
@@ -52,13 +52,17 @@ pub fn required(name: &str) -> Result<String, SettingError> {
     optional(name).ok_or_else(|| SettingError::Missing(name.to_owned()))
 }
 
-/// Reads a variable that has another type than text; `wanted` names it for people.
+/// Reads a variable that has another type than text; `expected` describes it in the error.
 ///
 /// # Errors
 /// [`SettingError::Malformed`].
-pub fn parsed<T: FromStr>(name: &str, wanted: &'static str, default: T) -> Result<T, SettingError> {
+pub fn parsed<T: FromStr>(
+    name: &str,
+    expected: &'static str,
+    default: T,
+) -> Result<T, SettingError> {
     let Some(value) = optional(name) else { return Ok(default) };
-    value.parse().map_err(|_| SettingError::Malformed { name: name.to_owned(), value, wanted })
+    value.parse().map_err(|_| SettingError::Malformed { name: name.to_owned(), value, expected })
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! The chat widget's WebSocket, seen from our side: what we say to it, through API Gateway's
-//! Management API. What there is to say is in `event.rs`.
+//! The server's side of the chat widget's WebSocket: sends events through API Gateway's Management
+//! API. The events are in `event.rs`.
 
 mod event;
 
-pub use event::{Event, LARGEST, Payload};
+pub use event::{Event, MAX_EVENT_BYTES, Payload};
 
 use std::time::Duration;
 
@@ -16,21 +16,21 @@ use crate::aws::{Aws, never_connected, retry_after};
 use crate::settings::{self, SettingError};
 use domain::delivery::{Failure, Reason};
 
-/// A tab that API Gateway does not reach in this time is not waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long API Gateway may take to reach a tab.
+const POST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What came of telling a widget something.
+/// The outcome of sending a widget an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PostOutcome {
     /// API Gateway has it.
     Accepted,
     /// The widget is gone.
     Gone,
-    /// It did not work; whether it will is the failure's to say.
+    /// The event was not sent, or may not have been, as the failure says.
     Failed(Failure),
 }
 
-/// Speaks to widgets.
+/// Sends events to widgets.
 #[derive(Debug, Clone)]
 pub struct Sockets {
     client: Client,
@@ -43,17 +43,17 @@ impl Sockets {
     /// # Errors
     /// The variable that is missing.
     pub fn from_env(aws: &Aws) -> Result<Sockets, SettingError> {
-        let config = aws.service_once("APIGATEWAYMANAGEMENTAPI", PATIENCE);
-        let config = match config.endpoint_url() {
-            Some(_) => config,
-            None => {
-                config.into_builder().endpoint_url(settings::required("CHAT_ENDPOINT")?).build()
-            }
-        };
+        let config = aws.service_once("APIGATEWAYMANAGEMENTAPI", POST_TIMEOUT);
+        if config.endpoint_url().is_some() {
+            return Ok(Sockets { client: Client::new(&config) });
+        }
+
+        let endpoint = settings::required("CHAT_ENDPOINT")?;
+        let config = config.into_builder().endpoint_url(endpoint).build();
         Ok(Sockets { client: Client::new(&config) })
     }
 
-    /// Tells one widget something.
+    /// Sends one widget an event.
     pub async fn post(&self, connection: &str, payload: &Payload) -> PostOutcome {
         let call = self
             .client
@@ -66,15 +66,16 @@ impl Sockets {
         }
     }
 
-    /// Ends a connection, so that its widget comes back and says where it was.
+    /// Closes a connection, so that its widget reconnects and says how far it got.
     pub async fn close(&self, connection: &str) {
         if let Err(error) = self.client.delete_connection().connection_id(connection).send().await {
-            tracing::warn!(error = %DisplayErrorContext(error), "a connection was not closed");
+            let error = DisplayErrorContext(error);
+            tracing::warn!(%error, "connection not closed; API Gateway ends it");
         }
     }
 }
 
-/// The errors of
+/// Judges the errors of
 /// [PostToConnection](https://docs.aws.amazon.com/apigatewaymanagementapi/latest/reference/connections-connectionid.html).
 fn judge<R: std::fmt::Debug>(
     error: &SdkError<PostToConnectionError, R>,
@@ -92,13 +93,14 @@ fn judge<R: std::fmt::Debug>(
                 "payload_too_large",
                 "the message does not fit into one event",
             )),
-            // Ours to mend (permissions), or theirs (5xx): the message is as good as before.
+            // Our mistake (permissions) or theirs (5xx): the message can be sent later.
             _ => transient("gateway_error"),
         },
         SdkError::DispatchFailure(failed)
             if failed.as_connector_error().is_some_and(never_connected) =>
         {
-            tracing::warn!(error = %DisplayErrorContext(error), "the chat gateway was not reached");
+            let error = DisplayErrorContext(error);
+            tracing::warn!(%error, "chat gateway not reached; the event is tried again");
             transient("unreachable")
         }
         _ => Failure::Unknown(Reason::new("no_answer", "the chat gateway did not answer")),
@@ -116,7 +118,7 @@ mod tests {
 
     type Failed = SdkError<PostToConnectionError, ()>;
 
-    /// As long as it asks for.
+    /// The wait that the gateway asks for.
     const ASKED: Option<Duration> = Some(Duration::from_secs(7));
 
     fn service(error: PostToConnectionError) -> PostOutcome {

@@ -1,8 +1,8 @@
-//! What was sent and what became of it: a conversation's messages, one message, and the month's
-//! usage. And, for customers in a chat, the one message that did not fit into their WebSocket.
+//! Reads a conversation's messages with their delivery, one message, and the month's usage. For
+//! customers in a chat it also reads the one message that did not fit into their WebSocket.
 //!
-//! That one is here and not in chat-socket, whose events are of another API: here everything is
-//! that reading a message takes, but for the keys of the visitors' tokens.
+//! That route is here and not in chat-socket, which serves another API: this function has all that
+//! reading a message needs but the keys of the visitors' tokens.
 
 use std::str::FromStr;
 
@@ -20,12 +20,15 @@ use platform::aws::Aws;
 use platform::credential::visitor::Visitor;
 use platform::runtime::{Error, HttpFunction};
 use platform::secrets::{Secrets, TokenKeys};
-use platform::settings::{self};
+use platform::settings;
 use platform::table::LoadRequest;
 use platform::table::record::Message;
 
-/// How many messages a page has when nobody says, and at most.
-const PAGE: (i32, i32) = (50, 100);
+/// How many messages a page has if the caller does not ask for a number.
+const DEFAULT_PAGE_SIZE: i32 = 50;
+
+/// The most messages of a page.
+const MAX_PAGE_SIZE: i32 = 100;
 
 /// The function.
 #[derive(Debug, Clone)]
@@ -47,29 +50,33 @@ impl HttpFunction for ReadMessages {
 
     async fn handle(&self, request: &Request) -> Result<Response<Body>, ApiError> {
         let parameters = request.path_parameters();
-        let conversation = parameters.first("conversation_id");
+        let conversation_id = parameters.first("conversation_id");
 
-        match (conversation, parameters.first("message_id")) {
-            (None, None) => self.usage(request).await,
-            (None, Some(message)) => self.shown(request, message).await,
-            (Some(conversation), None) => self.list(request, conversation).await,
-            (Some(conversation), Some(message)) => self.one(request, conversation, message).await,
+        match (conversation_id, parameters.first("message_id")) {
+            (None, None) => self.read_usage(request).await,
+            (None, Some(id)) => self.read_as_visitor(request, id).await,
+            (Some(conversation_id), None) => self.list_messages(request, conversation_id).await,
+            (Some(conversation_id), Some(id)) => {
+                self.read_message(request, conversation_id, id).await
+            }
         }
     }
 }
 
 impl ReadMessages {
     /// `GET /api/v1/usage`.
-    async fn usage(&self, event: &Request) -> Result<Response<Body>, ApiError> {
+    async fn read_usage(&self, event: &Request) -> Result<Response<Body>, ApiError> {
         let now = self.authenticator.clock.now();
         let month = Month::of(now);
-        let claim = self.authenticator.read_token(event.headers(), now).await?;
-        let checked = LoadRequest { month: Some(month), ..LoadRequest::default() };
-        let (caller, context) = self.authenticator.authenticate(claim, checked, now).await?;
+        let claims = self.authenticator.read_token(event.headers(), now).await?;
+
+        let load = LoadRequest { month: Some(month), ..LoadRequest::default() };
+        let (caller, context) = self.authenticator.authenticate(claims, load, now).await?;
         let table = &self.authenticator.table;
         let usage = table
-            .usage(caller.business, month, context.head.as_ref(), context.plan.as_ref())
+            .usage(caller.business_id, month, context.head.as_ref(), context.plan.as_ref())
             .await?;
+
         let view = UsageView {
             month,
             limit: usage.limit,
@@ -81,71 +88,95 @@ impl ReadMessages {
     }
 
     /// `GET …/messages?after=&limit=`.
-    async fn list(&self, event: &Request, conversation: &str) -> Result<Response<Body>, ApiError> {
+    async fn list_messages(
+        &self,
+        event: &Request,
+        conversation_id: &str,
+    ) -> Result<Response<Body>, ApiError> {
         let now = self.authenticator.clock.now();
-        let claim = self.authenticator.read_token(event.headers(), now).await?;
-        let id = api::path_id::<ConversationId>(Some(conversation), "conversation_id");
+        let claims = self.authenticator.read_token(event.headers(), now).await?;
+
         let query = event.query_string_parameters();
+        let id = api::path_id::<ConversationId>(Some(conversation_id), "conversation_id");
         let after = query_number(query.first("after"), "after", 0, 0, Seq::MAX.0);
-        let limit = query_number(query.first("limit"), "limit", PAGE.0, 1, PAGE.1);
-        let checked =
+        let limit =
+            query_number(query.first("limit"), "limit", DEFAULT_PAGE_SIZE, 1, MAX_PAGE_SIZE);
+
+        let load =
             LoadRequest { conversation: id.as_ref().ok().copied(), ..LoadRequest::default() };
-        let (caller, context) = self.authenticator.authenticate(claim, checked, now).await?;
+        let (caller, context) = self.authenticator.authenticate(claims, load, now).await?;
         let (id, after, limit) = match (id, after, limit) {
             (Ok(id), Ok(after), Ok(limit)) => (id, Seq(after), limit),
             (id, after, limit) => {
                 return Err(invalid([id.err(), after.err(), limit.err()]).into());
             }
         };
+
         let conversation = context.conversation.ok_or(Refusal::ConversationNotFound)?;
         let (messages, mut more) =
-            self.authenticator.table.messages_after(caller.business, id, after, limit).await?;
-        // A page that ends exactly with the last message looks like one that does not.
+            self.authenticator.table.messages_after(caller.business_id, id, after, limit).await?;
+        // DynamoDB also promises more after a page that ends exactly with the last message.
         more &= messages.last().is_some_and(|last| last.seq < conversation.seq);
+
         let next = messages.last().filter(|_| more).map(|last| last.seq.to_string());
-        let messages: Vec<_> = messages.iter().map(|message| Delivered::of(message, id)).collect();
-        Ok(api::json(StatusCode::OK, &Page { messages, next })?)
+        let messages = messages.iter().map(|message| MessageWithDelivery::of(message, id));
+        Ok(api::json(StatusCode::OK, &Page { messages: messages.collect(), next })?)
     }
 
     /// `GET …/messages/{id}`.
-    async fn one(
+    async fn read_message(
         &self,
         event: &Request,
-        conversation: &str,
-        message: &str,
+        conversation_id: &str,
+        message_id: &str,
     ) -> Result<Response<Body>, ApiError> {
         let now = self.authenticator.clock.now();
-        let claim = self.authenticator.read_token(event.headers(), now).await?;
-        let id = api::path_id::<ConversationId>(Some(conversation), "conversation_id");
-        let message = api::path_id::<MessageId>(Some(message), "message_id");
-        let checked =
-            LoadRequest { conversation: id.as_ref().ok().copied(), ..LoadRequest::default() };
-        let (caller, context) = self.authenticator.authenticate(claim, checked, now).await?;
-        let (id, message) = match (id, message) {
-            (Ok(id), Ok(message)) => (id, message),
-            (id, message) => return Err(invalid([id.err(), message.err()]).into()),
+        let claims = self.authenticator.read_token(event.headers(), now).await?;
+        let conversation_id =
+            api::path_id::<ConversationId>(Some(conversation_id), "conversation_id");
+        let message_id = api::path_id::<MessageId>(Some(message_id), "message_id");
+
+        let load = LoadRequest {
+            conversation: conversation_id.as_ref().ok().copied(),
+            ..LoadRequest::default()
+        };
+        let (caller, context) = self.authenticator.authenticate(claims, load, now).await?;
+        let (conversation_id, message_id) = match (conversation_id, message_id) {
+            (Ok(conversation_id), Ok(message_id)) => (conversation_id, message_id),
+            (conversation_id, message_id) => {
+                return Err(invalid([conversation_id.err(), message_id.err()]).into());
+            }
         };
         context.conversation.ok_or(Refusal::ConversationNotFound)?;
-        let found = self.authenticator.table.message(caller.business, id, message).await?;
-        let found = found.ok_or(Refusal::MessageNotFound)?;
-        Ok(api::json(StatusCode::OK, &Delivered::of(&found, id))?)
+
+        let table = &self.authenticator.table;
+        let message = table.message(caller.business_id, conversation_id, message_id).await?;
+        let message = message.ok_or(Refusal::MessageNotFound)?;
+        Ok(api::json(StatusCode::OK, &MessageWithDelivery::of(&message, conversation_id))?)
     }
 
-    /// `GET /api/v1/chat/messages/{id}`: a message as the widget shows it. The token says which
-    /// conversation it is of, so there is no other that could be asked for.
-    async fn shown(&self, event: &Request, message: &str) -> Result<Response<Body>, ApiError> {
+    /// `GET /api/v1/chat/messages/{id}`: a message as the widget shows it. The token names the
+    /// conversation, so no other can be read.
+    async fn read_as_visitor(
+        &self,
+        event: &Request,
+        message_id: &str,
+    ) -> Result<Response<Body>, ApiError> {
         let token = api::bearer_token(event.headers())?;
         let now = self.authenticator.clock.now();
         let key = self.visitors.signing_key_for(token).await?.ok_or(Refusal::Unauthorized)?;
-        let Visitor { business, conversation } =
+        let Visitor { business_id, conversation_id } =
             key.verify_visitor(token, now).map_err(|_| ApiError::Refused(Refusal::Unauthorized))?;
-        let message = api::path_id::<MessageId>(Some(message), "message_id");
-        let message = message.map_err(|error| invalid([Some(error)]))?;
-        let found = self.authenticator.table.message(business, conversation, message).await?;
-        // What ended `failed` no widget is shown.
-        let found =
-            found.filter(|found| found.status != Status::Failed).ok_or(Refusal::MessageNotFound)?;
-        Ok(api::json(StatusCode::OK, &found.view(conversation))?)
+
+        let message_id = api::path_id::<MessageId>(Some(message_id), "message_id")
+            .map_err(|error| invalid([Some(error)]))?;
+        let table = &self.authenticator.table;
+        let message = table.message(business_id, conversation_id, message_id).await?;
+
+        // No widget shows a message that ended `failed`.
+        let shown = message.filter(|message| message.status != Status::Failed);
+        let message = shown.ok_or(Refusal::MessageNotFound)?;
+        Ok(api::json(StatusCode::OK, &message.view(conversation_id))?)
     }
 }
 
@@ -153,7 +184,7 @@ fn invalid(errors: impl IntoIterator<Item = Option<FieldError>>) -> Refusal {
     Refusal::Invalid(errors.into_iter().flatten().collect())
 }
 
-/// Reads a number out of the query, between `least` and `most`.
+/// Reads a number from the query, between `least` and `most`.
 fn query_number<T>(
     text: Option<&str>,
     name: &str,
@@ -166,10 +197,9 @@ where
 {
     let Some(text) = text else { return Ok(default) };
     let number = text.parse().ok().filter(|number| (&least..=&most).contains(&number));
-    number.ok_or_else(|| FieldError {
-        loc: vec!["query".into(), name.into()],
-        msg: format!("Input should be a whole number from {least} to {most}"),
-        kind: "int_parsing",
+    number.ok_or_else(|| {
+        let expected = format!("a whole number from {least} to {most}");
+        FieldError::wrong(["query", name], expected, "int_parsing")
     })
 }
 
@@ -185,14 +215,14 @@ struct UsageView {
 
 #[derive(Serialize)]
 struct Page<'a> {
-    messages: Vec<Delivered<'a>>,
+    messages: Vec<MessageWithDelivery<'a>>,
     /// `after` of the next page; null on the last.
     next: Option<String>,
 }
 
-/// A message and what became of it.
+/// A message with its delivery.
 #[derive(Serialize)]
-struct Delivered<'a> {
+struct MessageWithDelivery<'a> {
     #[serde(flatten)]
     message: MessageView<'a>,
     delivery: Delivery<'a>,
@@ -210,7 +240,7 @@ struct Delivery<'a> {
     error: Option<ErrorView<'a>>,
 }
 
-/// An attempt; what went wrong is null if nothing did.
+/// An attempt; `code`, `detail` and `provider_code` are null if nothing went wrong.
 #[derive(Serialize)]
 struct AttemptView {
     attempt: u32,
@@ -229,15 +259,15 @@ struct Time(#[serde(serialize_with = "rfc3339")] DateTime<Utc>);
 struct ErrorView<'a> {
     #[serde(flatten)]
     reason: &'a Reason,
-    /// Whether it will be tried again.
+    /// Whether the message will be tried again.
     retryable: bool,
 }
 
-impl Delivered<'_> {
-    fn of(message: &Message, conversation: ConversationId) -> Delivered<'_> {
+impl MessageWithDelivery<'_> {
+    fn of(message: &Message, conversation_id: ConversationId) -> MessageWithDelivery<'_> {
         let retryable = !message.status.is_settled();
-        Delivered {
-            message: message.view(conversation),
+        MessageWithDelivery {
+            message: message.view(conversation_id),
             delivery: Delivery {
                 status: message.status,
                 attempts: message.attempts,

@@ -1,5 +1,5 @@
-//! The files of a message: found among the conversation's uploads, looked at when they are first
-//! referenced, and kept from then on. A file that was kept before costs nothing here.
+//! The files of a message: found among the conversation's uploads, inspected when a message first
+//! references them, and kept from then on. A file that was kept before costs nothing here.
 
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
@@ -13,50 +13,58 @@ use platform::files::{Files, ObjectKey};
 use platform::table::Table;
 use platform::table::record::Upload;
 
-/// The uploads that `urls` may mean, each once: those of this conversation. No more than any
-/// channel carries; a message with more is refused for that.
+/// Returns the uploads of this conversation that `urls` may name, each once. At most as many URLs
+/// are read as any channel carries files; a message with more is refused for that.
 pub(crate) fn referenced(
     urls: &[String],
-    business: BusinessId,
-    conversation: ConversationId,
+    business_id: BusinessId,
+    conversation_id: ConversationId,
 ) -> Vec<UploadId> {
-    let own = |capability: &Capability| {
-        capability.business == business && capability.conversation == conversation
+    let is_own = |capability: &Capability| {
+        capability.business_id == business_id && capability.conversation_id == conversation_id
     };
-    let urls = urls.iter().take(Channel::MAX_ATTACHMENTS).filter_map(|url| Capability::of_url(url));
-    let mut uploads: Vec<UploadId> = urls.filter(own).map(|capability| capability.upload).collect();
+    let mut uploads: Vec<UploadId> = urls
+        .iter()
+        .take(Channel::MAX_ATTACHMENTS)
+        .filter_map(|url| Capability::of_url(url))
+        .filter(is_own)
+        .map(|capability| capability.upload)
+        .collect();
+
     uploads.sort_unstable();
     uploads.dedup();
     uploads
 }
 
-/// Where a conversation's files are.
+/// Resolves the attachments of one conversation's messages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AttachmentResolver<'a> {
     pub(crate) files: &'a Files,
     pub(crate) table: &'a Table,
-    pub(crate) business: BusinessId,
-    pub(crate) conversation: ConversationId,
+    pub(crate) business_id: BusinessId,
+    pub(crate) conversation_id: ConversationId,
 }
 
 impl AttachmentResolver<'_> {
-    /// What is under `urls`, in their order, as far as it is among `uploads`. Whatever nobody has
-    /// looked at yet is looked at now: whether it is there, and is what it was announced as.
+    /// Returns the files under `urls`, in their order, each of which must be among `uploads`. A file
+    /// that was only announced is inspected now: it must be there, and be what was announced.
     ///
     /// # Errors
     /// [`Refusal::AttachmentNotFound`] for the first that cannot be referenced, or if S3 does not
     /// answer.
-    pub(crate) async fn find(
+    pub(crate) async fn resolve(
         self,
         urls: &[String],
         uploads: &[Upload],
         now: DateTime<Utc>,
     ) -> Result<Vec<Attachment>, ApiError> {
-        let usable = |upload: &&Upload| now < upload.state.referenceable_until(upload.created_at);
+        let is_usable =
+            |upload: &&Upload| now < upload.state.referenceable_until(upload.created_at);
         let known = urls.iter().map(|url| {
-            let found = uploads.iter().find(|upload| upload.url == *url).filter(usable);
-            found.ok_or_else(|| refused(url, UploadFault::Unknown))
+            let upload = uploads.iter().find(|upload| upload.url == *url).filter(is_usable);
+            upload.ok_or_else(|| refusal(url, UploadFault::Unknown))
         });
+
         let known = known.collect::<Result<Vec<_>, _>>()?;
         try_join_all(known.into_iter().map(|upload| self.inspect(upload))).await
     }
@@ -67,56 +75,56 @@ impl AttachmentResolver<'_> {
             UploadState::Stored | UploadState::Ready => return Ok(attachment),
             UploadState::Announced => {}
         }
-        let refused = |fault| refused(&upload.url, fault);
-        let found = self.files.inspect(self.place(upload.id)).await?;
-        let found = found.ok_or_else(|| refused(UploadFault::Unfinished))?;
-        if found.size != upload.size {
-            return Err(refused(UploadFault::OtherSize {
-                announced: upload.size,
-                found: found.size,
-            })
-            .into());
+
+        let refusal = |fault| refusal(&upload.url, fault);
+        let object = self.files.inspect(self.object_key(upload.id)).await?;
+        let object = object.ok_or_else(|| refusal(UploadFault::Unfinished))?;
+        if object.size != upload.size {
+            let fault = UploadFault::OtherSize { announced: upload.size, found: object.size };
+            return Err(refusal(fault).into());
         }
+
         let announced = upload.content_type.clone();
-        let confirmed = upload.content_type.clone().confirmed(&found.head);
-        attachment.content_type =
-            confirmed.map_err(|found| refused(UploadFault::OtherType { announced, found }))?;
+        attachment.content_type = announced
+            .clone()
+            .confirmed(&object.head)
+            .map_err(|found| refusal(UploadFault::OtherType { announced, found }))?;
         Ok(attachment)
     }
 
-    /// Has the files kept that no message referenced before. First the file itself, then the record
-    /// that says so: the other way round, what came between them would be a record of a file that
-    /// is deleted.
+    /// Keeps the files that no message has referenced before. The file comes first and its record
+    /// second: in the other order, a crash between the two would leave a record of a file that is
+    /// deleted.
     ///
     /// # Errors
-    /// [`Refusal::AttachmentNotFound`] for one that expired in this moment, or if AWS does not
-    /// answer.
-    pub(crate) async fn keep(
+    /// [`Refusal::AttachmentNotFound`] for one that has just expired, or if AWS does not answer.
+    pub(crate) async fn keep_new(
         self,
         attachments: &[Attachment],
         uploads: &[Upload],
     ) -> Result<(), ApiError> {
-        let of = |upload: &Upload| attachments.iter().find(|attachment| attachment.id == upload.id);
         let new = uploads.iter().filter(|upload| upload.state != UploadState::Ready);
-        try_join_all(new.filter_map(|upload| Some((upload, of(upload)?))).map(
-            async |(upload, attachment)| {
-                let place = self.place(upload.id);
-                let kept = self.files.mark_referenced(place).await?
-                    && self.table.keep_upload(place, upload, &attachment.content_type).await?;
-                kept.then_some(())
-                    .ok_or_else(|| ApiError::from(refused(&upload.url, UploadFault::Unknown)))
-            },
-        ))
-        .await
-        .map(drop)
+        let referenced = new.filter_map(|upload| {
+            let attachment = attachments.iter().find(|attachment| attachment.id == upload.id)?;
+            Some((upload, attachment))
+        });
+
+        let kept = referenced.map(async |(upload, attachment)| -> Result<(), ApiError> {
+            let key = self.object_key(upload.id);
+            let is_kept = self.files.mark_referenced(key).await?
+                && self.table.keep_upload(key, upload, &attachment.content_type).await?;
+            if is_kept { Ok(()) } else { Err(refusal(&upload.url, UploadFault::Unknown).into()) }
+        });
+        try_join_all(kept).await.map(drop)
     }
 
-    fn place(self, upload: UploadId) -> ObjectKey {
-        ObjectKey { business: self.business, conversation: self.conversation, upload }
+    fn object_key(self, upload: UploadId) -> ObjectKey {
+        let AttachmentResolver { business_id, conversation_id, .. } = self;
+        ObjectKey { business_id, conversation_id, upload }
     }
 }
 
-fn refused(url: &str, fault: UploadFault) -> Refusal {
+fn refusal(url: &str, fault: UploadFault) -> Refusal {
     Refusal::AttachmentNotFound { url: url.to_owned(), fault }
 }
 
@@ -127,8 +135,8 @@ mod tests {
     #[test]
     fn only_uploads_of_this_conversation_are_looked_up_each_once() {
         let id = |text: &str| text.parse().expect("a UUID");
-        let (business, other) =
-            ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002");
+        let business = "00000000-0000-4000-8000-000000000001";
+        let other = "00000000-0000-4000-8000-000000000002";
         let conversation = ConversationId(id(other));
         let own = Capability::generate(BusinessId(id(business)), conversation);
         let foreign = Capability::generate(BusinessId(id(other)), conversation);
@@ -136,8 +144,9 @@ mod tests {
             Capability::generate(BusinessId(id(business)), ConversationId(id(business)));
         let url = |capability: &Capability| capability.url("https://api.example.com");
         let urls = [url(&own), "nonsense".to_owned(), url(&foreign), url(&own), url(&elsewhere)];
-        assert_eq!(referenced(&urls, own.business, conversation), [own.upload]);
+        assert_eq!(referenced(&urls, own.business_id, conversation), [own.upload]);
+
         let many = vec![url(&own); 1000];
-        assert_eq!(referenced(&many, own.business, conversation).len(), 1);
+        assert_eq!(referenced(&many, own.business_id, conversation).len(), 1);
     }
 }

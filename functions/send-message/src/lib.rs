@@ -1,11 +1,12 @@
-//! `POST /api/v1/conversations/{conversation_id}/messages`: an agent's message is checked, counted,
-//! stored and its channel's doorbell rung. Three AWS calls, one after the other, and two or three
-//! more for a file that no message referenced before; what they do is in `platform`, what is
-//! allowed in `domain`.
+//! `POST /api/v1/conversations/{conversation_id}/messages`: checks an agent's message, counts and
+//! stores it, and rings its channel's doorbell. That takes three AWS calls, one after the other, and
+//! two or three more for a file that no message referenced before. What the calls do is in
+//! `platform`, what is allowed in `domain`.
 
 mod attachments;
 pub mod request;
 
+use chrono::{DateTime, Utc};
 use lambda_http::http::header::{HeaderValue, LOCATION};
 use lambda_http::http::{HeaderName, StatusCode};
 use lambda_http::{Body, Request, RequestExt, Response};
@@ -18,7 +19,7 @@ use domain::problem::{MAX_BODY_BYTES, Refusal};
 use domain::{BusinessId, Channel, ConversationId, Month, Sender, Seq};
 use platform::api::{self, ApiError, Authenticator};
 use platform::aws::Aws;
-use platform::credential::Caller;
+use platform::credential::{Caller, TokenClaims};
 use platform::delivery::ChannelCache;
 use platform::error::InternalError;
 use platform::files::Files;
@@ -55,76 +56,85 @@ impl HttpFunction for SendMessage {
         })
     }
 
+    /// Accepts a message. The documented order of the checks: size, caller, form, conversation,
+    /// channel, key, month.
     async fn handle(&self, request: &Request) -> Result<Response<Body>, ApiError> {
-        self.accept(request).await
+        if request.body().len() > MAX_BODY_BYTES {
+            return Err(Refusal::BodyTooLarge { most: MAX_BODY_BYTES as u64 }.into());
+        }
+
+        let now = self.authenticator.clock.now();
+        let claims = self.authenticator.read_token(request.headers(), now).await?;
+        let parsed = request::parse(
+            request.path_parameters().first("conversation_id"),
+            request.headers().get(IDEMPOTENCY_KEY),
+            request.body(),
+        );
+
+        match parsed {
+            Ok(parsed) => self.accept(parsed, claims, request_id(request), now).await,
+            // A caller without access does not learn what else is wrong.
+            Err(errors) => {
+                self.authenticator.authenticate(claims, LoadRequest::default(), now).await?;
+                Err(Refusal::Invalid(errors).into())
+            }
+        }
     }
 }
 
 impl SendMessage {
-    /// The documented order of the checks: size, caller, form, conversation, channel, key, month.
-    async fn accept(&self, event: &Request) -> Result<Response<Body>, ApiError> {
-        if event.body().len() > MAX_BODY_BYTES {
-            return Err(Refusal::BodyTooLarge { most: MAX_BODY_BYTES as u64 }.into());
-        }
-        let now = self.authenticator.clock.now();
-        let claim = self.authenticator.read_token(event.headers(), now).await?;
-        let request = request::parse(
-            event.path_parameters().first("conversation_id"),
-            event.headers().get(IDEMPOTENCY_KEY),
-            event.body(),
-        );
-        let request = match request {
-            Ok(request) => request,
-            // Who is not allowed in is not told what else is wrong.
-            Err(errors) => {
-                self.authenticator.authenticate(claim, LoadRequest::default(), now).await?;
-                return Err(Refusal::Invalid(errors).into());
-            }
-        };
-        let hash = hash(request.conversation, &request.body);
-        let request_id = request_id(event);
-        let uploads = referenced(&request.body.attachments, claim.business(), request.conversation);
-        // A conversation that changes channel in the moment between is checked again, once.
+    async fn accept(
+        &self,
+        request: request::Request,
+        claims: TokenClaims,
+        request_id: Option<String>,
+        now: DateTime<Utc>,
+    ) -> Result<Response<Body>, ApiError> {
+        let Authenticator { table, .. } = &self.authenticator;
+        let conversation_id = request.conversation_id;
+        let hash = hash(conversation_id, &request.body);
+        let uploads = referenced(&request.body.attachments, claims.business_id(), conversation_id);
+
+        // A conversation that changes its channel in between is checked again, once.
         for _ in 0..2 {
-            let checked = LoadRequest {
-                conversation: Some(request.conversation),
+            let load = LoadRequest {
+                conversation: Some(conversation_id),
                 month: Some(Month::of(now)),
                 idempotency_key: request.idempotency_key.as_deref(),
                 uploads: &uploads,
             };
             let (caller, context) =
-                self.authenticator.authenticate(claim.clone(), checked, now).await?;
+                self.authenticator.authenticate(claims.clone(), load, now).await?;
+
             if let Some(first) = context.first.as_ref().filter(|first| first.request_hash == hash) {
-                let answer = self
-                    .authenticator
-                    .table
-                    .replay(caller.business, request.conversation, first)
-                    .await?;
-                return respond(answer, request.conversation);
+                let outcome = table.replay(caller.business_id, conversation_id, first).await?;
+                return respond(outcome, conversation_id);
             }
+
             let (draft, last) =
                 self.draft(&caller, &context, &request, &hash, request_id.as_deref(), now).await?;
             if context.first.is_some() {
                 return Err(Refusal::IdempotencyKeyReused.into());
             }
-            self.resolver(caller.business, request.conversation)
-                .keep(&draft.attachments, &context.uploads)
-                .await?;
-            match self.authenticator.table.accept(&draft, last, context.head).await? {
+
+            let resolver = self.resolver(caller.business_id, conversation_id);
+            resolver.keep_new(&draft.attachments, &context.uploads).await?;
+            match table.accept(&draft, last, context.head).await? {
                 AcceptOutcome::ChannelChanged => {}
-                answer => {
-                    if let AcceptOutcome::Accepted(message) = &answer {
+                outcome => {
+                    if let AcceptOutcome::Accepted(message) = &outcome {
                         self.ring(&draft, message).await;
                     }
-                    return respond(answer, request.conversation);
+                    return respond(outcome, conversation_id);
                 }
             }
         }
+
         Err(Refusal::Busy.into())
     }
 
-    /// Checks the content against the conversation's channel, before anything is counted; returns
-    /// the conversation's last message as well.
+    /// Checks the content against the conversation's channel, before anything is counted. Returns
+    /// the draft and the conversation's last `seq`.
     async fn draft(
         &self,
         caller: &Caller,
@@ -132,37 +142,39 @@ impl SendMessage {
         request: &request::Request,
         hash: &str,
         request_id: Option<&str>,
-        now: chrono::DateTime<chrono::Utc>,
+        now: DateTime<Utc>,
     ) -> Result<(MessageDraft, Seq), ApiError> {
         let conversation = context.conversation.as_ref().ok_or(Refusal::ConversationNotFound)?;
         let name = &conversation.channel;
         let channel = Channel::from_wire(name)
             .ok_or_else(|| Refusal::ChannelNotSupported { channel: name.clone() })?;
+
         let table = &self.authenticator.table;
-        let record = self.channels.get(table, caller.business, conversation.channel_id).await?;
+        let record = self.channels.get(table, caller.business_id, conversation.channel_id).await?;
         let record = record.filter(|record| record.is_active).ok_or(Refusal::ChannelInactive)?;
         if record.settings.channel() != channel {
-            return Err(InternalError::new(
-                "sending on a channel whose settings are another channel's",
-            )
-            .into());
+            let doing = "sending on a channel whose settings are another channel's";
+            return Err(InternalError::new(doing).into());
         }
+
         let body = &request.body;
-        channel.check_content(&body.content, body.attachments.len())?;
-        let (files, has_template) = (body.attachments.len(), record.settings.has_template());
+        let files = body.attachments.len();
+        channel.check_content(&body.content, files)?;
         channel.send_mode(
             body.content.as_str(),
             files,
             conversation.window_expires_at,
-            has_template,
+            record.settings.has_template(),
             now,
         )?;
-        let resolver = self.resolver(caller.business, request.conversation);
-        let attachments = resolver.find(&body.attachments, &context.uploads, now).await?;
+
+        let resolver = self.resolver(caller.business_id, request.conversation_id);
+        let attachments = resolver.resolve(&body.attachments, &context.uploads, now).await?;
         channel.check_files(&attachments)?;
+
         let draft = MessageDraft {
-            business: caller.business,
-            conversation: request.conversation,
+            business: caller.business_id,
+            conversation: request.conversation_id,
             wire_channel: name.clone(),
             channel,
             sender: Sender(caller.agent),
@@ -177,46 +189,51 @@ impl SendMessage {
 
     fn resolver(
         &self,
-        business: BusinessId,
-        conversation: ConversationId,
+        business_id: BusinessId,
+        conversation_id: ConversationId,
     ) -> AttachmentResolver<'_> {
-        AttachmentResolver {
-            files: &self.files,
-            table: &self.authenticator.table,
-            business,
-            conversation,
-        }
+        let table = &self.authenticator.table;
+        AttachmentResolver { files: &self.files, table, business_id, conversation_id }
     }
 
-    /// The last call. If SQS does not take the doorbell the answer is still 201: the outbox holds the
-    /// promise.
+    /// Makes the last call. If SQS does not take the doorbell the answer is still 201: the
+    /// conversation is in the outbox.
     async fn ring(&self, draft: &MessageDraft, message: &Message) {
-        let (business, conversation, channel) = (draft.business, draft.conversation, draft.channel);
-        let accepted =
-            MetricRecord::new(Level::INFO, "accepted").by("Channel", channel).count("Accepted");
-        let accepted = accepted.with("business", business).with("conversation", conversation);
-        accepted.with("message_id", message.id).with("seq", message.seq).write();
-        let doorbell = Doorbell { v: Version, business, conversation, channel };
-        if let Err(broken) = self.doorbells.ring(&doorbell).await {
-            doorbell.ring_failed(&broken).write();
+        let doorbell = Doorbell {
+            v: Version,
+            business_id: draft.business,
+            conversation_id: draft.conversation,
+            channel: draft.channel,
+        };
+
+        MetricRecord::new(Level::INFO, "accepted")
+            .by("Channel", doorbell.channel)
+            .count("Accepted")
+            .with("business", doorbell.business_id)
+            .with("conversation", doorbell.conversation_id)
+            .with("message_id", message.id)
+            .with("seq", message.seq)
+            .write();
+        if let Err(error) = self.doorbells.ring(&doorbell).await {
+            doorbell.ring_failed(&error).write();
         }
     }
 }
 
 fn respond(
-    answer: AcceptOutcome,
-    conversation: ConversationId,
+    outcome: AcceptOutcome,
+    conversation_id: ConversationId,
 ) -> Result<Response<Body>, ApiError> {
-    let (message, replayed) = match answer {
+    let (message, replayed) = match outcome {
         AcceptOutcome::Accepted(message) => (message, false),
         AcceptOutcome::Replayed(message) => (message, true),
         AcceptOutcome::Refused(refusal) => return Err(refusal.into()),
         AcceptOutcome::ChannelChanged => return Err(Refusal::Busy.into()),
     };
     if replayed {
-        tracing::info!(%conversation, message_id = %message.id, "replayed");
+        tracing::info!(conversation = %conversation_id, message_id = %message.id, "replayed");
     }
-    Ok(created(&message.view(conversation), replayed)?)
+    Ok(created(&message.view(conversation_id), replayed)?)
 }
 
 fn created(view: &MessageView<'_>, replayed: bool) -> Result<Response<Body>, InternalError> {
@@ -231,9 +248,9 @@ fn created(view: &MessageView<'_>, replayed: bool) -> Result<Response<Body>, Int
     Ok(response)
 }
 
-/// What makes two requests the same for an idempotency key: where to, and what.
-fn hash(conversation: ConversationId, body: &MessageBody) -> String {
-    let conversation = conversation.to_string();
-    let parts = [conversation.as_str(), body.content.as_str()];
+/// Hashes what makes two requests the same for an idempotency key: the conversation and the body.
+fn hash(conversation_id: ConversationId, body: &MessageBody) -> String {
+    let conversation_id = conversation_id.to_string();
+    let parts = [conversation_id.as_str(), body.content.as_str()];
     request_hash(parts.into_iter().chain(body.attachments.iter().map(String::as_str)))
 }

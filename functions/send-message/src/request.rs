@@ -1,7 +1,7 @@
-//! From a request to what it says: after this file nothing is a bare string any more.
+//! Reads a request into types.
 //!
-//! A body that is right is read in one pass, straight into its fields. One that is not is read
-//! again, at leisure, to say everything that is wrong with it, in FastAPI's words.
+//! A valid body is read in one pass, straight into its fields. An invalid one is read again, to
+//! report everything that is wrong with it, in FastAPI's words.
 
 use lambda_http::http::HeaderValue;
 use serde::Deserialize;
@@ -15,7 +15,7 @@ use platform::api;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// The conversation in the path.
-    pub conversation: ConversationId,
+    pub conversation_id: ConversationId,
     /// `Idempotency-Key`: 1 to 255 visible ASCII characters.
     pub idempotency_key: Option<String>,
     /// The body.
@@ -32,27 +32,28 @@ pub struct Body {
 }
 
 /// The most characters of an idempotency key.
-const LONGEST_KEY: usize = 255;
+const MAX_KEY_CHARACTERS: usize = 255;
 
 /// Reads a request.
 ///
 /// # Errors
 /// Everything that is wrong with it.
 pub fn parse(
-    conversation: Option<&str>,
+    conversation_id: Option<&str>,
     key: Option<&HeaderValue>,
     body: &[u8],
 ) -> Result<Request, Vec<FieldError>> {
-    let conversation = api::path_id(conversation, "conversation_id");
+    let conversation_id = api::path_id(conversation_id, "conversation_id");
     let key = key.map(idempotency_key).transpose();
     let body = parse_body(body);
-    match (conversation, key, body) {
-        (Ok(conversation), Ok(idempotency_key), Ok(body)) => {
-            Ok(Request { conversation, idempotency_key, body })
+
+    match (conversation_id, key, body) {
+        (Ok(conversation_id), Ok(idempotency_key), Ok(body)) => {
+            Ok(Request { conversation_id, idempotency_key, body })
         }
-        (conversation, key, body) => {
+        (conversation_id, key, body) => {
             let mut errors: Vec<FieldError> =
-                conversation.err().into_iter().chain(key.err()).collect();
+                conversation_id.err().into_iter().chain(key.err()).collect();
             errors.extend(body.err().unwrap_or_default());
             Err(errors)
         }
@@ -60,123 +61,96 @@ pub fn parse(
 }
 
 fn idempotency_key(value: &HeaderValue) -> Result<String, FieldError> {
-    let text = value.to_str().ok().filter(|text| (1..=LONGEST_KEY).contains(&text.len()));
+    let text = value.to_str().ok().filter(|text| (1..=MAX_KEY_CHARACTERS).contains(&text.len()));
     let visible = text.filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()));
-    visible.map(str::to_owned).ok_or_else(|| FieldError {
-        loc: vec!["header".into(), "Idempotency-Key".into()],
-        msg: format!("Input should have 1 to {LONGEST_KEY} visible ASCII characters"),
-        kind: "string_pattern_mismatch",
+    visible.map(str::to_owned).ok_or_else(|| {
+        let msg = format!("Input should have 1 to {MAX_KEY_CHARACTERS} visible ASCII characters");
+        FieldError::new(["header", "Idempotency-Key"], msg, "string_pattern_mismatch")
     })
 }
 
-/// The body as it is written down. Unknown fields are refused: a mistyped `"internal": true` must
+/// The body's JSON. Unknown fields are refused: a mistyped `"internal": true` must
 /// never reach a customer. Of an attachment only `url` counts; everything else is known from the
 /// upload.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct BodyJson {
     content: String,
     #[serde(default)]
-    attachments: Vec<WrittenAttachment>,
+    attachments: Vec<AttachmentJson>,
 }
 
 #[derive(Deserialize)]
-struct WrittenAttachment {
+struct AttachmentJson {
     url: String,
 }
 
 fn parse_body(body: &[u8]) -> Result<Body, Vec<FieldError>> {
-    let Ok(Written { content, attachments }) = serde_json::from_slice(body) else {
+    let Ok(BodyJson { content, attachments }) = serde_json::from_slice(body) else {
         return Err(explain(body));
     };
     let attachments = attachments.into_iter().map(|attachment| attachment.url).collect();
-    let content = Content::new(content).ok_or_else(|| vec![blank()])?;
+    let content = Content::new(content).ok_or_else(|| vec![FieldError::blank(CONTENT)])?;
     Ok(Body { content, attachments })
 }
 
-/// Says what is wrong with a body that could not be read.
+const CONTENT: [&str; 2] = ["body", "content"];
+const ATTACHMENTS: [&str; 2] = ["body", "attachments"];
+
+/// Reports everything that is wrong with a body that could not be read.
 fn explain(body: &[u8]) -> Vec<FieldError> {
     let value: Value = match serde_json::from_slice(body) {
         Ok(value) => value,
         Err(error) => {
-            let loc = vec!["body".into(), error.column().into()];
-            return vec![FieldError {
-                loc,
-                msg: format!("JSON decode error: {error}"),
-                kind: "json_invalid",
-            }];
+            let loc = [Loc::from("body"), error.column().into()];
+            let msg = format!("JSON decode error: {error}");
+            return vec![FieldError::new(loc, msg, "json_invalid")];
         }
     };
     let Value::Object(fields) = &value else {
-        return vec![wrong(&[], "a valid dictionary", "dict_type")];
+        return vec![FieldError::wrong(["body"], "a valid dictionary", "dict_type")];
     };
+
     let mut errors = Vec::new();
     match fields.get("content") {
-        None => errors.push(missing(&["content".into()])),
-        Some(Value::String(text)) if text.trim().is_empty() => errors.push(blank()),
+        None => errors.push(FieldError::missing(CONTENT)),
+        Some(Value::String(text)) if text.trim().is_empty() => {
+            errors.push(FieldError::blank(CONTENT));
+        }
         Some(Value::String(_)) => {}
-        Some(_) => errors.push(wrong(&["content".into()], "a valid string", "string_type")),
+        Some(_) => errors.push(FieldError::wrong(CONTENT, "a valid string", "string_type")),
     }
     match fields.get("attachments") {
         None => {}
         Some(Value::Array(items)) => {
-            errors.extend(
-                items
-                    .iter()
-                    .enumerate()
-                    .filter_map(|(index, item)| explain_attachment(index, item)),
-            );
+            let items = items.iter().enumerate();
+            errors.extend(items.filter_map(|(index, item)| explain_attachment(index, item)));
         }
-        Some(_) => errors.push(wrong(&["attachments".into()], "a valid list", "list_type")),
+        Some(_) => errors.push(FieldError::wrong(ATTACHMENTS, "a valid list", "list_type")),
     }
+
     let unknown = fields.keys().filter(|name| !matches!(name.as_str(), "content" | "attachments"));
-    errors.extend(unknown.map(|name| FieldError {
-        loc: vec!["body".into(), name.as_str().into()],
-        msg: "Extra inputs are not permitted".to_owned(),
-        kind: "extra_forbidden",
-    }));
+    errors.extend(unknown.map(|name| FieldError::forbidden(["body", name])));
+
     if errors.is_empty() {
-        // Readable, but not as written: the one way is a field that stands there twice.
-        errors.push(FieldError {
-            loc: vec!["body".into()],
-            msg: "Every field may be given only once".to_owned(),
-            kind: "json_invalid",
-        });
+        // Every field is valid, so one of them must have been given twice.
+        let msg = "Every field may be given only once";
+        errors.push(FieldError::new(["body"], msg, "json_invalid"));
     }
     errors
 }
 
 fn explain_attachment(index: usize, item: &Value) -> Option<FieldError> {
-    let loc = |name: Option<&str>| -> Vec<Loc> {
-        ["attachments".into(), index.into()].into_iter().chain(name.map(Loc::from)).collect()
+    let loc = [Loc::from("body"), "attachments".into(), index.into()];
+    let Value::Object(fields) = item else {
+        return Some(FieldError::wrong(loc, "a valid dictionary", "dict_type"));
     };
-    match item {
-        Value::Object(fields) => match fields.get("url") {
-            None => Some(missing(&loc(Some("url")))),
-            Some(Value::String(_)) => None,
-            Some(_) => Some(wrong(&loc(Some("url")), "a valid string", "string_type")),
-        },
-        _ => Some(wrong(&loc(None), "a valid dictionary", "dict_type")),
-    }
-}
 
-fn in_body(path: &[Loc]) -> Vec<Loc> {
-    std::iter::once("body".into()).chain(path.iter().cloned()).collect()
-}
-
-fn missing(path: &[Loc]) -> FieldError {
-    FieldError { loc: in_body(path), msg: "Field required".to_owned(), kind: "missing" }
-}
-
-fn wrong(path: &[Loc], wanted: &str, kind: &'static str) -> FieldError {
-    FieldError { loc: in_body(path), msg: format!("Input should be {wanted}"), kind }
-}
-
-fn blank() -> FieldError {
-    FieldError {
-        loc: vec!["body".into(), "content".into()],
-        msg: "String should not be blank".to_owned(),
-        kind: "string_too_short",
+    let url = loc.into_iter().chain([Loc::from("url")]);
+    match fields.get("url") {
+        None => Some(FieldError::missing(url)),
+        Some(Value::String(_)) => None,
+        Some(_) => Some(FieldError::wrong(url, "a valid string", "string_type")),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Rings again for every conversation that is due. Lost doorbells, crashed workers and emptied queues
 //! need nothing else.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
@@ -16,11 +17,11 @@ use platform::clock::Clock;
 use platform::error::InternalError;
 use platform::queue::{BATCH, Doorbell, Doorbells, Version};
 use platform::runtime::{Error, EventFunction};
-use platform::table::{Table, key};
+use platform::table::{DueConversation, Table, key};
 use platform::telemetry::metrics::MetricRecord;
 
 /// How many buckets are swept at once, so that a long one does not hold up the others.
-const AT_ONCE: usize = 8;
+const MAX_CONCURRENT_BUCKETS: usize = 8;
 
 /// The function.
 #[derive(Debug, Clone)]
@@ -30,14 +31,14 @@ pub struct SweepOutbox {
     doorbells: Doorbells,
 }
 
-/// What a sweep did.
+/// The result of a sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct SweepOutcome {
     /// Conversations that were due.
     pub due: usize,
     /// Doorbells that SQS took.
     pub rung: usize,
-    /// Since when the one that waits longest is due.
+    /// When the conversation that waits longest became due.
     pub oldest: Option<DateTime<Utc>>,
 }
 
@@ -52,7 +53,7 @@ impl EventFunction for SweepOutbox {
     type Event = EventBridgeEvent<serde_json::Value>;
     type Answer = SweepOutcome;
 
-    /// The next sweep rings for what is left by then.
+    /// The next sweep rings for the conversations that are left by then.
     const RESERVE: Duration = Duration::from_secs(5);
 
     /// Reads `TABLE_NAME`, the queues' URLs and what AWS clients need.
@@ -65,76 +66,83 @@ impl EventFunction for SweepOutbox {
         })
     }
 
-    /// Sweeps every bucket of every channel. A queue that does not take its doorbells is logged, and
-    /// the other channels go on; a table that does not answer fails the sweep.
+    /// Sweeps every bucket of every channel. If a queue does not take its doorbells, that is logged
+    /// and the other channels go on; if the table does not answer, the sweep fails.
     async fn handle(
         &self,
         _: EventBridgeEvent<serde_json::Value>,
         until: Instant,
     ) -> Result<SweepOutcome, InternalError> {
         let now = self.clock.now();
-        let (mut outcome, mut failed) = ([SweepOutcome::default(); Channel::ALL.len()], None);
-        let channels = Channel::ALL.into_iter().zip(0..);
-        let buckets = channels
-            .flat_map(|(channel, at)| key::outbox_buckets(channel).map(move |b| (channel, at, b)));
+        let buckets = Channel::ALL
+            .into_iter()
+            .flat_map(|channel| key::outbox_buckets(channel).map(move |bucket| (channel, bucket)));
         let mut sweeps = stream::iter(buckets)
-            .map(|(channel, at, bucket)| async move {
-                (at, self.sweep(channel, &bucket, now, until).await)
+            .map(|(channel, bucket)| async move {
+                (channel, self.sweep_bucket(channel, &bucket, now, until).await)
             })
-            .buffer_unordered(AT_ONCE);
-        while let Some((at, bucket)) = sweeps.next().await {
-            match bucket {
-                Ok(bucket) => outcome[at] = outcome[at].and(bucket),
-                // The others are swept all the same.
-                Err(broken) => {
-                    tracing::error!(
-                        error = broken.chain(),
-                        "the sweep of a bucket failed; the next sweep repeats it"
-                    );
-                    failed = Some(broken);
+            .buffer_unordered(MAX_CONCURRENT_BUCKETS);
+
+        let mut outcomes = BTreeMap::from(Channel::ALL.map(|it| (it, SweepOutcome::default())));
+        let mut failed = None;
+        while let Some((channel, swept)) = sweeps.next().await {
+            match swept {
+                Ok(bucket) => {
+                    outcomes.entry(channel).and_modify(|outcome| *outcome = outcome.and(bucket));
+                }
+                // The other buckets are swept all the same.
+                Err(error) => {
+                    let chain = error.chain();
+                    tracing::error!(%channel, error = chain, "bucket not swept; the next sweep retries");
+                    failed = Some(error);
                 }
             }
         }
-        for (channel, outcome) in Channel::ALL.into_iter().zip(outcome) {
-            report(channel, outcome, now);
+
+        for (channel, outcome) in &outcomes {
+            report(*channel, *outcome, now);
         }
-        let all = outcome.into_iter().fold(SweepOutcome::default(), SweepOutcome::and);
-        failed.map_or(Ok(all), Err)
+        let total = outcomes.into_values().fold(SweepOutcome::default(), SweepOutcome::and);
+        failed.map_or(Ok(total), Err)
     }
 }
 
 impl SweepOutbox {
-    async fn sweep(
+    async fn sweep_bucket(
         &self,
         channel: Channel,
         bucket: &str,
         now: DateTime<Utc>,
         until: Instant,
     ) -> Result<SweepOutcome, InternalError> {
+        let doorbell = |due: &DueConversation| Doorbell {
+            v: Version,
+            business_id: due.business,
+            conversation_id: due.conversation,
+            channel,
+        };
+
         let mut outcome = SweepOutcome::default();
         let mut page = None;
         loop {
             let (due, next) = self.table.due(bucket, now, page.take()).await?;
             let oldest = due.iter().map(|due| due.since).min();
             outcome = outcome.and(SweepOutcome { due: due.len(), rung: 0, oldest });
-            for some in due.chunks(BATCH) {
+
+            for chunk in due.chunks(BATCH) {
                 if Instant::now() >= until {
                     return Ok(outcome);
                 }
-                let doorbell = |due: &platform::table::DueConversation| Doorbell {
-                    v: Version,
-                    business: due.business,
-                    conversation: due.conversation,
-                    channel,
-                };
-                let doorbells: Vec<Doorbell> = some.iter().map(doorbell).collect();
+                let doorbells: Vec<Doorbell> = chunk.iter().map(doorbell).collect();
                 match self.doorbells.ring_all(channel, &doorbells).await {
                     Ok(rung) => outcome.rung += rung,
-                    Err(broken) => {
-                        tracing::warn!(%channel, error = broken.chain(), "doorbells were not rung")
+                    Err(error) => {
+                        let error = error.chain();
+                        tracing::warn!(%channel, error, "doorbells not rung; the next sweep retries");
                     }
                 }
             }
+
             page = next;
             if page.is_none() {
                 return Ok(outcome);
@@ -143,14 +151,16 @@ impl SweepOutbox {
     }
 }
 
-/// Says what was due on a channel, if anything was. `OldestDueSeconds` that keeps growing is a
-/// channel that stands still.
-fn report(channel: Channel, SweepOutcome { due, rung, oldest }: SweepOutcome, now: DateTime<Utc>) {
+/// Reports the conversations that were due on a channel, if there were any. A channel whose
+/// `OldestDueSeconds` keeps growing stands still.
+fn report(channel: Channel, outcome: SweepOutcome, now: DateTime<Utc>) {
+    let SweepOutcome { due, rung, oldest } = outcome;
     let Some(oldest) = oldest else { return };
+
     let line = MetricRecord::new(Level::INFO, "swept")
         .by("Channel", channel)
         .count_many("Due", due)
-        .count_many("Wakeups", rung);
-    let line = line.seconds("OldestDueSeconds", now - oldest);
+        .count_many("Wakeups", rung)
+        .seconds("OldestDueSeconds", now - oldest);
     if rung < due { line.count_many("WakeupFailed", due - rung).write() } else { line.write() }
 }

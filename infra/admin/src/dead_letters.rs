@@ -283,12 +283,12 @@ impl Redriver<'_> {
         state: &mut RedriveState,
     ) -> Result<LetterOutcome, Failure> {
         let dry_run = self.args.selection.dry_run;
-        let is_first = !state.rung.contains(&doorbell.conversation);
+        let is_first = !state.rung.contains(&doorbell.conversation_id);
         if is_first && !dry_run {
             self.doorbells.ring(doorbell).await?;
         }
 
-        state.rung.insert(doorbell.conversation);
+        state.rung.insert(doorbell.conversation_id);
 
         Ok(LetterOutcome::remove(match (dry_run, is_first) {
             (false, true) => "rung for",
@@ -303,7 +303,7 @@ impl Redriver<'_> {
         copy: &AbandonedMessage,
         state: &mut RedriveState,
     ) -> Result<LetterOutcome, Failure> {
-        if let Some(reason) = state.held_back.get(&copy.conversation) {
+        if let Some(reason) = state.held_back.get(&copy.conversation_id) {
             return Ok(LetterOutcome {
                 action: format!("stays behind one before it: {reason}"),
                 removes_letter: false,
@@ -316,8 +316,8 @@ impl Redriver<'_> {
             ResendOutcome::Accepted(message_id) => {
                 let doorbell = Doorbell {
                     v: Default::default(),
-                    business: copy.business,
-                    conversation: copy.conversation,
+                    business_id: copy.business_id,
+                    conversation_id: copy.conversation_id,
                     channel: copy.channel,
                 };
                 // An error loses nothing: the conversation is in the outbox, and the sweeper rings.
@@ -332,7 +332,7 @@ impl Redriver<'_> {
             }
             ResendOutcome::Refused(reason) => {
                 let outcome = LetterOutcome::keep(&reason);
-                state.held_back.insert(copy.conversation, reason);
+                state.held_back.insert(copy.conversation_id, reason);
                 outcome
             }
         })

@@ -73,7 +73,7 @@ fn read_key_from_input(args: &RevokeApiKey) -> Result<ApiKey, Failure> {
 
     let key = ApiKey::parse(line.trim())
         .ok_or_else(|| Failure::new("standard input: this is no API key"))?;
-    if key.business == args.business_id {
+    if key.business_id == args.business_id {
         Ok(key)
     } else {
         Err(Failure::new("--business: the key is another business's"))

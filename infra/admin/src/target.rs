@@ -96,9 +96,15 @@ impl Target {
         match &self.names {
             ResourceNames::Environment => Doorbells::from_env(&self.aws).map_err(explain_setting),
             ResourceNames::Stack { resources, .. } => {
-                let [chat, whatsapp, email] = ["ChatQueue", "WhatsappQueue", "EmailQueue"]
-                    .map(|logical_id| physical_id(resources, logical_id));
-                Ok(Doorbells::new(&self.aws, [chat?, whatsapp?, email?]))
+                let url = |channel| {
+                    let logical_id = match channel {
+                        Channel::Chat => "ChatQueue",
+                        Channel::Whatsapp => "WhatsappQueue",
+                        Channel::Email => "EmailQueue",
+                    };
+                    physical_id(resources, logical_id)
+                };
+                Doorbells::new(&self.aws, url)
             }
         }
     }

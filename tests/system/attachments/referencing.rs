@@ -35,8 +35,8 @@ async fn pretend(
         created_at: Utc::now(),
         expires_at: (Utc::now() + TimeDelta::days(1)).timestamp(),
     };
-    let place = ObjectKey { business: of, conversation, upload: capability.upload };
-
+    let place =
+        ObjectKey { business_id: of, conversation_id: conversation, upload: capability.upload };
     world.table().put_upload(place, &upload).await.expect("a record");
     Value::from(upload.url)
 }

@@ -1,37 +1,36 @@
-//! The tokens of customers in a chat: JWTs like the agents', signed with other keys by whoever
-//! serves the page with the widget. One opens one conversation, for an hour at most.
+//! The tokens of customers in a chat: JWTs like the agents', signed with other keys by the site that
+//! serves the page with the widget. A token opens one conversation, for an hour at most.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{SigningKey, in_time};
+use super::{SigningKey, is_in_time};
 use crate::error::InternalError;
 use domain::{BusinessId, ConversationId};
 
-/// What tokens must be made for ([RFC 7519
-/// §4.1.3](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.3)): whatever else PingBack signs
-/// with the same keys opens no chat.
+/// The audience of visitors' tokens ([RFC 7519
+/// §4.1.3](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.3)): other tokens that PingBack signs
+/// with the same keys open no chat.
 pub const AUDIENCE: &str = "chat";
 
-/// The longest that a token may be good for, from `iat` to `exp`. It cannot be revoked, so it has
-/// to end by itself.
+/// The longest time from `iat` to `exp`. A token cannot be revoked, so it has to end by itself.
 pub const LONGEST: TimeDelta = TimeDelta::hours(1);
 
-/// What a token says of whoever shows it.
+/// A customer in a chat, as their token names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Visitor {
     /// The conversation's business.
-    pub business: BusinessId,
-    /// The only conversation it opens.
-    pub conversation: ConversationId,
+    pub business_id: BusinessId,
+    /// The only conversation that the token opens.
+    pub conversation_id: ConversationId,
 }
 
 /// Why a token opens nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenError {
-    /// It was good once: another one will do.
+    /// It was valid once; a new one will be accepted.
     Expired,
-    /// It never was good, or not yet.
+    /// It never was valid, or is not yet.
     Invalid,
 }
 
@@ -51,22 +50,22 @@ struct Signed {
 }
 
 impl SigningKey {
-    /// Reads a visitor's token.
+    /// Verifies a visitor's token.
     ///
     /// # Errors
-    /// [`TokenError`]. Only a token that was good is called expired, so nobody learns anything of one
-    /// that they made up.
+    /// [`TokenError`]. Only a token that was valid once is called expired, so the answer to a forged
+    /// one tells nothing.
     pub fn verify_visitor(&self, token: &str, now: DateTime<Utc>) -> Result<Visitor, TokenError> {
         let claims: Claims = self.verify(token, Some(AUDIENCE)).ok_or(TokenError::Invalid)?;
-        let Claims { business_id: business, conversation_id: conversation, iat, exp } = claims;
-        if !exp
-            .checked_sub(iat)
-            .is_some_and(|seconds| (1..=LONGEST.num_seconds()).contains(&seconds))
-        {
+        let Claims { business_id, conversation_id, iat, exp } = claims;
+
+        let lifetime = exp.checked_sub(iat);
+        if !lifetime.is_some_and(|seconds| (1..=LONGEST.num_seconds()).contains(&seconds)) {
             return Err(TokenError::Invalid);
         }
-        if in_time(iat, exp, now) {
-            return Ok(Visitor { business, conversation });
+
+        if is_in_time(iat, exp, now) {
+            return Ok(Visitor { business_id, conversation_id });
         }
         Err(if now.timestamp() < iat { TokenError::Invalid } else { TokenError::Expired })
     }
@@ -81,10 +80,9 @@ impl SigningKey {
         issued: DateTime<Utc>,
         expires: DateTime<Utc>,
     ) -> Result<String, InternalError> {
-        let Visitor { business: business_id, conversation: conversation_id } = visitor;
         let claims = Claims {
-            business_id,
-            conversation_id,
+            business_id: visitor.business_id,
+            conversation_id: visitor.conversation_id,
             iat: issued.timestamp(),
             exp: expires.timestamp(),
         };
@@ -108,8 +106,8 @@ mod tests {
 
     fn visitor() -> Visitor {
         Visitor {
-            business: BusinessId(Uuid::from_u128(1)),
-            conversation: ConversationId(Uuid::from_u128(2)),
+            business_id: BusinessId(Uuid::from_u128(1)),
+            conversation_id: ConversationId(Uuid::from_u128(2)),
         }
     }
 
@@ -139,7 +137,7 @@ mod tests {
                 .expect("signed");
             assert_eq!(key().verify_visitor(&token, now()), Err(TokenError::Invalid), "{seconds}");
         }
-        let forever = json!({"aud": "chat", "business_id": visitor().business, "conversation_id": visitor().conversation,
+        let forever = json!({"aud": "chat", "business_id": visitor().business_id, "conversation_id": visitor().conversation_id,
             "iat": i64::MIN, "exp": i64::MAX});
         assert_eq!(
             key().verify_visitor(&signed(&forever, Algorithm::HS256, SECRET), now()),
@@ -150,7 +148,7 @@ mod tests {
     #[test]
     fn one_that_was_made_for_something_else_opens_nothing() {
         let claims = |aud: serde_json::Value| {
-            json!({"aud": aud, "business_id": visitor().business, "conversation_id": visitor().conversation,
+            json!({"aud": aud, "business_id": visitor().business_id, "conversation_id": visitor().conversation_id,
                 "iat": now().timestamp(), "exp": now().timestamp() + 60})
         };
         let of = |claims, algorithm, secret| {

@@ -18,6 +18,9 @@ use crate::queue::{Doorbell, WorkerQueue};
 use crate::runtime::{Error, EventFunction};
 use crate::table::Table;
 
+/// How many records are answered at once: a whole batch.
+const MAX_CONCURRENT_RECORDS: usize = 10;
+
 impl<P: Provider> EventFunction for Worker<P> {
     type Event = SqsEvent;
     type Answer = SqsBatchResponse;
@@ -38,16 +41,16 @@ impl<P: Provider> EventFunction for Worker<P> {
         })
     }
 
-    /// Answers a batch of doorbells, all at once: most are for different conversations, and of two for
-    /// the same one is answered.
+    /// Answers a batch of doorbells, all at once. Most are for different conversations; of two for
+    /// the same conversation, one is answered.
     async fn handle(
         &self,
         event: SqsEvent,
         until: Instant,
     ) -> Result<SqsBatchResponse, InternalError> {
         let failed = stream::iter(event.records)
-            .map(|record| one(self, record, until))
-            .buffer_unordered(AT_ONCE)
+            .map(|record| answer_record(self, record, until))
+            .buffer_unordered(MAX_CONCURRENT_RECORDS)
             .filter_map(std::future::ready);
 
         let mut response = SqsBatchResponse::default();
@@ -56,31 +59,26 @@ impl<P: Provider> EventFunction for Worker<P> {
     }
 }
 
-/// How many records are answered at once: a whole batch.
-const AT_ONCE: usize = 10;
-
-/// Answers one record; returns its id if it has to come again.
-async fn one<P: Provider>(
+/// Answers one record; returns its id if SQS has to bring it again.
+async fn answer_record<P: Provider>(
     worker: &Worker<P>,
     record: SqsMessage,
     until: Instant,
 ) -> Option<BatchItemFailure> {
     let id = record.message_id.unwrap_or_default();
-    let heard = match parse(record.body.as_deref()) {
+    let outcome = match parse(record.body.as_deref()) {
         Ok(doorbell) => worker.answer(&doorbell, until).await,
-        Err(broken) => Err(broken),
+        Err(error) => Err(error),
     };
-    match heard {
-        Ok(heard) => {
-            tracing::debug!(record = id, ?heard, "doorbell answered");
+
+    match outcome {
+        Ok(outcome) => {
+            tracing::debug!(record = id, ?outcome, "doorbell answered");
             None
         }
-        Err(broken) => {
-            tracing::error!(
-                record = id,
-                error = broken.chain(),
-                "doorbell not answered; it will ring again"
-            );
+        Err(error) => {
+            let error = error.chain();
+            tracing::error!(record = id, error, "doorbell not answered; it will ring again");
             let mut failure = BatchItemFailure::default();
             failure.item_identifier = id;
             Some(failure)

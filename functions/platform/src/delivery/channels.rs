@@ -1,59 +1,57 @@
 //! Channel records, kept for half a minute: they change seldom, and every message needs one.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::time::Instant;
 
+use crate::cache::TtlCache;
 use crate::error::InternalError;
 use crate::table::Table;
 use crate::table::record::ChannelRecord;
 use domain::{BusinessId, ChannelId};
 
 /// How long a change of a channel may go unnoticed.
-const KEPT: Duration = Duration::from_secs(30);
+const CHANNEL_TTL: Duration = Duration::from_secs(30);
 
-/// More channels than this are not kept at once.
-const MOST: usize = 1_000;
-
-type Kept = HashMap<(BusinessId, ChannelId), (Instant, ChannelRecord)>;
+/// How many channels are kept at once.
+const MAX_CHANNELS: usize = 1_000;
 
 /// Channel records, read through.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ChannelCache {
-    kept: Arc<Mutex<Kept>>,
+    records: TtlCache<(BusinessId, ChannelId), ChannelRecord>,
+}
+
+impl Default for ChannelCache {
+    fn default() -> ChannelCache {
+        ChannelCache { records: TtlCache::new(CHANNEL_TTL, MAX_CHANNELS) }
+    }
 }
 
 impl ChannelCache {
-    /// The channel's record; `None` if there is none, which is not kept.
+    /// Returns the channel's record. `None` means that there is none, which is not kept.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn get(
         &self,
         table: &Table,
-        b: BusinessId,
+        business_id: BusinessId,
         id: ChannelId,
     ) -> Result<Option<ChannelRecord>, InternalError> {
-        if let Some((since, record)) = self.kept().get(&(b, id))
-            && since.elapsed() < KEPT
-        {
-            return Ok(Some(record.clone()));
+        let key = (business_id, id);
+        if let Some(record) = self.records.get(&key) {
+            return Ok(Some(record));
         }
-        let record = table.channel(b, id).await?;
+
+        let record = table.channel(business_id, id).await?;
         if let Some(record) = &record {
-            let mut kept = self.kept();
-            if kept.len() >= MOST {
-                kept.clear();
-            }
-            kept.insert((b, id), (Instant::now(), record.clone()));
+            self.records.insert(key, record.clone());
         }
         Ok(record)
     }
 
-    /// Has nothing sent on a channel until then, here from now on and elsewhere once it is read
+    /// Pauses the channel until `until`: in this process at once, elsewhere when the record is read
     /// again.
     ///
     /// # Errors
@@ -61,17 +59,13 @@ impl ChannelCache {
     pub async fn pause(
         &self,
         table: &Table,
-        b: BusinessId,
+        business_id: BusinessId,
         id: ChannelId,
         until: DateTime<Utc>,
     ) -> Result<(), InternalError> {
-        if let Some((_, record)) = self.kept().get_mut(&(b, id)) {
+        self.records.update(&(business_id, id), |record| {
             record.paused_until = record.paused_until.max(Some(until));
-        }
-        table.pause(b, id, until).await
-    }
-
-    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        });
+        table.pause(business_id, id, until).await
     }
 }

@@ -1,4 +1,4 @@
-//! Delivering: the worker that every delivery function runs, and what a channel has to bring along.
+//! Delivery: the worker that every delivery function runs, and the provider that each channel adds.
 
 mod batch;
 mod channels;
@@ -19,12 +19,12 @@ use crate::table::record::{ChannelRecord, Conversation, Message};
 use domain::delivery::{MessageReference, Part, SendOutcome};
 use domain::{BusinessId, Channel, ConversationId};
 
-/// What a channel brings along: how to hand one message to its provider.
+/// A channel's provider: how one message is handed over to it.
 pub trait Provider: Sized {
     /// The channel.
     const CHANNEL: Channel;
 
-    /// A provider that has not answered after this long will not.
+    /// The longest time that the worker waits for the provider's answer.
     const TIMEOUT: Duration = Duration::from_secs(10);
 
     /// Makes the provider from its environment.
@@ -33,51 +33,53 @@ pub trait Provider: Sized {
     /// A sentence that names the variable that is missing or malformed.
     fn from_env(aws: &Aws) -> Result<Self, Error>;
 
-    /// ClaimedConversation `parcel`, one part of a message, to the provider and says what came of it. The worker
-    /// waits until the parcel's time is over and no longer; what has not answered by then is
+    /// Hands one part of a message over to the provider and returns its answer. The worker waits
+    /// until `outbound.until` and no longer; without an answer by then the outcome is
     /// [`domain::delivery::Failure::Unknown`].
-    fn send(&self, parcel: OutboundMessage<'_>) -> impl Future<Output = SendOutcome> + Send;
+    fn send(&self, outbound: OutboundMessage<'_>) -> impl Future<Output = SendOutcome> + Send;
 
-    /// In how many parts the provider takes a message, always the same for the same message. The
-    /// worker hands them over one by one, and notes that one is through before it begins the next.
+    /// Returns in how many parts the provider takes a message, always the same number for the same
+    /// message. The worker hands them over one by one, and records each before it begins the next.
     fn parts(&self, message: &Message) -> u8 {
         let _ = message;
         1
     }
 
-    /// The name by which the customer's program knows a message that the provider took as
-    /// `provider_id`, so that later messages can refer to it; `None` on channels that know no
-    /// threads.
+    /// Returns the name by which the customer's program knows the message that the provider took as
+    /// `provider_id`, so that later messages can refer to it; `None` on channels without threads.
     fn name_in_thread(&self, provider_id: &str) -> Option<String> {
         let _ = provider_id;
         None
     }
 }
 
-/// One message on its way, with everything a provider may need.
+/// One part of a message on its way, with everything a provider may need.
 #[derive(Debug, Clone, Copy)]
 pub struct OutboundMessage<'a> {
-    /// Whose.
-    pub business: BusinessId,
-    /// The conversation's id.
+    /// The message's business.
+    pub business_id: BusinessId,
+    /// The message's conversation.
     pub conversation_id: ConversationId,
-    /// The conversation: recipient, subject.
+    /// The conversation's record, with recipient and subject.
     pub conversation: &'a Conversation,
-    /// The channel: sender, secrets.
+    /// The channel's record, with sender and secrets.
     pub channel: &'a ChannelRecord,
     /// The message.
     pub message: &'a Message,
-    /// Which part of it.
+    /// The part of it that is sent.
     pub part: Part,
-    /// What time it is.
+    /// The time of sending.
     pub now: DateTime<Utc>,
-    /// Until when its answer is waited for.
+    /// The end of the worker's wait for an answer.
     pub until: Instant,
 }
 
 impl From<OutboundMessage<'_>> for MessageReference {
-    fn from(parcel: OutboundMessage<'_>) -> MessageReference {
-        let OutboundMessage { business, conversation_id, message, .. } = parcel;
-        MessageReference { business_id: business, conversation_id, message_id: message.id }
+    fn from(outbound: OutboundMessage<'_>) -> MessageReference {
+        MessageReference {
+            business_id: outbound.business_id,
+            conversation_id: outbound.conversation_id,
+            message_id: outbound.message.id,
+        }
     }
 }

@@ -1,6 +1,6 @@
-//! What operators are told: what became of messages, as lines that are counted
-//! ([`crate::telemetry::metrics`]), and what the dead-letter queue keeps. Which message, where and
-//! why; never what it says or to whom.
+//! Reports to operators on what happened to messages: lines that are counted
+//! ([`crate::telemetry::metrics`]), and the copies in the dead-letter queue. They say which message,
+//! where and why; never its text or its recipient.
 
 use chrono::{DateTime, Utc};
 use tracing::Level;
@@ -12,7 +12,7 @@ use crate::telemetry::metrics::MetricRecord;
 use domain::Channel;
 use domain::delivery::{Reason, Settlement, Status};
 
-/// What a line is about.
+/// The message that a line is about.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Subject<'a> {
     pub(super) held: &'a HeldConversation,
@@ -21,34 +21,34 @@ pub(super) struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    /// `sent`, with how long it took since it was accepted; `failed`, because the provider never
-    /// will take it; `given up`, because it has had all its chances.
+    /// Reports a message as `sent`, with the time since it was accepted; as `failed`, because the
+    /// provider will never take it; or as `given up`, because it has used up its attempts.
     pub(super) fn settled(self, settlement: &Settlement, now: DateTime<Utc>) -> MetricRecord {
         match settlement {
             Settlement::Sent { .. } => {
-                let took = now - self.message.created_at;
-                self.line(Level::INFO, "sent").count("Sent").seconds("DeliverySeconds", took)
+                let latency = now - self.message.created_at;
+                self.line(Level::INFO, "sent").count("Sent").seconds("DeliverySeconds", latency)
             }
             Settlement::Failed(reason) => self.because(reason, "failed").count("Failed"),
             Settlement::GivenUp(reason) => self.because(reason, "given up").count("GivenUp"),
         }
     }
 
-    /// `put back`, to be tried again, or `in doubt`.
-    pub(super) fn requeue(self, status: Status, reason: &Reason) -> MetricRecord {
+    /// Reports a message as `put back`, to be tried again, or as `in doubt`.
+    pub(super) fn requeued(self, status: Status, reason: &Reason) -> MetricRecord {
         match status {
             Status::InDoubt => self.because(reason, "in doubt").count("InDoubt"),
             _ => self.because(reason, "put back").count("PutBack"),
         }
     }
 
-    /// What the dead-letter queue keeps.
+    /// Returns the copy for the dead-letter queue.
     pub(super) fn copy(self, reason: &Reason) -> AbandonedMessage {
         AbandonedMessage {
             v: Version,
-            business: self.held.business,
-            conversation: self.held.id,
-            message: self.message.id,
+            business_id: self.held.business,
+            conversation_id: self.held.id,
+            message_id: self.message.id,
             channel: self.channel,
             reason: reason.clone(),
             attempts: self.message.attempts,
@@ -57,7 +57,7 @@ impl Subject<'_> {
 
     fn because(self, reason: &Reason, what: &'static str) -> MetricRecord {
         let Reason { code, detail, provider_code } = reason;
-        // Our own words, of which there are some dozens, and not the provider's.
+        // The words are ours, of which there are some dozens, and not the provider's.
         self.line(Level::WARN, what)
             .with("reason", code)
             .with("detail", detail)

@@ -1,5 +1,5 @@
-//! Reading a dead-letter queue without losing anything: what is received is hidden for a while and
-//! there again, unless it is removed.
+//! A dead-letter queue, read without losing anything: a letter that was received is hidden for a
+//! while, and visible again afterwards unless it was removed.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,53 +15,54 @@ use crate::aws::Aws;
 use crate::error::InternalError;
 use domain::{BusinessId, Channel, ConversationId};
 
-/// What is received is hidden from everybody else for so many minutes: from the next receipt as
-/// well, which is how a reader comes to the end. SQS hides for up to [12
+/// How many minutes a received letter is hidden: from its reader's next call as well, which is how
+/// a reader comes to the end. SQS hides for up to [12
 /// hours](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html);
-/// this is long enough for what can be in flight at once, and not too long to wait for what a
-/// reader left when it died.
+/// this is long enough for what can be in flight at once, and not too long to wait for the letters
+/// of a reader that died.
 pub const HIDDEN_MINUTES: i32 = 15;
 
-/// SQS answers "nothing" now and then although there is something ([short
-/// polling](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html)):
-/// a long poll, in seconds, asks all of its servers.
-const LONG_POLL: i32 = 1;
+/// How long one receive waits, in seconds. SQS answers "nothing" now and then although there is
+/// something ([short
+/// polling](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html));
+/// a long poll asks all of its servers.
+const LONG_POLL_SECONDS: i32 = 1;
 
-/// An operator at a desk waits this long for SQS, all tries together: longer than workers do, who
-/// have a sweeper behind them, and than any poll.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long an operator's call may take, all its tries together: longer than a worker's, which has
+/// the sweeper behind it, and longer than any poll.
+const OPERATOR_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a dead-letter queue keeps.
+/// The content of a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeadLetterBody {
     /// A doorbell that no worker could answer.
     Doorbell(Doorbell),
     /// A copy of a message that was given up.
     Abandoned(AbandonedMessage),
-    /// Something that nobody here has written.
+    /// Something that this system has not written.
     Unreadable,
 }
 
-/// One letter, hidden until it is removed, put back, or a quarter of an hour is over.
+/// One letter, hidden until it is removed, made visible, or a quarter of an hour is over.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
-    /// What it is.
+    /// Its content.
     pub content: DeadLetterBody,
-    /// Since when it is there.
+    /// When it came into the queue.
     pub since: Option<DateTime<Utc>>,
     handle: String,
 }
 
 impl DeadLetter {
-    /// The conversation that it is about.
+    /// Returns the conversation that the letter is about.
     #[must_use]
     pub fn about(&self) -> Option<(BusinessId, ConversationId, Channel)> {
         match &self.content {
             DeadLetterBody::Doorbell(doorbell) => {
-                Some((doorbell.business, doorbell.conversation, doorbell.channel))
+                Some((doorbell.business_id, doorbell.conversation_id, doorbell.channel))
             }
             DeadLetterBody::Abandoned(copy) => {
-                Some((copy.business, copy.conversation, copy.channel))
+                Some((copy.business_id, copy.conversation_id, copy.channel))
             }
             DeadLetterBody::Unreadable => None,
         }
@@ -76,13 +77,15 @@ pub struct DeadLetters {
 }
 
 impl DeadLetters {
-    /// The queue at `url`.
+    /// Reads the queue at `url`.
     #[must_use]
     pub fn new(aws: &Aws, url: String) -> DeadLetters {
-        DeadLetters { client: aws_sdk_sqs::Client::new(&aws.service_within("SQS", PATIENCE)), url }
+        let config = aws.service_within("SQS", OPERATOR_TIMEOUT);
+        DeadLetters { client: aws_sdk_sqs::Client::new(&config), url }
     }
 
-    /// How many letters are hidden, because somebody reads them or died over that. SQS says so
+    /// Returns how many letters are hidden, because they are being read or their reader died. SQS
+    /// says so
     /// [approximately](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html),
     /// and about a minute late.
     ///
@@ -94,50 +97,63 @@ impl DeadLetters {
             self.client.get_queue_attributes().queue_url(&self.url).attribute_names(name.clone());
         let answer =
             call.send().await.map_err(|error| InternalError::aws("GetQueueAttributes", error))?;
+
         let count = answer.attributes.as_ref().and_then(|all| all.get(&name)?.parse().ok());
         count.ok_or_else(|| InternalError::new("reading how many letters are hidden"))
     }
 
-    /// Takes up to ten letters, in no particular order; none once nothing more is to be seen.
+    /// Receives up to ten letters, in no particular order; none once no more are visible.
     ///
     /// # Errors
     /// If SQS does not answer.
     pub async fn receive(&self) -> Result<Vec<DeadLetter>, InternalError> {
-        let call = self.client.receive_message().queue_url(&self.url).max_number_of_messages(10);
-        let call = call.visibility_timeout(HIDDEN_MINUTES * 60).wait_time_seconds(LONG_POLL);
-        let call = call.message_system_attribute_names(MessageSystemAttributeName::SentTimestamp);
+        let call = self
+            .client
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(10)
+            .visibility_timeout(HIDDEN_MINUTES * 60)
+            .wait_time_seconds(LONG_POLL_SECONDS)
+            .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp);
         let answer =
             call.send().await.map_err(|error| InternalError::aws("ReceiveMessage", error))?;
-        Ok(answer.messages.unwrap_or_default().into_iter().filter_map(letter).collect())
+
+        Ok(answer.messages.unwrap_or_default().into_iter().filter_map(dead_letter).collect())
     }
 
-    /// Shows letters again; returns how many SQS goes on hiding, for a quarter of an hour at most.
+    /// Makes letters visible again; returns how many SQS goes on hiding, for a quarter of an hour at
+    /// most.
     pub async fn make_visible(&self, letters: &[DeadLetter]) -> usize {
         let mut hidden = 0;
-        for ten in letters.chunks(BATCH) {
-            let entries = ten.iter().enumerate().map(|(index, letter)| {
-                let entry =
-                    ChangeMessageVisibilityBatchRequestEntry::builder().id(index.to_string());
-                let entry = entry.receipt_handle(&letter.handle).visibility_timeout(0);
-                entry.build().expect("id and handle are set")
+
+        for chunk in letters.chunks(BATCH) {
+            let entries = chunk.iter().enumerate().map(|(index, letter)| {
+                ChangeMessageVisibilityBatchRequestEntry::builder()
+                    .id(index.to_string())
+                    .receipt_handle(&letter.handle)
+                    .visibility_timeout(0)
+                    .build()
+                    .expect("id and handle are set")
             });
             let call = self.client.change_message_visibility_batch().queue_url(&self.url);
             let answer = call.set_entries(Some(entries.collect())).send().await;
-            hidden += answer.map_or(ten.len(), |answer| answer.failed.len());
+            hidden += answer.map_or(chunk.len(), |answer| answer.failed.len());
         }
+
         hidden
     }
 
-    /// Removes letters for good, up to [`BATCH`] at once; returns the places of those that SQS
+    /// Removes letters for good, up to [`BATCH`] at once; returns the indices of those that SQS
     /// keeps.
     ///
     /// # Errors
-    /// If SQS does not answer; whatever is left is there again in a quarter of an hour.
+    /// If SQS does not answer; the letters that are left are visible again in a quarter of an hour.
     pub async fn delete(&self, letters: &[DeadLetter]) -> Result<BTreeSet<usize>, InternalError> {
         let entries = letters.iter().enumerate().map(|(index, letter)| {
             let entry = DeleteMessageBatchRequestEntry::builder().id(index.to_string());
             entry.receipt_handle(&letter.handle).build().expect("id and handle are set")
         });
+
         let call = self
             .client
             .delete_message_batch()
@@ -145,18 +161,20 @@ impl DeadLetters {
             .set_entries(Some(entries.collect()));
         let answer =
             call.send().await.map_err(|error| InternalError::aws("DeleteMessageBatch", error))?;
-        let place = |entry: &BatchResultErrorEntry| entry.id.parse().ok();
-        Ok(answer.failed().iter().filter_map(place).collect())
+
+        let index = |entry: &BatchResultErrorEntry| entry.id.parse().ok();
+        Ok(answer.failed().iter().filter_map(index).collect())
     }
 }
 
-fn letter(message: aws_sdk_sqs::types::Message) -> Option<DeadLetter> {
+fn dead_letter(message: aws_sdk_sqs::types::Message) -> Option<DeadLetter> {
     let body = message.body.as_deref().unwrap_or_default();
     let content = match (serde_json::from_str(body), serde_json::from_str(body)) {
         (Ok(doorbell), _) => DeadLetterBody::Doorbell(doorbell),
         (_, Ok(copy)) => DeadLetterBody::Abandoned(copy),
         _ => DeadLetterBody::Unreadable,
     };
+
     let sent = message
         .attributes
         .as_ref()

@@ -1,4 +1,4 @@
-//! What the widget is told, and how much of it fits into one message of the WebSocket.
+//! The events that the widget gets, and how they fit into one message of the WebSocket.
 
 use serde::Serialize;
 
@@ -6,59 +6,59 @@ use crate::table::record::Message;
 use domain::message::MessageView;
 use domain::{ConversationId, MessageId};
 
-/// The most that API Gateway takes in one message, in bytes; it cuts it into frames of 32 KB
+/// The most bytes that API Gateway takes in one message; it cuts it into frames of 32 KB
 /// ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html)).
-pub const LARGEST: usize = 128 * 1024;
+pub const MAX_EVENT_BYTES: usize = 128 * 1024;
 
-/// What the widget is told.
+/// An event for the widget.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event<'a> {
-    /// Its token is good, and this is its conversation.
+    /// The token is valid, and this is its conversation.
     Hello {
         /// The conversation.
         conversation_id: ConversationId,
     },
-    /// An agent wrote. An id that was shown before is dropped; `seq` says where a message belongs.
+    /// An agent wrote. A widget ignores an id that it has shown before.
     NewMessage {
         /// The message's place in the conversation.
         seq: u64,
         /// The message, as the public API shows it.
         message: MessageView<'a>,
     },
-    /// The same, of a message that does not fit: it is to be fetched by its id.
+    /// An agent wrote a message that does not fit: the widget fetches it by its id.
     LargeMessage {
         /// The message's place in the conversation.
         seq: u64,
         /// The message's id.
         id: MessageId,
     },
-    /// Everything up to this place was told on this connection, or never will be.
+    /// All messages up to `seq` were sent on this connection, or never will be.
     CaughtUp {
-        /// The place.
+        /// The last place that is complete.
         seq: u64,
-        /// The next message, if a worker may have been handing it over to others when this widget
-        /// was listed: it comes, or it is there for whoever asks again in a moment.
+        /// The next message, if a worker may have been handing it over to other tabs when this widget
+        /// was listed: it comes, or the widget gets it by asking again in a moment.
         #[serde(skip_serializing_if = "Option::is_none")]
         pending: Option<u64>,
     },
     /// The answer to a ping.
     Pong,
-    /// What it said was not understood or not allowed.
+    /// The action was not understood or is not allowed.
     Error {
-        /// For programs.
+        /// The reason, for programs.
         code: &'static str,
-        /// For people.
+        /// The reason, for people.
         detail: &'a str,
     },
 }
 
-/// An event as it is sent: JSON, of at most [`LARGEST`] bytes.
+/// An event as it is sent: JSON, of at most [`MAX_EVENT_BYTES`] bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payload(Vec<u8>);
 
 impl Payload {
-    /// Any event but a message.
+    /// Serializes any event but a message.
     ///
     /// # Panics
     /// Never: events are plain data.
@@ -67,16 +67,16 @@ impl Payload {
         Payload(serde_json::to_vec(event).expect("events are plain data"))
     }
 
-    /// A message: whole if it fits, else where to fetch it.
+    /// Serializes a message: whole if it fits, else by its id.
     ///
-    /// A chat's text nearly always fits: 20,000 characters are 120,000 bytes where each has to be
-    /// escaped. What does not was written while the conversation was on another channel, or comes
-    /// with ten long names under a long host name.
+    /// A chat's text nearly always fits: 20,000 characters are 120,000 bytes if each has to be
+    /// escaped. A message that does not fit was written while the conversation was on another
+    /// channel, or has ten attachments with long names under a long host name.
     #[must_use]
-    pub fn message(message: &Message, conversation: ConversationId) -> Payload {
+    pub fn message(message: &Message, conversation_id: ConversationId) -> Payload {
         let seq = message.seq.0;
-        let whole = Payload::of(&Event::NewMessage { seq, message: message.view(conversation) });
-        if whole.0.len() <= LARGEST {
+        let whole = Payload::of(&Event::NewMessage { seq, message: message.view(conversation_id) });
+        if whole.0.len() <= MAX_EVENT_BYTES {
             whole
         } else {
             Payload::of(&Event::LargeMessage { seq, id: message.id })
@@ -117,9 +117,13 @@ mod tests {
         for (character, bytes) in [("x", 1), ("\u{1F600}", 4), ("\u{1}", 6)] {
             let filled =
                 |length: usize| character.repeat(length / bytes) + &"x".repeat(length % bytes);
-            let (length, event) = told(filled(LARGEST - empty));
-            assert_eq!((length, &event["type"]), (LARGEST, &json!("new_message")), "{character:?}");
-            let (length, event) = told(filled(LARGEST - empty + 1));
+            let (length, event) = told(filled(MAX_EVENT_BYTES - empty));
+            assert_eq!(
+                (length, &event["type"]),
+                (MAX_EVENT_BYTES, &json!("new_message")),
+                "{character:?}"
+            );
+            let (length, event) = told(filled(MAX_EVENT_BYTES - empty + 1));
             let id = "01900000-0001-7abc-848d-17ffffffffff";
             assert_eq!(
                 event,

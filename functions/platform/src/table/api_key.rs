@@ -28,11 +28,11 @@ impl Table {
         valid_until: Option<DateTime<Utc>>,
     ) -> Result<bool, InternalError> {
         let credential = Credential { is_active: true, agent, valid_until };
-        let key = key::api_key(api_key.business, &api_key.hash());
+        let key = key::api_key(api_key.business_id, &api_key.hash());
         let Some(agent) = agent else { return self.create(&key, &credential).await };
         let check = ConditionCheck::builder()
             .table_name(&self.name)
-            .set_key(Some(key::agent(api_key.business, agent).attributes()))
+            .set_key(Some(key::agent(api_key.business_id, agent).attributes()))
             .condition_expression("is_active = :active")
             .expression_attribute_values(":active", value(&true));
         let check = check.build().expect("table, key and condition are set");
@@ -94,7 +94,7 @@ impl Table {
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn revoke_api_key(&self, api_key: &ApiKey) -> Result<bool, InternalError> {
-        self.revoke_api_key_of_hash(api_key.business, &api_key.hash()).await
+        self.revoke_api_key_of_hash(api_key.business_id, &api_key.hash()).await
     }
 
     /// The same for who does not have the key, but what is stored of it ([`ApiKey::hash`]).

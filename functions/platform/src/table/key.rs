@@ -158,7 +158,7 @@ pub fn upload(b: BusinessId, c: ConversationId, upload: UploadId) -> Key {
 /// key.
 #[must_use]
 pub fn idempotency(b: BusinessId, key: &str) -> Key {
-    let hash: String = Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex::encode(Sha256::digest(key));
     Key::new(format!("{}#I#{hash}", business(b)), "IDEMPOTENCY")
 }
 

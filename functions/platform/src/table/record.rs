@@ -335,7 +335,7 @@ impl Upload {
     /// Whether this is the capability that was given out for it.
     #[must_use]
     pub fn is_opened_by(&self, capability: &Capability) -> bool {
-        Capability::of_url(&self.url).is_some_and(|own| own.is(capability))
+        Capability::of_url(&self.url).is_some_and(|own| own.matches(capability))
     }
 
     /// What a message shows of it.

@@ -51,7 +51,7 @@ impl RequestContext {
             TokenClaims::Key(_) => credential.agent,
             TokenClaims::Agent { agent, .. } => Some(*agent),
         };
-        valid.then_some(Caller { business: self.claim.business(), agent })
+        valid.then_some(Caller { business_id: self.claim.business_id(), agent })
     }
 }
 
@@ -65,7 +65,7 @@ impl Table {
         claim: TokenClaims,
         wanted: LoadRequest<'_>,
     ) -> Result<RequestContext, InternalError> {
-        let business = claim.business();
+        let business = claim.business_id();
         let credential = credential_key(&claim);
         let conversation = wanted.conversation.map(|id| key::conversation(business, id));
         let head = wanted.month.map(|month| key::quota_head(business, month));
@@ -109,8 +109,8 @@ impl Table {
 
 fn credential_key(claim: &TokenClaims) -> key::Key {
     match claim {
-        TokenClaims::Key(api_key) => key::api_key(api_key.business, &api_key.hash()),
-        TokenClaims::Agent { business, agent } => key::agent(*business, *agent),
+        TokenClaims::Key(api_key) => key::api_key(api_key.business_id, &api_key.hash()),
+        TokenClaims::Agent { business_id, agent } => key::agent(*business_id, *agent),
     }
 }
 

@@ -13,9 +13,9 @@ impl Table {
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn put_upload(&self, place: ObjectKey, upload: &Upload) -> Result<(), InternalError> {
-        let ObjectKey { business, conversation, upload: id } = place;
+        let ObjectKey { business_id, conversation_id, upload: id } = place;
         let put = self.client.put_item().table_name(&self.name);
-        let put = put.set_item(Some(item(&key::upload(business, conversation, id), upload)));
+        let put = put.set_item(Some(item(&key::upload(business_id, conversation_id, id), upload)));
         put.send().await.map(drop).map_err(|error| InternalError::aws("PutItem", error))
     }
 
@@ -24,7 +24,8 @@ impl Table {
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn upload(&self, capability: &Capability) -> Result<Option<Upload>, InternalError> {
-        let key = key::upload(capability.business, capability.conversation, capability.upload);
+        let key =
+            key::upload(capability.business_id, capability.conversation_id, capability.upload);
         let upload: Option<Upload> = self.get(&key).await?;
         Ok(upload.filter(|upload| upload.is_opened_by(capability)))
     }
@@ -42,7 +43,7 @@ impl Table {
     ) -> Result<bool, InternalError> {
         let end = UploadState::Ready.kept_until(was.created_at);
         let call = self
-            .change(&key::upload(place.business, place.conversation, place.upload))
+            .change(&key::upload(place.business_id, place.conversation_id, place.upload))
             .update_expression(
                 "SET #state = :ready, content_type = :content_type, expires_at = :end",
             )

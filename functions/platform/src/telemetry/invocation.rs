@@ -1,6 +1,6 @@
-//! The invocation that this process is at: what all lines say of it, and what was counted in it.
+//! The invocation that this process handles: the members that all its lines share, and its counts.
 //!
-//! There is one at a time: Lambda hands a process its next event when it has answered the last
+//! There is one at a time: Lambda gives a process its next event when it has answered the last one
 //! ([runtime API](https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html)).
 
 use std::io::{self, Write};
@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::metrics::Counted;
 use crate::clock;
 
-/// What every line and record calls the system.
+/// The name of the system in every line and record.
 const SERVICE: &str = "pingback-messages";
 
 static CURRENT: LazyLock<Mutex<Current>> = LazyLock::new(Mutex::default);
@@ -21,20 +21,21 @@ static CURRENT: LazyLock<Mutex<Current>> = LazyLock::new(Mutex::default);
 struct Current {
     members: Map<String, Value>,
     counted: Counted,
-    /// Whether this process has had an invocation before.
+    /// True if this process has had an invocation before.
     served: bool,
 }
 
-/// An invocation in progress. When it is dropped, what was counted in it is written.
+/// An invocation in progress. When it is dropped, its counts are written.
 #[derive(Debug)]
-#[must_use = "it is over when it is dropped"]
+#[must_use = "the invocation ends when this is dropped"]
 pub struct Invocation(());
 
 impl Invocation {
-    /// From now on every line tells of this one.
+    /// Begins an invocation: from now on every line carries its members.
     pub fn begin(context: &Context) -> Invocation {
         let mut current = current();
         let env = &context.env_config;
+
         let mut members = Map::new();
         let mut set = |name: &str, value: Value| drop(members.insert(name.to_owned(), value));
         set("service", json!(SERVICE));
@@ -46,6 +47,7 @@ impl Invocation {
         if let Some(trace) = context.xray_trace_id.as_deref().and_then(root) {
             set("xray_trace_id", json!(trace));
         }
+
         current.members = members;
         current.served = true;
         Invocation(())
@@ -53,7 +55,7 @@ impl Invocation {
 }
 
 impl Drop for Invocation {
-    /// A record that cannot be written is lost, like every other line then.
+    /// Writes the counts. A record that cannot be written is lost, as every other line is then.
     fn drop(&mut self) {
         let mut current = current();
         let counted = std::mem::take(&mut current.counted);
@@ -64,14 +66,14 @@ impl Drop for Invocation {
     }
 }
 
-/// Whatever this invocation says from now on belongs to what `id` names: the API call, by API
-/// Gateway's id of it.
+/// Adds a correlation id to all further lines of this invocation: API Gateway's id of the API call
+/// that they belong to.
 pub fn correlate(id: &str) {
     current().members.insert("correlation_id".to_owned(), json!(id));
 }
 
-/// Adds what is known of the invocation to a line; what the line says itself stays.
-pub(super) fn tell(line: &mut Map<String, Value>) {
+/// Adds the invocation's members to a line, which keeps its own.
+pub(super) fn add_members(line: &mut Map<String, Value>) {
     for (name, value) in &current().members {
         if !line.contains_key(name) {
             line.insert(name.clone(), value.clone());
@@ -79,7 +81,7 @@ pub(super) fn tell(line: &mut Map<String, Value>) {
     }
 }
 
-/// Adds to what was counted.
+/// Adds to the invocation's counts.
 pub(super) fn count(add: impl FnOnce(&mut Counted)) {
     add(&mut current().counted);
 }
@@ -88,7 +90,7 @@ fn current() -> MutexGuard<'static, Current> {
     CURRENT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The trace's id in X-Ray's header, `Root=1-5759e988-bd862e3fe1be46a994272793;Parent=…;Sampled=1`
+/// Returns the trace's id in X-Ray's header, `Root=1-5759e988-bd862e3fe1be46a994272793;Parent=…;Sampled=1`
 /// ([tracing
 /// header](https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader)).
 fn root(header: &str) -> Option<&str> {

@@ -1,4 +1,4 @@
-//! The log: one JSON object a line on stdout, which is where Lambda takes them from.
+//! The log: one JSON object a line on stdout, where Lambda reads it.
 
 use std::fmt;
 use std::panic::PanicHookInfo;
@@ -16,8 +16,8 @@ use tracing_subscriber::registry::LookupSpan;
 use super::invocation;
 use crate::{clock, settings};
 
-/// Below `info` these log whole requests and events, with everything in them.
-const QUIET: [&str; 7] = [
+/// Targets that are never logged below `info`, where they log whole requests and events.
+const QUIET_TARGETS: [&str; 7] = [
     "aws_smithy_runtime",
     "aws_smithy_http_client",
     "aws_sigv4",
@@ -32,7 +32,7 @@ const QUIET: [&str; 7] = [
 pub fn init() {
     let configured = settings::optional("LOG_LEVEL").and_then(|levels| levels.parse().ok());
     let levels = configured.unwrap_or_else(|| Targets::new().with_default(Level::INFO));
-    let levels = levels.with_targets(QUIET.map(|target| (target, Level::INFO)));
+    let levels = levels.with_targets(QUIET_TARGETS.map(|target| (target, Level::INFO)));
 
     let lines = tracing_subscriber::fmt::layer().event_format(Lines);
     let started = tracing_subscriber::registry().with(lines).with(levels).try_init();
@@ -46,14 +46,14 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     tracing::error!(place, "panicked");
 }
 
-/// A line of the log: its own members, when and where it was written, and what is known of the
-/// invocation.
+/// Makes a line of the log: its own members, when and where it was written, and the invocation's
+/// members.
 pub(super) fn line(level: Level, location: &str, mut members: Map<String, Value>) -> Value {
     let time = clock::of_the_log().to_rfc3339_opts(SecondsFormat::Millis, true);
     members.insert("timestamp".to_owned(), json!(time));
     members.insert("level".to_owned(), json!(level.as_str()));
     members.insert("location".to_owned(), json!(location));
-    invocation::tell(&mut members);
+    invocation::add_members(&mut members);
     Value::Object(members)
 }
 

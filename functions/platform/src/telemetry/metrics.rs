@@ -1,14 +1,15 @@
-//! Lines of the log that CloudWatch counts. What happens is one line, with the ids of what it
-//! happened to; what it counts is summed up, and written once at the end of the invocation, as a
-//! record in the [embedded metric
+//! Lines of the log that CloudWatch counts. An event is one line, with the ids of what it is about;
+//! its counts are summed up, and written once at the end of the invocation, as a record in the
+//! [embedded metric
 //! format](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html).
 //! A record has one value of each dimension, so a sweep over three channels has three.
 //!
-//! `LOG_LEVEL` silences neither: a metric that depends on how much is logged is none. A function
-//! that is killed takes along what it counted in that invocation; the lines are there.
+//! `LOG_LEVEL` silences neither, because metrics must not depend on how much is logged. A function
+//! that is killed loses the counts of that invocation; its lines are there.
 //!
 //! Each value of a dimension is a metric of its own, with its own price: dimensions are words of
-//! which there are a few. Ids and reasons are members of the line, for whoever searches the log.
+//! which there are a few. Ids and reasons are members of the line, where a search of the log finds
+//! them.
 //!
 //! Not `metrics_cloudwatch_embedded`: it counts under one set of dimensions for each function, set
 //! at its start.
@@ -26,13 +27,12 @@ use tracing::Level;
 use super::{invocation, log};
 use crate::settings;
 
-/// Where CloudWatch puts every metric: `METRICS_NAMESPACE`, which is each stack's own.
+/// The namespace of all metrics, from `METRICS_NAMESPACE`; each stack has its own.
 static NAMESPACE: LazyLock<String> = LazyLock::new(|| {
     settings::optional("METRICS_NAMESPACE").unwrap_or_else(|| "Pingback".to_owned())
 });
 
-/// All that is counted and measured, and by what it is told apart. Alarms and the dashboard look at
-/// these.
+/// Every metric with its dimension. Alarms and the dashboard use these.
 pub const METRICS: [(&str, &str); 14] = [
     ("Accepted", "Channel"),
     ("Sent", "Channel"),
@@ -52,10 +52,10 @@ pub const METRICS: [(&str, &str); 14] = [
 
 /// The most values of one metric in a record
 /// ([specification](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html#CloudWatch_Embedded_Metric_Format_Specification_structure)).
-const MOST_VALUES: usize = 100;
+const MAX_VALUES: usize = 100;
 
-/// A line in the making. Dimensions and metrics are named `LikeThis`, members of a line
-/// `like_this`.
+/// A line that counts, until [`MetricRecord::write`] writes it. Dimensions and metrics are named
+/// `LikeThis`, members of a line `like_this`.
 #[derive(Debug, Clone)]
 #[must_use = "it is written by `write`"]
 pub struct MetricRecord {
@@ -66,10 +66,10 @@ pub struct MetricRecord {
     members: Map<String, Value>,
 }
 
-/// By what a metric is told apart: a name and a word, or nothing.
+/// A metric's dimension, name and value, if it has one.
 type Dimension = Option<(&'static str, String)>;
 
-/// What one line adds to a metric.
+/// The amount that one line adds to a metric.
 #[derive(Debug, Clone, Copy)]
 enum Measure {
     Count(u64),
@@ -77,7 +77,7 @@ enum Measure {
 }
 
 impl MetricRecord {
-    /// A line that says `message`.
+    /// Makes a line with this message.
     #[track_caller]
     pub fn new(level: Level, message: &'static str) -> MetricRecord {
         let members = Map::from_iter([("message".to_owned(), json!(message))]);
@@ -90,7 +90,7 @@ impl MetricRecord {
         }
     }
 
-    /// Counts by `name`, whose value is a word. A line has one such, or none.
+    /// Sets the dimension; a line has at most one.
     pub fn by(mut self, name: &'static str, word: impl Serialize) -> MetricRecord {
         let word = text(serde_json::to_value(word).expect("a word"));
         self = self.with(&snake_case(name), &word);
@@ -104,13 +104,13 @@ impl MetricRecord {
         self
     }
 
-    /// Counts so many of `metric`, and says so.
+    /// Counts `many` of `metric`, and adds the number to the line.
     pub fn count_many(mut self, metric: &'static str, many: usize) -> MetricRecord {
         self.metrics.push((metric, Measure::Count(many as u64)));
         self.with(&snake_case(metric), many)
     }
 
-    /// Measures how long `metric` took, and says so.
+    /// Measures `metric` in seconds, and adds them to the line.
     pub fn seconds(mut self, metric: &'static str, took: TimeDelta) -> MetricRecord {
         let milliseconds = u32::try_from(took.num_milliseconds().max(0)).unwrap_or(u32::MAX); // 49 days
         let seconds = f64::from(milliseconds) / 1000.0;
@@ -118,7 +118,7 @@ impl MetricRecord {
         self.with(&snake_case(metric), seconds)
     }
 
-    /// Says something else; `null` is left out.
+    /// Adds a member to the line; `null` is left out.
     pub fn with(mut self, name: &str, value: impl Serialize) -> MetricRecord {
         match serde_json::to_value(value).expect("ids, words and numbers always serialize") {
             Value::Null => {}
@@ -127,7 +127,8 @@ impl MetricRecord {
         self
     }
 
-    /// Writes the line, and counts. One that cannot be written is lost, like every other line then.
+    /// Writes the line, and counts. A line that cannot be written is lost, as every other line is
+    /// then.
     pub fn write(self) {
         let MetricRecord { level, location, dimension, metrics, members } = self;
         let line = log::line(level, &format!("{}:{}", location.file(), location.line()), members);
@@ -136,7 +137,7 @@ impl MetricRecord {
         let unknown = metrics.iter().find(|(metric, _)| !METRICS.contains(&(*metric, by)));
         debug_assert!(
             unknown.is_none(),
-            "{unknown:?} by {by:?} is none of METRICS, so nobody can watch it"
+            "{unknown:?} by {by:?} is none of METRICS, so no alarm can watch it"
         );
         invocation::count(|counted| {
             metrics
@@ -146,7 +147,7 @@ impl MetricRecord {
     }
 }
 
-/// What an invocation counted, by dimension and metric.
+/// An invocation's counts, by dimension and metric.
 #[derive(Debug, Default)]
 pub(super) struct Counted(BTreeMap<Dimension, BTreeMap<&'static str, Total>>);
 
@@ -166,8 +167,8 @@ impl Counted {
             },
             Measure::Seconds(seconds) => {
                 match totals.entry(metric).or_insert(Total::Seconds(Vec::new())) {
-                    // A hundred of an invocation tell as much of how long it takes as all of them.
-                    Total::Seconds(all) if all.len() < MOST_VALUES => all.push(seconds),
+                    // A hundred values of an invocation tell the distribution as well as all of them.
+                    Total::Seconds(all) if all.len() < MAX_VALUES => all.push(seconds),
                     Total::Seconds(_) => {}
                     Total::Count(_) => unreachable!("a metric is either counted or measured"),
                 }
@@ -175,7 +176,7 @@ impl Counted {
         }
     }
 
-    /// One record for each value of a dimension, with what is known of the invocation.
+    /// Returns one record for each value of a dimension, with the invocation's members.
     pub(super) fn records(
         self,
         members: &Map<String, Value>,
@@ -202,7 +203,7 @@ impl Counted {
     }
 }
 
-/// A word as it is, without quotes.
+/// Returns a word without quotes.
 fn text(word: Value) -> String {
     match word {
         Value::String(word) => word,
@@ -210,7 +211,7 @@ fn text(word: Value) -> String {
     }
 }
 
-/// `OldestDueSeconds` as members are named: `oldest_due_seconds`.
+/// Turns a metric's name into a member's: `OldestDueSeconds` into `oldest_due_seconds`.
 fn snake_case(name: &str) -> String {
     let mut snake = String::with_capacity(name.len() + 4);
     for letter in name.chars() {
@@ -297,9 +298,9 @@ mod tests {
 
     #[test]
     fn a_line_says_what_it_is_about_and_what_it_measured() {
-        let line =
-            MetricRecord::new(Level::WARN, "given up").by("Channel", "email").count("GivenUp");
-        let line = line
+        let line = MetricRecord::new(Level::WARN, "given up")
+            .by("Channel", "email")
+            .count("GivenUp")
             .with("provider_code", None::<String>)
             .seconds("OldestDueSeconds", TimeDelta::milliseconds(1_234));
         let members =

@@ -31,12 +31,7 @@ pub(super) async fn resend(
     copy: &AbandonedMessage,
     dry_run: bool,
 ) -> Result<ResendOutcome, Failure> {
-    let AbandonedMessage {
-        business: business_id,
-        conversation: conversation_id,
-        message: message_id,
-        ..
-    } = *copy;
+    let AbandonedMessage { business_id, conversation_id, message_id, .. } = *copy;
     let table = &target.table;
 
     let Some(message) = table.message(business_id, conversation_id, message_id).await? else {
@@ -92,7 +87,7 @@ async fn draft_message(
         return Ok(ControlFlow::Break(Refusal::ChannelNotSupported { channel: wire_channel }));
     };
 
-    let record = target.table.channel(copy.business, conversation.channel_id).await?;
+    let record = target.table.channel(copy.business_id, conversation.channel_id).await?;
     let Some(record) = record.filter(|record| record.is_active) else {
         return Ok(ControlFlow::Break(Refusal::ChannelInactive));
     };
@@ -115,12 +110,12 @@ async fn draft_message(
     }
 
     // No request can carry this idempotency key, because it has a space in it.
-    let key = format!("redrive {}", copy.message);
-    let hash = request_hash([copy.message.to_string().as_str()]);
+    let key = format!("redrive {}", copy.message_id);
+    let hash = request_hash([copy.message_id.to_string().as_str()]);
 
     Ok(ControlFlow::Continue(MessageDraft {
-        business: copy.business,
-        conversation: copy.conversation,
+        business: copy.business_id,
+        conversation: copy.conversation_id,
         wire_channel,
         channel,
         sender: message.sender,

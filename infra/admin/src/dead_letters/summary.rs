@@ -167,7 +167,7 @@ impl Summary {
             conversation_id: about.map(|(_, conversation, _)| conversation),
             kind,
             seq: seq(letter),
-            id: copy.map(|copy| copy.message),
+            id: copy.map(|copy| copy.message_id),
             since: letter.since,
             attempts: copy.map(|copy| copy.attempts),
             reason: copy.map(|copy| copy.reason.code.clone()),
@@ -245,7 +245,7 @@ impl Summary {
 
 fn seq(letter: &DeadLetter) -> Option<Seq> {
     match &letter.content {
-        DeadLetterBody::Abandoned(copy) => copy.message.seq(),
+        DeadLetterBody::Abandoned(copy) => copy.message_id.seq(),
         DeadLetterBody::Doorbell(_) | DeadLetterBody::Unreadable => None,
     }
 }

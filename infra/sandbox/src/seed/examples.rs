@@ -47,6 +47,6 @@ mod tests {
         .unwrap();
         assert_eq!(event["headers"]["authorization"], format!("Bearer {API_KEY}"));
         assert_eq!(event["pathParameters"]["conversation_id"], CONVERSATION.to_string());
-        assert!(business().parsed_api_key().is_ok_and(|key| key.business.0 == BUSINESS));
+        assert!(business().parsed_api_key().is_ok_and(|key| key.business_id.0 == BUSINESS));
     }
 }

@@ -139,8 +139,10 @@ impl Keys {
         conversation_id: Uuid,
         now: DateTime<Utc>,
     ) -> String {
-        let business = BusinessId(business_id);
-        let visitor = Visitor { business, conversation: ConversationId(conversation_id) };
+        let visitor = Visitor {
+            business_id: BusinessId(business_id),
+            conversation_id: ConversationId(conversation_id),
+        };
         let token = self.visitor_key.sign_visitor(visitor, now, now + LONGEST);
         token.expect("plain claims can be signed with any key")
     }
