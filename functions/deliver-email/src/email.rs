@@ -1,5 +1,4 @@
-//! What a mail is made of, before it is one: who writes to whom, under which subject, in which
-//! thread, with which files.
+//! The contents of a mail before it is encoded: sender, recipient, subject, thread, text and files.
 
 use chrono::{DateTime, Utc};
 use lettre::Address;
@@ -11,33 +10,33 @@ use domain::delivery::Thread;
 /// The subject of a conversation that has none.
 pub const DEFAULT_SUBJECT: &str = "A message for you";
 
-/// The longest subject, in characters. Nobody reads more, and what is much longer some mail servers
-/// take for an attack.
-const LONGEST_SUBJECT: usize = 200;
+/// The longest subject, in characters. Mail programs show no more, and some mail servers take a much
+/// longer one for an attack.
+const MAX_SUBJECT_CHARACTERS: usize = 200;
 
 /// A mail.
 #[derive(Debug, Clone)]
 pub struct Email<'a> {
-    /// The message; boundaries are made of it, so that the same message is the same mail, however
-    /// often it is built.
+    /// The message's id. Boundaries are made of it, so that the same message always makes the same
+    /// mail.
     pub id: MessageId,
-    /// Who writes.
+    /// The sender.
     pub from: Mailbox,
-    /// To whom.
+    /// The recipient.
     pub to: Mailbox,
-    /// Where answers go.
+    /// The address for answers.
     pub reply_to: Address,
-    /// Of one line.
+    /// The subject, on one line.
     pub subject: String,
-    /// What came before.
+    /// The messages that came before.
     pub thread: &'a Thread,
-    /// When the agent wrote.
+    /// The time at which the agent wrote.
     pub date: DateTime<Utc>,
     /// The text.
     pub text: &'a str,
-    /// The files that go along.
+    /// The files inside the mail.
     pub inside: Vec<InlineFile>,
-    /// The files that stay where they are.
+    /// The files that the mail links to.
     pub links: Vec<LinkedFile>,
 }
 
@@ -48,7 +47,7 @@ pub struct InlineFile {
     pub filename: String,
     /// Its media type.
     pub content_type: String,
-    /// What is in it.
+    /// Its content.
     pub bytes: Vec<u8>,
 }
 
@@ -57,14 +56,14 @@ pub struct InlineFile {
 pub struct LinkedFile {
     /// The name the agent gave it.
     pub filename: String,
-    /// Where it is.
+    /// Its address.
     pub url: String,
     /// Size in bytes.
     pub size: u64,
 }
 
-/// The subject: the conversation's, as an answer to it, on one line. Mail programs put mails into
-/// one thread only if their subjects agree but for such a prefix ([RFC 5322
+/// Returns the conversation's subject as an answer to it, on one line. Mail programs put mails into
+/// one thread only if their subjects differ in nothing but such a prefix ([RFC 5322
 /// §3.6.5](https://www.rfc-editor.org/rfc/rfc5322#section-3.6.5)).
 #[must_use]
 pub fn subject(of_conversation: Option<&str>, thread: &Thread) -> String {
@@ -74,7 +73,7 @@ pub fn subject(of_conversation: Option<&str>, thread: &Thread) -> String {
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect();
     let words: Vec<&str> = clean.split_whitespace().collect();
-    let subject: String = words.join(" ").chars().take(LONGEST_SUBJECT).collect();
+    let subject: String = words.join(" ").chars().take(MAX_SUBJECT_CHARACTERS).collect();
     match subject.trim_end() {
         "" if thread.is_empty() => DEFAULT_SUBJECT.to_owned(),
         "" => format!("Re: {DEFAULT_SUBJECT}"),
@@ -83,18 +82,17 @@ pub fn subject(of_conversation: Option<&str>, thread: &Thread) -> String {
     }
 }
 
-/// Whether a subject says already that it answers, in English or as mail programs in other
-/// languages say it.
+/// Returns whether a subject has the prefix of an answer already, in English or in the words of mail
+/// programs in other languages.
 fn is_answer(subject: &str) -> bool {
-    let said =
-        subject.split_once(':').map(|(said, _)| said.trim_end().to_lowercase()).unwrap_or_default();
+    let prefix = subject.split_once(':').map_or("", |(prefix, _)| prefix);
     ["re", "aw", "sv", "antw", "vs", "odp", "ynt", "res", "回复", "回覆", "回信"]
-        .contains(&said.as_str())
+        .contains(&prefix.trim_end().to_lowercase().as_str())
 }
 
-/// An address as SES takes it: letters beyond ASCII only in its domain, and that in Punycode
+/// Returns an address as SES takes it: letters beyond ASCII only in its domain, and that in Punycode
 /// ([`Destination`](https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_Destination.html)).
-/// `None` if it is none, or cannot be written so.
+/// `None` if the text is no address, or cannot be written so.
 #[must_use]
 pub fn address(text: &str) -> Option<Address> {
     let (local, domain) = text.trim().rsplit_once('@')?;
@@ -104,7 +102,7 @@ pub fn address(text: &str) -> Option<Address> {
     local.is_ascii().then_some(address)
 }
 
-/// A sender with or without a name, the same.
+/// Returns a sender with or without a name, with its address as SES takes it.
 #[must_use]
 pub fn sender(text: &str) -> Option<Mailbox> {
     let (name, bare) = match text.trim().strip_suffix('>').and_then(|text| text.rsplit_once('<')) {
@@ -142,7 +140,7 @@ mod tests {
             (DEFAULT_SUBJECT.into(), DEFAULT_SUBJECT.into())
         );
         assert_eq!(subject(None, &begun), "Re: A message for you");
-        assert_eq!(told(&"ä".repeat(1_000)).chars().count(), LONGEST_SUBJECT + "Re: ".len());
+        assert_eq!(told(&"ä".repeat(1_000)).chars().count(), MAX_SUBJECT_CHARACTERS + "Re: ".len());
     }
 
     #[test]

@@ -1,24 +1,23 @@
-//! A text as HTML, in the frame of `message.html`. Everything that somebody wrote is escaped.
+//! Renders a text as HTML, in the frame of `message.html`. All text from people is escaped.
 
 use html_escape::{encode_double_quoted_attribute, encode_text};
 
 use crate::email::LinkedFile;
 
-/// What is around the text. Each of its two marks stands there once, in this order.
+/// The page around the text. Each of the two marks is in it once, in this order.
 const FRAME: &str = include_str!("message.html");
 const MARKS: [&str; 2] = ["{{paragraphs}}", "{{links}}"];
 
-/// The text and the files that are linked to. Every paragraph finds out by itself which way it is
-/// written.
+/// Renders the text and the links to files. Every paragraph has its own direction of writing.
 #[must_use]
 pub fn page(text: &str, links: &[LinkedFile]) -> String {
-    // Split before anything is put in: a text may look like a mark.
+    // The frame is split before the text is inserted, because a text may look like a mark.
     let (head, rest) = FRAME.split_once(MARKS[0]).unwrap_or((FRAME, ""));
     let (middle, tail) = rest.split_once(MARKS[1]).unwrap_or((rest, ""));
     [head, &paragraphs(text), middle, &list(links), tail].concat()
 }
 
-/// A paragraph for every blank line, a break for every other.
+/// Makes a paragraph at every blank line, and a break at every other line end.
 fn paragraphs(text: &str) -> String {
     let paragraphs = text
         .split("\n\n")
@@ -30,7 +29,7 @@ fn paragraphs(text: &str) -> String {
     paragraphs.collect::<Vec<_>>().join("\n")
 }
 
-/// One line: escaped, with the spaces that browsers would swallow.
+/// Escapes one line, and keeps the spaces that browsers would drop.
 fn line(text: &str) -> String {
     let shown: String =
         text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect();
@@ -52,7 +51,7 @@ fn list(links: &[LinkedFile]) -> String {
     format!("<ul>\n{}</ul>", items.collect::<String>())
 }
 
-/// A size as people read it.
+/// Returns a size as people read it.
 #[must_use]
 pub fn in_words(bytes: u64) -> String {
     match bytes {

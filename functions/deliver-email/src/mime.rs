@@ -1,17 +1,17 @@
-//! A email as the bytes that mail is: RFC 5322 and MIME, seven bits, no line longer than 78
-//! characters where that is possible. The same email always makes the same bytes.
+//! Encodes an email: RFC 5322 and MIME, seven bits, no line longer than 78 characters where that is
+//! possible. The same email always makes the same bytes.
 //!
 //! ```text
 //! multipart/mixed            only if files are inside
 //! ├ multipart/alternative
-//! │ ├ text/plain             what the agent wrote, and under it where the linked files are
+//! │ ├ text/plain             the agent's text, and under it the links to files
 //! │ └ text/html              the same, see html.rs
 //! └ every file
 //! ```
 //!
-//! Nothing of it has a `Message-ID`: SES gives each mail its own ([header
-//! fields](https://docs.aws.amazon.com/ses/latest/dg/header-fields.html)), and a `Date` too, but
-//! one is asked for by RFC 5322 §3.6.
+//! It has no `Message-ID`, because SES gives each mail its own ([header
+//! fields](https://docs.aws.amazon.com/ses/latest/dg/header-fields.html)). SES would add a `Date` too,
+//! but RFC 5322 §3.6 requires one.
 
 use std::time::SystemTime;
 
@@ -27,10 +27,10 @@ use crate::email::{Email, InlineFile, LinkedFile};
 use crate::html;
 use domain::delivery::Thread;
 
-/// The bytes.
+/// Returns the mail's bytes.
 ///
 /// # Errors
-/// If lettre finds something missing; none of it can be.
+/// If lettre finds a header missing, which cannot be.
 pub fn build(email: &Email<'_>) -> Result<Vec<u8>, lettre::error::Error> {
     let mut message = Message::builder()
         .from(email.from.clone())
@@ -54,8 +54,8 @@ pub fn build(email: &Email<'_>) -> Result<Vec<u8>, lettre::error::Error> {
     Ok(message.multipart(whole)?.formatted())
 }
 
-/// The subject as lettre writes it, but for one that looks encoded although it is not: lettre would
-/// leave it as it is, and whoever reads it would decode it ([RFC 2047
+/// Encodes the subject as lettre does, but for one that looks encoded although it is not: lettre would
+/// leave it as it is, and its reader's mail program would decode it ([RFC 2047
 /// §7](https://www.rfc-editor.org/rfc/rfc2047#section-7)).
 fn subject(text: &str) -> HeaderValue {
     if !text.contains("=?") {
@@ -67,10 +67,10 @@ fn subject(text: &str) -> HeaderValue {
     HeaderValue::dangerous_new_pre_encoded(Subject::name(), text.to_owned(), encoded)
 }
 
-/// `In-Reply-To` the last message and `References` to all that are kept ([RFC 5322
-/// §3.6.4](https://www.rfc-editor.org/rfc/rfc5322#section-3.6.4)). Written out here: a name that is
-/// broken over two lines is no name, however long it is, and [`Thread`] lets nothing into it that
-/// would leave its header.
+/// Returns `In-Reply-To` with the last message and `References` with all that are kept ([RFC 5322
+/// §3.6.4](https://www.rfc-editor.org/rfc/rfc5322#section-3.6.4)). They are written by hand: a name
+/// must not be broken over two lines, however long it is, and [`Thread`] takes no name that would
+/// leave its header.
 fn in_thread(thread: &Thread) -> Vec<HeaderValue> {
     let named: Vec<String> = thread.names().iter().map(|name| format!("<{name}>")).collect();
     let Some(last) = named.last() else { return Vec::new() };
@@ -80,13 +80,13 @@ fn in_thread(thread: &Thread) -> Vec<HeaderValue> {
     vec![header(InReplyTo::name(), std::slice::from_ref(last)), header(References::name(), &named)]
 }
 
-/// No part holds this line, whatever was written: neither of the two encodings ever makes `=_`
+/// Returns a boundary that no part can contain: neither of the two encodings ever makes `=_`
 /// ([RFC 2045 §6.7](https://www.rfc-editor.org/rfc/rfc2045#section-6.7)).
 fn boundary(email: &Email<'_>, of: &str) -> String {
     format!("=_{of}-{}", email.id)
 }
 
-/// The text with one kind of line end.
+/// Returns the text with one kind of line end.
 fn lines(text: &str) -> String {
     text.replace("\r\n", "\n").replace('\r', "\n")
 }
@@ -101,7 +101,7 @@ fn plain(email: &Email<'_>) -> String {
     text
 }
 
-/// A part of text, encoded whatever is in it: then nothing on the way has a reason to change it.
+/// Makes a part of text, always encoded, so that no mail server has a reason to change it.
 fn text(kind: ContentType, text: String) -> SinglePart {
     let foreign = text.bytes().filter(|byte| !byte.is_ascii()).count();
     // Each byte beyond ASCII takes three characters in one encoding, and every byte a third more in

@@ -1,38 +1,40 @@
-//! Of what one of our messages consists for WhatsApp, which carries one file at a time: each piece
-//! is a message of its own there, and the customer sees them in this order.
+//! The parts of a message. WhatsApp carries one file at a time, so each part is a message of its own
+//! there, and the customer sees them in this order.
 
 use domain::channel::WhatsappMedia;
 use domain::{Attachment, MediaType};
 use platform::table::record::Message;
 
-/// Longest caption, in characters ([image
+/// The longest caption, in characters ([image
 /// messages](https://developers.facebook.com/docs/whatsapp/cloud-api/messages/image-messages)).
-const LONGEST_CAPTION: usize = 1_024;
+const MAX_CAPTION_CHARACTERS: usize = 1_024;
 
-/// What one message of WhatsApp's carries.
+/// One message at WhatsApp.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum MessagePart<'a> {
     /// The text.
     Text(&'a str),
     /// A file.
     File {
-        /// Which.
+        /// The file.
         file: &'a Attachment,
-        /// What it is sent as.
+        /// The kind of media it is sent as.
         media: WhatsappMedia,
-        /// The text, where it goes with the file.
+        /// The text, if it goes with the file.
         caption: Option<&'a str>,
     },
 }
 
-/// The parts_of of a message, always the same ones. The text is the first file's caption where it can
-/// be: then customers see the two together. Otherwise it comes first and on its own.
+/// Returns the parts of a message, always the same ones. The text is the first file's caption if it
+/// can be, so that customers see the two together; otherwise it comes first and on its own.
 #[must_use]
 pub fn parts_of(message: &Message) -> Vec<MessagePart<'_>> {
     let content = message.content.as_str();
+
     let kinds = message.attachments.iter().map(|file| sent_as(&file.content_type));
     let first_takes_it = kinds.clone().next().is_some_and(takes_captions);
-    let caption = (first_takes_it && content.chars().count() <= LONGEST_CAPTION).then_some(content);
+    let caption =
+        (first_takes_it && content.chars().count() <= MAX_CAPTION_CHARACTERS).then_some(content);
     let text = caption.is_none().then_some(MessagePart::Text(content));
     let captions = std::iter::once(caption).chain(std::iter::repeat(None));
     let files = message.attachments.iter().zip(kinds).zip(captions);
@@ -41,13 +43,13 @@ pub fn parts_of(message: &Message) -> Vec<MessagePart<'_>> {
         .collect()
 }
 
-/// What acceptance lets through is something to WhatsApp. Should it not be any more, it is a
-/// document, and refused.
+/// Returns the kind of media for a type. Acceptance lets only known types through; a type that is not
+/// known any more is sent as a document, which WhatsApp refuses.
 fn sent_as(content_type: &MediaType) -> WhatsappMedia {
     WhatsappMedia::of(content_type).unwrap_or(WhatsappMedia::Document)
 }
 
-/// A recording has no caption ([audio
+/// Returns whether media can have a caption: a recording cannot ([audio
 /// messages](https://developers.facebook.com/docs/whatsapp/cloud-api/messages/audio-messages)).
 fn takes_captions(media: WhatsappMedia) -> bool {
     match media {

@@ -20,7 +20,7 @@ pub struct Outgoing<'a> {
     biz_opaque_callback_data: String,
 }
 
-/// What it carries, under the name of its type.
+/// The body, under the name of its type.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Body<'a> {
@@ -84,16 +84,22 @@ struct Parameter<'a> {
 }
 
 impl<'a> Outgoing<'a> {
-    /// `body` to a person, with what is to come back with its statuses.
+    /// Makes a message to one person, with the data that comes back with its statuses.
     #[must_use]
     pub fn new(to: &'a str, body: Body<'a>, biz_opaque_callback_data: String) -> Outgoing<'a> {
-        let (messaging_product, recipient_type, kind) = ("whatsapp", "individual", body.kind());
-        Outgoing { messaging_product, recipient_type, to, kind, body, biz_opaque_callback_data }
+        Outgoing {
+            messaging_product: "whatsapp",
+            recipient_type: "individual",
+            to,
+            kind: body.kind(),
+            body,
+            biz_opaque_callback_data,
+        }
     }
 }
 
 impl<'a> Body<'a> {
-    /// A text, with a look at the page it links to, if it does.
+    /// Makes a text, with a preview of the page that it links to.
     #[must_use]
     pub fn text(body: &'a str) -> Body<'a> {
         Body::Text(Text {
@@ -102,7 +108,7 @@ impl<'a> Body<'a> {
         })
     }
 
-    /// A file that WhatsApp knows by `id`.
+    /// Makes a file that WhatsApp knows by `id`.
     #[must_use]
     pub fn file(
         media: WhatsappMedia,
@@ -121,7 +127,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// A template, filled with `text`.
+    /// Makes a template, filled with `text`.
     #[must_use]
     pub fn template(template: &'a Template, text: &'a str) -> Body<'a> {
         let components =

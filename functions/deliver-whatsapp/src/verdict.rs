@@ -1,4 +1,4 @@
-//! What the Cloud API's answers mean for a message. What its error codes mean is in
+//! The meaning of the Cloud API's answers for a message. The meaning of its error codes is in
 //! [`domain::channel::whatsapp`].
 
 use std::time::Duration;
@@ -11,7 +11,7 @@ use domain::channel::whatsapp;
 use domain::delivery::{Failure, Reason};
 
 /// The Graph API's error answer, as far as it is read. Its `message` may quote the recipient and is
-/// left alone.
+/// not read.
 #[derive(Debug, Deserialize)]
 pub struct ErrorBody {
     error: GraphError,
@@ -22,7 +22,7 @@ struct GraphError {
     code: i64,
 }
 
-/// What an error answer means.
+/// Returns what an error answer means.
 #[must_use]
 pub fn of_error(
     status: StatusCode,
@@ -32,14 +32,14 @@ pub fn of_error(
     let Some(ErrorBody { error }) = body else { return of_status(status, retry_after) };
     whatsapp::failure(error.code, retry_after).unwrap_or_else(|| {
         match of_status(status, retry_after) {
-            // WhatsApp itself says that it failed; that is an answer.
+            // WhatsApp itself reports the failure, so the outcome is known.
             Failure::Unknown(reason) => Failure::Transient { reason, retry_after },
             known => known,
         }
     })
 }
 
-/// What a bare status means. A 5xx without WhatsApp's own words comes from something in between,
+/// Returns what a bare status means. A 5xx without WhatsApp's own words comes from something in between,
 /// which may have passed the message on.
 fn of_status(status: StatusCode, retry_after: Option<Duration>) -> Failure {
     let reason = |word, detail| {
@@ -61,7 +61,7 @@ fn of_status(status: StatusCode, retry_after: Option<Duration>) -> Failure {
     }
 }
 
-/// What a call without an answer means: one that never connected sent nothing.
+/// Returns what a call without an answer means: one that never connected sent nothing.
 #[must_use]
 pub fn of_transport(error: &reqwest::Error) -> Failure {
     if error.is_connect() {
@@ -71,7 +71,7 @@ pub fn of_transport(error: &reqwest::Error) -> Failure {
     Failure::Unknown(Reason::new("no_answer", "WhatsApp did not answer"))
 }
 
-/// `Retry-After` in seconds ([RFC 9110
+/// Returns `Retry-After` in seconds ([RFC 9110
 /// §10.2.3](https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3)); Meta never sends a date there.
 #[must_use]
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {

@@ -1,4 +1,4 @@
-//! What SES's events mean for a message.
+//! The meaning of SES's events for a message.
 //!
 //! Names: [SES events](https://docs.aws.amazon.com/ses/latest/dg/monitoring-eventbridge.html); what
 //! is in them: [event
@@ -8,13 +8,13 @@
 //! |---|---|---|
 //! | Sent | sent | SES has it and will try to deliver it |
 //! | Delivered | delivered | the customer's mail server has it |
-//! | Complaint Received | delivered | who calls it spam has got it, unless SES itself did not write to who once did so: then it failed |
+//! | Complaint Received | delivered | a customer who calls it spam has got it; if SES suppressed the mail because of an earlier complaint, it failed |
 //! | Bounced | failed | also if it was but *transient*: SES tells of those when it has stopped trying |
 //! | Rejected, Rendering Failed | failed | SES did not send it |
 //! | Delivery Delayed | as before | SES goes on trying, and tells how that ends |
-//! | Opened, Clicked | as before | mail programs and virus scanners open and click, and people who read with images off do not: neither says that somebody has read it |
+//! | Opened, Clicked | as before | mail programs and virus scanners open and click, and people who read with images off do not: neither proves that the customer has read it |
 //!
-//! What a bounce's and a complaint's words mean is in [`domain::channel::email`].
+//! The meaning of a bounce's and a complaint's words is in [`domain::channel::email`].
 //!
 //! An out-of-office answer comes as a transient bounce too ([soft
 //! bounces](https://repost.aws/knowledge-center/ses-understand-soft-bounces)), but behind a
@@ -27,8 +27,8 @@ use serde_json::Value;
 use domain::channel::email;
 use domain::delivery::{MessageReference, Part, Reason, Receipt, ReportedStatus};
 
-/// What an event of this kind says, and about which message; `None` if it is no news about one of
-/// ours. `time` is when EventBridge had it, for kinds that have no time of their own.
+/// Returns the receipt in an event of this kind, and its message; `None` if the event changes nothing
+/// or is about no message of ours. `time` is EventBridge's, for kinds that have no time of their own.
 #[must_use]
 pub fn receipt(
     kind: &str,
@@ -66,14 +66,14 @@ fn failed(word: &str, detail: &str, provider_code: &str) -> ReportedStatus {
     ReportedStatus::Failed(Reason::new(word, detail).with_provider_code(provider_code))
 }
 
-/// Why a mail came back. The mail server's own words may quote the address and are left alone.
+/// Returns why a mail came back. The mail server's own words may quote the address and are not read.
 fn bounced(bounce: &Value) -> Reason {
     let word = |name: &str| bounce[name].as_str().unwrap_or("Undetermined");
     email::bounce_reason(word("bounceType"), word("bounceSubType"))
 }
 
-/// A complaint comes from somebody who has got the mail, or from SES itself, which then has not
-/// sent it.
+/// Reads a complaint: it comes from a customer who has got the mail, or from SES itself, which then
+/// has not sent it.
 fn complained(complaint: &Value) -> ReportedStatus {
     email::complaint_reason(complaint["complaintSubType"].as_str())
         .map_or(ReportedStatus::Delivered, ReportedStatus::Failed)

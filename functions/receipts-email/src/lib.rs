@@ -1,5 +1,5 @@
-//! SES tells, by way of EventBridge, what became of messages. Which events are asked for is in the
-//! template; what each means, in [`event`].
+//! Receives SES's reports on messages through EventBridge. The template selects the events; [`event`]
+//! says what each means.
 
 pub mod event;
 
@@ -38,7 +38,7 @@ impl EventFunction for ReceiptsEmail {
         })
     }
 
-    /// Takes one event. If it fails, Lambda brings the event again, twice
+    /// Handles one event. If that fails, Lambda repeats the event, twice
     /// ([asynchronous invocation](https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html)).
     async fn handle(
         &self,

@@ -1,9 +1,9 @@
-//! `GET` and `POST /api/v1/webhooks/whatsapp`: Meta asks whether this is the place, and tells what
-//! became of messages and when customers wrote.
+//! `GET` and `POST /api/v1/webhooks/whatsapp`: Meta verifies the address, and reports the statuses of
+//! messages and the times at which customers wrote.
 //!
-//! Whatever is genuine is answered 200, and fast: Meta repeats everything else for seven days
+//! A genuine call is answered 200, and fast: Meta repeats all others for seven days
 //! ([webhooks](https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/create-webhook-endpoint)).
-//! So what is not understood is left alone, and what could not be written down is answered 500.
+//! So unknown content is ignored, and only what could not be written down is answered 500.
 
 pub mod notification;
 pub mod signature;
@@ -31,8 +31,8 @@ use signature::WebhookSecret;
 
 const SIGNATURE: HeaderName = HeaderName::from_static("x-hub-signature-256");
 
-/// How much is written down at once; Meta puts up to 1,000 receipts into one call.
-const AT_ONCE: usize = 16;
+/// How many items are written at once; Meta puts up to 1,000 receipts into one call.
+const MAX_CONCURRENT_WRITES: usize = 16;
 
 /// The function.
 #[derive(Debug, Clone)]
@@ -60,81 +60,96 @@ impl HttpFunction for ReceiptsWhatsapp {
 
     async fn handle(&self, request: &Request) -> Result<Response<Body>, ApiError> {
         match *request.method() {
-            Method::GET => self.challenge(request).await,
-            _ => self.statuses(request).await,
+            Method::GET => self.answer_challenge(request).await,
+            _ => self.receive_webhook(request).await,
         }
     }
 }
 
 impl ReceiptsWhatsapp {
-    /// Meta asks whether this is the place, and wants its challenge back.
-    async fn challenge(&self, event: &Request) -> Result<Response<Body>, ApiError> {
+    /// Answers Meta's verification of the address with its own challenge.
+    async fn answer_challenge(&self, event: &Request) -> Result<Response<Body>, ApiError> {
         let query = event.query_string_parameters();
         let [mode, token, challenge] =
             ["hub.mode", "hub.verify_token", "hub.challenge"].map(|name| query.first(name));
         let (Some("subscribe"), Some(token), Some(challenge)) = (mode, token, challenge) else {
             return Err(Refusal::NotFromProvider.into());
         };
-        if !self.vouch(|secret| secret.is_verify_token(token)).await? {
+        if !self.verify(|secret| secret.is_verify_token(token)).await? {
             return Err(Refusal::NotFromProvider.into());
         }
+
         let mut response = Response::new(Body::Text(challenge.to_owned()));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
         Ok(response)
     }
 
-    /// Meta tells what became of messages. Nothing is read of it before its signature is found
-    /// good.
-    async fn statuses(&self, event: &Request) -> Result<Response<Body>, ApiError> {
+    /// Receives Meta's reports. Nothing of a report is read before its signature is verified.
+    async fn receive_webhook(&self, event: &Request) -> Result<Response<Body>, ApiError> {
         let signature = event.headers().get(SIGNATURE).ok_or(Refusal::NotFromProvider)?;
-        if !self.vouch(|secret| secret.has_signed(event.body(), signature)).await? {
+        if !self.verify(|secret| secret.has_signed(event.body(), signature)).await? {
             return Err(Refusal::NotFromProvider.into());
         }
-        let ParsedWebhook { receipts, customers, ignored } =
-            match notification::parse(event.body(), self.clock.now()) {
-                Ok(told) => told,
-                Err(broken) => {
-                    // Genuine, and of no use to us however often it is repeated.
-                    tracing::error!(error = broken.chain(), "a webhook could not be read");
-                    return Ok(Response::new(Body::Empty));
-                }
-            };
+
+        let webhook = match notification::parse(event.body(), self.clock.now()) {
+            Ok(webhook) => webhook,
+            Err(error) => {
+                // It is genuine, and repeating it would not help.
+                tracing::error!(error = error.chain(), "webhook not readable; ignored");
+                return Ok(Response::new(Body::Empty));
+            }
+        };
+        let ParsedWebhook { receipts, customers, ignored } = webhook;
         tracing::info!(receipts = receipts.len(), customers = customers.len(), ignored, "webhook");
-        let taken = stream::iter(&receipts)
+
+        // All of them are tried: those that are written now change nothing when Meta repeats them.
+        let receipts = stream::iter(&receipts)
             .map(|(about, receipt)| self.receipts.apply(about, receipt).boxed());
-        let heard = stream::iter(&customers).map(|(customer, at)| self.hear(customer, *at).boxed());
-        // All of them are tried: what is written down now is no news when Meta repeats the rest.
-        let all = heard.chain(taken).buffer_unordered(AT_ONCE);
-        let mut failures = all.filter_map(async |done| done.err()).boxed();
+        let mut failures = stream::iter(&customers)
+            .map(|(customer, at)| self.open_window(customer, *at).boxed())
+            .chain(receipts)
+            .buffer_unordered(MAX_CONCURRENT_WRITES)
+            .filter_map(async |written| written.err())
+            .boxed();
+
         let mut failed = None;
-        while let Some(broken) = failures.next().await {
-            if let Some(before) = failed.replace(broken) {
-                tracing::error!(error = before.chain(), "a part of a webhook was not written down");
+        while let Some(error) = failures.next().await {
+            if let Some(before) = failed.replace(error) {
+                let error = before.chain();
+                tracing::error!(error, "part of a webhook not written; Meta repeats it");
             }
         }
-        // However passing the trouble, some may be written: 500, and not the 503 that promises that
-        // nothing was.
-        let trouble =
-            failed.map(|broken| InternalError::because("writing down what a webhook told", broken));
-        trouble.map_or_else(|| Ok(Response::new(Body::Empty)), |broken| Err(broken.into()))
+
+        // Some may be written, so even contention is a 500: a 503 promises that nothing was.
+        match failed {
+            None => Ok(Response::new(Body::Empty)),
+            Some(error) => {
+                Err(InternalError::because("writing down what a webhook told", error).into())
+            }
+        }
     }
 
-    /// A customer wrote: the business may write to them for another while.
-    async fn hear(&self, customer: &Customer, at: DateTime<Utc>) -> Result<(), InternalError> {
+    /// Opens the messaging window of a customer who wrote.
+    async fn open_window(
+        &self,
+        customer: &Customer,
+        at: DateTime<Utc>,
+    ) -> Result<(), InternalError> {
         let opened =
             self.table.customer_wrote(&customer.phone_number_id, &customer.wa_id, at).await?;
         tracing::debug!(opened, "a customer wrote");
         Ok(())
     }
 
-    /// Whether the secret says so, or the one that may have replaced it since it was read.
-    async fn vouch(&self, says_so: impl Fn(&WebhookSecret) -> bool) -> Result<bool, InternalError> {
+    /// Verifies a call with the secret, or with one that may have replaced it since it was read.
+    async fn verify(&self, by: impl Fn(&WebhookSecret) -> bool) -> Result<bool, InternalError> {
         let known = self.secrets.text(&self.secret).await?;
-        if says_so(&WebhookSecret::parse(&known)?) {
+        if by(&WebhookSecret::parse(&known)?) {
             return Ok(true);
         }
+
         let fresh = self.secrets.refreshed(&self.secret).await?;
-        Ok(fresh != known && says_so(&WebhookSecret::parse(&fresh)?))
+        Ok(fresh != known && by(&WebhookSecret::parse(&fresh)?))
     }
 }
 

@@ -1,12 +1,11 @@
-//! From a webhook's body to the receipts in it ([status
+//! Reads the receipts in a webhook's body ([status
 //! messages](https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/status)),
-//! and to who wrote
+//! and the customers who wrote
 //! ([messages](https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/text)).
 //!
-//! Meta adds fields, statuses and kinds of changes when it likes, and one call may hold many:
-//! whatever is neither a status of one of our messages nor a customer's message is counted and left
-//! alone. Of a customer's message it is read who wrote it, to which number and when. What it says
-//! is none of our business.
+//! Meta adds fields, statuses and kinds of changes at any time, and one call may hold many: all that
+//! is neither a status of one of our messages nor a customer's message is counted and ignored. Of a
+//! customer's message only its sender, number and time are read, never its text.
 
 use std::collections::BTreeMap;
 
@@ -18,12 +17,12 @@ use domain::channel::whatsapp;
 use domain::delivery::{MessageReference, Part, Receipt, ReportedStatus};
 use platform::error::InternalError;
 
-/// What a webhook tells.
+/// The content of a webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ParsedWebhook {
-    /// What became of messages of ours.
+    /// The receipts of our messages.
     pub receipts: Vec<(MessageReference, Receipt)>,
-    /// Who wrote, and when they did last.
+    /// The customers who wrote, with the time of their last message.
     pub customers: BTreeMap<Customer, DateTime<Utc>>,
     /// How many changes and statuses were something else.
     pub ignored: usize,
@@ -45,39 +44,42 @@ pub struct Customer {
 pub fn parse(body: &[u8], now: DateTime<Utc>) -> Result<ParsedWebhook, InternalError> {
     let body: Value = serde_json::from_slice(body)
         .map_err(|error| InternalError::unreadable("a webhook", &error))?;
-    let mut told = ParsedWebhook::default();
+    let mut webhook = ParsedWebhook::default();
+
     for change in each(&body["entry"]).flat_map(|entry| each(&entry["changes"])) {
         let value = &change["value"];
         if change["field"] != "messages"
             || !(value["statuses"].is_array() || value["messages"].is_array())
         {
-            told.ignored += 1;
+            webhook.ignored += 1;
             continue;
         }
+
         for status in each(&value["statuses"]) {
             match receipt(status, now) {
-                Some(receipt) => told.receipts.push(receipt),
-                None => told.ignored += 1,
+                Some(receipt) => webhook.receipts.push(receipt),
+                None => webhook.ignored += 1,
             }
         }
         for message in each(&value["messages"]) {
-            match written(&value["metadata"], message, now) {
+            match sender(&value["metadata"], message, now) {
                 Some((customer, at)) => {
-                    let last = told.customers.entry(customer).or_insert(at);
+                    let last = webhook.customers.entry(customer).or_insert(at);
                     *last = at.max(*last);
                 }
-                None => told.ignored += 1,
+                None => webhook.ignored += 1,
             }
         }
     }
-    Ok(told)
+
+    Ok(webhook)
 }
 
-/// Who wrote a message, and when. What WhatsApp itself says of a customer, such as that they have a
+/// Returns the customer who wrote a message, and when. WhatsApp's own notices, such as a customer's
 /// new number
 /// ([`system`](https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/system)),
-/// and what is said in a group, they did not write to the business.
-fn written(
+/// and messages in a group were not written to the business.
+fn sender(
     metadata: &Value,
     message: &Value,
     now: DateTime<Utc>,
@@ -93,31 +95,31 @@ fn written(
     Some((customer, time(&message["timestamp"], now).min(now)))
 }
 
-/// Seconds since 1970, as text.
+/// Reads seconds since 1970, as text.
 fn time(timestamp: &Value, now: DateTime<Utc>) -> DateTime<Utc> {
     let seconds = timestamp.as_str().and_then(|seconds| seconds.parse().ok());
     seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0)).unwrap_or(now)
 }
 
-/// One status, as far as it is read. Its errors' words may quote the customer and are left alone.
+/// A status, as far as it is read. The texts of its errors may quote the customer and are not read.
 #[derive(Deserialize)]
-struct WriteOutcome {
+struct StatusJson {
     id: String,
     status: String,
     #[serde(default)]
     timestamp: Value,
     #[serde(default)]
-    errors: Vec<WrittenError>,
+    errors: Vec<ErrorJson>,
     biz_opaque_callback_data: String,
 }
 
 #[derive(Deserialize)]
-struct WrittenError {
+struct ErrorJson {
     code: Option<i64>,
 }
 
 fn receipt(status: &Value, now: DateTime<Utc>) -> Option<(MessageReference, Receipt)> {
-    let status = WriteOutcome::deserialize(status).ok()?;
+    let status = StatusJson::deserialize(status).ok()?;
     let reported = match status.status.as_str() {
         "sent" => ReportedStatus::Sent,
         "delivered" => ReportedStatus::Delivered,

@@ -1,6 +1,7 @@
-//! Whether a call is Meta's: HMAC-SHA256 over the body as it came, with the app's secret ([payload
+//! Verifies that a call is Meta's: HMAC-SHA256 over the body as it came, with the app's secret
+//! ([payload
 //! validation](https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/create-webhook-endpoint)).
-//! All comparisons take the same time whatever they come to.
+//! All comparisons take constant time.
 
 use hmac::{Hmac, KeyInit, Mac};
 use lambda_http::http::HeaderValue;
@@ -9,7 +10,7 @@ use sha2::Sha256;
 
 use platform::error::InternalError;
 
-/// What Meta and we know: `{"app_secret": "…", "verify_token": "…"}`.
+/// The secret shared with Meta: `{"app_secret": "…", "verify_token": "…"}`.
 #[derive(Deserialize)]
 pub struct WebhookSecret {
     app_secret: String,
@@ -20,7 +21,7 @@ impl WebhookSecret {
     /// Reads the secret's text.
     ///
     /// # Errors
-    /// If it is something else, or a part is empty: anybody could sign with that.
+    /// If it has another form, or a part is empty: any caller could sign with that.
     pub fn parse(text: &str) -> Result<WebhookSecret, InternalError> {
         let what = "WhatsApp's webhook secret";
         let secret: WebhookSecret =
@@ -33,7 +34,7 @@ impl WebhookSecret {
         }
     }
 
-    /// Whether `signature`, `sha256=` and 64 hexadecimal digits, is this body's.
+    /// Returns whether `signature`, `sha256=` and 64 hexadecimal digits, is this body's.
     #[must_use]
     pub fn has_signed(&self, body: &[u8], signature: &HeaderValue) -> bool {
         let digits = signature.as_bytes().strip_prefix(b"sha256=");
@@ -41,7 +42,7 @@ impl WebhookSecret {
         signature.is_some_and(|signature| self.mac(body).verify_slice(&signature).is_ok())
     }
 
-    /// Whether `token` is the one that was typed into Meta's dashboard beside the webhook's
+    /// Returns whether `token` is the one that was typed into Meta's dashboard beside the webhook's
     /// address.
     #[must_use]
     pub fn is_verify_token(&self, token: &str) -> bool {
