@@ -176,7 +176,7 @@ impl Provider for CloudApi {
     }
 
     /// All the time that the worker has, because 100 MiB are read and uploaded in it. A message alone
-    /// ends earlier, with [`MESSAGE_TIMEOUT`].
+    /// ends earlier, with `MESSAGE_TIMEOUT`.
     const TIMEOUT: Duration = Duration::from_secs(20);
 
     fn parts(&self, message: &Message) -> u8 {
