@@ -63,6 +63,7 @@ async fn change(world: &World, business: &Business, over: &AtomicBool) -> u64 {
             let used = world.usage(&business.api_key).await.0;
             let limit = used.saturating_add_signed(more);
             table
+                .operator()
                 .change_plan(id, Some(&format!("round {round}")), limit, Some(shards), now)
                 .await
                 .expect("a change");

@@ -100,7 +100,7 @@ async fn no_text_can_add_a_header() {
         settings,
     };
 
-    world.table().put_channel(id, channel_id, &record).await.expect("a channel");
+    world.table().operator().put_channel(id, channel_id, &record).await.expect("a channel");
     let new = |recipient: &str| NewConversation {
         channel: "email".into(),
         channel_id,
@@ -113,6 +113,7 @@ async fn no_text_can_add_a_header() {
 
     world
         .table()
+        .operator()
         .create_conversation(id, conversation, new("anna@example.com"), Utc::now())
         .await
         .expect("a conversation");
@@ -137,6 +138,7 @@ async fn no_text_can_add_a_header() {
 
     world
         .table()
+        .operator()
         .create_conversation(id, conversation, odd, Utc::now())
         .await
         .expect("a conversation");

@@ -158,6 +158,7 @@ async fn a_plan_that_changes_under_load_holds_at_every_moment() {
         for (limit, shards) in [(90, 4), (120, 8), (70, 8), (150, 16)] {
             world
                 .table()
+                .operator()
                 .change_plan(id, Some("changed"), limit, Some(shards), now)
                 .await
                 .expect("a change");
@@ -171,7 +172,12 @@ async fn a_plan_that_changes_under_load_holds_at_every_moment() {
     exhaust(&world, &business).await;
     assert_eq!(world.usage(&business.api_key).await, (150, 150));
 
-    world.table().change_plan(id, Some("smaller"), 20, Some(1), now).await.expect("a change");
+    world
+        .table()
+        .operator()
+        .change_plan(id, Some("smaller"), 20, Some(1), now)
+        .await
+        .expect("a change");
     assert_eq!(world.usage(&business.api_key).await, (150, 150), "nothing accepted is taken back");
 
     let answer =

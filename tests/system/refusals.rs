@@ -41,12 +41,14 @@ async fn every_token_that_is_not_valid_gets_the_same_401() {
     let table = world.table();
 
     table
+        .operator()
         .create_api_key(&expired, None, Some(Utc::now() - TimeDelta::seconds(1)))
         .await
         .expect("a key");
-    table.create_api_key(&revoked, None, None).await.expect("a key");
-    table.revoke_api_key(&revoked).await.expect("revoked");
+    table.operator().create_api_key(&revoked, None, None).await.expect("a key");
+    table.operator().revoke_api_key(&revoked).await.expect("revoked");
     table
+        .operator()
         .set_agent_active(BusinessId(demo.business_id), AgentId(demo.agent_id), false)
         .await
         .expect("switched off");
@@ -203,7 +205,7 @@ async fn a_closed_window_a_silent_channel_and_a_strange_one_are_refused() {
             paused_until: None,
             settings: ChannelSettings::Chat {},
         };
-        world.table().put_channel(id, channel_id, &record).await.expect("a channel");
+        world.table().operator().put_channel(id, channel_id, &record).await.expect("a channel");
         let new = NewConversation {
             channel: channel.into(),
             channel_id,
@@ -214,6 +216,7 @@ async fn a_closed_window_a_silent_channel_and_a_strange_one_are_refused() {
         };
         world
             .table()
+            .operator()
             .create_conversation(id, conversation, new, Utc::now())
             .await
             .expect("a conversation");

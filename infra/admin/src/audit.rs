@@ -51,7 +51,8 @@ pub(crate) async fn run(
     let filter = MessageFilter { business: args.business_id, month: args.month, status: None };
     let mut page = None;
     loop {
-        let (messages, items_read, next_page) = target.table.census(filter, page).await?;
+        let (messages, items_read, next_page) =
+            target.table.operator().census(filter, page).await?;
         for message in messages {
             accounts.entry((message.business, message.month)).or_default().messages += 1;
         }
@@ -79,13 +80,14 @@ async fn read_open_months(
     let mut open_months = match args.business_id {
         Some(business_id) => {
             target.plan_of(business_id).await?;
-            target.table.months_of(business_id).await?
+            target.table.operator().months_of(business_id).await?
         }
         None => {
             let mut open_months = Vec::new();
             let mut page = None;
             loop {
-                let (months, items_read, next_page) = target.table.open_months(page).await?;
+                let (months, items_read, next_page) =
+                    target.table.operator().open_months(page).await?;
                 open_months.extend(months);
                 progress.advance(items_read, "items read");
 
@@ -102,7 +104,7 @@ async fn read_open_months(
 }
 
 async fn read_used(target: &Target, business_id: BusinessId, month: Month) -> Result<u64, Failure> {
-    Ok(target.table.counters(business_id, month).await?.map_or(0, |usage| usage.used))
+    Ok(target.table.operator().counters(business_id, month).await?.map_or(0, |usage| usage.used))
 }
 
 fn report(accounts: &BTreeMap<(BusinessId, Month), Account>) -> Report {

@@ -41,7 +41,7 @@ async fn pause(target: &Target, args: &PauseChannel) -> Result<Report, Failure> 
     let until = target.now() + TimeDelta::minutes(args.minutes.into());
 
     table.channel(business_id, channel_id).await?.ok_or_else(no_such_channel)?;
-    table.pause(business_id, channel_id, until).await?;
+    table.deliveries().pause(business_id, channel_id, until).await?;
     let record = table.channel(business_id, channel_id).await?.ok_or_else(no_such_channel)?;
     let paused_until = record.paused_until.unwrap_or(until);
 
@@ -54,7 +54,7 @@ async fn pause(target: &Target, args: &PauseChannel) -> Result<Report, Failure> 
 
 async fn resume(target: &Target, args: &ChannelArgs) -> Result<Report, Failure> {
     let ChannelArgs { business_id, channel_id } = *args;
-    if !target.table.resume(business_id, channel_id).await? {
+    if !target.table.operator().resume(business_id, channel_id).await? {
         return Err(no_such_channel());
     }
 
@@ -70,7 +70,7 @@ async fn set_active(
     is_active: bool,
 ) -> Result<Report, Failure> {
     let ChannelArgs { business_id, channel_id } = *args;
-    if !target.table.set_channel_active(business_id, channel_id, is_active).await? {
+    if !target.table.operator().set_channel_active(business_id, channel_id, is_active).await? {
         return Err(no_such_channel());
     }
 

@@ -21,7 +21,7 @@ use platform::table::record::{ChannelRecord, ChannelSettings, Template};
 pub(crate) async fn business(target: &Target, args: &CreateBusiness) -> Result<Report, Failure> {
     let CreateBusiness { plan, limit, shards } = args;
     let business_id = BusinessId(Uuid::new_v4());
-    target.table.create_business(business_id, plan, *limit, *shards).await?;
+    target.table.operator().create_business(business_id, plan, *limit, *shards).await?;
 
     let json = json!({
         "business_id": business_id, "plan": plan, "limit": limit, "shards": shards,
@@ -37,7 +37,7 @@ pub(crate) async fn business(target: &Target, args: &CreateBusiness) -> Result<R
 pub(crate) async fn agent(target: &Target, args: &BusinessArgs) -> Result<Report, Failure> {
     target.plan_of(args.business_id).await?;
     let agent_id = AgentId(Uuid::new_v4());
-    target.table.create_agent(args.business_id, agent_id).await?;
+    target.table.operator().create_agent(args.business_id, agent_id).await?;
 
     Ok(Report::new(json!({"agent_id": agent_id})).fields(vec![("agent", agent_id.to_string())]))
 }
@@ -48,7 +48,7 @@ pub(crate) async fn api_key(target: &Target, args: &CreateApiKey) -> Result<Repo
     let key = ApiKey::generate(args.business_id);
     let valid_until = args.days.map(|days| target.now() + TimeDelta::days(days.into()));
 
-    if !target.table.create_api_key(&key, args.agent_id, valid_until).await? {
+    if !target.table.operator().create_api_key(&key, args.agent_id, valid_until).await? {
         return Err(Failure::new(
             "--agent: the business has no such agent, or they are revoked; `create agent` makes \
              one",
@@ -192,7 +192,7 @@ pub(crate) async fn put_channel(
 ) -> Result<ChannelId, Failure> {
     let channel_id = ChannelId(Uuid::new_v4());
     let record = ChannelRecord { is_active: true, in_doubt, paused_until: None, settings };
-    target.table.put_channel(business_id, channel_id, &record).await?;
+    target.table.operator().put_channel(business_id, channel_id, &record).await?;
     Ok(channel_id)
 }
 
@@ -204,7 +204,11 @@ pub(crate) async fn put_conversation(
 ) -> Result<ConversationId, Failure> {
     let conversation_id = ConversationId(Uuid::new_v4());
     let now = target.now();
-    target.table.create_conversation(business_id, conversation_id, conversation, now).await?;
+    target
+        .table
+        .operator()
+        .create_conversation(business_id, conversation_id, conversation, now)
+        .await?;
     Ok(conversation_id)
 }
 

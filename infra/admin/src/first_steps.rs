@@ -20,9 +20,13 @@ pub(crate) async fn run(target: &Target, args: &CreateBusiness) -> Result<Report
     let agent_id = AgentId(Uuid::new_v4());
     let key = ApiKey::generate(business_id);
 
-    target.table.create_business(business_id, &args.plan, args.limit, args.shards).await?;
-    target.table.create_agent(business_id, agent_id).await?;
-    target.table.create_api_key(&key, Some(agent_id), None).await?;
+    target
+        .table
+        .operator()
+        .create_business(business_id, &args.plan, args.limit, args.shards)
+        .await?;
+    target.table.operator().create_agent(business_id, agent_id).await?;
+    target.table.operator().create_api_key(&key, Some(agent_id), None).await?;
 
     let on_unknown_outcome = OnUnknownOutcome::default();
     let channel_id =

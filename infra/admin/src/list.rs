@@ -171,7 +171,8 @@ async fn read_failed(
     let mut found = Vec::new();
     let mut page = None;
     loop {
-        let (messages, items_read, next_page) = target.table.census(filter, page).await?;
+        let (messages, items_read, next_page) =
+            target.table.operator().census(filter, page).await?;
         found.extend(messages);
         progress.advance(items_read, "items read");
 

@@ -40,8 +40,11 @@ pub(crate) async fn change(
     }
 
     let ChangePlan { business_id, plan: name, limit, shards } = args;
-    let new_plan =
-        target.table.change_plan(*business_id, name.as_deref(), *limit, *shards, now).await?;
+    let new_plan = target
+        .table
+        .operator()
+        .change_plan(*business_id, name.as_deref(), *limit, *shards, now)
+        .await?;
     report(target, *business_id, &new_plan, month).await
 }
 
@@ -51,7 +54,7 @@ async fn read_usage(
     month: Month,
     plan: &Plan,
 ) -> Result<Usage, Failure> {
-    let counters = target.table.counters(business_id, month).await?;
+    let counters = target.table.operator().counters(business_id, month).await?;
     Ok(counters.unwrap_or(Usage { limit: plan.max_messages_per_month, used: 0 }))
 }
 

@@ -21,7 +21,7 @@ pub(crate) async fn api_key(
     target.plan_of(args.business_id).await?;
     consent.confirm(&format!("The API key {hash} will be refused from now on, for good."))?;
 
-    if !target.table.revoke_api_key_of_hash(args.business_id, &hash).await? {
+    if !target.table.operator().revoke_api_key_of_hash(args.business_id, &hash).await? {
         return Err(Failure::new("the business has no such API key"));
     }
 
@@ -38,22 +38,23 @@ pub(crate) async fn agent(
 ) -> Result<Report, Failure> {
     let RevokeAgent { business_id, agent_id } = *args;
     target.plan_of(business_id).await?;
-    let key_count = target.table.api_keys_of(business_id, agent_id).await?.len();
+    let key_count = target.table.operator().api_keys_of(business_id, agent_id).await?.len();
     consent.confirm(&format!(
         "Agent {agent_id} and {} in their name will be refused from now on, whatever tokens they \
          hold.",
         count_keys(key_count)
     ))?;
 
-    let agent_exists = target.table.set_agent_active(business_id, agent_id, false).await?;
+    let agent_exists =
+        target.table.operator().set_agent_active(business_id, agent_id, false).await?;
 
-    let hashes = target.table.api_keys_of(business_id, agent_id).await?;
+    let hashes = target.table.operator().api_keys_of(business_id, agent_id).await?;
     if !agent_exists && hashes.is_empty() {
         return Err(Failure::new("the business has no such agent"));
     }
 
     for hash in &hashes {
-        target.table.revoke_api_key_of_hash(business_id, hash).await?;
+        target.table.operator().revoke_api_key_of_hash(business_id, hash).await?;
     }
 
     let rows = hashes.iter().map(|hash| [hash.clone()]).collect();

@@ -23,7 +23,7 @@ async fn of_two_pauses_the_longer_one_counts() {
         let record =
             ChannelRecord { is_active: true, in_doubt: Default::default(), paused_until, settings };
         scratch.items.put(item(&key, &record)).await;
-        table.pause(B, CHANNEL, NOW).await.expect("an answer");
+        table.deliveries().pause(B, CHANNEL, NOW).await.expect("an answer");
         let after = ChannelRecord { paused_until: paused_until.max(Some(NOW)), ..record };
         assert_eq!(scratch.items.get(&key).await, Some(item(&key, &after)));
         paused_until < Some(NOW)
@@ -42,11 +42,11 @@ async fn whoever_switches_a_channel_changes_nothing_else_of_it() {
         settings,
     };
     scratch.items.put(item(&key, &record)).await;
-    assert!(table.set_channel_active(B, CHANNEL, false).await.expect("an answer"));
+    assert!(table.operator().set_channel_active(B, CHANNEL, false).await.expect("an answer"));
     let off = ChannelRecord { is_active: false, ..record };
     assert_eq!(scratch.items.get(&key).await, Some(item(&key, &off)));
     for _ in 0..2 {
-        assert!(table.resume(B, CHANNEL).await.expect("an answer"));
+        assert!(table.operator().resume(B, CHANNEL).await.expect("an answer"));
         assert_eq!(
             scratch.items.get(&key).await,
             Some(item(&key, &ChannelRecord { paused_until: None, ..off.clone() }))
@@ -58,8 +58,8 @@ async fn whoever_switches_a_channel_changes_nothing_else_of_it() {
 async fn a_channel_that_is_not_there_is_not_made() {
     let scratch = Scratch::start().await;
     let table = scratch.table();
-    table.pause(B, CHANNEL, NOW).await.expect("an answer");
-    assert!(!table.resume(B, CHANNEL).await.expect("an answer"));
-    assert!(!table.set_channel_active(B, CHANNEL, true).await.expect("an answer"));
+    table.deliveries().pause(B, CHANNEL, NOW).await.expect("an answer");
+    assert!(!table.operator().resume(B, CHANNEL).await.expect("an answer"));
+    assert!(!table.operator().set_channel_active(B, CHANNEL, true).await.expect("an answer"));
     assert_eq!(scratch.items.get(&key::channel(B, CHANNEL)).await, None);
 }

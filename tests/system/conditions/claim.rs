@@ -1,5 +1,7 @@
 //! `claim`: whose turn it is. The rule is [`ConversationState::claimed`].
 
+use std::ops::ControlFlow;
+
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 
@@ -40,11 +42,11 @@ async fn the_table_grants_what_the_rule_grants() {
     let (table, key) = (scratch.table(), conversation_key());
     for_all(160, &any_conversation(), async |conversation| {
         let before = scratch.items.put(item(&key, &conversation)).await;
-        let decided = table.claim(B, C, NOW, LEASE).await.expect("an answer");
+        let decided = table.deliveries().claim(B, C, NOW, LEASE).await.expect("an answer");
         let after = scratch.items.get(&key).await.expect("it stays");
         match ConversationState::claimed(&conversation.state(), NOW, LEASE) {
             Ok((turn, lease)) => {
-                let held = decided.expect("the rule grants it");
+                let held = decided.continue_value().expect("the rule grants it");
                 let lease_owner = held.conversation.lease_owner.clone();
                 assert!(lease_owner.is_some() && lease_owner != conversation.lease_owner);
                 assert_eq!(
@@ -56,7 +58,7 @@ async fn the_table_grants_what_the_rule_grants() {
                 true
             }
             Err(refused) => {
-                assert_eq!(decided.map(|held| held.lease), Err(refused));
+                assert_eq!(decided.map_continue(|held| held.lease), ControlFlow::Break(refused));
                 assert_eq!(after, before);
                 false
             }
@@ -67,8 +69,8 @@ async fn the_table_grants_what_the_rule_grants() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conversation_that_is_not_there_is_not_made() {
     let scratch = Scratch::start().await;
-    let decided = scratch.table().claim(B, C, NOW, LEASE).await.expect("an answer");
-    assert_eq!(decided.map(|held| held.lease), Err(ClaimOutcome::Settled));
+    let decided = scratch.table().deliveries().claim(B, C, NOW, LEASE).await.expect("an answer");
+    assert_eq!(decided.map_continue(|held| held.lease), ControlFlow::Break(ClaimOutcome::Settled));
     assert_eq!(scratch.items.get(&conversation_key()).await, None);
 }
 
@@ -77,7 +79,13 @@ async fn a_claim_whose_answer_was_lost_is_still_a_claim() {
     let scratch = Scratch::start().await;
     scratch.items.put(item(&conversation_key(), &conversation())).await;
     let table = scratch.losing_the_first_answer();
-    let held = table.claim(B, C, NOW, LEASE).await.expect("an answer").expect("nobody else asked");
+    let held = table
+        .deliveries()
+        .claim(B, C, NOW, LEASE)
+        .await
+        .expect("an answer")
+        .continue_value()
+        .expect("no other worker asked");
     assert_eq!(scratch.items.record(&conversation_key()).await, Some(held.conversation));
     assert_eq!(held.lease, Lease { fence: 2, until: NOW + LEASE }, "it was made once");
 }

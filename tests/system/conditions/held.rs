@@ -117,7 +117,7 @@ async fn check(
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_holder_moves_a_conversation_on_and_by_one_message() {
     let advance = async |table: &Table, state: &State, mut held: HeldConversation, right: bool| {
-        let moved = table.advance(&mut held, Seq(2)).await.expect("an answer");
+        let moved = table.deliveries().advance(&mut held, Seq(2)).await.expect("an answer");
         // Found at 2 already: its own write, the answer to which was lost.
         assert_eq!(moved, right || (state.holder == Holder::Us && state.settled == 2));
         assert_eq!(held.conversation.settled_seq, Seq(if moved { 2 } else { 1 }));
@@ -134,16 +134,16 @@ async fn thread_and_pace_go_along_and_are_left_alone_where_there_is_none() {
         let item = scratch.items.get(&conversation_key()).await.expect("it is there");
         (item.get("thread").cloned(), item.get("paced").cloned())
     };
-    assert!(table.advance(&mut held, Seq(2)).await.expect("an answer"));
+    assert!(table.deliveries().advance(&mut held, Seq(2)).await.expect("an answer"));
     assert_eq!(stored().await, (None, None));
     held.conversation.thread.join("2@example.com".into());
     let paced = RateLimitState { last_sent_at: NOW, conforms_at: LATER };
     held.conversation.rate_limit_state = Some(paced);
-    assert!(table.advance(&mut held, Seq(3)).await.expect("an answer"));
+    assert!(table.deliveries().advance(&mut held, Seq(3)).await.expect("an answer"));
     assert_eq!(stored().await, (Some(value(["2@example.com"])), Some(value(paced))));
     let later = RateLimitState { last_sent_at: LATER, ..paced };
     held.conversation.rate_limit_state = Some(later);
-    table.postpone(&held, LATER).await.expect("an answer");
+    table.deliveries().postpone(&held, LATER).await.expect("an answer");
     assert_eq!(stored().await, (Some(value(["2@example.com"])), Some(value(later))));
 }
 
@@ -158,7 +158,7 @@ async fn only_the_holder_lets_go_and_only_of_what_is_settled() {
             Holder::Us => ReleaseOutcome::NewMessage,
             _ => ReleaseOutcome::LeaseLost,
         };
-        assert_eq!(table.release(&held).await.expect("an answer"), expected);
+        assert_eq!(table.deliveries().release(&held).await.expect("an answer"), expected);
     };
     check(release, |turn| turn.released(2)).await;
 }
@@ -166,7 +166,7 @@ async fn only_the_holder_lets_go_and_only_of_what_is_settled() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_holder_postpones() {
     let postpone = async |table: &Table, _: &State, held: HeldConversation, _: bool| {
-        table.postpone(&held, LATER).await.expect("an answer");
+        table.deliveries().postpone(&held, LATER).await.expect("an answer");
     };
     check(postpone, |turn| turn.postponed(2, LATER)).await;
 }
@@ -174,7 +174,7 @@ async fn only_the_holder_postpones() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_holder_leaves_and_only_while_the_customer_is_away() {
     let leave = async |table: &Table, state: &State, mut held: HeldConversation, right: bool| {
-        let left = table.park(&mut held, LATER).await.expect("an answer");
+        let left = table.deliveries().park(&mut held, LATER).await.expect("an answer");
         let came_back = state.holder == Holder::Us && !right;
         assert_eq!(left, !came_back);
         assert_eq!(held.conversation.due, Some(if came_back { state.due } else { DUE }));
@@ -197,12 +197,15 @@ async fn a_write_whose_answer_was_lost_was_made_all_the_same() {
     };
     let losing = || scratch.losing_the_first_answer();
     let mut held = claimed().await;
-    assert!(losing().advance(&mut held, Seq(2)).await.expect("an answer"));
-    assert!(losing().advance(&mut held, Seq(3)).await.expect("an answer"));
-    assert_eq!(losing().release(&held).await.expect("an answer"), ReleaseOutcome::Done);
+    assert!(losing().deliveries().advance(&mut held, Seq(2)).await.expect("an answer"));
+    assert!(losing().deliveries().advance(&mut held, Seq(3)).await.expect("an answer"));
+    assert_eq!(
+        losing().deliveries().release(&held).await.expect("an answer"),
+        ReleaseOutcome::Done
+    );
     assert!(
-        losing().park(&mut claimed().await, LATER).await.expect("an answer"),
+        losing().deliveries().park(&mut claimed().await, LATER).await.expect("an answer"),
         "nobody came back"
     );
-    losing().postpone(&claimed().await, LATER).await.expect("an answer");
+    losing().deliveries().postpone(&claimed().await, LATER).await.expect("an answer");
 }

@@ -30,8 +30,9 @@ async fn stored(scratch: &Scratch) -> Message {
 
 /// Another worker takes the conversation up, long after the one before.
 async fn taken_over(scratch: &Scratch, later: TimeDelta) -> HeldConversation {
-    let claimed = scratch.table().claim(B, C, NOW + later, LEASE).await.expect("an answer");
-    claimed.expect("the lease of the one before is over")
+    let claimed =
+        scratch.table().deliveries().claim(B, C, NOW + later, LEASE).await.expect("an answer");
+    claimed.continue_value().expect("the lease of the one before is over")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,6 +44,7 @@ async fn every_attempt_is_told_once_although_every_answer_is_lost() {
     let mark = async |held: &HeldConversation, at: i64| {
         let read = stored(&scratch).await;
         let marked = table()
+            .deliveries()
             .mark_attempt(held, &read, NOW + TimeDelta::seconds(at))
             .await
             .expect("an answer");
@@ -53,7 +55,8 @@ async fn every_attempt_is_told_once_although_every_answer_is_lost() {
                           status,
                           reason: Option<Reason>,
                           counted| {
-        let done = table().requeue(held, message, status, reason.as_ref(), counted).await;
+        let done =
+            table().deliveries().requeue(held, message, status, reason.as_ref(), counted).await;
         assert_eq!(done.expect("an answer"), RequeueOutcome::Done);
     };
     let first = mark(&holder, 1).await;
@@ -73,7 +76,7 @@ async fn every_attempt_is_told_once_although_every_answer_is_lost() {
     put_back(&holder, &fourth, Status::InDoubt, Some(Reason::outcome_unknown()), true).await;
     let fifth = mark(&holder, 6).await;
     let sent = Settlement::Sent { provider_id: None };
-    table().settle(&holder, &fifth, &sent, NOW).await.expect("it is settled");
+    table().deliveries().settle(&holder, &fifth, &sent, NOW).await.expect("it is settled");
     let told: Vec<_> = stored(&scratch).await.attempts_so_far().into_iter().collect();
     let told: Vec<_> = told
         .iter()
@@ -102,6 +105,7 @@ async fn what_is_given_up_under_a_dead_workers_hands_tells_that_attempt_too() {
         let given_up = Settlement::GivenUp(reason("expired"));
         scratch
             .losing_the_first_answer()
+            .deliveries()
             .settle(&held, &before, &given_up, NOW)
             .await
             .expect("it is settled");
@@ -127,12 +131,24 @@ async fn the_largest_message_with_the_longest_history_fits_into_its_item() {
         largest.history = largest.history_with(AttemptOutcome::Postponed, Some(&loud));
     }
     scratch.items.put(item(&message_key(), &largest)).await;
-    let last =
-        table.mark_attempt(&held, &largest, NOW).await.expect("an answer").expect("it is queued");
+    let last = table
+        .deliveries()
+        .mark_attempt(&held, &largest, NOW)
+        .await
+        .expect("an answer")
+        .expect("it is queued");
     assert_eq!(last.attempts, MAX_ATTEMPTS);
-    table.requeue(&held, &last, Status::Queued, Some(&loud), true).await.expect("an answer");
+    table
+        .deliveries()
+        .requeue(&held, &last, Status::Queued, Some(&loud), true)
+        .await
+        .expect("an answer");
     let queued = stored(&scratch).await;
-    table.settle(&held, &queued, &Settlement::GivenUp(loud), NOW).await.expect("it is settled");
+    table
+        .deliveries()
+        .settle(&held, &queued, &Settlement::GivenUp(loud), NOW)
+        .await
+        .expect("it is settled");
     let after = scratch.items.get(&message_key()).await.expect("it stays");
     let told = stored(&scratch).await.attempts_so_far();
     assert_eq!(told.into_iter().count(), FIRST_ATTEMPTS_KEPT + LAST_ATTEMPTS_KEPT);

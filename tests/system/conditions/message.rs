@@ -122,7 +122,7 @@ async fn an_attempt_is_announced_on_what_was_read_and_is_still_ours() {
                       held: &HeldConversation,
                       message: Option<&Message>,
                       read: &Message| {
-        let marked = table.mark_attempt(held, read, NOW).await.expect("an answer");
+        let marked = table.deliveries().mark_attempt(held, read, NOW).await.expect("an answer");
         assert_eq!(marked, message.and_then(|message| announced(message, read)));
     };
     check(read, mark, announced).await;
@@ -147,7 +147,10 @@ async fn sent_is_written_down_once_and_never_over_what_a_receipt_or_a_successor_
                         message: Option<&Message>,
                         id: &Option<String>| {
         let sent = Settlement::Sent { provider_id: id.clone() };
-        let settled = table.settle(held, &message.cloned().unwrap_or_else(gone), &sent, NOW).await;
+        let settled = table
+            .deliveries()
+            .settle(held, &message.cloned().unwrap_or_else(gone), &sent, NOW)
+            .await;
         assert_eq!(settled.ok(), (!is_lost(message)).then_some(true));
     };
     let ids = prop::sample::select(vec![None, Some("an id".to_owned())]);
@@ -180,7 +183,10 @@ async fn failed_is_written_down_once_and_never_over_what_a_receipt_or_a_successo
                         held: &HeldConversation,
                         message: Option<&Message>,
                         failed: &Settlement| {
-        let settled = table.settle(held, &message.cloned().unwrap_or_else(gone), failed, NOW).await;
+        let settled = table
+            .deliveries()
+            .settle(held, &message.cloned().unwrap_or_else(gone), failed, NOW)
+            .await;
         // What a receipt has settled before has not ended so.
         let ended = message.is_some_and(|message| !message.status.is_settled());
         assert_eq!(settled.ok(), (!is_lost(message)).then_some(ended));
@@ -216,6 +222,7 @@ async fn only_a_message_in_our_own_hands_is_put_back() {
             let message = Message { attempts: seen.unwrap_or(message.attempts), ..message };
             let reason = why.then(reason);
             let done = table
+                .deliveries()
                 .requeue(held, &message, status, reason.as_ref(), counted)
                 .await
                 .expect("an answer");
@@ -272,6 +279,7 @@ async fn a_message_that_was_put_back_without_an_answer_is_back() {
         scratch.items.put(item(&message_key(), &before)).await;
         let table = scratch.losing_the_first_answer();
         let done = table
+            .deliveries()
             .requeue(&held, &before, status, Some(&reason()), counted)
             .await
             .expect("an answer");
@@ -294,6 +302,7 @@ async fn a_receipt_that_is_faster_than_putting_back_is_told_apart() {
         async move { drop(items.put(delivered).await) }
     });
     let done = table
+        .deliveries()
         .requeue(&held, &before, Status::InDoubt, Some(&reason()), true)
         .await
         .expect("an answer");
@@ -311,6 +320,7 @@ async fn an_attempt_whose_announcement_went_unanswered_was_announced_once() {
         scratch.items.put(item(&message_key(), &before)).await;
         let marked = scratch
             .losing_the_first_answer()
+            .deliveries()
             .mark_attempt(&held, &before, NOW)
             .await
             .expect("an answer");
@@ -329,7 +339,13 @@ async fn what_was_settled_without_an_answer_is_settled() {
             Message { status: Status::Sending, attempts: 1, fence: Some(FENCE), ..message(1) };
         scratch.items.put(item(&message_key(), &before)).await;
         let table = scratch.losing_the_first_answer();
-        assert!(table.settle(&held, &before, &settlement, NOW).await.expect("it is settled"));
+        assert!(
+            table
+                .deliveries()
+                .settle(&held, &before, &settlement, NOW)
+                .await
+                .expect("it is settled")
+        );
         let after: Message = scratch.items.record(&message_key()).await.expect("it stays");
         let expected =
             if matches!(settlement, Settlement::Failed(_)) { Status::Failed } else { Status::Sent };

@@ -65,7 +65,8 @@ async fn a_part_is_noted_by_the_worker_that_handed_it_over_and_by_nobody_else() 
         let before = Message { status, fence, attempts, error, parts: parts(&known), ..message(1) };
         scratch.items.put(item(&key, &before)).await;
         let read = sending(&[]);
-        let noted = table.note_part(&held, &read, part(number)).await.expect("an answer");
+        let noted =
+            table.deliveries().note_part(&held, &read, part(number)).await.expect("an answer");
         let through =
             MessageState::noted(&stored(&before), FENCE, &read.progress()).map(|stored| {
                 let parts =
@@ -95,6 +96,7 @@ async fn a_note_whose_answer_was_lost_is_made_once() {
         let next = before.parts.next(3).expect("one is left");
         let noted = scratch
             .losing_the_first_answer()
+            .deliveries()
             .note_part(&held, &before, next)
             .await
             .expect("an answer");
@@ -115,8 +117,12 @@ async fn a_receipt_that_comes_between_reading_and_noting_is_not_lost() {
         let told = with(stored.clone(), [("parts", Some(value(parts(&[Status::Read]))))]);
         async move { drop(items.put(told).await) }
     });
-    let noted =
-        table.note_part(&held, &before, part(2)).await.expect("an answer").expect("it is ours");
+    let noted = table
+        .deliveries()
+        .note_part(&held, &before, part(2))
+        .await
+        .expect("an answer")
+        .expect("it is ours");
     assert_eq!(noted.parts, parts(&[Status::Read, Status::Sent]));
 }
 

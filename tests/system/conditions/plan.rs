@@ -9,7 +9,7 @@ use platform::table::key;
 use platform::table::record::{Plan, QuotaHead};
 
 async fn change(table: &platform::table::Table, limit: u64, shards: u16) -> Option<Plan> {
-    table.change_plan(B, Some("a plan"), limit, Some(shards), NOW).await.ok()
+    table.operator().change_plan(B, Some("a plan"), limit, Some(shards), NOW).await.ok()
 }
 
 /// Six used of twelve, on two shards.
@@ -171,10 +171,10 @@ async fn what_is_not_given_stays_as_somebody_else_changed_it_meanwhile() {
     let table = scratch.meanwhile_once("TransactWriteItems", move |_| {
         let other = other.clone();
         async move {
-            other.change_plan(B, Some("pro"), 50, Some(8), NOW).await.expect("a change");
+            other.operator().change_plan(B, Some("pro"), 50, Some(8), NOW).await.expect("a change");
         }
     });
-    let after = table.change_plan(B, None, 100, None, NOW).await.expect("a change");
+    let after = table.operator().change_plan(B, None, 100, None, NOW).await.expect("a change");
     assert_eq!(after, Plan { name: "pro".into(), ..plan(100, 8, 3) });
     assert_eq!(scratch.items.record(&key::plan(B)).await, Some(after));
 }

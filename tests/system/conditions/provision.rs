@@ -25,10 +25,10 @@ async fn create(table: &Table, api_key: &ApiKey, number: u64) -> [bool; 4] {
         window_expires_at: None,
     };
     [
-        table.create_business(B, "plan", number, 1).await.expect("an answer"),
-        table.create_agent(B, AGENT).await.expect("an answer"),
-        table.create_api_key(api_key, None, Some(NOW)).await.expect("an answer"),
-        table.create_conversation(B, C, new, NOW).await.expect("an answer"),
+        table.operator().create_business(B, "plan", number, 1).await.expect("an answer"),
+        table.operator().create_agent(B, AGENT).await.expect("an answer"),
+        table.operator().create_api_key(api_key, None, Some(NOW)).await.expect("an answer"),
+        table.operator().create_conversation(B, C, new, NOW).await.expect("an answer"),
     ]
 }
 
@@ -37,8 +37,8 @@ async fn what_exists_is_not_made_again() {
     let scratch = Scratch::start().await;
     let (table, api_key) = (scratch.table(), ApiKey::generate(B));
     assert_eq!(create(&table, &api_key, 1).await, [true; 4]);
-    table.set_agent_active(B, AGENT, false).await.expect("an answer");
-    table.revoke_api_key(&api_key).await.expect("an answer");
+    table.operator().set_agent_active(B, AGENT, false).await.expect("an answer");
+    table.operator().revoke_api_key(&api_key).await.expect("an answer");
     let before = scratch.items.all().await;
     assert_eq!(before.len(), 4);
     assert_eq!(create(&table, &api_key, 2).await, [false; 4]);
@@ -48,7 +48,9 @@ async fn what_exists_is_not_made_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_business_is_made_with_the_plan_it_was_given() {
     let scratch = Scratch::start().await;
-    assert!(scratch.table().create_business(B, "starter", 250, 4).await.expect("an answer"));
+    assert!(
+        scratch.table().operator().create_business(B, "starter", 250, 4).await.expect("an answer")
+    );
     let plan = Plan { name: "starter".into(), max_messages_per_month: 250, shards: 4, version: 1 };
     assert_eq!(scratch.items.record(&key::plan(B)).await, Some(plan));
 }
@@ -58,19 +60,19 @@ async fn what_exists_is_switched_and_what_does_not_is_not_made() {
     let scratch = Scratch::start().await;
     let (table, api_key) = (scratch.table(), ApiKey::generate(B));
     for is_active in [false, true] {
-        assert!(!table.set_agent_active(B, AGENT, is_active).await.expect("an answer"));
+        assert!(!table.operator().set_agent_active(B, AGENT, is_active).await.expect("an answer"));
     }
-    assert!(!table.revoke_api_key(&api_key).await.expect("an answer"));
+    assert!(!table.operator().revoke_api_key(&api_key).await.expect("an answer"));
     assert!(scratch.items.all().await.is_empty());
-    table.create_agent(B, AGENT).await.expect("an answer");
-    table.create_api_key(&api_key, Some(AGENT), None).await.expect("an answer");
+    table.operator().create_agent(B, AGENT).await.expect("an answer");
+    table.operator().create_api_key(&api_key, Some(AGENT), None).await.expect("an answer");
     for is_active in [false, true, false] {
-        assert!(table.set_agent_active(B, AGENT, is_active).await.expect("an answer"));
+        assert!(table.operator().set_agent_active(B, AGENT, is_active).await.expect("an answer"));
         let agent: Credential =
             scratch.items.record(&key::agent(B, AGENT)).await.expect("it stays");
         assert_eq!(agent, Credential { is_active, agent: None, valid_until: None });
     }
-    assert!(table.revoke_api_key(&api_key).await.expect("an answer"));
+    assert!(table.operator().revoke_api_key(&api_key).await.expect("an answer"));
     let revoked: Credential =
         scratch.items.record(&key::api_key(B, &api_key.hash())).await.expect("it stays");
     assert_eq!(revoked, Credential { is_active: false, agent: Some(AGENT), valid_until: None });
@@ -80,13 +82,14 @@ async fn what_exists_is_switched_and_what_does_not_is_not_made() {
 async fn a_key_in_an_agents_name_is_made_only_while_they_count_and_is_found_by_them() {
     let scratch = Scratch::start().await;
     let (table, keys) = (scratch.table(), [(); 3].map(|()| ApiKey::generate(B)));
-    let create =
-        async |key: &ApiKey| table.create_api_key(key, Some(AGENT), None).await.expect("an answer");
-    let found = async || table.api_keys_of(B, AGENT).await.expect("an answer");
+    let create = async |key: &ApiKey| {
+        table.operator().create_api_key(key, Some(AGENT), None).await.expect("an answer")
+    };
+    let found = async || table.operator().api_keys_of(B, AGENT).await.expect("an answer");
     assert!(!create(&keys[0]).await, "there is no such agent");
     assert!(scratch.items.all().await.is_empty());
-    table.create_agent(B, AGENT).await.expect("an answer");
-    table.create_api_key(&keys[2], None, None).await.expect("an answer");
+    table.operator().create_agent(B, AGENT).await.expect("an answer");
+    table.operator().create_api_key(&keys[2], None, None).await.expect("an answer");
     for key in &keys[..2] {
         assert!(create(key).await);
         assert!(!create(key).await, "it is there");
@@ -94,9 +97,9 @@ async fn a_key_in_an_agents_name_is_made_only_while_they_count_and_is_found_by_t
     let mut both = [keys[0].hash(), keys[1].hash()];
     both.sort_unstable();
     assert_eq!(found().await, both);
-    assert!(table.revoke_api_key(&keys[0]).await.expect("an answer"));
+    assert!(table.operator().revoke_api_key(&keys[0]).await.expect("an answer"));
     assert_eq!(found().await, [keys[1].hash()], "what is revoked is not found again");
-    table.set_agent_active(B, AGENT, false).await.expect("an answer");
+    table.operator().set_agent_active(B, AGENT, false).await.expect("an answer");
     let before = scratch.items.all().await;
     assert!(!create(&ApiKey::generate(B)).await, "they are revoked");
     assert_eq!(scratch.items.all().await, before);

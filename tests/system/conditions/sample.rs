@@ -124,7 +124,13 @@ pub(super) fn message(seq: u64) -> Message {
 /// A conversation that was just claimed, with fence 2.
 pub(super) async fn held(scratch: &Scratch, table: &Table) -> platform::table::HeldConversation {
     scratch.items.put(item(&conversation_key(), &conversation())).await;
-    let held = table.claim(B, C, NOW, LEASE).await.expect("an answer").expect("it is free");
+    let held = table
+        .deliveries()
+        .claim(B, C, NOW, LEASE)
+        .await
+        .expect("an answer")
+        .continue_value()
+        .expect("it is free");
     assert_eq!(held.lease.fence, 2);
     held
 }

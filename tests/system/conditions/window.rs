@@ -112,9 +112,13 @@ async fn a_conversation_on_whatsapp_is_made_with_the_customers_way_to_it_or_not_
         settings,
         paused_until: None,
     };
-    table.put_channel(B, CHANNEL, &record).await.expect("a channel");
+    table.operator().put_channel(B, CHANNEL, &record).await.expect("a channel");
     assert!(
-        table.create_conversation(B, C, new("whatsapp", CHANNEL), NOW).await.expect("an answer")
+        table
+            .operator()
+            .create_conversation(B, C, new("whatsapp", CHANNEL), NOW)
+            .await
+            .expect("an answer")
     );
     let found_by = key::whatsapp_customer(NUMBER, CUSTOMER, B, C);
     assert!(scratch.items.get(&found_by).await.is_some());
@@ -123,9 +127,10 @@ async fn a_conversation_on_whatsapp_is_made_with_the_customers_way_to_it_or_not_
     // it.
     let others = [(B, ConversationId(Uuid::from_u128(1))), (BusinessId(Uuid::from_u128(2)), C)];
     for (business, conversation) in others {
-        table.put_channel(business, CHANNEL, &record).await.expect("a channel");
+        table.operator().put_channel(business, CHANNEL, &record).await.expect("a channel");
         assert!(
             table
+                .operator()
                 .create_conversation(business, conversation, new("whatsapp", CHANNEL), NOW)
                 .await
                 .expect("one")
@@ -137,12 +142,16 @@ async fn a_conversation_on_whatsapp_is_made_with_the_customers_way_to_it_or_not_
     let before = scratch.items.all().await;
     let elsewhere =
         NewConversation { recipient: "+1 650 555 9999".into(), ..new("whatsapp", CHANNEL) };
-    assert!(!table.create_conversation(B, C, elsewhere, NOW).await.expect("an answer"));
+    assert!(!table.operator().create_conversation(B, C, elsewhere, NOW).await.expect("an answer"));
     assert_eq!(scratch.items.all().await, before);
     // Chats and mails are nobody's to find by a number.
     let chat = ConversationId(Uuid::from_u128(3));
     assert!(
-        table.create_conversation(B, chat, new("chat", CHANNEL), NOW).await.expect("an answer")
+        table
+            .operator()
+            .create_conversation(B, chat, new("chat", CHANNEL), NOW)
+            .await
+            .expect("an answer")
     );
     assert_eq!(scratch.items.all().await.len(), before.len() + 1);
 }

@@ -66,6 +66,6 @@ impl ChannelCache {
         self.records.update(&(business_id, id), |record| {
             record.paused_until = record.paused_until.max(Some(until));
         });
-        table.pause(business_id, id, until).await
+        table.deliveries().pause(business_id, id, until).await
     }
 }

@@ -4,6 +4,7 @@
 //! This file only carries one to the other.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -93,17 +94,20 @@ impl<P: Provider> Worker<P> {
         }
 
         let now = self.clock.now();
-        let held = match self.table.claim(business_id, conversation_id, now, LEASE).await? {
-            Ok(held) => held,
-            Err(ClaimOutcome::Settled) => return Ok(RoundOutcome::Settled),
-            Err(ClaimOutcome::NotYet(_)) => return Ok(RoundOutcome::NotYet),
-            Err(ClaimOutcome::Held(_) | ClaimOutcome::Granted(_)) => return Ok(RoundOutcome::Held),
-        };
+        let held =
+            match self.table.deliveries().claim(business_id, conversation_id, now, LEASE).await? {
+                ControlFlow::Continue(held) => held,
+                ControlFlow::Break(ClaimOutcome::Settled) => return Ok(RoundOutcome::Settled),
+                ControlFlow::Break(ClaimOutcome::NotYet(_)) => return Ok(RoundOutcome::NotYet),
+                ControlFlow::Break(ClaimOutcome::Held(_) | ClaimOutcome::Granted(_)) => {
+                    return Ok(RoundOutcome::Held);
+                }
+            };
 
         if Channel::from_wire(&held.conversation.channel) != Some(P::CHANNEL) {
             // The conversation has changed channel since. The other channel's doorbell rang too, or
             // the sweeper rings it.
-            self.table.postpone(&held, now).await?;
+            self.table.deliveries().postpone(&held, now).await?;
             return Ok(RoundOutcome::NotYet);
         }
 
@@ -157,7 +161,7 @@ impl<P: Provider> Worker<P> {
                 self.requeue(claimed, seq, status, reason.as_ref(), counted).await
             }
             Command::Advance(seq) => self.advance(claimed, seq).await,
-            Command::Release => Ok(match self.table.release(&claimed.held).await? {
+            Command::Release => Ok(match self.table.deliveries().release(&claimed.held).await? {
                 ReleaseOutcome::Done => Event::Done,
                 ReleaseOutcome::NewMessage => Event::Changed,
                 ReleaseOutcome::LeaseLost => Event::LeaseLost,
@@ -165,7 +169,7 @@ impl<P: Provider> Worker<P> {
             Command::Pause(until) => self.pause_channel(claimed, until).await,
             Command::Postpone(at) => self.postpone(claimed, at).await,
             Command::Park(at) => {
-                let parked = self.table.park(&mut claimed.held, at).await?;
+                let parked = self.table.deliveries().park(&mut claimed.held, at).await?;
                 Ok(if parked { Event::Done } else { Event::Changed })
             }
             Command::Stop(_) => Ok(Event::Done),
@@ -195,7 +199,8 @@ impl<P: Provider> Worker<P> {
         }
 
         let message = claimed.message(seq)?;
-        match self.table.mark_attempt(&claimed.held, message, self.clock.now()).await? {
+        match self.table.deliveries().mark_attempt(&claimed.held, message, self.clock.now()).await?
+        {
             Some(message) => {
                 let progress = message.progress();
                 claimed.messages.insert(seq, message);
@@ -223,7 +228,7 @@ impl<P: Provider> Worker<P> {
             return Ok(Event::Answered(outcome));
         }
 
-        Ok(match self.table.note_part(&claimed.held, message, part).await? {
+        Ok(match self.table.deliveries().note_part(&claimed.held, message, part).await? {
             Some(message) => {
                 let progress = message.progress();
                 claimed.messages.insert(seq, message);
@@ -286,7 +291,7 @@ impl<P: Provider> Worker<P> {
             claimed.held.conversation.thread.join(name);
         }
 
-        let advanced = self.table.advance(&mut claimed.held, seq).await?;
+        let advanced = self.table.deliveries().advance(&mut claimed.held, seq).await?;
         Ok(if advanced { Event::Done } else { Event::LeaseLost })
     }
 
@@ -311,7 +316,7 @@ impl<P: Provider> Worker<P> {
 
         let now = self.clock.now();
         // A message that a receipt has settled otherwise has neither failed nor been given up.
-        if self.table.settle(&claimed.held, message, settlement, now).await? {
+        if self.table.deliveries().settle(&claimed.held, message, settlement, now).await? {
             subject.settled(settlement, now).write();
         }
         Ok(Event::Done)
@@ -326,7 +331,12 @@ impl<P: Provider> Worker<P> {
         counted: bool,
     ) -> Result<Event, InternalError> {
         let message = claimed.message(seq)?;
-        match self.table.requeue(&claimed.held, message, status, reason, counted).await? {
+        match self
+            .table
+            .deliveries()
+            .requeue(&claimed.held, message, status, reason, counted)
+            .await?
+        {
             RequeueOutcome::Done => {}
             RequeueOutcome::Changed => return Ok(Event::Changed),
             RequeueOutcome::LeaseLost => return Ok(Event::LeaseLost),
@@ -364,7 +374,7 @@ impl<P: Provider> Worker<P> {
         claimed: &ClaimedConversation,
         at: DateTime<Utc>,
     ) -> Result<Event, InternalError> {
-        self.table.postpone(&claimed.held, at).await?;
+        self.table.deliveries().postpone(&claimed.held, at).await?;
 
         let doorbell = Doorbell {
             v: Version,

@@ -4,6 +4,7 @@
 //! `used` changes only here, together with the message it counts; that is the whole of why the
 //! count is exact.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
@@ -31,7 +32,7 @@ use domain::{
 
 /// An idempotency key is remembered for this long, and a little longer until DynamoDB gets round to
 /// deleting it.
-const REMEMBERED: TimeDelta = TimeDelta::hours(24);
+const IDEMPOTENCY_TTL: TimeDelta = TimeDelta::hours(24);
 
 /// However much happens to a conversation meanwhile, no try begins after this long …
 const LAST_TRY: Duration = Duration::from_secs(4);
@@ -42,15 +43,15 @@ const DEADLINE: Duration = Duration::from_secs(8);
 /// A message that is ready to be accepted: everything that can be checked beforehand was.
 #[derive(Debug, Clone)]
 pub struct MessageDraft {
-    /// Whose message.
+    /// The business that sends.
     pub business: BusinessId,
-    /// Into which conversation.
+    /// The conversation it is sent into.
     pub conversation: ConversationId,
     /// The channel that the content was checked for, by its wire name.
     pub wire_channel: String,
     /// The same, as we know it.
     pub channel: Channel,
-    /// Who sends.
+    /// The agent in whose name it is sent.
     pub sender: Sender,
     /// The text.
     pub content: Content,
@@ -64,21 +65,21 @@ pub struct MessageDraft {
     pub now: DateTime<Utc>,
 }
 
-/// What came of a draft.
+/// The outcome of accepting a draft.
 #[derive(Debug)]
 pub enum AcceptOutcome {
-    /// It is stored and counted.
+    /// The message is stored and counted.
     Accepted(Message),
-    /// It was before, under the same key; this is what became of the first.
+    /// The same request was accepted before under its key; the message as it is now.
     Replayed(Message),
-    /// A rule said no, and nothing was written.
+    /// A rule refused it, and nothing was written.
     Refused(Refusal),
     /// The conversation is on another channel than the content was checked for: check again.
     ChannelChanged,
 }
 
-/// One try: everything that makes the transaction. A try whose outcome nobody knows is repeated as
-/// it is, under its own token, until DynamoDB tells what became of it.
+/// One try: everything that makes the transaction. A try with an unknown outcome is repeated as it
+/// is, under its own token, until DynamoDB reports its outcome.
 struct TransactionAttempt {
     token: String,
     shard: u16,
@@ -108,16 +109,16 @@ fn another_shard(head: &QuotaHead, this: u16) -> u16 {
     if head.shards < 2 { 0 } else { (this + rand::random_range(1..head.shards)) % head.shards }
 }
 
-/// What DynamoDB said of one try.
+/// The outcome of one try.
 enum TransactionOutcome {
-    /// It is done.
+    /// The transaction was made.
     Accepted,
-    /// It was not, for these reasons.
-    CancelledTransaction(CancellationOutcome),
-    /// It was not even looked at; an earlier sending of the same try may have been.
+    /// DynamoDB cancelled it.
+    Cancelled(CancellationOutcome),
+    /// Contention or throttling refused the call; an earlier call of the same try may have been made.
     NotNow,
-    /// Nothing that can be relied on: it may be done.
-    Nothing(InternalError),
+    /// The answer is missing or tells nothing: the transaction may have been made.
+    Unknown(InternalError),
 }
 
 impl Table {
@@ -125,7 +126,7 @@ impl Table {
     /// (`None`: not open yet).
     ///
     /// # Errors
-    /// If DynamoDB does not say what became of the transaction, or the table contradicts itself.
+    /// If DynamoDB does not report the transaction's outcome, or the table contradicts itself.
     pub async fn accept(
         &self,
         draft: &MessageDraft,
@@ -141,7 +142,7 @@ impl Table {
             return Ok(spent(Usage { limit: 0, used: 0 }, month));
         }
         let begun = Instant::now();
-        let mut patience = Backoff::new(super::BUDGET);
+        let mut backoff = Backoff::new(super::BUDGET);
         let mut this = TransactionAttempt::new(draft, last, any_shard(&head));
         let mut in_doubt = None;
         loop {
@@ -149,29 +150,29 @@ impl Table {
                 TransactionOutcome::Accepted => {
                     return Ok(AcceptOutcome::Accepted(accepted(draft, month, &this)));
                 }
-                TransactionOutcome::CancelledTransaction(verdict) => {
+                TransactionOutcome::Cancelled(verdict) => {
                     in_doubt = None;
                     match self.conclude(draft, verdict).await? {
-                        Ok(answer) => return Ok(answer),
-                        Err(retry) => Some(retry),
+                        ControlFlow::Break(answer) => return Ok(answer),
+                        ControlFlow::Continue(retry) => Some(retry),
                     }
                 }
                 TransactionOutcome::NotNow => None,
-                TransactionOutcome::Nothing(broken) => {
-                    in_doubt = Some(broken);
+                TransactionOutcome::Unknown(error) => {
+                    in_doubt = Some(error);
                     None
                 }
             };
             if in_doubt.is_some() || learnt.is_some_and(|retry| retry != Retry::default()) {
-                patience.renew();
+                backoff.renew();
             }
-            if begun.elapsed() >= LAST_TRY || !patience.wait().await {
+            if begun.elapsed() >= LAST_TRY || !backoff.wait().await {
                 return in_doubt.map_or(Ok(AcceptOutcome::Refused(Refusal::Busy)), Err);
             }
             if let Some(retry) = learnt {
                 this = match self.prepare(draft, month, &mut head, &this, retry).await? {
-                    Ok(next) => next,
-                    Err(answer) => return Ok(answer),
+                    ControlFlow::Continue(next) => next,
+                    ControlFlow::Break(answer) => return Ok(answer),
                 };
             }
         }
@@ -191,45 +192,44 @@ impl Table {
             Ok(Err(error)) => error,
             Err(late) => return Err(InternalError::because("calling TransactWriteItems", late)),
         };
-        if let Some(cancelled) = cancellation(&error) {
+        if let Some(cancelled) = cancellation(&error)? {
             let hash = draft.idempotency.as_ref().map_or("", |(_, hash)| hash);
-            let verdict = read_verdict(cancelled?, hash, Seq(this.seq.0 - 1), &draft.wire_channel);
-            return Ok(TransactionOutcome::CancelledTransaction(verdict));
+            let verdict = read_verdict(cancelled, hash, Seq(this.seq.0 - 1), &draft.wire_channel);
+            return Ok(TransactionOutcome::Cancelled(verdict));
         }
         match error.code() {
             Some(code) if error::is_contention(code) => Ok(TransactionOutcome::NotNow),
             _ if is_unknown(&error) => {
-                Ok(TransactionOutcome::Nothing(InternalError::aws("TransactWriteItems", error)))
+                Ok(TransactionOutcome::Unknown(InternalError::aws("TransactWriteItems", error)))
             }
             _ => Err(InternalError::aws("TransactWriteItems", error)),
         }
     }
 
-    /// What a verdict answers, if it does not ask for another try.
+    /// Turns a cancellation into the answer, or continues with what to change in the next try.
     async fn conclude(
         &self,
         draft: &MessageDraft,
         verdict: CancellationOutcome,
-    ) -> Result<Result<AcceptOutcome, Retry>, InternalError> {
-        Ok(match verdict {
+    ) -> Result<ControlFlow<AcceptOutcome, Retry>, InternalError> {
+        let answer = match verdict {
             CancellationOutcome::Replay(first) => {
-                Ok(self.replay(draft.business, draft.conversation, &first).await?)
+                self.replay(draft.business, draft.conversation, &first).await?
             }
-            CancellationOutcome::KeyReused => {
-                Ok(AcceptOutcome::Refused(Refusal::IdempotencyKeyReused))
-            }
+            CancellationOutcome::KeyReused => AcceptOutcome::Refused(Refusal::IdempotencyKeyReused),
             CancellationOutcome::ConversationNotFound => {
-                Ok(AcceptOutcome::Refused(Refusal::ConversationNotFound))
+                AcceptOutcome::Refused(Refusal::ConversationNotFound)
             }
-            CancellationOutcome::ChannelChanged => Ok(AcceptOutcome::ChannelChanged),
+            CancellationOutcome::ChannelChanged => AcceptOutcome::ChannelChanged,
             CancellationOutcome::PlaceTaken => {
                 return Err(InternalError::new("storing a message at a place that is taken"));
             }
-            CancellationOutcome::Retry(retry) => Err(retry),
-        })
+            CancellationOutcome::Retry(retry) => return Ok(ControlFlow::Continue(retry)),
+        };
+        Ok(ControlFlow::Break(answer))
     }
 
-    /// The next try, after what was learnt from `this` one; or the answer, if the month is spent.
+    /// Prepares the next try from what `this` one has shown; breaks if the month is spent.
     async fn prepare(
         &self,
         draft: &MessageDraft,
@@ -237,7 +237,7 @@ impl Table {
         head: &mut QuotaHead,
         this: &TransactionAttempt,
         retry: Retry,
-    ) -> Result<Result<TransactionAttempt, AcceptOutcome>, InternalError> {
+    ) -> Result<ControlFlow<AcceptOutcome, TransactionAttempt>, InternalError> {
         let last = retry.seq.unwrap_or(Seq(this.seq.0 - 1));
         let shard = match retry.shard {
             ShardFault::None => another_shard(head, this.shard),
@@ -246,14 +246,14 @@ impl Table {
                 any_shard(head)
             }
             ShardFault::Full => match self.shard_with_room(draft, month, head).await? {
-                Ok(shard) => shard,
-                Err(answer) => return Ok(Err(answer)),
+                ControlFlow::Continue(shard) => shard,
+                ControlFlow::Break(answer) => return Ok(ControlFlow::Break(answer)),
             },
         };
-        Ok(Ok(TransactionAttempt::new(draft, last, shard)))
+        Ok(ControlFlow::Continue(TransactionAttempt::new(draft, last, shard)))
     }
 
-    /// What was accepted under an idempotency key before.
+    /// Returns the message that was accepted under an idempotency key before.
     ///
     /// # Errors
     /// If DynamoDB does not answer, or the message is not where its record says.
@@ -271,14 +271,14 @@ impl Table {
             .ok_or_else(|| InternalError::new("reading the message of an idempotency record"))
     }
 
-    /// A shard that is not full, after one was seen full; a month in which every shard was seen
-    /// full is spent, since shards only fill, until the plan changes.
+    /// Finds a shard with room after one was seen full. Breaks if all are full: shards only fill, so
+    /// the month is spent until the plan changes.
     async fn shard_with_room(
         &self,
         draft: &MessageDraft,
         month: Month,
         head: &mut QuotaHead,
-    ) -> Result<Result<u16, AcceptOutcome>, InternalError> {
+    ) -> Result<ControlFlow<AcceptOutcome, u16>, InternalError> {
         loop {
             let shards = self.shards(draft.business, month, head.shards).await?;
             let free: Vec<u16> = shards
@@ -287,21 +287,21 @@ impl Table {
                 .map(|(index, _)| *index)
                 .collect();
             if !free.is_empty() {
-                return Ok(Ok(free[rand::random_range(0..free.len())]));
+                return Ok(ControlFlow::Continue(free[rand::random_range(0..free.len())]));
             }
             // The last place may have gone to this very request, sent twice.
             if let Some((key, hash)) = &draft.idempotency
                 && let Some(Idempotency { first, .. }) =
                     self.get(&key::idempotency(draft.business, key)).await?
             {
-                return Ok(Err(match first.request_hash == *hash {
+                return Ok(ControlFlow::Break(match first.request_hash == *hash {
                     true => self.replay(draft.business, draft.conversation, &first).await?,
                     false => AcceptOutcome::Refused(Refusal::IdempotencyKeyReused),
                 }));
             }
             let now = self.open_month(draft.business, month).await?;
             if now.version == head.version {
-                return Ok(Err(spent(
+                return Ok(ControlFlow::Break(spent(
                     Usage::of(&shards.into_iter().map(|(_, shard)| shard).collect::<Vec<_>>()),
                     month,
                 )));
@@ -421,7 +421,7 @@ fn accepted(draft: &MessageDraft, month: Month, this: &TransactionAttempt) -> Me
 fn remember(draft: &MessageDraft, this: &TransactionAttempt, text: &str, hash: &str) -> Item {
     let first =
         RecordedAnswer { message_id: this.id, seq: this.seq, request_hash: hash.to_owned() };
-    let expires_at = expiry(draft.now, REMEMBERED);
+    let expires_at = expiry(draft.now, IDEMPOTENCY_TTL);
     let record = Idempotency { first, conversation: draft.conversation, expires_at };
     item(&key::idempotency(draft.business, text), &record)
 }

@@ -1,28 +1,26 @@
-//! API keys: made, found by the agent in whose name they send, revoked.
+//! API keys: made, listed by the agent in whose name they send, revoked.
 //!
-//! A request with an API key reads the key's own record and not its agent's, so whoever takes an
-//! agent away takes their keys away as well. The agent goes first: no key is made in the name of
-//! one who is not there or does not count any more, so the keys that are found after that are all
-//! there ever will be.
+//! A request with an API key reads the key's own record and not its agent's, so the operator who
+//! revokes an agent revokes their keys as well. The agent goes first: no key is made in the name of
+//! an agent that is missing or inactive, so the keys listed after that are complete.
 
 use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem};
 use chrono::{DateTime, Utc};
 
 use super::provision::is_refused;
 use super::record::Credential;
-use super::{Table, item, key, read, text, value};
+use super::{OperatorTable, item, key, read_all, text, value};
 use crate::credential::ApiKey;
 use crate::error::InternalError;
 use domain::{AgentId, BusinessId};
 
-impl Table {
-    /// Registers an API key; false if it is there already, or its agent is not, or does not count
-    /// any more.
+impl OperatorTable<'_> {
+    /// Registers an API key; false if the key exists already, or its agent is missing or inactive.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn create_api_key(
-        &self,
+        self,
         api_key: &ApiKey,
         agent: Option<AgentId>,
         valid_until: Option<DateTime<Utc>>,
@@ -31,14 +29,21 @@ impl Table {
         let key = key::api_key(api_key.business_id, &api_key.hash());
         let Some(agent) = agent else { return self.create(&key, &credential).await };
         let check = ConditionCheck::builder()
-            .table_name(&self.name)
+            .table_name(&self.table.name)
             .set_key(Some(key::agent(api_key.business_id, agent).attributes()))
             .condition_expression("is_active = :active")
             .expression_attribute_values(":active", value(&true));
         let check = check.build().expect("table, key and condition are set");
         let check = TransactWriteItem::builder().condition_check(check).build();
-        let actions = vec![self.put_new(item(&key, &credential)), check];
-        match self.client.transact_write_items().set_transact_items(Some(actions)).send().await {
+        let actions = vec![self.table.put_new(item(&key, &credential)), check];
+        match self
+            .table
+            .client
+            .transact_write_items()
+            .set_transact_items(Some(actions))
+            .send()
+            .await
+        {
             Ok(_) => Ok(true),
             Err(error) if is_refused(&error) => Ok(false),
             Err(error) => Err(InternalError::aws("TransactWriteItems", error)),
@@ -51,58 +56,49 @@ impl Table {
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn api_keys_of(
-        &self,
-        business: BusinessId,
-        agent: AgentId,
+        self,
+        business_id: BusinessId,
+        agent_id: AgentId,
     ) -> Result<Vec<String>, InternalError> {
         #[derive(serde::Deserialize)]
         struct Row {
             sk: String,
         }
-        let (mut hashes, mut page) = (Vec::new(), None);
-        loop {
-            let call = self
-                .client
-                .query()
-                .table_name(&self.name)
-                .consistent_read(true)
-                .key_condition_expression("pk = :pk AND begins_with(sk, :keys)")
-                .filter_expression("#agent = :agent AND is_active = :active")
-                .expression_attribute_names("#agent", "agent")
-                .expression_attribute_values(":pk", text(key::plan(business).pk))
-                .expression_attribute_values(":keys", text(key::API_KEY_PREFIX))
-                .expression_attribute_values(":agent", value(&agent))
-                .expression_attribute_values(":active", value(&true))
-                .projection_expression("sk")
-                .set_exclusive_start_key(page.take());
-            let answer = call.send().await.map_err(|error| InternalError::aws("Query", error))?;
-            for item in answer.items.unwrap_or_default() {
-                let Row { sk } = read(item)?;
-                let hash = key::parse_api_key(&sk)
-                    .ok_or_else(|| InternalError::new("reading the hash of an API key"))?;
-                hashes.push(hash.to_owned());
-            }
-            page = answer.last_evaluated_key;
-            if page.is_none() {
-                return Ok(hashes);
-            }
-        }
+        let call = self
+            .table
+            .query()
+            .key_condition_expression("pk = :pk AND begins_with(sk, :keys)")
+            .filter_expression("#agent = :agent AND is_active = :active")
+            .expression_attribute_names("#agent", "agent")
+            .expression_attribute_values(":pk", text(key::plan(business_id).pk))
+            .expression_attribute_values(":keys", text(key::API_KEY_PREFIX))
+            .expression_attribute_values(":agent", value(&agent_id))
+            .expression_attribute_values(":active", value(&true))
+            .projection_expression("sk");
+
+        let hash_of = |row: Row| {
+            key::parse_api_key(&row.sk)
+                .map(str::to_owned)
+                .ok_or_else(|| InternalError::new("reading the hash of an API key"))
+        };
+        read_all(call).await?.into_iter().map(hash_of).collect()
     }
 
     /// Revokes an API key, at once. False if there is no such key.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn revoke_api_key(&self, api_key: &ApiKey) -> Result<bool, InternalError> {
+    pub async fn revoke_api_key(self, api_key: &ApiKey) -> Result<bool, InternalError> {
         self.revoke_api_key_of_hash(api_key.business_id, &api_key.hash()).await
     }
 
-    /// The same for who does not have the key, but what is stored of it ([`ApiKey::hash`]).
+    /// Revokes an API key by the hash that is stored of it ([`ApiKey::hash`]). False if there is no
+    /// such key.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn revoke_api_key_of_hash(
-        &self,
+        self,
         business: BusinessId,
         hash: &str,
     ) -> Result<bool, InternalError> {

@@ -1,44 +1,44 @@
-//! Handing a message over: the writes of the delivery protocol that announce an attempt and write
-//! down what came of it, each with the condition it relies on.
+//! The worker's writes to a message: they announce an attempt and store its outcome, each with the
+//! condition it relies on.
 //!
-//! The lease and its fence live on the conversation; the fence is copied to each message that is
+//! The lease and its fence live on the conversation. The fence is copied to each message that is
 //! handed over, so a worker whose lease is over cannot touch what its successor has taken up. The
-//! history is written whole, with what the attempt changes anyway: a write that is made twice tells
-//! nothing twice.
+//! history is written whole, together with the attempt's other changes, so a repeated write adds no
+//! second entry.
 //!
-//! The SDK makes a call again when its answer is lost, and finds its own write in the way. Each
-//! write therefore recognises what only it can have written, and takes it for made.
+//! When an answer is lost, the SDK repeats the call and finds its own write in the way. Each write
+//! therefore recognises what only it can have written, and reports success.
 
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use chrono::{DateTime, Utc};
 
 use super::record::Message;
-use super::{HeldConversation, Table, WriteOutcome, key, number, update, value};
+use super::{Deliveries, HeldConversation, WriteOutcome, key, number, update, value};
 use crate::error::InternalError;
 use domain::delivery::{AttemptOutcome, Part, Reason, Settlement, Status};
 
-/// How often a message's parts may change under a worker's hands.
-const MOST_SURPRISES: u8 = 8;
+/// How often receipts may change a message's parts before noting one gives up.
+const MAX_PART_CONFLICTS: u8 = 8;
 
-/// What came of putting a message back.
+/// The outcome of putting a message back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequeueOutcome {
-    /// It waits.
+    /// The message waits.
     Done,
-    /// It is not what it was any more: a receipt was faster and has settled it.
+    /// The message has changed: a receipt was faster and has settled it.
     Changed,
-    /// A successor has taken it up.
+    /// Another worker has taken it up.
     LeaseLost,
 }
 
-impl Table {
-    /// Announces that `message` is about to be handed to the provider, so that whoever finds it
-    /// later knows that it may have been. Returns the message as it is now, or `None` if it is not
-    /// what it was any more.
+impl Deliveries<'_> {
+    /// Announces that `message` is about to be handed to the provider, so that the next worker knows
+    /// that it may have been. Returns the message as it is now, or `None` if it has changed.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn mark_attempt(
-        &self,
+        self,
         held: &HeldConversation,
         message: &Message,
         now: DateTime<Utc>,
@@ -46,7 +46,7 @@ impl Table {
         let announced = Message {
             status: Status::Sending,
             attempts: message.attempts + 1,
-            // Found as `sending`: a worker died over it, which is one more time that nobody knows.
+            // `sending` already: a worker died over it, and the outcome of that attempt is unknown.
             unknown_outcomes: message.unknown_outcomes
                 + u32::from(message.status == Status::Sending),
             attempted_at: Some(now),
@@ -58,7 +58,7 @@ impl Table {
             },
             ..message.clone()
         };
-        let call = self
+        let call = self.table
             .change(&key::message(held.business, held.id, message.seq))
             .update_expression(
                 "SET #status = :sending, attempts = :attempts, doubts = :doubts, attempted_at = :now, fence = :fence, \
@@ -76,35 +76,35 @@ impl Table {
             .expression_attribute_values(":history", value(&announced.history))
             .expression_attribute_values(":now", value(&now))
             .expression_attribute_values(":fence", number(held.lease.fence))
-            .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew);
+            .return_values(ReturnValue::AllNew);
         Ok(match update::<Message>(call).await? {
             WriteOutcome::Done(message) => message,
-            WriteOutcome::Refused(Some(Some(was))) if was == announced => Some(was),
-            WriteOutcome::Refused(_) => None,
+            WriteOutcome::Refused(now) if now == announced => Some(now),
+            WriteOutcome::Refused(_) | WriteOutcome::Missing => None,
         })
     }
 
-    /// Notes that the provider took `part` of `message`, and puts the message back for the rest, in
-    /// one write: whoever takes it up next, this worker or another, begins behind the part, and the
-    /// message is in nobody's hands until then. Returns the message as it is now, or `None` if it
-    /// is not in this worker's hands any more. The condition says what
+    /// Notes that the provider took `part` of `message`, and requeues the message for the rest, in
+    /// one write: the next worker to take it up, this one included, begins behind the part. Returns
+    /// the message as it is now, or `None` if this worker has lost it. The condition is that of
     /// [`domain::delivery::stored::Stored::noted`] says.
     ///
     /// # Errors
     /// If DynamoDB does not answer, or the parts kept changing.
     pub async fn note_part(
-        &self,
+        self,
         held: &HeldConversation,
         message: &Message,
         part: Part,
     ) -> Result<Option<Message>, InternalError> {
         let mut seen = message.clone();
         // Receipts of the parts before come in between, at most a few for each.
-        for _ in 0..MOST_SURPRISES {
+        for _ in 0..MAX_PART_CONFLICTS {
             let parts = seen.parts.with(part, Status::Sent).unwrap_or_else(|| seen.parts.clone()); // A receipt was faster.
             let as_seen =
                 if seen.parts.is_empty() { "attribute_not_exists(parts)" } else { "parts = :seen" };
             let mut call = self
+                .table
                 .change(&key::message(held.business, held.id, message.seq))
                 .update_expression(
                     "SET parts = :parts, #status = :queued, attempts = :left REMOVE #error",
@@ -120,36 +120,34 @@ impl Table {
                 .expression_attribute_values(":sending", value(&Status::Sending))
                 .expression_attribute_values(":attempts", number(message.attempts))
                 .expression_attribute_values(":fence", number(held.lease.fence))
-                .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew);
+                .return_values(ReturnValue::AllNew);
             if !seen.parts.is_empty() {
                 call = call.expression_attribute_values(":seen", value(&seen.parts));
             }
-            let ours = |now: &Message| now.fence == Some(held.lease.fence);
+
             let now = match update::<Message>(call).await? {
                 WriteOutcome::Done(now) => return Ok(now),
-                WriteOutcome::Refused(now) => now.flatten().filter(ours),
+                WriteOutcome::Refused(now) if now.fence == Some(held.lease.fence) => now,
+                WriteOutcome::Refused(_) | WriteOutcome::Missing => return Ok(None),
             };
-            match now.map(|now| ((now.status, now.attempts), now)) {
-                Some((as_marked, now)) if as_marked == (Status::Sending, message.attempts) => {
-                    seen = now
-                }
-                // Its own write, the answer to which was lost: nobody else has this fence.
-                Some((as_noted, now)) if as_noted == (Status::Queued, message.attempts - 1) => {
-                    return Ok(Some(now));
-                }
-                _ => return Ok(None),
+            if (now.status, now.attempts) == (Status::Sending, message.attempts) {
+                seen = now; // A receipt came between.
+            } else if (now.status, now.attempts) == (Status::Queued, message.attempts - 1) {
+                return Ok(Some(now)); // Its own write, the answer to which was lost.
+            } else {
+                return Ok(None);
             }
         }
         Err(InternalError::new("noting a part of a message whose parts kept changing"))
     }
 
-    /// Writes down what became of a message. A receipt that was faster stays: the status never goes
-    /// back. False if the message did not end so, because a receipt had said what became of it.
+    /// Stores how a message ended. A receipt that was faster stays: the status never goes back.
+    /// False if a receipt has settled the message otherwise.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn settle(
-        &self,
+        self,
         held: &HeldConversation,
         message: &Message,
         settlement: &Settlement,
@@ -172,7 +170,7 @@ impl Table {
             Settlement::GivenUp(reason) => (value(reason), message.attempts_so_far()),
         };
         let remove = if status == Status::Sent { "REMOVE #error" } else { "" };
-        let call = self
+        let call = self.table
             .change(&key::message(held.business, held.id, message.seq))
             .update_expression(format!("SET #status = :status, fence = :fence, history = :history, {set} {remove}"))
             .condition_expression(
@@ -188,9 +186,11 @@ impl Table {
             .expression_attribute_values(":in_doubt", value(&Status::InDoubt))
             .expression_attribute_values(":fence", number(held.lease.fence))
             .expression_attribute_values(":now", value(&now));
+
         let was = match update::<Message>(call).await? {
             WriteOutcome::Done(_) => return Ok(true),
-            WriteOutcome::Refused(was) => was.flatten().filter(|was| was.status.is_settled()),
+            WriteOutcome::Refused(was) => Some(was).filter(|was| was.status.is_settled()),
+            WriteOutcome::Missing => None,
         };
         match (was, settlement) {
             (Some(_), Settlement::Sent { .. }) => {
@@ -206,16 +206,17 @@ impl Table {
         }
     }
 
-    /// A receipt came before the provider's answer was written down; only what it could not know is
-    /// added. Refused: it was no receipt but a successor, whose own answer stays.
+    /// Adds what a receipt that came before the provider's answer could not know. Refused: another
+    /// worker has taken the message up, and its own answer stays.
     async fn note_sent(
         &self,
         held: &HeldConversation,
         message: &Message,
-        provider_id: aws_sdk_dynamodb::types::AttributeValue,
+        provider_id: AttributeValue,
         now: DateTime<Utc>,
     ) -> Result<(), InternalError> {
         let call = self
+            .table
             .change(&key::message(held.business, held.id, message.seq))
             .update_expression(
                 "SET sent_at = if_not_exists(sent_at, :now), provider_id = :id, history = :history",
@@ -233,12 +234,12 @@ impl Table {
         update::<Message>(call).await.map(drop)
     }
 
-    /// Puts a message back: it waits for another attempt, or for a receipt.
+    /// Requeues a message: it waits for another attempt, or for a receipt.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn requeue(
-        &self,
+        self,
         held: &HeldConversation,
         message: &Message,
         status: Status,
@@ -254,7 +255,7 @@ impl Table {
         };
         let history =
             if counted { message.history_with(outcome, reason) } else { message.history.clone() };
-        let call = self
+        let call = self.table
             .change(&key::message(held.business, held.id, message.seq))
             .update_expression(
                 "SET #status = :status, doubts = :doubts, attempts = :attempts, #error = :reason, fence = :fence, \
@@ -271,20 +272,21 @@ impl Table {
             .expression_attribute_values(":reason", value(&reason))
             .expression_attribute_values(":sending", value(&Status::Sending))
             .expression_attribute_values(":fence", number(held.lease.fence));
-        let was = match update::<Message>(call).await? {
-            WriteOutcome::Done(_) => return Ok(RequeueOutcome::Done),
-            WriteOutcome::Refused(was) => was.flatten(),
-        };
-        Ok(match was {
-            Some(was) if was.fence > Some(held.lease.fence) => RequeueOutcome::LeaseLost,
-            // Nobody else has this fence, and receipts leave neither `queued` nor `in_doubt`.
-            Some(was)
-                if was.fence == Some(held.lease.fence)
-                    && (was.status, was.attempts) == (status, attempts) =>
+
+        Ok(match update::<Message>(call).await? {
+            WriteOutcome::Done(_) => RequeueOutcome::Done,
+            WriteOutcome::Refused(now) if now.fence > Some(held.lease.fence) => {
+                RequeueOutcome::LeaseLost
+            }
+            // Its own write, the answer to which was lost: no other worker has this fence, and
+            // receipts leave neither `queued` nor `in_doubt`.
+            WriteOutcome::Refused(now)
+                if now.fence == Some(held.lease.fence)
+                    && (now.status, now.attempts) == (status, attempts) =>
             {
                 RequeueOutcome::Done
             }
-            _ => RequeueOutcome::Changed,
+            WriteOutcome::Refused(_) | WriteOutcome::Missing => RequeueOutcome::Changed,
         })
     }
 }

@@ -1,5 +1,5 @@
-//! Reads what DynamoDB said of the accept transaction: of each position, or of none. What follows
-//! from it is decided by [`domain::accept::read`].
+//! Reads DynamoDB's error of the accept transaction, position by position.
+//! [`domain::accept::read`] decides what follows from it.
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -14,30 +14,27 @@ use domain::accept::{CancelledTransaction, Position};
 /// Reads a cancelled transaction by position, or `None` if it was not cancelled but failed.
 pub(super) fn cancellation<R>(
     error: &SdkError<TransactWriteItemsError, R>,
-) -> Option<Result<CancelledTransaction, InternalError>> {
+) -> Result<Option<CancelledTransaction>, InternalError> {
     let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
         error.as_service_error()
     else {
-        return None;
+        return Ok(None);
     };
     let mut reasons = cancelled.cancellation_reasons().iter();
-    let mut read_all = || {
-        Ok(CancelledTransaction {
-            shard: position(reasons.next())?,
-            conversation: position(reasons.next())?,
-            message: match position::<Message>(reasons.next())? {
-                Position::Fine => Position::Fine,
-                Position::Refused(was) => Position::Refused(was.map(drop)),
-                Position::Contended => Position::Contended,
-            },
-            idempotency: match position::<Idempotency>(reasons.next())? {
-                Position::Fine => Position::Fine,
-                Position::Refused(was) => Position::Refused(was.map(|record| record.first)),
-                Position::Contended => Position::Contended,
-            },
-        })
-    };
-    Some(read_all())
+    Ok(Some(CancelledTransaction {
+        shard: position(reasons.next())?,
+        conversation: position(reasons.next())?,
+        message: match position::<Message>(reasons.next())? {
+            Position::Fine => Position::Fine,
+            Position::Refused(was) => Position::Refused(was.map(drop)),
+            Position::Contended => Position::Contended,
+        },
+        idempotency: match position::<Idempotency>(reasons.next())? {
+            Position::Fine => Position::Fine,
+            Position::Refused(was) => Position::Refused(was.map(|record| record.first)),
+            Position::Contended => Position::Contended,
+        },
+    }))
 }
 
 fn position<T: DeserializeOwned>(
@@ -57,8 +54,8 @@ fn position<T: DeserializeOwned>(
     }
 }
 
-/// Whether the transaction may have been made although no such answer came: nothing arrived in
-/// time, the connection broke, DynamoDB failed inside, or it is still at it.
+/// True if the transaction may have been made all the same: no answer arrived in time, the
+/// connection broke, DynamoDB failed inside, or the transaction is still in progress.
 pub(super) fn is_unknown<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
     match error {
         SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => {
@@ -111,7 +108,7 @@ mod tests {
     fn positions(
         reasons: impl IntoIterator<Item = CancellationReason>,
     ) -> Result<CancelledTransaction, InternalError> {
-        cancellation(&cancelled(reasons)).expect("it was cancelled")
+        cancellation(&cancelled(reasons)).map(|cancelled| cancelled.expect("it was cancelled"))
     }
 
     fn record<const N: usize>(
@@ -196,8 +193,8 @@ mod tests {
         let failed = InternalServerError::builder().build();
         let failed: Failed =
             SdkError::service_error(TransactWriteItemsError::InternalServerError(failed), ());
-        assert!(cancellation(&failed).is_none());
-        assert!(cancellation(&Failed::timeout_error("late")).is_none());
+        assert!(matches!(cancellation(&failed), Ok(None)));
+        assert!(matches!(cancellation(&Failed::timeout_error("late")), Ok(None)));
     }
 
     #[test]

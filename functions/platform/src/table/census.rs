@@ -1,47 +1,47 @@
-//! Going through the whole table, for operators: there is no index of all messages, because nothing
-//! that is in a hurry needs one. Each page is [1
+//! Scans of the whole table, for operators: there is no index of all messages, because nothing
+//! urgent needs one. Each page is [1
 //! MB](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Scan.html) of items read,
-//! whatever is found in it, and is paid for as such.
+//! whatever the filter finds in it, and is paid for as such.
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use super::{Cursor, Table, key, read, text, value};
+use super::{Cursor, OperatorTable, key, read, read_all, text, value};
 use crate::error::InternalError;
 use domain::delivery::{Reason, Status};
 use domain::{BusinessId, ConversationId, MessageId, Month, Seq};
 
-/// Which messages are looked for.
+/// A filter of messages; `None` lets everything through.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MessageFilter {
-    /// Of this business alone.
+    /// Only this business's messages.
     pub business: Option<BusinessId>,
-    /// FoundMessage in this month alone.
+    /// Only messages counted in this month.
     pub month: Option<Month>,
-    /// Which have come this far, and no further.
+    /// Only messages with this status.
     pub status: Option<Status>,
 }
 
-/// A message without what it says.
+/// A message without its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundMessage {
-    /// Whose.
+    /// The business it belongs to.
     pub business: BusinessId,
-    /// In which conversation.
+    /// The conversation it was sent into.
     pub conversation: ConversationId,
-    /// Its id.
+    /// The message's id.
     pub id: MessageId,
-    /// Its place.
+    /// The message's place in its conversation.
     pub seq: Seq,
     /// The month it counts in.
     pub month: Month,
     /// When it was accepted.
     pub created_at: DateTime<Utc>,
-    /// How far it has come.
+    /// The message's status.
     pub status: Status,
-    /// How often it was handed over.
+    /// How many attempts were made.
     pub attempts: u32,
-    /// Why it was not taken the last time.
+    /// Why the provider did not take it the last time.
     pub error: Option<Reason>,
 }
 
@@ -58,20 +58,20 @@ struct Row {
     error: Option<Reason>,
 }
 
-impl Table {
-    /// One page of the table: the messages in it that are looked for, how many items it had, and
+impl OperatorTable<'_> {
+    /// One page of the table: the messages that pass the filter, how many items the page had, and
     /// where it ended. Consistent: every message that was accepted before the first page was asked
     /// for is in one of the pages.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn census(
-        &self,
+        self,
         sought: MessageFilter,
         page: Option<Cursor>,
     ) -> Result<(Vec<FoundMessage>, usize, Option<Cursor>), InternalError> {
         let mut filter = String::from("begins_with(sk, :messages)");
-        let mut call = self.client.scan().table_name(&self.name).consistent_read(true);
+        let mut call = self.table.client.scan().table_name(&self.table.name).consistent_read(true);
         call = call.expression_attribute_values(":messages", text(key::MESSAGE_PREFIX));
         if let Some(business) = sought.business {
             filter += " AND begins_with(pk, :of)";
@@ -94,24 +94,29 @@ impl Table {
             .set_exclusive_start_key(page.map(|page| page.0));
         let answer = call.send().await.map_err(|error| InternalError::aws("Scan", error))?;
         let scanned = usize::try_from(answer.scanned_count).unwrap_or_default();
-        let messages =
-            answer.items.unwrap_or_default().into_iter().map(counted).collect::<Result<_, _>>()?;
+        let messages = answer
+            .items
+            .unwrap_or_default()
+            .into_iter()
+            .map(found_message)
+            .collect::<Result<_, _>>()?;
         Ok((messages, scanned, answer.last_evaluated_key.map(Cursor)))
     }
 
-    /// One page of the table: the months that are open in it, whosever, how many items it had, and
-    /// where it ended.
+    /// One page of the table: the open months of all businesses in it, how many items the page had,
+    /// and where it ended.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn open_months(
-        &self,
+        self,
         page: Option<Cursor>,
     ) -> Result<(Vec<(BusinessId, Month)>, usize, Option<Cursor>), InternalError> {
         let call = self
+            .table
             .client
             .scan()
-            .table_name(&self.name)
+            .table_name(&self.table.name)
             .consistent_read(true)
             .filter_expression("begins_with(sk, :months)")
             .expression_attribute_values(":months", text(key::QUOTA_PREFIX))
@@ -119,60 +124,54 @@ impl Table {
             .set_exclusive_start_key(page.map(|page| page.0));
         let answer = call.send().await.map_err(|error| InternalError::aws("Scan", error))?;
         let scanned = usize::try_from(answer.scanned_count).unwrap_or_default();
-        let months =
-            answer.items.unwrap_or_default().into_iter().map(month).collect::<Result<_, _>>()?;
+        let months = answer
+            .items
+            .unwrap_or_default()
+            .into_iter()
+            .map(|item| month(read(item)?))
+            .collect::<Result<_, _>>()?;
         Ok((months, scanned, answer.last_evaluated_key.map(Cursor)))
     }
 
-    /// The months of one business that are open.
+    /// The open months of one business.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn months_of(
-        &self,
+        self,
         business: BusinessId,
     ) -> Result<Vec<(BusinessId, Month)>, InternalError> {
-        let mut months = Vec::new();
-        let mut page = None;
-        loop {
-            let call = self
-                .client
-                .query()
-                .table_name(&self.name)
-                .consistent_read(true)
-                .key_condition_expression("pk = :pk AND begins_with(sk, :months)")
-                .expression_attribute_values(":pk", text(key::plan(business).pk))
-                .expression_attribute_values(":months", text(key::QUOTA_PREFIX))
-                .projection_expression("pk, sk")
-                .set_exclusive_start_key(page.take());
-            let answer = call.send().await.map_err(|error| InternalError::aws("Query", error))?;
-            for item in answer.items.unwrap_or_default() {
-                months.push(month(item)?);
-            }
-            page = answer.last_evaluated_key;
-            if page.is_none() {
-                return Ok(months);
-            }
-        }
+        let call = self
+            .table
+            .query()
+            .key_condition_expression("pk = :pk AND begins_with(sk, :months)")
+            .expression_attribute_values(":pk", text(key::plan(business).pk))
+            .expression_attribute_values(":months", text(key::QUOTA_PREFIX))
+            .projection_expression("pk, sk");
+        read_all::<QuotaKeys>(call).await?.into_iter().map(month).collect()
     }
 
-    /// What a month's counters say is used; `None` if the month is not open.
+    /// A month's usage by its counters; `None` if the month is not open.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn counters(
-        &self,
-        b: BusinessId,
+        self,
+        business_id: BusinessId,
         month: Month,
     ) -> Result<Option<domain::quota::Usage>, InternalError> {
-        match self.get::<super::record::QuotaHead>(&key::quota_head(b, month)).await? {
-            Some(head) => self.usage(b, month, Some(&head), None).await.map(Some),
+        match self
+            .table
+            .get::<super::record::QuotaHead>(&key::quota_head(business_id, month))
+            .await?
+        {
+            Some(head) => self.table.usage(business_id, month, Some(&head), None).await.map(Some),
             None => Ok(None),
         }
     }
 }
 
-fn counted(item: super::Item) -> Result<FoundMessage, InternalError> {
+fn found_message(item: super::Item) -> Result<FoundMessage, InternalError> {
     let Row { pk, id, seq, month, created_at, status, attempts, error } = read(item)?;
     let whose = key::parse_conversation_partition(&pk);
     let (business, conversation) =
@@ -180,12 +179,12 @@ fn counted(item: super::Item) -> Result<FoundMessage, InternalError> {
     Ok(FoundMessage { business, conversation, id, seq, month, created_at, status, attempts, error })
 }
 
-fn month(item: super::Item) -> Result<(BusinessId, Month), InternalError> {
-    #[derive(Deserialize)]
-    struct Keys {
-        pk: String,
-        sk: String,
-    }
-    let Keys { pk, sk } = read(item)?;
+#[derive(Deserialize)]
+struct QuotaKeys {
+    pk: String,
+    sk: String,
+}
+
+fn month(QuotaKeys { pk, sk }: QuotaKeys) -> Result<(BusinessId, Month), InternalError> {
     key::parse_quota_head(&pk, &sk).ok_or_else(|| InternalError::new("reading whose month it is"))
 }

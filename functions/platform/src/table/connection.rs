@@ -1,25 +1,25 @@
-//! Live chat widgets: which are connected to a conversation, and which conversation one belongs to.
+//! Live chat widgets: the connections of a conversation, and the conversation of a connection.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::record::Conversation;
-use super::{Table, expiry, item, key, text};
+use super::{Table, expiry, item, key, read_all, text};
 use crate::error::InternalError;
 use domain::{BusinessId, ConversationId};
 
 /// API Gateway ends every WebSocket connection after two hours
 /// ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html)).
-const LONGEST: TimeDelta = TimeDelta::hours(2);
+const MAX_CONNECTION_AGE: TimeDelta = TimeDelta::hours(2);
 
 /// A live widget.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connection {
-    /// API Gateway's id of it.
+    /// API Gateway's id of the connection.
     pub connection: String,
-    /// Whose conversation it shows.
+    /// The business whose conversation it shows.
     pub business: BusinessId,
-    /// Which conversation it shows.
+    /// The conversation it shows.
     pub conversation: ConversationId,
     /// When DynamoDB may forget it, in seconds since 1970.
     pub expires_at: i64,
@@ -32,13 +32,13 @@ impl Table {
     /// If DynamoDB does not answer.
     pub async fn conversation(
         &self,
-        b: BusinessId,
-        c: ConversationId,
+        business_id: BusinessId,
+        conversation_id: ConversationId,
     ) -> Result<Option<Conversation>, InternalError> {
-        self.get(&key::conversation(b, c)).await
+        self.get(&key::conversation(business_id, conversation_id)).await
     }
 
-    /// Remembers whose a widget is, so that its receipts count from now on.
+    /// Stores which conversation a widget shows, so that its receipts count from now on.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
@@ -49,7 +49,7 @@ impl Table {
         conversation: ConversationId,
         now: DateTime<Utc>,
     ) -> Result<Connection, InternalError> {
-        let expires_at = expiry(now, LONGEST);
+        let expires_at = expiry(now, MAX_CONNECTION_AGE);
         let record =
             Connection { connection: connection.to_owned(), business, conversation, expires_at };
         self.remember(&key::connection_owner(connection), &record).await?;
@@ -71,7 +71,7 @@ impl Table {
         put.send().await.map(drop).map_err(|error| InternalError::aws("PutItem", error))
     }
 
-    /// Whose a connection is, if it ever said hello.
+    /// The connection's record, if it ever said hello.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
@@ -79,7 +79,7 @@ impl Table {
         self.get(&key::connection_owner(connection)).await
     }
 
-    /// Forgets a widget.
+    /// Removes a widget.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
@@ -99,18 +99,15 @@ impl Table {
     /// If DynamoDB does not answer.
     pub async fn connections(
         &self,
-        b: BusinessId,
-        c: ConversationId,
+        business_id: BusinessId,
+        conversation_id: ConversationId,
     ) -> Result<Vec<Connection>, InternalError> {
+        let partition = key::conversation_partition(business_id, conversation_id);
         let call = self
-            .client
             .query()
-            .table_name(&self.name)
-            .consistent_read(true)
             .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
-            .expression_attribute_values(":pk", text(key::conversation_partition(b, c)))
+            .expression_attribute_values(":pk", text(partition))
             .expression_attribute_values(":prefix", text(key::CONNECTION_PREFIX));
-        let answer = call.send().await.map_err(|error| InternalError::aws("Query", error))?;
-        answer.items.unwrap_or_default().into_iter().map(super::read).collect()
+        read_all(call).await
     }
 }

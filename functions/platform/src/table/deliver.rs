@@ -1,9 +1,13 @@
-//! Working on a conversation: the writes of the delivery protocol that claim it, move it on and let
-//! it go, each with the condition it relies on. Those to its messages are in `attempt.rs`.
+//! The worker's writes to a conversation: they claim it, advance it and release it, each with the
+//! condition it relies on. The writes to its messages are in `attempt.rs`.
 //!
-//! The SDK makes a call again when its answer is lost, and finds its own write in the way. Each
-//! write therefore recognises what only it can have written, and takes it for made.
+//! When an answer is lost, the SDK repeats the call and finds its own write in the way. Each write
+//! therefore recognises what only it can have written, and reports success.
 
+use std::ops::ControlFlow;
+
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::ReturnValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
@@ -13,58 +17,66 @@ use crate::error::InternalError;
 use domain::delivery::{ClaimOutcome, Lease, claim};
 use domain::{BusinessId, ChannelId, ConversationId, Seq};
 
+/// The worker's half of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Deliveries<'a> {
+    pub(super) table: &'a Table,
+}
+
 /// A conversation that this worker holds.
 #[derive(Debug, Clone)]
 pub struct HeldConversation {
-    /// Whose.
+    /// The business it belongs to.
     pub business: BusinessId,
-    /// Which.
+    /// The conversation's id.
     pub id: ConversationId,
-    /// As it was when it was claimed, but for `settled_seq`, `thread` and `paced`, which go along.
+    /// The conversation as it was claimed; `settled_seq`, `thread` and the rate limit's state
+    /// follow the worker's progress.
     pub conversation: Conversation,
-    /// The right to it.
+    /// The lease, with its fence.
     pub lease: Lease,
     owner: String,
 }
 
 impl HeldConversation {
-    /// Whether the conversation as it is `now` is still held under this very claim.
+    /// True if the conversation as it is `now` is still held under this claim.
     fn is_still(&self, now: &Conversation) -> bool {
         now.fence == self.lease.fence && now.lease_owner.as_ref() == Some(&self.owner)
     }
 
-    /// Whether it is nobody's although nobody has claimed it since.
-    fn was_let_go(&self, now: &Conversation) -> bool {
+    /// True if this lease was released and no other worker has claimed since.
+    fn was_released(&self, now: &Conversation) -> bool {
         now.fence == self.lease.fence && now.lease_owner.is_none()
     }
 }
 
-/// What came of letting go.
+/// The outcome of a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReleaseOutcome {
-    /// Nobody holds the conversation, and nothing is left of it in the outbox.
+    /// The conversation is free and out of the outbox.
     Done,
-    /// A new message came; it is still ours.
+    /// A new message came; this worker still holds the conversation.
     NewMessage,
-    /// It has been somebody else's for a while.
+    /// The lease was lost to another worker.
     LeaseLost,
 }
 
-impl Table {
-    /// Asks for a conversation for `length`. The condition says what [`domain::delivery::claim`]
-    /// says.
+impl Deliveries<'_> {
+    /// Claims a conversation for `length`, or breaks with the reason why not. The condition is that
+    /// of [`domain::delivery::claim`].
     ///
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn claim(
-        &self,
+        self,
         business: BusinessId,
         id: ConversationId,
         now: DateTime<Utc>,
         length: TimeDelta,
-    ) -> Result<Result<HeldConversation, ClaimOutcome>, InternalError> {
+    ) -> Result<ControlFlow<ClaimOutcome, HeldConversation>, InternalError> {
         let owner = Uuid::from_u128(rand::random()).simple().to_string();
         let call = self
+            .table
             .change(&key::conversation(business, id))
             .update_expression("SET lease_owner = :me, lease_until = :until, fence = fence + :one")
             .condition_expression(
@@ -76,54 +88,41 @@ impl Table {
             .expression_attribute_values(":until", millis(now + length))
             .expression_attribute_values(":now", millis(now))
             .expression_attribute_values(":one", number(1))
-            .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew);
-        match update::<Conversation>(call).await? {
-            WriteOutcome::Done(Some(conversation)) => {
-                let lease = Lease { fence: conversation.fence, until: now + length };
-                Ok(Ok(HeldConversation { business, id, conversation, lease, owner }))
-            }
+            .return_values(ReturnValue::AllNew);
+
+        let conversation = match update::<Conversation>(call).await? {
+            WriteOutcome::Done(Some(conversation)) => conversation,
             WriteOutcome::Done(None) => {
-                Err(InternalError::new("claiming a conversation that came back empty"))
+                return Err(InternalError::new("claiming a conversation that came back empty"));
             }
-            WriteOutcome::Refused(Some(Some(ours)))
-                if ours.lease_owner.as_ref() == Some(&owner) =>
-            {
-                let lease = Lease { fence: ours.fence, until: now + length };
-                Ok(Ok(HeldConversation { business, id, conversation: ours, lease, owner }))
+            // Its own write, the answer to which was lost.
+            WriteOutcome::Refused(now) if now.lease_owner.as_ref() == Some(&owner) => now,
+            WriteOutcome::Refused(was) => {
+                return match claim(&was.state(), now, length) {
+                    ClaimOutcome::Granted(_) => Err(InternalError::new(
+                        "claiming what the table refuses and the rule would grant",
+                    )),
+                    refused => Ok(ControlFlow::Break(refused)),
+                };
             }
-            WriteOutcome::Refused(Some(Some(was))) => match claim(&was.state(), now, length) {
-                ClaimOutcome::Granted(_) => Err(InternalError::new(
-                    "claiming what the table refuses and the rule would grant",
-                )),
-                refused => Ok(Err(refused)),
-            },
-            WriteOutcome::Refused(_) => Ok(Err(ClaimOutcome::Settled)),
-        }
+            WriteOutcome::Missing => return Ok(ControlFlow::Break(ClaimOutcome::Settled)),
+        };
+
+        let lease = Lease { fence: conversation.fence, until: now + length };
+        Ok(ControlFlow::Continue(HeldConversation { business, id, conversation, lease, owner }))
     }
 
-    /// The conversation's channel.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
-    pub async fn channel(
-        &self,
-        business: BusinessId,
-        id: ChannelId,
-    ) -> Result<Option<ChannelRecord>, InternalError> {
-        self.get(&key::channel(business, id)).await
-    }
-
-    /// Has nothing sent on a channel until then; who says a later time is heard.
+    /// Pauses the channel until `until`; the latest pause wins.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn pause(
-        &self,
+        self,
         business: BusinessId,
         id: ChannelId,
         until: DateTime<Utc>,
     ) -> Result<(), InternalError> {
-        let call = self
+        let call = self.table
             .change(&key::channel(business, id))
             .update_expression("SET paused_until = :until")
             .condition_expression(
@@ -133,17 +132,17 @@ impl Table {
         update::<ChannelRecord>(call).await.map(drop)
     }
 
-    /// Moves the conversation past message `seq`, and writes down its thread as it has become and
-    /// how much of its pace it has used; false if the lease was lost.
+    /// Moves the conversation past message `seq`, and stores its thread and its rate limit's state;
+    /// false if the lease was lost.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn advance(
-        &self,
+        self,
         held: &mut HeldConversation,
         seq: Seq,
     ) -> Result<bool, InternalError> {
-        let Conversation { thread, rate_limit_state: paced, .. } = &held.conversation;
+        let Conversation { thread, rate_limit_state, .. } = &held.conversation;
         let mut set = String::from("SET settled_seq = :seq");
         let mut call = self
             .held(held, "settled_seq = :before")
@@ -153,15 +152,15 @@ impl Table {
             set += ", thread = :thread";
             call = call.expression_attribute_values(":thread", value(thread));
         }
-        if let Some(paced) = paced {
+        if let Some(state) = rate_limit_state {
             set += ", paced = :paced";
-            call = call.expression_attribute_values(":paced", value(paced));
+            call = call.expression_attribute_values(":paced", value(state));
         }
+
         let done = match update::<Conversation>(call.update_expression(set)).await? {
             WriteOutcome::Done(_) => true,
-            WriteOutcome::Refused(now) => {
-                now.flatten().is_some_and(|now| held.is_still(&now) && now.settled_seq == seq)
-            }
+            WriteOutcome::Refused(now) => held.is_still(&now) && now.settled_seq == seq,
+            WriteOutcome::Missing => false,
         };
         if done {
             held.conversation.settled_seq = seq;
@@ -169,54 +168,51 @@ impl Table {
         Ok(done)
     }
 
-    /// Lets go of a conversation that has nothing left to send.
+    /// Releases the lease and takes the conversation out of the outbox, if every message is settled.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn release(&self, held: &HeldConversation) -> Result<ReleaseOutcome, InternalError> {
+    pub async fn release(self, held: &HeldConversation) -> Result<ReleaseOutcome, InternalError> {
         let call = self
             .held(held, "settled_seq = seq")
             .update_expression("REMOVE lease_owner, lease_until, not_before, outbox_bucket, due");
         Ok(match update::<Conversation>(call).await? {
             WriteOutcome::Done(_) => ReleaseOutcome::Done,
-            WriteOutcome::Refused(Some(Some(now))) if held.is_still(&now) => {
-                ReleaseOutcome::NewMessage
-            }
-            WriteOutcome::Refused(Some(Some(now))) if held.was_let_go(&now) => ReleaseOutcome::Done,
-            WriteOutcome::Refused(_) => ReleaseOutcome::LeaseLost,
+            WriteOutcome::Refused(now) if held.is_still(&now) => ReleaseOutcome::NewMessage,
+            WriteOutcome::Refused(now) if held.was_released(&now) => ReleaseOutcome::Done,
+            WriteOutcome::Refused(_) | WriteOutcome::Missing => ReleaseOutcome::LeaseLost,
         })
     }
 
-    /// Lets go of a conversation until `at`: nobody may send before. How much of its pace it has
-    /// used is written down.
+    /// Releases the lease and lets no worker send before `at`. The rate limit's state is stored.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn postpone(
-        &self,
+        self,
         held: &HeldConversation,
         at: DateTime<Utc>,
     ) -> Result<(), InternalError> {
         let mut set = String::from("SET due = :at, not_before = :at");
         let mut call =
             self.held(held, "attribute_exists(pk)").expression_attribute_values(":at", millis(at));
-        if let Some(paced) = &held.conversation.rate_limit_state {
+        if let Some(state) = &held.conversation.rate_limit_state {
             set += ", paced = :paced";
-            call = call.expression_attribute_values(":paced", value(paced));
+            call = call.expression_attribute_values(":paced", value(state));
         }
-        let call = call.update_expression(set + " REMOVE lease_owner, lease_until");
-        // Refused: the lease was over, and whoever has it now decides.
-        update::<Conversation>(call).await.map(drop)
+        set += " REMOVE lease_owner, lease_until";
+
+        // Refused: the lease was over, and its next holder decides.
+        update::<Conversation>(call.update_expression(set)).await.map(drop)
     }
 
-    /// Lets go of a conversation whose customer is away, and looks again at `at` or when a doorbell
-    /// rings. False if they came back in the moment between: their return makes the conversation
-    /// due ([`Table::make_due`]).
+    /// Releases the conversation of a customer who is away, until `at` or their return. False if
+    /// they returned in the moment between, which makes the conversation due ([`Table::make_due`]).
     ///
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn park(
-        &self,
+        self,
         held: &mut HeldConversation,
         at: DateTime<Utc>,
     ) -> Result<bool, InternalError> {
@@ -227,30 +223,20 @@ impl Table {
             .expression_attribute_values(":at", millis(at))
             .expression_attribute_values(":before", millis(before));
         match update::<Conversation>(call).await? {
-            WriteOutcome::Refused(Some(Some(now))) if held.is_still(&now) => {
+            WriteOutcome::Refused(now) if held.is_still(&now) => {
                 held.conversation.due = now.due;
                 Ok(false)
             }
-            WriteOutcome::Done(_) | WriteOutcome::Refused(_) => Ok(true),
+            WriteOutcome::Done(_) | WriteOutcome::Refused(_) | WriteOutcome::Missing => Ok(true),
         }
     }
 
-    /// A change of a held conversation, on the condition that it still is, and `also`.
-    fn held(
-        &self,
-        held: &HeldConversation,
-        also: &str,
-    ) -> aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder {
-        self.change(&key::conversation(held.business, held.id))
+    /// Begins a change of a held conversation, on the condition that it still is held, and `also`.
+    fn held(&self, held: &HeldConversation, also: &str) -> UpdateItemFluentBuilder {
+        self.table
+            .change(&key::conversation(held.business, held.id))
             .condition_expression(format!("lease_owner = :me AND fence = :fence AND {also}"))
             .expression_attribute_values(":me", text(&held.owner))
             .expression_attribute_values(":fence", number(held.lease.fence))
-    }
-
-    pub(super) fn change(
-        &self,
-        key: &key::Key,
-    ) -> aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder {
-        self.client.update_item().table_name(&self.name).set_key(Some(key.attributes()))
     }
 }

@@ -1,11 +1,23 @@
-//! Reading messages back.
+//! Reading channels, conversations and messages back.
 
-use super::record::Message;
+use super::record::{ChannelRecord, Message};
 use super::{Table, key, text};
 use crate::error::InternalError;
-use domain::{BusinessId, ConversationId, MessageId, Seq};
+use domain::{BusinessId, ChannelId, ConversationId, MessageId, Seq};
 
 impl Table {
+    /// The record of a channel.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn channel(
+        &self,
+        business: BusinessId,
+        id: ChannelId,
+    ) -> Result<Option<ChannelRecord>, InternalError> {
+        self.get(&key::channel(business, id)).await
+    }
+
     /// Up to `limit` messages after `after`, oldest first, read consistently, and whether there may
     /// be more: a page ends at `limit` or at [1
     /// MB](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html).
@@ -20,10 +32,7 @@ impl Table {
         limit: i32,
     ) -> Result<(Vec<Message>, bool), InternalError> {
         let call = self
-            .client
             .query()
-            .table_name(&self.name)
-            .consistent_read(true)
             .limit(limit)
             .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
             .expression_attribute_values(

@@ -1,5 +1,8 @@
-//! The one table. Items are plain structs ([`record`]), keys are made in [`key`], and each file
-//! beside them is one thing that is done to the table, with every condition it relies on.
+//! The one table. Items are plain structs ([`record`]), and [`key`] makes their keys. Each file
+//! beside them holds one operation with every condition it relies on.
+//!
+//! [`Table`] itself accepts, reads and takes receipts; [`Deliveries`] is the worker's half,
+//! [`OperatorTable`] the operator's.
 
 mod accept;
 mod api_key;
@@ -11,6 +14,7 @@ mod deliver;
 pub mod key;
 mod list;
 mod month;
+mod operator;
 mod outbox;
 mod plan;
 pub mod provision;
@@ -25,7 +29,8 @@ pub use accept::{AcceptOutcome, MessageDraft};
 pub use attempt::RequeueOutcome;
 pub use census::{FoundMessage, MessageFilter};
 pub use connection::Connection;
-pub use deliver::{HeldConversation, ReleaseOutcome};
+pub use deliver::{Deliveries, HeldConversation, ReleaseOutcome};
+pub use operator::OperatorTable;
 pub use outbox::{Cursor, DueConversation};
 pub use receipt::{AppliedReceipt, ReceiptEffect};
 pub use request_context::{LoadRequest, RequestContext};
@@ -35,7 +40,11 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -43,7 +52,7 @@ use tokio::time::Instant;
 
 use crate::error::{self, InternalError};
 
-/// An item as the SDK hands it over; it never leaves this module.
+/// An item as the SDK returns it; it never leaves this module.
 type Item = HashMap<String, AttributeValue>;
 
 /// The table.
@@ -74,48 +83,84 @@ impl Table {
         Table::new(Client::new(&aws.service("DYNAMODB")), name)
     }
 
+    /// The worker's half of the table.
+    #[must_use]
+    pub fn deliveries(&self) -> Deliveries<'_> {
+        Deliveries { table: self }
+    }
+
+    /// The operator's half of the table.
+    #[must_use]
+    pub fn operator(&self) -> OperatorTable<'_> {
+        OperatorTable { table: self }
+    }
+
     /// Reads one item, consistently.
     async fn get<T: DeserializeOwned>(&self, key: &key::Key) -> Result<Option<T>, InternalError> {
-        let call = self.client.get_item().table_name(&self.name).consistent_read(true);
-        let answer = call.set_key(Some(key.attributes())).send().await;
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .set_key(Some(key.attributes()))
+            .send()
+            .await;
         answer.map_err(|error| InternalError::aws("GetItem", error))?.item.map(read).transpose()
     }
 
-    /// Reads many items, consistently, in the order they come; asks again for what DynamoDB left
-    /// out
+    /// Begins an `UpdateItem` of the item under `key`.
+    fn change(&self, key: &key::Key) -> UpdateItemFluentBuilder {
+        self.client.update_item().table_name(&self.name).set_key(Some(key.attributes()))
+    }
+
+    /// Begins a consistent `Query`.
+    fn query(&self) -> QueryFluentBuilder {
+        self.client.query().table_name(&self.name).consistent_read(true)
+    }
+
+    /// Reads many items, consistently and in any order. Asks again for those that DynamoDB left out
     /// ([`UnprocessedKeys`](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html)).
     async fn get_all(
         &self,
         keys: impl IntoIterator<Item = key::Key>,
     ) -> Result<Vec<Item>, InternalError> {
         let mut pending: Vec<Item> = keys.into_iter().map(|key| key.attributes()).collect();
-        let mut found = Vec::with_capacity(pending.len());
-        let mut patience = Backoff::new(BUDGET);
+        let mut items = Vec::with_capacity(pending.len());
+        let mut backoff = Backoff::new(BUDGET);
+
         loop {
-            let keys =
-                aws_sdk_dynamodb::types::KeysAndAttributes::builder().set_keys(Some(pending));
-            let keys = keys.consistent_read(true).build().expect("keys are set");
-            let answer = self.client.batch_get_item().request_items(&self.name, keys).send().await;
-            let mut answer = answer.map_err(|error| InternalError::aws("BatchGetItem", error))?;
-            found.extend(answer.responses.take().unwrap_or_default().into_values().flatten());
+            let keys = KeysAndAttributes::builder()
+                .set_keys(Some(pending))
+                .consistent_read(true)
+                .build()
+                .expect("keys are set");
+            let answer = self
+                .client
+                .batch_get_item()
+                .request_items(&self.name, keys)
+                .send()
+                .await
+                .map_err(|error| InternalError::aws("BatchGetItem", error))?;
+
+            items.extend(answer.responses.unwrap_or_default().into_values().flatten());
             pending = answer
                 .unprocessed_keys
-                .take()
                 .unwrap_or_default()
                 .into_values()
                 .flat_map(|left| left.keys)
                 .collect();
+
             if pending.is_empty() {
-                return Ok(found);
+                return Ok(items);
             }
-            if !patience.wait().await {
+            if !backoff.wait().await {
                 return Err(InternalError::new("reading items that DynamoDB left out every time"));
             }
         }
     }
 }
 
-/// Contention and throttling are waited out for this long, one thing after the other.
+/// How long a call waits for contention and throttling to end.
 const BUDGET: Duration = Duration::from_millis(1_500);
 const FIRST_WAIT: Duration = Duration::from_millis(5);
 const LONGEST_WAIT: Duration = Duration::from_millis(200);
@@ -144,50 +189,68 @@ impl Backoff {
         true
     }
 
-    /// Somebody got on: the budget starts anew, the waits stay as long as they have become.
+    /// Starts the budget anew after progress; the waits stay as long as they are.
     fn renew(&mut self) {
         self.until = Instant::now() + self.budget;
     }
 }
 
-/// Makes one write again for as long as only contention is in its way. DynamoDB refuses even a
-/// single write while a transaction holds its item, and the SDK does not repeat those by itself.
+/// Repeats a write while only contention refuses it. DynamoDB refuses even a single write while a
+/// transaction holds its item, and the SDK does not repeat those by itself.
 async fn retry_on_conflict<T, E, R, F>(call: impl Fn() -> F) -> Result<T, SdkError<E, R>>
 where
     F: Future<Output = Result<T, SdkError<E, R>>>,
     E: ProvideErrorMetadata,
 {
-    let mut patience = Backoff::new(BUDGET);
+    let mut backoff = Backoff::new(BUDGET);
     loop {
         match call().await {
             Err(error)
-                if error.code().is_some_and(error::is_contention) && patience.wait().await => {}
+                if error.code().is_some_and(error::is_contention) && backoff.wait().await => {}
             answer => return answer,
         }
     }
 }
 
-/// What came of a conditional write.
+/// The outcome of a conditional write.
 enum WriteOutcome<T> {
-    /// It was made; what the item is now, as far as it was asked for.
-    Done(T),
-    /// Its condition failed; what the item was instead, or `None` if there was none.
-    Refused(Option<T>),
+    /// The write was made; the item as it is now, if the call asked for it.
+    Done(Option<T>),
+    /// The condition failed on this item.
+    Refused(T),
+    /// The condition failed because there is no such item.
+    Missing,
 }
 
-/// Runs one conditional `UpdateItem` through contention.
+impl<T> WriteOutcome<T> {
+    fn is_done(&self) -> bool {
+        matches!(self, WriteOutcome::Done(_))
+    }
+}
+
+/// Makes one conditional `UpdateItem`, and repeats it through contention.
 async fn update<T: DeserializeOwned>(
-    call: aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder,
-) -> Result<WriteOutcome<Option<T>>, InternalError> {
-    use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
+    call: UpdateItemFluentBuilder,
+) -> Result<WriteOutcome<T>, InternalError> {
     let call = call.return_values_on_condition_check_failure(AllOld);
     match retry_on_conflict(|| call.clone().send()).await {
         Ok(answer) => Ok(WriteOutcome::Done(answer.attributes.map(read).transpose()?)),
         Err(error) => match error.into_refused_item() {
-            Ok(was) => Ok(WriteOutcome::Refused(was.map(read).transpose()?.map(Some))),
+            Ok(Some(item)) => Ok(WriteOutcome::Refused(read(item)?)),
+            Ok(None) => Ok(WriteOutcome::Missing),
             Err(error) => Err(InternalError::aws("UpdateItem", error)),
         },
     }
+}
+
+/// Reads every page of a query.
+async fn read_all<T: DeserializeOwned>(call: QueryFluentBuilder) -> Result<Vec<T>, InternalError> {
+    let mut items = call.into_paginator().items().send();
+    let mut records = Vec::new();
+    while let Some(item) = items.next().await {
+        records.push(read(item.map_err(|error| InternalError::aws("Query", error))?)?);
+    }
+    Ok(records)
 }
 
 /// Splits a refused condition from every other error.
@@ -195,13 +258,10 @@ trait RefusedCondition: Sized {
     fn into_refused_item(self) -> Result<Option<Item>, Self>;
 }
 
-impl<R> RefusedCondition
-    for SdkError<aws_sdk_dynamodb::operation::update_item::UpdateItemError, R>
-{
+impl<R> RefusedCondition for SdkError<UpdateItemError, R> {
     fn into_refused_item(self) -> Result<Option<Item>, Self> {
-        use aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException;
         match self.as_service_error() {
-            Some(ConditionalCheckFailedException(refused)) => {
+            Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
                 Ok(refused.item.clone().filter(|item| !item.is_empty()))
             }
             _ => Err(self),
@@ -253,7 +313,6 @@ mod tests {
     use std::cell::Cell;
 
     use aws_sdk_dynamodb::error::ErrorMetadata;
-    use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 
     use super::*;
 
@@ -262,8 +321,8 @@ mod tests {
         SdkError::service_error(error, ())
     }
 
-    /// Has a call fail so often with `code`, then succeed; returns its answer and how often it was
-    /// made.
+    /// Has a call fail `failures` times with `code`, then succeed; returns whether it succeeded and
+    /// how often it was made.
     async fn called(failures: u32, code: &str) -> (bool, u32) {
         let calls = Cell::new(0);
         let answer = retry_on_conflict(|| {
@@ -283,13 +342,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn patience_ends_with_its_budget() {
-        let (begun, budget) = (Instant::now(), Duration::from_millis(30));
-        let mut patience = Backoff::new(budget);
+    async fn waiting_ends_with_the_budget() {
+        let begun = Instant::now();
+        let budget = Duration::from_millis(30);
+        let mut backoff = Backoff::new(budget);
         let mut longest = FIRST_WAIT;
-        while patience.wait().await {
+        while backoff.wait().await {
             longest = (longest * 2).min(LONGEST_WAIT);
-            assert_eq!(patience.wait, longest);
+            assert_eq!(backoff.wait, longest);
         }
         assert!(
             begun.elapsed() + longest >= budget,
@@ -300,12 +360,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_got_on_has_all_the_time_again_but_is_no_faster() {
-        let mut patience = Backoff { until: Instant::now(), budget: BUDGET, wait: LONGEST_WAIT };
-        assert!(!patience.wait().await);
-        patience.renew();
-        assert!(patience.until >= Instant::now() + BUDGET - LONGEST_WAIT);
-        assert_eq!(patience.wait, LONGEST_WAIT);
+    async fn progress_renews_the_budget_and_leaves_the_waits() {
+        let mut backoff = Backoff { until: Instant::now(), budget: BUDGET, wait: LONGEST_WAIT };
+        assert!(!backoff.wait().await);
+        backoff.renew();
+        assert!(backoff.until >= Instant::now() + BUDGET - LONGEST_WAIT);
+        assert_eq!(backoff.wait, LONGEST_WAIT);
     }
 
     #[test]

@@ -24,7 +24,7 @@ impl Table {
         business: BusinessId,
         month: Month,
     ) -> Result<QuotaHead, InternalError> {
-        let mut patience = Backoff::new(super::BUDGET);
+        let mut backoff = Backoff::new(super::BUDGET);
         loop {
             if let Some(head) = self.get(&key::quota_head(business, month)).await? {
                 return Ok(head);
@@ -41,7 +41,7 @@ impl Table {
                     return Err(InternalError::aws("TransactWriteItems", error));
                 }
                 // Somebody else opened it, or the plan changed: look again.
-                Err(error) if !patience.wait().await => {
+                Err(error) if !backoff.wait().await => {
                     return Err(InternalError::contended("TransactWriteItems", error));
                 }
                 Err(_) => {}

@@ -4,8 +4,9 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use chrono::serde::ts_milliseconds;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-use super::{Table, key, millis, text};
+use super::{Table, key, millis, text, update};
 use crate::error::InternalError;
 use domain::{BusinessId, ConversationId};
 
@@ -81,10 +82,7 @@ impl Table {
                  OR attribute_not_exists(not_before) OR not_before <= :now)",
             )
             .expression_attribute_values(":now", millis(now));
-        Ok(matches!(
-            super::update::<serde::de::IgnoredAny>(call).await?,
-            super::WriteOutcome::Done(_)
-        ))
+        Ok(update::<IgnoredAny>(call).await?.is_done())
     }
 }
 

@@ -5,12 +5,12 @@ use aws_sdk_dynamodb::types::{ConditionCheck, Put, TransactWriteItem, Update};
 use chrono::{DateTime, Utc};
 
 use super::record::{Plan, QuotaHead};
-use super::{Backoff, Table, item, key, month, number};
+use super::{Backoff, OperatorTable, item, key, month, number};
 use crate::error::InternalError;
 use domain::quota::{self, Usage};
 use domain::{BusinessId, Month};
 
-impl Table {
+impl OperatorTable<'_> {
     /// Gives the business `limit` messages a month from now on, under another name and on other
     /// shards if they are given; what is not, stays as it is at that moment. A limit below what a
     /// month has used leaves the month exactly full. Returns the plan as it is then.
@@ -24,7 +24,7 @@ impl Table {
     /// transaction](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html)
     /// takes: then the first is over, and the change can be made with a later `now`.
     pub async fn change_plan(
-        &self,
+        self,
         business: BusinessId,
         name: Option<&str>,
         limit: u64,
@@ -32,9 +32,10 @@ impl Table {
         now: DateTime<Utc>,
     ) -> Result<Plan, InternalError> {
         let running = Month::of(now);
-        let mut patience = Backoff::new(std::time::Duration::from_secs(10));
+        let mut backoff = Backoff::new(std::time::Duration::from_secs(10));
         loop {
             let before = self
+                .table
                 .plan(business)
                 .await?
                 .ok_or_else(|| InternalError::new("changing a plan that does not exist"))?;
@@ -47,17 +48,23 @@ impl Table {
             let mut actions =
                 vec![self.put_if_version(&key::plan(business), &after, before.version)];
             for month in [running, running.next()] {
-                match self.get::<QuotaHead>(&key::quota_head(business, month)).await? {
+                match self.table.get::<QuotaHead>(&key::quota_head(business, month)).await? {
                     Some(head) => actions.extend(self.recap(business, month, &head, &after).await?),
                     // Opening it checks the plan's version, so it is enough that it is not open
                     // when this happens.
                     None => actions.push(self.still_closed(business, month)),
                 }
             }
-            match self.client.transact_write_items().set_transact_items(Some(actions)).send().await
+            match self
+                .table
+                .client
+                .transact_write_items()
+                .set_transact_items(Some(actions))
+                .send()
+                .await
             {
                 Ok(_) => return Ok(after),
-                Err(error) if month::is_cancelled(&error) && patience.wait().await => {}
+                Err(error) if month::is_cancelled(&error) && backoff.wait().await => {}
                 Err(error) => return Err(InternalError::aws("TransactWriteItems", error)),
             }
         }
@@ -72,7 +79,7 @@ impl Table {
         head: &QuotaHead,
         plan: &Plan,
     ) -> Result<Vec<TransactWriteItem>, InternalError> {
-        let mut before = self.shards(business, month, head.shards).await?;
+        let mut before = self.table.shards(business, month, head.shards).await?;
         before.sort_by_key(|(index, _)| *index);
         let used: Vec<u64> = before.iter().map(|(_, shard)| shard.used).collect();
         let after = quota::recap(&used, plan.max_messages_per_month, plan.shards);
@@ -85,7 +92,7 @@ impl Table {
             let key = key::quota_shard(business, month, index);
             actions.push(match before.get(usize::from(index)) {
                 Some(_) => self.set_cap(&key, shard.cap),
-                None => self.put_new(item(&key, shard)),
+                None => self.table.put_new(item(&key, shard)),
             });
         }
         Ok(actions)
@@ -93,7 +100,7 @@ impl Table {
 
     fn still_closed(&self, business: BusinessId, month: Month) -> TransactWriteItem {
         let check = ConditionCheck::builder()
-            .table_name(&self.name)
+            .table_name(&self.table.name)
             .set_key(Some(key::quota_head(business, month).attributes()))
             .condition_expression("attribute_not_exists(pk)");
         let check = check.build().expect("table, key and condition are set");
@@ -107,7 +114,7 @@ impl Table {
         version: u64,
     ) -> TransactWriteItem {
         let put = Put::builder()
-            .table_name(&self.name)
+            .table_name(&self.table.name)
             .set_item(Some(item(key, record)))
             .condition_expression("version = :version")
             .expression_attribute_values(":version", number(version));
@@ -116,7 +123,7 @@ impl Table {
 
     fn set_cap(&self, key: &key::Key, cap: u64) -> TransactWriteItem {
         let update = Update::builder()
-            .table_name(&self.name)
+            .table_name(&self.table.name)
             .set_key(Some(key.attributes()))
             .update_expression("SET cap = :cap")
             .condition_expression("used <= :cap")

@@ -7,9 +7,10 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde::de::IgnoredAny;
 
 use super::record::{ChannelRecord, ChannelSettings, Conversation, Credential, Plan};
-use super::{Table, item, key};
+use super::{OperatorTable, item, key, update, value};
 use crate::error::InternalError;
 use domain::delivery::Thread;
 use domain::{AgentId, BusinessId, Channel, ChannelId, ConversationId, Seq};
@@ -31,13 +32,13 @@ pub struct NewConversation {
     pub window_expires_at: Option<DateTime<Utc>>,
 }
 
-impl Table {
+impl OperatorTable<'_> {
     /// Makes a business with its plan; false if it is there already.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn create_business(
-        &self,
+        self,
         business: BusinessId,
         plan: &str,
         max_messages_per_month: u64,
@@ -52,7 +53,7 @@ impl Table {
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn create_agent(
-        &self,
+        self,
         business: BusinessId,
         agent: AgentId,
     ) -> Result<bool, InternalError> {
@@ -66,7 +67,7 @@ impl Table {
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn set_agent_active(
-        &self,
+        self,
         b: BusinessId,
         agent: AgentId,
         is_active: bool,
@@ -79,15 +80,16 @@ impl Table {
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn put_channel(
-        &self,
+        self,
         b: BusinessId,
         id: ChannelId,
         record: &ChannelRecord,
     ) -> Result<(), InternalError> {
         let put = self
+            .table
             .client
             .put_item()
-            .table_name(&self.name)
+            .table_name(&self.table.name)
             .set_item(Some(item(&key::channel(b, id), record)));
         put.send().await.map(drop).map_err(|error| InternalError::aws("PutItem", error))
     }
@@ -99,7 +101,7 @@ impl Table {
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn create_conversation(
-        &self,
+        self,
         business: BusinessId,
         id: ConversationId,
         new: NewConversation,
@@ -146,7 +148,7 @@ impl Table {
         if Channel::from_wire(&conversation.channel) != Some(Channel::Whatsapp) {
             return Ok(None);
         }
-        let channel = self.channel(b, conversation.channel_id).await?;
+        let channel = self.table.channel(b, conversation.channel_id).await?;
         Ok(channel.and_then(|channel| match channel.settings {
             ChannelSettings::Whatsapp { phone_number_id, .. } => Some(phone_number_id),
             ChannelSettings::Chat {} | ChannelSettings::Email { .. } => None,
@@ -160,12 +162,13 @@ impl Table {
         record: &impl Serialize,
         other: &key::Key,
     ) -> Result<bool, InternalError> {
-        let put = |item| Put::builder().table_name(&self.name).set_item(Some(item));
+        let put = |item| Put::builder().table_name(&self.table.name).set_item(Some(item));
         let first = put(item(key, record)).condition_expression("attribute_not_exists(pk)");
         let puts = [first, put(other.attributes())].map(|put| {
             TransactWriteItem::builder().put(put.build().expect("table and item are set")).build()
         });
         match self
+            .table
             .client
             .transact_write_items()
             .set_transact_items(Some(puts.to_vec()))
@@ -183,7 +186,12 @@ impl Table {
         key: &key::Key,
         record: &impl Serialize,
     ) -> Result<bool, InternalError> {
-        let put = self.client.put_item().table_name(&self.name).set_item(Some(item(key, record)));
+        let put = self
+            .table
+            .client
+            .put_item()
+            .table_name(&self.table.name)
+            .set_item(Some(item(key, record)));
         match put.condition_expression("attribute_not_exists(pk)").send().await {
             Ok(_) => Ok(true),
             Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
@@ -197,14 +205,12 @@ impl Table {
         is_active: bool,
     ) -> Result<bool, InternalError> {
         let call = self
+            .table
             .change(key)
             .update_expression("SET is_active = :active")
             .condition_expression("attribute_exists(pk)")
-            .expression_attribute_values(":active", super::value(&is_active));
-        Ok(matches!(
-            super::update::<serde::de::IgnoredAny>(call).await?,
-            super::WriteOutcome::Done(_)
-        ))
+            .expression_attribute_values(":active", value(&is_active));
+        Ok(update::<IgnoredAny>(call).await?.is_done())
     }
 }
 

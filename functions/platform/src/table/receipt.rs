@@ -1,4 +1,5 @@
-//! What a provider or a widget reports of a message, and the end of a doubt that this may be.
+//! Receipts: what a provider or a widget reports of a message. A receipt may resolve an unknown
+//! outcome.
 
 use std::time::Duration;
 
@@ -10,32 +11,33 @@ use crate::error::InternalError;
 use domain::Seq;
 use domain::delivery::{MessageReference, Parts, Receipt, ReportedStatus, Status};
 
-/// A worker that has just put a message in doubt lets go of its conversation within a write.
-const LETTING_GO: Duration = Duration::from_millis(250);
+/// How long to wait for the worker that has just put a message in doubt to release its
+/// conversation, which is one more write.
+const RELEASE_WAIT: Duration = Duration::from_millis(250);
 
-/// What came of a receipt.
+/// The outcome of a receipt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppliedReceipt {
-    /// The message it is about, as it was before; `None` if there is none.
+    /// The message as it was before the receipt; `None` if there is none.
     pub message: Option<Message>,
-    /// What the receipt did.
+    /// The receipt's effect.
     pub effect: ReceiptEffect,
 }
 
-/// What a receipt did.
+/// The effect of a receipt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReceiptEffect {
     /// Nothing: it was known already, or there is no such message.
     None,
     /// The message moved on.
     Moved,
-    /// The same, and its conversation, which waited for that, is due.
+    /// The message moved on, and its conversation, which waited for that, is due.
     Due,
 }
 
 impl Table {
-    /// Moves a message on because a receipt says so. If its conversation was waiting to learn the
-    /// message's fate, it is due now: somebody has to ring.
+    /// Moves a message on as the receipt says. If its conversation waited for the message's outcome,
+    /// it is due now, and the caller has to ring its doorbell.
     ///
     /// # Errors
     /// If DynamoDB does not answer, or the message kept changing.
@@ -65,8 +67,8 @@ impl Table {
         Err(InternalError::new("writing down a receipt of a message that kept changing"))
     }
 
-    /// Makes `after` of the message; false if it is not as it was read any more. What a time is
-    /// already, stays.
+    /// Stores the message as `after`; false if it is no longer as it was read. Times that are set
+    /// stay.
     async fn report(
         &self,
         about: &MessageReference,
@@ -120,12 +122,13 @@ impl Table {
         {
             WriteOutcome::Done(_) => Ok(true),
             // Its own write, the answer to which was lost, or that of the very same receipt.
-            WriteOutcome::Refused(now) => Ok(now.flatten().is_some_and(|now| now == *after)),
+            WriteOutcome::Refused(now) => Ok(now == *after),
+            WriteOutcome::Missing => Ok(false),
         }
     }
 
-    /// Makes the conversation due that waits to learn what became of message `seq`, and for nothing
-    /// else. The condition says what [`domain::delivery::ConversationState::doubt_over`] says; false if it does
+    /// Makes the conversation due if it waits for the outcome of message `seq` and for nothing else.
+    /// The condition is that of [`domain::delivery::ConversationState::doubt_over`] says; false if it does
     /// not hold.
     async fn doubt_over(
         &self,
@@ -142,22 +145,22 @@ impl Table {
             )
             .expression_attribute_values(":now", millis(now))
             .expression_attribute_values(":before", number(before));
-        let mut patience = Backoff::new(LETTING_GO);
+        let mut backoff = Backoff::new(RELEASE_WAIT);
         loop {
             match update::<Conversation>(call.clone()).await? {
                 WriteOutcome::Done(_) => return Ok(true),
-                // Whoever put the message in doubt is about to have the conversation wait for it.
-                WriteOutcome::Refused(Some(Some(held)))
+                // The worker that put the message in doubt is about to postpone the conversation.
+                WriteOutcome::Refused(held)
                     if held.settled_seq.0 == before
                         && held.lease_owner.is_some()
-                        && patience.wait().await => {}
-                WriteOutcome::Refused(_) => return Ok(false),
+                        && backoff.wait().await => {}
+                WriteOutcome::Refused(_) | WriteOutcome::Missing => return Ok(false),
             }
         }
     }
 }
 
-/// What a receipt makes of a message; `None` if it is no news.
+/// The message after a receipt; `None` if the receipt is no news.
 fn moved(message: &Message, receipt: &Receipt, now: DateTime<Utc>) -> Option<Message> {
     let (status, parts) = if receipt.part.is_whole() {
         (message.status.on_receipt(receipt.reported.status())?, message.parts.clone())
@@ -165,11 +168,11 @@ fn moved(message: &Message, receipt: &Receipt, now: DateTime<Utc>) -> Option<Mes
         by_part(message, receipt)?
     };
     let at = plausible(message, receipt.at, now);
-    let told = receipt.provider_id.as_ref().filter(|_| receipt.part.is_last());
+    let reported_id = receipt.provider_id.as_ref().filter(|_| receipt.part.is_last());
     let mut after = Message {
         status,
         parts,
-        provider_id: message.provider_id.as_ref().or(told).cloned(),
+        provider_id: message.provider_id.as_ref().or(reported_id).cloned(),
         ..message.clone()
     };
     let first = |time: &mut Option<DateTime<Utc>>| *time = time.or(Some(at));
@@ -197,9 +200,8 @@ fn moved(message: &Message, receipt: &Receipt, now: DateTime<Utc>) -> Option<Mes
     Some(after)
 }
 
-/// What a receipt of one part makes of the message: as far as all of its parts have come. If this
-/// was the part in doubt and others are left, nothing is in doubt any more, and the message waits
-/// for its turn to go on with them.
+/// Status and parts after a receipt of one part: the message is as far as all of its parts are. If
+/// this was the part in doubt and others are left, the message is queued again to go on with them.
 fn by_part(message: &Message, receipt: &Receipt) -> Option<(Status, Parts)> {
     let part = receipt.part;
     // That a message was sent is written down without a note for its last part.
@@ -218,8 +220,8 @@ fn by_part(message: &Message, receipt: &Receipt) -> Option<(Status, Parts)> {
     Some((status, parts))
 }
 
-/// A provider's time in the order of ours: its clock is another one, and WhatsApp's tells whole
-/// seconds. Nothing happened in the future, nor before what came before it.
+/// Fits a provider's time between ours: its clock is another one, and WhatsApp's tells whole
+/// seconds. Nothing happens in the future, nor before the event that precedes it.
 fn plausible(message: &Message, at: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
     let before =
         [message.attempted_at, message.sent_at, message.delivered_at].into_iter().flatten().max();

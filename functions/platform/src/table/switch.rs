@@ -1,25 +1,25 @@
-//! What operators switch: a channel on and off, and that it waits no longer.
+//! The operator's switches: a channel on and off, and the end of its pause.
 
 use serde::de::IgnoredAny;
 
-use super::{Table, WriteOutcome, key, update};
+use super::{OperatorTable, key, update};
 use crate::error::InternalError;
 use domain::{BusinessId, ChannelId};
 
-impl Table {
-    /// Says whether messages are accepted on a channel; functions see it within half a minute. What
-    /// was accepted before goes out in any case: [`Table::pause`] is what keeps it. False if there
-    /// is no such channel.
+impl OperatorTable<'_> {
+    /// Sets whether messages are accepted on a channel; functions see it within half a minute.
+    /// Messages accepted before are sent in any case: [`Deliveries::pause`](super::Deliveries::pause) holds
+    /// them back. False if there is no such channel.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn set_channel_active(
-        &self,
-        b: BusinessId,
-        channel: ChannelId,
+        self,
+        business_id: BusinessId,
+        channel_id: ChannelId,
         is_active: bool,
     ) -> Result<bool, InternalError> {
-        self.set_active(&key::channel(b, channel), is_active).await
+        self.set_active(&key::channel(business_id, channel_id), is_active).await
     }
 
     /// Ends a channel's pause before its time; workers see it within half a minute, and
@@ -28,11 +28,16 @@ impl Table {
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn resume(&self, b: BusinessId, channel: ChannelId) -> Result<bool, InternalError> {
+    pub async fn resume(
+        self,
+        business_id: BusinessId,
+        channel_id: ChannelId,
+    ) -> Result<bool, InternalError> {
         let call = self
-            .change(&key::channel(b, channel))
+            .table
+            .change(&key::channel(business_id, channel_id))
             .update_expression("REMOVE paused_until")
             .condition_expression("attribute_exists(pk)");
-        Ok(matches!(update::<IgnoredAny>(call).await?, WriteOutcome::Done(_)))
+        Ok(update::<IgnoredAny>(call).await?.is_done())
     }
 }

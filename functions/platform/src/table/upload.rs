@@ -1,7 +1,7 @@
 //! Uploads: files that messages of one conversation may reference.
 
 use super::record::Upload;
-use super::{Table, WriteOutcome, expiry, item, key, number, text, update, value};
+use super::{Table, expiry, item, key, number, text, update, value};
 use crate::capability::Capability;
 use crate::error::InternalError;
 use crate::files::ObjectKey;
@@ -52,6 +52,6 @@ impl Table {
             .expression_attribute_values(":ready", value(&UploadState::Ready))
             .expression_attribute_values(":content_type", text(content_type))
             .expression_attribute_values(":end", number(expiry(end, chrono::TimeDelta::zero())));
-        Ok(matches!(update::<Upload>(call).await?, WriteOutcome::Done(_)))
+        Ok(update::<Upload>(call).await?.is_done())
     }
 }

@@ -218,13 +218,18 @@ impl Seeder {
         let api_key = seed.parsed_api_key()?;
 
         let people = async {
-            let plan = self.table.create_business(business_id, "sandbox", seed.limit, seed.shards);
-            let key = self.table.create_api_key(&api_key, None, None);
+            let plan = self.table.operator().create_business(
+                business_id,
+                "sandbox",
+                seed.limit,
+                seed.shards,
+            );
+            let key = self.table.operator().create_api_key(&api_key, None, None);
             let agent = async {
                 match seed.agent_id {
                     Some(agent_id) => {
                         let agent_id = AgentId(agent_id);
-                        self.table.create_agent(business_id, agent_id).await.map(drop)
+                        self.table.operator().create_agent(business_id, agent_id).await.map(drop)
                     }
                     None => Ok(()),
                 }
@@ -233,7 +238,7 @@ impl Seeder {
         };
         let channels = futures_util::future::try_join_all(Channel::ALL.map(|channel| async move {
             let (channel_id, record) = seed.channel_record(channel);
-            self.table.put_channel(business_id, channel_id, &record).await?;
+            self.table.operator().put_channel(business_id, channel_id, &record).await?;
 
             let conversation_id = ConversationId(seed.conversations.of(channel));
             let record = seed.conversation_record(channel, conversation_id);
@@ -255,7 +260,10 @@ impl Seeder {
         }
 
         let now = self.clock.now();
-        self.table.create_conversation(business_id, conversation_id, record, now).await?;
+        self.table
+            .operator()
+            .create_conversation(business_id, conversation_id, record, now)
+            .await?;
         Ok(())
     }
 }
