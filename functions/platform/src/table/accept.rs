@@ -115,7 +115,8 @@ enum TransactionOutcome {
     Accepted,
     /// DynamoDB cancelled it.
     Cancelled(CancellationOutcome),
-    /// Contention or throttling refused the call; an earlier call of the same try may have been made.
+    /// Contention or throttling refused the call; an earlier call of the same try may have taken
+    /// effect.
     NotNow,
     /// The answer is missing or tells nothing: the transaction may have been made.
     Unknown(InternalError),
@@ -271,8 +272,8 @@ impl Table {
             .ok_or_else(|| InternalError::new("reading the message of an idempotency record"))
     }
 
-    /// Finds a shard with room after one was seen full. Breaks if all are full: shards only fill, so
-    /// the month is spent until the plan changes.
+    /// Finds a shard with room after one was seen full. Breaks if all are full: shards only fill,
+    /// so the month is spent until the plan changes.
     async fn shard_with_room(
         &self,
         draft: &MessageDraft,
@@ -330,7 +331,7 @@ impl Table {
             None => call,
         };
         // The SDK's own repeats would hide that an earlier one may have taken effect; this loop
-        // repeats the same try under the same token, and sees what came of each.
+        // repeats the same try under the same token, and sees the outcome of each.
         let once = aws_sdk_dynamodb::Config::builder().retry_config(RetryConfig::disabled());
         call.customize().config_override(once).send().await.map(drop)
     }

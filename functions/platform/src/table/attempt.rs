@@ -32,8 +32,8 @@ pub enum RequeueOutcome {
 }
 
 impl Deliveries<'_> {
-    /// Announces that `message` is about to be handed to the provider, so that the next worker knows
-    /// that it may have been. Returns the message as it is now, or `None` if it has changed.
+    /// Announces that `message` is about to be handed to the provider, so that the next worker
+    /// knows that it may have been. Returns the message as it is now, or `None` if it has changed.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
@@ -87,7 +87,7 @@ impl Deliveries<'_> {
     /// Notes that the provider took `part` of `message`, and requeues the message for the rest, in
     /// one write: the next worker to take it up, this one included, begins behind the part. Returns
     /// the message as it is now, or `None` if this worker has lost it. The condition is that of
-    /// [`domain::delivery::stored::Stored::noted`] says.
+    /// [`domain::delivery::stored::MessageState::noted`].
     ///
     /// # Errors
     /// If DynamoDB does not answer, or the parts kept changing.

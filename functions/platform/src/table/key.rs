@@ -1,6 +1,6 @@
 //! Every key of the table is made here and nowhere else. The business is part of each, so another
 //! business's items cannot be addressed at all. There are two exceptions, both of which only lead
-//! to such a key, from a name that somebody else vouches for: a WebSocket connection finds its
+//! to such a key, from a name that another party vouches for: a WebSocket connection finds its
 //! conversation by the id that API Gateway made for it, and a customer who writes on WhatsApp by
 //! the two numbers that Meta signs for.
 
@@ -50,7 +50,7 @@ fn business(business: BusinessId) -> String {
     format!("B#{business}")
 }
 
-/// What the business pays for.
+/// A business's plan.
 #[must_use]
 pub fn plan(b: BusinessId) -> Key {
     Key::new(business(b), "PLAN")
@@ -62,7 +62,7 @@ pub fn api_key(b: BusinessId, hash: &str) -> Key {
     Key::new(business(b), format!("{API_KEY_PREFIX}{hash}"))
 }
 
-/// What the range keys of a business's API keys begin with.
+/// Prefix of the range keys of a business's API keys.
 pub const API_KEY_PREFIX: &str = "KEY#";
 
 /// Reads back the hash of an [`api_key`]'s secret.
@@ -89,10 +89,10 @@ pub fn quota_head(b: BusinessId, month: Month) -> Key {
     Key::new(business(b), format!("{QUOTA_PREFIX}{month}"))
 }
 
-/// What the range keys of a business's months begin with.
+/// Prefix of the range keys of a business's months.
 pub const QUOTA_PREFIX: &str = "QUOTA#";
 
-/// Reads back whose month a [`quota_head`] is.
+/// Reads back business and month of a [`quota_head`].
 #[must_use]
 pub fn parse_quota_head(pk: &str, sk: &str) -> Option<(BusinessId, Month)> {
     let business = pk.strip_prefix("B#")?.parse().ok()?;
@@ -114,7 +114,7 @@ pub fn conversation_partition(b: BusinessId, conversation: ConversationId) -> St
     format!("{}{conversation}", conversations_of(b))
 }
 
-/// What the partitions of all conversations of a business begin with.
+/// Prefix of the partitions of all conversations of a business.
 #[must_use]
 pub fn conversations_of(b: BusinessId) -> String {
     format!("{}#C#", business(b))
@@ -126,7 +126,7 @@ pub fn conversation(b: BusinessId, c: ConversationId) -> Key {
     Key::new(conversation_partition(b, c), "CONVERSATION")
 }
 
-/// Reads back whose conversation a [`conversation_partition`] is.
+/// Reads back business and conversation of a [`conversation_partition`].
 #[must_use]
 pub fn parse_conversation_partition(pk: &str) -> Option<(BusinessId, ConversationId)> {
     let (business, conversation) = pk.strip_prefix("B#")?.split_once("#C#")?;
@@ -139,7 +139,7 @@ pub fn message(b: BusinessId, c: ConversationId, seq: Seq) -> Key {
     Key::new(conversation_partition(b, c), message_sort(seq))
 }
 
-/// What the range keys of messages begin with.
+/// Prefix of the range keys of messages.
 pub const MESSAGE_PREFIX: &str = "M#";
 
 /// Range key of a message: twelve digits, so that text order is number order.
@@ -154,7 +154,7 @@ pub fn upload(b: BusinessId, c: ConversationId, upload: UploadId) -> Key {
     Key::new(conversation_partition(b, c), format!("U#{upload}"))
 }
 
-/// What an idempotency key led to. The key is hashed: it may hold what does not belong into a table
+/// The record of an idempotency key. The key is hashed: it may hold what does not belong into a table
 /// key.
 #[must_use]
 pub fn idempotency(b: BusinessId, key: &str) -> Key {
@@ -162,7 +162,7 @@ pub fn idempotency(b: BusinessId, key: &str) -> Key {
     Key::new(format!("{}#I#{hash}", business(b)), "IDEMPOTENCY")
 }
 
-/// What the range keys of a conversation's connections begin with.
+/// Prefix of the range keys of a conversation's connections.
 pub const CONNECTION_PREFIX: &str = "W#";
 
 /// A live widget of a conversation.

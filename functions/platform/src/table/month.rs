@@ -11,7 +11,7 @@ use domain::quota::{self, Shard, Usage};
 use domain::{BusinessId, Month};
 
 impl Table {
-    /// Opens a month that nobody has counted in yet, and returns its head, whoever opened it.
+    /// Opens a month that is not open yet, and returns its head, even if another caller opened it.
     ///
     /// One transaction: the plan is still the one that the caps were made of, and neither head nor
     /// shard exists. So a month is opened once, with caps that add up to its limit, however many
@@ -40,7 +40,7 @@ impl Table {
                 Err(error) if !is_cancelled(&error) => {
                     return Err(InternalError::aws("TransactWriteItems", error));
                 }
-                // Somebody else opened it, or the plan changed: look again.
+                // Another caller opened it, or the plan changed: look again.
                 Err(error) if !backoff.wait().await => {
                     return Err(InternalError::contended("TransactWriteItems", error));
                 }
@@ -111,8 +111,7 @@ impl Table {
         rows.collect()
     }
 
-    /// What is used of a month; a month that nobody has counted in yet has all of the plan's limit
-    /// left.
+    /// A month's usage; a month that is not open yet has all of the plan's limit left.
     ///
     /// # Errors
     /// If DynamoDB does not answer.

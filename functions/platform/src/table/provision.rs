@@ -15,7 +15,7 @@ use crate::error::InternalError;
 use domain::delivery::Thread;
 use domain::{AgentId, BusinessId, Channel, ChannelId, ConversationId, Seq};
 
-/// What a new conversation starts from.
+/// The data of a new conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewConversation {
     /// The channel's wire name.

@@ -128,8 +128,8 @@ impl Table {
     }
 
     /// Makes the conversation due if it waits for the outcome of message `seq` and for nothing else.
-    /// The condition is that of [`domain::delivery::ConversationState::doubt_over`] says; false if it does
-    /// not hold.
+    /// False if not; the condition is that of
+    /// [`domain::delivery::ConversationState::unknown_outcome_resolved`].
     async fn doubt_over(
         &self,
         about: &MessageReference,

@@ -17,7 +17,7 @@ use domain::{
     Sender, Seq, UploadId, UploadState,
 };
 
-/// What a business pays for.
+/// A business's plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// The plan's name.
@@ -45,12 +45,12 @@ pub struct QuotaHead {
 /// An API key or an agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credential {
-    /// Whether it counts.
+    /// Whether the credential is valid.
     pub is_active: bool,
     /// API keys only: the agent in whose name it sends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentId>,
-    /// API keys only: until when it counts.
+    /// API keys only: until when it is valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<DateTime<Utc>>,
 }
@@ -60,18 +60,17 @@ pub struct Credential {
 pub struct ChannelRecord {
     /// Whether messages are accepted on it. What was accepted before is sent all the same.
     pub is_active: bool,
-    /// What to do when nobody knows whether a message arrived.
+    /// What to do when a message's outcome is unknown.
     #[serde(default)]
     pub in_doubt: OnUnknownOutcome,
-    /// Until when nothing is sent on it: the provider takes nothing, whatever it is, or an operator
-    /// says so.
+    /// Until when the channel is paused, by an operator or because its provider takes no message.
     #[serde(default, with = "ts_milliseconds_option", skip_serializing_if = "Option::is_none")]
     pub paused_until: Option<DateTime<Utc>>,
-    /// What the provider needs.
+    /// The provider's settings.
     pub settings: ChannelSettings,
 }
 
-/// What a channel's provider needs.
+/// The settings of a channel's provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChannelSettings {
@@ -83,7 +82,7 @@ pub enum ChannelSettings {
         phone_number_id: String,
         /// The secret with the access token; its name begins with `pingback/whatsapp/`.
         secret: String,
-        /// What is sent when the customer's messaging window is closed; without it, nothing is.
+        /// The template for customers whose messaging window is closed; without it, nothing is sent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         template: Option<Template>,
     },
@@ -143,10 +142,10 @@ pub struct Conversation {
     /// E-mail: the subject of the thread.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
-    /// E-mail: what the customer's mail program knows of it.
+    /// E-mail: the `Message-ID`s that the customer's mail program knows the thread by.
     #[serde(default, skip_serializing_if = "Thread::is_empty")]
     pub thread: Thread,
-    /// How much of its channel's pace it has used, where there is one.
+    /// The state of its channel's rate limit, where there is one.
     #[serde(rename = "paced", default, skip_serializing_if = "Option::is_none")]
     pub rate_limit_state: Option<RateLimitState>,
     /// The last message.
@@ -165,7 +164,7 @@ pub struct Conversation {
     pub window_expires_at: Option<DateTime<Utc>>,
     /// Raised by every claim.
     pub fence: u64,
-    /// Which worker holds it: a name it made up for this one claim.
+    /// The worker that holds it: a random name for this one claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_owner: Option<String>,
     /// Until when a worker holds it.
@@ -174,13 +173,13 @@ pub struct Conversation {
     /// Nothing may be sent before.
     #[serde(default, with = "ts_milliseconds_option", skip_serializing_if = "Option::is_none")]
     pub not_before: Option<DateTime<Utc>>,
-    /// The outbox's promise: when to look again.
+    /// When the outbox has it looked at again.
     #[serde(default, with = "ts_milliseconds_option", skip_serializing_if = "Option::is_none")]
     pub due: Option<DateTime<Utc>>,
 }
 
 impl Conversation {
-    /// What delivery needs to know of it.
+    /// The state that the delivery rules decide by.
     #[must_use]
     pub fn state(&self) -> ConversationState {
         ConversationState {
@@ -213,11 +212,11 @@ pub struct Message {
     pub month: Month,
     /// The shard it was counted on.
     pub shard: u16,
-    /// How far it has come.
+    /// Its status.
     pub status: Status,
-    /// How often it was handed over.
+    /// How many attempts were made.
     pub attempts: u32,
-    /// How often nobody knew what became of it.
+    /// How many attempts had an unknown outcome.
     #[serde(rename = "doubts", default)]
     pub unknown_outcomes: u32,
     /// The fence of the worker that had it last.
@@ -247,17 +246,17 @@ pub struct Message {
     /// WhatsApp: how far each of its parts has come, if it goes in several.
     #[serde(default, skip_serializing_if = "Parts::is_empty")]
     pub parts: Parts,
-    /// API Gateway's id of the call that made it, for whoever searches the logs.
+    /// API Gateway's id of the call that made it, to search the logs by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
-    /// What came of the attempts that ended; of one that is begun, `attempts` and `attempted_at`
-    /// say all there is.
+    /// The outcomes of the attempts that ended; one that is under way is only in `attempts` and
+    /// `attempted_at`.
     #[serde(default, skip_serializing_if = "History::is_empty")]
     pub history: History,
 }
 
 impl Message {
-    /// What the public API shows.
+    /// The message as the public API shows it.
     #[must_use]
     pub fn view(&self, conversation_id: ConversationId) -> MessageView<'_> {
         MessageView {
@@ -271,7 +270,7 @@ impl Message {
         }
     }
 
-    /// What the worker decides by.
+    /// The progress that the worker decides by.
     #[must_use]
     pub fn progress(&self) -> Progress {
         Progress {
@@ -290,15 +289,14 @@ impl Message {
         self.history.with(Attempt { attempt: self.attempts, at, outcome, reason: reason.cloned() })
     }
 
-    /// Every attempt that was begun, as far as anything is known of it: one whose end nobody wrote
-    /// down is in doubt.
+    /// Every attempt that was begun; one without a stored outcome is in doubt.
     #[must_use]
     pub fn attempts_so_far(&self) -> History {
         self.history_with(AttemptOutcome::InDoubt, Some(&Reason::outcome_unknown()))
     }
 }
 
-/// What an idempotency key led to.
+/// The record of an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Idempotency {
     /// The first answer.
@@ -317,13 +315,13 @@ pub struct Upload {
     pub id: UploadId,
     /// Its capability URL.
     pub url: String,
-    /// What it is called.
+    /// The file's name.
     pub filename: FileName,
-    /// What it is; what it was announced as, until that was looked at.
+    /// The media type; the announced one until the file was inspected.
     pub content_type: MediaType,
     /// Its size in bytes.
     pub size: u64,
-    /// How far it has come.
+    /// Its status.
     pub state: UploadState,
     /// When it was announced or stored.
     pub created_at: DateTime<Utc>,
@@ -338,7 +336,7 @@ impl Upload {
         Capability::of_url(&self.url).is_some_and(|own| own.matches(capability))
     }
 
-    /// What a message shows of it.
+    /// The attachment that a message shows.
     #[must_use]
     pub fn attachment(&self) -> Attachment {
         Attachment {

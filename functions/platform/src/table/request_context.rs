@@ -11,7 +11,7 @@ use crate::error::InternalError;
 use domain::accept::RecordedAnswer;
 use domain::{BusinessId, ConversationId, Month, UploadId};
 
-/// What to read beside the credential.
+/// The items to read beside the credential.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LoadRequest<'a> {
     /// The conversation that is addressed.
@@ -24,7 +24,7 @@ pub struct LoadRequest<'a> {
     pub uploads: &'a [UploadId],
 }
 
-/// What was found.
+/// The items that a request is checked against.
 #[derive(Debug)]
 pub struct RequestContext {
     claim: TokenClaims,
@@ -35,7 +35,7 @@ pub struct RequestContext {
     pub head: Option<QuotaHead>,
     /// The plan.
     pub plan: Option<Plan>,
-    /// What the idempotency key led to before.
+    /// The recorded answer of the idempotency key.
     pub first: Option<RecordedAnswer>,
     /// The uploads that there are.
     pub uploads: Vec<Upload>,
@@ -98,7 +98,7 @@ impl Table {
         })
     }
 
-    /// What the business pays for.
+    /// The business's plan.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
