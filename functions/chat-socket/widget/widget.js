@@ -1,6 +1,6 @@
 // The chat widget: shows on any page what agents write, and tells them what the customer has got and seen. One file,
 // nothing to build, nothing to install. It lies beside the function it talks to because it is the other half of that
-// protocol: whoever changes one changes both. How to embed it is in functions/chat-socket/README.md.
+// protocol: a change of one is a change of both. How to embed it is in functions/chat-socket/README.md.
 //
 //   <script src="widget.js" data-socket="wss://…" data-api="https://…" data-token-url="/chat-token"></script>
 //   PingbackChat.open({ socket, api, token: async () => "…", target: document.querySelector("#chat") })
@@ -17,7 +17,7 @@
   const PENDING = 1_000; // a message that is on its way to other tabs is waited for so long
   const FIRST_WAIT = 500;
   const LONGEST_WAIT = 30_000;
-  const RECEIPTS = 20; // said again on a new connection: nobody knows what became of the last ones on the old
+  const RECEIPTS = 20; // receipts repeated on a new connection, because the last ones on the old may be lost
   const KEPT = 100; // messages that are there again when the page is reloaded
 
   const WORDS = {
@@ -75,7 +75,7 @@
       this.connect();
     }
 
-    /// Leaves the page as it was.
+    /// Closes the chat and leaves the page as it was.
     close() {
       this.closed = true;
       this.lost();
@@ -85,7 +85,7 @@
       this.host.remove();
     }
 
-    /// Another token, or another way to get one; what had ended goes on.
+    /// Sets another token, or another way to get one; an ended chat goes on.
     setToken(token) {
       this.token = token;
       this.ended = false;
@@ -97,7 +97,7 @@
     async connect() {
       clearTimeout(this.again);
       if (this.closed || this.ended) return;
-      const turn = (this.turn = {}); // whatever was begun before this counts no more
+      const turn = (this.turn = {}); // results of an earlier attempt are ignored
       let token, socket;
       try {
         token = await this.fresh();
@@ -136,7 +136,7 @@
       if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(what));
     }
 
-    /// Says something that is answered with `caught_up`.
+    /// Sends an action that is answered with `caught_up`.
     ask(what = { action: "resume", after: this.last }) {
       if (this.socket?.readyState !== WebSocket.OPEN) return; // it will say hello
       this.asking = true;
@@ -175,10 +175,10 @@
           }
           return;
         case "error":
-          // Who has but one token has nothing better to offer.
+          // A page with a fixed token cannot offer a better one.
           this.ended = typeof this.token !== "function" && ["unauthorized", "token_expired"].includes(event.code);
           return this.lost();
-        case undefined: // API Gateway's own words: something went wrong, and nobody knows what was not done
+        case undefined: // API Gateway's own error: it is unknown which action failed
           return this.lost();
         default: // younger than this script, or a pong
       }
@@ -186,13 +186,13 @@
 
     // ── The messages, in their order ────────────────────────────────────────────────────────────────────────────────
 
-    /// Begins with a conversation, with what this tab has shown of it.
+    /// Begins with a conversation, and shows the messages that this tab has stored.
     begin(conversation) {
       if (conversation === this.conversation && this.shown) return;
       Object.assign(this, { conversation, last: 0, upTo: 0, held: new Map(), fetching: new Map(), shown: new Map() });
       this.receipts.clear();
       this.log.replaceChildren();
-      this.log.setAttribute("aria-busy", "true"); // nobody wants to be read all of it
+      this.log.setAttribute("aria-busy", "true"); // screen readers do not read the history
       const kept = conversation && this.stored();
       for (const { seq, message, read } of kept?.messages ?? []) this.show(seq, message, read);
       this.last = this.upTo = kept?.last ?? 0;
@@ -201,7 +201,7 @@
     take(seq, message) {
       this.fetching.delete(seq);
       if (seq <= this.last || (message && this.shown.has(message.id))) {
-        // It comes again because nobody knows that it is here.
+        // The server sends it again because it has no receipt.
         if (message && this.shown.has(message.id)) this.receipt(message.id, this.receipts.get(message.id) ?? "ack");
       } else {
         this.held.set(seq, message);
@@ -210,12 +210,12 @@
       if (this.gap() && !this.asking) this.ask();
     }
 
-    /// Whether something is missing that nobody is fetching.
+    /// Returns whether a message is missing that is not being fetched.
     gap() {
       return this.held.size > 0 && !this.fetching.has(this.last + 1);
     }
 
-    /// Shows what is next.
+    /// Shows the next messages in their order.
     advance() {
       const before = this.last;
       for (let next = this.last + 1; ; next = this.last + 1) {
@@ -234,7 +234,7 @@
       if (this.last > before) this.store();
     }
 
-    /// What does not fit into the WebSocket is fetched; what follows waits for it.
+    /// Fetches a message that does not fit into the WebSocket; later messages wait for it.
     async fetch(seq, id, wait) {
       const { conversation, fetching } = this;
       if (seq <= this.last) return this.take(seq, this.shown.get(id)?.message);

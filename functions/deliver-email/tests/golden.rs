@@ -1,6 +1,6 @@
-//! The mail as a mail program gets it. Each file in `golden/` is one, whole; a mail that is built
-//! otherwise now is written beside the test's other output, for whoever wants to look at it or to
-//! keep it. All are read back with `mail-parser`, which knows nothing of what built them.
+//! Mails as a mail program gets them. Each file in `golden/` is one whole mail; a mail that differs
+//! from its file is written beside the test's other output, to be inspected or kept. All are read
+//! back with `mail-parser`, which shares no code with the builder.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use deliver_email::mime;
 use domain::MessageId;
 use domain::delivery::Thread;
 
-/// What a email is made of here.
+/// The parts of a mail that the tests vary.
 struct Draft<'a> {
     from: &'a str,
     subject: Option<&'a str>,

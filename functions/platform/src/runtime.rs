@@ -127,9 +127,9 @@ async fn handle_event<F: EventFunction>(
     let left = clock::time_left(event.context.deadline());
     let until = Instant::now() + left.saturating_sub(F::RESERVE);
 
-    bounded(function.handle(event.payload, until), left).await.map_err(|broken| {
-        tracing::error!(error = broken.chain(), "event not handled; its source repeats it");
-        Diagnostic { error_type: "InternalError".to_owned(), error_message: broken.to_string() }
+    bounded(function.handle(event.payload, until), left).await.map_err(|error| {
+        tracing::error!(error = error.chain(), "event not handled; its source repeats it");
+        Diagnostic { error_type: "InternalError".to_owned(), error_message: error.to_string() }
     })
 }
 

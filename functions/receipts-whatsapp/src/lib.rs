@@ -163,7 +163,7 @@ mod tests {
     /// The examples are signed with this.
     const SECRET: &str = r#"{"app_secret": "an app secret for examples", "verify_token": "a-verify-token-for-examples"}"#;
 
-    /// What an example tells.
+    /// Reads an example.
     fn told(event: &str) -> ParsedWebhook {
         let event = from_str(event).expect("it is a request");
         let signature = event.headers().get(SIGNATURE).expect("it is signed");

@@ -227,7 +227,7 @@ fn snake_case(name: &str) -> String {
 mod tests {
     use super::*;
 
-    /// What the specification says a document MUST have and must not.
+    /// Asserts what the specification requires and forbids in a document.
     fn conforms(record: &Value) {
         let list = |value: &Value| value.as_array().expect("an array").clone();
         let text = |value: &Value| value.as_str().expect("a string").to_owned();
