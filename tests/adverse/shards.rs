@@ -197,7 +197,7 @@ impl Snapshot {
         self.shards.iter().map(|(used, _)| used).sum()
     }
 
-    /// What is true of an open month at every moment: the caps add up to the limit, no shard is
+    /// Holds of an open month at every moment: the caps add up to the limit, no shard is
     /// over its own, what is used is what was accepted, and the limit is the plan's, or what was
     /// used when the plan became smaller than that.
     fn adds_up(&self) {

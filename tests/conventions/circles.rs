@@ -83,9 +83,9 @@ fn crate_folders() -> BTreeSet<String> {
 /// A crate's modules, each with its code.
 struct Sources(BTreeMap<Module, Code>);
 
-/// What this needs to know of a module's code.
+/// The part of a module's code that the search for circles needs.
 struct Code {
-    /// What the names that a `use` brings in stand for.
+    /// The meanings of the names that a `use` brings in.
     bindings: BTreeMap<String, Vec<String>>,
     /// Paths that are used: of private imports, and in the code.
     used: BTreeSet<Vec<String>>,

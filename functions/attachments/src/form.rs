@@ -65,6 +65,7 @@ async fn form(body: Bytes, boundary: String) -> Result<UploadRequest, Refusal> {
         let msg = format!("Form decode error: {error}");
         Refusal::Invalid(vec![FieldError::new(["body"], msg, "form_invalid")])
     };
+
     let stream =
         futures_util::stream::once(std::future::ready(Ok::<_, std::convert::Infallible>(body)));
     let mut form = Multipart::new(stream, boundary);
@@ -141,6 +142,7 @@ fn announcement(body: &[u8]) -> Result<UploadRequest, Vec<FieldError>> {
     let content_type = content_type(&fields);
     let size = size(&fields);
     let unknown: Vec<_> = fields.keys().filter(|name| !FIELDS.contains(&name.as_str())).collect();
+
     match (filename, content_type, size) {
         (Ok(filename), Ok(content_type), Ok(size)) if unknown.is_empty() => {
             Ok(UploadRequest::Announced { filename, content_type, size })
@@ -229,14 +231,17 @@ mod tests {
         else {
             panic!("a right form")
         };
+
         assert_eq!(
             (filename.as_str(), content_type.as_str(), &bytes[..]),
             ("cat.png", "image/png", PNG)
         );
+
         let bare = part_of(r#"name="file""#, "", PNG);
         let Ok(UploadRequest::Stored { filename, content_type, .. }) = sent(&[bare]).await else {
             panic!("a right form")
         };
+
         assert_eq!((filename.as_str(), content_type.as_str()), ("file", "image/png"));
     }
 
@@ -249,22 +254,27 @@ mod tests {
             kinds(sent(&[file(), file()]).await),
             [(r#"["body","file"]"#.into(), "too_long")]
         );
+
         let other = part_of(r#"name="note""#, "", b"x");
         assert_eq!(
             kinds(sent(&[file(), other]).await),
             [(r#"["body","note"]"#.into(), "extra_forbidden")]
         );
+
         let empty = part_of(r#"name="file"; filename="a""#, "", b"");
         assert_eq!(kinds(sent(&[empty]).await), [(r#"["body","file"]"#.into(), "too_short")]);
         let lie =
             part_of(r#"name="file"; filename="a""#, "Content-Type: image/png\r\n", b"MZ\x90\0");
+
         assert_eq!(
             kinds(sent(&[lie]).await),
             [(r#"["body","file"]"#.into(), "content_type_mismatch")]
         );
+
         let cut = part_of(r#"name="file"; filename="a""#, "", b"hello")[..60].to_vec();
         let content_type = HeaderValue::from_static("multipart/form-data; boundary=b");
         let cut = read(&HeaderMap::from_iter([(CONTENT_TYPE, content_type)]), cut.into()).await;
+
         assert_eq!(kinds(cut), [(r#"["body"]"#.into(), "form_invalid")]);
     }
 
@@ -300,6 +310,7 @@ mod tests {
         let kind_of = async |body: &str| {
             kinds(announced(body).await).into_iter().map(|(_, kind)| kind).collect::<Vec<_>>()
         };
+
         assert_eq!(kind_of("{}").await, ["missing", "missing", "missing"]);
         assert_eq!(
             kind_of(r#"{"filename":" ","content_type":"png","size":0,"public":true}"#).await,
@@ -310,14 +321,17 @@ mod tests {
                 "extra_forbidden"
             ]
         );
+
         assert_eq!(
             kind_of(r#"{"filename":1,"content_type":null,"size":104857601}"#).await,
             ["string_type", "string_type", "less_than_equal"]
         );
+
         assert_eq!(
             kind_of(r#"{"filename":"a","content_type":"a/b","size":-1}"#).await,
             ["int_type"]
         );
+
         assert_eq!(kind_of("[]").await, ["dict_type"]);
         assert_eq!(kind_of("").await, ["json_invalid"]);
     }

@@ -88,6 +88,7 @@ impl Attachments {
         let claims = self.authenticator.read_token(event.headers(), now).await?;
         let conversation_id =
             api::path_id(event.path_parameters().first("conversation_id"), "conversation_id");
+
         let upload = form::read(event.headers(), Bytes::copy_from_slice(event.body())).await;
         let (conversation_id, upload) = match (conversation_id, upload) {
             (Ok(conversation_id), Ok(upload)) => (conversation_id, upload),
@@ -149,11 +150,12 @@ impl Attachments {
             state = ?upload.state,
             "upload"
         );
+
         Ok(UploadResponse { attachment: upload.attachment(), upload: instructions })
     }
 
-    /// Redirects to a file. Only inspected files are shown: those that came through this function or
-    /// that a message references.
+    /// Redirects to a file. Only inspected files are shown: those that came through this function
+    /// or that a message references.
     async fn redirect_to_file(&self, path: Option<&str>) -> Result<Response<Body>, ApiError> {
         let capability = path.and_then(Capability::parse).ok_or(Refusal::FileNotFound)?;
         let upload =
@@ -167,6 +169,7 @@ impl Attachments {
         let key = object_key(&capability);
         let address =
             self.files.presign_download(key, &upload.filename, &upload.content_type).await?;
+
         Ok(redirect(&address)?)
     }
 }
@@ -200,13 +203,15 @@ fn all_errors(path: Option<FieldError>, body: Option<Refusal>) -> Refusal {
     }
 }
 
-/// Returns the address at which the caller reached the API, which is where the file will be reached.
-/// The template cannot pass it to the function: the API is made of the functions behind it.
+/// Returns the address at which the caller reached the API, which is where the file will be
+/// reached. The template cannot pass it to the function: the API is made of the functions behind
+/// it.
 fn origin(event: &Request) -> String {
     let domain = match event.request_context_ref() {
         Some(RequestContext::ApiGatewayV2(context)) => context.domain_name.as_deref(),
         _ => None,
     };
+
     let text = |headers: &HeaderMap, name| {
         headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
     };
@@ -218,6 +223,7 @@ fn origin(event: &Request) -> String {
         .get("x-forwarded-proto")
         .filter(|scheme| *scheme == "http")
         .map_or("https", |_| "http");
+
     format!("{scheme}://{host}")
 }
 

@@ -11,9 +11,9 @@
 //! widget → {"action":"ping"}                              ← {"type":"pong"}
 //! ```
 //!
-//! Events that a worker sends may overtake those of a replay: a client orders messages by `seq`, and
-//! learns from `caught_up` which of them never come. `widget/widget.js` is such a client; it is in
-//! this folder because it changes with the protocol.
+//! Events that a worker sends may overtake those of a replay: a client orders messages by `seq`,
+//! and learns from `caught_up` which of them never come. `widget/widget.js` is such a client; it is
+//! in this folder because it changes with the protocol.
 
 mod replay;
 
@@ -179,12 +179,14 @@ impl ChatSocket {
         let Some(replayed) = self.replay(connection, visitor, after, until).await? else {
             return Ok(());
         };
+
         self.table.list(&connected).await?;
         self.catch_up(connection, visitor, replayed.last, until).await?;
 
         if self.table.make_due(business_id, conversation_id, now).await? {
             self.doorbell.ring(business_id, conversation_id).await;
         }
+
         Ok(())
     }
 

@@ -1,5 +1,5 @@
-//! Replays what a widget missed: every settled message after the last one it saw. The worker delivers
-//! the rest.
+//! Replays what a widget missed: every settled message after the last one it saw. The worker
+//! delivers the rest.
 
 use tokio::time::Instant;
 
@@ -17,15 +17,15 @@ const PAGE: i32 = 50;
 pub(crate) struct ReplayOutcome {
     /// The last `seq` that was replayed.
     pub(crate) last: Seq,
-    /// The message that a worker was handing over then. The worker may have read the list of widgets
-    /// before this one was on it; every later message goes to all that are listed by then.
+    /// The message that a worker was handing over then. The worker may have read the list of
+    /// widgets before this one was on it; every later message goes to all that are listed by then.
     pub(crate) pending: Option<Seq>,
 }
 
 impl ChatSocket {
     /// Sends what is settled after `after`. A widget that is not reached, or that missed more than
-    /// fits into one invocation, is disconnected and `None` returned: it reconnects and says how far
-    /// it got.
+    /// fits into one invocation, is disconnected and `None` returned: it reconnects and says how
+    /// far it got.
     pub(crate) async fn replay(
         &self,
         connection: &str,
@@ -38,6 +38,7 @@ impl ChatSocket {
         else {
             return Ok(Some(ReplayOutcome { last: after, pending: None }));
         };
+
         let state = conversation.state();
 
         let mut last = after;

@@ -37,6 +37,7 @@ pub async fn read_files(
             None => links.push(link(file)),
         }
     }
+
     links.extend(linked.into_iter().map(link));
     Ok((inside, links))
 }
@@ -85,6 +86,7 @@ mod tests {
             content_type: MediaType::parse("application/octet-stream").expect("a type"),
             size,
         };
+
         let files = [
             file("a.pdf", 1_000),
             file("b.mp4", MAX_INLINE_BYTES),
@@ -95,10 +97,12 @@ mod tests {
         let names = |files: Vec<&Attachment>| {
             files.into_iter().map(|file| file.filename.as_str().to_owned()).collect::<Vec<_>>()
         };
+
         assert_eq!(
             (names(inside), names(outside)),
             (vec!["a.pdf".into(), "c.png".into()], vec!["b.mp4".into(), "d.zip".into()])
         );
+
         let many = vec![file("e.png", MAX_INLINE_BYTES / 2 + 1); 2];
         assert_eq!(split_by_size(&many).0.len(), 1);
     }

@@ -10,8 +10,8 @@ use domain::delivery::Thread;
 /// The subject of a conversation that has none.
 pub const DEFAULT_SUBJECT: &str = "A message for you";
 
-/// The longest subject, in characters. Mail programs show no more, and some mail servers take a much
-/// longer one for an attack.
+/// The longest subject, in characters. Mail programs show no more, and some mail servers take a
+/// much longer one for an attack.
 const MAX_SUBJECT_CHARACTERS: usize = 200;
 
 /// A mail.
@@ -72,6 +72,7 @@ pub fn subject(of_conversation: Option<&str>, thread: &Thread) -> String {
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect();
+
     let words: Vec<&str> = clean.split_whitespace().collect();
     let subject: String = words.join(" ").chars().take(MAX_SUBJECT_CHARACTERS).collect();
     match subject.trim_end() {
@@ -82,15 +83,16 @@ pub fn subject(of_conversation: Option<&str>, thread: &Thread) -> String {
     }
 }
 
-/// Returns whether a subject has the prefix of an answer already, in English or in the words of mail
-/// programs in other languages.
+/// Returns whether a subject has the prefix of an answer already, in English or in the words of
+/// mail programs in other languages.
 fn is_answer(subject: &str) -> bool {
     let prefix = subject.split_once(':').map_or("", |(prefix, _)| prefix);
     ["re", "aw", "sv", "antw", "vs", "odp", "ynt", "res", "回复", "回覆", "回信"]
         .contains(&prefix.trim_end().to_lowercase().as_str())
 }
 
-/// Returns an address as SES takes it: letters beyond ASCII only in its domain, and that in Punycode
+/// Returns an address as SES takes it: letters beyond ASCII only in its domain, and that in
+/// Punycode
 /// ([`Destination`](https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_Destination.html)).
 /// `None` if the text is no address, or cannot be written so.
 #[must_use]
@@ -130,15 +132,18 @@ mod tests {
                 usize::from(!is_answer(answer) || answer.starts_with("Re: "))
             );
         }
+
         assert_eq!(told("Reply: x"), "Re: Reply: x");
         assert_eq!(
             told("Your order\r\nBcc: x@example.com\u{0}"),
             "Re: Your order Bcc: x@example.com"
         );
+
         assert_eq!(
             (told("  "), subject(None, &fresh)),
             (DEFAULT_SUBJECT.into(), DEFAULT_SUBJECT.into())
         );
+
         assert_eq!(subject(None, &begun), "Re: A message for you");
         assert_eq!(told(&"ä".repeat(1_000)).chars().count(), MAX_SUBJECT_CHARACTERS + "Re: ".len());
     }
@@ -148,6 +153,7 @@ mod tests {
         let told = |text| address(text).map(|address| address.to_string());
         assert_eq!(told(" anna@example.com"), Some("anna@example.com".into()));
         assert_eq!(told("anna@bücher.example"), Some("anna@xn--bcher-kva.example".into()));
+
         for odd in [
             "",
             "anna",

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! It has no `Message-ID`, because SES gives each mail its own ([header
-//! fields](https://docs.aws.amazon.com/ses/latest/dg/header-fields.html)). SES would add a `Date` too,
-//! but RFC 5322 §3.6 requires one.
+//! fields](https://docs.aws.amazon.com/ses/latest/dg/header-fields.html)). SES would add a `Date`
+//! too, but RFC 5322 §3.6 requires one.
 
 use std::time::SystemTime;
 
@@ -38,6 +38,7 @@ pub fn build(email: &Email<'_>) -> Result<Vec<u8>, lettre::error::Error> {
         .reply_to(Mailbox::new(None, email.reply_to.clone()))
         .raw_header(subject(&email.subject))
         .date(SystemTime::from(email.date));
+
     for header in in_thread(email.thread) {
         message = message.raw_header(header);
     }
@@ -45,17 +46,19 @@ pub fn build(email: &Email<'_>) -> Result<Vec<u8>, lettre::error::Error> {
         .boundary(boundary(email, "texts"))
         .singlepart(text(ContentType::TEXT_PLAIN, plain(email)))
         .singlepart(text(ContentType::TEXT_HTML, html::page(&lines(email.text), &email.links)));
+
     let whole = if email.inside.is_empty() {
         texts
     } else {
         let whole = MultiPart::mixed().boundary(boundary(email, "files")).multipart(texts);
         email.inside.iter().map(file).fold(whole, MultiPart::singlepart)
     };
+
     Ok(message.multipart(whole)?.formatted())
 }
 
-/// Encodes the subject as lettre does, but for one that looks encoded although it is not: lettre would
-/// leave it as it is, and its reader's mail program would decode it ([RFC 2047
+/// Encodes the subject as lettre does, but for one that looks encoded although it is not: lettre
+/// would leave it as it is, and its reader's mail program would decode it ([RFC 2047
 /// §7](https://www.rfc-editor.org/rfc/rfc2047#section-7)).
 fn subject(text: &str) -> HeaderValue {
     if !text.contains("=?") {
@@ -121,10 +124,12 @@ fn file(InlineFile { filename, content_type, bytes }: &InlineFile) -> SinglePart
     let kind = kind.filter(|_| {
         !["message/", "multipart/"].iter().any(|of| content_type.to_lowercase().starts_with(of))
     });
+
     let name: String = filename
         .chars()
         .map(|c| if c.is_control() || "/\\".contains(c) { '_' } else { c })
         .collect();
+
     SinglePart::builder()
         .header(kind.unwrap_or_else(unknown))
         .header(ContentDisposition::attachment(&name))

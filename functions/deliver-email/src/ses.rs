@@ -59,6 +59,7 @@ impl Ses {
         let from = email::sender(from).ok_or_else(|| {
             failure("channel_misconfigured", "the channel's sender is no mail address")
         })?;
+
         let to = email::address(&outbound.conversation.recipient).ok_or_else(|| {
             failure("recipient_unreachable", "SES cannot write to the customer's address")
         })?;
@@ -83,9 +84,9 @@ impl Ses {
     }
 }
 
-/// Returns the domain of SES's `Message-ID`s: it names the region, but for the oldest one. That is not
-/// documented, but is so in every mail that SES sends; if it changed, mail programs would fall back
-/// on the subject.
+/// Returns the domain of SES's `Message-ID`s: it names the region, but for the oldest one. That is
+/// not documented, but is so in every mail that SES sends; if it changed, mail programs would fall
+/// back on the subject.
 fn message_id_domain(region: &str) -> String {
     match region {
         "us-east-1" => "email.amazonses.com".to_owned(),
@@ -115,6 +116,7 @@ impl Provider for Ses {
                 "the channel is not a mailbox",
             )));
         };
+
         let email = self.email(&outbound, from).await?;
         let misbuilt =
             || Failure::Permanent(Reason::new("message_rejected", "the mail could not be built"));
@@ -127,6 +129,7 @@ impl Provider for Ses {
             .content(raw(mail).map_err(|_| misbuilt())?)
             .set_email_tags(Some(tags(&outbound).map_err(|_| misbuilt())?))
             .set_configuration_set_name(configuration_set.clone());
+
         match call.send().await {
             Ok(sent) => Ok(Accepted { provider_id: sent.message_id }),
             Err(error) => Err(judge(&error, retry_after(&error))),
@@ -158,6 +161,7 @@ fn judge<R: std::fmt::Debug>(
 ) -> Failure {
     let transient =
         |word, detail| Failure::Transient { reason: reason(error, word, detail), retry_after };
+
     match error {
         SdkError::ServiceError(_) => match error.code() {
             Some(word) => {

@@ -105,7 +105,7 @@ fn an_answer() {
         (from.name(), from.address()),
         (Some("Sandbox Shop"), Some("support@shop.example.com"))
     );
-    let to = mail.to().and_then(|to| to.first()).expect("somebody");
+    let to = mail.to().and_then(|to| to.first()).expect("a recipient");
     assert_eq!(to.address(), Some("anna@xn--bcher-kva.example"));
     assert_eq!(mail.in_reply_to().as_text(), Some("CAF+4711@mail.example.com"));
     assert_eq!(mail.references().as_text(), Some("CAF+4711@mail.example.com"));
@@ -259,7 +259,10 @@ proptest! {
     #[test]
     fn whatever_is_written_arrives_and_nothing_else_does(text in texts(), subject in texts(), name in "\\PC{1,60}") {
         let inside = vec![InlineFile { filename: name.clone(), content_type: "image/png".into(), bytes: text.clone().into_bytes() }];
-        let draft = Draft { text: &text, subject: Some(&subject), inside, thread: thread(3), ..Draft::default() };
+        let header = Some(&*subject);
+        let draft = Draft {
+            text: &text, subject: header, inside, thread: thread(3), ..Draft::default()
+        };
         let bytes = built(&draft);
         prop_assert!(bytes.iter().all(|byte| byte.is_ascii() && *byte != 0), "seven bits");
         for line in bytes.split(|byte| *byte == b'\n') {

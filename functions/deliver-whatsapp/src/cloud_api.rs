@@ -3,8 +3,8 @@
 //! then the message by [`POST
 //! /{version}/{phone_number_id}/messages`](https://developers.facebook.com/docs/whatsapp/cloud-api/reference/messages).
 //!
-//! No customer sees an upload. If one fails, the message was not sent, and can be tried again without
-//! any doubt.
+//! No customer sees an upload. If one fails, the message was not sent, and can be tried again
+//! without any doubt.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -134,10 +134,12 @@ impl CloudApi {
                 .await
                 .map_err(|error| verdict::of_transport(&error))
         };
+
         let response = send(self.token(number.secret, false).await?).await?;
         if response.status() != StatusCode::UNAUTHORIZED {
             return Ok(response);
         }
+
         send(self.token(number.secret, true).await?).await
     }
 
@@ -175,8 +177,8 @@ impl Provider for CloudApi {
         })
     }
 
-    /// All the time that the worker has, because 100 MiB are read and uploaded in it. A message alone
-    /// ends earlier, with `MESSAGE_TIMEOUT`.
+    /// All the time that the worker has, because 100 MiB are read and uploaded in it. A message
+    /// alone ends earlier, with `MESSAGE_TIMEOUT`.
     const TIMEOUT: Duration = Duration::from_secs(20);
 
     fn parts(&self, message: &Message) -> u8 {
@@ -192,6 +194,7 @@ impl Provider for CloudApi {
                 "the channel is not a WhatsApp number",
             )));
         };
+
         let number = PhoneNumber { id: phone_number_id, secret, template: template.as_ref() };
         let body = self.body(number, &outbound).await?;
 
@@ -204,6 +207,7 @@ impl Provider for CloudApi {
         // Success is acceptance, even if its id cannot be read: receipts carry our own id.
         let accepted: Option<AcceptedResponse> = serde_json::from_slice(&answer).ok();
         let message = accepted.and_then(|accepted| accepted.messages.into_iter().next());
+
         Ok(Accepted { provider_id: message.map(|message| message.id) })
     }
 }
@@ -218,6 +222,7 @@ fn send_mode<'a>(
         |detail: String| Failure::Permanent(Reason::new("outside_messaging_window", detail));
     let OutboundMessage { message, conversation, now, .. } = *outbound;
     let files = message.attachments.len();
+
     match Channel::Whatsapp.send_mode(
         &message.content,
         files,
@@ -285,11 +290,13 @@ mod tests {
             "contacts": [{ "input": "+1 650 555 1234", "wa_id": "16505551234" }],
             "messages": [{ "id": "wamid.HBgLMTY1MDU1NTEyMzQVAgARGBI1QjJBMUMzRDRFNUY2Nzg5MEEA", "message_status": "accepted" }],
         });
+
         let taken: AcceptedResponse = serde_json::from_value(taken).expect("the documented shape");
         assert_eq!(
             taken.messages[0].id,
             "wamid.HBgLMTY1MDU1NTEyMzQVAgARGBI1QjJBMUMzRDRFNUY2Nzg5MEEA"
         );
+
         let uploaded: Uploaded = serde_json::from_value(json!({ "id": "1037543291543636" }))
             .expect("the documented shape");
         assert_eq!(uploaded.id, "1037543291543636");
@@ -298,6 +305,7 @@ mod tests {
             "error_data": { "messaging_product": "whatsapp", "details": "Downloading media failed." },
             "fbtrace_id": "A1b2C3d4E5f6G7h8",
         }});
+
         let error: ErrorBody = serde_json::from_value(error).expect("the documented shape");
         let failure = verdict::of_error(StatusCode::BAD_REQUEST, Some(error), None);
         assert!(matches!(failure, Failure::Permanent(reason) if reason.code == "file_rejected"));

@@ -92,6 +92,7 @@ impl Media {
             conversation_id: outbound.conversation_id,
             upload: file.id,
         };
+
         let bytes = self.files.read(key).await.map_err(|error| file_unavailable(&error))?;
         let bytes = bytes.ok_or_else(|| {
             Failure::Permanent(Reason::new(
@@ -106,6 +107,7 @@ impl Media {
                 "reading a file that has another size than its message says",
             )));
         }
+
         Ok(LoadedFile { bytes, file, _memory: memory })
     }
 }

@@ -1,5 +1,5 @@
-//! The parts of a message. WhatsApp carries one file at a time, so each part is a message of its own
-//! there, and the customer sees them in this order.
+//! The parts of a message. WhatsApp carries one file at a time, so each part is a message of its
+//! own there, and the customer sees them in this order.
 
 use domain::channel::WhatsappMedia;
 use domain::{Attachment, MediaType};
@@ -43,8 +43,8 @@ pub fn parts_of(message: &Message) -> Vec<MessagePart<'_>> {
         .collect()
 }
 
-/// Returns the kind of media for a type. Acceptance lets only known types through; a type that is not
-/// known any more is sent as a document, which WhatsApp refuses.
+/// Returns the kind of media for a type. Acceptance lets only known types through; a type that is
+/// not known any more is sent as a document, which WhatsApp refuses.
 fn sent_as(content_type: &MediaType) -> WhatsappMedia {
     WhatsappMedia::of(content_type).unwrap_or(WhatsappMedia::Document)
 }

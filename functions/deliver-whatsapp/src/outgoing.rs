@@ -168,6 +168,7 @@ mod tests {
         let file = |media| {
             Body::file(media, "1037543291543636".into(), "invoice 7.pdf", Some("Here it is."))
         };
+
         let captioned = json!({ "id": "1037543291543636", "caption": "Here it is." });
         let parameters = json!([{ "type": "text", "text": "It is on its way." }]);
         for (body, kind, expected) in [

@@ -39,12 +39,13 @@ pub fn of_error(
     })
 }
 
-/// Returns what a bare status means. A 5xx without WhatsApp's own words comes from something in between,
-/// which may have passed the message on.
+/// Returns what a bare status means. A 5xx without WhatsApp's own words comes from something in
+/// between, which may have passed the message on.
 fn of_status(status: StatusCode, retry_after: Option<Duration>) -> Failure {
     let reason = |word, detail| {
         Reason::new(word, detail).with_provider_code(format!("HTTP {}", status.as_u16()))
     };
+
     match status.as_u16() {
         429 => Failure::Transient {
             reason: reason("rate_limited", "WhatsApp asks for patience"),

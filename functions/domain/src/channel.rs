@@ -1,4 +1,4 @@
-//! What each channel can carry, how fast, and what its provider's answers mean.
+//! The channels: their limits, their rate, and the meaning of their providers' answers.
 //!
 //! Everything that is true of one channel stands in that channel's module as one `RULES` value:
 //! [`chat`], [`whatsapp`], [`email`]. The methods of [`Channel`] only look it up, so a new channel
@@ -36,7 +36,7 @@ pub enum Channel {
     Email,
 }
 
-/// What a channel can carry in one message.
+/// The limits of one message on a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Longest text, in characters.
@@ -284,6 +284,7 @@ mod tests {
             Channel::Email.send_mode("two\nlines", 1, None, false, now),
             Ok(SendMode::FreeForm)
         );
+
         assert_eq!(
             Channel::Chat.send_mode("two\nlines", 1, Some(now - ms), true, now),
             Ok(SendMode::FreeForm)

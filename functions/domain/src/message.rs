@@ -113,6 +113,7 @@ mod tests {
             attachments: &[],
             created_at: "2026-03-01T09:05:00Z".parse().expect("a time"),
         };
+
         assert_eq!(
             serde_json::to_string(&view).expect("plain data"),
             r#"{"id":"01900000-0001-7abc-848d-17ffffffffff","conversation_id":"67e55044-10b1-426f-9247-bb680e5fe0c8","sender_type":"agent","sender_id":null,"content":"hello","attachments":[],"created_at":"2026-03-01T09:05:00Z"}"#

@@ -399,12 +399,14 @@ mod tests {
             msg: "Field required".into(),
             kind: "missing",
         };
+
         let problem =
             serde_json::to_value(Problem::from(Refusal::Invalid(vec![error]))).expect("plain data");
         assert_eq!(
             problem["errors"][0]["loc"],
             serde_json::json!(["body", "attachments", 0, "url"])
         );
+
         assert_eq!(problem["errors"][0]["type"], "missing");
         assert!(problem.get("limit").is_none());
     }

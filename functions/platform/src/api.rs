@@ -1,5 +1,5 @@
-//! What the functions behind the public API share: authentication, and the answers to refusals and
-//! failures.
+//! The parts that functions behind the public API share: authentication, and the answers to
+//! refusals and failures.
 
 use std::str::FromStr;
 
@@ -166,6 +166,7 @@ fn refuse(problem: Problem) -> Response<Body> {
     let mut set =
         |name, value: &'static str| headers.insert(name, http::HeaderValue::from_static(value));
     set(CONTENT_TYPE, "application/problem+json");
+
     match problem.code {
         Code::Unauthorized => drop(set(WWW_AUTHENTICATE, "Bearer")),
         Code::Busy => drop(set(RETRY_AFTER, "1")),

@@ -73,6 +73,7 @@ impl Aws {
             .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(50)))
             .timeout_config(timeouts)
             .build();
+
         Aws { config }
     }
 
@@ -107,8 +108,8 @@ impl Aws {
     }
 }
 
-/// Returns whether a call failed because no connection was made: then, and only then, it cannot have
-/// had an effect.
+/// Returns whether a call failed because no connection was made: then, and only then, it cannot
+/// have had an effect.
 #[must_use]
 pub fn never_connected(error: &ConnectorError) -> bool {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);

@@ -1,8 +1,8 @@
 //! A file's URL is a capability: it is all that a client needs to read the file, because customers
 //! have no account here.
 //!
-//! It carries the upload's whole key, so that finding the upload is one read, and 128 random bits, so
-//! that it cannot be guessed. It is never logged.
+//! It carries the upload's whole key, so that finding the upload is one read, and 128 random bits,
+//! so that it cannot be guessed. It is never logged.
 
 use std::fmt;
 
@@ -58,8 +58,8 @@ impl Capability {
         })
     }
 
-    /// Returns whether both are the same. Hashes of the secrets are compared, so that the time it takes
-    /// reveals nothing about them.
+    /// Returns whether both are the same. Hashes of the secrets are compared, so that the time it
+    /// takes reveals nothing about them.
     #[must_use]
     pub fn matches(&self, other: &Capability) -> bool {
         let ids = |this: &Capability| (this.business_id, this.conversation_id, this.upload);
@@ -89,12 +89,14 @@ mod tests {
         let conversation_id = ConversationId(Uuid::from_u128(2));
         let capability = Capability::generate(business_id, conversation_id);
         let url = capability.url("https://api.example.com");
+
         assert!(Capability::of_url(&url).is_some_and(|read| read.matches(&capability)));
         let guessed = Capability { secret: [0; 16], ..capability.clone() };
         assert!(
             !guessed.matches(&capability)
                 && !Capability::generate(business_id, conversation_id).matches(&capability)
         );
+
         let secret = url.rsplit_once('/').expect("a path").1;
         assert!(!format!("{capability:?}").contains(&secret[64..]));
         for wrong in [

@@ -28,8 +28,8 @@ impl Clock {
         Clock { offset: TimeDelta::milliseconds(offset_ms) }
     }
 
-    /// Returns the time, cut to the millisecond, so that a stored time equals the one that was decided
-    /// with.
+    /// Returns the time, cut to the millisecond, so that a stored time equals the one that was
+    /// decided with.
     #[must_use]
     pub fn now(self) -> DateTime<Utc> {
         #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]

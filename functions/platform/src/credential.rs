@@ -123,8 +123,8 @@ pub struct SigningKeys {
 }
 
 /// The keys as a secret holds them: `{"keys": [{"kid", "secret"}]}`, or one key alone, `{"kid",
-/// "secret"}`. The second is the form that Secrets Manager generates: it
-/// [fills in](https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-secretsmanager-secret-generatesecretstring.html)
+/// "secret"}`. The second is the form that Secrets Manager generates: it [fills
+/// in](https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-secretsmanager-secret-generatesecretstring.html)
 /// one member at the top of an object.
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -288,12 +288,14 @@ mod tests {
             let keys: SigningKeys = serde_json::from_str(secret).expect("keys");
             keys.named(kid).map(|key| key.secret.clone())
         };
+
         let several =
             r#"{"keys": [{"kid": "k2", "secret": "new"}, {"kid": "k1", "secret": "old"}]}"#;
         assert_eq!(
             (named(several, "k1").as_deref(), named(several, "k2").as_deref()),
             (Some("old"), Some("new"))
         );
+
         let one = r#"{"kid": "first", "secret": "made up"}"#;
         assert_eq!((named(one, "first").as_deref(), named(one, "k1")), (Some("made up"), None));
         assert!(serde_json::from_str::<SigningKeys>(r#"{"kid": "first"}"#).is_err());

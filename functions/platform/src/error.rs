@@ -1,5 +1,5 @@
-//! Internal errors: failures of AWS, of a stored item or of our own code, not refusals of a rule. An
-//! error is logged once, with its whole chain, where it is handled; callers never see any of it.
+//! Internal errors: failures of AWS, of a stored item or of our own code, not refusals of a rule.
+//! An error is logged once, with its whole chain, where it is handled; callers never see any of it.
 
 use std::error::Error;
 use std::fmt;
@@ -158,11 +158,13 @@ mod tests {
         ] {
             assert!(aws(code).is_contention(), "{code}");
         }
+
         for code in
             ["AccessDeniedException", "InternalServerError", "ConditionalCheckFailedException"]
         {
             assert!(!aws(code).is_contention(), "{code}");
         }
+
         assert!(InternalError::contended("TransactWriteItems", "too long").is_contention());
         assert!(!InternalError::because("reading", "garbage").is_contention());
     }

@@ -28,8 +28,8 @@ use domain::{BusinessId, ConversationId, UploadId};
 /// How long an announced file may take to begin arriving.
 pub const UPLOAD_URL_TTL: Duration = Duration::from_secs(15 * 60);
 
-/// How long the address behind a file's URL is good. A browser that plays a film requests it several
-/// times.
+/// How long the address behind a file's URL is good. A browser that plays a film requests it
+/// several times.
 const DOWNLOAD_URL_TTL: Duration = Duration::from_secs(5 * 60);
 
 const PENDING: &str = "state=pending";
@@ -109,7 +109,8 @@ impl Files {
     }
 
     /// Presigns an upload of one file of this type and size. It works once, because a file that was
-    /// inspected must not become another one. (`If-None-Match` and the tag are signed with the rest; [conditional
+    /// inspected must not become another one. (`If-None-Match` and the tag are signed with the
+    /// rest; [conditional
     /// writes](https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html).)
     ///
     /// # Errors
@@ -131,15 +132,17 @@ impl Files {
             .if_none_match("*")
             .content_type(content_type.as_str())
             .content_length(size);
+
         let signed = call
             .presigned(valid_for(UPLOAD_URL_TTL)?)
             .await
             .map_err(|error| InternalError::aws("PutObject", error))?;
+
         Ok(presigned_upload(&signed))
     }
 
-    /// Returns the size and the first bytes of a file, if it has arrived. One ranged `GetObject` tells
-    /// what `HeadObject` would, and the first bytes as well, of one and the same object.
+    /// Returns the size and the first bytes of a file, if it has arrived. One ranged `GetObject`
+    /// tells what `HeadObject` would, and the first bytes as well, of one and the same object.
     ///
     /// # Errors
     /// If S3 does not answer.
@@ -150,6 +153,7 @@ impl Files {
             Ok(output) => output,
             Err(error) => return absent(error),
         };
+
         let size = whole_size(&output).ok_or_else(|| {
             InternalError::new("reading the size of an object out of S3's answer")
         })?;
@@ -158,6 +162,7 @@ impl Files {
             .collect()
             .await
             .map_err(|error| InternalError::because("reading an object", error))?;
+
         Ok(Some(StoredObject { size, head: body.into_bytes() }))
     }
 
@@ -180,8 +185,8 @@ impl Files {
         Ok(Some(body.into_bytes()))
     }
 
-    /// Marks a file as referenced, so that the bucket keeps it; returns false if it is not there any
-    /// more.
+    /// Marks a file as referenced, so that the bucket keeps it; returns false if it is not there
+    /// any more.
     ///
     /// # Errors
     /// If S3 does not answer.
@@ -198,8 +203,8 @@ impl Files {
         }
     }
 
-    /// Presigns a download, an address that is good for some minutes. Type and disposition are fixed,
-    /// so that a browser never shows a file that could run.
+    /// Presigns a download, an address that is good for some minutes. Type and disposition are
+    /// fixed, so that a browser never shows a file that could run.
     ///
     /// # Errors
     /// If it cannot be signed.
@@ -266,8 +271,8 @@ fn whole_size(output: &GetObjectOutput) -> Option<u64> {
     output.content_range()?.rsplit_once('/')?.1.parse().ok()
 }
 
-/// Returns the `Content-Disposition` with the file's name, in the one form that carries every letter
-/// ([RFC 6266 §4.3](https://www.rfc-editor.org/rfc/rfc6266#section-4.3)).
+/// Returns the `Content-Disposition` with the file's name, in the one form that carries every
+/// letter ([RFC 6266 §4.3](https://www.rfc-editor.org/rfc/rfc6266#section-4.3)).
 fn disposition(name: &FileName, content_type: &MediaType) -> String {
     let shown = if content_type.shows_inline() { "inline" } else { "attachment" };
     format!("{shown}; filename*=UTF-8''{}", utf8_percent_encode(name.as_str(), NON_ALPHANUMERIC))
@@ -288,14 +293,17 @@ mod tests {
             conversation_id: ConversationId(id),
             upload: UploadId(id),
         };
+
         let content_type = MediaType::parse("video/mp4").expect("a type");
         let presigned_upload = files.presign_upload(key, &content_type, 9).await.expect("signed");
         let names: Vec<&str> =
             presigned_upload.headers.iter().map(|(name, _)| name.as_str()).collect();
+
         let mut sorted = names.clone();
         sorted.sort_unstable();
         assert_eq!(sorted, ["content-length", "content-type", "if-none-match", "x-amz-tagging"]);
         let host = "https://files.s3.eu-central-1.amazonaws.com/";
+
         assert!(
             presigned_upload.url.starts_with(host),
             "at AWS the bucket is in the host's name: {}",

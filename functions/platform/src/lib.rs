@@ -18,8 +18,8 @@
 //! | [`telemetry`] | log lines and metrics |
 //! | [`aws`], [`settings`], [`clock`], [`error`] | clients, environment, time, and [`InternalError`] |
 //!
-//! Only this crate reads the environment ([`settings`]) and the clock ([`clock`]): Clippy refuses both
-//! anywhere else.
+//! Only this crate reads the environment ([`settings`]) and the clock ([`clock`]): Clippy refuses
+//! both anywhere else.
 
 pub mod api;
 pub mod aws;

@@ -50,8 +50,8 @@ pub struct Doorbell {
 }
 
 impl Doorbell {
-    /// Returns the log line for a doorbell that SQS did not take. The conversation is in the outbox,
-    /// where the sweeper finds it.
+    /// Returns the log line for a doorbell that SQS did not take. The conversation is in the
+    /// outbox, where the sweeper finds it.
     pub fn ring_failed(&self, error: &InternalError) -> MetricRecord {
         MetricRecord::new(Level::WARN, "the doorbell was not rung; the sweeper will ring")
             .by("Channel", self.channel)
@@ -163,6 +163,7 @@ impl Doorbells {
             .send_message_batch()
             .queue_url(&self.urls[&channel])
             .set_entries(Some(entries.collect()));
+
         let answer =
             call.send().await.map_err(|error| InternalError::aws("SendMessageBatch", error))?;
         Ok(answer.successful().len())

@@ -85,6 +85,7 @@ fn report(
         ReceiptEffect::Moved => "moved",
         ReceiptEffect::Due => "due",
     };
+
     let MessageReference { business_id, conversation_id, message_id } = about;
     line.with("business", business_id)
         .with("conversation", conversation_id)

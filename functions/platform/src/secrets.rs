@@ -1,5 +1,5 @@
-//! Secrets Manager, read seldom: a value is kept for five minutes, and read again, at most every ten
-//! seconds, when a caller finds it out of date.
+//! Secrets Manager, read seldom: a value is kept for five minutes, and read again, at most every
+//! ten seconds, when a caller finds it out of date.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -85,6 +85,7 @@ fn judge<R: std::fmt::Debug>(
         reason: Reason::new(code, "the chat gateway did not take it"),
         retry_after,
     };
+
     PostOutcome::Failed(match error {
         SdkError::ServiceError(failed) => match failed.err() {
             PostToConnectionError::GoneException(_) => return PostOutcome::Gone,
@@ -132,15 +133,18 @@ mod tests {
         assert_eq!(service(Error::GoneException(gone)), PostOutcome::Gone);
         let fast =
             service(Error::LimitExceededException(LimitExceededException::builder().build()));
+
         assert!(
             matches!(fast, PostOutcome::Failed(Failure::Transient { retry_after: ASKED, .. })),
             "{fast:?}"
         );
+
         let large =
             service(Error::PayloadTooLargeException(PayloadTooLargeException::builder().build()));
         assert!(matches!(large, PostOutcome::Failed(Failure::Permanent(_))), "{large:?}");
         let ours =
             service(Error::generic(ErrorMetadata::builder().code("ForbiddenException").build()));
+
         assert!(matches!(ours, PostOutcome::Failed(Failure::Transient { .. })), "{ours:?}");
     }
 

@@ -84,6 +84,7 @@ impl ReadMessages {
             remaining: usage.remaining(),
             resets_at: month.resets_at(),
         };
+
         Ok(api::json(StatusCode::OK, &view)?)
     }
 
@@ -134,12 +135,14 @@ impl ReadMessages {
         let claims = self.authenticator.read_token(event.headers(), now).await?;
         let conversation_id =
             api::path_id::<ConversationId>(Some(conversation_id), "conversation_id");
+
         let message_id = api::path_id::<MessageId>(Some(message_id), "message_id");
 
         let load = LoadRequest {
             conversation: conversation_id.as_ref().ok().copied(),
             ..LoadRequest::default()
         };
+
         let (caller, context) = self.authenticator.authenticate(claims, load, now).await?;
         let (conversation_id, message_id) = match (conversation_id, message_id) {
             (Ok(conversation_id), Ok(message_id)) => (conversation_id, message_id),
@@ -147,11 +150,13 @@ impl ReadMessages {
                 return Err(invalid([conversation_id.err(), message_id.err()]).into());
             }
         };
+
         context.conversation.ok_or(Refusal::ConversationNotFound)?;
 
         let table = &self.authenticator.table;
         let message = table.message(caller.business_id, conversation_id, message_id).await?;
         let message = message.ok_or(Refusal::MessageNotFound)?;
+
         Ok(api::json(StatusCode::OK, &MessageWithDelivery::of(&message, conversation_id))?)
     }
 
@@ -176,6 +181,7 @@ impl ReadMessages {
         // No widget shows a message that ended `failed`.
         let shown = message.filter(|message| message.status != Status::Failed);
         let message = shown.ok_or(Refusal::MessageNotFound)?;
+
         Ok(api::json(StatusCode::OK, &message.view(conversation_id))?)
     }
 }

@@ -27,8 +27,9 @@ use serde_json::Value;
 use domain::channel::email;
 use domain::delivery::{MessageReference, Part, Reason, Receipt, ReportedStatus};
 
-/// Returns the receipt in an event of this kind, and its message; `None` if the event changes nothing
-/// or is about no message of ours. `time` is EventBridge's, for kinds that have no time of their own.
+/// Returns the receipt in an event of this kind, and its message; `None` if the event changes
+/// nothing or is about no message of ours. `time` is EventBridge's, for kinds that have no time of
+/// their own.
 #[must_use]
 pub fn receipt(
     kind: &str,
@@ -55,10 +56,12 @@ pub fn receipt(
         ),
         _ => return None,
     };
+
     // Every tag is a list of values.
     let about = MessageReference::from_tags(|name| mail["tags"][name][0].as_str())?;
     let at = at.as_str().and_then(|at| at.parse().ok()).unwrap_or(time);
     let provider_id = mail["messageId"].as_str().map(str::to_owned);
+
     Some((about, Receipt { reported, part: Part::WHOLE, at, provider_id }))
 }
 
@@ -66,7 +69,8 @@ fn failed(word: &str, detail: &str, provider_code: &str) -> ReportedStatus {
     ReportedStatus::Failed(Reason::new(word, detail).with_provider_code(provider_code))
 }
 
-/// Returns why a mail came back. The mail server's own words may quote the address and are not read.
+/// Returns why a mail came back. The mail server's own words may quote the address and are not
+/// read.
 fn bounced(bounce: &Value) -> Reason {
     let word = |name: &str| bounce[name].as_str().unwrap_or("Undetermined");
     email::bounce_reason(word("bounceType"), word("bounceSubType"))
@@ -123,20 +127,24 @@ mod tests {
             (sent.reported, sent.at.timestamp_millis()),
             (ReportedStatus::Sent, 1_772_355_900_500)
         );
+
         let delivered = told("Email Delivered", &detail("delivery", later.clone()));
         assert_eq!(
             (delivered.reported, delivered.at.timestamp_millis()),
             (ReportedStatus::Delivered, 1_772_355_902_000)
         );
+
         assert_eq!(
             told("Email Complaint Received", &detail("complaint", later)).reported,
             ReportedStatus::Delivered
         );
+
         let rejected = detail("reject", json!({ "reason": "Bad content" }));
         assert_eq!(
             (code("Email Rejected", &rejected), told("Email Rejected", &rejected).at),
             ("message_rejected Reject".into(), TIME)
         );
+
         let failure = detail("failure", json!({ "errorMessage": "Attribute 'x' is not present" }));
         assert_eq!(code("Email Rendering Failed", &failure), "message_rejected Rendering Failure");
     }
@@ -149,11 +157,13 @@ mod tests {
             let of_it = json!({ "bounceType": kind, "bounceSubType": subtype, "bouncedRecipients": recipients });
             code("Email Bounced", &detail("bounce", of_it))
         };
+
         assert_eq!(bounce("Permanent", "General"), "recipient_unreachable Permanent/General");
         assert_eq!(
             bounce("Permanent", "OnAccountSuppressionList"),
             "recipient_suppressed Permanent/OnAccountSuppressionList"
         );
+
         assert_eq!(
             code("Email Bounced", &detail("bounce", json!({}))),
             "undeliverable Undetermined/Undetermined"
@@ -186,10 +196,12 @@ mod tests {
         ] {
             assert_eq!(receipt(kind, TIME, &ours), None, "{kind}");
         }
+
         let mut foreign = detail("send", json!({}));
         foreign["mail"]["tags"]["message"] = json!(["campaign-7"]);
         assert_eq!(receipt("Email Sent", TIME, &foreign), None);
         foreign["mail"]["tags"] = json!({ "ses:configuration-set": ["another"] });
+
         assert_eq!(receipt("Email Sent", TIME, &foreign), None);
         assert_eq!(receipt("Email Sent", TIME, &json!("detail")), None);
     }

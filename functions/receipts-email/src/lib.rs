@@ -1,5 +1,5 @@
-//! Receives SES's reports on messages through EventBridge. The template selects the events; [`event`]
-//! says what each means.
+//! Receives SES's reports on messages through EventBridge. The template selects the events;
+//! [`event`] says what each means.
 
 pub mod event;
 
@@ -38,8 +38,8 @@ impl EventFunction for ReceiptsEmail {
         })
     }
 
-    /// Handles one event. If that fails, Lambda repeats the event, twice
-    /// ([asynchronous invocation](https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html)).
+    /// Handles one event. If that fails, Lambda repeats the event, twice ([asynchronous
+    /// invocation](https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html)).
     async fn handle(
         &self,
         event: EventBridgeEvent<Value>,

@@ -1,5 +1,5 @@
-//! `GET` and `POST /api/v1/webhooks/whatsapp`: Meta verifies the address, and reports the statuses of
-//! messages and the times at which customers wrote.
+//! `GET` and `POST /api/v1/webhooks/whatsapp`: Meta verifies the address, and reports the statuses
+//! of messages and the times at which customers wrote.
 //!
 //! A genuine call is answered 200, and fast: Meta repeats all others for seven days
 //! ([webhooks](https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/create-webhook-endpoint)).
@@ -72,6 +72,7 @@ impl ReceiptsWhatsapp {
         let query = event.query_string_parameters();
         let [mode, token, challenge] =
             ["hub.mode", "hub.verify_token", "hub.challenge"].map(|name| query.first(name));
+
         let (Some("subscribe"), Some(token), Some(challenge)) = (mode, token, challenge) else {
             return Err(Refusal::NotFromProvider.into());
         };
@@ -99,6 +100,7 @@ impl ReceiptsWhatsapp {
                 return Ok(Response::new(Body::Empty));
             }
         };
+
         let ParsedWebhook { receipts, customers, ignored } = webhook;
         tracing::info!(receipts = receipts.len(), customers = customers.len(), ignored, "webhook");
 
@@ -191,11 +193,13 @@ mod tests {
                 "0198f3c2-7a10-7000-8001-9d4c5b6a7f80"
             );
         }
+
         let part = told(include_str!("../events/part-delivered.json")).receipts[0].1.part;
         assert_eq!(part, Part { number: 2, of: 3 });
         let customer = told(include_str!("../events/customer-writes.json"));
         let zoe =
             Customer { phone_number_id: "106540352242922".into(), wa_id: "16505551234".into() };
+
         let at = "2026-03-01T09:05:02Z".parse().expect("a time");
         assert_eq!(
             customer,

@@ -3,9 +3,9 @@
 //! and the customers who wrote
 //! ([messages](https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/text)).
 //!
-//! Meta adds fields, statuses and kinds of changes at any time, and one call may hold many: all that
-//! is neither a status of one of our messages nor a customer's message is counted and ignored. Of a
-//! customer's message only its sender, number and time are read, never its text.
+//! Meta adds fields, statuses and kinds of changes at any time, and one call may hold many: all
+//! that is neither a status of one of our messages nor a customer's message is counted and ignored.
+//! Of a customer's message only its sender, number and time are read, never its text.
 
 use std::collections::BTreeMap;
 
@@ -129,6 +129,7 @@ fn receipt(status: &Value, now: DateTime<Utc>) -> Option<(MessageReference, Rece
         )),
         _ => return None,
     };
+
     let (about, part) = Part::read(&status.biz_opaque_callback_data)?;
     let at = time(&status.timestamp, now);
     Some((about, Receipt { reported, part, at, provider_id: Some(status.id) }))
@@ -180,11 +181,13 @@ mod tests {
             (sent.reported, sent.provider_id.as_deref()),
             (ReportedStatus::Sent, Some("wamid.1"))
         );
+
         assert_eq!(sent.at.timestamp(), 1_772_355_901);
         assert_eq!(
             one(|status| status["status"] = json!("delivered")).reported,
             ReportedStatus::Delivered
         );
+
         assert_eq!(one(|status| status["status"] = json!("read")).reported, ReportedStatus::Read);
         let failed = |errors: Value| match one(|status| {
             status["status"] = json!("failed");
@@ -195,10 +198,12 @@ mod tests {
             }
             other => panic!("{other:?}"),
         };
+
         let unreachable =
             json!([{ "code": 131_026, "title": "Message undeliverable", "href": "…" }]);
         assert_eq!(failed(unreachable), ("recipient_unreachable".into(), Some("131026".into())));
         assert_eq!(failed(json!([{ "code": 42 }])), ("undeliverable".into(), Some("42".into())));
+
         assert_eq!(failed(json!([])), ("undeliverable".into(), None));
     }
 
@@ -219,6 +224,7 @@ mod tests {
             let metadata = json!({ "display_phone_number": "15550783881", "phone_number_id": "106540352242922" });
             json!({ "messaging_product": "whatsapp", "metadata": metadata, "messages": messages })
         };
+
         let wrote = |from: &str, timestamp: &str, kind: &str| json!({ "from": from, "id": "wamid.1", "timestamp": timestamp, "type": kind });
         let told = told(json!([
             { "field": "messages", "value": value(json!([
@@ -232,9 +238,11 @@ mod tests {
             phone_number_id: "106540352242922".into(),
             wa_id: wa_id.into(),
         };
+
         let at = DateTime::from_timestamp(1_772_355_902, 0).expect("a time");
         let expected =
             BTreeMap::from([(customer("16505551234"), at), (customer("16505559999"), NOW)]);
+
         assert_eq!((told.customers, told.ignored), (expected, 4));
     }
 
@@ -261,6 +269,7 @@ mod tests {
         let mut statuses: Vec<Value> = foreign.into_iter().map(status).collect();
         statuses.push(status(|status| status["pricing"] = json!({ "billable": true })));
         let told = of(json!(statuses));
+
         assert_eq!((told.receipts.len(), told.ignored), (1, 6), "{told:?}");
     }
 

@@ -101,6 +101,7 @@ mod tests {
         ] {
             assert!(!signed(wrong), "{wrong}");
         }
+
         for wrong in [
             &wrong[..],
             &GOOD[..63],

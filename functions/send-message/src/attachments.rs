@@ -23,6 +23,7 @@ pub(crate) fn referenced(
     let is_own = |capability: &Capability| {
         capability.business_id == business_id && capability.conversation_id == conversation_id
     };
+
     let mut uploads: Vec<UploadId> = urls
         .iter()
         .take(Channel::MAX_ATTACHMENTS)
@@ -46,8 +47,8 @@ pub(crate) struct AttachmentResolver<'a> {
 }
 
 impl AttachmentResolver<'_> {
-    /// Returns the files under `urls`, in their order, each of which must be among `uploads`. A file
-    /// that was only announced is inspected now: it must be there, and be what was announced.
+    /// Returns the files under `urls`, in their order, each of which must be among `uploads`. A
+    /// file that was only announced is inspected now: it must be there, and be what was announced.
     ///
     /// # Errors
     /// [`Refusal::AttachmentNotFound`] for the first that cannot be referenced, or if S3 does not
@@ -89,6 +90,7 @@ impl AttachmentResolver<'_> {
             .clone()
             .confirmed(&object.head)
             .map_err(|found| refusal(UploadFault::OtherType { announced, found }))?;
+
         Ok(attachment)
     }
 
@@ -115,6 +117,7 @@ impl AttachmentResolver<'_> {
                 && self.table.keep_upload(key, upload, &attachment.content_type).await?;
             if is_kept { Ok(()) } else { Err(refusal(&upload.url, UploadFault::Unknown).into()) }
         });
+
         try_join_all(kept).await.map(drop)
     }
 
@@ -142,6 +145,7 @@ mod tests {
         let foreign = Capability::generate(BusinessId(id(other)), conversation);
         let elsewhere =
             Capability::generate(BusinessId(id(business)), ConversationId(id(business)));
+
         let url = |capability: &Capability| capability.url("https://api.example.com");
         let urls = [url(&own), "nonsense".to_owned(), url(&foreign), url(&own), url(&elsewhere)];
         assert_eq!(referenced(&urls, own.business_id, conversation), [own.upload]);

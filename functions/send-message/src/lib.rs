@@ -1,6 +1,6 @@
 //! `POST /api/v1/conversations/{conversation_id}/messages`: checks an agent's message, counts and
-//! stores it, and rings its channel's doorbell. That takes three AWS calls, one after the other, and
-//! two or three more for a file that no message referenced before. What the calls do is in
+//! stores it, and rings its channel's doorbell. That takes three AWS calls, one after the other,
+//! and two or three more for a file that no message referenced before. What the calls do is in
 //! `platform`, what is allowed in `domain`.
 
 mod attachments;
@@ -184,6 +184,7 @@ impl SendMessage {
             correlation_id: request_id.map(str::to_owned),
             now,
         };
+
         Ok((draft, conversation.seq))
     }
 
@@ -214,6 +215,7 @@ impl SendMessage {
             .with("message_id", message.id)
             .with("seq", message.seq)
             .write();
+
         if let Err(error) = self.doorbells.ring(&doorbell).await {
             doorbell.ring_failed(&error).write();
         }

@@ -107,6 +107,7 @@ fn explain(body: &[u8]) -> Vec<FieldError> {
             return vec![FieldError::new(loc, msg, "json_invalid")];
         }
     };
+
     let Value::Object(fields) = &value else {
         return vec![FieldError::wrong(["body"], "a valid dictionary", "dict_type")];
     };
@@ -120,6 +121,7 @@ fn explain(body: &[u8]) -> Vec<FieldError> {
         Some(Value::String(_)) => {}
         Some(_) => errors.push(FieldError::wrong(CONTENT, "a valid string", "string_type")),
     }
+
     match fields.get("attachments") {
         None => {}
         Some(Value::Array(items)) => {
@@ -137,6 +139,7 @@ fn explain(body: &[u8]) -> Vec<FieldError> {
         let msg = "Every field may be given only once";
         errors.push(FieldError::new(["body"], msg, "json_invalid"));
     }
+
     errors
 }
 
@@ -195,9 +198,11 @@ mod tests {
             r#"["body","attachments",1,"url"]"#,
             "missing",
         );
+
         one(r#"{"content":"x","content":"y"}"#, r#"["body"]"#, "json_invalid");
         one("[]", r#"["body"]"#, "dict_type");
         one("{\"content\":", r#"["body",11]"#, "json_invalid");
+
         one(r#"{"content":"\ud800"}"#, r#"["body",19]"#, "json_invalid");
     }
 

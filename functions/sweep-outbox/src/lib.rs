@@ -1,5 +1,5 @@
-//! Rings again for every conversation that is due. Lost doorbells, crashed workers and emptied queues
-//! need nothing else.
+//! Rings again for every conversation that is due. Lost doorbells, crashed workers and emptied
+//! queues need nothing else.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -77,6 +77,7 @@ impl EventFunction for SweepOutbox {
         let buckets = Channel::ALL
             .into_iter()
             .flat_map(|channel| key::outbox_buckets(channel).map(move |bucket| (channel, bucket)));
+
         let mut sweeps = stream::iter(buckets)
             .map(|(channel, bucket)| async move {
                 (channel, self.sweep_bucket(channel, &bucket, now, until).await)
@@ -103,6 +104,7 @@ impl EventFunction for SweepOutbox {
             report(*channel, *outcome, now);
         }
         let total = outcomes.into_values().fold(SweepOutcome::default(), SweepOutcome::and);
+
         failed.map_or(Ok(total), Err)
     }
 }

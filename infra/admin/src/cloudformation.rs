@@ -1,7 +1,7 @@
 //! The two calls to CloudFormation that list a stack's resources and outputs, in its [query
-//! protocol](https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/Welcome.html): a form
-//! in, XML out. The SDK for them would take a tenth of the time that everything takes to compile;
-//! requests are signed by the crate that the other SDKs sign with.
+//! protocol](https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/Welcome.html): a
+//! form in, XML out. The SDK for them would take a tenth of the time that everything takes to
+//! compile; requests are signed by the crate that the other SDKs sign with.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};

@@ -1,4 +1,4 @@
-//! What a business may send, and what it has sent.
+//! Plans: the limit of a business, and its use of the month.
 
 use serde_json::json;
 

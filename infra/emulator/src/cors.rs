@@ -18,12 +18,14 @@ pub(crate) fn preflight(rules: &[CorsRule], parts: &Parts) -> Option<HeaderMap> 
     let wanted = text(&parts.headers, ACCESS_CONTROL_REQUEST_HEADERS).unwrap_or_default();
     let wanted: Vec<&str> =
         wanted.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+
     let method = text(&parts.headers, ACCESS_CONTROL_REQUEST_METHOD)?;
     let (rule, mut headers) = allowed(rules, text(&parts.headers, ORIGIN)?, method, |rule| {
         wanted.iter().all(|name| {
             rule.headers.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(name))
         })
     })?;
+
     let mut set = |name: HeaderName, value: String| {
         Some(headers.insert(name, HeaderValue::from_str(&value).ok()?))
     };
@@ -52,6 +54,7 @@ fn allowed<'a>(
     let named = |names: &[String], name: &str| {
         names.iter().any(|allowed| allowed == "*" || allowed == name)
     };
+
     let rule = rules.iter().find(|rule| {
         named(&rule.origins, origin) && named(&rule.methods, method) && agrees(rule)
     })?;
@@ -62,6 +65,7 @@ fn allowed<'a>(
         ACCESS_CONTROL_ALLOW_METHODS,
         HeaderValue::from_str(&rule.methods.join(", ")).ok()?,
     );
+
     headers.insert(VARY, HeaderValue::from_static("Origin"));
 
     Some((rule, headers))

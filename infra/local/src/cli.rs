@@ -135,10 +135,12 @@ async fn up(options: Up, stop: &mut Stop) -> ExitCode {
         logs: Logs::terminal(),
         ..Options::default()
     });
+
     let local = tokio::select! {
         started = starting => started,
         () = stop.asked() => return ExitCode::SUCCESS, // everything started ends with this process
     };
+
     let local = match local {
         Ok(local) => local,
         Err(error) => return fail(&sentence(&error)),
@@ -150,6 +152,7 @@ async fn up(options: Up, stop: &mut Stop) -> ExitCode {
         paint(BOLD, "Pingback Messages is up"),
         paint(DIM, format_args!("in {took} ms"))
     );
+
     println!("{}\n", local.page());
     if local.late_customers() > 0 {
         println!(
@@ -157,6 +160,7 @@ async fn up(options: Up, stop: &mut Stop) -> ExitCode {
             paint(BAD, "warning:")
         );
     }
+
     println!("  {} stops everything.\n", paint(BOLD, "Ctrl-C"));
 
     let write_sam_env =
@@ -204,6 +208,7 @@ fn sentence(error: &LocalError) -> String {
         LocalError::InUse(_) => ". Stop that one, or choose another directory".into(),
         _ => String::new(),
     };
+
     format!("{error}{advice}.")
 }
 
@@ -263,6 +268,7 @@ mod tests {
         let own =
             CommandLine::try_parse_from(["cargo local", "demo", "--functions", "target/debug"])
                 .unwrap();
+
         assert!(matches!(own.command, Some(Command::Demo(Functions { functions: Some(_) }))));
     }
 

@@ -25,6 +25,7 @@ pub(crate) fn page(urls: &Urls, sandbox_url: &str, demo: Option<&Demo>, kept: &s
     if let Some(demo) = demo {
         lines.extend(demo_lines(urls, sandbox_url, demo));
     }
+
     lines.join("\n")
 }
 

@@ -88,6 +88,7 @@ impl Local {
         let (lock, directory) = options.data_dir.as_deref().map(claim).transpose()?.unzip();
         let [api_port, websocket_port, sandbox_port] = ports(options.port)?;
         let mut keys = Keys::load(directory.as_deref(), options.demo)?;
+
         if options.examples {
             keys = keys.with_examples_secret();
         }
@@ -97,6 +98,7 @@ impl Local {
         let listener = listen::bind_to(options.address, sandbox_port)
             .await
             .map_err(|error| bind_error(error, sandbox_port, "sandbox"))?;
+
         let sandbox_url = format!("http://{}", listener.local_addr()?);
         let provider = |name: &str| format!("{sandbox_url}/providers/{name}");
 
@@ -104,6 +106,7 @@ impl Local {
             || "in memory, gone when you stop it".to_owned(),
             |directory| format!("kept in {}", directory.display()),
         );
+
         let demo = demo(&keys, Utc::now());
         let page = {
             let sandbox_url = sandbox_url.clone();
@@ -131,6 +134,7 @@ impl Local {
                 ExtraRoutes::new(move |urls| console::routes(&page(urls)))
             },
         };
+
         let engine = Arc::new(Engine::start(engine_options).await.map_err(engine_error)?);
 
         let sandbox_options = SandboxOptions {
@@ -141,6 +145,7 @@ impl Local {
             receipts: options.receipts,
             examples: options.examples,
         };
+
         let sandbox = Sandbox::start(sandbox_options).await?;
         let page = page(engine.urls());
 

@@ -130,6 +130,7 @@ mod tests {
             seq: Some(1),
             ..Submission::default()
         };
+
         channel.accept(delivered).await.unwrap();
         let answer = serde_json::to_value(channel.accepted()).unwrap();
         let at = answer[0]["at"].as_str().unwrap();

@@ -102,6 +102,7 @@ async fn connections(
         // The visitor's end finds out, too, that the connection is gone, and opens another one.
         let _ = provider.forward(Method::DELETE, path, &headers, Bytes::new()).await;
     }
+
     answer
 }
 

@@ -106,6 +106,7 @@ async fn outbound_emails(
             Ok(message) => provider.accept(message).await,
         }
     };
+
     let kill = async || provider.engine.kill("deliver-email").await;
 
     provider.channel.faults.apply(effect, refuse, kill).await
@@ -168,6 +169,7 @@ fn read(body: &[u8], now: DateTime<Utc>) -> Result<(Submission, MailRecord), Aws
     let email: SendEmail = serde_json::from_slice(body).map_err(|error| {
         AwsError::new(400, "SerializationException", format!("The body is no SendEmail: {error}"))
     })?;
+
     let from = email.from_email_address.as_deref();
     let from = from.ok_or_else(|| bad_request("FromEmailAddress is required."))?;
     check_addresses(&email, from)?;
@@ -183,6 +185,7 @@ fn read(body: &[u8], now: DateTime<Utc>) -> Result<(Submission, MailRecord), Aws
         let tag = email.email_tags.iter().find(|tag| tag.name == name)?;
         Uuid::parse_str(&tag.value).ok()
     };
+
     let tags = email.email_tags.iter().map(|tag| (tag.name.clone(), vec![tag.value.clone()]));
     let to_addresses = &email.destination.to_addresses;
     let record = MailRecord {
@@ -194,6 +197,7 @@ fn read(body: &[u8], now: DateTime<Utc>) -> Result<(Submission, MailRecord), Aws
         tags: tags.collect(),
         at: now,
     };
+
     let submission = Submission {
         message_id: tagged("message"),
         conversation_id: tagged("conversation"),

@@ -49,6 +49,7 @@ impl ProviderFault {
         {
             return Err(format!("`status` {status} is no failure: 400 to 599 are"));
         }
+
         self.trigger.check().map_err(|error| error.to_string())?;
         let does_nothing =
             self.delay_ms.is_none() && !self.trigger.after_effect && !self.kill && !self.garbage;
@@ -251,6 +252,7 @@ mod tests {
         let error = serde_json::from_value::<ProviderFault>(json!({"sttaus": 500}))
             .unwrap_err()
             .to_string();
+
         assert!(error.contains("unknown field `sttaus`"), "{error}");
     }
 }

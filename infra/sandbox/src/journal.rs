@@ -42,6 +42,7 @@ impl<T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Journal<T>
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             read => read.map_err(name_it)?,
         };
+
         text.truncate(
             text.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1),
         );

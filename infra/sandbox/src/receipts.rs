@@ -114,6 +114,7 @@ impl<R: Reporter> Receipts<R> {
                 Report { record: record.clone(), status: status.clone(), code: rule.code, at };
             std::iter::repeat_n(report, rule.copies as usize)
         };
+
         let reports: Vec<_> = rule.statuses.iter().flat_map(copies).collect();
 
         if rule.held && !reports.is_empty() {

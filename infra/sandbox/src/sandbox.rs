@@ -82,6 +82,7 @@ impl Sandbox {
         let pairs = providers.whatsapp.pairs.clone();
         let seeder = Seeder::new(table, clock.clone(), pairs, keys.clone(), directory)?;
         seeder.make_demo().await?;
+
         if examples {
             seeder.make_examples().await?;
         }
@@ -95,6 +96,7 @@ impl Sandbox {
             .routes()
             .merge(shop::routes(system.widgets.clone()))
             .merge(control::routes(system.clone()));
+
         let server = server::serve(listener, routes.layer(DefaultBodyLimit::max(BODY_LIMIT)));
 
         system.providers.resume_receipts();
@@ -145,5 +147,6 @@ async fn put_secrets(engine: &Engine, keys: &Keys) -> Result<(), SandboxError> {
     let token = secrets.create_secret().name(WHATSAPP_SECRET).secret_string(&keys.whatsapp_token);
     let created = token.send().await;
     created.map_err(|error| SandboxError::Secrets(DisplayErrorContext(error).to_string()))?;
+
     Ok(())
 }

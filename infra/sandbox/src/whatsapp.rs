@@ -93,6 +93,7 @@ impl WhatsappProvider {
         if let Err(error) = self.pairs.count_message(&record.phone_number_id, &record.to) {
             return error.into_response();
         }
+
         let answer = json!({
             "messaging_product": "whatsapp",
             "contacts": [{ "input": message.to, "wa_id": digits(&message.to) }],
@@ -110,6 +111,7 @@ impl WhatsappProvider {
         if let Err(error) = self.channel.accept(message).await {
             return Error::new(131016, error.to_string()).into_response();
         }
+
         self.receipts.send_for(&record);
         Json(answer).into_response()
     }

@@ -149,6 +149,7 @@ impl Widgets {
             customers.open.insert(conversation, Widget { task, leave });
             greeted
         });
+
         open.collect()
     }
 }

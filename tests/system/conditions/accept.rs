@@ -1,7 +1,8 @@
 //! `accept`: the four positions of the transaction. The rules are [`Shard::has_room`],
-//! [`ConversationState::accepted`] and [`domain::accept::read`], which a model here follows try by try, over
-//! items that it makes up: a month that is open or not, shards that are full or not, a conversation
-//! that has moved on, changed channel or gone, a place that is taken, a key that is known.
+//! [`ConversationState::accepted`] and [`domain::accept::read`], which a model here follows try by
+//! try, over items that it makes up: a month that is open or not, shards that are full or not, a
+//! conversation that has moved on, changed channel or gone, a place that is taken, a key that is
+//! known.
 
 use proptest::prelude::*;
 
@@ -22,7 +23,7 @@ use platform::table::{AcceptOutcome, MessageDraft};
 
 /// The hash of the request under test.
 const HASH: &str = "this request";
-/// What the plan of a month that is not open yet allows.
+/// The limit of the plan, for a month that is not open yet.
 const PLAN: u64 = 1;
 
 #[derive(Debug, Clone)]
@@ -54,6 +55,7 @@ fn any_state() -> impl Strategy<Value = State> {
     let shards = prop_oneof![1 => Just(Vec::new()), 4 => prop::collection::vec(shard, 1..=3)];
     let channel =
         prop::sample::select(vec!["chat", "chat", "chat", "chat", "chat", "widget", "whatsapp"]);
+
     let talk = (1u64..4, channel, any::<bool>(), prop::bool::weighted(0.1));
     let talk =
         talk.prop_map(|(seq, channel, waiting, stray)| Talk { seq, channel, waiting, stray });
@@ -65,6 +67,7 @@ fn any_state() -> impl Strategy<Value = State> {
         Some(Some(HASH)),
         Some(Some("another")),
     ]);
+
     (shards, any::<bool>(), prop::option::weighted(0.9, talk), 0u64..4, key).prop_map(
         |(shards, head_read, conversation, last, key)| State {
             shards,
@@ -76,7 +79,7 @@ fn any_state() -> impl Strategy<Value = State> {
     )
 }
 
-/// What the rules make of a request.
+/// The outcome of a request by the rules.
 #[derive(Debug, PartialEq, Eq)]
 enum Expected {
     Accepted(u64),
@@ -98,12 +101,13 @@ impl State {
         talk.is_some_and(|talk| place <= talk.seq || (talk.stray && place == talk.seq + 1))
     }
 
-    /// What DynamoDB would say of each position of a try, and whether that is nothing at all.
+    /// DynamoDB's answer for each position of an attempt, and whether it is no refusal at all.
     fn positions(&self, tried: u64, shards: &[Shard]) -> (CancelledTransaction, bool) {
         let shard = match (shards.iter().find(|shard| shard.has_room()), shards.first()) {
             (Some(_), _) => Position::Fine,
             (None, full) => Position::Refused(full.copied()),
         };
+
         let conversation = match &self.conversation {
             Some(talk)
                 if talk.channel == "chat" && self.turn().accepted(Seq(tried), NOW).is_some() =>
@@ -115,28 +119,33 @@ impl State {
                 channel: talk.channel.into(),
             })),
         };
+
         let message =
             if self.is_taken(tried + 1) { Position::Refused(Some(())) } else { Position::Fine };
         let idempotency = match self.key.flatten() {
             Some(hash) => Position::Refused(Some(first(hash))),
             None => Position::Fine,
         };
+
         let fine =
             shard == Position::Fine && conversation == Position::Fine && message == Position::Fine;
         let fine = fine && idempotency == Position::Fine;
+
         (CancelledTransaction { shard, conversation, message, idempotency }, fine)
     }
 
-    /// What becomes of the request, and whether the month is open then.
+    /// The outcome of the request, and whether the month is open then.
     fn expected(&self) -> (Expected, bool) {
         let (mut tried, mut shards) = (self.last, self.shards.clone());
         if shards.is_empty() && !self.head_read {
             shards = quota::open(PLAN, 1);
         }
+
         // Nothing is tried in a month that allows nothing.
         if Usage::of(&shards).limit == 0 && !self.head_read {
             return (spent(&shards), true);
         }
+
         loop {
             let (cancelled, fine) = self.positions(tried, &shards);
             let open = !shards.is_empty();
@@ -175,7 +184,7 @@ fn spent(shards: &[Shard]) -> Expected {
     Expected::Refused(Refusal::QuotaExceeded { limit, used, resets_at: month().resets_at() })
 }
 
-/// What the key led to before: the conversation's first message.
+/// The answer that the key led to before: the conversation's first message.
 fn first(hash: &str) -> RecordedAnswer {
     RecordedAnswer { message_id: message(1).id, seq: Seq(1), request_hash: hash.into() }
 }
@@ -206,6 +215,7 @@ fn items_of(state: &State) -> (Vec<Item>, Option<QuotaHead>) {
             (QuotaHead { shards: now.shards, ..head }, items)
         }
     };
+
     items.push(item(&key::plan(B), &plan(PLAN, 1, 1)));
     if let Some(talk) = &state.conversation {
         let (channel, seq) = (talk.channel.to_owned(), Seq(talk.seq));
@@ -222,10 +232,12 @@ fn items_of(state: &State) -> (Vec<Item>, Option<QuotaHead>) {
         let places = 1..=talk.seq + u64::from(talk.stray);
         items.extend(places.map(|place| item(&key::message(B, C, Seq(place)), &message(place))));
     }
+
     if let Some(Some(hash)) = state.key {
         let record = Idempotency { first: first(hash), conversation: C, expires_at: 0 };
         items.push(item(&key::idempotency(B, "a key"), &record));
     }
+
     (items, state.head_read.then_some(head))
 }
 
@@ -233,12 +245,13 @@ fn at(key: &key::Key) -> (String, String) {
     (key.pk.clone(), key.sk.clone())
 }
 
-/// What is stored after `accepted`, if nothing but that happened; the shard it was counted on is
+/// The items stored after `accepted`, if nothing but that happened; the shard it was counted on is
 /// the message's.
 fn after(mut items: MessageState, state: &State, accepted: &Message) -> MessageState {
     let (id, seq, shard) = (accepted.id, accepted.seq, accepted.shard);
     let counted =
         items.get_mut(&at(&key::quota_shard(B, month(), shard))).expect("a shard of the month");
+
     let used: u64 = counted["used"].as_n().expect("a number").parse().expect("a number");
     counted.insert("used".into(), value(used + 1));
     let turn = state.turn().accepted(Seq(seq.0 - 1), NOW).expect("the rule accepts it");
@@ -250,6 +263,7 @@ fn after(mut items: MessageState, state: &State, accepted: &Message) -> MessageS
         ("updated_at".into(), value(NOW)),
     ]);
     talk.entry("first_response_at".into()).or_insert_with(|| value(NOW));
+
     // The bucket follows the channel that the message is for.
     talk.insert("outbox_bucket".into(), value(key::outbox_bucket(Channel::Chat, C)));
     let message_key = key::message(B, C, seq);
@@ -261,10 +275,11 @@ fn after(mut items: MessageState, state: &State, accepted: &Message) -> MessageS
         let key = key::idempotency(B, "a key");
         assert_eq!(items.insert(at(&key), item(&key, &record)), None);
     }
+
     items
 }
 
-/// What is stored after the month was opened, if nothing but that happened.
+/// The items stored after the month was opened, if nothing but that happened.
 fn opened(mut items: MessageState) -> MessageState {
     let head = QuotaHead { limit: PLAN, shards: 1, version: 1 };
     let (head_key, shard_key) = (key::quota_head(B, month()), key::quota_shard(B, month(), 0));

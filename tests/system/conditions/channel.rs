@@ -1,4 +1,4 @@
-//! `pause`: a channel takes nothing until then, and whoever says a later time is heard. `resume`,
+//! `pause`: a channel takes nothing until then, and the latest time wins. `resume`,
 //! `set_channel_active`: nothing is made by switching it. Here is the rule, too: it is only the
 //! later of two times.
 
@@ -18,6 +18,7 @@ async fn of_two_pauses_the_longer_one_counts() {
     let scratch = Scratch::start().await;
     let (table, key) = (scratch.table(), key::channel(B, CHANNEL));
     let before = prop_oneof![Just(None), (-3..=9).prop_map(|ms| Some(NOW + MS * ms))];
+
     for_all(64, &before, async |paused_until| {
         let settings = ChannelSettings::Chat {};
         let record =
@@ -41,10 +42,12 @@ async fn whoever_switches_a_channel_changes_nothing_else_of_it() {
         paused_until: Some(NOW),
         settings,
     };
+
     scratch.items.put(item(&key, &record)).await;
     assert!(table.operator().set_channel_active(B, CHANNEL, false).await.expect("an answer"));
     let off = ChannelRecord { is_active: false, ..record };
     assert_eq!(scratch.items.get(&key).await, Some(item(&key, &off)));
+
     for _ in 0..2 {
         assert!(table.operator().resume(B, CHANNEL).await.expect("an answer"));
         assert_eq!(

@@ -40,6 +40,7 @@ fn any_conversation() -> impl Strategy<Value = Conversation> {
 async fn the_table_grants_what_the_rule_grants() {
     let scratch = Scratch::start().await;
     let (table, key) = (scratch.table(), conversation_key());
+
     for_all(160, &any_conversation(), async |conversation| {
         let before = scratch.items.put(item(&key, &conversation)).await;
         let decided = table.deliveries().claim(B, C, NOW, LEASE).await.expect("an answer");

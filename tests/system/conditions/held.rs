@@ -1,5 +1,6 @@
 //! `advance`, `release`, `postpone`, `leave`: what only the holder of a conversation may do to it.
-//! The rules are [`ConversationState::advanced`], [`ConversationState::released`], [`ConversationState::postponed`] and [`ConversationState::left`].
+//! The rules are [`ConversationState::advanced`], [`ConversationState::released`],
+//! [`ConversationState::postponed`] and [`ConversationState::left`].
 
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
@@ -18,10 +19,10 @@ enum Holder {
     Us,
     /// Another worker's, who claimed it since.
     Successor,
-    /// Nobody's: the writer let go of it already.
-    Nobody,
-    /// Nobody's: another worker claimed it since, and let go of it.
-    NobodyAfterSuccessor,
+    /// No worker: the writer has released it already.
+    Free,
+    /// No worker: another one has claimed and released it since.
+    FreeAfterSuccessor,
     /// Another worker's with the writer's own fence. Cannot be; the table does not rely on that,
     /// the rules do.
     SameFence,
@@ -46,15 +47,9 @@ struct State {
 }
 
 fn any_state() -> impl Strategy<Value = State> {
-    use Holder::{Gone, Nobody, NobodyAfterSuccessor, SameFence, SameName, Successor, Us};
-    let others = prop::sample::select(vec![
-        Successor,
-        Nobody,
-        NobodyAfterSuccessor,
-        SameFence,
-        SameName,
-        Gone,
-    ]);
+    use Holder::{Free, FreeAfterSuccessor, Gone, SameFence, SameName, Successor, Us};
+    let others =
+        prop::sample::select(vec![Successor, Free, FreeAfterSuccessor, SameFence, SameName, Gone]);
     let due = prop::sample::select(vec![DUE, DUE, DUE + MS, DUE - MS]);
     (prop_oneof![Just(Us), others], 0u64..4, 0u64..4, due)
         .prop_map(|(holder, seq, settled, due)| State { holder, seq, settled, due })
@@ -64,12 +59,13 @@ fn stored(state: &State, held: &HeldConversation) -> Option<Conversation> {
     let (owner, fence) = match state.holder {
         Holder::Us => (held.conversation.lease_owner.clone(), 2),
         Holder::Successor => (Some("another worker".to_owned()), 3),
-        Holder::Nobody => (None, 2),
-        Holder::NobodyAfterSuccessor => (None, 3),
+        Holder::Free => (None, 2),
+        Holder::FreeAfterSuccessor => (None, 3),
         Holder::SameFence => (Some("another worker".to_owned()), 2),
         Holder::SameName => (held.conversation.lease_owner.clone(), 3),
         Holder::Gone => return None,
     };
+
     Some(Conversation {
         seq: Seq(state.seq),
         settled_seq: Seq(state.settled),
@@ -92,6 +88,7 @@ async fn check(
     let (table, key) = (scratch.table(), conversation_key());
     let mut held = held(&scratch, &table).await;
     held.conversation.due = Some(DUE);
+
     for_all(192, &any_state(), async |state| {
         let before = stored(&state, &held);
         let item_of = |conversation: &Conversation| {
@@ -134,16 +131,19 @@ async fn thread_and_pace_go_along_and_are_left_alone_where_there_is_none() {
         let item = scratch.items.get(&conversation_key()).await.expect("it is there");
         (item.get("thread").cloned(), item.get("paced").cloned())
     };
+
     assert!(table.deliveries().advance(&mut held, Seq(2)).await.expect("an answer"));
     assert_eq!(stored().await, (None, None));
     held.conversation.thread.join("2@example.com".into());
     let paced = RateLimitState { last_sent_at: NOW, conforms_at: LATER };
     held.conversation.rate_limit_state = Some(paced);
+
     assert!(table.deliveries().advance(&mut held, Seq(3)).await.expect("an answer"));
     assert_eq!(stored().await, (Some(value(["2@example.com"])), Some(value(paced))));
     let later = RateLimitState { last_sent_at: LATER, ..paced };
     held.conversation.rate_limit_state = Some(later);
     table.deliveries().postpone(&held, LATER).await.expect("an answer");
+
     assert_eq!(stored().await, (Some(value(["2@example.com"])), Some(value(later))));
 }
 
@@ -152,7 +152,7 @@ async fn only_the_holder_lets_go_and_only_of_what_is_settled() {
     let release = async |table: &Table, state: &State, held: HeldConversation, right: bool| {
         let expected = match state.holder {
             // Found let go of: its own write, the answer to which was lost.
-            Holder::Us | Holder::Nobody if right || state.holder == Holder::Nobody => {
+            Holder::Us | Holder::Free if right || state.holder == Holder::Free => {
                 ReleaseOutcome::Done
             }
             Holder::Us => ReleaseOutcome::NewMessage,
@@ -195,6 +195,7 @@ async fn a_write_whose_answer_was_lost_was_made_all_the_same() {
         held.conversation.due = Some(DUE);
         held
     };
+
     let losing = || scratch.losing_the_first_answer();
     let mut held = claimed().await;
     assert!(losing().deliveries().advance(&mut held, Seq(2)).await.expect("an answer"));
@@ -203,9 +204,11 @@ async fn a_write_whose_answer_was_lost_was_made_all_the_same() {
         losing().deliveries().release(&held).await.expect("an answer"),
         ReleaseOutcome::Done
     );
+
     assert!(
         losing().deliveries().park(&mut claimed().await, LATER).await.expect("an answer"),
-        "nobody came back"
+        "no customer came back"
     );
+
     losing().deliveries().postpone(&claimed().await, LATER).await.expect("an answer");
 }

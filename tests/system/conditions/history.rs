@@ -1,4 +1,4 @@
-//! What is written down of each attempt: in the order they were made, each once, whatever is lost
+//! The history of attempts: written in the order they were made, each once, whatever is lost
 //! on the way, and never more than an item holds.
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -48,8 +48,9 @@ async fn every_attempt_is_told_once_although_every_answer_is_lost() {
             .mark_attempt(held, &read, NOW + TimeDelta::seconds(at))
             .await
             .expect("an answer");
-        marked.expect("nobody else has touched it")
+        marked.expect("no other worker has touched it")
     };
+
     let put_back = async |held: &HeldConversation,
                           message: &Message,
                           status,
@@ -59,6 +60,7 @@ async fn every_attempt_is_told_once_although_every_answer_is_lost() {
             table().deliveries().requeue(held, message, status, reason.as_ref(), counted).await;
         assert_eq!(done.expect("an answer"), RequeueOutcome::Done);
     };
+
     let first = mark(&holder, 1).await;
     put_back(&holder, &first, Status::Queued, Some(reason("busy")), true).await;
     // The customer was away: that was no attempt.
@@ -66,11 +68,13 @@ async fn every_attempt_is_told_once_although_every_answer_is_lost() {
     put_back(&holder, &away, Status::Queued, None, false).await;
     let second = mark(&holder, 3).await;
     put_back(&holder, &second, Status::InDoubt, Some(reason("no_answer")), true).await;
+
     // A worker dies over the third, and the next one begins anew; another dies over the fourth, and
     // that is put back.
     mark(&holder, 4).await;
     holder = taken_over(&scratch, LEASE * 2).await;
     let fourth = mark(&holder, 5).await;
+
     assert_eq!((fourth.attempts, fourth.unknown_outcomes), (4, 2));
     holder = taken_over(&scratch, LEASE * 4).await;
     put_back(&holder, &fourth, Status::InDoubt, Some(Reason::outcome_unknown()), true).await;
@@ -85,6 +89,7 @@ async fn every_attempt_is_told_once_although_every_answer_is_lost() {
             (attempt.attempt, (attempt.at - NOW).num_seconds(), attempt.outcome, code)
         })
         .collect();
+
     let expected = [
         (1, 1, AttemptOutcome::Postponed, Some("busy")),
         (2, 3, AttemptOutcome::InDoubt, Some("no_answer")),
@@ -92,6 +97,7 @@ async fn every_attempt_is_told_once_although_every_answer_is_lost() {
         (4, 5, AttemptOutcome::InDoubt, Some("outcome_unknown")),
         (5, 6, AttemptOutcome::Sent, None),
     ];
+
     assert_eq!(told, expected);
 }
 
@@ -99,6 +105,7 @@ async fn every_attempt_is_told_once_although_every_answer_is_lost() {
 async fn what_is_given_up_under_a_dead_workers_hands_tells_that_attempt_too() {
     let scratch = Scratch::start().await;
     let held = held(&scratch, &scratch.table()).await;
+
     for (status, attempts) in [(Status::Sending, 1), (Status::Queued, 0)] {
         let before = Message { status, attempts, attempted_at: Some(NOW), ..message(1) };
         scratch.items.put(item(&message_key(), &before)).await;
@@ -125,11 +132,13 @@ async fn the_largest_message_with_the_longest_history_fits_into_its_item() {
     let table = scratch.table();
     let loud =
         Reason::new(&"c".repeat(1_000), "d".repeat(10_000)).with_provider_code("p".repeat(1_000));
+
     let mut largest = largest_message(&loud);
     for attempt in 1..MAX_ATTEMPTS {
         largest = Message { attempts: attempt, attempted_at: Some(NOW), ..largest };
         largest.history = largest.history_with(AttemptOutcome::Postponed, Some(&loud));
     }
+
     scratch.items.put(item(&message_key(), &largest)).await;
     let last = table
         .deliveries()
@@ -137,26 +146,31 @@ async fn the_largest_message_with_the_longest_history_fits_into_its_item() {
         .await
         .expect("an answer")
         .expect("it is queued");
+
     assert_eq!(last.attempts, MAX_ATTEMPTS);
     table
         .deliveries()
         .requeue(&held, &last, Status::Queued, Some(&loud), true)
         .await
         .expect("an answer");
+
     let queued = stored(&scratch).await;
     table
         .deliveries()
         .settle(&held, &queued, &Settlement::GivenUp(loud), NOW)
         .await
         .expect("it is settled");
+
     let after = scratch.items.get(&message_key()).await.expect("it stays");
     let told = stored(&scratch).await.attempts_so_far();
     assert_eq!(told.into_iter().count(), FIRST_ATTEMPTS_KEPT + LAST_ATTEMPTS_KEPT);
     let size = size(&after);
     println!("{size} of {LARGEST_ITEM} bytes");
+
     assert!((MAX_BODY_BYTES..LARGEST_ITEM).contains(&size), "{size} bytes");
     let every_time =
         with(after, ["delivered_at", "read_at", "sent_at"].map(|name| (name, Some(value(NOW)))));
+
     assert!(self::size(&every_time) < LARGEST_ITEM);
 }
 
@@ -170,6 +184,7 @@ fn largest_message(error: &Reason) -> Message {
         content_type: MediaType::parse(&format!("{0}/{0}", "t".repeat(127))).expect("a media type"),
         size: u64::MAX,
     };
+
     let most = Channel::ALL.map(|channel| channel.limits().attachments).into_iter().max();
     Message {
         content: "x".repeat(MAX_BODY_BYTES),

@@ -1,4 +1,4 @@
-//! What can happen to a call on its way: another one comes first, or its answer is lost.
+//! The accidents of a call on its way: another one comes first, or its answer is lost.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};

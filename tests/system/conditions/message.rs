@@ -28,7 +28,7 @@ fn any_message(status: impl Strategy<Value = Status>) -> impl Strategy<Value = O
                 status,
                 attempts,
                 unknown_outcomes,
-                // Whoever announced the attempt left their fence.
+                // The worker that announced the attempt left its fence.
                 fence: fence.or((status == Status::Sending).then_some(FENCE)),
                 attempted_at: before(marks[0]),
                 sent_at: before(marks[1]),
@@ -43,6 +43,7 @@ fn any_message(status: impl Strategy<Value = Status>) -> impl Strategy<Value = O
             }
         },
     );
+
     prop::option::weighted(0.9, message)
 }
 
@@ -73,6 +74,7 @@ async fn check<T: std::fmt::Debug>(
     let scratch = Scratch::start().await;
     let (table, key) = (scratch.table(), message_key());
     let held = held(&scratch, &table).await;
+
     for_all(192, &states, async |(before, also)| {
         match &before {
             Some(message) => drop(scratch.items.put(item(&key, message)).await),
@@ -108,6 +110,7 @@ async fn an_attempt_is_announced_on_what_was_read_and_is_still_ours() {
             let read = Message { status, attempts, ..now.clone() };
             (message, if is_old || now.status.is_settled() { read } else { now })
         });
+
     let announced = |message: &Message, read: &Message| {
         let marked = became(message, stored(message).marked(FENCE, &read.progress(), NOW)?);
         // A worker died over what is found as `sending`.
@@ -118,6 +121,7 @@ async fn an_attempt_is_announced_on_what_was_read_and_is_still_ours() {
         };
         Some(Message { history, ..marked })
     };
+
     let mark = async |table: &Table,
                       held: &HeldConversation,
                       message: Option<&Message>,
@@ -125,15 +129,16 @@ async fn an_attempt_is_announced_on_what_was_read_and_is_still_ours() {
         let marked = table.deliveries().mark_attempt(held, read, NOW).await.expect("an answer");
         assert_eq!(marked, message.and_then(|message| announced(message, read)));
     };
+
     check(read, mark, announced).await;
 }
 
-/// What a worker holds in its hands of a message that is not there any more.
+/// A message as the worker read it, which is not there any more.
 fn gone() -> Message {
     Message { attempts: 1, ..message(1) }
 }
 
-/// Whether settling this message says that somebody else has it, or that it is gone.
+/// Whether settling this message says that another worker has it, or that it is gone.
 fn is_lost(message: Option<&Message>) -> bool {
     message.is_none_or(|message| {
         !message.status.is_settled() && message.fence.is_some_and(|fence| fence > FENCE)
@@ -153,6 +158,7 @@ async fn sent_is_written_down_once_and_never_over_what_a_receipt_or_a_successor_
             .await;
         assert_eq!(settled.ok(), (!is_lost(message)).then_some(true));
     };
+
     let ids = prop::sample::select(vec![None, Some("an id".to_owned())]);
     check((any_message(any_status()), ids), settle, |message, id| {
         let (provider_id, history) = (id.clone(), message.history_with(AttemptOutcome::Sent, None));
@@ -191,6 +197,7 @@ async fn failed_is_written_down_once_and_never_over_what_a_receipt_or_a_successo
         let ended = message.is_some_and(|message| !message.status.is_settled());
         assert_eq!(settled.ok(), (!is_lost(message)).then_some(ended));
     };
+
     let failed =
         prop::sample::select(vec![Settlement::Failed(reason()), Settlement::GivenUp(reason())]);
     check((any_message(any_status()), failed), settle, |message, settlement| {
@@ -215,6 +222,7 @@ async fn only_a_message_in_our_own_hands_is_put_back() {
         let seen = Message { attempts: seen.unwrap_or(message.attempts), ..message.clone() };
         stored(message).requeued(FENCE, &seen.progress(), *status, *counted)
     };
+
     let put_back =
         async |table: &Table, held: &HeldConversation, was: Option<&Message>, how: &Back| {
             let (seen, status, why, counted) = *how;
@@ -226,8 +234,8 @@ async fn only_a_message_in_our_own_hands_is_put_back() {
                 .requeue(held, &message, status, reason.as_ref(), counted)
                 .await
                 .expect("an answer");
-            // Found as it was to become, under its own fence: its own write, the answer to which was
-            // lost.
+            // Found as it was to become, under its own fence: its own write, the answer to which
+            // was lost.
             let attempts = message.attempts - u32::from(!counted);
             let is_back = |was: &Message| {
                 was.fence == Some(FENCE) && (was.status, was.attempts) == (status, attempts)
@@ -239,7 +247,8 @@ async fn only_a_message_in_our_own_hands_is_put_back() {
             };
             assert_eq!(done, expected);
         };
-    // Every other one is in somebody's hands, and every other one has not been handed over again
+
+    // A worker holds every other one, and every other one has not been handed over again
     // since it was read.
     let status = prop_oneof![Just(Status::Sending), any_status()];
     let seen = prop_oneof![Just(None), (1u32..3).prop_map(Some)];
@@ -249,6 +258,7 @@ async fn only_a_message_in_our_own_hands_is_put_back() {
         any::<bool>(),
         any::<bool>(),
     );
+
     check((any_message(status), backs), put_back, |message, how| {
         let (_, status, why, counted) = *how;
         let error = why.then(reason);
@@ -301,11 +311,13 @@ async fn a_receipt_that_is_faster_than_putting_back_is_told_apart() {
         let delivered = with(handed_over.clone(), [("status", Some(value(Status::Delivered)))]);
         async move { drop(items.put(delivered).await) }
     });
+
     let done = table
         .deliveries()
         .requeue(&held, &before, Status::InDoubt, Some(&reason()), true)
         .await
         .expect("an answer");
+
     assert_eq!(done, RequeueOutcome::Changed);
     let after: Option<Message> = scratch.items.record(&message_key()).await;
     assert_eq!(after, Some(Message { status: Status::Delivered, ..before }));
@@ -315,6 +327,7 @@ async fn a_receipt_that_is_faster_than_putting_back_is_told_apart() {
 async fn an_attempt_whose_announcement_went_unanswered_was_announced_once() {
     let scratch = Scratch::start().await;
     let held = held(&scratch, &scratch.table()).await;
+
     for status in [Status::Queued, Status::Sending, Status::InDoubt] {
         let before = Message { status, attempts: 1, fence: Some(FENCE - 1), ..message(1) };
         scratch.items.put(item(&message_key(), &before)).await;
@@ -324,7 +337,7 @@ async fn an_attempt_whose_announcement_went_unanswered_was_announced_once() {
             .mark_attempt(&held, &before, NOW)
             .await
             .expect("an answer");
-        let announced = marked.expect("nobody else has touched it");
+        let announced = marked.expect("no other worker has touched it");
         assert_eq!((announced.status, announced.attempts), (Status::Sending, 2));
         assert_eq!(scratch.items.record(&message_key()).await, Some(announced));
     }
@@ -334,6 +347,7 @@ async fn an_attempt_whose_announcement_went_unanswered_was_announced_once() {
 async fn what_was_settled_without_an_answer_is_settled() {
     let scratch = Scratch::start().await;
     let held = held(&scratch, &scratch.table()).await;
+
     for settlement in [Settlement::Sent { provider_id: None }, Settlement::Failed(reason())] {
         let before =
             Message { status: Status::Sending, attempts: 1, fence: Some(FENCE), ..message(1) };

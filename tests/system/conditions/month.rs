@@ -117,9 +117,11 @@ async fn neither_a_head_nor_a_shard_is_ever_overwritten() {
         let stray = item(&key::quota_head(B, month()), &stray);
         async move { drop(items.put(stray).await) }
     };
+
     let (scratch, found) = opened_while(open).await;
     assert_eq!(found, Some(head));
     assert_eq!(scratch.items.all().await.len(), 2, "plan and head; no shard was made");
+
     for index in [0, 1] {
         let shard = Shard { used: 5, cap: 6 };
         let key = key::quota_shard(B, month(), index);

@@ -14,6 +14,7 @@ async fn only_what_waits_in_the_outbox_and_may_be_sent_is_made_due() {
     let (table, key) = (scratch.table(), conversation_key());
     let time = || prop_oneof![Just(None), (-1..=1).prop_map(|ms| Some(NOW + MS * ms))];
     let states = (0u64..3, 0u64..3, time(), time(), time());
+
     for_all(192, &states, async |(seq, settled, due, not_before, lease_until)| {
         let lease_owner = lease_until.map(|_| "a worker".to_owned());
         let (seq, settled_seq) = (Seq(seq), Seq(settled));

@@ -20,7 +20,7 @@ fn part(number: u8) -> Part {
     Part { number, of: 3 }
 }
 
-/// What is known of three parts: of the first ones this.
+/// The statuses of three parts: these, for the first ones.
 fn parts(first: &[Status]) -> Parts {
     let tell = |parts: Parts, (number, status): (u8, &Status)| {
         parts.with(part(number), *status).unwrap_or(parts)
@@ -53,6 +53,7 @@ async fn a_part_is_noted_by_the_worker_that_handed_it_over_and_by_nobody_else() 
         Just(Some(FENCE)),
         prop::sample::select(vec![None, Some(FENCE - 1), Some(FENCE + 1)])
     ];
+
     // What a receipt has told meanwhile, which the worker has not read.
     let known = prop::sample::select(vec![
         vec![],
@@ -60,6 +61,7 @@ async fn a_part_is_noted_by_the_worker_that_handed_it_over_and_by_nobody_else() 
         vec![Status::Delivered, Status::Sent],
     ]);
     let states = (status, fence, 0u32..3, known, 1u8..3);
+
     for_all(192, &states, async |(status, fence, attempts, known, number)| {
         let error = Some(Reason::new("rate_limited", "slower, please"));
         let before = Message { status, fence, attempts, error, parts: parts(&known), ..message(1) };
@@ -90,6 +92,7 @@ async fn a_part_is_noted_by_the_worker_that_handed_it_over_and_by_nobody_else() 
 async fn a_note_whose_answer_was_lost_is_made_once() {
     let scratch = Scratch::start().await;
     let held = held(&scratch, &scratch.table()).await;
+
     for known in [&[][..], &[Status::Sent]] {
         let before = sending(known);
         scratch.items.put(item(&message_key(), &before)).await;
@@ -100,7 +103,7 @@ async fn a_note_whose_answer_was_lost_is_made_once() {
             .note_part(&held, &before, next)
             .await
             .expect("an answer");
-        let noted = noted.expect("nobody else has touched it");
+        let noted = noted.expect("no other worker has touched it");
         assert_eq!(noted.parts.next(3), Some(part(next.number + 1)));
         assert_eq!((noted.status, noted.attempts), (Status::Queued, 0));
         assert_eq!(noted, now(&scratch).await);
@@ -117,12 +120,14 @@ async fn a_receipt_that_comes_between_reading_and_noting_is_not_lost() {
         let told = with(stored.clone(), [("parts", Some(value(parts(&[Status::Read]))))]);
         async move { drop(items.put(told).await) }
     });
+
     let noted = table
         .deliveries()
         .note_part(&held, &before, part(2))
         .await
         .expect("an answer")
         .expect("it is ours");
+
     assert_eq!(noted.parts, parts(&[Status::Read, Status::Sent]));
 }
 
@@ -177,6 +182,7 @@ async fn a_message_is_as_far_as_its_last_part() {
         sent_at: Some(NOW),
         ..sending(&[Status::Sent, Status::Sent])
     };
+
     scratch.items.put(item(&message_key(), &sent)).await;
     for (number, reported, status) in [
         (3, ReportedStatus::Read, Status::Sent),
@@ -189,11 +195,13 @@ async fn a_message_is_as_far_as_its_last_part() {
         tell(&scratch, number, reported).await;
         assert_eq!(now(&scratch).await.status, status, "after part {number}");
     }
+
     let read = now(&scratch).await;
     assert_eq!(
         (read.provider_id.as_deref(), read.delivered_at, read.read_at),
         (Some("wamid.3"), Some(NOW), Some(NOW))
     );
+
     assert_eq!(
         tell(&scratch, 2, ReportedStatus::Delivered).await,
         ReceiptEffect::None,
@@ -232,6 +240,7 @@ async fn a_doubt_about_one_part_ends_with_its_receipt_and_the_message_goes_on_be
         due: Some(NOW + LEASE),
         ..conversation()
     };
+
     // The doubt is about the second part. What is told of the first was known to be through.
     for (number, effect, status) in [
         (1, ReceiptEffect::Moved, Status::InDoubt),
@@ -252,9 +261,11 @@ async fn a_doubt_about_one_part_ends_with_its_receipt_and_the_message_goes_on_be
             scratch.items.record(&conversation_key()).await.expect("it stays");
         assert_eq!(conversation.not_before.is_none(), effect == ReceiptEffect::Due);
     }
+
     // The last part's ends it all.
     let in_doubt = Message { status: Status::InDoubt, ..sending(&[Status::Sent, Status::Sent]) };
     scratch.items.put(item(&message_key(), &in_doubt)).await;
     assert_eq!(tell(&scratch, 3, ReportedStatus::Sent).await, ReceiptEffect::Due);
+
     assert_eq!(now(&scratch).await.status, Status::Sent);
 }

@@ -107,6 +107,7 @@ async fn a_shard_that_is_there_already_is_not_overwritten() {
     let scratch = Scratch::start().await;
     put_plan(&scratch.items, &plan(12, 1, 1)).await;
     put_month(&scratch.items, 1, &BEFORE[..1]).await;
+
     // It comes before the head counts it, which cannot be; the head counts it the next time.
     let table = scratch.meanwhile("TransactWriteItems", async |items: Items, time| match time {
         0 => drop(items.put(item(&key::quota_shard(B, month(), 1), &BEFORE[1])).await),
@@ -117,6 +118,7 @@ async fn a_shard_that_is_there_already_is_not_overwritten() {
             items.put(head).await;
         }
     });
+
     assert_eq!(change(&table, 100, 2).await, Some(plan(100, 2, 2)));
     let (_, shards) = stored_month(&scratch.items).await.expect("it stays open");
     assert_eq!(shards, quota::recap(&BEFORE.map(|shard| shard.used), 100, 2));
@@ -133,9 +135,11 @@ async fn a_month_that_is_opened_meanwhile_gets_the_new_limit_too() {
             other.open_month(B, month()).await.expect("an answer");
         }
     });
+
     assert_eq!(change(&table, 100, 2).await, Some(plan(100, 2, 2)));
     assert_eq!(scratch.table().open_month(B, month()).await.expect("an answer").limit, 100);
     let (_, shards) = stored_month(&scratch.items).await.expect("it was opened");
+
     assert_eq!(shards, quota::open(100, 2));
 }
 
@@ -151,10 +155,12 @@ async fn a_month_that_begins_meanwhile_gets_the_new_limit_too() {
             other.open_month(B, month().next()).await.expect("an answer");
         }
     });
+
     assert_eq!(change(&table, 100, 3).await, Some(plan(100, 3, 2)));
     let (head, _) = stored_month(&scratch.items).await.expect("it stays open");
     let next: QuotaHead =
         scratch.items.record(&key::quota_head(B, month().next())).await.expect("it was opened");
+
     assert_eq!([head.limit, next.limit], [100; 2]);
     let shards = scratch.table().shards(B, month().next(), next.shards).await.expect("an answer");
     assert_eq!(

@@ -24,6 +24,7 @@ async fn create(table: &Table, api_key: &ApiKey, number: u64) -> [bool; 4] {
         begun_by: None,
         window_expires_at: None,
     };
+
     [
         table.operator().create_business(B, "plan", number, 1).await.expect("an answer"),
         table.operator().create_agent(B, AGENT).await.expect("an answer"),
@@ -62,19 +63,23 @@ async fn what_exists_is_switched_and_what_does_not_is_not_made() {
     for is_active in [false, true] {
         assert!(!table.operator().set_agent_active(B, AGENT, is_active).await.expect("an answer"));
     }
+
     assert!(!table.operator().revoke_api_key(&api_key).await.expect("an answer"));
     assert!(scratch.items.all().await.is_empty());
     table.operator().create_agent(B, AGENT).await.expect("an answer");
     table.operator().create_api_key(&api_key, Some(AGENT), None).await.expect("an answer");
+
     for is_active in [false, true, false] {
         assert!(table.operator().set_agent_active(B, AGENT, is_active).await.expect("an answer"));
         let agent: Credential =
             scratch.items.record(&key::agent(B, AGENT)).await.expect("it stays");
         assert_eq!(agent, Credential { is_active, agent: None, valid_until: None });
     }
+
     assert!(table.operator().revoke_api_key(&api_key).await.expect("an answer"));
     let revoked: Credential =
         scratch.items.record(&key::api_key(B, &api_key.hash())).await.expect("it stays");
+
     assert_eq!(revoked, Credential { is_active: false, agent: Some(AGENT), valid_until: None });
 }
 
@@ -85,15 +90,18 @@ async fn a_key_in_an_agents_name_is_made_only_while_they_count_and_is_found_by_t
     let create = async |key: &ApiKey| {
         table.operator().create_api_key(key, Some(AGENT), None).await.expect("an answer")
     };
+
     let found = async || table.operator().api_keys_of(B, AGENT).await.expect("an answer");
     assert!(!create(&keys[0]).await, "there is no such agent");
     assert!(scratch.items.all().await.is_empty());
     table.operator().create_agent(B, AGENT).await.expect("an answer");
     table.operator().create_api_key(&keys[2], None, None).await.expect("an answer");
+
     for key in &keys[..2] {
         assert!(create(key).await);
         assert!(!create(key).await, "it is there");
     }
+
     let mut both = [keys[0].hash(), keys[1].hash()];
     both.sort_unstable();
     assert_eq!(found().await, both);
@@ -101,6 +109,7 @@ async fn a_key_in_an_agents_name_is_made_only_while_they_count_and_is_found_by_t
     assert_eq!(found().await, [keys[1].hash()], "what is revoked is not found again");
     table.operator().set_agent_active(B, AGENT, false).await.expect("an answer");
     let before = scratch.items.all().await;
+
     assert!(!create(&ApiKey::generate(B)).await, "they are revoked");
     assert_eq!(scratch.items.all().await, before);
     assert_eq!(found().await, [keys[1].hash()]);

@@ -38,11 +38,12 @@ fn all() -> [ReportedStatus; 4] {
     ]
 }
 
-/// What a receipt makes of a message, and of its times; `None` if it leaves it as it is.
+/// Returns the message after a receipt, with its times; `None` if the receipt changes nothing.
 fn reported(was: &Message, says: &Receipt) -> Option<Message> {
     let mut message = became(was, MessageState::reported(&stored(was), says.reported.status())?);
     message.provider_id = was.provider_id.clone().or(says.provider_id.clone());
     let first = |time| Some(Option::unwrap_or(time, AT));
+
     match &says.reported {
         ReportedStatus::Sent => {}
         ReportedStatus::Delivered => message.delivered_at = first(was.delivered_at),
@@ -54,6 +55,7 @@ fn reported(was: &Message, says: &Receipt) -> Option<Message> {
             return Some(message);
         }
     }
+
     // What was delivered was sent, and whatever went wrong before is over.
     (message.sent_at, message.error) = (first(was.sent_at), None);
     Some(message)
@@ -64,6 +66,7 @@ async fn receipts_move_a_message_as_the_rule_says() {
     let scratch = Scratch::start().await;
     let (table, key) = (scratch.table(), message_key());
     let pairs = Status::ALL.into_iter().flat_map(|was| all().map(|reported| (was, says(reported))));
+
     for ((was, says), known) in
         pairs.flat_map(|pair| [None, Some(AT - MS)].map(|known| (pair.clone(), known)))
     {
@@ -96,6 +99,7 @@ async fn a_receipt_is_for_the_message_it_names() {
             .expect("an answer")
             .effect
     };
+
     assert_eq!(tell(message(1).id).await, ReceiptEffect::None, "there is no such message");
     let before = scratch.items.put(item(&message_key(), &message(1))).await;
     assert_eq!(
@@ -103,6 +107,7 @@ async fn a_receipt_is_for_the_message_it_names() {
         ReceiptEffect::None,
         "another one is at its place"
     );
+
     let foreign = "67e55044-10b1-426f-9247-bb680e5fe0c8".parse().expect("a UUID");
     assert_eq!(tell(foreign).await, ReceiptEffect::None, "it is none of ours");
     assert_eq!(scratch.items.all().await.into_values().collect::<Vec<_>>(), [before]);
@@ -113,6 +118,7 @@ async fn a_providers_clock_turns_nothing_round() {
     let scratch = Scratch::start().await;
     let attempted = Message { status: Status::Sending, attempted_at: Some(NOW - MS), ..message(1) };
     let sent = Message { status: Status::Sent, sent_at: Some(NOW - MS), ..attempted.clone() };
+
     for (before, at, expected) in [
         (&attempted, NOW - LEASE, NOW - MS),
         (&attempted, NOW + LEASE, NOW),
@@ -136,15 +142,18 @@ async fn overtaken(was: Status, by: Status, reported: ReportedStatus) -> (Receip
     let scratch = Scratch::start().await;
     let before =
         scratch.items.put(item(&message_key(), &Message { status: was, ..message(1) })).await;
+
     let table = scratch.meanwhile_once("UpdateItem", move |items| {
         let overtaken = with(before.clone(), [("status", Some(value(by)))]);
         async move { drop(items.put(overtaken).await) }
     });
+
     let effect = table
         .apply_receipt(&about(message(1).id), &says(reported), NOW)
         .await
         .expect("an answer")
         .effect;
+
     (effect, scratch.items.record(&message_key()).await.expect("it stays"))
 }
 
@@ -156,11 +165,13 @@ async fn a_receipt_that_is_overtaken_is_judged_anew() {
         overtaken(Status::Sending, Status::Read, ReportedStatus::Sent).await,
         nothing(Status::Read)
     );
+
     let failed = || all()[3].clone();
     assert_eq!(
         overtaken(Status::Sent, Status::Delivered, failed()).await,
         nothing(Status::Delivered)
     );
+
     let read = reported(&now(Status::Delivered), &says(ReportedStatus::Read)).expect("it moves on");
     assert_eq!(
         overtaken(Status::Sent, Status::Delivered, ReportedStatus::Read).await,
@@ -211,6 +222,7 @@ async fn a_doubt_that_is_over_is_waited_for_no_longer() {
             [("outbox_bucket", conversation.due.map(|_| value("chat#c")))],
         )
     };
+
     for_all(96, &any_waiting(), async |state| {
         let before = waiting(&state);
         if state.there {
@@ -238,7 +250,7 @@ async fn a_doubt_that_is_over_is_waited_for_no_longer() {
     });
 }
 
-/// What a receipt of `was` does while the conversation waits for the message.
+/// Applies a receipt of `was` while the conversation waits for the message.
 async fn told(was: Status, reported: ReportedStatus) -> ReceiptEffect {
     let scratch = Scratch::start().await;
     let state = Waiting { settled: 0, lease: None, waits: Some(120_000), due: true, there: true };
@@ -257,7 +269,7 @@ async fn only_the_end_of_a_doubt_makes_a_conversation_due() {
     for reported in all() {
         assert_eq!(told(Status::InDoubt, reported).await, ReceiptEffect::Due);
     }
-    // Whoever was asked to wait, by the provider, has to.
+    // A conversation that the provider asked to wait waits.
     assert_eq!(told(Status::Queued, ReportedStatus::Sent).await, ReceiptEffect::Moved);
     assert_eq!(told(Status::Sent, ReportedStatus::Delivered).await, ReceiptEffect::Moved);
     assert_eq!(told(Status::Delivered, ReportedStatus::Delivered).await, ReceiptEffect::None);
@@ -272,10 +284,12 @@ async fn whoever_put_a_message_in_doubt_is_waited_for_until_it_has_let_go() {
         .items
         .put(item(&message_key(), &Message { status: Status::InDoubt, ..message(1) }))
         .await;
+
     // The first write is the message's, the second finds the conversation held, before the third it
     // is let go.
     let let_go =
         item(&conversation_key(), &waiting(&Waiting { lease: None, waits: Some(120_000), ..held }));
+
     let table = scratch.meanwhile("UpdateItem", move |items, time| {
         let let_go = let_go.clone();
         async move {
@@ -284,11 +298,13 @@ async fn whoever_put_a_message_in_doubt_is_waited_for_until_it_has_let_go() {
             }
         }
     });
+
     let effect = table
         .apply_receipt(&about(message(1).id), &says(ReportedStatus::Sent), NOW)
         .await
         .expect("an answer")
         .effect;
+
     assert_eq!(effect, ReceiptEffect::Due);
     let now: Conversation = scratch.items.record(&conversation_key()).await.expect("it stays");
     assert_eq!((now.due, now.not_before), (Some(NOW), None));

@@ -33,7 +33,7 @@ pub(super) fn message_key() -> Key {
     key::message(B, C, Seq(1))
 }
 
-/// A conversation with two of three messages left to send, which nobody works on.
+/// A conversation with two of three messages left to send, which no worker holds.
 pub(super) fn conversation() -> Conversation {
     Conversation {
         channel: "chat".into(),

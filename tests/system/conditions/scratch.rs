@@ -23,7 +23,7 @@ use emulator::{Engine, EngineOptions};
 use platform::table::Table;
 use platform::table::key::Key;
 
-/// An item as DynamoDB has it, sorted for whoever has to compare two.
+/// An item as DynamoDB has it, sorted, so that two can be compared.
 pub(super) type Item = BTreeMap<String, AttributeValue>;
 
 /// Items by `pk` and `sk`.
@@ -33,7 +33,7 @@ pub(super) type MessageState = BTreeMap<(String, String), Item>;
 pub(super) struct Scratch {
     engine: Option<Engine>,
     endpoint: String,
-    /// What is in it.
+    /// Its items.
     pub(super) items: Items,
 }
 
@@ -142,19 +142,22 @@ impl Items {
                 DeleteRequest::builder().set_key(Some(Key { pk, sk }.attributes())).build();
             WriteRequest::builder().delete_request(delete.expect("the key is set")).build()
         });
+
         let put = items.values().map(|item| {
             let put =
                 PutRequest::builder().set_item(Some(item.clone().into_iter().collect())).build();
             WriteRequest::builder().put_request(put.expect("the item is set")).build()
         });
+
         let write =
             self.client.batch_write_item().request_items(&self.table, delete.chain(put).collect());
         let left = write.send().await.expect("a write without a condition").unprocessed_items;
-        assert!(left.unwrap_or_default().is_empty(), "nobody else writes");
+        assert!(left.unwrap_or_default().is_empty(), "no other test writes");
+
         items
     }
 
-    /// What is stored under a key.
+    /// Returns the item stored under a key.
     pub(super) async fn get(&self, key: &Key) -> Option<Item> {
         let get = self.client.get_item().table_name(&self.table).consistent_read(true);
         let answer = get.set_key(Some(key.attributes())).send().await.expect("an answer");
@@ -202,15 +205,18 @@ fn only_the_table() -> PathBuf {
     document.retain(|name, _| {
         ["AWSTemplateFormatVersion", "Transform", "Resources"].iter().any(|kept| name == kept)
     });
+
     let resources = document
         .get_mut("Resources")
         .and_then(Value::as_mapping_mut)
         .expect("it declares resources");
+
     resources.retain(|_, resource| resource["Type"] == "AWS::DynamoDB::Table");
     let path =
         Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.yaml", uuid::Uuid::new_v4()));
     std::fs::write(&path, yaml_serde::to_string(&document).expect("it was YAML"))
         .expect("a writable directory");
+
     path
 }
 

@@ -37,6 +37,7 @@ async fn a_window_opens_for_a_day_and_only_ever_closes_later() {
     let scratch = Scratch::start().await;
     let table = scratch.table();
     let until = NOW + MESSAGING_WINDOW;
+
     for (before, opened, after) in [
         (None, 1, until),
         (Some(NOW - LEASE), 1, until),
@@ -64,18 +65,22 @@ async fn only_the_customers_own_conversations_with_that_number_open() {
     let scratch = Scratch::start().await;
     let table = scratch.table();
     let before = stored(&scratch, None).await;
+
     for (number, customer) in
         [(NUMBER, "16505551235"), ("106540352242923", CUSTOMER), ("", ""), ("B", "C")]
     {
         assert_eq!(table.customer_wrote(number, customer, NOW).await.expect("an answer"), 0);
     }
+
     assert_eq!(window(&scratch).await, None);
     // It is an e-mail conversation by now, or there is none any more.
     let moved = Conversation { channel: "email".into(), ..before };
     scratch.items.put(item(&conversation_key(), &moved)).await;
+
     assert_eq!(table.customer_wrote(NUMBER, CUSTOMER, NOW).await.expect("an answer"), 0);
     scratch.items.remove(&conversation_key()).await;
     assert_eq!(table.customer_wrote(NUMBER, CUSTOMER, NOW).await.expect("an answer"), 0);
+
     assert_eq!(scratch.items.all().await.len(), 1, "nothing is made");
 }
 
@@ -104,6 +109,7 @@ async fn a_conversation_on_whatsapp_is_made_with_the_customers_way_to_it_or_not_
         begun_by: None,
         window_expires_at: None,
     };
+
     let (phone_number_id, secret) = (NUMBER.to_owned(), "pingback/whatsapp/a".to_owned());
     let settings = ChannelSettings::Whatsapp { phone_number_id, secret, template: None };
     let record = ChannelRecord {
@@ -112,6 +118,7 @@ async fn a_conversation_on_whatsapp_is_made_with_the_customers_way_to_it_or_not_
         settings,
         paused_until: None,
     };
+
     table.operator().put_channel(B, CHANNEL, &record).await.expect("a channel");
     assert!(
         table
@@ -120,6 +127,7 @@ async fn a_conversation_on_whatsapp_is_made_with_the_customers_way_to_it_or_not_
             .await
             .expect("an answer")
     );
+
     let found_by = key::whatsapp_customer(NUMBER, CUSTOMER, B, C);
     assert!(scratch.items.get(&found_by).await.is_some());
 
@@ -136,16 +144,19 @@ async fn a_conversation_on_whatsapp_is_made_with_the_customers_way_to_it_or_not_
                 .expect("one")
         );
     }
+
     assert_eq!(table.customer_wrote(NUMBER, CUSTOMER, NOW).await.expect("an answer"), 3);
 
-    // What is there is not made again, and nobody is led to it in a new way.
+    // What is there is not made again, and no index entry is added for it.
     let before = scratch.items.all().await;
     let elsewhere =
         NewConversation { recipient: "+1 650 555 9999".into(), ..new("whatsapp", CHANNEL) };
+
     assert!(!table.operator().create_conversation(B, C, elsewhere, NOW).await.expect("an answer"));
     assert_eq!(scratch.items.all().await, before);
-    // Chats and mails are nobody's to find by a number.
+    // Chats and mails cannot be found by a number.
     let chat = ConversationId(Uuid::from_u128(3));
+
     assert!(
         table
             .operator()
@@ -153,5 +164,6 @@ async fn a_conversation_on_whatsapp_is_made_with_the_customers_way_to_it_or_not_
             .await
             .expect("an answer")
     );
+
     assert_eq!(scratch.items.all().await.len(), before.len() + 1);
 }

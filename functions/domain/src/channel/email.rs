@@ -271,10 +271,12 @@ mod tests {
             Some(Failure::ChannelDown { wait, .. }) => Some(wait),
             other => panic!("{other:?}"),
         };
+
         assert_eq!(
             (asked("TooManyRequestsException"), asked("LimitExceededException")),
             (longer, longer)
         );
+
         assert_eq!(failure("SomethingNew", "", None), None);
     }
 

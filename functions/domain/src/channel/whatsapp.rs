@@ -414,6 +414,7 @@ mod tests {
         let mode = |content: &str, attachments| {
             Channel::Whatsapp.send_mode(content, attachments, None, true, DateTime::UNIX_EPOCH)
         };
+
         let refusal = |content: &str, attachments| match mode(content, attachments) {
             Ok(SendMode::Template) => String::new(),
             Ok(SendMode::FreeForm) => panic!("the window is closed"),
@@ -449,6 +450,7 @@ mod tests {
             Some(Failure::Permanent(reason)) => reason.code,
             other => format!("{other:?}"),
         };
+
         assert_eq!(word(failure(131_026, None)), "recipient_unreachable");
         assert_eq!(word(failure(131_047, None)), "outside_messaging_window");
 
@@ -456,6 +458,7 @@ mod tests {
             Some(Failure::Transient { reason, retry_after }) => (reason.provider_code, retry_after),
             other => panic!("{other:?}"),
         };
+
         assert_eq!(pair_rate(None), (Some("131056".into()), Some(Duration::from_secs(6))));
         assert_eq!(pair_rate(Some(Duration::from_secs(9))).1, Some(Duration::from_secs(9)));
 
@@ -463,6 +466,7 @@ mod tests {
         assert!(
             matches!(failure(190, None), Some(Failure::ChannelDown { wait, .. }) if wait == minute)
         );
+
         assert_eq!(failure(999, None), None);
     }
 
@@ -479,6 +483,7 @@ mod tests {
         let minutely = [0, 3, 4, 10, 33, 190, 80_007, 131_005, 131_045, 131_057, 133_010]
             .map(|code| (code, 60));
         let slowly = [368, 131_031, 131_037, 131_042, 131_048, 134_011].map(|code| (code, 900));
+
         for (code, seconds) in minutely.into_iter().chain(slowly) {
             let outcome = failure(code, Some(Duration::from_secs(1)));
             let wanted = Duration::from_secs(seconds);

@@ -187,10 +187,12 @@ mod tests {
         ] {
             assert_eq!(after_reports(reports).together(), together, "{reports:?}");
         }
+
         assert_eq!(
             after_reports(&[(2, Delivered)]).all_taken(3),
             after_reports(&[(1, Sent), (2, Delivered), (3, Sent)])
         );
+
         assert_eq!(Parts::default().with(Part { number: 4, of: 3 }, Sent), None);
     }
 
@@ -213,6 +215,7 @@ mod tests {
         ) {
             let mut parts = Parts::default();
             let mut message = Status::Sending;
+
             for (number, reported) in reports {
                 parts = parts.with(Part { number, of: 3 }, reported).unwrap_or(parts);
                 let together = parts.together();

@@ -284,10 +284,12 @@ mod tests {
             code(&message(Status::Queued, MAX_ATTEMPTS, TimeDelta::zero())),
             "attempts_exhausted"
         );
+
         let poison = Progress {
             unknown_outcomes: MAX_UNKNOWN_OUTCOMES - 1,
             ..message(Status::Sending, 9, TimeDelta::zero())
         };
+
         assert_eq!(code(&poison), "outcome_unknown");
         assert_eq!(code(&message(Status::Queued, 0, MAX_AGE * 3)), "Attempt");
     }
@@ -324,15 +326,18 @@ mod tests {
             wait_after(busy(1), TimeDelta::zero(), RECEIPT_TIMEOUT),
             (Some(Status::Queued), first)
         );
+
         assert_eq!(
             wait_after(busy(60), TimeDelta::zero(), RECEIPT_TIMEOUT).1,
             NOW + TimeDelta::seconds(60)
         );
+
         assert_eq!(
             wait_after(busy(60), MAX_AGE, RECEIPT_TIMEOUT).1,
             first,
             "it is too old, and gets one more step"
         );
+
         assert_eq!(
             wait_after(busy(60), MAX_AGE - TimeDelta::seconds(9), RECEIPT_TIMEOUT).1,
             NOW + TimeDelta::seconds(9)
@@ -343,10 +348,12 @@ mod tests {
             wait_after(unknown(), TimeDelta::zero(), RECEIPT_TIMEOUT),
             (Some(Status::InDoubt), NOW + RECEIPT_TIMEOUT)
         );
+
         assert_eq!(
             wait_after(unknown(), TimeDelta::zero(), TimeDelta::zero()),
             (Some(Status::InDoubt), first)
         );
+
         assert_eq!(
             wait_after(Failure::Away, TimeDelta::zero(), RECEIPT_TIMEOUT),
             (None, NOW + AWAY_RETRY_INTERVAL)
@@ -357,6 +364,7 @@ mod tests {
             wait_after(down(), TimeDelta::zero(), RECEIPT_TIMEOUT),
             (None, NOW + TimeDelta::seconds(60))
         );
+
         assert_eq!(
             wait_after(down(), MAX_AGE, RECEIPT_TIMEOUT),
             (Some(Status::Queued), first),

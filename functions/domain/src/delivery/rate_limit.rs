@@ -114,6 +114,7 @@ mod tests {
                 ready += TimeDelta::milliseconds(gap);
                 ready
             });
+
             let times = handed_over(Channel::Whatsapp.rate_limit(), ready);
             let min_gap = TimeDelta::milliseconds(500);
             prop_assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= min_gap));

@@ -88,6 +88,7 @@ mod tests {
                 let next = |now: Status, reported: &Status| now.on_receipt(*reported).unwrap_or(now);
                 receipts.iter().fold(Status::Sending, next)
             };
+
             let end = reach(&receipts);
             receipts.reverse();
             let backwards = reach(&receipts);

@@ -167,6 +167,7 @@ fn canonical(name: &str) -> &str {
 fn container(name: &str) -> Option<&'static str> {
     let zipped =
         ["application/vnd.openxmlformats-officedocument.", "application/vnd.oasis.opendocument."];
+
     match name {
         "application/msword" | "application/vnd.ms-excel" | "application/vnd.ms-powerpoint" => {
             Some(OLE)
@@ -196,6 +197,7 @@ mod tests {
         let read = |text| MediaType::parse(text).map(|name| name.0);
         assert_eq!(read("Text/Plain; charset=utf-8"), Some("text/plain".into()));
         assert_eq!(read("application/vnd.ms-excel"), Some("application/vnd.ms-excel".into()));
+
         for wrong in [
             "",
             "image",
@@ -234,6 +236,7 @@ mod tests {
         ] {
             assert_eq!(confirmed(declared, head), Ok(declared.to_owned()));
         }
+
         assert_eq!(confirmed("application/octet-stream", PNG), Ok("image/png".into()));
     }
 

@@ -1,5 +1,5 @@
-//! The tokens of customers in a chat: JWTs like the agents', signed with other keys by the site that
-//! serves the page with the widget. A token opens one conversation, for an hour at most.
+//! The tokens of customers in a chat: JWTs like the agents', signed with other keys by the site
+//! that serves the page with the widget. A token opens one conversation, for an hour at most.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -53,8 +53,8 @@ impl SigningKey {
     /// Verifies a visitor's token.
     ///
     /// # Errors
-    /// [`TokenError`]. Only a token that was valid once is called expired, so the answer to a forged
-    /// one tells nothing.
+    /// [`TokenError`]. Only a token that was valid once is called expired, so the answer to a
+    /// forged one tells nothing.
     pub fn verify_visitor(&self, token: &str, now: DateTime<Utc>) -> Result<Visitor, TokenError> {
         let claims: Claims = self.verify(token, Some(AUDIENCE)).ok_or(TokenError::Invalid)?;
         let Claims { business_id, conversation_id, iat, exp } = claims;
@@ -151,6 +151,7 @@ mod tests {
             json!({"aud": aud, "business_id": visitor().business_id, "conversation_id": visitor().conversation_id,
                 "iat": now().timestamp(), "exp": now().timestamp() + 60})
         };
+
         let of = |claims, algorithm, secret| {
             key().verify_visitor(&signed(&claims, algorithm, secret), now())
         };
@@ -159,11 +160,13 @@ mod tests {
         for aud in ["site".into(), json!(null), json!([])] {
             assert_eq!(of(claims(aud), Algorithm::HS256, SECRET), Err(TokenError::Invalid));
         }
+
         let mut without = claims("chat".into());
         without.as_object_mut().expect("an object").remove("aud");
         assert_eq!(of(without, Algorithm::HS256, SECRET), Err(TokenError::Invalid));
         assert_eq!(of(claims("chat".into()), Algorithm::HS512, SECRET), Err(TokenError::Invalid));
         let other = "another secret of thirty-two bytes";
+
         assert_eq!(of(claims("chat".into()), Algorithm::HS256, other), Err(TokenError::Invalid));
     }
 

@@ -1,5 +1,5 @@
-//! A batch of doorbells, record by record: one that cannot be read or answered fails alone and comes
-//! back alone ([partial batch
+//! A batch of doorbells, record by record: one that cannot be read or answered fails alone and
+//! comes back alone ([partial batch
 //! responses](https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html)).
 
 use std::time::Duration;

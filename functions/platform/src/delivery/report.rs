@@ -1,6 +1,6 @@
 //! Reports to operators on what happened to messages: lines that are counted
-//! ([`crate::telemetry::metrics`]), and the copies in the dead-letter queue. They say which message,
-//! where and why; never its text or its recipient.
+//! ([`crate::telemetry::metrics`]), and the copies in the dead-letter queue. They say which
+//! message, where and why; never its text or its recipient.
 
 use chrono::{DateTime, Utc};
 use tracing::Level;

@@ -1,7 +1,7 @@
 //! The worker: claims a conversation and carries out the commands of its round.
 //!
-//! [`Round`] decides what comes next; the conditions in `table::deliver` decide what may be written.
-//! This file only carries one to the other.
+//! [`Round`] decides what comes next; the conditions in `table::deliver` decide what may be
+//! written. This file only carries one to the other.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -37,8 +37,8 @@ const MIN_MESSAGE_TIME: Duration = Duration::from_secs(2);
 const PAGE: i32 = 10;
 
 /// How many messages of one conversation a worker hands over before the conversations go first that
-/// have waited meanwhile: as many as were read at once. Each turn costs a claim, a read, a write and
-/// a doorbell, about a tenth of the whole.
+/// have waited meanwhile: as many as were read at once. Each turn costs a claim, a read, a write
+/// and a doorbell, about a tenth of the whole.
 const MAX_MESSAGES_PER_TURN: u32 = 10;
 
 /// A channel's worker.
@@ -114,6 +114,7 @@ impl<P: Provider> Worker<P> {
         let channel_id = held.conversation.channel_id;
         let channel = self.channels.get(&self.table, business_id, channel_id).await?;
         let claimed = ClaimedConversation { held, channel, messages: HashMap::new(), until };
+
         self.work_through(claimed).await
     }
 
@@ -253,8 +254,8 @@ impl<P: Provider> Worker<P> {
 
         let timeout = claimed.time_left().min(P::TIMEOUT);
         if timeout < MIN_MESSAGE_TIME / 2 {
-            // Something delayed this worker since it marked the attempt: too little time is left for
-            // an answer, or a successor has the conversation by now.
+            // Something delayed this worker since it marked the attempt: too little time is left
+            // for an answer, or a successor has the conversation by now.
             let reason =
                 Reason::new("out_of_time", "the worker was held up and did not call the provider");
             return Ok(Err(Failure::Transient { reason, retry_after: None }));
@@ -271,6 +272,7 @@ impl<P: Provider> Worker<P> {
             now: self.clock.now(),
             until,
         };
+
         let answer = tokio::time::timeout_at(until, self.provider.send(outbound)).await;
 
         Ok(answer.unwrap_or_else(|_| {
@@ -319,6 +321,7 @@ impl<P: Provider> Worker<P> {
         if self.table.deliveries().settle(&claimed.held, message, settlement, now).await? {
             subject.settled(settlement, now).write();
         }
+
         Ok(Event::Done)
     }
 
@@ -346,6 +349,7 @@ impl<P: Provider> Worker<P> {
             let subject = Subject { held: &claimed.held, message, channel: P::CHANNEL };
             subject.requeued(status, reason).write();
         }
+
         Ok(Event::Done)
     }
 

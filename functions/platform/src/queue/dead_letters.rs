@@ -121,8 +121,8 @@ impl DeadLetters {
         Ok(answer.messages.unwrap_or_default().into_iter().filter_map(dead_letter).collect())
     }
 
-    /// Makes letters visible again; returns how many SQS goes on hiding, for a quarter of an hour at
-    /// most.
+    /// Makes letters visible again; returns how many SQS goes on hiding, for a quarter of an hour
+    /// at most.
     pub async fn make_visible(&self, letters: &[DeadLetter]) -> usize {
         let mut hidden = 0;
 
@@ -159,6 +159,7 @@ impl DeadLetters {
             .delete_message_batch()
             .queue_url(&self.url)
             .set_entries(Some(entries.collect()));
+
         let answer =
             call.send().await.map_err(|error| InternalError::aws("DeleteMessageBatch", error))?;
 
@@ -179,6 +180,7 @@ fn dead_letter(message: aws_sdk_sqs::types::Message) -> Option<DeadLetter> {
         .attributes
         .as_ref()
         .and_then(|all| all.get(&MessageSystemAttributeName::SentTimestamp));
+
     let since = sent.and_then(|millis| DateTime::from_timestamp_millis(millis.parse().ok()?));
     Some(DeadLetter { content, since, handle: message.receipt_handle? })
 }

@@ -37,8 +37,8 @@ pub enum Event<'a> {
     CaughtUp {
         /// The last place that is complete.
         seq: u64,
-        /// The next message, if a worker may have been handing it over to other tabs when this widget
-        /// was listed: it comes, or the widget gets it by asking again in a moment.
+        /// The next message, if a worker may have been handing it over to other tabs when this
+        /// widget was listed: it comes, or the widget gets it by asking again in a moment.
         #[serde(skip_serializing_if = "Option::is_none")]
         pending: Option<u64>,
     },
@@ -149,19 +149,23 @@ mod tests {
         let conversation_id = ConversationId(Uuid::from_u128(2));
         let hello =
             json!({"type": "hello", "conversation_id": "00000000-0000-0000-0000-000000000002"});
+
         assert_eq!(written(Event::Hello { conversation_id }), hello);
         let caught_up = |pending| written(Event::CaughtUp { seq: 3, pending });
         assert_eq!(caught_up(None), json!({"type": "caught_up", "seq": 3}));
         assert_eq!(caught_up(Some(4)), json!({"type": "caught_up", "seq": 3, "pending": 4}));
         assert_eq!(written(Event::Pong), json!({"type": "pong"}));
         let error = Event::Error { code: "unauthorized", detail: "why" };
+
         assert_eq!(
             written(error),
             json!({"type": "error", "code": "unauthorized", "detail": "why"})
         );
+
         let (_, event) = told("Hi".into());
         assert_eq!((&event["seq"], &event["message"]["content"]), (&json!(7), &json!("Hi")));
         assert_eq!(event["message"]["sender_type"], json!(SenderType::Agent));
+
         assert_eq!(message("Hi".into()).seq, Seq(7));
     }
 }

@@ -139,6 +139,7 @@ impl Table {
             Some(head) => head,
             None => self.open_month(draft.business, month).await?,
         };
+
         if head.limit == 0 {
             return Ok(spent(Usage { limit: 0, used: 0 }, month));
         }
@@ -146,6 +147,7 @@ impl Table {
         let mut backoff = Backoff::new(super::BUDGET);
         let mut this = TransactionAttempt::new(draft, last, any_shard(&head));
         let mut in_doubt = None;
+
         loop {
             let learnt = match self.attempt(draft, month, &this, begun + DEADLINE).await? {
                 TransactionOutcome::Accepted => {
@@ -193,11 +195,13 @@ impl Table {
             Ok(Err(error)) => error,
             Err(late) => return Err(InternalError::because("calling TransactWriteItems", late)),
         };
+
         if let Some(cancelled) = cancellation(&error)? {
             let hash = draft.idempotency.as_ref().map_or("", |(_, hash)| hash);
             let verdict = read_verdict(cancelled, hash, Seq(this.seq.0 - 1), &draft.wire_channel);
             return Ok(TransactionOutcome::Cancelled(verdict));
         }
+
         match error.code() {
             Some(code) if error::is_contention(code) => Ok(TransactionOutcome::NotNow),
             _ if is_unknown(&error) => {
@@ -227,6 +231,7 @@ impl Table {
             }
             CancellationOutcome::Retry(retry) => return Ok(ControlFlow::Continue(retry)),
         };
+
         Ok(ControlFlow::Break(answer))
     }
 
@@ -251,6 +256,7 @@ impl Table {
                 ControlFlow::Break(answer) => return Ok(ControlFlow::Break(answer)),
             },
         };
+
         Ok(ControlFlow::Continue(TransactionAttempt::new(draft, last, shard)))
     }
 
@@ -326,13 +332,16 @@ impl Table {
                 &key::message(draft.business, draft.conversation, this.seq),
                 &accepted(draft, month, this),
             )));
+
         let call = match &draft.idempotency {
             Some((key, hash)) => call.transact_items(self.store(remember(draft, this, key, hash))),
             None => call,
         };
+
         // The SDK's own repeats would hide that an earlier one may have taken effect; this loop
         // repeats the same try under the same token, and sees the outcome of each.
         let once = aws_sdk_dynamodb::Config::builder().retry_config(RetryConfig::disabled());
+
         call.customize().config_override(once).send().await.map(drop)
     }
 
@@ -372,6 +381,7 @@ impl Table {
             .expression_attribute_values(":bucket", text(key::outbox_bucket(draft.channel, draft.conversation)))
             .expression_attribute_values(":due", millis(draft.now))
             .return_values_on_condition_check_failure(AllOld);
+
         TransactWriteItem::builder()
             .update(update.build().expect("table, key and expression are set"))
             .build()

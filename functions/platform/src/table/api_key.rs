@@ -33,6 +33,7 @@ impl OperatorTable<'_> {
             .set_key(Some(key::agent(api_key.business_id, agent).attributes()))
             .condition_expression("is_active = :active")
             .expression_attribute_values(":active", value(&true));
+
         let check = check.build().expect("table, key and condition are set");
         let check = TransactWriteItem::builder().condition_check(check).build();
         let actions = vec![self.table.put_new(item(&key, &credential)), check];
@@ -64,6 +65,7 @@ impl OperatorTable<'_> {
         struct Row {
             sk: String,
         }
+
         let call = self
             .table
             .query()
@@ -81,6 +83,7 @@ impl OperatorTable<'_> {
                 .map(str::to_owned)
                 .ok_or_else(|| InternalError::new("reading the hash of an API key"))
         };
+
         read_all(call).await?.into_iter().map(hash_of).collect()
     }
 

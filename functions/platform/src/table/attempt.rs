@@ -58,6 +58,7 @@ impl Deliveries<'_> {
             },
             ..message.clone()
         };
+
         let call = self.table
             .change(&key::message(held.business, held.id, message.seq))
             .update_expression(
@@ -77,6 +78,7 @@ impl Deliveries<'_> {
             .expression_attribute_values(":now", value(&now))
             .expression_attribute_values(":fence", number(held.lease.fence))
             .return_values(ReturnValue::AllNew);
+
         Ok(match update::<Message>(call).await? {
             WriteOutcome::Done(message) => message,
             WriteOutcome::Refused(now) if now == announced => Some(now),
@@ -100,7 +102,8 @@ impl Deliveries<'_> {
         let mut seen = message.clone();
         // Receipts of the parts before come in between, at most a few for each.
         for _ in 0..MAX_PART_CONFLICTS {
-            let parts = seen.parts.with(part, Status::Sent).unwrap_or_else(|| seen.parts.clone()); // A receipt was faster.
+            // Without a change, a receipt was faster.
+            let parts = seen.parts.with(part, Status::Sent).unwrap_or_else(|| seen.parts.clone());
             let as_seen =
                 if seen.parts.is_empty() { "attribute_not_exists(parts)" } else { "parts = :seen" };
             let mut call = self
@@ -138,6 +141,7 @@ impl Deliveries<'_> {
                 return Ok(None);
             }
         }
+
         Err(InternalError::new("noting a part of a message whose parts kept changing"))
     }
 
@@ -159,6 +163,7 @@ impl Deliveries<'_> {
                 (Status::Failed, "failed_at = :now, #error = :detail")
             }
         };
+
         let (detail, history) = match settlement {
             Settlement::Sent { provider_id } => {
                 (value(provider_id), message.history_with(AttemptOutcome::Sent, None))
@@ -169,6 +174,7 @@ impl Deliveries<'_> {
             // No attempt ended just now; one may have been left by a worker that died.
             Settlement::GivenUp(reason) => (value(reason), message.attempts_so_far()),
         };
+
         let remove = if status == Status::Sent { "REMOVE #error" } else { "" };
         let call = self.table
             .change(&key::message(held.business, held.id, message.seq))
@@ -192,6 +198,7 @@ impl Deliveries<'_> {
             WriteOutcome::Refused(was) => Some(was).filter(|was| was.status.is_settled()),
             WriteOutcome::Missing => None,
         };
+
         match (was, settlement) {
             (Some(_), Settlement::Sent { .. }) => {
                 self.note_sent(held, message, detail, now).await.map(|()| true)
@@ -231,6 +238,7 @@ impl Deliveries<'_> {
             )
             .expression_attribute_values(":now", value(&now))
             .expression_attribute_values(":id", provider_id);
+
         update::<Message>(call).await.map(drop)
     }
 
@@ -253,6 +261,7 @@ impl Deliveries<'_> {
         } else {
             AttemptOutcome::Postponed
         };
+
         let history =
             if counted { message.history_with(outcome, reason) } else { message.history.clone() };
         let call = self.table

@@ -20,6 +20,7 @@ pub(super) fn cancellation<R>(
     else {
         return Ok(None);
     };
+
     let mut reasons = cancelled.cancellation_reasons().iter();
     Ok(Some(CancelledTransaction {
         shard: position(reasons.next())?,
@@ -148,6 +149,7 @@ mod tests {
             seq: Seq(3),
             request_hash: "hash".to_owned(),
         };
+
         let expected = CancelledTransaction {
             shard: Position::Refused(Some(Shard { used: 5, cap: 5 })),
             conversation: Position::Refused(Some(CurrentConversation {
@@ -157,6 +159,7 @@ mod tests {
             message: Position::Fine,
             idempotency: Position::Refused(Some(first)),
         };
+
         assert_eq!(read.expect("what the platform stores"), expected);
     }
 
@@ -203,6 +206,7 @@ mod tests {
         let code = |code| {
             service(TransactWriteItemsError::generic(ErrorMetadata::builder().code(code).build()))
         };
+
         let internal = InternalServerError::builder().build();
         let in_progress = TransactionInProgressException::builder().build();
         let no_code = TransactWriteItemsError::generic(ErrorMetadata::builder().build());
@@ -212,6 +216,7 @@ mod tests {
         assert!(is_unknown(&service(TransactWriteItemsError::TransactionInProgressException(
             in_progress
         ))));
+
         assert!(is_unknown(&service(no_code)));
         assert!(!is_unknown(&code("AccessDeniedException")));
         assert!(!is_unknown(&Failed::construction_failure("never sent")));

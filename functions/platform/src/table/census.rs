@@ -73,18 +73,22 @@ impl OperatorTable<'_> {
         let mut filter = String::from("begins_with(sk, :messages)");
         let mut call = self.table.client.scan().table_name(&self.table.name).consistent_read(true);
         call = call.expression_attribute_values(":messages", text(key::MESSAGE_PREFIX));
+
         if let Some(business) = sought.business {
             filter += " AND begins_with(pk, :of)";
             call = call.expression_attribute_values(":of", text(key::conversations_of(business)));
         }
+
         if let Some(month) = sought.month {
             filter += " AND #month = :month";
             call = call.expression_attribute_values(":month", value(&month));
         }
+
         if let Some(status) = sought.status {
             filter += " AND #status = :status";
             call = call.expression_attribute_values(":status", value(&status));
         }
+
         for (name, attribute) in [("#month", "month"), ("#status", "status"), ("#error", "error")] {
             call = call.expression_attribute_names(name, attribute);
         }
@@ -92,6 +96,7 @@ impl OperatorTable<'_> {
             .filter_expression(filter)
             .projection_expression("pk, id, seq, #month, created_at, #status, attempts, #error")
             .set_exclusive_start_key(page.map(|page| page.0));
+
         let answer = call.send().await.map_err(|error| InternalError::aws("Scan", error))?;
         let scanned = usize::try_from(answer.scanned_count).unwrap_or_default();
         let messages = answer
@@ -100,6 +105,7 @@ impl OperatorTable<'_> {
             .into_iter()
             .map(found_message)
             .collect::<Result<_, _>>()?;
+
         Ok((messages, scanned, answer.last_evaluated_key.map(Cursor)))
     }
 
@@ -122,6 +128,7 @@ impl OperatorTable<'_> {
             .expression_attribute_values(":months", text(key::QUOTA_PREFIX))
             .projection_expression("pk, sk")
             .set_exclusive_start_key(page.map(|page| page.0));
+
         let answer = call.send().await.map_err(|error| InternalError::aws("Scan", error))?;
         let scanned = usize::try_from(answer.scanned_count).unwrap_or_default();
         let months = answer
@@ -130,6 +137,7 @@ impl OperatorTable<'_> {
             .into_iter()
             .map(|item| month(read(item)?))
             .collect::<Result<_, _>>()?;
+
         Ok((months, scanned, answer.last_evaluated_key.map(Cursor)))
     }
 

@@ -148,10 +148,12 @@ impl Deliveries<'_> {
             .held(held, "settled_seq = :before")
             .expression_attribute_values(":seq", number(seq))
             .expression_attribute_values(":before", number(seq.0 - 1));
+
         if !thread.is_empty() {
             set += ", thread = :thread";
             call = call.expression_attribute_values(":thread", value(thread));
         }
+
         if let Some(state) = rate_limit_state {
             set += ", paced = :paced";
             call = call.expression_attribute_values(":paced", value(state));
@@ -162,13 +164,16 @@ impl Deliveries<'_> {
             WriteOutcome::Refused(now) => held.is_still(&now) && now.settled_seq == seq,
             WriteOutcome::Missing => false,
         };
+
         if done {
             held.conversation.settled_seq = seq;
         }
+
         Ok(done)
     }
 
-    /// Releases the lease and takes the conversation out of the outbox, if every message is settled.
+    /// Releases the lease and takes the conversation out of the outbox, if every message is
+    /// settled.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
@@ -222,6 +227,7 @@ impl Deliveries<'_> {
             .update_expression("SET due = :at REMOVE lease_owner, lease_until, not_before")
             .expression_attribute_values(":at", millis(at))
             .expression_attribute_values(":before", millis(before));
+
         match update::<Conversation>(call).await? {
             WriteOutcome::Refused(now) if held.is_still(&now) => {
                 held.conversation.due = now.due;

@@ -154,8 +154,8 @@ pub fn upload(b: BusinessId, c: ConversationId, upload: UploadId) -> Key {
     Key::new(conversation_partition(b, c), format!("U#{upload}"))
 }
 
-/// The record of an idempotency key. The key is hashed: it may hold what does not belong into a table
-/// key.
+/// The record of an idempotency key. The key is hashed: it may hold what does not belong into a
+/// table key.
 #[must_use]
 pub fn idempotency(b: BusinessId, key: &str) -> Key {
     let hash = hex::encode(Sha256::digest(key));

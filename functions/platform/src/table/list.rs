@@ -41,9 +41,11 @@ impl Table {
             )
             .expression_attribute_values(":first", text(key::message_sort(after.next())))
             .expression_attribute_values(":last", text(key::message_sort(Seq::MAX.next())));
+
         let answer = call.send().await.map_err(|error| InternalError::aws("Query", error))?;
         let more = answer.last_evaluated_key.is_some();
         let messages = answer.items.unwrap_or_default().into_iter().map(super::read);
+
         Ok((messages.collect::<Result<_, _>>()?, more))
     }
 

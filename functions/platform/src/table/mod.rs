@@ -347,15 +347,18 @@ mod tests {
         let budget = Duration::from_millis(30);
         let mut backoff = Backoff::new(budget);
         let mut longest = FIRST_WAIT;
+
         while backoff.wait().await {
             longest = (longest * 2).min(LONGEST_WAIT);
             assert_eq!(backoff.wait, longest);
         }
+
         assert!(
             begun.elapsed() + longest >= budget,
             "it gave up with {:?} left",
             budget - begun.elapsed()
         );
+
         assert!(!Backoff::new(Duration::ZERO).wait().await);
     }
 

@@ -59,11 +59,13 @@ impl Table {
         let count = u16::try_from(shards.len()).expect("at most 64");
         let head =
             QuotaHead { limit: plan.max_messages_per_month, shards: count, version: plan.version };
+
         let check = ConditionCheck::builder()
             .table_name(&self.name)
             .set_key(Some(key::plan(business).attributes()))
             .condition_expression("version = :version")
             .expression_attribute_values(":version", number(plan.version));
+
         let check = check.build().expect("table, key and condition are set");
         let keys = (0..).map(|index| key::quota_shard(business, month, index));
         let shards = keys.zip(&shards).map(|(key, shard)| self.put_new(item(&key, shard)));
@@ -71,6 +73,7 @@ impl Table {
             TransactWriteItem::builder().condition_check(check).build(),
             self.put_new(item(&key::quota_head(business, month), &head)),
         ];
+
         (head, actions.into_iter().chain(shards).collect())
     }
 
@@ -99,6 +102,7 @@ impl Table {
             #[serde(flatten)]
             shard: Shard,
         }
+
         let items =
             self.get_all((0..count).map(|index| key::quota_shard(business, month, index))).await?;
         let index_of = |pk: &str| pk.rsplit('#').next().and_then(|index| index.parse().ok());
@@ -108,6 +112,7 @@ impl Table {
                 .ok_or_else(|| InternalError::new("reading the number of a quota shard"))?;
             Ok((index, row.shard))
         });
+
         rows.collect()
     }
 

@@ -96,6 +96,7 @@ async fn promised(
         #[serde(with = "ts_milliseconds")]
         due: DateTime<Utc>,
     }
+
     let answer = call.send().await.map_err(|error| InternalError::aws("Query", error))?;
     let rows = answer.items.unwrap_or_default().into_iter().map(|item| {
         let Row { pk, due: since } = super::read(item)?;
@@ -103,6 +104,7 @@ async fn promised(
             .map(|(business, conversation)| DueConversation { business, conversation, since })
             .ok_or_else(|| InternalError::new("reading whose conversation is due"))
     });
+
     Ok((rows.collect::<Result<_, _>>()?, answer.last_evaluated_key.map(Cursor)))
 }
 

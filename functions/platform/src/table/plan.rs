@@ -33,6 +33,7 @@ impl OperatorTable<'_> {
     ) -> Result<Plan, InternalError> {
         let running = Month::of(now);
         let mut backoff = Backoff::new(std::time::Duration::from_secs(10));
+
         loop {
             let before = self
                 .table
@@ -86,6 +87,7 @@ impl OperatorTable<'_> {
         let count = u16::try_from(after.len()).expect("at most 64");
         let new =
             QuotaHead { limit: Usage::of(&after).limit, shards: count, version: plan.version };
+
         let mut actions =
             vec![self.put_if_version(&key::quota_head(business, month), &new, head.version)];
         for (index, shard) in (0u16..).zip(&after) {
@@ -95,6 +97,7 @@ impl OperatorTable<'_> {
                 None => self.table.put_new(item(&key, shard)),
             });
         }
+
         Ok(actions)
     }
 

@@ -127,6 +127,7 @@ impl OperatorTable<'_> {
             not_before: None,
             due: None,
         };
+
         let key = key::conversation(business, id);
         match self.whatsapp_number(business, &conversation).await? {
             Some(number) => {
@@ -167,6 +168,7 @@ impl OperatorTable<'_> {
         let puts = [first, put(other.attributes())].map(|put| {
             TransactWriteItem::builder().put(put.build().expect("table and item are set")).build()
         });
+
         match self
             .table
             .client

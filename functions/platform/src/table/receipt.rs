@@ -36,8 +36,8 @@ pub enum ReceiptEffect {
 }
 
 impl Table {
-    /// Moves a message on as the receipt says. If its conversation waited for the message's outcome,
-    /// it is due now, and the caller has to ring its doorbell.
+    /// Moves a message on as the receipt says. If its conversation waited for the message's
+    /// outcome, it is due now, and the caller has to ring its doorbell.
     ///
     /// # Errors
     /// If DynamoDB does not answer, or the message kept changing.
@@ -64,6 +64,7 @@ impl Table {
             let effect = if due { ReceiptEffect::Due } else { ReceiptEffect::Moved };
             return Ok(AppliedReceipt { message: Some(message), effect });
         }
+
         Err(InternalError::new("writing down a receipt of a message that kept changing"))
     }
 
@@ -88,6 +89,7 @@ impl Table {
             (true, false) => " AND attribute_not_exists(parts)",
             (true, true) => " AND parts = :parts_before",
         };
+
         let mut call = self
             .change(&key::message(about.business_id, about.conversation_id, was.seq))
             .condition_expression(format!("#status = :was{as_read}"))
@@ -95,14 +97,17 @@ impl Table {
             .expression_attribute_names("#error", "error")
             .expression_attribute_values(":status", value(&after.status))
             .expression_attribute_values(":was", value(&was.status));
+
         for (name, time) in times.filter_map(|(name, time)| Some((name, time?))) {
             set.push(format!("{name} = if_not_exists({name}, :{name})"));
             call = call.expression_attribute_values(format!(":{name}"), value(&time));
         }
+
         if about_parts {
             set.push("parts = :parts".to_owned());
             call = call.expression_attribute_values(":parts", value(&after.parts));
         }
+
         if about_parts && parts_before {
             call = call.expression_attribute_values(":parts_before", value(&was.parts));
         }
@@ -110,6 +115,7 @@ impl Table {
             set.push("provider_id = :provider_id".to_owned());
             call = call.expression_attribute_values(":provider_id", value(id));
         }
+
         let remove = if let Some(reason) = &after.error {
             set.push("#error = :error".to_owned());
             call = call.expression_attribute_values(":error", value(reason));
@@ -117,6 +123,7 @@ impl Table {
         } else {
             " REMOVE #error"
         };
+
         match update::<Message>(call.update_expression(format!("SET {}{remove}", set.join(", "))))
             .await?
         {
@@ -127,8 +134,8 @@ impl Table {
         }
     }
 
-    /// Makes the conversation due if it waits for the outcome of message `seq` and for nothing else.
-    /// False if not; the condition is that of
+    /// Makes the conversation due if it waits for the outcome of message `seq` and for nothing
+    /// else. False if not; the condition is that of
     /// [`domain::delivery::ConversationState::unknown_outcome_resolved`].
     async fn doubt_over(
         &self,
@@ -145,6 +152,7 @@ impl Table {
             )
             .expression_attribute_values(":now", millis(now))
             .expression_attribute_values(":before", number(before));
+
         let mut backoff = Backoff::new(RELEASE_WAIT);
         loop {
             match update::<Conversation>(call.clone()).await? {
@@ -167,6 +175,7 @@ fn moved(message: &Message, receipt: &Receipt, now: DateTime<Utc>) -> Option<Mes
     } else {
         by_part(message, receipt)?
     };
+
     let at = plausible(message, receipt.at, now);
     let reported_id = receipt.provider_id.as_ref().filter(|_| receipt.part.is_last());
     let mut after = Message {
@@ -175,6 +184,7 @@ fn moved(message: &Message, receipt: &Receipt, now: DateTime<Utc>) -> Option<Mes
         provider_id: message.provider_id.as_ref().or(reported_id).cloned(),
         ..message.clone()
     };
+
     let first = |time: &mut Option<DateTime<Utc>>| *time = time.or(Some(at));
     match status {
         // One part more is known to be through; the message is where it was.
@@ -194,9 +204,11 @@ fn moved(message: &Message, receipt: &Receipt, now: DateTime<Utc>) -> Option<Mes
             first(&mut after.read_at);
         }
     }
+
     // What was delivered was sent, and whatever went wrong before is over.
     first(&mut after.sent_at);
     after.error = None;
+
     Some(after)
 }
 
@@ -209,6 +221,7 @@ fn by_part(message: &Message, receipt: &Receipt) -> Option<(Status, Parts)> {
         Status::Sent => message.parts.all_taken(part.of),
         _ => message.parts.clone(),
     };
+
     let parts = known.with(part, receipt.reported.status())?;
     let was_in_doubt =
         message.status == Status::InDoubt && message.parts.next(part.of) == Some(part);
@@ -217,6 +230,7 @@ fn by_part(message: &Message, receipt: &Receipt) -> Option<(Status, Parts)> {
         None if was_in_doubt => Status::Queued,
         None => message.status,
     };
+
     Some((status, parts))
 }
 

@@ -1,5 +1,5 @@
-//! What the items hold. Times that conditions compare are milliseconds since 1970, all others RFC
-//! 3339.
+//! The items of the table. Times that conditions compare are milliseconds since 1970, all others
+//! RFC 3339.
 
 use chrono::serde::ts_milliseconds_option;
 use chrono::{DateTime, Utc};
@@ -60,7 +60,7 @@ pub struct Credential {
 pub struct ChannelRecord {
     /// Whether messages are accepted on it. What was accepted before is sent all the same.
     pub is_active: bool,
-    /// What to do when a message's outcome is unknown.
+    /// The channel's rule for messages whose outcome is unknown.
     #[serde(default)]
     pub in_doubt: OnUnknownOutcome,
     /// Until when the channel is paused, by an operator or because its provider takes no message.
@@ -82,7 +82,8 @@ pub enum ChannelSettings {
         phone_number_id: String,
         /// The secret with the access token; its name begins with `pingback/whatsapp/`.
         secret: String,
-        /// The template for customers whose messaging window is closed; without it, nothing is sent.
+        /// The template for customers whose messaging window is closed; without it, nothing is
+        /// sent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         template: Option<Template>,
     },

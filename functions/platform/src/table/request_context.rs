@@ -74,6 +74,7 @@ impl Table {
         let uploads = wanted
             .conversation
             .map(|of| wanted.uploads.iter().map(move |id| key::upload(business, of, *id)));
+
         let uploads: Vec<key::Key> = uploads.into_iter().flatten().collect();
 
         let keys = [
@@ -84,6 +85,7 @@ impl Table {
             first.as_ref(),
         ];
         let mut items = self.get_all(keys.into_iter().flatten().chain(&uploads).cloned()).await?;
+
         Ok(RequestContext {
             credential: take(&mut items, Some(&credential))?,
             conversation: take(&mut items, conversation.as_ref())?,

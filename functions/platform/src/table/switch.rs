@@ -8,8 +8,9 @@ use domain::{BusinessId, ChannelId};
 
 impl OperatorTable<'_> {
     /// Sets whether messages are accepted on a channel; functions see it within half a minute.
-    /// Messages accepted before are sent in any case: [`Deliveries::pause`](super::Deliveries::pause) holds
-    /// them back. False if there is no such channel.
+    /// Messages accepted before are sent in any case:
+    /// [`Deliveries::pause`](super::Deliveries::pause) holds them back. False if there is no such
+    /// channel.
     ///
     /// # Errors
     /// If DynamoDB does not answer.

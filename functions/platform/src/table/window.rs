@@ -26,6 +26,7 @@ impl Table {
         struct Row {
             sk: String,
         }
+
         let partition = key::whatsapp_customer_partition(phone_number_id, wa_id);
         let call = self
             .query()
@@ -39,6 +40,7 @@ impl Table {
             let conversation = key::conversation(business_id, conversation_id);
             opened += usize::from(self.open_window(&conversation, at).await?);
         }
+
         Ok(opened)
     }
 

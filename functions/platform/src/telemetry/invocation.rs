@@ -44,6 +44,7 @@ impl Invocation {
         set("function_memory_size", json!(env.memory));
         set("function_arn", json!(context.invoked_function_arn));
         set("function_request_id", json!(context.request_id));
+
         if let Some(trace) = context.xray_trace_id.as_deref().and_then(root) {
             set("xray_trace_id", json!(trace));
         }
@@ -90,8 +91,8 @@ fn current() -> MutexGuard<'static, Current> {
     CURRENT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Returns the trace's id in X-Ray's header, `Root=1-5759e988-bd862e3fe1be46a994272793;Parent=…;Sampled=1`
-/// ([tracing
+/// Returns the trace's id in X-Ray's header,
+/// `Root=1-5759e988-bd862e3fe1be46a994272793;Parent=…;Sampled=1` ([tracing
 /// header](https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader)).
 fn root(header: &str) -> Option<&str> {
     header.split(';').find_map(|part| part.trim().strip_prefix("Root="))

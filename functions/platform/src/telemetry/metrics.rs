@@ -112,7 +112,8 @@ impl MetricRecord {
 
     /// Measures `metric` in seconds, and adds them to the line.
     pub fn seconds(mut self, metric: &'static str, took: TimeDelta) -> MetricRecord {
-        let milliseconds = u32::try_from(took.num_milliseconds().max(0)).unwrap_or(u32::MAX); // 49 days
+        // The largest value is 49 days.
+        let milliseconds = u32::try_from(took.num_milliseconds().max(0)).unwrap_or(u32::MAX);
         let seconds = f64::from(milliseconds) / 1000.0;
         self.metrics.push((metric, Measure::Seconds(seconds)));
         self.with(&snake_case(metric), seconds)
@@ -139,6 +140,7 @@ impl MetricRecord {
             unknown.is_none(),
             "{unknown:?} by {by:?} is none of METRICS, so no alarm can watch it"
         );
+
         invocation::count(|counted| {
             metrics
                 .into_iter()
@@ -167,7 +169,8 @@ impl Counted {
             },
             Measure::Seconds(seconds) => {
                 match totals.entry(metric).or_insert(Total::Seconds(Vec::new())) {
-                    // A hundred values of an invocation tell the distribution as well as all of them.
+                    // A hundred values of an invocation tell the distribution as well as all of
+                    // them.
                     Total::Seconds(all) if all.len() < MAX_VALUES => all.push(seconds),
                     Total::Seconds(_) => {}
                     Total::Count(_) => unreachable!("a metric is either counted or measured"),
@@ -232,6 +235,7 @@ mod tests {
         let list = |value: &Value| value.as_array().expect("an array").clone();
         let text = |value: &Value| value.as_str().expect("a string").to_owned();
         let aws = record["_aws"].as_object().expect("the metadata object");
+
         assert_eq!(Vec::from_iter(aws.keys()), ["CloudWatchMetrics", "Timestamp"]);
         assert!(aws["Timestamp"].is_u64(), "milliseconds since 1970");
         for directive in list(&aws["CloudWatchMetrics"]) {
@@ -271,6 +275,7 @@ mod tests {
             counted.add(channel("email"), "Sent", Measure::Count(1));
             counted.add(channel("email"), "DeliverySeconds", Measure::Seconds(f64::from(seconds)));
         }
+
         counted.add(channel("chat"), "Due", Measure::Count(12));
         counted.add(None, "Things", Measure::Count(1));
         let members = Map::from_iter([("function_request_id".to_owned(), json!("an id"))]);
@@ -278,14 +283,17 @@ mod tests {
         let records: Vec<_> = counted.records(&members, time).collect();
         records.iter().for_each(conforms);
         let [bare, chat, email] = &records[..] else { panic!("three: {records:?}") };
+
         assert_eq!(
             (&bare["Things"], &bare["_aws"]["CloudWatchMetrics"][0]["Dimensions"]),
             (&json!(1), &json!([[]]))
         );
+
         assert_eq!(
             (&email["Sent"], email["DeliverySeconds"].as_array().map(Vec::len)),
             (&json!(120), Some(100))
         );
+
         let directive = json!({
             "Namespace": "Pingback", "Dimensions": [["Channel"]], "Metrics": [{"Name": "Due", "Unit": "Count"}],
         });
@@ -293,6 +301,7 @@ mod tests {
             "_aws": {"Timestamp": 1_772_355_900_123_u64, "CloudWatchMetrics": [directive]},
             "function_request_id": "an id", "Channel": "chat", "Due": 12,
         });
+
         assert_eq!(chat, &expected);
     }
 
@@ -303,12 +312,14 @@ mod tests {
             .count("GivenUp")
             .with("provider_code", None::<String>)
             .seconds("OldestDueSeconds", TimeDelta::milliseconds(1_234));
+
         let members =
             json!({"message": "given up", "channel": "email", "oldest_due_seconds": 1.234});
         assert_eq!(Value::Object(line.members), members);
         assert!(line.location.file().ends_with("metrics.rs"));
         let took =
             |took| MetricRecord::new(Level::INFO, "").seconds("Took", took).members["took"].clone();
+
         assert_eq!(
             (took(TimeDelta::seconds(-5)), took(TimeDelta::MAX)),
             (json!(0.0), json!(f64::from(u32::MAX) / 1000.0))

@@ -1,6 +1,6 @@
 //! Logs and metrics: lines of the log, which tell operators what happened, and one record of the
-//! counts at the end of each invocation. No token, text, address or phone number is ever a member of
-//! any of them.
+//! counts at the end of each invocation. No token, text, address or phone number is ever a member
+//! of any of them.
 //!
 //! Members are called as
 //! [Powertools](https://docs.aws.amazon.com/powertools/python/latest/core/logger/#standard-structured-keys)

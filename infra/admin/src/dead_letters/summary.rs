@@ -62,7 +62,7 @@ struct Row {
     since: Option<DateTime<Utc>>,
     attempts: Option<u32>,
     reason: Option<String>,
-    /// What was done with the letter, or what a dry run would do.
+    /// The action taken on the letter, or the one that a dry run would take.
     action: String,
 }
 

@@ -28,6 +28,7 @@ pub(super) fn error(call: &Call, code: &str, message: &str) -> Answer {
             answer.headers_mut().insert("x-amzn-query-error", value);
         }
     }
+
     answer
 }
 
@@ -55,6 +56,7 @@ pub(super) fn conflict(call: &Call, request: &[u8], draw: u64) -> Answer {
         "None" => json!({ "Code": "None" }),
         code => json!({ "Code": code, "Message": "Transaction is ongoing for the item" }),
     };
+
     let codes: Vec<_> = (0..items).map(code).collect();
     let body = json!({
         "__type": qualified(call.service, "TransactionCanceledException"),
@@ -96,6 +98,7 @@ fn whole(service: Service, status: StatusCode, body: Bytes) -> Answer {
         Service::S3 => "application/xml",
         Service::SecretsManager => JSON_1_1,
     };
+
     answer
         .headers_mut()
         .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));

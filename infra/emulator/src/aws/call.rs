@@ -111,11 +111,13 @@ mod tests {
             "authorization",
             "AWS4-HMAC-SHA256 Credential=SendMessage1/20260301/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=00",
         );
+
         let call = read(request).unwrap();
         assert_eq!(
             (call.service, call.operation.as_str()),
             (Service::DynamoDb, "TransactWriteItems")
         );
+
         assert_eq!(call.access_key.as_deref(), Some("SendMessage1"));
         assert_eq!(read(http::Request::post("/")), None);
 

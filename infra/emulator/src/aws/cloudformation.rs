@@ -87,6 +87,7 @@ fn resources(stack: &StackDescription) -> String {
         );
         xml
     });
+
     format!("<StackResourceSummaries>{members}</StackResourceSummaries>")
 }
 

@@ -104,6 +104,7 @@ pub(super) async fn create(
         None if is_lasting => stack_name.to_owned(),
         None => format!("{stack_name}-{}", uuid::Uuid::new_v4().simple()),
     };
+
     let failed = |reason: String| TableError::Create { table: table.logical_id.clone(), reason };
     let created =
         request(client, table, &name).map_err(|error| failed(error.to_string()))?.send().await;
@@ -152,6 +153,7 @@ fn request(
         .table_name(name)
         .billing_mode(BillingMode::PayPerRequest)
         .set_key_schema(Some(key_schema(&table.keys)?));
+
     for (name, kind) in &table.attributes {
         let kind = ScalarAttributeType::from(kind.as_str());
         let definition =

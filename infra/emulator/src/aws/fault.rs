@@ -164,11 +164,13 @@ impl AwsFaults {
         let mut concerned = rules.iter_mut().filter(hits);
         let rule =
             concerned.find_map(|rule| rule.rule.trigger.hits(&mut rule.rng).then_some(rule))?;
+
         let hit = Hit {
             failure: rule.rule.error.clone(),
             after_effect: rule.rule.trigger.after_effect,
             draw: rule.rng.next_u64(),
         };
+
         rules.retain(|rule| !rule.rule.trigger.is_used_up());
 
         Some(hit)

@@ -88,10 +88,12 @@ impl Aws {
             }
             Some(url) => (None, url.to_owned()),
         };
+
         let (sqs_server, sqs_url) = sqs::start(proxy.local_addr()?).await?;
         let (secrets_server, secrets_url) = secrets::start().await?;
         let objects =
             stack.bucket.as_ref().map(|bucket| EmbeddedS3::start(bucket, data_dir).map(Arc::new));
+
         let objects = objects.transpose()?;
 
         let tables = dynamodb::client(&dynamodb);
@@ -100,6 +102,7 @@ impl Aws {
             Some(table) => dynamodb::create(&tables, table, &stack.name, is_lasting).await?,
             None => String::new(),
         };
+
         let queues = sqs::client(&sqs_url);
         let made = PhysicalIds {
             table,
@@ -123,6 +126,7 @@ impl Aws {
             calls: calls.clone(),
             stack: describe(&made),
         });
+
         let proxy_server = listen::serve(proxy, move |_| proxy_service.clone());
         let servers = vec![proxy_server, sqs_server, secrets_server];
 

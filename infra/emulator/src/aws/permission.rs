@@ -113,6 +113,7 @@ impl LogicalIds {
             "ListObjectsV2" => return vec![("s3:ListBucket".into(), bucket)],
             operation => operation,
         };
+
         let objects = format!("{bucket}/*");
         let mut needed = vec![(format!("s3:{action}"), objects.clone())];
         if action == "PutObject" && parts.headers.contains_key("x-amz-tagging") {
@@ -183,12 +184,14 @@ mod tests {
         let body = r#"{"TransactItems":[{"Update":{"TableName":"shop-1"}},{"ConditionCheck":{"TableName":"shop-1"}}]}"#;
         let wanted =
             pairs(&[("dynamodb:UpdateItem", "Table"), ("dynamodb:ConditionCheckItem", "Table")]);
+
         assert_eq!(needed(json("DynamoDB_20120810.TransactWriteItems"), body), wanted);
         let body = r#"{"RequestItems":{"shop-1":{}}}"#;
         assert_eq!(
             needed(json("DynamoDB_20120810.BatchGetItem"), body),
             pairs(&[("dynamodb:BatchGetItem", "Table")])
         );
+
         let body = r#"{"TableName":"shop-1","IndexName":"outbox"}"#;
 
         assert_eq!(
@@ -204,10 +207,12 @@ mod tests {
             needed(json("AmazonSQS.SendMessageBatch"), body),
             pairs(&[("sqs:SendMessage", "ChatQueue")])
         );
+
         let secret =
             needed(json("secretsmanager.GetSecretValue"), r#"{"SecretId":"shop/whatsapp/a"}"#);
         assert_eq!(secret, pairs(&[("secretsmanager:GetSecretValue", "shop/whatsapp/a")]));
         let put = http::Request::put("/bucket/a").header("x-amz-tagging", "state=pending");
+
         assert_eq!(
             needed(put, ""),
             pairs(&[("s3:PutObject", "Files/*"), ("s3:PutObjectTagging", "Files/*")])

@@ -106,6 +106,7 @@ impl Shared {
                 "the request names no operation of DynamoDB, S3, SQS or Secrets Manager",
             ));
         };
+
         // A caller that dies while it sends its request never made the call.
         let body = body.collect().await.map_err(|_| ConnectionClosed)?.to_bytes();
         let described = if call.service == Service::S3 {
@@ -113,6 +114,7 @@ impl Shared {
         } else {
             body.clone()
         };
+
         let worker = call.access_key.as_deref().and_then(|key| self.workers.get(key));
         if let Some(worker) = &worker {
             self.calls.count(worker.function(), &call, &described);
@@ -121,6 +123,7 @@ impl Shared {
         self.record_permissions(&call, &parts, &body);
         let caller = worker.as_ref().map(|worker| worker.function());
         let caller = caller.map(|function| (function.logical_id.as_str(), function.name.as_str()));
+
         match self.faults.draw(&call, caller, &described) {
             None => Ok(self.forward(&call, parts, body).await),
             Some(hit) => self.fail(hit, &call, worker.as_deref(), parts, body).await,
@@ -190,6 +193,7 @@ impl Shared {
                 "The specified bucket does not exist",
             );
         };
+
         let headers = cors::headers(&s3.bucket.cors, &parts.headers, &parts.method);
         let (signer, (action, bucket)) =
             (self.names.signer(call, &parts), self.names.to_be_told_missing(&parts));
@@ -210,20 +214,24 @@ impl Shared {
             Service::Sqs => &self.upstreams.sqs,
             Service::SecretsManager => &self.upstreams.secrets,
         };
+
         let body = match sqs_compat::adapt(call, body) {
             Ok(body) => body,
             Err(refusal) => return *refusal,
         };
+
         parts.uri = match target(base, &parts.uri) {
             Ok(uri) => uri,
             Err(error) => return answer::bad_gateway(&error.to_string()),
         };
+
         anonymize(&mut parts);
         let response = match self.client.request(Request::from_parts(parts, Full::new(body))).await
         {
             Ok(response) => response,
             Err(error) => return answer::bad_gateway(&error.to_string()),
         };
+
         let (head, body) = response.into_parts();
 
         match body.collect().await {

@@ -89,6 +89,7 @@ impl EmbeddedS3 {
             Ok(response) => response,
             Err(error) => return answer::bad_gateway(&format!("{error:?}")),
         };
+
         let (head, body) = response.into_parts();
 
         match body.collect().await {
@@ -141,6 +142,7 @@ impl Storage {
         let scratch = data_dir
             .is_none()
             .then(|| std::env::temp_dir().join(format!("s3-{}", uuid::Uuid::new_v4())));
+
         let root = data_dir
             .map_or_else(|| scratch.clone().unwrap_or_default(), |directory| directory.join("s3"));
         let storage = Self {
@@ -148,6 +150,7 @@ impl Storage {
             tags: root.join("tags"),
             _scratch: scratch.map(|path| Arc::new(TemporaryDirectory(path))),
         };
+
         std::fs::create_dir_all(storage.objects.join(bucket))?;
         std::fs::create_dir_all(&storage.tags)?;
 

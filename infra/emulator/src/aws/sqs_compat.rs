@@ -26,6 +26,7 @@ pub(super) fn adapt(call: &Call, body: Bytes) -> Result<Bytes, Box<Answer>> {
     {
         return Ok(body);
     }
+
     // The embedded SQS refuses a request that is not JSON or names no queue.
     let Ok(mut request) = serde_json::from_slice::<Value>(&body) else { return Ok(body) };
     if request["QueueUrl"].as_str().is_none_or(|url| url.ends_with(".fifo")) {
@@ -63,6 +64,7 @@ fn move_group_id(call: &Call, message: &mut Value) -> Result<bool, Box<Answer>> 
         );
         Box::new(answer::error(call, "InvalidParameterValue", &message))
     };
+
     if !valid {
         return Err(refusal());
     }
@@ -102,12 +104,14 @@ mod tests {
         let carried = json!({ CARRIER: { "DataType": "String", "StringValue": "g" } });
         let standard =
             json!({ "QueueUrl": "http://q/Chat", "MessageBody": "b", "MessageGroupId": "g" });
+
         assert_eq!(
             send("SendMessage", &standard),
             Ok(
                 json!({ "QueueUrl": "http://q/Chat", "MessageBody": "b", "MessageAttributes": carried })
             )
         );
+
         let fifo =
             json!({ "QueueUrl": "http://q/Chat.fifo", "MessageBody": "b", "MessageGroupId": "g" });
         assert_eq!(send("SendMessage", &fifo), Ok(fifo.clone()));
@@ -131,15 +135,18 @@ mod tests {
                 .build()
                 .unwrap()
         };
+
         let mut message = Message::builder()
             .message_attributes("name", text("v"))
             .message_attributes(CARRIER, text("g"));
         let mut received = message.clone().build();
+
         assert_eq!(restore_group_id(&mut received).as_deref(), Some("g"));
         assert_eq!(
             received.attributes().unwrap()[&MessageSystemAttributeName::MessageGroupId],
             "g"
         );
+
         assert_eq!(received.message_attributes().unwrap().keys().collect::<Vec<_>>(), ["name"]);
         message = message.set_message_attributes(None);
 

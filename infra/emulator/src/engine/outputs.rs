@@ -19,6 +19,7 @@ pub(super) fn describe(stack: &Stack, made: &PhysicalIds, urls: &Urls) -> StackD
     resources.extend(made.secret_arns.clone());
     resources
         .extend(stack.table.iter().map(|table| (table.logical_id.clone(), made.table.clone())));
+
     resources
         .extend(stack.bucket.iter().map(|bucket| (bucket.logical_id.clone(), made.bucket.clone())));
 

@@ -144,6 +144,7 @@ impl State {
             let copies = rng.random_range(1..=faults.copies);
             (0..copies).map(|_| rng.random_range(0..=faults.delay_ms)).collect()
         });
+
         for delay in delays {
             let at = now + Duration::from_millis(delay);
             let number = self.count;
@@ -183,6 +184,7 @@ impl State {
         let mut ids: Vec<Option<String>> =
             batch.iter().map(|delivery| delivery.message.message_id.clone()).collect();
         let mut taken = Vec::new();
+
         while taken.len() < most
             && let Some((tenant, place)) = self.next_place(order, &ids)
         {
@@ -220,6 +222,7 @@ impl State {
             let first = row.iter().enumerate().find(|(_, delivery)| is_new(delivery));
             first.map(|(place, delivery)| (tenant, place, delivery.number))
         });
+
         let rank = |tenant: &str| match order {
             // Among noisy tenants, the one with the least in flight comes first.
             Order::Fair if self.is_noisy(tenant) => {
@@ -227,6 +230,7 @@ impl State {
             }
             Order::Fair | Order::Oldest | Order::Random(_) => 0,
         };
+
         let next = firsts.min_by_key(|(tenant, _, number)| (rank(tenant), *number));
 
         next.map(|(tenant, place, _)| (tenant.clone(), place))

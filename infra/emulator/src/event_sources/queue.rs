@@ -99,6 +99,7 @@ impl Poller {
             .wait_time_seconds(WAIT_SECONDS)
             .message_attribute_names("All")
             .message_system_attribute_names(MessageSystemAttributeName::All);
+
         match request.send().await {
             Ok(received) => received.messages.unwrap_or_default(),
             Err(_) => {
@@ -114,6 +115,7 @@ impl Poller {
         let event = event(&messages, &self.arn);
         let (answer, ()) =
             tokio::join!(self.lambda.invoke(&self.function, event), self.hand_out(&messages));
+
         self.buffer.finish(&batch, begun);
         // The function logs its failure; here it only means that nothing was processed.
         let Ok(answer) = answer else { return };
@@ -122,6 +124,7 @@ impl Poller {
             true => processed(&ids, &answer),
             false => ids.into_iter().collect(),
         };
+
         let is_done =
             |message: &&&Message| message.message_id().is_some_and(|id| done.contains(id));
 
@@ -148,6 +151,7 @@ impl Poller {
             let entry = DeleteMessageBatchRequestEntry::builder().id(index.to_string());
             entry.set_receipt_handle(message.receipt_handle.clone()).build().ok()
         };
+
         let entries: Vec<_> = messages.enumerate().filter_map(entry).collect();
 
         for chunk in entries.chunks(MAX_RECEIVE) {

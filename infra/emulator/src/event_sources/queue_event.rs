@@ -60,6 +60,7 @@ fn record(message: &Message, arn: &str) -> Value {
         .flatten()
         .map(|(name, value)| (name.as_str().to_owned(), json!(value)))
         .collect();
+
     let custom: Map<String, Value> = message
         .message_attributes()
         .into_iter()

@@ -61,6 +61,7 @@ impl Front {
         let Some(rule) = self.cors.as_ref().map(std::slice::from_ref) else {
             return self.invoke(peer, request, request_id).await;
         };
+
         let (parts, body) = request.into_parts();
         if parts.method == Method::OPTIONS {
             let mut response = Response::new(Body::empty());
@@ -74,6 +75,7 @@ impl Front {
         let headers = response.headers_mut();
         let of_the_function: Vec<_> =
             headers.keys().filter(|name| is_cors(name)).cloned().collect();
+
         for name in of_the_function {
             headers.remove(name);
         }
@@ -87,12 +89,14 @@ impl Front {
         let Some(found) = self.routes.find(parts.method.as_str(), parts.uri.path()) else {
             return http_response::message(StatusCode::NOT_FOUND, "Not Found");
         };
+
         let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
             return http_response::message(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "Request Entity Too Large",
             );
         };
+
         let event =
             http_event::event(&found, &parts, &body.to_bytes(), peer, request_id, Utc::now());
         let invocation = self.lambda.invoke(found.function, Bytes::from(event));

@@ -38,11 +38,13 @@ pub(super) fn response(answer: &[u8]) -> Option<Response<Body>> {
     let body = proxied.body.unwrap_or_default();
     let body =
         if proxied.is_base64_encoded { STANDARD.decode(body).ok()? } else { body.into_bytes() };
+
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(proxied.status_code).ok()?;
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain;charset=UTF-8"));
+
     for (name, value) in &proxied.headers {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
@@ -52,6 +54,7 @@ pub(super) fn response(answer: &[u8]) -> Option<Response<Body>> {
     for cookie in &proxied.cookies {
         response.headers_mut().append(SET_COOKIE, HeaderValue::from_str(cookie).ok()?);
     }
+
     Some(response)
 }
 
@@ -97,6 +100,7 @@ mod tests {
             decoded(full).await,
             Some((201, "application/json".to_owned(), cookies, b"{}".to_vec()))
         );
+
         let binary = json!({ "statusCode": 200, "body": "iVBORw==", "isBase64Encoded": true });
         assert_eq!(decoded(binary).await.unwrap().3, b"\x89PNG");
         let bare = json!({ "hello": "world" });

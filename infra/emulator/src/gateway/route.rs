@@ -100,6 +100,7 @@ impl Route {
                 _ => return None,
             }
         }
+
         Some(parameters)
     }
 
@@ -145,6 +146,7 @@ mod tests {
                 &format!("{method}{path}"),
             )
         };
+
         Routes(vec![
             route("ANY", "/files/{path+}"),
             route("GET", "/c/{id}"),

@@ -62,6 +62,7 @@ async fn handshake(
         Ok(upgrade) => upgrade.max_frame_size(MAX_FRAME).max_message_size(MAX_MESSAGE),
         Err(refusal) => return refusal.into_response(),
     };
+
     let (request, _) = request.into_parts();
     // The deployed API has its stage in the path; here the bare address works, too.
     let path = request.uri.path().trim_matches('/');
@@ -78,6 +79,7 @@ async fn handshake(
             .unwrap_or_default()
             .to_owned()
     };
+
     let origin = Origin {
         connection_id: short_id(),
         connected_at: Utc::now(),
@@ -86,6 +88,7 @@ async fn handshake(
         source_ip: source_ip(peer.0),
         user_agent: text(header::USER_AGENT),
     };
+
     let event = origin.connect(&request.headers, request.uri.query().unwrap_or_default());
 
     match front.connect(event).await {
@@ -118,6 +121,7 @@ impl Front {
             source_ip: origin.source_ip.clone(),
             user_agent: origin.user_agent.clone(),
         };
+
         self.connections.add(&origin.connection_id, connection);
         let (code, reason) = self.exchange(&origin, &mut socket, &mut to_send).await;
         self.connections.remove(&origin.connection_id);
@@ -175,6 +179,7 @@ impl Front {
     fn dispatch(self: &Arc<Self>, origin: &Origin, text: String) {
         let front = Arc::clone(self);
         let origin = origin.clone();
+
         tokio::spawn(async move {
             let own = |key: &String| !key.starts_with('$') && front.api.routes.contains_key(key);
             let selected = selected(&front.api.selection, &text).filter(own);

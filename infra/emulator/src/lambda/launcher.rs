@@ -38,14 +38,17 @@ impl Launcher {
         // Letters and digits alone, as in a real access key.
         let id = format!("{}{}", function.logical_id, self.workers.number());
         let worker = Arc::new(Worker::new(id, Arc::clone(function)));
+
         // The worker is known before it runs, because it may ask for its first event at once.
         if !self.workers.add(Arc::clone(&worker)) {
             return Err(InvokeError::Stopped);
         }
+
         let spawned = self.command(&worker, changed).spawn();
         let child = spawned
             .inspect_err(|_| self.workers.remove(worker.id()))
             .map_err(InvokeError::Bootstrap)?;
+
         tokio::spawn(watch_over(
             child,
             Arc::clone(&worker),
@@ -64,6 +67,7 @@ impl Launcher {
         command
             .envs(identity(id, function))
             .env("AWS_LAMBDA_RUNTIME_API", format!("{}/{id}", self.runtime_api));
+
         // A program that plays all functions ends when its standard input does: together with this
         // process, however that ends.
         command
@@ -71,6 +75,7 @@ impl Launcher {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
+
         // A group of its own: Ctrl-C on the terminal is for the host, which ends its workers in
         // order.
         command.process_group(0);
@@ -92,6 +97,7 @@ async fn watch_over(mut child: Child, worker: Arc<Worker>, workers: Arc<Workers>
             child.wait().await
         }
     };
+
     let exit_message = tokio::time::timeout(LAST_LINES_TIMEOUT, output).await.unwrap_or_default();
     workers.remove(worker.id());
 

@@ -271,12 +271,14 @@ mod tests {
             lines.iter().for_each(|line| message.add_line((*line).to_owned()));
             message.into_text()
         };
+
         let panic = [
             "one",
             "thread 'main' (7) panicked at src/x.rs:1:2:",
             "missing header",
             "note: run with RUST_BACKTRACE=1",
         ];
+
         assert_eq!(last(&panic), "missing header");
         assert_eq!(last(&["one", "two"]), "two");
 

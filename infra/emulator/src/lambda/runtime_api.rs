@@ -36,6 +36,7 @@ async fn next(State(workers): State<Arc<Workers>>, Path(worker): Path<String>) -
     let Some((request_id, deadline, payload)) = worker.next().await else {
         return StatusCode::GONE.into_response();
     };
+
     let since_1970 = deadline.duration_since(UNIX_EPOCH).unwrap_or_default();
 
     Response::builder()

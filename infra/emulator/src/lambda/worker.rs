@@ -99,6 +99,7 @@ impl Worker {
         let (reply, answer) = oneshot::channel();
         let deadline = SystemTime::now() + timeout;
         let invocation = Invocation { request_id: request_id.clone(), deadline, payload, reply };
+
         // The inbox lives as long as the worker and is empty between two events.
         let _ = self.outbox.send(invocation).await;
 
@@ -166,6 +167,7 @@ impl Worker {
                 timed_out("Init", INIT_TIMEOUT)
             }
         };
+
         Err(CallError::Ended(error))
     }
 

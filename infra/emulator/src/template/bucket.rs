@@ -45,6 +45,7 @@ impl Bucket {
         let name = properties.literal("BucketName")?.unwrap_or_else(|| id.to_lowercase());
         let mut bucket =
             Self { logical_id: id.to_owned(), name, cors: Vec::new(), expirations: Vec::new() };
+
         if let Some(mut cors) = properties.nested("CorsConfiguration")? {
             bucket.cors = cors
                 .list("CorsRules")?
@@ -68,6 +69,7 @@ impl Bucket {
             "PublicAccessBlockConfiguration",
             "Tags",
         ])?;
+
         Ok(bucket)
     }
 }

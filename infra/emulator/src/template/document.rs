@@ -60,6 +60,7 @@ impl Document {
                 format!("is not YAML as CloudFormation reads it: {error}"),
             )
         })?;
+
         for key in root.keys() {
             let key = key.as_str().unwrap_or("(not a string)");
             if !SECTIONS.contains(&key) && !IGNORED_SECTIONS.contains(&key) {
@@ -154,6 +155,7 @@ fn parameter(
             return Err(TemplateError::new(place(), "has no Default and was given no value"));
         }
     };
+
     let allowed = definition.get("AllowedValues").and_then(Value::as_sequence);
 
     match allowed {
@@ -191,6 +193,7 @@ fn resources(
         let condition = value.get("Condition").and_then(Value::as_str).map(str::to_owned);
         Ok((id, Resource { kind, condition, properties }))
     };
+
     entries(section, "Resources")?.into_iter().map(read).collect()
 }
 

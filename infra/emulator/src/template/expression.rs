@@ -146,6 +146,7 @@ impl Expressions {
             }
             pattern => (pattern, None),
         };
+
         let mut rest =
             pattern.as_str().ok_or_else(|| TemplateError::new(place, "!Sub wants a text"))?;
         let mut text = Text::default();

@@ -132,6 +132,7 @@ impl QueueSource {
             Some(scaling) => scaling.parsed("MaximumConcurrency")?,
             None => None,
         };
+
         scaling.map_or(Ok(()), |scaling| scaling.finish(&[]))?;
         let enabled = properties.parsed("Enabled")?.unwrap_or(true);
         let source = Self {

@@ -28,6 +28,7 @@ impl HttpApi {
             return Err(properties
                 .error("has no DefinitionBody: its routes are not read from anywhere else"));
         };
+
         properties.finish(&[
             "AccessLogSettings",
             "DefaultRouteSettings",
@@ -64,6 +65,7 @@ fn function(mut operation: Properties<'_>) -> Result<String, TemplateError> {
             operation.error("has no x-amazon-apigateway-integration: no function answers it")
         );
     };
+
     operation.finish(&["operationId", "parameters", "responses"])?;
     let kind = integration.required("type")?;
     if kind != "aws_proxy" {

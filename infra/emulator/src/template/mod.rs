@@ -142,6 +142,7 @@ impl Stack {
             apis: BTreeMap::new(),
             outputs: document.outputs()?,
         };
+
         let mut sockets = websocket::Pieces::default();
         let mut routes = Vec::new();
 
@@ -252,6 +253,7 @@ impl Stack {
                 ));
             }
         }
+
         for (function, source) in
             self.functions.iter().flat_map(|f| f.queues.iter().map(move |q| (f, q)))
         {

@@ -61,6 +61,7 @@ impl Queue {
         let name = properties.literal("QueueName")?;
         let name = name.unwrap_or_else(|| if fifo { format!("{id}.fifo") } else { id.to_owned() });
         let mut attributes = BTreeMap::new();
+
         for attribute in ATTRIBUTES {
             if let Some(value) = properties.literal(attribute)? {
                 attributes.insert((*attribute).to_owned(), value);
@@ -78,6 +79,7 @@ impl Queue {
             "RedriveAllowPolicy",
             "Tags",
         ])?;
+
         Ok(Self { logical_id: id.to_owned(), name, attributes, redrive })
     }
 }

@@ -27,6 +27,7 @@ impl Schedule {
                 "the local system ticks rate(…) schedules, and `{expression}` is none"
             ))
         })?;
+
         let input = properties.literal("Input")?;
         let enabled: bool = properties.parsed("Enabled")?.unwrap_or(true);
         let state = properties.literal("State")?;

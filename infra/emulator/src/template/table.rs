@@ -64,6 +64,7 @@ impl Table {
                 (definition.required("AttributeName")?, definition.required("AttributeType")?);
             definition.finish(&[]).map(|()| attribute)
         };
+
         let table = Self {
             logical_id: id.to_owned(),
             name: properties.literal("TableName")?,
@@ -80,6 +81,7 @@ impl Table {
                 .collect::<Result<_, _>>()?,
             time_to_live: time_to_live(&mut properties)?,
         };
+
         properties.finish(&[
             "ContributorInsightsSpecification",
             "DeletionProtectionEnabled",
@@ -121,12 +123,14 @@ impl Index {
         let mut projection = properties
             .nested("Projection")?
             .ok_or_else(|| properties.error("an index needs a Projection"))?;
+
         let carried = match projection.required("ProjectionType")?.as_str() {
             "ALL" => Projection::All,
             "KEYS_ONLY" => Projection::KeysOnly,
             "INCLUDE" => Projection::Include(projection.literals("NonKeyAttributes")?),
             other => return Err(projection.error(format!("there is no ProjectionType {other}"))),
         };
+
         projection.finish(&[])?;
         properties.finish(&["ContributorInsightsSpecification"])?;
 

@@ -31,6 +31,7 @@ fn environment(stack: &Stack, function: &str) -> BTreeMap<String, String> {
                 (name.clone(), value.expect("every reference has a value"))
             },
         );
+
     filled.collect()
 }
 
@@ -87,14 +88,17 @@ fn expressions_are_evaluated() {
             ("Chosen", "small"),
         ])
     );
+
     assert_eq!(
         (stack.queues.len(), stack.function("F").unwrap().timeout),
         (1, Duration::from_secs(3))
     );
+
     assert_eq!(stack.outputs.keys().collect::<Vec<_>>(), ["Queue"]);
     let output = stack.outputs["Queue"].fill(|reference| Some(reference.resource.clone()));
     assert_eq!(output.as_deref(), Ok("probe: Queue"));
     let prod = parse_with(EXPRESSIONS, &[("Stage", "prod")]).unwrap();
+
     assert_eq!(environment(&prod, "f")["Absent"], "there");
 
     assert_eq!(
@@ -130,10 +134,12 @@ Resources:
             ScalingConfig: { MaximumConcurrency: 7 }
 ",
     );
+
     let orders = stack.queues.iter().find(|queue| queue.logical_id == "Orders").unwrap();
     assert_eq!(orders.name, "Orders.fifo");
     assert_eq!(orders.attributes, map([("DelaySeconds", "5"), ("FifoQueue", "true")]));
     let redrive = orders.redrive.as_ref().unwrap();
+
     assert_eq!((redrive.dead_letters.as_str(), redrive.max_receive_count), ("Dead", 3));
     let source = &stack.functions[0].queues[0];
     assert_eq!(
@@ -162,11 +168,13 @@ Resources:
           - { Id: d, Status: Enabled, ExpirationInDays: 9, Prefix: old/ }
 ",
     );
+
     let bucket = stack.bucket.expect("a bucket");
     assert_eq!((bucket.name.as_str(), bucket.cors[0].max_age), ("files", Some(60)));
     assert_eq!(bucket.cors[0].headers, ["content-type"]);
     let rules: Vec<_> =
         bucket.expirations.iter().map(|rule| (rule.days, rule.prefix.as_str())).collect();
+
     assert_eq!(rules, [(2, ""), (9, "old/")]);
 
     assert_eq!(bucket.expirations[0].tags, [("state".to_owned(), "pending".to_owned())]);
@@ -188,6 +196,7 @@ Resources:
 Outputs: { Url: { Value: !Ref Api } }
 ",
     );
+
     assert_eq!(stack.apis, [("Api".to_owned(), ApiKind::Http)].into());
     let cors = stack.cors.expect("rules for pages of other origins");
     assert_eq!(
@@ -205,16 +214,19 @@ fn what_is_not_understood_is_refused_with_its_place_and_a_way_out() {
             "Resources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties: {{ CodeUri: f, {properties} }}\n"
         )
     };
+
     let rule = |properties: &str| {
         function(&format!(
             "Events: {{ E: {{ Type: EventBridgeRule, Properties: {{ {properties} }} }} }}"
         ))
     };
+
     let api = |definition: &str| {
         format!(
             "Resources: {{ A: {{ Type: AWS::Serverless::HttpApi, Properties: {{ DefinitionBody: {definition} }} }} }}"
         )
     };
+
     let queue = |properties: &str| {
         format!("Resources: {{ Q: {{ Type: AWS::SQS::Queue, Properties: {{ {properties} }} }} }}")
     };

@@ -58,6 +58,7 @@ impl Pieces {
                 "RouteSelectionExpression {expression} does not select by a key of the body"
             ))
         })?;
+
         self.api =
             Some((id.to_owned(), RouteSelection(path.split('.').map(str::to_owned).collect())));
 

@@ -52,6 +52,7 @@ impl Api {
         let path = format!("/api/v1/conversations/{conversation}/upload");
         let body =
             json!({ "filename": filename, "content_type": content_type, "size": bytes.len() });
+
         let post = self.http.post(format!("{}{path}", self.api)).bearer_auth(token).json(&body);
         let mut announced = expect_success(&path, self.call(&path, post).await?)?;
 

@@ -40,6 +40,7 @@ impl Journey {
             paint(BOLD, self.title),
             paint(DIM, format_args!("POST /api/v1/conversations/{conversation}/messages"))
         );
+
         println!(
             "{}",
             field("agent", format_args!("{}{}", quoted(self.content), self.with_picture()))
@@ -50,6 +51,7 @@ impl Journey {
         if let Some(picture) = &self.picture {
             attachments.push(api.upload(&conversation, token, picture).await?);
         }
+
         let (status, message) = api.send(&conversation, token, self.content, &attachments).await?;
         if status != 201 {
             return Err(self.failed(format!("was answered {status} {message}")));
@@ -60,6 +62,7 @@ impl Journey {
             paint(GOOD, "accepted"),
             paint(DIM, format_args!("{} ms", milliseconds(started)))
         );
+
         print!("{}", field("status", accepted));
         let arrived = self.follow(api, token, &message).await;
         println!();
@@ -75,6 +78,7 @@ impl Journey {
             self.conversation,
             text(&message["id"])
         );
+
         let started = Instant::now();
         let mut shown = 0;
 
@@ -115,6 +119,7 @@ impl Journey {
         let accepted = api.get_from_sandbox(&path).await?;
         let mut copies =
             accepted.as_array().into_iter().flatten().filter(|copy| copy["message_id"] == id);
+
         let received =
             copies.next().ok_or_else(|| self.failed("never reached the customer".into()))?;
 
@@ -124,6 +129,7 @@ impl Journey {
         if text(&received["content"]).trim_end() != self.content {
             return Err(self.failed(format!("reached the customer as {}", received["content"])));
         }
+
         self.check_picture(received)?;
 
         println!(

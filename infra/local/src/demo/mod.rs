@@ -67,6 +67,7 @@ async fn run_and_show(logs: &Logs, programs: Programs) -> Result<(), DemoError> 
             )
         )
     );
+
     let outcome = send_everything(&ready).await;
     local.stop().await;
     let messages = outcome?;
@@ -82,6 +83,7 @@ async fn send_everything(ready: &Ready) -> Result<usize, DemoError> {
         ready.demo.as_ref().ok_or_else(|| DemoError("the demo business was not seeded.".into()))?;
     let api = Api::new(ready);
     let journeys = journeys(demo);
+
     for journey in &journeys {
         journey.send_and_follow(&api, &demo.token).await?;
         println!();
@@ -101,6 +103,7 @@ async fn send_everything(ready: &Ready) -> Result<usize, DemoError> {
         "{}\n",
         field("counted", format_args!("{used} of {limit} messages in {}", text(&usage["month"])))
     );
+
     exceed_limit(&api).await?;
     Ok(journeys.len())
 }
@@ -114,6 +117,7 @@ fn journeys(demo: &Demo) -> [Journey; 6] {
         content,
         picture,
     };
+
     let picture = Some(PICTURE);
 
     [
@@ -151,10 +155,12 @@ async fn exceed_limit(api: &Api) -> Result<(), DemoError> {
         paint(BOLD, "The plan's limit"),
         paint(DIM, format_args!("a business that may send {SMALL_LIMIT} messages a month"))
     );
+
     let business =
         api.post_to_sandbox("/sandbox/businesses", &json!({ "limit": SMALL_LIMIT })).await?;
     let (key, conversation) =
         (text(&business["api_key"]), text(&business["conversations"]["chat"]));
+
     for number in 1..=SMALL_LIMIT {
         let (status, _) = api.send(conversation, key, &format!("Message {number}"), &[]).await?;
         if status != 201 {
@@ -180,6 +186,7 @@ async fn exceed_limit(api: &Api) -> Result<(), DemoError> {
             paint(BAD, format_args!("403 {}", text(&problem["code"])))
         )
     );
+
     let (limit, used, resets_at) =
         (&problem["limit"], &problem["used"], text(&problem["resets_at"]));
     println!("{}\n", field("", format_args!("limit {limit}, used {used}, resets at {resets_at}")));

@@ -74,12 +74,14 @@ fn event(report: &Report<MailRecord>) -> Option<Event> {
             "reportingMTA": "dsn; mta.example.com",
         })
     };
+
     let complaint = |subtype: Value| {
         json!({
             "feedbackId": record.message_id, "complaintSubType": subtype, "timestamp": at,
             "complainedRecipients": [{ "emailAddress": to() }], "complaintFeedbackType": "abuse",
         })
     };
+
     let (detail_type, kind, what, of_it) = match report.status.as_str() {
         "sent" => ("Email Sent", "Send", "send", json!({})),
         "delivered" => ("Email Delivered", "Delivery", "delivery", {
@@ -131,6 +133,7 @@ fn event(report: &Report<MailRecord>) -> Option<Event> {
         }),
         _ => return None,
     };
+
     let set =
         format!("arn:{PARTITION}:ses:{REGION}:{ACCOUNT_ID}:configuration-set/{configuration_set}");
 
@@ -204,6 +207,7 @@ mod tests {
             (bounced.detail_type, &bounced.detail["eventType"]),
             ("Email Bounced", &json!("Bounce"))
         );
+
         assert_eq!(bounced.detail["bounce"]["bounceType"], "Permanent");
         assert_eq!(bounced.detail["bounce"]["timestamp"], "2026-03-01T09:05:01.900Z");
     }

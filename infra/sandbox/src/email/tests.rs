@@ -17,6 +17,7 @@ fn email(change: impl FnOnce(&mut Value)) -> Vec<u8> {
             { "Name": "message", "Value": "0190b3a0-0000-7000-8000-000000000003" },
         ],
     });
+
     change(&mut body);
 
     body.to_string().into_bytes()
@@ -43,12 +44,14 @@ fn a_raw_message_is_read_as_mail() {
         taken.attachments,
         [json!({ "filename": "label.pdf", "content_type": "application/pdf" })]
     );
+
     assert_eq!(taken.subject.as_deref(), Some("Größe"));
     let header = |name: &str| {
         let found: Vec<_> = taken.headers.iter().filter(|header| header.name == name).collect();
         assert_eq!(found.len(), 1, "{name}");
         found[0].value.clone()
     };
+
     assert_eq!(header("Message-ID"), format!("<{}@email.amazonses.com>", kept.message_id));
     assert_eq!(header("Date"), "Sun, 1 Mar 2026 09:05:00 +0000");
 

@@ -50,6 +50,7 @@ impl ReceiptRule {
                 known.join(", ")
             ));
         }
+
         if !(1..=MOST_COPIES).contains(&self.copies) {
             return Err(format!("`copies` {} is not between 1 and {MOST_COPIES}", self.copies));
         }
@@ -57,6 +58,7 @@ impl ReceiptRule {
         if self.code.is_some() && !self.statuses.iter().any(|status| status == "failed") {
             return Err("`code` says why a message `failed`, and none is to be reported so".into());
         }
+
         Ok(self)
     }
 }

@@ -109,6 +109,7 @@ impl BusinessSeed {
                 configuration_set: Some(CONFIGURATION_SET.into()),
             },
         };
+
         let record = ChannelRecord {
             is_active: true,
             in_doubt: OnUnknownOutcome::default(),
@@ -126,6 +127,7 @@ impl BusinessSeed {
     ) -> NewConversation {
         // Every conversation has a customer of its own: providers limit what one person gets.
         let number = id.0.as_u128() % 10_000_000;
+
         NewConversation {
             channel: channel.name().into(),
             channel_id: ChannelId(self.channels.of(channel)),

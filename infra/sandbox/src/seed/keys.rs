@@ -63,6 +63,7 @@ impl Keys {
             Some(path) => io::Error::new(error.kind(), format!("{}: {error}", path.display())),
             None => error,
         };
+
         let kept = match path.as_ref().map(std::fs::read) {
             None => None,
             Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => None,
@@ -71,6 +72,7 @@ impl Keys {
                     .map_err(name_it)?,
             ),
         };
+
         let mut is_new = kept.is_none();
         let mut keys = kept.unwrap_or_else(Self::random);
 
@@ -88,6 +90,7 @@ impl Keys {
         if !demo {
             keys.demo = None;
         }
+
         Ok(keys)
     }
 
@@ -165,15 +168,18 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("seed-{}", Uuid::new_v4()));
         std::fs::create_dir(&directory).unwrap();
         let bare = Keys::load(Some(&directory), false).unwrap();
+
         assert!(bare.demo().is_none());
         let first = Keys::load(Some(&directory), true).unwrap();
         let again = Keys::load(Some(&directory), true).unwrap();
         assert_eq!(bare.whatsapp_token, again.whatsapp_token);
         let (business, other) = first.demo().unwrap();
+
         assert_eq!(business.api_key, again.demo().unwrap().0.api_key);
         assert_eq!(other.business_id, again.demo().unwrap().1.business_id);
         let agent = business.agent_id.unwrap();
         let token = first.agent_token(business.business_id, agent);
+
         assert_eq!(token, again.agent_token(business.business_id, agent));
 
         assert!(Keys::load(Some(&directory), false).unwrap().demo().is_none());

@@ -172,6 +172,7 @@ impl Seeder {
         let mut record = seed.conversation_record(new.channel, ConversationId(conversation_id));
         record.window_expires_at = new.window_expires_at.or(record.window_expires_at);
         let customer = record.recipient.clone();
+
         self.create_conversation(BusinessId(business_id), ConversationId(conversation_id), record)
             .await?;
 
@@ -183,6 +184,7 @@ impl Seeder {
             customer,
             visitor_token: (new.channel == Channel::Chat).then(token),
         };
+
         self.conversations.append(conversation.clone()).await?;
         Ok(conversation)
     }
@@ -193,6 +195,7 @@ impl Seeder {
             business_id: seed.business_id,
             conversation_id: seed.conversations.chat,
         });
+
         let more_conversations = self
             .conversations
             .entries()
@@ -236,6 +239,7 @@ impl Seeder {
             };
             tokio::try_join!(plan, key, agent).map(drop).map_err(SeedError::from)
         };
+
         let channels = futures_util::future::try_join_all(Channel::ALL.map(|channel| async move {
             let (channel_id, record) = seed.channel_record(channel);
             self.table.operator().put_channel(business_id, channel_id, &record).await?;

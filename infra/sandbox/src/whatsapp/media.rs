@@ -113,6 +113,7 @@ async fn read(headers: &HeaderMap, body: Bytes) -> Result<MediaFile, Error> {
         |error: multer::Error| Error::new(100, format!("The body is no form: {error}."));
     let content_type =
         headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+
     let boundary = multer::parse_boundary(content_type).map_err(unreadable)?;
     let stream = futures_util::stream::once(std::future::ready(Ok::<_, Infallible>(body)));
     let mut form = Multipart::new(stream, boundary);
@@ -164,6 +165,7 @@ fn check_file(content_type: String, bytes: &[u8]) -> Result<MediaFile, Error> {
         );
         return Err(Error::new(100, sentence));
     };
+
     if bytes.is_empty() {
         return Err(Error::new(131053, "The file is empty."));
     }

@@ -49,16 +49,19 @@ pub(super) fn read(
     check_number_id(phone_number_id)?;
     let body: Map<String, Value> = serde_json::from_slice(body)
         .map_err(|error| Error::new(100, format!("The body is no JSON object: {error}.")))?;
+
     check_value(&body, "messaging_product", "whatsapp", true)?;
     check_value(&body, "recipient_type", "individual", false)?;
     // The provider's default. It has other types, which nothing here sends.
     let kind = text_of(&body, "type")?.unwrap_or("text");
     let to = text_of(&body, "to")?.ok_or_else(|| missing("to"))?;
+
     if !(7..=15).contains(&digits(to).len())
         || to.bytes().any(|byte| !b"+-() 0123456789".contains(&byte))
     {
         return Err(Error::new(131009, "Parameter 'to' is no phone number of 7 to 15 digits."));
     }
+
     let of_kind = |kind: Kind| file(&body, kind, phone_number_id, media);
     let shown = match kind {
         "text" => text(object_of(&body, "text")?)?,
@@ -74,6 +77,7 @@ pub(super) fn read(
             ));
         }
     };
+
     let known = [
         "messaging_product",
         "recipient_type",
@@ -99,6 +103,7 @@ pub(super) fn read(
         to: to.into(),
         callback_data: callback_data.map(str::to_owned),
     };
+
     let CustomerView { content, attachments, template } = shown;
     let to = to.into();
     let submission = Submission {
@@ -141,6 +146,7 @@ fn file(
         Kind::Audio => &["id", "link"],
         Kind::Document => &["id", "link", "caption", "filename"],
     };
+
     check_names(file, known, &format!("{name}."))?;
 
     if file.contains_key("link") {
@@ -157,6 +163,7 @@ fn file(
         );
         Error::new(100, sentence)
     })?;
+
     if kind != Kind::Document && stored.kind != kind {
         let sentence = format!("A file of type '{}' is no {name}.", stored.content_type);
         return Err(Error::new(131053, sentence));
@@ -202,6 +209,7 @@ fn template(template: &Map<String, Value>) -> Result<CustomerView, Error> {
         }
         _ => &[],
     };
+
     let [parameter] = parameters else {
         let count = parameters.len();
         let sentence = format!(
@@ -209,10 +217,12 @@ fn template(template: &Map<String, Value>) -> Result<CustomerView, Error> {
         );
         return Err(Error::new(132000, sentence));
     };
+
     let content =
         parameter["text"].as_str().filter(|text| !text.is_empty() && parameter["type"] == "text");
     let content =
         content.ok_or_else(|| Error::new(132012, "The template's parameter is a text."))?;
+
     if content.contains(['\n', '\r', '\t']) || content.contains("     ") {
         let sentence =
             "Param text cannot have new-line/tab characters or more than 4 consecutive spaces";

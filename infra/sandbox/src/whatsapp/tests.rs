@@ -120,6 +120,7 @@ async fn with_file(
          --x\r\nContent-Disposition: form-data; name=\"type\"\r\n\r\n{content_type}\r\n\
          --x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\nContent-Type: {content_type}\r\n\r\nabc\r\n--x--\r\n"
     );
+
     let headers = [(header::CONTENT_TYPE, "multipart/form-data; boundary=x".parse().unwrap())]
         .into_iter()
         .collect();
@@ -127,6 +128,7 @@ async fn with_file(
         .store("1", &headers, form.into())
         .await
         .map_err(|error| (error.code, error.details))?;
+
     let mut file = json!({ "id": id });
     file.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     let body = body(|body| {
@@ -191,6 +193,7 @@ fn a_template_has_to_exist_and_to_be_filled() {
         });
         message("1", &body).map(|(taken, _)| (taken.content, taken.template.unwrap()))
     };
+
     let (content, shown) = template(&|_| ()).unwrap();
     assert_eq!(content, "It is on its way.");
     assert_eq!(shown["shown"], "An answer to your question: It is on its way.");
@@ -198,6 +201,7 @@ fn a_template_has_to_exist_and_to_be_filled() {
     let say = |text: &str| {
         refused(&|template| template["components"][0]["parameters"][0]["text"] = json!(text))
     };
+
     assert_eq!(refused(&|template| template["name"] = json!("other")), 132001);
     assert_eq!(refused(&|template| template["language"]["code"] = json!("nl")), 132001);
     assert_eq!(refused(&|template| template["components"] = json!([])), 132000);
@@ -205,6 +209,7 @@ fn a_template_has_to_exist_and_to_be_filled() {
         refused(&|template| template["components"][0]["parameters"][0]["type"] = json!("image")),
         132012
     );
+
     assert_eq!(refused(&|template| template["namespace"] = json!("x")), 100);
 
     for text in ["two\nlines", "a\ttable", "a     gap"] {
@@ -221,6 +226,7 @@ async fn an_error_has_the_graph_apis_shape() {
     let body: Value =
         serde_json::from_slice(&axum::body::to_bytes(answer.into_body(), 4096).await.unwrap())
             .unwrap();
+
     assert_eq!(body["error"]["message"], "(#131008) Required parameter is missing");
     assert_eq!(body["error"]["type"], "OAuthException");
     assert_eq!(body["error"]["code"], 131008);

@@ -236,14 +236,17 @@ mod tests {
         let value = &body["entry"][0]["changes"][0]["value"];
         assert_eq!(value["metadata"]["phone_number_id"], "106540352242922");
         let status = &value["statuses"][0];
+
         assert_eq!(
             (&status["timestamp"], &status["recipient_id"]),
             (&json!("1772355901"), &json!("31612345678"))
         );
+
         assert_eq!(
             (&status["biz_opaque_callback_data"], &status["errors"]),
             (&json!("b.c.m"), &Value::Null)
         );
+
         let failed = &report("failed", None)["entry"][0]["changes"][0]["value"]["statuses"][0];
         assert_eq!(failed["errors"][0]["code"], 131047);
         assert_eq!(failed["errors"][0]["title"], "Re-engagement message");
@@ -257,17 +260,20 @@ mod tests {
             serde_json::from_value(json!({ "from": "+31 6 1234 5678", "text": "Hello?" })).unwrap();
         let body = message(&wrote.checked().unwrap(), "2026-03-01T09:05:01.900Z".parse().unwrap());
         let value = &body["entry"][0]["changes"][0]["value"];
+
         assert_eq!(body["entry"][0]["changes"][0]["field"], "messages");
         assert_eq!(
             (&value["messaging_product"], &value["contacts"][0]["wa_id"]),
             (&json!("whatsapp"), &json!("31612345678"))
         );
+
         assert_eq!(value["metadata"]["phone_number_id"], PHONE_NUMBER_ID);
         let message = &value["messages"][0];
         assert_eq!(
             (&message["from"], &message["timestamp"]),
             (&json!("31612345678"), &json!("1772355901"))
         );
+
         assert_eq!(
             (&message["type"], &message["text"]["body"]),
             (&json!("text"), &json!("Hello?"))

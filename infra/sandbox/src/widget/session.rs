@@ -200,10 +200,12 @@ impl Session {
             connected = tokio_tungstenite::connect_async(&self.endpoint.websocket_url) => connected,
             () = turned_true(leaving) => return Ok(()),
         };
+
         let (mut socket, _) = connected?;
         let token = self.endpoint.token(self.visitor);
         send(&mut socket, json!({ "action": "hello", "token": token, "after": self.after }))
             .await?;
+
         let hello_deadline = tokio::time::Instant::now() + HELLO_TIMEOUT;
         (self.answered, self.asking, self.pending) = (false, true, 0);
 
@@ -357,6 +359,7 @@ impl Session {
             seq: Some(seq),
             ..Submission::default()
         };
+
         self.chat.accept(delivered).await?;
         self.seen.insert(message.id);
         self.after = self.after.max(seq);

@@ -85,6 +85,7 @@ async fn it_keeps_each_message_once_acknowledges_all_and_resumes_where_it_was() 
         tell(&mut peer, json!({ "type": "caught_up", "seq": 2 })).await;
         peer
     };
+
     let (not_greeted, mut peer) = tokio::join!(widgets.add(vec![visitor()]), server);
     assert_eq!(not_greeted, 0);
     assert_eq!(contents(&chat), ["Hi", "There"]);
@@ -96,6 +97,7 @@ async fn it_keeps_each_message_once_acknowledges_all_and_resumes_where_it_was() 
         )
         .await;
     });
+
     let mut peer = again;
     greet(&mut peer, 2).await;
     tell(&mut peer, json!({ "type": "caught_up", "seq": 2 })).await;
@@ -134,6 +136,7 @@ async fn it_holds_back_what_comes_too_early_until_it_has_asked_for_what_is_missi
         assert_eq!(heard(&mut peer).await, json!({ "action": "resume", "after": 4 }));
         assert_eq!(widgets.holding(), 0);
     };
+
     tokio::join!(widgets.add(vec![visitor()]), server);
 
     assert_eq!(contents(&chat), ["one", "two", "four"]);

@@ -71,6 +71,7 @@ fn messages_go_out_one_after_the_other() {
             Command::Advance(seq),
         ]
     };
+
     let end = [Command::Read(Seq(2)), Command::Release, Command::Stop(RoundOutcome::Settled)];
     let wanted: Vec<_> = [Command::Read(Seq(0))]
         .into_iter()
@@ -78,6 +79,7 @@ fn messages_go_out_one_after_the_other() {
         .chain(one(Seq(2)))
         .chain(end)
         .collect();
+
     assert_eq!(commands, wanted);
 }
 
@@ -120,6 +122,7 @@ fn a_receipt_that_is_faster_than_the_worker_lets_the_next_message_go_at_once() {
     let end = [Command::Advance(Seq(1)), Command::Advance(Seq(2)), Command::Read(Seq(2))];
     assert!(matches!(commands[3], Command::Requeue { seq: Seq(1), status: Status::InDoubt, .. }));
     assert_eq!(commands[4..8], [&[Command::Read(Seq(0))], &end[..]].concat());
+
     assert_eq!(commands.last(), Some(&Command::Stop(RoundOutcome::Settled)));
 }
 
@@ -163,6 +166,7 @@ fn the_next_message_waits_for_the_rate_limit_across_rounds() {
         DeliveryPolicy { rate_limit, ..policy() },
         |_| Event::Done,
     );
+
     assert!(
         !commands.contains(&Command::Mark(Seq(2)))
             && commands.contains(&Command::Postpone(NOW + gap))
@@ -173,6 +177,7 @@ fn the_next_message_waits_for_the_rate_limit_across_rounds() {
         rate_limit.after_send(None, NOW),
         DeliveryPolicy { rate_limit, ..policy() },
     );
+
     assert_eq!(next.next(Event::Begun, NOW, 0.5), Command::Read(Seq(1)));
     let waiting = Event::Messages(vec![(Seq(2), message(Status::Queued))]);
     assert_eq!(next.next(waiting.clone(), NOW, 0.5), Command::Postpone(NOW + gap));
@@ -182,10 +187,12 @@ fn the_next_message_waits_for_the_rate_limit_across_rounds() {
         rate_limit.after_send(None, NOW),
         DeliveryPolicy { rate_limit, ..policy() },
     );
+
     assert_eq!(next.next(Event::Begun, NOW + gap, 0.5), Command::Read(Seq(1)));
     assert_eq!(next.next(waiting, NOW + gap, 0.5), Command::Mark(Seq(2)), "its time has come");
     let marked = Event::Marked(message(Status::Sending));
     assert_eq!(next.next(marked, NOW + gap, 0.5), Command::HandOver(Seq(2)));
+
     assert_eq!(next.rate_limit_state().map(|state| state.last_sent_at), Some(NOW + gap));
 }
 
@@ -209,6 +216,7 @@ fn a_part_of_a_message_waits_for_the_rate_limit_like_a_message() {
         (Some(Command::Postpone(NOW + gap)), Some(NOW + gap)),
         "a part uses the rate limit as well"
     );
+
     assert_eq!(
         after_first_part(RateLimit::UNLIMITED),
         (Some(Command::Postpone(NOW)), None),
@@ -236,6 +244,7 @@ fn a_long_pause_is_checked_regularly_because_it_may_end_early() {
         let paused = DeliveryPolicy { paused_until: Some(until), ..policy() };
         run_with(&[message(Status::Queued)], &taken(), paused, |_| Event::Done)
     };
+
     let waits = |until, at| {
         assert_eq!(
             commands_until(until)[1..],
@@ -243,6 +252,7 @@ fn a_long_pause_is_checked_regularly_because_it_may_end_early() {
             "{until}"
         );
     };
+
     waits(day, NOW + PAUSE_CHECK_INTERVAL + RESUME_SPREAD / 2);
     waits(NOW + PAUSE_CHECK_INTERVAL, NOW + PAUSE_CHECK_INTERVAL + RESUME_SPREAD / 2);
     let shorter = NOW + PAUSE_CHECK_INTERVAL - TimeDelta::seconds(1);
@@ -253,6 +263,7 @@ fn a_long_pause_is_checked_regularly_because_it_may_end_early() {
     let wait = std::time::Duration::from_secs(900);
     let commands = run(&[message(Status::Queued)], &Err(Failure::ChannelDown { reason, wait }));
     let pause = Command::Pause(NOW + TimeDelta::seconds(900));
+
     assert_eq!(commands[4..6], [pause, Command::Postpone(NOW + PAUSE_CHECK_INTERVAL)]);
 }
 
@@ -261,6 +272,7 @@ fn on_a_paused_channel_no_attempt_begins_and_expired_messages_end() {
     let until = NOW + TimeDelta::seconds(60);
     let paused = || DeliveryPolicy { paused_until: Some(until), ..policy() };
     let commands = run_with(&[message(Status::Queued)], &taken(), paused(), |_| Event::Done);
+
     assert_eq!(commands[1], Command::Postpone(until + RESUME_SPREAD / 2));
 
     let old = Progress { created_at: NOW - TimeDelta::hours(24), ..message(Status::Queued) };

@@ -67,6 +67,7 @@ fn a_tenant_that_takes_the_consumers_time_waits_until_that_is_long_ago() {
         ["quick", "steady"],
         "2 and 9 of 100 ms are few"
     );
+
     let later = now + RECENT;
     put(&mut state, "quick", 1, None, later);
     assert_eq!(
@@ -82,6 +83,7 @@ fn of_several_noisy_neighbours_the_one_with_the_least_in_flight_is_next() {
     put(&mut state, "first", 40, None, now);
     assert_eq!(state.take_batch(35, &[], Order::Fair, now).0.len(), 35);
     put(&mut state, "second", 40, None, now);
+
     assert_eq!(
         tenants(&state.take_batch(30, &[], Order::Fair, now).0),
         ["second"; 30],
@@ -120,6 +122,7 @@ fn each_record_comes_up_to_so_many_times_and_never_twice_at_once() {
     put(&mut state, "tenant", 50, Some(&faults), now);
     let batches = drain(&mut state, Order::Random(&faults), now);
     let mut times: BTreeMap<String, usize> = BTreeMap::new();
+
     for batch in &batches {
         let ids: std::collections::BTreeSet<_> =
             batch.iter().map(|delivery| &delivery.message.message_id).collect();

@@ -47,6 +47,7 @@ async fn sandbox() -> Sandbox {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let router = system.providers.routes().merge(routes(system.clone()));
     let server = server::serve(listener, router);
+
     Sandbox { url, token: keys.whatsapp_token, _server: server }
 }
 
@@ -84,6 +85,7 @@ async fn faults_come_and_go_and_what_was_accepted_is_listed_in_order() {
     let (status, set) = call(&sandbox, Method::PUT, "/sandbox/whatsapp/faults", Some(rule)).await;
     let in_force = json!({ "status": 429, "retry_after": 2, "times": 1, "probability": 1.0, "after_effect": false,
         "kill": false, "garbage": false });
+
     assert_eq!((status, &set), (200, &in_force));
     assert_eq!(call(&sandbox, Method::GET, "/sandbox/whatsapp/faults", None).await.1, in_force);
     let (status, answer) = send(&sandbox, "refused").await.unwrap();
@@ -99,6 +101,7 @@ async fn faults_come_and_go_and_what_was_accepted_is_listed_in_order() {
     assert_eq!(status, 200);
     let contents: Vec<_> =
         messages.as_array().unwrap().iter().map(|message| &message["content"]).collect();
+
     assert_eq!(contents, ["one", "two", "three"]);
     assert_eq!(call(&sandbox, Method::GET, "/sandbox/email/messages", None).await.1, json!([]));
     assert_eq!(call(&sandbox, Method::GET, "/sandbox/chat/messages", None).await.1, json!([]));
@@ -109,10 +112,12 @@ async fn receipts_are_set_asked_for_and_released() {
     let sandbox = sandbox().await;
     let rule = json!({ "statuses": ["read", "sent"], "held": true, "copies": 3 });
     let (status, set) = call(&sandbox, Method::PUT, "/sandbox/whatsapp/receipts", Some(rule)).await;
+
     assert_eq!(
         (status, &set["statuses"], &set["delay_ms"]),
         (200, &json!(["read", "sent"]), &json!(50))
     );
+
     assert_eq!(call(&sandbox, Method::GET, "/sandbox/whatsapp/receipts", None).await.1, set);
     send(&sandbox, "one").await.unwrap();
 
