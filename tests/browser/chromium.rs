@@ -22,9 +22,11 @@ const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Collects what goes wrong on a page, from its first moment.
 const LISTEN: &str = "window.complaints = []; \
-    addEventListener('error', (event) => complaints.push(String(event.message ?? event.target?.src)), true); \
-    addEventListener('unhandledrejection', (event) => complaints.push(String(event.reason))); \
-    addEventListener('securitypolicyviolation', (event) => complaints.push(`${event.violatedDirective} ${event.blockedURI}`));";
+    const complain = (words) => complaints.push(String(words)); \
+    addEventListener('error', ({message, target}) => complain(message ?? target?.src), true); \
+    addEventListener('unhandledrejection', ({reason}) => complain(reason)); \
+    addEventListener('securitypolicyviolation', \
+        (event) => complain(`${event.violatedDirective} ${event.blockedURI}`));";
 
 /// A running browser. It ends with this.
 pub(crate) struct Browser {

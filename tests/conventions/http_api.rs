@@ -13,8 +13,9 @@ use crate::{Violations, pascal_case, root};
 
 const PLACE: &str = "infra/http-api.yaml";
 const HEAD: &str = "\
-# What API Gateway makes the HTTP API of: the routes of openapi.yaml, and the function that answers each. Generated:
-# `cargo test --test conventions` makes it of openapi.yaml, and says what to do when that has changed.
+# The definition of the HTTP API for API Gateway: the routes of openapi.yaml, and their functions.
+# Generated: `cargo test --test conventions` makes it of openapi.yaml, and names the command that
+# replaces this file when that has changed.
 ";
 const CORS: &str = "x-amazon-apigateway-cors";
 

@@ -90,7 +90,8 @@ async fn nothing_is_sent_earlier_than_the_provider_asked() {
     assert_eq!(refused["error"]["provider_code"], "130429");
     assert_eq!(refused["error"]["retryable"], true);
 
-    let asked = Utc::now() + TimeDelta::seconds(300) - TimeDelta::seconds(40); // the refusal is younger than that
+    // The refusal is younger than 40 seconds.
+    let asked = Utc::now() + TimeDelta::seconds(300) - TimeDelta::seconds(40);
     let mut passed = 0;
     let arrived = world.until("it arrives", async || {
         (!world.received("whatsapp", conversation).await.is_empty()).then_some(())
