@@ -161,8 +161,10 @@ fn a_function_starts_in_a_few_lines() {
 
 #[test]
 fn what_functions_stand_on_is_compiled_once() {
-    let trees: Vec<_> =
-        function_folders().into_iter().map(|folder| (features(&folder), folder)).collect();
+    let trees: Vec<_> = function_folders()
+        .into_iter()
+        .map(|folder| (features("normal,build", &["--package", &folder]), folder))
+        .collect();
     let mut violations = Violations::default();
     let (first, of_first) = &trees[0];
 
@@ -181,26 +183,41 @@ fn what_functions_stand_on_is_compiled_once() {
     violations.report();
 }
 
-/// Each crate that a function is built of, and with which features.
-fn features(function: &str) -> BTreeMap<String, String> {
+#[test]
+fn programs_and_tests_share_what_they_compile() {
+    let for_programs = features("normal,build", &["--workspace"]);
+    let for_tests = features("normal,build,dev", &["--workspace"]);
+    let mut violations = Violations::default();
+
+    for (package, features) in &for_programs {
+        violations.unless(for_tests.get(package) == Some(features), || {
+            format!(
+                "{package} has more features in `cargo test` than {features}, and `cargo test` compiles everything \
+                 above it a second time: ask in infra/local/Cargo.toml for what a [dev-dependencies] asks for"
+            )
+        });
+    }
+
+    violations.report();
+}
+
+/// Each crate that a selection of packages is built of, and with which features.
+fn features(edges: &str, packages: &[&str]) -> BTreeMap<String, String> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.env("CARGO_TERM_COLOR", "never"); // It paints what is read here.
     cargo.args([
         "tree",
         "--offline",
         "--edges",
-        "normal,build",
+        edges,
         "--prefix",
         "none",
         "--format",
         "{p} [{f}]",
     ]);
 
-    let output = cargo
-        .args(["--package", function])
-        .current_dir(root())
-        .output()
-        .expect("cargo, which built this test");
+    let output =
+        cargo.args(packages).current_dir(root()).output().expect("cargo, which built this test");
     assert!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
 
     let tree = String::from_utf8(output.stdout).expect("cargo's text");
