@@ -83,7 +83,7 @@ impl<'a> Client<'a> {
         let conversation = business.conversation("chat");
 
         let message = world.send(&business.api_key, conversation, "in the chat").go().await.id();
-        world.until_status(&business.api_key, conversation, message, "sent").await;
+        world.until_status(&business.api_key, conversation, message, "delivered").await;
 
         let stored =
             store(world, &business.api_key, conversation, "a.png", "image/png", PNG).await.json();

@@ -324,7 +324,7 @@ async fn a_bell_that_was_not_rung_and_what_waits_for_it_are_counted() {
     let swept = until_told(&world, "swept").await.pop().expect("a line");
     assert!(swept["oldest_due_seconds"].as_f64() >= Some(300.0), "{swept:?}");
 
-    let expected = json!({"level": "INFO", "message": "swept", "channel": "email", "due": 1, "rung": 0, "bell_not_rung": 1});
+    let expected = json!({"level": "INFO", "message": "swept", "channel": "email", "due": 1, "wakeups": 0, "wakeup_failed": 1});
     assert_eq!(own(swept), expected);
 
     let mut oldest = records(&world)
