@@ -16,7 +16,7 @@
 //! | when an attempt is repeated, and when a message is given up | [`delivery::next_step`], [`delivery::after_attempt`] |
 //! | how receipts move a message's status | [`delivery::Status::on_receipt`] |
 //! | what each write to the table requires and changes | [`delivery::stored`] |
-//! | what a file is, what it is called, and how long it is kept | [`file`] |
+//! | what a file is, what it is called, and how long it is kept | [`file`](mod@file) |
 //! | how a message's id carries its `seq` | [`id`] |
 //! | which status code and problem document a refusal becomes | [`problem`] |
 //!
