@@ -93,9 +93,9 @@ async fn to_the_millisecond(shards: u16) {
         let now =
             if number % 2 == 0 { turn() - MS } else { turn() + MS * i32::from(number % 4 == 3) };
         let draft = MessageDraft {
-            business: BusinessId(business.business_id),
-            conversation: ConversationId(talks[number % TALKS].conversation),
-            wire_channel: "email".into(),
+            business_id: BusinessId(business.business_id),
+            conversation_id: ConversationId(talks[number % TALKS].conversation),
+            conversation_channel: "email".into(),
             channel: Channel::Email,
             sender: Sender(None),
             content: Content::new("to the millisecond".into()).expect("it is not blank"),

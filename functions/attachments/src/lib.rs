@@ -99,7 +99,7 @@ impl Attachments {
             }
         };
 
-        let load = LoadRequest { conversation: Some(conversation_id), ..LoadRequest::default() };
+        let load = LoadRequest { conversation_id: Some(conversation_id), ..LoadRequest::default() };
         let (caller, context) = self.authenticator.authenticate(claims, load, now).await?;
         context.conversation.ok_or(Refusal::ConversationNotFound)?;
 

@@ -98,13 +98,13 @@ impl EventFunction for ChatSocket {
         until: Instant,
     ) -> Result<ApiGatewayProxyResponse, InternalError> {
         let context = event.request_context;
-        let connection = context.connection_id.as_deref().unwrap_or_default();
+        let connection_id = context.connection_id.as_deref().unwrap_or_default();
         let text = event.body.as_deref().unwrap_or_default();
 
         match context.route_key.as_deref() {
             Some("$connect") => {}
-            Some("$disconnect") => self.disconnect(connection).await?,
-            _ => self.handle_action(connection, text, until).await?,
+            Some("$disconnect") => self.disconnect(connection_id).await?,
+            _ => self.handle_action(connection_id, text, until).await?,
         }
 
         let mut response = ApiGatewayProxyResponse::default();
@@ -114,38 +114,40 @@ impl EventFunction for ChatSocket {
 }
 
 impl ChatSocket {
-    async fn disconnect(&self, connection: &str) -> Result<(), InternalError> {
-        match self.table.connected(connection).await? {
-            Some(connection) => self.table.disconnect(&connection).await,
+    async fn disconnect(&self, connection_id: &str) -> Result<(), InternalError> {
+        match self.table.connected(connection_id).await? {
+            Some(connection_id) => self.table.disconnect(&connection).await,
             None => Ok(()), // The widget never said hello.
         }
     }
 
     async fn handle_action(
         &self,
-        connection: &str,
+        connection_id: &str,
         text: &str,
         until: Instant,
     ) -> Result<(), InternalError> {
         match serde_json::from_str(text) {
             Ok(WidgetAction::Hello { token, after }) => {
-                self.hello(connection, &token, Seq(after), until).await
+                self.hello(connection_id, &token, Seq(after), until).await
             }
             Ok(WidgetAction::Ack { id }) => {
-                self.receipt(connection, id, ReportedStatus::Delivered).await
+                self.receipt(connection_id, id, ReportedStatus::Delivered).await
             }
             Ok(WidgetAction::Read { id }) => {
-                self.receipt(connection, id, ReportedStatus::Read).await
+                self.receipt(connection_id, id, ReportedStatus::Read).await
             }
-            Ok(WidgetAction::Resume { after }) => self.resume(connection, Seq(after), until).await,
+            Ok(WidgetAction::Resume { after }) => {
+                self.resume(connection_id, Seq(after), until).await
+            }
             Ok(WidgetAction::Ping {}) => {
-                self.send_event(connection, &Event::Pong).await;
+                self.send_event(connection_id, &Event::Pong).await;
                 Ok(())
             }
             Err(error) => {
                 let detail = format!("hello, ack, read, resume or ping was expected: {error}");
                 let event = Event::Error { code: "not_understood", detail: &detail };
-                self.send_event(connection, &event).await;
+                self.send_event(connection_id, &event).await;
                 Ok(())
             }
         }
@@ -153,7 +155,7 @@ impl ChatSocket {
 
     async fn hello(
         &self,
-        connection: &str,
+        connection_id: &str,
         token: &str,
         after: Seq,
         until: Instant,
@@ -164,24 +166,25 @@ impl ChatSocket {
         let visitor = match verified {
             Ok(visitor) => visitor,
             Err(error) => {
-                self.reject(connection, error).await;
+                self.reject(connection_id, error).await;
                 return Ok(());
             }
         };
 
         // The connection's owner is stored first, because the receipts of the replay must count.
         let Visitor { business_id, conversation_id } = visitor;
-        let connected = self.table.connect(connection, business_id, conversation_id, now).await?;
-        self.send_event(connection, &Event::Hello { conversation_id }).await;
+        let connected =
+            self.table.connect(connection_id, business_id, conversation_id, now).await?;
+        self.send_event(connection_id, &Event::Hello { conversation_id }).await;
 
         // Most of what was missed goes out before the widget is listed, so that hardly any worker
         // gets in between.
-        let Some(replayed) = self.replay(connection, visitor, after, until).await? else {
+        let Some(replayed) = self.replay(connection_id, visitor, after, until).await? else {
             return Ok(());
         };
 
         self.table.list(&connected).await?;
-        self.catch_up(connection, visitor, replayed.last, until).await?;
+        self.catch_up(connection_id, visitor, replayed.last, until).await?;
 
         if self.table.make_due(business_id, conversation_id, now).await? {
             self.doorbell.ring(business_id, conversation_id).await;
@@ -192,63 +195,64 @@ impl ChatSocket {
 
     async fn resume(
         &self,
-        connection: &str,
+        connection_id: &str,
         after: Seq,
         until: Instant,
     ) -> Result<(), InternalError> {
-        let Some(owner) = self.owner(connection).await? else { return Ok(()) };
-        let visitor = Visitor { business_id: owner.business, conversation_id: owner.conversation };
-        self.catch_up(connection, visitor, after, until).await
+        let Some(owner) = self.owner(connection_id).await? else { return Ok(()) };
+        let visitor =
+            Visitor { business_id: owner.business_id, conversation_id: owner.conversation_id };
+        self.catch_up(connection_id, visitor, after, until).await
     }
 
     async fn catch_up(
         &self,
-        connection: &str,
+        connection_id: &str,
         visitor: Visitor,
         after: Seq,
         until: Instant,
     ) -> Result<(), InternalError> {
-        let replayed = self.replay(connection, visitor, after, until).await?;
+        let replayed = self.replay(connection_id, visitor, after, until).await?;
         if let Some(ReplayOutcome { last, pending }) = replayed {
             let event = Event::CaughtUp { seq: last.0, pending: pending.map(|seq| seq.0) };
-            self.send_event(connection, &event).await;
+            self.send_event(connection_id, &event).await;
         }
         Ok(())
     }
 
     /// Sends the reason and closes the connection, over which nothing could be answered.
-    async fn reject(&self, connection: &str, error: TokenError) {
+    async fn reject(&self, connection_id: &str, error: TokenError) {
         let (code, detail) = match error {
             TokenError::Expired => {
                 ("token_expired", "the visitor token is over; come back with a new one")
             }
             TokenError::Invalid => ("unauthorized", "a valid visitor token is required"),
         };
-        self.send_event(connection, &Event::Error { code, detail }).await;
-        self.sockets.close(connection).await;
+        self.send_event(connection_id, &Event::Error { code, detail }).await;
+        self.sockets.close(connection_id).await;
     }
 
     /// Returns the connection's record. A widget that never said hello gets an error event instead.
-    async fn owner(&self, connection: &str) -> Result<Option<Connection>, InternalError> {
-        let owner = self.table.connected(connection).await?;
+    async fn owner(&self, connection_id: &str) -> Result<Option<Connection>, InternalError> {
+        let owner = self.table.connected(connection_id).await?;
         if owner.is_none() {
             let event = Event::Error { code: "hello_first", detail: "say hello first" };
-            self.send_event(connection, &event).await;
+            self.send_event(connection_id, &event).await;
         }
         Ok(owner)
     }
 
     async fn receipt(
         &self,
-        connection: &str,
-        message: MessageId,
+        connection_id: &str,
+        message_id: MessageId,
         reported: ReportedStatus,
     ) -> Result<(), InternalError> {
-        let Some(owner) = self.owner(connection).await? else { return Ok(()) };
+        let Some(owner) = self.owner(connection_id).await? else { return Ok(()) };
         let about = MessageReference {
-            business_id: owner.business,
-            conversation_id: owner.conversation,
-            message_id: message,
+            business_id: owner.business_id,
+            conversation_id: owner.conversation_id,
+            message_id,
         };
         let receipt =
             Receipt { reported, part: Part::WHOLE, at: self.clock.now(), provider_id: None };
@@ -256,12 +260,12 @@ impl ChatSocket {
     }
 
     /// Sends the widget an event. A widget that does not get it reconnects and says hello again.
-    async fn send_event(&self, connection: &str, event: &Event<'_>) -> bool {
-        self.post(connection, &Payload::of(event)).await
+    async fn send_event(&self, connection_id: &str, event: &Event<'_>) -> bool {
+        self.post(connection_id, &Payload::of(event)).await
     }
 
-    async fn post(&self, connection: &str, payload: &Payload) -> bool {
-        match self.sockets.post(connection, payload).await {
+    async fn post(&self, connection_id: &str, payload: &Payload) -> bool {
+        match self.sockets.post(connection_id, payload).await {
             PostOutcome::Accepted => true,
             PostOutcome::Gone => false,
             PostOutcome::Failed(failure) => {

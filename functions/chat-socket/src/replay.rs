@@ -11,7 +11,7 @@ use platform::error::InternalError;
 use platform::sockets::Payload;
 
 /// How many messages are read at once.
-const PAGE: i32 = 50;
+const PAGE_SIZE: i32 = 50;
 
 /// How far a replay went.
 pub(crate) struct ReplayOutcome {
@@ -28,7 +28,7 @@ impl ChatSocket {
     /// far it got.
     pub(crate) async fn replay(
         &self,
-        connection: &str,
+        connection_id: &str,
         visitor: Visitor,
         after: Seq,
         until: Instant,
@@ -43,8 +43,11 @@ impl ChatSocket {
 
         let mut last = after;
         while last < state.settled_seq {
-            let (page, _) =
-                self.table.messages_after(business_id, conversation_id, last, PAGE).await?;
+            let page = self
+                .table
+                .messages_after(business_id, conversation_id, last, PAGE_SIZE)
+                .await?
+                .messages;
             if page.is_empty() {
                 break;
             }
@@ -53,10 +56,10 @@ impl ChatSocket {
                 // The agent knows of a message that ended `failed`, and may have sent it again.
                 let is_skipped = message.status == Status::Failed;
                 let payload = Payload::message(message, conversation_id);
-                let is_replayed =
-                    Instant::now() < until && (is_skipped || self.post(connection, &payload).await);
+                let is_replayed = Instant::now() < until
+                    && (is_skipped || self.post(connection_id, &payload).await);
                 if !is_replayed {
-                    self.sockets.close(connection).await;
+                    self.sockets.close(connection_id).await;
                     return Ok(None);
                 }
                 last = message.seq;

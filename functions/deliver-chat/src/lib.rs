@@ -36,7 +36,7 @@ impl Provider for Widgets {
         let payload = Payload::message(message, conversation_id);
         let tabs = connections
             .iter()
-            .map(async |tab| (tab, self.sockets.post(&tab.connection, &payload).await));
+            .map(async |tab| (tab, self.sockets.post(&tab.connection_id, &payload).await));
 
         let mut accepted = false;
         let mut failure = Failure::Away;

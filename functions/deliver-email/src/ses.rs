@@ -77,7 +77,7 @@ impl Ses {
             subject: email::subject(outbound.conversation.subject.as_deref(), thread),
             thread,
             date: outbound.message.created_at,
-            text: &outbound.message.content,
+            text: outbound.message.content.as_str(),
             inside,
             links,
         })

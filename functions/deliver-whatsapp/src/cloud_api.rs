@@ -63,7 +63,7 @@ impl CloudApi {
     ) -> Result<Body<'a>, Failure> {
         let message = outbound.message;
         match send_mode(number.template, outbound)? {
-            Some(template) => Ok(Body::template(template, &message.content)),
+            Some(template) => Ok(Body::template(template, message.content.as_str())),
             None => {
                 match parts_of(message).into_iter().nth(usize::from(outbound.part.number) - 1) {
                     Some(MessagePart::File { file, media, caption }) => {
@@ -224,7 +224,7 @@ fn send_mode<'a>(
     let files = message.attachments.len();
 
     match Channel::Whatsapp.send_mode(
-        &message.content,
+        message.content.as_str(),
         files,
         conversation.window_expires_at,
         template.is_some(),

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::conversation::ConversationChannel;
 use crate::id::{MessageId, Seq};
 use crate::quota::Shard;
 
@@ -40,8 +41,8 @@ pub struct CancelledTransaction {
 pub struct CurrentConversation {
     /// The conversation's last message.
     pub seq: Seq,
-    /// The channel's wire name.
-    pub channel: String,
+    /// The conversation's channel.
+    pub channel: ConversationChannel,
 }
 
 /// The answer to the first request with an idempotency key.
@@ -103,7 +104,7 @@ pub fn read(
     cancelled: CancelledTransaction,
     request_hash: &str,
     tried: Seq,
-    channel: &str,
+    channel: &ConversationChannel,
 ) -> CancellationOutcome {
     if let Position::Refused(first) = cancelled.idempotency {
         return match first {
@@ -118,7 +119,7 @@ pub fn read(
     let seq_was_current = cancelled.conversation == Position::Fine;
     match cancelled.conversation {
         Position::Refused(None) => return CancellationOutcome::ConversationNotFound,
-        Position::Refused(Some(now)) if now.channel != channel => {
+        Position::Refused(Some(now)) if now.channel != *channel => {
             return CancellationOutcome::ChannelChanged;
         }
         Position::Refused(Some(now)) => retry.seq = Some(now.seq),
@@ -180,7 +181,7 @@ mod tests {
     }
 
     fn outcome(cancelled: CancelledTransaction) -> CancellationOutcome {
-        read(cancelled, "hash", TRIED, "chat")
+        read(cancelled, "hash", TRIED, &"chat".into())
     }
 
     const FULL: Position<Shard> = Position::Refused(Some(Shard { used: 5, cap: 5 }));

@@ -17,6 +17,7 @@
 //! | how receipts move a message's status | [`delivery::Status::on_receipt`] |
 //! | what each write to the table requires and changes | [`delivery::stored`] |
 //! | what a file is, what it is called, and how long it is kept | [`file`](mod@file) |
+//! | which channel and status a conversation has | [`conversation`] |
 //! | how a message's id carries its `seq` | [`id`] |
 //! | which status code and problem document a refusal becomes | [`problem`] |
 //!
@@ -25,6 +26,7 @@
 
 pub mod accept;
 pub mod channel;
+pub mod conversation;
 pub mod delivery;
 pub mod file;
 pub mod id;
@@ -34,6 +36,7 @@ pub mod problem;
 pub mod quota;
 
 pub use channel::Channel;
+pub use conversation::{ConversationChannel, ConversationStatus};
 pub use file::{FileName, MediaType, UploadState};
 pub use id::{AgentId, BusinessId, ChannelId, ConversationId, MessageId, Seq, UploadId};
 pub use message::{Attachment, Content, Sender};

@@ -21,8 +21,8 @@ use platform::credential::visitor::Visitor;
 use platform::runtime::{Error, HttpFunction};
 use platform::secrets::{Secrets, TokenKeys};
 use platform::settings;
-use platform::table::LoadRequest;
 use platform::table::record::Message;
+use platform::table::{LoadRequest, MessagesAfter};
 
 /// How many messages a page has if the caller does not ask for a number.
 const DEFAULT_PAGE_SIZE: i32 = 50;
@@ -98,29 +98,34 @@ impl ReadMessages {
         let claims = self.authenticator.read_token(event.headers(), now).await?;
 
         let query = event.query_string_parameters();
-        let id = api::path_id::<ConversationId>(Some(conversation_id), "conversation_id");
+        let conversation_id =
+            api::path_id::<ConversationId>(Some(conversation_id), "conversation_id");
         let after = query_number(query.first("after"), "after", 0, 0, Seq::MAX.0);
         let limit =
             query_number(query.first("limit"), "limit", DEFAULT_PAGE_SIZE, 1, MAX_PAGE_SIZE);
 
-        let load =
-            LoadRequest { conversation: id.as_ref().ok().copied(), ..LoadRequest::default() };
+        let load = LoadRequest {
+            conversation_id: conversation_id.as_ref().ok().copied(),
+            ..LoadRequest::default()
+        };
         let (caller, context) = self.authenticator.authenticate(claims, load, now).await?;
-        let (id, after, limit) = match (id, after, limit) {
-            (Ok(id), Ok(after), Ok(limit)) => (id, Seq(after), limit),
-            (id, after, limit) => {
-                return Err(invalid([id.err(), after.err(), limit.err()]).into());
+        let (conversation_id, after, limit) = match (conversation_id, after, limit) {
+            (Ok(conversation_id), Ok(after), Ok(limit)) => (conversation_id, Seq(after), limit),
+            (conversation_id, after, limit) => {
+                return Err(invalid([conversation_id.err(), after.err(), limit.err()]).into());
             }
         };
 
         let conversation = context.conversation.ok_or(Refusal::ConversationNotFound)?;
-        let (messages, mut more) =
-            self.authenticator.table.messages_after(caller.business_id, id, after, limit).await?;
-        // DynamoDB also promises more after a page that ends exactly with the last message.
-        more &= messages.last().is_some_and(|last| last.seq < conversation.seq);
+        let table = &self.authenticator.table;
+        let MessagesAfter { messages, has_more } =
+            table.messages_after(caller.business_id, conversation_id, after, limit).await?;
 
-        let next = messages.last().filter(|_| more).map(|last| last.seq.to_string());
-        let messages = messages.iter().map(|message| MessageWithDelivery::of(message, id));
+        let last = messages.last().map(|last| last.seq);
+        let next = last.filter(|last| has_more && *last < conversation.seq);
+        let next = next.map(|seq| seq.to_string());
+        let messages =
+            messages.iter().map(|message| MessageWithDelivery::of(message, conversation_id));
         Ok(api::json(StatusCode::OK, &Page { messages: messages.collect(), next })?)
     }
 
@@ -139,7 +144,7 @@ impl ReadMessages {
         let message_id = api::path_id::<MessageId>(Some(message_id), "message_id");
 
         let load = LoadRequest {
-            conversation: conversation_id.as_ref().ok().copied(),
+            conversation_id: conversation_id.as_ref().ok().copied(),
             ..LoadRequest::default()
         };
 

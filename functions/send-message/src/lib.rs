@@ -16,7 +16,7 @@ use attachments::{AttachmentResolver, referenced};
 use domain::accept::request_hash;
 use domain::message::MessageView;
 use domain::problem::{MAX_BODY_BYTES, Refusal};
-use domain::{BusinessId, Channel, ConversationId, Month, Sender, Seq};
+use domain::{BusinessId, ConversationId, Month, Sender, Seq};
 use platform::api::{self, ApiError, Authenticator};
 use platform::aws::Aws;
 use platform::credential::{Caller, TokenClaims};
@@ -98,7 +98,7 @@ impl SendMessage {
         // A conversation that changes its channel in between is checked again, once.
         for _ in 0..2 {
             let load = LoadRequest {
-                conversation: Some(conversation_id),
+                conversation_id: Some(conversation_id),
                 month: Some(Month::of(now)),
                 idempotency_key: request.idempotency_key.as_deref(),
                 uploads: &uploads,
@@ -145,9 +145,7 @@ impl SendMessage {
         now: DateTime<Utc>,
     ) -> Result<(MessageDraft, Seq), ApiError> {
         let conversation = context.conversation.as_ref().ok_or(Refusal::ConversationNotFound)?;
-        let name = &conversation.channel;
-        let channel = Channel::from_wire(name)
-            .ok_or_else(|| Refusal::ChannelNotSupported { channel: name.clone() })?;
+        let channel = conversation.channel.supported()?;
 
         let table = &self.authenticator.table;
         let record = self.channels.get(table, caller.business_id, conversation.channel_id).await?;
@@ -173,9 +171,9 @@ impl SendMessage {
         channel.check_files(&attachments)?;
 
         let draft = MessageDraft {
-            business: caller.business_id,
-            conversation: request.conversation_id,
-            wire_channel: name.clone(),
+            business_id: caller.business_id,
+            conversation_id: request.conversation_id,
+            conversation_channel: conversation.channel.clone(),
             channel,
             sender: Sender(caller.agent),
             content: body.content.clone(),
@@ -202,8 +200,8 @@ impl SendMessage {
     async fn ring(&self, draft: &MessageDraft, message: &Message) {
         let doorbell = Doorbell {
             v: Version,
-            business_id: draft.business,
-            conversation_id: draft.conversation,
+            business_id: draft.business_id,
+            conversation_id: draft.conversation_id,
             channel: draft.channel,
         };
 

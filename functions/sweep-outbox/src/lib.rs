@@ -119,19 +119,19 @@ impl SweepOutbox {
     ) -> Result<SweepOutcome, InternalError> {
         let doorbell = |due: &DueConversation| Doorbell {
             v: Version,
-            business_id: due.business,
-            conversation_id: due.conversation,
+            business_id: due.business_id,
+            conversation_id: due.conversation_id,
             channel,
         };
 
         let mut outcome = SweepOutcome::default();
-        let mut page = None;
+        let mut cursor = None;
         loop {
-            let (due, next) = self.table.due(bucket, now, page.take()).await?;
-            let oldest = due.iter().map(|due| due.since).min();
-            outcome = outcome.and(SweepOutcome { due: due.len(), rung: 0, oldest });
+            let page = self.table.due(bucket, now, cursor).await?;
+            let oldest = page.records.iter().map(|due| due.since).min();
+            outcome = outcome.and(SweepOutcome { due: page.records.len(), rung: 0, oldest });
 
-            for chunk in due.chunks(BATCH) {
+            for chunk in page.records.chunks(BATCH) {
                 if Instant::now() >= until {
                     return Ok(outcome);
                 }
@@ -145,8 +145,8 @@ impl SweepOutbox {
                 }
             }
 
-            page = next;
-            if page.is_none() {
+            cursor = page.end;
+            if cursor.is_none() {
                 return Ok(outcome);
             }
         }

@@ -14,7 +14,7 @@ use crate::command_line::AuditArgs;
 use crate::report::{Progress, Report};
 use crate::target::Target;
 use domain::{BusinessId, Month};
-use platform::table::MessageFilter;
+use platform::table::{MessageFilter, OpenMonth};
 
 /// Counts of one business's month.
 #[derive(Debug, Clone, Copy, Default)]
@@ -43,24 +43,23 @@ pub(crate) async fn run(
     progress: &Progress,
 ) -> Result<Report, Failure> {
     let mut accounts: BTreeMap<(BusinessId, Month), Account> = BTreeMap::new();
-    for (business_id, month) in read_open_months(target, args, progress).await? {
+    for OpenMonth { business_id, month } in read_open_months(target, args, progress).await? {
         let used = read_used(target, business_id, month).await?;
         accounts.entry((business_id, month)).or_default().used_before = used;
     }
 
-    let filter = MessageFilter { business: args.business_id, month: args.month, status: None };
-    let mut page = None;
+    let filter = MessageFilter { business_id: args.business_id, month: args.month, status: None };
+    let mut cursor = None;
     loop {
-        let (messages, items_read, next_page) =
-            target.table.operator().census(filter, page).await?;
-        for message in messages {
-            accounts.entry((message.business, message.month)).or_default().messages += 1;
+        let page = target.table.operator().census(filter, cursor).await?;
+        for message in page.records {
+            accounts.entry((message.business_id, message.month)).or_default().messages += 1;
         }
 
-        progress.advance(items_read, "items read");
+        progress.advance(page.items_read, "items read");
 
-        page = next_page;
-        if page.is_none() {
+        cursor = page.end;
+        if cursor.is_none() {
             break;
         }
     }
@@ -76,7 +75,7 @@ async fn read_open_months(
     target: &Target,
     args: &AuditArgs,
     progress: &Progress,
-) -> Result<Vec<(BusinessId, Month)>, Failure> {
+) -> Result<Vec<OpenMonth>, Failure> {
     let mut open_months = match args.business_id {
         Some(business_id) => {
             target.plan_of(business_id).await?;
@@ -84,22 +83,21 @@ async fn read_open_months(
         }
         None => {
             let mut open_months = Vec::new();
-            let mut page = None;
+            let mut cursor = None;
             loop {
-                let (months, items_read, next_page) =
-                    target.table.operator().open_months(page).await?;
-                open_months.extend(months);
-                progress.advance(items_read, "items read");
+                let page = target.table.operator().open_months(cursor).await?;
+                open_months.extend(page.records);
+                progress.advance(page.items_read, "items read");
 
-                page = next_page;
-                if page.is_none() {
+                cursor = page.end;
+                if cursor.is_none() {
                     break open_months;
                 }
             }
         }
     };
 
-    open_months.retain(|(_, month)| args.month.is_none_or(|only| only == *month));
+    open_months.retain(|open| args.month.is_none_or(|only| only == open.month));
     Ok(open_months)
 }
 

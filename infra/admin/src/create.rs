@@ -167,7 +167,7 @@ pub(crate) async fn conversation(
         .filter(|_| channel == Channel::Whatsapp)
         .map(|wrote_at| wrote_at + MESSAGING_WINDOW);
     let conversation = NewConversation {
-        channel: channel.name().to_owned(),
+        channel: channel.into(),
         channel_id: args.channel_id,
         recipient: args.recipient.clone(),
         subject: args.subject.clone(),

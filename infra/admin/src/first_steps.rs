@@ -32,7 +32,7 @@ pub(crate) async fn run(target: &Target, args: &CreateBusiness) -> Result<Report
     let channel_id =
         put_channel(target, business_id, ChannelSettings::Chat {}, on_unknown_outcome).await?;
     let conversation = NewConversation {
-        channel: Channel::Chat.name().to_owned(),
+        channel: Channel::Chat.into(),
         channel_id,
         recipient: "first-visitor".to_owned(),
         subject: None,

@@ -10,7 +10,7 @@ use crate::target::Target;
 use domain::delivery::Status;
 use domain::{BusinessId, Channel, ConversationId, Seq};
 use platform::table::record::{Conversation, Message};
-use platform::table::{DueConversation, FoundMessage, MessageFilter, key};
+use platform::table::{DueConversation, FoundMessage, MessageFilter, MessagesAfter, key};
 
 /// Lists conversations in the outbox that have been due for too long.
 pub(crate) async fn stuck(
@@ -26,7 +26,7 @@ pub(crate) async fn stuck(
     let mut rows = Vec::new();
     for (channel, entry) in entries {
         // The index lags behind the table: a conversation that was sent meanwhile is not stuck.
-        let record = target.table.conversation(entry.business, entry.conversation).await?;
+        let record = target.table.conversation(entry.business_id, entry.conversation_id).await?;
         let still_due = |record: &Conversation| record.due.is_some_and(|due| due <= stuck_since);
         let Some(conversation) = record.filter(still_due) else {
             continue;
@@ -34,14 +34,14 @@ pub(crate) async fn stuck(
 
         let waiting = conversation.seq.0 - conversation.settled_seq.0;
         json.push(json!({
-            "business_id": entry.business, "conversation_id": entry.conversation,
+            "business_id": entry.business_id, "conversation_id": entry.conversation_id,
             "channel": channel, "due_since": entry.since, "waiting": waiting,
             "held_until": conversation.lease_until,
         }));
 
         rows.push([
-            entry.business.to_string(),
-            entry.conversation.to_string(),
+            entry.business_id.to_string(),
+            entry.conversation_id.to_string(),
             channel.to_string(),
             time(entry.since),
             waiting.to_string(),
@@ -73,23 +73,23 @@ async fn read_outbox(
     }
 
     let is_selected =
-        |entry: &DueConversation| business_id.is_none_or(|only| only == entry.business);
+        |entry: &DueConversation| business_id.is_none_or(|only| only == entry.business_id);
     let mut selected = Vec::new();
     for channel in Channel::ALL {
         for bucket in key::outbox_buckets(channel) {
-            let mut page = None;
+            let mut cursor = None;
             loop {
-                let (entries, next_page) = match until {
-                    Some(until) => target.table.due(&bucket, until, page).await?,
-                    None => target.table.unsettled(&bucket, page).await?,
+                let page = match until {
+                    Some(until) => target.table.due(&bucket, until, cursor).await?,
+                    None => target.table.unsettled(&bucket, cursor).await?,
                 };
-                progress.advance(entries.len(), "conversations in the outbox");
+                progress.advance(page.records.len(), "conversations in the outbox");
 
-                let entries = entries.into_iter().filter(is_selected);
+                let entries = page.records.into_iter().filter(is_selected);
                 selected.extend(entries.map(|entry| (channel, entry)));
 
-                page = next_page;
-                if page.is_none() {
+                cursor = page.end;
+                if cursor.is_none() {
                     break;
                 }
             }
@@ -112,7 +112,7 @@ pub(crate) async fn in_doubt(
         (business_id, _) => read_outbox(target, business_id, None, progress)
             .await?
             .into_iter()
-            .map(|(_, entry)| (entry.business, entry.conversation))
+            .map(|(_, entry)| (entry.business_id, entry.conversation_id))
             .collect(),
     };
 
@@ -124,12 +124,12 @@ pub(crate) async fn in_doubt(
         };
         let Some(Conversation { settled_seq, .. }) = conversation else { continue };
 
-        let (next_message, _) =
+        let next =
             target.table.messages_after(business_id, conversation_id, settled_seq, 1).await?;
         progress.advance(1, "conversations read");
 
         found.extend(
-            next_message
+            next.messages
                 .into_iter()
                 .filter(|message| message.status == Status::InDoubt)
                 .map(|message| found_message(business_id, conversation_id, message)),
@@ -166,18 +166,17 @@ async fn read_failed(
     business_id: Option<BusinessId>,
     progress: &Progress,
 ) -> Result<Vec<FoundMessage>, Failure> {
-    let filter = MessageFilter { business: business_id, month: None, status: Some(Status::Failed) };
+    let filter = MessageFilter { business_id, month: None, status: Some(Status::Failed) };
 
     let mut found = Vec::new();
-    let mut page = None;
+    let mut cursor = None;
     loop {
-        let (messages, items_read, next_page) =
-            target.table.operator().census(filter, page).await?;
-        found.extend(messages);
-        progress.advance(items_read, "items read");
+        let page = target.table.operator().census(filter, cursor).await?;
+        found.extend(page.records);
+        progress.advance(page.items_read, "items read");
 
-        page = next_page;
-        if page.is_none() {
+        cursor = page.end;
+        if cursor.is_none() {
             return Ok(found);
         }
     }
@@ -195,7 +194,7 @@ async fn read_failed_of(
     let mut found = Vec::new();
     let mut after = Seq(0);
     loop {
-        let (messages, has_more) =
+        let MessagesAfter { messages, has_more } =
             target.table.messages_after(business_id, conversation_id, after, 100).await?;
         after = messages.last().map_or(after, |last| last.seq);
         progress.advance(messages.len(), "messages read");
@@ -219,9 +218,9 @@ fn found_message(
     message: Message,
 ) -> FoundMessage {
     FoundMessage {
-        business: business_id,
-        conversation: conversation_id,
-        id: message.id,
+        business_id,
+        conversation_id,
+        message_id: message.id,
         seq: message.seq,
         month: message.month,
         created_at: message.created_at,
@@ -232,14 +231,14 @@ fn found_message(
 }
 
 fn report(mut messages: Vec<FoundMessage>, status: Status) -> Report {
-    messages.sort_by_key(|message| (message.business, message.conversation, message.seq));
+    messages.sort_by_key(|message| (message.business_id, message.conversation_id, message.seq));
 
     let json: Vec<_> = messages
         .iter()
         .map(|message| {
             json!({
-                "business_id": message.business, "conversation_id": message.conversation,
-                "id": message.id, "seq": message.seq, "created_at": message.created_at,
+                "business_id": message.business_id, "conversation_id": message.conversation_id,
+                "id": message.message_id, "seq": message.seq, "created_at": message.created_at,
                 "attempts": message.attempts, "error": message.error,
             })
         })
@@ -249,10 +248,10 @@ fn report(mut messages: Vec<FoundMessage>, status: Status) -> Report {
         .iter()
         .map(|message| {
             [
-                message.business.to_string(),
-                message.conversation.to_string(),
+                message.business_id.to_string(),
+                message.conversation_id.to_string(),
                 message.seq.to_string(),
-                message.id.to_string(),
+                message.message_id.to_string(),
                 time(message.created_at),
                 message.attempts.to_string(),
                 or_dash(message.error.as_ref().map(|reason| reason.code.clone())),

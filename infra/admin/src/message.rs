@@ -62,7 +62,7 @@ fn report(
         ("message", message.id.to_string()),
         ("conversation", position),
         ("seq", message.seq.to_string()),
-        ("channel", conversation.channel.clone()),
+        ("channel", conversation.channel.to_string()),
         ("status", wire_name(message.status)),
         ("accepted", time(message.created_at)),
         ("counted", format!("in {} on shard {}", message.month, message.shard)),
@@ -78,11 +78,11 @@ fn report(
     ];
 
     if show_content {
-        json["content"] = message.content.clone().into();
+        json["content"] = message.content.as_str().into();
         json["recipient"] = conversation.recipient.clone().into();
         json["attachments"] = json!(message.attachments);
         fields.push(("to", conversation.recipient.clone()));
-        fields.push(("content", message.content.clone()));
+        fields.push(("content", message.content.as_str().to_owned()));
     }
 
     let rows = history

@@ -152,7 +152,7 @@ impl State {
             if fine {
                 return (Expected::Accepted(tried + 1), open);
             }
-            let retry = match read(cancelled, HASH, Seq(tried), "chat") {
+            let retry = match read(cancelled, HASH, Seq(tried), &"chat".into()) {
                 CancellationOutcome::Replay(_) if self.is_taken(1) => {
                     return (Expected::Replayed, open);
                 }
@@ -191,9 +191,9 @@ fn first(hash: &str) -> RecordedAnswer {
 
 fn draft(state: &State) -> MessageDraft {
     MessageDraft {
-        business: B,
-        conversation: C,
-        wire_channel: "chat".into(),
+        business_id: B,
+        conversation_id: C,
+        conversation_channel: "chat".into(),
         channel: Channel::Chat,
         sender: Sender(None),
         content: Content::new("a new text".into()).expect("it is not blank"),
@@ -218,7 +218,8 @@ fn items_of(state: &State) -> (Vec<Item>, Option<QuotaHead>) {
 
     items.push(item(&key::plan(B), &plan(PLAN, 1, 1)));
     if let Some(talk) = &state.conversation {
-        let (channel, seq) = (talk.channel.to_owned(), Seq(talk.seq));
+        let channel = talk.channel.into();
+        let seq = Seq(talk.seq);
         let earlier = talk.waiting.then_some(NOW - MS);
         let conversation = Conversation {
             channel,
@@ -234,7 +235,7 @@ fn items_of(state: &State) -> (Vec<Item>, Option<QuotaHead>) {
     }
 
     if let Some(Some(hash)) = state.key {
-        let record = Idempotency { first: first(hash), conversation: C, expires_at: 0 };
+        let record = Idempotency { first: first(hash), conversation_id: C, expires_at: 0 };
         items.push(item(&key::idempotency(B, "a key"), &record));
     }
 
@@ -271,7 +272,7 @@ fn after(mut items: MessageState, state: &State, accepted: &Message) -> MessageS
     if state.key.is_some() {
         let first = RecordedAnswer { message_id: id, seq, request_hash: HASH.into() };
         let record =
-            Idempotency { first, conversation: C, expires_at: NOW.timestamp() + 24 * 60 * 60 };
+            Idempotency { first, conversation_id: C, expires_at: NOW.timestamp() + 24 * 60 * 60 };
         let key = key::idempotency(B, "a key");
         assert_eq!(items.insert(at(&key), item(&key, &record)), None);
     }

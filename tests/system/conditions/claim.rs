@@ -54,7 +54,7 @@ async fn the_table_grants_what_the_rule_grants() {
                     held.conversation,
                     Conversation { lease_owner, ..turned(&conversation, turn) }
                 );
-                assert_eq!((held.business, held.id, held.lease), (B, C, lease));
+                assert_eq!((held.business_id, held.conversation_id, held.lease), (B, C, lease));
                 assert_eq!(after, item(&key, &held.conversation));
                 true
             }

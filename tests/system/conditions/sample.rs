@@ -6,7 +6,10 @@ use uuid::Uuid;
 use super::scratch::{Scratch, item};
 use domain::delivery::stored::MessageState;
 use domain::delivery::{ConversationState, History, Parts, Progress, Status, Thread};
-use domain::{BusinessId, ChannelId, ConversationId, MessageId, Month, Sender, Seq};
+use domain::{
+    BusinessId, ChannelId, Content, ConversationId, ConversationStatus, MessageId, Month, Sender,
+    Seq,
+};
 use platform::table::Table;
 use platform::table::key::{self, Key};
 use platform::table::record::{Conversation, Message};
@@ -39,7 +42,7 @@ pub(super) fn conversation() -> Conversation {
         channel: "chat".into(),
         channel_id: ChannelId(Uuid::from_u128(0xCC)),
         recipient: "visitor".into(),
-        status: "open".into(),
+        status: ConversationStatus::Open,
         subject: None,
         thread: Thread::default(),
         rate_limit_state: None,
@@ -99,7 +102,7 @@ pub(super) fn message(seq: u64) -> Message {
         id: MessageId::new(NOW, Seq(seq), seq),
         seq: Seq(seq),
         sender: Sender(None),
-        content: "a text".into(),
+        content: Content::new("a text".into()).expect("it is not blank"),
         attachments: Vec::new(),
         created_at: NOW - LEASE,
         month: Month::of(NOW),

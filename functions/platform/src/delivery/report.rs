@@ -46,8 +46,8 @@ impl Subject<'_> {
     pub(super) fn copy(self, reason: &Reason) -> AbandonedMessage {
         AbandonedMessage {
             v: Version,
-            business_id: self.held.business,
-            conversation_id: self.held.id,
+            business_id: self.held.business_id,
+            conversation_id: self.held.conversation_id,
             message_id: self.message.id,
             channel: self.channel,
             reason: reason.clone(),
@@ -68,8 +68,8 @@ impl Subject<'_> {
         let Message { id, seq, attempts, .. } = self.message;
         MetricRecord::new(level, what)
             .by("Channel", self.channel)
-            .with("business", self.held.business)
-            .with("conversation", self.held.id)
+            .with("business", self.held.business_id)
+            .with("conversation", self.held.conversation_id)
             .with("message_id", id)
             .with("seq", seq)
             .with("attempts", attempts)

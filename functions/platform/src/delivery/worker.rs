@@ -20,11 +20,11 @@ use crate::queue::{Doorbell, Version, WorkerQueue};
 use crate::table::record::{ChannelRecord, Conversation, Message};
 use crate::table::{HeldConversation, ReleaseOutcome, RequeueOutcome, Table};
 use crate::telemetry::metrics::MetricRecord;
+use domain::Seq;
 use domain::delivery::{
     Accepted, ClaimOutcome, Command, DeliveryPolicy, Event, Failure, Part, Reason, Round,
     RoundOutcome, SendOutcome, Settlement, Status,
 };
-use domain::{Channel, Seq};
 
 /// How long a claim lasts: longer than any worker's invocation (30 s), so a lease that ends belongs
 /// to a worker that died.
@@ -34,7 +34,7 @@ const LEASE: TimeDelta = TimeDelta::seconds(45);
 const MIN_MESSAGE_TIME: Duration = Duration::from_secs(2);
 
 /// How many messages are read at once.
-const PAGE: i32 = 10;
+const PAGE_SIZE: i32 = 10;
 
 /// How many messages of one conversation a worker hands over before the conversations go first that
 /// have waited meanwhile: as many as were read at once. Each turn costs a claim, a read, a write
@@ -104,7 +104,7 @@ impl<P: Provider> Worker<P> {
                 }
             };
 
-        if Channel::from_wire(&held.conversation.channel) != Some(P::CHANNEL) {
+        if held.conversation.channel.supported() != Ok(P::CHANNEL) {
             // The conversation has changed channel since. The other channel's doorbell rang too, or
             // the sweeper rings it.
             self.table.deliveries().postpone(&held, now).await?;
@@ -182,9 +182,11 @@ impl<P: Provider> Worker<P> {
         claimed: &mut ClaimedConversation,
         after: Seq,
     ) -> Result<Event, InternalError> {
-        let HeldConversation { business, id, .. } = claimed.held;
-        let (messages, _) = self.table.messages_after(business, id, after, PAGE).await?;
+        let HeldConversation { business_id, conversation_id, .. } = claimed.held;
+        let table = &self.table;
+        let page = table.messages_after(business_id, conversation_id, after, PAGE_SIZE).await?;
 
+        let messages = page.messages;
         let progress = messages.iter().map(|message| (message.seq, message.progress())).collect();
         claimed.messages = messages.into_iter().map(|message| (message.seq, message)).collect();
         Ok(Event::Messages(progress))
@@ -263,8 +265,8 @@ impl<P: Provider> Worker<P> {
 
         let until = Instant::now() + timeout;
         let outbound = OutboundMessage {
-            business_id: claimed.held.business,
-            conversation_id: claimed.held.id,
+            business_id: claimed.held.business_id,
+            conversation_id: claimed.held.conversation_id,
             conversation: &claimed.held.conversation,
             channel,
             message,
@@ -359,13 +361,13 @@ impl<P: Provider> Worker<P> {
         claimed: &ClaimedConversation,
         until: DateTime<Utc>,
     ) -> Result<Event, InternalError> {
-        let HeldConversation { business, ref conversation, .. } = claimed.held;
-        self.channels.pause(&self.table, business, conversation.channel_id, until).await?;
+        let HeldConversation { business_id, ref conversation, .. } = claimed.held;
+        self.channels.pause(&self.table, business_id, conversation.channel_id, until).await?;
 
         MetricRecord::new(Level::ERROR, "channel paused: its provider takes nothing")
             .by("Channel", P::CHANNEL)
             .count("ChannelPaused")
-            .with("business", business)
+            .with("business", business_id)
             .with("channel_id", conversation.channel_id)
             .with("until", until)
             .write();
@@ -382,8 +384,8 @@ impl<P: Provider> Worker<P> {
 
         let doorbell = Doorbell {
             v: Version,
-            business_id: claimed.held.business,
-            conversation_id: claimed.held.id,
+            business_id: claimed.held.business_id,
+            conversation_id: claimed.held.conversation_id,
             channel: P::CHANNEL,
         };
         if let Err(error) = self.queue.ring_at(&doorbell, at, self.clock.now()).await {

@@ -27,7 +27,8 @@ use domain::delivery::{History, Parts, Status};
 use domain::problem::Refusal;
 use domain::quota::Usage;
 use domain::{
-    Attachment, BusinessId, Channel, Content, ConversationId, MessageId, Month, Sender, Seq,
+    Attachment, BusinessId, Channel, Content, ConversationChannel, ConversationId, MessageId,
+    Month, Sender, Seq,
 };
 
 /// An idempotency key is remembered for this long, and a little longer until DynamoDB gets round to
@@ -44,12 +45,12 @@ const DEADLINE: Duration = Duration::from_secs(8);
 #[derive(Debug, Clone)]
 pub struct MessageDraft {
     /// The business that sends.
-    pub business: BusinessId,
+    pub business_id: BusinessId,
     /// The conversation it is sent into.
-    pub conversation: ConversationId,
-    /// The channel that the content was checked for, by its wire name.
-    pub wire_channel: String,
-    /// The same, as we know it.
+    pub conversation_id: ConversationId,
+    /// The conversation's channel as it was read; the message is accepted only if it still is.
+    pub conversation_channel: ConversationChannel,
+    /// The channel that the content was checked for.
     pub channel: Channel,
     /// The agent in whose name it is sent.
     pub sender: Sender,
@@ -137,7 +138,7 @@ impl Table {
         let month = Month::of(draft.now);
         let mut head = match head {
             Some(head) => head,
-            None => self.open_month(draft.business, month).await?,
+            None => self.open_month(draft.business_id, month).await?,
         };
 
         if head.limit == 0 {
@@ -198,7 +199,8 @@ impl Table {
 
         if let Some(cancelled) = cancellation(&error)? {
             let hash = draft.idempotency.as_ref().map_or("", |(_, hash)| hash);
-            let verdict = read_verdict(cancelled, hash, Seq(this.seq.0 - 1), &draft.wire_channel);
+            let verdict =
+                read_verdict(cancelled, hash, Seq(this.seq.0 - 1), &draft.conversation_channel);
             return Ok(TransactionOutcome::Cancelled(verdict));
         }
 
@@ -219,7 +221,7 @@ impl Table {
     ) -> Result<ControlFlow<AcceptOutcome, Retry>, InternalError> {
         let answer = match verdict {
             CancellationOutcome::Replay(first) => {
-                self.replay(draft.business, draft.conversation, &first).await?
+                self.replay(draft.business_id, draft.conversation_id, &first).await?
             }
             CancellationOutcome::KeyReused => AcceptOutcome::Refused(Refusal::IdempotencyKeyReused),
             CancellationOutcome::ConversationNotFound => {
@@ -248,7 +250,7 @@ impl Table {
         let shard = match retry.shard {
             ShardFault::None => another_shard(head, this.shard),
             ShardFault::NotOpen => {
-                *head = self.open_month(draft.business, month).await?;
+                *head = self.open_month(draft.business_id, month).await?;
                 any_shard(head)
             }
             ShardFault::Full => match self.shard_with_room(draft, month, head).await? {
@@ -266,12 +268,12 @@ impl Table {
     /// If DynamoDB does not answer, or the message is not where its record says.
     pub async fn replay(
         &self,
-        business: BusinessId,
-        conversation: ConversationId,
+        business_id: BusinessId,
+        conversation_id: ConversationId,
         first: &RecordedAnswer,
     ) -> Result<AcceptOutcome, InternalError> {
         let message: Option<Message> =
-            self.get(&key::message(business, conversation, first.seq)).await?;
+            self.get(&key::message(business_id, conversation_id, first.seq)).await?;
         let message = message.filter(|message| message.id == first.message_id);
         message
             .map(AcceptOutcome::Replayed)
@@ -287,7 +289,7 @@ impl Table {
         head: &mut QuotaHead,
     ) -> Result<ControlFlow<AcceptOutcome, u16>, InternalError> {
         loop {
-            let shards = self.shards(draft.business, month, head.shards).await?;
+            let shards = self.shards(draft.business_id, month, head.shards).await?;
             let free: Vec<u16> = shards
                 .iter()
                 .filter(|(_, shard)| shard.has_room())
@@ -299,14 +301,14 @@ impl Table {
             // The last place may have gone to this very request, sent twice.
             if let Some((key, hash)) = &draft.idempotency
                 && let Some(Idempotency { first, .. }) =
-                    self.get(&key::idempotency(draft.business, key)).await?
+                    self.get(&key::idempotency(draft.business_id, key)).await?
             {
                 return Ok(ControlFlow::Break(match first.request_hash == *hash {
-                    true => self.replay(draft.business, draft.conversation, &first).await?,
+                    true => self.replay(draft.business_id, draft.conversation_id, &first).await?,
                     false => AcceptOutcome::Refused(Refusal::IdempotencyKeyReused),
                 }));
             }
-            let now = self.open_month(draft.business, month).await?;
+            let now = self.open_month(draft.business_id, month).await?;
             if now.version == head.version {
                 return Ok(ControlFlow::Break(spent(
                     Usage::of(&shards.into_iter().map(|(_, shard)| shard).collect::<Vec<_>>()),
@@ -329,7 +331,7 @@ impl Table {
             .transact_items(self.count(draft, month, this))
             .transact_items(self.move_on(draft, this))
             .transact_items(self.store(item(
-                &key::message(draft.business, draft.conversation, this.seq),
+                &key::message(draft.business_id, draft.conversation_id, this.seq),
                 &accepted(draft, month, this),
             )));
 
@@ -354,7 +356,7 @@ impl Table {
     ) -> TransactWriteItem {
         let update = Update::builder()
             .table_name(&self.name)
-            .set_key(Some(key::quota_shard(draft.business, month, this.shard).attributes()))
+            .set_key(Some(key::quota_shard(draft.business_id, month, this.shard).attributes()))
             .update_expression("ADD used :one")
             .condition_expression("used < cap")
             .expression_attribute_values(":one", number(1))
@@ -366,19 +368,21 @@ impl Table {
 
     /// Position 2: moves the conversation on, and promises delivery in the outbox.
     fn move_on(&self, draft: &MessageDraft, this: &TransactionAttempt) -> TransactWriteItem {
+        let bucket = key::outbox_bucket(draft.channel, draft.conversation_id);
         let update = Update::builder()
             .table_name(&self.name)
-            .set_key(Some(key::conversation(draft.business, draft.conversation).attributes()))
+            .set_key(Some(key::conversation(draft.business_id, draft.conversation_id).attributes()))
             .update_expression(
-                "SET seq = :next, updated_at = :now, first_response_at = if_not_exists(first_response_at, :now), \
+                "SET seq = :next, updated_at = :now, \
+                 first_response_at = if_not_exists(first_response_at, :now), \
                  outbox_bucket = :bucket, due = if_not_exists(due, :due)",
             )
             .condition_expression("seq = :last AND channel = :channel")
             .expression_attribute_values(":next", number(this.seq))
             .expression_attribute_values(":last", number(this.seq.0 - 1))
-            .expression_attribute_values(":channel", text(&draft.wire_channel))
+            .expression_attribute_values(":channel", text(&draft.conversation_channel))
             .expression_attribute_values(":now", value(&draft.now))
-            .expression_attribute_values(":bucket", text(key::outbox_bucket(draft.channel, draft.conversation)))
+            .expression_attribute_values(":bucket", text(bucket))
             .expression_attribute_values(":due", millis(draft.now))
             .return_values_on_condition_check_failure(AllOld);
 
@@ -407,7 +411,7 @@ fn accepted(draft: &MessageDraft, month: Month, this: &TransactionAttempt) -> Me
         id: this.id,
         seq: this.seq,
         sender: draft.sender,
-        content: draft.content.as_str().to_owned(),
+        content: draft.content.clone(),
         attachments: draft.attachments.clone(),
         created_at: draft.now,
         month,
@@ -433,6 +437,6 @@ fn remember(draft: &MessageDraft, this: &TransactionAttempt, text: &str, hash: &
     let first =
         RecordedAnswer { message_id: this.id, seq: this.seq, request_hash: hash.to_owned() };
     let expires_at = expiry(draft.now, IDEMPOTENCY_TTL);
-    let record = Idempotency { first, conversation: draft.conversation, expires_at };
-    item(&key::idempotency(draft.business, text), &record)
+    let record = Idempotency { first, conversation_id: draft.conversation_id, expires_at };
+    item(&key::idempotency(draft.business_id, text), &record)
 }

@@ -102,9 +102,9 @@ impl OperatorTable<'_> {
     /// If DynamoDB does not answer.
     pub async fn revoke_api_key_of_hash(
         self,
-        business: BusinessId,
+        business_id: BusinessId,
         hash: &str,
     ) -> Result<bool, InternalError> {
-        self.set_active(&key::api_key(business, hash), false).await
+        self.set_active(&key::api_key(business_id, hash), false).await
     }
 }

@@ -60,7 +60,7 @@ impl Deliveries<'_> {
         };
 
         let call = self.table
-            .change(&key::message(held.business, held.id, message.seq))
+            .change(&key::message(held.business_id, held.conversation_id, message.seq))
             .update_expression(
                 "SET #status = :sending, attempts = :attempts, doubts = :doubts, attempted_at = :now, fence = :fence, \
                  history = :history",
@@ -108,7 +108,7 @@ impl Deliveries<'_> {
                 if seen.parts.is_empty() { "attribute_not_exists(parts)" } else { "parts = :seen" };
             let mut call = self
                 .table
-                .change(&key::message(held.business, held.id, message.seq))
+                .change(&key::message(held.business_id, held.conversation_id, message.seq))
                 .update_expression(
                     "SET parts = :parts, #status = :queued, attempts = :left REMOVE #error",
                 )
@@ -177,7 +177,7 @@ impl Deliveries<'_> {
 
         let remove = if status == Status::Sent { "REMOVE #error" } else { "" };
         let call = self.table
-            .change(&key::message(held.business, held.id, message.seq))
+            .change(&key::message(held.business_id, held.conversation_id, message.seq))
             .update_expression(format!("SET #status = :status, fence = :fence, history = :history, {set} {remove}"))
             .condition_expression(
                 "#status IN (:queued, :sending, :in_doubt) AND (attribute_not_exists(fence) OR fence <= :fence)",
@@ -224,7 +224,7 @@ impl Deliveries<'_> {
     ) -> Result<(), InternalError> {
         let call = self
             .table
-            .change(&key::message(held.business, held.id, message.seq))
+            .change(&key::message(held.business_id, held.conversation_id, message.seq))
             .update_expression(
                 "SET sent_at = if_not_exists(sent_at, :now), provider_id = :id, history = :history",
             )
@@ -265,7 +265,7 @@ impl Deliveries<'_> {
         let history =
             if counted { message.history_with(outcome, reason) } else { message.history.clone() };
         let call = self.table
-            .change(&key::message(held.business, held.id, message.seq))
+            .change(&key::message(held.business_id, held.conversation_id, message.seq))
             .update_expression(
                 "SET #status = :status, doubts = :doubts, attempts = :attempts, #error = :reason, fence = :fence, \
                  history = :history",

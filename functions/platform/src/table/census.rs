@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use super::{Cursor, OperatorTable, key, read, read_all, text, value};
+use super::{Cursor, OperatorTable, Page, key, read, read_all, text, value};
 use crate::error::InternalError;
 use domain::delivery::{Reason, Status};
 use domain::{BusinessId, ConversationId, MessageId, Month, Seq};
@@ -15,7 +15,7 @@ use domain::{BusinessId, ConversationId, MessageId, Month, Seq};
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MessageFilter {
     /// Only this business's messages.
-    pub business: Option<BusinessId>,
+    pub business_id: Option<BusinessId>,
     /// Only messages counted in this month.
     pub month: Option<Month>,
     /// Only messages with this status.
@@ -26,11 +26,11 @@ pub struct MessageFilter {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundMessage {
     /// The business it belongs to.
-    pub business: BusinessId,
+    pub business_id: BusinessId,
     /// The conversation it was sent into.
-    pub conversation: ConversationId,
+    pub conversation_id: ConversationId,
     /// The message's id.
-    pub id: MessageId,
+    pub message_id: MessageId,
     /// The message's place in its conversation.
     pub seq: Seq,
     /// The month it counts in.
@@ -43,6 +43,15 @@ pub struct FoundMessage {
     pub attempts: u32,
     /// Why the provider did not take it the last time.
     pub error: Option<Reason>,
+}
+
+/// A month of a business that messages are counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenMonth {
+    /// The business.
+    pub business_id: BusinessId,
+    /// The month.
+    pub month: Month,
 }
 
 #[derive(Deserialize)]
@@ -59,8 +68,7 @@ struct Row {
 }
 
 impl OperatorTable<'_> {
-    /// One page of the table: the messages that pass the filter, how many items the page had, and
-    /// where it ended. Consistent: every message that was accepted before the first page was asked
+    /// One page of the table: the messages that pass the filter. Consistent: every message that was accepted before the first page was asked
     /// for is in one of the pages.
     ///
     /// # Errors
@@ -69,14 +77,15 @@ impl OperatorTable<'_> {
         self,
         sought: MessageFilter,
         page: Option<Cursor>,
-    ) -> Result<(Vec<FoundMessage>, usize, Option<Cursor>), InternalError> {
+    ) -> Result<Page<FoundMessage>, InternalError> {
         let mut filter = String::from("begins_with(sk, :messages)");
         let mut call = self.table.client.scan().table_name(&self.table.name).consistent_read(true);
         call = call.expression_attribute_values(":messages", text(key::MESSAGE_PREFIX));
 
-        if let Some(business) = sought.business {
+        if let Some(business_id) = sought.business_id {
             filter += " AND begins_with(pk, :of)";
-            call = call.expression_attribute_values(":of", text(key::conversations_of(business)));
+            call =
+                call.expression_attribute_values(":of", text(key::conversations_of(business_id)));
         }
 
         if let Some(month) = sought.month {
@@ -98,26 +107,22 @@ impl OperatorTable<'_> {
             .set_exclusive_start_key(page.map(|page| page.0));
 
         let answer = call.send().await.map_err(|error| InternalError::aws("Scan", error))?;
-        let scanned = usize::try_from(answer.scanned_count).unwrap_or_default();
-        let messages = answer
+        let items_read = usize::try_from(answer.scanned_count).unwrap_or_default();
+        let records = answer
             .items
             .unwrap_or_default()
             .into_iter()
             .map(found_message)
             .collect::<Result<_, _>>()?;
 
-        Ok((messages, scanned, answer.last_evaluated_key.map(Cursor)))
+        Ok(Page { records, items_read, end: answer.last_evaluated_key.map(Cursor) })
     }
 
-    /// One page of the table: the open months of all businesses in it, how many items the page had,
-    /// and where it ended.
+    /// One page of the table: the open months of all businesses in it.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn open_months(
-        self,
-        page: Option<Cursor>,
-    ) -> Result<(Vec<(BusinessId, Month)>, usize, Option<Cursor>), InternalError> {
+    pub async fn open_months(self, page: Option<Cursor>) -> Result<Page<OpenMonth>, InternalError> {
         let call = self
             .table
             .client
@@ -130,33 +135,30 @@ impl OperatorTable<'_> {
             .set_exclusive_start_key(page.map(|page| page.0));
 
         let answer = call.send().await.map_err(|error| InternalError::aws("Scan", error))?;
-        let scanned = usize::try_from(answer.scanned_count).unwrap_or_default();
-        let months = answer
+        let items_read = usize::try_from(answer.scanned_count).unwrap_or_default();
+        let records = answer
             .items
             .unwrap_or_default()
             .into_iter()
-            .map(|item| month(read(item)?))
+            .map(|item| open_month(read(item)?))
             .collect::<Result<_, _>>()?;
 
-        Ok((months, scanned, answer.last_evaluated_key.map(Cursor)))
+        Ok(Page { records, items_read, end: answer.last_evaluated_key.map(Cursor) })
     }
 
     /// The open months of one business.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn months_of(
-        self,
-        business: BusinessId,
-    ) -> Result<Vec<(BusinessId, Month)>, InternalError> {
+    pub async fn months_of(self, business_id: BusinessId) -> Result<Vec<OpenMonth>, InternalError> {
         let call = self
             .table
             .query()
             .key_condition_expression("pk = :pk AND begins_with(sk, :months)")
-            .expression_attribute_values(":pk", text(key::plan(business).pk))
+            .expression_attribute_values(":pk", text(key::plan(business_id).pk))
             .expression_attribute_values(":months", text(key::QUOTA_PREFIX))
             .projection_expression("pk, sk");
-        read_all::<QuotaKeys>(call).await?.into_iter().map(month).collect()
+        read_all::<QuotaKeys>(call).await?.into_iter().map(open_month).collect()
     }
 
     /// A month's usage by its counters; `None` if the month is not open.
@@ -181,10 +183,20 @@ impl OperatorTable<'_> {
 
 fn found_message(item: super::Item) -> Result<FoundMessage, InternalError> {
     let Row { pk, id, seq, month, created_at, status, attempts, error } = read(item)?;
-    let whose = key::parse_conversation_partition(&pk);
-    let (business, conversation) =
-        whose.ok_or_else(|| InternalError::new("reading whose message it is"))?;
-    Ok(FoundMessage { business, conversation, id, seq, month, created_at, status, attempts, error })
+    let (business_id, conversation_id) = key::parse_conversation_partition(&pk)
+        .ok_or_else(|| InternalError::new("reading the conversation of a message"))?;
+
+    Ok(FoundMessage {
+        business_id,
+        conversation_id,
+        message_id: id,
+        seq,
+        month,
+        created_at,
+        status,
+        attempts,
+        error,
+    })
 }
 
 #[derive(Deserialize)]
@@ -193,6 +205,8 @@ struct QuotaKeys {
     sk: String,
 }
 
-fn month(QuotaKeys { pk, sk }: QuotaKeys) -> Result<(BusinessId, Month), InternalError> {
-    key::parse_quota_head(&pk, &sk).ok_or_else(|| InternalError::new("reading whose month it is"))
+fn open_month(QuotaKeys { pk, sk }: QuotaKeys) -> Result<OpenMonth, InternalError> {
+    let (business_id, month) = key::parse_quota_head(&pk, &sk)
+        .ok_or_else(|| InternalError::new("reading the business of a month"))?;
+    Ok(OpenMonth { business_id, month })
 }

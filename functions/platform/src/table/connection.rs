@@ -16,11 +16,14 @@ const MAX_CONNECTION_AGE: TimeDelta = TimeDelta::hours(2);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connection {
     /// API Gateway's id of the connection.
-    pub connection: String,
+    #[serde(rename = "connection")]
+    pub connection_id: String,
     /// The business whose conversation it shows.
-    pub business: BusinessId,
+    #[serde(rename = "business")]
+    pub business_id: BusinessId,
     /// The conversation it shows.
-    pub conversation: ConversationId,
+    #[serde(rename = "conversation")]
+    pub conversation_id: ConversationId,
     /// When DynamoDB may forget it, in seconds since 1970.
     pub expires_at: i64,
 }
@@ -44,15 +47,19 @@ impl Table {
     /// If DynamoDB does not answer.
     pub async fn connect(
         &self,
-        connection: &str,
-        business: BusinessId,
-        conversation: ConversationId,
+        connection_id: &str,
+        business_id: BusinessId,
+        conversation_id: ConversationId,
         now: DateTime<Utc>,
     ) -> Result<Connection, InternalError> {
         let expires_at = expiry(now, MAX_CONNECTION_AGE);
-        let record =
-            Connection { connection: connection.to_owned(), business, conversation, expires_at };
-        self.remember(&key::connection_owner(connection), &record).await?;
+        let record = Connection {
+            connection_id: connection_id.to_owned(),
+            business_id,
+            conversation_id,
+            expires_at,
+        };
+        self.remember(&key::connection_owner(connection_id), &record).await?;
         Ok(record)
     }
 
@@ -61,8 +68,11 @@ impl Table {
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn list(&self, connected: &Connection) -> Result<(), InternalError> {
-        let key =
-            key::connection(connected.business, connected.conversation, &connected.connection);
+        let key = key::connection(
+            connected.business_id,
+            connected.conversation_id,
+            &connected.connection_id,
+        );
         self.remember(&key, connected).await
     }
 
@@ -75,8 +85,11 @@ impl Table {
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn connected(&self, connection: &str) -> Result<Option<Connection>, InternalError> {
-        self.get(&key::connection_owner(connection)).await
+    pub async fn connected(
+        &self,
+        connection_id: &str,
+    ) -> Result<Option<Connection>, InternalError> {
+        self.get(&key::connection_owner(connection_id)).await
     }
 
     /// Removes a widget.
@@ -84,8 +97,8 @@ impl Table {
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn disconnect(&self, gone: &Connection) -> Result<(), InternalError> {
-        let listed = key::connection(gone.business, gone.conversation, &gone.connection);
-        for key in [listed, key::connection_owner(&gone.connection)] {
+        let listed = key::connection(gone.business_id, gone.conversation_id, &gone.connection_id);
+        for key in [listed, key::connection_owner(&gone.connection_id)] {
             let delete =
                 self.client.delete_item().table_name(&self.name).set_key(Some(key.attributes()));
             delete.send().await.map_err(|error| InternalError::aws("DeleteItem", error))?;

@@ -27,9 +27,9 @@ pub struct Deliveries<'a> {
 #[derive(Debug, Clone)]
 pub struct HeldConversation {
     /// The business it belongs to.
-    pub business: BusinessId,
+    pub business_id: BusinessId,
     /// The conversation's id.
-    pub id: ConversationId,
+    pub conversation_id: ConversationId,
     /// The conversation as it was claimed; `settled_seq`, `thread` and the rate limit's state
     /// follow the worker's progress.
     pub conversation: Conversation,
@@ -69,15 +69,15 @@ impl Deliveries<'_> {
     /// If DynamoDB does not answer.
     pub async fn claim(
         self,
-        business: BusinessId,
-        id: ConversationId,
+        business_id: BusinessId,
+        conversation_id: ConversationId,
         now: DateTime<Utc>,
         length: TimeDelta,
     ) -> Result<ControlFlow<ClaimOutcome, HeldConversation>, InternalError> {
         let owner = Uuid::from_u128(rand::random()).simple().to_string();
         let call = self
             .table
-            .change(&key::conversation(business, id))
+            .change(&key::conversation(business_id, conversation_id))
             .update_expression("SET lease_owner = :me, lease_until = :until, fence = fence + :one")
             .condition_expression(
                 "(settled_seq < seq OR attribute_exists(due)) \
@@ -109,7 +109,13 @@ impl Deliveries<'_> {
         };
 
         let lease = Lease { fence: conversation.fence, until: now + length };
-        Ok(ControlFlow::Continue(HeldConversation { business, id, conversation, lease, owner }))
+        Ok(ControlFlow::Continue(HeldConversation {
+            business_id,
+            conversation_id,
+            conversation,
+            lease,
+            owner,
+        }))
     }
 
     /// Pauses the channel until `until`; the latest pause wins.
@@ -118,12 +124,12 @@ impl Deliveries<'_> {
     /// If DynamoDB does not answer.
     pub async fn pause(
         self,
-        business: BusinessId,
-        id: ChannelId,
+        business_id: BusinessId,
+        channel_id: ChannelId,
         until: DateTime<Utc>,
     ) -> Result<(), InternalError> {
         let call = self.table
-            .change(&key::channel(business, id))
+            .change(&key::channel(business_id, channel_id))
             .update_expression("SET paused_until = :until")
             .condition_expression(
                 "attribute_exists(pk) AND (attribute_not_exists(paused_until) OR paused_until < :until)",
@@ -240,7 +246,7 @@ impl Deliveries<'_> {
     /// Begins a change of a held conversation, on the condition that it still is held, and `also`.
     fn held(&self, held: &HeldConversation, also: &str) -> UpdateItemFluentBuilder {
         self.table
-            .change(&key::conversation(held.business, held.id))
+            .change(&key::conversation(held.business_id, held.conversation_id))
             .condition_expression(format!("lease_owner = :me AND fence = :fence AND {also}"))
             .expression_attribute_values(":me", text(&held.owner))
             .expression_attribute_values(":fence", number(held.lease.fence))

@@ -46,20 +46,20 @@ impl Key {
     }
 }
 
-fn business(business: BusinessId) -> String {
-    format!("B#{business}")
+fn business_partition(business_id: BusinessId) -> String {
+    format!("B#{business_id}")
 }
 
 /// A business's plan.
 #[must_use]
-pub fn plan(b: BusinessId) -> Key {
-    Key::new(business(b), "PLAN")
+pub fn plan(business_id: BusinessId) -> Key {
+    Key::new(business_partition(business_id), "PLAN")
 }
 
 /// An API key, by the hash of its secret.
 #[must_use]
-pub fn api_key(b: BusinessId, hash: &str) -> Key {
-    Key::new(business(b), format!("{API_KEY_PREFIX}{hash}"))
+pub fn api_key(business_id: BusinessId, hash: &str) -> Key {
+    Key::new(business_partition(business_id), format!("{API_KEY_PREFIX}{hash}"))
 }
 
 /// Prefix of the range keys of a business's API keys.
@@ -73,20 +73,20 @@ pub fn parse_api_key(sk: &str) -> Option<&str> {
 
 /// An agent.
 #[must_use]
-pub fn agent(b: BusinessId, agent: AgentId) -> Key {
-    Key::new(business(b), format!("AGENT#{agent}"))
+pub fn agent(business_id: BusinessId, agent_id: AgentId) -> Key {
+    Key::new(business_partition(business_id), format!("AGENT#{agent_id}"))
 }
 
 /// A configured channel.
 #[must_use]
-pub fn channel(b: BusinessId, channel: ChannelId) -> Key {
-    Key::new(business(b), format!("CHANNEL#{channel}"))
+pub fn channel(business_id: BusinessId, channel_id: ChannelId) -> Key {
+    Key::new(business_partition(business_id), format!("CHANNEL#{channel_id}"))
 }
 
 /// A month's limit and how many shards it is counted on.
 #[must_use]
-pub fn quota_head(b: BusinessId, month: Month) -> Key {
-    Key::new(business(b), format!("{QUOTA_PREFIX}{month}"))
+pub fn quota_head(business_id: BusinessId, month: Month) -> Key {
+    Key::new(business_partition(business_id), format!("{QUOTA_PREFIX}{month}"))
 }
 
 /// Prefix of the range keys of a business's months.
@@ -95,48 +95,48 @@ pub const QUOTA_PREFIX: &str = "QUOTA#";
 /// Reads back business and month of a [`quota_head`].
 #[must_use]
 pub fn parse_quota_head(pk: &str, sk: &str) -> Option<(BusinessId, Month)> {
-    let business = pk.strip_prefix("B#")?.parse().ok()?;
+    let business_id = pk.strip_prefix("B#")?.parse().ok()?;
     let month = sk.strip_prefix(QUOTA_PREFIX)?.to_owned().try_into().ok()?;
-    Some((business, month))
+    Some((business_id, month))
 }
 
 /// One shard of a month: a partition of its own, so that shards do not share a partition's
 /// throughput.
 #[must_use]
-pub fn quota_shard(b: BusinessId, month: Month, shard: u16) -> Key {
-    Key::new(format!("{}#Q#{month}#{shard}", business(b)), "SHARD")
+pub fn quota_shard(business_id: BusinessId, month: Month, shard: u16) -> Key {
+    Key::new(format!("{}#Q#{month}#{shard}", business_partition(business_id)), "SHARD")
 }
 
 /// The partition of a conversation: the conversation itself, its messages, its uploads and its live
 /// connections.
 #[must_use]
-pub fn conversation_partition(b: BusinessId, conversation: ConversationId) -> String {
-    format!("{}{conversation}", conversations_of(b))
+pub fn conversation_partition(business_id: BusinessId, conversation_id: ConversationId) -> String {
+    format!("{}{conversation_id}", conversations_of(business_id))
 }
 
 /// Prefix of the partitions of all conversations of a business.
 #[must_use]
-pub fn conversations_of(b: BusinessId) -> String {
-    format!("{}#C#", business(b))
+pub fn conversations_of(business_id: BusinessId) -> String {
+    format!("{}#C#", business_partition(business_id))
 }
 
 /// A conversation.
 #[must_use]
-pub fn conversation(b: BusinessId, c: ConversationId) -> Key {
-    Key::new(conversation_partition(b, c), "CONVERSATION")
+pub fn conversation(business_id: BusinessId, conversation_id: ConversationId) -> Key {
+    Key::new(conversation_partition(business_id, conversation_id), "CONVERSATION")
 }
 
 /// Reads back business and conversation of a [`conversation_partition`].
 #[must_use]
 pub fn parse_conversation_partition(pk: &str) -> Option<(BusinessId, ConversationId)> {
-    let (business, conversation) = pk.strip_prefix("B#")?.split_once("#C#")?;
-    Some((business.parse().ok()?, conversation.parse().ok()?))
+    let (business_id, conversation_id) = pk.strip_prefix("B#")?.split_once("#C#")?;
+    Some((business_id.parse().ok()?, conversation_id.parse().ok()?))
 }
 
 /// A message, by its place.
 #[must_use]
-pub fn message(b: BusinessId, c: ConversationId, seq: Seq) -> Key {
-    Key::new(conversation_partition(b, c), message_sort(seq))
+pub fn message(business_id: BusinessId, conversation_id: ConversationId, seq: Seq) -> Key {
+    Key::new(conversation_partition(business_id, conversation_id), message_sort(seq))
 }
 
 /// Prefix of the range keys of messages.
@@ -150,16 +150,20 @@ pub fn message_sort(seq: Seq) -> String {
 
 /// An upload for a conversation's messages.
 #[must_use]
-pub fn upload(b: BusinessId, c: ConversationId, upload: UploadId) -> Key {
-    Key::new(conversation_partition(b, c), format!("U#{upload}"))
+pub fn upload(
+    business_id: BusinessId,
+    conversation_id: ConversationId,
+    upload_id: UploadId,
+) -> Key {
+    Key::new(conversation_partition(business_id, conversation_id), format!("U#{upload_id}"))
 }
 
 /// The record of an idempotency key. The key is hashed: it may hold what does not belong into a
 /// table key.
 #[must_use]
-pub fn idempotency(b: BusinessId, key: &str) -> Key {
+pub fn idempotency(business_id: BusinessId, key: &str) -> Key {
     let hash = hex::encode(Sha256::digest(key));
-    Key::new(format!("{}#I#{hash}", business(b)), "IDEMPOTENCY")
+    Key::new(format!("{}#I#{hash}", business_partition(business_id)), "IDEMPOTENCY")
 }
 
 /// Prefix of the range keys of a conversation's connections.
@@ -167,14 +171,21 @@ pub const CONNECTION_PREFIX: &str = "W#";
 
 /// A live widget of a conversation.
 #[must_use]
-pub fn connection(b: BusinessId, c: ConversationId, connection: &str) -> Key {
-    Key::new(conversation_partition(b, c), format!("{CONNECTION_PREFIX}{connection}"))
+pub fn connection(
+    business_id: BusinessId,
+    conversation_id: ConversationId,
+    connection_id: &str,
+) -> Key {
+    Key::new(
+        conversation_partition(business_id, conversation_id),
+        format!("{CONNECTION_PREFIX}{connection_id}"),
+    )
 }
 
 /// How a connection finds its conversation.
 #[must_use]
-pub fn connection_owner(connection: &str) -> Key {
-    Key::new(format!("W#{connection}"), "CONNECTION")
+pub fn connection_owner(connection_id: &str) -> Key {
+    Key::new(format!("W#{connection_id}"), "CONNECTION")
 }
 
 /// The partition of a customer's conversations on one of WhatsApp's business numbers: Meta's id of
@@ -191,17 +202,20 @@ pub fn whatsapp_customer_partition(phone_number_id: &str, customer: &str) -> Str
 pub fn whatsapp_customer(
     phone_number_id: &str,
     customer: &str,
-    b: BusinessId,
-    c: ConversationId,
+    business_id: BusinessId,
+    conversation_id: ConversationId,
 ) -> Key {
-    Key::new(whatsapp_customer_partition(phone_number_id, customer), conversation_partition(b, c))
+    Key::new(
+        whatsapp_customer_partition(phone_number_id, customer),
+        conversation_partition(business_id, conversation_id),
+    )
 }
 
 /// The part of the outbox that a conversation on `channel` is in. It names the channel, so that the
 /// sweeper knows which doorbell to ring without reading the conversation.
 #[must_use]
-pub fn outbox_bucket(channel: Channel, c: ConversationId) -> String {
-    let bucket = c.0.as_bytes()[15] % OUTBOX_BUCKETS;
+pub fn outbox_bucket(channel: Channel, conversation_id: ConversationId) -> String {
+    let bucket = conversation_id.0.as_bytes()[15] % OUTBOX_BUCKETS;
     format!("{channel}#{bucket:x}")
 }
 
@@ -216,35 +230,43 @@ mod tests {
 
     use super::*;
 
-    const B: BusinessId = BusinessId(Uuid::from_u128(0xB));
-    const C: ConversationId = ConversationId(Uuid::from_u128(0xC));
+    const BUSINESS_ID: BusinessId = BusinessId(Uuid::from_u128(0xB));
+    const CONVERSATION_ID: ConversationId = ConversationId(Uuid::from_u128(0xC));
 
     #[test]
     fn a_partition_tells_whose_it_is() {
-        assert_eq!(parse_conversation_partition(&conversation(B, C).pk), Some((B, C)));
+        assert_eq!(
+            parse_conversation_partition(&conversation(BUSINESS_ID, CONVERSATION_ID).pk),
+            Some((BUSINESS_ID, CONVERSATION_ID))
+        );
         assert_eq!(parse_conversation_partition("B#x"), None);
-        assert!(conversation(B, C).pk.starts_with(&conversations_of(B)));
+        assert!(
+            conversation(BUSINESS_ID, CONVERSATION_ID)
+                .pk
+                .starts_with(&conversations_of(BUSINESS_ID))
+        );
     }
 
     #[test]
     fn an_api_key_tells_its_hash() {
-        assert_eq!(parse_api_key(&api_key(B, "5e55").sk), Some("5e55"));
-        assert_eq!(parse_api_key(&plan(B).sk), None);
+        assert_eq!(parse_api_key(&api_key(BUSINESS_ID, "5e55").sk), Some("5e55"));
+        assert_eq!(parse_api_key(&plan(BUSINESS_ID).sk), None);
     }
 
     #[test]
     fn a_month_tells_whose_it_is() {
         let month: Month = String::from("2026-11").try_into().expect("a month");
-        let head = quota_head(B, month);
-        assert_eq!(parse_quota_head(&head.pk, &head.sk), Some((B, month)));
-        assert_eq!(parse_quota_head(&head.pk, &plan(B).sk), None);
+        let head = quota_head(BUSINESS_ID, month);
+        assert_eq!(parse_quota_head(&head.pk, &head.sk), Some((BUSINESS_ID, month)));
+        assert_eq!(parse_quota_head(&head.pk, &plan(BUSINESS_ID).sk), None);
     }
 
     #[test]
     fn a_customer_is_found_by_digits_however_their_number_is_written() {
-        let key = whatsapp_customer("106540352242922", "+1 (650) 555-1234", B, C);
+        let key =
+            whatsapp_customer("106540352242922", "+1 (650) 555-1234", BUSINESS_ID, CONVERSATION_ID);
         assert_eq!(key.pk, whatsapp_customer_partition("106540352242922", "16505551234"));
-        assert_eq!(parse_conversation_partition(&key.sk), Some((B, C)));
+        assert_eq!(parse_conversation_partition(&key.sk), Some((BUSINESS_ID, CONVERSATION_ID)));
     }
 
     #[test]
@@ -256,8 +278,9 @@ mod tests {
     #[test]
     fn a_conversation_is_in_one_of_its_channels_buckets() {
         assert!(
-            outbox_buckets(Channel::Email).any(|bucket| bucket == outbox_bucket(Channel::Email, C))
+            outbox_buckets(Channel::Email)
+                .any(|bucket| bucket == outbox_bucket(Channel::Email, CONVERSATION_ID))
         );
-        assert_eq!(outbox_bucket(Channel::Email, C), "email#c");
+        assert_eq!(outbox_bucket(Channel::Email, CONVERSATION_ID), "email#c");
     }
 }

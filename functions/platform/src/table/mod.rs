@@ -16,6 +16,7 @@ mod list;
 mod month;
 mod operator;
 mod outbox;
+mod page;
 mod plan;
 pub mod provision;
 mod receipt;
@@ -27,11 +28,13 @@ mod window;
 
 pub use accept::{AcceptOutcome, MessageDraft};
 pub use attempt::RequeueOutcome;
-pub use census::{FoundMessage, MessageFilter};
+pub use census::{FoundMessage, MessageFilter, OpenMonth};
 pub use connection::Connection;
 pub use deliver::{Deliveries, HeldConversation, ReleaseOutcome};
+pub use list::MessagesAfter;
 pub use operator::OperatorTable;
-pub use outbox::{Cursor, DueConversation};
+pub use outbox::DueConversation;
+pub use page::{Cursor, Page};
 pub use receipt::{AppliedReceipt, ReceiptEffect};
 pub use request_context::{LoadRequest, RequestContext};
 

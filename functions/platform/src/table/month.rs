@@ -21,19 +21,19 @@ impl Table {
     /// If DynamoDB does not answer, contention outlasts the budget, or the business has no plan.
     pub async fn open_month(
         &self,
-        business: BusinessId,
+        business_id: BusinessId,
         month: Month,
     ) -> Result<QuotaHead, InternalError> {
         let mut backoff = Backoff::new(super::BUDGET);
         loop {
-            if let Some(head) = self.get(&key::quota_head(business, month)).await? {
+            if let Some(head) = self.get(&key::quota_head(business_id, month)).await? {
                 return Ok(head);
             }
             let plan = self
-                .plan(business)
+                .plan(business_id)
                 .await?
                 .ok_or_else(|| InternalError::new("opening a month without a plan"))?;
-            let (head, actions) = self.opening(business, month, &plan);
+            let (head, actions) = self.opening(business_id, month, &plan);
             match self.client.transact_write_items().set_transact_items(Some(actions)).send().await
             {
                 Ok(_) => return Ok(head),
@@ -51,7 +51,7 @@ impl Table {
 
     fn opening(
         &self,
-        business: BusinessId,
+        business_id: BusinessId,
         month: Month,
         plan: &Plan,
     ) -> (QuotaHead, Vec<TransactWriteItem>) {
@@ -62,16 +62,16 @@ impl Table {
 
         let check = ConditionCheck::builder()
             .table_name(&self.name)
-            .set_key(Some(key::plan(business).attributes()))
+            .set_key(Some(key::plan(business_id).attributes()))
             .condition_expression("version = :version")
             .expression_attribute_values(":version", number(plan.version));
 
         let check = check.build().expect("table, key and condition are set");
-        let keys = (0..).map(|index| key::quota_shard(business, month, index));
+        let keys = (0..).map(|index| key::quota_shard(business_id, month, index));
         let shards = keys.zip(&shards).map(|(key, shard)| self.put_new(item(&key, shard)));
         let actions = [
             TransactWriteItem::builder().condition_check(check).build(),
-            self.put_new(item(&key::quota_head(business, month), &head)),
+            self.put_new(item(&key::quota_head(business_id, month), &head)),
         ];
 
         (head, actions.into_iter().chain(shards).collect())
@@ -92,7 +92,7 @@ impl Table {
     /// If DynamoDB does not answer.
     pub async fn shards(
         &self,
-        business: BusinessId,
+        business_id: BusinessId,
         month: Month,
         count: u16,
     ) -> Result<Vec<(u16, Shard)>, InternalError> {
@@ -103,8 +103,9 @@ impl Table {
             shard: Shard,
         }
 
-        let items =
-            self.get_all((0..count).map(|index| key::quota_shard(business, month, index))).await?;
+        let items = self
+            .get_all((0..count).map(|index| key::quota_shard(business_id, month, index)))
+            .await?;
         let index_of = |pk: &str| pk.rsplit('#').next().and_then(|index| index.parse().ok());
         let rows = items.into_iter().map(|item| {
             let row: Row = super::read(item)?;
@@ -122,14 +123,14 @@ impl Table {
     /// If DynamoDB does not answer.
     pub async fn usage(
         &self,
-        business: BusinessId,
+        business_id: BusinessId,
         month: Month,
         head: Option<&QuotaHead>,
         plan: Option<&Plan>,
     ) -> Result<Usage, InternalError> {
         match head {
             Some(head) => {
-                let shards = self.shards(business, month, head.shards).await?;
+                let shards = self.shards(business_id, month, head.shards).await?;
                 Ok(Usage::of(&shards.into_iter().map(|(_, shard)| shard).collect::<Vec<_>>()))
             }
             None => {

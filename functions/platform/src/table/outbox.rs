@@ -6,18 +6,18 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{Table, key, millis, text, update};
+use super::{Cursor, Page, Table, key, millis, text, update};
 use crate::error::InternalError;
 use domain::{BusinessId, ConversationId};
 
 /// A conversation that is, or will be, due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DueConversation {
-    /// Whose.
-    pub business: BusinessId,
-    /// Which.
-    pub conversation: ConversationId,
-    /// Since when, or from when on.
+    /// The business it belongs to.
+    pub business_id: BusinessId,
+    /// The conversation's id.
+    pub conversation_id: ConversationId,
+    /// The time at which it became or becomes due.
     pub since: DateTime<Utc>,
 }
 
@@ -32,11 +32,11 @@ impl Table {
         bucket: &str,
         now: DateTime<Utc>,
         page: Option<Cursor>,
-    ) -> Result<(Vec<DueConversation>, Option<Cursor>), InternalError> {
+    ) -> Result<Page<DueConversation>, InternalError> {
         let call = self
             .outbox(bucket, page)
             .key_condition_expression("outbox_bucket = :bucket AND due <= :now");
-        promised(call.expression_attribute_values(":now", millis(now))).await
+        read_due(call.expression_attribute_values(":now", millis(now))).await
     }
 
     /// All conversations of one bucket, due or not: whichever has a message that is not settled, a
@@ -48,8 +48,8 @@ impl Table {
         &self,
         bucket: &str,
         page: Option<Cursor>,
-    ) -> Result<(Vec<DueConversation>, Option<Cursor>), InternalError> {
-        promised(self.outbox(bucket, page).key_condition_expression("outbox_bucket = :bucket"))
+    ) -> Result<Page<DueConversation>, InternalError> {
+        read_due(self.outbox(bucket, page).key_condition_expression("outbox_bucket = :bucket"))
             .await
     }
 
@@ -70,12 +70,12 @@ impl Table {
     /// If DynamoDB does not answer.
     pub async fn make_due(
         &self,
-        b: BusinessId,
-        c: ConversationId,
+        business_id: BusinessId,
+        conversation_id: ConversationId,
         now: DateTime<Utc>,
     ) -> Result<bool, InternalError> {
         let call = self
-            .change(&key::conversation(b, c))
+            .change(&key::conversation(business_id, conversation_id))
             .update_expression("SET due = :now")
             .condition_expression(
                 "settled_seq < seq AND attribute_exists(due) AND (attribute_exists(lease_until) \
@@ -87,9 +87,7 @@ impl Table {
 }
 
 /// Runs one query of the outbox.
-async fn promised(
-    call: QueryFluentBuilder,
-) -> Result<(Vec<DueConversation>, Option<Cursor>), InternalError> {
+async fn read_due(call: QueryFluentBuilder) -> Result<Page<DueConversation>, InternalError> {
     #[derive(Deserialize)]
     struct Row {
         pk: String,
@@ -101,13 +99,17 @@ async fn promised(
     let rows = answer.items.unwrap_or_default().into_iter().map(|item| {
         let Row { pk, due: since } = super::read(item)?;
         key::parse_conversation_partition(&pk)
-            .map(|(business, conversation)| DueConversation { business, conversation, since })
+            .map(|(business_id, conversation_id)| DueConversation {
+                business_id,
+                conversation_id,
+                since,
+            })
             .ok_or_else(|| InternalError::new("reading whose conversation is due"))
     });
 
-    Ok((rows.collect::<Result<_, _>>()?, answer.last_evaluated_key.map(Cursor)))
+    Ok(Page {
+        records: rows.collect::<Result<_, _>>()?,
+        items_read: usize::try_from(answer.scanned_count).unwrap_or_default(),
+        end: answer.last_evaluated_key.map(Cursor),
+    })
 }
-
-/// Where a page ended.
-#[derive(Debug)]
-pub struct Cursor(pub(super) super::Item);

@@ -25,7 +25,7 @@ impl OperatorTable<'_> {
     /// takes: then the first is over, and the change can be made with a later `now`.
     pub async fn change_plan(
         self,
-        business: BusinessId,
+        business_id: BusinessId,
         name: Option<&str>,
         limit: u64,
         shards: Option<u16>,
@@ -37,7 +37,7 @@ impl OperatorTable<'_> {
         loop {
             let before = self
                 .table
-                .plan(business)
+                .plan(business_id)
                 .await?
                 .ok_or_else(|| InternalError::new("changing a plan that does not exist"))?;
             let after = Plan {
@@ -47,13 +47,15 @@ impl OperatorTable<'_> {
                 version: before.version + 1,
             };
             let mut actions =
-                vec![self.put_if_version(&key::plan(business), &after, before.version)];
+                vec![self.put_if_version(&key::plan(business_id), &after, before.version)];
             for month in [running, running.next()] {
-                match self.table.get::<QuotaHead>(&key::quota_head(business, month)).await? {
-                    Some(head) => actions.extend(self.recap(business, month, &head, &after).await?),
+                match self.table.get::<QuotaHead>(&key::quota_head(business_id, month)).await? {
+                    Some(head) => {
+                        actions.extend(self.recap(business_id, month, &head, &after).await?)
+                    }
                     // Opening it checks the plan's version, so it is enough that it is not open
                     // when this happens.
-                    None => actions.push(self.still_closed(business, month)),
+                    None => actions.push(self.still_closed(business_id, month)),
                 }
             }
             match self
@@ -75,12 +77,12 @@ impl OperatorTable<'_> {
     /// read; of `used` it is enough that it still fits below the new cap, so sends go on meanwhile.
     async fn recap(
         &self,
-        business: BusinessId,
+        business_id: BusinessId,
         month: Month,
         head: &QuotaHead,
         plan: &Plan,
     ) -> Result<Vec<TransactWriteItem>, InternalError> {
-        let mut before = self.table.shards(business, month, head.shards).await?;
+        let mut before = self.table.shards(business_id, month, head.shards).await?;
         before.sort_by_key(|(index, _)| *index);
         let used: Vec<u64> = before.iter().map(|(_, shard)| shard.used).collect();
         let after = quota::recap(&used, plan.max_messages_per_month, plan.shards);
@@ -89,9 +91,9 @@ impl OperatorTable<'_> {
             QuotaHead { limit: Usage::of(&after).limit, shards: count, version: plan.version };
 
         let mut actions =
-            vec![self.put_if_version(&key::quota_head(business, month), &new, head.version)];
+            vec![self.put_if_version(&key::quota_head(business_id, month), &new, head.version)];
         for (index, shard) in (0u16..).zip(&after) {
-            let key = key::quota_shard(business, month, index);
+            let key = key::quota_shard(business_id, month, index);
             actions.push(match before.get(usize::from(index)) {
                 Some(_) => self.set_cap(&key, shard.cap),
                 None => self.table.put_new(item(&key, shard)),
@@ -101,10 +103,10 @@ impl OperatorTable<'_> {
         Ok(actions)
     }
 
-    fn still_closed(&self, business: BusinessId, month: Month) -> TransactWriteItem {
+    fn still_closed(&self, business_id: BusinessId, month: Month) -> TransactWriteItem {
         let check = ConditionCheck::builder()
             .table_name(&self.table.name)
-            .set_key(Some(key::quota_head(business, month).attributes()))
+            .set_key(Some(key::quota_head(business_id, month).attributes()))
             .condition_expression("attribute_not_exists(pk)");
         let check = check.build().expect("table, key and condition are set");
         TransactWriteItem::builder().condition_check(check).build()

@@ -13,13 +13,16 @@ use super::record::{ChannelRecord, ChannelSettings, Conversation, Credential, Pl
 use super::{OperatorTable, item, key, update, value};
 use crate::error::InternalError;
 use domain::delivery::Thread;
-use domain::{AgentId, BusinessId, Channel, ChannelId, ConversationId, Seq};
+use domain::{
+    AgentId, BusinessId, Channel, ChannelId, ConversationChannel, ConversationId,
+    ConversationStatus, Seq,
+};
 
 /// The data of a new conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewConversation {
-    /// The channel's wire name.
-    pub channel: String,
+    /// The channel.
+    pub channel: ConversationChannel,
     /// Which of the business's channels.
     pub channel_id: ChannelId,
     /// The customer's phone number, address or visitor id.
@@ -39,13 +42,13 @@ impl OperatorTable<'_> {
     /// If DynamoDB does not answer.
     pub async fn create_business(
         self,
-        business: BusinessId,
+        business_id: BusinessId,
         plan: &str,
         max_messages_per_month: u64,
         shards: u16,
     ) -> Result<bool, InternalError> {
         let plan = Plan { name: plan.to_owned(), max_messages_per_month, shards, version: 1 };
-        self.create(&key::plan(business), &plan).await
+        self.create(&key::plan(business_id), &plan).await
     }
 
     /// Makes an agent; false if they are there already.
@@ -54,11 +57,11 @@ impl OperatorTable<'_> {
     /// If DynamoDB does not answer.
     pub async fn create_agent(
         self,
-        business: BusinessId,
-        agent: AgentId,
+        business_id: BusinessId,
+        agent_id: AgentId,
     ) -> Result<bool, InternalError> {
         let credential = Credential { is_active: true, agent: None, valid_until: None };
-        self.create(&key::agent(business, agent), &credential).await
+        self.create(&key::agent(business_id, agent_id), &credential).await
     }
 
     /// Switches an agent on or off; off counts at once, whatever tokens they hold. False if there
@@ -68,11 +71,11 @@ impl OperatorTable<'_> {
     /// If DynamoDB does not answer.
     pub async fn set_agent_active(
         self,
-        b: BusinessId,
-        agent: AgentId,
+        business_id: BusinessId,
+        agent_id: AgentId,
         is_active: bool,
     ) -> Result<bool, InternalError> {
-        self.set_active(&key::agent(b, agent), is_active).await
+        self.set_active(&key::agent(business_id, agent_id), is_active).await
     }
 
     /// Makes a channel, or replaces it: settings change, and workers see it within half a minute.
@@ -81,8 +84,8 @@ impl OperatorTable<'_> {
     /// If DynamoDB does not answer.
     pub async fn put_channel(
         self,
-        b: BusinessId,
-        id: ChannelId,
+        business_id: BusinessId,
+        channel_id: ChannelId,
         record: &ChannelRecord,
     ) -> Result<(), InternalError> {
         let put = self
@@ -90,7 +93,7 @@ impl OperatorTable<'_> {
             .client
             .put_item()
             .table_name(&self.table.name)
-            .set_item(Some(item(&key::channel(b, id), record)));
+            .set_item(Some(item(&key::channel(business_id, channel_id), record)));
         put.send().await.map(drop).map_err(|error| InternalError::aws("PutItem", error))
     }
 
@@ -102,8 +105,8 @@ impl OperatorTable<'_> {
     /// If DynamoDB does not answer.
     pub async fn create_conversation(
         self,
-        business: BusinessId,
-        id: ConversationId,
+        business_id: BusinessId,
+        conversation_id: ConversationId,
         new: NewConversation,
         now: DateTime<Utc>,
     ) -> Result<bool, InternalError> {
@@ -111,7 +114,7 @@ impl OperatorTable<'_> {
             channel: new.channel,
             channel_id: new.channel_id,
             recipient: new.recipient,
-            status: "open".to_owned(),
+            status: ConversationStatus::Open,
             subject: new.subject,
             thread: new.begun_by.as_deref().map(Thread::begun_by).unwrap_or_default(),
             rate_limit_state: None,
@@ -128,11 +131,15 @@ impl OperatorTable<'_> {
             due: None,
         };
 
-        let key = key::conversation(business, id);
-        match self.whatsapp_number(business, &conversation).await? {
+        let key = key::conversation(business_id, conversation_id);
+        match self.whatsapp_number(business_id, &conversation).await? {
             Some(number) => {
-                let customer =
-                    key::whatsapp_customer(&number, &conversation.recipient, business, id);
+                let customer = key::whatsapp_customer(
+                    &number,
+                    &conversation.recipient,
+                    business_id,
+                    conversation_id,
+                );
                 self.create_with(&key, &conversation, &customer).await
             }
             None => self.create(&key, &conversation).await,
@@ -143,13 +150,13 @@ impl OperatorTable<'_> {
     /// WhatsApp.
     async fn whatsapp_number(
         &self,
-        b: BusinessId,
+        business_id: BusinessId,
         conversation: &Conversation,
     ) -> Result<Option<String>, InternalError> {
-        if Channel::from_wire(&conversation.channel) != Some(Channel::Whatsapp) {
+        if conversation.channel.supported() != Ok(Channel::Whatsapp) {
             return Ok(None);
         }
-        let channel = self.table.channel(b, conversation.channel_id).await?;
+        let channel = self.table.channel(business_id, conversation.channel_id).await?;
         Ok(channel.and_then(|channel| match channel.settings {
             ChannelSettings::Whatsapp { phone_number_id, .. } => Some(phone_number_id),
             ChannelSettings::Chat {} | ChannelSettings::Email { .. } => None,

@@ -13,8 +13,8 @@ use domain::delivery::{
 };
 use domain::message::{MessageView, SenderType};
 use domain::{
-    AgentId, Attachment, Channel, ChannelId, ConversationId, FileName, MediaType, MessageId, Month,
-    Sender, Seq, UploadId, UploadState,
+    AgentId, Attachment, Channel, ChannelId, Content, ConversationChannel, ConversationId,
+    ConversationStatus, FileName, MediaType, MessageId, Month, Sender, Seq, UploadId, UploadState,
 };
 
 /// A business's plan.
@@ -132,14 +132,14 @@ impl ChannelSettings {
 /// A conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conversation {
-    /// The channel's wire name.
-    pub channel: String,
+    /// The channel, which this service may not deliver to.
+    pub channel: ConversationChannel,
     /// Which of the business's channels.
     pub channel_id: ChannelId,
     /// The customer's phone number, address or visitor id.
     pub recipient: String,
-    /// `open`, `pending`, `resolved` or `closed`; all may be sent into.
-    pub status: String,
+    /// The status.
+    pub status: ConversationStatus,
     /// E-mail: the subject of the thread.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
@@ -204,7 +204,7 @@ pub struct Message {
     /// Who sent it.
     pub sender: Sender,
     /// The text.
-    pub content: String,
+    pub content: Content,
     /// Its files.
     pub attachments: Vec<Attachment>,
     /// When it was accepted.
@@ -265,7 +265,7 @@ impl Message {
             conversation_id,
             sender_type: SenderType::Agent,
             sender_id: self.sender,
-            content: &self.content,
+            content: self.content.as_str(),
             attachments: &self.attachments,
             created_at: self.created_at,
         }
@@ -304,7 +304,8 @@ pub struct Idempotency {
     #[serde(flatten)]
     pub first: RecordedAnswer,
     /// The conversation of the message; part of the request's hash as well.
-    pub conversation: ConversationId,
+    #[serde(rename = "conversation")]
+    pub conversation_id: ConversationId,
     /// When DynamoDB may delete it, in seconds since 1970.
     pub expires_at: i64,
 }

@@ -15,7 +15,7 @@ use domain::{BusinessId, ConversationId, Month, UploadId};
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LoadRequest<'a> {
     /// The conversation that is addressed.
-    pub conversation: Option<ConversationId>,
+    pub conversation_id: Option<ConversationId>,
     /// The month to count in: its head and the plan.
     pub month: Option<Month>,
     /// The request's idempotency key.
@@ -65,15 +65,15 @@ impl Table {
         claim: TokenClaims,
         wanted: LoadRequest<'_>,
     ) -> Result<RequestContext, InternalError> {
-        let business = claim.business_id();
+        let business_id = claim.business_id();
         let credential = credential_key(&claim);
-        let conversation = wanted.conversation.map(|id| key::conversation(business, id));
-        let head = wanted.month.map(|month| key::quota_head(business, month));
-        let plan = wanted.month.map(|_| key::plan(business));
-        let first = wanted.idempotency_key.map(|text| key::idempotency(business, text));
+        let conversation = wanted.conversation_id.map(|id| key::conversation(business_id, id));
+        let head = wanted.month.map(|month| key::quota_head(business_id, month));
+        let plan = wanted.month.map(|_| key::plan(business_id));
+        let first = wanted.idempotency_key.map(|text| key::idempotency(business_id, text));
         let uploads = wanted
-            .conversation
-            .map(|of| wanted.uploads.iter().map(move |id| key::upload(business, of, *id)));
+            .conversation_id
+            .map(|of| wanted.uploads.iter().map(move |id| key::upload(business_id, of, *id)));
 
         let uploads: Vec<key::Key> = uploads.into_iter().flatten().collect();
 
@@ -104,8 +104,8 @@ impl Table {
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn plan(&self, business: BusinessId) -> Result<Option<Plan>, InternalError> {
-        self.get(&key::plan(business)).await
+    pub async fn plan(&self, business_id: BusinessId) -> Result<Option<Plan>, InternalError> {
+        self.get(&key::plan(business_id)).await
     }
 }
 

@@ -8,7 +8,7 @@ use crate::Failure;
 use crate::target::Target;
 use domain::accept::request_hash;
 use domain::delivery::Status;
-use domain::{Channel, Content, MessageId, Problem, Refusal};
+use domain::{MessageId, Problem, Refusal};
 use platform::queue::AbandonedMessage;
 use platform::table::record::{Conversation, Message};
 use platform::table::{AcceptOutcome, MessageDraft};
@@ -82,9 +82,9 @@ async fn draft_message(
     conversation: &Conversation,
     message: Message,
 ) -> Result<ControlFlow<Refusal, MessageDraft>, Failure> {
-    let wire_channel = conversation.channel.clone();
-    let Some(channel) = Channel::from_wire(&wire_channel) else {
-        return Ok(ControlFlow::Break(Refusal::ChannelNotSupported { channel: wire_channel }));
+    let channel = match conversation.channel.supported() {
+        Ok(channel) => channel,
+        Err(refusal) => return Ok(ControlFlow::Break(refusal)),
     };
 
     let record = target.table.channel(copy.business_id, conversation.channel_id).await?;
@@ -92,18 +92,15 @@ async fn draft_message(
         return Ok(ControlFlow::Break(Refusal::ChannelInactive));
     };
 
-    let Some(content) = Content::new(message.content) else {
-        return Err(Failure::new(format!("message {} has no text", message.id)));
-    };
-
     let now = target.now();
+    let text = message.content.as_str();
     let file_count = message.attachments.len();
     let window = conversation.window_expires_at;
     let has_template = record.settings.has_template();
     let check = channel
-        .check_content(&content, file_count)
+        .check_content(&message.content, file_count)
         .and_then(|()| channel.check_files(&message.attachments))
-        .and_then(|()| channel.send_mode(content.as_str(), file_count, window, has_template, now));
+        .and_then(|()| channel.send_mode(text, file_count, window, has_template, now));
 
     if let Err(refusal) = check {
         return Ok(ControlFlow::Break(refusal));
@@ -114,12 +111,12 @@ async fn draft_message(
     let hash = request_hash([copy.message_id.to_string().as_str()]);
 
     Ok(ControlFlow::Continue(MessageDraft {
-        business: copy.business_id,
-        conversation: copy.conversation_id,
-        wire_channel,
+        business_id: copy.business_id,
+        conversation_id: copy.conversation_id,
+        conversation_channel: conversation.channel.clone(),
         channel,
         sender: message.sender,
-        content,
+        content: message.content,
         attachments: message.attachments,
         idempotency: Some((key, hash)),
         correlation_id: message.correlation_id,

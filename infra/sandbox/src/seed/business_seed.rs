@@ -129,7 +129,7 @@ impl BusinessSeed {
         let number = id.0.as_u128() % 10_000_000;
 
         NewConversation {
-            channel: channel.name().into(),
+            channel: channel.into(),
             channel_id: ChannelId(self.channels.of(channel)),
             recipient: match channel {
                 Channel::Chat => format!("visitor-{number:07}"),
