@@ -8,18 +8,18 @@ use tests::{Business, World};
 
 /// Sends these messages to the business's e-mail conversation, and lets them fail.
 async fn give_up_messages(world: &World, business: &Business, texts: &[&str]) -> Vec<Uuid> {
-    let conversation = business.conversation("email");
+    let conversation_id = business.conversation_id("email");
     world.fault("email", json!({"status": 429})).await;
 
     let mut ids = Vec::new();
     for text in texts {
-        ids.push(world.send(&business.api_key, conversation, text).go().await.id());
+        ids.push(world.send(&business.api_key, conversation_id, text).go().await.id());
     }
 
     world.pass(24 * 3600).await;
     world.sweep().await;
     for id in &ids {
-        world.until_status(&business.api_key, conversation, *id, "failed").await;
+        world.until_status(&business.api_key, conversation_id, *id, "failed").await;
     }
 
     world.heal("email").await;
@@ -61,11 +61,11 @@ async fn inspecting_dead_letters_leaves_them_in_the_queue() {
 async fn resent_messages_keep_their_order_at_the_end_of_the_conversation() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("email");
+    let conversation_id = business.conversation_id("email");
 
     let given = give_up_messages(&world, &business, &["one", "two", "three"]).await;
-    let later = world.send(&business.api_key, conversation, "written later").go().await.id();
-    world.until_status(&business.api_key, conversation, later, "sent").await;
+    let later = world.send(&business.api_key, conversation_id, "written later").go().await.id();
+    world.until_status(&business.api_key, conversation_id, later, "sent").await;
 
     let dry = admin_json(&world, 2, &[&REDRIVE[..], &["--resend", "--dry-run"]].concat()).await;
     assert_eq!(
@@ -78,7 +78,7 @@ async fn resent_messages_keep_their_order_at_the_end_of_the_conversation() {
         "not confirmed"
     );
 
-    let elsewhere = business.conversation("chat").to_string();
+    let elsewhere = business.conversation_id("chat").to_string();
     let other = ["--resend", "--yes", "--conversation", &elsewhere];
     assert_eq!(
         ids(&admin_json(&world, 0, &[&REDRIVE[..], &other].concat()).await),
@@ -88,7 +88,7 @@ async fn resent_messages_keep_their_order_at_the_end_of_the_conversation() {
     let kept = admin_json(&world, 2, &[&REDRIVE[..], &["--yes"]].concat()).await;
     assert_eq!(kept["letters"][0]["action"], "stays: --resend accepts it anew");
     assert_eq!(
-        world.received("email", conversation).await,
+        world.received("email", conversation_id).await,
         ["written later"],
         "nothing was done so far"
     );
@@ -97,7 +97,7 @@ async fn resent_messages_keep_their_order_at_the_end_of_the_conversation() {
     assert_eq!(ids(&done), given.iter().map(|id| json!(id)).collect::<Vec<_>>());
     let texts = ["written later", "one", "two", "three"].map(str::to_owned);
     for _ in 0..2 {
-        world.until_received("email", conversation, &texts).await;
+        world.until_received("email", conversation_id, &texts).await;
         assert_eq!(
             admin_json(&world, 0, &[&REDRIVE[..], &["--resend", "--yes"]].concat()).await["letters"],
             json!([])
@@ -146,9 +146,9 @@ async fn put_dead_letter(world: &World, letter: &str) {
 
 /// Returns a doorbell for the business's e-mail conversation.
 fn doorbell(business: &Business) -> String {
-    let conversation = business.conversation("email");
+    let conversation_id = business.conversation_id("email");
     json!({
-        "v": 1, "business": business.business_id, "conversation": conversation,
+        "v": 1, "business": business.business_id, "conversation": conversation_id,
         "channel": "email",
     })
     .to_string()
@@ -158,11 +158,11 @@ fn doorbell(business: &Business) -> String {
 async fn unanswered_doorbells_are_rung_again_once_for_each_conversation() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("email");
+    let conversation_id = business.conversation_id("email");
     for operation in ["SendMessage", "SendMessageBatch"] {
         world.fault("aws", json!({"operation": operation, "error": "InternalError"})).await;
     }
-    let id = world.send(&business.api_key, conversation, "no doorbell rings").go().await.id();
+    let id = world.send(&business.api_key, conversation_id, "no doorbell rings").go().await.id();
     world.heal("aws").await;
 
     let doorbell = doorbell(&business);
@@ -183,7 +183,7 @@ async fn unanswered_doorbells_are_rung_again_once_for_each_conversation() {
         assert_eq!(actions, expected);
     }
 
-    world.until_status(&business.api_key, conversation, id, "sent").await;
+    world.until_status(&business.api_key, conversation_id, id, "sent").await;
     assert_eq!(admin_json(&world, 2, &INSPECT).await["letters"][0]["kind"], "unreadable");
 }
 
@@ -218,9 +218,9 @@ async fn only_the_selected_letters_are_discarded() {
         put_dead_letter(&world, letter).await;
     }
 
-    let conversation = business.conversation("email").to_string();
+    let conversation_id = business.conversation_id("email").to_string();
     let discard =
-        ["dead-letters", "discard", "--channel", "email", "--conversation", &conversation];
+        ["dead-letters", "discard", "--channel", "email", "--conversation", &conversation_id];
 
     let dry = admin_json(&world, 2, &[&discard[..], &["--dry-run"]].concat()).await;
     assert_eq!(
@@ -244,8 +244,8 @@ async fn only_the_selected_letters_are_discarded() {
     let cleared = admin(&world, &INSPECT).await;
     assert_eq!((cleared.code, cleared.stdout.as_str()), (0, "There are no dead letters.\n"));
 
-    let conversation = business.conversation("email");
-    let delivery = world.delivery(&business.api_key, conversation, one).await;
+    let conversation_id = business.conversation_id("email");
+    let delivery = world.delivery(&business.api_key, conversation_id, one).await;
     assert_eq!(delivery["status"], "failed", "the message has not changed");
 }
 
@@ -281,14 +281,14 @@ async fn nothing_is_resent_while_an_earlier_message_may_be_unread() {
         refused["error"].as_str().expect("a sentence").contains("1 letters are hidden"),
         "{refused}"
     );
-    assert_eq!(world.received("email", business.conversation("email")).await, [""; 0]);
+    assert_eq!(world.received("email", business.conversation_id("email")).await, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn actions_before_an_error_are_reported() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("email");
+    let conversation_id = business.conversation_id("email");
     give_up_messages(&world, &business, &["one", "two", "three"]).await;
     let resend = [&REDRIVE[..], &["--resend", "--yes"]].concat();
 
@@ -322,7 +322,7 @@ async fn actions_before_an_error_are_reported() {
         "{ended}"
     );
     assert_eq!(ended["hidden"], 2, "their visibility timeout ends in a while");
-    world.until_received("email", conversation, &["one", "two"].map(str::to_owned)).await;
+    world.until_received("email", conversation_id, &["one", "two"].map(str::to_owned)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,7 +18,7 @@ async fn there_is_no_drift_during_and_after_traffic() {
             world
                 .send(
                     &business.api_key,
-                    business.conversation("email"),
+                    business.conversation_id("email"),
                     &format!("number {number}"),
                 )
                 .go()
@@ -49,7 +49,7 @@ async fn a_counter_that_was_changed_by_hand_is_found() {
     let business = world.business(10, 1).await;
     let id = business.business_id.to_string();
     let message =
-        world.send(&business.api_key, business.conversation("email"), "counted once").go().await;
+        world.send(&business.api_key, business.conversation_id("email"), "counted once").go().await;
     let created_at: chrono::DateTime<chrono::Utc> =
         serde_json::from_value(message.json()["created_at"].clone()).expect("a time");
     let month = Month::of(created_at);

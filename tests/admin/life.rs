@@ -10,15 +10,15 @@ async fn a_messages_history_is_shown_and_its_content_only_on_request() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let of = business.business_id.to_string();
-    let conversation = business.conversation("email");
+    let conversation_id = business.conversation_id("email");
 
     world.fault("email", json!({"status": 429, "times": 1})).await;
-    let id = world.send(&business.api_key, conversation, "a secret of ours").go().await.id();
+    let id = world.send(&business.api_key, conversation_id, "a secret of ours").go().await.id();
     world.pass(60).await;
     world.sweep().await;
-    world.until_status(&business.api_key, conversation, id, "sent").await;
+    world.until_status(&business.api_key, conversation_id, id, "sent").await;
 
-    let url = format!("{}/api/v1/conversations/{conversation}/messages/{id}", world.ready.api);
+    let url = format!("{}/api/v1/conversations/{conversation_id}/messages/{id}", world.ready.api);
     let shown = admin_json(&world, 0, &["message", "show", "--business", &of, &url]).await;
     assert_eq!(
         (text(&shown, "status"), &shown["attempts"], &shown["seq"]),
@@ -29,7 +29,7 @@ async fn a_messages_history_is_shown_and_its_content_only_on_request() {
     assert_eq!(outcomes, [&json!("postponed"), &json!("sent")]);
     assert!(shown.get("content").is_none() && shown.get("recipient").is_none(), "{shown}");
 
-    let ids = [conversation.to_string(), id.to_string()];
+    let ids = [conversation_id.to_string(), id.to_string()];
     let args = ["message", "show", "--business", &of, &ids[0], &ids[1]];
     let table = admin(&world, &args).await;
     assert!(
@@ -56,14 +56,14 @@ async fn failed_messages_are_listed_with_their_reason() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let of = business.business_id.to_string();
-    let conversation = business.conversation("whatsapp");
+    let conversation_id = business.conversation_id("whatsapp");
     assert_eq!(admin_json(&world, 0, &["list", "failed"]).await["messages"], json!([]));
 
     world.fault("whatsapp", json!({"code": 131_026, "times": 1})).await;
-    let id = world.send(&business.api_key, conversation, "it never arrives").go().await.id();
-    world.until_status(&business.api_key, conversation, id, "failed").await;
+    let id = world.send(&business.api_key, conversation_id, "it never arrives").go().await.id();
+    world.until_status(&business.api_key, conversation_id, id, "failed").await;
 
-    let in_it = ["--business", &of, "--conversation", &conversation.to_string()];
+    let in_it = ["--business", &of, "--conversation", &conversation_id.to_string()];
     for more in [&[][..], &in_it[..2], &in_it] {
         let failed = admin_json(&world, 2, &[&["list", "failed"], more].concat()).await;
         let failed = &failed["messages"][0];
@@ -80,21 +80,21 @@ async fn messages_are_listed_as_long_as_they_are_in_doubt() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let of = business.business_id.to_string();
-    let conversation = business.conversation("whatsapp");
+    let conversation_id = business.conversation_id("whatsapp");
 
     world.fault("whatsapp", json!({"after_effect": true, "times": 1})).await;
-    let id = world.send(&business.api_key, conversation, "the answer is lost").go().await.id();
-    world.until_status(&business.api_key, conversation, id, "in_doubt").await;
+    let id = world.send(&business.api_key, conversation_id, "the answer is lost").go().await.id();
+    world.until_status(&business.api_key, conversation_id, id, "in_doubt").await;
 
     // It waits for a receipt, and later messages wait with it: the conversation is in the outbox,
     // and not due.
-    world.send(&business.api_key, conversation, "it waits behind").go().await.id();
+    world.send(&business.api_key, conversation_id, "it waits behind").go().await.id();
     assert_eq!(
         admin_json(&world, 0, &["list", "stuck", "--minutes", "0"]).await["stuck"],
         json!([])
     );
 
-    let in_it = ["--business", &of, "--conversation", &conversation.to_string()];
+    let in_it = ["--business", &of, "--conversation", &conversation_id.to_string()];
     // The list does not scan the table.
     world
         .fault("aws", json!({"operation": "Scan", "error": "InternalServerError", "function": "*"}))
@@ -113,7 +113,7 @@ async fn messages_are_listed_as_long_as_they_are_in_doubt() {
     world.heal("aws").await;
     world.pass(121).await;
     world.sweep().await;
-    world.until_status(&business.api_key, conversation, id, "sent").await;
+    world.until_status(&business.api_key, conversation_id, id, "sent").await;
     for more in [&[][..], &in_it[..2], &in_it] {
         admin_json(&world, 0, &[&["list", "in-doubt"], more].concat()).await;
     }
@@ -123,11 +123,11 @@ async fn messages_are_listed_as_long_as_they_are_in_doubt() {
 async fn a_conversation_whose_doorbells_are_lost_is_stuck() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("email");
+    let conversation_id = business.conversation_id("email");
     for operation in ["SendMessage", "SendMessageBatch"] {
         world.fault("aws", json!({"operation": operation, "error": "InternalError"})).await;
     }
-    let id = world.send(&business.api_key, conversation, "no doorbell rings").go().await.id();
+    let id = world.send(&business.api_key, conversation_id, "no doorbell rings").go().await.id();
     assert_eq!(
         admin_json(&world, 0, &["list", "stuck"]).await["stuck"],
         json!([]),
@@ -141,7 +141,7 @@ async fn a_conversation_whose_doorbells_are_lost_is_stuck() {
         let stuck = &stuck["stuck"][0];
         assert_eq!(
             (&stuck["conversation_id"], &stuck["waiting"]),
-            (&json!(conversation), &json!(1))
+            (&json!(conversation_id), &json!(1))
         );
     }
     let other = world.business(1, 1).await.business_id.to_string();
@@ -151,7 +151,7 @@ async fn a_conversation_whose_doorbells_are_lost_is_stuck() {
     world.pass(60).await;
     world.sweep().await;
 
-    world.until_status(&business.api_key, conversation, id, "sent").await;
+    world.until_status(&business.api_key, conversation_id, id, "sent").await;
     world
         .until("nothing is due", async || {
             (admin(&world, &["list", "stuck", "--minutes", "0"]).await.code == 0).then_some(())

@@ -14,8 +14,8 @@ async fn a_newcomer_needs_one_command_to_send_the_first_message() {
     assert_eq!(text(&made, "api"), world.ready.api);
 
     let key = text(&made, "api_key");
-    let conversation = text(&made, "conversation_id");
-    let sent = world.send(key, conversation, "The first message.").go().await;
+    let conversation_id = text(&made, "conversation_id");
+    let sent = world.send(key, conversation_id, "The first message.").go().await;
     assert_eq!((sent.status.as_u16(), &sent.json()["sender_id"]), (201, &made["agent_id"]));
 }
 
@@ -60,7 +60,7 @@ async fn records_created_one_by_one_can_be_used() {
             "--recipient",
             recipient,
         ];
-        let conversation = admin_json(&world, 0, &args).await;
+        let conversation_id = admin_json(&world, 0, &args).await;
 
         if recipient.starts_with('+') {
             let wrote = json!({"from": recipient, "text": "Where is it?"});
@@ -68,7 +68,7 @@ async fn records_created_one_by_one_can_be_used() {
         }
 
         let sent = world
-            .send(text(&key, "api_key"), text(&conversation, "conversation_id"), "Hello.")
+            .send(text(&key, "api_key"), text(&conversation_id, "conversation_id"), "Hello.")
             .go()
             .await;
         assert_eq!(sent.status.as_u16(), 201, "{}", sent.text);
@@ -106,21 +106,21 @@ async fn a_whatsapp_channel_with_a_template_can_send_the_first_message() {
         "--recipient",
         "+16505551235",
     ];
-    let conversation = admin_json(&world, 0, &args).await;
-    let conversation = text(&conversation, "conversation_id");
+    let conversation_id = admin_json(&world, 0, &args).await;
+    let conversation_id = text(&conversation_id, "conversation_id");
 
-    let sent = world.send(text(&made, "api_key"), conversation, "We have found it.").go().await;
+    let sent = world.send(text(&made, "api_key"), conversation_id, "We have found it.").go().await;
     assert_eq!(sent.status.as_u16(), 201, "{}", sent.text);
 
     world
         .until_received(
             "whatsapp",
-            conversation.parse().expect("an id"),
+            conversation_id.parse().expect("an id"),
             &["We have found it.".to_owned()],
         )
         .await;
 
-    let path = format!("/whatsapp/messages?conversation_id={conversation}");
+    let path = format!("/whatsapp/messages?conversation_id={conversation_id}");
     let arrived = world.sandbox(reqwest::Method::GET, &path, json!(null)).await;
     assert_eq!(arrived[0]["template"]["name"], "agent_answers");
 }

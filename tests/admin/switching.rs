@@ -13,9 +13,9 @@ use tests::{Business, World};
 const RESUME_SECONDS: i64 = 5 * 60;
 
 /// Switches the channel of a business's conversation, by a subcommand and its flags.
-async fn switch(world: &World, business: &Business, conversation: Uuid, subcommand: &[&str]) {
+async fn switch(world: &World, business: &Business, conversation_id: Uuid, subcommand: &[&str]) {
     let business_id = BusinessId(business.business_id);
-    let record = world.table().conversation(business_id, ConversationId(conversation)).await;
+    let record = world.table().conversation(business_id, ConversationId(conversation_id)).await;
     let record = record.expect("an answer").expect("it is there");
 
     let of = business_id.to_string();
@@ -30,12 +30,14 @@ async fn a_plan_changes_while_sends_go_on() {
     let world = World::start().await;
     let business = world.business(40, 2).await;
     let id = business.business_id.to_string();
-    let conversation = business.conversation("chat");
+    let conversation_id = business.conversation_id("chat");
 
     let sends = async {
         for number in 0..20 {
-            let sent =
-                world.send(&business.api_key, conversation, &format!("number {number}")).go().await;
+            let sent = world
+                .send(&business.api_key, conversation_id, &format!("number {number}"))
+                .go()
+                .await;
             assert_eq!(sent.status.as_u16(), 201, "{}", sent.text);
         }
     };
@@ -69,9 +71,9 @@ async fn a_limit_below_the_used_number_has_to_be_confirmed() {
     let world = World::start().await;
     let business = world.business(5, 1).await;
     let id = business.business_id.to_string();
-    let conversation = business.conversation("email");
+    let conversation_id = business.conversation_id("email");
     for text in ["one", "two"] {
-        world.send(&business.api_key, conversation, text).go().await.id();
+        world.send(&business.api_key, conversation_id, text).go().await.id();
     }
 
     let args = ["plan", "change", "--business", &id, "--limit", "1"];
@@ -84,7 +86,7 @@ async fn a_limit_below_the_used_number_has_to_be_confirmed() {
         (&done["limit"], &done["in_force"], &done["remaining"]),
         (&json!(1), &json!(2), &json!(0))
     );
-    let refused = world.send(&business.api_key, conversation, "three").go().await;
+    let refused = world.send(&business.api_key, conversation_id, "three").go().await;
     assert_eq!(refused.problem(), (403, "quota_exceeded".into()));
 }
 
@@ -237,10 +239,10 @@ async fn messages_on_a_paused_channel_go_out_soon_after_it_is_resumed() {
     for channel in ["chat", "whatsapp", "email"] {
         let world = World::start().await;
         let business = world.business(10, 1).await;
-        let conversation = business.conversation(channel);
+        let conversation_id = business.conversation_id(channel);
         let waits = async |passed| {
             let business_id = BusinessId(business.business_id);
-            let conversation_id = ConversationId(conversation);
+            let conversation_id = ConversationId(conversation_id);
             let later = async || {
                 let record = world.table().conversation(business_id, conversation_id).await;
                 let record = record.expect("an answer")?;
@@ -250,11 +252,11 @@ async fn messages_on_a_paused_channel_go_out_soon_after_it_is_resumed() {
             world.until("it waits", later).await;
         };
 
-        switch(&world, &business, conversation, &["pause", "--minutes", "1440"]).await;
+        switch(&world, &business, conversation_id, &["pause", "--minutes", "1440"]).await;
         let texts = ["it waits for its channel", "and this one for it"].map(str::to_owned);
         let mut ids = Vec::new();
         for text in &texts {
-            ids.push(world.send(&business.api_key, conversation, text).go().await.id());
+            ids.push(world.send(&business.api_key, conversation_id, text).go().await.id());
         }
         waits(0).await;
 
@@ -264,7 +266,7 @@ async fn messages_on_a_paused_channel_go_out_soon_after_it_is_resumed() {
         waits(RESUME_SECONDS).await;
 
         for id in &ids {
-            let delivery = world.delivery(&business.api_key, conversation, *id).await;
+            let delivery = world.delivery(&business.api_key, conversation_id, *id).await;
             assert_eq!(
                 (&delivery["status"], &delivery["attempts"]),
                 (&json!("queued"), &json!(0)),
@@ -272,13 +274,13 @@ async fn messages_on_a_paused_channel_go_out_soon_after_it_is_resumed() {
             );
         }
 
-        switch(&world, &business, conversation, &["resume"]).await;
+        switch(&world, &business, conversation_id, &["resume"]).await;
         world.pass(RESUME_SECONDS).await;
         world.sweep().await;
-        world.until_received(channel, conversation, &texts).await;
+        world.until_received(channel, conversation_id, &texts).await;
 
         for id in &ids {
-            let delivery = world.delivery(&business.api_key, conversation, *id).await;
+            let delivery = world.delivery(&business.api_key, conversation_id, *id).await;
             assert_eq!(
                 (&delivery["attempts"], &delivery["error"]),
                 (&json!(1), &Value::Null),
@@ -294,26 +296,26 @@ async fn messages_accepted_before_a_channel_is_deactivated_are_still_sent() {
     let business = world.business(10, 1).await;
     let texts = ["accepted in time".to_owned()];
     let channels =
-        ["chat", "whatsapp", "email"].map(|channel| (channel, business.conversation(channel)));
+        ["chat", "whatsapp", "email"].map(|channel| (channel, business.conversation_id(channel)));
 
     world.sandbox(Method::PUT, "/queues/held", json!({"held": true})).await;
     let mut ids = Vec::new();
-    for (_, conversation) in channels {
-        ids.push(world.send(&business.api_key, conversation, &texts[0]).go().await.id());
-        switch(&world, &business, conversation, &["deactivate", "--yes"]).await;
+    for (_, conversation_id) in channels {
+        ids.push(world.send(&business.api_key, conversation_id, &texts[0]).go().await.id());
+        switch(&world, &business, conversation_id, &["deactivate", "--yes"]).await;
     }
     world.sandbox(Method::PUT, "/queues/held", json!({"held": false})).await;
 
-    for ((channel, conversation), id) in channels.into_iter().zip(ids) {
-        world.until_received(channel, conversation, &texts).await;
-        let delivery = world.delivery(&business.api_key, conversation, id).await;
+    for ((channel, conversation_id), id) in channels.into_iter().zip(ids) {
+        world.until_received(channel, conversation_id, &texts).await;
+        let delivery = world.delivery(&business.api_key, conversation_id, id).await;
         assert_eq!(delivery["attempts"], 1, "{channel}");
     }
 
     // By now every function has read that the channel is inactive.
     world.pass(30).await;
-    for (channel, conversation) in channels {
-        let refused = world.send(&business.api_key, conversation, "too late").go().await;
+    for (channel, conversation_id) in channels {
+        let refused = world.send(&business.api_key, conversation_id, "too late").go().await;
         assert_eq!(refused.problem(), (422, "channel_inactive".into()), "{channel}");
     }
 }

@@ -62,7 +62,7 @@ async fn lost() {
     all_arrived(&world, &talks).await;
     let mut lost = 0;
     for talk in &talks {
-        assert_eq!(talk.copies(&world).await, EACH, "{} {}", talk.channel, talk.conversation);
+        assert_eq!(talk.copies(&world).await, EACH, "{} {}", talk.channel, talk.conversation_id);
         for place in 0..EACH {
             let delivery = talk.delivery(&world, &business, place).await;
             assert_eq!(

@@ -42,8 +42,9 @@ async fn over_http() {
     let caller = async |number: usize| {
         let mut accepted = Vec::new();
         loop {
-            let conversation = business.conversation(UNPACED[number % UNPACED.len()]);
-            let answer = world.send(&business.api_key, conversation, "around midnight").go().await;
+            let conversation_id = business.conversation(UNPACED[number % UNPACED.len()]);
+            let answer =
+                world.send(&business.api_key, conversation_id, "around midnight").go().await;
             match answer.status.as_u16() {
                 201 => accepted.push(created_at(&answer.json()["created_at"])),
                 503 => {}
@@ -94,7 +95,7 @@ async fn to_the_millisecond(shards: u16) {
             if number % 2 == 0 { turn() - MS } else { turn() + MS * i32::from(number % 4 == 3) };
         let draft = MessageDraft {
             business_id: BusinessId(business.business_id),
-            conversation_id: ConversationId(talks[number % TALKS].conversation),
+            conversation_id: ConversationId(talks[number % TALKS].conversation_id),
             conversation_channel: "email".into(),
             channel: Channel::Email,
             sender: Sender(None),

@@ -79,9 +79,9 @@ async fn change(world: &World, business: &Business, over: &AtomicBool) -> u64 {
 async fn send_until(world: &World, business: &Business, number: usize, over: &AtomicBool) -> u64 {
     let mut accepted = 0;
     while !over.load(Ordering::Relaxed) {
-        let conversation = business.conversation(UNPACED[number % UNPACED.len()]);
+        let conversation_id = business.conversation(UNPACED[number % UNPACED.len()]);
         let answer =
-            world.send(&business.api_key, conversation, "while the plan changes").go().await;
+            world.send(&business.api_key, conversation_id, "while the plan changes").go().await;
         match answer.status.as_u16() {
             201 => accepted += 1,
             status => {
@@ -149,8 +149,9 @@ impl Snapshot {
     ) -> Option<Snapshot> {
         let id = BusinessId(business.business_id);
         let shards = (0..MOST_SHARDS).map(|shard| key::quota_shard(id, month, shard));
-        let conversations = CHANNELS
-            .map(|channel| key::conversation(id, ConversationId(business.conversation(channel))));
+        let conversations = CHANNELS.map(|channel| {
+            key::conversation(id, ConversationId(business.conversation_id(channel)))
+        });
         let keys = [key::plan(id), key::quota_head(id, month)]
             .into_iter()
             .chain(shards)
@@ -188,7 +189,7 @@ impl Snapshot {
                 .collect(),
             messages: conversations
                 .iter()
-                .filter_map(|conversation| number(conversation, "seq"))
+                .filter_map(|conversation_id| number(conversation_id, "seq"))
                 .sum(),
         })
     }
@@ -232,10 +233,10 @@ async fn first(shards: u16) {
     for limit in [u64::from(shards) * 10, 1_000] {
         let business = world.business(limit, shards).await;
         let caller = async |number: usize| {
-            let conversation = business.conversation(UNPACED[number % UNPACED.len()]);
+            let conversation_id = business.conversation(UNPACED[number % UNPACED.len()]);
             loop {
                 let answer = world
-                    .send(&business.api_key, conversation, "the first of the month")
+                    .send(&business.api_key, conversation_id, "the first of the month")
                     .go()
                     .await;
                 match answer.status.as_u16() {

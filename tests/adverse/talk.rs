@@ -24,7 +24,7 @@ const LOOKS_TO_A_SWEEP: usize = 25;
 #[derive(Debug)]
 pub(crate) struct Talk {
     pub(crate) channel: &'static str,
-    pub(crate) conversation: Uuid,
+    pub(crate) conversation_id: Uuid,
     /// The texts, oldest first.
     pub(crate) texts: Vec<String>,
     /// The messages' ids.
@@ -34,8 +34,8 @@ pub(crate) struct Talk {
 impl Talk {
     /// One conversation more.
     pub(crate) async fn new(world: &World, business: &Business, channel: &'static str) -> Talk {
-        let conversation = world.another_conversation(business, channel).await;
-        Talk { channel, conversation, texts: Vec::new(), ids: Vec::new() }
+        let conversation_id = world.another_conversation(business, channel).await;
+        Talk { channel, conversation_id, texts: Vec::new(), ids: Vec::new() }
     }
 
     /// So many conversations on each channel.
@@ -52,7 +52,7 @@ impl Talk {
     pub(crate) async fn say(&mut self, world: &World, business: &Business, count: usize) {
         for _ in 0..count {
             let text = format!("message number {} by {}", self.texts.len() + 1, self.channel);
-            let answer = world.send(&business.api_key, self.conversation, &text).go().await;
+            let answer = world.send(&business.api_key, self.conversation_id, &text).go().await;
             self.ids.push(answer.id());
             self.texts.push(text);
         }
@@ -60,7 +60,7 @@ impl Talk {
 
     /// Returns one of its messages, by its place.
     pub(crate) async fn delivery(&self, world: &World, business: &Business, place: usize) -> Value {
-        world.delivery(&business.api_key, self.conversation, self.ids[place]).await
+        world.delivery(&business.api_key, self.conversation_id, self.ids[place]).await
     }
 
     /// Waits until one of its messages has this status.
@@ -71,7 +71,7 @@ impl Talk {
         place: usize,
         status: &str,
     ) {
-        world.until_status(&business.api_key, self.conversation, self.ids[place], status).await;
+        world.until_status(&business.api_key, self.conversation_id, self.ids[place], status).await;
     }
 
     /// Returns the messages that its customer got, with the time of each: the message's place,
@@ -81,7 +81,7 @@ impl Talk {
             world.until_shown().await;
         }
 
-        let path = format!("/{}/messages?conversation_id={}", self.channel, self.conversation);
+        let path = format!("/{}/messages?conversation_id={}", self.channel, self.conversation_id);
         let all = world.sandbox(Method::GET, &path, Value::Null).await;
         let mut received = BTreeMap::new();
 
@@ -97,7 +97,7 @@ impl Talk {
 
     /// How many copies its customer got, of whatever message.
     pub(crate) async fn copies(&self, world: &World) -> usize {
-        world.received(self.channel, self.conversation).await.len()
+        world.received(self.channel, self.conversation_id).await.len()
     }
 
     /// When a worker last announced that it hands over one of its messages, by its place.
@@ -109,7 +109,7 @@ impl Talk {
     /// Itself and its messages as the table has them, by their keys.
     pub(crate) async fn stored(&self, world: &World) -> BTreeMap<String, Item> {
         let items =
-            scan(world, "contains(pk, :this)", &self.conversation.to_string()).await.into_iter();
+            scan(world, "contains(pk, :this)", &self.conversation_id.to_string()).await.into_iter();
         let items = items.map(|item| (text(&item, "sk"), item));
         items.filter(|(key, _)| key == "CONVERSATION" || key.starts_with("M#")).collect()
     }
@@ -123,8 +123,8 @@ impl Talk {
             _ => &queues.email,
         };
         let business = business.business_id;
-        let conversation = self.conversation;
-        let doorbell = json!({"v": 1, "business": business, "conversation": conversation, "channel": self.channel});
+        let conversation_id = self.conversation_id;
+        let doorbell = json!({"v": 1, "business": business, "conversation": conversation_id, "channel": self.channel});
         let call = json!({"QueueUrl": url, "MessageBody": doorbell.to_string(), "MessageGroupId": business});
         let request = reqwest::Client::new().post(&world.ready.aws.sqs).body(call.to_string());
         let request = request.header("X-Amz-Target", "AmazonSQS.SendMessage");

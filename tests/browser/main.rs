@@ -18,9 +18,9 @@ const SHADOW: &str = "document.querySelector('.pingback-chat').shadowRoot";
 
 /// The shop's page with a customer of the business on it, once the widget is connected.
 async fn visit(world: &World, browser: &Browser, business: &Business) -> Page {
-    let conversation = business.conversation("chat");
+    let conversation_id = business.conversation_id("chat");
     let page = browser
-        .open(&format!("{}/widget?conversation_id={conversation}", world.ready.sandbox))
+        .open(&format!("{}/widget?conversation_id={conversation_id}", world.ready.sandbox))
         .await;
     connected(world, &page).await;
     page
@@ -54,17 +54,17 @@ async fn until_shown(world: &World, page: &Page, wanted: &[&str]) {
 }
 
 async fn send(world: &World, business: &Business, text: &str) -> Uuid {
-    world.send(&business.api_key, business.conversation("chat"), text).go().await.id()
+    world.send(&business.api_key, business.conversation_id("chat"), text).go().await.id()
 }
 
 async fn status(world: &World, business: &Business, id: Uuid, status: &str) {
-    world.until_status(&business.api_key, business.conversation("chat"), id, status).await;
+    world.until_status(&business.api_key, business.conversation_id("chat"), id, status).await;
 }
 
 /// Has API Gateway end every connection of the business's customer.
 async fn cut(world: &World, business: &Business) {
     let b = domain::BusinessId(business.business_id);
-    let c = domain::ConversationId(business.conversation("chat"));
+    let c = domain::ConversationId(business.conversation_id("chat"));
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
     for connected in world.table().connections(b, c).await.expect("the table answers") {
         let url =
@@ -89,7 +89,8 @@ async fn a_message_is_delivered_when_it_is_on_the_page_and_read_when_it_is_looke
     status(&world, &business, second, "delivered").await;
     until_shown(&world, &page, &["Hi Anna", "Are you still there?"]).await;
 
-    let delivery = world.delivery(&business.api_key, business.conversation("chat"), second).await;
+    let delivery =
+        world.delivery(&business.api_key, business.conversation_id("chat"), second).await;
     assert_eq!(delivery["status"], "delivered");
 
     page.ask(&format!("{SHADOW}.host.scrollIntoView()")).await;
@@ -237,7 +238,7 @@ async fn an_hour_later_the_widget_comes_back_with_a_new_token() {
     until_shown(&world, &page, &["Still here?"]).await;
 
     // Who has but one token is told that it is over.
-    let token = world.visitor_token(business.conversation("chat")).await;
+    let token = world.visitor_token(business.conversation_id("chat")).await;
     world.pass(3_700).await;
 
     let other = format!(
@@ -253,7 +254,7 @@ async fn an_hour_later_the_widget_comes_back_with_a_new_token() {
     };
     world.until("the chat has ended", ended).await;
 
-    let fresh = world.visitor_token(business.conversation("chat")).await;
+    let fresh = world.visitor_token(business.conversation_id("chat")).await;
     page.ask(&format!("window.other.setToken({fresh:?})")).await;
     let going_on = async || (page.ask("window.other.state.textContent").await == "").then_some(());
     world.until("it goes on", going_on).await;
@@ -299,7 +300,7 @@ async fn files_are_linked_to_and_pictures_are_shown() {
 
     let body = json!({"content": "see the files", "attachments": attachments}).to_string();
     world
-        .send(&business.api_key, business.conversation("chat"), "see the files")
+        .send(&business.api_key, business.conversation_id("chat"), "see the files")
         .body(body)
         .go()
         .await
@@ -329,7 +330,7 @@ async fn upload(world: &World, business: &Business, name: &str, kind: &str, byte
         "--edge\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\nContent-Type: {kind}\r\n\r\n"
     );
     let body = [head.as_bytes(), bytes, b"\r\n--edge--\r\n"].concat();
-    let path = format!("/api/v1/conversations/{}/upload", business.conversation("chat"));
+    let path = format!("/api/v1/conversations/{}/upload", business.conversation_id("chat"));
     let bearer = format!("Bearer {}", business.api_key);
     let headers = [
         ("authorization", bearer.as_str()),

@@ -14,10 +14,6 @@ use std::path::Path;
 
 use crate::{Violations, files, read};
 
-/// Crates whose circles are known and still to be mended; a crate without one leaves this list.
-const STILL_CIRCULAR: [&str; 4] =
-    ["functions/chat-socket", "functions/domain", "functions/platform", "infra/admin"];
-
 /// A module by the names that lead to it from the crate's root, which has none.
 type Module = Vec<String>;
 
@@ -26,14 +22,7 @@ fn modules_of_a_crate_have_no_circles() {
     let mut violations = Violations::default();
 
     for folder in crate_folders() {
-        let circles = Sources::of(&folder).circles();
-        if STILL_CIRCULAR.contains(&folder.as_str()) {
-            violations.unless(!circles.is_empty(), || {
-                format!("{folder} has no circle any more: take it off the list in tests/conventions/circles.rs")
-            });
-            continue;
-        }
-        for circle in circles {
+        for circle in Sources::of(&folder).circles() {
             violations.add(format!(
                 "{folder}: {circle}: move what both sides need to a module below both, or let the caller pass it in"
             ));

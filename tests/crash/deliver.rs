@@ -124,7 +124,7 @@ async fn observed(stage: &Stage, channel: &str, work: Work) -> Vec<Point> {
 }
 
 /// The body of a message with files, which are uploaded for it.
-async fn with_files(stage: &Stage, conversation: Uuid, text: &str) -> String {
+async fn with_files(stage: &Stage, conversation_id: Uuid, text: &str) -> String {
     let mut attachments = Vec::new();
     for (name, kind, bytes) in FILES {
         let form = format!(
@@ -136,7 +136,7 @@ async fn with_files(stage: &Stage, conversation: Uuid, text: &str) -> String {
             ("authorization", bearer.as_str()),
             ("content-type", "multipart/form-data; boundary=edge"),
         ];
-        let path = format!("/api/v1/conversations/{conversation}/upload");
+        let path = format!("/api/v1/conversations/{conversation_id}/upload");
         let upload =
             stage.world.call(reqwest::Method::POST, &path, &headers, form.into_bytes()).await;
         attachments.push(json!({"url": upload.json()["url"]}));
@@ -180,7 +180,7 @@ struct Scene<'a> {
     channel: &'a str,
     work: Work,
     title: String,
-    conversation: Uuid,
+    conversation_id: Uuid,
     doorbell: String,
     /// The messages that were sent, with their ids.
     texts: Vec<(String, Uuid)>,
@@ -194,19 +194,21 @@ impl<'a> Scene<'a> {
         messages: u32,
         title: &str,
     ) -> Scene<'a> {
-        let conversation = stage.conversation(channel).await;
+        let conversation_id = stage.conversation_id(channel).await;
         let mut texts = Vec::new();
         for number in 1..=messages {
             let text = format!("{title}, message {number}, {}", Uuid::new_v4());
-            let send = stage.world.send(&stage.business.api_key, conversation, &text);
+            let send = stage.world.send(&stage.business.api_key, conversation_id, &text);
             let sent = match work {
                 Work::Delivered | Work::PutOff | Work::GivenUp | Work::Paused => send.go().await,
-                Work::InParts => send.body(with_files(stage, conversation, &text).await).go().await,
+                Work::InParts => {
+                    send.body(with_files(stage, conversation_id, &text).await).go().await
+                }
             };
             texts.push((text, sent.id()));
         }
 
-        let of_it = |doorbell: &String| doorbell.contains(&conversation.to_string());
+        let of_it = |doorbell: &String| doorbell.contains(&conversation_id.to_string());
         let doorbell =
             stage.doorbells(channel).await.into_iter().find(of_it).expect("the doorbell was rung");
 
@@ -233,23 +235,23 @@ impl<'a> Scene<'a> {
         }
 
         stage.world.engine().calls().record();
-        Scene { channel, work, title: title.to_owned(), conversation, doorbell, texts }
+        Scene { channel, work, title: title.to_owned(), conversation_id, doorbell, texts }
     }
 
     /// Sees everything through, and says what made it good: nothing, SQS, or the sweeper.
     async fn finish(&self, stage: &Stage, again: &str) -> &'static str {
-        if stage.is_settled(self.conversation).await {
+        if stage.is_settled(self.conversation_id).await {
             return "its own repeat";
         }
 
         if !again.is_empty() {
             stage.redeliver(self.channel, again).await;
-            if stage.is_settled(self.conversation).await {
+            if stage.is_settled(self.conversation_id).await {
                 return "SQS, once more";
             }
         }
 
-        match stage.sweep_until_settled(self.channel, self.conversation).await {
+        match stage.sweep_until_settled(self.channel, self.conversation_id).await {
             Some(1) => "the sweeper",
             Some(2) => "the sweeper, twice",
             Some(_) => "the sweeper, often",
@@ -260,7 +262,7 @@ impl<'a> Scene<'a> {
     /// Everything arrived, in order, or was given up as it should; returns the copies that were too
     /// many.
     async fn judge(&self, stage: &Stage, case: &Case) -> u32 {
-        let received = stage.world.received(self.channel, self.conversation).await;
+        let received = stage.world.received(self.channel, self.conversation_id).await;
         if self.work == Work::InParts {
             return self.judge_parts(stage, case).await;
         }
@@ -269,7 +271,7 @@ impl<'a> Scene<'a> {
         let mut place = 0;
         for (index, (text, id)) in self.texts.iter().enumerate() {
             let delivery =
-                stage.world.delivery(&stage.business.api_key, self.conversation, *id).await;
+                stage.world.delivery(&stage.business.api_key, self.conversation_id, *id).await;
             let status = delivery["status"].as_str().unwrap_or_default().to_owned();
             let copies = received.iter().filter(|got| *got == text).count();
             if self.work == Work::GivenUp && index == 0 {
@@ -294,11 +296,11 @@ impl<'a> Scene<'a> {
     /// Every message is sent; whether it is whole, and its parts in order, the oracle sees. Returns
     /// the parts that were too many.
     async fn judge_parts(&self, stage: &Stage, case: &Case) -> u32 {
-        let path = format!("/{}/messages?conversation_id={}", self.channel, self.conversation);
+        let path = format!("/{}/messages?conversation_id={}", self.channel, self.conversation_id);
         let got = stage.world.sandbox(reqwest::Method::GET, &path, Value::Null).await;
         for (text, id) in &self.texts {
             let delivery =
-                stage.world.delivery(&stage.business.api_key, self.conversation, *id).await;
+                stage.world.delivery(&stage.business.api_key, self.conversation_id, *id).await;
             assert_eq!(delivery["status"], "sent", "{}", case.again());
             let first = got
                 .as_array()

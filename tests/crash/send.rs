@@ -105,7 +105,7 @@ async fn observed(stage: &Stage, work: Work) -> Vec<Point> {
 
 struct Scene {
     token: String,
-    conversation: Uuid,
+    conversation_id: Uuid,
     text: String,
     key: String,
 }
@@ -113,14 +113,16 @@ struct Scene {
 impl Scene {
     async fn set(stage: &Stage, work: Work) -> Scene {
         let demo = stage.world.ready.demo.as_ref().expect("the demo is seeded");
-        let (token, conversation) = match work {
+        let (token, conversation_id) = match work {
             Work::ByAnAgent => (demo.token.clone(), demo.conversations.email),
-            Work::Refused => (stage.business.api_key.clone(), stage.business.conversation("email")),
-            _ => (stage.business.api_key.clone(), stage.conversation("email").await),
+            Work::Refused => {
+                (stage.business.api_key.clone(), stage.business.conversation_id("email"))
+            }
+            _ => (stage.business.api_key.clone(), stage.conversation_id("email").await),
         };
         let text = format!("{} {}", work.name(), Uuid::new_v4());
         let key = Uuid::new_v4().to_string();
-        let scene = Scene { token, conversation, text, key };
+        let scene = Scene { token, conversation_id, text, key };
 
         match work {
             Work::FirstOfTheMonth => stage.world.set_clock(next_month(stage).await).await,
@@ -136,7 +138,7 @@ impl Scene {
     }
 
     async fn call(&self, stage: &Stage, keyed: Option<&str>) -> tests::Answer {
-        let send = stage.world.send(&self.token, self.conversation, &self.text);
+        let send = stage.world.send(&self.token, self.conversation_id, &self.text);
         let send = if keyed.is_some() { send.key(&self.key) } else { send };
         send.go().await
     }
@@ -148,7 +150,7 @@ impl Scene {
         loop {
             let path = format!(
                 "/api/v1/conversations/{}/messages?limit=100&after={after}",
-                self.conversation
+                self.conversation_id
             );
             let page = stage.world.get(&self.token, &path).await.json();
             let messages = page["messages"].as_array().cloned().unwrap_or_default();
@@ -168,7 +170,7 @@ impl Scene {
         }
 
         let arrived =
-            async || stage.world.received("email", self.conversation).await.contains(&self.text);
+            async || stage.world.received("email", self.conversation_id).await.contains(&self.text);
         if arrived().await {
             return "";
         }

@@ -55,9 +55,9 @@ impl Stage {
 
     /// Has the first message of the month behind it.
     pub(crate) async fn open_month(&self) {
-        let conversation = self.business.conversation("email");
+        let conversation_id = self.business.conversation_id("email");
         self.world
-            .send(&self.business.api_key, conversation, "the first of the month")
+            .send(&self.business.api_key, conversation_id, "the first of the month")
             .go()
             .await
             .id();
@@ -68,9 +68,9 @@ impl Stage {
 
     /// A conversation that nothing has happened to. The chat's is the one that has a customer, and
     /// is used again.
-    pub(crate) async fn conversation(&self, channel: &str) -> Uuid {
+    pub(crate) async fn conversation_id(&self, channel: &str) -> Uuid {
         if channel == "chat" {
-            return self.business.conversation("chat");
+            return self.business.conversation_id("chat");
         }
         self.world.another_conversation(&self.business, channel).await
     }
@@ -107,9 +107,9 @@ impl Stage {
     /// A conversation as it is stored.
     async fn stored(
         &self,
-        conversation: Uuid,
+        conversation_id: Uuid,
     ) -> std::collections::HashMap<String, AttributeValue> {
-        let pk = format!("B#{}#C#{conversation}", self.business.business_id);
+        let pk = format!("B#{}#C#{conversation_id}", self.business.business_id);
         let key = |text: &str| AttributeValue::S(text.to_owned());
         let get = self
             .world
@@ -128,14 +128,14 @@ impl Stage {
     }
 
     /// The conversation's part of the outbox.
-    pub(crate) async fn bucket(&self, conversation: Uuid) -> String {
-        let stored = self.stored(conversation).await;
+    pub(crate) async fn bucket(&self, conversation_id: Uuid) -> String {
+        let stored = self.stored(conversation_id).await;
         stored["outbox_bucket"].as_s().expect("a text").clone()
     }
 
     /// Whether nothing is left to do for a conversation.
-    pub(crate) async fn is_settled(&self, conversation: Uuid) -> bool {
-        let stored = self.stored(conversation).await;
+    pub(crate) async fn is_settled(&self, conversation_id: Uuid) -> bool {
+        let stored = self.stored(conversation_id).await;
         stored["seq"] == stored["settled_seq"]
             && !stored.contains_key("due")
             && !stored.contains_key("lease_until")
@@ -152,7 +152,7 @@ impl Stage {
     pub(crate) async fn sweep_until_settled(
         &self,
         channel: &str,
-        conversation: Uuid,
+        conversation_id: Uuid,
     ) -> Option<u32> {
         for sweeps in 1..=MOST_SWEEPS {
             self.world.pass(if sweeps % 2 == 1 { LEASE } else { DOUBT }).await;
@@ -160,7 +160,7 @@ impl Stage {
             for doorbell in self.doorbells(channel).await {
                 self.deliver(channel, &doorbell).await;
             }
-            if self.is_settled(conversation).await {
+            if self.is_settled(conversation_id).await {
                 return Some(sweeps);
             }
         }

@@ -27,20 +27,20 @@ pub(crate) async fn every_case() {
 /// One case from beginning to end.
 pub(crate) async fn run(stage: &Stage, case: &Case) -> Outcome {
     let dice = case.dice();
-    let conversation = stage.conversation("email").await;
+    let conversation_id = stage.conversation_id("email").await;
     let mut texts = Vec::new();
 
     for number in 1..=dice.messages {
         let text = format!("{case}, message {number}");
-        stage.world.send(&stage.business.api_key, conversation, &text).go().await.id();
+        stage.world.send(&stage.business.api_key, conversation_id, &text).go().await.id();
         texts.push(text);
     }
 
     stage.doorbells("email").await; // Lost.
     stage.fresh_workers().await;
     let about = match case.point {
-        Point { name: "read bucket", .. } => format!("\"{}\"", stage.bucket(conversation).await),
-        _ => conversation.to_string(),
+        Point { name: "read bucket", .. } => format!("\"{}\"", stage.bucket(conversation_id).await),
+        _ => conversation_id.to_string(),
     };
     let fault = case.fault.of_aws(case.point, FUNCTION, &about, 0, dice.stubborn);
 
@@ -65,7 +65,7 @@ pub(crate) async fn run(stage: &Stage, case: &Case) -> Outcome {
         stage.deliver("email", &doorbell).await;
     }
 
-    let received = stage.world.received("email", conversation).await;
+    let received = stage.world.received("email", conversation_id).await;
     assert_eq!(received, texts, "{}", case.again());
 
     Outcome { saw, repaired: repaired.to_owned(), twice: 0, calls: vec![case.point.name] }

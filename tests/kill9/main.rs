@@ -106,14 +106,14 @@ const PACED: u32 = 3;
 async fn load(
     world: &World,
     business: &Business,
-    conversation: Uuid,
+    conversation_id: Uuid,
     life: u64,
     enough: u32,
 ) -> u32 {
     let mut answered = 0;
     for number in 1..=enough {
         let text = format!("message {number} of life {life}");
-        match world.send(&business.api_key, conversation, &text).attempt().await {
+        match world.send(&business.api_key, conversation_id, &text).attempt().await {
             Ok(answer) if answer.status == 201 => answered += 1,
             // The front may outlive the function by a moment.
             Ok(answer) => assert!(answer.status.is_server_error(), "{}", answer.text),
@@ -134,7 +134,7 @@ async fn nothing_is_lost_however_often_everything_dies() {
     let mut world = World::of(machine.ready.clone());
     let business = world.business(1_000_000, 4).await;
     let another = world.another_conversation(&business, "email").await;
-    let busy = [business.conversation("chat"), business.conversation("email"), another];
+    let busy = [business.conversation_id("chat"), business.conversation_id("email"), another];
     let mut conversations = busy.to_vec();
 
     let mut answered = 0;
@@ -143,11 +143,13 @@ async fn nothing_is_lost_however_often_everything_dies() {
         let moment = Duration::from_millis(30 + u64::from(Uuid::new_v4().as_bytes()[0]) * 2);
         let paced = world.another_conversation(&business, "whatsapp").await;
         conversations.push(paced);
-        let loads =
-            busy.map(|conversation| (conversation, u32::MAX)).into_iter().chain([(paced, PACED)]);
-        let all = join_all(
-            loads.map(|(conversation, enough)| load(&world, &business, conversation, life, enough)),
-        );
+        let loads = busy
+            .map(|conversation_id| (conversation_id, u32::MAX))
+            .into_iter()
+            .chain([(paced, PACED)]);
+        let all = join_all(loads.map(|(conversation_id, enough)| {
+            load(&world, &business, conversation_id, life, enough)
+        }));
         let kill = async {
             tokio::time::sleep(moment).await;
             machine.process.kill();
@@ -191,8 +193,10 @@ async fn nothing_is_lost_however_often_everything_dies() {
         .await;
 
     // What was taken in one life is reported in the next.
-    for conversation in conversations.iter().filter(|id| **id != business.conversation("chat")) {
-        let path = format!("/api/v1/conversations/{conversation}/messages");
+    for conversation_id in
+        conversations.iter().filter(|id| **id != business.conversation_id("chat"))
+    {
+        let path = format!("/api/v1/conversations/{conversation_id}/messages");
         world
             .until("the providers have reported everything", async || {
                 let mut next = Some("0".to_owned());

@@ -3,7 +3,7 @@
 //! answers wherever they can happen.
 //!
 //! The model has no rules of its own. Its workers follow [`domain::delivery::Round`], as
-//! production's workers do; its writes are the transitions of [`domain::delivery::stored`], which
+//! production's workers do; its writes are the transitions of [`domain::delivery::transitions`], which
 //! contract tests compare with the table's condition expressions.
 
 mod promises;

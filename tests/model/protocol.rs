@@ -5,7 +5,7 @@ use stateright::{Model, Property};
 
 use crate::promises;
 use crate::state::{Budget, Sender, State, Worker, taken_but_not_stored};
-use domain::delivery::stored::MessageState;
+use domain::delivery::transitions::MessageState;
 use domain::delivery::{
     Accepted, Command, ConversationState, DeliveryPolicy, Event, Failure, OnUnknownOutcome,
     Progress, RateLimit, Reason, Round, SendOutcome, Settlement, Status,

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use chrono::{DateTime, Utc};
 
 use domain::Seq;
-use domain::delivery::stored::MessageState;
+use domain::delivery::transitions::MessageState;
 use domain::delivery::{Command, ConversationState, Lease, Progress, Round, Status};
 
 /// One moment of the system.

@@ -37,8 +37,8 @@ impl World {
     ///
     /// # Panics
     /// If the conversation has no customer.
-    pub async fn visitor_token(&self, conversation: Uuid) -> String {
-        let path = format!("/chat/token?conversation_id={conversation}");
+    pub async fn visitor_token(&self, conversation_id: Uuid) -> String {
+        let path = format!("/chat/token?conversation_id={conversation_id}");
         let answer = self.sandbox(Method::GET, &path, Value::Null).await;
         let token = answer["token"].as_str().expect("a token").to_owned();
         self.ledger().secrets.push(token.clone());
@@ -52,7 +52,7 @@ impl World {
     /// If there is no such message.
     pub async fn rewrite(&self, business: &Business, id: Uuid, content: &str) {
         let b = BusinessId(business.business_id);
-        let c = ConversationId(business.conversation("chat"));
+        let c = ConversationId(business.conversation_id("chat"));
         let seq = id
             .to_string()
             .parse::<MessageId>()

@@ -35,7 +35,7 @@ type Item = HashMap<String, AttributeValue>;
 struct Message {
     id: Uuid,
     partition: String,
-    business: String,
+    business_partition: String,
     month: String,
     seq: u64,
     status: String,
@@ -162,7 +162,8 @@ fn accepted(world: &World, messages: &[Message], allowed: Allowed, findings: &mu
 fn counted(items: &[Item], messages: &[Message], findings: &mut Findings) {
     let mut stored: BTreeMap<(String, String), u64> = BTreeMap::new();
     for message in messages {
-        *stored.entry((message.business.clone(), message.month.clone())).or_default() += 1;
+        *stored.entry((message.business_partition.clone(), message.month.clone())).or_default() +=
+            1;
     }
 
     let mut used = BTreeMap::new();
@@ -228,20 +229,20 @@ async fn received(world: &World, messages: &[Message], allowed: Allowed, finding
     let mut times: HashMap<Uuid, u64> = HashMap::new();
     let mut last: HashMap<&String, u64> = HashMap::new();
 
-    for (conversation, id) in &got {
+    for (conversation_id, id) in &got {
         let Some(message) = by_id.get(id) else {
             findings.wrong.push(format!("a customer got {id}, which is not stored"));
             continue;
         };
-        if !message.partition.ends_with(conversation.as_str()) {
+        if !message.partition.ends_with(conversation_id.as_str()) {
             findings.wrong.push(format!("{id} reached another conversation"));
         }
         let count = times.entry(*id).or_default();
         *count += 1;
         if *count == 1 {
-            let before = last.insert(conversation, message.seq).unwrap_or(0);
+            let before = last.insert(conversation_id, message.seq).unwrap_or(0);
             let early = u64::from(message.seq < before);
-            let sentence = || format!("{conversation}: {} came after {before}", message.seq);
+            let sentence = || format!("{conversation_id}: {} came after {before}", message.seq);
             findings.count(|tally| &mut tally.out_of_order, early, sentence);
         }
     }
@@ -317,7 +318,7 @@ fn message(item: &Item) -> Option<Message> {
 
     Some(Message {
         id: text(item, "id").parse().expect("an id"),
-        business: pk.split_once("#C#").expect("a conversation's key").0.to_owned(),
+        business_partition: pk.split_once("#C#").expect("a conversation's key").0.to_owned(),
         partition: pk,
         month: text(item, "month"),
         seq,

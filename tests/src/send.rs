@@ -58,7 +58,7 @@ impl Answer {
 pub struct Send<'a> {
     world: &'a World,
     token: &'a str,
-    conversation: String,
+    conversation_id: String,
     body: Vec<u8>,
     text: Option<String>,
     key: Option<String>,
@@ -68,11 +68,11 @@ impl<'a> Send<'a> {
     pub(crate) fn new(
         world: &'a World,
         token: &'a str,
-        conversation: String,
+        conversation_id: String,
         text: &str,
     ) -> Send<'a> {
         let body = json!({"content": text}).to_string().into_bytes();
-        Send { world, token, conversation, body, text: Some(text.to_owned()), key: None }
+        Send { world, token, conversation_id, body, text: Some(text.to_owned()), key: None }
     }
 
     /// Under an idempotency key.
@@ -102,7 +102,7 @@ impl<'a> Send<'a> {
     /// # Errors
     /// If there is no answer.
     pub async fn attempt(self) -> reqwest::Result<Answer> {
-        let path = format!("/api/v1/conversations/{}/messages", self.conversation);
+        let path = format!("/api/v1/conversations/{}/messages", self.conversation_id);
         let request =
             self.world.http.post(format!("{}{path}", self.world.ready.api)).body(self.body);
         let request = request.header("Content-Type", "application/json");

@@ -69,7 +69,7 @@ impl Business {
     /// # Panics
     /// If there is no such channel.
     #[must_use]
-    pub fn conversation(&self, channel: &str) -> Uuid {
+    pub fn conversation_id(&self, channel: &str) -> Uuid {
         self.conversations[channel]
     }
 }
@@ -127,8 +127,13 @@ impl World {
     }
 
     /// A request that sends `text` into `conversation`.
-    pub fn send<'a>(&'a self, token: &'a str, conversation: impl ToString, text: &str) -> Send<'a> {
-        Send::new(self, token, conversation.to_string(), text)
+    pub fn send<'a>(
+        &'a self,
+        token: &'a str,
+        conversation_id: impl ToString,
+        text: &str,
+    ) -> Send<'a> {
+        Send::new(self, token, conversation_id.to_string(), text)
     }
 
     /// Reads something of the public API.
@@ -184,9 +189,10 @@ impl World {
     }
 
     /// Returns the delivery of a message.
-    pub async fn delivery(&self, token: &str, conversation: Uuid, id: Uuid) -> Value {
-        let answer =
-            self.get(token, &format!("/api/v1/conversations/{conversation}/messages/{id}")).await;
+    pub async fn delivery(&self, token: &str, conversation_id: Uuid, id: Uuid) -> Value {
+        let answer = self
+            .get(token, &format!("/api/v1/conversations/{conversation_id}/messages/{id}"))
+            .await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
         answer.json()["delivery"].take()
     }
@@ -195,12 +201,12 @@ impl World {
     pub async fn until_status(
         &self,
         token: &str,
-        conversation: Uuid,
+        conversation_id: Uuid,
         id: Uuid,
         status: &str,
     ) -> Value {
         self.until(&format!("{id} is {status}"), async || {
-            let delivery = self.delivery(token, conversation, id).await;
+            let delivery = self.delivery(token, conversation_id, id).await;
             (delivery["status"] == status).then_some(delivery)
         })
         .await
@@ -257,21 +263,21 @@ impl World {
     }
 
     /// The texts that a conversation's customer got, in order.
-    pub async fn received(&self, channel: &str, conversation: Uuid) -> Vec<String> {
+    pub async fn received(&self, channel: &str, conversation_id: Uuid) -> Vec<String> {
         if channel == "chat" {
             self.until_shown().await;
         }
         let all = self.sandbox(Method::GET, &format!("/{channel}/messages"), Value::Null).await;
         let all = all.as_array().expect("an array").clone();
         let of_it =
-            all.into_iter().filter(|one| one["conversation_id"] == conversation.to_string());
+            all.into_iter().filter(|one| one["conversation_id"] == conversation_id.to_string());
         of_it.map(|one| one["content"].as_str().expect("a text").to_owned()).collect()
     }
 
     /// Waits until a conversation's customer got exactly these texts, in this order.
-    pub async fn until_received(&self, channel: &str, conversation: Uuid, texts: &[String]) {
+    pub async fn until_received(&self, channel: &str, conversation_id: Uuid, texts: &[String]) {
         self.until(&format!("{} texts arrive by {channel}", texts.len()), async || {
-            let received = self.received(channel, conversation).await;
+            let received = self.received(channel, conversation_id).await;
             assert!(received.len() <= texts.len(), "got {received:?}, wanted {texts:?}");
             (received.len() == texts.len()).then(|| assert_eq!(received, texts))
         })

@@ -9,8 +9,9 @@ use tests::World;
 async fn the_documented_call_answers_exactly_seven_fields() {
     let world = World::start().await;
     let demo = world.ready.demo.clone().expect("a demo");
-    let conversation = demo.conversations.whatsapp;
-    let answer = world.send(&demo.token, conversation, "Your order left our warehouse.").go().await;
+    let conversation_id = demo.conversations.whatsapp;
+    let answer =
+        world.send(&demo.token, conversation_id, "Your order left our warehouse.").go().await;
 
     let id = answer.id();
     let body = answer.json();
@@ -21,7 +22,7 @@ async fn the_documented_call_answers_exactly_seven_fields() {
     );
 
     let wanted = json!({
-        "id": id, "conversation_id": conversation, "sender_type": "agent", "sender_id": demo.agent_id,
+        "id": id, "conversation_id": conversation_id, "sender_type": "agent", "sender_id": demo.agent_id,
         "content": "Your order left our warehouse.", "attachments": [], "created_at": created_at,
     });
     assert_eq!(body, wanted);
@@ -39,11 +40,11 @@ async fn the_documented_call_answers_exactly_seven_fields() {
         order.iter().map(|name| answer.text.find(&format!("\"{name}\":"))).collect();
     assert!(places.is_sorted() && places.iter().all(Option::is_some), "{}", answer.text);
 
-    let location = format!("/api/v1/conversations/{conversation}/messages/{id}");
+    let location = format!("/api/v1/conversations/{conversation_id}/messages/{id}");
     assert_eq!(answer.header("location"), Some(location.as_str()));
     assert_eq!(answer.header("content-type"), Some("application/json"));
 
-    world.until_status(&demo.token, conversation, id, "sent").await;
+    world.until_status(&demo.token, conversation_id, id, "sent").await;
 
     let mut read = world.get(&demo.token, &location).await.json();
     assert_eq!(read["delivery"]["attempts"], 1);
@@ -57,7 +58,7 @@ async fn a_business_key_sends_without_an_agents_name() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let answer =
-        world.send(&business.api_key, business.conversation("email"), "Good morning").go().await;
+        world.send(&business.api_key, business.conversation_id("email"), "Good morning").go().await;
     assert_eq!(answer.json()["sender_id"], Value::Null);
     assert_eq!(answer.json()["id"], json!(answer.id()));
 }
@@ -66,16 +67,16 @@ async fn a_business_key_sends_without_an_agents_name() {
 async fn messages_are_listed_page_by_page_in_order() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("whatsapp");
+    let conversation_id = business.conversation_id("whatsapp");
     let texts: Vec<String> = (1..=5).map(|number| format!("message number {number}")).collect();
 
     for text in &texts {
-        world.send(&business.api_key, conversation, text).go().await.id();
+        world.send(&business.api_key, conversation_id, text).go().await.id();
     }
 
-    world.until_received("whatsapp", conversation, &texts).await;
+    world.until_received("whatsapp", conversation_id, &texts).await;
 
-    let path = format!("/api/v1/conversations/{conversation}/messages");
+    let path = format!("/api/v1/conversations/{conversation_id}/messages");
     let mut listed = Vec::new();
     let mut after = "0".to_owned();
     let mut pages = 0;
@@ -107,9 +108,10 @@ async fn messages_are_listed_page_by_page_in_order() {
 async fn the_first_response_time_is_set_once() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("chat");
+    let conversation_id = business.conversation_id("chat");
     let first = async || {
-        let ids = (domain::BusinessId(business.business_id), domain::ConversationId(conversation));
+        let ids =
+            (domain::BusinessId(business.business_id), domain::ConversationId(conversation_id));
         world
             .table()
             .conversation(ids.0, ids.1)
@@ -120,11 +122,11 @@ async fn the_first_response_time_is_set_once() {
     };
     assert_eq!(first().await, None);
 
-    let answer = world.send(&business.api_key, conversation, "the first answer").go().await;
+    let answer = world.send(&business.api_key, conversation_id, "the first answer").go().await;
     let created_at = serde_json::from_value(answer.json()["created_at"].clone()).expect("a time");
     assert_eq!(first().await, Some(created_at));
 
-    world.send(&business.api_key, conversation, "the second answer").go().await.id();
+    world.send(&business.api_key, conversation_id, "the second answer").go().await.id();
     assert_eq!(first().await, Some(created_at));
 }
 
@@ -132,8 +134,8 @@ async fn the_first_response_time_is_set_once() {
 async fn accepting_takes_three_aws_calls() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("email");
-    world.send(&business.api_key, conversation, "this one opens the month").go().await.id();
+    let conversation_id = business.conversation_id("email");
+    world.send(&business.api_key, conversation_id, "this one opens the month").go().await.id();
 
     let sends = || -> Vec<(String, u64)> {
         let of_it =
@@ -142,7 +144,7 @@ async fn accepting_takes_three_aws_calls() {
     };
     let before = sends();
 
-    world.send(&business.api_key, conversation, "this one is like all others").go().await.id();
+    world.send(&business.api_key, conversation_id, "this one is like all others").go().await.id();
     let made: Vec<_> =
         sends().into_iter().filter(|call| !before.contains(call)).map(|(name, _)| name).collect();
     assert_eq!(made, ["dynamodb:BatchGetItem", "dynamodb:TransactWriteItems", "sqs:SendMessage"]);
@@ -155,8 +157,8 @@ async fn accepting_takes_three_aws_calls() {
 async fn reading_a_missing_message_is_404() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("chat");
-    let path = format!("/api/v1/conversations/{conversation}/messages/{}", Uuid::now_v7());
+    let conversation_id = business.conversation_id("chat");
+    let path = format!("/api/v1/conversations/{conversation_id}/messages/{}", Uuid::now_v7());
     assert_eq!(
         world.get(&business.api_key, &path).await.problem(),
         (404, "message_not_found".into())

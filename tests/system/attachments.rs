@@ -18,7 +18,7 @@ pub(super) const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x0
 pub(super) async fn store(
     world: &World,
     token: &str,
-    conversation: Uuid,
+    conversation_id: Uuid,
     name: &str,
     kind: &str,
     bytes: &[u8],
@@ -27,7 +27,7 @@ pub(super) async fn store(
         "--edge\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\nContent-Type: {kind}\r\n\r\n"
     );
     let body = [head.as_bytes(), bytes, b"\r\n--edge--\r\n"].concat();
-    let path = format!("/api/v1/conversations/{conversation}/upload");
+    let path = format!("/api/v1/conversations/{conversation_id}/upload");
     let bearer = format!("Bearer {token}");
     let headers = [
         ("authorization", bearer.as_str()),
@@ -41,13 +41,13 @@ pub(super) async fn store(
 pub(super) async fn announce(
     world: &World,
     token: &str,
-    conversation: Uuid,
+    conversation_id: Uuid,
     name: &str,
     kind: &str,
     size: u64,
 ) -> Answer {
     let body = json!({"filename": name, "content_type": kind, "size": size}).to_string();
-    let path = format!("/api/v1/conversations/{conversation}/upload");
+    let path = format!("/api/v1/conversations/{conversation_id}/upload");
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
     noted(world, world.call(Method::POST, &path, &headers, body.into_bytes()).await)
@@ -79,12 +79,12 @@ pub(super) async fn bring(upload: &Value, bytes: &[u8]) -> reqwest::Response {
 pub(super) async fn send(
     world: &World,
     business: &Business,
-    conversation: Uuid,
+    conversation_id: Uuid,
     urls: &[&Value],
 ) -> Answer {
     let attachments: Vec<Value> = urls.iter().map(|url| json!({"url": url})).collect();
     let body = json!({"content": "see the file", "attachments": attachments}).to_string();
-    world.send(&business.api_key, conversation, "see the file").body(body).go().await
+    world.send(&business.api_key, conversation_id, "see the file").body(body).go().await
 }
 
 /// Asks for a file, and does not go where it is told to.

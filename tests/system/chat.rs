@@ -19,30 +19,30 @@ const MESSAGES: u64 = 60;
 
 /// A tab of the business's chat that has got everything after `after`.
 async fn tab(world: &World, business: &Business, after: u64) -> Tab {
-    let conversation = business.conversation("chat");
+    let conversation_id = business.conversation_id("chat");
     let mut tab = Tab::open(world).await;
-    tab.hello(&world.visitor_token(conversation).await, after).await;
+    tab.hello(&world.visitor_token(conversation_id).await, after).await;
     let hello = tab.heard().await;
-    assert_eq!(hello, json!({"type": "hello", "conversation_id": conversation}));
+    assert_eq!(hello, json!({"type": "hello", "conversation_id": conversation_id}));
     tab
 }
 
 async fn send(world: &World, business: &Business, text: &str) -> Uuid {
-    world.send(&business.api_key, business.conversation("chat"), text).go().await.id()
+    world.send(&business.api_key, business.conversation_id("chat"), text).go().await.id()
 }
 
 async fn status(world: &World, business: &Business, id: Uuid, status: &str) {
-    world.until_status(&business.api_key, business.conversation("chat"), id, status).await;
+    world.until_status(&business.api_key, business.conversation_id("chat"), id, status).await;
 }
 
 /// Waits until so many messages are settled.
 async fn settled(world: &World, business: &Business, count: u64) {
-    let b = BusinessId(business.business_id);
-    let c = ConversationId(business.conversation("chat"));
+    let business_id = BusinessId(business.business_id);
+    let conversation_id = ConversationId(business.conversation_id("chat"));
     let table = world.table();
     let settled = async || {
-        let conversation =
-            table.conversation(b, c).await.expect("the table answers").expect("the conversation");
+        let conversation = table.conversation(business_id, conversation_id).await;
+        let conversation = conversation.expect("the table answers").expect("the conversation");
         (conversation.settled_seq.0 == count).then_some(())
     };
     world.until(&format!("{count} messages are settled"), settled).await;
@@ -95,8 +95,8 @@ async fn every_tab_shows_every_message_and_either_may_say_so() {
     let [mut stays, leaves] = tabs;
     leaves.close().await;
 
-    let b = BusinessId(business.business_id);
-    let c = ConversationId(business.conversation("chat"));
+    let business_id = BusinessId(business.business_id);
+    let conversation_id = ConversationId(business.conversation_id("chat"));
     let table = world.table();
     let connections = async || {
         let all = table.connections(b, c).await.expect("the table answers");
@@ -116,8 +116,8 @@ async fn a_tab_that_is_gone_without_a_word_is_taken_off_the_list() {
     let mut stays = tab(&world, &business, 0).await;
     assert_eq!(stays.heard().await["type"], "caught_up");
 
-    let b = BusinessId(business.business_id);
-    let c = ConversationId(business.conversation("chat"));
+    let business_id = BusinessId(business.business_id);
+    let conversation_id = ConversationId(business.conversation_id("chat"));
     let table = world.table();
     let gone = table.connect("L0SM9cOFvHcCIhw=", b, c, Utc::now()).await.expect("remembered");
 
@@ -246,7 +246,7 @@ async fn what_failed_is_never_shown_and_holds_nothing_up() {
     let (shown, last) = tab.resume(0).await;
     assert_eq!((shown, last), (vec![(2, next)], 2));
     assert_eq!(
-        tab::fetch(&world, &world.visitor_token(business.conversation("chat")).await, failed)
+        tab::fetch(&world, &world.visitor_token(business.conversation_id("chat")).await, failed)
             .await
             .0,
         404
@@ -277,7 +277,7 @@ async fn a_message_that_does_not_fit_is_announced_and_fetched() {
     assert_eq!(later.heard().await, announced, "by the replay");
     assert_eq!(show(&later.heard().await), (2, short));
 
-    let token = world.visitor_token(business.conversation("chat")).await;
+    let token = world.visitor_token(business.conversation_id("chat")).await;
     let (status, message) = tab::fetch(&world, &token, id).await;
     assert_eq!((status, message["id"].as_str()), (200, Some(id.to_string().as_str())));
     assert_eq!(
@@ -291,18 +291,21 @@ async fn a_message_that_does_not_fit_is_announced_and_fetched() {
     );
 
     world.let_customers_in().await;
-    assert_eq!(world.received("chat", business.conversation("chat")).await[0].len(), long.len());
+    assert_eq!(world.received("chat", business.conversation_id("chat")).await[0].len(), long.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_its_own_conversations_messages_can_be_fetched_with_a_visitors_token() {
     let (world, business) = World::without_customers().await;
-    let mine = business.conversation("chat");
+    let mine = business.conversation_id("chat");
     let other = world.business(10, 1).await;
     let id = send(&world, &business, "mine").await;
     let foreign = send(&world, &other, "another business's").await;
-    let elsewhere =
-        world.send(&business.api_key, business.conversation("email"), "by e-mail").go().await.id();
+    let elsewhere = world
+        .send(&business.api_key, business.conversation_id("email"), "by e-mail")
+        .go()
+        .await
+        .id();
     let mine = world.visitor_token(mine).await;
     assert_eq!(tab::fetch(&world, &mine, id).await.0, 200);
 
@@ -329,7 +332,7 @@ async fn only_its_own_conversations_messages_can_be_fetched_with_a_visitors_toke
     }
 
     // Nor is a visitor's token good for anything else.
-    let path = format!("/api/v1/conversations/{}/messages/{id}", business.conversation("chat"));
+    let path = format!("/api/v1/conversations/{}/messages/{id}", business.conversation_id("chat"));
     assert_eq!(world.get(&mine, &path).await.problem(), (401, "unauthorized".into()));
 
     world.pass(3_661).await;
@@ -356,7 +359,7 @@ async fn a_page_of_another_origin_may_fetch() {
     assert_eq!(asked.headers()["access-control-allow-origin"], "*");
     assert_eq!(asked.headers()["access-control-allow-headers"], "authorization");
 
-    let token = world.visitor_token(business.conversation("chat")).await;
+    let token = world.visitor_token(business.conversation_id("chat")).await;
     let answer =
         http.get(&url).bearer_auth(token).header("origin", "https://shop.example.com").send().await;
     let answer = answer.expect("an answer");
@@ -377,7 +380,7 @@ async fn a_token_that_is_over_or_worth_nothing_is_told_so_and_the_door_closed() 
     let now = Utc::now();
     let visitor = Visitor {
         business_id: BusinessId(business.business_id),
-        conversation_id: ConversationId(business.conversation("chat")),
+        conversation_id: ConversationId(business.conversation_id("chat")),
     };
     let signed = |from: DateTime<Utc>, length: TimeDelta| {
         key.sign_visitor(visitor, from, from + length).expect("signed")

@@ -71,7 +71,7 @@ struct Client<'a> {
     operation: Operation,
     business: Business,
     /// A message in the chat.
-    message: Uuid,
+    message_id: Uuid,
     /// A file's path.
     file: String,
     visitor_token: String,
@@ -80,38 +80,40 @@ struct Client<'a> {
 impl<'a> Client<'a> {
     async fn new(world: &'a World, meta: &'a Meta<'a>, operation: Operation) -> Client<'a> {
         let business = world.business(10, 1).await;
-        let conversation = business.conversation("chat");
+        let conversation_id = business.conversation_id("chat");
 
-        let message = world.send(&business.api_key, conversation, "in the chat").go().await.id();
-        world.until_status(&business.api_key, conversation, message, "delivered").await;
+        let message_id =
+            world.send(&business.api_key, conversation_id, "in the chat").go().await.id();
+        world.until_status(&business.api_key, conversation_id, message_id, "delivered").await;
 
-        let stored =
-            store(world, &business.api_key, conversation, "a.png", "image/png", PNG).await.json();
+        let stored = store(world, &business.api_key, conversation_id, "a.png", "image/png", PNG)
+            .await
+            .json();
         let url = stored["url"].as_str().expect("a file's URL");
         let file = url[url.find("/api/").expect("it is of the API")..].to_owned();
-        let visitor_token = world.visitor_token(conversation).await;
+        let visitor_token = world.visitor_token(conversation_id).await;
 
-        Client { world, meta, operation, business, message, file, visitor_token }
+        Client { world, meta, operation, business, message_id, file, visitor_token }
     }
 
     /// Sends the request.
     async fn call(&self) -> Answer {
-        let Client { world, meta, business, message, .. } = self;
+        let Client { world, meta, business, message_id, .. } = self;
         let key = &business.api_key;
-        let conversation = business.conversation("chat");
-        let messages = format!("/api/v1/conversations/{conversation}/messages");
+        let conversation_id = business.conversation_id("chat");
+        let messages = format!("/api/v1/conversations/{conversation_id}/messages");
 
         match self.operation.id.as_str() {
             // By e-mail: no function has read this channel's settings yet.
             "sendMessage" => {
-                world.send(key, business.conversation("email"), "by e-mail").go().await
+                world.send(key, business.conversation_id("email"), "by e-mail").go().await
             }
             "listMessages" => world.get(key, &messages).await,
-            "readMessage" => world.get(key, &format!("{messages}/{message}")).await,
-            "uploadFile" => announce(world, key, conversation, "b.png", "image/png", 100).await,
+            "readMessage" => world.get(key, &format!("{messages}/{message_id}")).await,
+            "uploadFile" => announce(world, key, conversation_id, "b.png", "image/png", 100).await,
             "readFile" => world.call(Method::GET, &self.file, &[], Vec::new()).await,
             "readChatMessage" => {
-                world.get(&self.visitor_token, &format!("/api/v1/chat/messages/{message}")).await
+                world.get(&self.visitor_token, &format!("/api/v1/chat/messages/{message_id}")).await
             }
             "readUsage" => world.get(key, "/api/v1/usage").await,
             "verifyWhatsappWebhook" => {
@@ -121,7 +123,8 @@ impl<'a> Client<'a> {
                 meta.challenge(&query).await
             }
             "receiveWhatsappWebhook" => {
-                let sent = Sent { business: business.business_id, conversation, id: *message };
+                let sent =
+                    Sent { business_id: business.business_id, conversation_id, id: *message_id };
                 meta.tell(&notification(&[sent.status("delivered")])).await
             }
             other => panic!("{other} is new: write a valid request for it"),

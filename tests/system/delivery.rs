@@ -20,7 +20,7 @@ async fn send(
     for number in 1..=count {
         let text = format!("message number {number} by {channel}");
         let answer =
-            world.send(&business.api_key, business.conversation(channel), &text).go().await;
+            world.send(&business.api_key, business.conversation_id(channel), &text).go().await;
         sent.0.push(text);
         sent.1.push(answer.id());
     }
@@ -35,11 +35,11 @@ async fn a_conversation_arrives_in_order_on_every_channel() {
     let all = CHANNELS.map(|channel| send(&world, &business, channel, 15));
     let all = futures_util::future::join_all(all).await;
     for (channel, (texts, ids)) in CHANNELS.iter().zip(&all) {
-        let conversation = business.conversation(channel);
-        world.until_received(channel, conversation, texts).await;
+        let conversation_id = business.conversation_id(channel);
+        world.until_received(channel, conversation_id, texts).await;
         let end = if *channel == "chat" { "delivered" } else { "sent" };
         for id in ids {
-            world.until_status(&business.api_key, conversation, *id, end).await;
+            world.until_status(&business.api_key, conversation_id, *id, end).await;
         }
     }
 }
@@ -60,7 +60,7 @@ async fn with_every_queue_down_messages_arrive_after_a_sweep() {
     world.sweep().await;
     for (channel, _) in CHANNELS.iter().zip(&all) {
         assert!(
-            world.received(channel, business.conversation(channel)).await.is_empty(),
+            world.received(channel, business.conversation_id(channel)).await.is_empty(),
             "no doorbell rang"
         );
     }
@@ -68,7 +68,7 @@ async fn with_every_queue_down_messages_arrive_after_a_sweep() {
     world.heal("aws").await;
     world.sweep().await;
     for (channel, texts) in CHANNELS.iter().zip(&all) {
-        world.until_received(channel, business.conversation(channel), texts).await;
+        world.until_received(channel, business.conversation_id(channel), texts).await;
     }
 }
 
@@ -76,13 +76,13 @@ async fn with_every_queue_down_messages_arrive_after_a_sweep() {
 async fn nothing_is_sent_earlier_than_the_provider_asked() {
     let world = World::start().await;
     let business = world.business(100, 1).await;
-    let conversation = business.conversation("whatsapp");
+    let conversation_id = business.conversation_id("whatsapp");
     world.fault("whatsapp", json!({"status": 429, "retry_after": 300, "times": 1})).await;
 
     let (texts, ids) = send(&world, &business, "whatsapp", 2).await;
     let refused = world
         .until("the first attempt was refused", async || {
-            let delivery = world.delivery(&business.api_key, conversation, ids[0]).await;
+            let delivery = world.delivery(&business.api_key, conversation_id, ids[0]).await;
             (delivery["error"]["code"] == "rate_limited").then_some(delivery)
         })
         .await;
@@ -94,7 +94,7 @@ async fn nothing_is_sent_earlier_than_the_provider_asked() {
     let asked = Utc::now() + TimeDelta::seconds(300) - TimeDelta::seconds(40);
     let mut passed = 0;
     let arrived = world.until("it arrives", async || {
-        (!world.received("whatsapp", conversation).await.is_empty()).then_some(())
+        (!world.received("whatsapp", conversation_id).await.is_empty()).then_some(())
     });
     let time_flies = async {
         while passed < 320 {
@@ -105,13 +105,13 @@ async fn nothing_is_sent_earlier_than_the_provider_asked() {
     };
 
     tokio::join!(arrived, time_flies);
-    world.until_received("whatsapp", conversation, &texts).await;
+    world.until_received("whatsapp", conversation_id, &texts).await;
 
     let all = world.sandbox(Method::GET, "/whatsapp/messages", Value::Null).await;
     let first: DateTime<Utc> = serde_json::from_value(all[0]["at"].clone()).expect("a time");
     assert!(first >= asked, "sent at {first}, asked for {asked}");
 
-    let delivery = world.until_status(&business.api_key, conversation, ids[0], "sent").await;
+    let delivery = world.until_status(&business.api_key, conversation_id, ids[0], "sent").await;
     assert_eq!((&delivery["attempts"], &delivery["error"]), (&json!(2), &Value::Null));
 }
 
@@ -119,14 +119,14 @@ async fn nothing_is_sent_earlier_than_the_provider_asked() {
 async fn a_message_tells_what_became_of_each_attempt() {
     let world = World::start().await;
     let business = world.business(100, 1).await;
-    let conversation = business.conversation("whatsapp");
+    let conversation_id = business.conversation_id("whatsapp");
     world.fault("whatsapp", json!({"code": 131_056, "times": 2})).await;
 
     let (_, ids) = send(&world, &business, "whatsapp", 1).await;
     let attempted = async |times: u64, status: &str| {
         world
             .until(&format!("attempt {times} is over"), async || {
-                let delivery = world.delivery(&business.api_key, conversation, ids[0]).await;
+                let delivery = world.delivery(&business.api_key, conversation_id, ids[0]).await;
                 (delivery["attempts"] == times && delivery["status"] == status).then_some(delivery)
             })
             .await
@@ -169,7 +169,7 @@ async fn a_message_tells_what_became_of_each_attempt() {
     assert_eq!(delivery["error"], Value::Null, "what went wrong before is over");
 
     let page = world
-        .get(&business.api_key, &format!("/api/v1/conversations/{conversation}/messages"))
+        .get(&business.api_key, &format!("/api/v1/conversations/{conversation_id}/messages"))
         .await
         .json();
     assert_eq!(page["messages"][0]["delivery"], delivery, "the list tells the same");
@@ -179,11 +179,11 @@ async fn a_message_tells_what_became_of_each_attempt() {
 async fn what_can_never_be_delivered_fails_and_the_next_one_proceeds() {
     let world = World::start().await;
     let business = world.business(100, 1).await;
-    let conversation = business.conversation("whatsapp");
+    let conversation_id = business.conversation_id("whatsapp");
     world.fault("whatsapp", json!({"code": 131_026, "times": 1})).await;
 
     let (texts, ids) = send(&world, &business, "whatsapp", 2).await;
-    let delivery = world.until_status(&business.api_key, conversation, ids[0], "failed").await;
+    let delivery = world.until_status(&business.api_key, conversation_id, ids[0], "failed").await;
     assert_eq!(delivery["error"]["code"], "recipient_unreachable");
     assert_eq!(
         (&delivery["error"]["retryable"], &delivery["sent_at"]),
@@ -196,7 +196,7 @@ async fn what_can_never_be_delivered_fails_and_the_next_one_proceeds() {
         (&attempt["outcome"], &attempt["code"]),
         (&json!("refused"), &json!("recipient_unreachable"))
     );
-    world.until_received("whatsapp", conversation, &texts[1..]).await;
+    world.until_received("whatsapp", conversation_id, &texts[1..]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -208,12 +208,12 @@ async fn what_has_had_its_day_is_given_up_and_buried_on_every_channel() {
     for channel in ["chat", "whatsapp", "email"] {
         world.fault(channel, json!({"status": 429, "times": 1})).await;
         let (_, ids) = send(&world, &business, channel, 1).await;
-        waiting.push((channel, business.conversation(channel), ids[0]));
+        waiting.push((channel, business.conversation_id(channel), ids[0]));
     }
 
-    for (_, conversation, id) in &waiting {
+    for (_, conversation_id, id) in &waiting {
         let put_back = async || {
-            let delivery = world.delivery(&business.api_key, *conversation, *id).await;
+            let delivery = world.delivery(&business.api_key, *conversation_id, *id).await;
             (delivery["history"][0]["outcome"] == "postponed").then_some(())
         };
         world.until("it was refused once", put_back).await;
@@ -221,8 +221,8 @@ async fn what_has_had_its_day_is_given_up_and_buried_on_every_channel() {
 
     world.pass(24 * 3600).await;
     world.sweep().await;
-    for (channel, conversation, id) in waiting {
-        let delivery = world.until_status(&business.api_key, conversation, id, "failed").await;
+    for (channel, conversation_id, id) in waiting {
+        let delivery = world.until_status(&business.api_key, conversation_id, id, "failed").await;
         assert_eq!(
             (&delivery["error"]["code"], &delivery["attempts"]),
             (&json!("expired"), &json!(1)),
@@ -237,7 +237,7 @@ async fn what_has_had_its_day_is_given_up_and_buried_on_every_channel() {
 async fn a_customer_who_is_away_finds_everything_on_return() {
     let world = World::start().await;
     let business = world.business(100, 1).await;
-    let conversation = business.conversation("chat");
+    let conversation_id = business.conversation_id("chat");
     world.sandbox(Method::DELETE, "/chat/widgets", Value::Null).await;
 
     let (texts, ids) = send(&world, &business, "chat", 3).await;
@@ -245,7 +245,7 @@ async fn a_customer_who_is_away_finds_everything_on_return() {
         .until("no customer was connected", async || {
             let writes =
                 world.calls().get(&("DeliverChat".into(), "dynamodb:UpdateItem".into())).copied();
-            let delivery = world.delivery(&business.api_key, conversation, ids[0]).await;
+            let delivery = world.delivery(&business.api_key, conversation_id, ids[0]).await;
             // Claim, mark, put back, leave.
             (writes >= Some(4) && delivery["status"] == "queued").then_some(delivery)
         })
@@ -254,16 +254,16 @@ async fn a_customer_who_is_away_finds_everything_on_return() {
     assert_eq!(delivery["history"], json!([]));
 
     world.sandbox(Method::POST, "/chat/widgets", Value::Null).await;
-    world.until_received("chat", conversation, &texts).await;
-    world.until_status(&business.api_key, conversation, ids[2], "delivered").await;
+    world.until_received("chat", conversation_id, &texts).await;
+    world.until_status(&business.api_key, conversation_id, ids[2], "delivered").await;
 
     // Those who come back a second time are shown nothing twice.
     world.sandbox(Method::DELETE, "/chat/widgets", Value::Null).await;
     world.sandbox(Method::POST, "/chat/widgets", Value::Null).await;
 
-    let more = world.send(&business.api_key, conversation, "and one more thing").go().await.id();
-    world.until_status(&business.api_key, conversation, more, "delivered").await;
+    let more = world.send(&business.api_key, conversation_id, "and one more thing").go().await.id();
+    world.until_status(&business.api_key, conversation_id, more, "delivered").await;
 
     let texts: Vec<_> = texts.into_iter().chain(["and one more thing".into()]).collect();
-    world.until_received("chat", conversation, &texts).await;
+    world.until_received("chat", conversation_id, &texts).await;
 }

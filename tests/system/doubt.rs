@@ -25,7 +25,7 @@ async fn kill(world: &World, function: &str, write: u32, after_effect: bool) {
 }
 
 async fn send(world: &World, business: &Business, channel: &str, text: &str) -> Uuid {
-    world.send(&business.api_key, business.conversation(channel), text).go().await.id()
+    world.send(&business.api_key, business.conversation_id(channel), text).go().await.id()
 }
 
 /// Returns the attempts of a message, as the API shows them.
@@ -62,13 +62,14 @@ async fn a_worker_that_dies_before_the_provider_is_called_costs_nothing() {
         until_killed(&world).await;
         world.pass(LEASE).await;
         world.sweep().await;
-        let delivery =
-            world.until_status(&business.api_key, business.conversation("email"), id, "sent").await;
+        let delivery = world
+            .until_status(&business.api_key, business.conversation_id("email"), id, "sent")
+            .await;
         assert_eq!(delivery["attempts"], 1);
         world
             .until_received(
                 "email",
-                business.conversation("email"),
+                business.conversation_id("email"),
                 &["the worker dies early".into()],
             )
             .await;
@@ -80,36 +81,39 @@ async fn a_worker_that_dies_over_a_message_leaves_it_in_doubt_until_a_receipt_is
     for (write, after_effect) in [(MARK, true), (SETTLE, false)] {
         let world = World::start().await;
         let business = world.business(10, 1).await;
-        let conversation = business.conversation("whatsapp");
+        let conversation_id = business.conversation_id("whatsapp");
         kill(&world, "deliver-whatsapp", write, after_effect).await;
         let id = send(&world, &business, "whatsapp", "the worker dies over it").await;
         until_killed(&world).await;
         let next = send(&world, &business, "whatsapp", "and this one waits").await;
-        let arrived = world.received("whatsapp", conversation).await.len();
+        let arrived = world.received("whatsapp", conversation_id).await.len();
         // That the worker is dead is not known, and the outcome of its attempt is not claimed.
-        let delivery = world.delivery(&business.api_key, conversation, id).await;
+        let delivery = world.delivery(&business.api_key, conversation_id, id).await;
         assert_eq!((&delivery["status"], outcomes(&delivery)), (&json!("sending"), unknown(1)));
         world.pass(LEASE).await;
         world.sweep().await;
-        let delivery = world.until_status(&business.api_key, conversation, id, "in_doubt").await;
+        let delivery = world.until_status(&business.api_key, conversation_id, id, "in_doubt").await;
         assert_eq!(
             (&delivery["error"]["code"], outcomes(&delivery)),
             (&json!("outcome_unknown"), unknown(1))
         );
-        assert_eq!(world.delivery(&business.api_key, conversation, next).await["status"], "queued");
         assert_eq!(
-            world.received("whatsapp", conversation).await.len(),
+            world.delivery(&business.api_key, conversation_id, next).await["status"],
+            "queued"
+        );
+        assert_eq!(
+            world.received("whatsapp", conversation_id).await.len(),
             arrived,
             "nothing is sent again in doubt"
         );
         world.pass(DOUBT).await;
         world.sweep().await;
-        world.until_status(&business.api_key, conversation, next, "sent").await;
-        let delivery = world.delivery(&business.api_key, conversation, id).await;
+        world.until_status(&business.api_key, conversation_id, next, "sent").await;
+        let delivery = world.delivery(&business.api_key, conversation_id, id).await;
         assert_eq!((&delivery["status"], &delivery["attempts"]), (&json!("sent"), &json!(2)));
         let sent = vec!["2 sent null".to_owned()];
         assert_eq!(outcomes(&delivery), [unknown(1), sent].concat());
-        assert_eq!(world.received("whatsapp", conversation).await.len(), arrived + 2);
+        assert_eq!(world.received("whatsapp", conversation_id).await.len(), arrived + 2);
     }
 }
 
@@ -127,8 +131,8 @@ async fn a_worker_that_dies_after_settling_sends_nothing_twice() {
         world.sweep().await;
         let next = send(&world, &business, "email", "and life goes on").await;
         for id in [id, next] {
-            let conversation = business.conversation("email");
-            let delivery = world.until_status(&business.api_key, conversation, id, "sent").await;
+            let conversation_id = business.conversation_id("email");
+            let delivery = world.until_status(&business.api_key, conversation_id, id, "sent").await;
             assert_eq!(delivery["attempts"], 1);
         }
     }
@@ -143,41 +147,44 @@ async fn a_chat_message_whose_worker_died_is_sent_again_and_shown_once() {
     until_killed(&world).await;
     world.pass(LEASE).await;
     world.sweep().await;
-    let delivery =
-        world.until_status(&business.api_key, business.conversation("chat"), id, "delivered").await;
+    let delivery = world
+        .until_status(&business.api_key, business.conversation_id("chat"), id, "delivered")
+        .await;
     assert_eq!(outcomes(&delivery)[..1], unknown(1));
-    world.until_received("chat", business.conversation("chat"), &["shown only once".into()]).await;
+    world
+        .until_received("chat", business.conversation_id("chat"), &["shown only once".into()])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_never_came_is_not_taken_for_a_refusal() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("email");
+    let conversation_id = business.conversation_id("email");
     world.fault("email", json!({"after_effect": true, "times": 1})).await;
 
     let id = send(&world, &business, "email", "the answer is lost").await;
-    let delivery = world.until_status(&business.api_key, conversation, id, "in_doubt").await;
+    let delivery = world.until_status(&business.api_key, conversation_id, id, "in_doubt").await;
     assert_eq!(delivery["attempts"], 1);
 
     world.sweep().await;
-    assert_eq!(world.received("email", conversation).await.len(), 1);
+    assert_eq!(world.received("email", conversation_id).await.len(), 1);
 
     world.pass(DOUBT).await;
     world.sweep().await;
-    world.until_status(&business.api_key, conversation, id, "sent").await;
-    assert_eq!(world.received("email", conversation).await.len(), 2);
+    world.until_status(&business.api_key, conversation_id, id, "sent").await;
+    assert_eq!(world.received("email", conversation_id).await.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_that_is_faster_than_the_worker_lets_the_next_message_go_at_once() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("chat");
+    let conversation_id = business.conversation_id("chat");
     let texts =
         ["all is well", "the widget has it before the gateway fails", "and this one does not wait"];
     let first = send(&world, &business, "chat", texts[0]).await;
-    world.until_status(&business.api_key, conversation, first, "delivered").await;
+    world.until_status(&business.api_key, conversation_id, first, "delivered").await;
 
     // The widget shows the message and says so, long before the worker hears that the gateway
     // failed.
@@ -191,11 +198,12 @@ async fn a_receipt_that_is_faster_than_the_worker_lets_the_next_message_go_at_on
     }
 
     for id in ids {
-        let delivery = world.until_status(&business.api_key, conversation, id, "delivered").await;
+        let delivery =
+            world.until_status(&business.api_key, conversation_id, id, "delivered").await;
         assert_eq!((&delivery["attempts"], &delivery["error"]), (&json!(1), &json!(null)));
     }
 
-    world.until_received("chat", conversation, &texts.map(str::to_owned)).await;
+    world.until_received("chat", conversation_id, &texts.map(str::to_owned)).await;
 
     let rung = world.calls().get(&("DeliverChat".into(), "sqs:SendMessage".into())).copied();
     assert_eq!(rung, None, "nothing was postponed");

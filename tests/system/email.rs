@@ -24,28 +24,31 @@ impl Mail {
     }
 }
 
-async fn mails(world: &World, conversation: Uuid) -> Vec<Mail> {
+async fn mails(world: &World, conversation_id: Uuid) -> Vec<Mail> {
     let all = world.sandbox(Method::GET, "/email/messages", Value::Null).await;
     let all = all.as_array().expect("an array").iter();
-    all.filter(|mail| mail["conversation_id"] == json!(conversation)).cloned().map(Mail).collect()
+    all.filter(|mail| mail["conversation_id"] == json!(conversation_id))
+        .cloned()
+        .map(Mail)
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_messages_are_one_thread_below_the_customers_own() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("email");
+    let conversation_id = business.conversation_id("email");
     let texts = ["one", "two", "three"]
         .map(|number| format!("message {number}\n\n<b>& more</b> — שלום 📦"));
 
     for text in &texts {
-        world.send(&business.api_key, conversation, text).go().await.id();
+        world.send(&business.api_key, conversation_id, text).go().await.id();
     }
 
-    world.until_received("email", conversation, &texts).await;
+    world.until_received("email", conversation_id, &texts).await;
 
-    let mails = mails(&world, conversation).await;
-    let begun_by = format!("<{}@mail.example.com>", conversation.simple());
+    let mails = mails(&world, conversation_id).await;
+    let begun_by = format!("<{}@mail.example.com>", conversation_id.simple());
     let mut thread = vec![begun_by];
 
     for mail in &mails {
@@ -53,8 +56,8 @@ async fn three_messages_are_one_thread_below_the_customers_own() {
         assert_eq!(mail.header("In-Reply-To"), thread.last().expect("it has begun"));
         assert_eq!(mail.0["subject"], "Re: Where is my parcel?");
         let business = business.business_id.simple();
-        let conversation = conversation.simple();
-        assert!(mail.header("Reply-To").starts_with(&format!("{business}{conversation}@")));
+        let conversation_id = conversation_id.simple();
+        assert!(mail.header("Reply-To").starts_with(&format!("{business}{conversation_id}@")));
         thread.push(mail.header("Message-ID").to_owned());
     }
 
@@ -66,20 +69,21 @@ async fn three_messages_are_one_thread_below_the_customers_own() {
 async fn a_message_whose_answer_was_lost_is_in_the_thread_all_the_same() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("email");
+    let conversation_id = business.conversation_id("email");
     world.report("email", json!({ "statuses": ["sent"], "held": true })).await;
     world.fault("email", json!({ "after_effect": true, "times": 1 })).await;
 
-    let first = world.send(&business.api_key, conversation, "the answer is lost").go().await.id();
-    world.until_status(&business.api_key, conversation, first, "in_doubt").await;
+    let first =
+        world.send(&business.api_key, conversation_id, "the answer is lost").go().await.id();
+    world.until_status(&business.api_key, conversation_id, first, "in_doubt").await;
 
     world.release("email").await;
-    world.until_status(&business.api_key, conversation, first, "sent").await;
+    world.until_status(&business.api_key, conversation_id, first, "sent").await;
 
-    let second = world.send(&business.api_key, conversation, "this one follows").go().await.id();
-    world.until_status(&business.api_key, conversation, second, "sent").await;
+    let second = world.send(&business.api_key, conversation_id, "this one follows").go().await.id();
+    world.until_status(&business.api_key, conversation_id, second, "sent").await;
 
-    let mails = mails(&world, conversation).await;
+    let mails = mails(&world, conversation_id).await;
     assert_eq!(mails[1].header("In-Reply-To"), mails[0].header("Message-ID"));
 }
 
@@ -109,20 +113,20 @@ async fn no_text_can_add_a_header() {
         begun_by: Some("<1@example.com>\r\nBcc: everybody@example.com".into()),
         window_expires_at: None,
     };
-    let conversation = ConversationId(Uuid::new_v4());
+    let conversation_id = ConversationId(Uuid::new_v4());
 
     world
         .table()
         .operator()
-        .create_conversation(id, conversation, new("anna@example.com"), Utc::now())
+        .create_conversation(id, conversation_id, new("anna@example.com"), Utc::now())
         .await
         .expect("a conversation");
 
     let text = "\r\nBcc: everybody@example.com\n\nbody";
-    world.send(&business.api_key, conversation, text).go().await.id();
-    world.until_received("email", conversation.0, &[text.replace("\r\n", "\n")]).await;
+    world.send(&business.api_key, conversation_id, text).go().await.id();
+    world.until_received("email", conversation_id.0, &[text.replace("\r\n", "\n")]).await;
 
-    let mails = mails(&world, conversation.0).await;
+    let mails = mails(&world, conversation_id.0).await;
     assert_eq!(mails[0].0["subject"], "Re: Hello Bcc: everybody@example.com <script>");
     assert_eq!(mails[0].0["to"], "anna@example.com");
 
@@ -133,18 +137,19 @@ async fn no_text_can_add_a_header() {
     }
 
     // An address with a line in it is none.
-    let conversation = ConversationId(Uuid::new_v4());
+    let conversation_id = ConversationId(Uuid::new_v4());
     let odd = new("anna@example.com\r\nBcc: everybody@example.com");
 
     world
         .table()
         .operator()
-        .create_conversation(id, conversation, odd, Utc::now())
+        .create_conversation(id, conversation_id, odd, Utc::now())
         .await
         .expect("a conversation");
 
-    let message = world.send(&business.api_key, conversation, "to no mailbox").go().await.id();
-    let delivery = world.until_status(&business.api_key, conversation.0, message, "failed").await;
+    let message = world.send(&business.api_key, conversation_id, "to no mailbox").go().await.id();
+    let delivery =
+        world.until_status(&business.api_key, conversation_id.0, message, "failed").await;
     assert_eq!(delivery["error"]["code"], "recipient_unreachable");
 }
 
@@ -152,7 +157,7 @@ async fn no_text_can_add_a_header() {
 async fn files_are_in_the_mail_while_there_is_room_and_linked_to_beyond() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("email");
+    let conversation_id = business.conversation_id("email");
     let film = vec![7; 4_000_000];
     let mut urls = Vec::new();
 
@@ -161,14 +166,14 @@ async fn files_are_in_the_mail_while_there_is_room_and_linked_to_beyond() {
         ("film.bin", "application/octet-stream", &film),
         ("again.bin", "application/octet-stream", &film),
     ] {
-        let upload = store(&world, &business.api_key, conversation, name, kind, bytes).await;
+        let upload = store(&world, &business.api_key, conversation_id, name, kind, bytes).await;
         assert_eq!(upload.status, StatusCode::CREATED, "{}", upload.text);
         urls.push(upload.json()["url"].clone());
     }
 
-    send(&world, &business, conversation, &urls.iter().collect::<Vec<_>>()).await.id();
+    send(&world, &business, conversation_id, &urls.iter().collect::<Vec<_>>()).await.id();
     let mail =
-        world.until("a mail arrives", async || mails(&world, conversation).await.pop()).await;
+        world.until("a mail arrives", async || mails(&world, conversation_id).await.pop()).await;
     let inside = json!([
         { "filename": "photo 1.png", "content_type": "image/png" },
         { "filename": "film.bin", "content_type": "application/octet-stream" },
@@ -183,7 +188,7 @@ async fn files_are_in_the_mail_while_there_is_room_and_linked_to_beyond() {
 async fn a_suppressed_address_fails_for_good_and_holds_nothing_up() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("email");
+    let conversation_id = business.conversation_id("email");
 
     for (status, provider_code) in [
         ("suppressed", "Permanent/OnAccountSuppressionList"),
@@ -191,8 +196,9 @@ async fn a_suppressed_address_fails_for_good_and_holds_nothing_up() {
     ] {
         // SES takes the mail, and says that it was sent, before it says that it was not.
         world.report("email", json!({ "statuses": ["sent", status], "delay_ms": 0 })).await;
-        let id = world.send(&business.api_key, conversation, "this is never read").go().await.id();
-        let delivery = world.until_status(&business.api_key, conversation, id, "failed").await;
+        let id =
+            world.send(&business.api_key, conversation_id, "this is never read").go().await.id();
+        let delivery = world.until_status(&business.api_key, conversation_id, id, "failed").await;
         assert_eq!(
             (&delivery["attempts"], &delivery["error"]["code"]),
             (&json!(1), &json!("recipient_suppressed"))
@@ -202,8 +208,8 @@ async fn a_suppressed_address_fails_for_good_and_holds_nothing_up() {
 
     world.report("email", json!({ "statuses": ["delivered"], "delay_ms": 0 })).await;
     let id =
-        world.send(&business.api_key, conversation, "the address is good again").go().await.id();
-    world.until_status(&business.api_key, conversation, id, "delivered").await;
+        world.send(&business.api_key, conversation_id, "the address is good again").go().await.id();
+    world.until_status(&business.api_key, conversation_id, id, "delivered").await;
 
     // SES had both, and delivered neither.
     world.allow(|allowed| allowed.undelivered = true);

@@ -11,9 +11,9 @@ use tests::World;
 async fn the_same_key_from_32_callers_makes_one_message() {
     let world = World::start().await;
     let business = world.business(100, 4).await;
-    let conversation = business.conversation("whatsapp");
+    let conversation_id = business.conversation_id("whatsapp");
     let call =
-        |_| world.send(&business.api_key, conversation, "only once, please").key("order-7").go();
+        |_| world.send(&business.api_key, conversation_id, "only once, please").key("order-7").go();
     let answers = join_all((0..32).map(call)).await;
     let ids: BTreeSet<_> = answers.iter().map(tests::Answer::id).collect();
     let firsts =
@@ -22,7 +22,7 @@ async fn the_same_key_from_32_callers_makes_one_message() {
     assert_eq!((ids.len(), firsts, bodies.len()), (1, 1, 1));
     assert_eq!(world.usage(&business.api_key).await, (1, 100));
 
-    world.until_received("whatsapp", conversation, &["only once, please".into()]).await;
+    world.until_received("whatsapp", conversation_id, &["only once, please".into()]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -30,13 +30,16 @@ async fn the_last_message_of_a_month_replays_for_everyone_with_its_key() {
     let world = World::start().await;
     let business = world.business(1, 1).await;
     let call = |_| {
-        world.send(&business.api_key, business.conversation("chat"), "the last one").key("k").go()
+        world
+            .send(&business.api_key, business.conversation_id("chat"), "the last one")
+            .key("k")
+            .go()
     };
     let answers = join_all((0..16).map(call)).await;
     assert!(answers.iter().all(|answer| answer.status == 201), "{answers:?}");
 
     let other = world
-        .send(&business.api_key, business.conversation("chat"), "the last one")
+        .send(&business.api_key, business.conversation_id("chat"), "the last one")
         .key("k2")
         .go()
         .await;
@@ -49,17 +52,17 @@ async fn a_key_belongs_to_its_request_and_its_business() {
     let one = world.business(10, 1).await;
     let two = world.business(10, 1).await;
     let first =
-        world.send(&one.api_key, one.conversation("chat"), "hello there").key("k").go().await;
+        world.send(&one.api_key, one.conversation_id("chat"), "hello there").key("k").go().await;
     let other_text =
-        world.send(&one.api_key, one.conversation("chat"), "hello again").key("k").go().await;
+        world.send(&one.api_key, one.conversation_id("chat"), "hello again").key("k").go().await;
     assert_eq!(other_text.problem(), (422, "idempotency_key_reused".into()));
 
     let elsewhere =
-        world.send(&one.api_key, one.conversation("email"), "hello there").key("k").go().await;
+        world.send(&one.api_key, one.conversation_id("email"), "hello there").key("k").go().await;
     assert_eq!(elsewhere.problem(), (422, "idempotency_key_reused".into()));
 
     let foreign =
-        world.send(&two.api_key, two.conversation("chat"), "hello there").key("k").go().await;
+        world.send(&two.api_key, two.conversation_id("chat"), "hello there").key("k").go().await;
     assert_ne!(foreign.id(), first.id());
     assert_eq!(foreign.header("idempotent-replayed"), None);
 }
@@ -68,14 +71,14 @@ async fn a_key_belongs_to_its_request_and_its_business() {
 async fn a_lost_answer_of_the_table_makes_no_second_message() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("email");
-    world.send(&business.api_key, conversation, "this one opens the month").go().await.id();
+    let conversation_id = business.conversation_id("email");
+    world.send(&business.api_key, conversation_id, "this one opens the month").go().await.id();
 
     for error in ["disconnect", "InternalServerError", "garbage", "timeout"] {
         let lost = json!({"operation": "TransactWriteItems", "error": error, "times": 1, "after_effect": true});
         world.fault("aws", lost).await;
         world
-            .send(&business.api_key, conversation, &format!("the answer is lost: {error}"))
+            .send(&business.api_key, conversation_id, &format!("the answer is lost: {error}"))
             .go()
             .await
             .id();

@@ -66,27 +66,27 @@ fn own(mut line: Map<String, Value>) -> Value {
 }
 
 async fn send(world: &World, business: &Business, channel: &str, text: &str) -> Uuid {
-    world.send(&business.api_key, business.conversation(channel), text).go().await.id()
+    world.send(&business.api_key, business.conversation_id(channel), text).go().await.id()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_fails_is_one_line_with_everything_but_what_it_says_and_to_whom() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("whatsapp");
+    let conversation_id = business.conversation_id("whatsapp");
     world.fault("whatsapp", json!({"code": 131_026, "times": 1})).await;
 
     let id = send(&world, &business, "whatsapp", "it never arrives").await;
-    world.until_status(&business.api_key, conversation, id, "failed").await;
+    world.until_status(&business.api_key, conversation_id, id, "failed").await;
 
     let next = send(&world, &business, "whatsapp", "and this one does").await;
-    world.until_status(&business.api_key, conversation, next, "sent").await;
+    world.until_status(&business.api_key, conversation_id, next, "sent").await;
 
     let failed = until_told(&world, "failed").await;
     let expected = json!({
         "level": "WARN", "message": "failed", "channel": "whatsapp", "reason": "recipient_unreachable",
         "detail": "WhatsApp cannot deliver to this person", "provider_code": "131026",
-        "business": business.business_id, "conversation": conversation, "message_id": id, "seq": 1, "attempts": 1,
+        "business": business.business_id, "conversation": conversation_id, "message_id": id, "seq": 1, "attempts": 1,
     });
     assert_eq!(failed.into_iter().map(own).collect::<Vec<_>>(), [expected]);
     until_counted(&world, "Failed", "whatsapp", 1).await;
@@ -99,19 +99,19 @@ async fn a_message_that_was_taken_and_fails_later_is_a_line_as_well() {
     let world = World::start().await;
     world.allow(|allowed| allowed.undelivered = true);
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("whatsapp");
+    let conversation_id = business.conversation_id("whatsapp");
 
     world.report("whatsapp", json!({"statuses": ["failed", "failed"]})).await;
     let id = send(&world, &business, "whatsapp", "taken, and not delivered").await;
     let error =
-        world.until_status(&business.api_key, conversation, id, "failed").await["error"].clone();
+        world.until_status(&business.api_key, conversation_id, id, "failed").await["error"].clone();
     assert_eq!(until_told(&world, "receipt").await.len(), 1, "the same again is only a receipt");
 
     let failed = until_told(&world, "failed").await;
     let expected = json!({
         "level": "WARN", "message": "failed", "channel": "whatsapp", "reason": error["code"], "detail": error["detail"],
         "provider_code": error["provider_code"],
-        "business": business.business_id, "conversation": conversation, "message_id": id, "seq": 1, "attempts": 1, "effect": "moved",
+        "business": business.business_id, "conversation": conversation_id, "message_id": id, "seq": 1, "attempts": 1, "effect": "moved",
     });
     assert_eq!(failed.into_iter().map(own).collect::<Vec<_>>(), [expected]);
 
@@ -122,14 +122,14 @@ async fn a_message_that_was_taken_and_fails_later_is_a_line_as_well() {
 async fn a_message_that_is_given_up_is_one_line_and_one_dead_letter() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("email");
+    let conversation_id = business.conversation_id("email");
     world.fault("email", json!({"status": 429})).await;
 
     let id = send(&world, &business, "email", "it waits for a day").await;
     let put_back = until_told(&world, "put back").await;
     let subject = json!({
         "level": "WARN", "channel": "email",
-        "business": business.business_id, "conversation": conversation, "message_id": id, "seq": 1, "attempts": 1,
+        "business": business.business_id, "conversation": conversation_id, "message_id": id, "seq": 1, "attempts": 1,
     });
     let about = |members: Value| {
         let all = [&subject, &members].map(|some| some.as_object().cloned().expect("an object"));
@@ -145,10 +145,10 @@ async fn a_message_that_is_given_up_is_one_line_and_one_dead_letter() {
     world.pass(24 * 3600).await;
     world.heal("email").await;
     world.sweep().await;
-    world.until_status(&business.api_key, conversation, id, "failed").await;
+    world.until_status(&business.api_key, conversation_id, id, "failed").await;
 
     let next = send(&world, &business, "email", "it does not wait").await;
-    world.until_status(&business.api_key, conversation, next, "sent").await;
+    world.until_status(&business.api_key, conversation_id, next, "sent").await;
 
     let given_up = until_told(&world, "given up").await;
     let detail = "not delivered within 24 hours";
@@ -158,7 +158,7 @@ async fn a_message_that_is_given_up_is_one_line_and_one_dead_letter() {
     assert_eq!(counted(&world, "Failed", "email"), 0, "what is given up is not counted twice");
 
     let letter = json!({
-        "v": 1, "business": business.business_id, "conversation": conversation, "message": id, "channel": "email",
+        "v": 1, "business": business.business_id, "conversation": conversation_id, "message": id, "channel": "email",
         "reason": {"code": "expired", "detail": detail, "provider_code": null}, "attempts": 1,
     });
     assert_eq!(world.dead_letters("email").await, [letter]);
@@ -168,15 +168,15 @@ async fn a_message_that_is_given_up_is_one_line_and_one_dead_letter() {
 async fn what_is_accepted_and_sent_is_counted_with_the_time_it_took() {
     let world = World::start().await;
     let business = world.business(1, 1).await;
-    let conversation = business.conversation("whatsapp");
+    let conversation_id = business.conversation_id("whatsapp");
     let id = send(&world, &business, "whatsapp", "all is well").await;
-    let refused = world.send(&business.api_key, conversation, "one too many").go().await;
+    let refused = world.send(&business.api_key, conversation_id, "one too many").go().await;
     assert_eq!(refused.problem(), (403, "quota_exceeded".into()));
-    world.until_status(&business.api_key, conversation, id, "sent").await;
+    world.until_status(&business.api_key, conversation_id, id, "sent").await;
 
     let accepted = json!({
         "level": "INFO", "message": "accepted", "channel": "whatsapp",
-        "business": business.business_id, "conversation": conversation, "message_id": id, "seq": 1,
+        "business": business.business_id, "conversation": conversation_id, "message_id": id, "seq": 1,
     });
     assert_eq!(own(until_told(&world, "accepted").await.remove(0)), accepted);
 
@@ -216,18 +216,18 @@ async fn from_the_call_to_the_last_receipt_everything_is_told_under_the_calls_id
 
     for (channel, statuses) in late {
         world.report(channel, json!({ "statuses": statuses, "held": true })).await;
-        let conversation = business.conversation(channel);
-        let path = format!("/api/v1/conversations/{conversation}/messages");
+        let conversation_id = business.conversation_id(channel);
+        let path = format!("/api/v1/conversations/{conversation_id}/messages");
         let call =
             world.http().post(format!("{}{path}", world.ready.api)).bearer_auth(&business.api_key);
         let answer =
             call.json(&json!({"content": "whose was it?"})).send().await.expect("an answer");
         let id = answer.headers()["apigw-requestid"].to_str().expect("a text").to_owned();
-        let message: Uuid =
+        let message_id: Uuid =
             serde_json::from_value(answer.json::<Value>().await.expect("JSON")["id"].clone())
                 .expect("an id");
-        world.ledger().accepted.insert(message, "whose was it?".into());
-        world.until_status(&business.api_key, conversation, message, "sent").await;
+        world.ledger().accepted.insert(message_id, "whose was it?".into());
+        world.until_status(&business.api_key, conversation_id, message_id, "sent").await;
         world.release(channel).await;
         for (said, times) in [("accepted", 1), ("sent", 1), ("failed", 1), ("receipt", 2)] {
             let of_channel = async || {
@@ -255,7 +255,7 @@ async fn from_the_call_to_the_last_receipt_everything_is_told_under_the_calls_id
 async fn an_invocation_is_one_record_however_much_happens_in_it() {
     let world = World::start().await;
     let business = world.business(100, 1).await;
-    let conversation = business.conversation("email");
+    let conversation_id = business.conversation_id("email");
     world.sandbox(reqwest::Method::PUT, "/queues/held", json!({"held": true})).await;
 
     let mut last = Uuid::nil();
@@ -264,7 +264,7 @@ async fn an_invocation_is_one_record_however_much_happens_in_it() {
     }
 
     world.sandbox(reqwest::Method::PUT, "/queues/held", json!({"held": false})).await;
-    world.until_status(&business.api_key, conversation, last, "sent").await;
+    world.until_status(&business.api_key, conversation_id, last, "sent").await;
     until_counted(&world, "Sent", "email", 5).await;
 
     let mut told: Vec<Value> =
@@ -297,14 +297,14 @@ async fn an_unknown_outcome_is_counted() {
 
     world.pass(121).await;
     world.sweep().await;
-    world.until_status(&business.api_key, business.conversation("whatsapp"), id, "sent").await;
+    world.until_status(&business.api_key, business.conversation_id("whatsapp"), id, "sent").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bell_that_was_not_rung_and_what_waits_for_it_are_counted() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("email");
+    let conversation_id = business.conversation_id("email");
 
     for operation in ["SendMessage", "SendMessageBatch"] {
         world.fault("aws", json!({"operation": operation, "error": "InternalError"})).await;
@@ -314,7 +314,7 @@ async fn a_bell_that_was_not_rung_and_what_waits_for_it_are_counted() {
     let ring_failed = until_told(&world, "the doorbell was not rung; the sweeper will ring").await;
     assert_eq!(
         (&ring_failed[0]["channel"], &ring_failed[0]["conversation"]),
-        (&json!("email"), &json!(conversation))
+        (&json!("email"), &json!(conversation_id))
     );
     until_counted(&world, "WakeupFailed", "email", 1).await;
 
@@ -334,5 +334,5 @@ async fn a_bell_that_was_not_rung_and_what_waits_for_it_are_counted() {
 
     world.heal("aws").await;
     world.sweep().await;
-    world.until_status(&business.api_key, conversation, id, "sent").await;
+    world.until_status(&business.api_key, conversation_id, id, "sent").await;
 }

@@ -14,12 +14,12 @@ use tests::{Business, World};
 async fn handed_over(
     world: &World,
     business: &Business,
-    conversation: Uuid,
+    conversation_id: Uuid,
     ids: &[Uuid],
 ) -> Vec<DateTime<Utc>> {
     let mut times = Vec::new();
     for id in ids {
-        let delivery = world.until_status(&business.api_key, conversation, *id, "sent").await;
+        let delivery = world.until_status(&business.api_key, conversation_id, *id, "sent").await;
         times.push(serde_json::from_value(delivery["history"][0]["at"].clone()).expect("a time"));
     }
     times
@@ -29,22 +29,22 @@ async fn handed_over(
 async fn the_messages_of_a_whatsapp_conversation_keep_their_distance() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("whatsapp");
+    let conversation_id = business.conversation_id("whatsapp");
     let mut ids = Vec::new();
 
     for text in ["one", "two", "three"] {
-        ids.push(world.send(&business.api_key, conversation, text).go().await.id());
+        ids.push(world.send(&business.api_key, conversation_id, text).go().await.id());
     }
 
-    let times = handed_over(&world, &business, conversation, &ids).await;
+    let times = handed_over(&world, &business, conversation_id, &ids).await;
     assert!(
         times.windows(2).all(|pair| pair[1] - pair[0] >= TimeDelta::milliseconds(500)),
         "{times:?}"
     );
 
     // Also after the worker has let go of a conversation in which nothing was left to send.
-    let last = world.send(&business.api_key, conversation, "four").go().await.id();
-    let after = handed_over(&world, &business, conversation, &[last]).await;
+    let last = world.send(&business.api_key, conversation_id, "four").go().await.id();
+    let after = handed_over(&world, &business, conversation_id, &[last]).await;
     assert!(after[0] - times[2] >= TimeDelta::milliseconds(500), "{times:?}, then {after:?}");
 }
 
@@ -52,13 +52,14 @@ async fn the_messages_of_a_whatsapp_conversation_keep_their_distance() {
 async fn a_burst_that_is_used_up_is_waited_for() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("whatsapp");
+    let conversation_id = business.conversation_id("whatsapp");
     // As after 45 messages, and thirty seconds too early for another.
     let now = Utc::now();
     let ahead = TimeDelta::seconds(6 * 44);
     let used =
         RateLimitState { last_sent_at: now, conforms_at: now + ahead + TimeDelta::seconds(30) };
-    let place = key::conversation(BusinessId(business.business_id), ConversationId(conversation));
+    let place =
+        key::conversation(BusinessId(business.business_id), ConversationId(conversation_id));
     let used = serde_dynamo::to_attribute_value::<_, aws_sdk_dynamodb::types::AttributeValue>(used)
         .expect("a map");
     let change = world
@@ -71,24 +72,25 @@ async fn a_burst_that_is_used_up_is_waited_for() {
 
     change.send().await.expect("the conversation is there");
 
-    let id = world.send(&business.api_key, conversation, "one too many").go().await.id();
-    until_postponed(&world, &business, conversation).await;
+    let id = world.send(&business.api_key, conversation_id, "one too many").go().await.id();
+    until_postponed(&world, &business, conversation_id).await;
 
-    let delivery = world.delivery(&business.api_key, conversation, id).await;
+    let delivery = world.delivery(&business.api_key, conversation_id, id).await;
     assert_eq!((&delivery["status"], &delivery["attempts"]), (&json!("queued"), &json!(0)));
 
     world.pass(31).await;
     world.sweep().await;
-    let times = handed_over(&world, &business, conversation, &[id]).await;
+    let times = handed_over(&world, &business, conversation_id, &[id]).await;
     assert!(times[0] >= now + TimeDelta::seconds(30));
 }
 
 /// Waits until a worker has let go of a conversation until a later time.
-async fn until_postponed(world: &World, business: &Business, conversation: Uuid) {
-    let business = BusinessId(business.business_id);
-    let conversation = ConversationId(conversation);
+async fn until_postponed(world: &World, business: &Business, conversation_id: Uuid) {
+    let business_id = BusinessId(business.business_id);
+    let conversation_id = ConversationId(conversation_id);
     let postponed = async || {
-        let item = world.table().conversation(business, conversation).await.expect("an answer")?;
+        let item =
+            world.table().conversation(business_id, conversation_id).await.expect("an answer")?;
         (item.lease_owner.is_none() && item.not_before? > Utc::now()).then_some(())
     };
     world.until("it is postponed", postponed).await;
@@ -102,7 +104,7 @@ async fn a_channel_whose_provider_takes_nothing_is_paused_and_costs_no_attempt()
     ] {
         let world = World::start().await;
         let business = world.business(100, 1).await;
-        let first = business.conversation(channel);
+        let first = business.conversation_id(channel);
         let mut all = vec![first];
         for _ in 0..3 {
             all.push(world.another_conversation(&business, channel).await);
@@ -124,15 +126,16 @@ async fn a_channel_whose_provider_takes_nothing_is_paused_and_costs_no_attempt()
             .expect("operators are told");
         assert!(told.text.contains(&business.business_id.to_string()), "{}", told.text);
         // Workers that know of it do not even try.
-        for conversation in &all[1..] {
-            ids.push(world.send(&business.api_key, *conversation, "later").go().await.id());
-            until_postponed(&world, &business, *conversation).await;
+        for conversation_id in &all[1..] {
+            ids.push(world.send(&business.api_key, *conversation_id, "later").go().await.id());
+            until_postponed(&world, &business, *conversation_id).await;
         }
         world.heal(channel).await;
         world.pass(91).await;
         world.sweep().await;
-        for (conversation, id) in all.iter().zip(&ids) {
-            let delivery = world.until_status(&business.api_key, *conversation, *id, "sent").await;
+        for (conversation_id, id) in all.iter().zip(&ids) {
+            let delivery =
+                world.until_status(&business.api_key, *conversation_id, *id, "sent").await;
             assert_eq!((&delivery["attempts"], &delivery["error"]), (&json!(1), &Value::Null));
         }
     }
@@ -142,22 +145,23 @@ async fn a_channel_whose_provider_takes_nothing_is_paused_and_costs_no_attempt()
 async fn what_a_paused_channel_holds_for_a_day_is_given_up() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("email");
+    let conversation_id = business.conversation_id("email");
     world.fault("email", json!({"status": 403})).await;
 
-    let id = world.send(&business.api_key, conversation, "too late").go().await.id();
-    until_postponed(&world, &business, conversation).await;
+    let id = world.send(&business.api_key, conversation_id, "too late").go().await.id();
+    until_postponed(&world, &business, conversation_id).await;
 
     world.pass(24 * 3600).await;
     world.sweep().await;
     let counted = async || {
-        (world.delivery(&business.api_key, conversation, id).await["attempts"] == 1).then_some(())
+        (world.delivery(&business.api_key, conversation_id, id).await["attempts"] == 1)
+            .then_some(())
     };
     world.until("its last attempt is over", counted).await;
 
     world.pass(10).await;
     world.sweep().await;
-    let delivery = world.until_status(&business.api_key, conversation, id, "failed").await;
+    let delivery = world.until_status(&business.api_key, conversation_id, id, "failed").await;
     assert_eq!(delivery["error"]["code"], "expired");
     assert_eq!(world.dead_letters("email").await.len(), 1);
 }

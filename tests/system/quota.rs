@@ -20,8 +20,9 @@ async fn exhaust(world: &World, business: &Business) -> BTreeMap<u16, usize> {
     let caller = async |number: usize| {
         let mut answers = Vec::new();
         loop {
-            let conversation = business.conversation(CHANNELS[number % CHANNELS.len()]);
-            let answer = world.send(&business.api_key, conversation, "one more message").go().await;
+            let conversation_id = business.conversation(CHANNELS[number % CHANNELS.len()]);
+            let answer =
+                world.send(&business.api_key, conversation_id, "one more message").go().await;
             let status = answer.status.as_u16();
             if status == 503 {
                 assert_eq!(
@@ -94,10 +95,10 @@ async fn conflicts_change_nothing_about_the_limit() {
 async fn an_exhausted_month_says_what_is_left_and_until_when() {
     let world = World::start().await;
     let business = world.business(1, 1).await;
-    world.send(&business.api_key, business.conversation("chat"), "the only one").go().await.id();
+    world.send(&business.api_key, business.conversation_id("chat"), "the only one").go().await.id();
 
     let answer =
-        world.send(&business.api_key, business.conversation("chat"), "one too many").go().await;
+        world.send(&business.api_key, business.conversation_id("chat"), "one too many").go().await;
     assert_eq!(answer.problem(), (403, "quota_exceeded".into()));
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));
 
@@ -125,8 +126,8 @@ async fn a_month_that_turns_under_64_callers_splits_them_exactly() {
     world.set_clock(turn - TimeDelta::milliseconds(400)).await;
 
     let senders = stream::iter(0..CALLERS).map(|number| {
-        let conversation = business.conversation(CHANNELS[number % CHANNELS.len()]);
-        world.send(&business.api_key, conversation, "around midnight").go()
+        let conversation_id = business.conversation(CHANNELS[number % CHANNELS.len()]);
+        world.send(&business.api_key, conversation_id, "around midnight").go()
     });
     let answers: Vec<_> = senders.buffer_unordered(16).collect().await;
     let mut months: BTreeMap<String, u64> = BTreeMap::new();
@@ -181,6 +182,6 @@ async fn a_plan_that_changes_under_load_holds_at_every_moment() {
     assert_eq!(world.usage(&business.api_key).await, (150, 150), "nothing accepted is taken back");
 
     let answer =
-        world.send(&business.api_key, business.conversation("chat"), "one too many").go().await;
+        world.send(&business.api_key, business.conversation_id("chat"), "one too many").go().await;
     assert_eq!(answer.problem(), (403, "quota_exceeded".into()));
 }

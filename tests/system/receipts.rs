@@ -24,32 +24,36 @@ const CHANNELS: [&str; 2] = ["whatsapp", "email"];
 /// Sends a message whose answer the provider loses, and another one behind it; receipts are held.
 async fn in_doubt(world: &World, channel: &str, statuses: &[&str]) -> (String, Uuid, [Uuid; 2]) {
     let business = world.business(10, 1).await;
-    let conversation = business.conversation(channel);
+    let conversation_id = business.conversation_id(channel);
     world.report(channel, json!({ "statuses": statuses, "held": true })).await;
     world.fault(channel, json!({ "after_effect": true, "times": 1 })).await;
-    let first = world.send(&business.api_key, conversation, "the answer is lost").go().await.id();
-    world.until_status(&business.api_key, conversation, first, "in_doubt").await;
-    let second = world.send(&business.api_key, conversation, "this one waits").go().await.id();
+    let first =
+        world.send(&business.api_key, conversation_id, "the answer is lost").go().await.id();
+    world.until_status(&business.api_key, conversation_id, first, "in_doubt").await;
+    let second = world.send(&business.api_key, conversation_id, "this one waits").go().await.id();
     world.sweep().await;
-    assert_eq!(world.delivery(&business.api_key, conversation, second).await["status"], "queued");
-    (business.api_key, conversation, [first, second])
+    assert_eq!(
+        world.delivery(&business.api_key, conversation_id, second).await["status"],
+        "queued"
+    );
+    (business.api_key, conversation_id, [first, second])
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_ends_the_doubt_and_the_next_message_follows_at_once() {
     for channel in CHANNELS {
         let world = World::start().await;
-        let (key, conversation, [first, second]) =
+        let (key, conversation_id, [first, second]) =
             in_doubt(&world, channel, &["sent", "delivered"]).await;
         // The second message's receipts are held, too.
         assert_eq!(world.release(channel).await, 2);
-        let delivery = world.until_status(&key, conversation, first, "delivered").await;
+        let delivery = world.until_status(&key, conversation_id, first, "delivered").await;
         assert_eq!((&delivery["attempts"], &delivery["error"]), (&json!(1), &Value::Null));
-        world.until_status(&key, conversation, second, "sent").await;
+        world.until_status(&key, conversation_id, second, "sent").await;
         let texts = ["the answer is lost", "this one waits"].map(str::to_owned);
-        world.until_received(channel, conversation, &texts).await;
+        world.until_received(channel, conversation_id, &texts).await;
         assert_eq!(world.release(channel).await, 2);
-        world.until_status(&key, conversation, second, "delivered").await;
+        world.until_status(&key, conversation_id, second, "delivered").await;
     }
 }
 
@@ -61,14 +65,14 @@ async fn a_receipt_before_or_after_the_workers_write_neither_delays_nor_doubles_
         // The answer is lost after 20 ms: what the worker makes of that, receipts meet before, amid
         // and after.
         for delay in [0, 10, 18, 20, 22, 24, 26, 28, 32, 40] {
-            let conversation = world.another_conversation(&business, channel).await;
+            let conversation_id = world.another_conversation(&business, channel).await;
             world.report(channel, json!({ "delay_ms": delay })).await;
             world.fault(channel, json!({ "after_effect": true, "delay_ms": 20, "times": 1 })).await;
             let texts = ["the answer is lost", "the next one"].map(str::to_owned);
             for text in &texts {
-                world.send(&business.api_key, conversation, text).go().await.id();
+                world.send(&business.api_key, conversation_id, text).go().await.id();
             }
-            world.until_received(channel, conversation, &texts).await;
+            world.until_received(channel, conversation_id, &texts).await;
         }
     }
 }
@@ -77,10 +81,10 @@ async fn a_receipt_before_or_after_the_workers_write_neither_delays_nor_doubles_
 async fn bad_news_ends_a_doubt_as_well() {
     for (channel, status) in [("whatsapp", "failed"), ("email", "bounced")] {
         let world = World::start().await;
-        let (key, conversation, [first, second]) = in_doubt(&world, channel, &[status]).await;
+        let (key, conversation_id, [first, second]) = in_doubt(&world, channel, &[status]).await;
         world.release(channel).await;
-        world.until_status(&key, conversation, second, "sent").await;
-        let delivery = world.delivery(&key, conversation, first).await;
+        world.until_status(&key, conversation_id, second, "sent").await;
+        let delivery = world.delivery(&key, conversation_id, first).await;
         assert_eq!((&delivery["status"], &delivery["attempts"]), (&json!("failed"), &json!(1)));
         // The provider had it, and could not deliver it.
         world.allow(|allowed| allowed.undelivered = true);
@@ -90,7 +94,7 @@ async fn bad_news_ends_a_doubt_as_well() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_function_that_dies_over_a_receipt_delays_and_doubles_nothing_else() {
     let world = World::start().await;
-    let (key, conversation, [first, second]) = in_doubt(&world, "whatsapp", &["sent"]).await;
+    let (key, conversation_id, [first, second]) = in_doubt(&world, "whatsapp", &["sent"]).await;
     // The message has moved on; its conversation was not told.
     let kill = json!({
         "operation": "UpdateItem", "error": "kill", "times": 1, "after_effect": true, "function": "receipts-whatsapp",
@@ -98,17 +102,17 @@ async fn a_function_that_dies_over_a_receipt_delays_and_doubles_nothing_else() {
 
     world.fault("aws", kill).await;
     world.release("whatsapp").await;
-    world.until_status(&key, conversation, first, "sent").await;
+    world.until_status(&key, conversation_id, first, "sent").await;
 
     world.sweep().await;
-    assert_eq!(world.delivery(&key, conversation, second).await["status"], "queued");
+    assert_eq!(world.delivery(&key, conversation_id, second).await["status"], "queued");
 
     world.pass(DOUBT).await;
     world.sweep().await;
-    world.until_status(&key, conversation, second, "sent").await;
+    world.until_status(&key, conversation_id, second, "sent").await;
 
     let texts = ["the answer is lost", "this one waits"].map(str::to_owned);
-    world.until_received("whatsapp", conversation, &texts).await;
+    world.until_received("whatsapp", conversation_id, &texts).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,7 +129,7 @@ async fn a_receipt_that_cannot_be_written_down_is_asked_for_again() {
 
     world.heal("aws").await;
     meta.report(&message, "delivered").await;
-    world.until_status(&business.api_key, message.conversation, message.id, "delivered").await;
+    world.until_status(&business.api_key, message.conversation_id, message.id, "delivered").await;
 
     // The providers of the sandbox do ask again.
     for (channel, function) in [("whatsapp", "ReceiptsWhatsapp"), ("email", "ReceiptsEmail")] {
@@ -133,9 +137,9 @@ async fn a_receipt_that_cannot_be_written_down_is_asked_for_again() {
         refuse["times"] = json!(1);
         world.report(channel, json!({ "statuses": ["delivered"], "delay_ms": 0 })).await;
         world.fault("aws", refuse.clone()).await;
-        let conversation = business.conversation(channel);
-        let id = world.send(&business.api_key, conversation, "reported twice").go().await.id();
-        world.until_status(&business.api_key, conversation, id, "delivered").await;
+        let conversation_id = business.conversation_id(channel);
+        let id = world.send(&business.api_key, conversation_id, "reported twice").go().await.id();
+        world.until_status(&business.api_key, conversation_id, id, "delivered").await;
         let left = world.sandbox(Method::GET, "/aws/faults", Value::Null).await;
         assert_eq!(left, json!([]), "the first try was to fail");
     }
@@ -170,10 +174,10 @@ async fn what_meta_did_not_sign_is_refused_and_changes_nothing() {
         assert_eq!(answer.header("content-type"), Some("application/problem+json"));
     }
 
-    let delivery = world.delivery(&business.api_key, message.conversation, message.id).await;
+    let delivery = world.delivery(&business.api_key, message.conversation_id, message.id).await;
     assert_eq!((&delivery["status"], &delivery["read_at"]), (&json!("sent"), &Value::Null));
     assert_eq!(meta.call(body, Some(&good)).await.status, StatusCode::OK);
-    world.until_status(&business.api_key, message.conversation, message.id, "read").await;
+    world.until_status(&business.api_key, message.conversation_id, message.id, "read").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -230,8 +234,9 @@ async fn receipts_in_any_order_and_number_only_move_a_message_forward() {
                 let mut before = "sent".to_owned();
                 for report in &reports {
                     meta.report(&message, report).await;
-                    let delivery =
-                        world.delivery(&business.api_key, message.conversation, message.id).await;
+                    let delivery = world
+                        .delivery(&business.api_key, message.conversation_id, message.id)
+                        .await;
                     let status = delivery["status"].as_str().expect("a word").to_owned();
                     assert!(
                         rank(&status) >= rank(&before),
@@ -273,14 +278,14 @@ async fn the_sandboxs_receipts_may_come_often_and_in_any_order() {
                 json!({ "statuses": statuses, "copies": 3, "shuffle": true, "delay_ms": 0 }),
             )
             .await;
-        let conversation = business.conversation(channel);
+        let conversation_id = business.conversation_id(channel);
         let texts: Vec<String> =
             (1..=3).map(|number| format!("{channel} message {number}")).collect();
         for text in &texts {
-            let id = world.send(&business.api_key, conversation, text).go().await.id();
-            world.until_status(&business.api_key, conversation, id, end).await;
+            let id = world.send(&business.api_key, conversation_id, text).go().await.id();
+            world.until_status(&business.api_key, conversation_id, id, end).await;
         }
-        world.until_received(channel, conversation, &texts).await;
+        world.until_received(channel, conversation_id, &texts).await;
     }
 }
 
@@ -311,10 +316,11 @@ async fn a_failure_says_why_in_our_words_and_in_the_providers() {
         ("email", json!({ "statuses": ["soft_bounced"] }), "mailbox_full", "Transient/MailboxFull"),
         ("email", json!({ "statuses": ["sent", "rejected"] }), "message_rejected", "Reject"),
     ] {
-        let conversation = business.conversation(channel);
+        let conversation_id = business.conversation_id(channel);
         world.report(channel, receipts.clone()).await;
-        let id = world.send(&business.api_key, conversation, "it will not arrive").go().await.id();
-        let delivery = world.until_status(&business.api_key, conversation, id, "failed").await;
+        let id =
+            world.send(&business.api_key, conversation_id, "it will not arrive").go().await.id();
+        let delivery = world.until_status(&business.api_key, conversation_id, id, "failed").await;
         let error = &delivery["error"];
         assert_eq!(
             (&error["code"], &error["provider_code"]),
@@ -340,14 +346,14 @@ async fn a_failure_says_why_in_our_words_and_in_the_providers() {
 async fn a_complaint_is_a_delivery_and_an_open_is_nothing() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("email");
+    let conversation_id = business.conversation_id("email");
     for (statuses, end) in [
         (json!(["opened", "complained"]), "delivered"),
         (json!(["delivered", "bounced"]), "delivered"),
     ] {
         world.report("email", json!({ "statuses": statuses })).await;
-        let id = world.send(&business.api_key, conversation, "is this spam?").go().await.id();
-        let delivery = world.until_status(&business.api_key, conversation, id, end).await;
+        let id = world.send(&business.api_key, conversation_id, "is this spam?").go().await.id();
+        let delivery = world.until_status(&business.api_key, conversation_id, id, end).await;
         assert_eq!((&delivery["read_at"], &delivery["failed_at"]), (&Value::Null, &Value::Null));
     }
 }
@@ -360,15 +366,15 @@ async fn a_receipt_of_nothing_that_is_ours_is_taken_and_changes_nothing() {
     let other = world.business(10, 1).await;
     let message = Sent::by_whatsapp(&world, &business, "this one's alone").await;
     let foreign = [
-        Sent { business: other.business_id, ..message },
-        Sent { conversation: other.conversation("whatsapp"), ..message },
+        Sent { business_id: other.business_id, ..message },
+        Sent { conversation_id: other.conversation_id("whatsapp"), ..message },
         Sent {
-            business: other.business_id,
-            conversation: other.conversation("whatsapp"),
+            business_id: other.business_id,
+            conversation_id: other.conversation_id("whatsapp"),
             ..message
         },
         Sent { id: Uuid::new_v4(), ..message },
-        Sent { conversation: Uuid::new_v4(), ..message },
+        Sent { conversation_id: Uuid::new_v4(), ..message },
     ];
 
     for foreign in foreign {
@@ -393,7 +399,7 @@ async fn a_receipt_of_nothing_that_is_ours_is_taken_and_changes_nothing() {
     let unreadable = b"{ \"entry\": [";
     assert_eq!(meta.call(unreadable, Some(&meta.sign(unreadable))).await.status, StatusCode::OK);
 
-    let delivery = world.delivery(&business.api_key, message.conversation, message.id).await;
+    let delivery = world.delivery(&business.api_key, message.conversation_id, message.id).await;
     assert_eq!((&delivery["status"], &delivery["read_at"]), (&json!("sent"), &Value::Null));
 
     // One of ours among them is found all the same.
@@ -401,5 +407,5 @@ async fn a_receipt_of_nothing_that_is_ours_is_taken_and_changes_nothing() {
         foreign.iter().map(|foreign| foreign.status("read")).collect();
     with_foreign.insert(2, message.status("delivered"));
     assert_eq!(meta.tell(&notification(&with_foreign)).await.status, StatusCode::OK);
-    world.until_status(&business.api_key, message.conversation, message.id, "delivered").await;
+    world.until_status(&business.api_key, message.conversation_id, message.id, "delivered").await;
 }

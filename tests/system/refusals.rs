@@ -15,10 +15,10 @@ use tests::{Answer, Business, World};
 async fn refused(
     world: &World,
     business: &Business,
-    conversation: impl ToString,
+    conversation_id: impl ToString,
     body: &str,
 ) -> Answer {
-    world.send(&business.api_key, conversation, "").body(body).go().await
+    world.send(&business.api_key, conversation_id, "").body(body).go().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,7 +101,7 @@ async fn a_request_of_another_form_is_told_everything_that_is_wrong() {
     for body in
         ["", "[]", r#"{"content":"  "}"#, r#"{"content":3}"#, r#"{"content":"x","attachments":{}}"#]
     {
-        let answer = refused(&world, &business, business.conversation("chat"), body).await;
+        let answer = refused(&world, &business, business.conversation_id("chat"), body).await;
         assert_eq!(answer.problem(), (422, "validation_error".into()), "{body}");
     }
 
@@ -114,7 +114,8 @@ async fn a_foreign_conversation_and_a_missing_one_cannot_be_told_apart() {
     let mine = world.business(0, 1).await;
     let theirs = world.business(10, 1).await;
     let missing = world.send(&mine.api_key, Uuid::new_v4(), "hello there").go().await;
-    let foreign = world.send(&mine.api_key, theirs.conversation("chat"), "hello there").go().await;
+    let foreign =
+        world.send(&mine.api_key, theirs.conversation_id("chat"), "hello there").go().await;
     assert_eq!(
         missing.problem(),
         (404, "conversation_not_found".into()),
@@ -129,11 +130,14 @@ async fn a_foreign_conversation_and_a_missing_one_cannot_be_told_apart() {
     };
     assert_eq!(plain(&missing), plain(&foreign));
 
-    let sent =
-        world.send(&theirs.api_key, theirs.conversation("chat"), "for them alone").go().await.id();
+    let sent = world
+        .send(&theirs.api_key, theirs.conversation_id("chat"), "for them alone")
+        .go()
+        .await
+        .id();
     for path in [
-        format!("/api/v1/conversations/{}/messages", theirs.conversation("chat")),
-        format!("/api/v1/conversations/{}/messages/{sent}", theirs.conversation("chat")),
+        format!("/api/v1/conversations/{}/messages", theirs.conversation_id("chat")),
+        format!("/api/v1/conversations/{}/messages/{sent}", theirs.conversation_id("chat")),
         format!("/api/v1/conversations/{}/messages", Uuid::new_v4()),
     ] {
         assert_eq!(
@@ -143,7 +147,7 @@ async fn a_foreign_conversation_and_a_missing_one_cannot_be_told_apart() {
         );
     }
 
-    let crossed = format!("/api/v1/conversations/{}/messages/{sent}", mine.conversation("chat"));
+    let crossed = format!("/api/v1/conversations/{}/messages/{sent}", mine.conversation_id("chat"));
     assert_eq!(
         world.get(&mine.api_key, &crossed).await.problem(),
         (404, "message_not_found".into())
@@ -155,7 +159,7 @@ async fn what_the_channel_cannot_carry_is_refused_before_it_is_counted() {
     let world = World::start().await;
     let business = world.business(0, 1).await;
     let say = async |channel: &str, body: serde_json::Value| {
-        refused(&world, &business, business.conversation(channel), &body.to_string()).await
+        refused(&world, &business, business.conversation_id(channel), &body.to_string()).await
     };
 
     for (channel, limit) in [("chat", 20_000), ("whatsapp", 4_096), ("email", 100_000)] {
@@ -198,7 +202,7 @@ async fn a_closed_window_a_silent_channel_and_a_strange_one_are_refused() {
     let id = BusinessId(business.business_id);
     let new = async |channel: &str, is_active: bool| {
         let channel_id = ChannelId(Uuid::new_v4());
-        let conversation = ConversationId(Uuid::new_v4());
+        let conversation_id = ConversationId(Uuid::new_v4());
         let record = ChannelRecord {
             is_active,
             in_doubt: Default::default(),
@@ -217,10 +221,10 @@ async fn a_closed_window_a_silent_channel_and_a_strange_one_are_refused() {
         world
             .table()
             .operator()
-            .create_conversation(id, conversation, new, Utc::now())
+            .create_conversation(id, conversation_id, new, Utc::now())
             .await
             .expect("a conversation");
-        conversation
+        conversation_id
     };
     let answer =
         world.send(&business.api_key, new("webchat", false).await, "are you there").go().await;
@@ -236,7 +240,7 @@ async fn contention_without_end_is_told_and_nothing_is_written() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     world
-        .send(&business.api_key, business.conversation("chat"), "this one opens the month")
+        .send(&business.api_key, business.conversation_id("chat"), "this one opens the month")
         .go()
         .await
         .id();
@@ -244,7 +248,7 @@ async fn contention_without_end_is_told_and_nothing_is_written() {
     for error in ["TransactionConflict", "ThrottlingException"] {
         world.fault("aws", json!({"operation": "TransactWriteItems", "error": error})).await;
         let answer = world
-            .send(&business.api_key, business.conversation("chat"), "no way through")
+            .send(&business.api_key, business.conversation_id("chat"), "no way through")
             .go()
             .await;
         assert_eq!(answer.problem(), (503, "busy".into()), "{error}");
@@ -267,7 +271,7 @@ async fn what_is_broken_is_not_shown() {
         .await;
 
     let answer =
-        world.send(&business.api_key, business.conversation("chat"), "into the void").go().await;
+        world.send(&business.api_key, business.conversation_id("chat"), "into the void").go().await;
     assert_eq!(answer.problem(), (500, "internal".into()));
     assert!(!answer.text.contains("AccessDenied"), "{}", answer.text);
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use tests::World;
 
 /// Returns what a conversation's customer has.
-async fn messages(world: &World, conversation: Uuid) -> Vec<Value> {
-    let path = format!("/whatsapp/messages?conversation_id={conversation}");
+async fn messages(world: &World, conversation_id: Uuid) -> Vec<Value> {
+    let path = format!("/whatsapp/messages?conversation_id={conversation_id}");
     world.sandbox(Method::GET, &path, Value::Null).await.as_array().expect("an array").clone()
 }

@@ -16,6 +16,7 @@
 //! in this folder because it changes with the protocol.
 
 mod replay;
+mod widgets;
 
 use std::time::Duration;
 
@@ -34,9 +35,10 @@ use platform::receipts::Receipts;
 use platform::runtime::{Error, EventFunction};
 use platform::secrets::{Secrets, TokenKeys};
 use platform::settings;
-use platform::sockets::{Event, Payload, PostOutcome, Sockets};
+use platform::sockets::{Event, Sockets};
 use platform::table::{Connection, Table};
-use replay::ReplayOutcome;
+use replay::{Replay, ReplayOutcome};
+use widgets::Widgets;
 
 /// The function.
 #[derive(Debug)]
@@ -44,7 +46,7 @@ pub struct ChatSocket {
     table: Table,
     clock: Clock,
     keys: TokenKeys,
-    sockets: Sockets,
+    widgets: Widgets,
     receipts: Receipts,
     doorbell: ChannelDoorbell,
 }
@@ -84,7 +86,7 @@ impl EventFunction for ChatSocket {
             table: Table::from_env(&aws)?,
             clock: Clock::from_env()?,
             keys: TokenKeys::new(Secrets::new(&aws), settings::required("VISITOR_KEYS_SECRET")?),
-            sockets: Sockets::from_env(&aws)?,
+            widgets: Widgets::new(Sockets::from_env(&aws)?),
             receipts: Receipts::from_env(&aws, Channel::Chat)?,
             doorbell: ChannelDoorbell::from_env(&aws, Channel::Chat)?,
         })
@@ -141,13 +143,13 @@ impl ChatSocket {
                 self.resume(connection_id, Seq(after), until).await
             }
             Ok(WidgetAction::Ping {}) => {
-                self.send_event(connection_id, &Event::Pong).await;
+                self.widgets.send_event(connection_id, &Event::Pong).await;
                 Ok(())
             }
             Err(error) => {
                 let detail = format!("hello, ack, read, resume or ping was expected: {error}");
                 let event = Event::Error { code: "not_understood", detail: &detail };
-                self.send_event(connection_id, &event).await;
+                self.widgets.send_event(connection_id, &event).await;
                 Ok(())
             }
         }
@@ -175,7 +177,7 @@ impl ChatSocket {
         let Visitor { business_id, conversation_id } = visitor;
         let connected =
             self.table.connect(connection_id, business_id, conversation_id, now).await?;
-        self.send_event(connection_id, &Event::Hello { conversation_id }).await;
+        self.widgets.send_event(connection_id, &Event::Hello { conversation_id }).await;
 
         // Most of what was missed goes out before the widget is listed, so that hardly any worker
         // gets in between.
@@ -205,6 +207,17 @@ impl ChatSocket {
         self.catch_up(connection_id, visitor, after, until).await
     }
 
+    async fn replay(
+        &self,
+        connection_id: &str,
+        visitor: Visitor,
+        after: Seq,
+        until: Instant,
+    ) -> Result<Option<ReplayOutcome>, InternalError> {
+        let ChatSocket { table, widgets, clock, .. } = self;
+        Replay { table, widgets, visitor, clock, until }.run(connection_id, after).await
+    }
+
     async fn catch_up(
         &self,
         connection_id: &str,
@@ -215,7 +228,7 @@ impl ChatSocket {
         let replayed = self.replay(connection_id, visitor, after, until).await?;
         if let Some(ReplayOutcome { last, pending }) = replayed {
             let event = Event::CaughtUp { seq: last.0, pending: pending.map(|seq| seq.0) };
-            self.send_event(connection_id, &event).await;
+            self.widgets.send_event(connection_id, &event).await;
         }
         Ok(())
     }
@@ -228,8 +241,8 @@ impl ChatSocket {
             }
             TokenError::Invalid => ("unauthorized", "a valid visitor token is required"),
         };
-        self.send_event(connection_id, &Event::Error { code, detail }).await;
-        self.sockets.close(connection_id).await;
+        self.widgets.send_event(connection_id, &Event::Error { code, detail }).await;
+        self.widgets.close(connection_id).await;
     }
 
     /// Returns the connection's record. A widget that never said hello gets an error event instead.
@@ -237,7 +250,7 @@ impl ChatSocket {
         let owner = self.table.connected(connection_id).await?;
         if owner.is_none() {
             let event = Event::Error { code: "hello_first", detail: "say hello first" };
-            self.send_event(connection_id, &event).await;
+            self.widgets.send_event(connection_id, &event).await;
         }
         Ok(owner)
     }
@@ -257,22 +270,6 @@ impl ChatSocket {
         let receipt =
             Receipt { reported, part: Part::WHOLE, at: self.clock.now(), provider_id: None };
         self.receipts.apply(&about, &receipt).await
-    }
-
-    /// Sends the widget an event. A widget that does not get it reconnects and says hello again.
-    async fn send_event(&self, connection_id: &str, event: &Event<'_>) -> bool {
-        self.post(connection_id, &Payload::of(event)).await
-    }
-
-    async fn post(&self, connection_id: &str, payload: &Payload) -> bool {
-        match self.sockets.post(connection_id, payload).await {
-            PostOutcome::Accepted => true,
-            PostOutcome::Gone => false,
-            PostOutcome::Failed(failure) => {
-                tracing::warn!(?failure, "event not sent; its widget asks again");
-                false
-            }
-        }
     }
 }
 

@@ -3,12 +3,14 @@
 
 use tokio::time::Instant;
 
-use crate::ChatSocket;
+use crate::widgets::Widgets;
 use domain::Seq;
 use domain::delivery::Status;
+use platform::clock::Clock;
 use platform::credential::visitor::Visitor;
 use platform::error::InternalError;
 use platform::sockets::Payload;
+use platform::table::Table;
 
 /// How many messages are read at once.
 const PAGE_SIZE: i32 = 50;
@@ -22,18 +24,26 @@ pub(crate) struct ReplayOutcome {
     pub(crate) pending: Option<Seq>,
 }
 
-impl ChatSocket {
+/// A replay for one visitor.
+pub(crate) struct Replay<'a> {
+    pub(crate) table: &'a Table,
+    pub(crate) widgets: &'a Widgets,
+    pub(crate) visitor: Visitor,
+    pub(crate) clock: &'a Clock,
+    /// The end of the time for sending.
+    pub(crate) until: Instant,
+}
+
+impl Replay<'_> {
     /// Sends what is settled after `after`. A widget that is not reached, or that missed more than
     /// fits into one invocation, is disconnected and `None` returned: it reconnects and says how
     /// far it got.
-    pub(crate) async fn replay(
+    pub(crate) async fn run(
         &self,
         connection_id: &str,
-        visitor: Visitor,
         after: Seq,
-        until: Instant,
     ) -> Result<Option<ReplayOutcome>, InternalError> {
-        let Visitor { business_id, conversation_id } = visitor;
+        let Visitor { business_id, conversation_id } = self.visitor;
         let Some(conversation) = self.table.conversation(business_id, conversation_id).await?
         else {
             return Ok(Some(ReplayOutcome { last: after, pending: None }));
@@ -43,23 +53,22 @@ impl ChatSocket {
 
         let mut last = after;
         while last < state.settled_seq {
-            let page = self
-                .table
-                .messages_after(business_id, conversation_id, last, PAGE_SIZE)
-                .await?
-                .messages;
-            if page.is_empty() {
+            let page =
+                self.table.messages_after(business_id, conversation_id, last, PAGE_SIZE).await?;
+            if page.messages.is_empty() {
                 break;
             }
 
-            for message in page.iter().take_while(|message| message.seq <= state.settled_seq) {
+            let settled =
+                page.messages.iter().take_while(|message| message.seq <= state.settled_seq);
+            for message in settled {
                 // The agent knows of a message that ended `failed`, and may have sent it again.
                 let is_skipped = message.status == Status::Failed;
                 let payload = Payload::message(message, conversation_id);
-                let is_replayed = Instant::now() < until
-                    && (is_skipped || self.post(connection_id, &payload).await);
+                let is_replayed = Instant::now() < self.until
+                    && (is_skipped || self.widgets.post(connection_id, &payload).await);
                 if !is_replayed {
-                    self.sockets.close(connection_id).await;
+                    self.widgets.close(connection_id).await;
                     return Ok(None);
                 }
                 last = message.seq;

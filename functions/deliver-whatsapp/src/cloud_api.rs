@@ -198,7 +198,7 @@ impl Provider for CloudApi {
         let number = PhoneNumber { id: phone_number_id, secret, template: template.as_ref() };
         let body = self.body(number, &outbound).await?;
 
-        let callback_data = outbound.part.named(&MessageReference::from(outbound));
+        let callback_data = outbound.part.callback_data(&MessageReference::from(outbound));
         let message = Outgoing::new(&outbound.conversation.recipient, body, callback_data);
         let url = format!("{}/{}/messages", self.url, number.id);
         let request = || Ok(self.client.post(&url).timeout(MESSAGE_TIMEOUT).json(&message));

@@ -70,7 +70,7 @@ pub enum CancellationOutcome {
     /// Try again with what the cancellation said.
     Retry(Retry),
     /// The message exists although the conversation's `seq` says otherwise: a bug.
-    PlaceTaken,
+    SeqTaken,
 }
 
 /// The changes that the next try has to make.
@@ -135,7 +135,7 @@ pub fn read(
     match cancelled.message {
         // The conversation said that `tried` was its last message, so the next one cannot exist.
         Position::Refused(_) if seq_was_current || retry.seq == Some(tried) => {
-            CancellationOutcome::PlaceTaken
+            CancellationOutcome::SeqTaken
         }
         Position::Refused(_) | Position::Fine | Position::Contended => {
             CancellationOutcome::Retry(retry)
@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn an_existing_message_behind_a_current_seq_is_a_bug() {
         let cancelled = CancelledTransaction { message: Position::Refused(Some(())), ..fine() };
-        assert_eq!(outcome(cancelled), CancellationOutcome::PlaceTaken);
+        assert_eq!(outcome(cancelled), CancellationOutcome::SeqTaken);
     }
 
     #[test]

@@ -8,8 +8,10 @@
 
 pub mod chat;
 pub mod email;
+mod rules;
 pub mod whatsapp;
 
+pub use rules::{Limits, SendMode};
 pub use whatsapp::{MAX_TEMPLATE_CHARACTERS, MESSAGING_WINDOW, WhatsappMedia};
 
 use std::fmt;
@@ -20,8 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::delivery::RateLimit;
 use crate::message::{Attachment, Content, MAX_ATTACHMENTS};
 use crate::problem::Refusal;
-
-const MIB: u64 = 1 << 20;
+use rules::{ChannelRules, PendingMessage, refused};
 
 /// Where the customer writes, and where the answer must go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -34,48 +35,6 @@ pub enum Channel {
     Whatsapp,
     /// E-mail, through Amazon SES.
     Email,
-}
-
-/// The limits of one message on a channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Longest text, in characters.
-    pub characters: usize,
-    /// Most attachments; [`Channel::check_files`] says which files they may be.
-    pub attachments: usize,
-}
-
-/// The form in which a message may be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SendMode {
-    /// As the agent wrote it.
-    FreeForm,
-    /// As the one parameter of the channel's template.
-    Template,
-}
-
-/// The rules of one channel.
-struct ChannelRules {
-    /// The channel's own name.
-    name: &'static str,
-    /// The names that PingBack's conversations carry for it.
-    wire_names: &'static [&'static str],
-    limits: Limits,
-    receipt_timeout: TimeDelta,
-    rate_limit: RateLimit,
-    /// Checks the files of one message.
-    check_files: fn(&[Attachment]) -> Result<(), Refusal>,
-    /// Chooses the form of a message.
-    send_mode: fn(&PendingMessage<'_>) -> Result<SendMode, Refusal>,
-}
-
-/// A message about to be accepted or sent, as far as its [`SendMode`] depends on it.
-struct PendingMessage<'a> {
-    content: &'a str,
-    attachments: usize,
-    window_expires_at: Option<DateTime<Utc>>,
-    has_template: bool,
-    now: DateTime<Utc>,
 }
 
 impl Channel {
@@ -186,20 +145,6 @@ impl fmt::Display for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
-}
-
-/// The [`SendMode`] of channels that allow free-form messages at any time.
-fn always_free_form(_: &PendingMessage<'_>) -> Result<SendMode, Refusal> {
-    Ok(SendMode::FreeForm)
-}
-
-/// Names a file and its size, for a refusal.
-fn file_size(file: &Attachment) -> String {
-    format!("{:?} has {} bytes", file.filename, file.size)
-}
-
-fn refused(detail: String) -> Refusal {
-    Refusal::ContentNotAllowed { detail }
 }
 
 #[cfg(test)]

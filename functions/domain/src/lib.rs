@@ -15,7 +15,7 @@
 //! | what a worker does next with a conversation it holds | [`delivery::Round`] |
 //! | when an attempt is repeated, and when a message is given up | [`delivery::next_step`], [`delivery::after_attempt`] |
 //! | how receipts move a message's status | [`delivery::Status::on_receipt`] |
-//! | what each write to the table requires and changes | [`delivery::stored`] |
+//! | what each write to the table requires and changes | [`delivery::transitions`] |
 //! | what a file is, what it is called, and how long it is kept | [`file`](mod@file) |
 //! | which channel and status a conversation has | [`conversation`] |
 //! | how a message's id carries its `seq` | [`id`] |

@@ -130,7 +130,7 @@ fn receipt(status: &Value, now: DateTime<Utc>) -> Option<(MessageReference, Rece
         _ => return None,
     };
 
-    let (about, part) = Part::read(&status.biz_opaque_callback_data)?;
+    let (about, part) = Part::parse_callback_data(&status.biz_opaque_callback_data)?;
     let at = time(&status.timestamp, now);
     Some((about, Receipt { reported, part, at, provider_id: Some(status.id) }))
 }

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::Failure;
 use crate::command_line::AuditArgs;
+use crate::failure::Failure;
 use crate::report::{Progress, Report};
 use crate::target::Target;
 use domain::{BusinessId, Month};

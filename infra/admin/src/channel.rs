@@ -4,9 +4,10 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use crate::command_line::{ChannelArgs, PauseChannel, SwitchChannel};
+use crate::consent::Consent;
+use crate::failure::Failure;
 use crate::report::{Report, time};
 use crate::target::Target;
-use crate::{Consent, Failure};
 
 /// Switches a channel of a business.
 pub(crate) async fn run(

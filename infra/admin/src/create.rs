@@ -4,10 +4,10 @@ use chrono::TimeDelta;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::Failure;
 use crate::command_line::{
     BusinessArgs, CreateApiKey, CreateBusiness, CreateChannel, CreateConversation,
 };
+use crate::failure::Failure;
 use crate::report::{Report, or_dash, time};
 use crate::target::Target;
 use domain::channel::MESSAGING_WINDOW;

@@ -22,9 +22,10 @@ mod summary;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::command_line::{QueueArgs, RedriveArgs, SelectionArgs};
+use crate::consent::Consent;
+use crate::failure::Failure;
 use crate::report::{Progress, Report};
 use crate::target::Target;
-use crate::{Consent, Failure};
 use domain::{Channel, ConversationId};
 use platform::queue::{
     AbandonedMessage, BATCH, DeadLetter, DeadLetterBody, DeadLetters, Doorbell, Doorbells,

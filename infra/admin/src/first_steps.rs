@@ -3,9 +3,9 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::Failure;
 use crate::command_line::CreateBusiness;
 use crate::create::{put_channel, put_conversation};
+use crate::failure::Failure;
 use crate::report::Report;
 use crate::target::Target;
 use domain::delivery::OnUnknownOutcome;

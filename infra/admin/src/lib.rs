@@ -6,8 +6,10 @@ mod audit;
 mod channel;
 mod cloudformation;
 mod command_line;
+mod consent;
 mod create;
 mod dead_letters;
+mod failure;
 mod first_steps;
 mod list;
 mod message;
@@ -16,42 +18,15 @@ mod report;
 mod revoke;
 mod target;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use command_line::{Command, CommandLine, Create, DeadLetters, List, Message, Plan, Revoke};
-use platform::InternalError;
+use consent::Consent;
+use failure::Failure;
 use report::{Progress, Report};
 use target::Target;
-
-/// Why a command ended without doing its work.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
-    /// The input or the state of the system is at fault; the sentence says what to do.
-    #[error("{0}")]
-    Rejected(String),
-    /// AWS did not answer, or an item in it cannot be read.
-    #[error("{}", .0.chain())]
-    Internal(#[from] InternalError),
-    /// The operator did not confirm.
-    #[error("{0}")]
-    NotConfirmed(String),
-}
-
-impl Failure {
-    pub(crate) fn new(sentence: impl Into<String>) -> Failure {
-        Failure::Rejected(sentence.into())
-    }
-
-    fn exit_code(&self) -> u8 {
-        match self {
-            Failure::Rejected(_) | Failure::Internal(_) => 1,
-            Failure::NotConfirmed(_) => 3,
-        }
-    }
-}
 
 /// Runs the command line. The exit code is 0: done; 1: not done, or not all of it, because of the
 /// input or AWS; 2: done, and found something wrong; 3: not confirmed, nothing done.
@@ -86,7 +61,7 @@ pub fn main() -> ExitCode {
 
 async fn run(command_line: &CommandLine) -> Result<Report, Failure> {
     let target = Target::resolve(command_line.stack.as_deref()).await?;
-    let consent = Consent { given: command_line.yes };
+    let consent = Consent::new(command_line.yes);
     let progress = Progress::new(command_line.json);
 
     match &command_line.command {
@@ -120,31 +95,5 @@ async fn run(command_line: &CommandLine) -> Result<Report, Failure> {
         Command::Revoke(Revoke::ApiKey(args)) => revoke::api_key(&target, args, &consent).await,
         Command::Revoke(Revoke::Agent(args)) => revoke::agent(&target, args, &consent).await,
         Command::Channel(command) => channel::run(&target, command, &consent).await,
-    }
-}
-
-/// Consent of the operator to a change that cannot be undone.
-pub(crate) struct Consent {
-    given: bool,
-}
-
-impl Consent {
-    /// Asks on a terminal; elsewhere the command needs `--yes`.
-    fn confirm(&self, consequence: &str) -> Result<(), Failure> {
-        if self.given {
-            return Ok(());
-        }
-        if !std::io::stdin().is_terminal() {
-            return Err(Failure::NotConfirmed(format!(
-                "{consequence} Nothing was done: say --yes to have it done."
-            )));
-        }
-
-        anstream::eprint!("{consequence} Type \"yes\" to go on: ");
-        let mut answer = String::new();
-        match std::io::stdin().read_line(&mut answer) {
-            Ok(_) if answer.trim() == "yes" => Ok(()),
-            _ => Err(Failure::NotConfirmed("Nothing was done.".into())),
-        }
     }
 }

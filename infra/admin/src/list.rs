@@ -3,8 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
-use crate::Failure;
 use crate::command_line::{ListStuck, MessageListArgs};
+use crate::failure::Failure;
 use crate::report::{Progress, Report, or_dash, time, wire_name};
 use crate::target::Target;
 use domain::delivery::Status;

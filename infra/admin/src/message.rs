@@ -4,8 +4,8 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use crate::Failure;
 use crate::command_line::ShowMessage;
+use crate::failure::Failure;
 use crate::report::{Report, or_dash, time, wire_name};
 use crate::target::Target;
 use domain::delivery::Reason;

@@ -3,9 +3,10 @@
 use serde_json::json;
 
 use crate::command_line::{BusinessArgs, ChangePlan};
+use crate::consent::Consent;
+use crate::failure::Failure;
 use crate::report::{Report, time};
 use crate::target::Target;
-use crate::{Consent, Failure};
 use domain::quota::Usage;
 use domain::{BusinessId, Month};
 use platform::table::record::Plan;

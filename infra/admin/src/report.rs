@@ -5,7 +5,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::Failure;
+use crate::failure::Failure;
 
 const ERROR_STYLE: Style = AnsiColor::Red.on_default().bold();
 const CODE_STYLE: Style = AnsiColor::Cyan.on_default();

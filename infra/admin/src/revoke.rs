@@ -3,9 +3,10 @@
 use serde_json::json;
 
 use crate::command_line::{RevokeAgent, RevokeApiKey};
+use crate::consent::Consent;
+use crate::failure::Failure;
 use crate::report::Report;
 use crate::target::Target;
-use crate::{Consent, Failure};
 use platform::credential::ApiKey;
 
 /// Revokes an API key.

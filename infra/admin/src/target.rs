@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::{Failure, cloudformation};
+use crate::cloudformation;
+use crate::failure::Failure;
 use domain::{BusinessId, Channel, ConversationId};
 use platform::aws::Aws;
 use platform::clock::Clock;

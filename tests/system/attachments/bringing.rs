@@ -10,9 +10,9 @@ use tests::World;
 async fn a_file_from_a_form_goes_with_a_message() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("chat");
+    let conversation_id = business.conversation_id("chat");
     let answer =
-        store(&world, &business.api_key, conversation, "dir/cat picture.png", "image/png", PNG)
+        store(&world, &business.api_key, conversation_id, "dir/cat picture.png", "image/png", PNG)
             .await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
 
@@ -31,11 +31,12 @@ async fn a_file_from_a_form_goes_with_a_message() {
 
     reference["filename"] = json!("another-name.exe");
     let body = json!({"content": "look at the cat", "attachments": [reference]}).to_string();
-    let sent = world.send(&business.api_key, conversation, "look at the cat").body(body).go().await;
+    let sent =
+        world.send(&business.api_key, conversation_id, "look at the cat").body(body).go().await;
     assert_eq!(sent.status, StatusCode::CREATED, "{}", sent.text);
     assert_eq!(sent.json()["attachments"], json!([uploaded]));
 
-    let path = format!("/api/v1/conversations/{conversation}/messages/{}", sent.id());
+    let path = format!("/api/v1/conversations/{conversation_id}/messages/{}", sent.id());
     assert_eq!(world.get(&business.api_key, &path).await.json()["attachments"], json!([uploaded]));
     assert_eq!(world.usage(&business.api_key).await, (1, 10));
 }
@@ -45,11 +46,11 @@ async fn an_agent_brings_a_file_and_sends_it() {
     let world = World::start().await;
     let demo = world.ready.demo.clone().expect("the demo is seeded");
     let agent = demo.token.as_str();
-    let conversation = demo.conversations.chat;
-    let uploaded = store(&world, agent, conversation, "cat.png", "image/png", PNG).await.json();
+    let conversation_id = demo.conversations.chat;
+    let uploaded = store(&world, agent, conversation_id, "cat.png", "image/png", PNG).await.json();
     let body = json!({"content": "look at the cat", "attachments": [{"url": uploaded["url"]}]})
         .to_string();
-    let sent = world.send(agent, conversation, "look at the cat").body(body).go().await;
+    let sent = world.send(agent, conversation_id, "look at the cat").body(body).go().await;
     let by = &sent.json()["sender_type"];
     let who = &sent.json()["sender_id"];
     assert_eq!((by, who), (&json!("agent"), &json!(demo.agent_id)));
@@ -59,11 +60,11 @@ async fn an_agent_brings_a_file_and_sends_it() {
 async fn an_announced_file_is_put_past_the_api_and_looked_at_once() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("email");
+    let conversation_id = business.conversation_id("email");
     let film = [b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom".as_slice(), &vec![0; 5 << 20]].concat();
     let size = film.len() as u64;
     let answer =
-        announce(&world, &business.api_key, conversation, "tour.mp4", "video/mp4", size).await;
+        announce(&world, &business.api_key, conversation_id, "tour.mp4", "video/mp4", size).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
 
     let announced = answer.json();
@@ -82,7 +83,7 @@ async fn an_announced_file_is_put_past_the_api_and_looked_at_once() {
         "and no trace of ours"
     );
 
-    let early = send(&world, &business, conversation, &[&announced["url"]]).await;
+    let early = send(&world, &business, conversation_id, &[&announced["url"]]).await;
     assert_eq!(early.problem(), (422, "attachment_not_found".into()));
     assert!(early.text.contains("has not arrived"), "{}", early.text);
     assert_eq!(lead(&announced["url"]).await.status(), 404, "it is not checked yet");
@@ -93,7 +94,7 @@ async fn an_announced_file_is_put_past_the_api_and_looked_at_once() {
 
     let send_again = async || {
         let before = world.calls();
-        let sent = send(&world, &business, conversation, &[&announced["url"]]).await;
+        let sent = send(&world, &business, conversation_id, &[&announced["url"]]).await;
         let shown = json!([{"id": announced["id"], "url": announced["url"], "filename": "tour.mp4",
             "content_type": "video/mp4", "size": size}]);
         assert_eq!(sent.json()["attachments"], shown, "{}", sent.text);
@@ -138,21 +139,22 @@ async fn an_announced_file_is_put_past_the_api_and_looked_at_once() {
 async fn an_upload_that_cannot_be_is_told_what_is_wrong() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("email");
+    let conversation_id = business.conversation_id("email");
     let largest = vec![b'x'; 4 << 20];
     let stored =
-        store(&world, &business.api_key, conversation, "large.txt", "text/plain", &largest).await;
+        store(&world, &business.api_key, conversation_id, "large.txt", "text/plain", &largest)
+            .await;
     assert_eq!(stored.status, StatusCode::CREATED, "{}", stored.text);
 
     let larger = [&largest[..], b"x"].concat();
     let file =
-        store(&world, &business.api_key, conversation, "large.txt", "text/plain", &larger).await;
+        store(&world, &business.api_key, conversation_id, "large.txt", "text/plain", &larger).await;
     assert_eq!(file.problem(), (413, "body_too_large".into()));
 
     let body = store(
         &world,
         "",
-        conversation,
+        conversation_id,
         "large.txt",
         "text/plain",
         &vec![b'x'; (4 << 20) + (65 << 10)],
@@ -162,14 +164,14 @@ async fn an_upload_that_cannot_be_is_told_what_is_wrong() {
 
     let most = 100 << 20;
     assert_eq!(
-        announce(&world, &business.api_key, conversation, "a.zip", "application/zip", most)
+        announce(&world, &business.api_key, conversation_id, "a.zip", "application/zip", most)
             .await
             .status,
         201
     );
 
     for (kind, size) in [("application/zip", most + 1), ("application/zip", 0), ("zip", 1)] {
-        let wrong = announce(&world, &business.api_key, conversation, "a.zip", kind, size).await;
+        let wrong = announce(&world, &business.api_key, conversation_id, "a.zip", kind, size).await;
         assert_eq!(wrong.problem(), (422, "validation_error".into()), "{kind} {size}");
     }
 
@@ -199,19 +201,20 @@ async fn an_upload_that_cannot_be_is_told_what_is_wrong() {
 async fn bytes_that_contradict_are_refused() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("chat");
+    let conversation_id = business.conversation_id("chat");
     let exe = [b"MZ\x90\0\x03\0\0\0\x04\0\0\0\xff\xff".as_slice(), &[0; 50]].concat();
-    let lie = store(&world, &business.api_key, conversation, "cat.png", "image/png", &exe).await;
+    let lie = store(&world, &business.api_key, conversation_id, "cat.png", "image/png", &exe).await;
     assert_eq!(lie.problem(), (422, "validation_error".into()));
     assert_eq!(lie.json()["errors"][0]["type"], "content_type_mismatch");
 
     let size = exe.len() as u64;
-    let announced = announce(&world, &business.api_key, conversation, "cat.png", "image/png", size)
-        .await
-        .json();
+    let announced =
+        announce(&world, &business.api_key, conversation_id, "cat.png", "image/png", size)
+            .await
+            .json();
     assert_eq!(bring(&announced["upload"], &exe).await.status(), 200);
 
-    let refused = send(&world, &business, conversation, &[&announced["url"]]).await;
+    let refused = send(&world, &business, conversation_id, &[&announced["url"]]).await;
     assert_eq!(refused.problem(), (422, "attachment_not_found".into()));
     assert!(
         refused.text.contains("image/png") && refused.text.contains("portable-executable"),
@@ -222,12 +225,13 @@ async fn bytes_that_contradict_are_refused() {
 
     // Where nothing is said, the bytes are asked.
     let kind = "application/octet-stream";
-    let silent = announce(&world, &business.api_key, conversation, "cat", kind, PNG.len() as u64)
-        .await
-        .json();
+    let silent =
+        announce(&world, &business.api_key, conversation_id, "cat", kind, PNG.len() as u64)
+            .await
+            .json();
     assert_eq!(bring(&silent["upload"], PNG).await.status(), 200);
 
-    let sent = send(&world, &business, conversation, &[&silent["url"]]).await;
+    let sent = send(&world, &business, conversation_id, &[&silent["url"]]).await;
     assert_eq!(sent.json()["attachments"][0]["content_type"], "image/png");
     assert_eq!(world.usage(&business.api_key).await, (1, 10));
 }

@@ -14,11 +14,12 @@ const DAY: i64 = 24 * 60 * 60;
 async fn a_file_can_be_read_with_its_url_and_not_without() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("chat");
+    let conversation_id = business.conversation_id("chat");
     let page = b"<!DOCTYPE html> <script>alert(1)</script>";
-    let html = store(&world, &business.api_key, conversation, "page\u{fc}.html", "text/html", page)
-        .await
-        .json();
+    let html =
+        store(&world, &business.api_key, conversation_id, "page\u{fc}.html", "text/html", page)
+            .await
+            .json();
     let led = lead(&html["url"]).await;
     assert_eq!(led.status(), 302);
     assert_eq!(
@@ -37,7 +38,7 @@ async fn a_file_can_be_read_with_its_url_and_not_without() {
     assert_eq!(file.text().await.expect("a file").as_bytes(), page);
 
     let picture =
-        store(&world, &business.api_key, conversation, "cat.png", "image/png", PNG).await.json();
+        store(&world, &business.api_key, conversation_id, "cat.png", "image/png", PNG).await.json();
     let picture =
         reqwest::get(picture["url"].as_str().expect("a URL")).await.expect("it is led to");
     assert_eq!(picture.headers()["content-disposition"], "inline; filename*=UTF-8''cat%2Epng");
@@ -46,7 +47,7 @@ async fn a_file_can_be_read_with_its_url_and_not_without() {
     let (base, token) = url.rsplit_once('/').expect("a path");
     let other_secret = format!("{}{}", &token[..64], "A".repeat(token.len() - 64));
     let unknown =
-        Capability::generate(BusinessId(business.business_id), ConversationId(conversation));
+        Capability::generate(BusinessId(business.business_id), ConversationId(conversation_id));
     let unknown = unknown.url("").rsplit_once('/').expect("a path").1.to_owned();
     let mut answers = Vec::new();
 
@@ -67,16 +68,18 @@ async fn a_file_can_be_read_with_its_url_and_not_without() {
 async fn what_no_message_references_expires_and_what_one_does_is_kept() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("email");
+    let conversation_id = business.conversation_id("email");
     let store = async |name| {
-        store(&world, &business.api_key, conversation, name, "image/png", PNG).await.json()
+        store(&world, &business.api_key, conversation_id, name, "image/png", PNG).await.json()
     };
     let kept = store("kept-picture.png").await;
     let late = store("late-picture.png").await;
 
-    send(&world, &business, conversation, &[&kept["url"]]).await.id();
+    send(&world, &business, conversation_id, &[&kept["url"]]).await.id();
     let announced =
-        announce(&world, &business.api_key, conversation, "tour.mp4", "video/mp4", 9).await.json();
+        announce(&world, &business.api_key, conversation_id, "tour.mp4", "video/mp4", 9)
+            .await
+            .json();
     let until: DateTime<Utc> =
         serde_json::from_value(announced["upload"]["expires_at"].clone()).expect("a time");
     assert!(until - Utc::now() <= TimeDelta::minutes(15));
@@ -94,7 +97,7 @@ async fn what_no_message_references_expires_and_what_one_does_is_kept() {
     world.pass(DAY).await;
     assert_eq!(lead(&late["url"]).await.status(), 404);
 
-    let refused = send(&world, &business, conversation, &[&late["url"]]).await;
+    let refused = send(&world, &business, conversation_id, &[&late["url"]]).await;
     assert_eq!(refused.problem(), (422, "attachment_not_found".into()));
     assert_eq!(
         reqwest::get(&late_at).await.expect("S3 answers").status(),
@@ -107,10 +110,10 @@ async fn what_no_message_references_expires_and_what_one_does_is_kept() {
     assert_eq!(reqwest::get(&kept_at).await.expect("S3 answers").status(), 200);
 
     world.pass(331 * DAY).await;
-    send(&world, &business, conversation, &[&kept["url"]]).await.id();
+    send(&world, &business, conversation_id, &[&kept["url"]]).await.id();
     world.pass(2 * DAY).await;
 
-    let refused = send(&world, &business, conversation, &[&kept["url"]]).await;
+    let refused = send(&world, &business, conversation_id, &[&kept["url"]]).await;
     assert_eq!(refused.problem(), (422, "attachment_not_found".into()), "it would not last");
     assert_eq!(lead(&kept["url"]).await.status(), 302);
 

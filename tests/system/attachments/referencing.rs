@@ -23,8 +23,8 @@ async fn pretend(
     size: u64,
 ) -> Value {
     let of = BusinessId(business.business_id);
-    let conversation = ConversationId(business.conversation(channel));
-    let capability = Capability::generate(of, conversation);
+    let conversation_id = ConversationId(business.conversation_id(channel));
+    let capability = Capability::generate(of, conversation_id);
     let upload = Upload {
         id: capability.upload,
         url: capability.url(&world.ready.api),
@@ -35,8 +35,7 @@ async fn pretend(
         created_at: Utc::now(),
         expires_at: (Utc::now() + TimeDelta::days(1)).timestamp(),
     };
-    let place =
-        ObjectKey { business_id: of, conversation_id: conversation, upload: capability.upload };
+    let place = ObjectKey { business_id: of, conversation_id, upload: capability.upload };
     world.table().put_upload(place, &upload).await.expect("a record");
     Value::from(upload.url)
 }
@@ -46,17 +45,19 @@ async fn a_file_belongs_to_its_conversation_and_its_business() {
     let world = World::start().await;
     let mine = world.business(10, 1).await;
     let theirs = world.business(10, 1).await;
-    let chat = mine.conversation("chat");
+    let chat = mine.conversation_id("chat");
     let missing = store(&world, &mine.api_key, Uuid::new_v4(), "cat.png", "image/png", PNG).await;
     let foreign =
-        store(&world, &mine.api_key, theirs.conversation("chat"), "cat.png", "image/png", PNG)
+        store(&world, &mine.api_key, theirs.conversation_id("chat"), "cat.png", "image/png", PNG)
             .await;
     assert_eq!(missing.problem(), (404, "conversation_not_found".into()));
     assert_eq!(missing.text, foreign.text);
 
     let upload = async |business: &Business, channel| {
-        let conversation = business.conversation(channel);
-        store(&world, &business.api_key, conversation, "cat.png", "image/png", PNG).await.json()["url"].take()
+        let conversation_id = business.conversation_id(channel);
+        store(&world, &business.api_key, conversation_id, "cat.png", "image/png", PNG).await.json()
+            ["url"]
+            .take()
     };
     let own = upload(&mine, "chat").await;
     let elsewhere = upload(&mine, "email").await;
@@ -107,26 +108,26 @@ async fn each_channel_carries_what_it_can_and_is_asked_before_the_month() {
         ("whatsapp", "audio/mpeg", 16 * MIB),
         ("whatsapp", "application/pdf", 100 * MIB),
     ] {
-        let conversation = business.conversation(channel);
+        let conversation_id = business.conversation_id(channel);
         let fits = pretend(&world, &business, channel, kind, most).await;
-        let answer = send(&world, &business, conversation, &[&fits]).await;
+        let answer = send(&world, &business, conversation_id, &[&fits]).await;
         assert_eq!(
             answer.problem(),
             (403, "quota_exceeded".into()),
             "{channel} {kind}: the limit itself is carried"
         );
         let large = pretend(&world, &business, channel, kind, most + 1).await;
-        let answer = send(&world, &business, conversation, &[&large]).await;
+        let answer = send(&world, &business, conversation_id, &[&large]).await;
         assert_eq!(answer.problem(), (422, "content_not_allowed".into()), "{channel} {kind}");
         assert!(answer.text.contains(&most.to_string()), "{}", answer.text);
     }
 
     let strange = pretend(&world, &business, "whatsapp", "application/zip", 1).await;
-    let answer = send(&world, &business, business.conversation("whatsapp"), &[&strange]).await;
+    let answer = send(&world, &business, business.conversation_id("whatsapp"), &[&strange]).await;
     assert_eq!(answer.problem(), (422, "content_not_allowed".into()));
 
     let half = pretend(&world, &business, "email", "application/pdf", 13 * MIB).await;
-    let answer = send(&world, &business, business.conversation("email"), &[&half, &half]).await;
+    let answer = send(&world, &business, business.conversation_id("email"), &[&half, &half]).await;
     assert_eq!(
         answer.problem(),
         (422, "content_not_allowed".into()),
@@ -134,10 +135,10 @@ async fn each_channel_carries_what_it_can_and_is_asked_before_the_month() {
     );
 
     let one = pretend(&world, &business, "chat", "image/png", 1).await;
-    let answer = send(&world, &business, business.conversation("chat"), &[&one; 10]).await;
+    let answer = send(&world, &business, business.conversation_id("chat"), &[&one; 10]).await;
     assert_eq!(answer.problem(), (403, "quota_exceeded".into()));
 
-    let answer = send(&world, &business, business.conversation("chat"), &[&one; 11]).await;
+    let answer = send(&world, &business, business.conversation_id("chat"), &[&one; 11]).await;
     assert_eq!(answer.problem(), (422, "content_not_allowed".into()));
 }
 
@@ -145,15 +146,20 @@ async fn each_channel_carries_what_it_can_and_is_asked_before_the_month() {
 async fn a_key_belongs_to_a_message_with_its_files() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("chat");
+    let conversation_id = business.conversation_id("chat");
     let one =
-        store(&world, &business.api_key, conversation, "cat.png", "image/png", PNG).await.json();
+        store(&world, &business.api_key, conversation_id, "cat.png", "image/png", PNG).await.json();
     let other =
-        store(&world, &business.api_key, conversation, "cat.png", "image/png", PNG).await.json();
+        store(&world, &business.api_key, conversation_id, "cat.png", "image/png", PNG).await.json();
     let call = async |file: Option<&Value>| {
         let files: Vec<&Value> = file.into_iter().collect();
         let body = json!({"content": "see the file", "attachments": files}).to_string();
-        world.send(&business.api_key, conversation, "see the file").body(body).key("k").go().await
+        world
+            .send(&business.api_key, conversation_id, "see the file")
+            .body(body)
+            .key("k")
+            .go()
+            .await
     };
     let first = call(Some(&one)).await;
     let again = call(Some(&one)).await;
@@ -171,9 +177,10 @@ async fn a_key_belongs_to_a_message_with_its_files() {
 async fn trouble_with_the_storage_counts_nothing() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("chat");
-    let upload =
-        async || store(&world, &business.api_key, conversation, "cat.png", "image/png", PNG).await;
+    let conversation_id = business.conversation_id("chat");
+    let upload = async || {
+        store(&world, &business.api_key, conversation_id, "cat.png", "image/png", PNG).await
+    };
 
     world.fault("aws", json!({"operation": "PutObject", "error": "SlowDown"})).await;
     assert_eq!(upload().await.problem(), (503, "busy".into()));
@@ -181,9 +188,10 @@ async fn trouble_with_the_storage_counts_nothing() {
     world.heal("aws").await;
     let stored = upload().await.json();
     let size = PNG.len() as u64;
-    let announced = announce(&world, &business.api_key, conversation, "cat.png", "image/png", size)
-        .await
-        .json();
+    let announced =
+        announce(&world, &business.api_key, conversation_id, "cat.png", "image/png", size)
+            .await
+            .json();
     assert_eq!(bring(&announced["upload"], PNG).await.status(), 200);
 
     for (operation, error, told) in [
@@ -195,7 +203,7 @@ async fn trouble_with_the_storage_counts_nothing() {
         let fault = json!({"operation": operation, "error": error, "function": "send-message"});
         world.fault("aws", fault).await;
         let answer =
-            send(&world, &business, conversation, &[&stored["url"], &announced["url"]]).await;
+            send(&world, &business, conversation_id, &[&stored["url"], &announced["url"]]).await;
         assert_eq!(
             answer.status.as_u16() / 100,
             told.0 / 100,
@@ -212,7 +220,7 @@ async fn trouble_with_the_storage_counts_nothing() {
 
     assert_eq!(world.usage(&business.api_key).await, (0, 10));
 
-    send(&world, &business, conversation, &[&stored["url"], &announced["url"]]).await.id();
+    send(&world, &business, conversation_id, &[&stored["url"], &announced["url"]]).await.id();
     assert_eq!(world.usage(&business.api_key).await, (1, 10));
 }
 
@@ -224,12 +232,12 @@ async fn a_file_that_is_gone_before_it_is_sent_fails_a_whatsapp_message_and_not_
 
     let mut sent = Vec::new();
     for channel in ["whatsapp", "email"] {
-        let conversation = business.conversation(channel);
-        let stored = store(&world, &business.api_key, conversation, "cat.png", "image/png", PNG)
+        let conversation_id = business.conversation_id(channel);
+        let stored = store(&world, &business.api_key, conversation_id, "cat.png", "image/png", PNG)
             .await
             .json();
-        let id = send(&world, &business, conversation, &[&stored["url"]]).await.id();
-        sent.push((conversation, id, stored["url"].clone()));
+        let id = send(&world, &business, conversation_id, &[&stored["url"]]).await.id();
+        sent.push((conversation_id, id, stored["url"].clone()));
     }
 
     world.engine().expire_objects(Utc::now() + TimeDelta::days(366)).expect("files can be removed");
@@ -247,18 +255,19 @@ async fn a_file_that_is_gone_before_it_is_sent_fails_a_whatsapp_message_and_not_
 async fn a_file_that_was_deleted_is_not_found() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("chat");
+    let conversation_id = business.conversation_id("chat");
     let stored =
-        store(&world, &business.api_key, conversation, "cat.png", "image/png", PNG).await.json();
+        store(&world, &business.api_key, conversation_id, "cat.png", "image/png", PNG).await.json();
     let size = PNG.len() as u64;
-    let announced = announce(&world, &business.api_key, conversation, "cat.png", "image/png", size)
-        .await
-        .json();
+    let announced =
+        announce(&world, &business.api_key, conversation_id, "cat.png", "image/png", size)
+            .await
+            .json();
     assert_eq!(bring(&announced["upload"], PNG).await.status(), 200);
 
     world.engine().expire_objects(Utc::now() + TimeDelta::days(3)).expect("files can be removed");
     for url in [&stored["url"], &announced["url"]] {
-        let refused = send(&world, &business, conversation, &[url]).await;
+        let refused = send(&world, &business, conversation_id, &[url]).await;
         assert_eq!(refused.problem(), (422, "attachment_not_found".into()));
     }
 

@@ -1,13 +1,15 @@
 //! `accept`: the four positions of the transaction. The rules are [`Shard::has_room`],
 //! [`ConversationState::accepted`] and [`domain::accept::read`], which a model here follows try by
 //! try, over items that it makes up: a month that is open or not, shards that are full or not, a
-//! conversation that has moved on, changed channel or gone, a place that is taken, a key that is
+//! conversation that has moved on, changed channel or gone, a `seq` that is taken, a key that is
 //! known.
 
 use proptest::prelude::*;
 
 use super::month::{month, month_of, plan};
-use super::sample::{B, C, MS, NOW, conversation, conversation_key, message};
+use super::sample::{
+    BUSINESS_ID, CONVERSATION_ID, MS, NOW, conversation, conversation_key, message,
+};
 use super::scratch::{Item, MessageState, Scratch, for_all, item, value, with};
 use domain::accept::{
     CancellationOutcome, CancelledTransaction, CurrentConversation, Position, RecordedAnswer,
@@ -157,7 +159,7 @@ impl State {
                     return (Expected::Replayed, open);
                 }
                 // The first message is nowhere to be found.
-                CancellationOutcome::Replay(_) | CancellationOutcome::PlaceTaken => {
+                CancellationOutcome::Replay(_) | CancellationOutcome::SeqTaken => {
                     return (Expected::InternalError, open);
                 }
                 CancellationOutcome::KeyReused => {
@@ -191,8 +193,8 @@ fn first(hash: &str) -> RecordedAnswer {
 
 fn draft(state: &State) -> MessageDraft {
     MessageDraft {
-        business_id: B,
-        conversation_id: C,
+        business_id: BUSINESS_ID,
+        conversation_id: CONVERSATION_ID,
         conversation_channel: "chat".into(),
         channel: Channel::Chat,
         sender: Sender(None),
@@ -216,7 +218,7 @@ fn items_of(state: &State) -> (Vec<Item>, Option<QuotaHead>) {
         }
     };
 
-    items.push(item(&key::plan(B), &plan(PLAN, 1, 1)));
+    items.push(item(&key::plan(BUSINESS_ID), &plan(PLAN, 1, 1)));
     if let Some(talk) = &state.conversation {
         let channel = talk.channel.into();
         let seq = Seq(talk.seq);
@@ -231,12 +233,15 @@ fn items_of(state: &State) -> (Vec<Item>, Option<QuotaHead>) {
         let bucket = ("outbox_bucket", talk.waiting.then(|| value("as before")));
         items.push(with(item(&conversation_key(), &conversation), [bucket]));
         let places = 1..=talk.seq + u64::from(talk.stray);
-        items.extend(places.map(|place| item(&key::message(B, C, Seq(place)), &message(place))));
+        items.extend(places.map(|place| {
+            item(&key::message(BUSINESS_ID, CONVERSATION_ID, Seq(place)), &message(place))
+        }));
     }
 
     if let Some(Some(hash)) = state.key {
-        let record = Idempotency { first: first(hash), conversation_id: C, expires_at: 0 };
-        items.push(item(&key::idempotency(B, "a key"), &record));
+        let record =
+            Idempotency { first: first(hash), conversation_id: CONVERSATION_ID, expires_at: 0 };
+        items.push(item(&key::idempotency(BUSINESS_ID, "a key"), &record));
     }
 
     (items, state.head_read.then_some(head))
@@ -250,8 +255,9 @@ fn at(key: &key::Key) -> (String, String) {
 /// the message's.
 fn after(mut items: MessageState, state: &State, accepted: &Message) -> MessageState {
     let (id, seq, shard) = (accepted.id, accepted.seq, accepted.shard);
-    let counted =
-        items.get_mut(&at(&key::quota_shard(B, month(), shard))).expect("a shard of the month");
+    let counted = items
+        .get_mut(&at(&key::quota_shard(BUSINESS_ID, month(), shard)))
+        .expect("a shard of the month");
 
     let used: u64 = counted["used"].as_n().expect("a number").parse().expect("a number");
     counted.insert("used".into(), value(used + 1));
@@ -266,14 +272,17 @@ fn after(mut items: MessageState, state: &State, accepted: &Message) -> MessageS
     talk.entry("first_response_at".into()).or_insert_with(|| value(NOW));
 
     // The bucket follows the channel that the message is for.
-    talk.insert("outbox_bucket".into(), value(key::outbox_bucket(Channel::Chat, C)));
-    let message_key = key::message(B, C, seq);
+    talk.insert("outbox_bucket".into(), value(key::outbox_bucket(Channel::Chat, CONVERSATION_ID)));
+    let message_key = key::message(BUSINESS_ID, CONVERSATION_ID, seq);
     assert_eq!(items.insert(at(&message_key), item(&message_key, accepted)), None);
     if state.key.is_some() {
         let first = RecordedAnswer { message_id: id, seq, request_hash: HASH.into() };
-        let record =
-            Idempotency { first, conversation_id: C, expires_at: NOW.timestamp() + 24 * 60 * 60 };
-        let key = key::idempotency(B, "a key");
+        let record = Idempotency {
+            first,
+            conversation_id: CONVERSATION_ID,
+            expires_at: NOW.timestamp() + 24 * 60 * 60,
+        };
+        let key = key::idempotency(BUSINESS_ID, "a key");
         assert_eq!(items.insert(at(&key), item(&key, &record)), None);
     }
 
@@ -283,7 +292,8 @@ fn after(mut items: MessageState, state: &State, accepted: &Message) -> MessageS
 /// The items stored after the month was opened, if nothing but that happened.
 fn opened(mut items: MessageState) -> MessageState {
     let head = QuotaHead { limit: PLAN, shards: 1, version: 1 };
-    let (head_key, shard_key) = (key::quota_head(B, month()), key::quota_shard(B, month(), 0));
+    let (head_key, shard_key) =
+        (key::quota_head(BUSINESS_ID, month()), key::quota_shard(BUSINESS_ID, month(), 0));
     items.insert(at(&head_key), item(&head_key, &head));
     items.insert(at(&shard_key), item(&shard_key, &quota::open(PLAN, 1)[0]));
     items

@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::sample::{B, MS, NOW};
+use super::sample::{BUSINESS_ID, MS, NOW};
 use super::scratch::{Scratch, for_all, item};
 use domain::ChannelId;
 use platform::table::key;
@@ -16,7 +16,7 @@ const CHANNEL: ChannelId = ChannelId(Uuid::from_u128(7));
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_pauses_the_longer_one_counts() {
     let scratch = Scratch::start().await;
-    let (table, key) = (scratch.table(), key::channel(B, CHANNEL));
+    let (table, key) = (scratch.table(), key::channel(BUSINESS_ID, CHANNEL));
     let before = prop_oneof![Just(None), (-3..=9).prop_map(|ms| Some(NOW + MS * ms))];
 
     for_all(64, &before, async |paused_until| {
@@ -24,7 +24,7 @@ async fn of_two_pauses_the_longer_one_counts() {
         let record =
             ChannelRecord { is_active: true, in_doubt: Default::default(), paused_until, settings };
         scratch.items.put(item(&key, &record)).await;
-        table.deliveries().pause(B, CHANNEL, NOW).await.expect("an answer");
+        table.deliveries().pause(BUSINESS_ID, CHANNEL, NOW).await.expect("an answer");
         let after = ChannelRecord { paused_until: paused_until.max(Some(NOW)), ..record };
         assert_eq!(scratch.items.get(&key).await, Some(item(&key, &after)));
         paused_until < Some(NOW)
@@ -34,7 +34,7 @@ async fn of_two_pauses_the_longer_one_counts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_switches_a_channel_changes_nothing_else_of_it() {
     let scratch = Scratch::start().await;
-    let (table, key) = (scratch.table(), key::channel(B, CHANNEL));
+    let (table, key) = (scratch.table(), key::channel(BUSINESS_ID, CHANNEL));
     let settings = ChannelSettings::Chat {};
     let record = ChannelRecord {
         is_active: true,
@@ -44,12 +44,14 @@ async fn whoever_switches_a_channel_changes_nothing_else_of_it() {
     };
 
     scratch.items.put(item(&key, &record)).await;
-    assert!(table.operator().set_channel_active(B, CHANNEL, false).await.expect("an answer"));
+    assert!(
+        table.operator().set_channel_active(BUSINESS_ID, CHANNEL, false).await.expect("an answer")
+    );
     let off = ChannelRecord { is_active: false, ..record };
     assert_eq!(scratch.items.get(&key).await, Some(item(&key, &off)));
 
     for _ in 0..2 {
-        assert!(table.operator().resume(B, CHANNEL).await.expect("an answer"));
+        assert!(table.operator().resume(BUSINESS_ID, CHANNEL).await.expect("an answer"));
         assert_eq!(
             scratch.items.get(&key).await,
             Some(item(&key, &ChannelRecord { paused_until: None, ..off.clone() }))
@@ -61,8 +63,10 @@ async fn whoever_switches_a_channel_changes_nothing_else_of_it() {
 async fn a_channel_that_is_not_there_is_not_made() {
     let scratch = Scratch::start().await;
     let table = scratch.table();
-    table.deliveries().pause(B, CHANNEL, NOW).await.expect("an answer");
-    assert!(!table.operator().resume(B, CHANNEL).await.expect("an answer"));
-    assert!(!table.operator().set_channel_active(B, CHANNEL, true).await.expect("an answer"));
-    assert_eq!(scratch.items.get(&key::channel(B, CHANNEL)).await, None);
+    table.deliveries().pause(BUSINESS_ID, CHANNEL, NOW).await.expect("an answer");
+    assert!(!table.operator().resume(BUSINESS_ID, CHANNEL).await.expect("an answer"));
+    assert!(
+        !table.operator().set_channel_active(BUSINESS_ID, CHANNEL, true).await.expect("an answer")
+    );
+    assert_eq!(scratch.items.get(&key::channel(BUSINESS_ID, CHANNEL)).await, None);
 }

@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 
-use super::sample::{B, C, LEASE, MS, NOW, conversation, conversation_key, turned};
+use super::sample::{
+    BUSINESS_ID, CONVERSATION_ID, LEASE, MS, NOW, conversation, conversation_key, turned,
+};
 use super::scratch::{Scratch, for_all, item};
 use domain::Seq;
 use domain::delivery::{ClaimOutcome, ConversationState, Lease};
@@ -43,7 +45,11 @@ async fn the_table_grants_what_the_rule_grants() {
 
     for_all(160, &any_conversation(), async |conversation| {
         let before = scratch.items.put(item(&key, &conversation)).await;
-        let decided = table.deliveries().claim(B, C, NOW, LEASE).await.expect("an answer");
+        let decided = table
+            .deliveries()
+            .claim(BUSINESS_ID, CONVERSATION_ID, NOW, LEASE)
+            .await
+            .expect("an answer");
         let after = scratch.items.get(&key).await.expect("it stays");
         match ConversationState::claimed(&conversation.state(), NOW, LEASE) {
             Ok((turn, lease)) => {
@@ -54,7 +60,10 @@ async fn the_table_grants_what_the_rule_grants() {
                     held.conversation,
                     Conversation { lease_owner, ..turned(&conversation, turn) }
                 );
-                assert_eq!((held.business_id, held.conversation_id, held.lease), (B, C, lease));
+                assert_eq!(
+                    (held.business_id, held.conversation_id, held.lease),
+                    (BUSINESS_ID, CONVERSATION_ID, lease)
+                );
                 assert_eq!(after, item(&key, &held.conversation));
                 true
             }
@@ -70,7 +79,12 @@ async fn the_table_grants_what_the_rule_grants() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conversation_that_is_not_there_is_not_made() {
     let scratch = Scratch::start().await;
-    let decided = scratch.table().deliveries().claim(B, C, NOW, LEASE).await.expect("an answer");
+    let decided = scratch
+        .table()
+        .deliveries()
+        .claim(BUSINESS_ID, CONVERSATION_ID, NOW, LEASE)
+        .await
+        .expect("an answer");
     assert_eq!(decided.map_continue(|held| held.lease), ControlFlow::Break(ClaimOutcome::Settled));
     assert_eq!(scratch.items.get(&conversation_key()).await, None);
 }
@@ -82,7 +96,7 @@ async fn a_claim_whose_answer_was_lost_is_still_a_claim() {
     let table = scratch.losing_the_first_answer();
     let held = table
         .deliveries()
-        .claim(B, C, NOW, LEASE)
+        .claim(BUSINESS_ID, CONVERSATION_ID, NOW, LEASE)
         .await
         .expect("an answer")
         .continue_value()

@@ -5,7 +5,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::TimeDelta;
 use uuid::Uuid;
 
-use super::sample::{B, C, LEASE, NOW, conversation, conversation_key, held, message, message_key};
+use super::sample::{
+    BUSINESS_ID, CONVERSATION_ID, LEASE, NOW, conversation, conversation_key, held, message,
+    message_key,
+};
 use super::scratch::{Item, Scratch, item, value, with};
 use domain::delivery::{
     AttemptOutcome, FIRST_ATTEMPTS_KEPT, LAST_ATTEMPTS_KEPT, MAX_ATTEMPTS, Reason, Settlement,
@@ -30,8 +33,12 @@ async fn stored(scratch: &Scratch) -> Message {
 
 /// Another worker takes the conversation up, long after the one before.
 async fn taken_over(scratch: &Scratch, later: TimeDelta) -> HeldConversation {
-    let claimed =
-        scratch.table().deliveries().claim(B, C, NOW + later, LEASE).await.expect("an answer");
+    let claimed = scratch
+        .table()
+        .deliveries()
+        .claim(BUSINESS_ID, CONVERSATION_ID, NOW + later, LEASE)
+        .await
+        .expect("an answer");
     claimed.continue_value().expect("the lease of the one before is over")
 }
 

@@ -1,5 +1,5 @@
 //! `mark_attempt`, `settle` with `note_sent`, `put_back`: what a worker may do to a message. The
-//! rules are `marked`, `settled` and `put_back` of [`domain::delivery::stored::Stored`].
+//! rules are `marked`, `settled` and `requeued` of [`domain::delivery::transitions::Stored`].
 
 use chrono::TimeDelta;
 use proptest::prelude::*;

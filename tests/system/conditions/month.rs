@@ -1,7 +1,7 @@
 //! `open_month`: a month is opened once, by the plan that is in force at that moment, with caps
 //! that add up to its limit. The rule for the caps is [`domain::quota::open`].
 
-use super::sample::{B, NOW};
+use super::sample::{BUSINESS_ID, NOW};
 use super::scratch::{Item, Items, Scratch, item};
 use domain::Month;
 use domain::quota::{self, Shard};
@@ -20,16 +20,17 @@ pub(super) fn month() -> Month {
 
 /// Stores a plan.
 pub(super) async fn put_plan(items: &Items, plan: &Plan) {
-    items.put(item(&key::plan(B), plan)).await;
+    items.put(item(&key::plan(BUSINESS_ID), plan)).await;
 }
 
 /// An open month with these shards, whatever its plan: the head, and all items.
 pub(super) fn month_of(version: u64, shards: &[Shard]) -> (QuotaHead, Vec<Item>) {
     let count = u16::try_from(shards.len()).expect("a few");
     let head = QuotaHead { limit: quota::Usage::of(shards).limit, shards: count, version };
-    let shards =
-        (0..).zip(shards).map(|(index, shard)| item(&key::quota_shard(B, month(), index), shard));
-    let items = shards.chain([item(&key::quota_head(B, month()), &head)]).collect();
+    let shards = (0..)
+        .zip(shards)
+        .map(|(index, shard)| item(&key::quota_shard(BUSINESS_ID, month(), index), shard));
+    let items = shards.chain([item(&key::quota_head(BUSINESS_ID, month()), &head)]).collect();
     (head, items)
 }
 
@@ -42,14 +43,17 @@ pub(super) async fn put_month(items: &Items, version: u64, shards: &[Shard]) {
 
 /// The open month, if it is, with all its shards; and not one shard more.
 pub(super) async fn stored_month(items: &Items) -> Option<(QuotaHead, Vec<Shard>)> {
-    let head: QuotaHead = items.record(&key::quota_head(B, month())).await?;
+    let head: QuotaHead = items.record(&key::quota_head(BUSINESS_ID, month())).await?;
     let mut shards = Vec::new();
     for index in 0..head.shards {
         shards.push(
-            items.record(&key::quota_shard(B, month(), index)).await.expect("the head counts it"),
+            items
+                .record(&key::quota_shard(BUSINESS_ID, month(), index))
+                .await
+                .expect("the head counts it"),
         );
     }
-    assert_eq!(items.get(&key::quota_shard(B, month(), head.shards)).await, None);
+    assert_eq!(items.get(&key::quota_shard(BUSINESS_ID, month(), head.shards)).await, None);
     Some((head, shards))
 }
 
@@ -58,12 +62,15 @@ async fn a_month_is_opened_as_the_rule_says_and_only_once() {
     for (limit, wanted) in [(0, 1), (1, 4), (97, 4), (250, 16), (100_000, 64), (100_000, 200)] {
         let scratch = Scratch::start().await;
         put_plan(&scratch.items, &plan(limit, wanted, 3)).await;
-        let head = scratch.table().open_month(B, month()).await.expect("an answer");
+        let head = scratch.table().open_month(BUSINESS_ID, month()).await.expect("an answer");
         let shards = quota::open(limit, wanted);
         assert_eq!((head.limit, usize::from(head.shards), head.version), (limit, shards.len(), 3));
         assert_eq!(stored_month(&scratch.items).await, Some((head.clone(), shards)));
         let before = scratch.items.all().await;
-        assert_eq!(scratch.table().open_month(B, month()).await.expect("an answer"), head);
+        assert_eq!(
+            scratch.table().open_month(BUSINESS_ID, month()).await.expect("an answer"),
+            head
+        );
         assert_eq!(scratch.items.all().await, before);
     }
 }
@@ -78,7 +85,7 @@ where
     let scratch = Scratch::start().await;
     put_plan(&scratch.items, &plan(40, 2, 1)).await;
     let table = scratch.meanwhile_once("TransactWriteItems", happens);
-    let head = table.open_month(B, month()).await.ok();
+    let head = table.open_month(BUSINESS_ID, month()).await.ok();
     (scratch, head)
 }
 
@@ -94,7 +101,7 @@ async fn a_plan_that_changes_meanwhile_is_the_one_that_counts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_business_that_is_gone_meanwhile_opens_nothing() {
     let (scratch, head) =
-        opened_while(async |items: Items| items.remove(&key::plan(B)).await).await;
+        opened_while(async |items: Items| items.remove(&key::plan(BUSINESS_ID)).await).await;
     assert_eq!(head, None);
     assert!(scratch.items.all().await.is_empty());
 }
@@ -114,7 +121,7 @@ async fn neither_a_head_nor_a_shard_is_ever_overwritten() {
     let head = QuotaHead { limit: 7, shards: 1, version: 1 };
     let stray = head.clone();
     let open = move |items: Items| {
-        let stray = item(&key::quota_head(B, month()), &stray);
+        let stray = item(&key::quota_head(BUSINESS_ID, month()), &stray);
         async move { drop(items.put(stray).await) }
     };
 
@@ -124,9 +131,9 @@ async fn neither_a_head_nor_a_shard_is_ever_overwritten() {
 
     for index in [0, 1] {
         let shard = Shard { used: 5, cap: 6 };
-        let key = key::quota_shard(B, month(), index);
+        let key = key::quota_shard(BUSINESS_ID, month(), index);
         let put = move |items: Items| async move {
-            items.put(item(&key::quota_shard(B, month(), index), &shard)).await;
+            items.put(item(&key::quota_shard(BUSINESS_ID, month(), index), &shard)).await;
         };
         let (scratch, head) = opened_while(put).await;
         assert_eq!(head, None, "after the budget for contention");

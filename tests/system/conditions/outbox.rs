@@ -3,7 +3,9 @@
 
 use proptest::prelude::*;
 
-use super::sample::{B, C, MS, NOW, conversation, conversation_key, turned};
+use super::sample::{
+    BUSINESS_ID, CONVERSATION_ID, MS, NOW, conversation, conversation_key, turned,
+};
 use super::scratch::{Scratch, for_all, item};
 use domain::Seq;
 use platform::table::record::Conversation;
@@ -28,7 +30,7 @@ async fn only_what_waits_in_the_outbox_and_may_be_sent_is_made_due() {
             ..conversation()
         };
         scratch.items.put(item(&key, &conversation)).await;
-        let made = table.make_due(B, C, NOW).await.expect("an answer");
+        let made = table.make_due(BUSINESS_ID, CONVERSATION_ID, NOW).await.expect("an answer");
         let due = conversation.state().made_due(NOW).map(|turn| turned(&conversation, turn));
         assert_eq!(made, due.is_some());
         assert_eq!(scratch.items.get(&key).await, Some(item(&key, &due.unwrap_or(conversation))));
@@ -39,6 +41,6 @@ async fn only_what_waits_in_the_outbox_and_may_be_sent_is_made_due() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conversation_that_is_not_there_is_not_made() {
     let scratch = Scratch::start().await;
-    assert!(!scratch.table().make_due(B, C, NOW).await.expect("an answer"));
+    assert!(!scratch.table().make_due(BUSINESS_ID, CONVERSATION_ID, NOW).await.expect("an answer"));
     assert_eq!(scratch.items.get(&conversation_key()).await, None);
 }

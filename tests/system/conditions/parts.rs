@@ -5,10 +5,11 @@
 use proptest::prelude::*;
 
 use super::sample::{
-    B, C, LEASE, NOW, became, conversation, conversation_key, held, message, message_key, stored,
+    BUSINESS_ID, CONVERSATION_ID, LEASE, NOW, became, conversation, conversation_key, held,
+    message, message_key, stored,
 };
 use super::scratch::{Scratch, for_all, item, value, with};
-use domain::delivery::stored::MessageState;
+use domain::delivery::transitions::MessageState;
 use domain::delivery::{MessageReference, Part, Parts, Reason, Receipt, ReportedStatus, Status};
 use platform::table::record::{Conversation, Message};
 use platform::table::{ReceiptEffect, Table};
@@ -137,7 +138,11 @@ async fn tell(scratch: &Scratch, number: u8, reported: ReportedStatus) -> Receip
 }
 
 async fn tell_by(table: &Table, number: u8, reported: ReportedStatus) -> ReceiptEffect {
-    let about = MessageReference { business_id: B, conversation_id: C, message_id: message(1).id };
+    let about = MessageReference {
+        business_id: BUSINESS_ID,
+        conversation_id: CONVERSATION_ID,
+        message_id: message(1).id,
+    };
     let provider_id = Some(format!("wamid.{number}"));
     let receipt = Receipt { reported, part: part(number), at: NOW, provider_id };
     table.apply_receipt(&about, &receipt, NOW).await.expect("an answer").effect

@@ -2,14 +2,14 @@
 //! The rule for the caps is [`domain::quota::recap`].
 
 use super::month::{month, plan, put_month, put_plan, stored_month};
-use super::sample::{B, NOW};
+use super::sample::{BUSINESS_ID, NOW};
 use super::scratch::{Items, Scratch, item, value, with};
 use domain::quota::{self, Shard, Usage};
 use platform::table::key;
 use platform::table::record::{Plan, QuotaHead};
 
 async fn change(table: &platform::table::Table, limit: u64, shards: u16) -> Option<Plan> {
-    table.operator().change_plan(B, Some("a plan"), limit, Some(shards), NOW).await.ok()
+    table.operator().change_plan(BUSINESS_ID, Some("a plan"), limit, Some(shards), NOW).await.ok()
 }
 
 /// Six used of twelve, on two shards.
@@ -29,7 +29,7 @@ where
     put_month(&scratch.items, 1, &BEFORE).await;
     let table = scratch.meanwhile_once("TransactWriteItems", happens);
     let plan = change(&table, limit, 2).await.expect("a change");
-    assert_eq!(scratch.items.record(&key::plan(B)).await.as_ref(), Some(&plan));
+    assert_eq!(scratch.items.record(&key::plan(BUSINESS_ID)).await.as_ref(), Some(&plan));
     let (head, shards) = stored_month(&scratch.items).await.expect("it stays open");
     assert_eq!((head.version, head.limit), (plan.version, Usage::of(&shards).limit));
     (plan, head, shards)
@@ -64,7 +64,7 @@ async fn a_business_without_a_plan_gets_none() {
 async fn of_two_changes_at_once_the_later_one_counts() {
     let (plan, head, _) = changed_while(100, async |items: Items| {
         put_plan(&items, &plan(50, 2, 2)).await;
-        let key = key::quota_head(B, month());
+        let key = key::quota_head(BUSINESS_ID, month());
         let head = with(items.get(&key).await.expect("it is open"), [("version", Some(value(2)))]);
         items.put(head).await;
     })
@@ -91,7 +91,7 @@ async fn shards_that_are_added_meanwhile_are_counted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_that_are_counted_meanwhile_stay_counted_and_below_the_cap() {
     let count = async |items: Items| {
-        let key = key::quota_shard(B, month(), 0);
+        let key = key::quota_shard(BUSINESS_ID, month(), 0);
         items.put(item(&key, &Shard { used: 6, cap: 6 })).await;
     };
     // Down to what was used: the shard of four was to be capped at four.
@@ -110,9 +110,9 @@ async fn a_shard_that_is_there_already_is_not_overwritten() {
 
     // It comes before the head counts it, which cannot be; the head counts it the next time.
     let table = scratch.meanwhile("TransactWriteItems", async |items: Items, time| match time {
-        0 => drop(items.put(item(&key::quota_shard(B, month(), 1), &BEFORE[1])).await),
+        0 => drop(items.put(item(&key::quota_shard(BUSINESS_ID, month(), 1), &BEFORE[1])).await),
         _ => {
-            let key = key::quota_head(B, month());
+            let key = key::quota_head(BUSINESS_ID, month());
             let head =
                 with(items.get(&key).await.expect("it is open"), [("shards", Some(value(2)))]);
             items.put(head).await;
@@ -132,12 +132,15 @@ async fn a_month_that_is_opened_meanwhile_gets_the_new_limit_too() {
     let table = scratch.meanwhile_once("TransactWriteItems", move |_| {
         let other = other.clone();
         async move {
-            other.open_month(B, month()).await.expect("an answer");
+            other.open_month(BUSINESS_ID, month()).await.expect("an answer");
         }
     });
 
     assert_eq!(change(&table, 100, 2).await, Some(plan(100, 2, 2)));
-    assert_eq!(scratch.table().open_month(B, month()).await.expect("an answer").limit, 100);
+    assert_eq!(
+        scratch.table().open_month(BUSINESS_ID, month()).await.expect("an answer").limit,
+        100
+    );
     let (_, shards) = stored_month(&scratch.items).await.expect("it was opened");
 
     assert_eq!(shards, quota::open(100, 2));
@@ -152,17 +155,21 @@ async fn a_month_that_begins_meanwhile_gets_the_new_limit_too() {
     let table = scratch.meanwhile_once("TransactWriteItems", move |_| {
         let other = other.clone();
         async move {
-            other.open_month(B, month().next()).await.expect("an answer");
+            other.open_month(BUSINESS_ID, month().next()).await.expect("an answer");
         }
     });
 
     assert_eq!(change(&table, 100, 3).await, Some(plan(100, 3, 2)));
     let (head, _) = stored_month(&scratch.items).await.expect("it stays open");
-    let next: QuotaHead =
-        scratch.items.record(&key::quota_head(B, month().next())).await.expect("it was opened");
+    let next: QuotaHead = scratch
+        .items
+        .record(&key::quota_head(BUSINESS_ID, month().next()))
+        .await
+        .expect("it was opened");
 
     assert_eq!([head.limit, next.limit], [100; 2]);
-    let shards = scratch.table().shards(B, month().next(), next.shards).await.expect("an answer");
+    let shards =
+        scratch.table().shards(BUSINESS_ID, month().next(), next.shards).await.expect("an answer");
     assert_eq!(
         Usage::of(&shards.into_iter().map(|(_, shard)| shard).collect::<Vec<_>>()).limit,
         100
@@ -177,10 +184,15 @@ async fn what_is_not_given_stays_as_somebody_else_changed_it_meanwhile() {
     let table = scratch.meanwhile_once("TransactWriteItems", move |_| {
         let other = other.clone();
         async move {
-            other.operator().change_plan(B, Some("pro"), 50, Some(8), NOW).await.expect("a change");
+            other
+                .operator()
+                .change_plan(BUSINESS_ID, Some("pro"), 50, Some(8), NOW)
+                .await
+                .expect("a change");
         }
     });
-    let after = table.operator().change_plan(B, None, 100, None, NOW).await.expect("a change");
+    let after =
+        table.operator().change_plan(BUSINESS_ID, None, 100, None, NOW).await.expect("a change");
     assert_eq!(after, Plan { name: "pro".into(), ..plan(100, 8, 3) });
-    assert_eq!(scratch.items.record(&key::plan(B)).await, Some(after));
+    assert_eq!(scratch.items.record(&key::plan(BUSINESS_ID)).await, Some(after));
 }

@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use super::sample::{B, C, NOW};
+use super::sample::{BUSINESS_ID, CONVERSATION_ID, NOW};
 use super::scratch::Scratch;
 use domain::{AgentId, ChannelId};
 use platform::credential::ApiKey;
@@ -26,19 +26,23 @@ async fn create(table: &Table, api_key: &ApiKey, number: u64) -> [bool; 4] {
     };
 
     [
-        table.operator().create_business(B, "plan", number, 1).await.expect("an answer"),
-        table.operator().create_agent(B, AGENT).await.expect("an answer"),
+        table.operator().create_business(BUSINESS_ID, "plan", number, 1).await.expect("an answer"),
+        table.operator().create_agent(BUSINESS_ID, AGENT).await.expect("an answer"),
         table.operator().create_api_key(api_key, None, Some(NOW)).await.expect("an answer"),
-        table.operator().create_conversation(B, C, new, NOW).await.expect("an answer"),
+        table
+            .operator()
+            .create_conversation(BUSINESS_ID, CONVERSATION_ID, new, NOW)
+            .await
+            .expect("an answer"),
     ]
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_exists_is_not_made_again() {
     let scratch = Scratch::start().await;
-    let (table, api_key) = (scratch.table(), ApiKey::generate(B));
+    let (table, api_key) = (scratch.table(), ApiKey::generate(BUSINESS_ID));
     assert_eq!(create(&table, &api_key, 1).await, [true; 4]);
-    table.operator().set_agent_active(B, AGENT, false).await.expect("an answer");
+    table.operator().set_agent_active(BUSINESS_ID, AGENT, false).await.expect("an answer");
     table.operator().revoke_api_key(&api_key).await.expect("an answer");
     let before = scratch.items.all().await;
     assert_eq!(before.len(), 4);
@@ -50,35 +54,52 @@ async fn what_exists_is_not_made_again() {
 async fn a_business_is_made_with_the_plan_it_was_given() {
     let scratch = Scratch::start().await;
     assert!(
-        scratch.table().operator().create_business(B, "starter", 250, 4).await.expect("an answer")
+        scratch
+            .table()
+            .operator()
+            .create_business(BUSINESS_ID, "starter", 250, 4)
+            .await
+            .expect("an answer")
     );
     let plan = Plan { name: "starter".into(), max_messages_per_month: 250, shards: 4, version: 1 };
-    assert_eq!(scratch.items.record(&key::plan(B)).await, Some(plan));
+    assert_eq!(scratch.items.record(&key::plan(BUSINESS_ID)).await, Some(plan));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_exists_is_switched_and_what_does_not_is_not_made() {
     let scratch = Scratch::start().await;
-    let (table, api_key) = (scratch.table(), ApiKey::generate(B));
+    let (table, api_key) = (scratch.table(), ApiKey::generate(BUSINESS_ID));
     for is_active in [false, true] {
-        assert!(!table.operator().set_agent_active(B, AGENT, is_active).await.expect("an answer"));
+        assert!(
+            !table
+                .operator()
+                .set_agent_active(BUSINESS_ID, AGENT, is_active)
+                .await
+                .expect("an answer")
+        );
     }
 
     assert!(!table.operator().revoke_api_key(&api_key).await.expect("an answer"));
     assert!(scratch.items.all().await.is_empty());
-    table.operator().create_agent(B, AGENT).await.expect("an answer");
+    table.operator().create_agent(BUSINESS_ID, AGENT).await.expect("an answer");
     table.operator().create_api_key(&api_key, Some(AGENT), None).await.expect("an answer");
 
     for is_active in [false, true, false] {
-        assert!(table.operator().set_agent_active(B, AGENT, is_active).await.expect("an answer"));
+        assert!(
+            table
+                .operator()
+                .set_agent_active(BUSINESS_ID, AGENT, is_active)
+                .await
+                .expect("an answer")
+        );
         let agent: Credential =
-            scratch.items.record(&key::agent(B, AGENT)).await.expect("it stays");
+            scratch.items.record(&key::agent(BUSINESS_ID, AGENT)).await.expect("it stays");
         assert_eq!(agent, Credential { is_active, agent: None, valid_until: None });
     }
 
     assert!(table.operator().revoke_api_key(&api_key).await.expect("an answer"));
     let revoked: Credential =
-        scratch.items.record(&key::api_key(B, &api_key.hash())).await.expect("it stays");
+        scratch.items.record(&key::api_key(BUSINESS_ID, &api_key.hash())).await.expect("it stays");
 
     assert_eq!(revoked, Credential { is_active: false, agent: Some(AGENT), valid_until: None });
 }
@@ -86,15 +107,15 @@ async fn what_exists_is_switched_and_what_does_not_is_not_made() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_in_an_agents_name_is_made_only_while_they_count_and_is_found_by_them() {
     let scratch = Scratch::start().await;
-    let (table, keys) = (scratch.table(), [(); 3].map(|()| ApiKey::generate(B)));
+    let (table, keys) = (scratch.table(), [(); 3].map(|()| ApiKey::generate(BUSINESS_ID)));
     let create = async |key: &ApiKey| {
         table.operator().create_api_key(key, Some(AGENT), None).await.expect("an answer")
     };
 
-    let found = async || table.operator().api_keys_of(B, AGENT).await.expect("an answer");
+    let found = async || table.operator().api_keys_of(BUSINESS_ID, AGENT).await.expect("an answer");
     assert!(!create(&keys[0]).await, "there is no such agent");
     assert!(scratch.items.all().await.is_empty());
-    table.operator().create_agent(B, AGENT).await.expect("an answer");
+    table.operator().create_agent(BUSINESS_ID, AGENT).await.expect("an answer");
     table.operator().create_api_key(&keys[2], None, None).await.expect("an answer");
 
     for key in &keys[..2] {
@@ -107,10 +128,10 @@ async fn a_key_in_an_agents_name_is_made_only_while_they_count_and_is_found_by_t
     assert_eq!(found().await, both);
     assert!(table.operator().revoke_api_key(&keys[0]).await.expect("an answer"));
     assert_eq!(found().await, [keys[1].hash()], "what is revoked is not found again");
-    table.operator().set_agent_active(B, AGENT, false).await.expect("an answer");
+    table.operator().set_agent_active(BUSINESS_ID, AGENT, false).await.expect("an answer");
     let before = scratch.items.all().await;
 
-    assert!(!create(&ApiKey::generate(B)).await, "they are revoked");
+    assert!(!create(&ApiKey::generate(BUSINESS_ID)).await, "they are revoked");
     assert_eq!(scratch.items.all().await, before);
     assert_eq!(found().await, [keys[1].hash()]);
 }

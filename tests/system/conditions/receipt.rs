@@ -1,16 +1,16 @@
-//! `receipt`, with `report` and `doubt_over`: what a provider's or a widget's word does to a
+//! `receipt`, with `report` and `make_due_if_waiting`: what a provider's or a widget's word does to a
 //! message, and to the conversation that waits for it. The rules are [`MessageState::reported`] and
-//! [`ConversationState::doubt_over`].
+//! [`ConversationState::unknown_outcome_resolved`].
 
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 
 use super::sample::{
-    B, C, LEASE, MS, NOW, became, conversation, conversation_key, message, message_key, stored,
-    turned,
+    BUSINESS_ID, CONVERSATION_ID, LEASE, MS, NOW, became, conversation, conversation_key, message,
+    message_key, stored, turned,
 };
 use super::scratch::{Item, Scratch, for_all, item, value, with};
-use domain::delivery::stored::MessageState;
+use domain::delivery::transitions::MessageState;
 use domain::delivery::{
     ConversationState, MessageReference, Part, Reason, Receipt, ReportedStatus, Status,
 };
@@ -22,7 +22,7 @@ use platform::table::{AppliedReceipt, ReceiptEffect};
 const AT: DateTime<Utc> = DateTime::from_timestamp_millis(1_900_000_000_000).expect("a time");
 
 fn about(id: MessageId) -> MessageReference {
-    MessageReference { business_id: B, conversation_id: C, message_id: id }
+    MessageReference { business_id: BUSINESS_ID, conversation_id: CONVERSATION_ID, message_id: id }
 }
 
 fn says(reported: ReportedStatus) -> Receipt {

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::scratch::{Scratch, item};
-use domain::delivery::stored::MessageState;
+use domain::delivery::transitions::MessageState;
 use domain::delivery::{ConversationState, History, Parts, Progress, Status, Thread};
 use domain::{
     BusinessId, ChannelId, Content, ConversationId, ConversationStatus, MessageId, Month, Sender,
@@ -22,18 +22,18 @@ pub(super) const MS: TimeDelta = TimeDelta::milliseconds(1);
 /// How long claims last.
 pub(super) const LEASE: TimeDelta = TimeDelta::seconds(45);
 /// The one business.
-pub(super) const B: BusinessId = BusinessId(Uuid::from_u128(0xB));
+pub(super) const BUSINESS_ID: BusinessId = BusinessId(Uuid::from_u128(0xB));
 /// Its one conversation.
-pub(super) const C: ConversationId = ConversationId(Uuid::from_u128(0xC));
+pub(super) const CONVERSATION_ID: ConversationId = ConversationId(Uuid::from_u128(0xC));
 
 /// Where the conversation is.
 pub(super) fn conversation_key() -> Key {
-    key::conversation(B, C)
+    key::conversation(BUSINESS_ID, CONVERSATION_ID)
 }
 
 /// Where the first message is.
 pub(super) fn message_key() -> Key {
-    key::message(B, C, Seq(1))
+    key::message(BUSINESS_ID, CONVERSATION_ID, Seq(1))
 }
 
 /// A conversation with two of three messages left to send, which no worker holds.
@@ -129,7 +129,7 @@ pub(super) async fn held(scratch: &Scratch, table: &Table) -> platform::table::H
     scratch.items.put(item(&conversation_key(), &conversation())).await;
     let held = table
         .deliveries()
-        .claim(B, C, NOW, LEASE)
+        .claim(BUSINESS_ID, CONVERSATION_ID, NOW, LEASE)
         .await
         .expect("an answer")
         .continue_value()

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::sample::{B, C, LEASE, MS, NOW, conversation, conversation_key};
+use super::sample::{BUSINESS_ID, CONVERSATION_ID, LEASE, MS, NOW, conversation, conversation_key};
 use super::scratch::{Scratch, item};
 use domain::channel::MESSAGING_WINDOW;
 use domain::delivery::OnUnknownOutcome;
@@ -21,7 +21,7 @@ const CHANNEL: ChannelId = ChannelId(Uuid::from_u128(0xCC));
 async fn stored(scratch: &Scratch, window_expires_at: Option<DateTime<Utc>>) -> Conversation {
     let stored = Conversation { channel: "whatsapp".into(), window_expires_at, ..conversation() };
     scratch.items.put(item(&conversation_key(), &stored)).await;
-    let found_by = key::whatsapp_customer(NUMBER, CUSTOMER, B, C);
+    let found_by = key::whatsapp_customer(NUMBER, CUSTOMER, BUSINESS_ID, CONVERSATION_ID);
     scratch.items.put(found_by.attributes().into_iter().collect()).await;
     stored
 }
@@ -119,21 +119,24 @@ async fn a_conversation_on_whatsapp_is_made_with_the_customers_way_to_it_or_not_
         paused_until: None,
     };
 
-    table.operator().put_channel(B, CHANNEL, &record).await.expect("a channel");
+    table.operator().put_channel(BUSINESS_ID, CHANNEL, &record).await.expect("a channel");
     assert!(
         table
             .operator()
-            .create_conversation(B, C, new("whatsapp", CHANNEL), NOW)
+            .create_conversation(BUSINESS_ID, CONVERSATION_ID, new("whatsapp", CHANNEL), NOW)
             .await
             .expect("an answer")
     );
 
-    let found_by = key::whatsapp_customer(NUMBER, CUSTOMER, B, C);
+    let found_by = key::whatsapp_customer(NUMBER, CUSTOMER, BUSINESS_ID, CONVERSATION_ID);
     assert!(scratch.items.get(&found_by).await.is_some());
 
     // Another one of the same customer, also of another business with that number, is found beside
     // it.
-    let others = [(B, ConversationId(Uuid::from_u128(1))), (BusinessId(Uuid::from_u128(2)), C)];
+    let others = [
+        (BUSINESS_ID, ConversationId(Uuid::from_u128(1))),
+        (BusinessId(Uuid::from_u128(2)), CONVERSATION_ID),
+    ];
     for (business, conversation) in others {
         table.operator().put_channel(business, CHANNEL, &record).await.expect("a channel");
         assert!(
@@ -152,7 +155,13 @@ async fn a_conversation_on_whatsapp_is_made_with_the_customers_way_to_it_or_not_
     let elsewhere =
         NewConversation { recipient: "+1 650 555 9999".into(), ..new("whatsapp", CHANNEL) };
 
-    assert!(!table.operator().create_conversation(B, C, elsewhere, NOW).await.expect("an answer"));
+    assert!(
+        !table
+            .operator()
+            .create_conversation(BUSINESS_ID, CONVERSATION_ID, elsewhere, NOW)
+            .await
+            .expect("an answer")
+    );
     assert_eq!(scratch.items.all().await, before);
     // Chats and mails cannot be found by a number.
     let chat = ConversationId(Uuid::from_u128(3));
@@ -160,7 +169,7 @@ async fn a_conversation_on_whatsapp_is_made_with_the_customers_way_to_it_or_not_
     assert!(
         table
             .operator()
-            .create_conversation(B, chat, new("chat", CHANNEL), NOW)
+            .create_conversation(BUSINESS_ID, chat, new("chat", CHANNEL), NOW)
             .await
             .expect("an answer")
     );

@@ -59,25 +59,25 @@ pub(crate) fn signature(secret: &str, body: &[u8]) -> String {
 /// A message as its provider knows it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sent {
-    pub(crate) business: Uuid,
-    pub(crate) conversation: Uuid,
+    pub(crate) business_id: Uuid,
+    pub(crate) conversation_id: Uuid,
     pub(crate) id: Uuid,
 }
 
 impl Sent {
     /// Sends one, and waits until WhatsApp has it.
     pub(crate) async fn by_whatsapp(world: &World, business: &Business, text: &str) -> Sent {
-        let conversation = business.conversation("whatsapp");
-        let id = world.send(&business.api_key, conversation, text).go().await.id();
-        world.until_status(&business.api_key, conversation, id, "sent").await;
-        Sent { business: business.business_id, conversation, id }
+        let conversation_id = business.conversation_id("whatsapp");
+        let id = world.send(&business.api_key, conversation_id, text).go().await.id();
+        world.until_status(&business.api_key, conversation_id, id, "sent").await;
+        Sent { business_id: business.business_id, conversation_id, id }
     }
 
     /// One status of it, as Meta words it.
     pub(crate) fn status(&self, status: &str) -> Value {
-        let Sent { business, conversation, id } = self;
+        let Sent { business_id, conversation_id, id } = self;
         json!({ "id": format!("wamid.{id}"), "status": status, "timestamp": "1772355902",
-            "recipient_id": "15550000000", "biz_opaque_callback_data": format!("{business}.{conversation}.{id}") })
+            "recipient_id": "15550000000", "biz_opaque_callback_data": format!("{business_id}.{conversation_id}.{id}") })
     }
 }
 

@@ -29,16 +29,16 @@ async fn send(
     text: &str,
     files: &[(&str, &str, &[u8])],
 ) -> Answer {
-    let conversation = business.conversation("whatsapp");
+    let conversation_id = business.conversation_id("whatsapp");
     let mut attachments = Vec::new();
     for (name, kind, bytes) in files {
-        let upload = store(world, &business.api_key, conversation, name, kind, bytes).await;
+        let upload = store(world, &business.api_key, conversation_id, name, kind, bytes).await;
         assert_eq!(upload.status, StatusCode::CREATED, "{}", upload.text);
         attachments.push(json!({ "url": upload.json()["url"] }));
     }
 
     let body = json!({ "content": text, "attachments": attachments }).to_string();
-    world.send(&business.api_key, conversation, text).body(body).go().await
+    world.send(&business.api_key, conversation_id, text).body(body).go().await
 }
 
 /// Returns what a customer has of a file.
@@ -73,7 +73,7 @@ fn copies(messages: &[Value]) -> Vec<Value> {
 async fn every_kind_of_file_arrives_with_its_bytes_and_its_text() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("whatsapp");
+    let conversation_id = business.conversation_id("whatsapp");
     let text = Some("see the file");
     let none = None;
 
@@ -92,8 +92,8 @@ async fn every_kind_of_file_arrives_with_its_bytes_and_its_text() {
     .enumerate()
     {
         let id = send(&world, &business, "see the file", &[(name, content_type, bytes)]).await.id();
-        world.until_status(&business.api_key, conversation, id, "sent").await;
-        let message = &messages(&world, conversation).await[number];
+        world.until_status(&business.api_key, conversation_id, id, "sent").await;
+        let message = &messages(&world, conversation_id).await[number];
         assert_eq!(
             (&message["content"], &message["attachments"]),
             (&json!("see the file"), &json!([expected]))
@@ -105,41 +105,42 @@ async fn every_kind_of_file_arrives_with_its_bytes_and_its_text() {
 async fn a_large_document_arrives_whole() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("whatsapp");
+    let conversation_id = business.conversation_id("whatsapp");
     let bytes = [PDF, &vec![b'%'; LARGE]].concat();
     let size = bytes.len() as u64;
     let upload =
-        announce(&world, &business.api_key, conversation, "atlas.pdf", "application/pdf", size)
+        announce(&world, &business.api_key, conversation_id, "atlas.pdf", "application/pdf", size)
             .await
             .json();
     assert_eq!(bring(&upload["upload"], &bytes).await.status(), StatusCode::OK);
 
     let body =
         json!({ "content": "an atlas", "attachments": [{ "url": upload["url"] }] }).to_string();
-    let id = world.send(&business.api_key, conversation, "an atlas").body(body).go().await.id();
-    world.until_status(&business.api_key, conversation, id, "sent").await;
+    let id = world.send(&business.api_key, conversation_id, "an atlas").body(body).go().await.id();
+    world.until_status(&business.api_key, conversation_id, id, "sent").await;
 
     let expected = got("document", "application/pdf", &bytes, Some("atlas.pdf"), Some("an atlas"));
-    assert_eq!(messages(&world, conversation).await[0]["attachments"], json!([expected]));
+    assert_eq!(messages(&world, conversation_id).await[0]["attachments"], json!([expected]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_text_and_many_files_are_one_message_in_this_order() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("whatsapp");
+    let conversation_id = business.conversation_id("whatsapp");
     world
         .report("whatsapp", json!({ "statuses": ["sent", "delivered", "read"], "delay_ms": 0 }))
         .await;
 
     let id = send(&world, &business, "three things", &THREE).await.id();
-    let next = world.send(&business.api_key, conversation, "and this comes after").go().await.id();
+    let next =
+        world.send(&business.api_key, conversation_id, "and this comes after").go().await.id();
     for id in [id, next] {
-        let delivery = world.until_status(&business.api_key, conversation, id, "read").await;
+        let delivery = world.until_status(&business.api_key, conversation_id, id, "read").await;
         assert_eq!(delivery["attempts"], 1);
     }
 
-    let messages = messages(&world, conversation).await;
+    let messages = messages(&world, conversation_id).await;
     assert_eq!(messages.len(), 2);
     assert_eq!(
         (&messages[0]["content"], &messages[1]["content"]),
@@ -154,30 +155,30 @@ async fn a_text_and_many_files_are_one_message_in_this_order() {
 async fn a_part_that_has_to_wait_is_waited_for_and_the_ones_before_are_not_sent_again() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("whatsapp");
+    let conversation_id = business.conversation_id("whatsapp");
     world.fault("whatsapp", json!({ "code": 131_056, "skip": 1, "times": 1 })).await;
 
     let id = send(&world, &business, "three things", &THREE).await.id();
     world
         .until("the second part is put back", async || {
-            let delivery = world.delivery(&business.api_key, conversation, id).await;
+            let delivery = world.delivery(&business.api_key, conversation_id, id).await;
             (delivery["error"]["provider_code"] == "131056").then_some(())
         })
         .await;
-    assert_eq!(copies(&messages(&world, conversation).await), [json!([1])]);
+    assert_eq!(copies(&messages(&world, conversation_id).await), [json!([1])]);
 
     world.pass(60).await;
     world.sweep().await;
-    let delivery = world.until_status(&business.api_key, conversation, id, "sent").await;
+    let delivery = world.until_status(&business.api_key, conversation_id, id, "sent").await;
     assert_eq!(delivery["attempts"], 2);
-    assert_eq!(copies(&messages(&world, conversation).await), [json!([1, 2, 3])]);
+    assert_eq!(copies(&messages(&world, conversation_id).await), [json!([1, 2, 3])]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_fails_leaves_nothing_in_doubt() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("whatsapp");
+    let conversation_id = business.conversation_id("whatsapp");
 
     for fault in [json!({ "after_effect": true, "times": 1 }), json!({ "status": 503, "times": 1 })]
     {
@@ -186,27 +187,27 @@ async fn an_upload_that_fails_leaves_nothing_in_doubt() {
             send(&world, &business, "see the file", &[("photo.png", "image/png", PNG)]).await.id();
         world
             .until("it is put back", async || {
-                let delivery = world.delivery(&business.api_key, conversation, id).await;
+                let delivery = world.delivery(&business.api_key, conversation_id, id).await;
                 (delivery["status"] == "queued" && delivery["attempts"] == 1).then_some(())
             })
             .await;
         world.pass(60).await;
         world.sweep().await;
-        let delivery = world.until_status(&business.api_key, conversation, id, "sent").await;
+        let delivery = world.until_status(&business.api_key, conversation_id, id, "sent").await;
         assert_eq!(delivery["history"][0]["outcome"], "postponed");
     }
 
     world.fault("whatsapp-media", json!({ "code": 131_053, "times": 1 })).await;
     let id = send(&world, &business, "see the file", &[("photo.png", "image/png", PNG)]).await.id();
-    let delivery = world.until_status(&business.api_key, conversation, id, "failed").await;
+    let delivery = world.until_status(&business.api_key, conversation_id, id, "failed").await;
     assert_eq!(delivery["error"]["code"], "file_rejected");
-    assert_eq!(messages(&world, conversation).await.len(), 2);
+    assert_eq!(messages(&world, conversation_id).await.len(), 2);
 }
 
 /// A message of three parts over whose second one something happens; returns its conversation, and
 /// its id.
 async fn in_doubt(world: &World, business: &Business, fault: Value) -> (Uuid, Uuid) {
-    let conversation = business.conversation("whatsapp");
+    let conversation_id = business.conversation_id("whatsapp");
     world.fault("whatsapp", fault).await;
     let id = send(world, business, "three things", &THREE).await.id();
     world
@@ -215,7 +216,7 @@ async fn in_doubt(world: &World, business: &Business, fault: Value) -> (Uuid, Uu
             fault.is_null().then_some(())
         })
         .await;
-    (conversation, id)
+    (conversation_id, id)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -226,19 +227,22 @@ async fn a_part_in_doubt_is_the_only_one_that_may_come_twice() {
     ] {
         let world = World::start().await;
         let business = world.business(10, 1).await;
-        let (conversation, id) = in_doubt(&world, &business, fault).await;
+        let (conversation_id, id) = in_doubt(&world, &business, fault).await;
         world.pass(LEASE).await;
         world.sweep().await;
-        world.until_status(&business.api_key, conversation, id, "in_doubt").await;
+        world.until_status(&business.api_key, conversation_id, id, "in_doubt").await;
         assert_eq!(
-            copies(&messages(&world, conversation).await),
+            copies(&messages(&world, conversation_id).await),
             [json!([1, 2])],
             "nothing is sent again in doubt"
         );
         world.pass(DOUBT).await;
         world.sweep().await;
-        world.until_status(&business.api_key, conversation, id, "sent").await;
-        assert_eq!(copies(&messages(&world, conversation).await), [json!([1, 2, 3]), json!([2])]);
+        world.until_status(&business.api_key, conversation_id, id, "sent").await;
+        assert_eq!(
+            copies(&messages(&world, conversation_id).await),
+            [json!([1, 2, 3]), json!([2])]
+        );
     }
 }
 
@@ -249,28 +253,28 @@ async fn a_receipt_of_the_part_in_doubt_lets_the_message_go_on_behind_it_at_once
     world.report("whatsapp", json!({ "statuses": ["sent", "delivered"], "held": true })).await;
 
     let fault = json!({ "after_effect": true, "skip": 1, "times": 1 });
-    let (conversation, id) = in_doubt(&world, &business, fault).await;
-    world.until_status(&business.api_key, conversation, id, "in_doubt").await;
+    let (conversation_id, id) = in_doubt(&world, &business, fault).await;
+    world.until_status(&business.api_key, conversation_id, id, "in_doubt").await;
     assert_eq!(world.release("whatsapp").await, 4);
 
     world
         .until("the rest follows", async || {
-            let copies = copies(&messages(&world, conversation).await);
+            let copies = copies(&messages(&world, conversation_id).await);
             (copies == [json!([1, 2, 3])]).then_some(())
         })
         .await;
-    world.until_status(&business.api_key, conversation, id, "sent").await;
+    world.until_status(&business.api_key, conversation_id, id, "sent").await;
 
     world.release("whatsapp").await;
-    world.until_status(&business.api_key, conversation, id, "delivered").await;
-    assert_eq!(copies(&messages(&world, conversation).await), [json!([1, 2, 3])]);
+    world.until_status(&business.api_key, conversation_id, id, "delivered").await;
+    assert_eq!(copies(&messages(&world, conversation_id).await), [json!([1, 2, 3])]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_dies_between_two_parts_goes_on_with_the_next() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("whatsapp");
+    let conversation_id = business.conversation_id("whatsapp");
     // Its writes: claim, mark, and the note that the first part is through.
     let kill = json!({ "operation": "UpdateItem", "error": "kill", "times": 1, "skip": 2, "function": "deliver-whatsapp",
         "after_effect": true });
@@ -290,31 +294,32 @@ async fn a_worker_that_dies_between_two_parts_goes_on_with_the_next() {
         world
             .until("the file was looked at", async || {
                 let status =
-                    world.delivery(&business.api_key, conversation, id).await["status"].clone();
+                    world.delivery(&business.api_key, conversation_id, id).await["status"].clone();
                 (status != "sending").then_some(())
             })
             .await;
     }
 
-    world.until_status(&business.api_key, conversation, id, "sent").await;
-    assert_eq!(copies(&messages(&world, conversation).await), [json!([1, 2, 3])]);
+    world.until_status(&business.api_key, conversation_id, id, "sent").await;
+    assert_eq!(copies(&messages(&world, conversation_id).await), [json!([1, 2, 3])]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_file_that_whatsapp_cannot_use_fails_the_message_and_not_the_next_one() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
-    let conversation = business.conversation("whatsapp");
+    let conversation_id = business.conversation_id("whatsapp");
     world.fault("whatsapp", json!({ "code": 131_053, "skip": 1, "times": 1 })).await;
 
     let id = send(&world, &business, "three things", &THREE).await.id();
-    let next = world.send(&business.api_key, conversation, "and this one proceeds").go().await.id();
-    world.until_status(&business.api_key, conversation, next, "sent").await;
+    let next =
+        world.send(&business.api_key, conversation_id, "and this one proceeds").go().await.id();
+    world.until_status(&business.api_key, conversation_id, next, "sent").await;
 
-    let delivery = world.delivery(&business.api_key, conversation, id).await;
+    let delivery = world.delivery(&business.api_key, conversation_id, id).await;
     assert_eq!(
         (&delivery["status"], &delivery["error"]["code"]),
         (&json!("failed"), &json!("file_rejected"))
     );
-    assert_eq!(copies(&messages(&world, conversation).await)[0], json!([1]));
+    assert_eq!(copies(&messages(&world, conversation_id).await)[0], json!([1]));
 }

@@ -18,7 +18,7 @@ use tests::{Answer, World};
 struct Shop {
     business_id: Uuid,
     api_key: String,
-    conversation: Uuid,
+    conversation_id: Uuid,
     customer: String,
 }
 
@@ -33,7 +33,7 @@ async fn shop(world: &World, has_template: bool, window_expires_at: DateTime<Utc
     let shop = Shop {
         business_id: word(&business, "business_id").parse().expect("an id"),
         api_key: word(&business, "api_key"),
-        conversation: word(&conversation, "conversation_id").parse().expect("an id"),
+        conversation_id: word(&conversation, "conversation_id").parse().expect("an id"),
         customer: word(&conversation, "customer"),
     };
 
@@ -43,7 +43,7 @@ async fn shop(world: &World, has_template: bool, window_expires_at: DateTime<Utc
 
 impl Shop {
     async fn send(&self, world: &World, text: &str) -> Answer {
-        world.send(&self.api_key, self.conversation, text).go().await
+        world.send(&self.api_key, self.conversation_id, text).go().await
     }
 
     /// The shop's customer writes.
@@ -59,7 +59,8 @@ async fn a_window_that_only_we_think_open_fails_the_message_and_says_why() {
     let world = World::start().await;
     let shop = shop(&world, false, closed()).await;
     // Ours says otherwise, as after a customer's message that Meta counts from an earlier time.
-    let place = key::conversation(BusinessId(shop.business_id), ConversationId(shop.conversation));
+    let place =
+        key::conversation(BusinessId(shop.business_id), ConversationId(shop.conversation_id));
     let open = AttributeValue::N((Utc::now() + TimeDelta::hours(1)).timestamp_millis().to_string());
     let change = world
         .dynamodb()
@@ -73,14 +74,17 @@ async fn a_window_that_only_we_think_open_fails_the_message_and_says_why() {
     change.send().await.expect("the conversation is there");
 
     let id = shop.send(&world, "too late").await.id();
-    let delivery = world.until_status(&shop.api_key, shop.conversation, id, "failed").await;
+    let delivery = world.until_status(&shop.api_key, shop.conversation_id, id, "failed").await;
     let code = &delivery["error"]["code"];
     assert_eq!(
         (code, &delivery["error"]["provider_code"]),
         (&json!("outside_messaging_window"), &json!("131047"))
     );
 
-    assert!(messages(&world, shop.conversation).await.is_empty(), "the customer has nothing of it");
+    assert!(
+        messages(&world, shop.conversation_id).await.is_empty(),
+        "the customer has nothing of it"
+    );
 }
 
 fn closed() -> DateTime<Utc> {
@@ -92,9 +96,9 @@ async fn after_the_window_a_message_goes_as_the_channels_template() {
     let world = World::start().await;
     let shop = shop(&world, true, closed()).await;
     let id = shop.send(&world, "Your parcel is here — 📦").await.id();
-    world.until_status(&shop.api_key, shop.conversation, id, "sent").await;
+    world.until_status(&shop.api_key, shop.conversation_id, id, "sent").await;
 
-    let messages = messages(&world, shop.conversation).await;
+    let messages = messages(&world, shop.conversation_id).await;
     assert_eq!(messages[0]["content"], "Your parcel is here — 📦");
 
     let shown = "An answer to your question: Your parcel is here — 📦";
@@ -106,8 +110,8 @@ async fn after_the_window_a_message_goes_as_the_channels_template() {
     // Once the customer has written, everything goes as it is again.
     shop.write(&world, "thank you very much").await;
     let id = shop.send(&world, "two\nlines").await.id();
-    world.until_status(&shop.api_key, shop.conversation, id, "sent").await;
-    assert_eq!(super::messages(&world, shop.conversation).await[1].get("template"), None);
+    world.until_status(&shop.api_key, shop.conversation_id, id, "sent").await;
+    assert_eq!(super::messages(&world, shop.conversation_id).await[1].get("template"), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,7 +133,7 @@ async fn what_no_template_can_carry_is_refused_before_it_is_counted() {
     let upload = attachments::store(
         &world,
         &shop.api_key,
-        shop.conversation,
+        shop.conversation_id,
         "photo 1.png",
         "image/png",
         PNG,
@@ -140,7 +144,8 @@ async fn what_no_template_can_carry_is_refused_before_it_is_counted() {
     let body =
         json!({ "content": "see the file", "attachments": [{ "url": upload.json()["url"] }] })
             .to_string();
-    let answer = world.send(&shop.api_key, shop.conversation, "see the file").body(body).go().await;
+    let answer =
+        world.send(&shop.api_key, shop.conversation_id, "see the file").body(body).go().await;
     assert_eq!(answer.problem(), (422, "content_not_allowed".into()));
     assert_eq!(world.usage(&shop.api_key).await.0, 0);
 }
@@ -166,22 +171,22 @@ async fn a_window_that_closes_before_delivery_leaves_the_template_or_nothing() {
     world.sweep().await;
 
     let [with, without] = &shops;
-    world.until_status(&with.api_key, with.conversation, sent[0], "sent").await;
+    world.until_status(&with.api_key, with.conversation_id, sent[0], "sent").await;
 
     for (shop, id, named) in [
         (with, sent[1], "line breaks"),
         (without, sent[2], "24 hours"),
         (without, sent[3], "24 hours"),
     ] {
-        let delivery = world.until_status(&shop.api_key, shop.conversation, id, "failed").await;
+        let delivery = world.until_status(&shop.api_key, shop.conversation_id, id, "failed").await;
         assert_eq!(delivery["error"]["code"], "outside_messaging_window");
         let detail = delivery["error"]["detail"].as_str().expect("a sentence");
         assert!(detail.contains(named), "{detail}");
     }
 
-    let arrived = messages(&world, with.conversation).await;
+    let arrived = messages(&world, with.conversation_id).await;
     assert_eq!((arrived.len(), &arrived[0]["template"]["name"]), (1, &json!("agent_answers")));
-    assert!(messages(&world, without.conversation).await.is_empty());
+    assert!(messages(&world, without.conversation_id).await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,7 +202,7 @@ async fn a_customer_who_writes_opens_their_own_window_for_a_day() {
     refused(&open).await;
     open.write(&world, "where is my parcel?").await;
     let id = open.send(&world, "it is on its way").await.id();
-    world.until_status(&open.api_key, open.conversation, id, "sent").await;
+    world.until_status(&open.api_key, open.conversation_id, id, "sent").await;
     assert_ne!(open.business_id, other.business_id);
 
     refused(&other).await;
@@ -205,7 +210,7 @@ async fn a_customer_who_writes_opens_their_own_window_for_a_day() {
     world.pass(23 * 60 * 60).await;
 
     let id = open.send(&world, "it is still on its way").await.id();
-    world.until_status(&open.api_key, open.conversation, id, "sent").await;
+    world.until_status(&open.api_key, open.conversation_id, id, "sent").await;
 
     world.pass(2 * 60 * 60).await;
     refused(&open).await;

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::{ChannelRules, Limits, MIB, always_free_form, file_size, refused};
+use super::rules::{ChannelRules, Limits, MIB, always_free_form, file_size, refused};
 use crate::delivery::RateLimit;
 use crate::message::Attachment;
 use crate::problem::Refusal;

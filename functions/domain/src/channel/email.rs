@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::{ChannelRules, Limits, MIB, always_free_form, refused};
+use super::rules::{ChannelRules, Limits, MIB, always_free_form, refused};
 use crate::delivery::FailureKind::{self, ChannelWide, Permanent, Transient, Wait};
 use crate::delivery::{Failure, RateLimit, Reason};
 use crate::message::Attachment;
@@ -78,91 +78,88 @@ const REFUSED_ENDINGS: &[&str] = &[
     "xnk",
 ];
 
-/// Each of SES's error names with the policy, our code, and the sentence that the agent sees.
+/// Errors that are treated alike.
+struct ErrorGroup {
+    kind: FailureKind,
+    code: &'static str,
+    /// Each of SES's error names, with the sentence that the agent sees.
+    names: &'static [(&'static str, &'static str)],
+}
+
+/// Every error that SES refuses a call with.
 ///
 /// An error of the account or of the channel concerns every message alike, so it pauses the channel
 /// until an operator has removed its cause, for as long as messages are tried.
-const REFUSALS: [(&str, FailureKind, &str, &str); 20] = [
-    (
-        "MessageRejected",
-        Permanent,
-        "message_rejected",
-        "SES does not accept what is in the message",
-    ),
-    ("BadRequestException", Permanent, "message_rejected", "SES does not accept the message"),
-    ("ValidationException", Permanent, "message_rejected", "SES does not accept the message"),
-    ("SerializationException", Permanent, "message_rejected", "SES could not read the message"),
-    (
-        "TooManyRequestsException",
-        Transient,
-        "rate_limited",
-        "the account sends more a second than it may",
-    ),
-    (
-        "ThrottlingException",
-        Transient,
-        "rate_limited",
-        "the account sends more a second than it may",
-    ),
-    ("Throttling", Transient, "rate_limited", "the account sends more a second than it may"),
-    (
-        "LimitExceededException",
-        ChannelWide(600),
-        "rate_limited",
-        "the account has reached what it may send in 24 hours",
-    ),
-    (
-        "AccountSuspendedException",
-        ChannelWide(900),
-        "account_blocked",
-        "SES has suspended the account",
-    ),
-    (
-        "SendingPausedException",
-        ChannelWide(900),
-        "account_blocked",
-        "sending is paused, for the account or the channel",
-    ),
-    (
-        "MailFromDomainNotVerifiedException",
-        ChannelWide(900),
-        "channel_misconfigured",
-        "the channel's domain is not verified",
-    ),
-    (
-        "NotFoundException",
-        ChannelWide(900),
-        "channel_misconfigured",
-        "SES does not know the channel's configuration set",
-    ),
-    (
-        "AccessDeniedException",
-        ChannelWide(60),
-        "not_permitted",
-        "this service may not send for the channel's identity",
-    ),
-    (
-        "UnrecognizedClientException",
-        ChannelWide(60),
-        "not_permitted",
-        "SES does not know this service's credentials",
-    ),
-    (
-        "ExpiredTokenException",
-        Transient,
-        "not_permitted",
-        "this service's credentials have expired",
-    ),
-    (
-        "InvalidSignatureException",
-        Transient,
-        "not_permitted",
-        "SES did not accept the call's signature",
-    ),
-    ("InternalFailure", Transient, "provider_error", "SES failed"),
-    ("InternalServiceErrorException", Transient, "provider_error", "SES failed"),
-    ("ServiceUnavailable", Transient, "provider_error", "SES is not available"),
-    ("RequestTimeout", Transient, "provider_error", "SES did not get the whole call in time"),
+const REFUSALS: &[ErrorGroup] = &[
+    ErrorGroup {
+        kind: Permanent,
+        code: "message_rejected",
+        names: &[
+            ("MessageRejected", "SES does not accept what is in the message"),
+            ("BadRequestException", "SES does not accept the message"),
+            ("ValidationException", "SES does not accept the message"),
+            ("SerializationException", "SES could not read the message"),
+        ],
+    },
+    ErrorGroup {
+        kind: Transient,
+        code: "rate_limited",
+        names: &[
+            ("TooManyRequestsException", "the account sends more a second than it may"),
+            ("ThrottlingException", "the account sends more a second than it may"),
+            ("Throttling", "the account sends more a second than it may"),
+        ],
+    },
+    ErrorGroup {
+        kind: ChannelWide(600),
+        code: "rate_limited",
+        names: &[(
+            "LimitExceededException",
+            "the account has reached what it may send in 24 hours",
+        )],
+    },
+    ErrorGroup {
+        kind: ChannelWide(900),
+        code: "account_blocked",
+        names: &[
+            ("AccountSuspendedException", "SES has suspended the account"),
+            ("SendingPausedException", "sending is paused, for the account or the channel"),
+        ],
+    },
+    ErrorGroup {
+        kind: ChannelWide(900),
+        code: "channel_misconfigured",
+        names: &[
+            ("MailFromDomainNotVerifiedException", "the channel's domain is not verified"),
+            ("NotFoundException", "SES does not know the channel's configuration set"),
+        ],
+    },
+    ErrorGroup {
+        kind: ChannelWide(60),
+        code: "not_permitted",
+        names: &[
+            ("AccessDeniedException", "this service may not send for the channel's identity"),
+            ("UnrecognizedClientException", "SES does not know this service's credentials"),
+        ],
+    },
+    ErrorGroup {
+        kind: Transient,
+        code: "not_permitted",
+        names: &[
+            ("ExpiredTokenException", "this service's credentials have expired"),
+            ("InvalidSignatureException", "SES did not accept the call's signature"),
+        ],
+    },
+    ErrorGroup {
+        kind: Transient,
+        code: "provider_error",
+        names: &[
+            ("InternalFailure", "SES failed"),
+            ("InternalServiceErrorException", "SES failed"),
+            ("ServiceUnavailable", "SES is not available"),
+            ("RequestTimeout", "SES did not get the whole call in time"),
+        ],
+    },
 ];
 
 /// Returns the failure that SES's error `name` means; `None` if it is not listed. `message` is only
@@ -170,18 +167,21 @@ const REFUSALS: [(&str, FailureKind, &str, &str); 20] = [
 /// no further. `retry_after` is a wait that SES asks for.
 #[must_use]
 pub fn failure(name: &str, message: &str, retry_after: Option<Duration>) -> Option<Failure> {
-    let (_, kind, code, detail) = REFUSALS.iter().find(|(known, ..)| *known == name)?;
+    let (group, detail) = REFUSALS.iter().find_map(|group| {
+        let (_, detail) = group.names.iter().find(|(known, _)| *known == name)?;
+        Some((group, *detail))
+    })?;
 
-    let (kind, code, detail) = match *kind {
+    let (kind, code, detail) = match group.kind {
         Transient if message.contains("Daily message quota exceeded") => {
-            (ChannelWide(600), *code, "the account has reached what it may send in 24 hours")
+            (ChannelWide(600), group.code, "the account has reached what it may send in 24 hours")
         }
         Permanent if message.contains("Email address is not verified") => (
             Wait(900),
             "channel_misconfigured",
             "SES has not verified the channel's address, or the account is still in SES's sandbox",
         ),
-        kind => (kind, *code, *detail),
+        kind => (kind, group.code, detail),
     };
 
     let reason = Reason::new(code, detail).with_provider_code(name);
@@ -301,10 +301,12 @@ mod tests {
 
     #[test]
     fn no_word_is_listed_twice() {
-        let mut words: Vec<&str> = REFUSALS.iter().map(|(word, ..)| *word).collect();
+        let words = REFUSALS.iter().flat_map(|group| group.names);
+        let mut words: Vec<&str> = words.map(|(word, _)| *word).collect();
+        let listed = words.len();
         words.sort_unstable();
         words.dedup();
-        assert_eq!(words.len(), REFUSALS.len());
+        assert_eq!(words.len(), listed);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! one that the provider took or that ended `failed`. A worker claims the conversation with a lease
 //! and a fence ([`claim`]), sends the messages that are not settled one after the other
 //! ([`Round`]), and releases the conversation. Each of its writes is a conditional transition
-//! ([`stored`]).
+//! ([`transitions`]).
 
 mod history;
 mod lease;
@@ -14,10 +14,11 @@ mod parts;
 mod progress;
 mod rate_limit;
 mod receipt;
+mod reference;
 mod round;
 mod status;
-pub mod stored;
 mod thread;
+pub mod transitions;
 
 pub use history::{Attempt, AttemptOutcome, FIRST_ATTEMPTS_KEPT, History, LAST_ATTEMPTS_KEPT};
 pub use lease::{ClaimOutcome, ConversationState, Lease, claim};
@@ -32,7 +33,8 @@ pub use progress::{
     Progress, after_attempt, next_step,
 };
 pub use rate_limit::{RateLimit, RateLimitState};
-pub use receipt::{InvalidReference, MessageReference, Receipt, ReportedStatus};
+pub use receipt::{Receipt, ReportedStatus};
+pub use reference::{InvalidReference, MessageReference};
 pub use round::{Command, DeliveryPolicy, Event, Round, RoundOutcome, Settlement};
 pub use status::Status;
 pub use thread::{MAX_THREAD_NAMES, Thread};

@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::receipt::MessageReference;
+use super::reference::MessageReference;
 use super::status::Status;
 use crate::message::MAX_ATTACHMENTS;
 
@@ -44,19 +44,19 @@ impl Part {
     /// message's reference, followed by `.2.3` for the second of three parts, and by nothing for a
     /// message of one part.
     #[must_use]
-    pub fn named(self, message: &MessageReference) -> String {
+    pub fn callback_data(self, message: &MessageReference) -> String {
         let Part { number, of } = self;
         if self.is_whole() { message.to_string() } else { format!("{message}.{number}.{of}") }
     }
 
-    /// Parses the text that [`Part::named`] returns; `None` if it is not ours.
+    /// Parses the text that [`Part::callback_data`] returns; `None` if it is not ours.
     #[must_use]
-    pub fn read(name: &str) -> Option<(MessageReference, Part)> {
-        if let Ok(message) = name.parse() {
+    pub fn parse_callback_data(text: &str) -> Option<(MessageReference, Part)> {
+        if let Ok(message) = text.parse() {
             return Some((message, Part::WHOLE));
         }
 
-        let (rest, of) = name.rsplit_once('.')?;
+        let (rest, of) = text.rsplit_once('.')?;
         let (message, number) = rest.rsplit_once('.')?;
         let part = Part { number: number.parse().ok()?, of: of.parse().ok()? };
 
@@ -110,7 +110,7 @@ impl Parts {
     /// Returns the status of the message: that of the part that is least far, and `failed` if one
     /// of them is. A customer who has half of a message does not have the message.
     #[must_use]
-    pub fn together(&self) -> Status {
+    pub fn message_status(&self) -> Status {
         let has = |status| self.0.contains(&status);
         if has(Status::Failed) {
             Status::Failed
@@ -132,7 +132,7 @@ mod tests {
     use proptest::sample::select;
 
     use super::*;
-    use crate::delivery::receipt::tests::reference;
+    use crate::delivery::reference::tests::reference;
 
     fn after_reports(reports: &[(u8, Status)]) -> Parts {
         reports.iter().fold(Parts::default(), |parts, (number, status)| {
@@ -141,17 +141,20 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_parsed_back() {
+    fn callback_data_is_parsed_back() {
         for part in [Part::WHOLE, Part { number: 1, of: 2 }, Part { number: 11, of: MAX_PARTS }] {
-            assert_eq!(Part::read(&part.named(&reference())), Some((reference(), part)));
+            assert_eq!(
+                Part::parse_callback_data(&part.callback_data(&reference())),
+                Some((reference(), part))
+            );
         }
-        assert_eq!(Part::WHOLE.named(&reference()), reference().to_string());
+        assert_eq!(Part::WHOLE.callback_data(&reference()), reference().to_string());
         let ours = reference().to_string();
         for odd in ["", "campaign.7", ".2.3", "a.b.c.1.2"] {
-            assert_eq!(Part::read(odd), None, "{odd}");
+            assert_eq!(Part::parse_callback_data(odd), None, "{odd}");
         }
         for odd in [".1", ".0.2", ".3.2", ".1.1", ".1.12", ".-1.2", ".1.2.3", ".1.x", "."] {
-            assert_eq!(Part::read(&format!("{ours}{odd}")), None, "{odd}");
+            assert_eq!(Part::parse_callback_data(&format!("{ours}{odd}")), None, "{odd}");
         }
     }
 
@@ -175,7 +178,7 @@ mod tests {
     #[test]
     fn a_message_is_as_far_as_its_slowest_part() {
         use Status::{Delivered, Failed, Queued, Read, Sent};
-        for (reports, together) in [
+        for (reports, status) in [
             (&[][..], Queued),
             (&[(1, Read)], Queued),
             (&[(1, Read), (2, Sent), (3, Delivered)], Sent),
@@ -185,7 +188,7 @@ mod tests {
             (&[(1, Read), (2, Failed), (3, Read)], Failed),
             (&[(1, Read), (2, Failed), (3, Read), (2, Delivered)], Delivered),
         ] {
-            assert_eq!(after_reports(reports).together(), together, "{reports:?}");
+            assert_eq!(after_reports(reports).message_status(), status, "{reports:?}");
         }
 
         assert_eq!(
@@ -204,7 +207,7 @@ mod tests {
         ) {
             let end = after_reports(&reports);
             reports.reverse();
-            prop_assert_eq!(after_reports(&reports).together(), end.together());
+            prop_assert_eq!(after_reports(&reports).message_status(), end.message_status());
             prop_assert_eq!(after_reports(&reports), end);
         }
 
@@ -218,13 +221,13 @@ mod tests {
 
             for (number, reported) in reports {
                 parts = parts.with(Part { number, of: 3 }, reported).unwrap_or(parts);
-                let together = parts.together();
-                message = message.on_receipt(together).unwrap_or(message);
+                let of_parts = parts.message_status();
+                message = message.on_receipt(of_parts).unwrap_or(message);
                 // After a failed part was delivered all the same, the message stays failed until
                 // the other parts are delivered as well.
-                let failed_before = (message, together) == (Status::Failed, Status::Sent);
+                let failed_before = (message, of_parts) == (Status::Failed, Status::Sent);
                 prop_assert!(
-                    together == Status::Queued || message == together || failed_before,
+                    of_parts == Status::Queued || message == of_parts || failed_before,
                     "{message:?}, {parts:?}"
                 );
             }

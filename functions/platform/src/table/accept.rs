@@ -228,8 +228,8 @@ impl Table {
                 AcceptOutcome::Refused(Refusal::ConversationNotFound)
             }
             CancellationOutcome::ChannelChanged => AcceptOutcome::ChannelChanged,
-            CancellationOutcome::PlaceTaken => {
-                return Err(InternalError::new("storing a message at a place that is taken"));
+            CancellationOutcome::SeqTaken => {
+                return Err(InternalError::new("storing a message under a seq that is taken"));
             }
             CancellationOutcome::Retry(retry) => return Ok(ControlFlow::Continue(retry)),
         };

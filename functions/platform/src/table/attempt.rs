@@ -89,7 +89,7 @@ impl Deliveries<'_> {
     /// Notes that the provider took `part` of `message`, and requeues the message for the rest, in
     /// one write: the next worker to take it up, this one included, begins behind the part. Returns
     /// the message as it is now, or `None` if this worker has lost it. The condition is that of
-    /// [`domain::delivery::stored::MessageState::noted`].
+    /// [`domain::delivery::transitions::MessageState::noted`].
     ///
     /// # Errors
     /// If DynamoDB does not answer, or the parts kept changing.

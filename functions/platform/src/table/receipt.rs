@@ -60,7 +60,7 @@ impl Table {
                 continue; // Something else was faster.
             }
             let over = message.status == Status::InDoubt && after.status != Status::InDoubt;
-            let due = over && self.doubt_over(about, message.seq, now).await?;
+            let due = over && self.make_due_if_waiting(about, message.seq, now).await?;
             let effect = if due { ReceiptEffect::Due } else { ReceiptEffect::Moved };
             return Ok(AppliedReceipt { message: Some(message), effect });
         }
@@ -137,7 +137,7 @@ impl Table {
     /// Makes the conversation due if it waits for the outcome of message `seq` and for nothing
     /// else. False if not; the condition is that of
     /// [`domain::delivery::ConversationState::unknown_outcome_resolved`].
-    async fn doubt_over(
+    async fn make_due_if_waiting(
         &self,
         about: &MessageReference,
         seq: Seq,
@@ -225,7 +225,7 @@ fn by_part(message: &Message, receipt: &Receipt) -> Option<(Status, Parts)> {
     let parts = known.with(part, receipt.reported.status())?;
     let was_in_doubt =
         message.status == Status::InDoubt && message.parts.next(part.of) == Some(part);
-    let status = match message.status.on_receipt(parts.together()) {
+    let status = match message.status.on_receipt(parts.message_status()) {
         Some(forward) => forward,
         None if was_in_doubt => Status::Queued,
         None => message.status,

@@ -9,7 +9,7 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use lambda_runtime::Context;
 use serde_json::{Map, Value, json};
 
-use super::metrics::Counted;
+use super::counts::Counts;
 use crate::clock;
 
 /// The name of the system in every line and record.
@@ -20,7 +20,7 @@ static CURRENT: LazyLock<Mutex<Current>> = LazyLock::new(Mutex::default);
 #[derive(Default)]
 struct Current {
     members: Map<String, Value>,
-    counted: Counted,
+    counts: Counts,
     /// True if this process has had an invocation before.
     served: bool,
 }
@@ -59,9 +59,9 @@ impl Drop for Invocation {
     /// Writes the counts. A record that cannot be written is lost, as every other line is then.
     fn drop(&mut self) {
         let mut current = current();
-        let counted = std::mem::take(&mut current.counted);
+        let counts = std::mem::take(&mut current.counts);
         let members = std::mem::take(&mut current.members);
-        for record in counted.records(&members, clock::of_the_log()) {
+        for record in counts.records(&members, clock::of_the_log()) {
             let _ = writeln!(io::stdout().lock(), "{record}");
         }
     }
@@ -83,8 +83,8 @@ pub(super) fn add_members(line: &mut Map<String, Value>) {
 }
 
 /// Adds to the invocation's counts.
-pub(super) fn count(add: impl FnOnce(&mut Counted)) {
-    add(&mut current().counted);
+pub(super) fn count(add: impl FnOnce(&mut Counts)) {
+    add(&mut current().counts);
 }
 
 fn current() -> MutexGuard<'static, Current> {

@@ -14,23 +14,16 @@
 //! Not `metrics_cloudwatch_embedded`: it counts under one set of dimensions for each function, set
 //! at its start.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::panic::Location;
-use std::sync::LazyLock;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tracing::Level;
 
+use super::counts::{Dimension, Measure};
 use super::{invocation, log};
-use crate::settings;
-
-/// The namespace of all metrics, from `METRICS_NAMESPACE`; each stack has its own.
-static NAMESPACE: LazyLock<String> = LazyLock::new(|| {
-    settings::optional("METRICS_NAMESPACE").unwrap_or_else(|| "Pingback".to_owned())
-});
 
 /// Every metric with its dimension. Alarms and the dashboard use these.
 pub const METRICS: [(&str, &str); 14] = [
@@ -50,10 +43,6 @@ pub const METRICS: [(&str, &str); 14] = [
     ("OldestDueSeconds", "Channel"),
 ];
 
-/// The most values of one metric in a record
-/// ([specification](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html#CloudWatch_Embedded_Metric_Format_Specification_structure)).
-const MAX_VALUES: usize = 100;
-
 /// A line that counts, until [`MetricRecord::write`] writes it. Dimensions and metrics are named
 /// `LikeThis`, members of a line `like_this`.
 #[derive(Debug, Clone)]
@@ -64,16 +53,6 @@ pub struct MetricRecord {
     dimension: Dimension,
     metrics: Vec<(&'static str, Measure)>,
     members: Map<String, Value>,
-}
-
-/// A metric's dimension, name and value, if it has one.
-type Dimension = Option<(&'static str, String)>;
-
-/// The amount that one line adds to a metric.
-#[derive(Debug, Clone, Copy)]
-enum Measure {
-    Count(u64),
-    Seconds(f64),
 }
 
 impl MetricRecord {
@@ -141,68 +120,11 @@ impl MetricRecord {
             "{unknown:?} by {by:?} is none of METRICS, so no alarm can watch it"
         );
 
-        invocation::count(|counted| {
-            metrics
-                .into_iter()
-                .for_each(|(metric, measure)| counted.add(dimension.clone(), metric, measure));
+        invocation::count(|counts| {
+            for (metric, measure) in metrics {
+                counts.add(dimension.clone(), metric, measure);
+            }
         });
-    }
-}
-
-/// An invocation's counts, by dimension and metric.
-#[derive(Debug, Default)]
-pub(super) struct Counted(BTreeMap<Dimension, BTreeMap<&'static str, Total>>);
-
-#[derive(Debug)]
-enum Total {
-    Count(u64),
-    Seconds(Vec<f64>),
-}
-
-impl Counted {
-    fn add(&mut self, dimension: Dimension, metric: &'static str, measure: Measure) {
-        let totals = self.0.entry(dimension).or_default();
-        match measure {
-            Measure::Count(many) => match totals.entry(metric).or_insert(Total::Count(0)) {
-                Total::Count(total) => *total += many,
-                Total::Seconds(_) => unreachable!("a metric is either counted or measured"),
-            },
-            Measure::Seconds(seconds) => {
-                match totals.entry(metric).or_insert(Total::Seconds(Vec::new())) {
-                    // A hundred values of an invocation tell the distribution as well as all of
-                    // them.
-                    Total::Seconds(all) if all.len() < MAX_VALUES => all.push(seconds),
-                    Total::Seconds(_) => {}
-                    Total::Count(_) => unreachable!("a metric is either counted or measured"),
-                }
-            }
-        }
-    }
-
-    /// Returns one record for each value of a dimension, with the invocation's members.
-    pub(super) fn records(
-        self,
-        members: &Map<String, Value>,
-        time: DateTime<Utc>,
-    ) -> impl Iterator<Item = Value> {
-        self.0.into_iter().map(move |(dimension, totals)| {
-            let mut record = members.clone();
-            let set: Vec<_> = dimension.iter().map(|(name, _)| *name).collect();
-            record.extend(dimension.map(|(name, word)| (name.to_owned(), json!(word))));
-            let mut metrics = Vec::new();
-            for (name, total) in totals {
-                let (unit, value) = match total {
-                    Total::Count(count) => ("Count", json!(count)),
-                    Total::Seconds(all) => ("Seconds", json!(all)),
-                };
-                metrics.push(json!({"Name": name, "Unit": unit}));
-                record.insert(name.to_owned(), value);
-            }
-            let metrics = json!({"Namespace": *NAMESPACE, "Dimensions": [set], "Metrics": metrics});
-            let aws = json!({"Timestamp": time.timestamp_millis(), "CloudWatchMetrics": [metrics]});
-            record.insert("_aws".to_owned(), aws);
-            Value::Object(record)
-        })
     }
 }
 
@@ -229,81 +151,6 @@ fn snake_case(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Asserts what the specification requires and forbids in a document.
-    fn conforms(record: &Value) {
-        let list = |value: &Value| value.as_array().expect("an array").clone();
-        let text = |value: &Value| value.as_str().expect("a string").to_owned();
-        let aws = record["_aws"].as_object().expect("the metadata object");
-
-        assert_eq!(Vec::from_iter(aws.keys()), ["CloudWatchMetrics", "Timestamp"]);
-        assert!(aws["Timestamp"].is_u64(), "milliseconds since 1970");
-        for directive in list(&aws["CloudWatchMetrics"]) {
-            assert!((1..=255).contains(&text(&directive["Namespace"]).len()));
-            let sets = list(&directive["Dimensions"]);
-            assert!(!sets.is_empty());
-            for dimension in sets.iter().flat_map(list) {
-                let value = text(&record[text(&dimension)]);
-                assert!(
-                    (1..=1024).contains(&value.len()) && value.is_ascii(),
-                    "{dimension} is {value:?}"
-                );
-            }
-            assert!(sets.iter().all(|set| list(set).len() <= 30));
-            let metrics = list(&directive["Metrics"]);
-            assert!((1..=100).contains(&metrics.len()));
-            for metric in metrics {
-                let value = &record[text(&metric["Name"])];
-                let numbers = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
-                assert!(
-                    (1..=100).contains(&numbers.len()) && numbers.iter().all(Value::is_number),
-                    "{metric}"
-                );
-                assert!(["Count", "Seconds"].contains(&text(&metric["Unit"]).as_str()));
-            }
-        }
-    }
-
-    fn channel(name: &str) -> Dimension {
-        Some(("Channel", name.to_owned()))
-    }
-
-    #[test]
-    fn an_invocation_is_one_record_for_each_channel_it_counted_on() {
-        let mut counted = Counted::default();
-        for seconds in 0..120 {
-            counted.add(channel("email"), "Sent", Measure::Count(1));
-            counted.add(channel("email"), "DeliverySeconds", Measure::Seconds(f64::from(seconds)));
-        }
-
-        counted.add(channel("chat"), "Due", Measure::Count(12));
-        counted.add(None, "Things", Measure::Count(1));
-        let members = Map::from_iter([("function_request_id".to_owned(), json!("an id"))]);
-        let time = DateTime::from_timestamp_millis(1_772_355_900_123).expect("a time");
-        let records: Vec<_> = counted.records(&members, time).collect();
-        records.iter().for_each(conforms);
-        let [bare, chat, email] = &records[..] else { panic!("three: {records:?}") };
-
-        assert_eq!(
-            (&bare["Things"], &bare["_aws"]["CloudWatchMetrics"][0]["Dimensions"]),
-            (&json!(1), &json!([[]]))
-        );
-
-        assert_eq!(
-            (&email["Sent"], email["DeliverySeconds"].as_array().map(Vec::len)),
-            (&json!(120), Some(100))
-        );
-
-        let directive = json!({
-            "Namespace": "Pingback", "Dimensions": [["Channel"]], "Metrics": [{"Name": "Due", "Unit": "Count"}],
-        });
-        let expected = json!({
-            "_aws": {"Timestamp": 1_772_355_900_123_u64, "CloudWatchMetrics": [directive]},
-            "function_request_id": "an id", "Channel": "chat", "Due": 12,
-        });
-
-        assert_eq!(chat, &expected);
-    }
 
     #[test]
     fn a_line_says_what_it_is_about_and_what_it_measured() {

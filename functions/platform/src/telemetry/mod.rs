@@ -6,6 +6,7 @@
 //! [Powertools](https://docs.aws.amazon.com/powertools/python/latest/core/logger/#standard-structured-keys)
 //! calls them, so that queries written for other functions of an account find ours as well.
 
+mod counts;
 mod invocation;
 mod log;
 pub mod metrics;

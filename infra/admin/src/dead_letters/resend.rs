@@ -4,7 +4,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::Failure;
+use crate::failure::Failure;
 use crate::target::Target;
 use domain::accept::request_hash;
 use domain::delivery::Status;
