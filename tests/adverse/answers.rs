@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::either;
-use crate::talk::{Talk, all_arrived, all_say, count, next_due};
+use crate::talk::{Talk, all_arrived, all_send, count, next_due};
 use tests::suite::{Suite, remark};
 use tests::{Tally, World};
 
@@ -36,7 +36,7 @@ async fn lost() {
             .fault(channel, json!({"after_effect": true, "delay_ms": TOO_LONG, "times": timeouts}))
             .await;
         let mut slow = join_all((0..timeouts).map(|_| Talk::new(&world, &business, channel))).await;
-        all_say(&world, &business, &mut slow, 1).await;
+        all_send(&world, &business, &mut slow, 1).await;
         join_all(slow.iter().map(|talk| talk.until_status(&world, &business, 0, "delivered")))
             .await;
         world.fault(channel, json!({"after_effect": true})).await;
@@ -44,7 +44,10 @@ async fn lost() {
         talks.extend(join_all((0..others).map(|_| Talk::new(&world, &business, channel))).await);
     }
 
-    join_all(talks.iter_mut().map(|talk| talk.say(&world, &business, EACH - talk.ids.len()))).await;
+    join_all(
+        talks.iter_mut().map(|talk| talk.send_messages(&world, &business, EACH - talk.ids.len())),
+    )
+    .await;
     let mut rounds = 0;
     while let Some(due) = next_due(&world).await {
         // Time is not to pass before the receipts are there: they come within moments, what waits
@@ -70,7 +73,7 @@ async fn lost() {
                 (&json!("delivered"), &json!(1))
             );
             lost += 1;
-            Tally::misfortune();
+            Tally::count_misfortune();
         }
     }
 

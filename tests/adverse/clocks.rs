@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::CHANNELS;
-use crate::talk::{Talk, all_arrived, all_say, see_through};
+use crate::talk::{Talk, all_arrived, all_send, see_through};
 use tests::suite::Suite;
 use tests::{Business, Tally, World};
 
@@ -43,7 +43,7 @@ async fn jumped(jumps: &[i64]) {
 
     world.sandbox(Method::PUT, "/queues/held", json!({"held": true})).await;
     let mut queued = Talk::on_every_channel(&world, &business, 1).await;
-    all_say(&world, &business, &mut queued, 2).await;
+    all_send(&world, &business, &mut queued, 2).await;
 
     let mut asked = Vec::new();
     for talk in &postponed {
@@ -53,7 +53,7 @@ async fn jumped(jumps: &[i64]) {
     for jump in jumps {
         world.pass(*jump).await;
         world.sweep().await;
-        Tally::misfortune();
+        Tally::count_misfortune();
     }
 
     world.sandbox(Method::PUT, "/queues/held", json!({"held": false})).await;
@@ -91,7 +91,7 @@ async fn brought_to(
         world.fault(channel, fault.clone()).await;
     }
 
-    all_say(world, business, &mut talks, 2).await;
+    all_send(world, business, &mut talks, 2).await;
     let reached = talks.iter().map(async |talk| {
         world
             .until(&format!("the first one by {} is {status}", talk.channel), async || {

@@ -7,7 +7,7 @@
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::talk::{Talk, all_arrived, all_say, handed_out, next_due, see_through};
+use crate::talk::{Talk, all_arrived, all_send, handed_out, next_due, see_through};
 use crate::{CHANNELS, DOUBT, LEASE};
 use tests::suite::Suite;
 use tests::{Tally, World};
@@ -48,10 +48,10 @@ async fn overtaken_by(jump: i64, late: Late) {
         world.fault(channel, json!({"delay_ms": SLOW, "times": 1, "status": status})).await;
     }
 
-    all_say(&world, &business, &mut talks, 1).await;
+    all_send(&world, &business, &mut talks, 1).await;
     join_all(talks.iter().map(|talk| talk.until_status(&world, &business, 0, "sending"))).await;
     world.pass(jump).await;
-    all_say(&world, &business, &mut talks, 2).await;
+    all_send(&world, &business, &mut talks, 2).await;
     next_due(&world).await;
 
     for talk in &talks {
@@ -90,7 +90,7 @@ async fn overtaken_by(jump: i64, late: Late) {
         );
     }
 
-    Tally::misfortune();
+    Tally::count_misfortune();
     see_through(&world).await;
     all_arrived(&world, &talks).await;
 

@@ -1,7 +1,7 @@
 //! Adverse conditions: queues, providers, clocks and neighbours at their worst. Every test ends in
 //! the oracle.
 //!
-//! `LONG=1 cargo test -p tests --test adverse` is the long run.
+//! `LONG=1 cargo test --test adverse` is the long run.
 
 mod answers;
 mod clocks;

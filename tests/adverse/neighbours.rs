@@ -92,14 +92,14 @@ async fn rounds(world: &World, count: usize, noise: usize, unfair: bool) -> Vec<
         pace.tick().await;
         let quiet = others.iter_mut().map(async |other| {
             let mut talk = Talk::new(world, &other.business, "email").await;
-            talk.say(world, &other.business, 1).await;
+            talk.send_messages(world, &other.business, 1).await;
             other.talks.push((talk, Utc::now()));
         });
         let begun = Instant::now();
         let each = ROUND / u32::try_from(TIMES).expect("few");
         let loud = noise.iter_mut().zip(0..).map(async |(talk, number)| {
             tokio::time::sleep_until(begun + each * number).await;
-            talk.say(world, &noisy, 1).await;
+            talk.send_messages(world, &noisy, 1).await;
         });
         tokio::join!(join_all(quiet), join_all(loud));
     }

@@ -10,7 +10,7 @@ use tests::suite::Suite;
 use tests::{Tally, World};
 
 /// How often a worker may die over one message.
-const DEATHS: u64 = 5;
+const WORKER_DEATHS: u64 = 5;
 
 pub(crate) fn tests(suite: Suite) -> Suite {
     suite
@@ -27,14 +27,14 @@ async fn deadly(channel: &'static str) {
     let mut talk = Talk::new(&world, &business, channel).await;
     let kill = json!({
         "operation": "UpdateItem", "about": "attempted_at = :now", "error": "kill", "after_effect": true,
-        "times": DEATHS, "function": format!("deliver-{channel}"),
+        "times": WORKER_DEATHS, "function": format!("deliver-{channel}"),
     });
 
     world.fault("aws", kill).await;
-    talk.say(&world, &business, 2).await;
-    for death in 1..=DEATHS {
+    talk.send_messages(&world, &business, 2).await;
+    for death in 1..=WORKER_DEATHS {
         until_killed(&world, death).await;
-        Tally::misfortune();
+        Tally::count_misfortune();
         world.pass(LEASE).await;
         world.sweep().await;
         if channel != "chat" {
@@ -49,13 +49,13 @@ async fn deadly(channel: &'static str) {
     let delivery = talk.delivery(&world, &business, 0).await;
     assert_eq!(
         (&delivery["error"]["code"], &delivery["attempts"]),
-        (&json!("outcome_unknown"), &json!(DEATHS))
+        (&json!("outcome_unknown"), &json!(WORKER_DEATHS))
     );
 
     let history = delivery["history"].as_array().expect("an array").iter();
     let history: Vec<_> =
         history.map(|attempt| (attempt["attempt"].as_u64(), &attempt["outcome"])).collect();
-    let deaths = (1..=DEATHS).map(|death| (Some(death), json!("in_doubt")));
+    let deaths = (1..=WORKER_DEATHS).map(|death| (Some(death), json!("in_doubt")));
     assert!(
         history
             .into_iter()
@@ -84,7 +84,7 @@ async fn until_killed(world: &World, deaths: u64) {
         .until(&format!("{deaths} workers were killed"), async || {
             let faults = world.sandbox(Method::GET, "/aws/faults", Value::Null).await;
             let left = faults[0]["times"].as_u64().unwrap_or(0);
-            (left == DEATHS - deaths).then_some(())
+            (left == WORKER_DEATHS - deaths).then_some(())
         })
         .await;
 }
@@ -108,7 +108,7 @@ async fn refused_for_a_day() {
 
     for talk in &mut talks {
         world.fault(talk.channel, json!({"status": 429})).await;
-        talk.say(&world, &business, 1).await;
+        talk.send_messages(&world, &business, 1).await;
         world
             .until("it was tried", async || {
                 let delivery = talk.delivery(&world, &business, 0).await;
@@ -120,7 +120,7 @@ async fn refused_for_a_day() {
     world.pass(24 * 3600).await;
     for talk in &mut talks {
         world.heal(talk.channel).await;
-        talk.say(&world, &business, 1).await;
+        talk.send_messages(&world, &business, 1).await;
     }
 
     assert_eq!(next_due(&world).await, None);

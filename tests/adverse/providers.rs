@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::talk::{Talk, all_arrived, all_say, handed_out, now, see_through};
+use crate::talk::{Talk, all_arrived, all_send, handed_out, now, see_through};
 use crate::{CHANNELS, either};
 use tests::suite::Suite;
 use tests::{Business, Tally, World};
@@ -33,7 +33,7 @@ async fn asked_for_patience() {
         world.fault(channel, json!({"status": 429, "retry_after": ASKED, "times": each})).await;
     }
 
-    all_say(&world, &business, &mut talks, 3).await;
+    all_send(&world, &business, &mut talks, 3).await;
     let mut asked = Vec::new();
     for talk in &talks {
         until_asked(&world, &business, talk).await;
@@ -78,7 +78,7 @@ async fn ring_early(world: &World, business: &Business, talks: &[Talk]) {
             (handed_out(world).await.1 >= before + talks.len() as u64).then_some(())
         })
         .await;
-    Tally::misfortune();
+    Tally::count_misfortune();
 }
 
 /// Half an hour of every 5xx, on every channel, while more is written.
@@ -92,10 +92,10 @@ async fn down() {
         for channel in CHANNELS {
             world.fault(channel, json!({"status": status})).await;
         }
-        all_say(&world, &business, &mut talks, 1).await;
+        all_send(&world, &business, &mut talks, 1).await;
         world.pass(300).await;
         world.sweep().await;
-        Tally::misfortune();
+        Tally::count_misfortune();
     }
 
     assert!(now(&world).await - begun >= TimeDelta::minutes(30));

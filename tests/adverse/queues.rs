@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::either;
-use crate::talk::{Talk, all_arrived, all_say, handed_out, see_through};
+use crate::talk::{Talk, all_arrived, all_send, handed_out, see_through};
 use tests::suite::{Suite, remark};
 use tests::{Tally, World};
 
@@ -36,7 +36,7 @@ async fn repeated(providers_fail: bool) {
     }
 
     let mut talks = Talk::on_every_channel(&world, &business, either(3, 8)).await;
-    all_say(&world, &business, &mut talks, either(6, 40)).await;
+    all_send(&world, &business, &mut talks, either(6, 40)).await;
     see_through(&world).await;
     all_arrived(&world, &talks).await;
 
@@ -67,10 +67,10 @@ async fn refused() {
         for operation in ["SendMessage", "SendMessageBatch"] {
             world.fault("aws", json!({"operation": operation, "error": error})).await;
         }
-        all_say(&world, &business, &mut talks, 1).await;
+        all_send(&world, &business, &mut talks, 1).await;
         world.pass(60).await;
         world.sweep().await;
-        Tally::misfortune();
+        Tally::count_misfortune();
     }
 
     for talk in &talks {

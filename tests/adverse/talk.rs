@@ -49,7 +49,7 @@ impl Talk {
     }
 
     /// Sends so many messages, one after the other; each is answered 201.
-    pub(crate) async fn say(&mut self, world: &World, business: &Business, count: usize) {
+    pub(crate) async fn send_messages(&mut self, world: &World, business: &Business, count: usize) {
         for _ in 0..count {
             let text = format!("message number {} by {}", self.texts.len() + 1, self.channel);
             let answer = world.send(&business.api_key, self.conversation_id, &text).go().await;
@@ -139,8 +139,8 @@ impl Talk {
 }
 
 /// Has everybody say so many messages, all at once.
-pub(crate) async fn all_say(world: &World, business: &Business, talks: &mut [Talk], count: usize) {
-    join_all(talks.iter_mut().map(|talk| talk.say(world, business, count))).await;
+pub(crate) async fn all_send(world: &World, business: &Business, talks: &mut [Talk], count: usize) {
+    join_all(talks.iter_mut().map(|talk| talk.send_messages(world, business, count))).await;
 }
 
 /// Returns how much the queues handed out so far: records, deliveries.

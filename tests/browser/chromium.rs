@@ -188,8 +188,9 @@ fn find() -> Option<PathBuf> {
 async fn address(profile: &std::path::Path) -> String {
     let begun = Instant::now();
     loop {
-        let told = std::fs::read_to_string(profile.join("DevToolsActivePort")).unwrap_or_default();
-        if let Some((port, path)) = told.trim().split_once('\n') {
+        let port_file =
+            std::fs::read_to_string(profile.join("DevToolsActivePort")).unwrap_or_default();
+        if let Some((port, path)) = port_file.trim().split_once('\n') {
             return format!("ws://127.0.0.1:{port}{path}");
         }
         assert!(begun.elapsed() < PATIENCE, "the browser does not say where it listens");

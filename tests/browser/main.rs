@@ -183,14 +183,14 @@ async fn what_overtakes_is_held_back_and_what_never_comes_is_not_waited_for() {
     // A worker's event and the replay's come by different ways, so their order is not ours to
     // choose here.
     let hear = async |event: Value| page.ask(&format!("PingbackChat.chat.hear({event})")).await;
-    let told = |seq: u64| {
+    let event = |seq: u64| {
         let message = json!({"id": Uuid::new_v4(), "content": format!("number {seq}"), "attachments": [],
             "created_at": "2026-03-01T09:05:00Z"});
         json!({"type": "new_message", "seq": seq, "message": message})
     };
-    let first = told(1);
+    let first = event(1);
 
-    hear(told(2)).await;
+    hear(event(2)).await;
     assert_eq!(texts(&page).await, [""; 0], "the first is missing");
 
     for event in [&first, &first] {
@@ -199,7 +199,7 @@ async fn what_overtakes_is_held_back_and_what_never_comes_is_not_waited_for() {
 
     until_shown(&world, &page, &["number 1", "number 2"]).await;
 
-    hear(told(4)).await;
+    hear(event(4)).await;
     assert_eq!(texts(&page).await.len(), 2, "the third is missing");
 
     hear(json!({"type": "caught_up", "seq": 3})).await;

@@ -346,17 +346,18 @@ fn the_page_of_operations_lists_each_alarm_and_no_other() {
         page.split("\n## ").find(|section| section.starts_with("Alarms\n")).unwrap_or_default();
     let first_cells =
         section.lines().filter_map(|line| line.strip_prefix("| `")?.split('|').next());
-    let told: BTreeSet<&str> = first_cells.flat_map(|cell| cell.split('`').step_by(2)).collect();
+    let documented: BTreeSet<&str> =
+        first_cells.flat_map(|cell| cell.split('`').step_by(2)).collect();
     let alarms: BTreeSet<&str> = alarms(&template).into_iter().map(|(id, _)| id).collect();
     let mut violations = Violations::default();
 
-    for id in alarms.difference(&told) {
+    for id in alarms.difference(&documented) {
         violations.add(format!(
             "infra/OPERATIONS.md: {id} is in no row of its alarms; say what it means, where to look and what to do"
         ));
     }
 
-    for id in told.difference(&alarms) {
+    for id in documented.difference(&alarms) {
         violations.add(format!(
             "infra/OPERATIONS.md tells of the alarm {id}, which template.yaml does not have"
         ));

@@ -21,7 +21,7 @@ pub(crate) struct Case {
 
 /// The choices that the seed makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Dice {
+pub(crate) struct Choices {
     /// How many messages the conversation gets: 1 to 3.
     pub(crate) messages: u32,
     /// Which of the calls at the point is hit, counted from 0; taken modulo as many as there are.
@@ -37,18 +37,18 @@ pub(crate) struct Dice {
 }
 
 impl Case {
-    pub(crate) fn dice(&self) -> Dice {
+    pub(crate) fn choices(&self) -> Choices {
         // FNV-1a: the same on every machine.
         let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        let mut dice =
+        let mut rng =
             StdRng::seed_from_u64(self.to_string().bytes().fold(0xcbf2_9ce4_8422_2325, hash));
-        Dice {
-            messages: dice.random_range(1..=3),
-            occurrence: dice.random_range(0..6),
-            stubborn: dice.random(),
-            redelivered: dice.random(),
-            doubled: dice.random(),
-            keyed: dice.random_bool(0.75),
+        Choices {
+            messages: rng.random_range(1..=3),
+            occurrence: rng.random_range(0..6),
+            stubborn: rng.random(),
+            redelivered: rng.random(),
+            doubled: rng.random(),
+            keyed: rng.random_bool(0.75),
         }
     }
 
@@ -59,7 +59,7 @@ impl Case {
 
     /// Tells how to run this case again.
     pub(crate) fn again(&self) -> String {
-        format!("{self}\n  again: CASE=\"{self}\" cargo test -p tests --test crash")
+        format!("{self}\n  again: CASE=\"{self}\" cargo test --test crash")
     }
 }
 

@@ -153,7 +153,7 @@ fn is_paced(channel: &str) -> bool {
 /// How many messages the conversation has. With a pace it takes a single one to be let go of in the
 /// first invocation, and more than one to be postponed.
 fn messages(channel: &str, case: &Case) -> u32 {
-    let messages = case.dice().messages;
+    let messages = case.choices().messages;
     match case.point.name {
         "release" if is_paced(channel) => 1,
         "postpone" | "ring" if is_paced(channel) => messages.max(2),
@@ -165,7 +165,7 @@ fn messages(channel: &str, case: &Case) -> u32 {
 /// invocation of its own.
 fn through(case: &Case, work: Work) -> u32 {
     let parts = work.parts();
-    let occurrence = case.dice().occurrence;
+    let occurrence = case.choices().occurrence;
     match case.point.name {
         _ if work != Work::InParts => 0,
         "settle" => parts - 1,
@@ -328,17 +328,18 @@ impl<'a> Scene<'a> {
 
     /// The dead-letter queue has a copy of what was given up.
     async fn judge_burial(&self, stage: &Stage, id: Uuid, case: &Case) {
-        let buried = stage.world.take(&stage.world.dead_letter_queue(self.channel)).await;
+        let dead_letters =
+            stage.world.take_messages(&stage.world.dead_letter_queue(self.channel)).await;
         let it = |copy: &String| {
             serde_json::from_str::<Value>(copy).is_ok_and(|copy| copy["message"] == json!(id))
         };
-        assert!(buried.iter().any(it), "no copy in the dead-letter queue: {}", case.again());
+        assert!(dead_letters.iter().any(it), "no copy in the dead-letter queue: {}", case.again());
     }
 }
 
 /// One case from beginning to end.
 pub(crate) async fn run(stage: &Stage, channel: &str, work: Work, case: &Case) -> Outcome {
-    let dice = case.dice();
+    let choices = case.choices();
     let scene = Scene::set(stage, channel, work, messages(channel, case), &case.again()).await;
     for _ in 0..through(case, work) {
         assert_eq!(
@@ -354,7 +355,7 @@ pub(crate) async fn run(stage: &Stage, channel: &str, work: Work, case: &Case) -
     let (whose, fault) = fault(channel, case, scene.work);
     stage.world.fault(whose, fault.clone()).await;
 
-    let told = stage.deliver(channel, &scene.doorbell).await;
+    let outcome = stage.deliver(channel, &scene.doorbell).await;
     assert!(stage.has_hit(whose, &fault).await, "nothing was hit: {}", case.again());
 
     stage.world.heal(whose).await;
@@ -366,11 +367,11 @@ pub(crate) async fn run(stage: &Stage, channel: &str, work: Work, case: &Case) -
         .map(|point| point.name)
         .collect();
 
-    if dice.doubled {
+    if choices.doubled {
         stage.deliver(channel, &scene.doorbell).await;
     }
 
-    let again = if told != DeliveryOutcome::Done && dice.redelivered {
+    let again = if outcome != DeliveryOutcome::Done && choices.redelivered {
         scene.doorbell.as_str()
     } else {
         ""
@@ -379,7 +380,7 @@ pub(crate) async fn run(stage: &Stage, channel: &str, work: Work, case: &Case) -
     let twice = scene.judge(stage, case).await;
     assert!(twice == 0 || may_come_twice(case), "twice for no reason: {}", case.again());
 
-    Outcome { saw: told.name().to_owned(), repaired, twice, calls }
+    Outcome { saw: outcome.name().to_owned(), repaired, twice, calls }
 }
 
 /// A message may come twice only if the worker died, or the provider's answer was lost, after the
@@ -394,9 +395,9 @@ fn may_come_twice(case: &Case) -> bool {
 
 /// The fault of a case, and whose it is.
 fn fault<'a>(channel: &'a str, case: &Case, work: Work) -> (&'a str, Value) {
-    let dice = case.dice();
+    let choices = case.choices();
     if case.point == PROVIDER {
-        let skip = dice.occurrence % if is_paced(channel) { 1 } else { dice.messages };
+        let skip = choices.occurrence % if is_paced(channel) { 1 } else { choices.messages };
         return (channel, case.fault.of_provider(skip).expect("only what a provider can do"));
     }
 
@@ -411,8 +412,8 @@ fn fault<'a>(channel: &'a str, case: &Case, work: Work) -> (&'a str, Value) {
             case.point,
             case.function,
             case.point.marker,
-            dice.occurrence % times,
-            dice.stubborn,
+            choices.occurrence % times,
+            choices.stubborn,
         ),
     )
 }
@@ -420,7 +421,7 @@ fn fault<'a>(channel: &'a str, case: &Case, work: Work) -> (&'a str, Value) {
 /// How often this work makes the call: as often as there are messages, or once.
 fn times(work: Work, case: &Case) -> u32 {
     match (work, case.point.name) {
-        (Work::Delivered, "mark" | "settle" | "advance" | "read tabs") => case.dice().messages,
+        (Work::Delivered, "mark" | "settle" | "advance" | "read tabs") => case.choices().messages,
         (Work::Delivered, "read messages") => 2,
         _ => 1,
     }

@@ -14,7 +14,7 @@ pub(crate) enum Fault {
     /// The call takes effect, and its answer is lost.
     AnswerLost,
     /// The service answers that it is broken.
-    Broken,
+    ServerError,
     /// The service answers that it is busy.
     Throttled,
     /// DynamoDB answers that a transaction holds the item.
@@ -28,7 +28,7 @@ impl Fault {
         Fault::DiesBefore,
         Fault::DiesAfter,
         Fault::AnswerLost,
-        Fault::Broken,
+        Fault::ServerError,
         Fault::Throttled,
         Fault::Conflict,
         Fault::Garbage,
@@ -39,7 +39,7 @@ impl Fault {
             Fault::DiesBefore => "dies before",
             Fault::DiesAfter => "dies after",
             Fault::AnswerLost => "answer lost",
-            Fault::Broken => "500",
+            Fault::ServerError => "500",
             Fault::Throttled => "throttled",
             Fault::Conflict => "conflict",
             Fault::Garbage => "garbage",
@@ -70,7 +70,7 @@ impl Fault {
             Fault::DiesBefore => ("kill", false),
             Fault::DiesAfter => ("kill", true),
             Fault::AnswerLost => ("disconnect", true),
-            Fault::Broken => (broken, false),
+            Fault::ServerError => (broken, false),
             Fault::Throttled if point.operation.starts_with("SendMessage") => {
                 ("RequestThrottled", false)
             }
@@ -92,7 +92,7 @@ impl Fault {
             Fault::DiesBefore => json!({"kill": true}),
             Fault::DiesAfter => json!({"kill": true, "after_effect": true}),
             Fault::AnswerLost => json!({"after_effect": true}),
-            Fault::Broken => json!({"status": 500}),
+            Fault::ServerError => json!({"status": 500}),
             Fault::Throttled => json!({"status": 429, "retry_after": 2}),
             Fault::Garbage => json!({"garbage": true}),
             Fault::Conflict => return None,

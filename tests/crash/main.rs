@@ -6,7 +6,7 @@
 //! and recorded. The queues are held, and the test hands the records to the functions as Lambda's
 //! event source does, so that what happens follows from the seed alone.
 //!
-//! `SEEDS=20 cargo test -p tests --test crash` is the long run; `CASE="deliver-email, delivered,
+//! `SEEDS=20 cargo test --test crash` is the long run; `CASE="deliver-email, delivered,
 //! settle, dies after, 7"` runs one case again, and prints each call of it.
 
 mod case;

@@ -39,9 +39,9 @@ impl Rows {
     }
 
     pub(crate) fn add(&mut self, case: &Case, outcome: &Outcome) {
-        Tally::misfortune();
+        Tally::count_misfortune();
         if std::env::var_os("CASE").is_some() {
-            remark(format!("  {case}\n  {:?}\n  {outcome:?}", case.dice()));
+            remark(format!("  {case}\n  {:?}\n  {outcome:?}", case.choices()));
         }
 
         let key = (case.point.name, case.fault.name());

@@ -199,10 +199,10 @@ async fn next_month(stage: &Stage) -> DateTime<Utc> {
 
 /// One case from beginning to end.
 pub(crate) async fn run(stage: &Stage, work: Work, case: &Case) -> Outcome {
-    let dice = case.dice();
+    let choices = case.choices();
     let scene = Scene::set(stage, work).await;
-    let keyed = (dice.keyed || matches!(work, Work::Replayed | Work::Refused)).then_some("key");
-    let fault = case.fault.of_aws(case.point, FUNCTION, case.point.marker, 0, dice.stubborn);
+    let keyed = (choices.keyed || matches!(work, Work::Replayed | Work::Refused)).then_some("key");
+    let fault = case.fault.of_aws(case.point, FUNCTION, case.point.marker, 0, choices.stubborn);
 
     stage.world.fault("aws", fault.clone()).await;
     let first = scene.call(stage, keyed).await;

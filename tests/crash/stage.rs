@@ -82,7 +82,7 @@ impl Stage {
 
     /// Takes everything out of a channel's queue.
     pub(crate) async fn doorbells(&self, channel: &str) -> Vec<String> {
-        self.world.take(&self.world.queue(channel)).await
+        self.world.take_messages(&self.world.queue(channel)).await
     }
 
     /// Hands one record to a channel's worker, as the event source does.

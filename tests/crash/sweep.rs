@@ -26,11 +26,11 @@ pub(crate) async fn every_case() {
 
 /// One case from beginning to end.
 pub(crate) async fn run(stage: &Stage, case: &Case) -> Outcome {
-    let dice = case.dice();
+    let choices = case.choices();
     let conversation_id = stage.conversation_id("email").await;
     let mut texts = Vec::new();
 
-    for number in 1..=dice.messages {
+    for number in 1..=choices.messages {
         let text = format!("{case}, message {number}");
         stage.world.send(&stage.business.api_key, conversation_id, &text).go().await.id();
         texts.push(text);
@@ -42,7 +42,7 @@ pub(crate) async fn run(stage: &Stage, case: &Case) -> Outcome {
         Point { name: "read bucket", .. } => format!("\"{}\"", stage.bucket(conversation_id).await),
         _ => conversation_id.to_string(),
     };
-    let fault = case.fault.of_aws(case.point, FUNCTION, &about, 0, dice.stubborn);
+    let fault = case.fault.of_aws(case.point, FUNCTION, &about, 0, choices.stubborn);
 
     stage.world.fault("aws", fault.clone()).await;
     let done = stage.sweep().await;

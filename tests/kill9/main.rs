@@ -1,7 +1,7 @@
 //! The whole machine dies: SIGKILL at a random moment under load, again and again, and everything
 //! starts anew on what was on disk. What SQS held is gone each time; the sweeper brings it back.
 //!
-//! `KILLS=200 cargo test -p tests --test kill9` is the long run.
+//! `KILLS=200 cargo test --test kill9` is the long run.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -153,7 +153,7 @@ async fn nothing_is_lost_however_often_everything_dies() {
         let kill = async {
             tokio::time::sleep(moment).await;
             machine.process.kill();
-            Tally::misfortune();
+            Tally::count_misfortune();
         };
         let (counts, ()) = tokio::join!(all, kill);
         answered += counts.iter().sum::<u32>();

@@ -6,7 +6,7 @@
 //! production's workers do; its writes are the transitions of [`domain::delivery::transitions`], which
 //! contract tests compare with the table's condition expressions.
 
-mod promises;
+mod guarantees;
 mod protocol;
 mod state;
 
@@ -30,31 +30,39 @@ static ROWS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let trials = vec![
-        trial("every_promise_holds_where_messages_are_sent_again_at_once", || {
-            holds("chat", Protocol::chat())
+        trial("every_guarantee_holds_where_messages_are_sent_again_at_once", || {
+            assert_guarantees_hold("chat", Protocol::chat())
         }),
-        trial("every_promise_holds_where_receipts_are_waited_for", || {
-            holds("whatsapp, e-mail", Protocol::with_receipts())
+        trial("every_guarantee_holds_where_receipts_are_waited_for", || {
+            assert_guarantees_hold("whatsapp, e-mail", Protocol::with_receipts())
         }),
         trial("without_the_sweeper_messages_are_stuck", || {
-            fails(
+            assert_guarantee_breaks(
                 "without the sweeper",
                 Protocol::with_receipts().without(Without::Sweeper),
                 &[RECOVERS],
             )
         }),
         trial("without_the_fence_a_worker_that_was_given_up_does_harm", || {
-            fails("without the fence", Protocol::chat().without(Without::Fence), &[TWICE, ORDER])
+            assert_guarantee_breaks(
+                "without the fence",
+                Protocol::chat().without(Without::Fence),
+                &[TWICE, ORDER],
+            )
         }),
         trial("without_the_condition_on_seq_sends_end_in_an_error", || {
-            fails(
+            assert_guarantee_breaks(
                 "without the condition on seq",
                 Protocol::chat().without(Without::SeqCondition),
                 &[ANSWERED],
             )
         }),
         trial("without_the_lease_two_workers_get_in_each_others_way", || {
-            fails("without the lease", Protocol::chat().without(Without::Lease), &[TWICE, ORDER])
+            assert_guarantee_breaks(
+                "without the lease",
+                Protocol::chat().without(Without::Lease),
+                &[TWICE, ORDER],
+            )
         }),
     ];
 
@@ -78,7 +86,7 @@ fn trial(name: &str, run: impl FnOnce() + Send + 'static) -> Trial {
 
 /// Records the result of a search; returns the guarantees that are broken and the events that
 /// happened.
-fn conclude(
+fn record_search(
     name: &str,
     begun: Instant,
     search: &impl Checker<Protocol>,
@@ -86,7 +94,8 @@ fn conclude(
     let found = search.discoveries();
     let (seen, broken): (Vec<_>, Vec<_>) =
         found.keys().copied().partition(|name| name.starts_with("sometimes"));
-    let verdict = if broken.is_empty() { "every promise holds" } else { "broken, as it should be" };
+    let verdict =
+        if broken.is_empty() { "every guarantee holds" } else { "broken, as it should be" };
     let states = search.unique_state_count();
     let took = begun.elapsed().as_secs_f64();
 
@@ -102,26 +111,28 @@ fn conclude(
 }
 
 /// Explores every state, and asserts that every guarantee holds in all of them.
-fn holds(name: &str, protocol: Protocol) {
+fn assert_guarantees_hold(name: &str, protocol: Protocol) {
     let begun = Instant::now();
     let search = protocol.checker().threads(2).spawn_dfs().join();
-    let (broken, seen) = conclude(name, begun, &search);
+    let (broken, seen) = record_search(name, begun, &search);
     for property in &broken {
         let steps = search.discovery(property).expect("it was found").into_actions();
         println!("not “{property}” after {steps:#?}");
     }
     assert!(broken.is_empty(), "{name}: {broken:?}");
-    let sometimes =
-        promises::all().iter().filter(|promise| promise.name.starts_with("sometimes")).count();
+    let sometimes = guarantees::all()
+        .iter()
+        .filter(|guarantee| guarantee.name.starts_with("sometimes"))
+        .count();
     assert_eq!(seen.len(), sometimes, "nothing may hold for want of trying: {seen:?}");
 }
 
-/// Searches for the shortest way to break a guarantee; `promises` are those that may be the first
+/// Searches for the shortest way to break a guarantee; `expected` are those that may be the first
 /// to break.
-fn fails(name: &str, protocol: Protocol, promises: &[&str]) {
+fn assert_guarantee_breaks(name: &str, protocol: Protocol, expected: &[&str]) {
     let begun = Instant::now();
     let search =
         protocol.checker().threads(2).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
-    let (broken, _) = conclude(name, begun, &search);
-    assert!(broken.iter().any(|promise| promises.contains(promise)), "{name}: {broken:?}");
+    let (broken, _) = record_search(name, begun, &search);
+    assert!(broken.iter().any(|guarantee| expected.contains(guarantee)), "{name}: {broken:?}");
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use stateright::{Model, Property};
 
-use crate::promises;
+use crate::guarantees;
 use crate::state::{Budget, Sender, State, Worker, taken_but_not_stored};
 use domain::delivery::transitions::MessageState;
 use domain::delivery::{
@@ -136,7 +136,7 @@ impl Protocol {
 
         match conversation.accepted(last, state.now) {
             None => state.senders[index] = Sender::Idle,
-            Some(_) if !seq_is_free => state.senders[index] = Sender::Broken,
+            Some(_) if !seq_is_free => state.senders[index] = Sender::InternalError,
             Some(accepted) => {
                 state.conversation = accepted;
                 state.used += 1;
@@ -375,7 +375,7 @@ impl Model for Protocol {
                 Sender::Accepted => {
                     actions.extend([Action::RingDoorbell(index), Action::SenderDies(index)])
                 }
-                Sender::Done | Sender::Broken => {}
+                Sender::Done | Sender::InternalError => {}
             }
         }
 
@@ -471,6 +471,6 @@ impl Model for Protocol {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        promises::all()
+        guarantees::all()
     }
 }

@@ -60,7 +60,7 @@ pub(crate) enum Sender {
     /// The sender has answered 201, or died before that.
     Done,
     /// The sender has answered 500.
-    Broken,
+    InternalError,
 }
 
 /// A worker that holds the conversation.

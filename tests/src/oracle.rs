@@ -40,7 +40,7 @@ struct Message {
     seq: u64,
     status: String,
     /// How many of its attempts have an unknown outcome: a worker died, or an answer was lost.
-    doubts: u64,
+    unknown_outcomes: u64,
 }
 
 impl Message {
@@ -74,7 +74,7 @@ impl Findings {
 /// Checks a world whose test is over, and adds what it counted to the tally.
 ///
 /// # Panics
-/// If a promise is broken, with a sentence for each.
+/// If a guarantee is broken, with a sentence for each.
 pub async fn check(world: &World) {
     let allowed = world.ledger().allowed;
     world.heal("aws").await;
@@ -254,7 +254,7 @@ async fn received(world: &World, messages: &[Message], allowed: Allowed, finding
         let lost = u64::from(message.was_taken() && (copies == 0 || missing));
         findings.count(|tally| &mut tally.lost, lost, || format!("{message:?} never arrived"));
         let more = copies.saturating_sub(1);
-        let excused = more.min(message.doubts);
+        let excused = more.min(message.unknown_outcomes);
         findings.tally.excused += excused;
         let sentence = || format!("a customer got {message:?} {copies} times");
         findings.count(|tally| &mut tally.doubled, more - excused, sentence);
@@ -262,7 +262,7 @@ async fn received(world: &World, messages: &[Message], allowed: Allowed, finding
         let arrived = copies > 0 && !missing;
         if arrived
             && !message.was_taken()
-            && message.doubts == 0
+            && message.unknown_outcomes == 0
             && !allowed.waiting
             && !undelivered
         {
@@ -324,7 +324,7 @@ fn message(item: &Item) -> Option<Message> {
         seq,
         status: text(item, "status"),
         // Found as `sending`, a worker died over it, which is not counted yet.
-        doubts: number(item, "doubts") + u64::from(text(item, "status") == "sending"),
+        unknown_outcomes: number(item, "doubts") + u64::from(text(item, "status") == "sending"),
     })
 }
 

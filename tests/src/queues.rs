@@ -36,7 +36,7 @@ impl World {
     }
 
     /// Takes everything out of a queue that is there now, oldest first.
-    pub async fn take(&self, queue: &str) -> Vec<String> {
+    pub async fn take_messages(&self, queue: &str) -> Vec<String> {
         let mut bodies = Vec::new();
         loop {
             let received =

@@ -123,9 +123,9 @@ fn table(name: &str, passed: u64, begun: Instant, tally: Tally) -> String {
     for (row, count) in tally.rows() {
         text += &format!("  {DIM}{row:<16}{DIM:#}{count:>8}\n");
     }
-    for (promise, count) in tally.broken_promises() {
+    for (guarantee, count) in tally.broken_guarantees() {
         let style = if count == 0 { GOOD } else { BAD };
-        text += &format!("  {DIM}{promise:<16}{DIM:#}{style}{count:>8}{style:#}\n");
+        text += &format!("  {DIM}{guarantee:<16}{DIM:#}{style}{count:>8}{style:#}\n");
     }
     text
 }

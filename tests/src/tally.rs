@@ -3,7 +3,7 @@
 use std::ops::AddAssign;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Counts of one world, or of all that have ended. The last five are promises: always 0.
+/// Counts of one world, or of all that have ended. The last five are broken guarantees: always 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Worlds that ended in the oracle.
@@ -51,7 +51,7 @@ impl Tally {
     }
 
     /// Counts one misfortune: a kill, a fault.
-    pub fn misfortune() {
+    pub fn count_misfortune() {
         Tally { misfortunes: 1, ..Tally::default() }.add_up();
     }
 
@@ -78,7 +78,7 @@ impl Tally {
 
     /// Returns the counts that a guarantee keeps at 0.
     #[must_use]
-    pub fn broken_promises(self) -> [(&'static str, u64); 5] {
+    pub fn broken_guarantees(self) -> [(&'static str, u64); 5] {
         [
             ("lost", self.lost),
             ("doubled", self.doubled),

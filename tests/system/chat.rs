@@ -22,7 +22,7 @@ async fn tab(world: &World, business: &Business, after: u64) -> Tab {
     let conversation_id = business.conversation_id("chat");
     let mut tab = Tab::open(world).await;
     tab.hello(&world.visitor_token(conversation_id).await, after).await;
-    let hello = tab.heard().await;
+    let hello = tab.next_event().await;
     assert_eq!(hello, json!({"type": "hello", "conversation_id": conversation_id}));
     tab
 }
@@ -52,18 +52,18 @@ async fn settled(world: &World, business: &Business, count: u64) {
 async fn a_message_is_sent_then_delivered_then_read_as_the_widget_says() {
     let (world, business) = World::without_customers().await;
     let mut tab = tab(&world, &business, 0).await;
-    assert_eq!(tab.heard().await, json!({"type": "caught_up", "seq": 0}));
+    assert_eq!(tab.next_event().await, json!({"type": "caught_up", "seq": 0}));
 
     let id = send(&world, &business, "Hi Anna").await;
-    assert_eq!(tab.shown().await, (1, id, "Hi Anna".to_owned()));
+    assert_eq!(tab.next_message().await, (1, id, "Hi Anna".to_owned()));
 
     status(&world, &business, id, "sent").await;
-    tab.say(json!({"action": "ack", "id": id})).await;
+    tab.send_action(json!({"action": "ack", "id": id})).await;
     status(&world, &business, id, "delivered").await;
-    tab.say(json!({"action": "read", "id": id})).await;
+    tab.send_action(json!({"action": "read", "id": id})).await;
     status(&world, &business, id, "read").await;
     // Nothing that comes later leads back.
-    tab.say(json!({"action": "ack", "id": id})).await;
+    tab.send_action(json!({"action": "ack", "id": id})).await;
     tab.ping().await;
     status(&world, &business, id, "read").await;
 
@@ -75,19 +75,19 @@ async fn every_tab_shows_every_message_and_either_may_say_so() {
     let (world, business) = World::without_customers().await;
     let mut tabs = [tab(&world, &business, 0).await, tab(&world, &business, 0).await];
     for tab in &mut tabs {
-        assert_eq!(tab.heard().await["type"], "caught_up");
+        assert_eq!(tab.next_event().await["type"], "caught_up");
     }
 
     let ids =
         [send(&world, &business, "to both").await, send(&world, &business, "to both again").await];
     for tab in &mut tabs {
         for (seq, id) in (1..).zip(ids) {
-            assert_eq!(show(&tab.heard().await), (seq, id));
+            assert_eq!(message_of(&tab.next_event().await), (seq, id));
         }
     }
 
-    tabs[0].say(json!({"action": "ack", "id": ids[0]})).await;
-    tabs[1].say(json!({"action": "read", "id": ids[1]})).await;
+    tabs[0].send_action(json!({"action": "ack", "id": ids[0]})).await;
+    tabs[1].send_action(json!({"action": "read", "id": ids[1]})).await;
     status(&world, &business, ids[0], "delivered").await;
     status(&world, &business, ids[1], "read").await;
 
@@ -105,7 +105,7 @@ async fn every_tab_shows_every_message_and_either_may_say_so() {
     world.until("the closed tab is forgotten", connections).await;
 
     let last = send(&world, &business, "to the tab that is left").await;
-    assert_eq!(show(&stays.heard().await), (3, last));
+    assert_eq!(message_of(&stays.next_event().await), (3, last));
 
     world.let_customers_in().await;
 }
@@ -114,7 +114,7 @@ async fn every_tab_shows_every_message_and_either_may_say_so() {
 async fn a_tab_that_is_gone_without_a_word_is_taken_off_the_list() {
     let (world, business) = World::without_customers().await;
     let mut stays = tab(&world, &business, 0).await;
-    assert_eq!(stays.heard().await["type"], "caught_up");
+    assert_eq!(stays.next_event().await["type"], "caught_up");
 
     let business_id = BusinessId(business.business_id);
     let conversation_id = ConversationId(business.conversation_id("chat"));
@@ -123,7 +123,7 @@ async fn a_tab_that_is_gone_without_a_word_is_taken_off_the_list() {
 
     table.list(&gone).await.expect("listed");
     let id = send(&world, &business, "one of you is not there").await;
-    assert_eq!(show(&stays.heard().await), (1, id));
+    assert_eq!(message_of(&stays.next_event().await), (1, id));
 
     status(&world, &business, id, "sent").await;
     assert_eq!(table.connections(b, c).await.expect("the table answers").len(), 1);
@@ -136,19 +136,19 @@ async fn a_tab_that_is_gone_without_a_word_is_taken_off_the_list() {
 async fn a_customer_on_return_gets_what_was_missed_and_nothing_twice() {
     let (world, business) = World::without_customers().await;
     let mut first = tab(&world, &business, 0).await;
-    assert_eq!(first.heard().await["type"], "caught_up");
+    assert_eq!(first.next_event().await["type"], "caught_up");
 
     let mut ids = vec![send(&world, &business, "message 1").await];
-    assert_eq!(show(&first.heard().await), (1, ids[0]));
+    assert_eq!(message_of(&first.next_event().await), (1, ids[0]));
 
     // The line breaks; another tab sees to it that the messages go out meanwhile.
-    first.vanish();
+    first.drop_connection();
     let mut other = tab(&world, &business, 1).await;
-    assert_eq!(other.heard().await["type"], "caught_up");
+    assert_eq!(other.next_event().await["type"], "caught_up");
 
     for number in 2..=4 {
         ids.push(send(&world, &business, &format!("message {number}")).await);
-        assert_eq!(show(&other.heard().await), (number, ids[ids.len() - 1]));
+        assert_eq!(message_of(&other.next_event().await), (number, ids[ids.len() - 1]));
     }
 
     settled(&world, &business, 4).await;
@@ -156,10 +156,10 @@ async fn a_customer_on_return_gets_what_was_missed_and_nothing_twice() {
     assert_eq!(back.until_caught_up().await, (vec![(2, ids[1]), (3, ids[2]), (4, ids[3])], 4));
 
     // What is asked for again comes again.
-    back.say(json!({"action": "resume", "after": 2})).await;
+    back.send_action(json!({"action": "resume", "after": 2})).await;
     assert_eq!(back.until_caught_up().await, (vec![(3, ids[2]), (4, ids[3])], 4));
 
-    back.say(json!({"action": "resume", "after": 4})).await;
+    back.send_action(json!({"action": "resume", "after": 4})).await;
     assert_eq!(back.until_caught_up().await, (vec![], 4));
 
     world.let_customers_in().await;
@@ -169,7 +169,7 @@ async fn a_customer_on_return_gets_what_was_missed_and_nothing_twice() {
 async fn a_message_that_was_on_its_way_to_others_reaches_a_tab_that_opened_meanwhile() {
     let (world, business) = World::without_customers().await;
     let mut first = tab(&world, &business, 0).await;
-    assert_eq!(first.heard().await["type"], "caught_up");
+    assert_eq!(first.next_event().await["type"], "caught_up");
 
     // The worker has read who is there, and waits for the gateway.
     world.fault("chat", json!({"delay_ms": 2_000, "times": 1})).await;
@@ -181,8 +181,8 @@ async fn a_message_that_was_on_its_way_to_others_reaches_a_tab_that_opened_meanw
     world.until("the worker waits", waits).await;
 
     let mut second = tab(&world, &business, 0).await;
-    assert_eq!(second.heard().await, json!({"type": "caught_up", "seq": 0, "pending": 1}));
-    assert_eq!(show(&first.heard().await), (1, id));
+    assert_eq!(second.next_event().await, json!({"type": "caught_up", "seq": 0, "pending": 1}));
+    assert_eq!(message_of(&first.next_event().await), (1, id));
 
     let second = tokio::sync::Mutex::new(second);
     let got = world
@@ -233,13 +233,13 @@ async fn tabs_that_come_and_go_under_fire_miss_nothing() {
 async fn what_failed_is_never_shown_and_holds_nothing_up() {
     let (world, business) = World::without_customers().await;
     let mut tab = tab(&world, &business, 0).await;
-    assert_eq!(tab.heard().await["type"], "caught_up");
+    assert_eq!(tab.next_event().await["type"], "caught_up");
 
     world.fault("chat", json!({"status": 413, "times": 1})).await;
     let failed = send(&world, &business, "the gateway does not take it").await;
     let next = send(&world, &business, "but this one").await;
     status(&world, &business, failed, "failed").await;
-    assert_eq!(show(&tab.heard().await), (2, next));
+    assert_eq!(message_of(&tab.next_event().await), (2, next));
 
     settled(&world, &business, 2).await;
     // The gap is asked about, and there is nothing in it.
@@ -259,7 +259,7 @@ async fn what_failed_is_never_shown_and_holds_nothing_up() {
 async fn a_message_that_does_not_fit_is_announced_and_fetched() {
     let (world, business) = World::without_customers().await;
     let mut first = tab(&world, &business, 0).await;
-    assert_eq!(first.heard().await["type"], "caught_up");
+    assert_eq!(first.next_event().await["type"], "caught_up");
 
     world.sandbox(Method::PUT, "/queues/held", json!({"held": true})).await;
     let id = send(&world, &business, "to grow").await;
@@ -268,14 +268,14 @@ async fn a_message_that_does_not_fit_is_announced_and_fetched() {
     world.sandbox(Method::PUT, "/queues/held", json!({"held": false})).await;
 
     let announced = json!({"type": "large_message", "seq": 1, "id": id});
-    assert_eq!(first.heard().await, announced, "by the worker");
+    assert_eq!(first.next_event().await, announced, "by the worker");
 
     let short = send(&world, &business, "and a short one").await;
-    assert_eq!(show(&first.heard().await), (2, short));
+    assert_eq!(message_of(&first.next_event().await), (2, short));
 
     let mut later = tab(&world, &business, 0).await;
-    assert_eq!(later.heard().await, announced, "by the replay");
-    assert_eq!(show(&later.heard().await), (2, short));
+    assert_eq!(later.next_event().await, announced, "by the replay");
+    assert_eq!(message_of(&later.next_event().await), (2, short));
 
     let token = world.visitor_token(business.conversation_id("chat")).await;
     let (status, message) = tab::fetch(&world, &token, id).await;
@@ -398,15 +398,15 @@ async fn a_token_that_is_over_or_worth_nothing_is_told_so_and_the_door_closed() 
     ] {
         let mut tab = Tab::open(&world).await;
         tab.hello(&token, 0).await;
-        let told = tab.heard().await;
-        assert_eq!((&told["type"], &told["code"]), (&json!("error"), &json!(code)), "{told}");
-        assert!(told["detail"].is_string());
+        let event = tab.next_event().await;
+        assert_eq!((&event["type"], &event["code"]), (&json!("error"), &json!(code)), "{event}");
+        assert!(event["detail"].is_string());
         tab.until_closed().await;
     }
 
     let mut good = Tab::open(&world).await;
     good.hello(&signed(now, hour), 0).await;
-    assert_eq!(good.heard().await["type"], "hello");
+    assert_eq!(good.next_event().await["type"], "hello");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -416,8 +416,8 @@ async fn frames_that_come_before_the_hello_or_cannot_be_read_are_answered_with_a
     let mut tab = Tab::open(&world).await;
 
     for what in [json!({"action": "ack", "id": id}), json!({"action": "resume", "after": 0})] {
-        tab.say(what).await;
-        assert_eq!(tab.heard().await["code"], "hello_first");
+        tab.send_action(what).await;
+        assert_eq!(tab.next_event().await["code"], "hello_first");
     }
 
     for what in [
@@ -426,17 +426,17 @@ async fn frames_that_come_before_the_hello_or_cannot_be_read_are_answered_with_a
         json!("hello"),
         json!({"action": "ping", "x": 1}),
     ] {
-        tab.say(what).await;
-        assert_eq!(tab.heard().await["code"], "not_understood");
+        tab.send_action(what).await;
+        assert_eq!(tab.next_event().await["code"], "not_understood");
     }
 
     tab.ping().await;
     // A customer acknowledges what is theirs; an acknowledgement of others' messages is ignored.
     let other = world.business(10, 1).await;
     let mut stranger = self::tab(&world, &other, 0).await;
-    assert_eq!(stranger.heard().await["type"], "caught_up");
+    assert_eq!(stranger.next_event().await["type"], "caught_up");
 
-    stranger.say(json!({"action": "ack", "id": id})).await;
+    stranger.send_action(json!({"action": "ack", "id": id})).await;
     stranger.ping().await;
     status(&world, &business, id, "queued").await;
     world.sandbox(Method::POST, "/chat/widgets", Value::Null).await;

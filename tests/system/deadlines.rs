@@ -125,7 +125,7 @@ impl<'a> Client<'a> {
             "receiveWhatsappWebhook" => {
                 let sent =
                     Sent { business_id: business.business_id, conversation_id, id: *message_id };
-                meta.tell(&notification(&[sent.status("delivered")])).await
+                meta.notify(&notification(&[sent.status("delivered")])).await
             }
             other => panic!("{other} is new: write a valid request for it"),
         }

@@ -26,7 +26,7 @@ fn counted(world: &World, metric: &str, channel: &str) -> u64 {
 }
 
 /// Waits until something is said, and returns every line that says it.
-async fn until_told(world: &World, message: &str) -> Vec<Map<String, Value>> {
+async fn until_logged(world: &World, message: &str) -> Vec<Map<String, Value>> {
     world
         .until(&format!("operators are told `{message}`"), async || {
             let lines: Vec<_> = written(world)
@@ -82,7 +82,7 @@ async fn a_message_that_fails_is_one_line_with_everything_but_what_it_says_and_t
     let next = send(&world, &business, "whatsapp", "and this one does").await;
     world.until_status(&business.api_key, conversation_id, next, "sent").await;
 
-    let failed = until_told(&world, "failed").await;
+    let failed = until_logged(&world, "failed").await;
     let expected = json!({
         "level": "WARN", "message": "failed", "channel": "whatsapp", "reason": "recipient_unreachable",
         "detail": "WhatsApp cannot deliver to this person", "provider_code": "131026",
@@ -105,9 +105,9 @@ async fn a_message_that_was_taken_and_fails_later_is_a_line_as_well() {
     let id = send(&world, &business, "whatsapp", "taken, and not delivered").await;
     let error =
         world.until_status(&business.api_key, conversation_id, id, "failed").await["error"].clone();
-    assert_eq!(until_told(&world, "receipt").await.len(), 1, "the same again is only a receipt");
+    assert_eq!(until_logged(&world, "receipt").await.len(), 1, "the same again is only a receipt");
 
-    let failed = until_told(&world, "failed").await;
+    let failed = until_logged(&world, "failed").await;
     let expected = json!({
         "level": "WARN", "message": "failed", "channel": "whatsapp", "reason": error["code"], "detail": error["detail"],
         "provider_code": error["provider_code"],
@@ -126,7 +126,7 @@ async fn a_message_that_is_given_up_is_one_line_and_one_dead_letter() {
     world.fault("email", json!({"status": 429})).await;
 
     let id = send(&world, &business, "email", "it waits for a day").await;
-    let put_back = until_told(&world, "put back").await;
+    let put_back = until_logged(&world, "put back").await;
     let subject = json!({
         "level": "WARN", "channel": "email",
         "business": business.business_id, "conversation": conversation_id, "message_id": id, "seq": 1, "attempts": 1,
@@ -150,7 +150,7 @@ async fn a_message_that_is_given_up_is_one_line_and_one_dead_letter() {
     let next = send(&world, &business, "email", "it does not wait").await;
     world.until_status(&business.api_key, conversation_id, next, "sent").await;
 
-    let given_up = until_told(&world, "given up").await;
+    let given_up = until_logged(&world, "given up").await;
     let detail = "not delivered within 24 hours";
     let expected = about(json!({"message": "given up", "reason": "expired", "detail": detail}));
     assert_eq!(given_up.into_iter().map(own).collect::<Vec<_>>(), [expected]);
@@ -178,9 +178,9 @@ async fn what_is_accepted_and_sent_is_counted_with_the_time_it_took() {
         "level": "INFO", "message": "accepted", "channel": "whatsapp",
         "business": business.business_id, "conversation": conversation_id, "message_id": id, "seq": 1,
     });
-    assert_eq!(own(until_told(&world, "accepted").await.remove(0)), accepted);
+    assert_eq!(own(until_logged(&world, "accepted").await.remove(0)), accepted);
 
-    let sent = until_told(&world, "sent").await.remove(0);
+    let sent = until_logged(&world, "sent").await.remove(0);
     assert!(sent["delivery_seconds"].is_number());
 
     let mut expected = accepted.as_object().cloned().expect("an object");
@@ -189,7 +189,7 @@ async fn what_is_accepted_and_sent_is_counted_with_the_time_it_took() {
 
     let refused =
         json!({"level": "INFO", "message": "refused", "code": "quota_exceeded", "status": 403});
-    assert_eq!(own(until_told(&world, "refused").await.remove(0)), refused);
+    assert_eq!(own(until_logged(&world, "refused").await.remove(0)), refused);
 
     for metric in ["Accepted", "Sent"] {
         until_counted(&world, metric, "whatsapp", 1).await;
@@ -231,7 +231,7 @@ async fn from_the_call_to_the_last_receipt_everything_is_told_under_the_calls_id
         world.release(channel).await;
         for (said, times) in [("accepted", 1), ("sent", 1), ("failed", 1), ("receipt", 2)] {
             let of_channel = async || {
-                let lines = until_told(&world, said).await.into_iter();
+                let lines = until_logged(&world, said).await.into_iter();
                 let lines: Vec<_> = lines.filter(|line| line["channel"] == channel).collect();
                 (lines.len() == times).then_some(lines)
             };
@@ -267,12 +267,12 @@ async fn an_invocation_is_one_record_however_much_happens_in_it() {
     world.until_status(&business.api_key, conversation_id, last, "sent").await;
     until_counted(&world, "Sent", "email", 5).await;
 
-    let mut told: Vec<Value> =
+    let mut ids: Vec<Value> =
         records(&world).iter().map(|record| record["function_request_id"].clone()).collect();
-    let count = told.len();
-    told.sort_by_key(Value::to_string);
-    told.dedup();
-    assert_eq!(told.len(), count, "no invocation has two");
+    let count = ids.len();
+    ids.sort_by_key(Value::to_string);
+    ids.dedup();
+    assert_eq!(ids.len(), count, "no invocation has two");
 
     let sent = records(&world).into_iter().filter(|record| record.contains_key("Sent"));
     assert_eq!(
@@ -288,7 +288,7 @@ async fn an_unknown_outcome_is_counted() {
     world.fault("whatsapp", json!({"after_effect": true, "times": 1})).await;
 
     let id = send(&world, &business, "whatsapp", "the answer is lost").await;
-    let doubted = until_told(&world, "in doubt").await;
+    let doubted = until_logged(&world, "in doubt").await;
     assert_eq!(
         (doubted.len(), &doubted[0]["message_id"], &doubted[0]["reason"]),
         (1, &json!(id), &json!("no_answer"))
@@ -311,7 +311,8 @@ async fn a_bell_that_was_not_rung_and_what_waits_for_it_are_counted() {
     }
 
     let id = send(&world, &business, "email", "the queue is down").await;
-    let ring_failed = until_told(&world, "the doorbell was not rung; the sweeper will ring").await;
+    let ring_failed =
+        until_logged(&world, "the doorbell was not rung; the sweeper will ring").await;
     assert_eq!(
         (&ring_failed[0]["channel"], &ring_failed[0]["conversation"]),
         (&json!("email"), &json!(conversation_id))
@@ -321,7 +322,7 @@ async fn a_bell_that_was_not_rung_and_what_waits_for_it_are_counted() {
     world.pass(300).await;
     world.sweep().await;
     // The schedule may have run as well, a while before.
-    let swept = until_told(&world, "swept").await.pop().expect("a line");
+    let swept = until_logged(&world, "swept").await.pop().expect("a line");
     assert!(swept["oldest_due_seconds"].as_f64() >= Some(300.0), "{swept:?}");
 
     let expected = json!({"level": "INFO", "message": "swept", "channel": "email", "due": 1, "wakeups": 0, "wakeup_failed": 1});

@@ -120,11 +120,11 @@ async fn a_channel_whose_provider_takes_nothing_is_paused_and_costs_no_attempt()
         assert_eq!((&delivery["attempts"], &delivery["history"]), (&json!(0), &json!([])));
         until_postponed(&world, &business, first).await;
         let lines = world.logged();
-        let told = lines
+        let line = lines
             .iter()
             .find(|line| line.text.contains("channel paused"))
             .expect("operators are told");
-        assert!(told.text.contains(&business.business_id.to_string()), "{}", told.text);
+        assert!(line.text.contains(&business.business_id.to_string()), "{}", line.text);
         // Workers that know of it do not even try.
         for conversation_id in &all[1..] {
             ids.push(world.send(&business.api_key, *conversation_id, "later").go().await.id());

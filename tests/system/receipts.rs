@@ -124,11 +124,11 @@ async fn a_receipt_that_cannot_be_written_down_is_asked_for_again() {
     let mut refuse = json!({ "operation": "UpdateItem", "error": "ValidationException", "function": "ReceiptsWhatsapp" });
 
     world.fault("aws", refuse.clone()).await;
-    let answer = meta.tell(&notification(&[message.status("delivered")])).await;
+    let answer = meta.notify(&notification(&[message.status("delivered")])).await;
     assert_eq!(answer.problem(), (500, "internal".into()));
 
     world.heal("aws").await;
-    meta.report(&message, "delivered").await;
+    meta.report_status(&message, "delivered").await;
     world.until_status(&business.api_key, message.conversation_id, message.id, "delivered").await;
 
     // The providers of the sandbox do ask again.
@@ -226,14 +226,14 @@ async fn receipts_in_any_order_and_number_only_move_a_message_forward() {
         failure_persistence: None,
         ..Config::default()
     };
-    let told = TestRunner::new(config).run(&prop::collection::vec(any, 1..7), |reports| {
+    let outcome = TestRunner::new(config).run(&prop::collection::vec(any, 1..7), |reports| {
         block_in_place(|| {
             Handle::current().block_on(async {
                 let message = Sent::by_whatsapp(&world, &business, "told many times").await;
                 let mut times = BTreeMap::new();
                 let mut before = "sent".to_owned();
                 for report in &reports {
-                    meta.report(&message, report).await;
+                    meta.report_status(&message, report).await;
                     let delivery = world
                         .delivery(&business.api_key, message.conversation_id, message.id)
                         .await;
@@ -260,7 +260,7 @@ async fn receipts_in_any_order_and_number_only_move_a_message_forward() {
         Ok(())
     });
 
-    told.unwrap_or_else(|failure| panic!("{failure}"));
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
     world.allow(|allowed| allowed.undelivered = true);
 }
 
@@ -335,8 +335,8 @@ async fn a_failure_says_why_in_our_words_and_in_the_providers() {
     }
 
     let said = |what: &str| world.logged().iter().filter(|line| line.text.contains(what)).count();
-    let told = async || (said("\"message\":\"failed\"") == 6).then_some(());
-    world.until("operators are told of each", told).await;
+    let all_logged = async || (said("\"message\":\"failed\"") == 6).then_some(());
+    world.until("operators are told of each", all_logged).await;
 
     // The providers took them all the same.
     world.allow(|allowed| allowed.undelivered = true);
@@ -378,7 +378,7 @@ async fn a_receipt_of_nothing_that_is_ours_is_taken_and_changes_nothing() {
     ];
 
     for foreign in foreign {
-        meta.report(&foreign, "read").await;
+        meta.report_status(&foreign, "read").await;
     }
 
     let mut campaign = message.status("read");
@@ -393,7 +393,7 @@ async fn a_receipt_of_nothing_that_is_ours_is_taken_and_changes_nothing() {
         json!({ "object": "page", "entry": [{ "changes": [{ "field": "account_update", "value": {} }] }] }),
         json!("Where is my parcel?"),
     ] {
-        assert_eq!(meta.tell(&body).await.status, StatusCode::OK, "{body}");
+        assert_eq!(meta.notify(&body).await.status, StatusCode::OK, "{body}");
     }
 
     let unreadable = b"{ \"entry\": [";
@@ -406,6 +406,6 @@ async fn a_receipt_of_nothing_that_is_ours_is_taken_and_changes_nothing() {
     let mut with_foreign: Vec<Value> =
         foreign.iter().map(|foreign| foreign.status("read")).collect();
     with_foreign.insert(2, message.status("delivered"));
-    assert_eq!(meta.tell(&notification(&with_foreign)).await.status, StatusCode::OK);
+    assert_eq!(meta.notify(&notification(&with_foreign)).await.status, StatusCode::OK);
     world.until_status(&business.api_key, message.conversation_id, message.id, "delivered").await;
 }

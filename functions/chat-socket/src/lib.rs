@@ -117,7 +117,7 @@ impl EventFunction for ChatSocket {
 
 impl ChatSocket {
     async fn disconnect(&self, connection_id: &str) -> Result<(), InternalError> {
-        match self.table.connected(connection_id).await? {
+        match self.table.connection(connection_id).await? {
             Some(connection_id) => self.table.disconnect(&connection).await,
             None => Ok(()), // The widget never said hello.
         }
@@ -185,7 +185,7 @@ impl ChatSocket {
             return Ok(());
         };
 
-        self.table.list(&connected).await?;
+        self.table.list_connection(&connected).await?;
         self.catch_up(connection_id, visitor, replayed.last, until).await?;
 
         if self.table.make_due(business_id, conversation_id, now).await? {
@@ -247,7 +247,7 @@ impl ChatSocket {
 
     /// Returns the connection's record. A widget that never said hello gets an error event instead.
     async fn owner(&self, connection_id: &str) -> Result<Option<Connection>, InternalError> {
-        let owner = self.table.connected(connection_id).await?;
+        let owner = self.table.connection(connection_id).await?;
         if owner.is_none() {
             let event = Event::Error { code: "hello_first", detail: "say hello first" };
             self.widgets.send_event(connection_id, &event).await;

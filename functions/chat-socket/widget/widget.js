@@ -12,15 +12,15 @@
 
   // API Gateway ends a connection after 10 silent minutes, and any after 2 hours:
   // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
-  const QUIET = 4 * 60_000; // then it is asked whether anything was missed, which also breaks the silence
-  const SILENCE = 10_000; // an answer that takes longer does not come any more
-  const PENDING = 1_000; // a message that is on its way to other tabs is waited for so long
-  const FIRST_WAIT = 500;
-  const LONGEST_WAIT = 30_000;
-  const RECEIPTS = 20; // receipts repeated on a new connection, because the last ones on the old may be lost
-  const KEPT = 100; // messages that are there again when the page is reloaded
+  const MAX_SILENCE_MS = 4 * 60_000; // then it is asked whether anything was missed, which also breaks the silence
+  const ANSWER_TIMEOUT_MS = 10_000; // an answer that takes longer does not come any more
+  const PENDING_WAIT_MS = 1_000; // a message that is on its way to other tabs is waited for so long
+  const FIRST_RETRY_WAIT_MS = 500;
+  const MAX_RETRY_WAIT_MS = 30_000;
+  const MAX_REPEATED_RECEIPTS = 20; // sent again on a new connection: the last ones on the old may be lost
+  const MAX_STORED_MESSAGES = 100; // messages that are there again when the page is reloaded
 
-  const WORDS = {
+  const DEFAULT_WORDS = {
     title: "Chat",
     connecting: "Connecting…",
     lost: "The connection was lost. Trying again…",
@@ -62,9 +62,9 @@
 
   class Chat {
     constructor({ socket, api, token, target, words }) {
-      Object.assign(this, { url: socket, api: api?.replace(/\/$/, ""), token, words: { ...WORDS, ...words } });
+      Object.assign(this, { url: socket, api: api?.replace(/\/$/, ""), token, words: { ...DEFAULT_WORDS, ...words } });
       this.receipts = new Map(); // id → what was said of it last
-      this.wait = FIRST_WAIT;
+      this.wait = FIRST_RETRY_WAIT_MS;
       this.seen = new IntersectionObserver((entries) => this.watch(entries), { threshold: [0, 0.5] });
       this.build(target);
       this.begin(undefined);
@@ -129,7 +129,7 @@
       this.state.textContent = this.ended ? this.words.ended : this.words.lost;
       if (this.ended) return;
       this.again = setTimeout(() => this.connect(), this.wait * (0.5 + Math.random() / 2));
-      this.wait = Math.min(this.wait * 2, LONGEST_WAIT);
+      this.wait = Math.min(this.wait * 2, MAX_RETRY_WAIT_MS);
     }
 
     say(what) {
@@ -146,24 +146,24 @@
 
     expect() {
       clearTimeout(this.deadline);
-      this.deadline = setTimeout(() => this.lost(), SILENCE);
+      this.deadline = setTimeout(() => this.lost(), ANSWER_TIMEOUT_MS);
     }
 
     hear(event) {
       clearTimeout(this.deadline);
       clearTimeout(this.quiet);
-      this.quiet = setTimeout(() => this.ask(), QUIET);
+      this.quiet = setTimeout(() => this.ask(), MAX_SILENCE_MS);
       switch (event.type) {
         case "hello":
           this.greeted = true;
-          this.wait = FIRST_WAIT;
+          this.wait = FIRST_RETRY_WAIT_MS;
           this.state.textContent = "";
           for (const [id, action] of this.receipts) this.say({ action, id });
           return;
         case "new_message":
           return this.take(event.seq, event.message);
         case "large_message":
-          return this.fetch(event.seq, event.id, FIRST_WAIT);
+          return this.fetch(event.seq, event.id, FIRST_RETRY_WAIT_MS);
         case "caught_up":
           this.asking = false;
           this.upTo = Math.max(this.upTo, event.seq);
@@ -171,7 +171,7 @@
           this.advance();
           clearTimeout(this.soon);
           if (this.gap() || event.pending > this.last) {
-            this.soon = setTimeout(() => (this.gap() || event.pending > this.last) && this.ask(), PENDING);
+            this.soon = setTimeout(() => (this.gap() || event.pending > this.last) && this.ask(), PENDING_WAIT_MS);
           }
           return;
         case "error":
@@ -238,7 +238,7 @@
     async fetch(seq, id, wait) {
       const { conversation, fetching } = this;
       if (seq <= this.last) return this.take(seq, this.shown.get(id)?.message);
-      if (wait === FIRST_WAIT && fetching.has(seq)) return;
+      if (wait === FIRST_RETRY_WAIT_MS && fetching.has(seq)) return;
       fetching.set(seq, id);
       let message;
       try {
@@ -247,7 +247,7 @@
         if (!answer.ok && answer.status !== 404) throw new Error(answer.status);
         message = answer.ok ? await answer.json() : null; // it was given up meanwhile
       } catch {
-        const later = Math.min(wait * 2, LONGEST_WAIT);
+        const later = Math.min(wait * 2, MAX_RETRY_WAIT_MS);
         setTimeout(() => !this.closed && this.fetching === fetching && this.fetch(seq, id, later), wait);
         return;
       }
@@ -257,7 +257,7 @@
     receipt(id, action) {
       this.receipts.delete(id);
       this.receipts.set(id, action);
-      if (this.receipts.size > RECEIPTS) this.receipts.delete(this.receipts.keys().next().value);
+      if (this.receipts.size > MAX_REPEATED_RECEIPTS) this.receipts.delete(this.receipts.keys().next().value);
       if (this.greeted) this.say({ action, id });
     }
 

@@ -122,37 +122,40 @@ mod tests {
     #[test]
     fn a_subject_answers_once_and_stays_on_its_line() {
         let (fresh, begun) = (Thread::default(), Thread::begun_by("1@example.com"));
-        let told = |text: &str| subject(Some(text), &fresh);
-        assert_eq!(told("Where is my parcel?"), "Re: Where is my parcel?");
+        let subject_of = |text: &str| subject(Some(text), &fresh);
+        assert_eq!(subject_of("Where is my parcel?"), "Re: Where is my parcel?");
         for answer in
             ["Re: your order", "RE: your order", "AW: Bestellung", "Re : order", "回复：订单:"]
         {
             assert_eq!(
-                told(answer).matches("Re: ").count(),
+                subject_of(answer).matches("Re: ").count(),
                 usize::from(!is_answer(answer) || answer.starts_with("Re: "))
             );
         }
 
-        assert_eq!(told("Reply: x"), "Re: Reply: x");
+        assert_eq!(subject_of("Reply: x"), "Re: Reply: x");
         assert_eq!(
-            told("Your order\r\nBcc: x@example.com\u{0}"),
+            subject_of("Your order\r\nBcc: x@example.com\u{0}"),
             "Re: Your order Bcc: x@example.com"
         );
 
         assert_eq!(
-            (told("  "), subject(None, &fresh)),
+            (subject_of("  "), subject(None, &fresh)),
             (DEFAULT_SUBJECT.into(), DEFAULT_SUBJECT.into())
         );
 
         assert_eq!(subject(None, &begun), "Re: A message for you");
-        assert_eq!(told(&"ä".repeat(1_000)).chars().count(), MAX_SUBJECT_CHARACTERS + "Re: ".len());
+        assert_eq!(
+            subject_of(&"ä".repeat(1_000)).chars().count(),
+            MAX_SUBJECT_CHARACTERS + "Re: ".len()
+        );
     }
 
     #[test]
     fn an_address_is_one_that_ses_can_write_to() {
-        let told = |text| address(text).map(|address| address.to_string());
-        assert_eq!(told(" anna@example.com"), Some("anna@example.com".into()));
-        assert_eq!(told("anna@bücher.example"), Some("anna@xn--bcher-kva.example".into()));
+        let address_of = |text| address(text).map(|address| address.to_string());
+        assert_eq!(address_of(" anna@example.com"), Some("anna@example.com".into()));
+        assert_eq!(address_of("anna@bücher.example"), Some("anna@xn--bcher-kva.example".into()));
 
         for odd in [
             "",
@@ -162,23 +165,23 @@ mod tests {
             "a b@example.com",
             "a@b.example\r\nBcc: c@d.example",
         ] {
-            assert_eq!(told(odd), None, "{odd:?}");
+            assert_eq!(address_of(odd), None, "{odd:?}");
         }
     }
 
     #[test]
     fn a_sender_may_have_a_name() {
-        let told = |text| sender(text).map(|sender| (sender.name, sender.email.to_string()));
+        let sender_of = |text| sender(text).map(|sender| (sender.name, sender.email.to_string()));
         let shop = "shop@example.com".to_owned();
-        assert_eq!(told("shop@example.com"), Some((None, shop.clone())));
+        assert_eq!(sender_of("shop@example.com"), Some((None, shop.clone())));
         assert_eq!(
-            told("Zoë's Shop <shop@example.com>"),
+            sender_of("Zoë's Shop <shop@example.com>"),
             Some((Some("Zoë's Shop".into()), shop.clone()))
         );
         assert_eq!(
-            told("\"Shop, the\" <shop@example.com>"),
+            sender_of("\"Shop, the\" <shop@example.com>"),
             Some((Some("Shop, the".into()), shop))
         );
-        assert_eq!(told("Shop"), None);
+        assert_eq!(sender_of("Shop"), None);
     }
 }

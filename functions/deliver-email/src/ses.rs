@@ -132,7 +132,7 @@ impl Provider for Ses {
 
         match call.send().await {
             Ok(sent) => Ok(Accepted { provider_id: sent.message_id }),
-            Err(error) => Err(judge(&error, retry_after(&error))),
+            Err(error) => Err(failure_of(&error, retry_after(&error))),
         }
     }
 
@@ -155,7 +155,7 @@ fn tags(outbound: &OutboundMessage<'_>) -> Result<Vec<MessageTag>, BuildError> {
 }
 
 /// Returns what a failed call means for the message.
-fn judge<R: std::fmt::Debug>(
+fn failure_of<R: std::fmt::Debug>(
     error: &SdkError<SendEmailError, R>,
     retry_after: Option<Duration>,
 ) -> Failure {

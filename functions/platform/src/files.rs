@@ -313,10 +313,16 @@ mod tests {
 
     #[test]
     fn a_browser_is_told_what_to_do_with_a_file() {
-        let told = |name: &str, kind: &str| {
+        let disposition_of = |name: &str, kind: &str| {
             disposition(&FileName::new(name), &MediaType::parse(kind).expect("a type"))
         };
-        assert_eq!(told("Bild 1.png", "image/png"), "inline; filename*=UTF-8''Bild%201%2Epng");
-        assert_eq!(told("é\".html", "text/html"), "attachment; filename*=UTF-8''%C3%A9%22%2Ehtml");
+        assert_eq!(
+            disposition_of("Bild 1.png", "image/png"),
+            "inline; filename*=UTF-8''Bild%201%2Epng"
+        );
+        assert_eq!(
+            disposition_of("é\".html", "text/html"),
+            "attachment; filename*=UTF-8''%C3%A9%22%2Ehtml"
+        );
     }
 }

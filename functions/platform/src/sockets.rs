@@ -62,7 +62,7 @@ impl Sockets {
             .data(Blob::new(payload.bytes()));
         match call.send().await {
             Ok(_) => PostOutcome::Accepted,
-            Err(error) => judge(&error, retry_after(&error)),
+            Err(error) => outcome_of_error(&error, retry_after(&error)),
         }
     }
 
@@ -75,9 +75,9 @@ impl Sockets {
     }
 }
 
-/// Judges the errors of
+/// Returns the outcome of a call that failed, by the errors of
 /// [PostToConnection](https://docs.aws.amazon.com/apigatewaymanagementapi/latest/reference/connections-connectionid.html).
-fn judge<R: std::fmt::Debug>(
+fn outcome_of_error<R: std::fmt::Debug>(
     error: &SdkError<PostToConnectionError, R>,
     retry_after: Option<Duration>,
 ) -> PostOutcome {
@@ -123,7 +123,7 @@ mod tests {
     const ASKED: Option<Duration> = Some(Duration::from_secs(7));
 
     fn service(error: PostToConnectionError) -> PostOutcome {
-        judge(&Failed::service_error(error, ()), ASKED)
+        outcome_of_error(&Failed::service_error(error, ()), ASKED)
     }
 
     #[test]
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn no_answer_leaves_open_whether_the_widget_got_it() {
         for silent in [Failed::timeout_error("late"), Failed::response_error("garbage", ())] {
-            let posted = judge(&silent, None);
+            let posted = outcome_of_error(&silent, None);
             assert!(matches!(posted, PostOutcome::Failed(Failure::Unknown(_))), "{posted:?}");
         }
     }

@@ -103,7 +103,7 @@ mod tests {
         json!({ "mail": mail, what: of_it })
     }
 
-    fn told(kind: &str, detail: &Value) -> Receipt {
+    fn receipt_of(kind: &str, detail: &Value) -> Receipt {
         let (about, receipt) = receipt(kind, TIME, detail).expect("it is about one of ours");
         assert_eq!(about.message_id.to_string(), "0198f3c2-7a10-7000-8001-9d4c5b6a7f80");
         assert_eq!(receipt.provider_id.as_deref(), Some("0107-1"));
@@ -111,7 +111,7 @@ mod tests {
     }
 
     fn code(kind: &str, detail: &Value) -> String {
-        match told(kind, detail).reported {
+        match receipt_of(kind, detail).reported {
             ReportedStatus::Failed(reason) => {
                 format!("{} {}", reason.code, reason.provider_code.unwrap_or_default())
             }
@@ -122,26 +122,26 @@ mod tests {
     #[test]
     fn each_event_has_its_meaning_and_its_own_time() {
         let later = json!({ "timestamp": "2026-03-01T09:05:02.000Z" });
-        let sent = told("Email Sent", &detail("send", json!({})));
+        let sent = receipt_of("Email Sent", &detail("send", json!({})));
         assert_eq!(
             (sent.reported, sent.at.timestamp_millis()),
             (ReportedStatus::Sent, 1_772_355_900_500)
         );
 
-        let delivered = told("Email Delivered", &detail("delivery", later.clone()));
+        let delivered = receipt_of("Email Delivered", &detail("delivery", later.clone()));
         assert_eq!(
             (delivered.reported, delivered.at.timestamp_millis()),
             (ReportedStatus::Delivered, 1_772_355_902_000)
         );
 
         assert_eq!(
-            told("Email Complaint Received", &detail("complaint", later)).reported,
+            receipt_of("Email Complaint Received", &detail("complaint", later)).reported,
             ReportedStatus::Delivered
         );
 
         let rejected = detail("reject", json!({ "reason": "Bad content" }));
         assert_eq!(
-            (code("Email Rejected", &rejected), told("Email Rejected", &rejected).at),
+            (code("Email Rejected", &rejected), receipt_of("Email Rejected", &rejected).at),
             ("message_rejected Reject".into(), TIME)
         );
 

@@ -166,7 +166,7 @@ mod tests {
     const SECRET: &str = r#"{"app_secret": "an app secret for examples", "verify_token": "a-verify-token-for-examples"}"#;
 
     /// Reads an example.
-    fn told(event: &str) -> ParsedWebhook {
+    fn parse_event(event: &str) -> ParsedWebhook {
         let event = from_str(event).expect("it is a request");
         let signature = event.headers().get(SIGNATURE).expect("it is signed");
         assert!(
@@ -185,7 +185,7 @@ mod tests {
             (include_str!("../events/part-delivered.json"), "Delivered"),
             (include_str!("../events/failed.json"), "Failed"),
         ] {
-            let ParsedWebhook { receipts, customers, ignored } = told(event);
+            let ParsedWebhook { receipts, customers, ignored } = parse_event(event);
             assert_eq!((receipts.len(), customers.len(), ignored), (1, 0, 0));
             assert_eq!(format!("{:?}", receipts[0].1.reported.status()), status);
             assert_eq!(
@@ -194,9 +194,9 @@ mod tests {
             );
         }
 
-        let part = told(include_str!("../events/part-delivered.json")).receipts[0].1.part;
+        let part = parse_event(include_str!("../events/part-delivered.json")).receipts[0].1.part;
         assert_eq!(part, Part { number: 2, of: 3 });
-        let customer = told(include_str!("../events/customer-writes.json"));
+        let customer = parse_event(include_str!("../events/customer-writes.json"));
         let zoe =
             Customer { phone_number_id: "106540352242922".into(), wa_id: "16505551234".into() };
 

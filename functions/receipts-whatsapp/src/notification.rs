@@ -155,21 +155,21 @@ mod tests {
         status
     }
 
-    fn told(changes: Value) -> ParsedWebhook {
+    fn parse_changes(changes: Value) -> ParsedWebhook {
         let body = json!({ "object": "whatsapp_business_account", "entry": [{ "id": "1", "changes": changes }] });
         parse(body.to_string().as_bytes(), NOW).expect("it is JSON")
     }
 
     fn of(statuses: Value) -> ParsedWebhook {
-        told(
+        parse_changes(
             json!([{ "field": "messages", "value": { "messaging_product": "whatsapp", "statuses": statuses } }]),
         )
     }
 
     fn one(change: impl FnOnce(&mut Value)) -> Receipt {
-        let told = of(json!([status(change)]));
-        assert_eq!((told.receipts.len(), told.ignored), (1, 0), "{told:?}");
-        let (about, receipt) = told.receipts.into_iter().next().expect("there is one");
+        let parsed = of(json!([status(change)]));
+        assert_eq!((parsed.receipts.len(), parsed.ignored), (1, 0), "{parsed:?}");
+        let (about, receipt) = parsed.receipts.into_iter().next().expect("there is one");
         assert_eq!(about.to_string(), OURS);
         receipt
     }
@@ -210,9 +210,10 @@ mod tests {
     #[test]
     fn a_status_may_be_of_one_part() {
         let name = |suffix: &str| json!(format!("{OURS}{suffix}"));
-        let told = of(json!([status(|status| status["biz_opaque_callback_data"] = name(".2.3"))]));
-        assert_eq!(told.receipts[0].0.to_string(), OURS);
-        assert_eq!(told.receipts[0].1.part, Part { number: 2, of: 3 });
+        let parsed =
+            of(json!([status(|status| status["biz_opaque_callback_data"] = name(".2.3"))]));
+        assert_eq!(parsed.receipts[0].0.to_string(), OURS);
+        assert_eq!(parsed.receipts[0].1.part, Part { number: 2, of: 3 });
         let odd = of(json!([status(|status| status["biz_opaque_callback_data"] = name(".3.2"))]));
         assert_eq!((odd.receipts.len(), odd.ignored), (0, 1));
         assert_eq!(one(|_| ()).part, Part::WHOLE);
@@ -226,7 +227,7 @@ mod tests {
         };
 
         let wrote = |from: &str, timestamp: &str, kind: &str| json!({ "from": from, "id": "wamid.1", "timestamp": timestamp, "type": kind });
-        let told = told(json!([
+        let parsed = parse_changes(json!([
             { "field": "messages", "value": value(json!([
                 wrote("16505551234", "1772355902", "text"), wrote("16505551234", "1772355901", "image"),
                 wrote("16505559999", "1772999999", "button"), wrote("16505550000", "1772355902", "system"), 7,
@@ -243,7 +244,7 @@ mod tests {
         let expected =
             BTreeMap::from([(customer("16505551234"), at), (customer("16505559999"), NOW)]);
 
-        assert_eq!((told.customers, told.ignored), (expected, 4));
+        assert_eq!((parsed.customers, parsed.ignored), (expected, 4));
     }
 
     #[test]
@@ -268,9 +269,9 @@ mod tests {
         ];
         let mut statuses: Vec<Value> = foreign.into_iter().map(status).collect();
         statuses.push(status(|status| status["pricing"] = json!({ "billable": true })));
-        let told = of(json!(statuses));
+        let parsed = of(json!(statuses));
 
-        assert_eq!((told.receipts.len(), told.ignored), (1, 6), "{told:?}");
+        assert_eq!((parsed.receipts.len(), parsed.ignored), (1, 6), "{parsed:?}");
     }
 
     #[test]
@@ -279,7 +280,10 @@ mod tests {
         let changes = json!([
             { "field": "messages", "value": errors }, { "field": "account_update", "value": { "statuses": [1] } }, 7,
         ]);
-        assert_eq!(told(changes), ParsedWebhook { ignored: 3, ..ParsedWebhook::default() });
+        assert_eq!(
+            parse_changes(changes),
+            ParsedWebhook { ignored: 3, ..ParsedWebhook::default() }
+        );
         for body in ["{}", "[]", "7", r#"{"entry": 7}"#, r#"{"entry": [{"changes": {}}]}"#] {
             assert_eq!(parse(body.as_bytes(), NOW).ok(), Some(ParsedWebhook::default()), "{body}");
         }

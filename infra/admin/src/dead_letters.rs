@@ -210,7 +210,7 @@ impl LetterOutcome {
         LetterOutcome { action: action.into(), removes_letter: true }
     }
 
-    fn keep(reason: &str) -> LetterOutcome {
+    fn keep_letter(reason: &str) -> LetterOutcome {
         LetterOutcome { action: format!("stays: {reason}"), removes_letter: false }
     }
 }
@@ -226,11 +226,11 @@ impl Redriver<'_> {
         let mut kept = Vec::new();
         for letter in letters {
             let outcome = if summary.has_error() {
-                LetterOutcome::keep("an error ended the work before it")
+                LetterOutcome::keep_letter("an error ended the work before it")
             } else {
                 self.redrive_letter(&letter, &mut state).await.unwrap_or_else(|failure| {
                     summary.record_error(self.channel, &failure.to_string());
-                    LetterOutcome::keep(&failure.to_string())
+                    LetterOutcome::keep_letter(&failure.to_string())
                 })
             };
 
@@ -271,10 +271,12 @@ impl Redriver<'_> {
         match &letter.content {
             DeadLetterBody::Doorbell(doorbell) => self.ring_doorbell(doorbell, state).await,
             DeadLetterBody::Abandoned(_) if !self.args.resend => {
-                Ok(LetterOutcome::keep("--resend accepts it anew"))
+                Ok(LetterOutcome::keep_letter("--resend accepts it anew"))
             }
             DeadLetterBody::Abandoned(copy) => self.resend_message(copy, state).await,
-            DeadLetterBody::Unreadable => Ok(LetterOutcome::keep("nobody here has written it")),
+            DeadLetterBody::Unreadable => {
+                Ok(LetterOutcome::keep_letter("nobody here has written it"))
+            }
         }
     }
 
@@ -332,7 +334,7 @@ impl Redriver<'_> {
                 LetterOutcome::remove(format!("removed: it {reason}"))
             }
             ResendOutcome::Refused(reason) => {
-                let outcome = LetterOutcome::keep(&reason);
+                let outcome = LetterOutcome::keep_letter(&reason);
                 state.held_back.insert(copy.conversation_id, reason);
                 outcome
             }

@@ -95,9 +95,9 @@ mod tests {
 
     #[test]
     fn a_browser_may_do_what_a_rule_says_and_nothing_else() {
-        let told = asked("PUT", "content-type, X-Amz-Tagging").expect("allowed");
-        assert_eq!(told[ACCESS_CONTROL_ALLOW_ORIGIN], "https://app.example.com");
-        assert_eq!(told[ACCESS_CONTROL_MAX_AGE], "60");
+        let headers = asked("PUT", "content-type, X-Amz-Tagging").expect("allowed");
+        assert_eq!(headers[ACCESS_CONTROL_ALLOW_ORIGIN], "https://app.example.com");
+        assert_eq!(headers[ACCESS_CONTROL_MAX_AGE], "60");
         assert_eq!(asked("DELETE", ""), None);
         assert_eq!(asked("PUT", "x-amz-acl"), None);
     }

@@ -42,7 +42,7 @@ struct Customers {
 #[derive(Debug)]
 struct Widget {
     task: JoinHandle<()>,
-    leave: watch::Sender<bool>,
+    stop: watch::Sender<bool>,
 }
 
 impl Drop for Widget {
@@ -135,7 +135,7 @@ impl Widgets {
         visitors: Vec<Visitor>,
     ) -> Vec<watch::Receiver<bool>> {
         let open = visitors.into_iter().map(|visitor| {
-            let (leave, leaving) = watch::channel(false);
+            let (stop, stopping) = watch::channel(false);
             let (greet, greeted) = watch::channel(false);
             let conversation = visitor.conversation_id;
             let session = Session::new(
@@ -145,8 +145,8 @@ impl Widgets {
                 greet,
                 self.holding.clone(),
             );
-            let task = tokio::spawn(session.run(leaving));
-            customers.open.insert(conversation, Widget { task, leave });
+            let task = tokio::spawn(session.run(stopping));
+            customers.open.insert(conversation, Widget { task, stop });
             greeted
         });
 
@@ -162,13 +162,13 @@ async fn unanswered(mut hellos: Vec<watch::Receiver<bool>>) -> usize {
 }
 
 async fn close(customers: &mut Customers) {
-    let leaving = customers.open.drain().map(|(_, mut widget)| async move {
-        let _ = widget.leave.send(true);
+    let stopping = customers.open.drain().map(|(_, mut widget)| async move {
+        let _ = widget.stop.send(true);
         if tokio::time::timeout(GOODBYE_WAIT, &mut widget.task).await.is_err() {
             widget.task.abort();
         }
     });
-    futures_util::future::join_all(leaving).await;
+    futures_util::future::join_all(stopping).await;
 }
 
 #[cfg(test)]

@@ -194,7 +194,7 @@ async fn trouble_with_the_storage_counts_nothing() {
             .json();
     assert_eq!(bring(&announced["upload"], PNG).await.status(), 200);
 
-    for (operation, error, told) in [
+    for (operation, error, refused) in [
         ("GetObject", "SlowDown", (503, "busy")),
         ("GetObject", "AccessDenied", (500, "internal")),
         ("PutObjectTagging", "SlowDown", (503, "busy")),
@@ -206,12 +206,12 @@ async fn trouble_with_the_storage_counts_nothing() {
             send(&world, &business, conversation_id, &[&stored["url"], &announced["url"]]).await;
         assert_eq!(
             answer.status.as_u16() / 100,
-            told.0 / 100,
+            refused.0 / 100,
             "{operation} {error}: {}",
             answer.text
         );
         assert!(
-            told.1.is_empty() || answer.problem() == (told.0, told.1.into()),
+            refused.1.is_empty() || answer.problem() == (refused.0, refused.1.into()),
             "{operation} {error}: {}",
             answer.text
         );

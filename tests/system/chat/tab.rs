@@ -27,21 +27,21 @@ impl Tab {
     }
 
     pub(crate) async fn hello(&mut self, token: &str, after: u64) {
-        self.say(json!({"action": "hello", "token": token, "after": after})).await;
+        self.send_action(json!({"action": "hello", "token": token, "after": after})).await;
     }
 
-    pub(crate) async fn say(&mut self, what: Value) {
+    pub(crate) async fn send_action(&mut self, what: Value) {
         self.0.send(Message::text(what.to_string())).await.expect("the line holds");
     }
 
     /// Says ping and waits for the answer: whatever was said before was heard.
     pub(crate) async fn ping(&mut self) {
-        self.say(json!({"action": "ping"})).await;
-        assert_eq!(self.heard().await, json!({"type": "pong"}));
+        self.send_action(json!({"action": "ping"})).await;
+        assert_eq!(self.next_event().await, json!({"type": "pong"}));
     }
 
     /// The next event.
-    pub(crate) async fn heard(&mut self) -> Value {
+    pub(crate) async fn next_event(&mut self) -> Value {
         let next = tokio::time::timeout(PATIENCE, self.0.next()).await.expect("something comes");
         match next.expect("the line holds").expect("the line holds") {
             Message::Text(text) => serde_json::from_str(&text).expect("JSON"),
@@ -50,9 +50,9 @@ impl Tab {
     }
 
     /// The next event, a message: its place, id and text.
-    pub(crate) async fn shown(&mut self) -> (u64, Uuid, String) {
-        let event = self.heard().await;
-        let (seq, id) = show(&event);
+    pub(crate) async fn next_message(&mut self) -> (u64, Uuid, String) {
+        let event = self.next_event().await;
+        let (seq, id) = message_of(&event);
         (seq, id, event["message"]["content"].as_str().expect("a text").to_owned())
     }
 
@@ -60,17 +60,17 @@ impl Tab {
     pub(crate) async fn until_caught_up(&mut self) -> (Vec<(u64, Uuid)>, u64) {
         let mut all = Vec::new();
         loop {
-            let event = self.heard().await;
+            let event = self.next_event().await;
             if event["type"] == "caught_up" {
                 return (all, event["seq"].as_u64().expect("a place"));
             }
-            all.push(show(&event));
+            all.push(message_of(&event));
         }
     }
 
     /// Asks for what came after `after`.
     pub(crate) async fn resume(&mut self, after: u64) -> (Vec<(u64, Uuid)>, u64) {
-        self.say(json!({"action": "resume", "after": after})).await;
+        self.send_action(json!({"action": "resume", "after": after})).await;
         self.until_caught_up().await
     }
 
@@ -80,7 +80,7 @@ impl Tab {
     }
 
     /// Breaks the line, without a word.
-    pub(crate) fn vanish(self) {}
+    pub(crate) fn drop_connection(self) {}
 
     pub(crate) async fn until_closed(&mut self) {
         let closed = async {
@@ -91,7 +91,7 @@ impl Tab {
 }
 
 /// Place and id of the message in an event.
-pub(crate) fn show(event: &Value) -> (u64, Uuid) {
+pub(crate) fn message_of(event: &Value) -> (u64, Uuid) {
     assert_eq!(event["type"], "new_message", "{event}");
     let id = event["message"]["id"].as_str().expect("an id").parse().expect("a UUID");
     (event["seq"].as_u64().expect("a place"), id)
@@ -120,7 +120,7 @@ impl Reader {
     /// Breaks the line and connects again.
     pub(crate) async fn come_back(self, world: &World, business: &Business) -> Reader {
         let last = self.last;
-        self.tab.vanish();
+        self.tab.drop_connection();
         Reader::after(world, business, last).await
     }
 
@@ -131,15 +131,15 @@ impl Reader {
 
     /// Waits for an event; the messages that can be shown now.
     pub(crate) async fn read(&mut self) -> Vec<Uuid> {
-        let event = self.tab.heard().await;
+        let event = self.tab.next_event().await;
         if event["type"] == "caught_up" {
             self.asking = false;
             self.up_to = self.up_to.max(event["seq"].as_u64().expect("a place"));
             if event["pending"].as_u64().is_some_and(|pending| pending > self.last) {
-                self.ask().await;
+                self.resume().await;
             }
         } else {
-            let (seq, id) = show(&event);
+            let (seq, id) = message_of(&event);
             if seq > self.last {
                 self.held.insert(seq, id);
             }
@@ -156,14 +156,14 @@ impl Reader {
         }
 
         if !self.held.is_empty() && !self.asking {
-            self.ask().await;
+            self.resume().await;
         }
 
         shown
     }
 
-    async fn ask(&mut self) {
+    async fn resume(&mut self) {
         self.asking = true;
-        self.tab.say(json!({"action": "resume", "after": self.last})).await;
+        self.tab.send_action(json!({"action": "resume", "after": self.last})).await;
     }
 }

@@ -88,8 +88,8 @@ async fn every_attempt_is_told_once_although_every_answer_is_lost() {
     let fifth = mark(&holder, 6).await;
     let sent = Settlement::Sent { provider_id: None };
     table().deliveries().settle(&holder, &fifth, &sent, NOW).await.expect("it is settled");
-    let told: Vec<_> = stored(&scratch).await.attempts_so_far().into_iter().collect();
-    let told: Vec<_> = told
+    let history: Vec<_> = stored(&scratch).await.attempts_so_far().into_iter().collect();
+    let history: Vec<_> = history
         .iter()
         .map(|attempt| {
             let code = attempt.reason.as_ref().map(|reason| reason.code.as_str());
@@ -105,7 +105,7 @@ async fn every_attempt_is_told_once_although_every_answer_is_lost() {
         (5, 6, AttemptOutcome::Sent, None),
     ];
 
-    assert_eq!(told, expected);
+    assert_eq!(history, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,9 +124,9 @@ async fn what_is_given_up_under_a_dead_workers_hands_tells_that_attempt_too() {
             .await
             .expect("it is settled");
         let after = stored(&scratch).await;
-        let told: Vec<_> =
+        let history: Vec<_> =
             after.history.into_iter().map(|attempt| (attempt.attempt, attempt.outcome)).collect();
-        assert_eq!(told, Vec::from_iter((attempts > 0).then_some((1, AttemptOutcome::InDoubt))));
+        assert_eq!(history, Vec::from_iter((attempts > 0).then_some((1, AttemptOutcome::InDoubt))));
         assert_eq!(after.error, Some(reason("expired")));
     }
 }
@@ -169,8 +169,8 @@ async fn the_largest_message_with_the_longest_history_fits_into_its_item() {
         .expect("it is settled");
 
     let after = scratch.items.get(&message_key()).await.expect("it stays");
-    let told = stored(&scratch).await.attempts_so_far();
-    assert_eq!(told.into_iter().count(), FIRST_ATTEMPTS_KEPT + LAST_ATTEMPTS_KEPT);
+    let history = stored(&scratch).await.attempts_so_far();
+    assert_eq!(history.into_iter().count(), FIRST_ATTEMPTS_KEPT + LAST_ATTEMPTS_KEPT);
     let size = size(&after);
     println!("{size} of {LARGEST_ITEM} bytes");
 

@@ -34,7 +34,7 @@ fn any_message(status: impl Strategy<Value = Status>) -> impl Strategy<Value = O
                 sent_at: before(marks[1]),
                 provider_id: marks[1].then(|| "an older id".to_owned()),
                 error: marks[2].then(reason),
-                history: told_up_to(if status == Status::Sending {
+                history: history_up_to(if status == Status::Sending {
                     attempts - 1
                 } else {
                     attempts
@@ -48,7 +48,7 @@ fn any_message(status: impl Strategy<Value = Status>) -> impl Strategy<Value = O
 }
 
 /// A history of so many attempts, all of which were postponed.
-fn told_up_to(attempts: u32) -> History {
+fn history_up_to(attempts: u32) -> History {
     (1..=attempts).fold(History::default(), |history, attempt| {
         history.with(Attempt {
             attempt,

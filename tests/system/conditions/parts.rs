@@ -118,8 +118,8 @@ async fn a_receipt_that_comes_between_reading_and_noting_is_not_lost() {
     let before = sending(&[Status::Sent]);
     let stored = scratch.items.put(item(&message_key(), &before)).await;
     let table = scratch.meanwhile_once("UpdateItem", move |items| {
-        let told = with(stored.clone(), [("parts", Some(value(parts(&[Status::Read]))))]);
-        async move { drop(items.put(told).await) }
+        let reported = with(stored.clone(), [("parts", Some(value(parts(&[Status::Read]))))]);
+        async move { drop(items.put(reported).await) }
     });
 
     let noted = table
@@ -133,7 +133,7 @@ async fn a_receipt_that_comes_between_reading_and_noting_is_not_lost() {
 }
 
 /// A receipt of one part of the sample message.
-async fn tell(scratch: &Scratch, number: u8, reported: ReportedStatus) -> ReceiptEffect {
+async fn report(scratch: &Scratch, number: u8, reported: ReportedStatus) -> ReceiptEffect {
     tell_by(&scratch.table(), number, reported).await
 }
 
@@ -157,8 +157,8 @@ async fn receipts_of_two_parts_at_once_are_both_written_down() {
         let table = scratch.meanwhile_once("UpdateItem", move |items| {
             let first =
                 Parts::default().all_taken(3).with(part(1), Status::Delivered).expect("news");
-            let told = with(stored.clone(), [("parts", Some(value(first)))]);
-            async move { drop(items.put(told).await) }
+            let reported = with(stored.clone(), [("parts", Some(value(first)))]);
+            async move { drop(items.put(reported).await) }
         });
         assert_eq!(tell_by(&table, 2, ReportedStatus::Delivered).await, ReceiptEffect::Moved);
         assert_eq!(
@@ -197,7 +197,7 @@ async fn a_message_is_as_far_as_its_last_part() {
         (1, ReportedStatus::Read, Status::Delivered),
         (2, ReportedStatus::Read, Status::Read),
     ] {
-        tell(&scratch, number, reported).await;
+        report(&scratch, number, reported).await;
         assert_eq!(now(&scratch).await.status, status, "after part {number}");
     }
 
@@ -208,7 +208,7 @@ async fn a_message_is_as_far_as_its_last_part() {
     );
 
     assert_eq!(
-        tell(&scratch, 2, ReportedStatus::Delivered).await,
+        report(&scratch, 2, ReportedStatus::Delivered).await,
         ReceiptEffect::None,
         "that was known"
     );
@@ -223,7 +223,7 @@ async fn one_part_that_fails_fails_the_message() {
     {
         scratch.items.put(item(&message_key(), &Message { status, ..sending(known) })).await;
         assert!(matches!(
-            tell(&scratch, 2, ReportedStatus::Failed(reason.clone())).await,
+            report(&scratch, 2, ReportedStatus::Failed(reason.clone())).await,
             ReceiptEffect::Moved
         ));
         let failed = now(&scratch).await;
@@ -231,7 +231,7 @@ async fn one_part_that_fails_fails_the_message() {
             (failed.status, failed.error, failed.failed_at),
             (Status::Failed, Some(reason.clone()), Some(NOW))
         );
-        tell(&scratch, 3, ReportedStatus::Delivered).await;
+        report(&scratch, 3, ReportedStatus::Delivered).await;
         assert_eq!(now(&scratch).await.status, Status::Failed, "the rest of it is not the message");
     }
 }
@@ -256,7 +256,7 @@ async fn a_doubt_about_one_part_ends_with_its_receipt_and_the_message_goes_on_be
         let in_doubt = Message { status: Status::InDoubt, ..sending(&[Status::Sent]) };
         scratch.items.put(item(&message_key(), &in_doubt)).await;
         assert_eq!(
-            tell(&scratch, number, ReportedStatus::Delivered).await,
+            report(&scratch, number, ReportedStatus::Delivered).await,
             effect,
             "part {number}"
         );
@@ -270,7 +270,7 @@ async fn a_doubt_about_one_part_ends_with_its_receipt_and_the_message_goes_on_be
     // The last part's ends it all.
     let in_doubt = Message { status: Status::InDoubt, ..sending(&[Status::Sent, Status::Sent]) };
     scratch.items.put(item(&message_key(), &in_doubt)).await;
-    assert_eq!(tell(&scratch, 3, ReportedStatus::Sent).await, ReceiptEffect::Due);
+    assert_eq!(report(&scratch, 3, ReportedStatus::Sent).await, ReceiptEffect::Due);
 
     assert_eq!(now(&scratch).await.status, Status::Sent);
 }

@@ -251,7 +251,7 @@ async fn a_doubt_that_is_over_is_waited_for_no_longer() {
 }
 
 /// Applies a receipt of `was` while the conversation waits for the message.
-async fn told(was: Status, reported: ReportedStatus) -> ReceiptEffect {
+async fn effect_of(was: Status, reported: ReportedStatus) -> ReceiptEffect {
     let scratch = Scratch::start().await;
     let state = Waiting { settled: 0, lease: None, waits: Some(120_000), due: true, there: true };
     scratch.items.put(item(&conversation_key(), &waiting(&state))).await;
@@ -267,12 +267,12 @@ async fn told(was: Status, reported: ReportedStatus) -> ReceiptEffect {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_end_of_a_doubt_makes_a_conversation_due() {
     for reported in all() {
-        assert_eq!(told(Status::InDoubt, reported).await, ReceiptEffect::Due);
+        assert_eq!(effect_of(Status::InDoubt, reported).await, ReceiptEffect::Due);
     }
     // A conversation that the provider asked to wait waits.
-    assert_eq!(told(Status::Queued, ReportedStatus::Sent).await, ReceiptEffect::Moved);
-    assert_eq!(told(Status::Sent, ReportedStatus::Delivered).await, ReceiptEffect::Moved);
-    assert_eq!(told(Status::Delivered, ReportedStatus::Delivered).await, ReceiptEffect::None);
+    assert_eq!(effect_of(Status::Queued, ReportedStatus::Sent).await, ReceiptEffect::Moved);
+    assert_eq!(effect_of(Status::Sent, ReportedStatus::Delivered).await, ReceiptEffect::Moved);
+    assert_eq!(effect_of(Status::Delivered, ReportedStatus::Delivered).await, ReceiptEffect::None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

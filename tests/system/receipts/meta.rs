@@ -34,14 +34,14 @@ impl Meta<'_> {
     }
 
     /// Calls it as Meta would.
-    pub(crate) async fn tell(&self, body: &Value) -> Answer {
+    pub(crate) async fn notify(&self, body: &Value) -> Answer {
         let body = body.to_string();
         self.call(body.as_bytes(), Some(&self.sign(body.as_bytes()))).await
     }
 
     /// Reports one status, which is taken.
-    pub(crate) async fn report(&self, message: &Sent, status: &str) {
-        let answer = self.tell(&notification(&[message.status(status)])).await;
+    pub(crate) async fn report_status(&self, message: &Sent, status: &str) {
+        let answer = self.notify(&notification(&[message.status(status)])).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
     }
 

@@ -42,7 +42,7 @@ async fn send(
 }
 
 /// Returns what a customer has of a file.
-fn got(
+fn received_file(
     kind: &str,
     content_type: &str,
     bytes: &[u8],
@@ -57,10 +57,10 @@ fn got(
 const THREE: [(&str, &str, &[u8]); 2] =
     [("voice 1.ogg", "audio/ogg", OGG), ("Rechnung é 7.pdf", "application/pdf", PDF)];
 
-fn got_three() -> [Value; 2] {
+fn three_received_files() -> [Value; 2] {
     [
-        got("audio", "audio/ogg", OGG, None, None),
-        got("document", "application/pdf", PDF, Some("Rechnung é 7.pdf"), None),
+        received_file("audio", "audio/ogg", OGG, None, None),
+        received_file("document", "application/pdf", PDF, Some("Rechnung é 7.pdf"), None),
     ]
 }
 
@@ -78,14 +78,14 @@ async fn every_kind_of_file_arrives_with_its_bytes_and_its_text() {
     let none = None;
 
     for (number, (name, content_type, bytes, expected)) in [
-        ("photo 1.png", "image/png", PNG, got("image", "image/png", PNG, None, text)),
-        ("film.mp4", "video/mp4", MP4, got("video", "video/mp4", MP4, None, text)),
-        ("voice.ogg", "audio/ogg", OGG, got("audio", "audio/ogg", OGG, None, none)),
+        ("photo 1.png", "image/png", PNG, received_file("image", "image/png", PNG, None, text)),
+        ("film.mp4", "video/mp4", MP4, received_file("video", "video/mp4", MP4, None, text)),
+        ("voice.ogg", "audio/ogg", OGG, received_file("audio", "audio/ogg", OGG, None, none)),
         (
             "é 7.pdf",
             "application/pdf",
             PDF,
-            got("document", "application/pdf", PDF, Some("é 7.pdf"), text),
+            received_file("document", "application/pdf", PDF, Some("é 7.pdf"), text),
         ),
     ]
     .into_iter()
@@ -119,7 +119,8 @@ async fn a_large_document_arrives_whole() {
     let id = world.send(&business.api_key, conversation_id, "an atlas").body(body).go().await.id();
     world.until_status(&business.api_key, conversation_id, id, "sent").await;
 
-    let expected = got("document", "application/pdf", &bytes, Some("atlas.pdf"), Some("an atlas"));
+    let expected =
+        received_file("document", "application/pdf", &bytes, Some("atlas.pdf"), Some("an atlas"));
     assert_eq!(messages(&world, conversation_id).await[0]["attachments"], json!([expected]));
 }
 
@@ -148,7 +149,7 @@ async fn a_text_and_many_files_are_one_message_in_this_order() {
     );
     assert_eq!(messages[0]["parts"], json!({ "of": 3, "got": [1, 2, 3] }));
 
-    assert_eq!(messages[0]["attachments"], json!(got_three()));
+    assert_eq!(messages[0]["attachments"], json!(three_received_files()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -106,24 +106,24 @@ mod tests {
         serde_json::from_value(plain).expect("a message's record")
     }
 
-    fn told(content: String) -> (usize, Value) {
+    fn event_of(content: String) -> (usize, Value) {
         let payload = Payload::message(&message(content), ConversationId(Uuid::from_u128(2)));
         (payload.0.len(), serde_json::from_slice(&payload.0).expect("JSON"))
     }
 
     #[test]
     fn what_just_fits_is_sent_whole_and_one_byte_more_is_to_be_fetched() {
-        let (empty, _) = told(String::new());
+        let (empty, _) = event_of(String::new());
         for (character, bytes) in [("x", 1), ("\u{1F600}", 4), ("\u{1}", 6)] {
             let filled =
                 |length: usize| character.repeat(length / bytes) + &"x".repeat(length % bytes);
-            let (length, event) = told(filled(MAX_EVENT_BYTES - empty));
+            let (length, event) = event_of(filled(MAX_EVENT_BYTES - empty));
             assert_eq!(
                 (length, &event["type"]),
                 (MAX_EVENT_BYTES, &json!("new_message")),
                 "{character:?}"
             );
-            let (length, event) = told(filled(MAX_EVENT_BYTES - empty + 1));
+            let (length, event) = event_of(filled(MAX_EVENT_BYTES - empty + 1));
             let id = "01900000-0001-7abc-848d-17ffffffffff";
             assert_eq!(
                 event,
@@ -138,7 +138,11 @@ mod tests {
     fn the_longest_text_of_a_chat_fits_however_it_is_written() {
         let longest = Channel::Chat.limits().characters;
         for character in ["x", "é", "\"", "\u{1F600}", "\u{1}"] {
-            assert_eq!(told(character.repeat(longest)).1["type"], "new_message", "{character:?}");
+            assert_eq!(
+                event_of(character.repeat(longest)).1["type"],
+                "new_message",
+                "{character:?}"
+            );
         }
     }
 
@@ -162,7 +166,7 @@ mod tests {
             json!({"type": "error", "code": "unauthorized", "detail": "why"})
         );
 
-        let (_, event) = told("Hi".into());
+        let (_, event) = event_of("Hi".into());
         assert_eq!((&event["seq"], &event["message"]["content"]), (&json!(7), &json!("Hi")));
         assert_eq!(event["message"]["sender_type"], json!(SenderType::Agent));
 

@@ -156,7 +156,7 @@ impl Table {
                 }
                 TransactionOutcome::Cancelled(verdict) => {
                     in_doubt = None;
-                    match self.conclude(draft, verdict).await? {
+                    match self.answer_to_cancellation(draft, verdict).await? {
                         ControlFlow::Break(answer) => return Ok(answer),
                         ControlFlow::Continue(retry) => Some(retry),
                     }
@@ -174,7 +174,7 @@ impl Table {
                 return in_doubt.map_or(Ok(AcceptOutcome::Refused(Refusal::Busy)), Err);
             }
             if let Some(retry) = learnt {
-                this = match self.prepare(draft, month, &mut head, &this, retry).await? {
+                this = match self.next_attempt(draft, month, &mut head, &this, retry).await? {
                     ControlFlow::Continue(next) => next,
                     ControlFlow::Break(answer) => return Ok(answer),
                 };
@@ -214,7 +214,7 @@ impl Table {
     }
 
     /// Turns a cancellation into the answer, or continues with what to change in the next try.
-    async fn conclude(
+    async fn answer_to_cancellation(
         &self,
         draft: &MessageDraft,
         verdict: CancellationOutcome,
@@ -238,7 +238,7 @@ impl Table {
     }
 
     /// Prepares the next try from what `this` one has shown; breaks if the month is spent.
-    async fn prepare(
+    async fn next_attempt(
         &self,
         draft: &MessageDraft,
         month: Month,
@@ -328,15 +328,17 @@ impl Table {
         let call = self.client.transact_write_items().client_request_token(&this.token);
         // The order of the positions is what `cancellation` reads by.
         let call = call
-            .transact_items(self.count(draft, month, this))
-            .transact_items(self.move_on(draft, this))
-            .transact_items(self.store(item(
+            .transact_items(self.count_message(draft, month, this))
+            .transact_items(self.advance_conversation(draft, this))
+            .transact_items(self.put_absent(item(
                 &key::message(draft.business_id, draft.conversation_id, this.seq),
                 &accepted(draft, month, this),
             )));
 
         let call = match &draft.idempotency {
-            Some((key, hash)) => call.transact_items(self.store(remember(draft, this, key, hash))),
+            Some((key, hash)) => {
+                call.transact_items(self.put_absent(idempotency_item(draft, this, key, hash)))
+            }
             None => call,
         };
 
@@ -348,7 +350,7 @@ impl Table {
     }
 
     /// Position 1: counts the message on its shard.
-    fn count(
+    fn count_message(
         &self,
         draft: &MessageDraft,
         month: Month,
@@ -367,7 +369,11 @@ impl Table {
     }
 
     /// Position 2: moves the conversation on, and promises delivery in the outbox.
-    fn move_on(&self, draft: &MessageDraft, this: &TransactionAttempt) -> TransactWriteItem {
+    fn advance_conversation(
+        &self,
+        draft: &MessageDraft,
+        this: &TransactionAttempt,
+    ) -> TransactWriteItem {
         let bucket = key::outbox_bucket(draft.channel, draft.conversation_id);
         let update = Update::builder()
             .table_name(&self.name)
@@ -392,7 +398,7 @@ impl Table {
     }
 
     /// Positions 3 and 4: an item that was not there before.
-    fn store(&self, item: Item) -> TransactWriteItem {
+    fn put_absent(&self, item: Item) -> TransactWriteItem {
         let put = Put::builder()
             .table_name(&self.name)
             .set_item(Some(item))
@@ -433,7 +439,12 @@ fn accepted(draft: &MessageDraft, month: Month, this: &TransactionAttempt) -> Me
     }
 }
 
-fn remember(draft: &MessageDraft, this: &TransactionAttempt, text: &str, hash: &str) -> Item {
+fn idempotency_item(
+    draft: &MessageDraft,
+    this: &TransactionAttempt,
+    text: &str,
+    hash: &str,
+) -> Item {
     let first =
         RecordedAnswer { message_id: this.id, seq: this.seq, request_hash: hash.to_owned() };
     let expires_at = expiry(draft.now, IDEMPOTENCY_TTL);

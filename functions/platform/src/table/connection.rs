@@ -59,7 +59,7 @@ impl Table {
             conversation_id,
             expires_at,
         };
-        self.remember(&key::connection_owner(connection_id), &record).await?;
+        self.put_connection(&key::connection_owner(connection_id), &record).await?;
         Ok(record)
     }
 
@@ -67,16 +67,20 @@ impl Table {
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn list(&self, connected: &Connection) -> Result<(), InternalError> {
+    pub async fn list_connection(&self, connected: &Connection) -> Result<(), InternalError> {
         let key = key::connection(
             connected.business_id,
             connected.conversation_id,
             &connected.connection_id,
         );
-        self.remember(&key, connected).await
+        self.put_connection(&key, connected).await
     }
 
-    async fn remember(&self, key: &key::Key, record: &Connection) -> Result<(), InternalError> {
+    async fn put_connection(
+        &self,
+        key: &key::Key,
+        record: &Connection,
+    ) -> Result<(), InternalError> {
         let put = self.client.put_item().table_name(&self.name).set_item(Some(item(key, record)));
         put.send().await.map(drop).map_err(|error| InternalError::aws("PutItem", error))
     }
@@ -85,7 +89,7 @@ impl Table {
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn connected(
+    pub async fn connection(
         &self,
         connection_id: &str,
     ) -> Result<Option<Connection>, InternalError> {

@@ -53,10 +53,10 @@ impl Table {
             else {
                 return Ok(AppliedReceipt { message: None, effect: ReceiptEffect::None });
             };
-            let Some(after) = moved(&message, receipt, now) else {
+            let Some(after) = after_receipt(&message, receipt, now) else {
                 return Ok(AppliedReceipt { message: Some(message), effect: ReceiptEffect::None });
             };
-            if !self.report(about, &message, &after).await? {
+            if !self.write_report(about, &message, &after).await? {
                 continue; // Something else was faster.
             }
             let over = message.status == Status::InDoubt && after.status != Status::InDoubt;
@@ -70,7 +70,7 @@ impl Table {
 
     /// Stores the message as `after`; false if it is no longer as it was read. Times that are set
     /// stay.
-    async fn report(
+    async fn write_report(
         &self,
         about: &MessageReference,
         was: &Message,
@@ -169,7 +169,7 @@ impl Table {
 }
 
 /// The message after a receipt; `None` if the receipt is no news.
-fn moved(message: &Message, receipt: &Receipt, now: DateTime<Utc>) -> Option<Message> {
+fn after_receipt(message: &Message, receipt: &Receipt, now: DateTime<Utc>) -> Option<Message> {
     let (status, parts) = if receipt.part.is_whole() {
         (message.status.on_receipt(receipt.reported.status())?, message.parts.clone())
     } else {

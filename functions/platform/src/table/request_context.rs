@@ -87,14 +87,14 @@ impl Table {
         let mut items = self.get_all(keys.into_iter().flatten().chain(&uploads).cloned()).await?;
 
         Ok(RequestContext {
-            credential: take(&mut items, Some(&credential))?,
-            conversation: take(&mut items, conversation.as_ref())?,
-            head: take(&mut items, head.as_ref())?,
-            plan: take(&mut items, plan.as_ref())?,
-            first: take::<Idempotency>(&mut items, first.as_ref())?.map(|record| record.first),
+            credential: take_item(&mut items, Some(&credential))?,
+            conversation: take_item(&mut items, conversation.as_ref())?,
+            head: take_item(&mut items, head.as_ref())?,
+            plan: take_item(&mut items, plan.as_ref())?,
+            first: take_item::<Idempotency>(&mut items, first.as_ref())?.map(|record| record.first),
             uploads: uploads
                 .iter()
-                .filter_map(|key| take(&mut items, Some(key)).transpose())
+                .filter_map(|key| take_item(&mut items, Some(key)).transpose())
                 .collect::<Result<_, _>>()?,
             claim,
         })
@@ -117,7 +117,7 @@ fn credential_key(claim: &TokenClaims) -> key::Key {
 }
 
 /// Takes the item under `key` out of what a batch returned, in whatever order.
-fn take<T: DeserializeOwned>(
+fn take_item<T: DeserializeOwned>(
     items: &mut Vec<Item>,
     key: Option<&key::Key>,
 ) -> Result<Option<T>, InternalError> {

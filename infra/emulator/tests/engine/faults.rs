@@ -141,8 +141,8 @@ async fn workers_may_die_by_the_dozen() {
     let often = json!({ "operation": "PutItem", "error": "kill", "probability": 0.4 });
     engine.faults().set(rule(often)).unwrap();
     for outcome in writes().await {
-        let told = outcome.map_or_else(|error| error.to_string(), |answer| answer.to_string());
-        assert!(told == "\"written\"" || told.ends_with("signal: killed"), "{told}");
+        let answer = outcome.map_or_else(|error| error.to_string(), |answer| answer.to_string());
+        assert!(answer == "\"written\"" || answer.ends_with("signal: killed"), "{answer}");
     }
 
     engine.faults().clear();

@@ -223,9 +223,9 @@ async fn a_page_of_another_origin_may_do_what_the_bucket_says() {
         let request = request.header("access-control-request-method", method);
         request.header("access-control-request-headers", "content-type").send().await.unwrap()
     };
-    let told = ask("https://page.example.com", "PUT").await;
+    let preflight = ask("https://page.example.com", "PUT").await;
     assert_eq!(
-        (told.status().as_u16(), &told.headers()["access-control-allow-headers"]),
+        (preflight.status().as_u16(), &preflight.headers()["access-control-allow-headers"]),
         (200, &"content-type".parse().unwrap())
     );
     assert_eq!(ask("https://page.example.com", "DELETE").await.status(), 403);

@@ -145,8 +145,12 @@ async fn everything_that_functions_call_is_at_the_address_that_was_asked_for() {
         urls.clone().count() > 0 && urls.clone().all(|(_, url)| url.starts_with(there)),
         "{environments:?}"
     );
-    let told = known(&engine.invoke("echo", json!({})).await.unwrap())["environment"].clone();
-    assert!(environments["Echo"].iter().all(|(name, value)| told[name] == **value), "{told}");
+    let environment =
+        known(&engine.invoke("echo", json!({})).await.unwrap())["environment"].clone();
+    assert!(
+        environments["Echo"].iter().all(|(name, value)| environment[name] == **value),
+        "{environment}"
+    );
 
     engine.stop().await;
 }

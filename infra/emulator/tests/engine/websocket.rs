@@ -21,12 +21,12 @@ async fn a_frame_goes_to_the_function_and_its_answer_comes_back() {
     socket.send(Message::text("hi")).await.unwrap();
     assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("you said hi"));
     socket.send(Message::text("fail")).await.unwrap();
-    let told: Value =
+    let event: Value =
         serde_json::from_str(socket.next().await.unwrap().unwrap().to_text().unwrap()).unwrap();
-    assert_eq!(told["message"], "Internal server error");
+    assert_eq!(event["message"], "Internal server error");
 
     let management = client!(aws_sdk_apigatewaymanagement, engine.management_url());
-    let id = told["connectionId"].as_str().unwrap();
+    let id = event["connectionId"].as_str().unwrap();
     let connection = management.get_connection().connection_id(id).send().await.unwrap();
     assert!(
         connection.connected_at().is_some()

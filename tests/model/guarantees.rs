@@ -15,7 +15,7 @@ pub(crate) fn all() -> Vec<Property<Protocol>> {
             state.used == state.messages.len() as u64 && state.conversation.seq.0 == state.used
         }),
         Property::always("every send is answered for", |_, state: &State| {
-            !state.senders.contains(&Sender::Broken)
+            !state.senders.contains(&Sender::InternalError)
         }),
         Property::always("what is not settled is in the outbox", |_, state: &State| {
             state.is_settled() || state.conversation.due.is_some()
