@@ -1,10 +1,9 @@
-//! The contract of every condition expression in `platform::table`: it lets through what it should,
-//! and refuses every way in which its precondition can be false, leaving the item as it was. Where
-//! a rule of `domain` says the same thing, generated items hold table and rule against each other:
-//! decision by decision, and in what is stored then.
+//! Contract tests of every condition expression in `platform::table`. Each test makes a write in
+//! states in which its precondition holds and in states in which it does not, and compares the
+//! items stored afterwards. A refused write leaves its item unchanged. Where a rule of `domain` says
+//! the same as the expression, generated items compare the two.
 //!
-//! Nothing here goes over HTTP, and no function runs: each test has a [`scratch::Scratch`] table
-//! and is alone with it.
+//! No test here uses HTTP or a function: each has a [`scratch::Scratch`] table of its own.
 
 mod accept;
 mod channel;

@@ -1,8 +1,7 @@
 //! `accept`: the four positions of the transaction. The rules are [`Shard::has_room`],
-//! [`ConversationState::accepted`] and [`domain::accept::read`], which a model here follows try by
-//! try, over items that it makes up: a month that is open or not, shards that are full or not, a
-//! conversation that has moved on, changed channel or gone, a `seq` that is taken, a key that is
-//! known.
+//! [`ConversationState::accepted`] and [`domain::accept::read`]. A model applies them try by try to
+//! generated items: a month that is open or not, shards that are full or not, a conversation that
+//! has a later `seq`, has changed channel or is missing, a `seq` that is taken, a key that is known.
 
 use proptest::prelude::*;
 
@@ -10,7 +9,7 @@ use super::month::{month, month_of, plan};
 use super::sample::{
     BUSINESS_ID, CONVERSATION_ID, MS, NOW, conversation, conversation_key, message,
 };
-use super::scratch::{Item, MessageState, Scratch, for_all, item, value, with};
+use super::scratch::{Item, ItemsByKey, Scratch, for_all, item, value, with};
 use domain::accept::{
     CancellationOutcome, CancelledTransaction, CurrentConversation, Position, RecordedAnswer,
     ShardFault, read,
@@ -32,12 +31,12 @@ const PLAN: u64 = 1;
 struct State {
     /// The month's shards; none if it is not open.
     shards: Vec<Shard>,
-    /// Whether the month's head was read before; an older one where the month is not open.
+    /// Whether the request read the month's head before; an older one if the month is not open.
     head_read: bool,
     conversation: Option<Talk>,
-    /// The conversation's last message, as it was read before.
+    /// The conversation's last message, as the request read it.
     last: u64,
-    /// The request's key, and the hash it is known by.
+    /// The request's key, and the hash that is stored with it.
     key: Option<Option<&'static str>>,
 }
 
@@ -45,9 +44,9 @@ struct State {
 struct Talk {
     seq: u64,
     channel: &'static str,
-    /// Whether it waits in the outbox and has been answered before.
+    /// Whether the conversation is in the outbox and an agent has answered before.
     waiting: bool,
-    /// Whether the place after its last message is taken, which cannot be.
+    /// Whether a message exists after the last one, which no write makes.
     stray: bool,
 }
 
@@ -98,12 +97,12 @@ impl State {
         Conversation { seq: Seq(seq), due: waiting.then_some(NOW - MS), ..conversation() }.state()
     }
 
-    fn is_taken(&self, place: u64) -> bool {
+    fn is_taken(&self, seq: u64) -> bool {
         let talk = self.conversation.as_ref();
-        talk.is_some_and(|talk| place <= talk.seq || (talk.stray && place == talk.seq + 1))
+        talk.is_some_and(|talk| seq <= talk.seq || (talk.stray && seq == talk.seq + 1))
     }
 
-    /// DynamoDB's answer for each position of an attempt, and whether it is no refusal at all.
+    /// DynamoDB's answer for each position of a try, and whether it accepts all of them.
     fn positions(&self, tried: u64, shards: &[Shard]) -> (CancelledTransaction, bool) {
         let shard = match (shards.iter().find(|shard| shard.has_room()), shards.first()) {
             (Some(_), _) => Position::Fine,
@@ -143,7 +142,7 @@ impl State {
             shards = quota::open(PLAN, 1);
         }
 
-        // Nothing is tried in a month that allows nothing.
+        // A month with a limit of 0 refuses without a try.
         if Usage::of(&shards).limit == 0 && !self.head_read {
             return (spent(&shards), true);
         }
@@ -158,7 +157,7 @@ impl State {
                 CancellationOutcome::Replay(_) if self.is_taken(1) => {
                     return (Expected::Replayed, open);
                 }
-                // The first message is nowhere to be found.
+                // The key's first message is missing.
                 CancellationOutcome::Replay(_) | CancellationOutcome::SeqTaken => {
                     return (Expected::InternalError, open);
                 }
@@ -186,7 +185,7 @@ fn spent(shards: &[Shard]) -> Expected {
     Expected::Refused(Refusal::QuotaExceeded { limit, used, resets_at: month().resets_at() })
 }
 
-/// The answer that the key led to before: the conversation's first message.
+/// The recorded answer of the key: the conversation's first message.
 fn first(hash: &str) -> RecordedAnswer {
     RecordedAnswer { message_id: message(1).id, seq: Seq(1), request_hash: hash.into() }
 }
@@ -206,7 +205,7 @@ fn draft(state: &State) -> MessageDraft {
     }
 }
 
-/// Everything that the state says, and the month's head if it was read before.
+/// The items of a state, and the month's head if the request read it before.
 fn items_of(state: &State) -> (Vec<Item>, Option<QuotaHead>) {
     // Read when the plan allowed more.
     let head = QuotaHead { limit: 9, shards: 1, version: 1 };
@@ -232,10 +231,12 @@ fn items_of(state: &State) -> (Vec<Item>, Option<QuotaHead>) {
         };
         let bucket = ("outbox_bucket", talk.waiting.then(|| value("as before")));
         items.push(with(item(&conversation_key(), &conversation), [bucket]));
-        let places = 1..=talk.seq + u64::from(talk.stray);
-        items.extend(places.map(|place| {
-            item(&key::message(BUSINESS_ID, CONVERSATION_ID, Seq(place)), &message(place))
-        }));
+        let seqs = 1..=talk.seq + u64::from(talk.stray);
+        items.extend(
+            seqs.map(|seq| {
+                item(&key::message(BUSINESS_ID, CONVERSATION_ID, Seq(seq)), &message(seq))
+            }),
+        );
     }
 
     if let Some(Some(hash)) = state.key {
@@ -251,9 +252,9 @@ fn at(key: &key::Key) -> (String, String) {
     (key.pk.clone(), key.sk.clone())
 }
 
-/// The items stored after `accepted`, if nothing but that happened; the shard it was counted on is
-/// the message's.
-fn after(mut items: MessageState, state: &State, accepted: &Message) -> MessageState {
+/// Returns the items after `accepted` was stored and nothing else changed. The message names the
+/// shard that it was counted on.
+fn after(mut items: ItemsByKey, state: &State, accepted: &Message) -> ItemsByKey {
     let (id, seq, shard) = (accepted.id, accepted.seq, accepted.shard);
     let counted = items
         .get_mut(&at(&key::quota_shard(BUSINESS_ID, month(), shard)))
@@ -262,7 +263,7 @@ fn after(mut items: MessageState, state: &State, accepted: &Message) -> MessageS
     let used: u64 = counted["used"].as_n().expect("a number").parse().expect("a number");
     counted.insert("used".into(), value(used + 1));
     let turn = state.turn().accepted(Seq(seq.0 - 1), NOW).expect("the rule accepts it");
-    let due = turn.due.expect("it is promised to the outbox").timestamp_millis();
+    let due = turn.due.expect("it is in the outbox").timestamp_millis();
     let talk = items.get_mut(&at(&conversation_key())).expect("it is there");
     talk.extend([
         ("seq".into(), value(turn.seq)),
@@ -271,7 +272,7 @@ fn after(mut items: MessageState, state: &State, accepted: &Message) -> MessageS
     ]);
     talk.entry("first_response_at".into()).or_insert_with(|| value(NOW));
 
-    // The bucket follows the channel that the message is for.
+    // The bucket is that of the message's channel.
     talk.insert("outbox_bucket".into(), value(key::outbox_bucket(Channel::Chat, CONVERSATION_ID)));
     let message_key = key::message(BUSINESS_ID, CONVERSATION_ID, seq);
     assert_eq!(items.insert(at(&message_key), item(&message_key, accepted)), None);
@@ -289,8 +290,8 @@ fn after(mut items: MessageState, state: &State, accepted: &Message) -> MessageS
     items
 }
 
-/// The items stored after the month was opened, if nothing but that happened.
-fn opened(mut items: MessageState) -> MessageState {
+/// Returns the items after the month was opened and nothing else changed.
+fn opened(mut items: ItemsByKey) -> ItemsByKey {
     let head = QuotaHead { limit: PLAN, shards: 1, version: 1 };
     let (head_key, shard_key) =
         (key::quota_head(BUSINESS_ID, month()), key::quota_shard(BUSINESS_ID, month(), 0));

@@ -1,6 +1,5 @@
-//! `pause`: a channel takes nothing until then, and the latest time wins. `resume`,
-//! `set_channel_active`: nothing is made by switching it. Here is the rule, too: it is only the
-//! later of two times.
+//! `pause`: pauses a channel until a time, and the latest time wins. `resume` and
+//! `set_channel_active` change a channel and make none. `domain` has no rule for these writes.
 
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -14,7 +13,7 @@ use platform::table::record::{ChannelRecord, ChannelSettings};
 const CHANNEL: ChannelId = ChannelId(Uuid::from_u128(7));
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_pauses_the_longer_one_counts() {
+async fn the_longer_of_two_pauses_counts() {
     let scratch = Scratch::start().await;
     let (table, key) = (scratch.table(), key::channel(BUSINESS_ID, CHANNEL));
     let before = prop_oneof![Just(None), (-3..=9).prop_map(|ms| Some(NOW + MS * ms))];
@@ -32,7 +31,7 @@ async fn of_two_pauses_the_longer_one_counts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_switches_a_channel_changes_nothing_else_of_it() {
+async fn switching_a_channel_changes_nothing_else_of_it() {
     let scratch = Scratch::start().await;
     let (table, key) = (scratch.table(), key::channel(BUSINESS_ID, CHANNEL));
     let settings = ChannelSettings::Chat {};
@@ -60,7 +59,7 @@ async fn whoever_switches_a_channel_changes_nothing_else_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_channel_that_is_not_there_is_not_made() {
+async fn no_write_makes_a_missing_channel() {
     let scratch = Scratch::start().await;
     let table = scratch.table();
     table.deliveries().pause(BUSINESS_ID, CHANNEL, NOW).await.expect("an answer");

@@ -1,4 +1,4 @@
-//! `claim`: whose turn it is. The rule is [`ConversationState::claimed`].
+//! `claim`: which worker gets a conversation. The rule is [`ConversationState::claimed`].
 
 use std::ops::ControlFlow;
 
@@ -13,7 +13,7 @@ use domain::Seq;
 use domain::delivery::{ClaimOutcome, ConversationState, Lease};
 use platform::table::record::Conversation;
 
-/// No time, or one that is over, over at this very moment, or not yet over.
+/// No time, or one a moment ago, now, or in a moment.
 fn any_time() -> impl Strategy<Value = Option<DateTime<Utc>>> {
     prop_oneof![Just(None), (-1..=1).prop_map(|ms| Some(NOW + MS * ms))]
 }
@@ -77,7 +77,7 @@ async fn the_table_grants_what_the_rule_grants() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_conversation_that_is_not_there_is_not_made() {
+async fn no_claim_makes_a_missing_conversation() {
     let scratch = Scratch::start().await;
     let decided = scratch
         .table()
@@ -90,7 +90,7 @@ async fn a_conversation_that_is_not_there_is_not_made() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_claim_whose_answer_was_lost_is_still_a_claim() {
+async fn a_claim_whose_answer_was_lost_is_granted_once() {
     let scratch = Scratch::start().await;
     scratch.items.put(item(&conversation_key(), &conversation())).await;
     let table = scratch.losing_the_first_answer();

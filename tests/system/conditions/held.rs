@@ -1,6 +1,6 @@
-//! `advance`, `release`, `postpone`, `leave`: what only the holder of a conversation may do to it.
-//! The rules are [`ConversationState::advanced`], [`ConversationState::released`],
-//! [`ConversationState::postponed`] and [`ConversationState::left`].
+//! `advance`, `release`, `postpone` and `park`: the writes that only the holder of a conversation may
+//! make. The rules are [`ConversationState::advanced`], [`ConversationState::released`],
+//! [`ConversationState::postponed`] and [`ConversationState::parked`].
 
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
@@ -12,32 +12,32 @@ use domain::delivery::{ConversationState, RateLimitState};
 use platform::table::record::Conversation;
 use platform::table::{HeldConversation, ReleaseOutcome, Table};
 
-/// Whose the conversation is when the write comes.
+/// The holder of the conversation when the write arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Holder {
-    /// Still the writer's.
+    /// The writer itself.
     Us,
-    /// Another worker's, who claimed it since.
+    /// Another worker, which claimed the conversation since.
     Successor,
-    /// No worker: the writer has released it already.
+    /// No worker: the writer has released the conversation already.
     Free,
-    /// No worker: another one has claimed and released it since.
+    /// No worker: another one has claimed and released the conversation since.
     FreeAfterSuccessor,
-    /// Another worker's with the writer's own fence. Cannot be; the table does not rely on that,
-    /// the rules do.
+    /// Another worker with the writer's own fence. No claim leads to this state; the rules rely on
+    /// that, the table does not.
     SameFence,
-    /// Another worker's that made up the same name. The same.
+    /// Another worker with the writer's own random name. No claim leads to this state either.
     SameName,
-    /// The conversation is not there.
+    /// The conversation does not exist.
     Gone,
 }
 
-/// When the conversation was due as the holder read it.
+/// The time at which the conversation was due when the holder read it.
 const DUE: DateTime<Utc> = NOW;
-/// When it shall be looked at again.
+/// The time until which the holder postpones or parks the conversation.
 const LATER: DateTime<Utc> = DateTime::from_timestamp_millis(1_900_000_900_000).expect("a time");
 
-/// A conversation that was claimed and has come to this since.
+/// A state in which a claimed conversation may be when its holder writes.
 #[derive(Debug, Clone)]
 struct State {
     holder: Holder,
@@ -78,8 +78,8 @@ fn stored(state: &State, held: &HeldConversation) -> Option<Conversation> {
     })
 }
 
-/// Makes a write in every state and compares what is stored then with what `rule` makes of the
-/// conversation's turn; the write checks its own answer, knowing whether the rule lets it through.
+/// Makes a write in every state, and compares the stored conversation with the result of `rule`. The
+/// write checks its own answer; it is given whether the rule accepts it.
 async fn check(
     write: impl AsyncFn(&Table, &State, HeldConversation, bool),
     rule: impl Fn(&ConversationState) -> Option<ConversationState>,
@@ -112,10 +112,10 @@ async fn check(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_holder_moves_a_conversation_on_and_by_one_message() {
+async fn only_the_holder_advances_a_conversation_and_by_one_message() {
     let advance = async |table: &Table, state: &State, mut held: HeldConversation, right: bool| {
         let moved = table.deliveries().advance(&mut held, Seq(2)).await.expect("an answer");
-        // Found at 2 already: its own write, the answer to which was lost.
+        // At 2 already: the worker's own write, the answer to which was lost.
         assert_eq!(moved, right || (state.holder == Holder::Us && state.settled == 2));
         assert_eq!(held.conversation.settled_seq, Seq(if moved { 2 } else { 1 }));
     };
@@ -123,7 +123,7 @@ async fn only_the_holder_moves_a_conversation_on_and_by_one_message() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thread_and_pace_go_along_and_are_left_alone_where_there_is_none() {
+async fn advancing_stores_thread_and_rate_limit_state_if_there_are_any() {
     let scratch = Scratch::start().await;
     let table = scratch.table();
     let mut held = held(&scratch, &table).await;
@@ -148,10 +148,10 @@ async fn thread_and_pace_go_along_and_are_left_alone_where_there_is_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_holder_lets_go_and_only_of_what_is_settled() {
+async fn only_the_holder_releases_and_only_a_settled_conversation() {
     let release = async |table: &Table, state: &State, held: HeldConversation, right: bool| {
         let expected = match state.holder {
-            // Found let go of: its own write, the answer to which was lost.
+            // Released already: the worker's own write, the answer to which was lost.
             Holder::Us | Holder::Free if right || state.holder == Holder::Free => {
                 ReleaseOutcome::Done
             }
@@ -172,7 +172,7 @@ async fn only_the_holder_postpones() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_holder_leaves_and_only_while_the_customer_is_away() {
+async fn only_the_holder_parks_and_only_while_the_customer_is_away() {
     let leave = async |table: &Table, state: &State, mut held: HeldConversation, right: bool| {
         let left = table.deliveries().park(&mut held, LATER).await.expect("an answer");
         let came_back = state.holder == Holder::Us && !right;
@@ -183,7 +183,7 @@ async fn only_the_holder_leaves_and_only_while_the_customer_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_write_whose_answer_was_lost_was_made_all_the_same() {
+async fn a_write_whose_answer_was_lost_succeeds() {
     let scratch = Scratch::start().await;
     let claimed = async || {
         let mut held = held(&scratch, &scratch.table()).await;

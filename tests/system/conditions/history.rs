@@ -1,5 +1,5 @@
-//! The history of attempts: written in the order they were made, each once, whatever is lost
-//! on the way, and never more than an item holds.
+//! The history of attempts: it lists each attempt once and in order, even if answers are lost, and
+//! stays within the size of an item.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::TimeDelta;
@@ -19,7 +19,7 @@ use domain::{Attachment, Channel, FileName, MediaType, UploadId};
 use platform::table::record::Message;
 use platform::table::{HeldConversation, RequeueOutcome};
 
-/// The most that DynamoDB keeps under one key ([item
+/// The largest item that DynamoDB stores ([item
 /// size](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-items)).
 const LARGEST_ITEM: usize = 400 * 1024;
 
@@ -31,7 +31,7 @@ async fn stored(scratch: &Scratch) -> Message {
     scratch.items.record(&message_key()).await.expect("it stays")
 }
 
-/// Another worker takes the conversation up, long after the one before.
+/// Has another worker claim the conversation after the lease of the last one.
 async fn taken_over(scratch: &Scratch, later: TimeDelta) -> HeldConversation {
     let claimed = scratch
         .table()
@@ -43,7 +43,7 @@ async fn taken_over(scratch: &Scratch, later: TimeDelta) -> HeldConversation {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_attempt_is_told_once_although_every_answer_is_lost() {
+async fn the_history_has_every_attempt_once_although_every_answer_is_lost() {
     let scratch = Scratch::start().await;
     scratch.items.put(item(&message_key(), &message(1))).await;
     let mut holder = held(&scratch, &scratch.table()).await;
@@ -58,33 +58,33 @@ async fn every_attempt_is_told_once_although_every_answer_is_lost() {
         marked.expect("no other worker has touched it")
     };
 
-    let put_back = async |held: &HeldConversation,
-                          message: &Message,
-                          status,
-                          reason: Option<Reason>,
-                          counted| {
+    let requeue = async |held: &HeldConversation,
+                         message: &Message,
+                         status,
+                         reason: Option<Reason>,
+                         counted| {
         let done =
             table().deliveries().requeue(held, message, status, reason.as_ref(), counted).await;
         assert_eq!(done.expect("an answer"), RequeueOutcome::Done);
     };
 
     let first = mark(&holder, 1).await;
-    put_back(&holder, &first, Status::Queued, Some(reason("busy")), true).await;
-    // The customer was away: that was no attempt.
+    requeue(&holder, &first, Status::Queued, Some(reason("busy")), true).await;
+    // The customer was away, which is no attempt.
     let away = mark(&holder, 2).await;
-    put_back(&holder, &away, Status::Queued, None, false).await;
+    requeue(&holder, &away, Status::Queued, None, false).await;
     let second = mark(&holder, 3).await;
-    put_back(&holder, &second, Status::InDoubt, Some(reason("no_answer")), true).await;
+    requeue(&holder, &second, Status::InDoubt, Some(reason("no_answer")), true).await;
 
-    // A worker dies over the third, and the next one begins anew; another dies over the fourth, and
-    // that is put back.
+    // A worker dies during the third attempt, and the next worker makes the fourth. That one dies,
+    // too, and the message is requeued.
     mark(&holder, 4).await;
     holder = taken_over(&scratch, LEASE * 2).await;
     let fourth = mark(&holder, 5).await;
 
     assert_eq!((fourth.attempts, fourth.unknown_outcomes), (4, 2));
     holder = taken_over(&scratch, LEASE * 4).await;
-    put_back(&holder, &fourth, Status::InDoubt, Some(Reason::outcome_unknown()), true).await;
+    requeue(&holder, &fourth, Status::InDoubt, Some(Reason::outcome_unknown()), true).await;
     let fifth = mark(&holder, 6).await;
     let sent = Settlement::Sent { provider_id: None };
     table().deliveries().settle(&holder, &fifth, &sent, NOW).await.expect("it is settled");
@@ -109,7 +109,7 @@ async fn every_attempt_is_told_once_although_every_answer_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_given_up_under_a_dead_workers_hands_tells_that_attempt_too() {
+async fn a_message_given_up_after_a_worker_died_has_that_workers_attempt_in_its_history() {
     let scratch = Scratch::start().await;
     let held = held(&scratch, &scratch.table()).await;
 
@@ -181,8 +181,8 @@ async fn the_largest_message_with_the_longest_history_fits_into_its_item() {
     assert!(self::size(&every_time) < LARGEST_ITEM);
 }
 
-/// A message that fills the largest body (no body leaves room for all of this), with as many files
-/// as there may be, each with the longest URL and name of the public contract.
+/// A message that is larger than any request can make: the text of the largest body, and the most
+/// files, each with the longest URL and name of the public contract.
 fn largest_message(error: &Reason) -> Message {
     let attachment = |number| Attachment {
         id: UploadId(Uuid::from_u128(number)),
@@ -202,7 +202,7 @@ fn largest_message(error: &Reason) -> Message {
     }
 }
 
-/// How large an item is
+/// Returns the size of an item in bytes
 /// ([sizes](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html)).
 fn size(item: &Item) -> usize {
     item.iter().map(|(name, value)| name.len() + size_of_value(value)).sum()

@@ -1,4 +1,4 @@
-//! The accidents of a call on its way: another one comes first, or its answer is lost.
+//! Interference with a call to DynamoDB: another write comes first, or the answer is lost.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::error::BoxError;
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
-/// Has something happen before calls of one operation.
+/// Runs something before calls of one operation.
 pub(super) struct Meanwhile<H> {
     operation: &'static str,
     times: AtomicU32,
@@ -20,7 +20,7 @@ pub(super) struct Meanwhile<H> {
 }
 
 impl<H> Meanwhile<H> {
-    /// `happens` is told how many calls of `operation` there were before.
+    /// `happens` gets the number of earlier calls of `operation`.
     pub(super) fn new(operation: &'static str, happens: H) -> Meanwhile<H> {
         Meanwhile { operation, times: AtomicU32::new(0), happens }
     }
@@ -43,7 +43,7 @@ impl<F: Future<Output = ()>, H: Fn(u32) -> F + Send + Sync> Intercept for Meanwh
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        if is(context.request(), self.operation) {
+        if is_call_of(context.request(), self.operation) {
             let time = self.times.fetch_add(1, Ordering::Relaxed);
             block_in_place(|| Handle::current().block_on((self.happens)(time)));
         }
@@ -51,7 +51,7 @@ impl<F: Future<Output = ()>, H: Fn(u32) -> F + Send + Sync> Intercept for Meanwh
     }
 }
 
-/// Makes one answer look like a failure inside AWS.
+/// Replaces one answer by a failure inside AWS, after which the SDK repeats the call.
 #[derive(Debug)]
 pub(super) struct LostAnswer {
     after: u32,
@@ -59,7 +59,7 @@ pub(super) struct LostAnswer {
 }
 
 impl LostAnswer {
-    /// The one that comes after so many others.
+    /// Replaces the answer that comes after `others` other ones.
     pub(super) fn after(others: u32) -> LostAnswer {
         LostAnswer { after: others, times: AtomicU32::new(0) }
     }
@@ -83,7 +83,7 @@ impl Intercept for LostAnswer {
     }
 }
 
-fn is(request: &HttpRequest, operation: &str) -> bool {
+fn is_call_of(request: &HttpRequest, operation: &str) -> bool {
     let target = request.headers().get("x-amz-target").unwrap_or_default();
     target.rsplit('.').next() == Some(operation)
 }

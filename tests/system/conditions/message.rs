@@ -1,5 +1,5 @@
-//! `mark_attempt`, `settle` with `note_sent`, `put_back`: what a worker may do to a message. The
-//! rules are `marked`, `settled` and `requeued` of [`domain::delivery::transitions::Stored`].
+//! `mark_attempt`, `settle` with `note_sent`, and `requeue`: a worker's writes to a message. The
+//! rules are `marked`, `settled` and `requeued` of [`domain::delivery::transitions::MessageState`].
 
 use chrono::TimeDelta;
 use proptest::prelude::*;
@@ -17,7 +17,8 @@ fn reason() -> Reason {
     Reason::new("rate_limited", "slower, please").with_provider_code(130_429)
 }
 
-/// A message with this status that workers up to a successor have had, or that is not there at all.
+/// A message with this status and the fence of an earlier worker, the writer or a successor; or no
+/// message.
 fn any_message(status: impl Strategy<Value = Status>) -> impl Strategy<Value = Option<Message>> {
     let fence = prop::sample::select(vec![None, Some(FENCE - 1), Some(FENCE), Some(FENCE + 1)]);
     let (attempts, unknown_outcomes, marks) = (1u32..3, 0u32..3, any::<[bool; 3]>());
@@ -47,7 +48,7 @@ fn any_message(status: impl Strategy<Value = Status>) -> impl Strategy<Value = O
     prop::option::weighted(0.9, message)
 }
 
-/// A history of so many attempts, all of which were postponed.
+/// A history of `attempts` attempts, all of which were postponed.
 fn history_up_to(attempts: u32) -> History {
     (1..=attempts).fold(History::default(), |history, attempt| {
         history.with(Attempt {
@@ -63,9 +64,8 @@ fn any_status() -> impl Strategy<Value = Status> {
     prop::sample::select(Status::ALL.to_vec())
 }
 
-/// Makes a write against generated messages and compares what is stored then with what `rule` makes
-/// of each; where that is nothing, not an attribute may have changed. The write checks its own
-/// answer.
+/// Makes a write to generated messages, and compares the stored message with the result of `rule`.
+/// If the rule returns `None`, no attribute may have changed. The write checks its own answer.
 async fn check<T: std::fmt::Debug>(
     states: impl Strategy<Value = (Option<Message>, T)>,
     write: impl AsyncFn(&Table, &HeldConversation, Option<&Message>, &T),
@@ -98,11 +98,10 @@ async fn check<T: std::fmt::Debug>(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_attempt_is_announced_on_what_was_read_and_is_still_ours() {
+async fn an_attempt_is_announced_only_if_the_message_is_as_it_was_read_and_still_held() {
     let unsettled: Vec<Status> =
         Status::ALL.into_iter().filter(|status| !status.is_settled()).collect();
-    // What the worker read a moment ago: every other time something else than what is stored by
-    // now.
+    // The message as the worker read it; every other time the stored one has changed since.
     let read = (prop::sample::select(unsettled), 1u32..3, any::<bool>());
     let read =
         (any_message(any_status()), read).prop_map(|(message, (status, attempts, is_old))| {
@@ -113,7 +112,7 @@ async fn an_attempt_is_announced_on_what_was_read_and_is_still_ours() {
 
     let announced = |message: &Message, read: &Message| {
         let marked = became(message, stored(message).marked(FENCE, &read.progress(), NOW)?);
-        // A worker died over what is found as `sending`.
+        // A message that was read as `sending` lost its worker.
         let history = if read.status == Status::Sending {
             read.attempts_so_far()
         } else {
@@ -133,12 +132,12 @@ async fn an_attempt_is_announced_on_what_was_read_and_is_still_ours() {
     check(read, mark, announced).await;
 }
 
-/// A message as the worker read it, which is not there any more.
-fn gone() -> Message {
+/// A message as the worker read it, which does not exist any more.
+fn missing_message() -> Message {
     Message { attempts: 1, ..message(1) }
 }
 
-/// Whether settling this message says that another worker has it, or that it is gone.
+/// Whether settling this message reports that another worker has it, or that it is missing.
 fn is_lost(message: Option<&Message>) -> bool {
     message.is_none_or(|message| {
         !message.status.is_settled() && message.fence.is_some_and(|fence| fence > FENCE)
@@ -146,7 +145,7 @@ fn is_lost(message: Option<&Message>) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sent_is_written_down_once_and_never_over_what_a_receipt_or_a_successor_says() {
+async fn sent_is_stored_once_and_overwrites_neither_a_receipt_nor_a_successor() {
     let settle = async |table: &Table,
                         held: &HeldConversation,
                         message: Option<&Message>,
@@ -154,7 +153,7 @@ async fn sent_is_written_down_once_and_never_over_what_a_receipt_or_a_successor_
         let sent = Settlement::Sent { provider_id: id.clone() };
         let settled = table
             .deliveries()
-            .settle(held, &message.cloned().unwrap_or_else(gone), &sent, NOW)
+            .settle(held, &message.cloned().unwrap_or_else(missing_message), &sent, NOW)
             .await;
         assert_eq!(settled.ok(), (!is_lost(message)).then_some(true));
     };
@@ -170,7 +169,7 @@ async fn sent_is_written_down_once_and_never_over_what_a_receipt_or_a_successor_
                 history,
                 ..became(message, sent)
             }),
-            // A receipt was faster: what it could not know is added.
+            // A receipt was faster: the write adds the data that the receipt could not have.
             None if message.fence.is_none_or(|fence| fence <= FENCE) => Some(Message {
                 sent_at: message.sent_at.or(Some(NOW)),
                 provider_id,
@@ -184,16 +183,16 @@ async fn sent_is_written_down_once_and_never_over_what_a_receipt_or_a_successor_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failed_is_written_down_once_and_never_over_what_a_receipt_or_a_successor_says() {
+async fn failed_is_stored_once_and_overwrites_neither_a_receipt_nor_a_successor() {
     let settle = async |table: &Table,
                         held: &HeldConversation,
                         message: Option<&Message>,
                         failed: &Settlement| {
         let settled = table
             .deliveries()
-            .settle(held, &message.cloned().unwrap_or_else(gone), failed, NOW)
+            .settle(held, &message.cloned().unwrap_or_else(missing_message), failed, NOW)
             .await;
-        // What a receipt has settled before has not ended so.
+        // A message that a receipt has settled before did not end by this write.
         let ended = message.is_some_and(|message| !message.status.is_settled());
         assert_eq!(settled.ok(), (!is_lost(message)).then_some(ended));
     };
@@ -214,52 +213,54 @@ async fn failed_is_written_down_once_and_never_over_what_a_receipt_or_a_successo
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_a_message_in_our_own_hands_is_put_back() {
-    /// How often it was handed over when it was read, as what it is put back, whether that has a
-    /// reason, and whether the attempt counts.
-    type Back = (Option<u32>, Status, bool, bool);
-    let back = |message: &Message, (seen, status, _, counted): &Back| {
+async fn a_worker_requeues_only_a_message_that_it_is_sending() {
+    /// The attempts when the message was read, the status it gets, whether it gets a reason, and
+    /// whether the attempt counts.
+    type Requeue = (Option<u32>, Status, bool, bool);
+    let requeued = |message: &Message, (seen, status, _, counted): &Requeue| {
         let seen = Message { attempts: seen.unwrap_or(message.attempts), ..message.clone() };
         stored(message).requeued(FENCE, &seen.progress(), *status, *counted)
     };
 
-    let put_back =
-        async |table: &Table, held: &HeldConversation, was: Option<&Message>, how: &Back| {
-            let (seen, status, why, counted) = *how;
-            let message = was.cloned().unwrap_or_else(gone);
-            let message = Message { attempts: seen.unwrap_or(message.attempts), ..message };
-            let reason = why.then(reason);
-            let done = table
-                .deliveries()
-                .requeue(held, &message, status, reason.as_ref(), counted)
-                .await
-                .expect("an answer");
-            // Found as it was to become, under its own fence: its own write, the answer to which
-            // was lost.
-            let attempts = message.attempts - u32::from(!counted);
-            let is_back = |was: &Message| {
-                was.fence == Some(FENCE) && (was.status, was.attempts) == (status, attempts)
-            };
-            let expected = match was {
-                Some(was) if back(was, how).is_some() || is_back(was) => RequeueOutcome::Done,
-                Some(was) if was.fence == Some(FENCE + 1) => RequeueOutcome::LeaseLost,
-                _ => RequeueOutcome::Changed,
-            };
-            assert_eq!(done, expected);
+    let requeue = async |table: &Table,
+                         held: &HeldConversation,
+                         was: Option<&Message>,
+                         how: &Requeue| {
+        let (seen, status, why, counted) = *how;
+        let message = was.cloned().unwrap_or_else(missing_message);
+        let message = Message { attempts: seen.unwrap_or(message.attempts), ..message };
+        let reason = why.then(reason);
+        let done = table
+            .deliveries()
+            .requeue(held, &message, status, reason.as_ref(), counted)
+            .await
+            .expect("an answer");
+        // As it was to become, with the worker's own fence: its own write, the answer to which
+        // was lost.
+        let attempts = message.attempts - u32::from(!counted);
+        let is_requeued = |was: &Message| {
+            was.fence == Some(FENCE) && (was.status, was.attempts) == (status, attempts)
         };
+        let expected = match was {
+            Some(was) if requeued(was, how).is_some() || is_requeued(was) => RequeueOutcome::Done,
+            Some(was) if was.fence == Some(FENCE + 1) => RequeueOutcome::LeaseLost,
+            _ => RequeueOutcome::Changed,
+        };
+        assert_eq!(done, expected);
+    };
 
-    // A worker holds every other one, and every other one has not been handed over again
-    // since it was read.
+    // Every other message is being sent, and every other one has had no further attempt since it
+    // was read.
     let status = prop_oneof![Just(Status::Sending), any_status()];
     let seen = prop_oneof![Just(None), (1u32..3).prop_map(Some)];
-    let backs = (
+    let requeues = (
         seen,
         prop::sample::select(vec![Status::Queued, Status::InDoubt]),
         any::<bool>(),
         any::<bool>(),
     );
 
-    check((any_message(status), backs), put_back, |message, how| {
+    check((any_message(status), requeues), requeue, |message, how| {
         let (_, status, why, counted) = *how;
         let error = why.then(reason);
         let outcome = if status == Status::InDoubt {
@@ -272,13 +273,13 @@ async fn only_a_message_in_our_own_hands_is_put_back() {
         } else {
             message.history.clone()
         };
-        Some(Message { error, history, ..became(message, back(message, how)?) })
+        Some(Message { error, history, ..became(message, requeued(message, how)?) })
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_was_put_back_without_an_answer_is_back() {
+async fn a_requeue_whose_answer_was_lost_succeeds() {
     let scratch = Scratch::start().await;
     let held = held(&scratch, &scratch.table()).await;
     for (status, counted) in
@@ -302,7 +303,7 @@ async fn a_message_that_was_put_back_without_an_answer_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receipt_that_is_faster_than_putting_back_is_told_apart() {
+async fn a_receipt_that_is_faster_than_a_requeue_is_reported_as_a_change() {
     let scratch = Scratch::start().await;
     let held = held(&scratch, &scratch.table()).await;
     let before = Message { status: Status::Sending, attempts: 1, fence: Some(FENCE), ..message(1) };
@@ -324,7 +325,7 @@ async fn a_receipt_that_is_faster_than_putting_back_is_told_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_attempt_whose_announcement_went_unanswered_was_announced_once() {
+async fn an_announcement_whose_answer_was_lost_is_made_once() {
     let scratch = Scratch::start().await;
     let held = held(&scratch, &scratch.table()).await;
 
@@ -344,7 +345,7 @@ async fn an_attempt_whose_announcement_went_unanswered_was_announced_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_settled_without_an_answer_is_settled() {
+async fn a_settlement_whose_answer_was_lost_succeeds() {
     let scratch = Scratch::start().await;
     let held = held(&scratch, &scratch.table()).await;
 

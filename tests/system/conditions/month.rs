@@ -13,7 +13,7 @@ pub(super) fn plan(limit: u64, shards: u16, version: u64) -> Plan {
     Plan { name: "a plan".into(), max_messages_per_month: limit, shards, version }
 }
 
-/// The month everything happens in.
+/// The month of [`NOW`].
 pub(super) fn month() -> Month {
     Month::of(NOW)
 }
@@ -23,7 +23,7 @@ pub(super) async fn put_plan(items: &Items, plan: &Plan) {
     items.put(item(&key::plan(BUSINESS_ID), plan)).await;
 }
 
-/// An open month with these shards, whatever its plan: the head, and all items.
+/// An open month with these shards: its head, and all its items.
 pub(super) fn month_of(version: u64, shards: &[Shard]) -> (QuotaHead, Vec<Item>) {
     let count = u16::try_from(shards.len()).expect("a few");
     let head = QuotaHead { limit: quota::Usage::of(shards).limit, shards: count, version };
@@ -34,14 +34,15 @@ pub(super) fn month_of(version: u64, shards: &[Shard]) -> (QuotaHead, Vec<Item>)
     (head, items)
 }
 
-/// Stores one.
+/// Stores an open month.
 pub(super) async fn put_month(items: &Items, version: u64, shards: &[Shard]) {
     for item in month_of(version, shards).1 {
         items.put(item).await;
     }
 }
 
-/// The open month, if it is, with all its shards; and not one shard more.
+/// Returns the open month with its shards, and checks that there are no others; `None` if it is not
+/// open.
 pub(super) async fn stored_month(items: &Items) -> Option<(QuotaHead, Vec<Shard>)> {
     let head: QuotaHead = items.record(&key::quota_head(BUSINESS_ID, month())).await?;
     let mut shards = Vec::new();
@@ -75,7 +76,7 @@ async fn a_month_is_opened_as_the_rule_says_and_only_once() {
     }
 }
 
-/// Opens the month of a plan of 40 messages on 2 shards, while something else happens just before.
+/// Opens the month of a plan of 40 messages on 2 shards; `happens` runs just before the write.
 async fn opened_while<F>(
     happens: impl Fn(Items) -> F + Send + Sync + 'static,
 ) -> (Scratch, Option<QuotaHead>)
@@ -90,7 +91,7 @@ where
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plan_that_changes_meanwhile_is_the_one_that_counts() {
+async fn a_plan_that_changes_meanwhile_makes_the_month() {
     let change = async |items: Items| put_plan(&items, &plan(90, 4, 2)).await;
     let (scratch, head) = opened_while(change).await;
     assert_eq!(head, Some(QuotaHead { limit: 90, shards: 4, version: 2 }));
@@ -99,7 +100,7 @@ async fn a_plan_that_changes_meanwhile_is_the_one_that_counts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_business_that_is_gone_meanwhile_opens_nothing() {
+async fn a_month_of_a_business_that_is_removed_meanwhile_is_not_opened() {
     let (scratch, head) =
         opened_while(async |items: Items| items.remove(&key::plan(BUSINESS_ID)).await).await;
     assert_eq!(head, None);
@@ -107,15 +108,15 @@ async fn a_business_that_is_gone_meanwhile_opens_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_month_that_somebody_opens_meanwhile_stays_as_they_opened_it() {
+async fn a_month_that_another_caller_opens_meanwhile_stays_as_it_is() {
     let used = [Shard { used: 3, cap: 20 }, Shard { used: 1, cap: 20 }];
     let open = move |items: Items| async move { put_month(&items, 1, &used).await };
     let (scratch, head) = opened_while(open).await;
     assert_eq!(stored_month(&scratch.items).await, Some((head.expect("an answer"), used.to_vec())));
 }
 
-/// A head without its shards, or a shard without its head, cannot come to be; but what was counted
-/// is never lost.
+/// No write leads to a head without its shards or a shard without its head; even so no count is
+/// lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn neither_a_head_nor_a_shard_is_ever_overwritten() {
     let head = QuotaHead { limit: 7, shards: 1, version: 1 };

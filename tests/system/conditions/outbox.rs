@@ -1,4 +1,4 @@
-//! `make_due`: a customer who is back makes a conversation due, if there is anything to send. The
+//! `make_due`: makes the conversation of a returning customer due if it has messages to send. The
 //! rule is [`domain::delivery::ConversationState::made_due`].
 
 use proptest::prelude::*;
@@ -11,7 +11,7 @@ use domain::Seq;
 use platform::table::record::Conversation;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_what_waits_in_the_outbox_and_may_be_sent_is_made_due() {
+async fn only_a_conversation_in_the_outbox_that_may_send_now_is_made_due() {
     let scratch = Scratch::start().await;
     let (table, key) = (scratch.table(), conversation_key());
     let time = || prop_oneof![Just(None), (-1..=1).prop_map(|ms| Some(NOW + MS * ms))];
@@ -39,7 +39,7 @@ async fn only_what_waits_in_the_outbox_and_may_be_sent_is_made_due() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_conversation_that_is_not_there_is_not_made() {
+async fn no_write_makes_a_missing_conversation() {
     let scratch = Scratch::start().await;
     assert!(!scratch.table().make_due(BUSINESS_ID, CONVERSATION_ID, NOW).await.expect("an answer"));
     assert_eq!(scratch.items.get(&conversation_key()).await, None);

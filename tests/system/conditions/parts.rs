@@ -1,6 +1,5 @@
-//! `note_part`, and what receipts of a part do: of a message that goes in several, no part is
-//! forgotten and none is taken for another. The rules are [`MessageState::noted`] and
-//! [`domain::delivery::Parts`].
+//! `note_part`, and receipts of a part: no part of a message is lost or mistaken for another. The
+//! rules are [`MessageState::noted`] and [`domain::delivery::Parts`].
 
 use proptest::prelude::*;
 
@@ -21,7 +20,7 @@ fn part(number: u8) -> Part {
     Part { number, of: 3 }
 }
 
-/// The statuses of three parts: these, for the first ones.
+/// Three parts, the first of which have these statuses.
 fn parts(first: &[Status]) -> Parts {
     let tell = |parts: Parts, (number, status): (u8, &Status)| {
         parts.with(part(number), *status).unwrap_or(parts)
@@ -29,7 +28,7 @@ fn parts(first: &[Status]) -> Parts {
     (1..).zip(first).fold(Parts::default(), tell)
 }
 
-/// In the hands of the worker that writes.
+/// A message of three parts that the writer is sending.
 fn sending(first: &[Status]) -> Message {
     Message {
         status: Status::Sending,
@@ -45,7 +44,7 @@ async fn now(scratch: &Scratch) -> Message {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_part_is_noted_by_the_worker_that_handed_it_over_and_by_nobody_else() {
+async fn a_part_is_noted_only_by_the_worker_that_handed_it_over() {
     let scratch = Scratch::start().await;
     let (table, key) = (scratch.table(), message_key());
     let held = held(&scratch, &table).await;
@@ -55,7 +54,7 @@ async fn a_part_is_noted_by_the_worker_that_handed_it_over_and_by_nobody_else() 
         prop::sample::select(vec![None, Some(FENCE - 1), Some(FENCE + 1)])
     ];
 
-    // What a receipt has told meanwhile, which the worker has not read.
+    // The status that a receipt has stored meanwhile, and that the worker has not read.
     let known = prop::sample::select(vec![
         vec![],
         vec![Status::Sent],
@@ -76,7 +75,7 @@ async fn a_part_is_noted_by_the_worker_that_handed_it_over_and_by_nobody_else() 
                     before.parts.with(part(number), Status::Sent).unwrap_or(before.parts.clone());
                 Message { parts, error: None, ..became(&before, stored) }
             });
-        // Found as it was to become, under its own fence: its own write, the answer to which was
+        // As it was to become, with the worker's own fence: its own write, the answer to which was
         // lost.
         let is_noted =
             (before.status, before.attempts, before.fence) == (Status::Queued, 0, Some(FENCE));
@@ -132,12 +131,12 @@ async fn a_receipt_that_comes_between_reading_and_noting_is_not_lost() {
     assert_eq!(noted.parts, parts(&[Status::Read, Status::Sent]));
 }
 
-/// A receipt of one part of the sample message.
+/// Applies a receipt of one part of the sample message.
 async fn report(scratch: &Scratch, number: u8, reported: ReportedStatus) -> ReceiptEffect {
-    tell_by(&scratch.table(), number, reported).await
+    report_by(&scratch.table(), number, reported).await
 }
 
-async fn tell_by(table: &Table, number: u8, reported: ReportedStatus) -> ReceiptEffect {
+async fn report_by(table: &Table, number: u8, reported: ReportedStatus) -> ReceiptEffect {
     let about = MessageReference {
         business_id: BUSINESS_ID,
         conversation_id: CONVERSATION_ID,
@@ -149,7 +148,7 @@ async fn tell_by(table: &Table, number: u8, reported: ReportedStatus) -> Receipt
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn receipts_of_two_parts_at_once_are_both_written_down() {
+async fn simultaneous_receipts_of_two_parts_are_both_stored() {
     let scratch = Scratch::start().await;
     for known in [&[][..], &[Status::Sent, Status::Sent]] {
         let before = Message { status: Status::Sent, ..sending(known) };
@@ -160,7 +159,7 @@ async fn receipts_of_two_parts_at_once_are_both_written_down() {
             let reported = with(stored.clone(), [("parts", Some(value(first)))]);
             async move { drop(items.put(reported).await) }
         });
-        assert_eq!(tell_by(&table, 2, ReportedStatus::Delivered).await, ReceiptEffect::Moved);
+        assert_eq!(report_by(&table, 2, ReportedStatus::Delivered).await, ReceiptEffect::Moved);
         assert_eq!(
             now(&scratch).await.parts,
             parts(&[Status::Delivered, Status::Delivered, Status::Sent])
@@ -169,19 +168,20 @@ async fn receipts_of_two_parts_at_once_are_both_written_down() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receipt_of_a_part_whose_writing_went_unanswered_is_written_once() {
+async fn a_receipt_of_a_part_whose_answer_was_lost_is_stored_once() {
     let scratch = Scratch::start().await;
     scratch.items.put(item(&message_key(), &sending(&[Status::Sent]))).await;
-    // The read before is the first answer.
+    // The first answer is that of the read before.
     let table = scratch.losing_an_answer_after(1);
-    assert_eq!(tell_by(&table, 1, ReportedStatus::Delivered).await, ReceiptEffect::Moved);
+    assert_eq!(report_by(&table, 1, ReportedStatus::Delivered).await, ReceiptEffect::Moved);
     assert_eq!(now(&scratch).await, sending(&[Status::Delivered]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_is_as_far_as_its_last_part() {
+async fn a_message_has_the_status_of_its_slowest_part() {
     let scratch = Scratch::start().await;
-    // As a worker leaves it that has handed over all three: of the last, the status says it.
+    // The message after a worker handed over all three parts; the message's status stands for the
+    // last one.
     let sent = Message {
         status: Status::Sent,
         sent_at: Some(NOW),
@@ -215,7 +215,7 @@ async fn a_message_is_as_far_as_its_last_part() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_part_that_fails_fails_the_message() {
+async fn a_failed_part_makes_the_message_failed() {
     let scratch = Scratch::start().await;
     let reason = Reason::new("file_rejected", "WhatsApp could not use the attached file");
     for (status, known) in
@@ -232,12 +232,16 @@ async fn one_part_that_fails_fails_the_message() {
             (Status::Failed, Some(reason.clone()), Some(NOW))
         );
         report(&scratch, 3, ReportedStatus::Delivered).await;
-        assert_eq!(now(&scratch).await.status, Status::Failed, "the rest of it is not the message");
+        assert_eq!(
+            now(&scratch).await.status,
+            Status::Failed,
+            "the other parts alone are not the message"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_doubt_about_one_part_ends_with_its_receipt_and_the_message_goes_on_behind_it() {
+async fn the_receipt_of_a_part_in_doubt_lets_the_message_continue_after_that_part() {
     let scratch = Scratch::start().await;
     let waiting = Conversation {
         settled_seq: domain::Seq(0),
@@ -246,7 +250,8 @@ async fn a_doubt_about_one_part_ends_with_its_receipt_and_the_message_goes_on_be
         ..conversation()
     };
 
-    // The doubt is about the second part. What is told of the first was known to be through.
+    // The second part is in doubt. The receipt of the first one, which is stored as taken, changes
+    // nothing.
     for (number, effect, status) in [
         (1, ReceiptEffect::Moved, Status::InDoubt),
         (2, ReceiptEffect::Due, Status::Queued),
@@ -267,7 +272,7 @@ async fn a_doubt_about_one_part_ends_with_its_receipt_and_the_message_goes_on_be
         assert_eq!(conversation.not_before.is_none(), effect == ReceiptEffect::Due);
     }
 
-    // The last part's ends it all.
+    // The receipt of the last part settles the message.
     let in_doubt = Message { status: Status::InDoubt, ..sending(&[Status::Sent, Status::Sent]) };
     scratch.items.put(item(&message_key(), &in_doubt)).await;
     assert_eq!(report(&scratch, 3, ReportedStatus::Sent).await, ReceiptEffect::Due);

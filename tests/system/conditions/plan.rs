@@ -1,5 +1,5 @@
-//! `change_plan`: plan, heads and all caps change together or not at all, on what they still are.
-//! The rule for the caps is [`domain::quota::recap`].
+//! `change_plan`: the plan, the months' heads and all caps change together or not at all, on the
+//! condition that they are as they were read. The rule for the caps is [`domain::quota::recap`].
 
 use super::month::{month, plan, put_month, put_plan, stored_month};
 use super::sample::{BUSINESS_ID, NOW};
@@ -12,11 +12,11 @@ async fn change(table: &platform::table::Table, limit: u64, shards: u16) -> Opti
     table.operator().change_plan(BUSINESS_ID, Some("a plan"), limit, Some(shards), NOW).await.ok()
 }
 
-/// Six used of twelve, on two shards.
+/// Two shards with a cap of twelve together, of which six are used.
 const BEFORE: [Shard; 2] = [Shard { used: 4, cap: 6 }, Shard { used: 2, cap: 6 }];
 
-/// Changes the plan of an open month to `limit` messages on two shards, while something else
-/// happens just before.
+/// Changes the plan of an open month to `limit` messages on two shards; `happens` runs just before
+/// the write.
 async fn changed_while<F>(
     limit: u64,
     happens: impl Fn(Items) -> F + Send + Sync + 'static,
@@ -54,14 +54,14 @@ async fn caps_become_what_the_rule_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_business_without_a_plan_gets_none() {
+async fn no_plan_is_made_for_a_business_without_one() {
     let scratch = Scratch::start().await;
     assert_eq!(change(&scratch.table(), 10, 1).await, None);
     assert!(scratch.items.all().await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_changes_at_once_the_later_one_counts() {
+async fn the_later_of_two_simultaneous_changes_counts() {
     let (plan, head, _) = changed_while(100, async |items: Items| {
         put_plan(&items, &plan(50, 2, 2)).await;
         let key = key::quota_head(BUSINESS_ID, month());
@@ -73,7 +73,7 @@ async fn of_two_changes_at_once_the_later_one_counts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_of_the_plan_alone_is_seen() {
+async fn a_simultaneous_change_of_the_plan_alone_is_respected() {
     let other = async |items: Items| put_plan(&items, &plan(50, 2, 7)).await;
     assert_eq!(changed_while(100, other).await.0.version, 8);
 }
@@ -94,10 +94,10 @@ async fn messages_that_are_counted_meanwhile_stay_counted_and_below_the_cap() {
         let key = key::quota_shard(BUSINESS_ID, month(), 0);
         items.put(item(&key, &Shard { used: 6, cap: 6 })).await;
     };
-    // Down to what was used: the shard of four was to be capped at four.
+    // Down to the number that was used: the shard with four was to get a cap of four.
     let (_, _, shards) = changed_while(6, count).await;
     assert_eq!(shards, [Shard { used: 6, cap: 6 }, Shard { used: 2, cap: 2 }]);
-    // Up, so that what was counted meanwhile still fits: at once.
+    // Up, so that the messages counted meanwhile still fit: it succeeds at once.
     let (_, _, shards) = changed_while(36, count).await;
     assert_eq!(shards, [Shard { used: 6, cap: 19 }, Shard { used: 2, cap: 17 }]);
 }
@@ -108,7 +108,8 @@ async fn a_shard_that_is_there_already_is_not_overwritten() {
     put_plan(&scratch.items, &plan(12, 1, 1)).await;
     put_month(&scratch.items, 1, &BEFORE[..1]).await;
 
-    // It comes before the head counts it, which cannot be; the head counts it the next time.
+    // The shard exists before the head counts it, which no write leads to; at the next try the head
+    // counts it.
     let table = scratch.meanwhile("TransactWriteItems", async |items: Items, time| match time {
         0 => drop(items.put(item(&key::quota_shard(BUSINESS_ID, month(), 1), &BEFORE[1])).await),
         _ => {
@@ -177,7 +178,7 @@ async fn a_month_that_begins_meanwhile_gets_the_new_limit_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_given_stays_as_somebody_else_changed_it_meanwhile() {
+async fn settings_that_are_not_given_stay_as_a_simultaneous_change_set_them() {
     let scratch = Scratch::start().await;
     put_plan(&scratch.items, &plan(12, 2, 1)).await;
     let other = scratch.table();

@@ -1,5 +1,5 @@
-//! `create_…`: nothing that exists is overwritten, and no key is made in the name of an agent who
-//! does not count; `set_agent_active`, `revoke_api_key`: nothing is made by switching it.
+//! `create_…` overwrites nothing, and makes no key in the name of an agent that is missing or
+//! inactive. `set_agent_active` and `revoke_api_key` change a credential and make none.
 
 use uuid::Uuid;
 
@@ -14,7 +14,7 @@ use platform::table::record::{Credential, Plan};
 
 const AGENT: AgentId = AgentId(Uuid::from_u128(0xA));
 
-/// Makes one of everything; the number tells two tries apart.
+/// Makes one record of each kind; `number` tells the records of two tries apart.
 async fn create(table: &Table, api_key: &ApiKey, number: u64) -> [bool; 4] {
     let new = NewConversation {
         channel: "chat".into(),
@@ -38,7 +38,7 @@ async fn create(table: &Table, api_key: &ApiKey, number: u64) -> [bool; 4] {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_exists_is_not_made_again() {
+async fn no_existing_record_is_overwritten() {
     let scratch = Scratch::start().await;
     let (table, api_key) = (scratch.table(), ApiKey::generate(BUSINESS_ID));
     assert_eq!(create(&table, &api_key, 1).await, [true; 4]);
@@ -66,7 +66,7 @@ async fn a_business_is_made_with_the_plan_it_was_given() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_exists_is_switched_and_what_does_not_is_not_made() {
+async fn switching_changes_an_existing_credential_and_makes_no_missing_one() {
     let scratch = Scratch::start().await;
     let (table, api_key) = (scratch.table(), ApiKey::generate(BUSINESS_ID));
     for is_active in [false, true] {
@@ -105,7 +105,7 @@ async fn what_exists_is_switched_and_what_does_not_is_not_made() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_in_an_agents_name_is_made_only_while_they_count_and_is_found_by_them() {
+async fn a_key_is_made_only_in_the_name_of_an_active_agent_and_listed_by_it() {
     let scratch = Scratch::start().await;
     let (table, keys) = (scratch.table(), [(); 3].map(|()| ApiKey::generate(BUSINESS_ID)));
     let create = async |key: &ApiKey| {
@@ -127,11 +127,11 @@ async fn a_key_in_an_agents_name_is_made_only_while_they_count_and_is_found_by_t
     both.sort_unstable();
     assert_eq!(found().await, both);
     assert!(table.operator().revoke_api_key(&keys[0]).await.expect("an answer"));
-    assert_eq!(found().await, [keys[1].hash()], "what is revoked is not found again");
+    assert_eq!(found().await, [keys[1].hash()], "a revoked key is not listed");
     table.operator().set_agent_active(BUSINESS_ID, AGENT, false).await.expect("an answer");
     let before = scratch.items.all().await;
 
-    assert!(!create(&ApiKey::generate(BUSINESS_ID)).await, "they are revoked");
+    assert!(!create(&ApiKey::generate(BUSINESS_ID)).await, "the agent is inactive");
     assert_eq!(scratch.items.all().await, before);
     assert_eq!(found().await, [keys[1].hash()]);
 }

@@ -1,6 +1,6 @@
-//! `receipt`, with `report` and `make_due_if_waiting`: what a provider's or a widget's word does to a
-//! message, and to the conversation that waits for it. The rules are [`MessageState::reported`] and
-//! [`ConversationState::unknown_outcome_resolved`].
+//! `apply_receipt`: a receipt of a provider or a widget changes a message, and may make the
+//! conversation due that waits for the message's outcome. The rules are [`MessageState::reported`]
+//! and [`ConversationState::unknown_outcome_resolved`].
 
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
@@ -18,14 +18,14 @@ use domain::{MessageId, Seq};
 use platform::table::record::{Conversation, Message};
 use platform::table::{AppliedReceipt, ReceiptEffect};
 
-/// When it happened, says the provider.
+/// The time of the event by the provider's clock.
 const AT: DateTime<Utc> = DateTime::from_timestamp_millis(1_900_000_000_000).expect("a time");
 
-fn about(id: MessageId) -> MessageReference {
-    MessageReference { business_id: BUSINESS_ID, conversation_id: CONVERSATION_ID, message_id: id }
+fn reference_to(message_id: MessageId) -> MessageReference {
+    MessageReference { business_id: BUSINESS_ID, conversation_id: CONVERSATION_ID, message_id }
 }
 
-fn says(reported: ReportedStatus) -> Receipt {
+fn receipt(reported: ReportedStatus) -> Receipt {
     Receipt { reported, part: Part::WHOLE, at: AT, provider_id: Some("the provider's".into()) }
 }
 
@@ -39,12 +39,12 @@ fn all() -> [ReportedStatus; 4] {
 }
 
 /// Returns the message after a receipt, with its times; `None` if the receipt changes nothing.
-fn reported(was: &Message, says: &Receipt) -> Option<Message> {
-    let mut message = became(was, MessageState::reported(&stored(was), says.reported.status())?);
-    message.provider_id = was.provider_id.clone().or(says.provider_id.clone());
+fn reported(was: &Message, receipt: &Receipt) -> Option<Message> {
+    let mut message = became(was, MessageState::reported(&stored(was), receipt.reported.status())?);
+    message.provider_id = was.provider_id.clone().or(receipt.provider_id.clone());
     let first = |time| Some(Option::unwrap_or(time, AT));
 
-    match &says.reported {
+    match &receipt.reported {
         ReportedStatus::Sent => {}
         ReportedStatus::Delivered => message.delivered_at = first(was.delivered_at),
         ReportedStatus::Read => {
@@ -56,7 +56,7 @@ fn reported(was: &Message, says: &Receipt) -> Option<Message> {
         }
     }
 
-    // What was delivered was sent, and whatever went wrong before is over.
+    // A delivered message was sent, and its earlier error does not count any more.
     (message.sent_at, message.error) = (first(was.sent_at), None);
     Some(message)
 }
@@ -65,9 +65,10 @@ fn reported(was: &Message, says: &Receipt) -> Option<Message> {
 async fn receipts_move_a_message_as_the_rule_says() {
     let scratch = Scratch::start().await;
     let (table, key) = (scratch.table(), message_key());
-    let pairs = Status::ALL.into_iter().flat_map(|was| all().map(|reported| (was, says(reported))));
+    let pairs =
+        Status::ALL.into_iter().flat_map(|was| all().map(|reported| (was, receipt(reported))));
 
-    for ((was, says), known) in
+    for ((was, receipt), known) in
         pairs.flat_map(|pair| [None, Some(AT - MS)].map(|known| (pair.clone(), known)))
     {
         let error = known.map(|_| Reason::new("rate_limited", "slower"));
@@ -75,46 +76,47 @@ async fn receipts_move_a_message_as_the_rule_says() {
         let times = Message { sent_at: known, delivered_at: known, failed_at: known, ..message(1) };
         let before = Message { status: was, fence: Some(2), error, provider_id, ..times };
         scratch.items.put(item(&key, &before)).await;
-        let taken = table.apply_receipt(&about(before.id), &says, NOW).await.expect("an answer");
-        let expected = reported(&before, &says);
-        // There is no conversation that could be due.
+        let taken =
+            table.apply_receipt(&reference_to(before.id), &receipt, NOW).await.expect("an answer");
+        let expected = reported(&before, &receipt);
+        // There is no conversation to make due.
         let effect = if expected.is_some() { ReceiptEffect::Moved } else { ReceiptEffect::None };
         assert_eq!(
             taken,
             AppliedReceipt { message: Some(before.clone()), effect },
-            "{was:?}, told {says:?}"
+            "{was:?}, then {receipt:?}"
         );
         assert_eq!(scratch.items.get(&key).await, Some(item(&key, &expected.unwrap_or(before))));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receipt_is_for_the_message_it_names() {
+async fn a_receipt_changes_only_the_message_that_it_names() {
     let scratch = Scratch::start().await;
     let table = scratch.table();
-    let tell = async |id| {
+    let apply = async |id| {
         table
-            .apply_receipt(&about(id), &says(ReportedStatus::Read), NOW)
+            .apply_receipt(&reference_to(id), &receipt(ReportedStatus::Read), NOW)
             .await
             .expect("an answer")
             .effect
     };
 
-    assert_eq!(tell(message(1).id).await, ReceiptEffect::None, "there is no such message");
+    assert_eq!(apply(message(1).id).await, ReceiptEffect::None, "there is no such message");
     let before = scratch.items.put(item(&message_key(), &message(1))).await;
     assert_eq!(
-        tell(MessageId::new(NOW, message(1).seq, 99)).await,
+        apply(MessageId::new(NOW, message(1).seq, 99)).await,
         ReceiptEffect::None,
-        "another one is at its place"
+        "another message has its seq"
     );
 
     let foreign = "67e55044-10b1-426f-9247-bb680e5fe0c8".parse().expect("a UUID");
-    assert_eq!(tell(foreign).await, ReceiptEffect::None, "it is none of ours");
+    assert_eq!(apply(foreign).await, ReceiptEffect::None, "the id is not one of ours");
     assert_eq!(scratch.items.all().await.into_values().collect::<Vec<_>>(), [before]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_providers_clock_turns_nothing_round() {
+async fn a_providers_wrong_clock_does_not_reverse_a_messages_times() {
     let scratch = Scratch::start().await;
     let attempted = Message { status: Status::Sending, attempted_at: Some(NOW - MS), ..message(1) };
     let sent = Message { status: Status::Sent, sent_at: Some(NOW - MS), ..attempted.clone() };
@@ -126,8 +128,12 @@ async fn a_providers_clock_turns_nothing_round() {
         (&sent, NOW, NOW),
     ] {
         scratch.items.put(item(&message_key(), before)).await;
-        let receipt = Receipt { at, ..says(ReportedStatus::Delivered) };
-        scratch.table().apply_receipt(&about(before.id), &receipt, NOW).await.expect("an answer");
+        let receipt = Receipt { at, ..receipt(ReportedStatus::Delivered) };
+        scratch
+            .table()
+            .apply_receipt(&reference_to(before.id), &receipt, NOW)
+            .await
+            .expect("an answer");
         let after: Message = scratch.items.record(&message_key()).await.expect("it stays");
         assert_eq!(
             (after.sent_at, after.delivered_at),
@@ -137,7 +143,7 @@ async fn a_providers_clock_turns_nothing_round() {
     }
 }
 
-/// Between reading and writing, something else moves the message on.
+/// Applies a receipt while another write changes the message between its read and its write.
 async fn overtaken(was: Status, by: Status, reported: ReportedStatus) -> (ReceiptEffect, Message) {
     let scratch = Scratch::start().await;
     let before =
@@ -149,7 +155,7 @@ async fn overtaken(was: Status, by: Status, reported: ReportedStatus) -> (Receip
     });
 
     let effect = table
-        .apply_receipt(&about(message(1).id), &says(reported), NOW)
+        .apply_receipt(&reference_to(message(1).id), &receipt(reported), NOW)
         .await
         .expect("an answer")
         .effect;
@@ -158,7 +164,7 @@ async fn overtaken(was: Status, by: Status, reported: ReportedStatus) -> (Receip
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receipt_that_is_overtaken_is_judged_anew() {
+async fn a_receipt_that_is_overtaken_is_applied_to_the_new_state() {
     let now = |status| Message { status, ..message(1) };
     let nothing = |status| (ReceiptEffect::None, now(status));
     assert_eq!(
@@ -172,19 +178,21 @@ async fn a_receipt_that_is_overtaken_is_judged_anew() {
         nothing(Status::Delivered)
     );
 
-    let read = reported(&now(Status::Delivered), &says(ReportedStatus::Read)).expect("it moves on");
+    let read =
+        reported(&now(Status::Delivered), &receipt(ReportedStatus::Read)).expect("it moves on");
     assert_eq!(
         overtaken(Status::Sent, Status::Delivered, ReportedStatus::Read).await,
         (ReceiptEffect::Moved, read)
     );
 }
 
-/// A conversation that may wait for the first message's fate.
+/// A conversation that may wait for the outcome of its first message.
 #[derive(Debug, Clone)]
 struct Waiting {
     settled: u64,
-    /// Since so many milliseconds, and for so many; a lease that is over is one all the same.
+    /// The end of the lease, in milliseconds from now; a lease that is over is still stored.
     lease: Option<i64>,
+    /// The end of the wait, in milliseconds from now.
     waits: Option<i64>,
     due: bool,
     there: bool,
@@ -213,7 +221,7 @@ fn waiting(state: &Waiting) -> Conversation {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_doubt_that_is_over_is_waited_for_no_longer() {
+async fn a_resolved_outcome_makes_the_waiting_conversation_due() {
     let scratch = Scratch::start().await;
     let (table, key) = (scratch.table(), conversation_key());
     let item_of = |conversation: &Conversation| -> Item {
@@ -239,7 +247,7 @@ async fn a_doubt_that_is_over_is_waited_for_no_longer() {
             .put(item(&message_key(), &Message { status: Status::InDoubt, ..message(1) }))
             .await;
         let effect = table
-            .apply_receipt(&about(message(1).id), &says(ReportedStatus::Sent), NOW)
+            .apply_receipt(&reference_to(message(1).id), &receipt(ReportedStatus::Sent), NOW)
             .await
             .expect("an answer")
             .effect;
@@ -258,25 +266,25 @@ async fn effect_of(was: Status, reported: ReportedStatus) -> ReceiptEffect {
     scratch.items.put(item(&message_key(), &Message { status: was, ..message(1) })).await;
     scratch
         .table()
-        .apply_receipt(&about(message(1).id), &says(reported), NOW)
+        .apply_receipt(&reference_to(message(1).id), &receipt(reported), NOW)
         .await
         .expect("an answer")
         .effect
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_end_of_a_doubt_makes_a_conversation_due() {
+async fn only_a_resolved_outcome_makes_a_conversation_due() {
     for reported in all() {
         assert_eq!(effect_of(Status::InDoubt, reported).await, ReceiptEffect::Due);
     }
-    // A conversation that the provider asked to wait waits.
+    // A conversation that waits because the provider asked for it goes on waiting.
     assert_eq!(effect_of(Status::Queued, ReportedStatus::Sent).await, ReceiptEffect::Moved);
     assert_eq!(effect_of(Status::Sent, ReportedStatus::Delivered).await, ReceiptEffect::Moved);
     assert_eq!(effect_of(Status::Delivered, ReportedStatus::Delivered).await, ReceiptEffect::None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_put_a_message_in_doubt_is_waited_for_until_it_has_let_go() {
+async fn a_receipt_waits_until_the_worker_has_released_the_conversation() {
     let scratch = Scratch::start().await;
     let held = Waiting { settled: 0, lease: Some(45_000), waits: None, due: true, there: true };
     scratch.items.put(item(&conversation_key(), &waiting(&held))).await;
@@ -285,8 +293,8 @@ async fn whoever_put_a_message_in_doubt_is_waited_for_until_it_has_let_go() {
         .put(item(&message_key(), &Message { status: Status::InDoubt, ..message(1) }))
         .await;
 
-    // The first write is the message's, the second finds the conversation held, before the third it
-    // is let go.
+    // The first write is the message's, the second one finds the conversation held, and before the
+    // third one the worker releases it.
     let let_go =
         item(&conversation_key(), &waiting(&Waiting { lease: None, waits: Some(120_000), ..held }));
 
@@ -300,7 +308,7 @@ async fn whoever_put_a_message_in_doubt_is_waited_for_until_it_has_let_go() {
     });
 
     let effect = table
-        .apply_receipt(&about(message(1).id), &says(ReportedStatus::Sent), NOW)
+        .apply_receipt(&reference_to(message(1).id), &receipt(ReportedStatus::Sent), NOW)
         .await
         .expect("an answer")
         .effect;
@@ -311,10 +319,10 @@ async fn whoever_put_a_message_in_doubt_is_waited_for_until_it_has_let_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receipt_whose_answer_was_lost_ends_the_doubt_all_the_same() {
+async fn a_receipt_whose_answer_was_lost_resolves_the_outcome() {
     let scratch = Scratch::start().await;
     let state = Waiting { settled: 0, lease: None, waits: Some(120_000), due: true, there: true };
-    // Read the message, move it on, end the wait.
+    // The calls: read the message, change it, make the conversation due.
     for (reported, others) in
         all().into_iter().flat_map(|reported| [0, 1, 2].map(|others| (reported.clone(), others)))
     {
@@ -325,7 +333,7 @@ async fn a_receipt_whose_answer_was_lost_ends_the_doubt_all_the_same() {
             .await;
         let table = scratch.losing_an_answer_after(others);
         let effect = table
-            .apply_receipt(&about(message(1).id), &says(reported.clone()), NOW)
+            .apply_receipt(&reference_to(message(1).id), &receipt(reported.clone()), NOW)
             .await
             .expect("an answer")
             .effect;

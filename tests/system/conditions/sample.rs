@@ -1,4 +1,4 @@
-//! Items to begin with. Each test changes what it is about.
+//! Sample items. Each test changes the attributes that it is about.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
@@ -14,29 +14,30 @@ use platform::table::Table;
 use platform::table::key::{self, Key};
 use platform::table::record::{Conversation, Message};
 
-/// The one time; conditions compare milliseconds, so tests use the ones next to it.
+/// The time of every test. Conditions compare milliseconds, so tests also use the milliseconds
+/// before and after it.
 pub(super) const NOW: DateTime<Utc> =
     DateTime::from_timestamp_millis(1_900_000_000_123).expect("a time");
-/// The shortest while.
+/// The shortest time that conditions tell apart.
 pub(super) const MS: TimeDelta = TimeDelta::milliseconds(1);
-/// How long claims last.
+/// The length of a claim.
 pub(super) const LEASE: TimeDelta = TimeDelta::seconds(45);
-/// The one business.
+/// The business of every test.
 pub(super) const BUSINESS_ID: BusinessId = BusinessId(Uuid::from_u128(0xB));
-/// Its one conversation.
+/// The business's conversation.
 pub(super) const CONVERSATION_ID: ConversationId = ConversationId(Uuid::from_u128(0xC));
 
-/// Where the conversation is.
+/// The key of the conversation.
 pub(super) fn conversation_key() -> Key {
     key::conversation(BUSINESS_ID, CONVERSATION_ID)
 }
 
-/// Where the first message is.
+/// The key of the first message.
 pub(super) fn message_key() -> Key {
     key::message(BUSINESS_ID, CONVERSATION_ID, Seq(1))
 }
 
-/// A conversation with two of three messages left to send, which no worker holds.
+/// A conversation with three messages, the first of which is settled. No worker holds it.
 pub(super) fn conversation() -> Conversation {
     Conversation {
         channel: "chat".into(),
@@ -60,7 +61,7 @@ pub(super) fn conversation() -> Conversation {
     }
 }
 
-/// The conversation when its turn has become this.
+/// Returns the conversation with another state.
 pub(super) fn turned(before: &Conversation, turn: ConversationState) -> Conversation {
     let ConversationState { seq, settled_seq, lease_until, fence, not_before, due } = turn;
     let lease_owner = before.lease_owner.clone().filter(|_| lease_until.is_some());
@@ -76,12 +77,12 @@ pub(super) fn turned(before: &Conversation, turn: ConversationState) -> Conversa
     }
 }
 
-/// A message as the rules see it.
+/// Returns the state of a message that the rules decide by.
 pub(super) fn stored(message: &Message) -> MessageState {
     MessageState { progress: message.progress(), fence: message.fence.unwrap_or(0) }
 }
 
-/// The message when it has become this.
+/// Returns the message with another state.
 pub(super) fn became(before: &Message, MessageState { progress, fence }: MessageState) -> Message {
     let Progress { status, created_at, attempts, unknown_outcomes, attempted_at } = progress;
     let fence = before.fence.or(Some(fence).filter(|fence| *fence > 0)).map(|_| fence);
@@ -96,7 +97,7 @@ pub(super) fn became(before: &Message, MessageState { progress, fence }: Message
     }
 }
 
-/// The conversation's `seq`-th message, as it was accepted.
+/// The conversation's message number `seq`, as it was accepted.
 pub(super) fn message(seq: u64) -> Message {
     Message {
         id: MessageId::new(NOW, Seq(seq), seq),
@@ -124,7 +125,7 @@ pub(super) fn message(seq: u64) -> Message {
     }
 }
 
-/// A conversation that was just claimed, with fence 2.
+/// Stores the conversation and claims it, with fence 2.
 pub(super) async fn held(scratch: &Scratch, table: &Table) -> platform::table::HeldConversation {
     scratch.items.put(item(&conversation_key(), &conversation())).await;
     let held = table

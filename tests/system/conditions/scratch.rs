@@ -1,5 +1,5 @@
-//! A table of the test's own: the template's table and nothing else of it, so that whatever happens
-//! to an item, the test did it.
+//! A table of the test's own: the template's table without its functions, so that only the test
+//! changes items.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -23,23 +23,22 @@ use emulator::{Engine, EngineOptions};
 use platform::table::Table;
 use platform::table::key::Key;
 
-/// An item as DynamoDB has it, sorted, so that two can be compared.
+/// An item as DynamoDB stores it, with its attributes sorted by name.
 pub(super) type Item = BTreeMap<String, AttributeValue>;
 
 /// Items by `pk` and `sk`.
-pub(super) type MessageState = BTreeMap<(String, String), Item>;
+pub(super) type ItemsByKey = BTreeMap<(String, String), Item>;
 
-/// An empty table, gone when it is dropped.
+/// A table that begins empty and is removed when this is dropped.
 pub(super) struct Scratch {
     engine: Option<Engine>,
     endpoint: String,
-    /// Its items.
+    /// The table's items.
     pub(super) items: Items,
 }
 
 impl Scratch {
-    /// Makes the table. With `AWS_ENDPOINT_URL_DYNAMODB` in the environment it is made in that
-    /// DynamoDB.
+    /// Makes the table, in the DynamoDB of `AWS_ENDPOINT_URL_DYNAMODB` if that is set.
     pub(super) async fn start() -> Scratch {
         let template = only_the_table();
         let options = EngineOptions {
@@ -55,13 +54,13 @@ impl Scratch {
         Scratch { engine: Some(engine), endpoint, items }
     }
 
-    /// The table, as the functions have it.
+    /// The table as the functions use it.
     pub(super) fn table(&self) -> Table {
         Table::new(self.items.client.clone(), self.items.table.clone())
     }
 
-    /// The table, but before each call of `operation` something else happens to the items; it is
-    /// told how many such calls there were before.
+    /// The table, with `happens` run before each call of `operation`. `happens` gets the number of
+    /// earlier calls.
     pub(super) fn meanwhile<F: Future<Output = ()>>(
         &self,
         operation: &'static str,
@@ -72,7 +71,7 @@ impl Scratch {
         self.intercepted(Meanwhile::new(operation, happens))
     }
 
-    /// The same, before the first call alone.
+    /// The table, with `happens` run before the first call of `operation`.
     pub(super) fn meanwhile_once<F: Future<Output = ()>>(
         &self,
         operation: &'static str,
@@ -83,12 +82,12 @@ impl Scratch {
         })
     }
 
-    /// The table, but its first answer is lost on the way, and the SDK makes the call again.
+    /// The table, with its first answer lost, so that the SDK repeats the call.
     pub(super) fn losing_the_first_answer(&self) -> Table {
         self.losing_an_answer_after(0)
     }
 
-    /// The same, but so many answers arrive before.
+    /// The table, with one answer lost after `others` answers arrived.
     pub(super) fn losing_an_answer_after(&self, others: u32) -> Table {
         self.intercepted(LostAnswer::after(others))
     }
@@ -115,7 +114,7 @@ pub(super) struct Items {
 }
 
 impl Items {
-    /// Stores an item, whatever was there; returns it.
+    /// Stores an item, in place of an existing one, and returns it.
     pub(super) async fn put(&self, item: Item) -> Item {
         let put = self
             .client
@@ -133,8 +132,8 @@ impl Items {
         delete.send().await.expect("a deletion without a condition");
     }
 
-    /// Stores these, at most 25 with what was there, in place of everything; returns them by key.
-    pub(super) async fn replace_all(&self, items: Vec<Item>) -> MessageState {
+    /// Replaces all items by these, and returns them by key. Old and new items are 25 at most.
+    pub(super) async fn replace_all(&self, items: Vec<Item>) -> ItemsByKey {
         let items = by_key(items);
         let old = self.all().await.into_keys().filter(|key| !items.contains_key(key));
         let delete = old.map(|(pk, sk)| {
@@ -164,14 +163,14 @@ impl Items {
         answer.item.map(|item| item.into_iter().collect())
     }
 
-    /// The same, as a record.
+    /// Returns the record stored under a key.
     pub(super) async fn record<T: DeserializeOwned>(&self, key: &Key) -> Option<T> {
         let item: HashMap<_, _> = self.get(key).await?.into_iter().collect();
         Some(serde_dynamo::aws_sdk_dynamodb_1::from_item(item).expect("what the platform stores"))
     }
 
-    /// Everything, by key.
-    pub(super) async fn all(&self) -> MessageState {
+    /// Returns all items by key.
+    pub(super) async fn all(&self) -> ItemsByKey {
         let scan = self.client.scan().table_name(&self.table).consistent_read(true);
         let items = scan
             .into_paginator()
@@ -184,7 +183,7 @@ impl Items {
     }
 }
 
-fn by_key(items: impl IntoIterator<Item = Item>) -> MessageState {
+fn by_key(items: impl IntoIterator<Item = Item>) -> ItemsByKey {
     let text = |item: &Item, name: &str| item[name].as_s().expect("keys are texts").clone();
     items.into_iter().map(|item| ((text(&item, "pk"), text(&item, "sk")), item)).collect()
 }
@@ -197,7 +196,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Writes a template that declares the repository's table alone.
+/// Writes a template that declares only the repository's table.
 fn only_the_table() -> PathBuf {
     let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
     let text = std::fs::read_to_string(whole).expect("template.yaml is there");
@@ -227,7 +226,7 @@ pub(super) fn item(key: &Key, record: &impl Serialize) -> Item {
     item.into_iter().chain(key.attributes()).collect()
 }
 
-/// The same item with other attributes; `None` takes one away.
+/// Returns the item with other attributes; `None` removes one.
 pub(super) fn with<const N: usize>(
     mut item: Item,
     attributes: [(&str, Option<AttributeValue>); N],
@@ -246,18 +245,18 @@ pub(super) fn value(of: impl Serialize) -> AttributeValue {
     serde_dynamo::aws_sdk_dynamodb_1::to_attribute_value(of).expect("plain data")
 }
 
-/// Runs `decide` on generated states, the same ones each time. It checks all there is to check and
-/// returns whether the state was let through; both have to occur, or nothing was learnt.
+/// Runs `decide` on generated states, the same ones each time. `decide` makes its own checks and
+/// returns whether the write was made. Both outcomes have to occur at least ten times.
 pub(super) fn for_all<S: Strategy>(cases: u32, states: &S, decide: impl AsyncFn(S::Value) -> bool) {
     let config =
         Cases { cases, rng_seed: RngSeed::Fixed(7), failure_persistence: None, ..Cases::default() };
-    let (through, refused) = (AtomicU32::new(0), AtomicU32::new(0));
+    let (made, refused) = (AtomicU32::new(0), AtomicU32::new(0));
     let checked = TestRunner::new(config).run(states, |state| {
-        let was_through = block_in_place(|| Handle::current().block_on(decide(state)));
-        (if was_through { &through } else { &refused }).fetch_add(1, Ordering::Relaxed);
+        let was_made = block_in_place(|| Handle::current().block_on(decide(state)));
+        (if was_made { &made } else { &refused }).fetch_add(1, Ordering::Relaxed);
         Ok(())
     });
     checked.unwrap_or_else(|failure| panic!("{failure}"));
-    println!("{through:?} let through, {refused:?} refused");
-    assert!(through.into_inner() >= 10 && refused.into_inner() >= 10, "the states are all alike");
+    println!("{made:?} made, {refused:?} refused");
+    assert!(made.into_inner() >= 10 && refused.into_inner() >= 10, "the states are all alike");
 }

@@ -1,5 +1,5 @@
-//! `create_conversation` and `customer_wrote`: a customer on WhatsApp finds their conversations,
-//! and their window only ever closes later.
+//! `create_conversation` and `customer_wrote`: a customer's message on WhatsApp finds the customer's
+//! conversations, and moves the end of their window only forward.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -17,7 +17,7 @@ const NUMBER: &str = "106540352242922";
 const CUSTOMER: &str = "16505551234";
 const CHANNEL: ChannelId = ChannelId(Uuid::from_u128(0xCC));
 
-/// A conversation on WhatsApp with this window, and the customer's way to it.
+/// Stores a conversation on WhatsApp with this window, and the item that leads the customer to it.
 async fn stored(scratch: &Scratch, window_expires_at: Option<DateTime<Utc>>) -> Conversation {
     let stored = Conversation { channel: "whatsapp".into(), window_expires_at, ..conversation() };
     scratch.items.put(item(&conversation_key(), &stored)).await;
@@ -33,7 +33,7 @@ async fn window(scratch: &Scratch) -> Option<DateTime<Utc>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_window_opens_for_a_day_and_only_ever_closes_later() {
+async fn a_window_opens_for_a_day_and_its_end_only_moves_forward() {
     let scratch = Scratch::start().await;
     let table = scratch.table();
     let until = NOW + MESSAGING_WINDOW;
@@ -61,7 +61,7 @@ async fn a_window_opens_for_a_day_and_only_ever_closes_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_customers_own_conversations_with_that_number_open() {
+async fn only_the_customers_own_conversations_with_that_number_get_a_window() {
     let scratch = Scratch::start().await;
     let table = scratch.table();
     let before = stored(&scratch, None).await;
@@ -73,7 +73,7 @@ async fn only_the_customers_own_conversations_with_that_number_open() {
     }
 
     assert_eq!(window(&scratch).await, None);
-    // It is an e-mail conversation by now, or there is none any more.
+    // The conversation is on e-mail now, or missing.
     let moved = Conversation { channel: "email".into(), ..before };
     scratch.items.put(item(&conversation_key(), &moved)).await;
 
@@ -85,10 +85,10 @@ async fn only_the_customers_own_conversations_with_that_number_open() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_window_whose_opening_went_unanswered_is_open() {
+async fn a_window_is_open_although_the_answer_was_lost() {
     let scratch = Scratch::start().await;
     stored(&scratch, None).await;
-    // The read before is the first answer.
+    // The first answer is that of the read before.
     scratch
         .losing_an_answer_after(1)
         .customer_wrote(NUMBER, CUSTOMER, NOW)
@@ -98,7 +98,7 @@ async fn a_window_whose_opening_went_unanswered_is_open() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_conversation_on_whatsapp_is_made_with_the_customers_way_to_it_or_not_at_all() {
+async fn a_conversation_on_whatsapp_is_made_together_with_the_item_that_leads_to_it() {
     let scratch = Scratch::start().await;
     let table = scratch.table();
     let new = |channel: &str, channel_id| NewConversation {
@@ -131,18 +131,18 @@ async fn a_conversation_on_whatsapp_is_made_with_the_customers_way_to_it_or_not_
     let found_by = key::whatsapp_customer(NUMBER, CUSTOMER, BUSINESS_ID, CONVERSATION_ID);
     assert!(scratch.items.get(&found_by).await.is_some());
 
-    // Another one of the same customer, also of another business with that number, is found beside
-    // it.
+    // The number also leads to the customer's other conversations, those of another business with
+    // the same number included.
     let others = [
         (BUSINESS_ID, ConversationId(Uuid::from_u128(1))),
         (BusinessId(Uuid::from_u128(2)), CONVERSATION_ID),
     ];
-    for (business, conversation) in others {
-        table.operator().put_channel(business, CHANNEL, &record).await.expect("a channel");
+    for (business_id, conversation_id) in others {
+        table.operator().put_channel(business_id, CHANNEL, &record).await.expect("a channel");
         assert!(
             table
                 .operator()
-                .create_conversation(business, conversation, new("whatsapp", CHANNEL), NOW)
+                .create_conversation(business_id, conversation_id, new("whatsapp", CHANNEL), NOW)
                 .await
                 .expect("one")
         );
@@ -150,7 +150,7 @@ async fn a_conversation_on_whatsapp_is_made_with_the_customers_way_to_it_or_not_
 
     assert_eq!(table.customer_wrote(NUMBER, CUSTOMER, NOW).await.expect("an answer"), 3);
 
-    // What is there is not made again, and no index entry is added for it.
+    // An existing conversation is not made again, and no item that leads to it is added.
     let before = scratch.items.all().await;
     let elsewhere =
         NewConversation { recipient: "+1 650 555 9999".into(), ..new("whatsapp", CHANNEL) };
@@ -163,7 +163,7 @@ async fn a_conversation_on_whatsapp_is_made_with_the_customers_way_to_it_or_not_
             .expect("an answer")
     );
     assert_eq!(scratch.items.all().await, before);
-    // Chats and mails cannot be found by a number.
+    // A number leads to no chat and no e-mail conversation.
     let chat = ConversationId(Uuid::from_u128(3));
 
     assert!(
