@@ -25,6 +25,7 @@ use serde_json::json;
 
 use crate::channel::{Channel, Submission};
 use crate::clock::Clock;
+use crate::fault::Faults;
 use crate::receipts::{ReceiptRule, Receipts};
 use emulator::Engine;
 use error::{Error, refuse};
@@ -126,6 +127,12 @@ impl WhatsappProvider {
             None => Err(Error::new(190, "An access token is required: Authorization: Bearer …")),
         }
     }
+
+    /// Answers a call under the fault in force.
+    async fn answer(&self, faults: &Faults, effect: impl Future<Output = Response>) -> Response {
+        let kill = async || self.engine.kill("deliver-whatsapp").await;
+        faults.apply(effect, refuse, kill).await
+    }
 }
 
 /// Returns the provider's routes.
@@ -155,9 +162,8 @@ async fn send_message(
             Ok(message) => provider.accept(message).await,
         }
     };
-    let kill = async || provider.engine.kill("deliver-whatsapp").await;
 
-    provider.channel.faults.apply(effect, refuse, kill).await
+    provider.answer(&provider.channel.faults, effect).await
 }
 
 /// Answers `POST /providers/whatsapp/{version}/{phone_number_id}/media`.
@@ -175,9 +181,8 @@ async fn upload_file(
         };
         id.map_or_else(IntoResponse::into_response, |id| Json(json!({ "id": id })).into_response())
     };
-    let kill = async || provider.engine.kill("deliver-whatsapp").await;
 
-    provider.media.faults.apply(effect, refuse, kill).await
+    provider.answer(&provider.media.faults, effect).await
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 
 use super::sample::{
-    BUSINESS_ID, CONVERSATION_ID, LEASE, MS, NOW, conversation, conversation_key, turned,
+    BUSINESS_ID, CONVERSATION_ID, LEASE, MS, NOW, claim, conversation, conversation_key, turned,
 };
 use super::scratch::{Scratch, for_all, item};
 use domain::Seq;
@@ -45,11 +45,7 @@ async fn the_table_grants_what_the_rule_grants() {
 
     for_all(160, &any_conversation(), async |conversation| {
         let before = scratch.items.put(item(&key, &conversation)).await;
-        let decided = table
-            .deliveries()
-            .claim(BUSINESS_ID, CONVERSATION_ID, NOW, LEASE)
-            .await
-            .expect("an answer");
+        let decided = claim(&table).await;
         let after = scratch.items.get(&key).await.expect("it stays");
         match ConversationState::claimed(&conversation.state(), NOW, LEASE) {
             Ok((turn, lease)) => {
@@ -79,12 +75,7 @@ async fn the_table_grants_what_the_rule_grants() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_claim_makes_a_missing_conversation() {
     let scratch = Scratch::start().await;
-    let decided = scratch
-        .table()
-        .deliveries()
-        .claim(BUSINESS_ID, CONVERSATION_ID, NOW, LEASE)
-        .await
-        .expect("an answer");
+    let decided = claim(&scratch.table()).await;
     assert_eq!(decided.map_continue(|held| held.lease), ControlFlow::Break(ClaimOutcome::Settled));
     assert_eq!(scratch.items.get(&conversation_key()).await, None);
 }
@@ -94,13 +85,7 @@ async fn a_claim_whose_answer_was_lost_is_granted_once() {
     let scratch = Scratch::start().await;
     scratch.items.put(item(&conversation_key(), &conversation())).await;
     let table = scratch.losing_the_first_answer();
-    let held = table
-        .deliveries()
-        .claim(BUSINESS_ID, CONVERSATION_ID, NOW, LEASE)
-        .await
-        .expect("an answer")
-        .continue_value()
-        .expect("no other worker asked");
+    let held = claim(&table).await.continue_value().expect("no other worker asked");
     assert_eq!(scratch.items.record(&conversation_key()).await, Some(held.conversation));
     assert_eq!(held.lease, Lease { fence: 2, until: NOW + LEASE }, "it was made once");
 }

@@ -1,18 +1,20 @@
 //! Sample items. Each test changes the attributes that it is about.
 
+use std::ops::ControlFlow;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::scratch::{Scratch, item};
 use domain::delivery::transitions::MessageState;
-use domain::delivery::{ConversationState, History, Parts, Progress, Status, Thread};
+use domain::delivery::{ClaimOutcome, ConversationState, History, Parts, Progress, Status, Thread};
 use domain::{
     BusinessId, ChannelId, Content, ConversationId, ConversationStatus, MessageId, Month, Sender,
     Seq,
 };
-use platform::table::Table;
 use platform::table::key::{self, Key};
 use platform::table::record::{Conversation, Message};
+use platform::table::{HeldConversation, Table};
 
 /// The time of every test. Conditions compare milliseconds, so tests also use the milliseconds
 /// before and after it.
@@ -125,16 +127,16 @@ pub(super) fn message(seq: u64) -> Message {
     }
 }
 
+/// Has a worker claim the conversation.
+pub(super) async fn claim(table: &Table) -> ControlFlow<ClaimOutcome, HeldConversation> {
+    let claim = table.deliveries().claim(BUSINESS_ID, CONVERSATION_ID, NOW, LEASE);
+    claim.await.expect("an answer")
+}
+
 /// Stores the conversation and claims it, with fence 2.
-pub(super) async fn held(scratch: &Scratch, table: &Table) -> platform::table::HeldConversation {
+pub(super) async fn held(scratch: &Scratch, table: &Table) -> HeldConversation {
     scratch.items.put(item(&conversation_key(), &conversation())).await;
-    let held = table
-        .deliveries()
-        .claim(BUSINESS_ID, CONVERSATION_ID, NOW, LEASE)
-        .await
-        .expect("an answer")
-        .continue_value()
-        .expect("it is free");
+    let held = claim(table).await.continue_value().expect("it is free");
     assert_eq!(held.lease.fence, 2);
     held
 }

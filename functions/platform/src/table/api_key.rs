@@ -37,15 +37,8 @@ impl OperatorTable<'_> {
         let check = check.build().expect("table, key and condition are set");
         let check = TransactWriteItem::builder().condition_check(check).build();
         let actions = vec![self.table.put_new(item(&key, &credential)), check];
-        match self
-            .table
-            .client
-            .transact_write_items()
-            .set_transact_items(Some(actions))
-            .send()
-            .await
-        {
-            Ok(_) => Ok(true),
+        match self.table.transact(actions).await {
+            Ok(()) => Ok(true),
             Err(error) if is_refused(&error) => Ok(false),
             Err(error) => Err(InternalError::aws("TransactWriteItems", error)),
         }

@@ -34,9 +34,8 @@ impl Table {
                 .await?
                 .ok_or_else(|| InternalError::new("opening a month without a plan"))?;
             let (head, actions) = self.opening(business_id, month, &plan);
-            match self.client.transact_write_items().set_transact_items(Some(actions)).send().await
-            {
-                Ok(_) => return Ok(head),
+            match self.transact(actions).await {
+                Ok(()) => return Ok(head),
                 Err(error) if !is_cancelled(&error) => {
                     return Err(InternalError::aws("TransactWriteItems", error));
                 }

@@ -58,15 +58,8 @@ impl OperatorTable<'_> {
                     None => actions.push(self.still_closed(business_id, month)),
                 }
             }
-            match self
-                .table
-                .client
-                .transact_write_items()
-                .set_transact_items(Some(actions))
-                .send()
-                .await
-            {
-                Ok(_) => return Ok(after),
+            match self.table.transact(actions).await {
+                Ok(()) => return Ok(after),
                 Err(error) if month::is_cancelled(&error) && backoff.wait().await => {}
                 Err(error) => return Err(InternalError::aws("TransactWriteItems", error)),
             }

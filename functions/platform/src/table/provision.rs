@@ -176,15 +176,8 @@ impl OperatorTable<'_> {
             TransactWriteItem::builder().put(put.build().expect("table and item are set")).build()
         });
 
-        match self
-            .table
-            .client
-            .transact_write_items()
-            .set_transact_items(Some(puts.to_vec()))
-            .send()
-            .await
-        {
-            Ok(_) => Ok(true),
+        match self.table.transact(puts.to_vec()).await {
+            Ok(()) => Ok(true),
             Err(error) if is_refused(&error) => Ok(false),
             Err(error) => Err(InternalError::aws("TransactWriteItems", error)),
         }
