@@ -2,7 +2,8 @@
 
 use stateright::Property;
 
-use crate::protocol::{Call, Protocol, WORKERS, Without};
+use crate::actions::Call;
+use crate::protocol::{Protocol, WORKERS, Without};
 use crate::state::{Sender, State, is_in_doubt};
 use domain::Seq;
 use domain::delivery::Command;

@@ -6,6 +6,7 @@
 //! production's workers do; its writes are the transitions of [`domain::delivery::transitions`], which
 //! contract tests compare with the table's condition expressions.
 
+mod actions;
 mod guarantees;
 mod protocol;
 mod state;

@@ -1,17 +1,17 @@
-//! The chat's WebSocket, spoken to as the widget speaks to it: tokens, several tabs, returns
-//! without gap or duplicate, and messages that do not fit.
+//! The chat's WebSocket, used as the widget uses it: several tabs, returns without gap or duplicate,
+//! and in files of their own messages that do not fit, and tokens and frames that are refused.
 
+mod fetching;
+mod refusing;
 mod tab;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use reqwest::{Method, StatusCode};
+use chrono::Utc;
+use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use domain::{BusinessId, ConversationId};
-use platform::credential::SigningKeys;
-use platform::credential::visitor::{LONGEST, Visitor};
-use tab::{Tab, show};
+use tab::{Tab, message_of};
 use tests::{Business, World};
 
 /// How many messages tabs come and go under.
@@ -99,7 +99,7 @@ async fn every_tab_shows_every_message_and_either_may_say_so() {
     let conversation_id = ConversationId(business.conversation_id("chat"));
     let table = world.table();
     let connections = async || {
-        let all = table.connections(b, c).await.expect("the table answers");
+        let all = table.connections(business_id, conversation_id).await.expect("the table answers");
         (all.len() == 1).then_some(())
     };
     world.until("the closed tab is forgotten", connections).await;
@@ -119,15 +119,21 @@ async fn a_tab_that_is_gone_without_a_word_is_taken_off_the_list() {
     let business_id = BusinessId(business.business_id);
     let conversation_id = ConversationId(business.conversation_id("chat"));
     let table = world.table();
-    let gone = table.connect("L0SM9cOFvHcCIhw=", b, c, Utc::now()).await.expect("remembered");
+    let gone = table
+        .connect("L0SM9cOFvHcCIhw=", business_id, conversation_id, Utc::now())
+        .await
+        .expect("remembered");
 
-    table.list(&gone).await.expect("listed");
+    table.list_connection(&gone).await.expect("listed");
     let id = send(&world, &business, "one of you is not there").await;
     assert_eq!(message_of(&stays.next_event().await), (1, id));
 
     status(&world, &business, id, "sent").await;
-    assert_eq!(table.connections(b, c).await.expect("the table answers").len(), 1);
-    assert_eq!(table.connected(&gone.connection).await.expect("the table answers"), None);
+    assert_eq!(
+        table.connections(business_id, conversation_id).await.expect("the table answers").len(),
+        1
+    );
+    assert_eq!(table.connection(&gone.connection_id).await.expect("the table answers"), None);
 
     world.let_customers_in().await;
 }
@@ -253,191 +259,4 @@ async fn what_failed_is_never_shown_and_holds_nothing_up() {
     );
 
     world.let_customers_in().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_does_not_fit_is_announced_and_fetched() {
-    let (world, business) = World::without_customers().await;
-    let mut first = tab(&world, &business, 0).await;
-    assert_eq!(first.next_event().await["type"], "caught_up");
-
-    world.sandbox(Method::PUT, "/queues/held", json!({"held": true})).await;
-    let id = send(&world, &business, "to grow").await;
-    let long = "ü".repeat(99_000);
-    world.rewrite(&business, id, &long).await;
-    world.sandbox(Method::PUT, "/queues/held", json!({"held": false})).await;
-
-    let announced = json!({"type": "large_message", "seq": 1, "id": id});
-    assert_eq!(first.next_event().await, announced, "by the worker");
-
-    let short = send(&world, &business, "and a short one").await;
-    assert_eq!(message_of(&first.next_event().await), (2, short));
-
-    let mut later = tab(&world, &business, 0).await;
-    assert_eq!(later.next_event().await, announced, "by the replay");
-    assert_eq!(message_of(&later.next_event().await), (2, short));
-
-    let token = world.visitor_token(business.conversation_id("chat")).await;
-    let (status, message) = tab::fetch(&world, &token, id).await;
-    assert_eq!((status, message["id"].as_str()), (200, Some(id.to_string().as_str())));
-    assert_eq!(
-        (message["content"].as_str(), &message["sender_type"]),
-        (Some(long.as_str()), &json!("agent"))
-    );
-    assert_eq!(
-        message.as_object().expect("a message").len(),
-        7,
-        "what the widget is shown, and nothing else"
-    );
-
-    world.let_customers_in().await;
-    assert_eq!(world.received("chat", business.conversation_id("chat")).await[0].len(), long.len());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn only_its_own_conversations_messages_can_be_fetched_with_a_visitors_token() {
-    let (world, business) = World::without_customers().await;
-    let mine = business.conversation_id("chat");
-    let other = world.business(10, 1).await;
-    let id = send(&world, &business, "mine").await;
-    let foreign = send(&world, &other, "another business's").await;
-    let elsewhere = world
-        .send(&business.api_key, business.conversation_id("email"), "by e-mail")
-        .go()
-        .await
-        .id();
-    let mine = world.visitor_token(mine).await;
-    assert_eq!(tab::fetch(&world, &mine, id).await.0, 200);
-
-    let missing = tab::fetch(&world, &mine, Uuid::new_v4()).await;
-    assert_eq!((missing.0, &missing.1["code"]), (404, &json!("message_not_found")));
-
-    for id in [foreign, elsewhere] {
-        assert_eq!(tab::fetch(&world, &mine, id).await, missing);
-    }
-
-    let path = format!("/api/v1/chat/messages/{id}");
-    assert_eq!(
-        world.get(&mine, "/api/v1/chat/messages/7").await.problem(),
-        (422, "validation_error".into())
-    );
-
-    let demo = world.ready.demo.clone().expect("a demo");
-    for token in ["", "nonsense", &business.api_key, &demo.token] {
-        assert_eq!(
-            world.get(token, &path).await.problem(),
-            (401, "unauthorized".into()),
-            "{token}"
-        );
-    }
-
-    // Nor is a visitor's token good for anything else.
-    let path = format!("/api/v1/conversations/{}/messages/{id}", business.conversation_id("chat"));
-    assert_eq!(world.get(&mine, &path).await.problem(), (401, "unauthorized".into()));
-
-    world.pass(3_661).await;
-    let path = format!("/api/v1/chat/messages/{id}");
-    assert_eq!(world.get(&mine, &path).await.problem(), (401, "unauthorized".into()));
-
-    world.let_customers_in().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_another_origin_may_fetch() {
-    let (world, business) = World::without_customers().await;
-    let id = send(&world, &business, "to be fetched").await;
-    let url = format!("{}/api/v1/chat/messages/{id}", world.ready.api);
-    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-    let asked = http.request(Method::OPTIONS, &url).header("origin", "https://shop.example.com");
-    let asked = asked.header("access-control-request-method", "GET");
-    let asked = asked
-        .header("access-control-request-headers", "authorization")
-        .send()
-        .await
-        .expect("an answer");
-    assert_eq!(asked.status(), StatusCode::NO_CONTENT);
-    assert_eq!(asked.headers()["access-control-allow-origin"], "*");
-    assert_eq!(asked.headers()["access-control-allow-headers"], "authorization");
-
-    let token = world.visitor_token(business.conversation_id("chat")).await;
-    let answer =
-        http.get(&url).bearer_auth(token).header("origin", "https://shop.example.com").send().await;
-    let answer = answer.expect("an answer");
-    assert_eq!(
-        (answer.status(), &answer.headers()["access-control-allow-origin"]),
-        (StatusCode::OK, &"*".parse().expect("a value"))
-    );
-
-    world.let_customers_in().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_is_over_or_worth_nothing_is_told_so_and_the_door_closed() {
-    let (world, business) = World::without_customers().await;
-    let keys: SigningKeys =
-        serde_json::from_value(world.secret("VisitorKeys").await).expect("keys");
-    let key = &keys.keys[0];
-    let now = Utc::now();
-    let visitor = Visitor {
-        business_id: BusinessId(business.business_id),
-        conversation_id: ConversationId(business.conversation_id("chat")),
-    };
-    let signed = |from: DateTime<Utc>, length: TimeDelta| {
-        key.sign_visitor(visitor, from, from + length).expect("signed")
-    };
-    let hour = TimeDelta::hours(1);
-    let agent = world.ready.demo.clone().expect("a demo").token;
-
-    for (token, code) in [
-        (signed(now - hour - TimeDelta::seconds(70), hour), "token_expired"),
-        (signed(now, LONGEST + TimeDelta::seconds(1)), "unauthorized"),
-        (signed(now + TimeDelta::minutes(5), hour), "unauthorized"),
-        (format!("{}x", signed(now, hour)), "unauthorized"),
-        (agent, "unauthorized"),
-        ("nonsense".into(), "unauthorized"),
-    ] {
-        let mut tab = Tab::open(&world).await;
-        tab.hello(&token, 0).await;
-        let event = tab.next_event().await;
-        assert_eq!((&event["type"], &event["code"]), (&json!("error"), &json!(code)), "{event}");
-        assert!(event["detail"].is_string());
-        tab.until_closed().await;
-    }
-
-    let mut good = Tab::open(&world).await;
-    good.hello(&signed(now, hour), 0).await;
-    assert_eq!(good.next_event().await["type"], "hello");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn frames_that_come_before_the_hello_or_cannot_be_read_are_answered_with_an_error() {
-    let (world, business) = World::without_customers().await;
-    let id = send(&world, &business, "not theirs to acknowledge").await;
-    let mut tab = Tab::open(&world).await;
-
-    for what in [json!({"action": "ack", "id": id}), json!({"action": "resume", "after": 0})] {
-        tab.send_action(what).await;
-        assert_eq!(tab.next_event().await["code"], "hello_first");
-    }
-
-    for what in [
-        json!({"action": "shout"}),
-        json!({"action": "ack"}),
-        json!("hello"),
-        json!({"action": "ping", "x": 1}),
-    ] {
-        tab.send_action(what).await;
-        assert_eq!(tab.next_event().await["code"], "not_understood");
-    }
-
-    tab.ping().await;
-    // A customer acknowledges what is theirs; an acknowledgement of others' messages is ignored.
-    let other = world.business(10, 1).await;
-    let mut stranger = self::tab(&world, &other, 0).await;
-    assert_eq!(stranger.next_event().await["type"], "caught_up");
-
-    stranger.send_action(json!({"action": "ack", "id": id})).await;
-    stranger.ping().await;
-    status(&world, &business, id, "queued").await;
-    world.sandbox(Method::POST, "/chat/widgets", Value::Null).await;
 }

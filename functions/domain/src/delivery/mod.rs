@@ -7,6 +7,7 @@
 //! ([`Round`]), and releases the conversation. Each of its writes is a conditional transition
 //! ([`transitions`]).
 
+mod command;
 mod history;
 mod lease;
 mod outcome;
@@ -20,6 +21,7 @@ mod status;
 mod thread;
 pub mod transitions;
 
+pub use command::{Command, DeliveryPolicy, Event, RoundOutcome, Settlement};
 pub use history::{Attempt, AttemptOutcome, FIRST_ATTEMPTS_KEPT, History, LAST_ATTEMPTS_KEPT};
 pub use lease::{ClaimOutcome, ConversationState, Lease, claim};
 pub(crate) use outcome::FailureKind;
@@ -35,6 +37,6 @@ pub use progress::{
 pub use rate_limit::{RateLimit, RateLimitState};
 pub use receipt::{Receipt, ReportedStatus};
 pub use reference::{InvalidReference, MessageReference};
-pub use round::{Command, DeliveryPolicy, Event, Round, RoundOutcome, Settlement};
+pub use round::Round;
 pub use status::Status;
 pub use thread::{MAX_THREAD_NAMES, Thread};

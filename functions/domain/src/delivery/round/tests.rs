@@ -1,7 +1,7 @@
 //! The commands that a worker gets, from the first message it reads until it stops.
 
 use super::*;
-use crate::delivery::{Accepted, Failure};
+use crate::delivery::{Accepted, Failure, OnUnknownOutcome, RateLimit};
 
 const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
 

@@ -1,0 +1,32 @@
+//! A message that is ready to be accepted.
+
+use chrono::{DateTime, Utc};
+
+use domain::{
+    Attachment, BusinessId, Channel, Content, ConversationChannel, ConversationId, Sender,
+};
+
+/// A message that is ready to be accepted: everything that can be checked beforehand was.
+#[derive(Debug, Clone)]
+pub struct MessageDraft {
+    /// The business that sends.
+    pub business_id: BusinessId,
+    /// The conversation it is sent into.
+    pub conversation_id: ConversationId,
+    /// The conversation's channel as it was read; the message is accepted only if it still is.
+    pub conversation_channel: ConversationChannel,
+    /// The channel that the content was checked for.
+    pub channel: Channel,
+    /// The agent in whose name it is sent.
+    pub sender: Sender,
+    /// The text.
+    pub content: Content,
+    /// Its files.
+    pub attachments: Vec<Attachment>,
+    /// The idempotency key and the request's hash.
+    pub idempotency: Option<(String, String)>,
+    /// API Gateway's id of the call.
+    pub correlation_id: Option<String>,
+    /// The one clock reading: `created_at`, and with it the month.
+    pub now: DateTime<Utc>,
+}
