@@ -42,7 +42,7 @@ async fn over_http() {
     let caller = async |number: usize| {
         let mut accepted = Vec::new();
         loop {
-            let conversation_id = business.conversation(UNPACED[number % UNPACED.len()]);
+            let conversation_id = business.conversation_id(UNPACED[number % UNPACED.len()]);
             let answer =
                 world.send(&business.api_key, conversation_id, "around midnight").go().await;
             match answer.status.as_u16() {
@@ -139,7 +139,7 @@ async fn spend(world: &World, table: &Table, draft: MessageDraft) -> (Month, u64
             AcceptOutcome::Accepted(message) => {
                 assert_eq!((message.month, message.created_at), (month, draft.now));
                 let id = message.id.to_string().parse().expect("a UUID");
-                world.ledger().accepted.insert(id, message.content);
+                world.ledger().accepted.insert(id, message.content.as_str().to_owned());
                 (accepted, last) = (accepted + 1, message.seq);
             }
             AcceptOutcome::Refused(Refusal::Busy) => {}

@@ -79,7 +79,7 @@ async fn change(world: &World, business: &Business, over: &AtomicBool) -> u64 {
 async fn send_until(world: &World, business: &Business, number: usize, over: &AtomicBool) -> u64 {
     let mut accepted = 0;
     while !over.load(Ordering::Relaxed) {
-        let conversation_id = business.conversation(UNPACED[number % UNPACED.len()]);
+        let conversation_id = business.conversation_id(UNPACED[number % UNPACED.len()]);
         let answer =
             world.send(&business.api_key, conversation_id, "while the plan changes").go().await;
         match answer.status.as_u16() {
@@ -233,7 +233,7 @@ async fn first(shards: u16) {
     for limit in [u64::from(shards) * 10, 1_000] {
         let business = world.business(limit, shards).await;
         let caller = async |number: usize| {
-            let conversation_id = business.conversation(UNPACED[number % UNPACED.len()]);
+            let conversation_id = business.conversation_id(UNPACED[number % UNPACED.len()]);
             loop {
                 let answer = world
                     .send(&business.api_key, conversation_id, "the first of the month")

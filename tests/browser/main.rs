@@ -68,7 +68,7 @@ async fn cut(world: &World, business: &Business) {
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
     for connected in world.table().connections(b, c).await.expect("the table answers") {
         let url =
-            format!("{}/@connections/{}", world.engine().management_url(), connected.connection);
+            format!("{}/@connections/{}", world.engine().management_url(), connected.connection_id);
         http.delete(url).send().await.expect("the gateway answers");
     }
 }

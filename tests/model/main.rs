@@ -3,8 +3,8 @@
 //! answers wherever they can happen.
 //!
 //! The model has no rules of its own. Its workers follow [`domain::delivery::Round`], as
-//! production's workers do; its writes are the transitions of [`domain::delivery::transitions`], which
-//! contract tests compare with the table's condition expressions.
+//! production's workers do; its writes are the transitions of [`domain::delivery::transitions`],
+//! which contract tests compare with the table's condition expressions.
 
 mod actions;
 mod guarantees;

@@ -1,5 +1,6 @@
-//! The chat's WebSocket, used as the widget uses it: several tabs, returns without gap or duplicate,
-//! and in files of their own messages that do not fit, and tokens and frames that are refused.
+//! The chat's WebSocket, used as the widget uses it: several tabs, returns without gap or
+//! duplicate, and in files of their own messages that do not fit, and tokens and frames that are
+//! refused.
 
 mod fetching;
 mod refusing;

@@ -20,7 +20,7 @@ async fn exhaust(world: &World, business: &Business) -> BTreeMap<u16, usize> {
     let caller = async |number: usize| {
         let mut answers = Vec::new();
         loop {
-            let conversation_id = business.conversation(CHANNELS[number % CHANNELS.len()]);
+            let conversation_id = business.conversation_id(CHANNELS[number % CHANNELS.len()]);
             let answer =
                 world.send(&business.api_key, conversation_id, "one more message").go().await;
             let status = answer.status.as_u16();
@@ -126,7 +126,7 @@ async fn a_month_that_turns_under_64_callers_splits_them_exactly() {
     world.set_clock(turn - TimeDelta::milliseconds(400)).await;
 
     let senders = stream::iter(0..CALLERS).map(|number| {
-        let conversation_id = business.conversation(CHANNELS[number % CHANNELS.len()]);
+        let conversation_id = business.conversation_id(CHANNELS[number % CHANNELS.len()]);
         world.send(&business.api_key, conversation_id, "around midnight").go()
     });
     let answers: Vec<_> = senders.buffer_unordered(16).collect().await;

@@ -118,7 +118,7 @@ impl EventFunction for ChatSocket {
 impl ChatSocket {
     async fn disconnect(&self, connection_id: &str) -> Result<(), InternalError> {
         match self.table.connection(connection_id).await? {
-            Some(connection_id) => self.table.disconnect(&connection).await,
+            Some(connection) => self.table.disconnect(&connection).await,
             None => Ok(()), // The widget never said hello.
         }
     }

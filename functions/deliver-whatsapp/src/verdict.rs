@@ -98,9 +98,8 @@ mod tests {
             );
         }
         let wait = Some(Duration::from_secs(6));
-        assert!(
-            matches!(error(400, 131_056), Failure::Transient { retry_after, .. } if retry_after == wait)
-        );
+        let pair_rate = error(400, 131_056);
+        assert!(matches!(pair_rate, Failure::Transient { retry_after, .. } if retry_after == wait));
     }
 
     #[test]

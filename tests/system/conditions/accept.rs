@@ -1,7 +1,8 @@
 //! `accept`: the four positions of the transaction. The rules are [`Shard::has_room`],
 //! [`ConversationState::accepted`] and [`domain::accept::read`]. A model applies them try by try to
 //! generated items: a month that is open or not, shards that are full or not, a conversation that
-//! has a later `seq`, has changed channel or is missing, a `seq` that is taken, a key that is known.
+//! has a later `seq`, has changed channel or is missing, a `seq` that is taken, a key that is
+//! known.
 
 use proptest::prelude::*;
 

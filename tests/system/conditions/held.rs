@@ -1,5 +1,5 @@
-//! `advance`, `release`, `postpone` and `park`: the writes that only the holder of a conversation may
-//! make. The rules are [`ConversationState::advanced`], [`ConversationState::released`],
+//! `advance`, `release`, `postpone` and `park`: the writes that only the holder of a conversation
+//! may make. The rules are [`ConversationState::advanced`], [`ConversationState::released`],
 //! [`ConversationState::postponed`] and [`ConversationState::parked`].
 
 use chrono::{DateTime, Utc};
@@ -78,8 +78,8 @@ fn stored(state: &State, held: &HeldConversation) -> Option<Conversation> {
     })
 }
 
-/// Makes a write in every state, and compares the stored conversation with the result of `rule`. The
-/// write checks its own answer; it is given whether the rule accepts it.
+/// Makes a write in every state, and compares the stored conversation with the result of `rule`.
+/// The write checks its own answer; it is given whether the rule accepts it.
 async fn check(
     write: impl AsyncFn(&Table, &State, HeldConversation, bool),
     rule: impl Fn(&ConversationState) -> Option<ConversationState>,

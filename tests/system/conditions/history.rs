@@ -15,7 +15,7 @@ use domain::delivery::{
     Status,
 };
 use domain::problem::MAX_BODY_BYTES;
-use domain::{Attachment, Channel, FileName, MediaType, UploadId};
+use domain::{Attachment, Channel, Content, FileName, MediaType, UploadId};
 use platform::table::record::Message;
 use platform::table::{HeldConversation, RequeueOutcome};
 
@@ -194,7 +194,7 @@ fn largest_message(error: &Reason) -> Message {
 
     let most = Channel::ALL.map(|channel| channel.limits().attachments).into_iter().max();
     Message {
-        content: "x".repeat(MAX_BODY_BYTES),
+        content: Content::new("x".repeat(MAX_BODY_BYTES)).expect("it is not blank"),
         attachments: (0..).map(attachment).take(most.expect("three channels")).collect(),
         provider_id: Some("p".repeat(1_024)),
         error: Some(error.clone()),

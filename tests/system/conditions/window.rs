@@ -1,5 +1,5 @@
-//! `create_conversation` and `customer_wrote`: a customer's message on WhatsApp finds the customer's
-//! conversations, and moves the end of their window only forward.
+//! `create_conversation` and `customer_wrote`: a customer's message on WhatsApp finds the
+//! customer's conversations, and moves the end of their window only forward.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;

@@ -85,8 +85,9 @@ mod tests {
             mut receipts in proptest::collection::vec(any_status(), 0..8),
         ) {
             let reach = |receipts: &[Status]| {
-                let next = |now: Status, reported: &Status| now.on_receipt(*reported).unwrap_or(now);
-                receipts.iter().fold(Status::Sending, next)
+                receipts.iter().fold(Status::Sending, |now, reported| {
+                    now.on_receipt(*reported).unwrap_or(now)
+                })
             };
 
             let end = reach(&receipts);

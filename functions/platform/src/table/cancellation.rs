@@ -154,7 +154,7 @@ mod tests {
             shard: Position::Refused(Some(Shard { used: 5, cap: 5 })),
             conversation: Position::Refused(Some(CurrentConversation {
                 seq: Seq(7),
-                channel: "chat".to_owned(),
+                channel: "chat".into(),
             })),
             message: Position::Fine,
             idempotency: Position::Refused(Some(first)),

@@ -68,8 +68,8 @@ struct Row {
 }
 
 impl OperatorTable<'_> {
-    /// One page of the table: the messages that pass the filter. Consistent: every message that was accepted before the first page was asked
-    /// for is in one of the pages.
+    /// One page of the table: the messages that pass the filter. Consistent: every message that was
+    /// accepted before the first page was asked for is in one of the pages.
     ///
     /// # Errors
     /// If DynamoDB does not answer.

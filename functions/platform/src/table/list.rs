@@ -28,8 +28,9 @@ impl Table {
         self.get(&key::channel(business_id, channel_id)).await
     }
 
-    /// Up to `limit` messages after `after`, oldest first, read consistently. A page ends at `limit`
-    /// or at [1 MB](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html).
+    /// Up to `limit` messages after `after`, oldest first, read consistently. A page ends at
+    /// `limit` or at [1
+    /// MB](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html).
     ///
     /// # Errors
     /// If DynamoDB does not answer.

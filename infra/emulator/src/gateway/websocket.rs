@@ -161,10 +161,16 @@ impl Front {
                 incoming = socket.recv() => match incoming {
                     Some(Ok(Message::Text(text))) => self.dispatch(origin, text.to_string()),
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                    Some(Ok(Message::Binary(_))) => return (UNSUPPORTED_DATA, "Binary is not supported".to_owned()),
-                    Some(Ok(Message::Close(Some(close)))) => return (close.code, close.reason.to_string()),
+                    Some(Ok(Message::Binary(_))) => {
+                        return (UNSUPPORTED_DATA, "Binary is not supported".to_owned());
+                    }
+                    Some(Ok(Message::Close(Some(close)))) => {
+                        return (close.code, close.reason.to_string());
+                    }
                     Some(Ok(Message::Close(None))) => return (NO_STATUS, String::new()),
-                    Some(Err(error)) if is_too_big(&error) => return (TOO_BIG, "Message too big".to_owned()),
+                    Some(Err(error)) if is_too_big(&error) => {
+                        return (TOO_BIG, "Message too big".to_owned());
+                    }
                     Some(Err(_)) | None => return (ABNORMAL, String::new()),
                 },
                 () = tokio::time::sleep_until(idle.min(too_old)) => return (GOING_AWAY, "Going away".to_owned()),

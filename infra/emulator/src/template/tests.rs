@@ -159,7 +159,8 @@ Resources:
     Type: AWS::S3::Bucket
     Properties:
       CorsConfiguration:
-        CorsRules: [{ AllowedOrigins: ['*'], AllowedMethods: [PUT], AllowedHeaders: [content-type], MaxAge: 60 }]
+        CorsRules:
+          - { AllowedOrigins: ['*'], AllowedMethods: [PUT], AllowedHeaders: [content-type], MaxAge: 60 }
       LifecycleConfiguration:
         Rules:
           - { Id: a, Status: Enabled, ExpirationInDays: 2, TagFilters: [{ Key: state, Value: pending }] }
@@ -190,7 +191,8 @@ Resources:
     Properties:
       DefinitionBody:
         openapi: 3.0.1
-        x-amazon-apigateway-cors: { allowOrigins: ['*'], allowMethods: [GET], allowHeaders: [authorization], maxAge: 9 }
+        x-amazon-apigateway-cors:
+          { allowOrigins: ['*'], allowMethods: [GET], allowHeaders: [authorization], maxAge: 9 }
   Logs: { Type: AWS::Logs::LogGroup, Properties: { RetentionInDays: 7 } }
   Alarm: { Type: AWS::CloudWatch::Alarm }
 Outputs: { Url: { Value: !Ref Api } }

@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::{Value, json};
@@ -126,10 +127,7 @@ async fn write(event: LambdaEvent<Value>) -> Result<Value, Error> {
             .await;
         let Err(error) = sent else { return Ok(json!("written")) };
         let Some(error) = error.as_service_error() else { return Ok(json!(format!("{error:?}"))) };
-        let aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError::TransactionCanceledException(
-            canceled,
-        ) = error
-        else {
+        let TransactWriteItemsError::TransactionCanceledException(canceled) = error else {
             return Ok(json!(error.meta().code()));
         };
         return Ok(canceled

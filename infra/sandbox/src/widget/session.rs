@@ -183,7 +183,8 @@ impl Session {
             self.held.clear();
             self.holding.set(false);
             if self.greet.send_replace(false) {
-                wait = FIRST_WAIT; // it was greeted: the connection broke, the server did not refuse it
+                // It was greeted: the connection broke, the server did not refuse it.
+                wait = FIRST_WAIT;
             }
             tracing::debug!(conversation = %self.visitor.conversation_id, %end, "the widget lost its connection; it connects again");
             tokio::select! {
@@ -235,7 +236,8 @@ impl Session {
                 }
                 () = turned_true(leaving) => {
                     let _ = socket.close(None).await;
-                    while let Some(Ok(_)) = socket.next().await {} // until the server has closed it too
+                    // Until the server closes it, too.
+                    while let Some(Ok(_)) = socket.next().await {}
                     return Ok(());
                 }
             }

@@ -129,8 +129,8 @@ const ERRORS: &[ErrorGroup] = &[
         codes: &[(131_047, "more than 24 hours have passed since the customer wrote")],
     },
     // 131052 is for files that customers send and files that WhatsApp fetches itself; ours are
-    // uploaded. With 131053 the file is damaged or of another type than declared. A repeat would not
-    // help.
+    // uploaded. With 131053 the file is damaged or of another type than declared. A repeat would
+    // not help.
     ErrorGroup {
         kind: Permanent,
         word: "file_rejected",
