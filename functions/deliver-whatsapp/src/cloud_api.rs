@@ -12,10 +12,10 @@ use std::time::Duration;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 
+use crate::failure::{self, ErrorBody};
 use crate::media::{Media, Uploaded};
 use crate::message_part::{MessagePart, parts_of};
 use crate::outgoing::{Body, Outgoing};
-use crate::verdict::{self, ErrorBody};
 use domain::channel::{SendMode, WhatsappMedia};
 use domain::delivery::{Accepted, Failure, MessageReference, Reason, SendOutcome};
 use domain::{Attachment, Channel, Refusal};
@@ -132,7 +132,7 @@ impl CloudApi {
                 .bearer_auth(token.trim())
                 .send()
                 .await
-                .map_err(|error| verdict::of_transport(&error))
+                .map_err(|error| failure::of_transport(&error))
         };
 
         let response = send(self.token(number.secret, false).await?).await?;
@@ -240,12 +240,12 @@ fn send_mode<'a>(
 /// Returns the body of a success.
 async fn success_body(response: Response) -> Result<bytes::Bytes, Failure> {
     let status = response.status();
-    let retry_after = verdict::retry_after(response.headers());
-    let body = response.bytes().await.map_err(|error| verdict::of_transport(&error))?;
+    let retry_after = failure::retry_after(response.headers());
+    let body = response.bytes().await.map_err(|error| failure::of_transport(&error))?;
     if status.is_success() {
         return Ok(body);
     }
-    Err(verdict::of_error(status, serde_json::from_slice::<ErrorBody>(&body).ok(), retry_after))
+    Err(failure::of_error(status, serde_json::from_slice::<ErrorBody>(&body).ok(), retry_after))
 }
 
 /// Turns an unknown outcome into a transient failure, for calls whose effect no customer sees.
@@ -307,7 +307,7 @@ mod tests {
         }});
 
         let error: ErrorBody = serde_json::from_value(error).expect("the documented shape");
-        let failure = verdict::of_error(StatusCode::BAD_REQUEST, Some(error), None);
+        let failure = failure::of_error(StatusCode::BAD_REQUEST, Some(error), None);
         assert!(matches!(failure, Failure::Permanent(reason) if reason.code == "file_rejected"));
     }
 

@@ -138,19 +138,19 @@ mod tests {
     #[test]
     fn only_uploads_of_this_conversation_are_looked_up_each_once() {
         let id = |text: &str| text.parse().expect("a UUID");
-        let business = "00000000-0000-4000-8000-000000000001";
+        let business_id = "00000000-0000-4000-8000-000000000001";
         let other = "00000000-0000-4000-8000-000000000002";
-        let conversation = ConversationId(id(other));
-        let own = Capability::generate(BusinessId(id(business)), conversation);
-        let foreign = Capability::generate(BusinessId(id(other)), conversation);
+        let conversation_id = ConversationId(id(other));
+        let own = Capability::generate(BusinessId(id(business_id)), conversation_id);
+        let foreign = Capability::generate(BusinessId(id(other)), conversation_id);
         let elsewhere =
-            Capability::generate(BusinessId(id(business)), ConversationId(id(business)));
+            Capability::generate(BusinessId(id(business_id)), ConversationId(id(business_id)));
 
         let url = |capability: &Capability| capability.url("https://api.example.com");
         let urls = [url(&own), "nonsense".to_owned(), url(&foreign), url(&own), url(&elsewhere)];
-        assert_eq!(referenced(&urls, own.business_id, conversation), [own.upload]);
+        assert_eq!(referenced(&urls, own.business_id, conversation_id), [own.upload]);
 
         let many = vec![url(&own); 1000];
-        assert_eq!(referenced(&many, own.business_id, conversation).len(), 1);
+        assert_eq!(referenced(&many, own.business_id, conversation_id).len(), 1);
     }
 }

@@ -20,7 +20,7 @@ use super::record::{Idempotency, Message, QuotaHead};
 use super::{Backoff, Table, key};
 use crate::error::{self, InternalError};
 use domain::accept::{
-    CancellationOutcome, RecordedAnswer, Retry, ShardFault, read as read_verdict,
+    CancellationOutcome, RecordedAnswer, Retry, ShardFault, read as read_cancelled,
 };
 use domain::problem::Refusal;
 use domain::quota::Usage;
@@ -99,9 +99,9 @@ impl Table {
                 TransactionOutcome::Accepted => {
                     return Ok(AcceptOutcome::Accepted(this.message(draft, month)));
                 }
-                TransactionOutcome::Cancelled(verdict) => {
+                TransactionOutcome::Cancelled(outcome) => {
                     in_doubt = None;
-                    match self.answer_to_cancellation(draft, verdict).await? {
+                    match self.answer_to_cancellation(draft, outcome).await? {
                         ControlFlow::Break(answer) => return Ok(answer),
                         ControlFlow::Continue(retry) => Some(retry),
                     }
@@ -144,9 +144,9 @@ impl Table {
 
         if let Some(cancelled) = cancellation(&error)? {
             let hash = draft.idempotency.as_ref().map_or("", |(_, hash)| hash);
-            let verdict =
-                read_verdict(cancelled, hash, Seq(this.seq.0 - 1), &draft.conversation_channel);
-            return Ok(TransactionOutcome::Cancelled(verdict));
+            let outcome =
+                read_cancelled(cancelled, hash, Seq(this.seq.0 - 1), &draft.conversation_channel);
+            return Ok(TransactionOutcome::Cancelled(outcome));
         }
 
         match error.code() {
@@ -162,9 +162,9 @@ impl Table {
     async fn answer_to_cancellation(
         &self,
         draft: &MessageDraft,
-        verdict: CancellationOutcome,
+        outcome: CancellationOutcome,
     ) -> Result<ControlFlow<AcceptOutcome, Retry>, InternalError> {
-        let answer = match verdict {
+        let answer = match outcome {
             CancellationOutcome::Replay(first) => {
                 self.replay(draft.business_id, draft.conversation_id, &first).await?
             }

@@ -27,7 +27,7 @@ pub struct LoadRequest<'a> {
 /// The items that a request is checked against.
 #[derive(Debug)]
 pub struct RequestContext {
-    claim: TokenClaims,
+    claims: TokenClaims,
     credential: Option<Credential>,
     /// The conversation, if it is the business's own.
     pub conversation: Option<Conversation>,
@@ -47,33 +47,33 @@ impl RequestContext {
     pub fn caller(&self, now: DateTime<Utc>) -> Option<Caller> {
         let credential = self.credential.as_ref()?;
         let valid = credential.is_active && credential.valid_until.is_none_or(|until| now < until);
-        let agent = match &self.claim {
+        let agent = match &self.claims {
             TokenClaims::Key(_) => credential.agent,
             TokenClaims::Agent { agent, .. } => Some(*agent),
         };
-        valid.then_some(Caller { business_id: self.claim.business_id(), agent })
+        valid.then_some(Caller { business_id: self.claims.business_id(), agent })
     }
 }
 
 impl Table {
-    /// Reads the credential of `claim` and whatever else is `wanted`.
+    /// Reads the credential of `claims` and the items that `load` names.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn load_request_context(
         &self,
-        claim: TokenClaims,
-        wanted: LoadRequest<'_>,
+        claims: TokenClaims,
+        load: LoadRequest<'_>,
     ) -> Result<RequestContext, InternalError> {
-        let business_id = claim.business_id();
-        let credential = credential_key(&claim);
-        let conversation = wanted.conversation_id.map(|id| key::conversation(business_id, id));
-        let head = wanted.month.map(|month| key::quota_head(business_id, month));
-        let plan = wanted.month.map(|_| key::plan(business_id));
-        let first = wanted.idempotency_key.map(|text| key::idempotency(business_id, text));
-        let uploads = wanted
+        let business_id = claims.business_id();
+        let credential = credential_key(&claims);
+        let conversation = load.conversation_id.map(|id| key::conversation(business_id, id));
+        let head = load.month.map(|month| key::quota_head(business_id, month));
+        let plan = load.month.map(|_| key::plan(business_id));
+        let first = load.idempotency_key.map(|text| key::idempotency(business_id, text));
+        let uploads = load
             .conversation_id
-            .map(|of| wanted.uploads.iter().map(move |id| key::upload(business_id, of, *id)));
+            .map(|of| load.uploads.iter().map(move |id| key::upload(business_id, of, *id)));
 
         let uploads: Vec<key::Key> = uploads.into_iter().flatten().collect();
 
@@ -96,7 +96,7 @@ impl Table {
                 .iter()
                 .filter_map(|key| take_item(&mut items, Some(key)).transpose())
                 .collect::<Result<_, _>>()?,
-            claim,
+            claims,
         })
     }
 
@@ -109,8 +109,8 @@ impl Table {
     }
 }
 
-fn credential_key(claim: &TokenClaims) -> key::Key {
-    match claim {
+fn credential_key(claims: &TokenClaims) -> key::Key {
+    match claims {
         TokenClaims::Key(api_key) => key::api_key(api_key.business_id, &api_key.hash()),
         TokenClaims::Agent { business_id, agent } => key::agent(*business_id, *agent),
     }
