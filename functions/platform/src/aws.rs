@@ -19,8 +19,6 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 use aws_types::sdk_config::{SharedCredentialsProvider, SharedHttpClient};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 
 use crate::settings::{self, SettingError};
 
@@ -134,14 +132,15 @@ pub fn retry_after<E>(error: &SdkError<E, HttpResponse>) -> Option<Duration> {
     asked.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// Makes an HTTPS client that trusts only Amazon's own roots, which AWS's endpoints chain to
-/// ([Amazon Trust Services](https://www.amazontrust.com/repository/)). Loading every root of the
-/// system would double the start-up time.
+/// The roots that AWS's endpoints chain to, all five as Amazon recommends
+/// ([Amazon Trust Services](https://www.amazontrust.com/repository/)).
+const AMAZON_ROOTS: &[u8] = include_bytes!("aws/amazon_roots.pem");
+
+/// Makes an HTTPS client that trusts only Amazon's own roots. Loading every root of the system, or
+/// looking for these among them, would multiply the start-up time.
 fn https() -> SharedHttpClient {
-    let amazon = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter(|der| is_amazons(der));
-    let roots = amazon.fold(TrustStore::empty(), |roots, der| roots.with_pem_certificate(pem(der)));
     let context = TlsContext::builder()
-        .with_trust_store(roots)
+        .with_trust_store(TrustStore::empty().with_pem_certificate(AMAZON_ROOTS))
         .build()
         .expect("the roots are valid certificates");
     Builder::new()
@@ -150,22 +149,13 @@ fn https() -> SharedHttpClient {
         .build_https()
 }
 
-fn is_amazons(der: &[u8]) -> bool {
-    let names = [&b"Amazon Root CA"[..], &b"Starfield Services Root Certificate Authority"[..]];
-    names.iter().any(|name| der.windows(name.len()).any(|window| window == *name))
-}
-
-fn pem(der: &[u8]) -> String {
-    format!(
-        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
-        BASE64_STANDARD.encode(der)
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use aws_smithy_runtime_api::http::StatusCode;
     use aws_smithy_types::body::SdkBody;
+    use base64::Engine;
+    use base64::prelude::BASE64_STANDARD;
+    use sha2::{Digest, Sha256};
 
     use super::*;
 
@@ -185,10 +175,57 @@ mod tests {
         assert_eq!(retry_after(&SdkError::<(), HttpResponse>::timeout_error("late")), None);
     }
 
+    /// The SHA-256 of each root's public key (its SubjectPublicKeyInfo), as
+    /// <https://www.amazontrust.com/repository/> lists them.
+    const PUBLISHED_KEYS: [&str; 5] = [
+        "fbe3018031f9586bcbf41727e417b7d1c45c2f47f93be372a17b96b50757d5a2",
+        "7f4296fc5b6a4e3b35d3c369623e364ab1af381d8fa7121533c9d6c633ea2461",
+        "36abc32656acfc645c61b71613c4bf21c787f5cabbee48348d58597803d7abc9",
+        "f7ecded5c66047d28ed6466b543c40e0743abe81d109254dcf845d4c2c7853c5",
+        "2b071c59a0a0ae76b0eadb2bad23bad4580b69c3601b630c2eaf0613afa83f92",
+    ];
+
     #[test]
-    fn amazons_five_roots_are_found() {
-        let found =
-            webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter(|der| is_amazons(der)).count();
-        assert_eq!(found, 5, "Amazon Root CA 1 to 4 and Starfield Services G2");
+    fn the_trusted_roots_are_those_that_amazon_publishes() {
+        let certificates = certificates(AMAZON_ROOTS);
+        let has_key = |certificate: &Vec<u8>, published: &str| {
+            sequences(certificate).any(|part| hex::encode(Sha256::digest(part)) == published)
+        };
+
+        assert_eq!(certificates.len(), PUBLISHED_KEYS.len());
+        for (certificate, published) in certificates.iter().zip(PUBLISHED_KEYS) {
+            assert!(has_key(certificate, published), "{published}");
+        }
+    }
+
+    #[test]
+    fn the_trusted_roots_are_in_mozillas_list() {
+        let mozillas = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
+        for certificate in certificates(AMAZON_ROOTS) {
+            assert!(mozillas.iter().any(|der| **der == *certificate));
+        }
+    }
+
+    /// Returns the certificates of a PEM text, in DER.
+    fn certificates(pem: &[u8]) -> Vec<Vec<u8>> {
+        let text = std::str::from_utf8(pem).expect("text");
+        let body = |part: &str| {
+            let (base64, _) = part.split_once("-----END").expect("an end");
+            BASE64_STANDARD.decode(base64.replace('\n', "")).expect("Base64")
+        };
+        text.split("-----BEGIN CERTIFICATE-----").skip(1).map(body).collect()
+    }
+
+    /// Returns everything in a certificate that has the form of a DER SEQUENCE of up to 64 KiB.
+    fn sequences(der: &[u8]) -> impl Iterator<Item = &[u8]> {
+        (0..der.len()).filter_map(|begin| {
+            let (header, length) = match der[begin..] {
+                [0x30, 0x82, high, low, ..] => (4, usize::from(high) << 8 | usize::from(low)),
+                [0x30, 0x81, length, ..] => (3, usize::from(length)),
+                [0x30, length @ ..=0x7f, ..] => (2, usize::from(length)),
+                _ => return None,
+            };
+            der.get(begin..begin + header + length)
+        })
     }
 }
