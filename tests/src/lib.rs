@@ -9,6 +9,7 @@ mod queues;
 mod send;
 pub mod suite;
 mod tally;
+mod waiting;
 mod world;
 
 pub use oracle::Allowed;

@@ -105,7 +105,7 @@ async fn quiet(world: &World, allowed: Allowed) -> Vec<Item> {
         .await
 }
 
-async fn scan(world: &World) -> Vec<Item> {
+pub(crate) async fn scan(world: &World) -> Vec<Item> {
     let pages = world.dynamodb().scan().table_name(&world.ready.table).consistent_read(true);
     pages
         .into_paginator()
@@ -328,11 +328,11 @@ fn message(item: &Item) -> Option<Message> {
     })
 }
 
-fn text(item: &Item, name: &str) -> String {
+pub(crate) fn text(item: &Item, name: &str) -> String {
     item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default()
 }
 
-fn number(item: &Item, name: &str) -> u64 {
+pub(crate) fn number(item: &Item, name: &str) -> u64 {
     item.get(name)
         .and_then(|value| value.as_n().ok())
         .and_then(|number| number.parse().ok())

@@ -17,6 +17,12 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 /// Lines for the end, above the closing table.
 static REMARKS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
+/// How many seconds each test took.
+static TIMES: Mutex<Vec<(String, f64)>> = Mutex::new(Vec::new());
+
+/// How many of the slowest tests a suite names at its end.
+const SLOWEST: usize = 5;
+
 /// Held by every test while it runs, and by one that measures for itself alone.
 static MACHINE: RwLock<()> = RwLock::new(());
 
@@ -61,9 +67,9 @@ impl Suite {
         name: impl Into<String>,
         run: impl FnOnce() -> F + Send + 'static,
     ) -> Suite {
-        self.trial(name, move || {
+        self.trial(name, move |name| {
             let _beside_others = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
-            on_a_runtime(run())
+            on_a_runtime(name, run())
         })
     }
 
@@ -74,18 +80,20 @@ impl Suite {
         name: impl Into<String>,
         run: impl FnOnce() -> F + Send + 'static,
     ) -> Suite {
-        self.trial(name, move || {
+        self.trial(name, move |name| {
             let _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
-            on_a_runtime(run())
+            on_a_runtime(name, run())
         })
     }
 
     fn trial(
         mut self,
         name: impl Into<String>,
-        run: impl FnOnce() -> Result<(), libtest_mimic::Failed> + Send + 'static,
+        run: impl FnOnce(&str) -> Result<(), libtest_mimic::Failed> + Send + 'static,
     ) -> Suite {
-        self.trials.push(Trial::test(name, run));
+        let name = name.into();
+        let own_name = name.clone();
+        self.trials.push(Trial::test(name, move || run(&own_name)));
         self
     }
 
@@ -110,11 +118,24 @@ impl Suite {
     }
 }
 
-fn on_a_runtime(run: impl Future) -> Result<(), libtest_mimic::Failed> {
+fn on_a_runtime(name: &str, run: impl Future) -> Result<(), libtest_mimic::Failed> {
+    let begun = Instant::now();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.map_err(|error| error.to_string())?.block_on(run);
+
+    let took = (name.to_owned(), begun.elapsed().as_secs_f64());
+    TIMES.lock().unwrap_or_else(PoisonError::into_inner).push(took);
     Ok(())
+}
+
+/// Returns a line for each of the slowest tests.
+fn slowest() -> String {
+    let mut times = TIMES.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    times.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+    let line =
+        |(name, seconds): &(String, f64)| format!("  {DIM}{seconds:>6.1} s  {name}{DIM:#}\n");
+    times.iter().take(SLOWEST).map(line).collect()
 }
 
 fn table(name: &str, passed: u64, begun: Instant, tally: Tally) -> String {
@@ -127,5 +148,5 @@ fn table(name: &str, passed: u64, begun: Instant, tally: Tally) -> String {
         let style = if count == 0 { GOOD } else { BAD };
         text += &format!("  {DIM}{guarantee:<16}{DIM:#}{style}{count:>8}{style:#}\n");
     }
-    text
+    text + "\n  slowest\n" + &slowest()
 }

@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use reqwest::{Client, Method, StatusCode};
 use serde::Deserialize;
@@ -22,9 +22,6 @@ use emulator::{Engine, Logs};
 use local::{Local, Options, Ready};
 use sandbox::ReceiptRule;
 
-/// The longest wait without any progress.
-const PATIENCE: Duration = Duration::from_secs(40);
-
 /// A running system, and what was said to it.
 pub struct World {
     local: Option<Local>,
@@ -33,6 +30,8 @@ pub struct World {
     ledger: Mutex<Ledger>,
     /// The table's DynamoDB, and where it is.
     dynamodb: Mutex<Option<(String, aws_sdk_dynamodb::Client)>>,
+    /// How often a test made the sandbox do something.
+    steps: AtomicU64,
     /// Where everything is.
     pub ready: Ready,
 }
@@ -105,6 +104,7 @@ impl World {
             http,
             ledger,
             dynamodb: Mutex::default(),
+            steps: AtomicU64::new(0),
             ready,
         }
     }
@@ -214,11 +214,19 @@ impl World {
 
     /// Asks the sandbox's control API.
     pub async fn sandbox(&self, method: Method, path: &str, body: Value) -> Value {
+        if method != Method::GET {
+            self.steps.fetch_add(1, Ordering::Relaxed);
+        }
         let request = self.http.request(method, format!("{}/sandbox{path}", self.ready.sandbox));
         let request = if body.is_null() { request } else { request.json(&body) };
         let answer = read(request).await;
         assert!(answer.status.is_success(), "{path}: {} {}", answer.status, answer.text);
         serde_json::from_str(&answer.text).unwrap_or_default()
+    }
+
+    /// Returns how often the test made the sandbox do something, such as sweep or move the clock.
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
     }
 
     /// Makes AWS (`aws`) or a provider fail.
@@ -282,41 +290,6 @@ impl World {
             (received.len() == texts.len()).then(|| assert_eq!(received, texts))
         })
         .await;
-    }
-
-    /// Asks again and again until there is an answer.
-    pub async fn until<T>(&self, what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
-        self.until_at_rest(what, async || ask().await.ok_or(())).await
-    }
-
-    /// Asks again and again until there is an answer; is patient for as long as what it is told
-    /// instead goes on changing.
-    pub async fn until_at_rest<T, P: PartialEq>(
-        &self,
-        what: &str,
-        ask: impl AsyncFn() -> Result<T, P>,
-    ) -> T {
-        let mut begun = Instant::now();
-        let mut last = None;
-        while begun.elapsed() < PATIENCE {
-            match ask().await {
-                Ok(answer) => return answer,
-                Err(progress) if last.as_ref() != Some(&progress) => {
-                    (begun, last) = (Instant::now(), Some(progress))
-                }
-                Err(_) => {}
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-
-        let log: Vec<String> =
-            self.logs.lines().iter().rev().take(40).map(ToString::to_string).collect();
-        let log = log.join("\n");
-        let complaints = self.complaints();
-
-        panic!(
-            "waited in vain until {what}; the last lines of the log, newest first:\n{log}\nall errors:\n{complaints}"
-        );
     }
 
     /// Allows the test a leftover.

@@ -16,4 +16,5 @@ mod pace;
 mod quota;
 mod receipts;
 mod refusals;
+mod waiting;
 mod whatsapp;

@@ -1,5 +1,6 @@
 //! Reads a template, makes what it declares on this machine, and connects it.
 
+mod activity;
 mod environment;
 mod error;
 mod options;
@@ -24,6 +25,7 @@ use crate::lambda::{InvokeError, Lambda, Workers, WorkersGuard};
 use crate::listen;
 use crate::template::Stack;
 
+pub use self::activity::{Activity, QueueDepth};
 pub use self::error::StartError;
 pub use self::options::{EngineOptions, ExtraRoutes, Urls};
 pub use self::programs::Programs;

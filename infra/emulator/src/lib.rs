@@ -16,7 +16,9 @@ pub use aws::{
     AwsError, AwsFaults, Calls, Failure, FaultError, FaultRule, Permission, RecordedCall,
     TableError, caller,
 };
-pub use engine::{Engine, EngineOptions, ExtraRoutes, Programs, StartError, Urls};
+pub use engine::{
+    Activity, Engine, EngineOptions, ExtraRoutes, Programs, QueueDepth, StartError, Urls,
+};
 pub use event_sources::{Event, Polling, QueueCounts, QueueFaults, QueueFaultsError};
 pub use lambda::{FunctionError, InvokeError, LogLine, Logs};
 pub use template::TemplateError;

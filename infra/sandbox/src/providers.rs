@@ -62,6 +62,11 @@ impl Providers {
         self.email.receipts.resume(self.email.channel.records());
     }
 
+    /// Returns how many messages' receipts are being sent or wait for their time.
+    pub(crate) fn receipts_underway(&self) -> usize {
+        self.whatsapp.receipts.underway() + self.email.receipts.underway()
+    }
+
     /// Stops sending receipts.
     pub(crate) async fn stop_receipts(&self) {
         self.whatsapp.receipts.stop().await;

@@ -132,6 +132,14 @@ impl<R: Reporter> Receipts<R> {
         self.send(Vec::new(), vec![report], false, Duration::ZERO);
     }
 
+    /// Returns how many messages' receipts are being sent or wait for their time; those that are
+    /// held are left out.
+    pub(super) fn underway(&self) -> usize {
+        let mut sending = lock(&self.sending);
+        while sending.try_join_next().is_some() {}
+        sending.len()
+    }
+
     /// Sends the receipts of messages that an earlier life of this provider accepted and did not
     /// report to the end.
     pub(super) fn resume(&self, records: impl IntoIterator<Item = R::Record>) {

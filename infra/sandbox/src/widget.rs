@@ -43,6 +43,7 @@ struct Customers {
 struct Widget {
     task: JoinHandle<()>,
     stop: watch::Sender<bool>,
+    greeted: watch::Receiver<bool>,
 }
 
 impl Drop for Widget {
@@ -123,6 +124,12 @@ impl Widgets {
         (customers.visitors.len(), customers.away)
     }
 
+    /// Returns how many open widgets are on their way to be greeted.
+    pub(crate) async fn connecting(&self) -> usize {
+        let customers = self.customers.lock().await;
+        customers.open.values().filter(|widget| !*widget.greeted.borrow()).count()
+    }
+
     /// Returns how many widgets hold a message back because one before it is missing.
     pub(crate) fn holding(&self) -> usize {
         self.holding.load(Ordering::Relaxed)
@@ -146,7 +153,7 @@ impl Widgets {
                 self.holding.clone(),
             );
             let task = tokio::spawn(session.run(stopping));
-            customers.open.insert(conversation, Widget { task, stop });
+            customers.open.insert(conversation, Widget { task, stop, greeted: greeted.clone() });
             greeted
         });
 

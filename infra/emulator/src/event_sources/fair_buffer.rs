@@ -71,13 +71,17 @@ impl FairBuffer {
 
     /// Adds messages with their groups, as often and as late as the faults in force say.
     pub(super) fn add(&self, messages: Vec<(Message, Option<String>)>) {
-        self.polling.count_records(messages.len());
         let faults = self.polling.faults().filter(|_| self.is_fair);
         let mut state = self.state();
-        for (message, group) in messages {
+        let before = state.count;
+
+        for (message, group) in &messages {
             let tenant = group.as_deref().or(message.message_id()).unwrap_or_default();
-            state.add(&message, tenant, faults.as_ref(), Instant::now());
+            state.add(message, tenant, faults.as_ref(), Instant::now());
         }
+
+        // Before another task can take and finish one of them.
+        self.polling.count_records(messages.len(), state.count - before);
         drop(state);
         self.changed.notify_waiters();
     }

@@ -9,6 +9,7 @@ mod schedule;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
@@ -22,7 +23,12 @@ pub use polling::{Polling, QueueCounts, QueueFaults, QueueFaultsError};
 pub(crate) use schedule::scheduled_event;
 
 /// Every poller and every clock; dropping it stops them.
-pub(crate) struct EventSources(JoinSet<()>);
+pub(crate) struct EventSources {
+    tasks: JoinSet<()>,
+    begun: Instant,
+    /// The periods of the schedules.
+    periods: Vec<Duration>,
+}
 
 impl EventSources {
     /// Starts polling and ticking.
@@ -34,9 +40,12 @@ impl EventSources {
         polling: &Polling,
     ) -> Self {
         let mut tasks = JoinSet::new();
+        let mut periods = Vec::new();
+
         for function in &stack.functions {
             start_pollers(&mut tasks, stack, function, queue_urls, sqs, lambda, polling);
             for schedule in &function.schedules {
+                periods.push(schedule.every);
                 let rule = format!("{}-{}{}", stack.name, function.logical_id, schedule.name);
                 tasks.spawn(schedule::tick(
                     schedule.clone(),
@@ -47,12 +56,23 @@ impl EventSources {
             }
         }
 
-        Self(tasks)
+        Self { tasks, begun: Instant::now(), periods }
     }
 
     /// Stops polling and ticking; invocations that have begun go on.
     pub(crate) async fn stop(mut self) {
-        self.0.shutdown().await;
+        self.tasks.shutdown().await;
+    }
+
+    /// Returns how long it is until a schedule invokes its function again.
+    pub(crate) fn next_schedule_in(&self) -> Option<Duration> {
+        let elapsed = self.begun.elapsed();
+        let wait = |period: &Duration| {
+            let periods = elapsed.as_millis() / period.as_millis().max(1) + 1;
+            let next = period.saturating_mul(u32::try_from(periods).unwrap_or(u32::MAX));
+            next.saturating_sub(elapsed)
+        };
+        self.periods.iter().map(wait).min()
     }
 }
 

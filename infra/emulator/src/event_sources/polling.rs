@@ -63,6 +63,8 @@ struct Shared {
     faults: Mutex<Option<Arc<QueueFaults>>>,
     records: AtomicU64,
     deliveries: AtomicU64,
+    /// Deliveries that wait for an invocation or are in one.
+    outstanding: AtomicU64,
 }
 
 impl fmt::Debug for Polling {
@@ -83,6 +85,7 @@ impl Default for Polling {
             faults: Mutex::default(),
             records: AtomicU64::new(0),
             deliveries: AtomicU64::new(0),
+            outstanding: AtomicU64::new(0),
         }))
     }
 }
@@ -132,12 +135,20 @@ impl Polling {
         QueueCounts { records: count(&self.0.records), deliveries: count(&self.0.deliveries) }
     }
 
-    pub(super) fn count_records(&self, records: usize) {
+    /// Returns how many deliveries wait for an invocation or are in one.
+    pub(crate) fn outstanding(&self) -> u64 {
+        self.0.outstanding.load(Ordering::Relaxed)
+    }
+
+    /// Counts records that SQS handed out, and the deliveries that were made of them.
+    pub(super) fn count_records(&self, records: usize, deliveries: u64) {
         self.0.records.fetch_add(records as u64, Ordering::Relaxed);
+        self.0.outstanding.fetch_add(deliveries, Ordering::Relaxed);
     }
 
     pub(super) fn count_deliveries(&self, deliveries: usize) {
         self.0.deliveries.fetch_add(deliveries as u64, Ordering::Relaxed);
+        self.0.outstanding.fetch_sub(deliveries as u64, Ordering::Relaxed);
     }
 
     /// Waits until the queues are not held.

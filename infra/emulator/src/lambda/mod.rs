@@ -98,6 +98,16 @@ impl Lambda {
         }
     }
 
+    /// Returns how many invocations are running or wait for a worker, by logical id of their
+    /// function.
+    pub(crate) fn at_work(&self) -> BTreeMap<String, usize> {
+        let at_work = |(logical_id, pool): (&String, &Arc<Pool>)| {
+            let invocations = pool.invocations();
+            (invocations > 0).then(|| (logical_id.clone(), invocations))
+        };
+        self.pools.iter().filter_map(at_work).collect()
+    }
+
     /// Kills every worker and waits until it is gone.
     pub(crate) async fn stop(&self) {
         for pool in self.pools.values() {

@@ -71,6 +71,11 @@ impl Pool {
         }
     }
 
+    /// Returns how many invocations have a place.
+    pub(super) fn invocations(&self) -> usize {
+        MAX_CONCURRENCY - self.places.available_permits()
+    }
+
     /// Sets a variable of the environment, if the function has it, and restarts the workers.
     pub(super) async fn set_variable(&self, name: &str, value: &str) {
         if !self.specification.environment.contains_key(name) {

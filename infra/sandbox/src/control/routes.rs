@@ -22,7 +22,7 @@ use crate::whatsapp::CustomerText;
 use emulator::{FaultRule, QueueFaults};
 
 /// The routes as `GET /sandbox/` lists them.
-const ROUTES: [(&str, &str); 27] = [
+const ROUTES: [(&str, &str); 28] = [
     (
         "GET    /sandbox/{whatsapp|email|chat}/messages",
         "what customers got, oldest first; ?conversation_id= picks one",
@@ -65,6 +65,10 @@ const ROUTES: [(&str, &str); 27] = [
     ("DELETE /sandbox/clock", "back to the real time"),
     ("POST   /sandbox/sweep", "runs the sweeper now"),
     (
+        "GET    /sandbox/activity",
+        "what goes on: invocations, records in queues, receipts; and whether that is nothing",
+    ),
+    (
         "POST   /sandbox/businesses",
         "{limit, shards, whatsapp_template: {name, language}}: a fresh business; \
          WhatsApp knows agent_answers in en_US",
@@ -106,6 +110,7 @@ pub(crate) fn routes(system: Arc<System>) -> Router {
         .route("/sandbox/queues/held", put(hold_queues))
         .route("/sandbox/clock", get(clock_now).post(move_clock).delete(reset_clock))
         .route("/sandbox/sweep", post(sweep))
+        .route("/sandbox/activity", get(activity))
         .route("/sandbox/businesses", post(add_business))
         .route("/sandbox/conversations", post(add_conversation))
         .route("/sandbox/chat/widgets", get(widgets).post(bring_back).delete(send_away))
@@ -300,6 +305,13 @@ async fn sweep(State(system): SystemState) -> Result<Json<Value>, HttpError> {
         .await
         .map(Json)
         .map_err(|error| HttpError::bad_gateway(format!("the sweeper failed: {error}")))
+}
+
+async fn activity(State(system): SystemState) -> Json<Value> {
+    let activity = system.activity().await;
+    let mut answer = json!(activity);
+    answer["idle"] = activity.is_idle().into();
+    Json(answer)
 }
 
 async fn add_business(

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::answer::HttpError;
@@ -19,6 +20,28 @@ use emulator::{Engine, InvokeError};
 const SWEEPER: &str = "sweep-outbox";
 /// The variable in which functions read how far their clock is moved.
 const CLOCK_OFFSET: &str = "CLOCK_OFFSET_MS";
+
+/// Everything that goes on in the system and around it.
+#[derive(Debug, Serialize)]
+pub(super) struct Activity {
+    /// Functions and queues.
+    #[serde(flatten)]
+    system: emulator::Activity,
+    /// Messages whose receipts are being sent or wait for their time.
+    receipts: usize,
+    /// Chat customers who are about to connect.
+    widgets_connecting: usize,
+    /// Chat customers who hold a message back because one before it is missing.
+    widgets_holding: usize,
+}
+
+impl Activity {
+    /// Returns whether nothing happens any more before the next run of a schedule.
+    pub(super) fn is_idle(&self) -> bool {
+        let at_rest = self.receipts == 0 && self.widgets_connecting == 0;
+        at_rest && self.widgets_holding == 0 && self.system.is_idle()
+    }
+}
 
 /// The running system and the world around it.
 #[derive(Debug)]
@@ -95,6 +118,16 @@ impl System {
             self.widgets.add(vec![Visitor { business_id, conversation_id }]).await;
         }
         Ok(conversation)
+    }
+
+    /// Looks at everything that goes on.
+    pub(super) async fn activity(&self) -> Activity {
+        Activity {
+            system: self.engine.activity().await,
+            receipts: self.providers.receipts_underway(),
+            widgets_connecting: self.widgets.connecting().await,
+            widgets_holding: self.widgets.holding(),
+        }
     }
 
     /// Runs the sweeper now, as the schedule does every minute, and returns its answer.
