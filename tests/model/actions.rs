@@ -5,7 +5,7 @@ use stateright::{Model, Property};
 
 use crate::guarantees;
 use crate::protocol::{Protocol, SENDERS, WORKERS, Without};
-use crate::state::{Sender, State, Worker, taken_but_not_stored};
+use crate::state::{Report, Sender, State, Worker, taken_but_not_stored};
 use domain::Seq;
 use domain::delivery::{Command, ConversationState, Status};
 
@@ -32,7 +32,7 @@ pub(crate) enum Action {
     WorkerDies(usize),
     /// A receipt of the provider is stored. The function that stores it may die before
     /// [`Action::ResolveUnknownOutcome`].
-    Receipt(Seq),
+    Receipt(Seq, Report),
     /// The conversation that waits for this receipt becomes due.
     ResolveUnknownOutcome(Seq),
     /// The sweeper rings for the conversation.
@@ -151,8 +151,12 @@ impl Model for Protocol {
         if state.doorbell {
             actions.push(Action::LoseDoorbell);
         }
-        let silent = state.taken.iter().filter(|seq| !state.reported.contains(seq));
-        actions.extend(silent.map(|seq| Action::Receipt(*seq)));
+        let may_bounce = (state.left.bounces > 0).then_some(Report::Bounced);
+        for report in [Some(Report::Delivered), may_bounce].into_iter().flatten() {
+            let unreported =
+                state.taken.iter().filter(|seq| !state.reported.contains(&(**seq, report)));
+            actions.extend(unreported.map(|seq| Action::Receipt(*seq, report)));
+        }
         actions.extend(state.cleared.iter().map(|seq| Action::ResolveUnknownOutcome(*seq)));
 
         if self.has(Without::Sweeper)
@@ -199,11 +203,13 @@ impl Model for Protocol {
                     state.excuse(seq);
                 }
             }
-            Action::Receipt(seq) => {
-                state.reported.push(seq);
+            Action::Receipt(seq, report) => {
+                state.reported.push((seq, report));
                 state.reported.sort();
+                state.left.bounces -= u8::from(report == Report::Bounced);
                 let in_doubt = state.message(seq).progress.status == Status::InDoubt;
-                let reported = state.message(seq).reported(Status::Sent);
+                let (reported, at) = report.reported();
+                let reported = state.message(seq).reported(&reported, at);
                 if state.write(seq, reported) && in_doubt {
                     state.cleared.push(seq);
                     state.cleared.sort();

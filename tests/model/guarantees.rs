@@ -4,9 +4,9 @@ use stateright::Property;
 
 use crate::actions::Call;
 use crate::protocol::{Protocol, WORKERS, Without};
-use crate::state::{Sender, State, is_in_doubt};
+use crate::state::{Report, Sender, State, is_in_doubt};
 use domain::Seq;
-use domain::delivery::Command;
+use domain::delivery::{Command, Status};
 
 /// Every guarantee; and events that some state must show, so that no guarantee holds only because
 /// the search never reached a fault.
@@ -39,6 +39,20 @@ pub(crate) fn all() -> Vec<Property<Protocol>> {
                 && (1..=state.conversation.settled_seq.0).all(|seq| state.ended.contains(&Seq(seq)))
         }),
         Property::always(
+            "what came back is failed, and what arrived is not",
+            |_, state: &State| {
+                let reported = |seq, report| state.reported.contains(&(seq, report));
+                (1..).map(Seq).zip(&state.messages).all(|(seq, message)| {
+                    let is_failed = message.progress.status == Status::Failed;
+                    match (reported(seq, Report::Delivered), reported(seq, Report::Bounced)) {
+                        (_, true) => is_failed,
+                        (true, false) => !is_failed,
+                        (false, false) => true,
+                    }
+                })
+            },
+        ),
+        Property::always(
             "everything is settled once faults stop",
             |protocol: &Protocol, state: &State| protocol.recovers(state),
         ),
@@ -53,6 +67,16 @@ pub(crate) fn all() -> Vec<Property<Protocol>> {
                 .filter_map(freed)
                 .any(|conversation| conversation.not_before != state.conversation.not_before)
         }),
+        Property::sometimes(
+            "sometimes a delivered message comes back",
+            |protocol: &Protocol, state: &State| {
+                let both = |(seq, report): &(Seq, Report)| {
+                    *report == Report::Bounced
+                        && state.reported.contains(&(*seq, Report::Delivered))
+                };
+                !protocol.has_bounces() || state.reported.iter().any(both)
+            },
+        ),
         Property::sometimes("sometimes a customer gets a message twice", |_, state: &State| {
             state.taken.len() > state.messages.len()
         }),

@@ -37,6 +37,9 @@ fn main() -> ExitCode {
         trial("every_guarantee_holds_where_receipts_are_waited_for", || {
             assert_guarantees_hold("whatsapp, e-mail", Protocol::with_receipts())
         }),
+        trial("a_bounce_is_the_last_word_and_breaks_no_other_guarantee", || {
+            assert_guarantees_hold("e-mail that bounces", Protocol::with_bounces())
+        }),
         trial("without_the_sweeper_messages_are_stuck", || {
             assert_guarantee_breaks(
                 "without the sweeper",

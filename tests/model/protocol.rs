@@ -39,7 +39,7 @@ pub(crate) enum Without {
 impl Protocol {
     /// A channel that sends a message in doubt again at once; a worker sends one message at a time.
     pub(crate) fn chat() -> Protocol {
-        let budget = Budget { crashes: 2, faults: 1, ticks: 2 };
+        let budget = Budget { crashes: 2, faults: 1, ticks: 2, bounces: 0 };
         Protocol {
             receipt_timeout: Channel::Chat.receipt_timeout(),
             max_messages: 1,
@@ -59,8 +59,24 @@ impl Protocol {
         }
     }
 
+    /// A channel that waits for receipts, and whose provider may report a message as delivered and
+    /// then as bounced. One misfortune of each kind keeps the search small.
+    pub(crate) fn with_bounces() -> Protocol {
+        Protocol {
+            receipt_timeout: Channel::Email.receipt_timeout(),
+            parts: false,
+            budget: Budget { crashes: 1, faults: 1, ticks: 1, bounces: 1 },
+            ..Protocol::with_receipts()
+        }
+    }
+
     pub(crate) fn without(self, part: Without) -> Protocol {
         Protocol { without: Some(part), ..self }
+    }
+
+    /// True if the provider may report that a message came back.
+    pub(crate) fn has_bounces(&self) -> bool {
+        self.budget.bounces > 0
     }
 
     pub(crate) fn has(&self, part: Without) -> bool {
@@ -97,7 +113,7 @@ impl Protocol {
                     unknown_outcomes: 0,
                     attempted_at: None,
                 };
-                state.messages.push(MessageState { progress, fence: 0 });
+                state.messages.push(MessageState { progress, fence: 0, reported_at: None });
                 state.senders[index] = Sender::Accepted;
             }
         }

@@ -2,11 +2,13 @@
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use domain::Seq;
 use domain::delivery::transitions::MessageState;
-use domain::delivery::{Command, ConversationState, Lease, Progress, Round, Status};
+use domain::delivery::{
+    Command, ConversationState, Lease, Progress, Reason, ReportedStatus, Round, Status,
+};
 
 /// One moment of the system.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -27,8 +29,8 @@ pub(crate) struct State {
     pub(crate) workers: Vec<Option<Worker>>,
     /// The messages that the provider took, in order.
     pub(crate) taken: Vec<Seq>,
-    /// The messages that the provider has sent a receipt for.
-    pub(crate) reported: Vec<Seq>,
+    /// The receipts that the provider has sent.
+    pub(crate) reported: Vec<(Seq, Report)>,
     /// Messages in doubt that a receipt has settled, and whose conversation is not due yet.
     pub(crate) cleared: Vec<Seq>,
     /// Messages whose worker died, or whose answer was lost, after the provider took them: these
@@ -46,6 +48,26 @@ pub(crate) struct Budget {
     pub(crate) crashes: u8,
     pub(crate) faults: u8,
     pub(crate) ticks: u8,
+    pub(crate) bounces: u8,
+}
+
+/// The content of a receipt. A message is delivered before it comes back; the receipts of both may
+/// arrive in either order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Report {
+    Delivered,
+    Bounced,
+}
+
+impl Report {
+    /// Returns the report, and when that happened by the provider's clock.
+    pub(crate) fn reported(self) -> (ReportedStatus, DateTime<Utc>) {
+        let after = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
+        match self {
+            Report::Delivered => (ReportedStatus::Delivered, after(1)),
+            Report::Bounced => (ReportedStatus::Bounced(Reason::new("model", "")), after(2)),
+        }
+    }
 }
 
 /// The progress of a caller that sends one message.

@@ -270,7 +270,8 @@ async fn the_sandboxs_receipts_may_come_often_and_in_any_order() {
     let business = world.business(10, 1).await;
     for (channel, statuses, end) in [
         ("whatsapp", json!(["sent", "delivered", "read"]), "read"),
-        ("email", json!(["sent", "soft_bounced", "delivered", "opened", "delayed"]), "delivered"),
+        ("email", json!(["sent", "out_of_office", "delivered", "opened", "delayed"]), "delivered"),
+        ("email", json!(["sent", "delivered", "soft_bounced", "opened"]), "failed"),
     ] {
         world
             .report(
@@ -278,7 +279,7 @@ async fn the_sandboxs_receipts_may_come_often_and_in_any_order() {
                 json!({ "statuses": statuses, "copies": 3, "shuffle": true, "delay_ms": 0 }),
             )
             .await;
-        let conversation_id = business.conversation_id(channel);
+        let conversation_id = world.another_conversation(&business, channel).await;
         let texts: Vec<String> =
             (1..=3).map(|number| format!("{channel} message {number}")).collect();
         for text in &texts {
@@ -287,6 +288,7 @@ async fn the_sandboxs_receipts_may_come_often_and_in_any_order() {
         }
         world.until_received(channel, conversation_id, &texts).await;
     }
+    world.allow(|allowed| allowed.undelivered = true);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -349,13 +351,37 @@ async fn a_complaint_is_a_delivery_and_an_open_is_nothing() {
     let conversation_id = business.conversation_id("email");
     for (statuses, end) in [
         (json!(["opened", "complained"]), "delivered"),
-        (json!(["delivered", "bounced"]), "delivered"),
+        (json!(["delivered", "out_of_office"]), "delivered"),
     ] {
         world.report("email", json!({ "statuses": statuses })).await;
         let id = world.send(&business.api_key, conversation_id, "is this spam?").go().await.id();
         let delivery = world.until_status(&business.api_key, conversation_id, id, end).await;
         assert_eq!((&delivery["read_at"], &delivery["failed_at"]), (&Value::Null, &Value::Null));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bounce_after_a_delivery_ends_a_message_failed_in_whatever_order_they_come() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    let conversation_id = business.conversation_id("email");
+    for (statuses, provider_code) in [
+        (json!(["sent", "delivered", "bounced"]), "Permanent/General"),
+        (json!(["bounced", "delivered", "sent"]), "Permanent/General"),
+        (json!(["delivered", "out_of_office", "soft_bounced"]), "Transient/MailboxFull"),
+    ] {
+        world.report("email", json!({ "statuses": statuses })).await;
+        let id = world.send(&business.api_key, conversation_id, "no such box").go().await.id();
+        let bounced = async || {
+            let delivery = world.delivery(&business.api_key, conversation_id, id).await;
+            (delivery["error"]["provider_code"] == provider_code).then_some(delivery)
+        };
+        let delivery = world.until("the message has come back", bounced).await;
+        assert_eq!(delivery["status"], "failed", "{delivery}");
+        assert!(delivery["failed_at"].is_string(), "{delivery}");
+    }
+
+    world.allow(|allowed| allowed.undelivered = true);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use crate::settings::SettingError;
 use crate::table::{AppliedReceipt, ReceiptEffect, Table};
 use crate::telemetry::metrics::MetricRecord;
 use domain::Channel;
-use domain::delivery::{MessageReference, Reason, Receipt, ReportedStatus};
+use domain::delivery::{MessageReference, Receipt, ReportedStatus, Status};
 
 /// Applies the receipts of one channel.
 #[derive(Debug, Clone)]
@@ -64,16 +64,17 @@ fn report(
     applied: &AppliedReceipt,
 ) -> MetricRecord {
     let AppliedReceipt { message: known, effect } = applied;
+    let had_failed = known.as_ref().is_some_and(|known| known.status == Status::Failed);
     let line = match (&receipt.reported, effect) {
         (
-            ReportedStatus::Failed(Reason { code, detail, provider_code }),
+            ReportedStatus::Failed(reason) | ReportedStatus::Bounced(reason),
             ReceiptEffect::Moved | ReceiptEffect::Due,
-        ) => MetricRecord::new(Level::WARN, "failed")
+        ) if !had_failed => MetricRecord::new(Level::WARN, "failed")
             .by("Channel", channel)
             .count("Failed")
-            .with("reason", code)
-            .with("detail", detail)
-            .with("provider_code", provider_code),
+            .with("reason", &reason.code)
+            .with("detail", &reason.detail)
+            .with("provider_code", &reason.provider_code),
         (reported, _) => MetricRecord::new(Level::INFO, "receipt")
             .by("Channel", channel)
             .count("Receipts")

@@ -9,17 +9,14 @@
 //! | Sent | sent | SES has it and will try to deliver it |
 //! | Delivered | delivered | the customer's mail server has it |
 //! | Complaint Received | delivered | a customer who calls it spam has got it; if SES suppressed the mail because of an earlier complaint, it failed |
-//! | Bounced | failed | also if it was but *transient*: SES tells of those when it has stopped trying |
+//! | Bounced | failed | also if it was but *transient*, and also after a delivery, unless it is an out-of-office answer |
 //! | Rejected, Rendering Failed | failed | SES did not send it |
 //! | Delivery Delayed | as before | SES goes on trying, and tells how that ends |
 //! | Opened, Clicked | as before | mail programs and virus scanners open and click, and people who read with images off do not: neither proves that the customer has read it |
 //!
-//! The meaning of a bounce's and a complaint's words is in [`domain::channel::email`].
-//!
-//! An out-of-office answer comes as a transient bounce too ([soft
-//! bounces](https://repost.aws/knowledge-center/ses-understand-soft-bounces)), but behind a
-//! delivery; and a delivery counts after a failure. So the end is right in whatever order they
-//! come.
+//! The meaning of a bounce's and a complaint's words is in [`domain::channel::email`]. Events may
+//! arrive in any order; those of a delivery and a bounce are compared by SES's own times
+//! ([`domain::delivery::Standing`]).
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -43,9 +40,7 @@ pub fn receipt(
         "Email Complaint Received" => {
             (complained(&detail["complaint"]), &detail["complaint"]["timestamp"])
         }
-        "Email Bounced" => {
-            (ReportedStatus::Failed(bounced(&detail["bounce"])), &detail["bounce"]["timestamp"])
-        }
+        "Email Bounced" => (bounced(&detail["bounce"]), &detail["bounce"]["timestamp"]),
         "Email Rejected" => (
             failed("message_rejected", "SES found something harmful in the message", "Reject"),
             &Value::Null,
@@ -69,11 +64,10 @@ fn failed(word: &str, detail: &str, provider_code: &str) -> ReportedStatus {
     ReportedStatus::Failed(Reason::new(word, detail).with_provider_code(provider_code))
 }
 
-/// Returns why a mail came back. The mail server's own words may quote the address and are not
-/// read.
-fn bounced(bounce: &Value) -> Reason {
+/// Reads a bounce. The mail server's own words may quote the address and are not read.
+fn bounced(bounce: &Value) -> ReportedStatus {
     let word = |name: &str| bounce[name].as_str().unwrap_or("Undetermined");
-    email::bounce_reason(word("bounceType"), word("bounceSubType"))
+    email::bounce(word("bounceType"), word("bounceSubType"))
 }
 
 /// Reads a complaint: it comes from a customer who has got the mail, or from SES itself, which then
@@ -112,7 +106,7 @@ mod tests {
 
     fn code(kind: &str, detail: &Value) -> String {
         match receipt_of(kind, detail).reported {
-            ReportedStatus::Failed(reason) => {
+            ReportedStatus::Failed(reason) | ReportedStatus::Bounced(reason) => {
                 format!("{} {}", reason.code, reason.provider_code.unwrap_or_default())
             }
             other => format!("{other:?}"),
@@ -138,6 +132,15 @@ mod tests {
             receipt_of("Email Complaint Received", &detail("complaint", later)).reported,
             ReportedStatus::Delivered
         );
+
+        // SES tells of a bounce when it reads it; the bounce itself was earlier.
+        let bounce = json!({ "bounceType": "Permanent", "bounceSubType": "General",
+            "timestamp": "2026-03-01T09:05:03.250Z" });
+        let bounced = receipt_of("Email Bounced", &detail("bounce", bounce));
+        assert_eq!(bounced.at.timestamp_millis(), 1_772_355_903_250);
+        for unreadable in [json!({}), json!({ "timestamp": "soon" }), json!({ "timestamp": 7 })] {
+            assert_eq!(receipt_of("Email Bounced", &detail("bounce", unreadable)).at, TIME);
+        }
 
         let rejected = detail("reject", json!({ "reason": "Bad content" }));
         assert_eq!(

@@ -61,6 +61,7 @@ impl EventFunction for ReceiptsEmail {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::delivery::{Receipt, Standing, Status};
 
     #[test]
     fn the_examples_tell_of_their_message() {
@@ -69,15 +70,40 @@ mod tests {
             (include_str!("../events/delivered.json"), "Delivered"),
             (include_str!("../events/complaint.json"), "Delivered"),
             (include_str!("../events/bounced.json"), "Failed"),
+            (include_str!("../events/late-bounce.json"), "Failed"),
+            (include_str!("../events/out-of-office.json"), "Failed"),
             (include_str!("../events/rejected.json"), "Failed"),
         ] {
-            let event: EventBridgeEvent<Value> =
-                serde_json::from_str(event).expect("it is an event");
-            let time = event.time.expect("it has one");
-            let (about, receipt) =
-                event::receipt(&event.detail_type, time, &event.detail).expect("it is about ours");
-            assert_eq!(format!("{:?}", receipt.reported.status()), status);
-            assert_eq!(about.message_id.to_string(), "0198f3c2-7a10-7000-8001-9d4c5b6a7f80");
+            assert_eq!(format!("{:?}", receipt(event).reported.status()), status);
+        }
+    }
+
+    fn receipt(event: &str) -> Receipt {
+        let event: EventBridgeEvent<Value> = serde_json::from_str(event).expect("it is an event");
+        let time = event.time.expect("it has one");
+        let (about, receipt) =
+            event::receipt(&event.detail_type, time, &event.detail).expect("it is about ours");
+        assert_eq!(about.message_id.to_string(), "0198f3c2-7a10-7000-8001-9d4c5b6a7f80");
+        receipt
+    }
+
+    #[test]
+    fn a_late_bounce_is_the_last_word_in_any_order_and_an_out_of_office_answer_is_not() {
+        let sent = receipt(include_str!("../events/sent.json"));
+        let delivered = receipt(include_str!("../events/delivered.json"));
+        let late_bounce = receipt(include_str!("../events/late-bounce.json"));
+        let out_of_office = receipt(include_str!("../events/out-of-office.json"));
+
+        for (third, status) in [(late_bounce, Status::Failed), (out_of_office, Status::Delivered)] {
+            let events = [&sent, &delivered, &third];
+            for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+                let begun = Standing { status: Status::Sending, reported_at: None };
+                let end = order.iter().fold(begun, |standing, place| {
+                    let Receipt { reported, at, .. } = events[*place];
+                    standing.on_receipt(reported, *at).unwrap_or(standing)
+                });
+                assert_eq!(end.status, status, "{order:?}");
+            }
         }
     }
 }

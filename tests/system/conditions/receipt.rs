@@ -10,7 +10,6 @@ use super::sample::{
     message_key, stored, turned,
 };
 use super::scratch::{Item, Scratch, for_all, item, value, with};
-use domain::delivery::transitions::MessageState;
 use domain::delivery::{
     ConversationState, MessageReference, Part, Reason, Receipt, ReportedStatus, Status,
 };
@@ -29,18 +28,19 @@ fn receipt(reported: ReportedStatus) -> Receipt {
     Receipt { reported, part: Part::WHOLE, at: AT, provider_id: Some("the provider's".into()) }
 }
 
-fn all() -> [ReportedStatus; 4] {
+fn all() -> [ReportedStatus; 5] {
     [
         ReportedStatus::Sent,
         ReportedStatus::Delivered,
         ReportedStatus::Read,
         ReportedStatus::Failed(Reason::new("undeliverable", "never")),
+        ReportedStatus::Bounced(Reason::new("mailbox_full", "not after all")),
     ]
 }
 
 /// Returns the message after a receipt, with its times; `None` if the receipt changes nothing.
 fn reported(was: &Message, receipt: &Receipt) -> Option<Message> {
-    let mut message = became(was, MessageState::reported(&stored(was), receipt.reported.status())?);
+    let mut message = became(was, stored(was).reported(&receipt.reported, receipt.at)?);
     message.provider_id = was.provider_id.clone().or(receipt.provider_id.clone());
     let first = |time| Some(Option::unwrap_or(time, AT));
 
@@ -50,7 +50,7 @@ fn reported(was: &Message, receipt: &Receipt) -> Option<Message> {
         ReportedStatus::Read => {
             (message.delivered_at, message.read_at) = (first(was.delivered_at), first(was.read_at))
         }
-        ReportedStatus::Failed(reason) => {
+        ReportedStatus::Failed(reason) | ReportedStatus::Bounced(reason) => {
             (message.failed_at, message.error) = (first(was.failed_at), Some(reason.clone()));
             return Some(message);
         }
@@ -67,13 +67,22 @@ async fn receipts_move_a_message_as_the_rule_says() {
     let (table, key) = (scratch.table(), message_key());
     let pairs =
         Status::ALL.into_iter().flat_map(|was| all().map(|reported| (was, receipt(reported))));
+    let times = [None, Some(AT - MS), Some(AT), Some(AT + MS)]
+        .into_iter()
+        .flat_map(|reported_at| [None, Some(AT - MS)].map(|known| (known, reported_at)));
 
-    for ((was, receipt), known) in
-        pairs.flat_map(|pair| [None, Some(AT - MS)].map(|known| (pair.clone(), known)))
+    for ((was, receipt), (known, reported_at)) in
+        pairs.flat_map(|pair| times.clone().map(move |times| (pair.clone(), times)))
     {
         let error = known.map(|_| Reason::new("rate_limited", "slower"));
         let provider_id = known.map(|_| "known before".to_owned());
-        let times = Message { sent_at: known, delivered_at: known, failed_at: known, ..message(1) };
+        let times = Message {
+            sent_at: known,
+            delivered_at: known,
+            failed_at: known,
+            reported_at,
+            ..message(1)
+        };
         let before = Message { status: was, fence: Some(2), error, provider_id, ..times };
         scratch.items.put(item(&key, &before)).await;
         let taken =
@@ -178,12 +187,38 @@ async fn a_receipt_that_is_overtaken_is_applied_to_the_new_state() {
         nothing(Status::Delivered)
     );
 
+    let bounced = all()[4].clone();
+    let came_back = reported(&now(Status::Delivered), &receipt(bounced.clone())).expect("it does");
+    assert_eq!(
+        overtaken(Status::Sent, Status::Delivered, bounced).await,
+        (ReceiptEffect::Moved, came_back)
+    );
+
     let read =
         reported(&now(Status::Delivered), &receipt(ReportedStatus::Read)).expect("it moves on");
     assert_eq!(
         overtaken(Status::Sent, Status::Delivered, ReportedStatus::Read).await,
         (ReceiptEffect::Moved, read)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_that_a_later_bounce_overtakes_changes_nothing() {
+    let scratch = Scratch::start().await;
+    let failed = Message { status: Status::Failed, ..message(1) };
+    let before = scratch.items.put(item(&message_key(), &failed)).await;
+
+    let bounced = with(before, [("reported_at", Some(value(AT + MS)))]);
+    let expected = bounced.clone();
+    let table = scratch.meanwhile_once("UpdateItem", move |items| {
+        let bounced = bounced.clone();
+        async move { drop(items.put(bounced).await) }
+    });
+
+    let delivered = receipt(ReportedStatus::Delivered);
+    let applied = table.apply_receipt(&reference_to(failed.id), &delivered, NOW).await;
+    assert_eq!(applied.expect("an answer").effect, ReceiptEffect::None);
+    assert_eq!(scratch.items.get(&message_key()).await, Some(expected));
 }
 
 /// A conversation that may wait for the outcome of its first message.

@@ -81,11 +81,16 @@ pub(super) fn turned(before: &Conversation, turn: ConversationState) -> Conversa
 
 /// Returns the state of a message that the rules decide by.
 pub(super) fn stored(message: &Message) -> MessageState {
-    MessageState { progress: message.progress(), fence: message.fence.unwrap_or(0) }
+    MessageState {
+        progress: message.progress(),
+        fence: message.fence.unwrap_or(0),
+        reported_at: message.reported_at,
+    }
 }
 
 /// Returns the message with another state.
-pub(super) fn became(before: &Message, MessageState { progress, fence }: MessageState) -> Message {
+pub(super) fn became(before: &Message, after: MessageState) -> Message {
+    let MessageState { progress, fence, reported_at } = after;
     let Progress { status, created_at, attempts, unknown_outcomes, attempted_at } = progress;
     let fence = before.fence.or(Some(fence).filter(|fence| *fence > 0)).map(|_| fence);
     Message {
@@ -95,6 +100,7 @@ pub(super) fn became(before: &Message, MessageState { progress, fence }: Message
         unknown_outcomes,
         attempted_at,
         fence,
+        reported_at,
         ..before.clone()
     }
 }
@@ -120,6 +126,7 @@ pub(super) fn message(seq: u64) -> Message {
         delivered_at: None,
         read_at: None,
         failed_at: None,
+        reported_at: None,
         error: None,
         parts: Parts::default(),
         correlation_id: Some("JKJaXmPLvHcESHA=".into()),

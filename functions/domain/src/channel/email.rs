@@ -19,7 +19,7 @@ use chrono::TimeDelta;
 
 use super::rules::{ChannelRules, Limits, MIB, always_free_form, refused};
 use crate::delivery::FailureKind::{self, ChannelWide, Permanent, Transient, Wait};
-use crate::delivery::{Failure, RateLimit, Reason};
+use crate::delivery::{Failure, RateLimit, Reason, ReportedStatus};
 use crate::message::Attachment;
 use crate::problem::Refusal;
 
@@ -188,10 +188,34 @@ pub fn failure(name: &str, message: &str, retry_after: Option<Duration>) -> Opti
     Some(kind.failure(reason, retry_after))
 }
 
-/// Returns why a mail came back, by SES's bounce type and subtype. Even a transient bounce is
-/// final: SES has stopped trying.
+/// Returns what a bounce of SES's type and subtype says of a message. Even a transient one is
+/// final: SES reports those after it has stopped trying.
+///
+/// A mail may bounce after its delivery, since a mail server may find that it cannot deliver what
+/// it has accepted ([contents of
+/// notifications](https://docs.aws.amazon.com/ses/latest/dg/notification-contents.html)). That it
+/// was not delivered then is the last word, for all types but one: *General* of *Transient* is
+/// typically an out-of-office answer ([soft
+/// bounces](https://repost.aws/knowledge-center/ses-understand-soft-bounces)), which a delivered
+/// mail provokes.
+///
+/// | type | subtype | without a delivery | after a delivery |
+/// |---|---|---|---|
+/// | Permanent | any: General, NoEmail, Suppressed, OnAccountSuppressionList | failed | failed |
+/// | Transient | General | failed | delivered |
+/// | Transient | any other: MailboxFull, MessageTooLarge, CustomTimeoutExceeded, ContentRejected, AttachmentRejected | failed | failed |
+/// | Undetermined | any | failed | failed |
+/// | a new one | any | failed | failed |
 #[must_use]
-pub fn bounce_reason(kind: &str, subtype: &str) -> Reason {
+pub fn bounce(kind: &str, subtype: &str) -> ReportedStatus {
+    let reason = bounce_reason(kind, subtype);
+    match (kind, subtype) {
+        ("Transient", "General") => ReportedStatus::Failed(reason),
+        _ => ReportedStatus::Bounced(reason),
+    }
+}
+
+fn bounce_reason(kind: &str, subtype: &str) -> Reason {
     let reason = match (kind, subtype) {
         (_, "Suppressed" | "OnAccountSuppressionList" | "OnTenantSuppressionList") => suppressed(),
         ("Permanent", _) => {
@@ -256,15 +280,50 @@ mod tests {
         }
     }
 
-    #[test]
-    fn refusals_say_whether_trying_again_can_help() {
-        assert_eq!(outcome("MessageRejected", ""), ("message_rejected".into(), None));
-        assert_eq!(outcome("TooManyRequestsException", ""), ("rate_limited".into(), Some(None)));
-        assert_eq!(
-            outcome("SendingPausedException", ""),
-            ("account_blocked on the channel".into(), Some(Some(900)))
-        );
+    /// Every name of SES's pages with its verdict: our code, and for what is tried again the wait
+    /// in seconds; written down from the pages and not from the table above.
+    const NAMES: [(&str, &str, Option<Option<u64>>); 20] = [
+        ("MessageRejected", "message_rejected", None),
+        ("BadRequestException", "message_rejected", None),
+        ("ValidationException", "message_rejected", None),
+        ("SerializationException", "message_rejected", None),
+        ("TooManyRequestsException", "rate_limited", Some(None)),
+        ("ThrottlingException", "rate_limited", Some(None)),
+        ("Throttling", "rate_limited", Some(None)),
+        ("LimitExceededException", "rate_limited on the channel", Some(Some(600))),
+        ("AccountSuspendedException", "account_blocked on the channel", Some(Some(900))),
+        ("SendingPausedException", "account_blocked on the channel", Some(Some(900))),
+        (
+            "MailFromDomainNotVerifiedException",
+            "channel_misconfigured on the channel",
+            Some(Some(900)),
+        ),
+        ("NotFoundException", "channel_misconfigured on the channel", Some(Some(900))),
+        ("AccessDeniedException", "not_permitted on the channel", Some(Some(60))),
+        ("UnrecognizedClientException", "not_permitted on the channel", Some(Some(60))),
+        ("ExpiredTokenException", "not_permitted", Some(None)),
+        ("InvalidSignatureException", "not_permitted", Some(None)),
+        ("InternalFailure", "provider_error", Some(None)),
+        ("InternalServiceErrorException", "provider_error", Some(None)),
+        ("ServiceUnavailable", "provider_error", Some(None)),
+        ("RequestTimeout", "provider_error", Some(None)),
+    ];
 
+    #[test]
+    fn every_name_has_its_verdict() {
+        for (name, code, wait) in NAMES {
+            assert_eq!(outcome(name, ""), (code.to_owned(), wait), "{name}");
+        }
+
+        let tested = |name: &str| NAMES.iter().any(|(known, ..)| *known == name);
+        let listed = REFUSALS.iter().flat_map(|group| group.names).map(|(name, _)| *name);
+        let untested: Vec<_> = listed.filter(|name| !tested(name)).collect();
+        assert!(untested.is_empty(), "{untested:?}");
+        assert_eq!(failure("SomethingNew", "", None), None);
+    }
+
+    #[test]
+    fn the_longer_wait_wins() {
         let longer = Some(Duration::from_secs(1_000));
         let asked = |word| match failure(word, "", longer) {
             Some(Failure::Transient { retry_after, .. }) => retry_after,
@@ -276,8 +335,6 @@ mod tests {
             (asked("TooManyRequestsException"), asked("LimitExceededException")),
             (longer, longer)
         );
-
-        assert_eq!(failure("SomethingNew", "", None), None);
     }
 
     #[test]
@@ -309,19 +366,39 @@ mod tests {
         assert_eq!(words.len(), listed);
     }
 
+    /// Every type and subtype that SES documents ([bounce
+    /// object](https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html#event-publishing-retrieving-sns-contents-bounce-object)),
+    /// with new ones; whether it is the last word, and our code.
+    const BOUNCES: [(&str, &str, bool, &str); 15] = [
+        ("Undetermined", "Undetermined", true, "undeliverable"),
+        ("Permanent", "General", true, "recipient_unreachable"),
+        ("Permanent", "NoEmail", true, "recipient_unreachable"),
+        ("Permanent", "Suppressed", true, "recipient_suppressed"),
+        ("Permanent", "OnAccountSuppressionList", true, "recipient_suppressed"),
+        ("Permanent", "OnTenantSuppressionList", true, "recipient_suppressed"),
+        ("Transient", "General", false, "undeliverable"),
+        ("Transient", "MailboxFull", true, "mailbox_full"),
+        ("Transient", "MessageTooLarge", true, "message_rejected"),
+        ("Transient", "CustomTimeoutExceeded", true, "undeliverable"),
+        ("Transient", "ContentRejected", true, "message_rejected"),
+        ("Transient", "AttachmentRejected", true, "message_rejected"),
+        ("Transient", "SomethingNew", true, "undeliverable"),
+        ("Permanent", "SomethingNew", true, "recipient_unreachable"),
+        ("SomethingNew", "General", true, "undeliverable"),
+    ];
+
     #[test]
-    fn a_bounce_says_why() {
-        let why = |kind, subtype| bounce_reason(kind, subtype).code;
-        assert_eq!(why("Permanent", "General"), "recipient_unreachable");
-        assert_eq!(why("Permanent", "Suppressed"), "recipient_suppressed");
-        assert_eq!(why("Permanent", "OnAccountSuppressionList"), "recipient_suppressed");
-        assert_eq!(why("Transient", "MailboxFull"), "mailbox_full");
-        assert_eq!(why("Transient", "MessageTooLarge"), "message_rejected");
-        assert_eq!(why("Transient", "ContentRejected"), "message_rejected");
-        assert_eq!(why("Transient", "General"), "undeliverable");
-        assert_eq!(why("Undetermined", "Undetermined"), "undeliverable");
-        let code = bounce_reason("Permanent", "OnAccountSuppressionList").provider_code;
-        assert_eq!(code.as_deref(), Some("Permanent/OnAccountSuppressionList"));
+    fn a_bounce_says_why_and_whether_it_is_the_last_word() {
+        for (kind, subtype, is_last_word, code) in BOUNCES {
+            let (reason, last_word) = match bounce(kind, subtype) {
+                ReportedStatus::Failed(reason) => (reason, false),
+                ReportedStatus::Bounced(reason) => (reason, true),
+                other => panic!("{other:?}"),
+            };
+            let expected_code = format!("{kind}/{subtype}");
+            assert_eq!((last_word, reason.code.as_str()), (is_last_word, code), "{expected_code}");
+            assert_eq!(reason.provider_code, Some(expected_code));
+        }
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub enum ReportedStatus {
     Read,
     /// It will not be delivered.
     Failed(Reason),
+    /// It came back: whatever was reported of an earlier time, the customer does not have it.
+    Bounced(Reason),
 }
 
 impl ReportedStatus {
@@ -41,7 +43,7 @@ impl ReportedStatus {
             ReportedStatus::Sent => Status::Sent,
             ReportedStatus::Delivered => Status::Delivered,
             ReportedStatus::Read => Status::Read,
-            ReportedStatus::Failed(_) => Status::Failed,
+            ReportedStatus::Failed(_) | ReportedStatus::Bounced(_) => Status::Failed,
         }
     }
 }

@@ -9,6 +9,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::lease::{ClaimOutcome, ConversationState, Lease, claim};
 use super::progress::Progress;
+use super::receipt::ReportedStatus;
+use super::standing::Standing;
 use super::status::Status;
 use crate::id::Seq;
 
@@ -129,13 +131,15 @@ pub struct MessageState {
     pub progress: Progress,
     /// The fence of the last worker's write; 0 before the first.
     pub fence: u64,
+    /// The provider's own time of the delivery or the bounce that the status rests on.
+    pub reported_at: Option<DateTime<Utc>>,
 }
 
 impl MessageState {
     fn with(&self, fence: u64, change: impl FnOnce(&mut Progress)) -> MessageState {
         let mut progress = self.progress.clone();
         change(&mut progress);
-        MessageState { progress, fence }
+        MessageState { progress, fence, ..*self }
     }
 
     /// A worker announces an attempt at the message, which it read as `seen`.
@@ -202,10 +206,14 @@ impl MessageState {
         })
     }
 
-    /// A receipt reports `status`. Refused if the status would not move forward.
+    /// A receipt reports something that happened `at`, by the provider's clock. Refused if it
+    /// changes nothing.
     #[must_use]
-    pub fn reported(&self, status: Status) -> Option<MessageState> {
-        let forward = self.progress.status.on_receipt(status)?;
-        Some(self.with(self.fence, |progress| progress.status = forward))
+    pub fn reported(&self, reported: &ReportedStatus, at: DateTime<Utc>) -> Option<MessageState> {
+        let standing = Standing { status: self.progress.status, reported_at: self.reported_at };
+        let Standing { status, reported_at } = standing.on_receipt(reported, at)?;
+
+        let moved = self.with(self.fence, |progress| progress.status = status);
+        Some(MessageState { reported_at, ..moved })
     }
 }

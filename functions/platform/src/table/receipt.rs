@@ -9,7 +9,7 @@ use super::record::{Conversation, Message};
 use super::{Backoff, Table, WriteOutcome, key, millis, number, update, value};
 use crate::error::InternalError;
 use domain::Seq;
-use domain::delivery::{MessageReference, Parts, Receipt, ReportedStatus, Status};
+use domain::delivery::{MessageReference, Parts, Receipt, ReportedStatus, Standing, Status};
 
 /// How long to wait for the worker that has just put a message in doubt to release its
 /// conversation, which is one more write.
@@ -84,15 +84,19 @@ impl Table {
         let times = known.into_iter().chain([("failed_at", after.failed_at)]);
         let mut set = vec!["#status = :status".to_owned()];
         let (about_parts, parts_before) = (after.parts != was.parts, !was.parts.is_empty());
-        let as_read = match (about_parts, parts_before) {
+        let parts_as_read = match (about_parts, parts_before) {
             (false, _) => "",
             (true, false) => " AND attribute_not_exists(parts)",
             (true, true) => " AND parts = :parts_before",
         };
+        let report_as_read = match was.reported_at {
+            None => "attribute_not_exists(reported_at)",
+            Some(_) => "reported_at = :reported_before",
+        };
 
         let mut call = self
             .change(&key::message(about.business_id, about.conversation_id, was.seq))
-            .condition_expression(format!("#status = :was{as_read}"))
+            .condition_expression(format!("#status = :was AND {report_as_read}{parts_as_read}"))
             .expression_attribute_names("#status", "status")
             .expression_attribute_names("#error", "error")
             .expression_attribute_values(":status", value(&after.status))
@@ -101,6 +105,14 @@ impl Table {
         for (name, time) in times.filter_map(|(name, time)| Some((name, time?))) {
             set.push(format!("{name} = if_not_exists({name}, :{name})"));
             call = call.expression_attribute_values(format!(":{name}"), value(&time));
+        }
+
+        if let Some(time) = was.reported_at {
+            call = call.expression_attribute_values(":reported_before", value(&time));
+        }
+        if let Some(time) = after.reported_at.filter(|_| after.reported_at != was.reported_at) {
+            set.push("reported_at = :reported_at".to_owned());
+            call = call.expression_attribute_values(":reported_at", value(&time));
         }
 
         if about_parts {
@@ -170,33 +182,40 @@ impl Table {
 
 /// The message after a receipt; `None` if the receipt is no news.
 fn after_receipt(message: &Message, receipt: &Receipt, now: DateTime<Utc>) -> Option<Message> {
-    let (status, parts) = if receipt.part.is_whole() {
-        (message.status.on_receipt(receipt.reported.status())?, message.parts.clone())
+    let before = Standing { status: message.status, reported_at: message.reported_at };
+    let (standing, parts) = if receipt.part.is_whole() {
+        (before.on_receipt(&receipt.reported, receipt.at)?, message.parts.clone())
     } else {
-        by_part(message, receipt)?
+        let (status, parts) = by_part(message, receipt)?;
+        (Standing { status, ..before }, parts)
     };
 
     let at = plausible(message, receipt.at, now);
     let reported_id = receipt.provider_id.as_ref().filter(|_| receipt.part.is_last());
     let mut after = Message {
-        status,
+        status: standing.status,
+        reported_at: standing.reported_at,
         parts,
         provider_id: message.provider_id.as_ref().or(reported_id).cloned(),
         ..message.clone()
     };
 
     let first = |time: &mut Option<DateTime<Utc>>| *time = time.or(Some(at));
-    match status {
-        // One part more is known to be through; the message is where it was.
-        status if status == message.status => return Some(after),
-        Status::Queued | Status::Sending | Status::InDoubt => return Some(after),
+    match standing.status {
         Status::Failed => {
             first(&mut after.failed_at);
-            if let ReportedStatus::Failed(reason) = &receipt.reported {
-                after.error = Some(reason.clone());
+            match &receipt.reported {
+                ReportedStatus::Bounced(reason) => after.error = Some(reason.clone()),
+                ReportedStatus::Failed(reason) if message.status != Status::Failed => {
+                    after.error = Some(reason.clone());
+                }
+                _ => {}
             }
             return Some(after);
         }
+        // One part more is known to be through; the message is where it was.
+        status if status == message.status => return Some(after),
+        Status::Queued | Status::Sending | Status::InDoubt => return Some(after),
         Status::Sent => {}
         Status::Delivered => first(&mut after.delivered_at),
         Status::Read => {

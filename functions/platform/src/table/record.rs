@@ -241,6 +241,9 @@ pub struct Message {
     /// When it ended `failed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_at: Option<DateTime<Utc>>,
+    /// The provider's own time of the delivery or the bounce that the status rests on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported_at: Option<DateTime<Utc>>,
     /// Why it was not taken the last time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Reason>,

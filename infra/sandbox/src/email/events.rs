@@ -43,6 +43,7 @@ impl Reporter for SesEvents {
         "delivered",
         "bounced",
         "soft_bounced",
+        "out_of_office",
         "suppressed",
         "complained",
         "complaint_suppressed",
@@ -101,6 +102,12 @@ fn event(report: &Report<MailRecord>) -> Option<Event> {
             "Bounce",
             "bounce",
             bounce("Transient", "MailboxFull", "4.2.2", "452 4.2.2 mailbox full"),
+        ),
+        "out_of_office" => (
+            "Email Bounced",
+            "Bounce",
+            "bounce",
+            bounce("Transient", "General", "4.0.0", "I am on holiday"),
         ),
         // SES sends nothing to an address on the account's suppression list, also after `sent`.
         "suppressed" => {

@@ -61,6 +61,7 @@ impl TransactionAttempt {
             delivered_at: None,
             read_at: None,
             failed_at: None,
+            reported_at: None,
             error: None,
             parts: Parts::default(),
             correlation_id: draft.correlation_id.clone(),
