@@ -417,13 +417,9 @@ async fn a_receipt_of_nothing_that_is_ours_is_taken_and_changes_nothing() {
         notification(&[]),
         shapeless,
         json!({ "object": "page", "entry": [{ "changes": [{ "field": "account_update", "value": {} }] }] }),
-        json!("Where is my parcel?"),
     ] {
         assert_eq!(meta.notify(&body).await.status, StatusCode::OK, "{body}");
     }
-
-    let unreadable = b"{ \"entry\": [";
-    assert_eq!(meta.call(unreadable, Some(&meta.sign(unreadable))).await.status, StatusCode::OK);
 
     let delivery = world.delivery(&business.api_key, message.conversation_id, message.id).await;
     assert_eq!((&delivery["status"], &delivery["read_at"]), (&json!("sent"), &Value::Null));
@@ -434,4 +430,32 @@ async fn a_receipt_of_nothing_that_is_ours_is_taken_and_changes_nothing() {
     with_foreign.insert(2, message.status("delivered"));
     assert_eq!(meta.notify(&notification(&with_foreign)).await.status, StatusCode::OK);
     world.until_status(&business.api_key, message.conversation_id, message.id, "delivered").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_is_skipped_and_only_a_call_of_nothing_else_is_refused() {
+    let world = World::start().await;
+    let meta = Meta::of(&world).await;
+    let business = world.business(10, 1).await;
+    let message = Sent::by_whatsapp(&world, &business, "this one's between odd ones").await;
+    let mut odd = message.status("read");
+    odd["status"] = json!("MARK");
+
+    let unreadable = notification(&[odd.clone()]).to_string().replace("MARK", "\\ud83d");
+    for body in ["{ \"entry\": [", "\"Where is my parcel?\"", r#"{"entry": 7}"#, &unreadable] {
+        let answer = meta.call(body.as_bytes(), Some(&meta.sign(body.as_bytes()))).await;
+        assert_eq!(answer.problem(), (422, "validation_error".into()), "{body}");
+    }
+
+    let mut failed = message.status("failed");
+    failed["errors"] = Value::Null;
+    failed["biz_opaque_callback_data"] = json!(7);
+    let statuses = [odd, failed, message.status("delivered")];
+    let body = format!("\u{feff}{}", notification(&statuses)).replace("\"MARK\"", "1e999");
+    let answer = meta.call(body.as_bytes(), Some(&meta.sign(body.as_bytes()))).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    world.until_status(&business.api_key, message.conversation_id, message.id, "delivered").await;
+
+    let counted = world.logged().iter().any(|line| line.text.contains("\"unreadable\":2"));
+    assert!(counted, "operators are told how many");
 }

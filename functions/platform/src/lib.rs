@@ -14,6 +14,7 @@
 //! | [`queue`] | SQS: doorbells and dead-letter queues |
 //! | [`files`] | S3: the bucket of attachments |
 //! | [`sockets`] | API Gateway's WebSocket: events to the chat widget |
+//! | [`lenient_json`] | JSON as providers send it |
 //! | [`secrets`], [`cache`] | Secrets Manager, and values kept in memory for a time |
 //! | [`telemetry`] | log lines and metrics |
 //! | [`aws`], [`settings`], [`clock`], [`error`] | clients, environment, time, and [`InternalError`] |
@@ -30,6 +31,7 @@ pub mod credential;
 pub mod delivery;
 pub mod error;
 pub mod files;
+pub mod lenient_json;
 pub mod queue;
 pub mod receipts;
 pub mod runtime;

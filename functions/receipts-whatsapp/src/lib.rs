@@ -3,7 +3,9 @@
 //!
 //! A genuine call is answered 200, and fast: Meta repeats all others for seven days
 //! ([webhooks](https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/create-webhook-endpoint)).
-//! So unknown content is ignored, and only what could not be written down is answered 500.
+//! So unknown content is ignored, and what cannot be read is counted and skipped. What could not be
+//! written down is answered 500; a call of which nothing could be read is refused, so that it is
+//! not lost before the reader is mended.
 
 pub mod notification;
 pub mod signature;
@@ -14,10 +16,11 @@ use futures_util::stream::{self, StreamExt};
 use lambda_http::http::header::{CONTENT_TYPE, HeaderName};
 use lambda_http::http::{HeaderValue, Method};
 use lambda_http::{Body, Request, RequestExt, Response};
+use tracing::Level;
 
 use domain::Channel;
-use domain::problem::Refusal;
-use notification::{Customer, ParsedWebhook};
+use domain::problem::{FieldError, Refusal};
+use notification::{Customer, CustomerChange, ParsedWebhook};
 use platform::api::ApiError;
 use platform::aws::Aws;
 use platform::clock::Clock;
@@ -27,6 +30,7 @@ use platform::runtime::{Error, HttpFunction};
 use platform::secrets::Secrets;
 use platform::settings::{self};
 use platform::table::Table;
+use platform::telemetry::metrics::MetricRecord;
 use signature::WebhookSecret;
 
 const SIGNATURE: HeaderName = HeaderName::from_static("x-hub-signature-256");
@@ -92,34 +96,32 @@ impl ReceiptsWhatsapp {
             return Err(Refusal::NotFromProvider.into());
         }
 
-        let webhook = match notification::parse(event.body(), self.clock.now()) {
-            Ok(webhook) => webhook,
-            Err(error) => {
-                // It is genuine, and repeating it would not help.
-                tracing::error!(error = error.chain(), "webhook not readable; ignored");
-                return Ok(Response::new(Body::Empty));
-            }
-        };
+        let webhook = notification::parse(event.body(), self.clock.now());
+        report(&webhook);
+        if webhook.is_unreadable() {
+            let error = "nothing in it can be read as a notification of WhatsApp's";
+            return Err(
+                Refusal::Invalid(vec![FieldError::new(["body"], error, "json_invalid")]).into()
+            );
+        }
 
-        let ParsedWebhook { receipts, customers, ignored } = webhook;
-        tracing::info!(receipts = receipts.len(), customers = customers.len(), ignored, "webhook");
+        // Changes come first: a customer who wrote is found by the names that they have now.
+        let ParsedWebhook { receipts, customers, changes, .. } = webhook;
+        let mut failed = None;
+        for change in &changes {
+            keep_one(&mut failed, self.follow_customer(change).await);
+        }
 
         // All of them are tried: those that are written now change nothing when Meta repeats them.
         let receipts = stream::iter(&receipts)
             .map(|(about, receipt)| self.receipts.apply(about, receipt).boxed());
-        let mut failures = stream::iter(&customers)
+        let mut writes = stream::iter(&customers)
             .map(|(customer, at)| self.open_window(customer, *at).boxed())
             .chain(receipts)
             .buffer_unordered(MAX_CONCURRENT_WRITES)
-            .filter_map(async |written| written.err())
             .boxed();
-
-        let mut failed = None;
-        while let Some(error) = failures.next().await {
-            if let Some(before) = failed.replace(error) {
-                let error = before.chain();
-                tracing::error!(error, "part of a webhook not written; Meta repeats it");
-            }
+        while let Some(written) = writes.next().await {
+            keep_one(&mut failed, written);
         }
 
         // Some may be written, so even contention is a 500: a 503 promises that nothing was.
@@ -131,15 +133,23 @@ impl ReceiptsWhatsapp {
         }
     }
 
-    /// Opens the messaging window of a customer who wrote.
+    /// Opens the messaging window of a customer who wrote or called.
     async fn open_window(
         &self,
         customer: &Customer,
         at: DateTime<Utc>,
     ) -> Result<(), InternalError> {
-        let opened =
-            self.table.customer_wrote(&customer.phone_number_id, &customer.wa_id, at).await?;
-        tracing::debug!(opened, "a customer wrote");
+        let Customer { phone_number_id, names } = customer;
+        let opened = self.table.customer_wrote(phone_number_id, names, at).await?;
+        tracing::debug!(opened, "a customer wrote or called");
+        Ok(())
+    }
+
+    /// Has conversations follow a customer who has another number or user id.
+    async fn follow_customer(&self, change: &CustomerChange) -> Result<(), InternalError> {
+        let CustomerChange { phone_number_id, old, new, at } = change;
+        let conversations = self.table.customer_changed(phone_number_id, old, new, *at).await?;
+        tracing::info!(conversations, "a customer has another number or user id");
         Ok(())
     }
 
@@ -155,11 +165,41 @@ impl ReceiptsWhatsapp {
     }
 }
 
+/// Logs and counts what is in a webhook, never its content.
+fn report(webhook: &ParsedWebhook) {
+    let ParsedWebhook { receipts, customers, changes, ignored, unreadable } = webhook;
+    tracing::info!(
+        receipts = receipts.len(),
+        customers = customers.len(),
+        changes = changes.len(),
+        ignored,
+        unreadable,
+        "webhook"
+    );
+
+    if *unreadable > 0 {
+        MetricRecord::new(Level::WARN, "items of a webhook cannot be read; they are skipped")
+            .by("Channel", Channel::Whatsapp)
+            .count_many("Unreadable", *unreadable)
+            .write();
+    }
+}
+
+/// Keeps the last error, for the answer, and logs the one before.
+fn keep_one(failed: &mut Option<InternalError>, written: Result<(), InternalError>) {
+    let Err(error) = written else { return };
+    if let Some(before) = failed.replace(error) {
+        let error = before.chain();
+        tracing::error!(error, "part of a webhook not written; Meta repeats it");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use lambda_http::request::from_str;
 
     use super::*;
+    use domain::channel::whatsapp::CustomerId;
     use domain::delivery::Part;
 
     /// The examples are signed with this.
@@ -174,7 +214,6 @@ mod tests {
             "{event:?}"
         );
         notification::parse(event.body(), "2026-03-01T09:05:03Z".parse().expect("a time"))
-            .expect("it is JSON")
     }
 
     #[test]
@@ -185,8 +224,8 @@ mod tests {
             (include_str!("../events/part-delivered.json"), "Delivered"),
             (include_str!("../events/failed.json"), "Failed"),
         ] {
-            let ParsedWebhook { receipts, customers, ignored } = parse_event(event);
-            assert_eq!((receipts.len(), customers.len(), ignored), (1, 0, 0));
+            let ParsedWebhook { receipts, customers, ignored, unreadable, .. } = parse_event(event);
+            assert_eq!((receipts.len(), customers.len(), ignored, unreadable), (1, 0, 0, 0));
             assert_eq!(format!("{:?}", receipts[0].1.reported.status()), status);
             assert_eq!(
                 receipts[0].0.message_id.to_string(),
@@ -197,8 +236,8 @@ mod tests {
         let part = parse_event(include_str!("../events/part-delivered.json")).receipts[0].1.part;
         assert_eq!(part, Part { number: 2, of: 3 });
         let customer = parse_event(include_str!("../events/customer-writes.json"));
-        let zoe =
-            Customer { phone_number_id: "106540352242922".into(), wa_id: "16505551234".into() };
+        let names = vec![CustomerId::Number("16505551234".into())];
+        let zoe = Customer { phone_number_id: "106540352242922".into(), names };
 
         let at = "2026-03-01T09:05:02Z".parse().expect("a time");
         assert_eq!(

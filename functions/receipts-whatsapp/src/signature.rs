@@ -82,10 +82,10 @@ mod tests {
             &HeaderValue::try_from(format!("sha256={GOOD}")).expect("one")
         ));
         let other = WebhookSecret { app_secret: "yek".into(), ..secret() };
-        assert!(!other.has_signed(
-            b"The quick brown fox jumps over the lazy dog",
-            &HeaderValue::from_static("")
-        ));
+        let body = b"The quick brown fox jumps over the lazy dog";
+        let good = HeaderValue::try_from(format!("sha256={GOOD}")).expect("a header");
+        assert!(secret().has_signed(body, &good));
+        assert!(!other.has_signed(body, &good), "it is another key's");
     }
 
     #[test]

@@ -1,12 +1,14 @@
-//! `create_conversation` and `customer_wrote`: a customer's message on WhatsApp finds the
-//! customer's conversations, and moves the end of their window only forward.
+//! `create_conversation`, `customer_wrote` and `customer_changed`: a customer's message on WhatsApp
+//! finds the customer's conversations by any of their names, and moves the end of their window only
+//! forward.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::sample::{BUSINESS_ID, CONVERSATION_ID, LEASE, MS, NOW, conversation, conversation_key};
 use super::scratch::{Scratch, item};
 use domain::channel::MESSAGING_WINDOW;
+use domain::channel::whatsapp::CustomerId;
 use domain::delivery::OnUnknownOutcome;
 use domain::{BusinessId, ChannelId, ConversationId};
 use platform::table::key;
@@ -24,6 +26,11 @@ async fn stored(scratch: &Scratch, window_expires_at: Option<DateTime<Utc>>) -> 
     let found_by = key::whatsapp_customer(NUMBER, CUSTOMER, BUSINESS_ID, CONVERSATION_ID);
     scratch.items.put(found_by.attributes().into_iter().collect()).await;
     stored
+}
+
+/// Returns the names that Meta has for a customer.
+fn names(names: &[&str]) -> Vec<CustomerId> {
+    names.iter().filter_map(|name| CustomerId::parse(name)).collect()
 }
 
 async fn window(scratch: &Scratch) -> Option<DateTime<Utc>> {
@@ -47,7 +54,7 @@ async fn a_window_opens_for_a_day_and_its_end_only_moves_forward() {
     ] {
         let was = stored(&scratch, before).await;
         assert_eq!(
-            table.customer_wrote(NUMBER, CUSTOMER, NOW).await.expect("an answer"),
+            table.customer_wrote(NUMBER, &names(&[CUSTOMER]), NOW).await.expect("an answer"),
             opened,
             "{before:?}"
         );
@@ -69,7 +76,10 @@ async fn only_the_customers_own_conversations_with_that_number_get_a_window() {
     for (number, customer) in
         [(NUMBER, "16505551235"), ("106540352242923", CUSTOMER), ("", ""), ("B", "C")]
     {
-        assert_eq!(table.customer_wrote(number, customer, NOW).await.expect("an answer"), 0);
+        assert_eq!(
+            table.customer_wrote(number, &names(&[customer]), NOW).await.expect("an answer"),
+            0
+        );
     }
 
     assert_eq!(window(&scratch).await, None);
@@ -77,9 +87,9 @@ async fn only_the_customers_own_conversations_with_that_number_get_a_window() {
     let moved = Conversation { channel: "email".into(), ..before };
     scratch.items.put(item(&conversation_key(), &moved)).await;
 
-    assert_eq!(table.customer_wrote(NUMBER, CUSTOMER, NOW).await.expect("an answer"), 0);
+    assert_eq!(table.customer_wrote(NUMBER, &names(&[CUSTOMER]), NOW).await.expect("an answer"), 0);
     scratch.items.remove(&conversation_key()).await;
-    assert_eq!(table.customer_wrote(NUMBER, CUSTOMER, NOW).await.expect("an answer"), 0);
+    assert_eq!(table.customer_wrote(NUMBER, &names(&[CUSTOMER]), NOW).await.expect("an answer"), 0);
 
     assert_eq!(scratch.items.all().await.len(), 1, "nothing is made");
 }
@@ -91,10 +101,86 @@ async fn a_window_is_open_although_the_answer_was_lost() {
     // The first answer is that of the read before.
     scratch
         .losing_an_answer_after(1)
-        .customer_wrote(NUMBER, CUSTOMER, NOW)
+        .customer_wrote(NUMBER, &names(&[CUSTOMER]), NOW)
         .await
         .expect("an answer");
     assert_eq!(window(&scratch).await, Some(NOW + MESSAGING_WINDOW));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_that_is_found_by_one_name_is_found_by_all_of_them_from_then_on() {
+    let scratch = Scratch::start().await;
+    let table = scratch.table();
+    stored(&scratch, None).await;
+    let wrote = async |all: &[&str], minutes| {
+        let at = NOW + TimeDelta::minutes(minutes);
+        table.customer_wrote(NUMBER, &names(all), at).await.expect("an answer")
+    };
+
+    assert_eq!(wrote(&["US.1"], 1).await, 0, "the user id is not known yet");
+    assert_eq!(wrote(&[CUSTOMER, "US.1", "US.ENT.9"], 2).await, 1);
+    let linked = scratch.items.all().await;
+    assert_eq!(linked.len(), 4, "the conversation, and a link for each name");
+
+    assert_eq!(wrote(&["US.1"], 3).await, 1);
+    assert_eq!(wrote(&["US.ENT.9"], 4).await, 1);
+    assert_eq!(wrote(&["US.2", CUSTOMER], 5).await, 1);
+    assert_eq!(wrote(&["US.1", CUSTOMER], 5).await, 0, "it is open for as long already");
+    assert_eq!(scratch.items.all().await.len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_who_changes_takes_their_conversations_along() {
+    let scratch = Scratch::start().await;
+    let table = scratch.table();
+    let numbered =
+        Conversation { recipient: "+1 650 555 1234".into(), ..stored(&scratch, None).await };
+    scratch.items.put(item(&conversation_key(), &numbered)).await;
+    table.customer_wrote(NUMBER, &names(&[CUSTOMER, "US.1"]), NOW).await.expect("an answer");
+
+    let changed = async |old: &[&str], new: &[&str], at| {
+        let (old, new) = (names(old), names(new));
+        table.customer_changed(NUMBER, &old, &new, at).await.expect("an answer")
+    };
+    let recipient = async || {
+        let conversation: Conversation =
+            scratch.items.record(&conversation_key()).await.expect("it stays");
+        conversation.recipient
+    };
+    let links = async || {
+        let keys = scratch.items.all().await.into_keys();
+        keys.filter_map(|key| key.0.strip_prefix("P#106540352242922#").map(str::to_owned))
+            .collect::<Vec<_>>()
+    };
+
+    // Another person got the number after the conversation began, says an old report.
+    let before = numbered.created_at - TimeDelta::seconds(1);
+    assert_eq!(changed(&[CUSTOMER], &["16505550000"], before).await, 0);
+    assert_eq!(recipient().await, "+1 650 555 1234");
+
+    // A number with a new user id, told twice.
+    for conversations in [1, 0] {
+        let (old, new) = ([CUSTOMER, "US.1"], ["16505550000", "US.2"]);
+        assert_eq!(changed(&old, &new, NOW).await, conversations);
+        assert_eq!(recipient().await, "16505550000");
+        assert_eq!(links().await, ["16505550000", "US.2"]);
+    }
+
+    // A new user id only: the new number is not told, and the old one is another person's.
+    assert_eq!(changed(&["US.2", "16505550000"], &["US.3"], NOW).await, 1);
+    assert_eq!((recipient().await, links().await), ("US.3".into(), vec!["US.3".to_owned()]));
+
+    // The same number in another spelling stays where it is.
+    assert_eq!(changed(&["US.3"], &["525512345678"], NOW).await, 1);
+    assert_eq!(changed(&["525512345678"], &["5215512345678"], NOW).await, 1);
+    assert_eq!(links().await, ["525512345678"]);
+
+    // The conversation is on another channel now.
+    let moved =
+        Conversation { channel: "email".into(), recipient: "a@b.example".into(), ..numbered };
+    scratch.items.put(item(&conversation_key(), &moved)).await;
+    changed(&["525512345678"], &["16505550000"], NOW).await;
+    assert_eq!(recipient().await, "a@b.example");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,7 +234,7 @@ async fn a_conversation_on_whatsapp_is_made_together_with_the_item_that_leads_to
         );
     }
 
-    assert_eq!(table.customer_wrote(NUMBER, CUSTOMER, NOW).await.expect("an answer"), 3);
+    assert_eq!(table.customer_wrote(NUMBER, &names(&[CUSTOMER]), NOW).await.expect("an answer"), 3);
 
     // An existing conversation is not made again, and no item that leads to it is added.
     let before = scratch.items.all().await;

@@ -1,22 +1,24 @@
 //! WhatsApp through Meta's Cloud API: its limits, its messaging window, and, in files of their own,
-//! its kinds of files, its templates and the meaning of its error codes.
+//! its kinds of files, its templates, its customers' names and the meaning of its error codes.
 //!
 //! | subject | source |
 //! |---|---|
 //! | text | [text messages](https://developers.facebook.com/docs/whatsapp/cloud-api/messages/text-messages): 4,096 characters |
 //! | files | [supported media types](https://developers.facebook.com/docs/whatsapp/cloud-api/reference/media#supported-media-types) |
 //! | rate | [pair rate](https://developers.facebook.com/docs/whatsapp/cloud-api/overview#pair-rate-limits), error 131056 |
-//! | window | [customer service windows](https://developers.facebook.com/docs/whatsapp/cloud-api/guides/send-messages) |
+//! | window | [customer service windows](https://developers.facebook.com/documentation/business-messaging/whatsapp/messages/send-messages): "When a WhatsApp user messages you or calls you, a 24-hour timer … starts" |
 //! | template | [components](https://developers.facebook.com/docs/whatsapp/business-management-api/message-templates/components) |
 //! | error codes | [error codes](https://developers.facebook.com/documentation/business-messaging/whatsapp/support/error-codes) |
 //!
 //! Free-form messages may be sent for 24 hours after the customer's last message, and templates
 //! that Meta approved at any time.
 
+mod customer;
 mod errors;
 mod media;
 mod template;
 
+pub use customer::CustomerId;
 pub use errors::{failure, failure_reason};
 pub use media::WhatsappMedia;
 pub use template::MAX_TEMPLATE_CHARACTERS;

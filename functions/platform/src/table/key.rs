@@ -2,13 +2,14 @@
 //! business's items cannot be addressed at all. There are two exceptions, both of which only lead
 //! to such a key, from a name that another party vouches for: a WebSocket connection finds its
 //! conversation by the id that API Gateway made for it, and a customer who writes on WhatsApp by
-//! the two numbers that Meta signs for.
+//! the names that Meta signs for.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use sha2::{Digest, Sha256};
 
+use domain::channel::whatsapp::CustomerId;
 use domain::{AgentId, BusinessId, Channel, ChannelId, ConversationId, Month, Seq, UploadId};
 
 /// Hash key attribute.
@@ -189,11 +190,12 @@ pub fn connection_owner(connection_id: &str) -> Key {
 }
 
 /// The partition of a customer's conversations on one of WhatsApp's business numbers: Meta's id of
-/// the number, and the customer's number in digits, which is what Meta calls their `wa_id`.
+/// the number, and one of the customer's names at Meta. However a number is written, its partition
+/// is the same.
 #[must_use]
 pub fn whatsapp_customer_partition(phone_number_id: &str, customer: &str) -> String {
-    let wa_id: String = customer.chars().filter(char::is_ascii_digit).collect();
-    format!("P#{phone_number_id}#{wa_id}")
+    let customer = CustomerId::parse(customer).map(|name| name.lookup_key());
+    format!("P#{phone_number_id}#{}", customer.unwrap_or_default())
 }
 
 /// How a customer who writes on WhatsApp finds a conversation; its range key reads like the
@@ -265,7 +267,16 @@ mod tests {
     fn a_customer_is_found_by_digits_however_their_number_is_written() {
         let key =
             whatsapp_customer("106540352242922", "+1 (650) 555-1234", BUSINESS_ID, CONVERSATION_ID);
+        assert_eq!(key.pk, "P#106540352242922#16505551234");
         assert_eq!(key.pk, whatsapp_customer_partition("106540352242922", "16505551234"));
+        assert_eq!(
+            whatsapp_customer_partition("1", "US.13491208655302741918"),
+            "P#1#US.13491208655302741918"
+        );
+        assert_eq!(
+            whatsapp_customer_partition("1", "+55 31 98888-7777"),
+            whatsapp_customer_partition("1", "553188887777")
+        );
         assert_eq!(parse_conversation_partition(&key.sk), Some((BUSINESS_ID, CONVERSATION_ID)));
     }
 

@@ -1,54 +1,168 @@
-//! A customer's own message on WhatsApp: it lets the business write to them for another while.
-//! Its text is not stored here: customers' messages belong to the rest of PingBack.
+//! Customers on WhatsApp: the conversations that they have, by the names that Meta has for them;
+//! and their own messages, which let the business write to them for another while. The text of a
+//! message is not stored here: customers' messages belong to the rest of PingBack.
 
-use chrono::{DateTime, Utc};
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::record::Conversation;
-use super::{Table, key, millis, read_all, text, update};
+use super::{Table, WriteOutcome, key, millis, read_all, text, update};
 use crate::error::InternalError;
-use domain::Channel;
 use domain::channel::MESSAGING_WINDOW;
+use domain::channel::whatsapp::CustomerId;
+use domain::{BusinessId, Channel, ConversationId};
+
+/// How a customer finds a conversation: an item that is nothing but its key.
+#[derive(serde::Deserialize)]
+struct Link {
+    sk: String,
+}
 
 impl Table {
-    /// Opens the messaging window of every conversation that the customer `wa_id` has with the
-    /// number `phone_number_id`, as of their message of `at`; returns how many of them it is news
-    /// to. A window only ever closes later: messages are reported late, twice and in any order.
+    /// Opens the messaging window of every conversation that the customer has with the number
+    /// `phone_number_id`, as of their message of `at`; returns how many of them it is news to. A
+    /// window only ever closes later: messages are reported late, twice and in any order. A
+    /// conversation that is found by one of the names is found by all of them from now on.
     ///
     /// # Errors
     /// If DynamoDB does not answer; the caller has to report the message again.
     pub async fn customer_wrote(
         &self,
         phone_number_id: &str,
-        wa_id: &str,
+        names: &[CustomerId],
         at: DateTime<Utc>,
     ) -> Result<usize, InternalError> {
-        #[derive(serde::Deserialize)]
-        struct Row {
-            sk: String,
-        }
-
-        let partition = key::whatsapp_customer_partition(phone_number_id, wa_id);
-        let call = self
-            .query()
-            .key_condition_expression("pk = :customer")
-            .expression_attribute_values(":customer", text(partition));
-
         let mut opened = 0;
-        for Row { sk } in read_all(call).await? {
-            let (business_id, conversation_id) = key::parse_conversation_partition(&sk)
-                .ok_or_else(|| InternalError::new("reading whose a customer's conversation is"))?;
+        for ((business_id, conversation_id), known) in
+            self.conversations_by(phone_number_id, names).await?
+        {
             let conversation = key::conversation(business_id, conversation_id);
-            opened += usize::from(self.open_window(&conversation, at).await?);
+            let outcome = self.open_window(&conversation, at).await?;
+            if matches!(outcome, WriteOutcome::Missing) {
+                continue;
+            }
+            opened += usize::from(outcome.is_done());
+
+            for name in names.iter().filter(|name| !known.contains(&name.lookup_key())) {
+                self.link_customer(phone_number_id, name, business_id, conversation_id).await?;
+            }
         }
 
         Ok(opened)
     }
 
+    /// Follows a customer who has new names instead of old ones since `at`: their conversations are
+    /// found by the new names, and messages go there. Returns how many conversations there are.
+    /// Repeating it changes nothing.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer; the caller has to report the change again.
+    pub async fn customer_changed(
+        &self,
+        phone_number_id: &str,
+        old: &[CustomerId],
+        new: &[CustomerId],
+        at: DateTime<Utc>,
+    ) -> Result<usize, InternalError> {
+        let kept: BTreeSet<String> = new.iter().map(CustomerId::lookup_key).collect();
+        let mut moved = 0;
+
+        for ((business_id, conversation_id), known) in
+            self.conversations_by(phone_number_id, old).await?
+        {
+            let Some(conversation) = self.conversation(business_id, conversation_id).await? else {
+                continue;
+            };
+            // Another person may have got the number since. Meta's times are whole seconds.
+            if conversation.created_at >= at + TimeDelta::seconds(1) {
+                continue;
+            }
+
+            // The old links go last, so that a change that is cut short is found again.
+            for name in new {
+                self.link_customer(phone_number_id, name, business_id, conversation_id).await?;
+            }
+            let recipient = CustomerId::parse(&conversation.recipient);
+            if let Some(replaced) = recipient
+                .filter(|recipient| known.contains(&recipient.lookup_key()))
+                .and_then(|recipient| recipient.replaced_by(new).cloned())
+            {
+                self.set_recipient(business_id, conversation_id, &replaced).await?;
+            }
+            for old in known.difference(&kept) {
+                self.unlink_customer(phone_number_id, old, business_id, conversation_id).await?;
+            }
+            moved += 1;
+        }
+
+        Ok(moved)
+    }
+
+    /// Lets a customer find a conversation by this name, too.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn link_customer(
+        &self,
+        phone_number_id: &str,
+        name: &CustomerId,
+        business_id: BusinessId,
+        conversation_id: ConversationId,
+    ) -> Result<(), InternalError> {
+        let link =
+            key::whatsapp_customer(phone_number_id, name.as_str(), business_id, conversation_id);
+        // An update of an item that is not there makes it.
+        update::<Link>(self.change(&link)).await.map(drop)
+    }
+
+    async fn unlink_customer(
+        &self,
+        phone_number_id: &str,
+        lookup_key: &str,
+        business_id: BusinessId,
+        conversation_id: ConversationId,
+    ) -> Result<(), InternalError> {
+        let link =
+            key::whatsapp_customer(phone_number_id, lookup_key, business_id, conversation_id);
+        let delete =
+            self.client.delete_item().table_name(&self.name).set_key(Some(link.attributes()));
+        delete.send().await.map(drop).map_err(|error| InternalError::aws("DeleteItem", error))
+    }
+
+    /// Returns the conversations that are found by one of the names, each with the lookup keys that
+    /// it is found by.
+    async fn conversations_by(
+        &self,
+        phone_number_id: &str,
+        names: &[CustomerId],
+    ) -> Result<BTreeMap<(BusinessId, ConversationId), BTreeSet<String>>, InternalError> {
+        let keys: BTreeSet<String> = names.iter().map(CustomerId::lookup_key).collect();
+        let mut found: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
+
+        for lookup_key in keys {
+            let partition = key::whatsapp_customer_partition(phone_number_id, &lookup_key);
+            let call = self
+                .query()
+                .key_condition_expression("pk = :customer")
+                .expression_attribute_values(":customer", text(partition));
+            for Link { sk } in read_all(call).await? {
+                let conversation = key::parse_conversation_partition(&sk).ok_or_else(|| {
+                    InternalError::new("reading whose a customer's conversation is")
+                })?;
+                found.entry(conversation).or_default().insert(lookup_key.clone());
+            }
+        }
+
+        Ok(found)
+    }
+
+    /// Refused if the window is open for longer, or the conversation has moved to another channel.
     async fn open_window(
         &self,
         conversation: &key::Key,
         at: DateTime<Utc>,
-    ) -> Result<bool, InternalError> {
+    ) -> Result<WriteOutcome<Conversation>, InternalError> {
         let call = self
             .change(conversation)
             .update_expression("SET window_expires_at = :until")
@@ -57,7 +171,25 @@ impl Table {
             )
             .expression_attribute_values(":whatsapp", text(Channel::Whatsapp))
             .expression_attribute_values(":until", millis(at + MESSAGING_WINDOW));
-        // Refused: it is open for longer, has moved to another channel, or is gone.
-        Ok(update::<Conversation>(call).await?.is_done())
+        update(call).await
+    }
+
+    async fn set_recipient(
+        &self,
+        business_id: BusinessId,
+        conversation_id: ConversationId,
+        recipient: &CustomerId,
+    ) -> Result<(), InternalError> {
+        let call = self
+            .change(&key::conversation(business_id, conversation_id))
+            .update_expression("SET recipient = :recipient")
+            .condition_expression("channel = :whatsapp")
+            .expression_attribute_values(":whatsapp", text(Channel::Whatsapp))
+            .expression_attribute_values(":recipient", text(recipient.as_str()));
+
+        match update::<Conversation>(call).await? {
+            // Refused: it has moved to another channel, or is gone.
+            WriteOutcome::Done(_) | WriteOutcome::Refused(_) | WriteOutcome::Missing => Ok(()),
+        }
     }
 }

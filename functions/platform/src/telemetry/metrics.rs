@@ -26,7 +26,7 @@ use super::counts::{Dimension, Measure};
 use super::{invocation, log};
 
 /// Every metric with its dimension. Alarms and the dashboard use these.
-pub const METRICS: [(&str, &str); 14] = [
+pub const METRICS: [(&str, &str); 15] = [
     ("Accepted", "Channel"),
     ("Sent", "Channel"),
     ("DeliverySeconds", "Channel"),
@@ -36,6 +36,7 @@ pub const METRICS: [(&str, &str); 14] = [
     ("GivenUp", "Channel"),
     ("ChannelPaused", "Channel"),
     ("Receipts", "Channel"),
+    ("Unreadable", "Channel"),
     ("Refused", "Code"),
     ("WakeupFailed", "Channel"),
     ("Due", "Channel"),
