@@ -125,12 +125,9 @@ mod tests {
         let subject_of = |text: &str| subject(Some(text), &fresh);
         assert_eq!(subject_of("Where is my parcel?"), "Re: Where is my parcel?");
         for answer in
-            ["Re: your order", "RE: your order", "AW: Bestellung", "Re : order", "回复：订单:"]
+            ["Re: your order", "RE: your order", "AW: Bestellung", "Re : order", "回复: 订单"]
         {
-            assert_eq!(
-                subject_of(answer).matches("Re: ").count(),
-                usize::from(!is_answer(answer) || answer.starts_with("Re: "))
-            );
+            assert_eq!(subject_of(answer), answer, "it is an answer already");
         }
 
         assert_eq!(subject_of("Reply: x"), "Re: Reply: x");
@@ -139,16 +136,11 @@ mod tests {
             "Re: Your order Bcc: x@example.com"
         );
 
-        assert_eq!(
-            (subject_of("  "), subject(None, &fresh)),
-            (DEFAULT_SUBJECT.into(), DEFAULT_SUBJECT.into())
-        );
-
+        assert_eq!(subject_of("  "), "A message for you");
+        assert_eq!(subject(None, &fresh), "A message for you");
         assert_eq!(subject(None, &begun), "Re: A message for you");
-        assert_eq!(
-            subject_of(&"ä".repeat(1_000)).chars().count(),
-            MAX_SUBJECT_CHARACTERS + "Re: ".len()
-        );
+        let long = subject_of(&"ä".repeat(1_000));
+        assert_eq!(long, format!("Re: {}", "ä".repeat(200)));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use aws_sdk_sesv2::Client;
 use aws_sdk_sesv2::error::{BuildError, ProvideErrorMetadata, SdkError};
 use aws_sdk_sesv2::operation::send_email::SendEmailError;
 use aws_sdk_sesv2::types::{Destination, EmailContent, MessageTag, RawMessage};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::Blob;
 use lettre::message::Mailbox;
 
@@ -18,7 +19,7 @@ use crate::attachments;
 use crate::email::{self, Email};
 use crate::mime;
 use domain::channel::{self, Channel};
-use domain::delivery::{Accepted, Failure, MessageReference, Reason, SendOutcome};
+use domain::delivery::{Accepted, Failure, MessageReference, Reason, SendOutcome, of_bare_status};
 use platform::aws::{Aws, never_connected, retry_after};
 use platform::delivery::{OutboundMessage, Provider};
 use platform::files::Files;
@@ -155,24 +156,28 @@ fn tags(outbound: &OutboundMessage<'_>) -> Result<Vec<MessageTag>, BuildError> {
 }
 
 /// Returns what a failed call means for the message.
-fn failure_of<R: std::fmt::Debug>(
-    error: &SdkError<SendEmailError, R>,
+///
+/// | the call | means |
+/// |---|---|
+/// | was answered with an error that SES names | what [`channel::email::failure`] says; for a name it does not list: tried again |
+/// | was answered with a status alone | what the status says; a 5xx is no proof that SES has not sent the mail |
+/// | never connected | not sent: tried again |
+/// | could not be made | the message ends `failed` |
+/// | was not answered, or not in time, or cannot be read | unknown |
+fn failure_of(
+    error: &SdkError<SendEmailError, HttpResponse>,
     retry_after: Option<Duration>,
 ) -> Failure {
     let transient =
         |word, detail| Failure::Transient { reason: reason(error, word, detail), retry_after };
 
     match error {
-        SdkError::ServiceError(_) => match error.code() {
-            Some(word) => {
-                channel::email::failure(word, error.message().unwrap_or_default(), retry_after)
+        SdkError::ServiceError(answered) => match error.code() {
+            Some(name) => {
+                channel::email::failure(name, error.message().unwrap_or_default(), retry_after)
                     .unwrap_or_else(|| transient("provider_error", "SES failed"))
             }
-            // A 5xx without SES's own words comes from something in between, which may have passed
-            // the mail on.
-            None => {
-                Failure::Unknown(reason(error, "provider_error", "SES failed without saying how"))
-            }
+            None => of_bare_status("SES", answered.raw().status().as_u16(), retry_after),
         },
         SdkError::DispatchFailure(failed)
             if failed.as_connector_error().is_some_and(never_connected) =>
@@ -186,11 +191,7 @@ fn failure_of<R: std::fmt::Debug>(
     }
 }
 
-fn reason<R: std::fmt::Debug>(
-    error: &SdkError<SendEmailError, R>,
-    word: &str,
-    detail: &str,
-) -> Reason {
+fn reason(error: &SdkError<SendEmailError, HttpResponse>, word: &str, detail: &str) -> Reason {
     let reason = Reason::new(word, detail);
     match error.code() {
         Some(code) => reason.with_provider_code(code),
@@ -200,11 +201,188 @@ fn reason<R: std::fmt::Debug>(
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use aws_sdk_sesv2::config::Credentials;
+
     use super::*;
 
     #[test]
     fn a_name_in_a_thread_is_the_message_id_that_customers_see() {
         assert_eq!(message_id_domain("eu-central-1"), "eu-central-1.amazonses.com");
         assert_eq!(message_id_domain("us-east-1"), "email.amazonses.com");
+    }
+
+    /// An answer in SES's place: its status, a header, and its body.
+    #[derive(Debug, Clone)]
+    struct CannedAnswer {
+        status: u16,
+        header: String,
+        body: String,
+    }
+
+    impl CannedAnswer {
+        /// An error as SES words it: its name is in a header or in the body.
+        fn named(status: u16, name: &str, message: &str) -> CannedAnswer {
+            let header = format!("x-amzn-ErrorType: {name}\r\n");
+            CannedAnswer { status, header, body: format!(r#"{{"message": "{message}"}}"#) }
+        }
+
+        fn bare(status: u16, body: &str) -> CannedAnswer {
+            CannedAnswer { status, header: String::new(), body: body.to_owned() }
+        }
+    }
+
+    /// Serves one answer for each call; `None` closes the connection without one.
+    fn server(answers: Vec<Option<CannedAnswer>>) -> String {
+        let server = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}", server.local_addr().expect("an address"));
+
+        thread::spawn(move || {
+            for answer in answers {
+                let (mut stream, _) = server.accept().expect("a call");
+                read_request(&mut stream);
+                let Some(CannedAnswer { status, header, body }) = answer else { continue };
+                let length = body.len();
+                let answer = format!(
+                    "HTTP/1.1 {status} Whatever\r\n{header}Content-Length: {length}\r\n\
+                     Connection: close\r\n\r\n{body}"
+                );
+                stream.write_all(answer.as_bytes()).expect("the caller reads");
+            }
+        });
+        url
+    }
+
+    /// Reads a whole request, or the caller would see its connection reset.
+    fn read_request(stream: &mut impl Read) {
+        let mut request = Vec::new();
+        let mut chunk = [0; 4096];
+        loop {
+            let length = stream.read(&mut chunk).expect("a request");
+            request.extend_from_slice(&chunk[..length]);
+            let text = String::from_utf8_lossy(&request).to_lowercase();
+            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+            let expected = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+            if body.len() >= expected.unwrap_or(0) {
+                return;
+            }
+        }
+    }
+
+    /// Sends a mail through the real SDK to each of these answers, and judges what the SDK makes of
+    /// them: kind, our word, the wait in seconds, and the code at SES.
+    async fn judged(answers: &[Option<CannedAnswer>]) -> Vec<(&'static str, String, Option<u64>)> {
+        let client = client(&server(answers.to_vec()));
+        let mut verdicts = Vec::new();
+        for _ in answers {
+            verdicts.push(verdict(&client).await);
+        }
+        verdicts
+    }
+
+    fn client(url: &str) -> Client {
+        let credentials = Credentials::new("id", "secret", None, None, "test");
+        let config = Aws::new("eu-central-1".to_owned(), credentials)
+            .service_once("SESV2", SES_TIMEOUT)
+            .into_builder()
+            .endpoint_url(url)
+            .build();
+        Client::new(&config)
+    }
+
+    async fn verdict(client: &Client) -> (&'static str, String, Option<u64>) {
+        let call = client.send_email().content(raw(b"a mail".to_vec()).expect("it is complete"));
+        let error = match call.send().await {
+            Ok(_) => return ("success", String::new(), None),
+            Err(error) => error,
+        };
+
+        let (kind, reason, wait) = match failure_of(&error, retry_after(&error)) {
+            Failure::Permanent(reason) => ("permanent", reason, None),
+            Failure::Transient { reason, retry_after } => ("transient", reason, retry_after),
+            Failure::ChannelDown { reason, wait } => ("channel", reason, Some(wait)),
+            Failure::Unknown(reason) => ("unknown", reason, None),
+            Failure::Away => panic!("SES knows no such failure"),
+        };
+        let words = format!("{} {}", reason.code, reason.provider_code.unwrap_or_default());
+        (kind, words.trim_end().to_owned(), wait.map(|wait| wait.as_secs()))
+    }
+
+    #[tokio::test]
+    async fn a_status_without_a_word_of_sess_own_is_judged_alone() {
+        let html = "<html><body>502 Bad Gateway</body></html>";
+        let bodies = ["", html, "{}", r#"{"message": "upstream connect error"}"#];
+        for (status, kind, word, wait) in [
+            (307, "channel", "channel_misconfigured", Some(60)),
+            (400, "permanent", "message_rejected", None),
+            (401, "channel", "not_permitted", Some(60)),
+            (403, "channel", "not_permitted", Some(60)),
+            (404, "channel", "channel_misconfigured", Some(60)),
+            (408, "transient", "provider_error", None),
+            (413, "permanent", "message_rejected", None),
+            (429, "transient", "rate_limited", None),
+            (500, "unknown", "provider_error", None),
+            (502, "unknown", "provider_error", None),
+            (503, "unknown", "provider_error", None),
+            (504, "unknown", "provider_error", None),
+        ] {
+            let answers = bodies.map(|body| Some(CannedAnswer::bare(status, body)));
+            for (verdict, body) in judged(&answers).await.into_iter().zip(bodies) {
+                assert_eq!(verdict, (kind, word.to_owned(), wait), "{status} {body}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_named_error_is_judged_by_its_name_with_any_status() {
+        let rows = [
+            ("MessageRejected", "permanent", "message_rejected", None),
+            ("TooManyRequestsException", "transient", "rate_limited", None),
+            ("LimitExceededException", "channel", "rate_limited", Some(600)),
+            ("AccountSuspendedException", "channel", "account_blocked", Some(900)),
+            ("AccessDeniedException", "channel", "not_permitted", Some(60)),
+            ("InternalServiceErrorException", "transient", "provider_error", None),
+            ("SomethingNew", "transient", "provider_error", None),
+        ];
+        for status in [400, 403, 500, 503] {
+            let answers = rows.map(|(name, ..)| Some(CannedAnswer::named(status, name, "…")));
+            for (verdict, (name, kind, word, wait)) in judged(&answers).await.into_iter().zip(rows)
+            {
+                assert_eq!(verdict, (kind, format!("{word} {name}"), wait), "{status} {name}");
+            }
+        }
+
+        // The name may be in the body, and with a namespace.
+        let in_body = r#"{"__type": "com.amazonaws.sesv2#MessageRejected", "message": "…"}"#;
+        let verdicts = judged(&[Some(CannedAnswer::bare(400, in_body))]).await;
+        assert_eq!(verdicts[0].1, "message_rejected MessageRejected");
+    }
+
+    #[tokio::test]
+    async fn a_call_without_an_answer_is_in_doubt_unless_it_never_connected() {
+        let garbage = CannedAnswer::bare(200, "<html>200 OK</html>");
+        let verdicts = judged(&[None, Some(garbage)]).await;
+        assert_eq!(verdicts[0], ("unknown", "no_answer".to_owned(), None));
+        assert_eq!(verdicts[1], ("unknown", "provider_error".to_owned(), None));
+
+        let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr();
+        let unheard = format!("http://{}", free.expect("an address"));
+        let verdict = verdict(&client(&unheard)).await;
+        assert_eq!(verdict, ("transient", "unreachable".to_owned(), None));
+    }
+
+    #[tokio::test]
+    async fn the_wait_that_ses_asks_for_is_heard() {
+        let busy = CannedAnswer::named(429, "TooManyRequestsException", "…");
+        let header = format!("{}Retry-After: 17\r\n", busy.header);
+        let bare =
+            CannedAnswer { header: "Retry-After: 18\r\n".into(), ..CannedAnswer::bare(429, "") };
+        let verdicts = judged(&[Some(CannedAnswer { header, ..busy }), Some(bare)]).await;
+        assert_eq!((verdicts[0].2, verdicts[1].2), (Some(17), Some(18)));
     }
 }

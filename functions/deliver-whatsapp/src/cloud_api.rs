@@ -9,23 +9,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
-use serde::Deserialize;
+use reqwest::redirect::Policy;
+use reqwest::{Client, RequestBuilder, Response};
 
-use crate::failure::{self, ErrorBody};
-use crate::media::{Media, Uploaded};
+use crate::answer::{self, Answer};
+use crate::media::Media;
 use crate::message_part::{MessagePart, parts_of};
 use crate::outgoing::{Body, Outgoing};
+use domain::channel::whatsapp::CustomerId;
 use domain::channel::{SendMode, WhatsappMedia};
 use domain::delivery::{Accepted, Failure, MessageReference, Reason, SendOutcome};
-use domain::{Attachment, Channel, Refusal};
+use domain::{Attachment, Channel, ConversationId, Refusal};
 use platform::aws::Aws;
+use platform::cache::TtlCache;
 use platform::delivery::{OutboundMessage, Provider};
 use platform::error::InternalError;
 use platform::files::Files;
 use platform::runtime::Error;
 use platform::secrets::Secrets;
 use platform::settings;
+use platform::table::Table;
 use platform::table::record::{ChannelSettings, Message, Template};
 
 /// How long connecting may take.
@@ -33,6 +36,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long the answer to a message may take.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the link that an answer asked for may take. A link that fails is made after the next
+/// message.
+const LINK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a process knows that a link is made.
+const LINK_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How many links a process knows at once.
+const MAX_LINKS: usize = 10_000;
 
 /// An upload leaves so much of a message's time to the message that goes with it.
 const MESSAGE_RESERVE: Duration = Duration::from_secs(4);
@@ -44,6 +57,9 @@ pub struct CloudApi {
     url: String,
     secrets: Secrets,
     media: Media,
+    table: Table,
+    /// The names by which customers find their conversations already.
+    links: TtlCache<(ConversationId, String), ()>,
 }
 
 /// The channel's phone number, with what a call for it needs.
@@ -108,11 +124,9 @@ impl CloudApi {
         let loaded = self.media.load(outbound, file).await?;
         let url = format!("{}/{}/media", self.url, number.id);
         let request = || Ok(self.client.post(&url).multipart(loaded.form()?));
-        let answer = async { success_body(self.call(number, request).await?).await };
-        let body = answer.await.map_err(without_doubt)?;
+        let answer = self.call(number, request).await.map_err(without_doubt)?;
 
-        let uploaded: Option<Uploaded> = serde_json::from_slice(&body).ok();
-        uploaded.map(|uploaded| uploaded.id).ok_or_else(|| {
+        answer.id().ok_or_else(|| {
             let reason =
                 Reason::new("provider_error", "WhatsApp took a file and did not say as what");
             Failure::Transient { reason, retry_after: None }
@@ -120,27 +134,58 @@ impl CloudApi {
     }
 
     /// Makes a call with the channel's token, and once more if that may have been replaced a moment
-    /// ago.
+    /// ago. Returns the answer of a call that succeeded.
     async fn call(
         &self,
         number: PhoneNumber<'_>,
         request: impl Fn() -> reqwest::Result<RequestBuilder>,
-    ) -> Result<Response, Failure> {
+    ) -> Result<Answer, Failure> {
         let send = async |token: Arc<str>| {
-            let request = request().map_err(|_| unmade())?;
-            request
-                .bearer_auth(token.trim())
-                .send()
-                .await
-                .map_err(|error| failure::of_transport(&error))
+            let request = request().map_err(|_| unmade())?.bearer_auth(token.trim());
+            let answer = async { read(request.send().await?).await };
+            answer.await.map_err(|error| answer::of_transport(&error))
         };
 
-        let response = send(self.token(number.secret, false).await?).await?;
-        if response.status() != StatusCode::UNAUTHORIZED {
-            return Ok(response);
+        let mut answer = send(self.token(number.secret, false).await?).await?;
+        if answer.rejects_token() {
+            answer = send(self.token(number.secret, true).await?).await?;
         }
 
-        send(self.token(number.secret, true).await?).await
+        match answer.failure() {
+            None => Ok(answer),
+            Some(failure) => Err(failure),
+        }
+    }
+
+    /// Lets the customer find the conversation by the names that WhatsApp's answer has for them, if
+    /// these are others than the conversation's own.
+    async fn link_recipients(
+        &self,
+        number: PhoneNumber<'_>,
+        outbound: &OutboundMessage<'_>,
+        answer: &Answer,
+    ) {
+        let OutboundMessage { business_id, conversation_id, conversation, .. } = *outbound;
+        let own = CustomerId::parse(&conversation.recipient).map(|name| name.lookup_key());
+
+        for name in answer.recipients() {
+            let known = (conversation_id, name.lookup_key());
+            if own.as_ref() == Some(&known.1) || self.links.get(&known).is_some() {
+                continue;
+            }
+
+            let link = self.table.link_customer(number.id, &name, business_id, conversation_id);
+            match tokio::time::timeout(LINK_TIMEOUT, link).await {
+                Ok(Ok(())) => self.links.insert(known, ()),
+                Ok(Err(error)) => {
+                    let error = error.chain();
+                    tracing::warn!(error, "customer not linked; the next message tries again");
+                }
+                Err(_) => {
+                    tracing::warn!("customer not linked in time; the next message tries again")
+                }
+            }
+        }
     }
 
     async fn token(&self, secret: &str, refresh: bool) -> Result<Arc<str>, Failure> {
@@ -153,16 +198,6 @@ impl CloudApi {
     }
 }
 
-#[derive(Deserialize)]
-struct AcceptedResponse {
-    messages: Vec<AcceptedMessage>,
-}
-
-#[derive(Deserialize)]
-struct AcceptedMessage {
-    id: String,
-}
-
 impl Provider for CloudApi {
     const CHANNEL: Channel = Channel::Whatsapp;
 
@@ -170,10 +205,12 @@ impl Provider for CloudApi {
     /// AWS clients need.
     fn from_env(aws: &Aws) -> Result<CloudApi, Error> {
         Ok(CloudApi {
-            client: Client::builder().connect_timeout(CONNECT_TIMEOUT).build()?,
+            client: client()?,
             url: settings::required("WHATSAPP_API_URL")?,
             secrets: Secrets::new(aws),
             media: Media::new(Files::from_env(aws)?),
+            table: Table::from_env(aws)?,
+            links: TtlCache::new(LINK_TTL, MAX_LINKS),
         })
     }
 
@@ -202,14 +239,19 @@ impl Provider for CloudApi {
         let message = Outgoing::new(&outbound.conversation.recipient, body, callback_data);
         let url = format!("{}/{}/messages", self.url, number.id);
         let request = || Ok(self.client.post(&url).timeout(MESSAGE_TIMEOUT).json(&message));
-        let answer = success_body(self.call(number, request).await?).await?;
+        let answer = self.call(number, request).await?;
+
+        self.link_recipients(number, &outbound, &answer).await;
 
         // Success is acceptance, even if its id cannot be read: receipts carry our own id.
-        let accepted: Option<AcceptedResponse> = serde_json::from_slice(&answer).ok();
-        let message = accepted.and_then(|accepted| accepted.messages.into_iter().next());
-
-        Ok(Accepted { provider_id: message.map(|message| message.id) })
+        Ok(Accepted { provider_id: answer.id() })
     }
+}
+
+/// Makes the client. It follows no redirect: one that was followed would repeat a message, without
+/// its body or at an address that is not Meta's.
+fn client() -> reqwest::Result<Client> {
+    Client::builder().connect_timeout(CONNECT_TIMEOUT).redirect(Policy::none()).build()
 }
 
 /// Returns the template to send the message with if the customer's window is closed, and `None` if
@@ -237,15 +279,10 @@ fn send_mode<'a>(
     }
 }
 
-/// Returns the body of a success.
-async fn success_body(response: Response) -> Result<bytes::Bytes, Failure> {
-    let status = response.status();
-    let retry_after = failure::retry_after(response.headers());
-    let body = response.bytes().await.map_err(|error| failure::of_transport(&error))?;
-    if status.is_success() {
-        return Ok(body);
-    }
-    Err(failure::of_error(status, serde_json::from_slice::<ErrorBody>(&body).ok(), retry_after))
+async fn read(response: Response) -> reqwest::Result<Answer> {
+    let status = response.status().as_u16();
+    let retry_after = answer::retry_after(response.headers());
+    Ok(Answer { status, retry_after, body: response.bytes().await? })
 }
 
 /// Turns an unknown outcome into a transient failure, for calls whose effect no customer sees.
@@ -279,37 +316,11 @@ fn no_token(error: &InternalError) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
 
     use super::*;
-
-    #[test]
-    fn answers_are_read_in_the_documented_shapes() {
-        let taken = json!({
-            "messaging_product": "whatsapp",
-            "contacts": [{ "input": "+1 650 555 1234", "wa_id": "16505551234" }],
-            "messages": [{ "id": "wamid.HBgLMTY1MDU1NTEyMzQVAgARGBI1QjJBMUMzRDRFNUY2Nzg5MEEA", "message_status": "accepted" }],
-        });
-
-        let taken: AcceptedResponse = serde_json::from_value(taken).expect("the documented shape");
-        assert_eq!(
-            taken.messages[0].id,
-            "wamid.HBgLMTY1MDU1NTEyMzQVAgARGBI1QjJBMUMzRDRFNUY2Nzg5MEEA"
-        );
-
-        let uploaded: Uploaded = serde_json::from_value(json!({ "id": "1037543291543636" }))
-            .expect("the documented shape");
-        assert_eq!(uploaded.id, "1037543291543636");
-        let error = json!({ "error": {
-            "message": "(#131053) Media upload error", "type": "OAuthException", "code": 131_053,
-            "error_data": { "messaging_product": "whatsapp", "details": "Downloading media failed." },
-            "fbtrace_id": "A1b2C3d4E5f6G7h8",
-        }});
-
-        let error: ErrorBody = serde_json::from_value(error).expect("the documented shape");
-        let failure = failure::of_error(StatusCode::BAD_REQUEST, Some(error), None);
-        assert!(matches!(failure, Failure::Permanent(reason) if reason.code == "file_rejected"));
-    }
 
     #[test]
     fn a_lost_answer_to_what_nobody_sees_leaves_nothing_in_doubt() {
@@ -319,5 +330,47 @@ mod tests {
         for other in [Failure::Permanent(reason()), waits.clone()] {
             assert_eq!(without_doubt(other.clone()), other);
         }
+    }
+
+    /// Answers each call with a redirect to another address of the same server, and returns the
+    /// request lines of all calls once `calls` were made.
+    fn redirecting_server(calls: usize) -> (String, thread::JoinHandle<Vec<String>>) {
+        let server = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}", server.local_addr().expect("an address"));
+
+        let location = format!("{url}/elsewhere");
+        let serve = move || {
+            let mut lines = Vec::new();
+            for status in ["301", "302", "307", "308"].iter().cycle().take(calls) {
+                let (mut stream, _) = server.accept().expect("a call");
+                let mut request = [0; 4096];
+                let length = stream.read(&mut request).expect("a request");
+                let request = String::from_utf8_lossy(&request[..length]).into_owned();
+                lines.push(request.lines().next().unwrap_or_default().to_owned());
+                let answer = format!(
+                    "HTTP/1.1 {status} Moved\r\nLocation: {location}\r\n\
+                     Content-Length: 0\r\nConnection: close\r\n\r\n"
+                );
+                stream.write_all(answer.as_bytes()).expect("the caller reads");
+            }
+            lines
+        };
+
+        (url, thread::spawn(serve))
+    }
+
+    #[tokio::test]
+    async fn no_redirect_is_followed_and_each_pauses_the_channel() {
+        let (url, server) = redirecting_server(4);
+        let client = client().expect("a client");
+        for _ in 0..4 {
+            let call = client.post(format!("{url}/v26.0/1/messages")).body("{}").send().await;
+            let answer = read(call.expect("an answer")).await.expect("a body");
+            let failure = answer.failure().expect("it is none");
+            let Failure::ChannelDown { reason, .. } = failure else { panic!("{failure:?}") };
+            assert_eq!(reason.code, "channel_misconfigured");
+        }
+        let lines = server.join().expect("it ended");
+        assert_eq!(lines, ["POST /v26.0/1/messages HTTP/1.1"; 4]);
     }
 }

@@ -1,7 +1,7 @@
 //! Delivers through the WhatsApp Cloud API.
 
+pub mod answer;
 pub mod cloud_api;
-pub mod failure;
 pub mod media;
 pub mod message_part;
 pub mod outgoing;

@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use reqwest::multipart::{Form, Part};
-use serde::Deserialize;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use domain::delivery::{Failure, Reason};
@@ -34,13 +33,6 @@ pub struct Media {
     /// Ids by the phone number's id and the file.
     ids: TtlCache<(String, UploadId), String>,
     memory: Semaphore,
-}
-
-/// WhatsApp's answer to an upload.
-#[derive(Debug, Deserialize)]
-pub struct Uploaded {
-    /// The file's id.
-    pub id: String,
 }
 
 /// A file in memory, and its share of the memory.

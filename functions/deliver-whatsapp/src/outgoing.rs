@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use domain::channel::WhatsappMedia;
+use domain::channel::whatsapp::CustomerId;
 use platform::table::record::Template;
 
 /// A message to one person.
@@ -11,13 +12,26 @@ use platform::table::record::Template;
 pub struct Outgoing<'a> {
     messaging_product: &'static str,
     recipient_type: &'static str,
-    to: &'a str,
+    #[serde(flatten)]
+    recipient: Recipient<'a>,
     #[serde(rename = "type")]
     kind: &'static str,
     #[serde(flatten)]
     body: Body<'a>,
     /// Comes back with every status of the message; at most 512 characters.
     biz_opaque_callback_data: String,
+}
+
+/// The person a message is for. A user id in `to` would be taken for a number, and the message
+/// would be [lost without an error](https://github.com/chatwoot/chatwoot/pull/15150).
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Recipient<'a> {
+    /// A phone number.
+    To(&'a str),
+    /// A [user
+    /// id](https://developers.facebook.com/documentation/business-messaging/whatsapp/business-scoped-user-ids/).
+    Recipient(&'a str),
 }
 
 /// The body, under the name of its type.
@@ -86,11 +100,19 @@ struct Parameter<'a> {
 impl<'a> Outgoing<'a> {
     /// Makes a message to one person, with the data that comes back with its statuses.
     #[must_use]
-    pub fn new(to: &'a str, body: Body<'a>, biz_opaque_callback_data: String) -> Outgoing<'a> {
+    pub fn new(
+        recipient: &'a str,
+        body: Body<'a>,
+        biz_opaque_callback_data: String,
+    ) -> Outgoing<'a> {
+        let is_user_id = matches!(CustomerId::parse(recipient), Some(CustomerId::UserId(_)));
         Outgoing {
             messaging_product: "whatsapp",
             recipient_type: "individual",
-            to,
+            recipient: match is_user_id {
+                true => Recipient::Recipient(recipient.trim()),
+                false => Recipient::To(recipient),
+            },
             kind: body.kind(),
             body,
             biz_opaque_callback_data,
@@ -196,6 +218,21 @@ mod tests {
             let whole = json!({ "messaging_product": "whatsapp", "recipient_type": "individual", "to": "16505551234",
                 "type": kind, kind: expected, "biz_opaque_callback_data": "b.c.m" });
             assert_eq!(written(body), whole);
+        }
+    }
+    #[test]
+    fn a_number_goes_into_to_and_a_user_id_into_recipient() {
+        let addressed = |recipient| {
+            let message = Outgoing::new(recipient, Body::text("Hello"), "b.c.m".into());
+            let message = serde_json::to_value(message).expect("plain data");
+            (message.get("to").cloned(), message.get("recipient").cloned())
+        };
+
+        for number in ["+1 650 555 1234", "16505551234"] {
+            assert_eq!(addressed(number), (Some(json!(number)), None));
+        }
+        for user_id in ["US.13491208655302741918", "US.ENT.11815799212886844830"] {
+            assert_eq!(addressed(user_id), (None, Some(json!(user_id))));
         }
     }
 }

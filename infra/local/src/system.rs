@@ -122,7 +122,7 @@ impl Local {
             api_port,
             websocket_port,
             dynamodb: options.dynamodb,
-            parameters: [("WhatsappApiUrl".into(), provider("whatsapp/v23.0"))].into(),
+            parameters: [("WhatsappApiUrl".into(), provider("whatsapp/v26.0"))].into(),
             environment: [
                 ("AWS_ENDPOINT_URL_SESV2".into(), options.ses.unwrap_or_else(|| provider("ses"))),
                 ("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI".into(), provider("chat")),

@@ -20,6 +20,9 @@ pub(crate) struct ProviderFault {
     /// WhatsApp's error code to answer; without a status, with the one that Meta documents for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) code: Option<u32>,
+    /// WhatsApp's `error_subcode` beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) subcode: Option<u32>,
     /// `Retry-After` of that answer, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) retry_after: Option<u64>,

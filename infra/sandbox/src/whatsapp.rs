@@ -30,7 +30,7 @@ use crate::receipts::{ReceiptRule, Receipts};
 use emulator::Engine;
 use error::{Error, refuse};
 use media::{MEDIA_LIMIT, Media};
-use number::{check_number_id, digits};
+use number::{check_number_id, is_user_id, person};
 use webhook::MessageRecord;
 
 pub(crate) use number::PHONE_NUMBER_ID;
@@ -95,9 +95,10 @@ impl WhatsappProvider {
             return error.into_response();
         }
 
+        let name = if is_user_id(&message.to) { "user_id" } else { "wa_id" };
         let answer = json!({
             "messaging_product": "whatsapp",
-            "contacts": [{ "input": message.to, "wa_id": digits(&message.to) }],
+            "contacts": [{ "input": message.to, name: person(&message.to) }],
             "messages": [{ "id": record.wamid }],
         });
 

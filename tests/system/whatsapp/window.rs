@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::messages;
 use crate::attachments::{self, PNG};
+use crate::receipts::meta::Meta;
 use domain::{BusinessId, ConversationId};
 use platform::table::key;
 use tests::{Answer, World};
@@ -23,12 +24,22 @@ struct Shop {
 }
 
 async fn shop(world: &World, has_template: bool, window_expires_at: DateTime<Utc>) -> Shop {
+    shop_with(world, has_template, window_expires_at, None).await
+}
+
+/// A shop whose customer has this name at WhatsApp, or a number of their own.
+async fn shop_with(
+    world: &World,
+    has_template: bool,
+    window_expires_at: DateTime<Utc>,
+    customer: Option<&str>,
+) -> Shop {
     let template = has_template.then(|| json!({ "name": "agent_answers", "language": "en_US" }));
     let new = json!({ "limit": 10, "shards": 1, "whatsapp_template": template });
     let business = world.sandbox(Method::POST, "/businesses", new).await;
     let word = |answer: &Value, name: &str| answer[name].as_str().expect("a text").to_owned();
     let new = json!({ "business_id": business["business_id"], "channel": "whatsapp",
-        "window_expires_at": window_expires_at });
+        "window_expires_at": window_expires_at, "customer": customer });
     let conversation = world.sandbox(Method::POST, "/conversations", new).await;
     let shop = Shop {
         business_id: word(&business, "business_id").parse().expect("an id"),
@@ -85,6 +96,86 @@ async fn a_window_that_only_we_think_open_fails_the_message_and_says_why() {
         messages(&world, shop.conversation_id).await.is_empty(),
         "the customer has nothing of it"
     );
+}
+
+/// Sends a message, which arrives, and returns whom WhatsApp was told to send it to.
+async fn recipient_of(world: &World, shop: &Shop, text: &str) -> String {
+    let id = shop.send(world, text).await.id();
+    world.until_status(&shop.api_key, shop.conversation_id, id, "sent").await;
+    let last = messages(world, shop.conversation_id).await.pop().expect("it arrived");
+    assert_eq!(last["content"], text);
+    last["to"].as_str().expect("a text").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_is_found_and_answered_by_whatever_name_whatsapp_has_for_them() {
+    let world = World::start().await;
+    let write = async |names: Value| {
+        let mut wrote = names;
+        wrote["text"] = json!("where is my parcel, please?");
+        world.sandbox(Method::POST, "/whatsapp/customers", wrote).await;
+    };
+    world.ledger().texts.push("where is my parcel, please?".to_owned());
+
+    // Only a user id, as customers with a user name have.
+    let user_id = "US.13491208655302741918";
+    let named = shop_with(&world, false, closed(), Some(user_id)).await;
+    let answer = named.send(&world, "may I write to you?").await;
+    assert_eq!(answer.problem(), (422, "outside_messaging_window".into()));
+    write(json!({ "user_id": user_id })).await;
+    assert_eq!(recipient_of(&world, &named, "it is on its way to you").await, user_id);
+
+    // Both first, then only the user id.
+    let both = shop(&world, false, closed()).await;
+    write(json!({ "from": both.customer, "user_id": "US.2" })).await;
+    world.pass(25 * 60 * 60).await;
+    write(json!({ "user_id": "US.2", "from": null })).await;
+    assert_eq!(recipient_of(&world, &both, "it is with the carrier").await, both.customer);
+
+    // A number that WhatsApp spells in another way, and one that only its answer tells.
+    let brazil = shop_with(&world, false, closed(), Some("+55 31 98888-7777")).await;
+    write(json!({ "from": "553188887777" })).await;
+    recipient_of(&world, &brazil, "it leaves our house today").await;
+    let benin = shop_with(&world, true, closed(), Some("+229 90 01 12 34")).await;
+    recipient_of(&world, &benin, "it left our house yesterday").await;
+    write(json!({ "from": "2290190011234" })).await;
+    recipient_of(&world, &benin, "two\nlines about it").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_who_calls_or_changes_their_number_is_written_to_all_the_same() {
+    let world = World::start().await;
+    let meta = Meta::of(&world).await;
+    let shop = shop(&world, false, closed()).await;
+    let tell = async |field: &str, content: Value| {
+        let mut value = json!({ "messaging_product": "whatsapp",
+            "metadata": { "display_phone_number": "15550783881", "phone_number_id": "106540352242922" } });
+        value[if field == "calls" { "calls" } else { "messages" }] = json!([content]);
+        let changes = json!([{ "field": field, "value": value }]);
+        let body = json!({ "object": "whatsapp_business_account", "entry": [{ "id": "1", "changes": changes }] });
+        assert_eq!(meta.notify(&body).await.status, StatusCode::OK);
+    };
+    let old = shop.customer.trim_start_matches('+').to_owned();
+
+    // The sandbox's window opens with a text; ours with the call that Meta tells of.
+    let now = Utc::now().timestamp().to_string();
+    tell(
+        "calls",
+        json!({ "id": "wacid.1", "from": old, "to": "15550783881", "event": "connect",
+        "timestamp": now, "direction": "USER_INITIATED" }),
+    )
+    .await;
+    let answer = shop.send(&world, "you have called us").await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+    world.until_status(&shop.api_key, shop.conversation_id, answer.id(), "failed").await;
+
+    tell("messages", json!({ "from": old, "id": "wamid.1", "timestamp": now, "type": "system",
+        "system": { "body": "User A changed", "type": "user_changed_number", "wa_id": "15559990001" } })).await;
+    let wrote = json!({ "from": "15559990001", "text": "this is my new number" });
+    world.ledger().texts.push("this is my new number".to_owned());
+    world.sandbox(Method::POST, "/whatsapp/customers", wrote).await;
+    assert_eq!(recipient_of(&world, &shop, "thank you, noted").await, "15559990001");
+    world.allow(|allowed| allowed.undelivered = true);
 }
 
 fn closed() -> DateTime<Utc> {

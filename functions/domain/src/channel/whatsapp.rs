@@ -19,7 +19,7 @@ mod media;
 mod template;
 
 pub use customer::CustomerId;
-pub use errors::{failure, failure_reason};
+pub use errors::{GraphError, failure, failure_reason};
 pub use media::WhatsappMedia;
 pub use template::MAX_TEMPLATE_CHARACTERS;
 

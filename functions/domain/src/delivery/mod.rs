@@ -28,7 +28,7 @@ pub use lease::{ClaimOutcome, ConversationState, Lease, claim};
 pub(crate) use outcome::FailureKind;
 pub use outcome::{
     Accepted, Failure, MAX_CODE_BYTES, MAX_DETAIL_BYTES, MAX_PROVIDER_CODE_BYTES, Reason,
-    SendOutcome,
+    SendOutcome, of_bare_status,
 };
 pub use parts::{Part, Parts};
 pub use progress::{

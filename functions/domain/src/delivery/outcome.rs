@@ -76,6 +76,46 @@ impl FailureKind {
     }
 }
 
+/// Returns the failure of a call that was answered with an HTTP status and without a word of the
+/// provider's own: with an empty body, with a page of HTML, or with JSON that is not the
+/// provider's. Something between us and the provider may have answered so ([RFC 9110
+/// §15](https://www.rfc-editor.org/rfc/rfc9110#section-15)).
+///
+/// | status | the call | so |
+/// |---|---|---|
+/// | 5xx, 303, 2xx that is no success | may have had its effect | the outcome is unknown |
+/// | 408, 421, 425, 429 | was not taken up | it is tried again |
+/// | 401, 403, 407 | was forbidden, as every call would be | the channel waits |
+/// | 404, 405, 410, other 3xx | went to the wrong address, as every call would | the channel waits |
+/// | any other 4xx | was not accepted | the message ends `failed` |
+///
+/// No status is a code of the provider's, so the reason has none.
+#[must_use]
+pub fn of_bare_status(provider: &str, status: u16, retry_after: Option<Duration>) -> Failure {
+    let reason = |word, what: &str| {
+        Reason::new(word, format!("{provider} {what} (HTTP {status}), and did not say why"))
+    };
+    let channel_wide = FailureKind::ChannelWide(60);
+
+    match status {
+        303 => Failure::Unknown(reason("provider_error", "answered without an outcome")),
+        300..=399 => {
+            channel_wide.failure(reason("channel_misconfigured", "pointed elsewhere"), retry_after)
+        }
+        401 | 403 | 407 => {
+            channel_wide.failure(reason("not_permitted", "forbade the call"), retry_after)
+        }
+        404 | 405 | 410 => channel_wide
+            .failure(reason("channel_misconfigured", "knows no such address"), retry_after),
+        429 => FailureKind::Transient
+            .failure(reason("rate_limited", "asked for patience"), retry_after),
+        408 | 421 | 425 => FailureKind::Transient
+            .failure(reason("provider_error", "did not take the call up"), retry_after),
+        400..=499 => Failure::Permanent(reason("message_rejected", "did not accept the message")),
+        _ => Failure::Unknown(reason("provider_error", "failed")),
+    }
+}
+
 /// The longest [`Reason::code`], in bytes. A longer text is cut, here and in the next two: the
 /// provider's words are stored with the message, once for each attempt, and must not fill its item.
 pub const MAX_CODE_BYTES: usize = 64;
@@ -130,6 +170,54 @@ fn truncated(mut text: String, max_bytes: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Names a failure's kind, its word, and its wait in seconds.
+    fn shown(failure: &Failure) -> (&'static str, &str, Option<u64>) {
+        match failure {
+            Failure::Permanent(reason) => ("permanent", &reason.code, None),
+            Failure::Transient { reason, retry_after } => {
+                ("transient", &reason.code, retry_after.map(|wait| wait.as_secs()))
+            }
+            Failure::ChannelDown { reason, wait } => {
+                ("channel", &reason.code, Some(wait.as_secs()))
+            }
+            Failure::Unknown(reason) => ("unknown", &reason.code, None),
+            Failure::Away => ("away", "", None),
+        }
+    }
+
+    #[test]
+    fn every_bare_status_is_judged_by_whether_the_call_may_have_had_its_effect() {
+        for status in 100..=999 {
+            let expected = match status {
+                303 => ("unknown", "provider_error", None),
+                300..400 => ("channel", "channel_misconfigured", Some(60)),
+                401 | 403 | 407 => ("channel", "not_permitted", Some(60)),
+                404 | 405 | 410 => ("channel", "channel_misconfigured", Some(60)),
+                408 | 421 | 425 => ("transient", "provider_error", None),
+                429 => ("transient", "rate_limited", None),
+                400..500 => ("permanent", "message_rejected", None),
+                _ => ("unknown", "provider_error", None),
+            };
+            let failure = of_bare_status("WhatsApp", status, None);
+            assert_eq!(shown(&failure), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_bare_status_asks_for_a_wait_and_names_no_code() {
+        let asked =
+            |status, seconds| of_bare_status("SES", status, Some(Duration::from_secs(seconds)));
+        assert_eq!(shown(&asked(429, 9)).2, Some(9));
+        assert_eq!(shown(&asked(403, 9)).2, Some(60));
+        assert_eq!(shown(&asked(403, 600)).2, Some(600));
+
+        let Failure::Unknown(reason) = of_bare_status("SES", 502, None) else {
+            panic!("the outcome is unknown")
+        };
+        assert_eq!(reason.provider_code, None);
+        assert_eq!(reason.detail, "SES failed (HTTP 502), and did not say why");
+    }
 
     #[test]
     fn long_words_of_a_provider_are_cut() {

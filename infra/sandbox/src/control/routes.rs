@@ -29,7 +29,8 @@ const ROUTES: [(&str, &str); 28] = [
     ),
     (
         "PUT    /sandbox/{whatsapp|email|chat}/faults",
-        "{status, retry_after, times, skip, probability, delay_ms, after_effect, kill, garbage}",
+        "{status, code, subcode, retry_after, times, skip, probability, delay_ms, after_effect, kill, \
+         garbage}",
     ),
     ("GET    /sandbox/{whatsapp|email|chat}/faults", "the fault in force, or null"),
     ("DELETE /sandbox/{whatsapp|email|chat}/faults", "ends the fault"),
@@ -39,7 +40,7 @@ const ROUTES: [(&str, &str); 28] = [
     ),
     (
         "POST   /sandbox/whatsapp/customers",
-        "{from, text, phone_number_id}: a customer writes, which opens their window",
+        "{from, user_id, text, phone_number_id}: a customer writes, which opens their window",
     ),
     (
         "PUT    /sandbox/{whatsapp|email}/receipts",
@@ -75,7 +76,7 @@ const ROUTES: [(&str, &str); 28] = [
     ),
     (
         "POST   /sandbox/conversations",
-        "{business_id, channel, window_expires_at}: one more conversation",
+        "{business_id, channel, window_expires_at, customer}: one more conversation",
     ),
     ("DELETE /sandbox/chat/widgets", "sends the chat customers away"),
     ("POST   /sandbox/chat/widgets", "brings them back"),
@@ -204,7 +205,9 @@ async fn write_as_customer(
 ) -> Result<Json<CustomerText>, HttpError> {
     let text = text.checked().map_err(HttpError::unprocessable)?;
     let whatsapp = &system.providers.whatsapp;
-    whatsapp.pairs.hear_customer(text.phone_number_id(), text.sender()).await.map_err(|error| {
+    let (number, user_id) = text.sender();
+    let heard = whatsapp.pairs.hear_customer(text.phone_number_id(), number, user_id).await;
+    heard.map_err(|error| {
         HttpError::bad_gateway(format!("the data directory did not take it: {error}"))
     })?;
 

@@ -60,6 +60,9 @@ pub(crate) struct NewConversation {
     /// Until when WhatsApp lets the business write free-form; without it, until 2100.
     #[serde(default)]
     pub(crate) window_expires_at: Option<DateTime<Utc>>,
+    /// The customer's phone number, user id or address; without it, one of their own.
+    #[serde(default)]
+    pub(crate) customer: Option<String>,
 }
 
 /// A conversation that was made.
@@ -171,6 +174,7 @@ impl Seeder {
         let conversation_id = Uuid::new_v4();
         let mut record = seed.conversation_record(new.channel, ConversationId(conversation_id));
         record.window_expires_at = new.window_expires_at.or(record.window_expires_at);
+        record.recipient = new.customer.clone().unwrap_or(record.recipient);
         let customer = record.recipient.clone();
 
         self.create_conversation(BusinessId(business_id), ConversationId(conversation_id), record)

@@ -16,6 +16,7 @@ pub(super) fn refuse(fault: &ProviderFault) -> Response {
     let code = fault.code.unwrap_or_else(|| default_code(fault.status));
     let mut error = Error::new(code, "The sandbox was told to fail.");
     error.status = fault.status.unwrap_or(error.status);
+    error.subcode = fault.subcode;
     let mut answer = error.into_response();
     if let Some(seconds) = fault.retry_after {
         answer.headers_mut().insert(header::RETRY_AFTER, seconds.into());
@@ -85,25 +86,29 @@ pub(super) fn documented(code: u32) -> (&'static str, u16) {
 pub(super) struct Error {
     pub(super) status: u16,
     pub(super) code: u32,
+    pub(super) subcode: Option<u32>,
     pub(super) details: String,
 }
 
 impl Error {
     pub(super) fn new(code: u32, details: impl Into<String>) -> Self {
-        Self { status: documented(code).1, code, details: details.into() }
+        Self { status: documented(code).1, code, subcode: None, details: details.into() }
     }
 }
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let Self { status, code, details } = self;
-        let body = json!({ "error": {
+        let Self { status, code, subcode, details } = self;
+        let mut body = json!({ "error": {
             "message": format!("(#{code}) {}", documented(code).0),
             "type": "OAuthException",
             "code": code,
             "error_data": { "messaging_product": "whatsapp", "details": details },
             "fbtrace_id": format!("A{}", URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>())),
         }});
+        if let Some(subcode) = subcode {
+            body["error"]["error_subcode"] = json!(subcode);
+        }
         (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), Json(body))
             .into_response()
     }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::error::{Error, missing};
 use super::media::{Kind, Media};
-use super::number::{check_number_id, digits};
+use super::number::{check_number_id, digits, is_user_id};
 use super::webhook::MessageRecord;
 use crate::accepted::ReceivedParts;
 use crate::channel::Submission;
@@ -54,13 +54,7 @@ pub(super) fn read(
     check_value(&body, "recipient_type", "individual", false)?;
     // The provider's default. It has other types, which nothing here sends.
     let kind = text_of(&body, "type")?.unwrap_or("text");
-    let to = text_of(&body, "to")?.ok_or_else(|| missing("to"))?;
-
-    if !(7..=15).contains(&digits(to).len())
-        || to.bytes().any(|byte| !b"+-() 0123456789".contains(&byte))
-    {
-        return Err(Error::new(131009, "Parameter 'to' is no phone number of 7 to 15 digits."));
-    }
+    let to = recipient(&body)?;
 
     let of_kind = |kind: Kind| file(&body, kind, phone_number_id, media);
     let shown = match kind {
@@ -82,6 +76,7 @@ pub(super) fn read(
         "messaging_product",
         "recipient_type",
         "to",
+        "recipient",
         "type",
         kind,
         "context",
@@ -118,6 +113,22 @@ pub(super) fn read(
     };
 
     Ok((submission, record))
+}
+
+/// Reads the person a message is for: a phone number in `to`, which takes precedence, or a user id
+/// in `recipient`
+/// (<https://developers.facebook.com/documentation/business-messaging/whatsapp/business-scoped-user-ids/>).
+fn recipient(body: &Map<String, Value>) -> Result<&str, Error> {
+    let Some(to) = text_of(body, "to")? else {
+        let user_id = text_of(body, "recipient")?.ok_or_else(|| missing("to"))?;
+        let sentence = "Parameter 'recipient' is no business-scoped user ID.";
+        return is_user_id(user_id).then_some(user_id).ok_or_else(|| Error::new(131009, sentence));
+    };
+
+    let is_number = (7..=15).contains(&digits(to).len())
+        && to.bytes().all(|byte| b"+-() 0123456789".contains(&byte));
+    let sentence = "Parameter 'to' is no phone number of 7 to 15 digits.";
+    is_number.then_some(to).ok_or_else(|| Error::new(131009, sentence))
 }
 
 fn text(text: &Map<String, Value>) -> Result<CustomerView, Error> {

@@ -1,5 +1,6 @@
 //! Pairs of a business number and a person: until when the business may write free-form, and how
-//! fast. A pair is the number's id at Meta and the person's digits.
+//! fast. A pair is the number's id at Meta and WhatsApp's name
+//! for the person.
 //!
 //! Window: <https://developers.facebook.com/docs/whatsapp/cloud-api/guides/send-messages>; rate: 45
 //! messages ahead of one in six seconds,
@@ -14,7 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
-use super::number::digits;
+use super::number::person;
 use crate::clock::Clock;
 use crate::journal::Journal;
 
@@ -31,6 +32,8 @@ pub(crate) struct Pairs {
     clock: Arc<Clock>,
     windows: Journal<WindowRecord>,
     known: Mutex<HashMap<(String, String), Pair>>,
+    /// The numbers of people who wrote with number and user id, by the user id.
+    numbers: Mutex<HashMap<String, String>>,
 }
 
 /// The state of one pair.
@@ -58,7 +61,7 @@ impl Pairs {
     /// The file cannot be read or written.
     pub(crate) fn open(directory: Option<&Path>, clock: Arc<Clock>) -> io::Result<Self> {
         let windows = Journal::in_directory(directory, "whatsapp-windows.jsonl")?;
-        let pairs = Self { clock, known: Mutex::default(), windows };
+        let pairs = Self { clock, known: Mutex::default(), windows, numbers: Mutex::default() };
         for opened in pairs.windows.entries() {
             pairs.extend(&opened);
         }
@@ -75,27 +78,36 @@ impl Pairs {
         person: &str,
         until: DateTime<Utc>,
     ) -> io::Result<()> {
-        let opened =
-            WindowRecord { phone_number_id: phone_number_id.into(), person: digits(person), until };
+        let opened = WindowRecord {
+            phone_number_id: phone_number_id.into(),
+            person: self.name_of(person),
+            until,
+        };
         if self.extend(&opened) { self.windows.append(opened).await } else { Ok(()) }
     }
 
-    /// Opens the window of a person who wrote.
+    /// Opens the window of a person who wrote with this number, this user id, or both.
     ///
     /// # Errors
     /// The file cannot be written.
     pub(crate) async fn hear_customer(
         &self,
         phone_number_id: &str,
-        person: &str,
+        number: Option<&str>,
+        user_id: Option<&str>,
     ) -> io::Result<()> {
-        self.open_window(phone_number_id, person, self.clock.now() + WINDOW).await
+        if let (Some(number), Some(user_id)) = (number, user_id) {
+            let mut numbers = self.numbers.lock().expect("nothing panics while it holds this lock");
+            numbers.insert(user_id.to_owned(), person(number));
+        }
+        let Some(name) = number.or(user_id) else { return Ok(()) };
+        self.open_window(phone_number_id, name, self.clock.now() + WINDOW).await
     }
 
     /// Returns whether the business may write free-form.
     pub(super) fn is_open(&self, phone_number_id: &str, person: &str) -> bool {
         let known = self.known();
-        let pair = known.get(&(phone_number_id.into(), digits(person)));
+        let pair = known.get(&(phone_number_id.into(), self.name_of(person)));
         pair.and_then(|pair| pair.open_until).is_some_and(|until| self.clock.now() < until)
     }
 
@@ -106,7 +118,7 @@ impl Pairs {
     pub(super) fn count_message(&self, phone_number_id: &str, person: &str) -> Result<(), Error> {
         let now = self.clock.now();
         let mut known = self.known();
-        let pair = known.entry((phone_number_id.into(), digits(person))).or_default();
+        let pair = known.entry((phone_number_id.into(), self.name_of(person))).or_default();
         let busy_until = pair.busy_until.unwrap_or(now).max(now);
         if busy_until - EACH * (BURST - 1) > now {
             return Err(Error::new(131056, "Too many messages to this person in a short time."));
@@ -122,6 +134,13 @@ impl Pairs {
         let is_news = pair.open_until.is_none_or(|known| known < *until);
         pair.open_until = pair.open_until.max(Some(*until));
         is_news
+    }
+
+    /// Returns the one name of a person who has a number and a user id.
+    fn name_of(&self, name: &str) -> String {
+        let name = person(name);
+        let numbers = self.numbers.lock().expect("nothing panics while it holds this lock");
+        numbers.get(&name).cloned().unwrap_or(name)
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<(String, String), Pair>> {
@@ -144,7 +163,7 @@ mod tests {
     async fn a_customer_who_wrote_may_be_written_to_for_a_day() {
         let pairs = pairs();
         assert!(!pairs.is_open(NUMBER, ANNA));
-        pairs.hear_customer(NUMBER, "31612345678").await.expect("in memory");
+        pairs.hear_customer(NUMBER, Some("31612345678"), None).await.expect("in memory");
         pairs.open_window(NUMBER, ANNA, pairs.clock.now()).await.expect("in memory");
         assert!(pairs.is_open(NUMBER, ANNA), "a window is never shortened");
         assert!(!pairs.is_open("1", ANNA) && !pairs.is_open(NUMBER, "31612345679"));

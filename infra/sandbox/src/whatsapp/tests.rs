@@ -90,7 +90,23 @@ fn what_is_wrong_is_refused_with_its_code_and_its_name() {
     }
 
     assert_eq!(message("1", b"[").unwrap_err().code, 100);
-    assert_eq!(message("me", &body(|_| ())).unwrap_err().code, 33);
+    let wrong_id = message("me", &body(|_| ())).unwrap_err();
+    assert_eq!((wrong_id.code, wrong_id.subcode), (100, Some(33)));
+}
+
+#[test]
+fn a_message_is_for_a_number_or_a_user_id() {
+    let to = |change: fn(&mut Value)| message("1", &body(change)).map(|(taken, _)| taken.to);
+    let user_id = "US.13491208655302741918";
+    let only_user_id = to(|body| {
+        drop(body.as_object_mut().unwrap().remove("to"));
+        body["recipient"] = json!("US.13491208655302741918");
+    });
+    assert_eq!(only_user_id.unwrap(), user_id);
+    let both = to(|body| body["recipient"] = json!("US.13491208655302741918"));
+    assert_eq!(both.unwrap(), "+31 6 1234 5678", "the number takes precedence");
+    assert_eq!(refusal(|body| body["to"] = json!("US.13491208655302741918")).0, 131009);
+    assert_eq!(refusal(|body| drop(body.as_object_mut().unwrap().remove("to"))).0, 131008);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use super::error::documented;
-use super::number::{PHONE_NUMBER_ID, check_number_id, digits};
+use super::number::{PHONE_NUMBER_ID, check_number_id, digits, is_user_id, person};
 use crate::http_client;
 use crate::receipts::{ProviderRecord, Report, Reporter};
 use emulator::Engine;
@@ -45,8 +45,12 @@ pub(crate) struct Webhook {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CustomerText {
-    /// The customer's number.
-    from: String,
+    /// The customer's number; without it, Meta tells only their user id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    /// The customer's user id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user_id: Option<String>,
     /// The text.
     text: String,
     /// Meta's id of the number that the customer writes to.
@@ -79,8 +83,18 @@ impl CustomerText {
     /// # Errors
     /// A sentence that names the wrong field.
     pub(crate) fn checked(self) -> Result<Self, String> {
-        if !(7..=15).contains(&digits(&self.from).len()) {
-            return Err(format!("`from` {:?} is no phone number of 7 to 15 digits", self.from));
+        if let Some(from) = &self.from
+            && !(7..=15).contains(&digits(from).len())
+        {
+            return Err(format!("`from` {from:?} is no phone number of 7 to 15 digits"));
+        }
+        if let Some(user_id) = &self.user_id
+            && !is_user_id(user_id)
+        {
+            return Err(format!("`user_id` {user_id:?} is no business-scoped user ID"));
+        }
+        if self.from.is_none() && self.user_id.is_none() {
+            return Err("a customer has a `from`, a `user_id`, or both".into());
         }
         if check_number_id(&self.phone_number_id).is_err() {
             return Err(format!("`phone_number_id` {:?} is not of digits", self.phone_number_id));
@@ -93,9 +107,9 @@ impl CustomerText {
         &self.phone_number_id
     }
 
-    /// The customer's number.
-    pub(crate) fn sender(&self) -> &str {
-        &self.from
+    /// The customer's number and user id, as far as Meta tells them.
+    pub(crate) fn sender(&self) -> (Option<&str>, Option<&str>) {
+        (self.from.as_deref(), self.user_id.as_deref())
     }
 }
 
@@ -159,8 +173,10 @@ fn notification(report: &Report<MessageRecord>) -> Value {
         "id": wamid,
         "status": report.status,
         "timestamp": report.at.timestamp().to_string(),
-        "recipient_id": digits(to),
     });
+
+    let recipient = if is_user_id(to) { "recipient_user_id" } else { "recipient_id" };
+    status[recipient] = json!(person(to));
 
     if let Some(callback_data) = callback_data {
         status["biz_opaque_callback_data"] = json!(callback_data);
@@ -187,17 +203,25 @@ fn notification(report: &Report<MessageRecord>) -> Value {
 
 /// Returns the body of a call with one customer's message in it.
 fn message(text: &CustomerText, now: DateTime<Utc>) -> Value {
-    let CustomerText { from, text, phone_number_id } = text;
-    let wa_id = digits(from);
-    let message = json!({
-        "from": wa_id,
+    let CustomerText { from, user_id, text, phone_number_id } = text;
+    let mut contact = json!({ "profile": { "name": "A customer" } });
+    let mut message = json!({
         "id": format!("wamid.{}", STANDARD.encode(rand::random::<[u8; 30]>())),
         "timestamp": now.timestamp().to_string(),
         "type": "text",
         "text": { "body": text },
     });
-    let contacts = json!([{ "profile": { "name": "A customer" }, "wa_id": wa_id }]);
-    envelope(phone_number_id, json!({ "contacts": contacts, "messages": [message] }))
+
+    if let Some(from) = from {
+        contact["wa_id"] = json!(person(from));
+        message["from"] = json!(person(from));
+    }
+    if let Some(user_id) = user_id {
+        contact["user_id"] = json!(user_id);
+        message["from_user_id"] = json!(user_id);
+    }
+
+    envelope(phone_number_id, json!({ "contacts": [contact], "messages": [message] }))
 }
 
 fn envelope(phone_number_id: &str, content: Value) -> Value {
@@ -279,7 +303,16 @@ mod tests {
             (&json!("text"), &json!("Hello?"))
         );
 
+        let unnumbered: CustomerText =
+            serde_json::from_value(json!({ "user_id": "US.1", "text": "Hello?" })).unwrap();
+        let body = super::message(&unnumbered.checked().unwrap(), DateTime::UNIX_EPOCH);
+        let value = &body["entry"][0]["changes"][0]["value"];
+        assert_eq!(value["messages"][0]["from_user_id"], "US.1");
+        assert_eq!(value["messages"][0].get("from"), None);
+
         for nonsense in [
+            json!({ "text": "" }),
+            json!({ "user_id": "anna", "text": "" }),
             json!({ "from": "anna", "text": "" }),
             json!({ "from": "+31612345678", "text": "", "phone_number_id": "me" }),
         ] {

@@ -65,7 +65,7 @@ async fn call(sandbox: &Sandbox, method: Method, path: &str, body: Option<Value>
 
 async fn send(sandbox: &Sandbox, text: &str) -> Result<(u16, Value), reqwest::Error> {
     let answer = Client::new()
-        .post(format!("{}/providers/whatsapp/v23.0/106540352242922/messages", sandbox.url()))
+        .post(format!("{}/providers/whatsapp/v26.0/106540352242922/messages", sandbox.url()))
         .bearer_auth(&sandbox.token)
         .json(&json!({ "messaging_product": "whatsapp", "to": "+31612345678", "text": { "body": text } }))
         .send()
@@ -135,7 +135,7 @@ async fn receipts_are_set_asked_for_and_released() {
 async fn a_wrong_token_is_told_so() {
     let sandbox = sandbox().await;
     for token in ["", "another"] {
-        let url = format!("{}/providers/whatsapp/v23.0/1/messages", sandbox.url());
+        let url = format!("{}/providers/whatsapp/v26.0/1/messages", sandbox.url());
         let answer =
             Client::new().post(url).bearer_auth(token).json(&json!({})).send().await.unwrap();
         assert_eq!(answer.status(), 401);
