@@ -16,7 +16,7 @@ use crate::answer::{self, Answer};
 use crate::media::Media;
 use crate::message_part::{MessagePart, parts_of};
 use crate::outgoing::{Body, Outgoing};
-use domain::channel::whatsapp::CustomerId;
+use domain::channel::whatsapp::{self, CustomerId};
 use domain::channel::{SendMode, WhatsappMedia};
 use domain::delivery::{Accepted, Failure, MessageReference, Reason, SendOutcome};
 use domain::{Attachment, Channel, ConversationId, Refusal};
@@ -79,7 +79,9 @@ impl CloudApi {
     ) -> Result<Body<'a>, Failure> {
         let message = outbound.message;
         match send_mode(number.template, outbound)? {
-            Some(template) => Ok(Body::template(template, message.content.as_str())),
+            Some(template) => {
+                Ok(Body::template(template, whatsapp::template_parameter(message.content.as_str())))
+            }
             None => {
                 match parts_of(message).into_iter().nth(usize::from(outbound.part.number) - 1) {
                     Some(MessagePart::File { file, media, caption }) => {
@@ -297,8 +299,8 @@ fn without_doubt(failure: Failure) -> Failure {
 }
 
 fn too_slow(file: &Attachment, media: WhatsappMedia) -> Failure {
-    let detail =
-        format!("a file of {} bytes, {media:?}, did not reach WhatsApp in time", file.size);
+    let media = media.name();
+    let detail = format!("the {media} of {} bytes did not reach WhatsApp in time", file.size);
     Failure::Transient { reason: Reason::new("upload_timeout", detail), retry_after: None }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use reqwest::multipart::{Form, Part};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use domain::channel::WhatsappMedia;
 use domain::delivery::{Failure, Reason};
 use domain::{Attachment, UploadId};
 use platform::cache::TtlCache;
@@ -111,7 +112,7 @@ impl LoadedFile<'_> {
     /// # Errors
     /// If its type cannot be written into a form.
     pub fn form(&self) -> reqwest::Result<Form> {
-        let content_type = self.file.content_type.as_str().to_owned();
+        let content_type = WhatsappMedia::upload_type(&self.file.content_type).to_owned();
         let size = self.bytes.len() as u64;
 
         let file = Part::stream_with_length(self.bytes.clone(), size)

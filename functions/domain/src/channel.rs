@@ -76,6 +76,15 @@ impl Channel {
         self.rules().limits
     }
 
+    /// Checks the recipient of a new conversation: messages to another one could never arrive.
+    ///
+    /// # Errors
+    /// A recipient of this channel, for people.
+    pub fn check_recipient(self, text: &str) -> Result<(), &'static str> {
+        let rules = self.rules();
+        if (rules.is_recipient)(text) { Ok(()) } else { Err(rules.recipient) }
+    }
+
     /// Checks a text and the number of its files against the channel's [limits](Channel::limits).
     ///
     /// # Errors
@@ -195,6 +204,64 @@ mod tests {
                 .into_iter()
                 .all(|channel| channel.limits().attachments <= Channel::MAX_ATTACHMENTS)
         );
+    }
+
+    #[test]
+    fn a_conversations_recipient_is_one_that_its_channel_can_reach() {
+        for (channel, recipient, is_one) in [
+            (Channel::Email, "anna@example.com", true),
+            (Channel::Email, "Anna <anna@example.com>", false),
+            (Channel::Email, "\"an na\"@example.com", false),
+            (Channel::Email, "anna@[192.0.2.1]", false),
+            (Channel::Email, "+16505551234", false),
+            (Channel::Email, "", false),
+            (Channel::Whatsapp, "+1 650 555 1234", true),
+            (Channel::Whatsapp, "16505551234", true),
+            (Channel::Whatsapp, "+49 (0151) 234-567.89", true),
+            (Channel::Whatsapp, "US.13491208655302741918", true),
+            (Channel::Whatsapp, "", false),
+            (Channel::Whatsapp, "+", false),
+            (Channel::Whatsapp, "12345", false),
+            (Channel::Whatsapp, "1234567890123456", false),
+            (Channel::Whatsapp, "anna@example.com", false),
+            (Channel::Whatsapp, "+1650555\n1234", false),
+            (Channel::Whatsapp, "+1650555CALL", false),
+            (Channel::Chat, "visitor", true),
+            (Channel::Chat, "Besucherin Zoë", true),
+            (Channel::Chat, "", false),
+            (Channel::Chat, " \u{200b}", false),
+            (Channel::Chat, "a\nb", false),
+            (Channel::Chat, &"x".repeat(321), false),
+        ] {
+            assert_eq!(
+                channel.check_recipient(recipient).is_ok(),
+                is_one,
+                "{channel} {recipient:?}"
+            );
+        }
+    }
+
+    /// `FileName("a.webp")` is how Rust shows a value to its programmers.
+    #[test]
+    fn a_refusal_is_written_for_people() {
+        let details = [
+            Channel::Whatsapp.check_files(&[file("a.webp", "image/webp", 1)]),
+            Channel::Whatsapp.check_files(&[file("b \"c\".mp4", "video/mp4", 17 << 20)]),
+            Channel::Email.check_files(&[file("Zoë.exe", "application/octet-stream", 1)]),
+            Channel::Chat.check_files(&[file("d.zip", "application/zip", 26 << 20)]),
+        ];
+        let details = details.map(|refused| match refused {
+            Err(Refusal::ContentNotAllowed { detail }) => detail,
+            other => panic!("{other:?}"),
+        });
+
+        let names = ["\"a.webp\"", "\"b \"c\".mp4\"", "\"Zoë.exe\"", "\"d.zip\""];
+        for (detail, name) in details.iter().zip(names) {
+            assert!(detail.starts_with(name), "{detail}");
+            for debug in ["FileName", "MediaType", "Some(", "None", "\\u{", "\\\""] {
+                assert!(!detail.contains(debug), "{detail}");
+            }
+        }
     }
 
     #[test]

@@ -10,6 +10,8 @@ use std::fmt;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::text::is_blank;
+
 /// The largest file, in bytes: the largest of the channels' limits.
 pub const MAX_FILE_BYTES: u64 = 100 << 20;
 
@@ -78,15 +80,20 @@ pub struct FileName(String);
 impl FileName {
     /// Makes a safe name of any text: the last part of a path, without control characters, without
     /// those that change the direction of writing (`exe.gpj` must not look like `jpg.exe`), at most
-    /// 255 bytes long with its ending kept. An empty result becomes `file`.
+    /// 255 bytes long with its ending kept. A name that shows nothing becomes `file`.
+    ///
+    /// Nothing in it begins an encoded word ([RFC 2047
+    /// §2](https://www.rfc-editor.org/rfc/rfc2047#section-2)): a mail program would decode it, and
+    /// show `setup.exe` for a name without that ending.
     #[must_use]
     pub fn new(text: &str) -> FileName {
         let last = text.rsplit(['/', '\\']).next().unwrap_or_default();
         let is_visible = |one: &char| !one.is_control() && !is_format_control(*one);
         let visible: String = last.chars().filter(is_visible).collect();
+        let plain = visible.replace("=?", "=_");
 
-        let name = visible.trim().trim_start_matches('.').trim_end_matches([' ', '.']);
-        FileName(if name.is_empty() { "file".to_owned() } else { truncated(name) })
+        let name = plain.trim().trim_start_matches('.').trim_end_matches([' ', '.']);
+        FileName(if is_blank(name) { "file".to_owned() } else { truncated(name) })
     }
 
     /// The name.
@@ -139,6 +146,9 @@ mod tests {
             ("..", "file"),
             ("dir/", "file"),
             ("", "file"),
+            ("\u{200b}\u{3164}", "file"),
+            ("=?utf-8?B?c2V0dXAuZXhl?=", "=_utf-8?B?c2V0dXAuZXhl?="),
+            ("=\u{202e}?utf-8?Q?setup.exe?=", "=_utf-8?Q?setup.exe?="),
         ] {
             assert_eq!(FileName::new(given).as_str(), name, "{given:?}");
         }
@@ -171,6 +181,7 @@ mod tests {
             let name = FileName::new(&text);
             prop_assert!(!name.as_str().is_empty() && name.as_str().len() <= MAX_NAME_BYTES);
             prop_assert!(!name.as_str().contains(['/', '\\', '\r', '\n', '\0']));
+            prop_assert!(!name.as_str().contains("=?") && !is_blank(name.as_str()));
         }
     }
 }

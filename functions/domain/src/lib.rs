@@ -18,6 +18,7 @@
 //! | what each write to the table requires and changes | [`delivery::transitions`] |
 //! | what a file is, what it is called, and how long it is kept | [`file`](mod@file) |
 //! | which channel and status a conversation has | [`conversation`] |
+//! | which texts show nothing, and which characters none may have | [`text`] |
 //! | how a message's id carries its `seq` | [`id`] |
 //! | which status code and problem document a refusal becomes | [`problem`] |
 //!
@@ -34,6 +35,7 @@ pub mod message;
 pub mod month;
 pub mod problem;
 pub mod quota;
+pub mod text;
 
 pub use channel::Channel;
 pub use conversation::{ConversationChannel, ConversationStatus};

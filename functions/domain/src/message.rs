@@ -3,18 +3,37 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::{AgentId, ConversationId, FileName, MediaType, MessageId, UploadId};
+use crate::{AgentId, ConversationId, FileName, MediaType, MessageId, UploadId, text};
 
-/// A message's text: never blank. How long it may be depends on the channel ([`crate::channel`]).
+/// A message's text: never blank, and without control characters but tabs and line ends. How long
+/// it may be depends on the channel ([`crate::channel`]).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Content(String);
 
+/// Why a text is no message's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContentFault {
+    /// A reader would see nothing ([`text::is_blank`]).
+    Blank,
+    /// It has this control character ([`text::control_character`]).
+    Control(char),
+}
+
 impl Content {
-    /// Takes `text` unless it is blank: empty, or nothing but Unicode white space.
-    #[must_use]
-    pub fn new(text: String) -> Option<Content> {
-        (!text.trim().is_empty()).then_some(Content(text))
+    /// Takes `text` as a message's.
+    ///
+    /// # Errors
+    /// What is wrong with it; a text that is blank is called so whatever else it has.
+    pub fn new(text: String) -> Result<Content, ContentFault> {
+        if text::is_blank(&text) {
+            return Err(ContentFault::Blank);
+        }
+
+        match text::control_character(&text) {
+            Some(control) => Err(ContentFault::Control(control)),
+            None => Ok(Content(text)),
+        }
     }
 
     /// The text.
@@ -95,11 +114,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blank_text_is_no_content() {
-        for blank in ["", " ", "\n\t", "\u{a0}\u{2003}"] {
-            assert_eq!(Content::new(blank.into()), None, "{blank:?}");
+    fn blank_text_is_no_content_and_a_control_character_is_named() {
+        for blank in ["", " ", "\n\t", "\u{a0}\u{2003}", "\u{200b}", "\0"] {
+            assert_eq!(Content::new(blank.into()), Err(ContentFault::Blank), "{blank:?}");
         }
-        assert_eq!(Content::new(" é\u{1F600} ".into()).map(|c| c.characters()), Some(4));
+        assert_eq!(Content::new("a\u{8}b\0".into()), Err(ContentFault::Control('\u{8}')));
+        assert_eq!(Content::new(" é\u{1F600}\r\n".into()).map(|c| c.characters()), Ok(5));
     }
 
     #[test]

@@ -148,6 +148,15 @@ impl FieldError {
         FieldError::new(loc, "String should not be blank", "string_too_short")
     }
 
+    /// Reports a text with a control character in it.
+    pub fn control<L: Into<Loc>>(loc: impl IntoIterator<Item = L>, control: char) -> FieldError {
+        let msg = format!(
+            "String should have no control characters but tabs and line ends; it has U+{:04X}",
+            u32::from(control)
+        );
+        FieldError::new(loc, msg, "string_pattern_mismatch")
+    }
+
     /// Reports a field that is not documented.
     pub fn forbidden<L: Into<Loc>>(loc: impl IntoIterator<Item = L>) -> FieldError {
         FieldError::new(loc, "Extra inputs are not permitted", "extra_forbidden")
@@ -319,14 +328,15 @@ impl From<Refusal> for Problem {
             }
             Refusal::ChannelNotSupported { channel } => Problem::new(
                 Code::ChannelNotSupported,
-                format!("messages cannot be sent on {channel:?}"),
+                format!("messages cannot be sent on \"{channel}\""),
             ),
             Refusal::OutsideMessagingWindow { closed_at } => {
                 Problem::new(Code::OutsideMessagingWindow, window_detail(closed_at))
             }
-            Refusal::AttachmentNotFound { url, fault } => {
-                Problem::new(Code::AttachmentNotFound, format!("{url:?} {}", fault_detail(&fault)))
-            }
+            Refusal::AttachmentNotFound { url, fault } => Problem::new(
+                Code::AttachmentNotFound,
+                format!("\"{url}\" {}", fault_detail(&fault)),
+            ),
             Refusal::IdempotencyKeyReused => Problem::new(
                 Code::IdempotencyKeyReused,
                 "this Idempotency-Key came with another request before",

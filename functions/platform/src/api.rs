@@ -118,6 +118,13 @@ pub fn path_id<T: FromStr>(text: Option<&str>, name: &str) -> Result<T, FieldErr
         .ok_or_else(|| FieldError::wrong(["path", name], "a valid UUID", "uuid_parsing"))
 }
 
+/// Returns a JSON text without the byte order mark that some programs write in front ([RFC 8259
+/// §8.1](https://www.rfc-editor.org/rfc/rfc8259#section-8.1): "MAY ignore").
+#[must_use]
+pub fn without_bom(body: &[u8]) -> &[u8] {
+    body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body)
+}
+
 /// Answers with `body` as JSON.
 ///
 /// # Errors

@@ -7,6 +7,7 @@ use lambda_http::http::HeaderValue;
 use serde::Deserialize;
 use serde_json::Value;
 
+use domain::message::ContentFault;
 use domain::problem::{FieldError, Loc};
 use domain::{Content, ConversationId};
 use platform::api;
@@ -86,16 +87,24 @@ struct AttachmentJson {
 }
 
 fn parse_body(body: &[u8]) -> Result<Body, Vec<FieldError>> {
+    let body = api::without_bom(body);
     let Ok(BodyJson { content, attachments }) = serde_json::from_slice(body) else {
         return Err(explain(body));
     };
     let attachments = attachments.into_iter().map(|attachment| attachment.url).collect();
-    let content = Content::new(content).ok_or_else(|| vec![FieldError::blank(CONTENT)])?;
+    let content = Content::new(content).map_err(|fault| vec![explain_content(fault)])?;
     Ok(Body { content, attachments })
 }
 
 const CONTENT: [&str; 2] = ["body", "content"];
 const ATTACHMENTS: [&str; 2] = ["body", "attachments"];
+
+fn explain_content(fault: ContentFault) -> FieldError {
+    match fault {
+        ContentFault::Blank => FieldError::blank(CONTENT),
+        ContentFault::Control(control) => FieldError::control(CONTENT, control),
+    }
+}
 
 /// Reports everything that is wrong with a body that could not be read.
 fn explain(body: &[u8]) -> Vec<FieldError> {
@@ -115,10 +124,9 @@ fn explain(body: &[u8]) -> Vec<FieldError> {
     let mut errors = Vec::new();
     match fields.get("content") {
         None => errors.push(FieldError::missing(CONTENT)),
-        Some(Value::String(text)) if text.trim().is_empty() => {
-            errors.push(FieldError::blank(CONTENT));
+        Some(Value::String(text)) => {
+            errors.extend(Content::new(text.clone()).err().map(explain_content));
         }
-        Some(Value::String(_)) => {}
         Some(_) => errors.push(FieldError::wrong(CONTENT, "a valid string", "string_type")),
     }
 
@@ -204,6 +212,34 @@ mod tests {
         one("{\"content\":", r#"["body",11]"#, "json_invalid");
 
         one(r#"{"content":"\ud800"}"#, r#"["body",19]"#, "json_invalid");
+    }
+
+    #[test]
+    fn a_text_that_shows_nothing_and_a_control_character_are_refused_by_name() {
+        for text in ["\\u200b", "\\ufeff", "\\u2800\\u3164", "\\u0000"] {
+            let body = format!(r#"{{"content":"{text}"}}"#);
+            one(&body, r#"["body","content"]"#, "string_too_short");
+        }
+        for text in ["a\\u0000", "\\u0008b", "a\\u000b", "a\\u007f", "\\u0085b"] {
+            one(
+                &format!(r#"{{"content":"{text}"}}"#),
+                r#"["body","content"]"#,
+                "string_pattern_mismatch",
+            );
+            let with_other = format!(r#"{{"content":"{text}","a":1}}"#);
+            let found: Vec<_> = kinds(&with_other).into_iter().map(|(_, kind)| kind).collect();
+            assert_eq!(found, ["string_pattern_mismatch", "extra_forbidden"]);
+        }
+        let error = &parse_body(br#"{"content":"a\u0008"}"#).expect_err("a control character")[0];
+        assert!(error.msg.contains("U+0008"), "{}", error.msg);
+        assert!(parse_body(br#"{"content":"a\tb\r\nc\n"}"#).is_ok());
+    }
+
+    /// RFC 8259 §8.1.
+    #[test]
+    fn a_body_may_begin_with_a_byte_order_mark() {
+        let body = parse_body("\u{feff}{\"content\":\"hi\"}".as_bytes()).expect("a right body");
+        assert_eq!(body.content.as_str(), "hi");
     }
 
     #[test]

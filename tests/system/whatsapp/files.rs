@@ -16,7 +16,9 @@ const DOUBT: i64 = 121;
 
 /// The beginning of a film, of a recording and of a document, as far as it is looked at.
 const MP4: &[u8] = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom a film";
-const OGG: &[u8] = b"OggS\0\x02\0\0\0\0\0\0\0\0 a recording";
+const OGG: &[u8] = b"OggS\0\x02\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\x01\x13OpusHead\x01\x02";
+/// WhatsApp takes Ogg with its codec only.
+const OPUS: &str = "audio/ogg; codecs=opus";
 const PDF: &[u8] = b"%PDF-1.7\n% a document\n";
 
 /// More than any other kind of file may have, in bytes.
@@ -59,7 +61,7 @@ const THREE: [(&str, &str, &[u8]); 2] =
 
 fn three_received_files() -> [Value; 2] {
     [
-        received_file("audio", "audio/ogg", OGG, None, None),
+        received_file("audio", OPUS, OGG, None, None),
         received_file("document", "application/pdf", PDF, Some("Rechnung é 7.pdf"), None),
     ]
 }
@@ -80,7 +82,7 @@ async fn every_kind_of_file_arrives_with_its_bytes_and_its_text() {
     for (number, (name, content_type, bytes, expected)) in [
         ("photo 1.png", "image/png", PNG, received_file("image", "image/png", PNG, None, text)),
         ("film.mp4", "video/mp4", MP4, received_file("video", "video/mp4", MP4, None, text)),
-        ("voice.ogg", "audio/ogg", OGG, received_file("audio", "audio/ogg", OGG, None, none)),
+        ("voice.ogg", "audio/opus", OGG, received_file("audio", OPUS, OGG, None, none)),
         (
             "é 7.pdf",
             "application/pdf",

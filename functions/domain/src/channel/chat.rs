@@ -6,10 +6,14 @@ use super::rules::{ChannelRules, Limits, MIB, always_free_form, file_size, refus
 use crate::delivery::RateLimit;
 use crate::message::Attachment;
 use crate::problem::Refusal;
+use crate::text::is_blank;
 
 /// The largest file, in bytes. The widget gets a link, so this is what a visitor on a telephone can
 /// be expected to wait for.
 pub(super) const MAX_FILE_BYTES: u64 = 25 * MIB;
+
+/// The longest id of a visitor, in characters; an address fits into it.
+const MAX_VISITOR_CHARACTERS: usize = 320;
 
 pub(super) const RULES: ChannelRules = ChannelRules {
     name: "chat",
@@ -23,8 +27,16 @@ pub(super) const RULES: ChannelRules = ChannelRules {
     receipt_timeout: TimeDelta::zero(),
     rate_limit: RateLimit::UNLIMITED,
     check_files,
+    is_recipient: is_visitor,
+    recipient: "a visitor's id of 1 to 320 visible characters",
     send_mode: always_free_form,
 };
+
+/// True for an id by which the site knows its visitor.
+fn is_visitor(text: &str) -> bool {
+    let length = text.chars().count();
+    length <= MAX_VISITOR_CHARACTERS && !is_blank(text) && !text.contains(char::is_control)
+}
 
 fn check_files(files: &[Attachment]) -> Result<(), Refusal> {
     match files.iter().find(|file| file.size > MAX_FILE_BYTES) {

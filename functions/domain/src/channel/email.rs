@@ -13,9 +13,13 @@
 //! then that it bounced ([suppression
 //! list](https://docs.aws.amazon.com/ses/latest/dg/sending-email-suppression-list.html)).
 
+mod address;
+
 use std::time::Duration;
 
 use chrono::TimeDelta;
+
+pub use address::{Address, NamedAddress};
 
 use super::rules::{ChannelRules, Limits, MIB, always_free_form, refused};
 use crate::delivery::FailureKind::{self, ChannelWide, Permanent, Transient, Wait};
@@ -40,6 +44,8 @@ pub(super) const RULES: ChannelRules = ChannelRules {
     receipt_timeout: TimeDelta::seconds(120),
     rate_limit: RateLimit::UNLIMITED,
     check_files,
+    is_recipient: |text| Address::parse(text).is_some(),
+    recipient: "a mail address that SES can write to",
     send_mode: always_free_form,
 };
 
@@ -54,7 +60,7 @@ fn check_files(files: &[Attachment]) -> Result<(), Refusal> {
 
     match files.iter().find(|file| has_refused_ending(file)) {
         Some(file) => Err(refused(format!(
-            "{:?} has an ending that SES does not carry ({ENDINGS_SOURCE})",
+            "\"{}\" has an ending that SES does not carry ({ENDINGS_SOURCE})",
             file.filename
         ))),
         None => Ok(()),

@@ -36,6 +36,10 @@ pub(super) struct ChannelRules {
     pub(super) limits: Limits,
     pub(super) receipt_timeout: TimeDelta,
     pub(super) rate_limit: RateLimit,
+    /// True for a text that a conversation's recipient may be.
+    pub(super) is_recipient: fn(&str) -> bool,
+    /// Such a recipient, for people.
+    pub(super) recipient: &'static str,
     /// Checks the files of one message.
     pub(super) check_files: fn(&[Attachment]) -> Result<(), Refusal>,
     /// Chooses the form of a message.
@@ -58,7 +62,7 @@ pub(super) fn always_free_form(_: &PendingMessage<'_>) -> Result<SendMode, Refus
 
 /// Names a file and its size, for a refusal.
 pub(super) fn file_size(file: &Attachment) -> String {
-    format!("{:?} has {} bytes", file.filename, file.size)
+    format!("\"{}\" has {} bytes", file.filename, file.size)
 }
 
 pub(super) fn refused(detail: String) -> Refusal {

@@ -16,12 +16,13 @@
 mod customer;
 mod errors;
 mod media;
+mod recipient;
 mod template;
 
 pub use customer::CustomerId;
 pub use errors::{GraphError, failure, failure_reason};
 pub use media::WhatsappMedia;
-pub use template::MAX_TEMPLATE_CHARACTERS;
+pub use template::{MAX_TEMPLATE_CHARACTERS, template_parameter};
 
 use chrono::TimeDelta;
 
@@ -29,6 +30,7 @@ use super::rules::{ChannelRules, Limits, PendingMessage, SendMode};
 use crate::delivery::RateLimit;
 use crate::problem::Refusal;
 use media::check_files;
+use recipient::is_recipient;
 use template::check_template_parameter;
 
 /// How long a customer's message lets a business write to them.
@@ -49,6 +51,8 @@ pub(super) const RULES: ChannelRules = ChannelRules {
         interval: TimeDelta::seconds(6),
         burst: 45,
     },
+    is_recipient,
+    recipient: "a phone number of 7 to 15 digits with its country's code, or a WhatsApp user's id",
     check_files,
     send_mode,
 };

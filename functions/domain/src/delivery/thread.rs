@@ -4,13 +4,13 @@
 use serde::{Deserialize, Serialize};
 
 /// The most names that a thread keeps: the first, to which every mail refers, and the last ones, in
-/// case some never arrived. Each takes about 90 bytes of its conversation's item and of the header
-/// that names them all.
+/// case some never arrived. SES's names take about 90 bytes each, of the conversation's item and of
+/// the header that names them all.
 pub const MAX_THREAD_NAMES: usize = 4;
 
-/// The longest name, in bytes: [`MAX_THREAD_NAMES`] of them with their brackets fit into one header
-/// line of 998 characters (RFC 5322 §2.1.1).
-const MAX_NAME_BYTES: usize = 240;
+/// The longest name, in bytes: with its brackets and `In-Reply-To: ` it fits into a line of 998
+/// characters (RFC 5322 §2.1.1).
+const MAX_NAME_BYTES: usize = 900;
 
 /// The names (RFC 5322 §3.6.4 `msg-id`s, without their angle brackets) of the first and the last
 /// messages of a conversation, oldest first, at most [`MAX_THREAD_NAMES`]. Empty on channels
@@ -54,10 +54,12 @@ impl Thread {
     }
 }
 
+/// True for a text that stays within its brackets. Names without an `@` are against RFC 5322
+/// §3.6.4, but some mail programs make them, and find their mail by no other.
 fn is_name(text: &str) -> bool {
     let fits_brackets = |byte: u8| byte.is_ascii_graphic() && !b"<>".contains(&byte);
-    (3..=MAX_NAME_BYTES).contains(&text.len())
-        && text.contains('@')
+    text.len() <= MAX_NAME_BYTES
+        && text.contains(|one: char| one.is_ascii_alphanumeric())
         && text.bytes().all(fits_brackets)
 }
 
@@ -89,13 +91,22 @@ mod tests {
 
     #[test]
     fn a_text_that_would_break_a_header_is_no_name() {
-        for odd in
-            ["", "<>", "@", "no-at", "a@b\r\nBcc: x@example.com", "a@b> <c@d", "a b@c", "ä@b"]
-        {
+        for odd in ["", "<>", "@", "a@b\r\nBcc: x@example.com", "a@b> <c@d", "a b@c", "ä@b"] {
             assert!(Thread::begun_by(odd).is_empty(), "{odd:?}");
         }
-        assert!(
-            Thread::begun_by(&format!("{}@example.com", "x".repeat(MAX_NAME_BYTES))).is_empty()
-        );
+        let long = "x".repeat(MAX_NAME_BYTES);
+        assert_eq!(Thread::begun_by(&format!("<{long}>")).names(), [long.as_str()]);
+        assert!(Thread::begun_by(&format!("<{long}x>")).is_empty());
+    }
+
+    /// Mail programs that make names without a domain, and mailing systems with very long ones.
+    #[test]
+    fn a_customers_name_for_their_mail_threads_whatever_it_looks_like() {
+        let long = format!("{}@mail.example.com", "x".repeat(300));
+        for name in
+            ["20260301.4711", "no-at", "a@b@c", "\"quoted\"@example.com", "!&%$@[192.0.2.1]", &long]
+        {
+            assert_eq!(Thread::begun_by(&format!("<{name}>")).names(), [name]);
+        }
     }
 }

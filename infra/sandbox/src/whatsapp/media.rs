@@ -58,7 +58,7 @@ const TYPES: [(&str, Kind); 17] = [
     ("audio/amr", Kind::Audio),
     ("audio/mpeg", Kind::Audio),
     ("audio/mp4", Kind::Audio),
-    ("audio/ogg", Kind::Audio),
+    ("audio/ogg; codecs=opus", Kind::Audio),
     ("text/plain", Kind::Document),
     ("application/pdf", Kind::Document),
     ("application/msword", Kind::Document),
@@ -124,10 +124,7 @@ async fn read(headers: &HeaderMap, body: Bytes) -> Result<MediaFile, Error> {
             Some("messaging_product") => product = Some(field.text().await.map_err(unreadable)?),
             Some("type") => declared = Some(field.text().await.map_err(unreadable)?),
             Some("file") => {
-                let kind = field
-                    .content_type()
-                    .map(|kind| kind.essence_str().to_owned())
-                    .unwrap_or_default();
+                let kind = field.content_type().map(|kind| kind.to_string()).unwrap_or_default();
                 let named = field.file_name().is_some_and(|name| !name.is_empty());
                 file = Some((kind, named, field.bytes().await.map_err(unreadable)?));
             }
@@ -253,6 +250,12 @@ mod tests {
                 vec![product, ("type", "", "image/webp"), ("file", "image/webp", "abc")],
                 100,
                 "image/webp",
+            ),
+            // "OPUS codecs only; base audio/ogg not supported"
+            (
+                vec![product, ("type", "", "audio/ogg"), ("file", "audio/ogg", "abc")],
+                100,
+                "'audio/ogg'",
             ),
             (vec![product, kind, ("file", "image/png", "")], 131053, "empty"),
             (vec![product, kind, ("file", "image/png", &large)], 131053, "5242881"),

@@ -161,7 +161,7 @@ async fn every_kind_of_file_is_taken_by_its_id() {
     for (kind, content_type, fields) in [
         ("image", "image/png", json!({ "caption": "Look" })),
         ("video", "video/mp4", json!({ "caption": "Look" })),
-        ("audio", "audio/ogg", json!({})),
+        ("audio", "audio/ogg; codecs=opus", json!({})),
         ("document", "application/pdf", json!({ "caption": "Look", "filename": "a b.pdf" })),
         ("document", "image/jpeg", json!({})),
     ] {
@@ -186,7 +186,7 @@ async fn a_file_that_is_not_there_or_not_so_is_refused() {
         ("image", "image/png", json!({ "link": "https://a.example/a.png" }), 131052, "upload"),
         ("image", "image/png", json!({ "filename": "a.png" }), 100, "image.filename"),
         ("image", "image/png", json!({ "caption": "x".repeat(1025) }), 131009, "image.caption"),
-        ("audio", "audio/ogg", json!({ "caption": "Listen" }), 100, "audio.caption"),
+        ("audio", "audio/ogg; codecs=opus", json!({ "caption": "Listen" }), 100, "audio.caption"),
         ("video", "image/png", json!({}), 131053, "image/png"),
     ] {
         let (given, details) = with_file(kind, content_type, fields).await.unwrap_err();

@@ -5,6 +5,9 @@ use crate::file::MediaType;
 use crate::message::Attachment;
 use crate::problem::Refusal;
 
+/// Ogg without its codec.
+const OGG: &str = "audio/ogg";
+
 const MEDIA_SOURCE: &str =
     "https://developers.facebook.com/docs/whatsapp/cloud-api/reference/media#supported-media-types";
 
@@ -27,12 +30,11 @@ impl WhatsappMedia {
     /// `None` for a type that it does not take.
     #[must_use]
     pub fn of(content_type: &MediaType) -> Option<WhatsappMedia> {
-        Some(match content_type.as_str() {
+        Some(match content_type.essence() {
             "image/jpeg" | "image/png" => WhatsappMedia::Image,
             "video/mp4" | "video/3gpp" => WhatsappMedia::Video,
-            "audio/aac" | "audio/amr" | "audio/mpeg" | "audio/mp4" | "audio/ogg" => {
-                WhatsappMedia::Audio
-            }
+            "audio/aac" | "audio/amr" | "audio/mpeg" | "audio/mp4" => WhatsappMedia::Audio,
+            OGG if content_type.codec().is_none_or(|codec| codec == "opus") => WhatsappMedia::Audio,
             "text/plain"
             | "application/pdf"
             | "application/msword"
@@ -47,6 +49,16 @@ impl WhatsappMedia {
         })
     }
 
+    /// Returns a type as an upload names it: "`audio/ogg` (OPUS codecs only; base `audio/ogg` not
+    /// supported)", by the same table. Other parameters are not in it.
+    #[must_use]
+    pub fn upload_type(content_type: &MediaType) -> &str {
+        match content_type.essence() {
+            OGG => "audio/ogg; codecs=opus",
+            essence => essence,
+        }
+    }
+
     /// Returns the size of the largest file of this kind, in bytes, by the same table.
     #[must_use]
     pub fn max_bytes(self) -> u64 {
@@ -57,7 +69,9 @@ impl WhatsappMedia {
         }
     }
 
-    fn name(self) -> &'static str {
+    /// The kind, for people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             WhatsappMedia::Image => "image",
             WhatsappMedia::Video => "video",
@@ -74,7 +88,7 @@ pub(super) fn check_files(files: &[Attachment]) -> Result<(), Refusal> {
 fn check_file(file: &Attachment) -> Result<(), Refusal> {
     let Some(media) = WhatsappMedia::of(&file.content_type) else {
         return Err(refused(format!(
-            "{:?} is {}, which WhatsApp does not take ({MEDIA_SOURCE})",
+            "\"{}\" is {}, which WhatsApp does not take ({MEDIA_SOURCE})",
             file.filename, file.content_type
         )));
     };
@@ -110,6 +124,43 @@ mod tests {
         }
         assert!(!is_carried(Channel::Whatsapp, "a.zip", "application/zip", 1));
         assert!(!is_carried(Channel::Whatsapp, "a.webp", "image/webp", 1), "that is a sticker");
+    }
+
+    #[test]
+    fn ogg_is_carried_as_opus_with_its_codec_said() {
+        for content_type in ["audio/ogg; codecs=opus", "audio/opus", "application/ogg"] {
+            assert!(is_carried(Channel::Whatsapp, "a.ogg", content_type, 1), "{content_type}");
+        }
+        let upload_type = |content_type: &str| {
+            let content_type = MediaType::parse(content_type).expect("a media type");
+            WhatsappMedia::upload_type(&content_type).to_owned()
+        };
+        assert_eq!(upload_type("audio/opus"), "audio/ogg; codecs=opus");
+        assert_eq!(upload_type("text/plain; charset=iso-8859-1"), "text/plain");
+        assert_eq!(upload_type("image/jpg"), "image/jpeg");
+
+        assert!(!is_carried(Channel::Whatsapp, "a.ogg", "audio/ogg; codecs=vorbis", 1));
+    }
+
+    /// A customer's program gets what the API was sent, by any of its names.
+    #[test]
+    fn the_spellings_of_what_whatsapp_takes_are_taken() {
+        for spelling in [
+            "image/jpg",
+            "image/pjpeg",
+            "image/x-png",
+            "audio/mp3",
+            "audio/x-m4a",
+            "audio/x-aac",
+            "audio/opus",
+            "application/ogg",
+            "video/3gp",
+            "video/x-m4v",
+            "application/x-pdf",
+            "application/msexcel",
+        ] {
+            assert!(is_carried(Channel::Whatsapp, "a", spelling, 1), "{spelling}");
+        }
     }
 
     #[test]

@@ -8,12 +8,20 @@ use crate::problem::Refusal;
 /// 132005.
 pub const MAX_TEMPLATE_CHARACTERS: usize = 1_024;
 
+/// Returns a text as a template's one parameter: without the blanks and line ends around it, which
+/// readers do not see. All else stays as it was written.
+#[must_use]
+pub fn template_parameter(content: &str) -> &str {
+    content.trim()
+}
+
 /// Checks whether a text with this many files can be a template's one parameter.
 ///
 /// Meta refuses line breaks, tabs and more than four spaces in a row, there and nowhere else
-/// ("Param text cannot have new-line/tab characters or more than 4 consecutive spaces"). The text
-/// stays as it was written, so a text that does not fit is refused and not rewritten.
+/// ("Param text cannot have new-line/tab characters or more than 4 consecutive spaces"). A text that
+/// does not fit is refused and not rewritten.
 pub(super) fn check_template_parameter(content: &str, attachments: usize) -> Result<(), Refusal> {
+    let content = template_parameter(content);
     let length = content.chars().count();
 
     let limit = if attachments > 0 {
@@ -58,9 +66,19 @@ mod tests {
             Err(other) => panic!("{other:?}"),
         };
 
-        for fine in ["Your parcel is here — 📦", "a    b", &"é".repeat(MAX_TEMPLATE_CHARACTERS)]
-        {
+        for fine in [
+            "Your parcel is here — 📦",
+            "a    b",
+            &"é".repeat(MAX_TEMPLATE_CHARACTERS),
+            // Editors and command lines end a text with a line break.
+            "one line\n",
+            "\r\none line \r\n\r\n",
+            &format!("{}\n", "é".repeat(MAX_TEMPLATE_CHARACTERS)),
+            &format!("a{}", " ".repeat(9)),
+        ] {
             assert_eq!(refusal(fine, 0), "");
+            let parameter = template_parameter(fine);
+            assert!(!parameter.contains(is_break_or_tab) && !parameter.is_empty());
         }
 
         for (content, attachments, named) in [
