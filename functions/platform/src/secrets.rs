@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::aws::Aws;
 use crate::cache::TtlCache;
-use crate::credential::{SigningKey, SigningKeys, key_id};
+use crate::credential::{SigningKey, SigningKeys, StoredKeys, key_id};
 use crate::error::InternalError;
 
 /// How long a change of a secret may go unnoticed.
@@ -112,7 +112,10 @@ impl TokenKeys {
     }
 
     fn parse(&self, text: &str) -> Result<SigningKeys, InternalError> {
-        serde_json::from_str(text)
-            .map_err(|error| InternalError::unreadable(&format!("the keys in {}", self.id), &error))
+        let doing = format!("the keys in {}", self.id);
+        let stored: StoredKeys = serde_json::from_str(text)
+            .map_err(|error| InternalError::unreadable(&doing, &error))?;
+        SigningKeys::try_from(stored)
+            .map_err(|fault| InternalError::because(format!("reading {doing}"), fault))
     }
 }

@@ -212,7 +212,7 @@ fn demo(keys: &Keys, now: DateTime<Utc>) -> Option<Demo> {
     Some(Demo {
         business_id,
         agent_id,
-        token: keys.agent_token(business_id, agent_id),
+        token: keys.agent_token(business_id, agent_id, now),
         api_key: business.api_key.clone(),
         limit: business.limit,
         conversations,

@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{SigningKey, is_in_time};
+use super::{SigningKey, Times};
 use crate::error::InternalError;
 use domain::{BusinessId, ConversationId};
 
@@ -34,12 +34,20 @@ pub enum TokenError {
     Invalid,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct Claims {
     business_id: BusinessId,
     conversation_id: ConversationId,
     iat: i64,
     exp: i64,
+}
+
+#[derive(Deserialize)]
+struct ReadClaims {
+    business_id: BusinessId,
+    conversation_id: ConversationId,
+    #[serde(flatten)]
+    times: Times,
 }
 
 #[derive(Serialize)]
@@ -56,18 +64,19 @@ impl SigningKey {
     /// [`TokenError`]. Only a token that was valid once is called expired, so the answer to a
     /// forged one tells nothing.
     pub fn verify_visitor(&self, token: &str, now: DateTime<Utc>) -> Result<Visitor, TokenError> {
-        let claims: Claims = self.verify(token, Some(AUDIENCE)).ok_or(TokenError::Invalid)?;
-        let Claims { business_id, conversation_id, iat, exp } = claims;
+        let claims: ReadClaims = self.verify(token, Some(AUDIENCE)).ok_or(TokenError::Invalid)?;
+        let ReadClaims { business_id, conversation_id, times } = claims;
 
-        let lifetime = exp.checked_sub(iat);
-        if !lifetime.is_some_and(|seconds| (1..=LONGEST.num_seconds()).contains(&seconds)) {
+        let is_short = times.life() > 0.0 && times.life() <= LONGEST.as_seconds_f64();
+        if !is_short || !times.has_begun(now) {
             return Err(TokenError::Invalid);
         }
 
-        if is_in_time(iat, exp, now) {
-            return Ok(Visitor { business_id, conversation_id });
+        if times.lasts(now) {
+            Ok(Visitor { business_id, conversation_id })
+        } else {
+            Err(TokenError::Expired)
         }
-        Err(if now.timestamp() < iat { TokenError::Invalid } else { TokenError::Expired })
     }
 
     /// Issues a visitor's token, as the site with the widget does.

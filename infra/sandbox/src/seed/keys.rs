@@ -16,14 +16,10 @@ use super::webhook_secret::WebhookSecret;
 use crate::atomic_file::write_atomically;
 use domain::{AgentId, BusinessId, ConversationId};
 use platform::credential::visitor::{LONGEST, Visitor};
-use platform::credential::{SigningKey, SigningKeys};
+use platform::credential::{MAX_AGENT_TOKEN_LIFE, SigningKey, SigningKeys};
 
 /// Messages that the demo business may send in a month.
 const DEMO_LIMIT: u64 = 1000;
-/// Time from which agents' tokens are good.
-const ISSUED: i64 = 1_577_836_800; // 2020-01-01
-/// Time at which they end: they are good wherever the clock is moved to.
-const EXPIRES: i64 = 4_102_444_800; // 2100-01-01
 
 /// Every secret of a local system.
 #[derive(Clone, Deserialize, Serialize)]
@@ -126,12 +122,11 @@ impl Keys {
         SigningKeys { keys: vec![self.visitor_key.clone()] }
     }
 
-    /// Signs an agent's JWT.
-    pub fn agent_token(&self, business_id: Uuid, agent_id: Uuid) -> String {
-        let at = |seconds| DateTime::from_timestamp(seconds, 0).expect("both are times");
+    /// Signs an agent's JWT, good for as long from `now` as one may be.
+    pub fn agent_token(&self, business_id: Uuid, agent_id: Uuid, now: DateTime<Utc>) -> String {
         let business = BusinessId(business_id);
         let agent = AgentId(agent_id);
-        let token = self.agent_key.sign_agent(business, agent, at(ISSUED), at(EXPIRES));
+        let token = self.agent_key.sign_agent(business, agent, now, now + MAX_AGENT_TOKEN_LIFE);
         token.expect("plain claims can be signed with any key")
     }
 
@@ -178,9 +173,10 @@ mod tests {
         assert_eq!(business.api_key, again.demo().unwrap().0.api_key);
         assert_eq!(other.business_id, again.demo().unwrap().1.business_id);
         let agent = business.agent_id.unwrap();
-        let token = first.agent_token(business.business_id, agent);
+        let now = Utc::now();
+        let token = first.agent_token(business.business_id, agent, now);
 
-        assert_eq!(token, again.agent_token(business.business_id, agent));
+        assert_eq!(token, again.agent_token(business.business_id, agent, now));
 
         assert!(Keys::load(Some(&directory), false).unwrap().demo().is_none());
     }
