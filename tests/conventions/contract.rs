@@ -15,7 +15,7 @@ use domain::delivery::{
 };
 use domain::problem::Code;
 
-const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
+const METHODS: [&str; 6] = ["get", "head", "post", "put", "patch", "delete"];
 
 #[test]
 fn problems_are_those_of_the_code() {

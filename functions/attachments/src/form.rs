@@ -2,12 +2,15 @@
 
 use bytes::Bytes;
 use lambda_http::http::HeaderMap;
-use lambda_http::http::header::CONTENT_TYPE;
+use lambda_http::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use multer::{Field, Multipart};
 use serde_json::{Map, Value};
 
+use crate::disposition::Disposition;
 use domain::file::{FileName, MAX_FILE_BYTES, MAX_FORM_FILE_BYTES, MediaType, SNIFFED_BYTES};
 use domain::problem::{FieldError, Loc, MAX_BODY_BYTES, Refusal};
+use domain::text::is_blank;
+use platform::api;
 
 /// A request to upload a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,9 +76,12 @@ async fn form(body: Bytes, boundary: String) -> Result<UploadRequest, Refusal> {
     let mut file = None;
     let mut errors = Vec::new();
     while let Some(field) = form.next_field().await.map_err(unreadable)? {
-        match field.name() {
+        let disposition = field.headers().get(CONTENT_DISPOSITION);
+        let disposition =
+            disposition.map(|value| Disposition::parse(value.as_bytes())).unwrap_or_default();
+        match disposition.text("name").as_deref() {
             Some("file") if file.is_none() => {
-                file = Some(read_part(field).await.map_err(unreadable)?);
+                file = Some(read_part(field, &disposition).await.map_err(unreadable)?);
             }
             Some("file") => {
                 errors.push(FieldError::new(FILE, "Only one file may be given", "too_long"));
@@ -115,18 +121,20 @@ async fn form(body: Bytes, boundary: String) -> Result<UploadRequest, Refusal> {
 const FILE: [&str; 2] = ["body", "file"];
 
 /// Reads a part's name, type and bytes. Without a declared type, the bytes decide.
-async fn read_part(field: Field<'_>) -> Result<(FileName, MediaType, Bytes), multer::Error> {
-    let filename = FileName::new(field.file_name().unwrap_or_default());
-    let declared =
-        field.content_type().and_then(|declared| MediaType::parse(declared.essence_str()));
-    let declared = declared.unwrap_or_else(MediaType::unknown);
+async fn read_part(
+    field: Field<'_>,
+    disposition: &Disposition,
+) -> Result<(FileName, MediaType, Bytes), multer::Error> {
+    let filename = FileName::new(&disposition.text("filename").unwrap_or_default());
+    let declared = field.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let declared = declared.and_then(MediaType::parse).unwrap_or_else(MediaType::unknown);
     Ok((filename, declared, field.bytes().await?))
 }
 
 const FIELDS: [&str; 3] = ["filename", "content_type", "size"];
 
 fn announcement(body: &[u8]) -> Result<UploadRequest, Vec<FieldError>> {
-    let fields = match serde_json::from_slice(body) {
+    let fields = match serde_json::from_slice(api::without_bom(body)) {
         Ok(Value::Object(fields)) => fields,
         Ok(_) => {
             return Err(vec![FieldError::wrong(["body"], "a valid dictionary", "dict_type")]);
@@ -163,7 +171,7 @@ fn text<'a>(fields: &'a Map<String, Value>, name: &str) -> Result<&'a str, Field
 
 fn filename(fields: &Map<String, Value>) -> Result<FileName, FieldError> {
     let text = text(fields, "filename")?;
-    if text.trim().is_empty() {
+    if is_blank(text) {
         return Err(FieldError::blank(["body", "filename"]));
     }
     Ok(FileName::new(text))
@@ -237,6 +245,18 @@ mod tests {
             ("cat.png", "image/png", PNG)
         );
 
+        let spelled = part_of(
+            r#"filename*=utf-8''Zo%C3%AB.png; name=file; filename="=?utf-8?B?Wm/Dqy5wbmc=?=""#,
+            "Content-Type: image/x-png\r\n",
+            PNG,
+        );
+        let Ok(UploadRequest::Stored { filename, content_type, .. }) = sent(&[spelled]).await
+        else {
+            panic!("a right form")
+        };
+
+        assert_eq!((filename.as_str(), content_type.as_str()), ("Zoë.png", "image/png"));
+
         let bare = part_of(r#"name="file""#, "", PNG);
         let Ok(UploadRequest::Stored { filename, content_type, .. }) = sent(&[bare]).await else {
             panic!("a right form")
@@ -303,6 +323,46 @@ mod tests {
             (filename.as_str(), content_type.as_str(), size),
             ("a.mp4", "video/mp4", MAX_FILE_BYTES)
         );
+    }
+
+    /// A byte order mark is no error ([RFC 8259 §8.1](https://www.rfc-editor.org/rfc/rfc8259#section-8.1)).
+    #[tokio::test]
+    async fn an_announcement_may_begin_with_a_byte_order_mark() {
+        let body =
+            r#"{"filename":"a.txt","content_type":"text/plain; charset=Shift_JIS","size":1}"#;
+        let announced = announced(&format!("\u{feff}{body}")).await;
+        let Ok(UploadRequest::Announced { content_type, .. }) = announced else {
+            panic!("a right body: {announced:?}")
+        };
+        assert_eq!(content_type.as_str(), "text/plain; charset=shift_jis");
+    }
+
+    /// A form's file is confirmed when it comes, an announced one when a message references it.
+    #[tokio::test]
+    async fn a_form_and_an_announcement_agree_on_a_type() {
+        for (declared, bytes) in [
+            ("image/jpg", PNG),
+            ("application/vnd.ms-excel", b"name;price"),
+            ("text/plain; charset=iso-8859-1", b"BMW X5, gr\xfcn"),
+            ("application/octet-stream", b"hello"),
+            ("image/png", b"MZ\x90\0"),
+            ("audio/opus", b"hello"),
+        ] {
+            let head = format!("Content-Type: {declared}\r\n");
+            let form = sent(&[part_of(r#"name="file"; filename="a""#, &head, bytes)]).await;
+            let stored = match form {
+                Ok(UploadRequest::Stored { content_type, .. }) => Some(content_type),
+                _ => None,
+            };
+
+            let body = serde_json::json!({"filename": "a", "content_type": declared, "size": 9});
+            let Ok(UploadRequest::Announced { content_type, .. }) =
+                announced(&body.to_string()).await
+            else {
+                panic!("a right body")
+            };
+            assert_eq!(content_type.confirmed(bytes).ok(), stored, "{declared}");
+        }
     }
 
     #[tokio::test]

@@ -1,9 +1,10 @@
 //! Files that go with messages. `POST /api/v1/conversations/{conversation_id}/upload` takes small
-//! files itself and presigns uploads for larger ones; `GET /api/v1/files/{file}` redirects a file's
-//! URL to the file.
+//! files itself and presigns uploads for larger ones; `GET` and `HEAD /api/v1/files/{file}` redirect
+//! a file's URL to the file.
 //!
 //! Which files a message may reference is decided when it is sent, in `send-message`.
 
+mod disposition;
 pub mod form;
 
 use std::collections::BTreeMap;
@@ -70,7 +71,10 @@ impl HttpFunction for Attachments {
     async fn handle(&self, request: &Request) -> Result<Response<Body>, ApiError> {
         match *request.method() {
             Method::POST => self.receive_upload(request).await,
-            _ => self.redirect_to_file(request.path_parameters().first("file")).await,
+            ref method => {
+                let file = request.path_parameters().first("file").map(str::to_owned);
+                self.redirect_to_file(file.as_deref(), method).await
+            }
         }
     }
 }
@@ -154,9 +158,13 @@ impl Attachments {
         Ok(UploadResponse { attachment: upload.attachment(), upload: instructions })
     }
 
-    /// Redirects to a file. Only inspected files are shown: those that came through this function
-    /// or that a message references.
-    async fn redirect_to_file(&self, path: Option<&str>) -> Result<Response<Body>, ApiError> {
+    /// Redirects to a file, by an address for the method of the request. Only inspected files are
+    /// shown: those that came through this function or that a message references.
+    async fn redirect_to_file(
+        &self,
+        path: Option<&str>,
+        method: &Method,
+    ) -> Result<Response<Body>, ApiError> {
         let capability = path.and_then(Capability::parse).ok_or(Refusal::FileNotFound)?;
         let upload =
             self.authenticator.table.upload(&capability).await?.ok_or(Refusal::FileNotFound)?;
@@ -167,8 +175,12 @@ impl Attachments {
         }
 
         let key = object_key(&capability);
-        let address =
-            self.files.presign_download(key, &upload.filename, &upload.content_type).await?;
+        let Upload { filename, content_type, .. } = &upload;
+        let address = if *method == Method::HEAD {
+            self.files.presign_head(key, filename, content_type).await?
+        } else {
+            self.files.presign_download(key, filename, content_type).await?
+        };
 
         Ok(redirect(&address)?)
     }

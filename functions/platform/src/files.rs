@@ -227,6 +227,30 @@ impl Files {
             .map_err(|error| InternalError::aws("GetObject", error))?;
         Ok(signed.uri().to_owned())
     }
+
+    /// Presigns a `HEAD` of a download, with the same headers; the signature covers the method.
+    ///
+    /// # Errors
+    /// If it cannot be signed.
+    pub async fn presign_head(
+        &self,
+        key: ObjectKey,
+        name: &FileName,
+        content_type: &MediaType,
+    ) -> Result<String, InternalError> {
+        let call = self
+            .client
+            .head_object()
+            .bucket(&self.bucket)
+            .key(key.path())
+            .response_content_type(content_type.as_str())
+            .response_content_disposition(disposition(name, content_type));
+        let signed = call
+            .presigned(valid_for(DOWNLOAD_URL_TTL)?)
+            .await
+            .map_err(|error| InternalError::aws("HeadObject", error))?;
+        Ok(signed.uri().to_owned())
+    }
 }
 
 /// Makes a client without checksums: a presigned upload has no bytes yet to sum up.

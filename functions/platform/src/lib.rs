@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`runtime`] | the life of a function: start, deadline, failures |
 //! | [`api`] | what the HTTP functions share: authentication, answers, problem documents |
+//! | [`encoded_word`] | how mails and forms write what is not ASCII |
 //! | [`credential`], [`capability`] | bearer tokens and file URLs |
 //! | [`table`] | DynamoDB: every read and every conditional write |
 //! | [`delivery`] | the worker that every delivery function runs, and the [`delivery::Provider`] it calls |
@@ -29,6 +30,7 @@ pub mod capability;
 pub mod clock;
 pub mod credential;
 pub mod delivery;
+pub mod encoded_word;
 pub mod error;
 pub mod files;
 pub mod lenient_json;

@@ -43,6 +43,15 @@ async fn a_file_can_be_read_with_its_url_and_not_without() {
         reqwest::get(picture["url"].as_str().expect("a URL")).await.expect("it is led to");
     assert_eq!(picture.headers()["content-disposition"], "inline; filename*=UTF-8''cat%2Epng");
 
+    // RFC 9110 §9.3.2: `HEAD` is `GET` without the body, here and where it is led to.
+    let head = reqwest::Client::new().head(html["url"].as_str().expect("a URL"));
+    let head = head.send().await.expect("it is led to");
+    assert_eq!(head.status(), 200);
+    assert_eq!(
+        (&head.headers()["content-type"], &head.headers()["content-length"]),
+        (&"text/html".parse().unwrap(), &page.len().to_string().parse().unwrap())
+    );
+
     let url = html["url"].as_str().expect("a URL");
     let (base, token) = url.rsplit_once('/').expect("a path");
     let other_secret = format!("{}{}", &token[..64], "A".repeat(token.len() - 64));

@@ -12,6 +12,7 @@ use serde::de::IgnoredAny;
 use super::record::{ChannelRecord, ChannelSettings, Conversation, Credential, Plan};
 use super::{OperatorTable, item, key, update, value};
 use crate::error::InternalError;
+use domain::channel::email::NamedAddress;
 use domain::delivery::Thread;
 use domain::{
     AgentId, BusinessId, Channel, ChannelId, ConversationChannel, ConversationId,
@@ -81,13 +82,19 @@ impl OperatorTable<'_> {
     /// Makes a channel, or replaces it: settings change, and workers see it within half a minute.
     ///
     /// # Errors
-    /// If DynamoDB does not answer.
+    /// If a mailbox's sender is no address, or DynamoDB does not answer.
     pub async fn put_channel(
         self,
         business_id: BusinessId,
         channel_id: ChannelId,
         record: &ChannelRecord,
     ) -> Result<(), InternalError> {
+        if let ChannelSettings::Email { from, .. } = &record.settings
+            && NamedAddress::parse(from).is_none()
+        {
+            return Err(InternalError::new("making a channel whose sender is no mail address"));
+        }
+
         let put = self
             .table
             .client
@@ -102,7 +109,7 @@ impl OperatorTable<'_> {
     /// made, or neither.
     ///
     /// # Errors
-    /// If DynamoDB does not answer.
+    /// If the recipient is none of its channel's, or DynamoDB does not answer.
     pub async fn create_conversation(
         self,
         business_id: BusinessId,
@@ -110,6 +117,13 @@ impl OperatorTable<'_> {
         new: NewConversation,
         now: DateTime<Utc>,
     ) -> Result<bool, InternalError> {
+        if let Ok(channel) = new.channel.supported()
+            && let Err(expected) = channel.check_recipient(&new.recipient)
+        {
+            let doing = format!("making a conversation whose recipient is not {expected}");
+            return Err(InternalError::new(doing));
+        }
+
         let conversation = Conversation {
             channel: new.channel,
             channel_id: new.channel_id,
