@@ -50,17 +50,11 @@ async fn records_created_one_by_one_can_be_used() {
         let channel = admin_json(&world, 0, &args).await;
 
         let channel = text(&channel, "channel_id");
-        let args = [
-            "create",
-            "conversation",
-            of[0],
-            of[1],
-            "--channel",
-            channel,
-            "--recipient",
-            recipient,
-        ];
-        let conversation_id = admin_json(&world, 0, &args).await;
+        let create = ["create", "conversation", of[0], of[1], "--channel", channel, "--recipient"];
+        let nonsense = admin(&world, &[&create[..], &["no\none"]].concat()).await;
+        assert!(nonsense.stderr.contains("--recipient: not a"), "{}", nonsense.stderr);
+
+        let conversation_id = admin_json(&world, 0, &[&create[..], &[recipient]].concat()).await;
 
         if recipient.starts_with('+') {
             let wrote = json!({"from": recipient, "text": "Where is it?"});

@@ -136,21 +136,15 @@ async fn no_text_can_add_a_header() {
         assert!(known.iter().any(|name| header["name"] == *name), "{header}");
     }
 
-    // An address with a line in it is none.
+    // An address with a line in it is none, and the conversation is not made.
     let conversation_id = ConversationId(Uuid::new_v4());
     let odd = new("anna@example.com\r\nBcc: everybody@example.com");
+    let made =
+        world.table().operator().create_conversation(id, conversation_id, odd, Utc::now()).await;
+    assert!(made.is_err_and(|error| error.chain().contains("recipient is not a mail address")));
 
-    world
-        .table()
-        .operator()
-        .create_conversation(id, conversation_id, odd, Utc::now())
-        .await
-        .expect("a conversation");
-
-    let message = world.send(&business.api_key, conversation_id, "to no mailbox").go().await.id();
-    let delivery =
-        world.until_status(&business.api_key, conversation_id.0, message, "failed").await;
-    assert_eq!(delivery["error"]["code"], "recipient_unreachable");
+    let answer = world.send(&business.api_key, conversation_id, "to no mailbox").go().await;
+    assert_eq!(answer.problem(), (404, "conversation_not_found".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,14 +5,48 @@ use lettre::Address;
 use lettre::message::Mailbox;
 
 use domain::MessageId;
+use domain::channel::email::{self, NamedAddress};
 use domain::delivery::Thread;
+use platform::encoded_word;
 
 /// The subject of a conversation that has none.
 pub const DEFAULT_SUBJECT: &str = "A message for you";
 
-/// The longest subject, in characters. Mail programs show no more, and some mail servers take a
-/// much longer one for an attack.
-const MAX_SUBJECT_CHARACTERS: usize = 200;
+/// The prefixes of answers in mail programs' languages ([list of e-mail subject
+/// abbreviations](https://en.wikipedia.org/wiki/List_of_email_subject_abbreviations#Abbreviations_in_other_languages)),
+/// in lower case.
+const ANSWER_PREFIXES: [&str; 30] = [
+    "re",
+    "aw",
+    "antw",
+    "antwort",
+    "sv",
+    "svar",
+    "vs",
+    "odp",
+    "ynt",
+    "yan",
+    "res",
+    "r",
+    "rif",
+    "atb",
+    "bls",
+    "tl",
+    "trả lời",
+    "vá",
+    "απ",
+    "σχετ",
+    "на",
+    "отв",
+    "ответ",
+    "відп",
+    "رد",
+    "השב",
+    "回复",
+    "回覆",
+    "答复",
+    "返信",
+];
 
 /// A mail.
 #[derive(Debug, Clone)]
@@ -62,20 +96,13 @@ pub struct LinkedFile {
     pub size: u64,
 }
 
-/// Returns the conversation's subject as an answer to it, on one line. Mail programs put mails into
-/// one thread only if their subjects differ in nothing but such a prefix ([RFC 5322
-/// §3.6.5](https://www.rfc-editor.org/rfc/rfc5322#section-3.6.5)).
+/// Returns the conversation's subject as an answer to it, on one line, and otherwise word for word.
+/// Mail programs put mails into one thread only if their subjects differ in nothing but such a
+/// prefix ([RFC 5322 §3.6.5](https://www.rfc-editor.org/rfc/rfc5322#section-3.6.5)).
 #[must_use]
 pub fn subject(of_conversation: Option<&str>, thread: &Thread) -> String {
-    let clean: String = of_conversation
-        .unwrap_or_default()
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-
-    let words: Vec<&str> = clean.split_whitespace().collect();
-    let subject: String = words.join(" ").chars().take(MAX_SUBJECT_CHARACTERS).collect();
-    match subject.trim_end() {
+    let line = unfolded(of_conversation.unwrap_or_default());
+    match line.trim() {
         "" if thread.is_empty() => DEFAULT_SUBJECT.to_owned(),
         "" => format!("Re: {DEFAULT_SUBJECT}"),
         subject if is_answer(subject) => subject.to_owned(),
@@ -83,36 +110,55 @@ pub fn subject(of_conversation: Option<&str>, thread: &Thread) -> String {
     }
 }
 
-/// Returns whether a subject has the prefix of an answer already, in English or in the words of
-/// mail programs in other languages.
-fn is_answer(subject: &str) -> bool {
-    let prefix = subject.split_once(':').map_or("", |(prefix, _)| prefix);
-    ["re", "aw", "sv", "antw", "vs", "odp", "ynt", "res", "回复", "回覆", "回信"]
-        .contains(&prefix.trim_end().to_lowercase().as_str())
+/// Returns a header's value on one line: a line end before a blank is dropped ([RFC 5322
+/// §2.2.3](https://www.rfc-editor.org/rfc/rfc5322#section-2.2.3)), and other line ends and control
+/// characters become a space.
+fn unfolded(text: &str) -> String {
+    let mut lines = text.split(['\r', '\n']).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default().to_owned();
+    let joined = lines.fold(first, |joined, line| {
+        let blank = if line.starts_with([' ', '\t']) { "" } else { " " };
+        joined + blank + line
+    });
+    joined.chars().map(|one| if one.is_control() { ' ' } else { one }).collect()
 }
 
-/// Returns an address as SES takes it: letters beyond ASCII only in its domain, and that in
-/// Punycode
-/// ([`Destination`](https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_Destination.html)).
-/// `None` if the text is no address, or cannot be written so.
+/// Returns whether a subject has the prefix of an answer already. Some programs put a blank before
+/// the colon, East Asian ones a wide colon behind, and some count the answers: `Re[2]:`, `Re^3:`.
+fn is_answer(subject: &str) -> bool {
+    let Some((prefix, _)) = subject.split_once([':', '：']) else { return false };
+    let is_count = |one: char| one.is_ascii_digit() || "[]()^*".contains(one);
+    let word = prefix.trim_end().trim_end_matches(is_count).trim_end().to_lowercase();
+    ANSWER_PREFIXES.contains(&word.trim_end_matches('.'))
+}
+
+/// Returns an address as SES takes it ([`domain::channel::email::Address`]); `None` if the text is
+/// no address, or cannot be written so.
 #[must_use]
 pub fn address(text: &str) -> Option<Address> {
-    let (local, domain) = text.trim().rsplit_once('@')?;
-    let domain = idna::domain_to_ascii(domain).ok()?;
-    let address = Address::new(local, domain).ok()?;
-    // lettre allows more than mail without SMTPUTF8 can carry.
-    local.is_ascii().then_some(address)
+    email::Address::parse(text).and_then(built)
 }
 
-/// Returns a sender with or without a name, with its address as SES takes it.
+fn built(address: email::Address) -> Option<Address> {
+    Address::new(address.local, address.domain).ok()
+}
+
+/// Returns a sender with or without a name, with its address as SES takes it. A name that is stored
+/// as encoded words is decoded; encoded once more, it would be shown as it is stored.
 #[must_use]
 pub fn sender(text: &str) -> Option<Mailbox> {
-    let (name, bare) = match text.trim().strip_suffix('>').and_then(|text| text.rsplit_once('<')) {
-        Some((name, bare)) => (name.trim().trim_matches('"'), bare),
-        None => ("", text),
-    };
-    let name = name.chars().filter(|c| !c.is_control()).collect::<String>();
-    Some(Mailbox::new((!name.is_empty()).then_some(name), address(bare)?))
+    let NamedAddress { name, address } = NamedAddress::parse(text)?;
+
+    let decoded = encoded_word::decode(&name);
+    let plain: String = decoded.chars().filter(|one| !one.is_control()).collect();
+    let name = without_encoded_words(plain.trim());
+    Some(Mailbox::new((!name.is_empty()).then_some(name), built(address)?))
+}
+
+/// Returns a text in which no mail program finds an encoded word.
+#[must_use]
+pub fn without_encoded_words(text: &str) -> String {
+    text.replace("=?", "=_")
 }
 
 #[cfg(test)]
@@ -121,26 +167,84 @@ mod tests {
 
     #[test]
     fn a_subject_answers_once_and_stays_on_its_line() {
-        let (fresh, begun) = (Thread::default(), Thread::begun_by("1@example.com"));
+        let fresh = Thread::default();
+        let begun = Thread::begun_by("1@example.com");
         let subject_of = |text: &str| subject(Some(text), &fresh);
         assert_eq!(subject_of("Where is my parcel?"), "Re: Where is my parcel?");
-        for answer in
-            ["Re: your order", "RE: your order", "AW: Bestellung", "Re : order", "回复: 订单"]
-        {
-            assert_eq!(subject_of(answer), answer, "it is an answer already");
-        }
-
-        assert_eq!(subject_of("Reply: x"), "Re: Reply: x");
         assert_eq!(
             subject_of("Your order\r\nBcc: x@example.com\u{0}"),
             "Re: Your order Bcc: x@example.com"
+        );
+        assert_eq!(
+            subject_of("a long subject\r\n  that was folded\r\n\ttwice"),
+            "Re: a long subject  that was folded twice"
         );
 
         assert_eq!(subject_of("  "), "A message for you");
         assert_eq!(subject(None, &fresh), "A message for you");
         assert_eq!(subject(None, &begun), "Re: A message for you");
-        let long = subject_of(&"ä".repeat(1_000));
-        assert_eq!(long, format!("Re: {}", "ä".repeat(200)));
+    }
+
+    #[test]
+    fn a_subject_that_answers_already_is_left_as_it_is() {
+        for answer in [
+            "Re: your order",
+            "RE: your order",
+            "Re : votre commande",
+            "AW: Bestellung",
+            "Antwort: Bestellung",
+            "Antw.: Bestellung",
+            "SV: bestilling",
+            "VS: tilaus",
+            "Odp: zamówienie",
+            "YNT: sipariş",
+            "RES: pedido",
+            "R: ordine",
+            "RIF: ordine",
+            "Vá: rendelés",
+            "ΑΠ: παραγγελία",
+            "ΣΧΕΤ: παραγγελία",
+            "Отв: заказ",
+            "Ответ: заказ",
+            "НА: заказ",
+            "Trả lời: đơn hàng",
+            "BLS: pesanan",
+            "השב: הזמנה",
+            "رد: طلب",
+            "回复：订单",
+            "回覆: 訂單",
+            "答复：订单:",
+            "返信：注文",
+            "Re：注文",
+            "Re[2]: your order",
+            "RE(3): your order",
+            "Re^2: your order",
+        ] {
+            assert_eq!(subject(Some(answer), &Thread::default()), answer);
+        }
+
+        for first in [
+            "Reply: x",
+            "Fwd: your order",
+            "Order 4: where is it",
+            "Re your order",
+            "re",
+            "12: x",
+            "： x",
+        ] {
+            assert_eq!(subject(Some(first), &Thread::default()), format!("Re: {first}"));
+        }
+    }
+
+    /// A mail program that finds another subject begins a new thread.
+    #[test]
+    fn a_subject_is_not_reworded() {
+        let long = "Where is my parcel? ".repeat(30);
+        for text in
+            ["Two  blanks,   three", "a\u{a0}b", long.trim(), &"ä".repeat(1_000), "=?utf-8?q?x?="]
+        {
+            assert_eq!(subject(Some(text), &Thread::default()), format!("Re: {text}"));
+        }
     }
 
     #[test]
@@ -148,32 +252,28 @@ mod tests {
         let address_of = |text| address(text).map(|address| address.to_string());
         assert_eq!(address_of(" anna@example.com"), Some("anna@example.com".into()));
         assert_eq!(address_of("anna@bücher.example"), Some("anna@xn--bcher-kva.example".into()));
-
-        for odd in [
-            "",
-            "anna",
-            "@example.com",
-            "änna@example.com",
-            "a b@example.com",
-            "a@b.example\r\nBcc: c@d.example",
-        ] {
-            assert_eq!(address_of(odd), None, "{odd:?}");
-        }
+        assert_eq!(address_of("\"anna\"@example.com"), Some("anna@example.com".into()));
+        assert_eq!(address_of("a\r\nBcc: c@d.example"), None);
     }
 
     #[test]
-    fn a_sender_may_have_a_name() {
-        let sender_of = |text| sender(text).map(|sender| (sender.name, sender.email.to_string()));
-        let shop = "shop@example.com".to_owned();
-        assert_eq!(sender_of("shop@example.com"), Some((None, shop.clone())));
-        assert_eq!(
-            sender_of("Zoë's Shop <shop@example.com>"),
-            Some((Some("Zoë's Shop".into()), shop.clone()))
-        );
-        assert_eq!(
-            sender_of("\"Shop, the\" <shop@example.com>"),
-            Some((Some("Shop, the".into()), shop))
-        );
-        assert_eq!(sender_of("Shop"), None);
+    fn a_sender_is_shown_by_the_name_that_was_meant() {
+        for (text, name) in [
+            ("shop@example.com", None),
+            ("Zoë's Shop <shop@example.com>", Some("Zoë's Shop")),
+            ("\"Shop, the\" <shop@example.com>", Some("Shop, the")),
+            ("\"Bob \\\"B\\\" Smith\" <shop@example.com>", Some("Bob \"B\" Smith")),
+            ("=?utf-8?Q?Zo=C3=AB?= <shop@example.com>", Some("Zoë")),
+            ("\"=?iso-8859-1?B?Wm/r?= Shop\" <shop@example.com>", Some("Zoë Shop")),
+            ("=?klingon?Q?x?= <shop@example.com>", Some("=_klingon?Q?x?=")),
+            ("Shop\r\nBcc: a@b.example <shop@example.com>", Some("ShopBcc: a@b.example")),
+        ] {
+            let sender = sender(text).expect("a sender");
+            assert_eq!(
+                (sender.name.as_deref(), sender.email.to_string()),
+                (name, "shop@example.com".into())
+            );
+        }
+        assert_eq!(sender("Shop"), None);
     }
 }

@@ -23,7 +23,7 @@ use lettre::message::header::{
 };
 use lettre::message::{Body, Mailbox, Message, MultiPart, SinglePart};
 
-use crate::email::{Email, InlineFile, LinkedFile};
+use crate::email::{Email, InlineFile, LinkedFile, without_encoded_words};
 use crate::html;
 use domain::delivery::Thread;
 
@@ -57,11 +57,12 @@ pub fn build(email: &Email<'_>) -> Result<Vec<u8>, lettre::error::Error> {
     Ok(message.multipart(whole)?.formatted())
 }
 
-/// Encodes the subject as lettre does, but for one that looks encoded although it is not: lettre
-/// would leave it as it is, and its reader's mail program would decode it ([RFC 2047
-/// §7](https://www.rfc-editor.org/rfc/rfc2047#section-7)).
+/// Encodes the subject as lettre does, but for two kinds that it would leave as they are. One that
+/// looks encoded although it is not, the reader's mail program would decode ([RFC 2047
+/// §7](https://www.rfc-editor.org/rfc/rfc2047#section-7)); and of several blanks in a row, of which
+/// some may stand at a line's end, servers and programs leave one.
 fn subject(text: &str) -> HeaderValue {
-    if !text.contains("=?") {
+    if !text.contains("=?") && !text.contains("  ") {
         return Subject::from(text.to_owned()).display();
     }
     let mut encoded = String::new();
@@ -117,23 +118,82 @@ fn text(kind: ContentType, text: String) -> SinglePart {
 }
 
 fn file(InlineFile { filename, content_type, bytes }: &InlineFile) -> SinglePart {
-    let unknown = || ContentType::parse("application/octet-stream").expect("a media type");
-    let kind = content_type.is_ascii().then(|| ContentType::parse(content_type).ok()).flatten();
-    // A message inside would have to be left unencoded (RFC 2046 §5.2.1), and a multipart would
-    // need its boundaries.
-    let kind = kind.filter(|_| {
-        !["message/", "multipart/"].iter().any(|of| content_type.to_lowercase().starts_with(of))
-    });
-
-    let name: String = filename
+    let one_line: String = filename
         .chars()
         .map(|c| if c.is_control() || "/\\".contains(c) { '_' } else { c })
         .collect();
+    let name = without_encoded_words(&one_line);
 
     SinglePart::builder()
-        .header(kind.unwrap_or_else(unknown))
+        .header(FileType::new(content_type, &name, bytes))
         .header(ContentDisposition::attachment(&name))
         .body(encoded(bytes.clone(), ContentTransferEncoding::Base64))
+}
+
+/// The `Content-Type` of a file. It has the file's name as well, encoded in the way of [RFC
+/// 2047](https://www.rfc-editor.org/rfc/rfc2047): programs that do not know the one of [RFC
+/// 2231](https://www.rfc-editor.org/rfc/rfc2231), which the `Content-Disposition` has, read it here.
+#[derive(Debug, Clone)]
+struct FileType {
+    value: String,
+}
+
+impl FileType {
+    fn new(content_type: &str, name: &str, bytes: &[u8]) -> FileType {
+        let known =
+            content_type.is_ascii().then(|| ContentType::parse(content_type).ok()).flatten();
+        // A message inside would have to be left unencoded (RFC 2046 §5.2.1), and a multipart would
+        // need its boundaries.
+        let is_structured = ["message/", "multipart/"]
+            .iter()
+            .any(|kind| content_type.to_lowercase().starts_with(kind));
+        let kind = match known {
+            Some(_) if !is_structured => content_type,
+            _ => "application/octet-stream",
+        };
+
+        let charset = charset(kind, bytes).map(|name| format!("; charset={name}"));
+        let charset = charset.unwrap_or_default();
+        FileType { value: format!("{kind}{charset};\r\n name=\"{}\"", encoded_name(name)) }
+    }
+}
+
+impl Header for FileType {
+    fn name() -> HeaderName {
+        ContentType::name()
+    }
+
+    fn parse(_: &str) -> Result<FileType, Box<dyn std::error::Error + Send + Sync>> {
+        Err("mails are written here, and not read".into())
+    }
+
+    fn display(&self) -> HeaderValue {
+        HeaderValue::dangerous_new_pre_encoded(Self::name(), self.value.clone(), self.value.clone())
+    }
+}
+
+/// Returns the charset to add to a text's type, as far as its bytes show one. A text without is read
+/// as ASCII ([RFC 2046 §4.1.2](https://www.rfc-editor.org/rfc/rfc2046#section-4.1.2)).
+fn charset(kind: &str, bytes: &[u8]) -> Option<&'static str> {
+    if !kind.starts_with("text/") || kind.contains("charset=") {
+        None
+    } else if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        Some("utf-16")
+    } else {
+        std::str::from_utf8(bytes).is_ok().then_some("utf-8")
+    }
+}
+
+/// Returns a name as it stands between quotes.
+fn encoded_name(name: &str) -> String {
+    if name.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+        return name.replace('\\', "\\\\").replace('"', "\\\"");
+    }
+
+    let mut words = String::new();
+    rfc2047::encode(name, &mut EmailWriter::new(&mut words, " name=\"".len(), 0, false))
+        .expect("a string takes it");
+    words
 }
 
 fn encoded(of: impl Into<lettre::message::MaybeString>, encoding: ContentTransferEncoding) -> Body {

@@ -1,12 +1,15 @@
 //! Mails as a mail program gets them. Each file in `golden/` is one whole mail; a mail that differs
 //! from its file is written beside the test's other output, to be inspected or kept. All are read
-//! back with `mail-parser`, which shares no code with the builder.
+//! back with `mail-parser`, which shares no code with the builder, and with Python's `email`, which
+//! shares none with either.
 
 use std::path::Path;
+use std::process::Command;
 
 use lettre::message::Mailbox;
 use mail_parser::{HeaderValue, Message, MessageParser, MimeHeaders};
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use deliver_email::email::{self, Email, InlineFile, LinkedFile};
 use deliver_email::mime;
@@ -226,6 +229,147 @@ fn files_inside_and_files_that_stay_outside() {
     assert_eq!((kind.ctype(), kind.subtype()), ("application", Some("octet-stream")));
 }
 
+/// Returns a text file in Latin-1 whose name is not ASCII.
+fn latin_1() -> InlineFile {
+    InlineFile {
+        filename: "Zoë.txt".into(),
+        content_type: "text/plain; charset=iso-8859-1".into(),
+        bytes: b"Gr\xfc\xdfe aus Z\xfcrich\r\n".to_vec(),
+    }
+}
+
+/// Names and charsets as every program shows them: one that knows only `name=` as well.
+#[test]
+fn names_and_charsets_of_files() {
+    let file = |filename: &str, content_type: &str, bytes: &[u8]| InlineFile {
+        filename: filename.into(),
+        content_type: content_type.into(),
+        bytes: bytes.to_vec(),
+    };
+    let long = "請求書".repeat(20) + ".csv";
+    let draft = Draft {
+        from: "\"Bob \\\"B\\\" Smith\" <support@shop.example.com>",
+        inside: vec![
+            latin_1(),
+            file(&long, "text/csv", "name;price\r\nÄpfel;1\r\n".as_bytes()),
+            file("a \"b\" c\\d.txt", "text/plain", b"ASCII"),
+            file("=?utf-8?B?c2V0dXAuZXhl?=", "text/plain", b"no program"),
+            file("wide.txt", "text/plain", b"\xff\xfeh\0i\0"),
+            file("voice.ogg", "audio/ogg; codecs=opus", b"OggS"),
+        ],
+        ..Draft::default()
+    };
+    let mail = golden("names.eml", &draft);
+    let mail = parse(&mail);
+    assert_eq!(mail.from().and_then(|from| from.first()?.name()), Some("Bob \"B\" Smith"));
+
+    let read: Vec<_> = mail
+        .attachments()
+        .map(|part| {
+            let kind = part.content_type().expect("it has a type");
+            (part.attachment_name(), kind.attribute("name"), kind.attribute("charset"))
+        })
+        .collect();
+    let named = |name, charset| (Some(name), Some(name), charset);
+    assert_eq!(
+        read,
+        [
+            named("Zoë.txt", Some("iso-8859-1")),
+            named(long.as_str(), Some("utf-8")),
+            named("a \"b\" c_d.txt", Some("utf-8")),
+            named("=_utf-8?B?c2V0dXAuZXhl?=", Some("utf-8")),
+            named("wide.txt", Some("utf-16")),
+            named("voice.ogg", None),
+        ]
+    );
+}
+
+#[test]
+fn a_customers_own_name_for_their_mail_and_their_own_subject() {
+    let text = format!("Bestellung  4711,   {}", "und noch etwas ".repeat(30));
+    let begun_by = format!("<no-at-{}>", "x".repeat(300));
+    let draft = Draft {
+        from: "=?utf-8?Q?Zo=C3=AB?= <support@shop.example.com>",
+        subject: Some(&text),
+        thread: Thread::begun_by(&begun_by),
+        ..Draft::default()
+    };
+    let mail = golden("odd.eml", &draft);
+    let mail = parse(&mail);
+    assert_eq!(mail.from().and_then(|from| from.first()?.name()), Some("Zoë"));
+    assert_eq!(mail.subject(), Some(format!("Re: {}", text.trim_end()).as_str()));
+    let name = begun_by.trim_matches(['<', '>']);
+    assert_eq!(mail.in_reply_to().as_text(), Some(name));
+    assert_eq!(mail.references().as_text(), Some(name));
+}
+
+/// What a program shows of a mail, by `mail-parser`.
+fn shown(bytes: &[u8]) -> Value {
+    let mail = parse(bytes);
+    let address = |address: Option<&mail_parser::Address<'_>>| {
+        let first = address.and_then(|address| address.first()).expect("an address");
+        json!([first.name().unwrap_or_default(), first.address()])
+    };
+    let names = |header: &HeaderValue<'_>| match header {
+        HeaderValue::Text(name) => json!([name]),
+        HeaderValue::TextList(names) => json!(names),
+        _ => json!([]),
+    };
+    let files: Vec<Value> = mail
+        .attachments()
+        .map(|part| {
+            let kind = part.content_type().expect("it has a type");
+            json!({
+                "filename": part.attachment_name(),
+                "name": kind.attribute("name"),
+                "type": format!("{}/{}", kind.ctype(), kind.subtype().unwrap_or_default()),
+                "charset": kind.attribute("charset"),
+                "bytes": hex::encode(part.contents()),
+            })
+        })
+        .collect();
+    json!({
+        "subject": mail.subject(),
+        "from": address(mail.from()),
+        "to": address(mail.to()),
+        "reply_to": address(mail.reply_to()),
+        "in_reply_to": names(mail.in_reply_to()),
+        "references": names(mail.references()),
+        "text": text_of(&mail),
+        "html": mail.body_html(0).map(|html| html.replace("\r\n", "\n")),
+        "files": files,
+    })
+}
+
+#[test]
+fn two_parsers_read_every_kept_mail_alike() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let output = match Command::new("python3").arg(folder.join("read.py")).output() {
+        Ok(output) => output,
+        Err(error) if option_env!("CI").is_none() => {
+            eprintln!("SKIPPED, mails were read by one parser only: python3: {error}");
+            return;
+        }
+        Err(error) => panic!("python3: {error}"),
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let read: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let read = read.as_object().expect("an object");
+
+    let files = std::fs::read_dir(&folder).expect("it is there");
+    let mails = files.map(|file| file.expect("a file").path());
+    let mails: Vec<_> =
+        mails.filter(|path| path.extension().is_some_and(|end| end == "eml")).collect();
+    assert_eq!(mails.len(), read.len());
+    assert!(mails.len() >= 8, "{mails:?}");
+
+    for path in mails {
+        let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
+        let bytes = std::fs::read(&path).expect("a mail");
+        assert_eq!(read[name], shown(&bytes), "{name}");
+    }
+}
+
 /// Texts with everything in them that mail may stumble over.
 fn texts() -> impl Strategy<Value = String> {
     let odd = [
@@ -280,6 +424,6 @@ proptest! {
         prop_assert_eq!(mail.attachment_count(), 1);
         let file = mail.attachment(0).expect("a file");
         prop_assert_eq!(file.contents(), text.as_bytes());
-        prop_assert_eq!(file.attachment_name().unwrap_or_default(), name.replace(['/', '\\'], "_"));
+        prop_assert_eq!(file.attachment_name().unwrap_or_default(), name.replace(['/', '\\'], "_").replace("=?", "=_"));
     }
 }

@@ -172,8 +172,8 @@ pub(crate) struct CreateConversation {
     /// The customer's phone number, address or visitor id, 1 to 320 characters
     #[arg(long, value_name = "WHOM", value_parser = parse_recipient)]
     pub(crate) recipient: String,
-    /// E-mail: the subject of the thread, 1 to 100 characters
-    #[arg(long, value_name = "TEXT", value_parser = parse_name)]
+    /// E-mail: the subject of the thread, 1 to 998 characters
+    #[arg(long, value_name = "TEXT", value_parser = parse_subject)]
     pub(crate) subject: Option<String>,
     /// WhatsApp: when the customer wrote last, as 2026-11-25T09:00:00Z; until they write, only
     /// templates can be sent
@@ -358,6 +358,11 @@ fn parse_name(text: &str) -> Result<String, String> {
 /// takes it.
 fn parse_secret(text: &str) -> Result<String, String> {
     parse_text(text, 2048)
+}
+
+/// Parses a subject as long as a header line may be (RFC 5322 §2.1.1).
+fn parse_subject(text: &str) -> Result<String, String> {
+    parse_text(text, 998)
 }
 
 fn parse_recipient(text: &str) -> Result<String, String> {

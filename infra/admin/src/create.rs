@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::report::{Report, or_dash, time};
 use crate::target::Target;
 use domain::channel::MESSAGING_WINDOW;
+use domain::channel::email::NamedAddress;
 use domain::delivery::OnUnknownOutcome;
 use domain::{AgentId, BusinessId, Channel, ChannelId, ConversationId};
 use platform::credential::ApiKey;
@@ -132,10 +133,17 @@ fn settings(args: &CreateChannel) -> Result<ChannelSettings, Failure> {
                 template: template.map(|(name, language)| Template { name, language }),
             })
         }
-        Channel::Email => Ok(ChannelSettings::Email {
-            from: required(from, "from")?,
-            configuration_set: configuration_set.clone(),
-        }),
+        Channel::Email => {
+            let from = required(from, "from")?;
+            if NamedAddress::parse(&from).is_none() {
+                return Err(Failure::new(
+                    "--from: not a mail address that SES can write from, such as \
+                     support@example.com or \"Shop <support@example.com>\"",
+                ));
+            }
+
+            Ok(ChannelSettings::Email { from, configuration_set: configuration_set.clone() })
+        }
     }
 }
 
@@ -161,6 +169,10 @@ pub(crate) async fn conversation(
         .ok_or_else(|| Failure::new("--channel: the business has no such channel"))?
         .settings
         .channel();
+
+    channel
+        .check_recipient(&args.recipient)
+        .map_err(|expected| Failure::new(format!("--recipient: not {expected}")))?;
 
     let window_expires_at = args
         .wrote_at
@@ -215,6 +227,29 @@ pub(crate) async fn put_conversation(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sender_that_is_no_address_is_refused_by_name() {
+        let channel = |from: &str| {
+            settings(&CreateChannel {
+                business_id: BusinessId(Uuid::nil()),
+                channel: Channel::Email,
+                phone_number_id: None,
+                secret: None,
+                template: None,
+                template_language: None,
+                from: Some(from.to_owned()),
+                configuration_set: None,
+                in_doubt: OnUnknownOutcome::Hold,
+            })
+        };
+        assert!(channel("\"Bob \\\"B\\\" Smith\" <shop@example.com>").is_ok());
+        for from in ["", "Shop", "shop@localhost", "Shop <shop@[192.0.2.1]>", "\"a b\"@example.com"]
+        {
+            let refused = channel(from).expect_err("no address");
+            assert!(refused.to_string().contains("--from"), "{from}");
+        }
+    }
 
     #[test]
     fn a_secret_may_be_named_by_its_arn() {
