@@ -19,6 +19,8 @@ mod documents;
 mod events;
 #[path = "conventions/http_api.rs"]
 mod http_api;
+#[path = "conventions/inputs.rs"]
+mod inputs;
 #[path = "conventions/operations.rs"]
 mod operations;
 #[path = "conventions/template.rs"]
