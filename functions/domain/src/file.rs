@@ -169,10 +169,11 @@ mod tests {
         let made: DateTime<Utc> = "2026-03-01T09:05:00Z".parse().expect("a time");
         let deleted = made + TimeDelta::days(i64::from(UNREFERENCED_DAYS));
         assert!(UploadState::Stored.referenceable_until(made) < deleted);
-        assert_eq!(
-            UploadState::Ready.kept_until(made) - UploadState::Ready.referenceable_until(made),
-            REFERENCE_MARGIN
-        );
+        // The contract: a year, and referenced again for the first eleven months.
+        let kept: DateTime<Utc> = "2027-03-01T09:05:00Z".parse().expect("a time");
+        assert_eq!(UploadState::Ready.kept_until(made), kept);
+        let last = kept - TimeDelta::days(30);
+        assert_eq!(UploadState::Ready.referenceable_until(made), last);
     }
 
     proptest! {
