@@ -219,6 +219,8 @@ mod tests {
             (Channel::Whatsapp, "16505551234", true),
             (Channel::Whatsapp, "+49 (0151) 234-567.89", true),
             (Channel::Whatsapp, "US.13491208655302741918", true),
+            (Channel::Whatsapp, "US.ENT.11815799212886844830", true),
+            (Channel::Whatsapp, "US.1349.1208", false),
             (Channel::Whatsapp, "", false),
             (Channel::Whatsapp, "+", false),
             (Channel::Whatsapp, "12345", false),
