@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::record::Conversation;
-use super::{Table, WriteOutcome, key, millis, read_all, text, update};
+use super::{Table, WriteOutcome, key, millis, read_all, retry_on_conflict, text, update};
 use crate::error::InternalError;
 use domain::channel::MESSAGING_WINDOW;
 use domain::channel::whatsapp::CustomerId;
@@ -113,7 +113,8 @@ impl Table {
         let link =
             key::whatsapp_customer(phone_number_id, name.as_str(), business_id, conversation_id);
         // An update of an item that is not there makes it.
-        update::<Link>(self.change(&link)).await.map(drop)
+        let linked = retry_on_conflict(|| self.change(&link).send()).await;
+        linked.map(drop).map_err(|error| InternalError::aws("UpdateItem", error))
     }
 
     async fn unlink_customer(
