@@ -65,7 +65,7 @@ fn boundary(headers: &HeaderMap) -> Option<String> {
 
 async fn form(body: Bytes, boundary: String) -> Result<UploadRequest, Refusal> {
     let unreadable = |error: multer::Error| {
-        let msg = format!("Form decode error: {error}");
+        let msg = format!("Form decode error: {}", in_words(&error));
         Refusal::Invalid(vec![FieldError::new(["body"], msg, "form_invalid")])
     };
 
@@ -115,6 +115,15 @@ async fn form(body: Bytes, boundary: String) -> Result<UploadRequest, Refusal> {
             Ok(UploadRequest::Stored { filename, content_type, bytes })
         }
         file => Err(Refusal::Invalid(file.err().into_iter().chain(errors).collect())),
+    }
+}
+
+/// Returns an error for people; multer's own words show names as Rust does.
+fn in_words(error: &multer::Error) -> String {
+    match error {
+        multer::Error::IncompleteFieldData { .. } => "a part has no end".to_owned(),
+        multer::Error::DecodeHeaderName { .. } => "a part has a header without a name".to_owned(),
+        other => other.to_string(),
     }
 }
 
@@ -296,6 +305,14 @@ mod tests {
         let cut = read(&HeaderMap::from_iter([(CONTENT_TYPE, content_type)]), cut.into()).await;
 
         assert_eq!(kinds(cut), [(r#"["body"]"#.into(), "form_invalid")]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_form_is_said_for_people() {
+        let field_name = Some("a \"b\"".to_owned());
+        let cut = multer::Error::IncompleteFieldData { field_name };
+        assert_eq!(in_words(&cut), "a part has no end");
+        assert_eq!(in_words(&multer::Error::IncompleteStream), "incomplete multipart stream");
     }
 
     #[tokio::test]
