@@ -3,6 +3,7 @@
 //! table of them.
 
 mod chat;
+pub mod contract;
 pub mod oracle;
 mod programs;
 mod queues;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::World;
+use crate::contract::{Contract, Exchange};
 
 /// An answer of the API.
 #[derive(Debug)]
@@ -131,9 +132,38 @@ pub(crate) async fn read(request: reqwest::RequestBuilder) -> Answer {
     try_read(request).await.expect("an answer")
 }
 
+/// Sends a request. Whatever the API answers has to be what its contract says.
 async fn try_read(request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
-    let response = request.send().await?;
+    let (client, request) = request.build_split();
+    let request = request?;
+    let method = request.method().clone();
+    let url = request.url().clone();
+    let request_headers = request.headers().clone();
+    let request_body =
+        request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default().to_vec();
+
+    let response = client.execute(request).await?;
     let status = response.status();
     let headers = response.headers().clone();
-    Ok(Answer { status, headers, text: response.text().await? })
+    let text = response.text().await?;
+
+    if url.path().starts_with("/api/") {
+        let violations = Contract::get().violations(&Exchange {
+            method: &method,
+            url: &url,
+            request_headers: &request_headers,
+            request_body: &request_body,
+            status,
+            headers: &headers,
+            body: &text,
+        });
+        assert!(
+            violations.is_empty(),
+            "{method} {} is answered {status} {text:?}, which breaks infra/openapi.yaml:\n  - {}",
+            url.path(),
+            violations.join("\n  - ")
+        );
+    }
+
+    Ok(Answer { status, headers, text })
 }

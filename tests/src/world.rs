@@ -9,12 +9,13 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Client, Method, RequestBuilder, StatusCode, redirect};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
+use crate::contract;
 use crate::oracle::{self, Allowed};
 use crate::programs::programs;
 use crate::send::{Answer, Send, read};
@@ -78,12 +79,19 @@ impl World {
     /// [`World::report`] has them do so. With `AWS_ENDPOINT_URL_DYNAMODB` in the environment it
     /// runs on that DynamoDB, with `FUNCTIONS` on the functions' own binaries in that directory.
     pub async fn start() -> World {
+        World::start_with(BTreeMap::new()).await
+    }
+
+    /// Starts such a system with other values for the template's parameters.
+    pub async fn start_with(parameters: BTreeMap<String, String>) -> World {
         let logs = Logs::captured();
         let options = Options {
             logs: logs.clone(),
             programs: programs(),
             dynamodb: std::env::var("AWS_ENDPOINT_URL_DYNAMODB").ok().filter(|url| !url.is_empty()),
             receipts: ReceiptRule::off(),
+            template: contract::root().join("template.yaml"),
+            parameters,
             ..Options::default()
         };
         let local = Local::start(options).await.unwrap_or_else(|error| panic!("{error}"));
@@ -97,7 +105,9 @@ impl World {
         let demo = ready.demo.as_ref().expect("the demo is seeded");
         let secrets = vec![demo.token.clone(), demo.api_key.clone(), demo.visitor_token.clone()];
         let ledger = Mutex::new(Ledger { secrets, ..Ledger::default() });
-        let http = Client::builder().no_proxy().build().expect("a client");
+        // A redirect is an answer of the API like any other.
+        let http = Client::builder().no_proxy().redirect(redirect::Policy::none()).build();
+        let http = http.expect("a client");
         World {
             local: None,
             logs: Logs::discarded(),
@@ -141,10 +151,15 @@ impl World {
         read(self.http.get(format!("{}{path}", self.ready.api)).bearer_auth(token)).await
     }
 
-    /// A client, for calls that are like no other test's.
+    /// A client, for requests that are like no other test's; [`World::ask`] sends them.
     #[must_use]
     pub fn http(&self) -> &Client {
         &self.http
+    }
+
+    /// Sends a request.
+    pub async fn ask(&self, request: RequestBuilder) -> Answer {
+        read(request).await
     }
 
     /// Calls the public API without any credential.

@@ -6,7 +6,7 @@ mod reading;
 mod referencing;
 
 use reqwest::header::{HeaderMap, HeaderName};
-use reqwest::{Client, Method, StatusCode, redirect};
+use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -88,7 +88,6 @@ pub(super) async fn send(
 }
 
 /// Asks for a file, and does not go where it is told to.
-async fn lead(url: &Value) -> reqwest::Response {
-    let client = Client::builder().redirect(redirect::Policy::none()).build().expect("a client");
-    client.get(url.as_str().expect("a URL")).send().await.expect("the API answers")
+async fn lead(world: &World, url: &Value) -> Answer {
+    world.ask(world.http().get(url.as_str().expect("a URL"))).await
 }

@@ -4,8 +4,6 @@
 //! The document itself shows that it was in time: when a function's `Timeout` is over, Lambda ends
 //! it and API Gateway answers with a body of its own.
 
-use std::path::Path;
-
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
@@ -13,6 +11,7 @@ use uuid::Uuid;
 
 use super::attachments::{PNG, announce, store};
 use super::receipts::meta::{Meta, Sent, notification};
+use tests::contract::Contract;
 use tests::{Answer, Business, World};
 
 /// AWS calls of one operation, in their order. One call is given up after six seconds, and all of
@@ -47,18 +46,11 @@ struct Operation {
 
 /// Reads all operations of the contract.
 fn operations() -> Vec<Operation> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/openapi.yaml");
-    let text = std::fs::read_to_string(file).expect("the contract can be read");
-    let document: yaml_serde::Value = yaml_serde::from_str(&text).expect("it is YAML");
-
-    let paths = document["paths"].as_mapping().expect("it has paths").values();
-    let members = paths.flat_map(|path| path.as_mapping().expect("a mapping").values());
-    members
-        .filter_map(|member| {
-            Some(Operation {
-                id: member["operationId"].as_str()?.to_owned(),
-                function: member["x-function"].as_str().expect("its function").to_owned(),
-            })
+    let operations = Contract::get().operations();
+    operations
+        .map(|operation| Operation {
+            id: operation.id().to_owned(),
+            function: operation.own["x-function"].as_str().expect("its function").to_owned(),
         })
         .collect()
 }
@@ -190,6 +182,7 @@ async fn every_operation_answers_with_our_problem_before_lambda_times_out() {
     for (Client { operation, .. }, answer) in
         clients.iter().zip(join_all(clients.iter().map(Client::call)).await)
     {
-        assert!(answer.status.is_success(), "{}: {} {}", operation.id, answer.status, answer.text);
+        let taken = answer.status.is_success() || answer.status.is_redirection();
+        assert!(taken, "{}: {} {}", operation.id, answer.status, answer.text);
     }
 }

@@ -11,6 +11,7 @@ mod delivery;
 mod doubt;
 mod email;
 mod idempotency;
+mod limits;
 mod operators;
 mod pace;
 mod quota;

@@ -220,12 +220,9 @@ async fn from_the_call_to_the_last_receipt_everything_is_told_under_the_calls_id
         let path = format!("/api/v1/conversations/{conversation_id}/messages");
         let call =
             world.http().post(format!("{}{path}", world.ready.api)).bearer_auth(&business.api_key);
-        let answer =
-            call.json(&json!({"content": "whose was it?"})).send().await.expect("an answer");
-        let id = answer.headers()["apigw-requestid"].to_str().expect("a text").to_owned();
-        let message_id: Uuid =
-            serde_json::from_value(answer.json::<Value>().await.expect("JSON")["id"].clone())
-                .expect("an id");
+        let answer = world.ask(call.json(&json!({"content": "whose was it?"}))).await;
+        let id = answer.header("apigw-requestid").expect("API Gateway's id").to_owned();
+        let message_id = answer.id();
         world.ledger().accepted.insert(message_id, "whose was it?".into());
         world.until_status(&business.api_key, conversation_id, message_id, "sent").await;
         world.release(channel).await;

@@ -28,6 +28,9 @@ pub struct Capability {
 impl Capability {
     const PATH: &str = "/api/v1/files/";
 
+    /// The length of [`Capability::parse`]'s text: 64 bytes in base64.
+    pub const CHARACTERS: usize = 86;
+
     /// Makes a capability for a new upload.
     #[must_use]
     pub fn generate(business_id: BusinessId, conversation_id: ConversationId) -> Capability {

@@ -25,10 +25,16 @@ use platform::table::record::Message;
 use platform::table::{LoadRequest, MessagesAfter};
 
 /// How many messages a page has if the caller does not ask for a number.
-const DEFAULT_PAGE_SIZE: i32 = 50;
+pub const DEFAULT_PAGE_SIZE: i32 = 50;
+
+/// The most digits of a number in a query: as many as [`Seq::MAX`] has.
+pub const MAX_DIGITS: usize = 10;
+
+/// The largest cursor, [`MAX_DIGITS`] long. After it comes nothing.
+const MAX_CURSOR: u64 = 9_999_999_999;
 
 /// The most messages of a page.
-const MAX_PAGE_SIZE: i32 = 100;
+pub const MAX_PAGE_SIZE: i32 = 100;
 
 /// The function.
 #[derive(Debug, Clone)]
@@ -100,7 +106,7 @@ impl ReadMessages {
         let query = event.query_string_parameters();
         let conversation_id =
             api::path_id::<ConversationId>(Some(conversation_id), "conversation_id");
-        let after = query_number(query.first("after"), "after", 0, 0, Seq::MAX.0);
+        let after = query_number(query.first("after"), "after", 0, 0, MAX_CURSOR);
         let limit =
             query_number(query.first("limit"), "limit", DEFAULT_PAGE_SIZE, 1, MAX_PAGE_SIZE);
 
@@ -207,7 +213,11 @@ where
     T: FromStr + PartialOrd + std::fmt::Display,
 {
     let Some(text) = text else { return Ok(default) };
-    let number = text.parse().ok().filter(|number| (&least..=&most).contains(&number));
+    let is_number =
+        |text: &&str| text.len() <= MAX_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
+    let digits = Some(text).filter(is_number);
+    let number = digits.and_then(|digits| digits.parse().ok());
+    let number = number.filter(|number| (&least..=&most).contains(&number));
     number.ok_or_else(|| {
         let expected = format!("a whole number from {least} to {most}");
         FieldError::wrong(["query", name], expected, "int_parsing")

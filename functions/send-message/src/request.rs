@@ -33,7 +33,11 @@ pub struct Body {
 }
 
 /// The most characters of an idempotency key.
-const MAX_KEY_CHARACTERS: usize = 255;
+pub const MAX_KEY_CHARACTERS: usize = 255;
+
+/// The most characters of an attachment's URL: far more than one of ours has, and few enough to
+/// repeat in a refusal.
+pub const MAX_URL_CHARACTERS: usize = 2_048;
 
 /// Reads a request.
 ///
@@ -91,9 +95,14 @@ fn parse_body(body: &[u8]) -> Result<Body, Vec<FieldError>> {
     let Ok(BodyJson { content, attachments }) = serde_json::from_slice(body) else {
         return Err(explain(body));
     };
+    let long: Vec<FieldError> = attachments.iter().enumerate().filter_map(explain_url).collect();
     let attachments = attachments.into_iter().map(|attachment| attachment.url).collect();
-    let content = Content::new(content).map_err(|fault| vec![explain_content(fault)])?;
-    Ok(Body { content, attachments })
+
+    match Content::new(content) {
+        Ok(content) if long.is_empty() => Ok(Body { content, attachments }),
+        Ok(_) => Err(long),
+        Err(fault) => Err(std::iter::once(explain_content(fault)).chain(long).collect()),
+    }
 }
 
 const CONTENT: [&str; 2] = ["body", "content"];
@@ -149,6 +158,15 @@ fn explain(body: &[u8]) -> Vec<FieldError> {
     }
 
     errors
+}
+
+fn explain_url((index, attachment): (usize, &AttachmentJson)) -> Option<FieldError> {
+    let is_long = attachment.url.chars().count() > MAX_URL_CHARACTERS;
+    is_long.then(|| {
+        let loc = [Loc::from("body"), "attachments".into(), index.into(), "url".into()];
+        let msg = format!("String should have at most {MAX_URL_CHARACTERS} characters");
+        FieldError::new(loc, msg, "string_too_long")
+    })
 }
 
 fn explain_attachment(index: usize, item: &Value) -> Option<FieldError> {
@@ -240,6 +258,17 @@ mod tests {
     fn a_body_may_begin_with_a_byte_order_mark() {
         let body = parse_body("\u{feff}{\"content\":\"hi\"}".as_bytes()).expect("a right body");
         assert_eq!(body.content.as_str(), "hi");
+    }
+
+    #[test]
+    fn a_url_has_a_length() {
+        let body = |characters: usize| {
+            let url = "ü".repeat(characters);
+            format!(r#"{{"content":"x","attachments":[{{"url":"u"}},{{"url":"{url}"}}]}}"#)
+        };
+        assert!(parse_body(body(MAX_URL_CHARACTERS).as_bytes()).is_ok());
+        let long = body(MAX_URL_CHARACTERS + 1);
+        one(&long, r#"["body","attachments",1,"url"]"#, "string_too_long");
     }
 
     #[test]

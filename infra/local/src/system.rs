@@ -4,6 +4,7 @@
 mod error;
 mod place;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -45,6 +46,8 @@ pub struct Options {
     pub dynamodb: Option<String>,
     /// Another SES v2's endpoint, in place of the sandbox's.
     pub ses: Option<String>,
+    /// Values for the template's parameters, beside those that this machine decides.
+    pub parameters: BTreeMap<String, String>,
     /// The receipts that WhatsApp and SES send until the control API says otherwise.
     pub receipts: ReceiptRule,
 }
@@ -62,6 +65,7 @@ impl Default for Options {
             programs: Programs::default(),
             dynamodb: None,
             ses: None,
+            parameters: BTreeMap::new(),
             receipts: ReceiptRule::default(),
         }
     }
@@ -113,6 +117,9 @@ impl Local {
             move |urls: &Urls| console::page(urls, &sandbox_url, demo.as_ref(), &kept)
         };
 
+        let mut parameters = options.parameters;
+        parameters.insert("WhatsappApiUrl".into(), provider("whatsapp/v26.0"));
+
         let engine_options = EngineOptions {
             template: options.template,
             stack_name: STACK_NAME.to_owned(),
@@ -122,7 +129,7 @@ impl Local {
             api_port,
             websocket_port,
             dynamodb: options.dynamodb,
-            parameters: [("WhatsappApiUrl".into(), provider("whatsapp/v26.0"))].into(),
+            parameters,
             environment: [
                 ("AWS_ENDPOINT_URL_SESV2".into(), options.ses.unwrap_or_else(|| provider("ses"))),
                 ("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI".into(), provider("chat")),

@@ -86,7 +86,7 @@ async fn an_announced_file_is_put_past_the_api_and_looked_at_once() {
     let early = send(&world, &business, conversation_id, &[&announced["url"]]).await;
     assert_eq!(early.problem(), (422, "attachment_not_found".into()));
     assert!(early.text.contains("has not arrived"), "{}", early.text);
-    assert_eq!(lead(&announced["url"]).await.status(), 404, "it is not checked yet");
+    assert_eq!(lead(&world, &announced["url"]).await.status, 404, "it is not checked yet");
 
     assert_eq!(bring(upload, &film[1..]).await.status(), 403, "the size is signed");
     assert_eq!(bring(upload, &film).await.status(), 200);
@@ -221,7 +221,7 @@ async fn bytes_that_contradict_are_refused() {
         "{}",
         refused.text
     );
-    assert_eq!(lead(&announced["url"]).await.status(), 404);
+    assert_eq!(lead(&world, &announced["url"]).await.status, 404);
 
     // Where nothing is said, the bytes are asked.
     let kind = "application/octet-stream";

@@ -20,14 +20,14 @@ async fn a_file_can_be_read_with_its_url_and_not_without() {
         store(&world, &business.api_key, conversation_id, "page\u{fc}.html", "text/html", page)
             .await
             .json();
-    let led = lead(&html["url"]).await;
-    assert_eq!(led.status(), 302);
+    let led = lead(&world, &html["url"]).await;
+    assert_eq!(led.status, 302);
     assert_eq!(
-        (&led.headers()["cache-control"], &led.headers()["referrer-policy"]),
-        (&"no-store".parse().unwrap(), &"no-referrer".parse().unwrap())
+        (led.header("cache-control"), led.header("referrer-policy")),
+        (Some("no-store"), Some("no-referrer"))
     );
 
-    let address = led.headers()["location"].to_str().expect("a URL").to_owned();
+    let address = led.header("location").expect("a URL").to_owned();
     assert!(address.contains("X-Amz-Expires=300"), "it is good for five minutes: {address}");
 
     let file = reqwest::get(&address).await.expect("S3 answers");
@@ -61,8 +61,8 @@ async fn a_file_can_be_read_with_its_url_and_not_without() {
     let mut answers = Vec::new();
 
     for wrong in [other_secret, unknown, token[1..].to_owned(), "nonsense".to_owned()] {
-        let answer = lead(&json!(format!("{base}/{wrong}"))).await;
-        answers.push((answer.status().as_u16(), answer.text().await.expect("a problem")));
+        let answer = lead(&world, &json!(format!("{base}/{wrong}"))).await;
+        answers.push((answer.status.as_u16(), answer.text));
     }
 
     assert_eq!(answers[0].0, 404);
@@ -97,14 +97,13 @@ async fn what_no_message_references_expires_and_what_one_does_is_kept() {
         "{announced}"
     );
 
-    let address = async |url: &Value| {
-        lead(url).await.headers()["location"].to_str().expect("a URL").to_owned()
-    };
+    let address =
+        async |url: &Value| lead(&world, url).await.header("location").expect("a URL").to_owned();
     let kept_at = address(&kept["url"]).await;
     let late_at = address(&late["url"]).await;
 
     world.pass(DAY).await;
-    assert_eq!(lead(&late["url"]).await.status(), 404);
+    assert_eq!(lead(&world, &late["url"]).await.status, 404);
 
     let refused = send(&world, &business, conversation_id, &[&late["url"]]).await;
     assert_eq!(refused.problem(), (422, "attachment_not_found".into()));
@@ -124,9 +123,9 @@ async fn what_no_message_references_expires_and_what_one_does_is_kept() {
 
     let refused = send(&world, &business, conversation_id, &[&kept["url"]]).await;
     assert_eq!(refused.problem(), (422, "attachment_not_found".into()), "it would not last");
-    assert_eq!(lead(&kept["url"]).await.status(), 302);
+    assert_eq!(lead(&world, &kept["url"]).await.status, 302);
 
     world.pass(30 * DAY).await;
-    assert_eq!(lead(&kept["url"]).await.status(), 404);
+    assert_eq!(lead(&world, &kept["url"]).await.status, 404);
     assert_eq!(reqwest::get(&kept_at).await.expect("S3 answers").status(), 404);
 }

@@ -100,26 +100,23 @@ async fn a_page_of_another_origin_may_fetch() {
     let (world, business) = World::without_customers().await;
     let id = send(&world, &business, "to be fetched").await;
     let url = format!("{}/api/v1/chat/messages/{id}", world.ready.api);
-    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-    let asked = http.request(Method::OPTIONS, &url).header("origin", "https://shop.example.com");
-    let asked = asked.header("access-control-request-method", "GET");
-    let asked = asked
-        .header("access-control-request-headers", "authorization")
-        .send()
-        .await
-        .expect("an answer");
-    assert_eq!(asked.status(), StatusCode::NO_CONTENT);
-    assert_eq!(asked.headers()["access-control-allow-origin"], "*");
-    assert_eq!(asked.headers()["access-control-allow-headers"], "authorization");
+    let origin = "https://shop.example.com";
+    let question = world
+        .http()
+        .request(Method::OPTIONS, &url)
+        .header("origin", origin)
+        .header("access-control-request-method", "GET")
+        .header("access-control-request-headers", "authorization");
+    let asked = world.ask(question).await;
+    assert_eq!(asked.status, StatusCode::NO_CONTENT);
+    assert_eq!(asked.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(asked.header("access-control-allow-headers"), Some("authorization"));
 
     let token = world.visitor_token(business.conversation_id("chat")).await;
-    let answer =
-        http.get(&url).bearer_auth(token).header("origin", "https://shop.example.com").send().await;
-    let answer = answer.expect("an answer");
-    assert_eq!(
-        (answer.status(), &answer.headers()["access-control-allow-origin"]),
-        (StatusCode::OK, &"*".parse().expect("a value"))
-    );
+    let fetch = world.http().get(&url).bearer_auth(token).header("origin", origin);
+    let answer = world.ask(fetch).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
 
     world.let_customers_in().await;
 }

@@ -198,7 +198,7 @@ impl Drop for Scratch {
 
 /// Writes a template that declares only the repository's table.
 fn only_the_table() -> PathBuf {
-    let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
+    let whole = tests::contract::root().join("template.yaml");
     let text = std::fs::read_to_string(whole).expect("template.yaml is there");
     let mut document: Mapping = yaml_serde::from_str(&text).expect("template.yaml is YAML");
     document.retain(|name, _| {

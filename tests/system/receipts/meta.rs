@@ -29,8 +29,10 @@ impl Meta<'_> {
 
     /// Calls the webhook with whatever signature.
     pub(crate) async fn call(&self, body: &[u8], signature: Option<&str>) -> Answer {
-        let headers = signature.map(|signature| ("X-Hub-Signature-256", signature));
-        self.world.call(Method::POST, PATH, headers.as_slice(), body.to_vec()).await
+        let signature = signature.map(|signature| ("X-Hub-Signature-256", signature));
+        let headers: Vec<_> =
+            signature.into_iter().chain([("Content-Type", "application/json")]).collect();
+        self.world.call(Method::POST, PATH, &headers, body.to_vec()).await
     }
 
     /// Calls it as Meta would.

@@ -1,0 +1,438 @@
+//! The public contract as a judge: holds what was asked and answered against `infra/openapi.yaml`.
+//!
+//! Each answer has to be one that the document describes for its operation: status, headers, media
+//! type and every member. Each request that was answered with success has to be one that the
+//! document allows. A [`crate::World`] asks after every call.
+//!
+//! OpenAPI 3.0's schemas are almost JSON Schema
+//! ([specification](https://spec.openapis.org/oas/v3.0.3#schema-object)); [`json_schema`] is the
+//! difference.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use jsonschema::{Draft, Validator};
+use percent_encoding::percent_decode_str;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::{Method, StatusCode, Url};
+use serde_json::{Map, Value, json};
+
+/// Headers that belong to HTTP, to API Gateway and to CORS, and to no operation.
+const COMMON_ANSWER_HEADERS: [&str; 6] =
+    ["apigw-requestid", "connection", "content-length", "content-type", "date", "vary"];
+
+/// Headers of requests that belong to HTTP, and to no operation.
+const COMMON_REQUEST_HEADERS: [&str; 7] =
+    ["accept", "authorization", "content-length", "content-type", "host", "origin", "user-agent"];
+
+/// Statuses with which API Gateway may answer for a function.
+const GATEWAYS_OWN: [u16; 4] = [413, 429, 500, 503];
+
+/// The repository's root. Cargo sets the variable for every test that it runs; another value has a
+/// test that is built already read another copy's template and contract (tests/mutants does so).
+#[must_use]
+pub fn root() -> PathBuf {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let package = package.filter(|path| path.ends_with("tests"));
+    let package = package.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")));
+    package.parent().unwrap_or(Path::new("/")).to_owned()
+}
+
+/// One call of the API, from both sides.
+#[derive(Debug)]
+pub struct Exchange<'a> {
+    /// The request's method.
+    pub method: &'a Method,
+    /// The request's address.
+    pub url: &'a Url,
+    /// The request's headers.
+    pub request_headers: &'a HeaderMap,
+    /// The request's body.
+    pub request_body: &'a [u8],
+    /// The answer's status.
+    pub status: StatusCode,
+    /// The answer's headers.
+    pub headers: &'a HeaderMap,
+    /// The answer's body.
+    pub body: &'a str,
+}
+
+/// `infra/openapi.yaml`.
+#[derive(Debug)]
+pub struct Contract {
+    document: Value,
+    /// The document's components with JSON schemas in place of OpenAPI's, which the validators'
+    /// references lead into.
+    components: Value,
+    validators: Mutex<HashMap<String, Arc<Validator>>>,
+}
+
+/// One operation of the document.
+#[derive(Debug, Clone, Copy)]
+pub struct Operation<'a> {
+    /// Its path, with parameters in braces.
+    pub path: &'a str,
+    /// Its method, in lower case.
+    pub method: &'a str,
+    /// The description of the operation.
+    pub own: &'a Value,
+    /// The part that the operations of this path have in common.
+    item: &'a Value,
+}
+
+static CONTRACT: LazyLock<Contract> = LazyLock::new(Contract::read);
+
+impl Contract {
+    /// Returns the document, which is read once.
+    #[must_use]
+    pub fn get() -> &'static Contract {
+        &CONTRACT
+    }
+
+    fn read() -> Contract {
+        let file = root().join("infra/openapi.yaml");
+        let text = std::fs::read_to_string(&file)
+            .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let document: Value = yaml_serde::from_str(&text).expect("the contract is YAML");
+
+        let mut components = document["components"].clone();
+        for schema in components["schemas"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+            *schema = json_schema(schema);
+        }
+
+        Contract { document, components, validators: Mutex::default() }
+    }
+
+    /// Returns every operation.
+    pub fn operations(&self) -> impl Iterator<Item = Operation<'_>> {
+        let paths = self.document["paths"].as_object().into_iter().flatten();
+        paths.flat_map(|(path, item)| {
+            let members = item.as_object().into_iter().flatten();
+            let operations = members.filter(|(_, own)| own["operationId"].is_string());
+            operations.map(move |(method, own)| Operation { path, method, own, item })
+        })
+    }
+
+    /// Follows a `$ref`; returns any other value itself.
+    #[must_use]
+    pub fn follow<'a>(&'a self, value: &'a Value) -> &'a Value {
+        let target = value["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
+        target.map_or(value, |pointer| {
+            let found = self.document.pointer(pointer);
+            self.follow(found.unwrap_or_else(|| panic!("infra/openapi.yaml has no {pointer}")))
+        })
+    }
+
+    /// Returns the parameters of an operation, those of its path included.
+    #[must_use]
+    pub fn parameters<'a>(&'a self, operation: &Operation<'a>) -> Vec<&'a Value> {
+        let lists = [&operation.item["parameters"], &operation.own["parameters"]];
+        let parameters = lists.into_iter().flat_map(|list| list.as_array().into_iter().flatten());
+        parameters.map(|parameter| self.follow(parameter)).collect()
+    }
+
+    /// Finds what the document says against an exchange: a sentence for each violation.
+    #[must_use]
+    pub fn violations(&self, exchange: &Exchange<'_>) -> Vec<String> {
+        let path = exchange.url.path();
+        let method = exchange.method.as_str().to_lowercase();
+        let mut found = Vec::new();
+
+        let operation =
+            self.operations().find(|one| one.method == method && one.matches(path).is_some());
+        let Some(operation) = operation else {
+            let is_preflight = exchange.method == Method::OPTIONS;
+            let is_missing = exchange.status == StatusCode::NOT_FOUND && exchange.is_gateways();
+            if !is_preflight && !is_missing {
+                found.push(format!(
+                    "{} is answered, and no operation describes it",
+                    exchange.status
+                ));
+            }
+            return found;
+        };
+        if GATEWAYS_OWN.contains(&exchange.status.as_u16()) && exchange.is_gateways() {
+            return found;
+        }
+
+        self.check_answer(&operation, exchange, &mut found);
+        if exchange.status.is_success() || exchange.status.is_redirection() {
+            self.check_request(&operation, exchange, &mut found);
+        }
+        found
+    }
+
+    fn check_answer(
+        &self,
+        operation: &Operation<'_>,
+        exchange: &Exchange<'_>,
+        found: &mut Vec<String>,
+    ) {
+        let status = exchange.status.as_u16().to_string();
+        let response = &operation.own["responses"][&status];
+        if response.is_null() {
+            found.push(format!("the status {status} is not documented"));
+            return;
+        }
+
+        let response = self.follow(response);
+        let described = response["headers"].as_object().cloned().unwrap_or_default();
+        for (name, header) in &described {
+            let header = self.follow(header);
+            match exchange.headers.get(name).map(|value| value.to_str().unwrap_or_default()) {
+                None if header["required"] == true => {
+                    found.push(format!("the header {name} is missing"));
+                }
+                None => {}
+                Some(text) => {
+                    let value = typed(text, self.follow(&header["schema"]));
+                    self.check_value(&header["schema"], &value, &format!("header {name}"), found);
+                }
+            }
+        }
+        for name in exchange.headers.keys().map(|name| name.as_str()) {
+            let known = COMMON_ANSWER_HEADERS.contains(&name)
+                || name.starts_with("access-control-")
+                || described.keys().any(|header| header.eq_ignore_ascii_case(name));
+            if !known {
+                found.push(format!("the header {name} of {status} is not documented"));
+            }
+        }
+
+        let contents = response["content"].as_object();
+        let given = media_type(exchange.headers);
+        match contents.and_then(|contents| contents.get(&given)) {
+            Some(content) => self.check_body(&content["schema"], &given, exchange, found),
+            None if contents.is_none() && exchange.body.is_empty() => {}
+            None => found.push(format!("{status} with {given:?} is not documented")),
+        }
+    }
+
+    fn check_body(
+        &self,
+        schema: &Value,
+        given: &str,
+        exchange: &Exchange<'_>,
+        found: &mut Vec<String>,
+    ) {
+        if !given.ends_with("json") {
+            self.check_value(schema, &json!(exchange.body), "the answer", found);
+            return;
+        }
+        match serde_json::from_str(exchange.body) {
+            // Of an answer every member is documented, also of those that may grow.
+            Ok(body) => self.check_closed(schema, &body, "the answer", found),
+            Err(error) => found.push(format!("the answer is no JSON: {error}")),
+        }
+    }
+
+    fn check_request(
+        &self,
+        operation: &Operation<'_>,
+        exchange: &Exchange<'_>,
+        found: &mut Vec<String>,
+    ) {
+        let in_path = operation.matches(exchange.url.path()).unwrap_or_default();
+        let in_query: HashMap<String, String> = exchange.url.query_pairs().into_owned().collect();
+        let parameters = self.parameters(operation);
+
+        for parameter in &parameters {
+            let name = parameter["name"].as_str().unwrap_or_default();
+            let place = parameter["in"].as_str().unwrap_or_default();
+            let text = match place {
+                "path" => in_path.get(name).cloned(),
+                "query" => in_query.get(name).cloned(),
+                _ => exchange
+                    .request_headers
+                    .get(name)
+                    .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
+            };
+            match text {
+                None if parameter["required"] == true => {
+                    found.push(format!("the {place} lacks {name}, which is required"));
+                }
+                None => {}
+                Some(text) => {
+                    let value = typed(&text, self.follow(&parameter["schema"]));
+                    self.check_value(
+                        &parameter["schema"],
+                        &value,
+                        &format!("{place} {name}"),
+                        found,
+                    );
+                }
+            }
+        }
+
+        let named = |place: &str, name: &str| {
+            parameters.iter().any(|parameter| {
+                parameter["in"] == place
+                    && parameter["name"].as_str().is_some_and(|it| it.eq_ignore_ascii_case(name))
+            })
+        };
+        for name in in_query.keys().filter(|name| !named("query", name)) {
+            found.push(format!("{name} in the query is not documented"));
+        }
+        for name in exchange.request_headers.keys().map(|name| name.as_str()) {
+            if !COMMON_REQUEST_HEADERS.contains(&name) && !named("header", name) {
+                found.push(format!("the request's header {name} is not documented"));
+            }
+        }
+        let open = operation.is_open();
+        if !open && !exchange.request_headers.contains_key("authorization") {
+            found.push("no credential was needed".to_owned());
+        }
+
+        self.check_request_body(operation, exchange, found);
+    }
+
+    fn check_request_body(
+        &self,
+        operation: &Operation<'_>,
+        exchange: &Exchange<'_>,
+        found: &mut Vec<String>,
+    ) {
+        let described = &operation.own["requestBody"];
+        let body = exchange.request_body;
+        if described.is_null() {
+            if !body.is_empty() {
+                found.push("a body came with it, and none is documented".to_owned());
+            }
+            return;
+        }
+
+        let given = media_type(exchange.request_headers);
+        let content = &described["content"][&given];
+        if content.is_null() {
+            found.push(format!("a request with {given:?} is not documented"));
+        } else if given.ends_with("json") {
+            match serde_json::from_slice(body) {
+                Ok(body) => self.check_value(&content["schema"], &body, "the request", found),
+                // Of what is another's to describe, what cannot be read is skipped.
+                Err(_) if content["schema"]["properties"].is_null() => {}
+                Err(error) => found.push(format!("the request is no JSON: {error}")),
+            }
+        }
+    }
+
+    fn check_value(&self, schema: &Value, value: &Value, place: &str, found: &mut Vec<String>) {
+        self.check(&json_schema(schema), value, place, found);
+    }
+
+    fn check_closed(&self, schema: &Value, value: &Value, place: &str, found: &mut Vec<String>) {
+        let closed = json!({ "allOf": [json_schema(schema)], "unevaluatedProperties": false });
+        self.check(&closed, value, place, found);
+    }
+
+    fn check(&self, schema: &Value, value: &Value, place: &str, found: &mut Vec<String>) {
+        let validator = self.validator(schema);
+        let errors = validator.iter_errors(value);
+        found.extend(errors.map(|error| format!("{place}{}: {error}", error.instance_path())));
+    }
+
+    /// Returns whether the document's schema allows a value.
+    #[must_use]
+    pub fn allows(&self, schema: &Value, value: &Value) -> bool {
+        self.validator(&json_schema(schema)).is_valid(value)
+    }
+
+    fn validator(&self, schema: &Value) -> Arc<Validator> {
+        let mut validators = self.validators.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = validators.entry(schema.to_string()).or_insert_with(|| {
+            let mut whole = schema.clone();
+            whole["components"] = self.components.clone();
+            let options =
+                jsonschema::options().with_draft(Draft::Draft202012).should_validate_formats(true);
+            Arc::new(options.build(&whole).unwrap_or_else(|error| panic!("{error} in {schema}")))
+        });
+        Arc::clone(known)
+    }
+}
+
+impl Operation<'_> {
+    /// Its name in the document.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.own["operationId"].as_str().unwrap_or_default()
+    }
+
+    /// True if it needs no credential.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.own["security"].as_array().is_some_and(Vec::is_empty)
+    }
+
+    /// Returns the parameters of `path`, if it is one of this operation's.
+    fn matches(&self, path: &str) -> Option<HashMap<String, String>> {
+        let own: Vec<&str> = self.path.split('/').collect();
+        let given: Vec<&str> = path.split('/').collect();
+        if own.len() != given.len() {
+            return None;
+        }
+
+        let mut parameters = HashMap::new();
+        for (own, given) in own.into_iter().zip(given) {
+            match own.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+                Some(name) => {
+                    let given = percent_decode_str(given).decode_utf8_lossy().into_owned();
+                    parameters.insert(name.to_owned(), given);
+                }
+                None if own == given => {}
+                None => return None,
+            }
+        }
+        Some(parameters)
+    }
+}
+
+impl Exchange<'_> {
+    /// True if API Gateway itself answered, as the document's introduction says.
+    fn is_gateways(&self) -> bool {
+        let body: Option<Map<String, Value>> = serde_json::from_str(self.body).ok();
+        let is_message = |body: Map<String, Value>| body.len() == 1 && body.contains_key("message");
+        media_type(self.headers) == "application/json" && body.is_some_and(is_message)
+    }
+}
+
+/// The media type, without parameters.
+fn media_type(headers: &HeaderMap) -> String {
+    let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    text.split(';').next().unwrap_or_default().trim().to_owned()
+}
+
+/// A parameter's or header's text as the value that its schema means.
+fn typed(text: &str, schema: &Value) -> Value {
+    let number = (schema["type"] == "integer").then(|| text.parse::<i64>().ok()).flatten();
+    number.map_or_else(|| json!(text), |number| json!(number))
+}
+
+/// Returns the JSON schema of an OpenAPI 3.0 schema: `nullable` becomes a type.
+fn json_schema(schema: &Value) -> Value {
+    let Value::Object(members) = schema else { return schema.clone() };
+    let nullable = members.get("nullable") == Some(&Value::Bool(true));
+    let all = |value: &Value| match value {
+        Value::Array(items) => items.iter().map(json_schema).collect::<Vec<_>>().into(),
+        Value::Object(items) => items
+            .iter()
+            .map(|(name, it)| (name.clone(), json_schema(it)))
+            .collect::<Map<_, _>>()
+            .into(),
+        other => other.clone(),
+    };
+
+    let converted = members.iter().filter_map(|(name, value)| {
+        let value = match (name.as_str(), value) {
+            ("nullable" | "example" | "description" | "default", _) => return None,
+            ("properties" | "allOf" | "anyOf" | "oneOf", value) => all(value),
+            ("items" | "additionalProperties" | "not", value) => json_schema(value),
+            ("type", value) if nullable => json!([value, "null"]),
+            ("enum", Value::Array(values)) if nullable => {
+                values.iter().cloned().chain([Value::Null]).collect::<Vec<_>>().into()
+            }
+            (_, value) => value.clone(),
+        };
+        Some((name.clone(), value))
+    });
+    Value::Object(converted.collect())
+}
