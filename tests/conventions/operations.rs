@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use yaml_serde::Value;
 
 use crate::template::{Template, entries, reference};
-use crate::{Violations, files, read};
+use crate::{Violations, files, function_folders, read};
 use domain::channel::Channel;
 use platform::telemetry::metrics::METRICS;
 
@@ -256,6 +256,20 @@ fn every_function_has_its_log_and_is_watched() {
     }
 
     violations.report();
+}
+
+#[test]
+fn the_log_shows_each_function_in_detail_and_no_library() {
+    let log = read("functions/platform/src/telemetry/log.rs");
+    let list = log.split("const OWN_TARGETS").nth(1).and_then(|rest| rest.split(';').nth(1));
+    let listed: BTreeSet<&str> = list.expect("a list").split('"').skip(1).step_by(2).collect();
+    let own = function_folders().into_iter().map(|folder| folder.replace('-', "_"));
+    let own: BTreeSet<String> = own.chain(["platform".to_owned()]).collect();
+    assert_eq!(
+        listed,
+        own.iter().map(String::as_str).collect(),
+        "functions/platform/src/telemetry/log.rs: OWN_TARGETS are the functions and platform"
+    );
 }
 
 #[test]

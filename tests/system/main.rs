@@ -12,6 +12,7 @@ mod doubt;
 mod email;
 mod idempotency;
 mod limits;
+mod logs;
 mod operators;
 mod pace;
 mod quota;

@@ -16,26 +16,33 @@ use tracing_subscriber::registry::LookupSpan;
 use super::invocation;
 use crate::{clock, settings};
 
-/// Targets that are never logged below `info`, where they log whole requests and events.
-const QUIET_TARGETS: [&str; 7] = [
-    "aws_smithy_runtime",
-    "aws_smithy_http_client",
-    "aws_sigv4",
-    "hyper",
-    "hyper_util",
-    "lambda_http",
-    "lambda_runtime",
+/// The targets that may be logged below `info`: our own code. The libraries log whole requests and
+/// events there, with what customers write and the keys that sign it.
+const OWN_TARGETS: [&str; 11] = [
+    "attachments",
+    "chat_socket",
+    "deliver_chat",
+    "deliver_email",
+    "deliver_whatsapp",
+    "platform",
+    "read_messages",
+    "receipts_email",
+    "receipts_whatsapp",
+    "send_message",
+    "sweep_outbox",
 ];
 
 /// Starts logging, at `LOG_LEVEL` ([targets and levels](Targets), `info` if it is left out or
-/// wrong).
+/// wrong). Whatever it says, libraries are not logged below `info`: that is a filter of its own,
+/// because of one filter's targets the most specific wins.
 pub fn init() {
     let configured = settings::optional("LOG_LEVEL").and_then(|levels| levels.parse().ok());
     let levels = configured.unwrap_or_else(|| Targets::new().with_default(Level::INFO));
-    let levels = levels.with_targets(QUIET_TARGETS.map(|target| (target, Level::INFO)));
+    let cap = Targets::new().with_default(Level::INFO);
+    let cap = cap.with_targets(OWN_TARGETS.map(|target| (target, Level::TRACE)));
 
     let lines = tracing_subscriber::fmt::layer().event_format(Lines);
-    let started = tracing_subscriber::registry().with(lines).with(levels).try_init();
+    let started = tracing_subscriber::registry().with(lines).with(levels).with(cap).try_init();
     drop(started); // A second start, as tests do, changes nothing.
     std::panic::set_hook(Box::new(log_panic));
 }
