@@ -5,6 +5,8 @@
 //! Every violation is a sentence that says what to do. What the system does at run time is tested
 //! elsewhere.
 
+#[path = "conventions/bounds.rs"]
+mod bounds;
 #[path = "conventions/channel.rs"]
 mod channel;
 #[path = "conventions/circles.rs"]
@@ -25,9 +27,12 @@ mod inputs;
 mod operations;
 #[path = "conventions/template.rs"]
 mod template;
+#[path = "conventions/values.rs"]
+mod values;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 /// Violations, one sentence each. Dropping it fails the test if there is any.
 #[derive(Default)]
@@ -53,9 +58,8 @@ impl Violations {
 
 /// The repository's root.
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("this package is a folder of the repository")
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(tests::contract::root);
+    &ROOT
 }
 
 /// The text of a file, named from the root.

@@ -13,7 +13,11 @@ use domain::delivery::{
     AttemptOutcome, FIRST_ATTEMPTS_KEPT, LAST_ATTEMPTS_KEPT, MAX_CODE_BYTES, MAX_DETAIL_BYTES,
     MAX_PROVIDER_CODE_BYTES, Status,
 };
+use domain::file::{MAX_FILE_BYTES, MAX_NAME_BYTES};
 use domain::problem::Code;
+use platform::capability::Capability;
+use read_messages::{DEFAULT_PAGE_SIZE, MAX_DIGITS, MAX_PAGE_SIZE};
+use send_message::request::{MAX_KEY_CHARACTERS, MAX_URL_CHARACTERS};
 
 const METHODS: [&str; 6] = ["get", "head", "post", "put", "patch", "delete"];
 
@@ -119,29 +123,205 @@ fn a_messages_delivery_is_described_in_the_words_of_the_code() {
     let outcomes = AttemptOutcome::ALL.into_iter().map(name).collect();
     check("/components/schemas/DeliveryAttempt/properties/outcome/enum", outcomes);
 
-    let most = document.at("/components/schemas/Delivery/properties/history/maxItems");
-    violations.unless(*most == FIRST_ATTEMPTS_KEPT + LAST_ATTEMPTS_KEPT, || {
+    violations.report();
+}
+
+/// Every limit of the document, with the code's. What requests may have is tried out besides, by the
+/// system suite.
+#[test]
+fn limits_are_those_of_the_code() {
+    let document = Document::read();
+    let email = Channel::Email.limits();
+    let history = FIRST_ATTEMPTS_KEPT + LAST_ATTEMPTS_KEPT;
+    let page_size =
+        "/paths/~1api~1v1~1conversations~1{conversation_id}~1messages/get/parameters/1/schema";
+    let limits: BTreeMap<String, u64> = [
+        ("IdempotencyKey/schema/minLength", 1),
+        ("IdempotencyKey/schema/maxLength", MAX_KEY_CHARACTERS as u64),
+        ("NewMessage/properties/content/minLength", 1),
+        ("NewMessage/properties/content/maxLength", email.characters as u64),
+        ("NewMessage/properties/attachments/maxItems", Channel::MAX_ATTACHMENTS as u64),
+        ("AttachmentReference/properties/url/maxLength", MAX_URL_CHARACTERS as u64),
+        ("Attachment/properties/filename/maxLength", MAX_NAME_BYTES as u64),
+        ("Attachment/properties/size/minimum", 0),
+        ("NewFile/properties/filename/minLength", 1),
+        ("NewFile/properties/size/minimum", 1),
+        ("NewFile/properties/size/maximum", MAX_FILE_BYTES),
+        ("Delivery/properties/attempts/minimum", 0),
+        ("Delivery/properties/history/maxItems", history as u64),
+        ("DeliveryAttempt/properties/attempt/minimum", 1),
+        ("DeliveryAttempt/properties/code/maxLength", MAX_CODE_BYTES as u64),
+        ("DeliveryAttempt/properties/detail/maxLength", MAX_DETAIL_BYTES as u64),
+        ("DeliveryAttempt/properties/provider_code/maxLength", MAX_PROVIDER_CODE_BYTES as u64),
+        ("DeliveryError/properties/code/maxLength", MAX_CODE_BYTES as u64),
+        ("DeliveryError/properties/detail/maxLength", MAX_DETAIL_BYTES as u64),
+        ("DeliveryError/properties/provider_code/maxLength", MAX_PROVIDER_CODE_BYTES as u64),
+        ("Cursor/maxLength", MAX_DIGITS as u64),
+        ("MessagePage/properties/messages/maxItems", MAX_PAGE_SIZE as u64),
+        ("MessagePage/properties/next/maxLength", MAX_DIGITS as u64),
+        ("Usage/properties/limit/minimum", 0),
+        ("Usage/properties/used/minimum", 0),
+        ("Usage/properties/remaining/minimum", 0),
+        ("Problem/properties/status/minimum", 400),
+        ("Problem/properties/status/maximum", 599),
+        ("ValidationProblem/allOf/1/properties/errors/minItems", 1),
+        ("ValidationProblem/allOf/1/properties/errors/items/properties/loc/minItems", 1),
+        ("Busy/headers/Retry-After/schema/minimum", 1),
+        ("listMessages/minimum", 1),
+        ("listMessages/maximum", MAX_PAGE_SIZE as u64),
+        ("listMessages/default", DEFAULT_PAGE_SIZE as u64),
+    ]
+    .into_iter()
+    .map(|(place, limit)| {
+        let kind = match place.split('/').next() {
+            Some("listMessages") => return (place.replace("listMessages", page_size), limit),
+            Some("IdempotencyKey") => "parameters",
+            Some("Busy") => "responses",
+            _ => "schemas",
+        };
+        (format!("/components/{kind}/{place}"), limit)
+    })
+    .collect();
+
+    let mut found = BTreeMap::new();
+    collect_limits(&document.0, String::new(), &mut found);
+    let mut violations = Violations::default();
+    for (place, limit) in &found {
+        violations.unless(limits.get(place) == Some(limit), || match limits.get(place) {
+            Some(code) => format!("infra/openapi.yaml, {place} is {limit}, and {code} in the code"),
+            None => format!("infra/openapi.yaml, {place} is new: compare it with the code here"),
+        });
+    }
+    for place in limits.keys().filter(|place| !found.contains_key(*place)) {
+        violations.add(format!("infra/openapi.yaml no longer has {place}"));
+    }
+
+    let file = document.at("/paths/~1api~1v1~1files~1{file}/parameters/0/schema/pattern");
+    let wanted = format!("^[A-Za-z0-9_-]{{{}}}$", Capability::CHARACTERS);
+    violations.unless(*file == wanted, || {
         format!(
-            "infra/openapi.yaml: Delivery.history has at most {} items",
-            FIRST_ATTEMPTS_KEPT + LAST_ATTEMPTS_KEPT
+            "infra/openapi.yaml: the path of a file is {wanted}, as platform::capability makes it"
         )
     });
 
-    for schema in ["DeliveryAttempt", "DeliveryError"] {
-        for (member, longest) in [
-            ("code", MAX_CODE_BYTES),
-            ("detail", MAX_DETAIL_BYTES),
-            ("provider_code", MAX_PROVIDER_CODE_BYTES),
-        ] {
-            let pointer = format!("/components/schemas/{schema}/properties/{member}/maxLength");
-            violations.unless(*document.at(&pointer) == longest, || {
-                format!(
-                    "infra/openapi.yaml: {pointer} must be {longest}, as domain::delivery cuts it"
-                )
-            });
+    violations.report();
+}
+
+/// Collects the numbers that limit something, and numbers by default, by their JSON pointers.
+fn collect_limits(value: &Value, place: String, found: &mut BTreeMap<String, u64>) {
+    const LIMITS: [&str; 7] =
+        ["minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum", "default"];
+
+    for (index, item) in value.as_sequence().into_iter().flatten().enumerate() {
+        collect_limits(item, format!("{place}/{index}"), found);
+    }
+    for (name, member) in entries(value).filter(|(name, _)| *name != "examples") {
+        let place = format!("{place}/{}", name.replace('/', "~1"));
+        match member.as_u64() {
+            Some(limit) if LIMITS.contains(&name) => drop(found.insert(place, limit)),
+            _ => collect_limits(member, place, found),
+        }
+    }
+}
+
+/// Members of answers that are left out where there is nothing to say; all others are always there,
+/// and null then.
+const LEFT_OUT: [(&str, &str); 1] = [("UploadedFile", "upload")];
+
+/// The bodies of requests. The system suite tries out which of their members are required.
+const SENT: [&str; 3] = ["NewMessage", "NewFile", "AttachmentReference"];
+
+#[test]
+fn an_answer_has_all_its_members_always() {
+    let document = Document::read();
+    let mut violations = Violations::default();
+    for (name, schema) in entries(document.at("/components/schemas")) {
+        if !SENT.contains(&name) {
+            check_members(name, schema, &mut violations);
+        }
+    }
+    violations.report();
+}
+
+fn check_members(name: &str, schema: &Value, violations: &mut Violations) {
+    let members: BTreeSet<&str> =
+        entries(&schema["properties"]).map(|(member, _)| member).collect();
+    let required = schema["required"].as_sequence().into_iter().flatten();
+    let required: BTreeSet<&str> = required.filter_map(Value::as_str).collect();
+    let left_out = |member: &str| LEFT_OUT.contains(&(name, member));
+    let wanted: BTreeSet<&str> =
+        members.iter().copied().filter(|member| !left_out(member)).collect();
+    violations.unless(required == wanted, || {
+        format!(
+            "infra/openapi.yaml, {name}: an answer always has {wanted:?}, require exactly these"
+        )
+    });
+
+    for part in schema["allOf"].as_sequence().into_iter().flatten() {
+        check_members(name, part, violations);
+    }
+    for (_, member) in entries(&schema["properties"]) {
+        check_members(name, member, violations);
+        check_members(name, &member["items"], violations);
+    }
+}
+
+/// Members that may be null. Every client has to be ready for it, and no further one is sent one.
+const NULL: [&str; 12] = [
+    "Message/sender_id",
+    "Delivery/sent_at",
+    "Delivery/delivered_at",
+    "Delivery/read_at",
+    "Delivery/failed_at",
+    "DeliveryAttempt/code",
+    "DeliveryAttempt/detail",
+    "DeliveryAttempt/provider_code",
+    "DeliveryError",
+    "DeliveryError/provider_code",
+    "MessagePage/next",
+    "MessageWithDelivery/sender_id",
+];
+
+#[test]
+fn members_are_null_where_the_code_has_nothing_to_say() {
+    let document = Document::read();
+    let mut found = BTreeSet::new();
+    for (name, schema) in entries(document.at("/components/schemas")) {
+        if schema["nullable"] == true {
+            found.insert(name.to_owned());
+        }
+        for (member, schema) in entries(&schema["properties"]) {
+            if document.follow(schema)["nullable"] == true
+                && schema["$ref"] != "#/components/schemas/DeliveryError"
+            {
+                found.insert(format!("{name}/{member}"));
+            }
         }
     }
 
+    let known: BTreeSet<String> = NULL.map(str::to_owned).into();
+    assert_eq!(found, known, "infra/openapi.yaml: compare `nullable` with what is answered");
+}
+
+/// Headers of answers that are left out where there is nothing to say.
+const HEADERS_LEFT_OUT: [&str; 1] = ["Idempotent-Replayed"];
+
+#[test]
+fn an_answer_has_all_its_headers_always() {
+    let document = Document::read();
+    let mut violations = Violations::default();
+    for (method, path, operation) in document.operations() {
+        for (status, response) in entries(&operation["responses"]) {
+            for (name, header) in entries(&document.follow(response)["headers"]) {
+                let always = header["required"] == true;
+                violations.unless(always != HEADERS_LEFT_OUT.contains(&name), || {
+                    format!(
+                        "infra/openapi.yaml, {method} {path}, {status}: is {name} always there?"
+                    )
+                });
+            }
+        }
+    }
     violations.report();
 }
 
@@ -199,6 +379,17 @@ impl Document {
             .filter(|(method, ..)| METHODS.contains(method))
     }
 
+    /// The folders of the functions behind the operations.
+    pub(crate) fn functions(&self) -> BTreeSet<String> {
+        let folders = self.operations().filter_map(|(.., one)| one["x-function"].as_str());
+        folders.map(str::to_owned).collect()
+    }
+
+    /// The whole text, with one space between two words.
+    pub(crate) fn prose(&self) -> String {
+        read("infra/openapi.yaml").split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
     /// Follows a `$ref`; returns any other value itself.
     fn follow<'a>(&'a self, value: &'a Value) -> &'a Value {
         match value["$ref"].as_str() {
@@ -209,7 +400,10 @@ impl Document {
 
     /// The value at a JSON pointer.
     pub(crate) fn at(&self, pointer: &str) -> &Value {
-        pointer.split('/').skip(1).fold(&self.0, |value, step| &value[step])
+        pointer.split('/').skip(1).fold(&self.0, |value, step| match step.parse::<usize>() {
+            Ok(index) if value.is_sequence() => &value[index],
+            _ => &value[step.replace("~1", "/").as_str()],
+        })
     }
 
     fn list(&self, pointer: &str) -> BTreeSet<String> {

@@ -7,7 +7,6 @@ use yaml_serde::{Mapping, Value};
 
 use crate::{Violations, function_folders, pascal_case, read};
 use domain::channel::Channel;
-use domain::file::{REFERENCED_DAYS, UNREFERENCED_DAYS};
 
 /// `template.yaml`, as far as the conventions look into it.
 pub(crate) struct Template {
@@ -89,7 +88,8 @@ impl Function<'_> {
             .collect()
     }
 
-    fn timeout(&self) -> u64 {
+    /// Its time-out, in seconds.
+    pub(crate) fn timeout(&self) -> u64 {
         self.properties["Timeout"].as_u64().unwrap_or(self.default_timeout)
     }
 }
@@ -256,38 +256,7 @@ fn asynchronous_events_have_their_retries_and_their_dead_letter_queue() {
     violations.report();
 }
 
-#[test]
-fn files_are_private_and_kept_as_long_as_the_code_says() {
-    let template = Template::read();
-    let bucket = template.properties("Files", "AWS::S3::Bucket");
-    let mut violations = Violations::default();
-
-    for block in
-        ["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"]
-    {
-        violations.unless(bucket["PublicAccessBlockConfiguration"][block] == true, || {
-            format!("template.yaml, Files: the files are private, set {block}: true")
-        });
-    }
-
-    for (tag, days) in [("pending", UNREFERENCED_DAYS), ("referenced", REFERENCED_DAYS)] {
-        let rules = bucket["LifecycleConfiguration"]["Rules"].as_sequence();
-        let of_tag = |rule: &&Value| {
-            rule["TagFilters"][0]["Key"] == "state" && rule["TagFilters"][0]["Value"] == tag
-        };
-        let rule = rules.into_iter().flatten().find(of_tag);
-        let set = rule
-            .is_some_and(|rule| rule["Status"] == "Enabled" && rule["ExpirationInDays"] == days);
-        violations.unless(set, || {
-            format!("template.yaml, Files: what is tagged state={tag} expires after {days} days, by domain::file")
-        });
-    }
-
-    violations.report();
-}
-
-/// Checks that a queue has all it needs so that no doorbell is lost and none rings while its worker
-/// is still at it.
+/// Checks that a queue has all it needs so that no doorbell is lost. Its times are bounds.
 fn check_source(
     template: &Template,
     worker: &Function<'_>,
@@ -320,26 +289,11 @@ fn check_source(
         )
     });
 
-    // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
-    let visibility = worker.timeout() * 6;
-    violations.unless(properties["VisibilityTimeout"].as_u64() == Some(visibility), || {
-        format!(
-            "template.yaml, {queue}: VisibilityTimeout must be {visibility}, six times {}'s {} s",
-            worker.id,
-            worker.timeout()
-        )
-    });
-
     let dead_letters =
         reference(&properties["RedrivePolicy"]["deadLetterTargetArn"]).unwrap_or_default();
     let dead_letters = template.properties(dead_letters, "AWS::SQS::Queue");
     violations.unless(!dead_letters.is_null() && properties["RedrivePolicy"]["maxReceiveCount"].is_number(), || {
         format!("template.yaml, {queue}: give it a RedrivePolicy to a dead-letter queue, with a maxReceiveCount")
-    });
-    violations.unless(dead_letters["MessageRetentionPeriod"] == 1_209_600, || {
-        format!(
-            "template.yaml: keep what {queue}'s dead-letter queue gets for 14 days (MessageRetentionPeriod: 1209600)"
-        )
     });
 }
 

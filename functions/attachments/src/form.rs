@@ -36,7 +36,7 @@ pub enum UploadRequest {
 }
 
 /// Room for what a form has beside its file: boundaries and headers.
-const FORM_OVERHEAD_BYTES: u64 = 64 << 10;
+pub const FORM_OVERHEAD_BYTES: u64 = 64 << 10;
 
 /// Returns the most bytes of a body of this kind.
 #[must_use]

@@ -75,8 +75,9 @@ impl EventFunction for ChatSocket {
     type Event = ApiGatewayWebsocketProxyRequest;
     type Answer = ApiGatewayProxyResponse;
 
-    /// The longest time of one last call: nothing is begun with less time left.
-    const RESERVE: Duration = Duration::from_secs(6);
+    /// The longest time of one last call, and of our own answer if it fails: nothing is begun with
+    /// less time left.
+    const RESERVE: Duration = Duration::from_millis(6_500);
 
     /// Reads `TABLE_NAME`, `CHAT_QUEUE_URL`, `CHAT_ENDPOINT`, `VISITOR_KEYS_SECRET` and what AWS
     /// clients need.

@@ -28,7 +28,7 @@ use platform::settings;
 use platform::table::record::ChannelSettings;
 
 /// How long one call may take: about as long as the worker waits.
-const SES_TIMEOUT: Duration = Duration::from_secs(10);
+pub const SES_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// SES, and the domain that customers' answers come to.
 #[derive(Debug)]

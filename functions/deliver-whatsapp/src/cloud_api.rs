@@ -32,10 +32,10 @@ use platform::table::Table;
 use platform::table::record::{ChannelSettings, Message, Template};
 
 /// How long connecting may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long the answer to a message may take.
-const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
+pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the link that an answer asked for may take. A link that fails is made after the next
 /// message.
@@ -48,7 +48,7 @@ const LINK_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 const MAX_LINKS: usize = 10_000;
 
 /// An upload leaves so much of a message's time to the message that goes with it.
-const MESSAGE_RESERVE: Duration = Duration::from_secs(4);
+pub const MESSAGE_RESERVE: Duration = Duration::from_secs(4);
 
 /// The Cloud API.
 #[derive(Debug)]

@@ -18,14 +18,14 @@ use platform::files::{Files, ObjectKey};
 /// How long an id is used. WhatsApp keeps an upload for 30 days
 /// ([media](https://developers.facebook.com/docs/whatsapp/cloud-api/reference/media)); a message is
 /// tried again within one day.
-const MEDIA_ID_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+pub const MEDIA_ID_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How many ids are kept at once.
 const MAX_MEDIA_IDS: usize = 1_000;
 
 /// How much of files is in memory at once, in MiB: two of the largest, which count as 101 each.
 /// While a file is read it takes its size once more.
-const MAX_MEMORY_MIB: u32 = 202;
+pub const MAX_MEMORY_MIB: u32 = 202;
 
 /// The files of one process.
 #[derive(Debug)]

@@ -34,10 +34,10 @@ pub const REFERENCED_DAYS: u32 = 365;
 
 /// How long before its deletion a file can be referenced for the last time. Delivery gives a
 /// message up after a day, and a customer who is away finds the file on return.
-const REFERENCE_MARGIN: TimeDelta = TimeDelta::days(30);
+pub const REFERENCE_MARGIN: TimeDelta = TimeDelta::days(30);
 
 /// The longest name, in bytes: the limit of common file systems.
-const MAX_NAME_BYTES: usize = 255;
+pub const MAX_NAME_BYTES: usize = 255;
 
 /// The state of an upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -23,13 +23,13 @@ use aws_types::sdk_config::{SharedCredentialsProvider, SharedHttpClient};
 use crate::settings::{self, SettingError};
 
 /// How long one attempt of a call may take; the SDK makes at most three.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(2_500);
+pub const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(2_500);
 
 /// How long connecting may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
 
 /// How long all attempts may take together: less than the shortest function's timeout, 10 s.
-const OPERATION_TIMEOUT: Duration = Duration::from_millis(6_000);
+pub const OPERATION_TIMEOUT: Duration = Duration::from_millis(6_000);
 
 /// The configuration that every client starts from.
 #[derive(Debug, Clone)]

@@ -30,7 +30,7 @@ pub const UPLOAD_URL_TTL: Duration = Duration::from_secs(15 * 60);
 
 /// How long the address behind a file's URL is good. A browser that plays a film requests it
 /// several times.
-const DOWNLOAD_URL_TTL: Duration = Duration::from_secs(5 * 60);
+pub const DOWNLOAD_URL_TTL: Duration = Duration::from_secs(5 * 60);
 
 const PENDING: &str = "state=pending";
 

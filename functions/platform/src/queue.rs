@@ -2,7 +2,9 @@
 
 mod dead_letters;
 
-pub use dead_letters::{DeadLetter, DeadLetterBody, DeadLetters, HIDDEN_MINUTES};
+pub use dead_letters::{
+    DeadLetter, DeadLetterBody, DeadLetters, HIDDEN_MINUTES, LONG_POLL_SECONDS, OPERATOR_TIMEOUT,
+};
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,11 +23,11 @@ use domain::{BusinessId, Channel, ConversationId, MessageId};
 
 /// The longest delay that SQS takes, in seconds
 /// ([SendMessage](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html)).
-const MAX_DELAY_SECONDS: i64 = 900;
+pub const MAX_DELAY_SECONDS: i64 = 900;
 
 /// How long a call may take, all its tries together. The sweeper rings the doorbells that SQS has
 /// not taken by then.
-const SQS_TIMEOUT: Duration = Duration::from_millis(1_500);
+pub const SQS_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// The most entries of one batch call, SQS's own limit.
 pub const BATCH: usize = 10;

@@ -30,7 +30,7 @@ use crate::telemetry::{self, Invocation, correlate};
 pub use lambda_runtime::Error;
 
 /// Time kept for the answer that says that a handler ran out of time.
-const ANSWER_RESERVE: Duration = Duration::from_millis(250);
+pub const ANSWER_RESERVE: Duration = Duration::from_millis(250);
 
 /// A function behind API Gateway's HTTP API.
 pub trait HttpFunction: Sized + Sync {

@@ -10,10 +10,10 @@ use crate::credential::{SigningKey, SigningKeys, StoredKeys, key_id};
 use crate::error::InternalError;
 
 /// How long a change of a secret may go unnoticed.
-const SECRET_TTL: Duration = Duration::from_secs(300);
+pub const SECRET_TTL: Duration = Duration::from_secs(300);
 
 /// The shortest time between two reads of a secret that a caller finds out of date.
-const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(10);
+pub const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How many secrets are kept at once.
 const MAX_SECRETS: usize = 10_000;

@@ -17,7 +17,7 @@ use crate::settings::{self, SettingError};
 use domain::delivery::{Failure, Reason};
 
 /// How long API Gateway may take to reach a tab.
-const POST_TIMEOUT: Duration = Duration::from_secs(5);
+pub const POST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The outcome of sending a widget an event.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -32,13 +32,13 @@ pub use outcome::{
 };
 pub use parts::{Part, Parts};
 pub use progress::{
-    AfterAttempt, MAX_AGE, MAX_ATTEMPTS, MAX_UNKNOWN_OUTCOMES, NextStep, OnUnknownOutcome,
-    Progress, after_attempt, next_step,
+    AWAY_RETRY_INTERVAL, AfterAttempt, MAX_AGE, MAX_ATTEMPTS, MAX_BACKOFF, MAX_UNKNOWN_OUTCOMES,
+    NextStep, OnUnknownOutcome, Progress, after_attempt, next_step,
 };
 pub use rate_limit::{RateLimit, RateLimitState};
 pub use receipt::{Receipt, ReportedStatus};
 pub use reference::{InvalidReference, MessageReference};
-pub use round::Round;
+pub use round::{PAUSE_CHECK_INTERVAL, RESUME_SPREAD, Round};
 pub use standing::Standing;
 pub use status::Status;
 pub use thread::{MAX_THREAD_NAMES, Thread};

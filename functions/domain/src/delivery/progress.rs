@@ -22,11 +22,11 @@ pub const MAX_UNKNOWN_OUTCOMES: u32 = 5;
 const MIN_BACKOFF: TimeDelta = TimeDelta::seconds(5);
 
 /// The longest wait between two attempts.
-const MAX_BACKOFF: TimeDelta = TimeDelta::minutes(15);
+pub const MAX_BACKOFF: TimeDelta = TimeDelta::minutes(15);
 
 /// How long a chat message whose customer is away waits before the next attempt; their return rings
 /// the doorbell earlier.
-const AWAY_RETRY_INTERVAL: TimeDelta = TimeDelta::minutes(15);
+pub const AWAY_RETRY_INTERVAL: TimeDelta = TimeDelta::minutes(15);
 
 /// The delivery state of one message, as far as the worker's decisions depend on it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -22,13 +22,13 @@ const MAX_CHANGES: u8 = 10;
 
 /// The time over which the conversations of a channel become due after a pause, so that the first
 /// one finds out whether the channel works again.
-const RESUME_SPREAD: TimeDelta = TimeDelta::seconds(30);
+pub const RESUME_SPREAD: TimeDelta = TimeDelta::seconds(30);
 
 /// How often a waiting conversation checks whether the channel is still paused. An operator may end
 /// a pause early and cannot know all conversations that wait for it, so each checks, for the price
 /// of a claim. With [`RESUME_SPREAD`] and the half minute for which workers cache a channel's
 /// record, an early end takes effect within five minutes.
-const PAUSE_CHECK_INTERVAL: TimeDelta = TimeDelta::minutes(4);
+pub const PAUSE_CHECK_INTERVAL: TimeDelta = TimeDelta::minutes(4);
 
 /// A round in progress.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -19,7 +19,7 @@ use crate::runtime::{Error, EventFunction};
 use crate::table::Table;
 
 /// How many records are answered at once: a whole batch.
-const MAX_CONCURRENT_RECORDS: usize = 10;
+pub const MAX_CONCURRENT_RECORDS: usize = 10;
 
 impl<P: Provider> EventFunction for Worker<P> {
     type Event = SqsEvent;

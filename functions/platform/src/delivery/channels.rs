@@ -11,7 +11,7 @@ use crate::table::record::ChannelRecord;
 use domain::{BusinessId, ChannelId};
 
 /// How long a change of a channel may go unnoticed.
-const CHANNEL_TTL: Duration = Duration::from_secs(30);
+pub const CHANNEL_TTL: Duration = Duration::from_secs(30);
 
 /// How many channels are kept at once.
 const MAX_CHANNELS: usize = 1_000;

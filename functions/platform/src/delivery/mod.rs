@@ -5,8 +5,9 @@ mod channels;
 mod report;
 mod worker;
 
-pub use channels::ChannelCache;
-pub use worker::Worker;
+pub use batch::MAX_CONCURRENT_RECORDS;
+pub use channels::{CHANNEL_TTL, ChannelCache};
+pub use worker::{LEASE, MIN_MESSAGE_TIME, Worker};
 
 use std::time::Duration;
 

@@ -28,10 +28,10 @@ use domain::delivery::{
 
 /// How long a claim lasts: longer than any worker's invocation (30 s), so a lease that ends belongs
 /// to a worker that died.
-const LEASE: TimeDelta = TimeDelta::seconds(45);
+pub const LEASE: TimeDelta = TimeDelta::seconds(45);
 
 /// With less time than this left, no message is begun.
-const MIN_MESSAGE_TIME: Duration = Duration::from_secs(2);
+pub const MIN_MESSAGE_TIME: Duration = Duration::from_secs(2);
 
 /// How many messages are read at once.
 const PAGE_SIZE: i32 = 10;

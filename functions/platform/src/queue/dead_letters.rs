@@ -26,11 +26,11 @@ pub const HIDDEN_MINUTES: i32 = 15;
 /// something ([short
 /// polling](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html));
 /// a long poll asks all of its servers.
-const LONG_POLL_SECONDS: i32 = 1;
+pub const LONG_POLL_SECONDS: i32 = 1;
 
 /// How long an operator's call may take, all its tries together: longer than a worker's, which has
 /// the sweeper behind it, and longer than any poll.
-const OPERATOR_TIMEOUT: Duration = Duration::from_secs(10);
+pub const OPERATOR_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The content of a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,6 +8,7 @@ mod draft;
 mod transaction;
 
 pub use draft::MessageDraft;
+pub use transaction::IDEMPOTENCY_TTL;
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -28,10 +29,10 @@ use domain::{BusinessId, ConversationId, Month, Seq};
 use transaction::TransactionAttempt;
 
 /// However much happens to a conversation meanwhile, no try begins after this long …
-const LAST_TRY: Duration = Duration::from_secs(4);
+pub const ACCEPT_LAST_TRY: Duration = Duration::from_secs(4);
 
 /// … and the answer to the last one is waited for this long in all.
-const DEADLINE: Duration = Duration::from_secs(8);
+pub const ACCEPT_DEADLINE: Duration = Duration::from_secs(8);
 
 /// The outcome of accepting a draft.
 #[derive(Debug)]
@@ -90,12 +91,12 @@ impl Table {
             return Ok(spent(Usage { limit: 0, used: 0 }, month));
         }
         let begun = Instant::now();
-        let mut backoff = Backoff::new(super::BUDGET);
+        let mut backoff = Backoff::new(super::CONTENTION_BUDGET);
         let mut this = TransactionAttempt::new(draft, last, any_shard(&head));
         let mut in_doubt = None;
 
         loop {
-            let learnt = match self.attempt(draft, month, &this, begun + DEADLINE).await? {
+            let learnt = match self.attempt(draft, month, &this, begun + ACCEPT_DEADLINE).await? {
                 TransactionOutcome::Accepted => {
                     return Ok(AcceptOutcome::Accepted(this.message(draft, month)));
                 }
@@ -115,7 +116,7 @@ impl Table {
             if in_doubt.is_some() || learnt.is_some_and(|retry| retry != Retry::default()) {
                 backoff.renew();
             }
-            if begun.elapsed() >= LAST_TRY || !backoff.wait().await {
+            if begun.elapsed() >= ACCEPT_LAST_TRY || !backoff.wait().await {
                 return in_doubt.map_or(Ok(AcceptOutcome::Refused(Refusal::Busy)), Err);
             }
             if let Some(retry) = learnt {

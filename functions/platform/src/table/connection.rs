@@ -10,7 +10,7 @@ use domain::{BusinessId, ConversationId};
 
 /// API Gateway ends every WebSocket connection after two hours
 /// ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html)).
-const MAX_CONNECTION_AGE: TimeDelta = TimeDelta::hours(2);
+pub const MAX_CONNECTION_AGE: TimeDelta = TimeDelta::hours(2);
 
 /// A live widget.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -26,10 +26,10 @@ mod switch;
 mod upload;
 mod window;
 
-pub use accept::{AcceptOutcome, MessageDraft};
+pub use accept::{ACCEPT_DEADLINE, ACCEPT_LAST_TRY, AcceptOutcome, IDEMPOTENCY_TTL, MessageDraft};
 pub use attempt::RequeueOutcome;
 pub use census::{FoundMessage, MessageFilter, OpenMonth};
-pub use connection::Connection;
+pub use connection::{Connection, MAX_CONNECTION_AGE};
 pub use deliver::{Deliveries, HeldConversation, ReleaseOutcome};
 pub use list::MessagesAfter;
 pub use operator::OperatorTable;
@@ -139,7 +139,7 @@ impl Table {
     ) -> Result<Vec<Item>, InternalError> {
         let mut pending: Vec<Item> = keys.into_iter().map(|key| key.attributes()).collect();
         let mut items = Vec::with_capacity(pending.len());
-        let mut backoff = Backoff::new(BUDGET);
+        let mut backoff = Backoff::new(CONTENTION_BUDGET);
 
         loop {
             let keys = KeysAndAttributes::builder()
@@ -174,7 +174,7 @@ impl Table {
 }
 
 /// How long a call waits for contention and throttling to end.
-const BUDGET: Duration = Duration::from_millis(1_500);
+pub const CONTENTION_BUDGET: Duration = Duration::from_millis(1_500);
 const FIRST_WAIT: Duration = Duration::from_millis(5);
 const LONGEST_WAIT: Duration = Duration::from_millis(200);
 
@@ -215,7 +215,7 @@ where
     F: Future<Output = Result<T, SdkError<E, R>>>,
     E: ProvideErrorMetadata,
 {
-    let mut backoff = Backoff::new(BUDGET);
+    let mut backoff = Backoff::new(CONTENTION_BUDGET);
     loop {
         match call().await {
             Err(error)
@@ -377,10 +377,11 @@ mod tests {
 
     #[tokio::test]
     async fn progress_renews_the_budget_and_leaves_the_waits() {
-        let mut backoff = Backoff { until: Instant::now(), budget: BUDGET, wait: LONGEST_WAIT };
+        let mut backoff =
+            Backoff { until: Instant::now(), budget: CONTENTION_BUDGET, wait: LONGEST_WAIT };
         assert!(!backoff.wait().await);
         backoff.renew();
-        assert!(backoff.until >= Instant::now() + BUDGET - LONGEST_WAIT);
+        assert!(backoff.until >= Instant::now() + CONTENTION_BUDGET - LONGEST_WAIT);
         assert_eq!(backoff.wait, LONGEST_WAIT);
     }
 

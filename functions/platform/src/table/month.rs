@@ -24,7 +24,7 @@ impl Table {
         business_id: BusinessId,
         month: Month,
     ) -> Result<QuotaHead, InternalError> {
-        let mut backoff = Backoff::new(super::BUDGET);
+        let mut backoff = Backoff::new(super::CONTENTION_BUDGET);
         loop {
             if let Some(head) = self.get(&key::quota_head(business_id, month)).await? {
                 return Ok(head);

@@ -17,7 +17,7 @@ use domain::{MessageId, Month, Seq};
 
 /// An idempotency key is remembered for this long, and a little longer until DynamoDB gets round to
 /// deleting it.
-const IDEMPOTENCY_TTL: TimeDelta = TimeDelta::hours(24);
+pub const IDEMPOTENCY_TTL: TimeDelta = TimeDelta::hours(24);
 
 /// One try: everything that makes the transaction. A try with an unknown outcome is repeated as it
 /// is, under its own token, until DynamoDB reports its outcome.

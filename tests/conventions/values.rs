@@ -1,0 +1,607 @@
+//! The template's values that production relies on, each with its reason, as a table: a
+//! change of one has to answer the reason first. What is compared with the code is in [`crate::bounds`].
+
+use std::collections::BTreeSet;
+
+use yaml_serde::Value;
+
+use crate::Violations;
+use crate::contract::Document;
+use crate::template::{Template, entries, reference};
+use Of::{All, Global, One, Parameter};
+use Rule::{Absent, Are, Between, Is, Refers};
+
+/// The places that a row is about.
+enum Of {
+    /// Every resource of a type, those as well that come later.
+    All(&'static str),
+    /// One resource.
+    One(&'static str),
+    /// A parameter.
+    Parameter(&'static str),
+    /// The part that all functions have in common.
+    Global,
+}
+
+/// The values that a row allows.
+enum Rule {
+    /// This scalar.
+    Is(&'static str),
+    /// A number within these bounds.
+    Between(u64, u64),
+    /// These members, in any order.
+    Are(&'static [&'static str]),
+    /// This resource or parameter.
+    Refers(&'static str),
+    /// None, so that AWS's default holds.
+    Absent,
+}
+
+/// Where · which property · what it may be · why.
+type Row = (Of, &'static str, Rule, &'static str);
+
+const FUNCTION: &str = "AWS::Serverless::Function";
+const QUEUE: &str = "AWS::SQS::Queue";
+const SECRET: &str = "AWS::SecretsManager::Secret";
+const PERMISSION: &str = "AWS::Lambda::Permission";
+const ALARM: &str = "AWS::CloudWatch::Alarm";
+
+#[rustfmt::skip] // A table.
+const VALUES: &[Row] = &[
+    // The table
+    (One("Table"), "DeletionPolicy", Is("Retain"), "deleting the stack by mistake loses every message"),
+    (One("Table"), "UpdateReplacePolicy", Is("Retain"), "a change that replaces the table loses every message"),
+    (One("Table"), "BillingMode", Is("PAY_PER_REQUEST"), "a peak is served, and nothing has to be foreseen"),
+    (One("Table"), "PointInTimeRecoverySpecification.PointInTimeRecoveryEnabled", Is("true"), "operators restore from it"),
+    (One("Table"), "SSESpecification.SSEEnabled", Is("true"), "texts and addresses are in it"),
+    (One("Table"), "TimeToLiveSpecification.AttributeName", Is("expires_at"), "the records' name for their end"),
+    (One("Table"), "TimeToLiveSpecification.Enabled", Is("true"), "idempotency keys and connections would stay for ever"),
+    (One("Table"), "GlobalSecondaryIndexes.*.Projection.ProjectionType", Is("KEYS_ONLY"), "each attribute in it is written twice"),
+
+    // Queues. That they keep dead letters long enough is a bound.
+    (All(QUEUE), "SqsManagedSseEnabled", Is("true"), "nothing of ours lies anywhere in the clear"),
+    (All(QUEUE), "FifoQueue", Absent, "order comes from the table; a FIFO queue would hold up a whole business"),
+    (All(QUEUE), "DelaySeconds", Absent, "a customer would wait for it"),
+    // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+    (One("ChatQueue"), "RedrivePolicy.maxReceiveCount", Between(5, 10), "throttled workers are no poison: Lambda's guide says 5 or more; each more is 3 minutes without an alarm"),
+    (One("WhatsappQueue"), "RedrivePolicy.maxReceiveCount", Between(5, 10), "as ChatQueue"),
+    (One("EmailQueue"), "RedrivePolicy.maxReceiveCount", Between(5, 10), "as ChatQueue"),
+
+    // Files
+    (One("Files"), "DeletionPolicy", Is("Retain"), "customers' links lead there"),
+    (One("Files"), "UpdateReplacePolicy", Is("Retain"), "customers' links lead there"),
+    (One("Files"), "OwnershipControls.Rules.*.ObjectOwnership", Is("BucketOwnerEnforced"), "no access by object ACLs"),
+    (One("Files"), "BucketEncryption.ServerSideEncryptionConfiguration.*.ServerSideEncryptionByDefault.SSEAlgorithm", Is("AES256"), "presigned URLs need no permission of KMS"),
+    (One("Files"), "PublicAccessBlockConfiguration.BlockPublicAcls", Is("true"), "the files are private"),
+    (One("Files"), "PublicAccessBlockConfiguration.BlockPublicPolicy", Is("true"), "the files are private"),
+    (One("Files"), "PublicAccessBlockConfiguration.IgnorePublicAcls", Is("true"), "the files are private"),
+    (One("Files"), "PublicAccessBlockConfiguration.RestrictPublicBuckets", Is("true"), "the files are private"),
+    (One("Files"), "CorsConfiguration.CorsRules.*.AllowedMethods", Are(&["PUT"]), "pages put files; readers are redirected, which needs no CORS"),
+    (One("Files"), "CorsConfiguration.CorsRules.*.AllowedOrigins", Are(&["*"]), "what may be put is signed, whichever page puts it"),
+    (One("Files"), "CorsConfiguration.CorsRules.*.AllowedHeaders", Are(&["content-type", "if-none-match", "x-amz-tagging"]), "the headers that are signed, and that a browser sets by itself no more than these"),
+    (One("Files"), "CorsConfiguration.CorsRules.*.ExposedHeaders", Absent, "pages read nothing of S3's answers"),
+    (One("Files"), "CorsConfiguration.CorsRules.*.MaxAge", Between(300, 3600), "a change of these rules is known everywhere within the hour"),
+    (One("Files"), "VersioningConfiguration", Absent, "what lifecycle deletes shall be gone"),
+    (One("Files"), "WebsiteConfiguration", Absent, "the files are private"),
+
+    // Secrets. HS256 wants 256 bits (RFC 7518 §3.2); a letter or digit has 5.9.
+    (All(SECRET), "GenerateSecretString.PasswordLength", Between(44, 128), "44 letters and digits have 256 bits; longer than a block of SHA-256 is hashed first"),
+    (All(SECRET), "GenerateSecretString.ExcludePunctuation", Is("true"), "a quote would end the JSON that it stands in"),
+    (All(SECRET), "SecretString", Absent, "the template is no secret"),
+    (One("AgentKeys"), "GenerateSecretString.GenerateStringKey", Is("secret"), "platform::credential reads this member"),
+    (One("VisitorKeys"), "GenerateSecretString.GenerateStringKey", Is("secret"), "platform::credential reads this member"),
+    (One("WhatsappWebhook"), "GenerateSecretString.GenerateStringKey", Is("app_secret"), "receipts-whatsapp reads this member"),
+
+    // APIs
+    (One("Api"), "FailOnWarnings", Is("true"), "what API Gateway does not understand would be left out"),
+    (One("Api"), "CorsConfiguration", Absent, "the contract has the rules for other origins"),
+    (One("ChatStage"), "AutoDeploy", Is("true"), "a new route would not be reachable"),
+    (One("ChatApi"), "ProtocolType", Is("WEBSOCKET"), "the widget's protocol"),
+    (All(PERMISSION), "Principal", Is("apigateway.amazonaws.com"), "functions are for API Gateway alone"),
+    (All(PERMISSION), "Action", Is("lambda:InvokeFunction"), "and only to be invoked"),
+
+    // Functions
+    (Global, "Runtime", Is("provided.al2023"), "they are programs, not scripts"),
+    (Global, "Tracing", Is("Active"), "operators follow a request by its trace"),
+    (Global, "MemorySize", Between(256, 512), "CPU comes with memory; what one holds is a bound"),
+    (Global, "Timeout", Between(10, 28), "a caller waits for as long; what fits into it are bounds"),
+    (One("SendMessage"), "MemorySize", Between(512, 1024), "an agent waits for it: CPU for TLS and signatures"),
+    (All(FUNCTION), "ReservedConcurrentExecutions", Absent, "it is taken from all others also while it is not used"),
+    (All(FUNCTION), "FunctionUrlConfig", Absent, "it would be a way past API Gateway and its throttles"),
+    (All(FUNCTION), "VpcConfig", Absent, "there is nothing in one that they call"),
+    (All(FUNCTION), "Policies.*.Statement.*.Effect", Is("Allow"), "a role allows what its function does"),
+    (All(FUNCTION), "Role", Absent, "each has a role of its own, which tests/least-privilege measures"),
+    (All(FUNCTION), "RecursiveLoop", Absent, "no chain of doorbells is known to be as long as Lambda's limit"),
+
+    // Workers
+    (One("DeliverChat"), "Events.Bell.Properties.FunctionResponseTypes", Are(&["ReportBatchItemFailures"]), "one bad record would fail its whole batch"),
+    (One("DeliverWhatsapp"), "Events.Bell.Properties.FunctionResponseTypes", Are(&["ReportBatchItemFailures"]), "as DeliverChat"),
+    (One("DeliverEmail"), "Events.Bell.Properties.FunctionResponseTypes", Are(&["ReportBatchItemFailures"]), "as DeliverChat"),
+    (One("DeliverChat"), "Events.Bell.Properties.ScalingConfig.MaximumConcurrency", Refers("ChatConcurrency"), "one channel's rush takes no function from the others"),
+    (One("DeliverWhatsapp"), "Events.Bell.Properties.ScalingConfig.MaximumConcurrency", Refers("WhatsappConcurrency"), "as DeliverChat"),
+    (One("DeliverEmail"), "Events.Bell.Properties.ScalingConfig.MaximumConcurrency", Refers("EmailConcurrency"), "as DeliverChat"),
+    (All(FUNCTION), "Events.*.Properties.Enabled", Absent, "an event source that is off delivers nothing, and nothing complains"),
+    (All(FUNCTION), "Events.*.Properties.FilterCriteria", Absent, "what a filter drops is gone for good"),
+    (All(FUNCTION), "Events.*.Properties.State", Absent, "an event source that is off delivers nothing, and nothing complains"),
+
+    // Receipts
+    (One("EmailReceiptsDestination"), "EventDestination.Enabled", Is("true"), "without reports a mail is `sent` for ever"),
+    (One("EmailReceiptsDestination"), "EventDestination.MatchingEventTypes", Are(&["send", "delivery", "bounce", "complaint", "reject", "renderingFailure"]), "receipts-email reads all of them"),
+    (One("ReceiptsEmail"), "Events.Reported.Properties.Pattern.source", Are(&["aws.ses"]), "the reports are SES's"),
+    (One("ReceiptsEmail"), "Events.Reported.Properties.Pattern.detail-type", Are(&["Email Sent", "Email Delivered", "Email Bounced", "Email Complaint Received", "Email Rejected", "Email Rendering Failed"]), "receipts-email reads all of them, and pays for no other"),
+    (One("ReceiptsEmail"), "Events.Reported.Properties.DeadLetterConfig.Arn", Refers("LostEmailReceipts"), "a report comes once"),
+    (One("ReceiptsEmail"), "Events.Reported.Properties.RetryPolicy", Absent, "EventBridge tries for 24 hours by itself"),
+    (One("ReceiptsEmail"), "EventInvokeConfig.MaximumRetryAttempts", Is("2"), "a report comes once: Lambda's most, before it is kept"),
+    (One("ReceiptsEmail"), "EventInvokeConfig.MaximumEventAgeInSeconds", Absent, "Lambda's longest, six hours"),
+    (One("ReceiptsEmail"), "EventInvokeConfig.DestinationConfig.OnFailure.Destination", Refers("LostEmailReceipts"), "a report that cannot be stored is kept"),
+
+    // The sweeper
+    (One("SweepOutbox"), "EventInvokeConfig.MaximumRetryAttempts", Is("0"), "the next sweep comes in a minute, and finds the same"),
+    (One("SweepOutbox"), "Events.EveryMinute.Properties.Schedule", Is("rate(1 minute)"), "so long a lost doorbell delays a message"),
+
+    // Logs and alarms
+    (All("AWS::Logs::LogGroup"), "RetentionInDays", Refers("LogRetentionDays"), "logs would be kept for ever"),
+    (All("AWS::Logs::LogGroup"), "DeletionPolicy", Absent, "one that stayed would keep a stack of the same name from being made"),
+    (All(ALARM), "AlarmActions.*", Refers("Alarms"), "an alarm that tells no one"),
+    (All(ALARM), "ActionsEnabled", Absent, "an alarm that tells no one"),
+    (One("Alarms"), "KmsMasterKeyId", Absent, "CloudWatch cannot publish under AWS's key for SNS"),
+
+    // Parameters
+    (Parameter("LogLevel"), "Default", Is("info"), "the levels below cost more and tell an operator less"),
+    (Parameter("LogRetentionDays"), "Default", Between(14, 90), "long enough to look into last week, not longer than people's data should lie about"),
+    (Parameter("DeletionProtection"), "Default", Is("true"), "a stack for a trial is the exception"),
+    // https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+    (Parameter("ApiRate"), "Default", Between(100, 1_000), "a tenth of an account's 10,000: leaves room for its other APIs, and functions for deliveries"),
+    (Parameter("ApiBurst"), "Default", Between(100, 500), "a tenth of an account's 5,000"),
+    (Parameter("ChatRate"), "Default", Between(100, 500), "an account has 500 new connections a second"),
+    (Parameter("ChatBurst"), "Default", Between(100, 500), "an account has 500 new connections a second"),
+    // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
+    (Parameter("ChatConcurrency"), "Default", Between(10, 100), "ten times as many calls at once; an account has 1,000 functions for everything"),
+    (Parameter("WhatsappConcurrency"), "Default", Between(10, 100), "as ChatConcurrency"),
+    (Parameter("EmailConcurrency"), "Default", Between(10, 100), "as ChatConcurrency"),
+    (Parameter("ChatConcurrency"), "MinValue", Is("2"), "Lambda takes no less"),
+    (Parameter("WhatsappConcurrency"), "MinValue", Is("2"), "Lambda takes no less"),
+    (Parameter("EmailConcurrency"), "MinValue", Is("2"), "Lambda takes no less"),
+    (Parameter("ClockOffsetMs"), "Default", Is("0"), "customers live in real time"),
+    (Parameter("EndpointUrl"), "Default", Is(""), "AWS is where the SDKs find it"),
+    (Parameter("ApiGatewayLogsRole"), "Default", Is("create"), "a new account has no such role"),
+];
+
+#[test]
+fn values_are_those_that_production_relies_on() {
+    let template = Template::read();
+    let mut violations = Violations::default();
+
+    for (of, path, rule, why) in VALUES {
+        let places = of.places(&template);
+        violations.unless(!places.is_empty(), || {
+            format!("template.yaml has no {}: change the row about its {path}", of.name())
+        });
+        for (id, place) in places {
+            let found = place.values(path);
+            let absent = matches!(rule, Absent);
+            violations.unless(absent || !found.is_empty(), || {
+                format!("template.yaml, {id}: {path} is missing: {why}")
+            });
+            for value in found.into_iter().filter(|value| !rule.allows(value)) {
+                violations.add(format!(
+                    "template.yaml, {id}: {path} must be {}, not {}: {why}",
+                    rule.words(),
+                    words(value)
+                ));
+            }
+        }
+    }
+
+    violations.report();
+}
+
+/// A resource, a parameter, or the functions' common part.
+struct Place<'a> {
+    whole: &'a Value,
+    properties: &'a Value,
+}
+
+impl Of {
+    fn name(&self) -> &'static str {
+        match self {
+            All(name) | One(name) | Parameter(name) => name,
+            Global => "Globals.Function",
+        }
+    }
+
+    fn places<'a>(&self, template: &'a Template) -> Vec<(&'a str, Place<'a>)> {
+        let whole = |value| Place { whole: value, properties: value };
+        let resource = |value: &'a Value| Place { whole: value, properties: &value["Properties"] };
+        let resources = || entries(template.section("Resources"));
+        let globals = &template.section("Globals")["Function"];
+
+        match self {
+            All(kind) => {
+                let of_type = resources().filter(|(_, resource)| resource["Type"] == *kind);
+                of_type.map(|(id, value)| (id, resource(value))).collect()
+            }
+            One(name) => resources()
+                .filter(|(id, _)| id == name)
+                .map(|(id, value)| (id, resource(value)))
+                .collect(),
+            Parameter(name) => entries(template.section("Parameters"))
+                .filter(|(id, _)| id == name)
+                .map(|(id, value)| (id, whole(value)))
+                .collect(),
+            Global => vec![("Globals.Function", whole(globals))],
+        }
+    }
+}
+
+impl Place<'_> {
+    /// Everything that a path leads to; `*` leads to each member.
+    fn values(&self, path: &str) -> Vec<&Value> {
+        let of_the_resource = ["DeletionPolicy", "UpdateReplacePolicy"].contains(&path);
+        let root = if of_the_resource { self.whole } else { self.properties };
+        path.split('.').fold(vec![root], |values, step| {
+            let steps = values.into_iter().flat_map(|value| match (step, value) {
+                ("*", Value::Sequence(items)) => items.iter().collect(),
+                ("*", value) => entries(value).map(|(_, member)| member).collect(),
+                (name, value) => vec![&value[name]],
+            });
+            steps.filter(|value| !value.is_null()).collect()
+        })
+    }
+}
+
+impl Rule {
+    fn allows(&self, value: &Value) -> bool {
+        match self {
+            Is(text) => words(value) == *text,
+            Between(least, most) => {
+                value.as_u64().is_some_and(|number| (*least..=*most).contains(&number))
+            }
+            Are(members) => {
+                let items = value.as_sequence().into_iter().flatten();
+                let given: BTreeSet<String> = items.map(words).collect();
+                given == members.iter().map(|&member| member.to_owned()).collect()
+            }
+            Refers(name) => reference(value) == Some(name),
+            Absent => false,
+        }
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Is(text) => format!("{text:?}"),
+            Between(least, most) => format!("{least} to {most}"),
+            Are(members) => format!("{members:?}"),
+            Refers(name) => format!("!Ref or !GetAtt {name}"),
+            Absent => "left out".to_owned(),
+        }
+    }
+}
+
+/// A scalar as text.
+fn words(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Tagged(tagged) => format!("{} {}", tagged.tag, words(&tagged.value)),
+        other => yaml_serde::to_string(other).unwrap_or_default().trim().to_owned(),
+    }
+}
+
+/// Which alarms · statistic · comparison · threshold · seconds that it looks back on · why.
+type Alarm =
+    (fn(&str, &Value) -> bool, &'static str, &'static str, (u64, u64), (u64, u64), &'static str);
+
+const AT_LEAST: &str = "GreaterThanOrEqualToThreshold";
+const BELOW: &str = "LessThanThreshold";
+
+#[rustfmt::skip] // A table.
+const ALARMS: &[Alarm] = &[
+    (|_, alarm| alarm["MetricName"] == "GivenUp", "Sum", AT_LEAST, (1, 1), (60, 300), "each one is a message that no customer gets"),
+    (|_, alarm| alarm["MetricName"] == "InDoubt", "Sum", AT_LEAST, (5, 20), (600, 1_800), "a lost answer or two is the network; these are many, and more than once"),
+    (|_, alarm| alarm["MetricName"] == "ChannelPaused", "Sum", AT_LEAST, (1, 1), (960, 1_800), "a business sends nothing until a person acts; it lasts from one try to the next"),
+    (|_, alarm| alarm["MetricName"] == "OldestDueSeconds", "Maximum", AT_LEAST, (300, 900), (180, 600), "the one that waits longest; an average hides it"),
+    (|_, alarm| alarm["MetricName"] == "DeliverySeconds", "p99", AT_LEAST, (30, 120), (900, 1_800), "the slowest in a hundred; an average hides them"),
+    (|_, alarm| alarm["MetricName"] == "ApproximateNumberOfMessagesVisible", "Maximum", AT_LEAST, (1, 1), (60, 300), "each one waits for a person, also if it came a moment ago"),
+    (|_, alarm| alarm["MetricName"] == "Refused", "Sum", AT_LEAST, (1, 1), (60, 300), "each one is a fault of ours"),
+    (|_, alarm| alarm["MetricName"] == "5xx", "Sum", AT_LEAST, (3, 20), (60, 300), "a 503 now and then is contention"),
+    (|_, alarm| alarm["MetricName"] == "Invocations", "Sum", BELOW, (1, 1), (300, 900), "a sweep is missing for so long; a late one is none"),
+    (|id, _| id == "RequestsAreThrottled", "Sum", AT_LEAST, (1, 1), (60, 300), "each one is a caller who is turned away"),
+    (|id, _| id == "WorkersAreThrottled", "Sum", AT_LEAST, (5, 50), (60, 300), "SQS and Lambda try again by themselves, a few times"),
+    (|id, _| ["RequestsCrash", "WorkersCrash"].contains(&id), "Sum", AT_LEAST, (2, 5), (60, 300), "one may be a machine; several are our fault"),
+    (|id, _| id == "TableIsThrottled", "Sum", AT_LEAST, (5, 50), (60, 300), "a table that grows refuses a few"),
+    (|id, _| id == "ChatSocketFails", "Sum", AT_LEAST, (3, 20), (60, 300), "widgets connect again by themselves, a few times"),
+];
+
+#[test]
+fn alarms_ring_when_they_should() {
+    let template = Template::read();
+    let mut violations = Violations::default();
+
+    for (id, alarm) in template.all(ALARM) {
+        let rows: Vec<_> = ALARMS.iter().filter(|row| (row.0)(id, alarm)).collect();
+        let [(_, statistic, comparison, threshold, seconds, why)] = rows.as_slice() else {
+            violations.add(format!(
+                "template.yaml, {id}: say in one row of ALARMS when it rings, and why then"
+            ));
+            continue;
+        };
+        let mut check = |name: &str, holds: bool, wanted: &str| {
+            violations.unless(holds, || {
+                format!("template.yaml, {id}: its {name} must be {wanted}: {why}")
+            });
+        };
+
+        let number = |name: &str| alarm[name].as_u64().unwrap_or_default();
+        let within = |value: u64, (least, most): (u64, u64)| (least..=most).contains(&value);
+        let bounds = |(least, most): (u64, u64)| format!("{least} to {most}");
+        let own = ["Statistic", "ExtendedStatistic"].map(|name| words(&alarm[name]));
+        let summed: Vec<&Value> = alarm["Metrics"]
+            .as_sequence()
+            .into_iter()
+            .flatten()
+            .filter(|metric| metric["Expression"].is_null())
+            .collect();
+        let stats = summed.iter().map(|metric| words(&metric["MetricStat"]["Stat"]));
+        let periods: BTreeSet<u64> = match summed.as_slice() {
+            [] => [number("Period")].into(),
+            several => several
+                .iter()
+                .map(|metric| metric["MetricStat"]["Period"].as_u64().unwrap_or_default())
+                .collect(),
+        };
+        let stats: BTreeSet<String> = if summed.is_empty() { own.into() } else { stats.collect() };
+        let stats: Vec<&str> =
+            stats.iter().map(String::as_str).filter(|stat| *stat != "null").collect();
+        let evaluations = number("EvaluationPeriods");
+        let datapoints = alarm["DatapointsToAlarm"].as_u64().unwrap_or(evaluations);
+        let longest = periods.last().copied().unwrap_or_default();
+
+        check("statistic", stats == [*statistic], statistic);
+        check("ComparisonOperator", alarm["ComparisonOperator"] == *comparison, comparison);
+        check("Threshold", within(number("Threshold"), *threshold), &bounds(*threshold));
+        check("one Period", periods.len() == 1, "the same for all that it adds up");
+        check(
+            "Period × EvaluationPeriods",
+            within(longest * evaluations, *seconds),
+            &bounds(*seconds),
+        );
+        check(
+            "DatapointsToAlarm",
+            (1..=evaluations).contains(&datapoints),
+            "1 to EvaluationPeriods",
+        );
+        for metric in alarm["Metrics"].as_sequence().into_iter().flatten() {
+            let sum = metric["Expression"] == "SUM(METRICS())" && metric["ReturnData"].is_null();
+            let part = metric["Expression"].is_null() && metric["ReturnData"] == false;
+            check("Metrics", sum || part, "parts with ReturnData: false, and SUM(METRICS())");
+        }
+    }
+
+    violations.report();
+}
+
+/// Which grant may end in `*`, and why it names no more.
+const WILDCARDS: &[(&str, &[&str], &str)] = &[
+    (
+        "${Files.Arn}/*",
+        &["s3:GetObject", "s3:PutObject", "s3:PutObjectTagging"],
+        "objects have the ids of their uploads",
+    ),
+    (
+        "${ChatApi}/${ChatStage}/POST/@connections/*",
+        &["execute-api:ManageConnections"],
+        "connections have the ids that API Gateway gives them",
+    ),
+    (
+        "${ChatApi}/${ChatStage}/DELETE/@connections/*",
+        &["execute-api:ManageConnections"],
+        "connections have the ids that API Gateway gives them",
+    ),
+    (
+        ":secret:pingback/whatsapp/*",
+        &["secretsmanager:GetSecretValue"],
+        "operators make a secret for each channel",
+    ),
+    (":identity/*", &["ses:SendEmail"], "each e-mail channel has an identity of its own"),
+    (
+        ":configuration-set/*",
+        &["ses:SendEmail"],
+        "each e-mail channel may name a configuration set",
+    ),
+];
+
+#[test]
+fn roles_grant_named_actions_on_named_resources() {
+    let template = Template::read();
+    let mut violations = Violations::default();
+
+    for function in template.functions() {
+        let id = function.id;
+        let policies = function.properties["Policies"].as_sequence().into_iter().flatten();
+        for policy in policies {
+            violations.unless(policy["Statement"].is_sequence(), || {
+                format!(
+                    "template.yaml, {id}: {} grants more than one reads here; write the statements",
+                    words(policy)
+                )
+            });
+            for statement in policy["Statement"].as_sequence().into_iter().flatten() {
+                check_grant(id, statement, &mut violations);
+            }
+        }
+    }
+
+    let role = template.properties("GatewayLogsRole", "AWS::IAM::Role");
+    violations.unless(role["Policies"].is_null(), || {
+        "template.yaml, GatewayLogsRole: API Gateway's own policy is all it has".to_owned()
+    });
+    for policy in list(&role["ManagedPolicyArns"]) {
+        violations.unless(policy.ends_with("/AmazonAPIGatewayPushToCloudWatchLogs"), || {
+            format!("template.yaml, GatewayLogsRole: {policy} is more than writing logs needs")
+        });
+    }
+
+    violations.report();
+}
+
+fn check_grant(id: &str, statement: &Value, violations: &mut Violations) {
+    let actions = list(&statement["Action"]);
+    let resources = list(&statement["Resource"]);
+    let foreign = ["NotAction", "NotResource", "Condition"];
+    for name in foreign.iter().filter(|name| !statement[**name].is_null()) {
+        violations.add(format!("template.yaml, {id}: a grant with {name} cannot be measured"));
+    }
+
+    violations.unless(!actions.is_empty() && !resources.is_empty(), || {
+        format!("template.yaml, {id}: a grant names its actions and its resources")
+    });
+    for action in &actions {
+        let named = action.split_once(':').is_some_and(|(_, name)| !name.contains(['*', '?']));
+        violations.unless(named, || {
+            format!("template.yaml, {id}: name the actions that it needs instead of {action}")
+        });
+    }
+
+    for resource in resources.iter().filter(|resource| resource.contains(['*', '?'])) {
+        let allowed = WILDCARDS.iter().find(|(end, ..)| resource.ends_with(end));
+        let stars = resource.matches(['*', '?']).count();
+        let all_meant = allowed.is_some_and(|(_, meant, _)| {
+            stars == 1 && actions.iter().all(|action| meant.contains(&action.as_str()))
+        });
+        violations.unless(all_meant, || {
+            format!(
+                "template.yaml, {id}: {resource} is too much for {actions:?}; name the resource"
+            )
+        });
+    }
+}
+
+#[test]
+fn only_our_own_services_are_let_in() {
+    let template = Template::read();
+    let mut violations = Violations::default();
+
+    for kind in ["AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy"] {
+        for (id, policy) in template.all(kind) {
+            let statements = policy["PolicyDocument"]["Statement"].as_sequence();
+            for statement in statements.into_iter().flatten() {
+                let service = statement["Principal"]["Service"].is_string();
+                let bound = !statement["Condition"].is_null();
+                let allows = statement["Effect"] != "Deny";
+                violations.unless(!allows || service && bound, || {
+                    format!(
+                        "template.yaml, {id}: it lets in others than one service on one condition"
+                    )
+                });
+                let actions = list(&statement["Action"]);
+                violations.unless(!allows || actions.iter().all(|it| !it.contains('*')), || {
+                    format!("template.yaml, {id}: name the actions that the service needs")
+                });
+            }
+        }
+    }
+
+    let policy = template.properties("FilesPolicy", "AWS::S3::BucketPolicy");
+    let statements = policy["PolicyDocument"]["Statement"].as_sequence().into_iter().flatten();
+    let refuses_plain_http = |statement: &Value| {
+        let resources: BTreeSet<String> = list(&statement["Resource"]).into_iter().collect();
+        let all = ["!GetAtt Files.Arn", "${Files.Arn}/*"].map(str::to_owned).into();
+        statement["Effect"] == "Deny"
+            && statement["Principal"] == "*"
+            && statement["Action"] == "s3:*"
+            && resources == all
+            && statement["Condition"]["Bool"]["aws:SecureTransport"] == "false"
+    };
+    let statements: Vec<&Value> = statements.collect();
+    violations.unless(statements.iter().any(|statement| refuses_plain_http(statement)), || {
+        "template.yaml, FilesPolicy: refuse whatever comes without TLS, to the bucket and to every object".to_owned()
+    });
+    violations.unless(reference(&policy["Bucket"]) == Some("Files"), || {
+        "template.yaml, FilesPolicy: it is the policy of Files".to_owned()
+    });
+
+    for (id, permission) in template.all(PERMISSION) {
+        let source = list(&permission["SourceArn"]).concat();
+        let one_api = source.contains(":${Api}/") || source.contains(":${ChatApi}/");
+        violations.unless(one_api, || {
+            format!("template.yaml, {id}: only our own API may call it, set its SourceArn")
+        });
+    }
+
+    violations.report();
+}
+
+/// The types of resources that the tests here know. Another one has properties of its own that
+/// production relies on.
+const TYPES: [&str; 21] = [
+    "AWS::ApiGateway::Account",
+    "AWS::ApiGatewayV2::Api",
+    "AWS::ApiGatewayV2::Integration",
+    "AWS::ApiGatewayV2::Route",
+    "AWS::ApiGatewayV2::Stage",
+    "AWS::CloudWatch::Alarm",
+    "AWS::CloudWatch::Dashboard",
+    "AWS::DynamoDB::Table",
+    "AWS::IAM::Role",
+    "AWS::Lambda::Permission",
+    "AWS::Logs::LogGroup",
+    "AWS::S3::Bucket",
+    "AWS::S3::BucketPolicy",
+    "AWS::SES::ConfigurationSet",
+    "AWS::SES::ConfigurationSetEventDestination",
+    "AWS::SNS::Topic",
+    "AWS::SQS::Queue",
+    "AWS::SQS::QueuePolicy",
+    "AWS::SecretsManager::Secret",
+    "AWS::Serverless::Function",
+    "AWS::Serverless::HttpApi",
+];
+
+#[test]
+fn every_type_of_resource_is_known() {
+    let template = Template::read();
+    let mut violations = Violations::default();
+    for (id, resource) in entries(template.section("Resources")) {
+        let kind = resource["Type"].as_str().unwrap_or_default();
+        violations.unless(TYPES.contains(&kind), || {
+            format!(
+                "template.yaml, {id}: say in tests/conventions/values.rs what a {kind} must have"
+            )
+        });
+    }
+    violations.report();
+}
+
+/// Pages of other origins read one operation, with a token that is no cookie.
+#[test]
+fn pages_of_other_origins_may_read_and_nothing_else() {
+    let contract = Document::read();
+    let mut violations = Violations::default();
+    for (name, wanted, why) in [
+        ("allowOrigins", &["*"][..], "a token is needed, which no browser attaches by itself"),
+        ("allowMethods", &["GET"], "a widget reads; agents' clients are no pages of other origins"),
+        ("allowHeaders", &["authorization"], "the token's header"),
+    ] {
+        let given = list(contract.at(&format!("/x-amazon-apigateway-cors/{name}")));
+        violations.unless(given == wanted, || {
+            format!("infra/openapi.yaml, CORS: {name} must be {wanted:?}: {why}")
+        });
+    }
+    violations.unless(contract.at("/x-amazon-apigateway-cors/allowCredentials").is_null(), || {
+        "infra/openapi.yaml, CORS: with allowCredentials any page acts as its visitor".to_owned()
+    });
+    violations.report();
+}
+
+/// One text or several, as texts.
+fn list(value: &Value) -> Vec<String> {
+    let text = |value: &Value| match value {
+        Value::Tagged(sub) if sub.tag == "Sub" => words(&sub.value),
+        value => words(value),
+    };
+    match value {
+        Value::Null => Vec::new(),
+        Value::Sequence(items) => items.iter().map(text).collect(),
+        value => vec![text(value)],
+    }
+}
