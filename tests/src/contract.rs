@@ -200,6 +200,13 @@ impl Contract {
             }
         }
 
+        // https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2
+        if exchange.method == Method::HEAD {
+            if !exchange.body.is_empty() {
+                found.push(format!("{status} to HEAD has a body"));
+            }
+            return;
+        }
         let contents = response["content"].as_object();
         let given = media_type(exchange.headers);
         match contents.and_then(|contents| contents.get(&given)) {

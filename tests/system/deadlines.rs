@@ -47,7 +47,9 @@ struct Operation {
 /// Reads all operations of the contract.
 fn operations() -> Vec<Operation> {
     let operations = Contract::get().operations();
+    // An answer to HEAD has no body that could tell whose it is.
     operations
+        .filter(|operation| operation.method != "head")
         .map(|operation| Operation {
             id: operation.id().to_owned(),
             function: operation.own["x-function"].as_str().expect("its function").to_owned(),

@@ -25,11 +25,12 @@ const TEXTS_OF_A_PATTERN: usize = 4;
 
 /// Places where the document allows a value and the system refuses it all the same, with which code:
 /// it depends on more than the request's form.
-const REFUSED_FOR_OTHER_REASONS: [(&str, &str, &str); 4] = [
+const REFUSED_FOR_OTHER_REASONS: [(&str, &str, &str); 5] = [
     // Another URL is no upload of this conversation.
     ("sendMessage", "/body/attachments/0/url", "attachment_not_found"),
     // Another file's path leads nowhere.
     ("readFile", "/path/file", "file_not_found"),
+    ("readFileHead", "/path/file", "file_not_found"),
     // Only the app's own signature and token are good.
     ("receiveWhatsappWebhook", "/header/X-Hub-Signature-256", "not_from_provider"),
     ("verifyWhatsappWebhook", "/query/hub.verify_token", "not_from_provider"),
@@ -166,6 +167,9 @@ fn texts(schema: &Value, base: &str) -> Vec<String> {
         let made = (0..TEXTS_OF_A_PATTERN)
             .map(|_| strategy.new_tree(&mut runner).expect("a text").current());
         for text in made {
+            // A text that shows nothing is blank to the system, which no pattern can say.
+            let is_shown = text.chars().any(char::is_alphanumeric);
+            let text = if is_shown { text } else { format!("{text}x") };
             // One character more is beyond what the pattern counts, at either end.
             texts.extend([format!("{text}x"), format!("/{text}"), text]);
         }
@@ -296,6 +300,7 @@ async fn samples(world: &World, meta: &Meta<'_>) -> Vec<(&'static str, Request)>
             }),
         ),
         ("readFile", json!({ "path": { "file": path_of_file } })),
+        ("readFileHead", json!({ "path": { "file": path_of_file } })),
         (
             "readChatMessage",
             json!({
@@ -382,7 +387,12 @@ fn note(world: &World, operation: &Operation<'_>, request: &Request, answer: &An
 /// Says what is wrong with the answer to a probe; `None` if system and document agree.
 fn disagreement(operation: &Operation<'_>, probe: &Probe, answer: &Answer) -> Option<String> {
     let succeeded = answer.status.is_success() || answer.status.is_redirection();
-    let code = if succeeded { String::new() } else { answer.problem().1 };
+    let code = match operation.method {
+        _ if succeeded => String::new(),
+        // An answer without a body, as to the other files.
+        "head" if answer.status == 404 => "file_not_found".to_owned(),
+        _ => answer.problem().1,
+    };
     let other_reason = REFUSED_FOR_OTHER_REASONS
         .iter()
         .any(|(id, place, with)| *id == operation.id() && *place == probe.place && *with == code);
