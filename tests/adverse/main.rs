@@ -30,9 +30,14 @@ const DOUBT: i64 = 121;
 /// How many callers there are at once.
 const CALLERS: usize = 64;
 
+/// Whether `LONG` asks for the long run.
+fn is_long() -> bool {
+    setting("LONG", 0) != 0
+}
+
 /// One number for the short run, another for the long one.
 fn either<T>(short: T, long: T) -> T {
-    if setting("LONG", 0) == 0 { short } else { long }
+    if is_long() { long } else { short }
 }
 
 fn main() -> ExitCode {

@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::either;
+use crate::is_long;
 use crate::talk::{Talk, all_arrived, see_through};
 use tests::suite::{Suite, remark};
 use tests::{Business, World};
@@ -21,6 +21,9 @@ const TIMES: usize = 100;
 
 /// How long the provider takes for each message, in milliseconds.
 const PROVIDER: u64 = 100;
+
+/// How many rounds each measurement of the long form has.
+const LONG_ROUNDS: usize = 60;
 
 /// How long a round takes at least. The noisy business's messages are spread over it: what they
 /// cost the others is to be seen, and not that this machine can accept no more at once.
@@ -41,8 +44,9 @@ struct Other {
     talks: Vec<(Talk, DateTime<Utc>)>,
 }
 
-/// In each round every other business sends one message and the noisy one a hundred. Three times:
-/// without the noise, with it, and with it on queues that know no groups. How long the others'
+/// In each round every other business sends one message and the noisy one a hundred: once on queues
+/// with groups, once without. The long form does so three times, many rounds each: without the
+/// noise, with it, and with it on queues that know no groups. How long the others'
 /// messages take from the 201 until the provider has them is printed and not judged: it is a time
 /// of this machine, on which accepting, four invocations per queue and the provider itself share
 /// what cores there are.
@@ -50,11 +54,15 @@ async fn noisy() {
     let world = World::start().await;
     world.fault("email", json!({"delay_ms": PROVIDER})).await;
     rounds(&world, 1, TIMES, false).await; // so that every process there will be has started
-    let count = either(8, 60);
 
-    let alone = rounds(&world, count, 0, false).await;
-    let fair = rounds(&world, count, TIMES, false).await;
-    let unfair = rounds(&world, count, TIMES, true).await;
+    if !is_long() {
+        rounds(&world, 1, TIMES, true).await;
+        return;
+    }
+
+    let alone = rounds(&world, LONG_ROUNDS, 0, false).await;
+    let fair = rounds(&world, LONG_ROUNDS, TIMES, false).await;
+    let unfair = rounds(&world, LONG_ROUNDS, TIMES, true).await;
     let line = |name: &str, times: &[i64]| {
         let half = percentile(times, 50);
         let most = percentile(times, 99);

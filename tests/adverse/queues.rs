@@ -35,7 +35,7 @@ async fn repeated(providers_fail: bool) {
         world.fault("email", json!({"after_effect": true, "probability": 0.1})).await;
     }
 
-    let mut talks = Talk::on_every_channel(&world, &business, either(3, 8)).await;
+    let mut talks = Talk::on_every_channel(&world, &business, either(2, 8)).await;
     all_send(&world, &business, &mut talks, either(6, 40)).await;
     see_through(&world).await;
     all_arrived(&world, &talks).await;

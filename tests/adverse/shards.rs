@@ -58,7 +58,7 @@ async fn change(world: &World, business: &Business, over: &AtomicBool) -> u64 {
     let now = now(world).await;
     let mut changes = 0;
 
-    for round in 0..either(4, 20) {
+    for round in 0..either(2, 20) {
         for (more, shards) in [(40, 4), (90, 8), (-30, 8), (60, MOST_SHARDS), (-200, 1)] {
             let used = world.usage(&business.api_key).await.0;
             let limit = used.saturating_add_signed(more);

@@ -106,8 +106,15 @@ impl Fault {
 /// second or two.
 const STUBBORN: u32 = 1_000;
 
-/// Every case of these points: which fault at which of them.
+/// The short form tries each third case. There are seven faults, so each point is hit by two or
+/// three of them, and each fault hits each third point.
+const SHORT_STEP: usize = 3;
+
+/// The cases of these points: which fault at which of them. `SEEDS` and `CASE` ask for all.
 pub(crate) fn at(points: &[Point]) -> impl Iterator<Item = (Point, Fault)> {
+    let is_whole = ["SEEDS", "CASE"].iter().any(|name| std::env::var_os(name).is_some());
+    let step = if is_whole { 1 } else { SHORT_STEP };
+
     let pairs = points.iter().flat_map(|point| Fault::ALL.map(|fault| (*point, fault)));
-    pairs.filter(|(point, fault)| fault.can_hit(*point))
+    pairs.step_by(step).filter(|(point, fault)| fault.can_hit(*point))
 }
