@@ -7,9 +7,10 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, Get, TransactGetItem};
 use futures_util::future::join_all;
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::talk::{now, see_through};
-use crate::{CALLERS, CHANNELS, UNPACED, either};
+use crate::{CALLERS, either};
 use domain::{BusinessId, ConversationId, Month};
 use platform::table::key;
 use tests::suite::{Suite, remark};
@@ -37,9 +38,14 @@ async fn changing() {
     });
 
     world.fault("aws", conflict).await;
+    let conversations = world.conversations_for_many(&business).await;
     let over = AtomicBool::new(false);
-    let sends = join_all((0..CALLERS).map(|number| send_until(&world, &business, number, &over)));
-    let looks = look_until(&world, &business, &over);
+    let send = |number| {
+        let conversation_id = conversations[number % conversations.len()];
+        send_until(&world, &business, conversation_id, &over)
+    };
+    let sends = join_all((0..CALLERS).map(send));
+    let looks = look_until(&world, &business, &conversations, &over);
     let (accepted, looks, changes) = tokio::join!(sends, looks, change(&world, &business, &over));
     let accepted: u64 = accepted.into_iter().sum();
 
@@ -76,10 +82,15 @@ async fn change(world: &World, business: &Business, over: &AtomicBool) -> u64 {
 }
 
 /// Sends until it is over, whatever is answered; returns how many were accepted.
-async fn send_until(world: &World, business: &Business, number: usize, over: &AtomicBool) -> u64 {
+async fn send_until(
+    world: &World,
+    business: &Business,
+    conversation_id: Uuid,
+    over: &AtomicBool,
+) -> u64 {
     let mut accepted = 0;
+
     while !over.load(Ordering::Relaxed) {
-        let conversation_id = business.conversation_id(UNPACED[number % UNPACED.len()]);
         let answer =
             world.send(&business.api_key, conversation_id, "while the plan changes").go().await;
         match answer.status.as_u16() {
@@ -94,14 +105,20 @@ async fn send_until(world: &World, business: &Business, number: usize, over: &At
 }
 
 /// Looks until it is over; returns how many snapshots there were, each of which adds up.
-async fn look_until(world: &World, business: &Business, over: &AtomicBool) -> u64 {
+async fn look_until(
+    world: &World,
+    business: &Business,
+    conversations: &[Uuid],
+    over: &AtomicBool,
+) -> u64 {
     let month = Month::of(now(world).await);
     let client = world.dynamodb();
     let mut looks = 0;
     let mut before = 0;
 
     while !over.load(Ordering::Relaxed) {
-        let Some(snapshot) = Snapshot::take(&client, &world.ready.table, business, month).await
+        let Some(snapshot) =
+            Snapshot::take(&client, &world.ready.table, business, month, conversations).await
         else {
             continue;
         };
@@ -146,12 +163,14 @@ impl Snapshot {
         table: &str,
         business: &Business,
         month: Month,
+        conversations: &[Uuid],
     ) -> Option<Snapshot> {
         let id = BusinessId(business.business_id);
         let shards = (0..MOST_SHARDS).map(|shard| key::quota_shard(id, month, shard));
-        let conversations = CHANNELS.map(|channel| {
-            key::conversation(id, ConversationId(business.conversation_id(channel)))
-        });
+        let counted = conversations.len();
+        let conversations = conversations
+            .iter()
+            .map(|conversation_id| key::conversation(id, ConversationId(*conversation_id)));
         let keys = [key::plan(id), key::quota_head(id, month)]
             .into_iter()
             .chain(shards)
@@ -178,7 +197,7 @@ impl Snapshot {
                 }
             };
         let items: Vec<Item> = items.collect();
-        let (month, conversations) = items.split_at(items.len() - CHANNELS.len());
+        let (month, conversations) = items.split_at(items.len() - counted);
 
         Some(Snapshot {
             plan: numbers(&month[0], "max_messages_per_month").expect("the business has a plan"),
@@ -232,8 +251,9 @@ async fn first(shards: u16) {
     let world = World::start().await;
     for limit in [u64::from(shards) * 10, 1_000] {
         let business = world.business(limit, shards).await;
+        let conversations = world.conversations_for_many(&business).await;
         let caller = async |number: usize| {
-            let conversation_id = business.conversation_id(UNPACED[number % UNPACED.len()]);
+            let conversation_id = conversations[number % conversations.len()];
             loop {
                 let answer = world
                     .send(&business.api_key, conversation_id, "the first of the month")
@@ -253,8 +273,9 @@ async fn first(shards: u16) {
             assert_eq!(answer.problem(), (403, "quota_exceeded".into()), "{}", world.complaints());
         }
         let month = Month::of(now(&world).await);
+        let client = world.dynamodb();
         let snapshot =
-            Snapshot::take(&world.dynamodb(), &world.ready.table, &business, month).await;
+            Snapshot::take(&client, &world.ready.table, &business, month, &conversations).await;
         let snapshot = snapshot.expect("no transaction writes");
         snapshot.adds_up();
         // Had it been opened twice, what was counted before would not be counted any more.

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use futures_util::future::join_all;
 use reqwest::{Client, Method, RequestBuilder, StatusCode, redirect};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -134,6 +135,16 @@ impl World {
         let new = json!({"business_id": business.business_id, "channel": channel});
         let made = self.sandbox(Method::POST, "/conversations", new).await;
         serde_json::from_value(made["conversation_id"].clone()).expect("an id")
+    }
+
+    /// Returns conversations for many callers at once: the business's own in the chat and more by
+    /// e-mail, sixteen together. With fewer, the callers wait for each other's place in a
+    /// conversation and not for the month's.
+    pub async fn conversations_for_many(&self, business: &Business) -> Vec<Uuid> {
+        let more = (1..16).map(|_| self.another_conversation(business, "email"));
+        let mut all = join_all(more).await;
+        all.push(business.conversation_id("chat"));
+        all
     }
 
     /// A request that sends `text` into `conversation`.

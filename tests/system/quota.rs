@@ -17,10 +17,11 @@ const CHANNELS: [&str; 2] = ["chat", "email"];
 /// Has 64 callers send as long as they are not told 403; counts the answers. A caller that is told
 /// 503 comes again, as the answer says.
 async fn exhaust(world: &World, business: &Business) -> BTreeMap<u16, usize> {
+    let conversations = world.conversations_for_many(business).await;
     let caller = async |number: usize| {
         let mut answers = Vec::new();
         loop {
-            let conversation_id = business.conversation_id(CHANNELS[number % CHANNELS.len()]);
+            let conversation_id = conversations[number % conversations.len()];
             let answer =
                 world.send(&business.api_key, conversation_id, "one more message").go().await;
             let status = answer.status.as_u16();
@@ -87,7 +88,9 @@ async fn conflicts_change_nothing_about_the_limit() {
     let conflict = json!({"operation": "TransactWriteItems", "error": "TransactionConflict", "probability": 0.3});
     world.fault("aws", conflict).await;
     for shards in [1, 4, 16] {
-        every_limit(&world, shards).await;
+        for limit in [2, 97] {
+            exactly(&world, limit, shards).await;
+        }
     }
 }
 
