@@ -236,6 +236,7 @@ mod tests {
             (json!({ "code": "100", "error_subcode": "33" }), ("channel", Some("100"))),
             (json!({ "code": 100, "error_subcode": null }), ("permanent", Some("100"))),
             (json!({ "code": 100, "is_transient": true }), ("transient", Some("100"))),
+            (json!({ "code": 100, "is_transient": "true" }), ("transient", Some("100"))),
             (json!({ "code": 100, "is_transient": false }), ("permanent", Some("100"))),
             (json!({ "code": null }), ("permanent", None)),
             (json!({ "code": "OAuthException" }), ("permanent", None)),

@@ -1,6 +1,7 @@
 //! JSON as a provider sends it. One odd value must not spoil its neighbours, so a document is first
 //! [repaired](repair) where its bytes are not JSON, and then read value by value ([`Node`]).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
@@ -49,10 +50,9 @@ impl<'a> Node<'a> {
     /// Returns a whole number, which may be written as a text or with a fraction of nothing.
     #[must_use]
     pub fn integer(self) -> Option<i64> {
-        let digits = self.text().unwrap_or_else(|| self.0.to_owned());
-        let digits = digits.trim();
-        digits.parse().ok().or_else(|| {
-            let number: f64 = digits.parse().ok()?;
+        let digits = self.written();
+        digits.trim().parse().ok().or_else(|| {
+            let number = self.number()?;
             // Above this, not every integer has a double of its own.
             let is_whole = number.fract() == 0.0 && number.abs() < (1u64 << 53) as f64;
             #[expect(clippy::cast_possible_truncation, reason = "it is a whole number below 2^53")]
@@ -60,10 +60,16 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// True for `true`.
+    /// Returns a finite number, which may be written as a text.
+    #[must_use]
+    pub fn number(self) -> Option<f64> {
+        self.written().trim().parse().ok().filter(|number: &f64| number.is_finite())
+    }
+
+    /// True for `true`, which may be written as a text.
     #[must_use]
     pub fn is_true(self) -> bool {
-        self.0 == "true"
+        self.written().trim() == "true"
     }
 
     /// True for `null`.
@@ -71,12 +77,17 @@ impl<'a> Node<'a> {
     pub fn is_null(self) -> bool {
         self.0 == "null"
     }
+
+    /// Returns the letters of a text, and any other value as it stands in the document.
+    fn written(self) -> Cow<'a, str> {
+        self.text().map_or(Cow::Borrowed(self.0), Cow::Owned)
+    }
 }
 
 /// Returns a document as JSON, where something else than its structure keeps it from being that:
 /// its byte order mark is dropped; bytes that are not UTF-8, halves of surrogate pairs and unknown
 /// escapes become U+FFFD; control characters in texts become spaces; numbers beyond a double's
-/// range become `null`.
+/// range, and words that are neither numbers nor JSON's own, such as `NaN`, become `null`.
 #[must_use]
 pub fn repair(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
@@ -89,7 +100,7 @@ pub fn repair(bytes: &[u8]) -> String {
                 repaired.push('"');
                 copy_text(&rest[1..], &mut repaired)
             }
-            '-' | '0'..='9' => copy_number(rest, &mut repaired),
+            first if is_of_word(first) => copy_word(rest, &mut repaired),
             other => {
                 repaired.push(other);
                 &rest[other.len_utf8()..]
@@ -100,14 +111,18 @@ pub fn repair(bytes: &[u8]) -> String {
     repaired
 }
 
-/// Copies a number, and returns what follows it.
-fn copy_number<'a>(text: &'a str, repaired: &mut String) -> &'a str {
-    let is_part = |c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | 'e' | 'E');
-    let end = text.find(|c| !is_part(c)).unwrap_or(text.len());
-    let (number, rest) = text.split_at(end);
+/// True for what numbers and words outside of texts are made of.
+fn is_of_word(one: char) -> bool {
+    one.is_ascii_alphanumeric() || matches!(one, '+' | '-' | '.' | '_')
+}
 
-    let is_too_large = number.parse().is_ok_and(f64::is_infinite);
-    repaired.push_str(if is_too_large { "null" } else { number });
+/// Copies a number or a word, and returns what follows it.
+fn copy_word<'a>(text: &'a str, repaired: &mut String) -> &'a str {
+    let end = text.find(|one| !is_of_word(one)).unwrap_or(text.len());
+    let (word, rest) = text.split_at(end);
+
+    let is_json = matches!(word, "true" | "false") || serde_json::from_str::<f64>(word).is_ok();
+    repaired.push_str(if is_json { word } else { "null" });
     rest
 }
 
@@ -192,6 +207,11 @@ mod tests {
             (r#"["\ud83d\u0041", "\x41", "\u12"]"#, r#"["�A", "�x41", "�u12"]"#),
             ("[\"a\tb\nc\"]", r#"["a b c"]"#),
             (r#"{"\ud83d": 1}"#, r#"{"�": 1}"#),
+            (
+                r#"[NaN, -Infinity, +7, 007, .5, 5., 0x7, undefined, None, True, -]"#,
+                "[null, null, null, null, null, null, null, null, null, null, null]",
+            ),
+            ("[-0, -0.0, 1E+2, true, false, null]", "[-0, -0.0, 1E+2, true, false, null]"),
         ] {
             let whole: Value = serde_json::from_str(whole).expect("it is JSON");
             assert_eq!(repaired(broken), whole, "{broken}");
@@ -200,7 +220,7 @@ mod tests {
         let digits = "9".repeat(400);
         assert_eq!(repaired(&digits), Value::Null);
         assert_eq!(repair(b"[\"\xff\", 1]"), "[\"\u{fffd}\", 1]");
-        for open in ["\"", "\"\\", "\"\\u", "\"\\ud83d", "\"\\ud83d\\", "[1", "-", "é\\u"] {
+        for open in ["\"", "\"\\", "\"\\u", "\"\\ud83d", "\"\\ud83d\\", "[1", "{a: 1}", "é\\u"] {
             assert!(Node::document(&repair(open.as_bytes())).is_none(), "{open}");
         }
     }

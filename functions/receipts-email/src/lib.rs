@@ -51,7 +51,7 @@ impl EventFunction for ReceiptsEmail {
         match event::receipt(&detail_type, time, &detail) {
             Some((about, receipt)) => self.receipts.apply(&about, &receipt).await,
             None => {
-                tracing::info!(kind = detail_type, "SES event carries no id of ours; ignored");
+                tracing::info!(kind = detail_type, "SES event changes no message of ours; ignored");
                 Ok(())
             }
         }

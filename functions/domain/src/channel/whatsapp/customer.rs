@@ -8,6 +8,9 @@
 //! | Mexico | WhatsApp writes a 1 behind the country code, which numbers have not had [since 2019](https://waha.devlike.pro/docs/apps/phone-numbers/) |
 //! | Argentina | WhatsApp writes the 9 of calls from abroad behind the country code, or does not ([Chatwoot](https://github.com/chatwoot/chatwoot/issues/13932)) |
 
+/// The longest phone number, in digits ([E.164](https://www.itu.int/rec/T-REC-E.164)).
+pub(super) const MAX_DIGITS: usize = 15;
+
 /// One of the names of a customer on WhatsApp.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CustomerId {
@@ -19,7 +22,8 @@ pub enum CustomerId {
 }
 
 impl CustomerId {
-    /// Parses a name, as Meta or a conversation has it; `None` for a text without a digit.
+    /// Parses a name, as Meta or a conversation has it; `None` for a text without a digit, or with
+    /// more of them than a number has.
     #[must_use]
     pub fn parse(text: &str) -> Option<CustomerId> {
         let text = text.trim();
@@ -27,7 +31,7 @@ impl CustomerId {
             return Some(CustomerId::UserId(text.to_owned()));
         }
         let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-        (!digits.is_empty()).then_some(CustomerId::Number(digits))
+        (1..=MAX_DIGITS).contains(&digits.len()).then_some(CustomerId::Number(digits))
     }
 
     /// Returns the name by which conversations are found: the same for every way to write a number.
@@ -104,7 +108,9 @@ mod tests {
             ("US.ENT.11815799212886844830", user_id("US.ENT.11815799212886844830")),
             ("BR.aB3", user_id("BR.aB3")),
             (&long, user_id(&long)),
-            (&format!("{long}7"), number(&"7".repeat(129))),
+            (&format!("{long}7"), None),
+            (&"7".repeat(15), number(&"7".repeat(15))),
+            (&"7".repeat(16), None),
             ("us.1", number("1")),
             ("US.1.2", number("12")),
             ("USA.1", number("1")),
