@@ -25,6 +25,8 @@ mod http_api;
 mod inputs;
 #[path = "conventions/operations.rs"]
 mod operations;
+#[path = "conventions/permissions.rs"]
+mod permissions;
 #[path = "conventions/template.rs"]
 mod template;
 #[path = "conventions/values.rs"]

@@ -402,10 +402,14 @@ const WILDCARDS: &[(&str, &[&str], &str)] = &[
         &["secretsmanager:GetSecretValue"],
         "operators make a secret for each channel",
     ),
-    (":identity/*", &["ses:SendEmail"], "each e-mail channel has an identity of its own"),
+    (
+        ":identity/*",
+        &["ses:SendEmail", "ses:SendRawEmail"],
+        "each e-mail channel has an identity of its own",
+    ),
     (
         ":configuration-set/*",
-        &["ses:SendEmail"],
+        &["ses:SendEmail", "ses:SendRawEmail"],
         "each e-mail channel may name a configuration set",
     ),
 ];

@@ -382,15 +382,15 @@ fn dynamodb(url: &str) -> aws_sdk_dynamodb::Client {
     aws_sdk_dynamodb::Client::from_conf(config)
 }
 
-/// Adds what functions did, and have to be allowed to do, to the directory `PERMISSIONS`, if there
-/// is one: tests/least-privilege compares it with the template.
-fn keep_permissions(engine: &Engine) {
+/// Adds the operations that functions asked for to the directory `PERMISSIONS`, if there is one:
+/// tests/least-privilege compares what they need with the template.
+fn keep_operations(engine: &Engine) {
     let Some(directory) = std::env::var_os("PERMISSIONS").filter(|name| !name.is_empty()) else {
         return;
     };
-    let permissions = engine.calls().permissions();
+    let operations = engine.calls().operations();
     let lines =
-        permissions.iter().map(|one| serde_json::to_string(one).expect("three texts") + "\n");
+        operations.iter().map(|one| serde_json::to_string(one).expect("three texts") + "\n");
     let file = PathBuf::from(directory).join(format!("{}.jsonl", Uuid::new_v4()));
     std::fs::write(&file, lines.collect::<String>())
         .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
@@ -405,7 +405,7 @@ impl Drop for World {
                     oracle::check(self).await;
                 }
                 if let Some(local) = self.local.take() {
-                    keep_permissions(local.engine());
+                    keep_operations(local.engine());
                     local.stop().await;
                 }
             });

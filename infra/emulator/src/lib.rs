@@ -13,7 +13,7 @@ pub mod template;
 mod trigger;
 
 pub use aws::{
-    AwsError, AwsFaults, Calls, Failure, FaultError, FaultRule, Permission, RecordedCall,
+    AwsError, AwsFaults, Calls, Failure, FaultError, FaultRule, Operation, RecordedCall,
     TableError, caller,
 };
 pub use engine::{

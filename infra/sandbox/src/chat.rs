@@ -90,8 +90,12 @@ async fn connections(
     let path = uri.path().trim_start_matches("/providers/chat");
     if let Some(function) = emulator::caller(&headers) {
         let resource = format!("ChatApi/ChatStage/{method}/@connections/*");
-        let action = "execute-api:ManageConnections";
-        provider.engine.calls().record_permission(function, action, resource);
+        let operation = match method {
+            Method::DELETE => "apigatewaymanagementapi:DeleteConnection",
+            Method::GET => "apigatewaymanagementapi:GetConnection",
+            _ => "apigatewaymanagementapi:PostToConnection",
+        };
+        provider.engine.calls().record_operation(function, operation, resource);
     }
 
     let effect = provider.forward(method, path, &headers, body);

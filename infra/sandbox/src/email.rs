@@ -95,7 +95,7 @@ async fn outbound_emails(
 ) -> Response {
     if let Some(function) = emulator::caller(&headers) {
         for resource in ["identity/*", "configuration-set/*"] {
-            provider.engine.calls().record_permission(function, "ses:SendEmail", resource);
+            provider.engine.calls().record_operation(function, operation(&body), resource);
         }
     }
 
@@ -110,6 +110,13 @@ async fn outbound_emails(
     let kill = async || provider.engine.kill("deliver-email").await;
 
     provider.channel.faults.apply(effect, refuse, kill).await
+}
+
+/// Returns the operation, by the kind of its content: SES checks other actions for each.
+fn operation(body: &[u8]) -> &'static str {
+    let raw =
+        serde_json::from_slice(body).is_ok_and(|email: SendEmail| email.content.raw.is_some());
+    if raw { "sesv2:SendEmail/Raw" } else { "sesv2:SendEmail" }
 }
 
 #[derive(Debug, Deserialize)]

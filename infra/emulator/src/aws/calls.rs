@@ -1,5 +1,5 @@
-//! The functions' calls to AWS: how often each operation was called, the permissions that the calls
-//! need, and on demand every call in order.
+//! The functions' calls to AWS: how often each operation was called, the operations and their
+//! resources, and on demand every call in order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use super::call::Call;
-use super::permission::Permission;
+use super::operation::Operation;
 use crate::lambda::Specification;
 
 /// Calls to AWS. Clones count together.
@@ -17,7 +17,7 @@ pub struct Calls(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     counted: BTreeMap<(String, String), u64>,
-    permissions: BTreeSet<Permission>,
+    operations: BTreeSet<Operation>,
     /// The calls since [`Calls::record`].
     recorded: Option<Vec<RecordedCall>>,
 }
@@ -41,20 +41,24 @@ impl Calls {
         self.state().counted.clone()
     }
 
-    /// Returns the permissions that functions needed, outside the proxy too.
-    pub fn permissions(&self) -> BTreeSet<Permission> {
-        self.state().permissions.clone()
+    /// Returns the operations that functions asked for, outside the proxy too.
+    pub fn operations(&self) -> BTreeSet<Operation> {
+        self.state().operations.clone()
     }
 
-    /// Notes that a function needs a permission.
-    pub fn record_permission(
+    /// Notes that a function asked for an operation.
+    pub fn record_operation(
         &self,
         function: &str,
-        action: impl Into<String>,
+        operation: impl Into<String>,
         resource: impl Into<String>,
     ) {
-        let (function, action, resource) = (function.into(), action.into(), resource.into());
-        self.state().permissions.insert(Permission { function, action, resource });
+        let operation = Operation {
+            function: function.into(),
+            operation: operation.into(),
+            resource: resource.into(),
+        };
+        self.state().operations.insert(operation);
     }
 
     /// Forgets the recorded calls, and records every call from now on.

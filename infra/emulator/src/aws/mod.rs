@@ -8,7 +8,7 @@ mod cloudformation;
 mod dynamodb;
 mod error;
 mod fault;
-mod permission;
+mod operation;
 mod proxy;
 mod s3;
 mod sdk;
@@ -31,13 +31,13 @@ pub use calls::{Calls, RecordedCall};
 pub(crate) use cloudformation::StackDescription;
 pub use error::{AwsError, TableError};
 pub use fault::{AwsFaults, Failure, FaultError, FaultRule};
-pub use permission::{Permission, caller};
+pub use operation::{Operation, caller};
 pub(crate) use sdk::loopback;
 pub(crate) use sqs::arn as queue_arn;
 pub(crate) use sqs_compat::restore_group_id;
 
 use dynamodb::EmbeddedDynamoDb;
-use permission::LogicalIds;
+use operation::LogicalIds;
 use proxy::{Proxy, ProxyParts, Upstreams};
 use s3::EmbeddedS3;
 
@@ -152,7 +152,7 @@ impl Aws {
     }
 }
 
-/// Returns the logical ids of what was made, for permissions.
+/// Returns the logical ids of what was made, for the record of operations.
 fn logical_ids(stack: &Stack, made: &PhysicalIds) -> LogicalIds {
     let functions = stack.functions.iter().map(|function| function.logical_id.clone());
     let mut names = LogicalIds::of_functions(functions);

@@ -20,7 +20,7 @@ use super::call::{Call, Service, access_key};
 use super::calls::Calls;
 use super::cloudformation::{self, StackDescription};
 use super::fault::{AwsFaults, Failure, Hit};
-use super::permission::LogicalIds;
+use super::operation::LogicalIds;
 use super::s3::{self, EmbeddedS3};
 use super::sqs_compat;
 use crate::cors;
@@ -120,7 +120,7 @@ impl Shared {
             self.calls.count(worker.function(), &call, &described);
         }
 
-        self.record_permissions(&call, &parts, &body);
+        self.record_operations(&call, &parts, &body);
         let caller = worker.as_ref().map(|worker| worker.function());
         let caller = caller.map(|function| (function.logical_id.as_str(), function.name.as_str()));
 
@@ -130,11 +130,11 @@ impl Shared {
         }
     }
 
-    /// Records the permissions that a function needs for this call.
-    fn record_permissions(&self, call: &Call, parts: &Parts, body: &[u8]) {
+    /// Records the operations that a function asks for by this call.
+    fn record_operations(&self, call: &Call, parts: &Parts, body: &[u8]) {
         if let Some(function) = self.names.signer(call, parts) {
-            for (action, resource) in self.names.needed(call, parts, body) {
-                self.calls.record_permission(&function, action, resource);
+            for (operation, resource) in self.names.asked_for(call, parts, body) {
+                self.calls.record_operation(&function, operation, resource);
             }
         }
     }
@@ -195,12 +195,12 @@ impl Shared {
         };
 
         let headers = cors::headers(&s3.bucket.cors, &parts.headers, &parts.method);
-        let (signer, (action, bucket)) =
-            (self.names.signer(call, &parts), self.names.to_be_told_missing(&parts));
+        let signer = self.names.signer(call, &parts);
+        let (operation, bucket) = self.names.of_missing(call, &parts);
         let mut answer = s3.answer(parts, body).await;
 
         if let Some(function) = signer.filter(|_| answer.status() == StatusCode::NOT_FOUND) {
-            self.calls.record_permission(&function, action, bucket);
+            self.calls.record_operation(&function, operation, bucket);
         }
 
         answer.headers_mut().extend(headers);

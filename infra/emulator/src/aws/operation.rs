@@ -1,7 +1,9 @@
-//! The permissions that calls need: actions as IAM policies name them, resources by the template's
-//! own names. Nothing is refused here; tests compare the recorded permissions with the policies.
+//! The operations that calls ask for, on resources by the template's own names. Nothing is refused
+//! here: what each operation needs is written down apart from this, and tests compare that with the
+//! policies.
 //!
-//! Actions: <https://docs.aws.amazon.com/service-authorization/latest/reference/reference.html>.
+//! An operation whose permissions depend on its content has it after a slash:
+//! `dynamodb:TransactWriteItems/Put`, `s3:PutObject/tagging`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,13 +14,13 @@ use serde_json::Value;
 
 use super::call::{Call, Service};
 
-/// A permission that a function needed.
+/// An operation that a function asked for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
-pub struct Permission {
+pub struct Operation {
     /// The function's logical id.
     pub function: String,
-    /// The action: `dynamodb:PutItem`.
-    pub action: String,
+    /// Service and operation: `dynamodb:PutItem`.
+    pub operation: String,
     /// The resource by logical id: `Table`, `Table/index/outbox`, `Files/*`, `ChatQueue`; a secret
     /// that is not the template's by its name.
     pub resource: String,
@@ -52,31 +54,33 @@ impl LogicalIds {
         self.resources.get(physical).map_or_else(|| physical.to_owned(), Clone::clone)
     }
 
-    /// Returns pairs of action and resource that `call` needs, whatever its result.
-    pub(super) fn needed(&self, call: &Call, parts: &Parts, body: &[u8]) -> Vec<(String, String)> {
+    /// Returns pairs of operation and resource that `call` asks for, whatever its result.
+    pub(super) fn asked_for(
+        &self,
+        call: &Call,
+        parts: &Parts,
+        body: &[u8],
+    ) -> Vec<(String, String)> {
         match call.service {
             Service::S3 => self.of_s3(call, parts),
             service => {
                 let body: Value = serde_json::from_slice(body).unwrap_or_default();
-                let needed = match service {
+                let operations = match service {
                     Service::DynamoDb => self.of_dynamodb(&call.operation, &body),
                     Service::Sqs => {
-                        vec![(
-                            call.operation.trim_end_matches("Batch").into(),
-                            self.named(&body, "QueueUrl"),
-                        )]
+                        vec![(call.operation.clone(), self.named(&body, "QueueUrl"))]
                     }
                     _ => vec![(call.operation.clone(), self.named(&body, "SecretId"))],
                 };
                 let prefixed =
-                    |(action, resource)| (format!("{}:{action}", service.prefix()), resource);
-                needed.into_iter().map(prefixed).collect()
+                    |(operation, resource)| (format!("{}:{operation}", service.prefix()), resource);
+                operations.into_iter().map(prefixed).collect()
             }
         }
     }
 
-    /// Returns the permissions for DynamoDB. A transaction needs those of its items; reading an
-    /// index needs the index, and not the table.
+    /// Returns the operations on DynamoDB, a transaction's by the kinds of its items. An index that
+    /// is read is a resource of its own.
     fn of_dynamodb(&self, operation: &str, body: &Value) -> Vec<(String, String)> {
         match operation {
             "TransactWriteItems" | "TransactGetItems" => {
@@ -86,11 +90,8 @@ impl LogicalIds {
                     .flatten()
                     .filter_map(Value::as_object)
                     .flatten();
-                let action = |kind: &str| match kind {
-                    "ConditionCheck" => "ConditionCheckItem".to_owned(),
-                    kind => format!("{kind}Item"),
-                };
-                items.map(|(kind, item)| (action(kind), self.named(item, "TableName"))).collect()
+                let of_kind = |kind: &str| format!("{operation}/{kind}");
+                items.map(|(kind, item)| (of_kind(kind), self.named(item, "TableName"))).collect()
             }
             "BatchGetItem" | "BatchWriteItem" => {
                 let tables = body["RequestItems"].as_object().into_iter().flatten();
@@ -103,31 +104,23 @@ impl LogicalIds {
         }
     }
 
-    /// Returns the permissions for S3. A tag that comes with an object needs one of its own.
-    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/tagging-and-policies.html>
+    /// Returns the operation on S3, and whether an object comes with a tag.
     fn of_s3(&self, call: &Call, parts: &Parts) -> Vec<(String, String)> {
         let (bucket, _) = super::call::bucket_and_key(&parts.uri).unwrap_or_default();
         let bucket = self.of(bucket);
-        let action = match call.operation.as_str() {
-            "HeadObject" => "GetObject",
-            "ListObjectsV2" => return vec![("s3:ListBucket".into(), bucket)],
-            operation => operation,
-        };
-
-        let objects = format!("{bucket}/*");
-        let mut needed = vec![(format!("s3:{action}"), objects.clone())];
-        if action == "PutObject" && parts.headers.contains_key("x-amz-tagging") {
-            needed.push(("s3:PutObjectTagging".into(), objects));
+        match call.operation.as_str() {
+            "ListObjectsV2" => vec![("s3:ListObjectsV2".into(), bucket)],
+            "PutObject" if parts.headers.contains_key("x-amz-tagging") => {
+                vec![("s3:PutObject/tagging".into(), format!("{bucket}/*"))]
+            }
+            operation => vec![(format!("s3:{operation}"), format!("{bucket}/*"))],
         }
-
-        needed
     }
 
-    /// Returns the permission to be told that an object is missing: without it, S3 answers 403.
-    /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>
-    pub(super) fn to_be_told_missing(&self, parts: &Parts) -> (String, String) {
+    /// Returns the operation on an object that turned out to be missing.
+    pub(super) fn of_missing(&self, call: &Call, parts: &Parts) -> (String, String) {
         let (bucket, _) = super::call::bucket_and_key(&parts.uri).unwrap_or_default();
-        ("s3:ListBucket".into(), self.of(bucket))
+        (format!("s3:{}/missing", call.operation), self.of(bucket))
     }
 
     fn named(&self, body: &Value, field: &str) -> String {
@@ -158,14 +151,14 @@ pub fn caller(headers: &HeaderMap) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn needed(request: http::request::Builder, body: &str) -> Vec<(String, String)> {
+    fn asked_for(request: http::request::Builder, body: &str) -> Vec<(String, String)> {
         let parts = request.body(()).unwrap().into_parts().0;
         let call = Call::read(&parts).unwrap();
         let mut names = LogicalIds::default();
         names.add("shop-1", "Table");
         names.add("http://127.0.0.1/0/chat", "ChatQueue");
         names.add("bucket", "Files");
-        names.needed(&call, &parts, body.as_bytes())
+        names.asked_for(&call, &parts, body.as_bytes())
     }
 
     fn json(target: &str) -> http::request::Builder {
@@ -180,22 +173,24 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_needs_what_its_items_need() {
+    fn a_transaction_is_told_by_its_items() {
         let body = r#"{"TransactItems":[{"Update":{"TableName":"shop-1"}},{"ConditionCheck":{"TableName":"shop-1"}}]}"#;
-        let wanted =
-            pairs(&[("dynamodb:UpdateItem", "Table"), ("dynamodb:ConditionCheckItem", "Table")]);
+        let wanted = pairs(&[
+            ("dynamodb:TransactWriteItems/Update", "Table"),
+            ("dynamodb:TransactWriteItems/ConditionCheck", "Table"),
+        ]);
 
-        assert_eq!(needed(json("DynamoDB_20120810.TransactWriteItems"), body), wanted);
+        assert_eq!(asked_for(json("DynamoDB_20120810.TransactWriteItems"), body), wanted);
         let body = r#"{"RequestItems":{"shop-1":{}}}"#;
         assert_eq!(
-            needed(json("DynamoDB_20120810.BatchGetItem"), body),
+            asked_for(json("DynamoDB_20120810.BatchGetItem"), body),
             pairs(&[("dynamodb:BatchGetItem", "Table")])
         );
 
         let body = r#"{"TableName":"shop-1","IndexName":"outbox"}"#;
 
         assert_eq!(
-            needed(json("DynamoDB_20120810.Query"), body),
+            asked_for(json("DynamoDB_20120810.Query"), body),
             pairs(&[("dynamodb:Query", "Table/index/outbox")])
         );
     }
@@ -204,23 +199,20 @@ mod tests {
     fn queues_secrets_and_objects_are_called_by_their_logical_ids() {
         let body = r#"{"QueueUrl":"http://127.0.0.1/0/chat"}"#;
         assert_eq!(
-            needed(json("AmazonSQS.SendMessageBatch"), body),
-            pairs(&[("sqs:SendMessage", "ChatQueue")])
+            asked_for(json("AmazonSQS.SendMessageBatch"), body),
+            pairs(&[("sqs:SendMessageBatch", "ChatQueue")])
         );
 
         let secret =
-            needed(json("secretsmanager.GetSecretValue"), r#"{"SecretId":"shop/whatsapp/a"}"#);
+            asked_for(json("secretsmanager.GetSecretValue"), r#"{"SecretId":"shop/whatsapp/a"}"#);
         assert_eq!(secret, pairs(&[("secretsmanager:GetSecretValue", "shop/whatsapp/a")]));
         let put = http::Request::put("/bucket/a").header("x-amz-tagging", "state=pending");
 
-        assert_eq!(
-            needed(put, ""),
-            pairs(&[("s3:PutObject", "Files/*"), ("s3:PutObjectTagging", "Files/*")])
-        );
+        assert_eq!(asked_for(put, ""), pairs(&[("s3:PutObject/tagging", "Files/*")]));
 
         assert_eq!(
-            needed(http::Request::head("/bucket/a"), ""),
-            pairs(&[("s3:GetObject", "Files/*")])
+            asked_for(http::Request::head("/bucket/a"), ""),
+            pairs(&[("s3:HeadObject", "Files/*")])
         );
     }
 

@@ -1,0 +1,139 @@
+//! `tests/permissions.yaml`, what AWS checks for each operation, against the operations in the code
+//! and the grants in the template.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use yaml_serde::Value;
+
+use crate::template::Template;
+use crate::{Violations, files, read};
+
+const TABLE: &str = "tests/permissions.yaml";
+
+/// A row of the table.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    /// `dynamodb:TransactWriteItems/Put`.
+    operation: String,
+    /// IAM actions.
+    needs: BTreeSet<String>,
+    source: String,
+}
+
+impl Row {
+    /// The SDK's method for the operation: `transact_write_items`.
+    fn method(&self) -> String {
+        let operation = self.operation.split_once(':').map_or("", |(_, operation)| operation);
+        let name = operation.split('/').next().unwrap_or_default();
+        let mut method = String::new();
+        for letter in name.chars() {
+            if letter.is_ascii_uppercase() && !method.is_empty() {
+                method.push('_');
+            }
+            method.push(letter.to_ascii_lowercase());
+        }
+        method
+    }
+}
+
+fn table() -> Vec<Row> {
+    yaml_serde::from_str(&read(TABLE)).expect("a list of rows")
+}
+
+/// The actions that each function may do, by its folder.
+fn granted(template: &Template) -> BTreeMap<&str, BTreeSet<&str>> {
+    let functions = template.functions().into_iter();
+    functions
+        .map(|function| (function.folder, actions_of(&function.properties["Policies"])))
+        .collect()
+}
+
+/// The actions of a function's policies.
+fn actions_of(policies: &Value) -> BTreeSet<&str> {
+    let policies = policies.as_sequence().into_iter().flatten();
+    let statements = policies.filter_map(|policy| policy["Statement"].as_sequence()).flatten();
+    statements
+        .flat_map(|statement| match &statement["Action"] {
+            Value::Sequence(actions) => actions.iter().filter_map(Value::as_str).collect(),
+            action => action.as_str().into_iter().collect::<Vec<_>>(),
+        })
+        .collect()
+}
+
+#[test]
+fn every_permission_has_its_source() {
+    let mut violations = Violations::default();
+    let mut seen = BTreeSet::new();
+
+    for Row { operation, needs, source } in &table() {
+        violations.unless(seen.insert(operation.clone()), || {
+            format!("{TABLE} has {operation} twice: make it one row")
+        });
+        violations.unless(source.starts_with("https://"), || {
+            format!("{TABLE}, {operation}: name the page that says so")
+        });
+        violations.unless(!needs.is_empty(), || {
+            format!("{TABLE}, {operation}: name the actions that AWS checks")
+        });
+    }
+
+    violations.report();
+}
+
+#[test]
+fn every_grant_is_one_that_an_operation_needs() {
+    let template = Template::read();
+    let rows = table();
+    let needed: BTreeSet<&str> =
+        rows.iter().flat_map(|row| &row.needs).map(String::as_str).collect();
+    let mut violations = Violations::default();
+
+    for (folder, actions) in granted(&template) {
+        for action in actions.difference(&needed) {
+            violations.add(format!(
+                "template.yaml lets {folder} do {action}, which no operation in {TABLE} needs: take it out, or \
+                 add the operation with its source"
+            ));
+        }
+    }
+
+    violations.report();
+}
+
+#[test]
+fn every_operation_in_the_code_is_granted() {
+    let template = Template::read();
+    let granted = granted(&template);
+    let anywhere: BTreeSet<&str> = granted.values().flatten().copied().collect();
+    let sources: Vec<(String, String)> = files("functions")
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .map(|path| (path.display().to_string(), read(&path)))
+        .collect();
+    let mut violations = Violations::default();
+
+    for row in table() {
+        let call = format!(".{}()", row.method());
+        let callers = sources.iter().filter(|(_, text)| text.contains(&call));
+        let folders: BTreeSet<&str> =
+            callers.filter_map(|(path, _)| path.split('/').nth(1)).collect();
+        violations.unless(!folders.is_empty(), || {
+            format!("{TABLE}, {}: no function calls it, take it out", row.operation)
+        });
+
+        for folder in folders {
+            // What is shared is called for several functions: tests/least-privilege knows which.
+            let may = granted.get(folder).unwrap_or(&anywhere);
+            for action in row.needs.iter().filter(|action| !may.contains(action.as_str())) {
+                violations.add(format!(
+                    "functions/{folder} calls {}, for which AWS checks {action} ({}): grant it in template.yaml",
+                    row.operation, row.source
+                ));
+            }
+        }
+    }
+
+    violations.report();
+}
