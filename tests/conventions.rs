@@ -7,6 +7,8 @@
 
 #[path = "conventions/bounds.rs"]
 mod bounds;
+#[path = "conventions/builds.rs"]
+mod builds;
 #[path = "conventions/channel.rs"]
 mod channel;
 #[path = "conventions/circles.rs"]
