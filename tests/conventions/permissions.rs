@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use yaml_serde::Value;
 
-use crate::template::Template;
+use crate::template::{Template, reference};
 use crate::{Violations, files, read};
 
 const TABLE: &str = "tests/permissions.yaml";
@@ -52,14 +52,31 @@ fn granted(template: &Template) -> BTreeMap<&str, BTreeSet<&str>> {
 
 /// The actions of a function's policies.
 fn actions_of(policies: &Value) -> BTreeSet<&str> {
-    let policies = policies.as_sequence().into_iter().flatten();
-    let statements = policies.filter_map(|policy| policy["Statement"].as_sequence()).flatten();
-    statements
-        .flat_map(|statement| match &statement["Action"] {
-            Value::Sequence(actions) => actions.iter().filter_map(Value::as_str).collect(),
-            action => action.as_str().into_iter().collect::<Vec<_>>(),
-        })
+    statements_of(policies)
+        .flat_map(|statement| one_or_many(&statement["Action"]))
+        .filter_map(Value::as_str)
         .collect()
+}
+
+/// The queues that a function may send to.
+fn queues_sent_to(policies: &Value) -> BTreeSet<&str> {
+    statements_of(policies)
+        .filter(|statement| {
+            one_or_many(&statement["Action"]).any(|action| action == "sqs:SendMessage")
+        })
+        .flat_map(|statement| one_or_many(&statement["Resource"]))
+        .filter_map(reference)
+        .collect()
+}
+
+fn statements_of(policies: &Value) -> impl Iterator<Item = &Value> {
+    let policies = policies.as_sequence().into_iter().flatten();
+    policies.filter_map(|policy| policy["Statement"].as_sequence()).flatten()
+}
+
+fn one_or_many(value: &Value) -> impl Iterator<Item = &Value> {
+    let many = value.as_sequence();
+    many.into_iter().flatten().chain(many.is_none().then_some(value))
 }
 
 #[test]
@@ -133,6 +150,39 @@ fn every_operation_in_the_code_is_granted() {
                 ));
             }
         }
+    }
+
+    violations.report();
+}
+
+/// Lambda stops a function after about 16 invocations in one chain of requests, unless it is told
+/// that the loop is meant: <https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html>.
+#[test]
+fn functions_that_send_to_their_own_queue_say_so_and_no_others_do() {
+    let template = Template::read();
+    let mut violations = Violations::default();
+
+    for function in template.functions() {
+        let id = function.id;
+        let sends = queues_sent_to(&function.properties["Policies"]);
+        let events = function.events();
+        let sources = events.iter().filter(|(kind, _)| *kind == "SQS");
+        let loops = sources.filter_map(|(_, source)| reference(&source["Queue"]));
+        let loops: Vec<&str> = loops.filter(|queue| sends.contains(queue)).collect();
+        let allowed = function.properties["RecursiveLoop"] == "Allow";
+
+        violations.unless(allowed || loops.is_empty(), || {
+            format!(
+                "template.yaml, {id}: it is invoked by {} and sends to it, which Lambda stops after 16 times; \
+                 set RecursiveLoop: Allow and say why the loop ends",
+                loops.join(", ")
+            )
+        });
+        violations.unless(!allowed || !loops.is_empty(), || {
+            format!(
+                "template.yaml, {id}: it sends to no queue that invokes it, take RecursiveLoop out"
+            )
+        });
     }
 
     violations.report();

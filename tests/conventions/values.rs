@@ -111,9 +111,11 @@ const VALUES: &[Row] = &[
     (All(FUNCTION), "VpcConfig", Absent, "there is nothing in one that they call"),
     (All(FUNCTION), "Policies.*.Statement.*.Effect", Is("Allow"), "a role allows what its function does"),
     (All(FUNCTION), "Role", Absent, "each has a role of its own, which tests/least-privilege measures"),
-    (All(FUNCTION), "RecursiveLoop", Absent, "no chain of doorbells is known to be as long as Lambda's limit"),
 
     // Workers
+    (One("DeliverChat"), "RecursiveLoop", Is("Allow"), "it rings its own queue, and Lambda would stop it after 16 times"),
+    (One("DeliverWhatsapp"), "RecursiveLoop", Is("Allow"), "as DeliverChat"),
+    (One("DeliverEmail"), "RecursiveLoop", Is("Allow"), "as DeliverChat"),
     (One("DeliverChat"), "Events.Bell.Properties.FunctionResponseTypes", Are(&["ReportBatchItemFailures"]), "one bad record would fail its whole batch"),
     (One("DeliverWhatsapp"), "Events.Bell.Properties.FunctionResponseTypes", Are(&["ReportBatchItemFailures"]), "as DeliverChat"),
     (One("DeliverEmail"), "Events.Bell.Properties.FunctionResponseTypes", Are(&["ReportBatchItemFailures"]), "as DeliverChat"),

@@ -215,7 +215,7 @@ impl Shared {
             Service::SecretsManager => &self.upstreams.secrets,
         };
 
-        let body = match sqs_compat::adapt(call, body) {
+        let body = match sqs_compat::adapt(call, &parts.headers, body) {
             Ok(body) => body,
             Err(refusal) => return *refusal,
         };

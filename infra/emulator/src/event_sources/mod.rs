@@ -90,6 +90,7 @@ fn start_pollers(
         let (Some(queue), Some(url)) = (declared, queue_urls.get(&source.queue)) else { continue };
         let poller = Arc::new(queue::Poller {
             function: function.logical_id.clone(),
+            may_loop: function.may_loop,
             source: source.clone(),
             url: url.clone(),
             arn: aws::queue_arn(queue),

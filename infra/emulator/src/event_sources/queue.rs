@@ -10,13 +10,14 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message,
     MessageSystemAttributeName,
 };
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::fair_buffer::{Delivery, FairBuffer};
 use super::polling::Polling;
 use super::queue_event::{event, processed};
 use crate::aws;
-use crate::lambda::Lambda;
+use crate::lambda::{Lambda, Lineage};
 use crate::template::QueueSource;
 
 /// Most invocations of one source at once: one machine has less room than the region that a
@@ -39,6 +40,8 @@ const RETRY: Duration = Duration::from_millis(100);
 /// One queue with its function: one task receives, several invoke.
 pub(super) struct Poller {
     pub(super) function: String,
+    /// Whether Lambda invokes it however often it was invoked in the same chain of requests.
+    pub(super) may_loop: bool,
     pub(super) source: QueueSource,
     pub(super) url: String,
     pub(super) arn: String,
@@ -48,6 +51,13 @@ pub(super) struct Poller {
     pub(super) lambda: Arc<Lambda>,
     pub(super) polling: Polling,
     pub(super) buffer: FairBuffer,
+}
+
+/// Returns the chain of requests that a message belongs to.
+fn lineage_of(message: &Message) -> Lineage {
+    let attributes = message.attributes.as_ref();
+    let header = attributes.and_then(|all| all.get(&MessageSystemAttributeName::AwsTraceHeader));
+    header.map(|header| Lineage::of_header(header)).unwrap_or_default()
 }
 
 /// Returns how many tasks invoke a source's function, each with one invocation at a time.
@@ -111,10 +121,16 @@ impl Poller {
 
     async fn process(&self, batch: Vec<Delivery>) {
         let begun = Instant::now();
-        let messages: Vec<&Message> = batch.iter().map(|delivery| &delivery.message).collect();
+        let received: Vec<&Message> = batch.iter().map(|delivery| &delivery.message).collect();
+        let (messages, lineage) = self.outside_loops(&received);
         let event = event(&messages, &self.arn);
-        let (answer, ()) =
-            tokio::join!(self.lambda.invoke(&self.function, event), self.hand_out(&messages));
+        let invocation = async {
+            match messages.is_empty() {
+                true => Ok(Bytes::new()),
+                false => self.lambda.invoke_in(lineage, &self.function, event).await,
+            }
+        };
+        let (answer, ()) = tokio::join!(invocation, self.hand_out(&received));
 
         self.buffer.finish(&batch, begun);
         // The function logs its failure; here it only means that nothing was processed.
@@ -129,6 +145,22 @@ impl Poller {
             |message: &&&Message| message.message_id().is_some_and(|id| done.contains(id));
 
         self.delete(messages.iter().filter(is_done).copied()).await;
+    }
+
+    /// Returns the messages of a batch that Lambda invokes the function for, and their chain. Those
+    /// of a recursive loop stay in the queue, as failed ones do, and go to the dead letters.
+    fn outside_loops<'a>(&self, batch: &[&'a Message]) -> (Vec<&'a Message>, Lineage) {
+        let mut chain = Lineage::default();
+        let mut messages = Vec::new();
+        for message in batch {
+            let lineage = lineage_of(message);
+            if self.may_loop || !lineage.is_loop_of(&self.function) {
+                chain.join(lineage);
+                messages.push(*message);
+            }
+        }
+
+        (messages, chain)
     }
 
     /// Starts the queue's visibility timeout, after which a message is received again.

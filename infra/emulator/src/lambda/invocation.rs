@@ -6,6 +6,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::lineage::Lineage;
+
 /// The receiver of an invocation's result.
 pub(super) type Reply = oneshot::Sender<Result<Bytes, FunctionError>>;
 
@@ -15,6 +17,8 @@ pub(super) struct Invocation {
     pub(super) request_id: String,
     /// The time at which the worker is killed.
     pub(super) deadline: SystemTime,
+    /// The chain of requests, this invocation included.
+    pub(super) lineage: Lineage,
     pub(super) payload: Bytes,
     pub(super) reply: Reply,
 }

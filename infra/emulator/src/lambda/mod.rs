@@ -3,6 +3,7 @@
 
 mod invocation;
 mod launcher;
+mod lineage;
 mod logs;
 mod pool;
 mod runtime_api;
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use crate::listen::{self, Server};
 
 pub use invocation::{FunctionError, InvokeError};
+pub(crate) use lineage::Lineage;
 pub use logs::{LogLine, Logs};
 pub(crate) use specification::Specification;
 pub(crate) use worker::Worker;
@@ -67,10 +69,20 @@ impl Lambda {
             .collect()
     }
 
-    /// Invokes a function, by logical id or folder, and waits for its answer. An invocation goes on
-    /// when its caller has gone, as it does on Lambda.
+    /// Invokes a function at the beginning of a chain of requests.
     pub(crate) async fn invoke(
         &self,
+        function: &str,
+        payload: Bytes,
+    ) -> Result<Bytes, InvokeError> {
+        self.invoke_in(Lineage::default(), function, payload).await
+    }
+
+    /// Invokes a function, by logical id or folder, and waits for its answer. An invocation goes on
+    /// when its caller has gone, as it does on Lambda.
+    pub(crate) async fn invoke_in(
+        &self,
+        lineage: Lineage,
         function: &str,
         payload: Bytes,
     ) -> Result<Bytes, InvokeError> {
@@ -79,7 +91,7 @@ impl Lambda {
         if payload.len() > MAX_PAYLOAD {
             return Err(InvokeError::TooLarge(payload.len()));
         }
-        let invocation = tokio::spawn(async move { pool.invoke(payload).await });
+        let invocation = tokio::spawn(async move { pool.invoke(lineage, payload).await });
         invocation.await.unwrap_or(Err(InvokeError::Stopped))
     }
 

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::invocation::{FunctionError, InvokeError};
 use super::launcher::Launcher;
+use super::lineage::Lineage;
 use super::specification::{MAX_CONCURRENCY, MAX_PAYLOAD, Specification};
 use super::worker::{CallError, Worker};
 
@@ -50,11 +51,16 @@ impl Pool {
     }
 
     /// Waits for a place, and runs one invocation.
-    pub(super) async fn invoke(&self, payload: Bytes) -> Result<Bytes, InvokeError> {
+    pub(super) async fn invoke(
+        &self,
+        lineage: Lineage,
+        payload: Bytes,
+    ) -> Result<Bytes, InvokeError> {
+        let lineage = lineage.and(&self.specification.logical_id);
         let _place = self.places.acquire().await.map_err(|_| InvokeError::Stopped)?;
         loop {
             let (worker, generation) = self.idle_or_new_worker()?;
-            let outcome = worker.call(payload.clone()).await;
+            let outcome = worker.call(lineage.clone(), payload.clone()).await;
             if !worker.is_gone() {
                 self.give_back(worker, generation).await;
             }

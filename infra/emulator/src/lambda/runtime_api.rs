@@ -13,8 +13,9 @@ use axum::routing::{get, post};
 use bytes::Bytes;
 
 use super::invocation::FunctionError;
+use super::lineage::Lineage;
 use super::specification::MAX_PAYLOAD;
-use super::worker::Worker;
+use super::worker::{Event, Worker};
 use super::workers::Workers;
 use crate::account::{ACCOUNT_ID, PARTITION, REGION};
 
@@ -33,15 +34,14 @@ pub(super) fn router(workers: Arc<Workers>) -> Router {
 
 async fn next(State(workers): State<Arc<Workers>>, Path(worker): Path<String>) -> Response<Body> {
     let Some(worker) = workers.get(&worker) else { return StatusCode::NOT_FOUND.into_response() };
-    let Some((request_id, deadline, payload)) = worker.next().await else {
-        return StatusCode::GONE.into_response();
-    };
+    let Some(event) = worker.next().await else { return StatusCode::GONE.into_response() };
+    let Event { request_id, deadline, lineage, payload } = event;
 
     let since_1970 = deadline.duration_since(UNIX_EPOCH).unwrap_or_default();
 
     Response::builder()
         .header("Content-Type", "application/json")
-        .header("Lambda-Runtime-Trace-Id", trace_id(since_1970.as_secs()))
+        .header("Lambda-Runtime-Trace-Id", trace_id(since_1970.as_secs(), &lineage))
         .header("Lambda-Runtime-Deadline-Ms", since_1970.as_millis().to_string())
         .header("Lambda-Runtime-Invoked-Function-Arn", function_arn(&worker))
         .header("Lambda-Runtime-Aws-Request-Id", request_id)
@@ -106,7 +106,9 @@ fn function_arn(worker: &Worker) -> String {
 }
 
 /// <https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader>
-fn trace_id(seconds: u64) -> String {
+fn trace_id(seconds: u64, lineage: &Lineage) -> String {
     let random = uuid::Uuid::new_v4().simple().to_string();
-    format!("Root=1-{seconds:08x}-{};Parent={};Sampled=0", &random[..24], &random[16..])
+    let root = &random[..24];
+    let parent = &random[16..];
+    format!("Root=1-{seconds:08x}-{root};Parent={parent};Sampled=0;{lineage}")
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::invocation::{FunctionError, Invocation, Reply};
+use super::lineage::Lineage;
 use super::specification::Specification;
 
 /// Longest time until a worker asks for its first event.
@@ -40,6 +41,15 @@ pub(super) struct WorkerExit {
     pub(super) status: String,
     /// The message of its panic, or its last line.
     pub(super) exit_message: String,
+}
+
+/// An event as a worker takes it.
+#[derive(Debug)]
+pub(super) struct Event {
+    pub(super) request_id: String,
+    pub(super) deadline: SystemTime,
+    pub(super) lineage: Lineage,
+    pub(super) payload: Bytes,
 }
 
 /// Why a worker has no answer.
@@ -92,13 +102,14 @@ impl Worker {
     }
 
     /// Hands an event over and waits for the answer.
-    pub(super) async fn call(&self, payload: Bytes) -> Result<Bytes, CallError> {
+    pub(super) async fn call(&self, lineage: Lineage, payload: Bytes) -> Result<Bytes, CallError> {
         self.init().await?;
         let request_id = uuid::Uuid::new_v4().to_string();
         let timeout = self.function.timeout;
         let (reply, answer) = oneshot::channel();
         let deadline = SystemTime::now() + timeout;
-        let invocation = Invocation { request_id: request_id.clone(), deadline, payload, reply };
+        let invocation =
+            Invocation { request_id: request_id.clone(), deadline, lineage, payload, reply };
 
         // The inbox lives as long as the worker and is empty between two events.
         let _ = self.outbox.send(invocation).await;
@@ -118,11 +129,12 @@ impl Worker {
     }
 
     /// The Runtime API's `next`: waits for an event and takes it.
-    pub(super) async fn next(&self) -> Option<(String, SystemTime, Bytes)> {
+    pub(super) async fn next(&self) -> Option<Event> {
         self.ready.send_replace(true);
-        let invocation = self.inbox.lock().await.recv().await?;
-        self.state().current = Some((invocation.request_id.clone(), invocation.reply));
-        Some((invocation.request_id, invocation.deadline, invocation.payload))
+        let Invocation { request_id, deadline, lineage, payload, reply } =
+            self.inbox.lock().await.recv().await?;
+        self.state().current = Some((request_id.clone(), reply));
+        Some(Event { request_id, deadline, lineage, payload })
     }
 
     /// The Runtime API's `response` and `error`; false if that event is not the one being worked

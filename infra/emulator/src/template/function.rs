@@ -30,6 +30,8 @@ pub struct Function {
     pub timeout: Duration,
     /// Its memory, which only the function itself sees.
     pub memory_megabytes: u32,
+    /// Whether Lambda lets it run in a recursive loop.
+    pub may_loop: bool,
     /// Variables, references to resources still open.
     pub environment: BTreeMap<String, Text>,
     /// Routes of the HTTP API that lead here; the API has them.
@@ -62,9 +64,11 @@ impl Function {
         let code = properties.required("CodeUri")?;
         let name = code.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
         let timeout = properties.parsed("Timeout")?.unwrap_or(DEFAULT_TIMEOUT_SECONDS);
+        let recursion: Option<String> = properties.parsed("RecursiveLoop")?;
         let mut function = Self {
             logical_id: id.to_owned(),
             name,
+            may_loop: recursion.as_deref() == Some("Allow"),
             timeout: Duration::from_secs(timeout),
             memory_megabytes: properties.parsed("MemorySize")?.unwrap_or(DEFAULT_MEMORY_MEGABYTES),
             environment: environment(&mut properties)?,

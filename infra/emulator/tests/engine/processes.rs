@@ -19,6 +19,8 @@ fn own_binaries() -> PathBuf {
         "Hasty",
         "Writer",
         "Consumer",
+        "Looper",
+        "AllowedLooper",
         "Unable",
         "Clocked",
         "Listener",

@@ -8,10 +8,14 @@ use crate::{client, engine, start};
 use emulator::{Engine, Logs, QueueFaults};
 
 async fn send(engine: &Engine, bodies: &[&str]) {
+    send_to(engine, "Queue", bodies).await;
+}
+
+async fn send_to(engine: &Engine, queue: &str, bodies: &[&str]) {
     let sqs = client!(aws_sdk_sqs, engine.sqs_url());
     for body in bodies {
         let request =
-            sqs.send_message().queue_url(engine.queue_url("Queue").unwrap()).message_body(*body);
+            sqs.send_message().queue_url(engine.queue_url(queue).unwrap()).message_body(*body);
         let attribute = aws_sdk_sqs::types::MessageAttributeValue::builder()
             .data_type("String")
             .string_value("v");
@@ -75,6 +79,35 @@ async fn failed_records_alone_are_delivered_again_and_end_in_the_dead_letters() 
             && last["receiptHandle"].is_string()
             && last["messageId"].is_string()
     );
+}
+
+/// The numbers that the functions which send to their own queues were invoked with so far.
+fn sent_on(logs: &Logs) -> Vec<u64> {
+    let lines = logs.lines();
+    let events = lines.iter().filter_map(|line| serde_json::from_str::<Value>(&line.text).ok());
+    events.filter_map(|event| event["left"].as_u64()).collect()
+}
+
+#[tokio::test]
+async fn a_function_that_rings_its_own_queue_is_stopped_after_sixteen_times() {
+    let logs = Logs::captured();
+    let engine = start(logs.clone()).await;
+    send_to(&engine, "LoopQueue", &["20"]).await;
+    assert_eq!(dead(&engine, 1).await, ["4"]);
+    engine.stop().await;
+    assert_eq!(sent_on(&logs), (5..=20).rev().collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_function_whose_loop_is_allowed_goes_on() {
+    let logs = Logs::captured();
+    let engine = start(logs.clone()).await;
+    send_to(&engine, "AllowedQueue", &["20"]).await;
+    while sent_on(&logs).len() < 21 {
+        tokio::task::yield_now().await;
+    }
+    engine.stop().await;
+    assert_eq!(sent_on(&logs), (0..=20).rev().collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
             "echo" | "hasty" => lambda_runtime::run(service_fn(echo)).await,
             "writer" => lambda_runtime::run(service_fn(write)).await,
             "consumer" => lambda_runtime::run(service_fn(consume)).await,
+            "looper" | "allowed-looper" => lambda_runtime::run(service_fn(send_on)).await,
             "clocked" => {
                 lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
                     Ok::<_, Error>(event.payload)
@@ -145,6 +146,30 @@ async fn write(event: LambdaEvent<Value>) -> Result<Value, Error> {
             None => json!(format!("{error}")),
         },
     })
+}
+
+/// Sends the record's number, less one, to the queue that it came from, down to zero.
+async fn send_on(event: LambdaEvent<Value>) -> Result<Value, Error> {
+    let left: u32 = event.payload["Records"][0]["body"].as_str().unwrap_or_default().parse()?;
+    println!("{}", json!({ "left": left }));
+    if left > 0 {
+        let config = aws_sdk_sqs::Config::builder()
+            .behavior_version_latest()
+            .region(aws_sdk_sqs::config::Region::new("us-east-1"))
+            .credentials_provider(aws_sdk_sqs::config::Credentials::new(
+                std::env::var("AWS_ACCESS_KEY_ID")?,
+                "local",
+                None,
+                None,
+                "environment",
+            ))
+            .endpoint_url(std::env::var("AWS_ENDPOINT_URL_SQS")?);
+        let send = aws_sdk_sqs::Client::from_conf(config.build()).send_message();
+        let url = std::env::var("QUEUE_URL")?;
+        send.queue_url(url).message_body((left - 1).to_string()).send().await?;
+    }
+
+    Ok(Value::Null)
 }
 
 /// Reports the records that say so as failed.
