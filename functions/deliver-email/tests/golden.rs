@@ -303,7 +303,7 @@ fn a_customers_own_name_for_their_mail_and_their_own_subject() {
     assert_eq!(mail.references().as_text(), Some(name));
 }
 
-/// What a program shows of a mail, by `mail-parser`.
+/// The parts of a mail that a program shows, as `mail-parser` reads them.
 fn shown(bytes: &[u8]) -> Value {
     let mail = parse(bytes);
     let address = |address: Option<&mail_parser::Address<'_>>| {

@@ -24,7 +24,7 @@ impl Content {
     /// Takes `text` as a message's.
     ///
     /// # Errors
-    /// What is wrong with it; a text that is blank is called so whatever else it has.
+    /// Returns the fault of a text; a blank text is called blank, whatever else it has.
     pub fn new(text: String) -> Result<Content, ContentFault> {
         if text::is_blank(&text) {
             return Err(ContentFault::Blank);

@@ -133,7 +133,7 @@ pub struct SigningKeys {
     pub keys: Vec<SigningKey>,
 }
 
-/// What is wrong with a set of keys. It names a key by its `kid` and never says its secret.
+/// A fault of a set of keys. It names a key by its `kid` and never says its secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyFault {
     /// There is no key.

@@ -10,7 +10,7 @@
 /// Ogg without its codec ([RFC 5334](https://www.rfc-editor.org/rfc/rfc5334)).
 pub(super) const OGG: &str = "audio/ogg";
 
-/// What Ogg carries, and the type that it then has.
+/// The codec in an Ogg file, and the type that the file then has.
 pub(super) const OGG_CODECS: [(&str, &str); 5] =
     [(OGG, "opus"), (OGG, "vorbis"), (OGG, "flac"), (OGG, "speex"), ("video/ogg", "theora")];
 

@@ -222,7 +222,7 @@ fn a_text_that_begins_like_a_signature_is_a_text() {
     }
 }
 
-/// What browsers and the registry call the files of the world's programs.
+/// Names by which browsers and the registry call the files of common programs.
 #[test]
 fn honest_files_go_through() {
     let tar = [b"BMW/offer.txt".as_slice(), &[0; 244], b"ustar\x0000", &[0; 20]].concat();
