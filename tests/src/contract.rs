@@ -5,7 +5,7 @@
 //! document allows. A [`crate::World`] asks after every call.
 //!
 //! OpenAPI 3.0's schemas are almost JSON Schema
-//! ([specification](https://spec.openapis.org/oas/v3.0.3#schema-object)); [`json_schema`] is the
+//! ([specification](https://spec.openapis.org/oas/v3.0.3#schema-object)); `json_schema` is the
 //! difference.
 
 use std::collections::HashMap;
