@@ -13,6 +13,7 @@
 //! time are read, never its text.
 
 mod customer;
+mod item;
 mod members;
 mod status;
 #[cfg(test)]
@@ -23,10 +24,12 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use customer::Envelope;
-use domain::channel::whatsapp::CustomerId;
 use domain::delivery::{MessageReference, Receipt};
+use item::Item;
 use members::{Members, text};
 use platform::lenient_json::{self, Node};
+
+pub use item::{Customer, CustomerChange};
 
 /// The content of a webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -41,28 +44,6 @@ pub struct ParsedWebhook {
     pub ignored: usize,
     /// How many items could not be read.
     pub unreadable: usize,
-}
-
-/// A customer of one of our numbers.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Customer {
-    /// Meta's id of the number they wrote to.
-    pub phone_number_id: String,
-    /// Their names at Meta; one at least.
-    pub names: Vec<CustomerId>,
-}
-
-/// A customer's change of number or user id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CustomerChange {
-    /// Meta's id of the number that is told.
-    pub phone_number_id: String,
-    /// The names that they had; one at least.
-    pub old: Vec<CustomerId>,
-    /// The names that they have instead; one at least.
-    pub new: Vec<CustomerId>,
-    /// When they changed.
-    pub at: DateTime<Utc>,
 }
 
 impl ParsedWebhook {
@@ -90,13 +71,6 @@ pub fn parse(body: &[u8], now: DateTime<Utc>) -> ParsedWebhook {
     }
 
     reader.webhook
-}
-
-/// The outcome of reading one item.
-enum Item<T> {
-    Read(T),
-    Ignored,
-    Unreadable,
 }
 
 struct Reader {

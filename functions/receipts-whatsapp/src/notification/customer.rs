@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
+use super::item::{Customer, CustomerChange, Item};
 use super::members::{Members, id, name, present, text, time};
-use super::{Customer, CustomerChange, Item};
 use domain::channel::whatsapp::CustomerId;
 use platform::lenient_json::Node;
 

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::Item;
+use super::item::Item;
 use super::members::{Members, is_whole, present, text, time};
 use domain::channel::whatsapp;
 use domain::delivery::{MessageReference, Part, Receipt, ReportedStatus};

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use domain::channel::whatsapp::CustomerId;
 
 pub(super) const NOW: DateTime<Utc> = DateTime::from_timestamp(1_772_356_000, 0).expect("a time");
 pub(super) const OURS: &str = "8d0a1c52-6b1e-4f0e-9a3b-2c6f6f1f3a10.6f1c1f0e-3a57-4a39-9a55-6c1e7bb7d1a4.0198f3c2-7a10-7000-8001-9d4c5b6a7f80";
