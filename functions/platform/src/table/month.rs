@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{ConditionCheck, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem};
 
 use super::record::{Plan, QuotaHead};
 use super::{Backoff, Table, item, key, number};
@@ -74,15 +74,6 @@ impl Table {
         ];
 
         (head, actions.into_iter().chain(shards).collect())
-    }
-
-    pub(super) fn put_new(&self, item: super::Item) -> TransactWriteItem {
-        let put = Put::builder().table_name(&self.name).set_item(Some(item));
-        let put = put
-            .condition_expression("attribute_not_exists(pk)")
-            .build()
-            .expect("table and item are set");
-        TransactWriteItem::builder().put(put).build()
     }
 
     /// The shards of a month, each read consistently.

@@ -184,13 +184,14 @@ impl OperatorTable<'_> {
         record: &impl Serialize,
         other: &key::Key,
     ) -> Result<bool, InternalError> {
-        let put = |item| Put::builder().table_name(&self.table.name).set_item(Some(item));
-        let first = put(item(key, record)).condition_expression("attribute_not_exists(pk)");
-        let puts = [first, put(other.attributes())].map(|put| {
-            TransactWriteItem::builder().put(put.build().expect("table and item are set")).build()
-        });
+        let put = Put::builder().table_name(&self.table.name).set_item(Some(other.attributes()));
+        let put = put.build().expect("table and item are set");
+        let puts = vec![
+            self.table.put_new(item(key, record)),
+            TransactWriteItem::builder().put(put).build(),
+        ];
 
-        match self.table.transact(puts.to_vec()).await {
+        match self.table.transact(puts).await {
             Ok(()) => Ok(true),
             Err(error) if is_refused(&error) => Ok(false),
             Err(error) => Err(InternalError::aws("TransactWriteItems", error)),

@@ -188,9 +188,7 @@ impl Table {
             .expression_attribute_values(":whatsapp", text(Channel::Whatsapp))
             .expression_attribute_values(":recipient", text(recipient.as_str()));
 
-        match update::<Conversation>(call).await? {
-            // Refused: it has moved to another channel, or is gone.
-            WriteOutcome::Done(_) | WriteOutcome::Refused(_) | WriteOutcome::Missing => Ok(()),
-        }
+        // Refused, it has moved to another channel or is gone, and there is nothing to change.
+        update::<Conversation>(call).await.map(drop)
     }
 }

@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 use chrono::TimeDelta;
 use uuid::Uuid;
 
@@ -83,14 +83,14 @@ impl Table {
         let call = call
             .transact_items(self.count_message(draft, month, this))
             .transact_items(self.advance_conversation(draft, this))
-            .transact_items(self.put_absent(item(
+            .transact_items(self.put_new(item(
                 &key::message(draft.business_id, draft.conversation_id, this.seq),
                 &this.message(draft, month),
             )));
 
         let call = match &draft.idempotency {
             Some((key, hash)) => {
-                call.transact_items(self.put_absent(idempotency_item(draft, this, key, hash)))
+                call.transact_items(self.put_new(idempotency_item(draft, this, key, hash)))
             }
             None => call,
         };
@@ -148,16 +148,6 @@ impl Table {
         TransactWriteItem::builder()
             .update(update.build().expect("table, key and expression are set"))
             .build()
-    }
-
-    /// Positions 3 and 4: an item that was not there before.
-    fn put_absent(&self, item: Item) -> TransactWriteItem {
-        let put = Put::builder()
-            .table_name(&self.name)
-            .set_item(Some(item))
-            .condition_expression("attribute_not_exists(pk)")
-            .return_values_on_condition_check_failure(AllOld);
-        TransactWriteItem::builder().put(put.build().expect("table and item are set")).build()
     }
 }
 
