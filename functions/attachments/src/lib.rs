@@ -72,8 +72,7 @@ impl HttpFunction for Attachments {
         match *request.method() {
             Method::POST => self.receive_upload(request).await,
             ref method => {
-                let file = request.path_parameters().first("file").map(str::to_owned);
-                self.redirect_to_file(file.as_deref(), method).await
+                self.redirect_to_file(request.path_parameters().first("file"), method).await
             }
         }
     }

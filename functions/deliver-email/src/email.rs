@@ -7,6 +7,7 @@ use lettre::message::Mailbox;
 use domain::MessageId;
 use domain::channel::email::{self, NamedAddress};
 use domain::delivery::Thread;
+use domain::text::without_encoded_words;
 use platform::encoded_word;
 
 /// The subject of a conversation that has none.
@@ -153,12 +154,6 @@ pub fn sender(text: &str) -> Option<Mailbox> {
     let plain: String = decoded.chars().filter(|one| !one.is_control()).collect();
     let name = without_encoded_words(plain.trim());
     Some(Mailbox::new((!name.is_empty()).then_some(name), built(address)?))
-}
-
-/// Returns a text in which no mail program finds an encoded word.
-#[must_use]
-pub fn without_encoded_words(text: &str) -> String {
-    text.replace("=?", "=_")
 }
 
 #[cfg(test)]

@@ -23,9 +23,10 @@ use lettre::message::header::{
 };
 use lettre::message::{Body, Mailbox, Message, MultiPart, SinglePart};
 
-use crate::email::{Email, InlineFile, LinkedFile, without_encoded_words};
+use crate::email::{Email, InlineFile, LinkedFile};
 use crate::html;
 use domain::delivery::Thread;
+use domain::text::without_encoded_words;
 
 /// Returns the mail's bytes.
 ///

@@ -211,16 +211,16 @@ mod tests {
 
     #[test]
     fn an_answer_says_who_got_the_message() {
-        let told = |contacts: Value| {
+        let names_of = |contacts: Value| {
             let names = answer(200, json!({ "contacts": contacts })).recipients();
             names.iter().map(|name| name.as_str().to_owned()).collect::<Vec<_>>()
         };
         let number = json!([{ "input": "+55 31 98888-7777", "wa_id": "553188887777" }]);
-        assert_eq!(told(number), ["553188887777"]);
+        assert_eq!(names_of(number), ["553188887777"]);
         let both = json!([{ "input": "US.1", "wa_id": "16505551234", "user_id": "US.1" }]);
-        assert_eq!(told(both), ["16505551234", "US.1"]);
+        assert_eq!(names_of(both), ["16505551234", "US.1"]);
         for none in [json!([]), json!(null), json!([{}]), json!([{ "wa_id": null }]), json!([7])] {
-            assert_eq!(told(none), [""; 0]);
+            assert_eq!(names_of(none), [""; 0]);
         }
     }
 

@@ -220,6 +220,7 @@ mod tests {
             assert_eq!(written(body), whole);
         }
     }
+
     #[test]
     fn a_number_goes_into_to_and_a_user_id_into_recipient() {
         let addressed = |recipient| {

@@ -10,7 +10,7 @@ use std::fmt;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::text::is_blank;
+use crate::text::{is_blank, without_encoded_words};
 
 /// The largest file, in bytes: the largest of the channels' limits.
 pub const MAX_FILE_BYTES: u64 = 100 << 20;
@@ -82,15 +82,13 @@ impl FileName {
     /// those that change the direction of writing (`exe.gpj` must not look like `jpg.exe`), at most
     /// 255 bytes long with its ending kept. A name that shows nothing becomes `file`.
     ///
-    /// Nothing in it begins an encoded word ([RFC 2047
-    /// §2](https://www.rfc-editor.org/rfc/rfc2047#section-2)): a mail program would decode it, and
-    /// show `setup.exe` for a name without that ending.
+    /// Nothing in it begins an encoded word ([`without_encoded_words`]).
     #[must_use]
     pub fn new(text: &str) -> FileName {
         let last = text.rsplit(['/', '\\']).next().unwrap_or_default();
         let is_visible = |one: &char| !one.is_control() && !is_format_control(*one);
         let visible: String = last.chars().filter(is_visible).collect();
-        let plain = visible.replace("=?", "=_");
+        let plain = without_encoded_words(&visible);
 
         let name = plain.trim().trim_start_matches('.').trim_end_matches([' ', '.']);
         FileName(if is_blank(name) { "file".to_owned() } else { truncated(name) })

@@ -18,7 +18,7 @@
 //! | what each write to the table requires and changes | [`delivery::transitions`] |
 //! | what a file is, what it is called, and how long it is kept | [`file`](mod@file) |
 //! | which channel and status a conversation has | [`conversation`] |
-//! | which texts show nothing, and which characters none may have | [`text`] |
+//! | texts that show nothing, characters that none may have, encoded words | [`text`] |
 //! | how a message's id carries its `seq` | [`id`] |
 //! | which status code and problem document a refusal becomes | [`problem`] |
 //!

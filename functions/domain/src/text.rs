@@ -1,4 +1,4 @@
-//! Which texts show nothing, and which characters no text may have.
+//! Texts that show nothing, characters that no text may have, and encoded words.
 
 use icu_properties::props::{BinaryProperty, DefaultIgnorableCodePoint};
 
@@ -14,6 +14,14 @@ pub fn is_blank(text: &str) -> bool {
 #[must_use]
 pub fn control_character(text: &str) -> Option<char> {
     text.chars().find(|one| one.is_control() && !matches!(one, '\t' | '\n' | '\r'))
+}
+
+/// Returns a text in which no program finds an encoded word ([RFC 2047
+/// §2](https://www.rfc-editor.org/rfc/rfc2047#section-2)): a mail program would decode it, and show
+/// `setup.exe` for a name without that ending.
+#[must_use]
+pub fn without_encoded_words(text: &str) -> String {
+    text.replace("=?", "=_")
 }
 
 /// True for characters without a mark of their own: white space, control characters, and those that
