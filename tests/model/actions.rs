@@ -151,11 +151,11 @@ impl Model for Protocol {
         if state.doorbell {
             actions.push(Action::LoseDoorbell);
         }
-        let may_bounce = (state.left.bounces > 0).then_some(Report::Bounced);
-        for report in [Some(Report::Delivered), may_bounce].into_iter().flatten() {
+        let possible = |report: &&Report| **report != Report::Bounced || state.left.bounces > 0;
+        for report in self.reports().iter().filter(possible) {
             let unreported =
-                state.taken.iter().filter(|seq| !state.reported.contains(&(**seq, report)));
-            actions.extend(unreported.map(|seq| Action::Receipt(*seq, report)));
+                state.taken.iter().filter(|seq| !state.reported.contains(&(**seq, *report)));
+            actions.extend(unreported.map(|seq| Action::Receipt(*seq, *report)));
         }
         actions.extend(state.cleared.iter().map(|seq| Action::ResolveUnknownOutcome(*seq)));
 

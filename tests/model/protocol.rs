@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use crate::actions::Call;
-use crate::state::{Budget, Sender, State, Worker};
+use crate::state::{Budget, Report, Sender, State, Worker};
 use domain::delivery::transitions::MessageState;
 use domain::delivery::{
     Accepted, Command, ConversationState, DeliveryPolicy, Event, Failure, OnUnknownOutcome,
@@ -79,6 +79,15 @@ impl Protocol {
 
     pub(crate) fn without(self, part: Without) -> Protocol {
         Protocol { without: Some(part), ..self }
+    }
+
+    /// Returns what the provider may report of a message that it took.
+    pub(crate) fn reports(&self) -> &'static [Report] {
+        if self.has_bounces() {
+            &[Report::Sent, Report::Delivered, Report::Bounced]
+        } else {
+            &[Report::Sent]
+        }
     }
 
     /// True if the provider may report that a message came back.

@@ -55,6 +55,7 @@ pub(crate) struct Budget {
 /// arrive in either order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Report {
+    Sent,
     Delivered,
     Bounced,
 }
@@ -64,6 +65,7 @@ impl Report {
     pub(crate) fn reported(self) -> (ReportedStatus, DateTime<Utc>) {
         let after = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
         match self {
+            Report::Sent => (ReportedStatus::Sent, after(0)),
             Report::Delivered => (ReportedStatus::Delivered, after(1)),
             Report::Bounced => (ReportedStatus::Bounced(Reason::new("model", "")), after(2)),
         }
