@@ -5,6 +5,8 @@
 //! Every violation is a sentence that says what to do. What the system does at run time is tested
 //! elsewhere.
 
+#[path = "conventions/alarms.rs"]
+mod alarms;
 #[path = "conventions/bounds.rs"]
 mod bounds;
 #[path = "conventions/builds.rs"]
@@ -21,6 +23,8 @@ mod crates;
 mod documents;
 #[path = "conventions/events.rs"]
 mod events;
+#[path = "conventions/grants.rs"]
+mod grants;
 #[path = "conventions/http_api.rs"]
 mod http_api;
 #[path = "conventions/inputs.rs"]

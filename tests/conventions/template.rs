@@ -310,3 +310,25 @@ pub(crate) fn entries(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
     let mapping = value.as_mapping().into_iter().flat_map(Mapping::iter);
     mapping.filter_map(|(key, value)| Some((key.as_str()?, value)))
 }
+
+/// A scalar as text.
+pub(crate) fn words(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Tagged(tagged) => format!("{} {}", tagged.tag, words(&tagged.value)),
+        other => yaml_serde::to_string(other).unwrap_or_default().trim().to_owned(),
+    }
+}
+
+/// One text or several, as texts.
+pub(crate) fn list(value: &Value) -> Vec<String> {
+    let text = |value: &Value| match value {
+        Value::Tagged(sub) if sub.tag == "Sub" => words(&sub.value),
+        value => words(value),
+    };
+    match value {
+        Value::Null => Vec::new(),
+        Value::Sequence(items) => items.iter().map(text).collect(),
+        value => vec![text(value)],
+    }
+}

@@ -1,0 +1,165 @@
+//! What roles and resource policies let in: named actions on named resources.
+
+use std::collections::BTreeSet;
+
+use yaml_serde::Value;
+
+use crate::Violations;
+use crate::template::{Template, list, reference, words};
+
+const PERMISSION: &str = "AWS::Lambda::Permission";
+
+/// Which grant may end in `*`, and why it names no more.
+const WILDCARDS: &[(&str, &[&str], &str)] = &[
+    (
+        "${Files.Arn}/*",
+        &["s3:GetObject", "s3:PutObject", "s3:PutObjectTagging"],
+        "objects have the ids of their uploads",
+    ),
+    (
+        "${ChatApi}/${ChatStage}/POST/@connections/*",
+        &["execute-api:ManageConnections"],
+        "connections have the ids that API Gateway gives them",
+    ),
+    (
+        "${ChatApi}/${ChatStage}/DELETE/@connections/*",
+        &["execute-api:ManageConnections"],
+        "connections have the ids that API Gateway gives them",
+    ),
+    (
+        ":secret:pingback/whatsapp/*",
+        &["secretsmanager:GetSecretValue"],
+        "operators make a secret for each channel",
+    ),
+    (
+        ":identity/*",
+        &["ses:SendEmail", "ses:SendRawEmail"],
+        "each e-mail channel has an identity of its own",
+    ),
+    (
+        ":configuration-set/*",
+        &["ses:SendEmail", "ses:SendRawEmail"],
+        "each e-mail channel may name a configuration set",
+    ),
+];
+
+#[test]
+fn roles_grant_named_actions_on_named_resources() {
+    let template = Template::read();
+    let mut violations = Violations::default();
+
+    for function in template.functions() {
+        let id = function.id;
+        let policies = function.properties["Policies"].as_sequence().into_iter().flatten();
+        for policy in policies {
+            violations.unless(policy["Statement"].is_sequence(), || {
+                format!(
+                    "template.yaml, {id}: {} grants more than one reads here; write the statements",
+                    words(policy)
+                )
+            });
+            for statement in policy["Statement"].as_sequence().into_iter().flatten() {
+                check_grant(id, statement, &mut violations);
+            }
+        }
+    }
+
+    let role = template.properties("GatewayLogsRole", "AWS::IAM::Role");
+    violations.unless(role["Policies"].is_null(), || {
+        "template.yaml, GatewayLogsRole: API Gateway's own policy is all it has".to_owned()
+    });
+    for policy in list(&role["ManagedPolicyArns"]) {
+        violations.unless(policy.ends_with("/AmazonAPIGatewayPushToCloudWatchLogs"), || {
+            format!("template.yaml, GatewayLogsRole: {policy} is more than writing logs needs")
+        });
+    }
+
+    violations.report();
+}
+
+fn check_grant(id: &str, statement: &Value, violations: &mut Violations) {
+    let actions = list(&statement["Action"]);
+    let resources = list(&statement["Resource"]);
+    let foreign = ["NotAction", "NotResource", "Condition"];
+    for name in foreign.iter().filter(|name| !statement[**name].is_null()) {
+        violations.add(format!("template.yaml, {id}: a grant with {name} cannot be measured"));
+    }
+
+    violations.unless(!actions.is_empty() && !resources.is_empty(), || {
+        format!("template.yaml, {id}: a grant names its actions and its resources")
+    });
+    for action in &actions {
+        let named = action.split_once(':').is_some_and(|(_, name)| !name.contains(['*', '?']));
+        violations.unless(named, || {
+            format!("template.yaml, {id}: name the actions that it needs instead of {action}")
+        });
+    }
+
+    for resource in resources.iter().filter(|resource| resource.contains(['*', '?'])) {
+        let allowed = WILDCARDS.iter().find(|(end, ..)| resource.ends_with(end));
+        let stars = resource.matches(['*', '?']).count();
+        let all_meant = allowed.is_some_and(|(_, meant, _)| {
+            stars == 1 && actions.iter().all(|action| meant.contains(&action.as_str()))
+        });
+        violations.unless(all_meant, || {
+            format!(
+                "template.yaml, {id}: {resource} is too much for {actions:?}; name the resource"
+            )
+        });
+    }
+}
+
+#[test]
+fn only_our_own_services_are_let_in() {
+    let template = Template::read();
+    let mut violations = Violations::default();
+
+    for kind in ["AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy"] {
+        for (id, policy) in template.all(kind) {
+            let statements = policy["PolicyDocument"]["Statement"].as_sequence();
+            for statement in statements.into_iter().flatten() {
+                let service = statement["Principal"]["Service"].is_string();
+                let bound = !statement["Condition"].is_null();
+                let allows = statement["Effect"] != "Deny";
+                violations.unless(!allows || service && bound, || {
+                    format!(
+                        "template.yaml, {id}: it lets in others than one service on one condition"
+                    )
+                });
+                let actions = list(&statement["Action"]);
+                violations.unless(!allows || actions.iter().all(|it| !it.contains('*')), || {
+                    format!("template.yaml, {id}: name the actions that the service needs")
+                });
+            }
+        }
+    }
+
+    let policy = template.properties("FilesPolicy", "AWS::S3::BucketPolicy");
+    let statements = policy["PolicyDocument"]["Statement"].as_sequence().into_iter().flatten();
+    let refuses_plain_http = |statement: &Value| {
+        let resources: BTreeSet<String> = list(&statement["Resource"]).into_iter().collect();
+        let all = ["!GetAtt Files.Arn", "${Files.Arn}/*"].map(str::to_owned).into();
+        statement["Effect"] == "Deny"
+            && statement["Principal"] == "*"
+            && statement["Action"] == "s3:*"
+            && resources == all
+            && statement["Condition"]["Bool"]["aws:SecureTransport"] == "false"
+    };
+    let statements: Vec<&Value> = statements.collect();
+    violations.unless(statements.iter().any(|statement| refuses_plain_http(statement)), || {
+        "template.yaml, FilesPolicy: refuse whatever comes without TLS, to the bucket and to every object".to_owned()
+    });
+    violations.unless(reference(&policy["Bucket"]) == Some("Files"), || {
+        "template.yaml, FilesPolicy: it is the policy of Files".to_owned()
+    });
+
+    for (id, permission) in template.all(PERMISSION) {
+        let source = list(&permission["SourceArn"]).concat();
+        let one_api = source.contains(":${Api}/") || source.contains(":${ChatApi}/");
+        violations.unless(one_api, || {
+            format!("template.yaml, {id}: only our own API may call it, set its SourceArn")
+        });
+    }
+
+    violations.report();
+}
