@@ -54,7 +54,7 @@ async fn records_created_one_by_one_can_be_used() {
         let nonsense = admin(&world, &[&create[..], &["no\none"]].concat()).await;
         assert!(nonsense.stderr.contains("--recipient: not a"), "{}", nonsense.stderr);
 
-        let conversation_id = admin_json(&world, 0, &[&create[..], &[recipient]].concat()).await;
+        let conversation = admin_json(&world, 0, &[&create[..], &[recipient]].concat()).await;
 
         if recipient.starts_with('+') {
             let wrote = json!({"from": recipient, "text": "Where is it?"});
@@ -62,7 +62,7 @@ async fn records_created_one_by_one_can_be_used() {
         }
 
         let sent = world
-            .send(text(&key, "api_key"), text(&conversation_id, "conversation_id"), "Hello.")
+            .send(text(&key, "api_key"), text(&conversation, "conversation_id"), "Hello.")
             .go()
             .await;
         assert_eq!(sent.status.as_u16(), 201, "{}", sent.text);
@@ -100,8 +100,8 @@ async fn a_whatsapp_channel_with_a_template_can_send_the_first_message() {
         "--recipient",
         "+16505551235",
     ];
-    let conversation_id = admin_json(&world, 0, &args).await;
-    let conversation_id = text(&conversation_id, "conversation_id");
+    let conversation = admin_json(&world, 0, &args).await;
+    let conversation_id = text(&conversation, "conversation_id");
 
     let sent = world.send(text(&made, "api_key"), conversation_id, "We have found it.").go().await;
     assert_eq!(sent.status.as_u16(), 201, "{}", sent.text);

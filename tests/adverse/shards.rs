@@ -208,7 +208,7 @@ impl Snapshot {
                 .collect(),
             messages: conversations
                 .iter()
-                .filter_map(|conversation_id| number(conversation_id, "seq"))
+                .filter_map(|conversation| number(conversation, "seq"))
                 .sum(),
         })
     }

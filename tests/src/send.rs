@@ -113,16 +113,8 @@ impl<'a> Send<'a> {
 
         self.world.ledger().texts.extend(self.text.clone());
         let answer = try_read(request).await?;
-        if let (StatusCode::CREATED, Some(key)) = (answer.status, self.key) {
-            let key = (self.token.to_owned(), key);
-            self.world.ledger().keys.entry(key).or_default().insert(answer.id());
-        }
-
-        if answer.status == StatusCode::CREATED && answer.header("idempotent-replayed").is_none() {
-            let text = self.text.unwrap_or_default();
-            let before = self.world.ledger().accepted.insert(answer.id(), text);
-            assert_eq!(before, None, "an id was given twice");
-        }
+        let text = self.text.as_deref().unwrap_or_default();
+        self.world.ledger().note_answer(self.token, self.key, text, &answer);
 
         Ok(answer)
     }

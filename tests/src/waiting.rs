@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::oracle::{number, scan, text};
 use crate::send::read;
@@ -106,7 +106,14 @@ impl World {
     /// messages that did not arrive, and the last lines of the log.
     async fn picture(&self) -> String {
         let mut picture = String::new();
-        let activity = self.activity().await.unwrap_or_else(|| json!("the system does not answer"));
+        let log: Vec<String> =
+            self.logged().iter().rev().take(40).map(ToString::to_string).collect();
+        let _ = writeln!(picture, "the last lines of the log, newest first:\n{}", log.join("\n"));
+        let _ = writeln!(picture, "all errors:\n{}", self.complaints());
+
+        let Some(activity) = self.activity().await else {
+            return picture + "the system does not answer any more\n";
+        };
         let _ = writeln!(picture, "activity: {activity:#}");
 
         // A fault of the table may be in force: the test is over, so it may go.
@@ -123,12 +130,6 @@ impl World {
             let letters = self.dead_letters(channel).await.len();
             let _ = writeln!(picture, "{channel}: fault {fault}, {letters} dead letters");
         }
-
-        let log: Vec<String> =
-            self.logged().iter().rev().take(40).map(ToString::to_string).collect();
-        let complaints = self.complaints();
-        let _ = writeln!(picture, "the last lines of the log, newest first:\n{}", log.join("\n"));
-        let _ = writeln!(picture, "all errors:\n{complaints}");
 
         picture
     }

@@ -53,6 +53,26 @@ pub struct Ledger {
     pub allowed: Allowed,
 }
 
+impl Ledger {
+    /// Notes the answer to a message that was sent with this token and key.
+    ///
+    /// # Panics
+    /// If an id was given to another message before.
+    pub fn note_answer(&mut self, token: &str, key: Option<String>, text: &str, answer: &Answer) {
+        if answer.status != StatusCode::CREATED {
+            return;
+        }
+        if let Some(key) = key {
+            self.keys.entry((token.to_owned(), key)).or_default().insert(answer.id());
+        }
+
+        if answer.header("idempotent-replayed").is_none() {
+            let before = self.accepted.insert(answer.id(), text.to_owned());
+            assert_eq!(before, None, "an id was given twice");
+        }
+    }
+}
+
 /// A business of the test's own.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Business {

@@ -186,5 +186,10 @@ async fn every_operation_answers_with_our_problem_before_lambda_times_out() {
     {
         let taken = answer.status.is_success() || answer.status.is_redirection();
         assert!(taken, "{}: {} {}", operation.id, answer.status, answer.text);
+
+        if let Some(address) = answer.header("location").filter(|_| operation.id == "readFile") {
+            let file = world.http().get(address).send().await.expect("an answer");
+            assert_eq!(file.status(), 200, "{address}");
+        }
     }
 }

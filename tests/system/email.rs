@@ -1,6 +1,7 @@
 //! Mail: what the customer's program shows as one thread, that no text can add a header,
 //! and an address that nothing is written to any more.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::Utc;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -8,6 +9,7 @@ use uuid::Uuid;
 
 use super::attachments::{PNG, send, store};
 use domain::{BusinessId, ChannelId, ConversationId};
+use platform::table::key;
 use platform::table::provision::NewConversation;
 use platform::table::record::{ChannelRecord, ChannelSettings};
 use tests::World;
@@ -145,6 +147,24 @@ async fn no_text_can_add_a_header() {
 
     let answer = world.send(&business.api_key, conversation_id, "to no mailbox").go().await;
     assert_eq!(answer.problem(), (404, "conversation_not_found".into()));
+
+    // One that was stored before recipients were checked.
+    let stored = ConversationId(business.conversation_id("email"));
+    let change = world
+        .dynamodb()
+        .update_item()
+        .table_name(&world.ready.table)
+        .set_key(Some(key::conversation(id, stored).attributes()))
+        .update_expression("SET recipient = :odd")
+        .expression_attribute_values(
+            ":odd",
+            AttributeValue::S("anna@example.com\r\nBcc: everybody@example.com".into()),
+        );
+    change.send().await.expect("the conversation is there");
+
+    let message_id = world.send(&business.api_key, stored, "to no mailbox").go().await.id();
+    let delivery = world.until_status(&business.api_key, stored.0, message_id, "failed").await;
+    assert_eq!(delivery["error"]["code"], "recipient_unreachable");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -217,13 +217,9 @@ async fn from_the_call_to_the_last_receipt_everything_is_told_under_the_calls_id
     for (channel, statuses) in late {
         world.report(channel, json!({ "statuses": statuses, "held": true })).await;
         let conversation_id = business.conversation_id(channel);
-        let path = format!("/api/v1/conversations/{conversation_id}/messages");
-        let call =
-            world.http().post(format!("{}{path}", world.ready.api)).bearer_auth(&business.api_key);
-        let answer = world.ask(call.json(&json!({"content": "whose was it?"}))).await;
+        let answer = world.send(&business.api_key, conversation_id, "whose was it?").go().await;
         let id = answer.header("apigw-requestid").expect("API Gateway's id").to_owned();
         let message_id = answer.id();
-        world.ledger().accepted.insert(message_id, "whose was it?".into());
         world.until_status(&business.api_key, conversation_id, message_id, "sent").await;
         world.release(channel).await;
         for (said, times) in [("accepted", 1), ("sent", 1), ("failed", 1), ("receipt", 2)] {

@@ -100,6 +100,7 @@ async fn until_postponed(world: &World, business: &Business, conversation_id: Uu
 async fn a_channel_whose_provider_takes_nothing_is_paused_and_costs_no_attempt() {
     for (channel, fault, code) in [
         ("email", json!({"status": 403}), "not_permitted"),
+        ("whatsapp", json!({"code": 190}), "token_rejected"),
         // A phone number id that WhatsApp does not know, or that the token may not use.
         ("whatsapp", json!({"code": 100, "subcode": 33}), "channel_misconfigured"),
     ] {

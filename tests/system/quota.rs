@@ -6,11 +6,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 use serde_json::json;
+use uuid::Uuid;
 
 use domain::{BusinessId, Month};
+use tests::suite::setting;
 use tests::{Business, World};
 
 const CALLERS: usize = 64;
+const LIMITS: [u64; 6] = [0, 1, 2, 97, 100, 250];
 /// One conversation takes all that comes on these; on WhatsApp it has its pace.
 const CHANNELS: [&str; 2] = ["chat", "email"];
 
@@ -18,6 +21,14 @@ const CHANNELS: [&str; 2] = ["chat", "email"];
 /// 503 comes again, as the answer says.
 async fn exhaust(world: &World, business: &Business) -> BTreeMap<u16, usize> {
     let conversations = world.conversations_for_many(business).await;
+    exhaust_in(world, business, &conversations).await
+}
+
+async fn exhaust_in(
+    world: &World,
+    business: &Business,
+    conversations: &[Uuid],
+) -> BTreeMap<u16, usize> {
     let caller = async |number: usize| {
         let mut answers = Vec::new();
         loop {
@@ -54,6 +65,16 @@ async fn exhaust(world: &World, business: &Business) -> BTreeMap<u16, usize> {
 async fn exactly(world: &World, limit: u64, shards: u16) {
     let business = world.business(limit, shards).await;
     let answers = exhaust(world, &business).await;
+    assert_exact(world, &business, &answers, limit, shards).await;
+}
+
+async fn assert_exact(
+    world: &World,
+    business: &Business,
+    answers: &BTreeMap<u16, usize>,
+    limit: u64,
+    shards: u16,
+) {
     let accepted = answers.get(&201).copied().unwrap_or(0) as u64;
     println!("limit {limit:>3}, {shards:>2} shards: {answers:?}");
     assert_eq!(accepted, limit, "limit {limit}, {shards} shards");
@@ -62,7 +83,7 @@ async fn exactly(world: &World, limit: u64, shards: u16) {
 }
 
 async fn every_limit(world: &World, shards: u16) {
-    for limit in [0, 1, 2, 97, 100, 250] {
+    for limit in LIMITS {
         exactly(world, limit, shards).await;
     }
 }
@@ -82,14 +103,28 @@ async fn sixty_four_callers_get_exactly_the_limit_through_16_shards() {
     every_limit(&World::start().await, 16).await;
 }
 
+/// The callers wait for each other's place in a conversation and in the month.
+#[tokio::test(flavor = "multi_thread")]
+async fn sixty_four_callers_in_two_conversations_get_exactly_the_limit() {
+    let world = World::start().await;
+    let business = world.business(97, 4).await;
+    let conversations = CHANNELS.map(|channel| business.conversation_id(channel));
+
+    let answers = exhaust_in(&world, &business, &conversations).await;
+
+    assert_exact(&world, &business, &answers, 97, 4).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn conflicts_change_nothing_about_the_limit() {
     let world = World::start().await;
     let conflict = json!({"operation": "TransactWriteItems", "error": "TransactionConflict", "probability": 0.3});
     world.fault("aws", conflict).await;
+    // All limits take minutes.
+    let limits: &[u64] = if setting("LONG", 0) == 0 { &[0, 1, 2, 97] } else { &LIMITS };
     for shards in [1, 4, 16] {
-        for limit in [2, 97] {
-            exactly(&world, limit, shards).await;
+        for limit in limits {
+            exactly(&world, *limit, shards).await;
         }
     }
 }

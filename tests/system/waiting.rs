@@ -1,9 +1,10 @@
-//! A test that waits in vain learns it while it still wants to know, and sees why.
+//! `World::until` ends early when the system is idle, and shows the state that it waited in.
 
-use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 
+use futures_util::FutureExt;
 use serde_json::json;
+
 use tests::World;
 
 /// Waits until a message is delivered; returns the words with which the wait gave up.
