@@ -4,6 +4,7 @@
 //! Needs Chromium or Chrome, in the path or named by `BROWSER`. Without one the tests say so and
 //! are over; where `CI` is set they fail.
 
+mod checks;
 mod chromium;
 
 use reqwest::Method;

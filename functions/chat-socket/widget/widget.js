@@ -14,6 +14,7 @@
   // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
   const MAX_SILENCE_MS = 4 * 60_000; // then it is asked whether anything was missed, which also breaks the silence
   const ANSWER_TIMEOUT_MS = 10_000; // an answer that takes longer does not come any more
+  const DOWNLOAD_TIMEOUT_MS = 60_000; // a large message over a slow line
   const PENDING_WAIT_MS = 1_000; // a message that is on its way to other tabs is waited for so long
   const FIRST_RETRY_WAIT_MS = 500;
   const MAX_RETRY_WAIT_MS = 30_000;
@@ -28,7 +29,8 @@
   };
 
   const STYLE = `
-    :host { display: block; --ink: #1d2330; --paper: #fff; --bubble: #eef1f6; --quiet: #5b6475; --link: #1a56c4; }
+    :host { display: block; height: 100%;
+      --ink: #1d2330; --paper: #fff; --bubble: #eef1f6; --quiet: #5b6475; --link: #1a56c4; }
     @media (prefers-color-scheme: dark) {
       :host { --ink: #e8ebf1; --paper: #171b24; --bubble: #262d3b; --quiet: #a2abbd; --link: #8fb5ff; }
     }
@@ -110,13 +112,16 @@
       const mine = (handle) => (event) => this.socket === socket && handle(event);
       this.begin(conversationOf(token));
       socket.onopen = mine(() => this.ask({ action: "hello", token, after: this.last }));
-      socket.onmessage = mine(({ data }) => this.hear(JSON.parse(data)));
+      socket.onmessage = mine(({ data }) => this.hear(parse(data)));
       socket.onclose = mine(() => this.lost());
       this.expect();
     }
 
+    /// Resolves to a token; rejects if the page does not come up with one in time.
     fresh() {
-      return typeof this.token === "function" ? this.token() : this.token;
+      const token = typeof this.token === "function" ? this.token() : this.token;
+      const late = new Promise((_, reject) => setTimeout(reject, ANSWER_TIMEOUT_MS, new Error("no token")));
+      return Promise.race([token, late]);
     }
 
     lost() {
@@ -150,7 +155,7 @@
     }
 
     hear(event) {
-      clearTimeout(this.deadline);
+      if (this.asking) this.expect(); // until it is caught up
       clearTimeout(this.quiet);
       this.quiet = setTimeout(() => this.ask(), MAX_SILENCE_MS);
       switch (event.type) {
@@ -159,13 +164,14 @@
           this.wait = FIRST_RETRY_WAIT_MS;
           this.state.textContent = "";
           for (const [id, action] of this.receipts) this.say({ action, id });
-          return;
+          return this.forget();
         case "new_message":
           return this.take(event.seq, event.message);
         case "large_message":
           return this.fetch(event.seq, event.id, FIRST_RETRY_WAIT_MS);
         case "caught_up":
           this.asking = false;
+          clearTimeout(this.deadline);
           this.upTo = Math.max(this.upTo, event.seq);
           this.log.setAttribute("aria-busy", "false");
           this.advance();
@@ -178,7 +184,7 @@
           // A page with a fixed token cannot offer a better one.
           this.ended = typeof this.token !== "function" && ["unauthorized", "token_expired"].includes(event.code);
           return this.lost();
-        case undefined: // API Gateway's own error: it is unknown which action failed
+        case undefined: // API Gateway's own error, or no event at all: it is unknown which action failed
           return this.lost();
         default: // younger than this script, or a pong
       }
@@ -243,7 +249,8 @@
       let message;
       try {
         const headers = { authorization: `Bearer ${await this.fresh()}` };
-        const answer = await fetch(`${this.api}/api/v1/chat/messages/${id}`, { headers });
+        const signal = AbortSignal.timeout(DOWNLOAD_TIMEOUT_MS);
+        const answer = await fetch(`${this.api}/api/v1/chat/messages/${id}`, { headers, signal });
         if (!answer.ok && answer.status !== 404) throw new Error(answer.status);
         message = answer.ok ? await answer.json() : null; // it was given up meanwhile
       } catch {
@@ -257,8 +264,17 @@
     receipt(id, action) {
       this.receipts.delete(id);
       this.receipts.set(id, action);
-      if (this.receipts.size > MAX_REPEATED_RECEIPTS) this.receipts.delete(this.receipts.keys().next().value);
-      if (this.greeted) this.say({ action, id });
+      if (!this.greeted) return; // it is sent after the next hello, like all before it
+      this.say({ action, id });
+      this.forget();
+    }
+
+    /// Forgets the oldest of the receipts that were sent.
+    forget() {
+      for (const id of this.receipts.keys()) {
+        if (this.receipts.size <= MAX_REPEATED_RECEIPTS) break;
+        this.receipts.delete(id);
+      }
     }
 
     // ── What this tab remembers ─────────────────────────────────────────────────────────────────────────────────────
@@ -275,7 +291,7 @@
       const all = [...this.shown.values()].map(({ seq, message, read }) => ({ seq, message, read }));
       const key = `pingback-chat:${this.conversation}`;
       try {
-        sessionStorage.setItem(key, JSON.stringify({ last: this.last, messages: all.slice(-KEPT) }));
+        sessionStorage.setItem(key, JSON.stringify({ last: this.last, messages: all.slice(-MAX_STORED_MESSAGES) }));
       } catch {
         try {
           sessionStorage.removeItem(key); // no room, or not allowed: a reload begins at the beginning
@@ -343,6 +359,15 @@
     return make("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, shown);
   }
 
+  /// The event in a frame; of a frame that is none, an event without a type.
+  function parse(frame) {
+    try {
+      return JSON.parse(frame) ?? {};
+    } catch {
+      return {};
+    }
+  }
+
   /// The conversation that a token opens: its name for what this tab remembers. The server alone judges tokens.
   function conversationOf(token) {
     try {
@@ -354,7 +379,7 @@
 
   /// A token from one's own site, as text or as `{"token": "…"}`.
   const from = (url) => async () => {
-    const answer = await fetch(url, { cache: "no-store" });
+    const answer = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) });
     if (!answer.ok) throw new Error(`${url} answered ${answer.status}`);
     const text = (await answer.text()).trim();
     return text.startsWith("{") ? JSON.parse(text).token : text;
