@@ -86,7 +86,8 @@ pub(super) fn xml(status: StatusCode, xml: String) -> Answer {
     whole(Service::S3, status, Bytes::from(xml))
 }
 
-fn json_answer(service: Service, status: StatusCode, body: &Value) -> Answer {
+/// Returns a JSON document.
+pub(super) fn json_answer(service: Service, status: StatusCode, body: &Value) -> Answer {
     whole(service, status, Bytes::from(body.to_string()))
 }
 

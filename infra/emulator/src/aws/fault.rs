@@ -7,6 +7,7 @@ use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use super::call::{Call, Service};
+use super::partial;
 use crate::trigger::{ProbabilityError, Trigger};
 
 /// One way to fail, in Rust or as JSON:
@@ -64,6 +65,10 @@ pub enum Failure {
     Garbage,
     /// `disconnect`: the connection closes without an answer.
     Disconnect,
+    /// `partial`: the call succeeds and does only a part of what it was asked for. Hits only
+    /// operations of which AWS says so: a page has one item, a batch's first entry is refused, keys
+    /// stay unread, an object ends after half of its bytes.
+    Partial,
 }
 
 /// Why a rule cannot be set.
@@ -71,8 +76,8 @@ pub enum Failure {
 pub enum FaultError {
     /// No service answers with such a code.
     #[error(
-        "`{0}` is no error of DynamoDB, S3, SQS or Secrets Manager, nor timeout, kill, garbage, disconnect or \
-         TransactionConflict"
+        "`{0}` is no error of DynamoDB, S3, SQS or Secrets Manager, nor timeout, kill, garbage, disconnect, \
+         partial or TransactionConflict"
     )]
     UnknownError(String),
     /// The trigger makes no sense.
@@ -213,13 +218,19 @@ impl FaultRule {
 }
 
 impl Failure {
-    /// Operations that DynamoDB refuses because of a transaction.
+    /// Returns whether a call can fail like this. `CONFLICTING` are the operations that DynamoDB
+    /// refuses because of a transaction.
     /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-conflict-handling>
     fn can_answer(&self, call: &Call) -> bool {
         const CONFLICTING: &[&str] =
             &["PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "TransactGetItems"];
-        *self != Self::Conflict
-            || (call.service == Service::DynamoDb && CONFLICTING.contains(&call.operation.as_str()))
+        match self {
+            Self::Conflict => {
+                call.service == Service::DynamoDb && CONFLICTING.contains(&call.operation.as_str())
+            }
+            Self::Partial => partial::is_possible(&call.operation),
+            Self::Error(_) | Self::Timeout | Self::Kill | Self::Garbage | Self::Disconnect => true,
+        }
     }
 }
 
@@ -244,6 +255,7 @@ impl TryFrom<String> for Failure {
             "kill" => Ok(Self::Kill),
             "garbage" => Ok(Self::Garbage),
             "disconnect" => Ok(Self::Disconnect),
+            "partial" => Ok(Self::Partial),
             code if code.ends_with("Exception") || CODES.contains(&code) => Ok(Self::Error(name)),
             _ => Err(FaultError::UnknownError(name)),
         }
@@ -259,6 +271,7 @@ impl From<Failure> for String {
             Failure::Kill => "kill".to_owned(),
             Failure::Garbage => "garbage".to_owned(),
             Failure::Disconnect => "disconnect".to_owned(),
+            Failure::Partial => "partial".to_owned(),
         }
     }
 }

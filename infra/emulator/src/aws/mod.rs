@@ -9,6 +9,7 @@ mod dynamodb;
 mod error;
 mod fault;
 mod operation;
+mod partial;
 mod proxy;
 mod s3;
 mod sdk;

@@ -21,6 +21,7 @@ use super::calls::Calls;
 use super::cloudformation::{self, StackDescription};
 use super::fault::{AwsFaults, Failure, Hit};
 use super::operation::LogicalIds;
+use super::partial::PartialRequest;
 use super::s3::{self, EmbeddedS3};
 use super::sqs_compat;
 use crate::cors;
@@ -148,7 +149,7 @@ impl Shared {
         body: Bytes,
     ) -> Result<Answer, ConnectionClosed> {
         if hit.after_effect {
-            self.forward(call, parts, body.clone()).await;
+            self.forward(call, parts.clone(), body.clone()).await;
         }
 
         match hit.failure {
@@ -158,6 +159,7 @@ impl Shared {
             }
             Failure::Garbage => Ok(answer::garbage(call)),
             Failure::Disconnect => Err(ConnectionClosed),
+            Failure::Partial => Ok(self.answer_in_part(call, parts, body).await),
             // Ends when the caller closes its connection, which drops this future.
             Failure::Timeout => std::future::pending().await,
             Failure::Kill => {
@@ -167,6 +169,16 @@ impl Shared {
                 Err(ConnectionClosed)
             }
         }
+    }
+
+    /// Has the service do a part of what a call asks for, and answers as the service would.
+    async fn answer_in_part(&self, call: &Call, parts: Parts, body: Bytes) -> Answer {
+        let mut partial = PartialRequest::of(call, body);
+        let answer = match partial.forwarded.take() {
+            Some(request) => Some(self.forward(call, parts, request).await),
+            None => None,
+        };
+        partial.complete(call, answer).await
     }
 
     /// Answers a browser's preflight for a page of another origin.
