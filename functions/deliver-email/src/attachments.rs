@@ -15,7 +15,7 @@ pub const MAX_INLINE_BYTES: u64 = 7_000_000;
 /// to: its URL says that it is gone.
 ///
 /// # Errors
-/// [`Failure::Transient`] if S3 does not answer.
+/// [`Failure::Transient`] if S3 does not answer with the whole file.
 pub async fn read_files(
     files: &Files,
     outbound: &OutboundMessage<'_>,
@@ -27,7 +27,7 @@ pub async fn read_files(
     let mut links = Vec::new();
     for file in embedded {
         let key = ObjectKey { business_id, conversation_id, upload: file.id };
-        let bytes = files.read(key).await.map_err(|error| file_unavailable(&error))?;
+        let bytes = files.read(key, file.size).await.map_err(|error| file_unavailable(&error))?;
         match bytes {
             Some(bytes) => inside.push(InlineFile {
                 filename: file.filename.as_str().to_owned(),
@@ -89,8 +89,8 @@ mod tests {
 
         let files = [
             file("a.pdf", 1_000),
-            file("b.mp4", MAX_INLINE_BYTES),
-            file("c.png", MAX_INLINE_BYTES - 1_000),
+            file("b.mp4", 7_000_000),
+            file("c.png", 6_999_000),
             file("d.zip", 1),
         ];
         let (inside, outside) = split_by_size(&files);
@@ -103,7 +103,7 @@ mod tests {
             (vec!["a.pdf".into(), "c.png".into()], vec!["b.mp4".into(), "d.zip".into()])
         );
 
-        let many = vec![file("e.png", MAX_INLINE_BYTES / 2 + 1); 2];
+        let many = vec![file("e.png", 3_500_001); 2];
         assert_eq!(split_by_size(&many).0.len(), 1);
     }
 }

@@ -70,7 +70,7 @@ impl Media {
     /// Reads a file of the message, as soon as there is memory for it.
     ///
     /// # Errors
-    /// [`Failure::Transient`] if S3 does not answer, [`Failure::Permanent`] if the file is gone.
+    /// [`Failure::Transient`] if S3 does not answer with the whole file, [`Failure::Permanent`] if the file is gone.
     pub async fn load<'a>(
         &'a self,
         outbound: &OutboundMessage<'_>,
@@ -86,20 +86,14 @@ impl Media {
             upload: file.id,
         };
 
-        let bytes = self.files.read(key).await.map_err(|error| file_unavailable(&error))?;
+        let bytes = self.files.read(key, file.size).await;
+        let bytes = bytes.map_err(|error| file_unavailable(&error))?;
         let bytes = bytes.ok_or_else(|| {
             Failure::Permanent(Reason::new(
                 "file_unavailable",
                 "a file of the message is not kept any more",
             ))
         })?;
-
-        if bytes.len() as u64 != file.size {
-            // A file never changes once a message has it, so the answer was spoilt on its way.
-            return Err(file_unavailable(&InternalError::new(
-                "reading a file that has another size than its message says",
-            )));
-        }
 
         Ok(LoadedFile { bytes, file, _memory: memory })
     }

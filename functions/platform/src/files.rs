@@ -145,7 +145,7 @@ impl Files {
     /// tells what `HeadObject` would, and the first bytes as well, of one and the same object.
     ///
     /// # Errors
-    /// If S3 does not answer.
+    /// If S3 does not answer, or with fewer bytes than it was asked for.
     pub async fn inspect(&self, key: ObjectKey) -> Result<Option<StoredObject>, InternalError> {
         let range = format!("bytes=0-{}", SNIFFED_BYTES - 1);
         let call = self.client.get_object().bucket(&self.bucket).key(key.path()).range(range);
@@ -163,14 +163,21 @@ impl Files {
             .await
             .map_err(|error| InternalError::because("reading an object", error))?;
 
-        Ok(Some(StoredObject { size, head: body.into_bytes() }))
+        let head = body.into_bytes();
+        match head.len() as u64 == size.min(SNIFFED_BYTES as u64) {
+            true => Ok(Some(StoredObject { size, head })),
+            false => {
+                Err(InternalError::new("reading the first bytes of an object: some are missing"))
+            }
+        }
     }
 
-    /// Returns the whole file; `None` if it is not there any more.
+    /// Returns the whole file, of `size` bytes; `None` if it is not there any more.
     ///
     /// # Errors
-    /// If S3 does not answer.
-    pub async fn read(&self, key: ObjectKey) -> Result<Option<Bytes>, InternalError> {
+    /// If S3 does not answer, or with another number of bytes: a file never changes once a message
+    /// has it, so the answer was spoilt on its way.
+    pub async fn read(&self, key: ObjectKey, size: u64) -> Result<Option<Bytes>, InternalError> {
         let output =
             match self.client.get_object().bucket(&self.bucket).key(key.path()).send().await {
                 Ok(output) => output,
@@ -182,7 +189,14 @@ impl Files {
             .collect()
             .await
             .map_err(|error| InternalError::because("reading an object", error))?;
-        Ok(Some(body.into_bytes()))
+
+        let bytes = body.into_bytes();
+        match bytes.len() as u64 == size {
+            true => Ok(Some(bytes)),
+            false => {
+                Err(InternalError::new("reading an object that has another size than its file"))
+            }
+        }
     }
 
     /// Marks a file as referenced, so that the bucket keeps it; returns false if it is not there
