@@ -17,7 +17,8 @@ use chat_socket::ChatSocket;
 use deliver_chat::Widgets;
 use deliver_email::attachments::MAX_INLINE_BYTES;
 use deliver_email::ses::{SES_TIMEOUT, Ses};
-use deliver_whatsapp::cloud_api::{self, CloudApi, MESSAGE_RESERVE, MESSAGE_TIMEOUT};
+use deliver_whatsapp::authorized::CONNECT_TIMEOUT as WHATSAPP_CONNECT_TIMEOUT;
+use deliver_whatsapp::cloud_api::{CloudApi, MESSAGE_RESERVE, MESSAGE_TIMEOUT};
 use deliver_whatsapp::media::{MAX_MEMORY_MIB, MEDIA_ID_TTL};
 use domain::channel::Channel;
 use domain::delivery::{
@@ -269,7 +270,7 @@ fn providers_answer_within_the_workers_wait() {
     );
     bounds.less(message, whatsapp.provider(), "an upload comes before the message");
     bounds.less(
-        time("cloud_api::CONNECT_TIMEOUT", cloud_api::CONNECT_TIMEOUT),
+        time("authorized::CONNECT_TIMEOUT", WHATSAPP_CONNECT_TIMEOUT),
         reserve,
         "after a slow upload the message still has time to connect and to be answered",
     );

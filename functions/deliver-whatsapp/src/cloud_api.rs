@@ -6,13 +6,12 @@
 //! No customer sees an upload. If one fails, the message was not sent, and can be tried again
 //! without any doubt.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder, Response};
+use reqwest::Client;
 
-use crate::answer::{self, Answer};
+use crate::answer::Answer;
+use crate::authorized::AuthorizedClient;
 use crate::media::Media;
 use crate::message_part::{MessagePart, parts_of};
 use crate::outgoing::{Body, Outgoing};
@@ -23,16 +22,12 @@ use domain::{Attachment, Channel, ConversationId, Refusal};
 use platform::aws::Aws;
 use platform::cache::TtlCache;
 use platform::delivery::{OutboundMessage, Provider};
-use platform::error::InternalError;
 use platform::files::Files;
 use platform::runtime::Error;
 use platform::secrets::Secrets;
 use platform::settings;
 use platform::table::Table;
 use platform::table::record::{ChannelSettings, Message, Template};
-
-/// How long connecting may take.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long the answer to a message may take.
 pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,9 +48,8 @@ pub const MESSAGE_RESERVE: Duration = Duration::from_secs(4);
 /// The Cloud API.
 #[derive(Debug)]
 pub struct CloudApi {
-    client: Client,
+    client: AuthorizedClient,
     url: String,
-    secrets: Secrets,
     media: Media,
     table: Table,
     /// The names by which customers find their conversations already.
@@ -125,38 +119,14 @@ impl CloudApi {
     ) -> Result<String, Failure> {
         let loaded = self.media.load(outbound, file).await?;
         let url = format!("{}/{}/media", self.url, number.id);
-        let request = || Ok(self.client.post(&url).multipart(loaded.form()?));
-        let answer = self.call(number, request).await.map_err(without_doubt)?;
+        let request = |client: &Client| Ok(client.post(&url).multipart(loaded.form()?));
+        let answer = self.client.call(number.secret, request).await.map_err(without_doubt)?;
 
         answer.id().ok_or_else(|| {
             let reason =
                 Reason::new("provider_error", "WhatsApp took a file and did not say as what");
             Failure::Transient { reason, retry_after: None }
         })
-    }
-
-    /// Makes a call with the channel's token, and once more if that may have been replaced a moment
-    /// ago. Returns the answer of a call that succeeded.
-    async fn call(
-        &self,
-        number: PhoneNumber<'_>,
-        request: impl Fn() -> reqwest::Result<RequestBuilder>,
-    ) -> Result<Answer, Failure> {
-        let send = async |token: Arc<str>| {
-            let request = request().map_err(|_| unmade())?.bearer_auth(token.trim());
-            let answer = async { read(request.send().await?).await };
-            answer.await.map_err(|error| answer::of_transport(&error))
-        };
-
-        let mut answer = send(self.token(number.secret, false).await?).await?;
-        if answer.rejects_token() {
-            answer = send(self.token(number.secret, true).await?).await?;
-        }
-
-        match answer.failure() {
-            None => Ok(answer),
-            Some(failure) => Err(failure),
-        }
     }
 
     /// Lets the customer find the conversation by the names that WhatsApp's answer has for them, if
@@ -189,15 +159,6 @@ impl CloudApi {
             }
         }
     }
-
-    async fn token(&self, secret: &str, refresh: bool) -> Result<Arc<str>, Failure> {
-        let token = if refresh {
-            self.secrets.refreshed(secret).await
-        } else {
-            self.secrets.text(secret).await
-        };
-        token.map_err(|error| no_token(&error))
-    }
 }
 
 impl Provider for CloudApi {
@@ -207,9 +168,8 @@ impl Provider for CloudApi {
     /// AWS clients need.
     fn from_env(aws: &Aws) -> Result<CloudApi, Error> {
         Ok(CloudApi {
-            client: client()?,
+            client: AuthorizedClient::new(Secrets::new(aws))?,
             url: settings::required("WHATSAPP_API_URL")?,
-            secrets: Secrets::new(aws),
             media: Media::new(Files::from_env(aws)?),
             table: Table::from_env(aws)?,
             links: TtlCache::new(LINK_TTL, MAX_LINKS),
@@ -240,20 +200,15 @@ impl Provider for CloudApi {
         let callback_data = outbound.part.callback_data(&MessageReference::from(outbound));
         let message = Outgoing::new(&outbound.conversation.recipient, body, callback_data);
         let url = format!("{}/{}/messages", self.url, number.id);
-        let request = || Ok(self.client.post(&url).timeout(MESSAGE_TIMEOUT).json(&message));
-        let answer = self.call(number, request).await?;
+        let request =
+            |client: &Client| Ok(client.post(&url).timeout(MESSAGE_TIMEOUT).json(&message));
+        let answer = self.client.call(number.secret, request).await?;
 
         self.link_recipients(number, &outbound, &answer).await;
 
         // Success is acceptance, even if its id cannot be read: receipts carry our own id.
         Ok(Accepted { provider_id: answer.id() })
     }
-}
-
-/// Makes the client. It follows no redirect: one that was followed would repeat a message, without
-/// its body or at an address that is not Meta's.
-fn client() -> reqwest::Result<Client> {
-    Client::builder().connect_timeout(CONNECT_TIMEOUT).redirect(Policy::none()).build()
 }
 
 /// Returns the template to send the message with if the customer's window is closed, and `None` if
@@ -281,12 +236,6 @@ fn send_mode<'a>(
     }
 }
 
-async fn read(response: Response) -> reqwest::Result<Answer> {
-    let status = response.status().as_u16();
-    let retry_after = answer::retry_after(response.headers());
-    Ok(Answer { status, retry_after, body: response.bytes().await? })
-}
-
 /// Turns an unknown outcome into a transient failure, for calls whose effect no customer sees.
 fn without_doubt(failure: Failure) -> Failure {
     match failure {
@@ -304,24 +253,8 @@ fn too_slow(file: &Attachment, media: WhatsappMedia) -> Failure {
     Failure::Transient { reason: Reason::new("upload_timeout", detail), retry_after: None }
 }
 
-fn unmade() -> Failure {
-    Failure::Permanent(Reason::new("message_rejected", "the call to WhatsApp could not be made"))
-}
-
-fn no_token(error: &InternalError) -> Failure {
-    tracing::error!(error = error.chain(), "access token not read; the message is tried again");
-    Failure::Transient {
-        reason: Reason::new("token_unavailable", "the channel's access token could not be read"),
-        retry_after: None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
-    use std::net::TcpListener;
-    use std::thread;
-
     use super::*;
 
     #[test]
@@ -332,47 +265,5 @@ mod tests {
         for other in [Failure::Permanent(reason()), waits.clone()] {
             assert_eq!(without_doubt(other.clone()), other);
         }
-    }
-
-    /// Answers each call with a redirect to another address of the same server, and returns the
-    /// request lines of all calls once `calls` were made.
-    fn redirecting_server(calls: usize) -> (String, thread::JoinHandle<Vec<String>>) {
-        let server = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let url = format!("http://{}", server.local_addr().expect("an address"));
-
-        let location = format!("{url}/elsewhere");
-        let serve = move || {
-            let mut lines = Vec::new();
-            for status in ["301", "302", "307", "308"].iter().cycle().take(calls) {
-                let (mut stream, _) = server.accept().expect("a call");
-                let mut request = [0; 4096];
-                let length = stream.read(&mut request).expect("a request");
-                let request = String::from_utf8_lossy(&request[..length]).into_owned();
-                lines.push(request.lines().next().unwrap_or_default().to_owned());
-                let answer = format!(
-                    "HTTP/1.1 {status} Moved\r\nLocation: {location}\r\n\
-                     Content-Length: 0\r\nConnection: close\r\n\r\n"
-                );
-                stream.write_all(answer.as_bytes()).expect("the caller reads");
-            }
-            lines
-        };
-
-        (url, thread::spawn(serve))
-    }
-
-    #[tokio::test]
-    async fn no_redirect_is_followed_and_each_pauses_the_channel() {
-        let (url, server) = redirecting_server(4);
-        let client = client().expect("a client");
-        for _ in 0..4 {
-            let call = client.post(format!("{url}/v26.0/1/messages")).body("{}").send().await;
-            let answer = read(call.expect("an answer")).await.expect("a body");
-            let failure = answer.failure().expect("it is none");
-            let Failure::ChannelDown { reason, .. } = failure else { panic!("{failure:?}") };
-            assert_eq!(reason.code, "channel_misconfigured");
-        }
-        let lines = server.join().expect("it ended");
-        assert_eq!(lines, ["POST /v26.0/1/messages HTTP/1.1"; 4]);
     }
 }

@@ -1,5 +1,6 @@
 //! Secrets Manager, read seldom: a value is kept for five minutes, and read again, at most every
-//! ten seconds, when a caller finds it out of date.
+//! ten seconds, when a caller finds it out of date. While Secrets Manager does not answer, the
+//! value that is known goes on, and is asked for no more often than that.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,8 @@ use crate::error::InternalError;
 /// How long a change of a secret may go unnoticed.
 pub const SECRET_TTL: Duration = Duration::from_secs(300);
 
-/// The shortest time between two reads of a secret that a caller finds out of date.
+/// The shortest time between two reads of a secret whose text is known: of one that a caller finds
+/// out of date, and of one that could not be read again.
 pub const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How many secrets are kept at once.
@@ -23,14 +25,25 @@ const MAX_SECRETS: usize = 10_000;
 pub struct Secrets {
     client: aws_sdk_secretsmanager::Client,
     texts: TtlCache<String, Arc<str>>,
+    /// The secrets that could not be read again a moment ago.
+    failures: TtlCache<String, ()>,
 }
 
 impl Secrets {
     /// Reads secrets through `aws`.
     #[must_use]
     pub fn new(aws: &Aws) -> Secrets {
-        let client = aws_sdk_secretsmanager::Client::new(&aws.service("SECRETS_MANAGER"));
-        Secrets { client, texts: TtlCache::new(SECRET_TTL, MAX_SECRETS) }
+        Secrets::of(aws_sdk_secretsmanager::Client::new(&aws.service("SECRETS_MANAGER")))
+    }
+
+    /// Reads secrets through `client`.
+    #[must_use]
+    pub fn of(client: aws_sdk_secretsmanager::Client) -> Secrets {
+        Secrets {
+            client,
+            texts: TtlCache::new(SECRET_TTL, MAX_SECRETS),
+            failures: TtlCache::new(MIN_REFRESH_INTERVAL, MAX_SECRETS),
+        }
     }
 
     /// Returns the secret's text.
@@ -50,18 +63,43 @@ impl Secrets {
         self.text_newer_than(id, MIN_REFRESH_INTERVAL).await
     }
 
+    /// Returns whether `accepts` takes the secret's text, or the one that has replaced it since it
+    /// was read.
+    ///
+    /// # Errors
+    /// If the secret cannot be fetched, is binary, or `accepts` cannot read it.
+    pub async fn is_accepted(
+        &self,
+        id: &str,
+        accepts: impl Fn(&str) -> Result<bool, InternalError>,
+    ) -> Result<bool, InternalError> {
+        let known = self.text(id).await?;
+        if accepts(&known)? {
+            return Ok(true);
+        }
+
+        let fresh = self.refreshed(id).await?;
+        Ok(fresh != known && accepts(&fresh)?)
+    }
+
     async fn text_newer_than(&self, id: &str, age: Duration) -> Result<Arc<str>, InternalError> {
         if let Some(text) = self.texts.get_newer_than(id, age) {
             return Ok(text);
         }
 
-        match (self.fetch(id).await, self.texts.get_stale(id)) {
+        let known = self.texts.get_stale(id);
+        if let Some(text) = known.as_ref().filter(|_| self.failures.get(id).is_some()) {
+            return Ok(Arc::clone(text));
+        }
+
+        match (self.fetch(id).await, known) {
             (Ok(text), _) => {
                 self.texts.insert(id.to_owned(), Arc::clone(&text));
                 Ok(text)
             }
             // Better what was true five minutes ago than nothing at all.
             (Err(error), Some(text)) => {
+                self.failures.insert(id.to_owned(), ());
                 let error = error.chain();
                 tracing::warn!(secret = id, error, "secret not read again; the last text is used");
                 Ok(text)
@@ -119,3 +157,6 @@ impl TokenKeys {
             .map_err(|fault| InternalError::because(format!("reading {doing}"), fault))
     }
 }
+
+#[cfg(test)]
+mod tests;
