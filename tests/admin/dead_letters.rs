@@ -1,5 +1,7 @@
 //! Dead letters: inspecting loses none, and redriving keeps the order of messages.
 
+mod resending;
+
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -6,12 +6,14 @@ mod dead_letters;
 mod drift;
 mod life;
 mod making;
+mod pages;
 mod switching;
 
 use std::process::Stdio;
 
 use reqwest::Method;
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use tests::World;
@@ -36,12 +38,19 @@ impl CommandResult {
 
 /// Runs `cargo admin` with these arguments, on the world's stack and without a terminal.
 pub(crate) async fn admin(world: &World, args: &[&str]) -> CommandResult {
+    admin_with_input(world, args, "").await
+}
+
+/// Runs it with this standard input.
+pub(crate) async fn admin_with_input(world: &World, args: &[&str], input: &str) -> CommandResult {
     let mut command = Command::new(env!("CARGO_BIN_EXE_admin-under-test"));
     let clock = world.sandbox(Method::GET, "/clock", Value::Null).await;
     command
         .args(args)
         .env_clear()
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .env("AWS_ENDPOINT_URL", &world.ready.aws.sqs)
         .env("AWS_ENDPOINT_URL_DYNAMODB", &world.ready.aws.dynamodb)
         .env("AWS_REGION", "us-east-1")
@@ -50,7 +59,12 @@ pub(crate) async fn admin(world: &World, args: &[&str]) -> CommandResult {
         .env("PINGBACK_STACK", "pingback")
         .env("CLOCK_OFFSET_MS", clock["offset_ms"].to_string());
 
-    let output = command.output().await.expect("cargo has built it");
+    let mut running = command.spawn().expect("cargo has built it");
+    let mut stdin = running.stdin.take().expect("it is piped");
+    // A program that does not read its input may be gone by now.
+    let _ = stdin.write_all(input.as_bytes()).await;
+    drop(stdin);
+    let output = running.wait_with_output().await.expect("it runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     CommandResult {
         code: output.status.code().expect("it ended by itself"),

@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{admin, admin_json, text};
+use crate::{admin, admin_json, admin_with_input, text};
 use domain::{BusinessId, ConversationId};
 use tests::{Business, World};
 
@@ -13,7 +13,12 @@ use tests::{Business, World};
 const RESUME_SECONDS: i64 = 5 * 60;
 
 /// Switches the channel of a business's conversation, by a subcommand and its flags.
-async fn switch(world: &World, business: &Business, conversation_id: Uuid, subcommand: &[&str]) {
+pub(crate) async fn switch(
+    world: &World,
+    business: &Business,
+    conversation_id: Uuid,
+    subcommand: &[&str],
+) {
     let business_id = BusinessId(business.business_id);
     let record = world.table().conversation(business_id, ConversationId(conversation_id)).await;
     let record = record.expect("an answer").expect("it is there");
@@ -107,6 +112,35 @@ async fn a_revoked_api_key_is_refused_at_once() {
     let unknown =
         admin(&world, &["revoke", "api-key", "--business", of, &"0".repeat(64), "--yes"]).await;
     assert!(unknown.code == 1 && unknown.stderr.contains("no such API key"), "{}", unknown.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_key_on_standard_input_is_revoked_if_it_is_the_businesss_own() {
+    let world = World::start().await;
+    let business = world.business(1, 1).await;
+    let other = world.business(1, 1).await;
+    let of = business.business_id.to_string();
+    let revoke = ["revoke", "api-key", "--business", &of, "-", "--yes"];
+
+    for (input, complaint) in [
+        (format!("{}\n", other.api_key), "--business: the key is another business's"),
+        (business.api_key[..40].to_owned(), "standard input: this is no API key"),
+        (String::new(), "standard input: this is no API key"),
+    ] {
+        let refused = admin_with_input(&world, &revoke, &input).await;
+        assert_eq!((refused.code, refused.stdout.as_str()), (1, ""), "{complaint}");
+        assert!(refused.stderr.contains(complaint), "{}", refused.stderr);
+        assert!(!refused.stderr.contains(&business.api_key[37..40]), "{}", refused.stderr);
+        for key in [&business.api_key, &other.api_key] {
+            world.usage(key).await;
+        }
+    }
+
+    let revoked = admin_with_input(&world, &revoke, &format!(" {}\n", business.api_key)).await;
+    assert_eq!(revoked.code, 0, "{}", revoked.stderr);
+    assert!(!revoked.stdout.contains(&business.api_key[37..]), "{}", revoked.stdout);
+    let status = async |key: &str| world.get(key, "/api/v1/usage").await.status.as_u16();
+    assert_eq!([status(&business.api_key).await, status(&other.api_key).await], [401, 200]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@
 
 mod fetching;
 mod refusing;
-mod tab;
+pub(crate) mod tab;
 
 use chrono::Utc;
 use reqwest::Method;

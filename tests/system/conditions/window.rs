@@ -7,13 +7,16 @@ use uuid::Uuid;
 
 use super::sample::{BUSINESS_ID, CONVERSATION_ID, LEASE, MS, NOW, conversation, conversation_key};
 use super::scratch::{Scratch, item};
-use domain::channel::MESSAGING_WINDOW;
 use domain::channel::whatsapp::CustomerId;
 use domain::delivery::OnUnknownOutcome;
 use domain::{BusinessId, ChannelId, ConversationId};
 use platform::table::key;
 use platform::table::provision::NewConversation;
 use platform::table::record::{ChannelRecord, ChannelSettings, Conversation};
+
+/// How long a customer's message lets a business write to them ([customer service
+/// windows](https://developers.facebook.com/documentation/business-messaging/whatsapp/messages/send-messages)).
+const DAY: TimeDelta = TimeDelta::hours(24);
 
 const NUMBER: &str = "106540352242922";
 const CUSTOMER: &str = "16505551234";
@@ -43,7 +46,7 @@ async fn window(scratch: &Scratch) -> Option<DateTime<Utc>> {
 async fn a_window_opens_for_a_day_and_its_end_only_moves_forward() {
     let scratch = Scratch::start().await;
     let table = scratch.table();
-    let until = NOW + MESSAGING_WINDOW;
+    let until = NOW + DAY;
 
     for (before, opened, after) in [
         (None, 1, until),
@@ -104,7 +107,7 @@ async fn a_window_is_open_although_the_answer_was_lost() {
         .customer_wrote(NUMBER, &names(&[CUSTOMER]), NOW)
         .await
         .expect("an answer");
-    assert_eq!(window(&scratch).await, Some(NOW + MESSAGING_WINDOW));
+    assert_eq!(window(&scratch).await, Some(NOW + DAY));
 }
 
 #[tokio::test(flavor = "multi_thread")]
