@@ -296,7 +296,7 @@ async fn a_file_that_s3_cuts_short_is_not_sent_and_is_read_again() {
         assert_eq!(delivery["attempts"], 2, "{channel}");
     }
 
-    // Whoever announced a film that is none would be refused: half a picture tells nothing.
+    // An announced file is judged by its first bytes, of which some are missing.
     let conversation_id = business.conversation_id("email");
     let size = PNG.len() as u64;
     let file = announce(&world, &business.api_key, conversation_id, "b.png", "image/png", size);

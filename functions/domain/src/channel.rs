@@ -187,14 +187,25 @@ mod tests {
         channel.check_files(&[file(filename, content_type, size)]).is_ok()
     }
 
+    /// The names are PingBack's. infra/openapi.yaml has the limits, infra/OPERATIONS.md the two
+    /// minutes for a receipt.
     #[test]
-    fn wire_names_lead_back() {
-        for channel in Channel::ALL {
-            for name in channel.wire_names() {
+    fn each_channel_has_the_names_and_limits_that_are_documented() {
+        for (channel, names, characters, receipt_seconds) in [
+            (Channel::Chat, &["chat", "webchat", "widget"][..], 20_000, 0),
+            (Channel::Whatsapp, &["whatsapp"], 4_096, 120),
+            (Channel::Email, &["email"], 100_000, 120),
+        ] {
+            assert_eq!(channel.wire_names(), names);
+            for name in names {
                 assert_eq!(Channel::from_wire(name), Some(channel));
             }
+            assert_eq!(channel.limits(), Limits { characters, attachments: 10 });
+            assert_eq!(channel.receipt_timeout(), TimeDelta::seconds(receipt_seconds));
         }
-        assert_eq!(Channel::from_wire("sms"), None);
+        for unknown in ["", "sms", "Chat", "chat "] {
+            assert_eq!(Channel::from_wire(unknown), None, "{unknown:?}");
+        }
     }
 
     #[test]
@@ -278,16 +289,16 @@ mod tests {
 
     #[test]
     fn email_limits_the_sum_and_chat_each_file() {
-        let half = file("a.zip", "application/zip", email::MAX_TOTAL_FILE_BYTES / 2);
+        let half = file("a.zip", "application/zip", 13_107_200); // of 25 MiB
         assert!(Channel::Email.check_files(&[half.clone(), half.clone()]).is_ok());
         assert!(
             Channel::Email
                 .check_files(&[half.clone(), half.clone(), file("b", "text/plain", 1)])
                 .is_err()
         );
-        let whole = file("a.zip", "application/zip", chat::MAX_FILE_BYTES);
+        let whole = file("a.zip", "application/zip", 26_214_400);
         assert!(Channel::Chat.check_files(&[whole.clone(), whole]).is_ok());
-        assert!(!is_carried(Channel::Chat, "a", "application/zip", chat::MAX_FILE_BYTES + 1));
+        assert!(!is_carried(Channel::Chat, "a", "application/zip", 26_214_401));
     }
 
     #[test]

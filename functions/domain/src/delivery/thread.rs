@@ -94,7 +94,7 @@ mod tests {
         for odd in ["", "<>", "@", "a@b\r\nBcc: x@example.com", "a@b> <c@d", "a b@c", "ä@b"] {
             assert!(Thread::begun_by(odd).is_empty(), "{odd:?}");
         }
-        let long = "x".repeat(MAX_NAME_BYTES);
+        let long = "x".repeat(900);
         assert_eq!(Thread::begun_by(&format!("<{long}>")).names(), [long.as_str()]);
         assert!(Thread::begun_by(&format!("<{long}x>")).is_empty());
     }

@@ -107,6 +107,7 @@ mod tests {
 
     use super::*;
 
+    const HOUR: TimeDelta = TimeDelta::seconds(3600);
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
     fn key() -> SigningKey {
@@ -126,9 +127,9 @@ mod tests {
 
     #[test]
     fn a_token_opens_its_conversation_for_an_hour_and_a_minute_and_is_then_called_expired() {
-        let token = key().sign_visitor(visitor(), now(), now() + LONGEST).expect("signed");
+        let token = key().sign_visitor(visitor(), now(), now() + HOUR).expect("signed");
         let second = TimeDelta::seconds(1);
-        let end = now() + LONGEST + TimeDelta::seconds(60);
+        let end = now() + HOUR + TimeDelta::seconds(60);
         assert_eq!(key().verify_visitor(&token, now()), Ok(visitor()));
         assert_eq!(key().verify_visitor(&token, end - second), Ok(visitor()));
         assert_eq!(key().verify_visitor(&token, end), Err(TokenError::Expired));
@@ -181,7 +182,7 @@ mod tests {
 
     #[test]
     fn an_unsigned_token_names_no_key_and_opens_nothing() {
-        let token = key().sign_visitor(visitor(), now(), now() + LONGEST).expect("signed");
+        let token = key().sign_visitor(visitor(), now(), now() + HOUR).expect("signed");
         let claims = token.split('.').nth(1).expect("claims");
         // {"alg":"none","kid":"k1"}
         let unsigned = format!("eyJhbGciOiJub25lIiwia2lkIjoiazEifQ.{claims}.");

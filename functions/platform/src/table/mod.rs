@@ -370,20 +370,34 @@ mod tests {
         let begun = Instant::now();
         let budget = Duration::from_millis(30);
         let mut backoff = Backoff::new(budget);
-        let mut longest = FIRST_WAIT;
-
-        while backoff.wait().await {
-            longest = (longest * 2).min(LONGEST_WAIT);
-            assert_eq!(backoff.wait, longest);
-        }
+        while backoff.wait().await {}
 
         assert!(
-            begun.elapsed() + longest >= budget,
+            begun.elapsed() + backoff.wait >= budget,
             "it gave up with {:?} left",
             budget - begun.elapsed()
         );
-
         assert!(!Backoff::new(Duration::ZERO).wait().await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_double_from_5_ms_to_200_and_contention_gets_a_second_and_a_half() {
+        let mut backoff = Backoff::new(Duration::from_secs(60));
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            waits.push(backoff.wait);
+            let begun = Instant::now();
+            assert!(backoff.wait().await);
+            // The timer rounds up to the next millisecond.
+            assert!(begun.elapsed() <= waits[waits.len() - 1] + Duration::from_millis(1));
+        }
+        assert_eq!(waits, [5, 10, 20, 40, 80, 160, 200, 200].map(Duration::from_millis));
+
+        let budget = Duration::from_millis(1_500);
+        let begun = Instant::now();
+        let (is_done, _) = called(u32::MAX, "TransactionConflictException").await;
+        assert!(!is_done && begun.elapsed() <= budget + Duration::from_millis(1));
+        assert!(begun.elapsed() + Duration::from_millis(200) >= budget, "{:?}", begun.elapsed());
     }
 
     #[tokio::test]
