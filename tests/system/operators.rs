@@ -152,14 +152,22 @@ async fn a_message_that_is_given_up_is_one_line_and_one_dead_letter() {
 
     let given_up = until_logged(&world, "given up").await;
     let detail = "not delivered within 24 hours";
-    let expected = about(json!({"message": "given up", "reason": "expired", "detail": detail}));
+    let expected = about(json!({
+        "message": "given up", "reason": "expired", "detail": detail, "last_reason": "rate_limited",
+        "provider_code": "TooManyRequestsException",
+    }));
     assert_eq!(given_up.into_iter().map(own).collect::<Vec<_>>(), [expected]);
     until_counted(&world, "GivenUp", "email", 1).await;
     assert_eq!(counted(&world, "Failed", "email"), 0, "what is given up is not counted twice");
 
     let letter = json!({
         "v": 1, "business": business.business_id, "conversation": conversation_id, "message": id, "channel": "email",
-        "reason": {"code": "expired", "detail": detail, "provider_code": null}, "attempts": 1,
+        "reason": {"code": "expired", "detail": detail, "provider_code": null},
+        "last_reason": {
+            "code": "rate_limited", "detail": "the account sends more a second than it may",
+            "provider_code": "TooManyRequestsException",
+        },
+        "attempts": 1,
     });
     assert_eq!(world.dead_letters("email").await, [letter]);
 }

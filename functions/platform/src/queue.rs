@@ -4,6 +4,7 @@ mod dead_letters;
 
 pub use dead_letters::{
     DeadLetter, DeadLetterBody, DeadLetters, HIDDEN_MINUTES, LONG_POLL_SECONDS, OPERATOR_TIMEOUT,
+    QueueDepth,
 };
 
 use std::collections::BTreeMap;
@@ -99,8 +100,11 @@ pub struct AbandonedMessage {
     pub message_id: MessageId,
     /// The channel it was sent on.
     pub channel: Channel,
-    /// Why the last attempt failed.
+    /// Why it was given up, such as its age.
     pub reason: Reason,
+    /// Why the last attempt did not succeed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_reason: Option<Reason>,
     /// How many attempts were made.
     pub attempts: u32,
 }

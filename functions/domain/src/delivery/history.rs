@@ -64,6 +64,12 @@ impl History {
         self.0.is_empty()
     }
 
+    /// Returns why the last attempt did not succeed; `None` if it did, or none has ended.
+    #[must_use]
+    pub fn last_reason(&self) -> Option<Reason> {
+        self.0.last()?.reason.clone()
+    }
+
     /// Returns the history with one more attempt. An attempt that is in the history already, or
     /// older than its last one, changes nothing.
     #[must_use]

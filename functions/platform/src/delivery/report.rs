@@ -22,7 +22,8 @@ pub(super) struct Subject<'a> {
 
 impl Subject<'_> {
     /// Reports a message as `sent`, with the time since it was accepted; as `failed`, because the
-    /// provider will never take it; or as `given up`, because it has used up its attempts.
+    /// provider will never take it; or as `given up`, because it has used up its attempts, with the
+    /// reason and the provider's code of the last one.
     pub(super) fn settled(self, settlement: &Settlement, now: DateTime<Utc>) -> MetricRecord {
         match settlement {
             Settlement::Sent { .. } => {
@@ -30,7 +31,16 @@ impl Subject<'_> {
                 self.line(Level::INFO, "sent").count("Sent").seconds("DeliverySeconds", latency)
             }
             Settlement::Failed(reason) => self.because(reason, "failed").count("Failed"),
-            Settlement::GivenUp(reason) => self.because(reason, "given up").count("GivenUp"),
+            Settlement::GivenUp(reason) => {
+                let last = self.message.last_reason();
+                self.because(reason, "given up")
+                    .with("last_reason", last.as_ref().map(|last| &last.code))
+                    .with(
+                        "provider_code",
+                        last.as_ref().and_then(|last| last.provider_code.as_ref()),
+                    )
+                    .count("GivenUp")
+            }
         }
     }
 
@@ -51,6 +61,7 @@ impl Subject<'_> {
             message_id: self.message.id,
             channel: self.channel,
             reason: reason.clone(),
+            last_reason: self.message.last_reason(),
             attempts: self.message.attempts,
         }
     }

@@ -293,6 +293,16 @@ impl Message {
         self.history.with(Attempt { attempt: self.attempts, at, outcome, reason: reason.cloned() })
     }
 
+    /// Why the last attempt did not succeed, for a message that is not settled. An attempt that a
+    /// pause did not count is in no history, so the message's own error comes first.
+    #[must_use]
+    pub fn last_reason(&self) -> Option<Reason> {
+        match self.status {
+            Status::Sending => Some(Reason::outcome_unknown()),
+            _ => self.error.clone().or_else(|| self.history.last_reason()),
+        }
+    }
+
     /// Every attempt that was begun; one without a stored outcome is in doubt.
     #[must_use]
     pub fn attempts_so_far(&self) -> History {
