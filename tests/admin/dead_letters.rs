@@ -9,7 +9,11 @@ use crate::{admin, admin_json};
 use tests::{Business, World};
 
 /// Sends these messages to the business's e-mail conversation, and lets them fail.
-async fn give_up_messages(world: &World, business: &Business, texts: &[&str]) -> Vec<Uuid> {
+pub(crate) async fn give_up_messages(
+    world: &World,
+    business: &Business,
+    texts: &[&str],
+) -> Vec<Uuid> {
     let conversation_id = business.conversation_id("email");
     world.fault("email", json!({"status": 429})).await;
 
@@ -34,7 +38,7 @@ fn ids(letters: &Value) -> Vec<Value> {
         .as_array()
         .expect("an array")
         .iter()
-        .map(|letter| letter["id"].clone())
+        .map(|letter| letter["message_id"].clone())
         .collect()
 }
 
@@ -55,8 +59,21 @@ async fn inspecting_dead_letters_leaves_them_in_the_queue() {
             given.iter().map(|id| json!(id)).collect::<Vec<_>>(),
             "in order, each time"
         );
-        assert_eq!(letters["letters"][0]["reason"], "expired");
+
+        let letter = &letters["letters"][0];
+        let business_id = business.business_id;
+        assert_eq!(letter["business_id"], json!(business_id), "{letter}");
+        assert_eq!(
+            (&letter["reason"], &letter["last_reason"], &letter["provider_code"]),
+            (&json!("expired"), &json!("rate_limited"), &json!("TooManyRequestsException"))
+        );
     }
+
+    let table = admin(&world, &INSPECT).await.stdout;
+    for word in ["given up: expired", "rate_limited (TooManyRequestsException)"] {
+        assert!(table.contains(word), "{table}");
+    }
+    assert!(table.contains(&business.business_id.to_string()), "{table}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

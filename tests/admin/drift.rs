@@ -35,7 +35,7 @@ async fn there_is_no_drift_during_and_after_traffic() {
     let all = admin_json(&world, 0, &["audit"]).await;
     let account = &all["accounts"][0];
     assert_eq!(
-        (&account["business_id"], &account["messages"], &account["used"]),
+        (&account["business_id"], &account["message_count"], &account["used"]),
         (&json!(id), &json!(25), &json!(25))
     );
 

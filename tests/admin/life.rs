@@ -1,5 +1,6 @@
 //! A message's history, and the lists of what needs attention.
 
+use chrono::{SecondsFormat, TimeDelta, Utc};
 use serde_json::json;
 
 use crate::{admin, admin_json, text};
@@ -68,11 +69,28 @@ async fn failed_messages_are_listed_with_their_reason() {
         let failed = admin_json(&world, 2, &[&["list", "failed"], more].concat()).await;
         let failed = &failed["messages"][0];
         assert_eq!(
-            (&failed["id"], &failed["error"]["code"]),
+            (&failed["message_id"], &failed["reason"]),
             (&json!(id), &json!("recipient_unreachable"))
         );
     }
     assert_eq!(admin_json(&world, 0, &["list", "in-doubt"]).await["messages"], json!([]));
+
+    let later = (Utc::now() + TimeDelta::hours(1)).to_rfc3339_opts(SecondsFormat::Secs, true);
+    for (more, count) in [
+        (["--channel", "whatsapp", "--since", "1h"], 1),
+        (["--channel", "email", "--since", "1h"], 0),
+        (["--channel", "whatsapp", "--since", &later], 0),
+    ] {
+        let code = if count == 0 { 0 } else { 2 };
+        let failed = admin_json(&world, code, &[&["list", "failed"], &more[..]].concat()).await;
+        assert_eq!(failed["messages"].as_array().map(Vec::len), Some(count), "{more:?}");
+    }
+    let refused = admin(&world, &["list", "failed", "--since", "lately"]).await;
+    assert!(
+        refused.code == 1 && refused.stderr.contains("30m, 2h or 3d ago"),
+        "{}",
+        refused.stderr
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,7 +121,7 @@ async fn messages_are_listed_as_long_as_they_are_in_doubt() {
         let found = admin_json(&world, 2, &[&["list", "in-doubt"], more].concat()).await;
         let messages = found["messages"].as_array().expect("an array");
         assert_eq!(
-            (messages.len(), &messages[0]["id"], &messages[0]["seq"]),
+            (messages.len(), &messages[0]["message_id"], &messages[0]["seq"]),
             (1, &json!(id), &json!(1))
         );
     }

@@ -4,9 +4,14 @@
 
 mod dead_letters;
 mod drift;
+mod finding;
+mod inventory;
 mod life;
 mod making;
+mod output;
 mod pages;
+mod rotation;
+mod smoke;
 mod switching;
 
 use std::process::Stdio;
@@ -43,21 +48,40 @@ pub(crate) async fn admin(world: &World, args: &[&str]) -> CommandResult {
 
 /// Runs it with this standard input.
 pub(crate) async fn admin_with_input(world: &World, args: &[&str], input: &str) -> CommandResult {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_admin-under-test"));
+    run(&environment(world).await, args, input).await
+}
+
+/// Returns the variables that lead to the world's stack.
+pub(crate) async fn environment(world: &World) -> Vec<(&'static str, String)> {
     let clock = world.sandbox(Method::GET, "/clock", Value::Null).await;
+    vec![
+        ("AWS_ENDPOINT_URL", world.ready.aws.sqs.clone()),
+        ("AWS_ENDPOINT_URL_DYNAMODB", world.ready.aws.dynamodb.clone()),
+        ("AWS_REGION", "us-east-1".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "local".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
+        ("PINGBACK_STACK", "pingback".to_owned()),
+        ("CLOCK_OFFSET_MS", clock["offset_ms"].to_string()),
+    ]
+}
+
+/// Runs `cargo admin` with these variables and arguments, without a terminal.
+pub(crate) async fn admin_with(
+    environment: &[(&'static str, String)],
+    args: &[&str],
+) -> CommandResult {
+    run(environment, args, "").await
+}
+
+async fn run(environment: &[(&'static str, String)], args: &[&str], input: &str) -> CommandResult {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_admin-under-test"));
     command
         .args(args)
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .env("AWS_ENDPOINT_URL", &world.ready.aws.sqs)
-        .env("AWS_ENDPOINT_URL_DYNAMODB", &world.ready.aws.dynamodb)
-        .env("AWS_REGION", "us-east-1")
-        .env("AWS_ACCESS_KEY_ID", "local")
-        .env("AWS_SECRET_ACCESS_KEY", "local")
-        .env("PINGBACK_STACK", "pingback")
-        .env("CLOCK_OFFSET_MS", clock["offset_ms"].to_string());
+        .envs(environment.iter().map(|(name, value)| (name, value)));
 
     let mut running = command.spawn().expect("cargo has built it");
     let mut stdin = running.stdin.take().expect("it is piped");

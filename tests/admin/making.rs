@@ -50,7 +50,8 @@ async fn records_created_one_by_one_can_be_used() {
         let channel = admin_json(&world, 0, &args).await;
 
         let channel = text(&channel, "channel_id");
-        let create = ["create", "conversation", of[0], of[1], "--channel", channel, "--recipient"];
+        let create =
+            ["create", "conversation", of[0], of[1], "--channel-id", channel, "--recipient"];
         let nonsense = admin(&world, &[&create[..], &["no\none"]].concat()).await;
         assert!(nonsense.stderr.contains("--recipient: not a"), "{}", nonsense.stderr);
 
@@ -95,7 +96,7 @@ async fn a_whatsapp_channel_with_a_template_can_send_the_first_message() {
         "conversation",
         of[0],
         of[1],
-        "--channel",
+        "--channel-id",
         text(&channel, "channel_id"),
         "--recipient",
         "+16505551235",
@@ -224,12 +225,19 @@ async fn an_unknown_business_is_an_error_in_every_command() {
         vec!["list", "in-doubt"],
         vec!["list", "in-doubt", "--conversation", &id],
         vec!["list", "stuck"],
+        vec!["list", "channels"],
+        vec!["list", "api-keys"],
+        vec!["list", "paused"],
+        vec!["business", "show"],
+        vec!["business", "change", "--name", "Shop"],
         vec!["plan", "change", "--limit", "7"],
         vec!["message", "show", &id, &id],
         vec!["create", "api-key"],
-        vec!["create", "conversation", "--channel", &id, "--recipient", "a-visitor"],
+        vec!["create", "conversation", "--channel-id", &id, "--recipient", "a-visitor"],
         vec!["revoke", "agent", &id, "--yes"],
         vec!["channel", "pause", &id],
+        vec!["channel", "show", &id],
+        vec!["channel", "change", &id, "--in-doubt", "hold"],
     ] {
         let result = admin(&world, &[&args[..], &["--business", &unknown]].concat()).await;
         assert_eq!((result.code, result.stdout.as_str()), (1, ""), "{args:?}");

@@ -62,7 +62,7 @@ async fn reports_read_every_page() {
     for args in [vec!["audit"], vec!["audit", "--business", &of]] {
         let audit = admin_json(&world, 0, &args).await;
         let account = &audit["accounts"][0];
-        let counts = [&account["messages"], &account["used"], &account["used_before"]];
+        let counts = [&account["message_count"], &account["used"], &account["used_before"]];
         assert_eq!(counts, [&json!(sent); 3], "{args:?}");
     }
 
@@ -70,7 +70,7 @@ async fn reports_read_every_page() {
     for more in [&[][..], &in_it[..2], &in_it] {
         let list = admin_json(&world, 2, &[&["list", "failed"], more].concat()).await;
         let expected: BTreeSet<&str> = failed.iter().map(String::as_str).collect();
-        assert_eq!(all(&list, "messages", "id"), expected, "{more:?}");
+        assert_eq!(all(&list, "messages", "message_id"), expected, "{more:?}");
     }
 
     let list = admin_json(&world, 2, &["list", "stuck", "--minutes", "0"]).await;
@@ -80,7 +80,7 @@ async fn reports_read_every_page() {
 
     let revoke = ["revoke", "agent", "--business", &of, agent, "--yes"];
     let revoked = admin_json(&world, 0, &revoke).await;
-    assert_eq!(revoked["api_keys"].as_array().map(Vec::len), Some(2));
+    assert_eq!(revoked["api_key_ids"].as_array().map(Vec::len), Some(2));
 
     world.heal("aws").await;
     world.pass(61).await;

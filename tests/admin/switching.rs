@@ -167,9 +167,9 @@ async fn an_agent_is_revoked_with_every_api_key_in_their_name() {
     );
     world.usage(text(&made, "api_key")).await;
     let revoked = admin_json(&world, 0, &[&revoke[..], &["--yes"]].concat()).await;
-    let mut ids = [text(&made, "api_key_id"), text(&second, "id")];
+    let mut ids = [text(&made, "api_key_id"), text(&second, "api_key_id")];
     ids.sort_unstable();
-    assert_eq!(revoked, json!({"revoked": agent, "api_keys": ids}));
+    assert_eq!(revoked, json!({"agent_id": agent, "revoked": true, "api_key_ids": ids}));
 
     for key in [&made, &second] {
         assert_eq!(world.get(text(key, "api_key"), "/api/v1/usage").await.status.as_u16(), 401);
@@ -189,7 +189,7 @@ async fn an_agent_is_revoked_with_every_api_key_in_their_name() {
     world.usage(&demo.token).await;
     let revoked =
         admin_json(&world, 0, &["revoke", "agent", "--business", &of, &agent, "--yes"]).await;
-    assert_eq!(revoked, json!({"revoked": agent, "api_keys": []}));
+    assert_eq!(revoked, json!({"agent_id": agent, "revoked": true, "api_key_ids": []}));
     assert_eq!(world.get(&demo.token, "/api/v1/usage").await.status.as_u16(), 401);
 }
 
@@ -215,11 +215,11 @@ async fn repeating_an_interrupted_revocation_completes_it() {
     let create = ["create", "api-key", "--business", of, "--agent", agent];
     assert_eq!(admin(&world, &create).await.code, 1, "a revoked agent gets no new key");
     assert_eq!(
-        admin_json(&world, 0, &revoke).await["api_keys"],
+        admin_json(&world, 0, &revoke).await["api_key_ids"],
         json!([text(&made, "api_key_id")])
     );
     assert_eq!(world.get(key, "/api/v1/usage").await.status.as_u16(), 401);
-    assert_eq!(admin_json(&world, 0, &revoke).await["api_keys"], json!([]));
+    assert_eq!(admin_json(&world, 0, &revoke).await["api_key_ids"], json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

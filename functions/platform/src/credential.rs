@@ -288,6 +288,13 @@ impl SigningKeys {
 }
 
 impl SigningKey {
+    /// Makes a key of that name, of 32 random bytes.
+    #[must_use]
+    pub fn generate(kid: String) -> SigningKey {
+        let bytes: [u8; MIN_KEY_BYTES] = rand::random();
+        SigningKey { kid, secret: BASE64_URL_SAFE_NO_PAD.encode(bytes) }
+    }
+
     /// Verifies an agent's token; returns `None` if anything about it is wrong.
     #[must_use]
     pub fn verify_agent(&self, token: &str, now: DateTime<Utc>) -> Option<TokenClaims> {

@@ -82,6 +82,16 @@ impl Secrets {
         Ok(fresh != known && accepts(&fresh)?)
     }
 
+    /// Replaces the secret's text, for operators.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub async fn put(&self, id: &str, text: String) -> Result<(), InternalError> {
+        let call = self.client.put_secret_value().secret_id(id).secret_string(text);
+        call.send().await.map_err(|error| InternalError::aws("PutSecretValue", error))?;
+        Ok(())
+    }
+
     async fn text_newer_than(&self, id: &str, age: Duration) -> Result<Arc<str>, InternalError> {
         if let Some(text) = self.texts.get_newer_than(id, age) {
             return Ok(text);

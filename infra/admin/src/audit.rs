@@ -113,7 +113,7 @@ fn report(accounts: &BTreeMap<(BusinessId, Month), Account>) -> Report {
         .map(|((business_id, month), account)| {
             let Account { used_before, used_after, messages } = account;
             json!({
-                "business_id": business_id, "month": month, "messages": messages,
+                "business_id": business_id, "month": month, "message_count": messages,
                 "used_before": used_before, "used": used_after, "drift": account.drift(),
             })
         })

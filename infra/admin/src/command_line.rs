@@ -1,14 +1,32 @@
 //! The commands, their arguments, and how each argument is parsed.
 
+mod channel;
+mod create;
 mod dead_letters;
+mod keys;
+mod list;
+mod parse;
 
+pub(crate) use channel::{ChangeChannel, ChannelArgs, ChannelCommand, NewSettings, PauseChannel};
+pub(crate) use create::{
+    Business, ChangeBusiness, Create, CreateApiKey, CreateBusiness, CreateChannel,
+    CreateConversation,
+};
 pub(crate) use dead_letters::{DeadLetters, QueueArgs, RedriveArgs, SelectionArgs};
+pub(crate) use keys::{Keys, KeysArgs, TokenKind};
+pub(crate) use list::{
+    ApiKeyListArgs, ChannelListArgs, List, ListFailed, ListStuck, Message, MessageListArgs,
+    ShowMessage,
+};
+pub(crate) use parse::Since;
 
-use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
 
-use domain::delivery::OnUnknownOutcome;
-use domain::{AgentId, BusinessId, Channel, ChannelId, ConversationId, Month};
+use domain::{AgentId, BusinessId, Month};
+use parse::{parse_key_id, parse_month, parse_name};
+
+/// Heading of the options that every command has.
+const GLOBAL_OPTIONS: &str = "Global options";
 
 /// The operator's command line of Pingback Messages.
 ///
@@ -20,17 +38,26 @@ use domain::{AgentId, BusinessId, Channel, ChannelId, ConversationId, Month};
 #[command(
     after_help = "Exit codes: 0 done; 1 not done, or not all of it, because of the input or \
                         AWS; 2 done, and found something wrong (drift, stuck or failed messages, \
-                        dead letters); 3 not confirmed, nothing done."
+                        dead letters, a smoke test that stopped); 3 not confirmed, nothing done."
 )]
 pub(crate) struct CommandLine {
     /// The CloudFormation stack to work on
-    #[arg(long, global = true, value_name = "NAME", env = "PINGBACK_STACK")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "PINGBACK_STACK",
+        help_heading = GLOBAL_OPTIONS
+    )]
     pub(crate) stack: Option<String>,
     /// Print JSON, for scripts
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL_OPTIONS)]
     pub(crate) json: bool,
+    /// Print every id and time in full, however wide the terminal is
+    #[arg(long, global = true, help_heading = GLOBAL_OPTIONS)]
+    pub(crate) wide: bool,
     /// Do not ask before changes that cannot be undone
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL_OPTIONS)]
     pub(crate) yes: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -43,13 +70,23 @@ pub(crate) enum Command {
     /// Make one business, agent, API key, channel or conversation
     #[command(subcommand)]
     Create(Create),
+    /// Show a business, or give it another name
+    #[command(subcommand)]
+    Business(Business),
     /// Show or change what a business may send
     #[command(subcommand)]
     Plan(Plan),
+    /// Send one message through the whole system, and wait until it is delivered
+    ///
+    /// The command plays the agent and a visitor in the chat, in a business of its own, so that no
+    /// customer's month counts the message. It says which stage failed, and why.
+    Smoke(SmokeArgs),
+    /// Show on one screen what waits, is paused or was given up, by channel
+    Status,
     /// Show a message
     #[command(subcommand)]
     Message(Message),
-    /// List conversations and messages that need attention
+    /// List what needs attention, and what there is
     #[command(subcommand)]
     List(List),
     /// Inspect dead letters, try them again, or remove them
@@ -60,23 +97,14 @@ pub(crate) enum Command {
     /// Revoke a credential, at once and for good
     #[command(subcommand)]
     Revoke(Revoke),
-    /// Pause, resume, deactivate or activate a business's channel
+    /// Show, change, pause, resume, deactivate or activate a business's channel
     #[command(subcommand)]
-    Channel(SwitchChannel),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Create {
-    /// A business with its plan
-    Business(CreateBusiness),
-    /// An agent of a business
-    Agent(BusinessArgs),
-    /// A key to a business's API, which is shown once
-    ApiKey(CreateApiKey),
-    /// A channel of a business
-    Channel(CreateChannel),
-    /// A conversation with a customer
-    Conversation(CreateConversation),
+    Channel(ChannelCommand),
+    /// Change the keys that sign tokens, with no moment at which a good token is refused
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Print what completes commands in a shell; `source <(cargo admin completions bash)`
+    Completions(CompletionsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -87,98 +115,21 @@ pub(crate) struct BusinessArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct CreateBusiness {
-    /// Name of the plan, 1 to 100 characters
-    #[arg(long, value_name = "NAME", default_value = "start", value_parser = parse_name)]
-    pub(crate) plan: String,
-    /// Messages a month, at most a billion
+pub(crate) struct SmokeArgs {
+    /// Seconds to wait for all of it, 1 to 600; the sweeper repairs a lost doorbell in 60
     #[arg(
         long,
-        value_name = "N",
-        default_value_t = 1000,
-        value_parser = clap::value_parser!(u64).range(..=1_000_000_000)
+        value_name = "SECONDS",
+        default_value_t = 90,
+        value_parser = clap::value_parser!(u16).range(1..=600)
     )]
-    pub(crate) limit: u64,
-    /// Shards the month is counted on, 1 to 64: the peak of messages a second, divided by 20
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 1,
-        value_parser = clap::value_parser!(u16).range(1..=64)
-    )]
-    pub(crate) shards: u16,
+    pub(crate) timeout: u16,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct CreateApiKey {
-    /// The business
-    #[arg(long = "business", value_name = "ID")]
-    pub(crate) business_id: BusinessId,
-    /// The agent in whose name the key sends; it is revoked with them
-    #[arg(long = "agent", value_name = "ID")]
-    pub(crate) agent_id: Option<AgentId>,
-    /// Days the key is valid, 1 to 3650; without it, until it is revoked
-    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..=3650))]
-    pub(crate) days: Option<u16>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct CreateChannel {
-    /// The business
-    #[arg(long = "business", value_name = "ID")]
-    pub(crate) business_id: BusinessId,
-    /// chat, whatsapp or email
-    #[arg(long, value_name = "CHANNEL", value_parser = parse_channel)]
-    pub(crate) channel: Channel,
-    /// WhatsApp: Meta's id of the business's number
-    #[arg(long, value_name = "ID", value_parser = parse_name)]
-    pub(crate) phone_number_id: Option<String>,
-    /// WhatsApp: the secret with the access token, by its ARN or its name, which begins with
-    /// pingback/whatsapp/
-    #[arg(long, value_name = "NAME", value_parser = parse_secret)]
-    pub(crate) secret: Option<String>,
-    /// WhatsApp: an approved template with one parameter, which takes an agent's text when the
-    /// customer's window is closed
-    #[arg(long, value_name = "NAME", value_parser = parse_name, requires = "template_language")]
-    pub(crate) template: Option<String>,
-    /// WhatsApp: the template's language, such as en_US
-    #[arg(long, value_name = "CODE", value_parser = parse_name, requires = "template")]
-    pub(crate) template_language: Option<String>,
-    /// E-mail: a verified identity, with or without a display name
-    #[arg(long, value_name = "ADDRESS", value_parser = parse_name)]
-    pub(crate) from: Option<String>,
-    /// E-mail: the configuration set whose events become receipts
-    #[arg(long, value_name = "NAME", value_parser = parse_name)]
-    pub(crate) configuration_set: Option<String>,
-    /// If the outcome of a call is unknown: resend (the message may arrive twice) or hold (it may
-    /// never arrive)
-    #[arg(
-        long,
-        value_name = "WHAT",
-        default_value = "resend",
-        value_parser = parse_on_unknown_outcome
-    )]
-    pub(crate) in_doubt: OnUnknownOutcome,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct CreateConversation {
-    /// The business
-    #[arg(long = "business", value_name = "ID")]
-    pub(crate) business_id: BusinessId,
-    /// The channel of the business
-    #[arg(long = "channel", value_name = "ID")]
-    pub(crate) channel_id: ChannelId,
-    /// The customer's phone number, address or visitor id, 1 to 320 characters
-    #[arg(long, value_name = "WHOM", value_parser = parse_recipient)]
-    pub(crate) recipient: String,
-    /// E-mail: the subject of the thread, 1 to 998 characters
-    #[arg(long, value_name = "TEXT", value_parser = parse_subject)]
-    pub(crate) subject: Option<String>,
-    /// WhatsApp: when the customer wrote last, as 2026-11-25T09:00:00Z; until they write, only
-    /// templates can be sent
-    #[arg(long, value_name = "TIME")]
-    pub(crate) wrote_at: Option<DateTime<Utc>>,
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
 }
 
 #[derive(Debug, Subcommand)]
@@ -205,60 +156,6 @@ pub(crate) struct ChangePlan {
     pub(crate) shards: Option<u16>,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Message {
-    /// Show when it was accepted, every attempt and every receipt
-    Show(ShowMessage),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ShowMessage {
-    /// The business
-    #[arg(long = "business", value_name = "ID")]
-    pub(crate) business_id: BusinessId,
-    /// The API's URL or path of the message, or the ids of its conversation and of itself
-    #[arg(value_name = "CONVERSATION MESSAGE", num_args = 1..=2, required = true)]
-    pub(crate) address: Vec<String>,
-    /// Show its content and recipient as well
-    #[arg(long)]
-    pub(crate) show_content: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum List {
-    /// List conversations that have been due for too long
-    Stuck(ListStuck),
-    /// List messages in doubt: a call to the provider was made, and its outcome is unknown
-    InDoubt(MessageListArgs),
-    /// List messages that failed for good; reads the whole table, or one conversation
-    Failed(MessageListArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ListStuck {
-    /// Only of this business; without it, of all
-    #[arg(long = "business", value_name = "ID")]
-    pub(crate) business_id: Option<BusinessId>,
-    /// Due for longer than so many minutes
-    #[arg(
-        long,
-        value_name = "MINUTES",
-        default_value_t = 10,
-        value_parser = clap::value_parser!(u32).range(..=525_600)
-    )]
-    pub(crate) minutes: u32,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct MessageListArgs {
-    /// Only of this business; without it, of all
-    #[arg(long = "business", value_name = "ID")]
-    pub(crate) business_id: Option<BusinessId>,
-    /// Only of this conversation of the business
-    #[arg(long = "conversation", value_name = "ID", requires = "business_id")]
-    pub(crate) conversation_id: Option<ConversationId>,
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct AuditArgs {
     /// Only of this business; without it, of all. The command reads the whole table either way
@@ -283,8 +180,8 @@ pub(crate) struct RevokeApiKey {
     #[arg(long = "business", value_name = "ID")]
     pub(crate) business_id: BusinessId,
     /// The key's id, 64 hexadecimal digits; `-` reads the key itself from standard input
-    #[arg(value_name = "KEY", value_parser = parse_key_id)]
-    pub(crate) key_id: String,
+    #[arg(value_name = "API_KEY_ID", value_parser = parse_key_id)]
+    pub(crate) api_key_id: String,
 }
 
 #[derive(Debug, Args)]
@@ -293,102 +190,8 @@ pub(crate) struct RevokeAgent {
     #[arg(long = "business", value_name = "ID")]
     pub(crate) business_id: BusinessId,
     /// The agent
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "AGENT_ID")]
     pub(crate) agent_id: AgentId,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum SwitchChannel {
-    /// Send nothing for a while; messages are accepted and wait
-    Pause(PauseChannel),
-    /// End a pause; waiting messages go out within five minutes
-    Resume(ChannelArgs),
-    /// Accept no more messages for the channel; those accepted before are still sent
-    Deactivate(ChannelArgs),
-    /// Accept messages again
-    Activate(ChannelArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ChannelArgs {
-    /// The business
-    #[arg(long = "business", value_name = "ID")]
-    pub(crate) business_id: BusinessId,
-    /// The channel
-    #[arg(value_name = "ID")]
-    pub(crate) channel_id: ChannelId,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct PauseChannel {
-    #[command(flatten)]
-    pub(crate) channel: ChannelArgs,
-    /// For so many minutes, 1 to 1440: after a day, messages are given up
-    #[arg(
-        long,
-        value_name = "MINUTES",
-        default_value_t = 60,
-        value_parser = clap::value_parser!(u32).range(1..=1440)
-    )]
-    pub(crate) minutes: u32,
-}
-
-fn parse_channel(text: &str) -> Result<Channel, String> {
-    Channel::from_wire(text).ok_or_else(|| "chat, whatsapp and email are the channels".to_owned())
-}
-
-fn parse_on_unknown_outcome(text: &str) -> Result<OnUnknownOutcome, String> {
-    match text {
-        "resend" => Ok(OnUnknownOutcome::Resend),
-        "hold" => Ok(OnUnknownOutcome::Hold),
-        _ => Err("resend or hold".to_owned()),
-    }
-}
-
-fn parse_month(text: &str) -> Result<Month, String> {
-    Month::try_from(text.to_owned()).map_err(|_| "a month looks like 2026-11".to_owned())
-}
-
-fn parse_name(text: &str) -> Result<String, String> {
-    parse_text(text, 100)
-}
-
-/// Parses the name or ARN of a secret, as long as
-/// [GetSecretValue](https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html)
-/// takes it.
-fn parse_secret(text: &str) -> Result<String, String> {
-    parse_text(text, 2048)
-}
-
-/// Parses a subject as long as a header line may be (RFC 5322 §2.1.1).
-fn parse_subject(text: &str) -> Result<String, String> {
-    parse_text(text, 998)
-}
-
-fn parse_recipient(text: &str) -> Result<String, String> {
-    parse_text(text, 320)
-}
-
-fn parse_text(text: &str, max_characters: usize) -> Result<String, String> {
-    let text = text.trim();
-    let length = text.chars().count();
-    if (1..=max_characters).contains(&length) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("1 to {max_characters} characters, not {length}"))
-    }
-}
-
-fn parse_key_id(text: &str) -> Result<String, String> {
-    let is_id = text.len() == 64
-        && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-    if is_id || text == "-" {
-        Ok(text.to_owned())
-    } else {
-        Err("64 hexadecimal digits in small letters, or `-`; a key itself does not belong on a \
-             command line"
-            .to_owned())
-    }
 }
 
 #[cfg(test)]

@@ -20,16 +20,17 @@ use platform::table::record::{ChannelRecord, ChannelSettings, Template};
 
 /// Creates a business with its plan.
 pub(crate) async fn business(target: &Target, args: &CreateBusiness) -> Result<Report, Failure> {
-    let CreateBusiness { plan, limit, shards } = args;
-    let business_id = BusinessId(Uuid::new_v4());
-    target.table.operator().create_business(business_id, plan, *limit, *shards).await?;
+    let CreateBusiness { name, plan, limit, shards } = args;
+    let business_id = put_business(target, args).await?;
 
     let json = json!({
-        "business_id": business_id, "plan": plan, "limit": limit, "shards": shards,
+        "business_id": business_id, "business_name": name, "plan": plan, "limit": limit,
+        "shards": shards,
     });
 
     Ok(Report::new(json).fields(vec![
         ("business", business_id.to_string()),
+        ("name", or_dash(name.as_ref())),
         ("plan", format!("{plan}: {limit} messages a month on {shards} shards")),
     ]))
 }
@@ -57,14 +58,14 @@ pub(crate) async fn api_key(target: &Target, args: &CreateApiKey) -> Result<Repo
     }
 
     let json = json!({
-        "api_key": key.reveal(), "id": key.hash(), "agent_id": args.agent_id,
+        "api_key": key.reveal(), "api_key_id": key.hash(), "agent_id": args.agent_id,
         "valid_until": valid_until,
     });
 
     Ok(Report::new(json)
         .fields(vec![
             ("api key", key.reveal()),
-            ("id", key.hash()),
+            ("api key id", key.hash()),
             ("agent", or_dash(args.agent_id)),
             ("valid until", or_dash(valid_until.map(time))),
         ])
@@ -77,8 +78,10 @@ pub(crate) async fn channel(target: &Target, args: &CreateChannel) -> Result<Rep
     let settings = settings(args)?;
     let channel_id = put_channel(target, args.business_id, settings, args.in_doubt).await?;
 
-    Ok(Report::new(json!({"channel_id": channel_id, "channel": args.channel}))
-        .fields(vec![("channel", channel_id.to_string()), ("type", args.channel.to_string())]))
+    Ok(Report::new(json!({"channel_id": channel_id, "channel": args.channel})).fields(vec![
+        ("channel id", channel_id.to_string()),
+        ("channel", args.channel.to_string()),
+    ]))
 }
 
 /// Returns the settings that the channel's provider needs. Refuses one that is missing, or that
@@ -119,12 +122,7 @@ fn settings(args: &CreateChannel) -> Result<ChannelSettings, Failure> {
         Channel::Chat => Ok(ChannelSettings::Chat {}),
         Channel::Whatsapp => {
             let secret = required(secret, "secret")?;
-            if !secret_name(&secret).starts_with("pingback/whatsapp/") {
-                return Err(Failure::new(
-                    "--secret: functions may read secrets whose name begins with \
-                     pingback/whatsapp/",
-                ));
-            }
+            check_secret(&secret)?;
 
             let template = template.clone().zip(template_language.clone());
             Ok(ChannelSettings::Whatsapp {
@@ -135,15 +133,32 @@ fn settings(args: &CreateChannel) -> Result<ChannelSettings, Failure> {
         }
         Channel::Email => {
             let from = required(from, "from")?;
-            if NamedAddress::parse(&from).is_none() {
-                return Err(Failure::new(
-                    "--from: not a mail address that SES can write from, such as \
-                     support@example.com or \"Shop <support@example.com>\"",
-                ));
-            }
+            check_sender(&from)?;
 
             Ok(ChannelSettings::Email { from, configuration_set: configuration_set.clone() })
         }
+    }
+}
+
+/// Refuses a secret that functions may not read.
+pub(crate) fn check_secret(name_or_arn: &str) -> Result<(), Failure> {
+    if secret_name(name_or_arn).starts_with("pingback/whatsapp/") {
+        Ok(())
+    } else {
+        Err(Failure::new(
+            "--secret: functions may read secrets whose name begins with pingback/whatsapp/",
+        ))
+    }
+}
+
+/// Refuses a sender that is no address.
+pub(crate) fn check_sender(from: &str) -> Result<(), Failure> {
+    match NamedAddress::parse(from) {
+        Some(_) => Ok(()),
+        None => Err(Failure::new(
+            "--from: not a mail address that SES can write from, such as support@example.com or \
+             \"Shop <support@example.com>\"",
+        )),
     }
 }
 
@@ -166,7 +181,11 @@ pub(crate) async fn conversation(
         .table
         .channel(args.business_id, args.channel_id)
         .await?
-        .ok_or_else(|| Failure::new("--channel: the business has no such channel"))?
+        .ok_or_else(|| {
+            Failure::new(
+                "--channel-id: the business has no such channel; `list channels` shows them",
+            )
+        })?
         .settings
         .channel();
 
@@ -193,6 +212,22 @@ pub(crate) async fn conversation(
         ("conversation", conversation_id.to_string()),
         ("channel", channel.to_string()),
     ]))
+}
+
+/// Puts a business into the table, under a new id. Its name goes first, so that no list shows it
+/// without.
+pub(crate) async fn put_business(
+    target: &Target,
+    args: &CreateBusiness,
+) -> Result<BusinessId, Failure> {
+    let CreateBusiness { name, plan, limit, shards } = args;
+    let business_id = BusinessId(Uuid::new_v4());
+    let operator = target.table.operator();
+    if let Some(name) = name {
+        operator.name_business(business_id, name).await?;
+    }
+    operator.create_business(business_id, plan, *limit, *shards).await?;
+    Ok(business_id)
 }
 
 /// Puts a channel into the table, under a new id.

@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::command_line::{QueueArgs, RedriveArgs, SelectionArgs};
 use crate::consent::Consent;
-use crate::failure::Failure;
+use crate::failure::{Failure, explain};
 use crate::report::{Progress, Report};
 use crate::target::Target;
 use domain::{Channel, ConversationId};
@@ -55,7 +55,7 @@ pub(crate) async fn inspect(
     }
 
     let found_letters = !summary.is_empty();
-    Ok(summary.into_report("").found_problems(found_letters))
+    Ok(summary.into_report(target, "").await.found_problems(found_letters))
 }
 
 /// Tries the letters again, in the order of each conversation.
@@ -100,7 +100,7 @@ pub(crate) async fn redrive(
     }
 
     let letters_left = letters_stay || !summary.has_every_letter();
-    Ok(summary.into_report(dry_run_note(selection)).found_problems(letters_left))
+    Ok(summary.into_report(target, dry_run_note(selection)).await.found_problems(letters_left))
 }
 
 /// Removes letters whose case is closed.
@@ -143,7 +143,7 @@ pub(crate) async fn discard(
     }
 
     let letters_left = letters_stay || !summary.has_every_letter();
-    Ok(summary.into_report(dry_run_note(args)).found_problems(letters_left))
+    Ok(summary.into_report(target, dry_run_note(args)).await.found_problems(letters_left))
 }
 
 fn dry_run_note(args: &SelectionArgs) -> &'static str {
@@ -164,7 +164,7 @@ async fn remove_letters(
             whole_batch()
         } else {
             queue.delete(batch).await.unwrap_or_else(|error| {
-                summary.record_error(channel, &error.chain());
+                summary.record_error(channel, &explain(&error));
                 whole_batch()
             })
         };
@@ -259,7 +259,7 @@ impl Redriver<'_> {
         match self.queue.delete(std::slice::from_ref(letter)).await {
             Ok(kept) if kept.is_empty() => Ok(()),
             Ok(_) => Err("SQS keeps it".to_owned()),
-            Err(error) => Err(error.chain()),
+            Err(error) => Err(explain(&error)),
         }
     }
 

@@ -1,6 +1,13 @@
 //! Why a command ended without doing its work.
 
-use platform::InternalError;
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io;
+
+use platform::{InternalError, settings};
+
+/// The services that the command line calls, as the SDKs' variables name them.
+const SERVICES: [&str; 4] = ["DYNAMODB", "SQS", "SECRETS_MANAGER", "CLOUDFORMATION"];
 
 /// The reason why a command ended without doing its work.
 #[derive(Debug, thiserror::Error)]
@@ -9,7 +16,7 @@ pub(crate) enum Failure {
     #[error("{0}")]
     Rejected(String),
     /// AWS did not answer, or an item in it cannot be read.
-    #[error("{}", .0.chain())]
+    #[error("{}", explain(.0))]
     Internal(#[from] InternalError),
     /// The operator did not confirm.
     #[error("{0}")]
@@ -26,5 +33,60 @@ impl Failure {
             Failure::Rejected(_) | Failure::Internal(_) => 1,
             Failure::NotConfirmed(_) => 3,
         }
+    }
+}
+
+/// Returns the whole chain of an error, and where nothing listens if that is its cause.
+pub(crate) fn explain(error: &InternalError) -> String {
+    let chain = error.chain();
+    if !is_refused_connection(error) {
+        return chain;
+    }
+
+    let addresses = endpoints();
+    if addresses.is_empty() {
+        return format!("{chain}. AWS cannot be reached: is AWS_REGION right, and the network up?");
+    }
+    let addresses: Vec<_> =
+        addresses.iter().map(|(url, variable)| format!("{url} ({variable})")).collect();
+    format!(
+        "{chain}. Nothing listens at {}: does `cargo local` run, and did it print this address? \
+         For AWS itself, unset the variable.",
+        addresses.join(" or ")
+    )
+}
+
+/// Returns true if no program listens at the address that was called.
+pub(crate) fn is_refused_connection(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        let io = cause.downcast_ref::<io::Error>();
+        if io.is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused) {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
+}
+
+/// Returns the addresses that stand in for AWS, with the variable that names each.
+fn endpoints() -> BTreeMap<String, String> {
+    let variables = SERVICES.map(|service| format!("AWS_ENDPOINT_URL_{service}"));
+    let variables = variables.into_iter().chain(["AWS_ENDPOINT_URL".to_owned()]);
+    variables
+        .filter_map(|variable| settings::optional(&variable).map(|url| (url, variable)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_refused_connection_is_taken_for_one() {
+        let caused_by = |kind| InternalError::because("calling GetItem", io::Error::from(kind));
+        assert!(is_refused_connection(&caused_by(io::ErrorKind::ConnectionRefused)));
+        assert!(!is_refused_connection(&caused_by(io::ErrorKind::TimedOut)));
+        assert!(!is_refused_connection(&InternalError::new("reading an item")));
     }
 }

@@ -4,27 +4,22 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::command_line::CreateBusiness;
-use crate::create::{put_channel, put_conversation};
+use crate::create::{put_business, put_channel, put_conversation};
 use crate::failure::Failure;
-use crate::report::Report;
+use crate::report::{Report, or_dash};
 use crate::target::Target;
 use domain::delivery::OnUnknownOutcome;
-use domain::{AgentId, BusinessId, Channel};
+use domain::{AgentId, Channel};
 use platform::credential::ApiKey;
 use platform::table::provision::NewConversation;
 use platform::table::record::ChannelSettings;
 
 /// Makes a business with an agent, their API key, a chat channel and a conversation on it.
 pub(crate) async fn run(target: &Target, args: &CreateBusiness) -> Result<Report, Failure> {
-    let business_id = BusinessId(Uuid::new_v4());
+    let business_id = put_business(target, args).await?;
     let agent_id = AgentId(Uuid::new_v4());
     let key = ApiKey::generate(business_id);
 
-    target
-        .table
-        .operator()
-        .create_business(business_id, &args.plan, args.limit, args.shards)
-        .await?;
     target.table.operator().create_agent(business_id, agent_id).await?;
     target.table.operator().create_api_key(&key, Some(agent_id), None).await?;
 
@@ -44,7 +39,7 @@ pub(crate) async fn run(target: &Target, args: &CreateBusiness) -> Result<Report
 
     let api_url = target.api_url();
     let json = json!({
-        "business_id": business_id, "agent_id": agent_id, "api_key": key.reveal(),
+        "business_id": business_id, "business_name": args.name, "agent_id": agent_id, "api_key": key.reveal(),
         "api_key_id": key.hash(), "channel_id": channel_id, "conversation_id": conversation_id,
         "api": api_url,
     });
@@ -54,6 +49,7 @@ pub(crate) async fn run(target: &Target, args: &CreateBusiness) -> Result<Report
     Ok(Report::new(json)
         .fields(vec![
             ("business", business_id.to_string()),
+            ("name", or_dash(args.name.as_ref())),
             ("plan", format!("{}: {} messages a month", args.plan, args.limit)),
             ("agent", agent_id.to_string()),
             ("api key", key.reveal()),

@@ -3,26 +3,35 @@
 //! that they keep.
 
 mod audit;
+mod business;
 mod channel;
 mod cloudformation;
 mod command_line;
+mod completions;
 mod consent;
 mod create;
 mod dead_letters;
 mod failure;
 mod first_steps;
+mod inventory;
+mod keys;
 mod list;
 mod message;
+mod names;
 mod plan;
 mod report;
 mod revoke;
+mod smoke;
+mod status;
 mod target;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use command_line::{Command, CommandLine, Create, DeadLetters, List, Message, Plan, Revoke};
+use command_line::{
+    Business, Command, CommandLine, Create, DeadLetters, List, Message, Plan, Revoke,
+};
 use consent::Consent;
 use failure::Failure;
 use report::{Progress, Report};
@@ -41,6 +50,10 @@ pub fn main() -> ExitCode {
         }
     };
 
+    if let Command::Completions(args) = &command_line.command {
+        return completions::print(args.shell);
+    }
+
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(run(&command_line)),
@@ -49,7 +62,7 @@ pub fn main() -> ExitCode {
 
     match result {
         Ok(report) => {
-            report.print(command_line.json);
+            report.print(command_line.json, command_line.wide);
             ExitCode::from(report.exit_code())
         }
         Err(failure) => {
@@ -73,13 +86,24 @@ async fn run(command_line: &CommandLine) -> Result<Report, Failure> {
         Command::Create(Create::Channel(args)) => create::channel(&target, args).await,
         Command::Create(Create::Conversation(args)) => create::conversation(&target, args).await,
 
+        Command::Business(Business::Show(args)) => business::show(&target, args, &progress).await,
+        Command::Business(Business::Change(args)) => business::change(&target, args).await,
+
         Command::Plan(Plan::Show(args)) => plan::show(&target, args).await,
         Command::Plan(Plan::Change(args)) => plan::change(&target, args, &consent).await,
-        Command::Message(Message::Show(args)) => message::show(&target, args).await,
+        Command::Smoke(args) => smoke::run(&target, args).await,
+        Command::Keys(command) => keys::run(&target, command, &consent).await,
+        Command::Status => status::run(&target, &progress).await,
+        Command::Message(Message::Show(args)) => message::show(&target, args, &progress).await,
 
         Command::List(List::Stuck(args)) => list::stuck(&target, args, &progress).await,
         Command::List(List::InDoubt(args)) => list::in_doubt(&target, args, &progress).await,
         Command::List(List::Failed(args)) => list::failed(&target, args, &progress).await,
+
+        Command::List(List::Businesses) => inventory::businesses(&target, &progress).await,
+        Command::List(List::Channels(args)) => inventory::channels(&target, args, &progress).await,
+        Command::List(List::ApiKeys(args)) => inventory::api_keys(&target, args, &progress).await,
+        Command::List(List::Paused(args)) => inventory::paused(&target, args, &progress).await,
 
         Command::DeadLetters(DeadLetters::Inspect(args)) => {
             dead_letters::inspect(&target, args, &progress).await
@@ -95,5 +119,6 @@ async fn run(command_line: &CommandLine) -> Result<Report, Failure> {
         Command::Revoke(Revoke::ApiKey(args)) => revoke::api_key(&target, args, &consent).await,
         Command::Revoke(Revoke::Agent(args)) => revoke::agent(&target, args, &consent).await,
         Command::Channel(command) => channel::run(&target, command, &consent).await,
+        Command::Completions(_) => Err(Failure::new("completions need no system to work on")),
     }
 }

@@ -1,11 +1,14 @@
 //! Lists of what needs attention: stuck conversations, messages in doubt, messages that failed.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
-use crate::command_line::{ListStuck, MessageListArgs};
+use crate::command_line::{ChannelListArgs, ListFailed, ListStuck, MessageListArgs, Since};
 use crate::failure::Failure;
-use crate::report::{Progress, Report, or_dash, time, wire_name};
+use crate::names::BusinessNames;
+use crate::report::{Progress, Report, or_dash, time, wire_name, with_provider_code};
 use crate::target::Target;
 use domain::delivery::Status;
 use domain::{BusinessId, Channel, ConversationId, Seq};
@@ -19,9 +22,11 @@ pub(crate) async fn stuck(
     progress: &Progress,
 ) -> Result<Report, Failure> {
     let stuck_since = target.now() - TimeDelta::minutes(args.minutes.into());
-    let mut entries = read_outbox(target, args.business_id, Some(stuck_since), progress).await?;
+    let mut entries = read_outbox(target, &args.only, Some(stuck_since), progress).await?;
     entries.sort_by_key(|(_, entry)| entry.since);
 
+    let business_ids = entries.iter().map(|(_, entry)| entry.business_id);
+    let names = BusinessNames::read(target, business_ids).await?;
     let mut json = Vec::new();
     let mut rows = Vec::new();
     for (channel, entry) in entries {
@@ -34,13 +39,14 @@ pub(crate) async fn stuck(
 
         let waiting = conversation.seq.0 - conversation.settled_seq.0;
         json.push(json!({
-            "business_id": entry.business_id, "conversation_id": entry.conversation_id,
-            "channel": channel, "due_since": entry.since, "waiting": waiting,
+            "business_id": entry.business_id, "business_name": names.name(entry.business_id),
+            "conversation_id": entry.conversation_id, "channel": channel, "due_since": entry.since, "waiting": waiting,
             "held_until": conversation.lease_until,
         }));
 
         rows.push([
             entry.business_id.to_string(),
+            names.cell(entry.business_id),
             entry.conversation_id.to_string(),
             channel.to_string(),
             time(entry.since),
@@ -56,26 +62,33 @@ pub(crate) async fn stuck(
     };
 
     Ok(Report::new(json!({"stuck": json}))
-        .table(["business", "conversation", "channel", "due since", "waiting", "held until"], rows)
+        .table(
+            ["business", "name", "conversation", "channel", "due since", "waiting", "held until"],
+            rows,
+        )
         .text(sentence)
         .found_problems(count > 0))
 }
 
-/// Reads the outbox entries of one business or of all: those due at `until`, or every entry.
-async fn read_outbox(
+/// Reads the outbox entries of the businesses and channels that are asked for: those due at `until`,
+/// or every entry.
+pub(crate) async fn read_outbox(
     target: &Target,
-    business_id: Option<BusinessId>,
+    only: &ChannelListArgs,
     until: Option<DateTime<Utc>>,
     progress: &Progress,
 ) -> Result<Vec<(Channel, DueConversation)>, Failure> {
+    let ChannelListArgs { business_id, channel } = *only;
     if let Some(business_id) = business_id {
         target.plan_of(business_id).await?;
     }
 
     let is_selected =
         |entry: &DueConversation| business_id.is_none_or(|only| only == entry.business_id);
+    let channels =
+        Channel::ALL.into_iter().filter(|one| channel.is_none_or(|channel| channel == *one));
     let mut selected = Vec::new();
-    for channel in Channel::ALL {
+    for channel in channels {
         for bucket in key::outbox_buckets(channel) {
             let mut cursor = None;
             loop {
@@ -107,9 +120,9 @@ pub(crate) async fn in_doubt(
     args: &MessageListArgs,
     progress: &Progress,
 ) -> Result<Report, Failure> {
-    let conversations: Vec<_> = match (args.business_id, args.conversation_id) {
+    let conversations: Vec<_> = match (args.only.business_id, args.conversation_id) {
         (Some(business_id), Some(conversation_id)) => vec![(business_id, conversation_id)],
-        (business_id, _) => read_outbox(target, business_id, None, progress)
+        _ => read_outbox(target, &args.only, None, progress)
             .await?
             .into_iter()
             .map(|(_, entry)| (entry.business_id, entry.conversation_id))
@@ -122,7 +135,11 @@ pub(crate) async fn in_doubt(
             Some(_) => Some(target.conversation_of(business_id, conversation_id).await?),
             None => target.table.conversation(business_id, conversation_id).await?,
         };
-        let Some(Conversation { settled_seq, .. }) = conversation else { continue };
+        let Some(Conversation { settled_seq, .. }) =
+            conversation.filter(|conversation| is_on(conversation, args.only.channel))
+        else {
+            continue;
+        };
 
         let next =
             target.table.messages_after(business_id, conversation_id, settled_seq, 1).await?;
@@ -136,16 +153,17 @@ pub(crate) async fn in_doubt(
         );
     }
 
-    Ok(report(found, Status::InDoubt))
+    report(target, found, Status::InDoubt).await
 }
 
 /// Lists messages that failed for good.
 pub(crate) async fn failed(
     target: &Target,
-    args: &MessageListArgs,
+    args: &ListFailed,
     progress: &Progress,
 ) -> Result<Report, Failure> {
-    let found = match (args.business_id, args.conversation_id) {
+    let ListFailed { messages: MessageListArgs { only, conversation_id }, since } = args;
+    let mut found = match (only.business_id, *conversation_id) {
         (Some(business_id), Some(conversation_id)) => {
             read_failed_of(target, business_id, conversation_id, progress).await?
         }
@@ -157,7 +175,46 @@ pub(crate) async fn failed(
         }
     };
 
-    Ok(report(found, Status::Failed))
+    if let Some(since) = since.map(|since: Since| since.at(target.now())) {
+        found.retain(|message| message.failed_at.unwrap_or(message.created_at) >= since);
+    }
+    if let Some(channel) = only.channel {
+        found = keep_channel(target, found, channel).await?;
+    }
+
+    report(target, found, Status::Failed).await
+}
+
+/// Keeps the messages whose conversations are on a channel; only the conversations know it.
+async fn keep_channel(
+    target: &Target,
+    messages: Vec<FoundMessage>,
+    channel: Channel,
+) -> Result<Vec<FoundMessage>, Failure> {
+    let mut known: BTreeMap<ConversationId, bool> = BTreeMap::new();
+    let mut kept = Vec::new();
+    for message in messages {
+        let FoundMessage { business_id, conversation_id, .. } = message;
+        let is_kept = match known.get(&conversation_id) {
+            Some(is_kept) => *is_kept,
+            None => {
+                let conversation = target.table.conversation(business_id, conversation_id).await?;
+                conversation.is_some_and(|conversation| is_on(&conversation, Some(channel)))
+            }
+        };
+
+        known.insert(conversation_id, is_kept);
+        if is_kept {
+            kept.push(message);
+        }
+    }
+
+    Ok(kept)
+}
+
+/// Returns true if a conversation is on the channel that is asked for, if one is.
+fn is_on(conversation: &Conversation, channel: Option<Channel>) -> bool {
+    channel.is_none_or(|channel| conversation.channel.supported() == Ok(channel))
 }
 
 /// Reads the failed messages of one business or of all from the whole table.
@@ -226,20 +283,36 @@ fn found_message(
         created_at: message.created_at,
         status: message.status,
         attempts: message.attempts,
+        failed_at: message.failed_at,
+        last_reason: message.history.last_reason(),
         error: message.error,
     }
 }
 
-fn report(mut messages: Vec<FoundMessage>, status: Status) -> Report {
+async fn report(
+    target: &Target,
+    mut messages: Vec<FoundMessage>,
+    status: Status,
+) -> Result<Report, Failure> {
     messages.sort_by_key(|message| (message.business_id, message.conversation_id, message.seq));
+    let business_ids = messages.iter().map(|message| message.business_id);
+    let names = BusinessNames::read(target, business_ids).await?;
 
     let json: Vec<_> = messages
         .iter()
         .map(|message| {
+            let reason = message.error.as_ref();
+            let last = message.last_reason.as_ref().or(reason);
             json!({
-                "business_id": message.business_id, "conversation_id": message.conversation_id,
-                "id": message.message_id, "seq": message.seq, "created_at": message.created_at,
-                "attempts": message.attempts, "error": message.error,
+                "business_id": message.business_id,
+                "business_name": names.name(message.business_id),
+                "conversation_id": message.conversation_id, "message_id": message.message_id,
+                "seq": message.seq, "created_at": message.created_at,
+                "failed_at": message.failed_at, "attempts": message.attempts,
+                "reason": reason.map(|reason| &reason.code),
+                "last_reason": last.map(|last| &last.code),
+                "detail": last.map(|last| &last.detail),
+                "provider_code": last.and_then(|last| last.provider_code.as_ref()),
             })
         })
         .collect();
@@ -247,23 +320,38 @@ fn report(mut messages: Vec<FoundMessage>, status: Status) -> Report {
     let rows = messages
         .iter()
         .map(|message| {
+            let reason = message.error.as_ref();
+            let last = message.last_reason.as_ref().or(reason);
             [
                 message.business_id.to_string(),
+                names.cell(message.business_id),
                 message.conversation_id.to_string(),
                 message.seq.to_string(),
                 message.message_id.to_string(),
-                time(message.created_at),
+                time(message.failed_at.unwrap_or(message.created_at)),
                 message.attempts.to_string(),
-                or_dash(message.error.as_ref().map(|reason| reason.code.clone())),
+                or_dash(reason.map(|reason| &reason.code)),
+                last.map_or_else(String::new, |last| {
+                    with_provider_code(&last.code, last.provider_code.as_deref())
+                }),
             ]
         })
         .collect();
 
-    Report::new(json!({"status": status, "messages": json}))
-        .table(
-            ["business", "conversation", "seq", "message", "accepted", "attempts", "error"],
-            rows,
-        )
+    let since = if status == Status::Failed { "failed" } else { "accepted" };
+    let heading = [
+        "business",
+        "name",
+        "conversation",
+        "seq",
+        "message",
+        since,
+        "attempts",
+        "reason",
+        "last attempt",
+    ];
+    Ok(Report::new(json!({"status": status, "messages": json}))
+        .table(heading, rows)
         .text(format!("{} messages are {}.", messages.len(), wire_name(status)))
-        .found_problems(!messages.is_empty())
+        .found_problems(!messages.is_empty()))
 }

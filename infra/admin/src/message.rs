@@ -1,48 +1,108 @@
 //! A message's history. Content and recipient are shown only on request, because terminals keep
 //! what they print.
 
+mod find;
+
 use chrono::{DateTime, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::command_line::ShowMessage;
 use crate::failure::Failure;
-use crate::report::{Report, or_dash, time, wire_name};
+use crate::names::BusinessNames;
+use crate::report::{Progress, Report, or_dash, time, wire_name, with_provider_code};
 use crate::target::Target;
-use domain::delivery::Reason;
-use domain::{ConversationId, MessageId};
+use domain::delivery::{Attempt, Reason};
+use domain::{BusinessId, ConversationId};
+use platform::table::StoredMessage;
 use platform::table::record::{Conversation, Message};
 
-/// Shows one message.
-pub(crate) async fn show(target: &Target, args: &ShowMessage) -> Result<Report, Failure> {
-    let (conversation_id, message_id) = parse_address(&args.address)?;
-    let conversation = target.conversation_of(args.business_id, conversation_id).await?;
+/// Shows one message, or lists several that one name has led to.
+pub(crate) async fn show(
+    target: &Target,
+    args: &ShowMessage,
+    progress: &Progress,
+) -> Result<Report, Failure> {
+    let mut found = find::find(target, args, progress).await?;
+    let Some(only) = found.pop() else {
+        return Err(Failure::new(
+            "no message has this id, correlation id or provider's id. A `function_request_id` is \
+             only in the log: its lines name their messages",
+        ));
+    };
+    if !found.is_empty() {
+        found.push(only);
+        return Ok(list(&found));
+    }
 
-    let message = target
-        .table
-        .message(args.business_id, conversation_id, message_id)
-        .await?
-        .ok_or_else(|| Failure::new("the conversation has no such message"))?;
+    let StoredMessage { business_id, conversation_id, message } = only;
+    let conversation = target.conversation_of(business_id, conversation_id).await?;
+    let names = BusinessNames::read(target, [business_id]).await?;
+    let address = Address { business_id, name: names.name(business_id), conversation_id };
+    Ok(report(address, &conversation, &message, args.show_content))
+}
 
-    Ok(report(&conversation, conversation_id, &message, args.show_content))
+/// Lists messages that came from one call.
+fn list(messages: &[StoredMessage]) -> Report {
+    let json: Vec<_> = messages
+        .iter()
+        .map(|found| {
+            json!({
+                "business_id": found.business_id, "conversation_id": found.conversation_id,
+                "message_id": found.message.id, "seq": found.message.seq,
+                "status": found.message.status, "created_at": found.message.created_at,
+            })
+        })
+        .collect();
+    let rows = messages
+        .iter()
+        .map(|found| {
+            [
+                found.business_id.to_string(),
+                found.conversation_id.to_string(),
+                found.message.seq.to_string(),
+                found.message.id.to_string(),
+                wire_name(found.message.status),
+                time(found.message.created_at),
+            ]
+        })
+        .collect();
+
+    Report::new(json!({"messages": json}))
+        .table(["business", "conversation", "seq", "message", "status", "accepted"], rows)
+        .text(format!("{} messages have this name: show one by its own id.", messages.len()))
+}
+
+/// Where a message is.
+struct Address<'a> {
+    business_id: BusinessId,
+    name: Option<&'a str>,
+    conversation_id: ConversationId,
 }
 
 fn report(
+    address: Address<'_>,
     conversation: &Conversation,
-    conversation_id: ConversationId,
     message: &Message,
     show_content: bool,
 ) -> Report {
-    let history = message.attempts_so_far();
+    let Address { business_id, name, conversation_id } = address;
+    let history: Vec<Attempt> = message.attempts_so_far().into_iter().collect();
+    let attempts: Vec<_> = history.iter().map(attempt_json).collect();
+    let error = message.error.as_ref();
+
     let mut json = json!({
-        "id": message.id, "conversation_id": conversation_id, "seq": message.seq,
-        "channel": conversation.channel, "sender_id": message.sender,
+        "message_id": message.id, "business_id": business_id, "business_name": name,
+        "conversation_id": conversation_id, "seq": message.seq,
+        "channel": conversation.channel, "agent_id": message.sender,
         "created_at": message.created_at, "month": message.month, "shard": message.shard,
         "status": message.status, "attempts": message.attempts,
         "unknown_outcomes": message.unknown_outcomes, "attempted_at": message.attempted_at,
         "provider_id": message.provider_id, "sent_at": message.sent_at,
         "delivered_at": message.delivered_at, "read_at": message.read_at,
-        "failed_at": message.failed_at, "error": message.error,
-        "correlation_id": message.correlation_id, "history": &history, "parts": message.parts,
+        "failed_at": message.failed_at, "reason": error.map(|error| &error.code),
+        "detail": error.map(|error| &error.detail),
+        "provider_code": error.and_then(|error| error.provider_code.as_ref()),
+        "correlation_id": message.correlation_id, "history": attempts, "parts": message.parts,
         "conversation": {
             "seq": conversation.seq, "settled_seq": conversation.settled_seq,
             "due": conversation.due, "not_before": conversation.not_before,
@@ -52,7 +112,10 @@ fn report(
 
     let at = |time_of: Option<DateTime<Utc>>| or_dash(time_of.map(time));
     let reason = |reason: Option<&Reason>| {
-        or_dash(reason.map(|reason| format!("{}: {}", reason.code, reason.detail)))
+        or_dash(reason.map(|reason| {
+            let code = with_provider_code(&reason.code, reason.provider_code.as_deref());
+            format!("{code}: {}", reason.detail)
+        }))
     };
 
     let position =
@@ -60,6 +123,8 @@ fn report(
 
     let mut fields = vec![
         ("message", message.id.to_string()),
+        ("business", business_id.to_string()),
+        ("name", or_dash(name)),
         ("conversation", position),
         ("seq", message.seq.to_string()),
         ("channel", conversation.channel.to_string()),
@@ -70,8 +135,9 @@ fn report(
         ("delivered", at(message.delivered_at)),
         ("read", at(message.read_at)),
         ("failed", at(message.failed_at)),
-        ("error", reason(message.error.as_ref())),
+        ("reason", reason(error)),
         ("correlation id", or_dash(message.correlation_id.as_ref())),
+        ("provider's id", or_dash(message.provider_id.as_ref())),
         ("attempts", message.attempts.to_string()),
         ("due", at(conversation.due)),
         ("held until", at(conversation.lease_until)),
@@ -100,28 +166,12 @@ fn report(
     Report::new(json).fields(fields).table(["attempt", "at", "outcome", "reason"], rows)
 }
 
-/// Parses two ids, or the API's URL or path, which has both.
-fn parse_address(arguments: &[String]) -> Result<(ConversationId, MessageId), Failure> {
-    let malformed = || {
-        Failure::new(
-            "CONVERSATION MESSAGE: two ids, or a path such as \
-             /api/v1/conversations/{conversation}/messages/{message}",
-        )
-    };
-
-    let (conversation_id, message_id) = match arguments {
-        [conversation_id, message_id] => (conversation_id.as_str(), message_id.as_str()),
-        [path] => {
-            let path = path.trim_end_matches('/');
-            let (before, message_id) = path.split_once("/messages/").ok_or_else(malformed)?;
-            let (_, conversation_id) =
-                before.rsplit_once("/conversations/").ok_or_else(malformed)?;
-            (conversation_id, message_id)
-        }
-        _ => return Err(malformed()),
-    };
-
-    let conversation_id = conversation_id.parse().map_err(|_| malformed())?;
-    let message_id = message_id.parse().map_err(|_| malformed())?;
-    Ok((conversation_id, message_id))
+fn attempt_json(attempt: &Attempt) -> Value {
+    let reason = attempt.reason.as_ref();
+    json!({
+        "attempt": attempt.attempt, "at": attempt.at, "outcome": attempt.outcome,
+        "reason": reason.map(|reason| &reason.code),
+        "detail": reason.map(|reason| &reason.detail),
+        "provider_code": reason.and_then(|reason| reason.provider_code.as_ref()),
+    })
 }

@@ -49,7 +49,8 @@ pub(crate) async fn change(
     report(target, *business_id, &new_plan, month).await
 }
 
-async fn read_usage(
+/// Returns the use of a month; one that is not open yet has all of the plan left.
+pub(crate) async fn read_usage(
     target: &Target,
     business_id: BusinessId,
     month: Month,

@@ -1,11 +1,15 @@
 //! Output of results: tables for people, JSON for scripts, and a progress line for long commands.
 
+mod table;
+
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::failure::Failure;
+use platform::settings;
+use table::{TableText, format_fields, format_table, wrap};
 
 const ERROR_STYLE: Style = AnsiColor::Red.on_default().bold();
 const CODE_STYLE: Style = AnsiColor::Cyan.on_default();
@@ -31,6 +35,7 @@ enum Block {
     Text(String),
     Error(String),
     Code(String),
+    Fields(Vec<(String, String)>),
     Table { heading: Vec<&'static str>, rows: Vec<Vec<String>> },
 }
 
@@ -53,7 +58,7 @@ impl Report {
         self
     }
 
-    /// Adds a table with a heading, unless it has no rows.
+    /// Adds a table with a heading, unless it has no rows. A column without values is not shown.
     pub(crate) fn table<const N: usize>(
         mut self,
         heading: [&'static str; N],
@@ -68,8 +73,8 @@ impl Report {
 
     /// Adds a table of names and values.
     pub(crate) fn fields(mut self, fields: Vec<(&str, String)>) -> Report {
-        let rows = fields.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
-        self.blocks.push(Block::Table { heading: Vec::new(), rows });
+        let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        self.blocks.push(Block::Fields(fields));
         self
     }
 
@@ -92,41 +97,54 @@ impl Report {
         self.exit_status as u8
     }
 
-    /// Prints the report, without colours if the output is not a terminal.
-    pub(crate) fn print(&self, json: bool) {
+    /// Prints the report, without colours if the output is not a terminal. Tables fit a terminal's
+    /// width unless they are asked for in full.
+    pub(crate) fn print(&self, json: bool, wide: bool) {
         if json {
             anstream::println!("{:#}", self.json);
             return;
         }
 
+        let width = if wide { None } else { terminal_width() };
+        let mut has_short_ids = false;
         for block in &self.blocks {
             match block {
-                Block::Text(text) => anstream::println!("{text}"),
+                Block::Text(text) => {
+                    anstream::println!("{}", wrap(text, width.unwrap_or(usize::MAX)).join("\n"));
+                }
                 Block::Error(error) => {
                     anstream::println!("{ERROR_STYLE}error:{ERROR_STYLE:#} {error}");
                 }
                 Block::Code(code) => anstream::println!("{CODE_STYLE}{code}{CODE_STYLE:#}"),
+                Block::Fields(fields) => anstream::println!("{}", format_fields(fields, width)),
                 Block::Table { heading, rows } => {
-                    anstream::println!("{}", format_table(heading, rows));
+                    let TableText { text, has_short_ids: shortened } =
+                        format_table(heading, rows, width);
+                    has_short_ids |= shortened;
+                    anstream::println!("{text}");
                 }
             }
         }
+
+        if has_short_ids {
+            anstream::println!("Ids are shortened to their ends; --wide shows them in full.");
+        }
     }
+}
+
+/// Returns the columns of the terminal, if the output is one; `COLUMNS` says otherwise.
+fn terminal_width() -> Option<usize> {
+    let said = settings::optional("COLUMNS").and_then(|columns| columns.parse().ok());
+    let terminal = console::Term::stdout();
+    said.filter(|columns| *columns > 0).or_else(|| {
+        let (_, columns) = terminal.is_term().then(|| terminal.size_checked()).flatten()?;
+        Some(usize::from(columns))
+    })
 }
 
 /// Prints why a command has no report.
 pub(crate) fn print_error(failure: &Failure) {
     anstream::eprintln!("{ERROR_STYLE}error:{ERROR_STYLE:#} {failure}");
-}
-
-fn format_table(heading: &[&'static str], rows: &[Vec<String>]) -> String {
-    let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::NOTHING);
-    if !heading.is_empty() {
-        table.set_header(heading);
-    }
-    table.add_rows(rows);
-    table.trim_fmt()
 }
 
 /// Progress of a long command, shown on a terminal.
@@ -163,6 +181,11 @@ impl Drop for Progress {
 /// Formats a value, or a dash if there is none.
 pub(crate) fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "–".to_owned(), |value| value.to_string())
+}
+
+/// Formats a reason with the provider's own code, if it gave one.
+pub(crate) fn with_provider_code(code: &str, provider_code: Option<&str>) -> String {
+    provider_code.map_or_else(|| code.to_owned(), |provider| format!("{code} ({provider})"))
 }
 
 /// Formats a time as RFC 3339 in UTC.

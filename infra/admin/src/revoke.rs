@@ -15,7 +15,7 @@ pub(crate) async fn api_key(
     args: &RevokeApiKey,
     consent: &Consent,
 ) -> Result<Report, Failure> {
-    let hash = match args.key_id.as_str() {
+    let hash = match args.api_key_id.as_str() {
         "-" => read_key_from_input(args)?.hash(),
         hash => hash.to_owned(),
     };
@@ -26,7 +26,8 @@ pub(crate) async fn api_key(
         return Err(Failure::new("the business has no such API key"));
     }
 
-    Ok(Report::new(json!({"revoked": hash})).text(format!("The API key {hash} is revoked.")))
+    Ok(Report::new(json!({"api_key_id": hash, "revoked": true}))
+        .text(format!("The API key {hash} is revoked.")))
 }
 
 /// Revokes an agent, and every API key in their name. The agent goes first, and from then on no key
@@ -60,7 +61,7 @@ pub(crate) async fn agent(
 
     let rows = hashes.iter().map(|hash| [hash.clone()]).collect();
     let keys = count_keys(hashes.len());
-    Ok(Report::new(json!({"revoked": agent_id, "api_keys": hashes}))
+    Ok(Report::new(json!({"agent_id": agent_id, "revoked": true, "api_key_ids": hashes}))
         .text(format!("Agent {agent_id} is revoked, and {keys} in their name."))
         .table(["api key id"], rows))
 }

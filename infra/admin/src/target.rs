@@ -7,13 +7,17 @@ use chrono::{DateTime, Utc};
 
 use crate::cloudformation;
 use crate::failure::Failure;
+use crate::report::Progress;
 use domain::{BusinessId, Channel, ConversationId};
+use platform::InternalError;
 use platform::aws::Aws;
 use platform::clock::Clock;
+use platform::credential::SigningKeys;
 use platform::queue::{DeadLetters, Doorbells};
+use platform::secrets::Secrets;
 use platform::settings::{self, SettingError};
-use platform::table::Table;
 use platform::table::record::{Conversation, Plan};
+use platform::table::{FoundChannel, Table};
 
 /// A system to work on.
 pub(crate) struct Target {
@@ -71,6 +75,27 @@ impl Target {
         })
     }
 
+    /// Returns the channels of one business or of all, in the order of their ids.
+    pub(crate) async fn channels(
+        &self,
+        business_id: Option<BusinessId>,
+        progress: &Progress,
+    ) -> Result<Vec<FoundChannel>, Failure> {
+        let mut channels = Vec::new();
+        let mut cursor = None;
+        loop {
+            let page = self.table.operator().channels(business_id, cursor).await?;
+            progress.advance(page.items_read, "items read");
+            channels.extend(page.records);
+
+            cursor = page.end;
+            if cursor.is_none() {
+                channels.sort_by_key(|channel| (channel.business_id, channel.channel_id));
+                return Ok(channels);
+            }
+        }
+    }
+
     /// Returns a conversation of a business.
     pub(crate) async fn conversation_of(
         &self,
@@ -89,6 +114,46 @@ impl Target {
         match &self.names {
             ResourceNames::Stack { outputs, .. } => outputs.get("ApiUrl").cloned(),
             ResourceNames::Environment => settings::optional("PINGBACK_API_URL"),
+        }
+    }
+
+    /// Returns the address of the chat's WebSocket, if it is known.
+    pub(crate) fn chat_url(&self) -> Option<String> {
+        match &self.names {
+            ResourceNames::Stack { outputs, .. } => outputs.get("ChatUrl").cloned(),
+            ResourceNames::Environment => settings::optional("PINGBACK_CHAT_URL"),
+        }
+    }
+
+    /// Returns the signing keys that a secret holds, by its logical id or its variable.
+    pub(crate) async fn signing_keys(
+        &self,
+        logical_id: &str,
+        variable: &str,
+    ) -> Result<SigningKeys, Failure> {
+        let text = Secrets::new(&self.aws).text(&self.secret_id(logical_id, variable)?).await?;
+        serde_json::from_str(&text).map_err(|error| {
+            InternalError::unreadable(&format!("the keys in {logical_id}"), &error).into()
+        })
+    }
+
+    /// Replaces the signing keys that a secret holds.
+    pub(crate) async fn put_signing_keys(
+        &self,
+        logical_id: &str,
+        variable: &str,
+        keys: &SigningKeys,
+    ) -> Result<(), Failure> {
+        let text = serde_json::to_string(keys).expect("keys are texts");
+        let id = self.secret_id(logical_id, variable)?;
+        Secrets::new(&self.aws).put(&id, text).await?;
+        Ok(())
+    }
+
+    fn secret_id(&self, logical_id: &str, variable: &str) -> Result<String, Failure> {
+        match &self.names {
+            ResourceNames::Stack { resources, .. } => physical_id(resources, logical_id),
+            ResourceNames::Environment => settings::required(variable).map_err(explain_setting),
         }
     }
 

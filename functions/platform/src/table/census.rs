@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{Cursor, OperatorTable, Page, key, read, read_all, text, value};
 use crate::error::InternalError;
-use domain::delivery::{Reason, Status};
+use domain::delivery::{History, Reason, Status};
 use domain::{BusinessId, ConversationId, MessageId, Month, Seq};
 
 /// A filter of messages; `None` lets everything through.
@@ -41,8 +41,12 @@ pub struct FoundMessage {
     pub status: Status,
     /// How many attempts were made.
     pub attempts: u32,
-    /// Why the provider did not take it the last time.
+    /// When it ended `failed`.
+    pub failed_at: Option<DateTime<Utc>>,
+    /// Why the provider did not take it, or why it was given up.
     pub error: Option<Reason>,
+    /// Why the last attempt did not succeed; only known if a status was sought.
+    pub last_reason: Option<Reason>,
 }
 
 /// A month of a business that messages are counted in.
@@ -64,7 +68,11 @@ struct Row {
     status: Status,
     attempts: u32,
     #[serde(default)]
+    failed_at: Option<DateTime<Utc>>,
+    #[serde(default)]
     error: Option<Reason>,
+    #[serde(default)]
+    history: History,
 }
 
 impl OperatorTable<'_> {
@@ -101,9 +109,15 @@ impl OperatorTable<'_> {
         for (name, attribute) in [("#month", "month"), ("#status", "status"), ("#error", "error")] {
             call = call.expression_attribute_names(name, attribute);
         }
+        let mut attributes =
+            "pk, id, seq, #month, created_at, #status, attempts, failed_at, #error".to_owned();
+        if sought.status.is_some() {
+            attributes += ", history";
+        }
+
         let call = call
             .filter_expression(filter)
-            .projection_expression("pk, id, seq, #month, created_at, #status, attempts, #error")
+            .projection_expression(attributes)
             .set_exclusive_start_key(page.map(|page| page.0));
 
         let answer = call.send().await.map_err(|error| InternalError::aws("Scan", error))?;
@@ -182,7 +196,8 @@ impl OperatorTable<'_> {
 }
 
 fn found_message(item: super::Item) -> Result<FoundMessage, InternalError> {
-    let Row { pk, id, seq, month, created_at, status, attempts, error } = read(item)?;
+    let Row { pk, id, seq, month, created_at, status, attempts, failed_at, error, history } =
+        read(item)?;
     let (business_id, conversation_id) = key::parse_conversation_partition(&pk)
         .ok_or_else(|| InternalError::new("reading the conversation of a message"))?;
 
@@ -195,7 +210,9 @@ fn found_message(item: super::Item) -> Result<FoundMessage, InternalError> {
         created_at,
         status,
         attempts,
+        failed_at,
         error,
+        last_reason: history.last_reason(),
     })
 }
 

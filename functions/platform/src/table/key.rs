@@ -51,10 +51,29 @@ fn business_partition(business_id: BusinessId) -> String {
     format!("B#{business_id}")
 }
 
+/// Reads back the business of its own partition, which its plan, name, credentials and channels are
+/// in.
+#[must_use]
+pub fn parse_business_partition(pk: &str) -> Option<BusinessId> {
+    pk.strip_prefix("B#")?.parse().ok()
+}
+
+/// Range key of plans.
+pub const PLAN: &str = "PLAN";
+
 /// A business's plan.
 #[must_use]
 pub fn plan(business_id: BusinessId) -> Key {
-    Key::new(business_partition(business_id), "PLAN")
+    Key::new(business_partition(business_id), PLAN)
+}
+
+/// Range key of businesses' names.
+pub const BUSINESS: &str = "BUSINESS";
+
+/// A business's name, which only operators use.
+#[must_use]
+pub fn business(business_id: BusinessId) -> Key {
+    Key::new(business_partition(business_id), BUSINESS)
 }
 
 /// An API key, by the hash of its secret.
@@ -78,10 +97,19 @@ pub fn agent(business_id: BusinessId, agent_id: AgentId) -> Key {
     Key::new(business_partition(business_id), format!("AGENT#{agent_id}"))
 }
 
+/// Prefix of the range keys of a business's channels.
+pub const CHANNEL_PREFIX: &str = "CHANNEL#";
+
 /// A configured channel.
 #[must_use]
 pub fn channel(business_id: BusinessId, channel_id: ChannelId) -> Key {
-    Key::new(business_partition(business_id), format!("CHANNEL#{channel_id}"))
+    Key::new(business_partition(business_id), format!("{CHANNEL_PREFIX}{channel_id}"))
+}
+
+/// Reads back the id of a [`channel`].
+#[must_use]
+pub fn parse_channel(sk: &str) -> Option<ChannelId> {
+    sk.strip_prefix(CHANNEL_PREFIX)?.parse().ok()
 }
 
 /// A month's limit and how many shards it is counted on.
@@ -253,6 +281,17 @@ mod tests {
     fn an_api_key_tells_its_hash() {
         assert_eq!(parse_api_key(&api_key(BUSINESS_ID, "5e55").sk), Some("5e55"));
         assert_eq!(parse_api_key(&plan(BUSINESS_ID).sk), None);
+    }
+
+    #[test]
+    fn a_channel_tells_its_id_and_its_business() {
+        let channel_id = ChannelId(Uuid::from_u128(0xD));
+        let key = channel(BUSINESS_ID, channel_id);
+        assert_eq!(parse_channel(&key.sk), Some(channel_id));
+        assert_eq!(parse_channel(&plan(BUSINESS_ID).sk), None);
+        assert_eq!(parse_business_partition(&key.pk), Some(BUSINESS_ID));
+        let conversation = conversation(BUSINESS_ID, CONVERSATION_ID);
+        assert_eq!(parse_business_partition(&conversation.pk), None);
     }
 
     #[test]

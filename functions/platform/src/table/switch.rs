@@ -1,9 +1,11 @@
-//! The operator's switches: a channel on and off, and the end of its pause.
+//! The operator's switches: a channel on and off, the end of its pause, and its settings.
 
 use serde::de::IgnoredAny;
 
-use super::{OperatorTable, key, update};
+use super::record::{ChannelRecord, ChannelSettings};
+use super::{OperatorTable, WriteOutcome, key, update, value};
 use crate::error::InternalError;
+use domain::channel::email::NamedAddress;
 use domain::{BusinessId, ChannelId};
 
 impl OperatorTable<'_> {
@@ -21,6 +23,44 @@ impl OperatorTable<'_> {
         is_active: bool,
     ) -> Result<bool, InternalError> {
         self.set_active(&key::channel(business_id, channel_id), is_active).await
+    }
+
+    /// Changes a channel's settings and its rule for unknown outcomes, unless its settings are no
+    /// longer those of `before`; pause and switch stay as they are. Workers see it within half a
+    /// minute. False if the settings have changed, or there is no such channel.
+    ///
+    /// # Errors
+    /// If a mailbox's sender is no address, or DynamoDB does not answer.
+    pub async fn change_settings(
+        self,
+        business_id: BusinessId,
+        channel_id: ChannelId,
+        before: &ChannelSettings,
+        after: &ChannelRecord,
+    ) -> Result<bool, InternalError> {
+        if let ChannelSettings::Email { from, .. } = &after.settings
+            && NamedAddress::parse(from).is_none()
+        {
+            return Err(InternalError::new("changing a sender to one that is no mail address"));
+        }
+
+        let call = self
+            .table
+            .change(&key::channel(business_id, channel_id))
+            .update_expression("SET #settings = :after, in_doubt = :in_doubt")
+            .condition_expression("#settings = :before")
+            .expression_attribute_names("#settings", "settings")
+            .expression_attribute_values(":before", value(before))
+            .expression_attribute_values(":after", value(&after.settings))
+            .expression_attribute_values(":in_doubt", value(&after.in_doubt));
+        Ok(match update::<ChannelRecord>(call).await? {
+            WriteOutcome::Done(_) => true,
+            // Its own write, the answer to which was lost, or nothing to change.
+            WriteOutcome::Refused(now) => {
+                now.settings == after.settings && now.in_doubt == after.in_doubt
+            }
+            WriteOutcome::Missing => false,
+        })
     }
 
     /// Ends a channel's pause before its time; workers see it within half a minute, and

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::parse_channel;
+use super::parse::parse_channel;
 use domain::{Channel, ConversationId};
 
 #[derive(Debug, Subcommand)]

@@ -6,7 +6,10 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::command_line::QueueArgs;
-use crate::report::{Progress, Report, or_dash, time};
+use crate::failure::explain;
+use crate::names::BusinessNames;
+use crate::report::{Progress, Report, or_dash, time, with_provider_code};
+use crate::target::Target;
 use domain::{BusinessId, Channel, ConversationId, MessageId, Seq};
 use platform::queue::{DeadLetter, DeadLetterBody, DeadLetters, HIDDEN_MINUTES};
 
@@ -55,13 +58,19 @@ fn explain_hidden() -> String {
 struct Row {
     channel: Channel,
     business_id: Option<BusinessId>,
+    business_name: Option<String>,
     conversation_id: Option<ConversationId>,
     kind: &'static str,
     seq: Option<Seq>,
-    id: Option<MessageId>,
+    message_id: Option<MessageId>,
     since: Option<DateTime<Utc>>,
     attempts: Option<u32>,
+    /// Why the message was given up.
     reason: Option<String>,
+    /// Why its last attempt did not succeed: our word, a sentence, and the provider's own code.
+    last_reason: Option<String>,
+    detail: Option<String>,
+    provider_code: Option<String>,
     /// The action taken on the letter, or the one that a dry run would take.
     action: String,
 }
@@ -87,9 +96,9 @@ impl Summary {
         args: &QueueArgs,
         progress: &Progress,
     ) -> QueueContents {
-        let (hidden, mut error) = match queue.hidden().await {
-            Ok(hidden) => (hidden, None),
-            Err(error) => (0, Some(error.chain())),
+        let (hidden, mut error) = match queue.depth().await {
+            Ok(depth) => (depth.hidden, None),
+            Err(error) => (0, Some(explain(&error))),
         };
 
         let mut letters = Vec::new();
@@ -100,7 +109,7 @@ impl Summary {
                     progress.advance(batch.len(), "letters");
                     letters.extend(batch);
                 }
-                Err(receive_error) => error = Some(receive_error.chain()),
+                Err(receive_error) => error = Some(explain(&receive_error)),
             }
         }
 
@@ -160,17 +169,22 @@ impl Summary {
             DeadLetterBody::Unreadable => ("unreadable", None),
         };
         let about = letter.about();
+        let last = copy.map(|copy| copy.last_reason.as_ref().unwrap_or(&copy.reason));
 
         self.rows.push(Row {
             channel,
             business_id: about.map(|(business, ..)| business),
+            business_name: None,
             conversation_id: about.map(|(_, conversation, _)| conversation),
             kind,
             seq: seq(letter),
-            id: copy.map(|copy| copy.message_id),
+            message_id: copy.map(|copy| copy.message_id),
             since: letter.since,
             attempts: copy.map(|copy| copy.attempts),
             reason: copy.map(|copy| copy.reason.code.clone()),
+            last_reason: last.map(|last| last.code.clone()),
+            detail: last.map(|last| last.detail.clone()),
+            provider_code: last.and_then(|last| last.provider_code.clone()),
             action: action.to_owned(),
         });
     }
@@ -194,22 +208,49 @@ impl Summary {
         self.rows.is_empty() && self.has_every_letter()
     }
 
-    /// Converts the summary into a report; `note` follows the number of letters.
-    pub(super) fn into_report(self, note: &str) -> Report {
-        let heading =
-            ["channel", "conversation", "letter", "seq", "message", "since", "reason", ""];
+    /// Converts the summary into a report, with the names of businesses; `note` follows the number
+    /// of letters.
+    pub(super) async fn into_report(mut self, target: &Target, note: &str) -> Report {
+        let business_ids = self.rows.iter().filter_map(|row| row.business_id);
+        // What was done is reported in any case; a name is a convenience.
+        if let Ok(names) = BusinessNames::read(target, business_ids).await {
+            for row in &mut self.rows {
+                let name = row.business_id.and_then(|business_id| names.name(business_id));
+                row.business_name = name.map(str::to_owned);
+            }
+        }
+
+        let heading = [
+            "channel",
+            "business",
+            "name",
+            "conversation",
+            "seq",
+            "message",
+            "since",
+            "letter",
+            "last attempt",
+            "",
+        ];
         let rows = self
             .rows
             .iter()
             .map(|row| {
                 [
                     row.channel.to_string(),
+                    or_dash(row.business_id),
+                    row.business_name.clone().unwrap_or_default(),
                     or_dash(row.conversation_id),
-                    row.kind.to_owned(),
                     or_dash(row.seq),
-                    or_dash(row.id),
+                    or_dash(row.message_id),
                     or_dash(row.since.map(time)),
-                    or_dash(row.reason.as_ref()),
+                    row.reason.as_ref().map_or_else(
+                        || row.kind.to_owned(),
+                        |reason| format!("given up: {reason}"),
+                    ),
+                    row.last_reason.as_deref().map_or_else(String::new, |code| {
+                        with_provider_code(code, row.provider_code.as_deref())
+                    }),
                     row.action.clone(),
                 ]
             })

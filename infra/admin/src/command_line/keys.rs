@@ -1,0 +1,67 @@
+//! Arguments of `keys`.
+
+use clap::{Args, Subcommand, ValueEnum};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Show the names of the keys; never the keys
+    Show(KeysArgs),
+    /// Add a key that signs from now on; tokens of the one before stay good
+    Add(KeysArgs),
+    /// Retire the key that no longer signs, once its last token has ended
+    Retire(KeysArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeysArgs {
+    /// Whose tokens the keys sign
+    pub(crate) tokens: TokenKind,
+}
+
+/// The two kinds of tokens that are signed.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum TokenKind {
+    /// Agents' tokens, which PingBack's login signs
+    Agents,
+    /// Chat visitors' tokens, which the site with the widget signs
+    Visitors,
+}
+
+impl TokenKind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            TokenKind::Agents => "agents",
+            TokenKind::Visitors => "visitors",
+        }
+    }
+
+    /// Returns the secret's logical id in the template.
+    pub(crate) fn secret(self) -> &'static str {
+        match self {
+            TokenKind::Agents => "AgentKeys",
+            TokenKind::Visitors => "VisitorKeys",
+        }
+    }
+
+    /// Returns the variable by which functions find the secret.
+    pub(crate) fn variable(self) -> &'static str {
+        match self {
+            TokenKind::Agents => "AGENT_KEYS_SECRET",
+            TokenKind::Visitors => "VISITOR_KEYS_SECRET",
+        }
+    }
+
+    pub(crate) fn signer(self) -> &'static str {
+        match self {
+            TokenKind::Agents => "Have PingBack's login",
+            TokenKind::Visitors => "Have the sites with the widget",
+        }
+    }
+
+    pub(crate) fn longest(self) -> &'static str {
+        match self {
+            TokenKind::Agents => "when the login says, at most 90 days after it",
+            TokenKind::Visitors => "an hour after it",
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The keys that sign tokens, changed without a moment at which a good token is refused: a new key
+//! is added before the old one, and the old one is retired once its last token has ended.
+
+use serde_json::json;
+
+use crate::command_line::{Keys, KeysArgs, TokenKind};
+use crate::consent::Consent;
+use crate::failure::Failure;
+use crate::report::Report;
+use crate::target::Target;
+use platform::credential::{SigningKey, SigningKeys};
+
+/// The most keys of a kind that functions accept at once.
+const MAX_KEYS: usize = 2;
+
+/// Shows or changes the keys of one kind of token.
+pub(crate) async fn run(
+    target: &Target,
+    command: &Keys,
+    consent: &Consent,
+) -> Result<Report, Failure> {
+    let (Keys::Show(args) | Keys::Add(args) | Keys::Retire(args)) = command;
+    let KeysArgs { tokens } = *args;
+    let keys = target.signing_keys(tokens.secret(), tokens.variable()).await?;
+
+    match command {
+        Keys::Show(_) => Ok(report(tokens, &keys)),
+        Keys::Add(_) => add(target, tokens, keys).await,
+        Keys::Retire(_) => retire(target, tokens, keys, consent).await,
+    }
+}
+
+/// Adds a key, which signs from now on.
+async fn add(target: &Target, tokens: TokenKind, mut keys: SigningKeys) -> Result<Report, Failure> {
+    if keys.keys.len() >= MAX_KEYS {
+        return Err(Failure::new(format!(
+            "{MAX_KEYS} keys are live, and functions accept no third: `keys retire` first, once \
+             the last token of the old one has ended"
+        )));
+    }
+
+    let kid = target.now().format("%Y%m%dT%H%M%SZ").to_string();
+    keys.keys.insert(0, SigningKey::generate(kid));
+    target.put_signing_keys(tokens.secret(), tokens.variable(), &keys).await?;
+
+    Ok(report(tokens, &keys).text(format!(
+        "{} sign with the first key from now on; tokens of the other are still good. Functions \
+         learn of it when they meet the first such token.",
+        tokens.signer()
+    )))
+}
+
+/// Leaves only the key that signs.
+async fn retire(
+    target: &Target,
+    tokens: TokenKind,
+    mut keys: SigningKeys,
+    consent: &Consent,
+) -> Result<Report, Failure> {
+    if keys.keys.len() < MAX_KEYS {
+        return Err(Failure::new(
+            "only the key that signs is live: `keys add` makes its successor",
+        ));
+    }
+
+    let retired = keys.keys.split_off(1);
+    let kids: Vec<_> = retired.iter().map(|key| key.kid.as_str()).collect();
+    consent.confirm(&format!(
+        "Tokens that the key {} has signed are refused within five minutes; the last that it may \
+         have signed ends {}.",
+        kids.join(", "),
+        tokens.longest()
+    ))?;
+
+    target.put_signing_keys(tokens.secret(), tokens.variable(), &keys).await?;
+    Ok(report(tokens, &keys).text("Functions forget the old key within five minutes."))
+}
+
+/// Names the keys, and never shows them.
+fn report(tokens: TokenKind, keys: &SigningKeys) -> Report {
+    let state = |index: usize| if index == 0 { "signs" } else { "accepted" };
+    let json: Vec<_> = keys
+        .keys
+        .iter()
+        .enumerate()
+        .map(|(index, key)| json!({"kid": key.kid, "state": state(index)}))
+        .collect();
+    let rows = keys
+        .keys
+        .iter()
+        .enumerate()
+        .map(|(index, key)| [key.kid.clone(), state(index).to_owned()])
+        .collect();
+
+    Report::new(json!({"tokens": tokens.name(), "signing_keys": json}))
+        .table(["key", "state"], rows)
+}
