@@ -209,7 +209,14 @@ impl Run<'_> {
     ) -> Result<(), String> {
         match tokio::time::timeout_at(self.until, widget.receive(id)).await {
             Ok(received) => received,
-            Err(_) => Err(diagnosis::undelivered(self.target, id, tokens.fence).await),
+            Err(_) => Err(diagnosis::undelivered(
+                self.target,
+                BUSINESS_ID,
+                CONVERSATION_ID,
+                id,
+                tokens.fence,
+            )
+            .await),
         }
     }
 

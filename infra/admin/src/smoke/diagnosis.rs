@@ -2,18 +2,23 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{BUSINESS_ID, CONVERSATION_ID};
 use crate::report::{time, with_provider_code};
 use crate::target::Target;
-use domain::MessageId;
 use domain::delivery::Status;
+use domain::{BusinessId, ConversationId, MessageId};
 use platform::table::record::Message;
 
 /// Explains why the widget has not got a message. `fence` is that of the conversation before: each
 /// claim of a worker has raised it.
-pub(super) async fn undelivered(target: &Target, id: MessageId, fence: u64) -> String {
-    let message = target.table.message(BUSINESS_ID, CONVERSATION_ID, id).await;
-    let conversation = target.table.conversation(BUSINESS_ID, CONVERSATION_ID).await;
+pub(super) async fn undelivered(
+    target: &Target,
+    business_id: BusinessId,
+    conversation_id: ConversationId,
+    message_id: MessageId,
+    fence: u64,
+) -> String {
+    let message = target.table.message(business_id, conversation_id, message_id).await;
+    let conversation = target.table.conversation(business_id, conversation_id).await;
     match (message, conversation) {
         (Ok(Some(message)), Ok(Some(conversation))) => {
             let lease = conversation.lease_until.filter(|until| *until > target.now());
