@@ -115,7 +115,7 @@ async fn a_revoked_api_key_is_refused_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_api_key_on_standard_input_is_revoked_if_it_is_the_businesss_own() {
+async fn an_api_key_on_standard_input_is_revoked_if_the_business_owns_it() {
     let world = World::start().await;
     let business = world.business(1, 1).await;
     let other = world.business(1, 1).await;

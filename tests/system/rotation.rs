@@ -172,7 +172,7 @@ async fn a_new_webhook_secret_and_a_new_access_token_are_used_and_the_old_ones_a
 
     let replaced = json!({ "app_secret": "a-new-secret", "verify_token": "a-new-token" });
     put_declared(&world, "WhatsappWebhook", &replaced).await;
-    let words = ["a-new-secret", "a-new-token", "EAAanother"].map(str::to_owned);
+    let words = ["a-new-secret", "a-new-token", "EAA-another-token"].map(str::to_owned);
     world.ledger().secrets.extend(words);
     world.pass(SECRET_TTL).await;
     assert_eq!(statuses("a-new-secret", "a-new-token").await, [200; 2]);
@@ -182,7 +182,7 @@ async fn a_new_webhook_secret_and_a_new_access_token_are_used_and_the_old_ones_a
     let manager = world.engine().secrets_manager();
     let value = manager.get_secret_value().secret_id(WHATSAPP_TOKEN).send().await;
     let token = value.expect("it is there").secret_string().expect("a text").to_owned();
-    put(&world, WHATSAPP_TOKEN, "EAAanother").await;
+    put(&world, WHATSAPP_TOKEN, "EAA-another-token").await;
     world.pass(SECRET_TTL).await;
     let id = world.send(&business.api_key, conversation_id, "by another token").go().await.id();
     let paused = async || {
