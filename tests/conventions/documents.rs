@@ -110,7 +110,7 @@ fn resolved(document: &Path, path: &str) -> PathBuf {
 }
 
 /// The anchor that GitHub makes of a heading.
-fn anchor(heading: &str) -> String {
+pub(crate) fn anchor(heading: &str) -> String {
     let text = heading.trim_start_matches('#').trim().to_lowercase();
     text.chars()
         .filter(|c| c.is_alphanumeric() || " -_".contains(*c))

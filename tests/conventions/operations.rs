@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use yaml_serde::Value;
 
-use crate::template::{Template, entries, reference};
+use crate::template::{Template, entries, reference, words};
 use crate::{Violations, files, function_folders, read};
 use domain::channel::Channel;
 use platform::telemetry::metrics::METRICS;
@@ -23,14 +23,26 @@ const NAMESPACE: &str = "Pingback/${AWS::StackName}";
 /// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html>,
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html>,
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html>,
-/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html> and
-/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-logging.html>.
-const MEASURED: [(&str, &[&str], &[&str]); 6] = [
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html>,
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-logging.html> and
+/// <https://docs.aws.amazon.com/ses/latest/dg/reputationdashboard-cloudwatch-alarm.html>.
+const MEASURED: [(&str, &[&str], &[&str]); 9] = [
     (
         "AWS/Lambda",
         &["FunctionName"],
-        &["Invocations", "Errors", "Throttles", "Duration", "ConcurrentExecutions"],
+        &[
+            "Invocations",
+            "Errors",
+            "Throttles",
+            "Duration",
+            "ConcurrentExecutions",
+            "RecursiveInvocationsDropped",
+            "AsyncEventsDropped",
+        ],
     ),
+    ("AWS/Lambda", &[], &["ClaimedAccountConcurrency", "ConcurrentExecutions"]),
+    ("AWS/SES", &[], &["Reputation.BounceRate", "Reputation.ComplaintRate"]),
+    ("AWS/DynamoDB", &["TableName", "Operation"], &["SystemErrors", "SuccessfulRequestLatency"]),
     (
         "AWS/SQS",
         &["QueueName"],
@@ -122,16 +134,23 @@ impl Watched {
         self.name == name && self.dimensions.first().is_some_and(|(_, value)| value == of)
     }
 
-    /// Returns whether it is written: by a function into its log, or by AWS, under these very
-    /// dimensions.
-    fn exists(&self) -> bool {
+    /// Returns whether it is written: by a function into its log, by a filter of a log, or by AWS,
+    /// under these very dimensions.
+    fn exists(&self, template: &Template) -> bool {
         let dimensions: Vec<&str> = self.dimensions.iter().map(|(name, _)| name.as_str()).collect();
         let counted = |(name, by): &(&str, &str)| self.name == *name && dimensions == [*by];
         let measured = |(namespace, by, names): &(&str, &[&str], &[&str])| {
             self.namespace == *namespace && dimensions == *by && names.contains(&self.name.as_str())
         };
+        let filtered = |filter: &Value| {
+            let metric = &filter["MetricTransformations"][0];
+            metric["MetricName"] == *self.name
+                && words(&metric["MetricNamespace"]) == format!("!Sub {NAMESPACE}")
+                && dimensions.is_empty()
+        };
         if self.namespace == NAMESPACE {
-            METRICS.iter().any(counted)
+            let filters = template.all("AWS::Logs::MetricFilter");
+            METRICS.iter().any(counted) || filters.into_iter().any(|(_, filter)| filtered(filter))
         } else {
             MEASURED.iter().any(measured)
         }
@@ -154,27 +173,27 @@ fn alarms_watch_what_is_counted_or_measured() {
         let metrics = Watched::by(alarm);
         violations
             .unless(!metrics.is_empty(), || format!("template.yaml, {id}: it watches nothing"));
-        for metric in metrics.iter().filter(|metric| !metric.exists()) {
+        for metric in metrics.iter().filter(|metric| !metric.exists(&template)) {
             let name = &metric.name;
             let namespace = &metric.namespace;
             violations.add(format!(
                 "template.yaml, {id}: no function counts `{name}` in {namespace}, so it can never ring"
             ));
         }
-        // What is missing is the very thing only where something has to happen all the time.
-        let missing = if alarm["ComparisonOperator"] == "LessThanThreshold" {
-            "breaching"
-        } else {
-            "notBreaching"
-        };
+        // What is missing is the very thing only where something has to happen all the time. A new
+        // alarm begins without data: it rings when data end, and not on each new stack, as it
+        // would if what is missing were breaching.
+        let rings_without_data = alarm["ComparisonOperator"] == "LessThanThreshold";
+        let missing = if rings_without_data { "missing" } else { "notBreaching" };
         violations.unless(alarm["TreatMissingData"] == missing, || {
             format!("template.yaml, {id}: nothing is written where nothing happens; set TreatMissingData: {missing}")
         });
+        let told = reference(&alarm["InsufficientDataActions"][0]) == Some("Alarms");
+        violations.unless(told == rings_without_data, || {
+            format!("template.yaml, {id}: InsufficientDataActions are for what has to happen all the time, and needed there")
+        });
         violations.unless(reference(&alarm["AlarmActions"][0]) == Some("Alarms"), || {
             format!("template.yaml, {id}: it notifies no topic; set AlarmActions: [!Ref Alarms]")
-        });
-        violations.unless(alarm["AlarmDescription"].is_string(), || {
-            format!("template.yaml, {id}: say in an AlarmDescription what has happened")
         });
     }
 
@@ -234,6 +253,22 @@ fn every_function_has_its_log_and_is_watched() {
     let template = Template::read();
     let watched = watched(&template);
     let mut violations = Violations::default();
+
+    // AWS counts these for functions that it invokes by itself, and for workers, which ring their own
+    // queues; no line of a log says that they happen.
+    for function in template.functions() {
+        for (kind, metric) in [
+            ("SQS", "RecursiveInvocationsDropped"),
+            ("Schedule", "AsyncEventsDropped"),
+            ("EventBridgeRule", "AsyncEventsDropped"),
+        ] {
+            let has = function.events().iter().any(|(event, _)| *event == kind);
+            violations
+                .unless(!has || watched.iter().any(|one| one.is(metric, function.id)), || {
+                    format!("template.yaml: add {}'s {metric} to an alarm", function.id)
+                });
+        }
+    }
 
     for function in template.functions() {
         let id = function.id;
@@ -298,7 +333,7 @@ fn the_dashboard_shows_what_there_is() {
         .map(|row| Watched::drawn(&row))
         .collect();
 
-    for metric in drawn.iter().filter(|metric| !metric.exists()) {
+    for metric in drawn.iter().filter(|metric| !metric.exists(&template)) {
         violations.add(format!(
             "template.yaml, Dashboard: no function counts `{}` in {}",
             metric.name, metric.namespace

@@ -42,6 +42,16 @@ fn table() -> Vec<Row> {
     yaml_serde::from_str(&read(TABLE)).expect("a list of rows")
 }
 
+/// The operations of a service that the functions call, without what they are called with.
+pub(crate) fn operations_of(service: &str) -> BTreeSet<String> {
+    let rows = table().into_iter().filter_map(|row| {
+        let (of, operation) = row.operation.split_once(':')?;
+        let name = operation.split('/').next().unwrap_or_default();
+        (of == service).then(|| name.to_owned())
+    });
+    rows.collect()
+}
+
 /// The actions that each function may do, by its folder.
 fn granted(template: &Template) -> BTreeMap<&str, BTreeSet<&str>> {
     let functions = template.functions().into_iter();

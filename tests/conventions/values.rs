@@ -9,7 +9,7 @@ use crate::Violations;
 use crate::contract::Document;
 use crate::template::{Template, entries, list, reference, words};
 use Of::{All, Global, One, Parameter};
-use Rule::{Absent, Are, Between, Is, Refers};
+use Rule::{Absent, Are, Begins, Between, Is, Refers};
 
 /// The places that a row is about.
 enum Of {
@@ -29,6 +29,8 @@ enum Rule {
     Is(&'static str),
     /// A number within these bounds.
     Between(u64, u64),
+    /// A `!Sub` that begins with one of these.
+    Begins(&'static [&'static str]),
     /// These members, in any order.
     Are(&'static [&'static str]),
     /// This resource or parameter.
@@ -140,9 +142,16 @@ const VALUES: &[Row] = &[
 
     // Logs and alarms
     (All("AWS::Logs::LogGroup"), "RetentionInDays", Refers("LogRetentionDays"), "logs would be kept for ever"),
+    (All("AWS::Logs::LogGroup"), "LogGroupName", Begins(&["/aws/lambda/${AWS::StackName}/", "/aws/vendedlogs/${AWS::StackName}/", "/aws/apigateway/${AWS::StackName}/"]), "with another end of the stack's name, one stack's prefix begins another's groups"),
     (All("AWS::Logs::LogGroup"), "DeletionPolicy", Absent, "one that stayed would keep a stack of the same name from being made"),
     (All(ALARM), "AlarmActions.*", Refers("Alarms"), "an alarm that tells no one"),
     (All(ALARM), "ActionsEnabled", Absent, "an alarm that tells no one"),
+    (One("AlarmSubscription"), "TopicArn", Refers("Alarms"), "an address that hears nothing"),
+    (One("AlarmSubscription"), "Endpoint", Refers("AlarmEmail"), "an address that hears nothing"),
+    (One("AlarmSubscription"), "FilterPolicy", Absent, "an address that hears some alarms"),
+    (One("EmailReceipts"), "ReputationOptions.ReputationMetricsEnabled", Is("true"), "operators tell from it whose mail bounces"),
+    (One("ApiThrottling"), "LogGroupName", Refers("ApiLog"), "API Gateway has no metric of what it throttles"),
+    (One("ApiThrottling"), "FilterPattern", Is("{ $.status = \"429\" }"), "the access log has the status as a text"),
     (One("Alarms"), "KmsMasterKeyId", Absent, "CloudWatch cannot publish under AWS's key for SNS"),
 
     // Parameters
@@ -161,6 +170,7 @@ const VALUES: &[Row] = &[
     (Parameter("ChatConcurrency"), "MinValue", Is("2"), "Lambda takes no less"),
     (Parameter("WhatsappConcurrency"), "MinValue", Is("2"), "Lambda takes no less"),
     (Parameter("EmailConcurrency"), "MinValue", Is("2"), "Lambda takes no less"),
+    (Parameter("LambdaQuota"), "Default", Is("1000"), "the quota that accounts come to have"),
     (Parameter("ClockOffsetMs"), "Default", Is("0"), "customers live in real time"),
     (Parameter("EndpointUrl"), "Default", Is(""), "AWS is where the SDKs find it"),
     (Parameter("ApiGatewayLogsRole"), "Default", Is("create"), "a new account has no such role"),
@@ -261,6 +271,11 @@ impl Rule {
                 let given: BTreeSet<String> = items.map(words).collect();
                 given == members.iter().map(|&member| member.to_owned()).collect()
             }
+            Begins(starts) => {
+                let text = words(value);
+                text.strip_prefix("!Sub ")
+                    .is_some_and(|text| starts.iter().any(|start| text.starts_with(start)))
+            }
             Refers(name) => reference(value) == Some(name),
             Absent => false,
         }
@@ -271,6 +286,7 @@ impl Rule {
             Is(text) => format!("{text:?}"),
             Between(least, most) => format!("{least} to {most}"),
             Are(members) => format!("{members:?}"),
+            Begins(starts) => format!("!Sub, beginning with one of {starts:?}"),
             Refers(name) => format!("!Ref or !GetAtt {name}"),
             Absent => "left out".to_owned(),
         }
@@ -279,7 +295,7 @@ impl Rule {
 
 /// The types of resources that the tests here know. Another one has properties of its own that
 /// production relies on.
-const TYPES: [&str; 21] = [
+const TYPES: [&str; 23] = [
     "AWS::ApiGateway::Account",
     "AWS::ApiGatewayV2::Api",
     "AWS::ApiGatewayV2::Integration",
@@ -291,10 +307,12 @@ const TYPES: [&str; 21] = [
     "AWS::IAM::Role",
     "AWS::Lambda::Permission",
     "AWS::Logs::LogGroup",
+    "AWS::Logs::MetricFilter",
     "AWS::S3::Bucket",
     "AWS::S3::BucketPolicy",
     "AWS::SES::ConfigurationSet",
     "AWS::SES::ConfigurationSetEventDestination",
+    "AWS::SNS::Subscription",
     "AWS::SNS::Topic",
     "AWS::SQS::Queue",
     "AWS::SQS::QueuePolicy",
