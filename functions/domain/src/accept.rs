@@ -2,7 +2,9 @@
 //!
 //! The transaction has four positions: the quota shard, the conversation, the message and, with a
 //! key, the idempotency record. DynamoDB cancels all of them or none, and reports for each position
-//! whether its condition failed and what the item was. [`read`] alone decides what follows.
+//! whether its condition failed and what the item was. It does not promise to evaluate the other
+//! positions after one has refused, so a position without an error proves nothing.
+//! [`read`] alone decides what follows.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -14,7 +16,7 @@ use crate::quota::Shard;
 /// DynamoDB's report on one position of a cancelled transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Position<T> {
-    /// The position would have been written.
+    /// No error is reported: the position would have been written, or was not evaluated.
     Fine,
     /// The condition failed; the item as it was, or `None` if there was none.
     Refused(Option<T>),
@@ -69,7 +71,8 @@ pub enum CancellationOutcome {
     ChannelChanged,
     /// Try again with what the cancellation said.
     Retry(Retry),
-    /// The message exists although the conversation's `seq` says otherwise: a bug.
+    /// The message exists, and the conversation was not reported to have moved on: it was not
+    /// evaluated, or the table contradicts itself. Only another read tells which.
     SeqTaken,
 }
 
@@ -116,7 +119,7 @@ pub fn read(
     }
 
     let mut retry = Retry::default();
-    let seq_was_current = cancelled.conversation == Position::Fine;
+    let seq_may_be_current = cancelled.conversation == Position::Fine;
     match cancelled.conversation {
         Position::Refused(None) => return CancellationOutcome::ConversationNotFound,
         Position::Refused(Some(now)) if now.channel != *channel => {
@@ -133,8 +136,8 @@ pub fn read(
     }
 
     match cancelled.message {
-        // The conversation said that `tried` was its last message, so the next one cannot exist.
-        Position::Refused(_) if seq_was_current || retry.seq == Some(tried) => {
+        // As far as is reported, `tried` was the last message; then the next one cannot exist.
+        Position::Refused(_) if seq_may_be_current || retry.seq == Some(tried) => {
             CancellationOutcome::SeqTaken
         }
         Position::Refused(_) | Position::Fine | Position::Contended => {
@@ -275,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn an_existing_message_behind_a_current_seq_is_a_bug() {
+    fn an_existing_message_behind_a_seq_that_seems_current_needs_another_read() {
         let cancelled = CancelledTransaction { message: Position::Refused(Some(())), ..fine() };
         assert_eq!(outcome(cancelled), CancellationOutcome::SeqTaken);
     }

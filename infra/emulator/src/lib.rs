@@ -14,7 +14,7 @@ mod trigger;
 
 pub use aws::{
     AwsError, AwsFaults, Calls, Failure, FaultError, FaultRule, Operation, RecordedCall,
-    TableError, caller,
+    ReportedReasons, TableError, caller,
 };
 pub use engine::{
     Activity, Engine, EngineOptions, ExtraRoutes, Programs, QueueDepth, StartError, Urls,

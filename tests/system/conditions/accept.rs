@@ -19,6 +19,7 @@ use domain::delivery::{ConversationState, Status};
 use domain::problem::Refusal;
 use domain::quota::{self, Shard, Usage};
 use domain::{Channel, Content, Sender, Seq};
+use platform::error::InternalError;
 use platform::table::key;
 use platform::table::record::{Conversation, Idempotency, Message, QuotaHead};
 use platform::table::{AcceptOutcome, MessageDraft};
@@ -301,6 +302,38 @@ fn opened(mut items: ItemsByKey) -> ItemsByKey {
     items
 }
 
+/// Checks the answer to a request in a state, and what is stored then; returns whether it was
+/// accepted.
+async fn check(
+    scratch: &Scratch,
+    state: &State,
+    before: ItemsByKey,
+    answer: Result<AcceptOutcome, InternalError>,
+) -> bool {
+    let (expected, is_open) = state.expected();
+    let before = if is_open && state.shards.is_empty() { opened(before) } else { before };
+    let stored = scratch.items.all().await;
+    match answer {
+        Ok(AcceptOutcome::Accepted(message)) => {
+            assert_eq!(Expected::Accepted(message.seq.0), expected);
+            assert_eq!((message.id.seq(), message.status), (Some(message.seq), Status::Queued));
+            assert_eq!((message.created_at, message.month), (NOW, month()));
+            let shard = state.shards.get(usize::from(message.shard));
+            assert!(shard.is_none_or(|shard| shard.has_room()), "counted on {shard:?}");
+            assert_eq!(stored, after(before, state, &message));
+            return true;
+        }
+        Ok(AcceptOutcome::Replayed(found)) => {
+            assert_eq!((Expected::Replayed, found), (expected, message(1)))
+        }
+        Ok(AcceptOutcome::Refused(refusal)) => assert_eq!(Expected::Refused(refusal), expected),
+        Ok(AcceptOutcome::ChannelChanged) => assert_eq!(Expected::ChannelChanged, expected),
+        Err(broken) => assert_eq!(Expected::InternalError, expected, "{}", broken.chain()),
+    }
+    assert_eq!(stored, before);
+    false
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_table_accepts_what_the_rules_accept_and_stores_nothing_else() {
     let scratch = Scratch::start().await;
@@ -308,27 +341,70 @@ async fn the_table_accepts_what_the_rules_accept_and_stores_nothing_else() {
         let (items, head) = items_of(&state);
         let before = scratch.items.replace_all(items).await;
         let answer = scratch.table().accept(&draft(&state), Seq(state.last), head).await;
-        let (expected, is_open) = state.expected();
-        let before = if is_open && state.shards.is_empty() { opened(before) } else { before };
-        let stored = scratch.items.all().await;
-        match answer {
-            Ok(AcceptOutcome::Accepted(message)) => {
-                assert_eq!(Expected::Accepted(message.seq.0), expected);
-                assert_eq!((message.id.seq(), message.status), (Some(message.seq), Status::Queued));
-                assert_eq!((message.created_at, message.month), (NOW, month()));
-                let shard = state.shards.get(usize::from(message.shard));
-                assert!(shard.is_none_or(|shard| shard.has_room()), "counted on {shard:?}");
-                assert_eq!(stored, after(before, &state, &message));
-                return true;
-            }
-            Ok(AcceptOutcome::Replayed(found)) => {
-                assert_eq!((Expected::Replayed, found), (expected, message(1)))
-            }
-            Ok(AcceptOutcome::Refused(refusal)) => assert_eq!(Expected::Refused(refusal), expected),
-            Ok(AcceptOutcome::ChannelChanged) => assert_eq!(Expected::ChannelChanged, expected),
-            Err(broken) => assert_eq!(Expected::InternalError, expected, "{}", broken.chain()),
-        }
-        assert_eq!(stored, before);
-        false
+        check(&scratch, &state, before, answer).await
     });
+}
+
+/// All lists of reasons that a cancellation of four writes may come with: as long as they like, and
+/// any of them left out.
+fn patterns() -> impl Iterator<Item = String> {
+    (0..=4).flat_map(|length: u32| {
+        (0..1 << length).map(move |told: u32| {
+            let sign = |position| if told >> position & 1 == 1 { '+' } else { '-' };
+            (0..length).map(sign).collect()
+        })
+    })
+}
+
+/// States that a request meets when another one, or the same one sent twice, was faster.
+fn races() -> Vec<State> {
+    let shard = |used| Shard { used, cap: 3 };
+    let talk = |seq, channel| Some(Talk { seq, channel, waiting: true, stray: false });
+    let fresh = State {
+        shards: vec![shard(1)],
+        head_read: true,
+        conversation: talk(1, "chat"),
+        last: 0,
+        key: Some(None),
+    };
+    let replayed = State { key: Some(Some(HASH)), ..fresh.clone() };
+    let reused = State { key: Some(Some("another")), ..fresh.clone() };
+    let spent = |state: &State| State { shards: vec![shard(3)], ..state.clone() };
+    let unopened = |state: &State| State { shards: vec![], ..state.clone() };
+    let gone = |state: &State| State { conversation: None, ..state.clone() };
+    let moved = |state: &State| State { conversation: talk(1, "whatsapp"), ..state.clone() };
+    let broken = State {
+        conversation: talk(1, "chat").map(|talk| Talk { stray: true, ..talk }),
+        last: 1,
+        ..fresh.clone()
+    };
+
+    let mut states = vec![State { key: None, ..fresh.clone() }, broken];
+    for state in [&fresh, &replayed, &reused] {
+        states.extend([state.clone(), spent(state)]);
+    }
+    // After a change of channel the caller reads everything again, the key as well.
+    states.extend([
+        moved(&fresh),
+        unopened(&fresh),
+        gone(&fresh),
+        gone(&reused),
+        spent(&gone(&reused)),
+    ]);
+    states
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancellation_that_tells_a_part_of_its_reasons_changes_no_answer() {
+    let scratch = Scratch::start().await;
+    for state in races() {
+        for pattern in patterns() {
+            let (items, head) = items_of(&state);
+            let before = scratch.items.replace_all(items).await;
+            let table = scratch.telling_reasons("used < cap", &pattern);
+            let answer = table.accept(&draft(&state), Seq(state.last), head).await;
+            println!("{pattern} {state:?}");
+            check(&scratch, &state, before, answer).await;
+        }
+    }
 }

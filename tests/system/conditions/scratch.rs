@@ -19,7 +19,7 @@ use tokio::task::block_in_place;
 use yaml_serde::{Mapping, Value};
 
 use super::interference::{LostAnswer, Meanwhile};
-use emulator::{Engine, EngineOptions};
+use emulator::{Engine, EngineOptions, Failure, FaultRule, Trigger};
 use platform::table::Table;
 use platform::table::key::Key;
 
@@ -57,6 +57,22 @@ impl Scratch {
     /// The table as the functions use it.
     pub(super) fn table(&self) -> Table {
         Table::new(self.items.client.clone(), self.items.table.clone())
+    }
+
+    /// The table, with the first cancelled transaction that holds `about` telling only the reasons
+    /// of `pattern`: a `+` is one that is told, a `-` one that is not.
+    pub(super) fn telling_reasons(&self, about: &str, pattern: &str) -> Table {
+        let faults = self.engine.as_ref().expect("it runs").faults();
+        faults.clear();
+        let error = Failure::try_from(format!("reasons:{pattern}")).expect("a pattern");
+        let rule = FaultRule {
+            function: Some("*".to_owned()),
+            about: Some(about.to_owned()),
+            trigger: Trigger { times: Some(1), ..Trigger::default() },
+            ..FaultRule::new("TransactWriteItems", error)
+        };
+        faults.set(rule).expect("a rule");
+        self.table()
     }
 
     /// The table, with `happens` run before each call of `operation`. `happens` gets the number of

@@ -21,7 +21,8 @@ use super::record::{Idempotency, Message, QuotaHead};
 use super::{Backoff, Table, key};
 use crate::error::{self, InternalError};
 use domain::accept::{
-    CancellationOutcome, RecordedAnswer, Retry, ShardFault, read as read_cancelled,
+    CancellationOutcome, CurrentConversation, RecordedAnswer, Retry, ShardFault,
+    read as read_cancelled,
 };
 use domain::problem::Refusal;
 use domain::quota::Usage;
@@ -102,7 +103,7 @@ impl Table {
                 }
                 TransactionOutcome::Cancelled(outcome) => {
                     in_doubt = None;
-                    match self.answer_to_cancellation(draft, outcome).await? {
+                    match self.answer_to_cancellation(draft, &this, outcome).await? {
                         ControlFlow::Break(answer) => return Ok(answer),
                         ControlFlow::Continue(retry) => Some(retry),
                     }
@@ -163,6 +164,7 @@ impl Table {
     async fn answer_to_cancellation(
         &self,
         draft: &MessageDraft,
+        this: &TransactionAttempt,
         outcome: CancellationOutcome,
     ) -> Result<ControlFlow<AcceptOutcome, Retry>, InternalError> {
         let answer = match outcome {
@@ -170,17 +172,58 @@ impl Table {
                 self.replay(draft.business_id, draft.conversation_id, &first).await?
             }
             CancellationOutcome::KeyReused => AcceptOutcome::Refused(Refusal::IdempotencyKeyReused),
-            CancellationOutcome::ConversationNotFound => {
-                AcceptOutcome::Refused(Refusal::ConversationNotFound)
-            }
+            CancellationOutcome::ConversationNotFound => match self.known_answer(draft).await? {
+                Some(answer) => answer,
+                None => AcceptOutcome::Refused(Refusal::ConversationNotFound),
+            },
             CancellationOutcome::ChannelChanged => AcceptOutcome::ChannelChanged,
-            CancellationOutcome::SeqTaken => {
-                return Err(InternalError::new("storing a message under a seq that is taken"));
-            }
+            CancellationOutcome::SeqTaken => return self.reread_conversation(draft, this).await,
             CancellationOutcome::Retry(retry) => return Ok(ControlFlow::Continue(retry)),
         };
 
         Ok(ControlFlow::Break(answer))
+    }
+
+    /// Reads the conversation again after `this` try found its `seq` taken, because DynamoDB may not
+    /// have evaluated the conversation, nor the key. Continues with the conversation's `seq`.
+    async fn reread_conversation(
+        &self,
+        draft: &MessageDraft,
+        this: &TransactionAttempt,
+    ) -> Result<ControlFlow<AcceptOutcome, Retry>, InternalError> {
+        if let Some(answer) = self.known_answer(draft).await? {
+            return Ok(ControlFlow::Break(answer));
+        }
+
+        let key = key::conversation(draft.business_id, draft.conversation_id);
+        let now: Option<CurrentConversation> = self.get(&key).await?;
+        match now {
+            None => Ok(ControlFlow::Break(AcceptOutcome::Refused(Refusal::ConversationNotFound))),
+            Some(now) if now.channel != draft.conversation_channel => {
+                Ok(ControlFlow::Break(AcceptOutcome::ChannelChanged))
+            }
+            Some(now) if now.seq >= this.seq => {
+                Ok(ControlFlow::Continue(Retry { seq: Some(now.seq), shard: ShardFault::None }))
+            }
+            Some(_) => Err(InternalError::new("storing a message under a seq that is taken")),
+        }
+    }
+
+    /// Returns the answer that is recorded for the draft's idempotency key, if any: a cancellation
+    /// may leave the key out, and a known key wins over every refusal.
+    async fn known_answer(
+        &self,
+        draft: &MessageDraft,
+    ) -> Result<Option<AcceptOutcome>, InternalError> {
+        let Some((key, hash)) = &draft.idempotency else { return Ok(None) };
+        let record: Option<Idempotency> =
+            self.get(&key::idempotency(draft.business_id, key)).await?;
+        let Some(Idempotency { first, .. }) = record else { return Ok(None) };
+
+        if first.request_hash != *hash {
+            return Ok(Some(AcceptOutcome::Refused(Refusal::IdempotencyKeyReused)));
+        }
+        self.replay(draft.business_id, draft.conversation_id, &first).await.map(Some)
     }
 
     /// Prepares the next try from what `this` one has shown; breaks if the month is spent.
@@ -245,14 +288,8 @@ impl Table {
                 return Ok(ControlFlow::Continue(free[rand::random_range(0..free.len())]));
             }
             // The last place may have gone to this very request, sent twice.
-            if let Some((key, hash)) = &draft.idempotency
-                && let Some(Idempotency { first, .. }) =
-                    self.get(&key::idempotency(draft.business_id, key)).await?
-            {
-                return Ok(ControlFlow::Break(match first.request_hash == *hash {
-                    true => self.replay(draft.business_id, draft.conversation_id, &first).await?,
-                    false => AcceptOutcome::Refused(Refusal::IdempotencyKeyReused),
-                }));
+            if let Some(answer) = self.known_answer(draft).await? {
+                return Ok(ControlFlow::Break(answer));
             }
             let now = self.open_month(draft.business_id, month).await?;
             if now.version == head.version {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::call::{Call, Service};
 use super::partial;
+use super::reasons::ReportedReasons;
 use crate::trigger::{ProbabilityError, Trigger};
 
 /// One way to fail, in Rust or as JSON:
@@ -69,6 +70,8 @@ pub enum Failure {
     /// operations of which AWS says so: a page has one item, a batch's first entry is refused, keys
     /// stay unread, an object ends after half of its bytes.
     Partial,
+    /// `reasons:+-+`: a transaction that is cancelled tells less of why. Hits only transactions.
+    Reasons(ReportedReasons),
 }
 
 /// Why a rule cannot be set.
@@ -77,7 +80,7 @@ pub enum FaultError {
     /// No service answers with such a code.
     #[error(
         "`{0}` is no error of DynamoDB, S3, SQS or Secrets Manager, nor timeout, kill, garbage, disconnect, \
-         partial or TransactionConflict"
+         partial, reasons:+- or TransactionConflict"
     )]
     UnknownError(String),
     /// The trigger makes no sense.
@@ -229,6 +232,7 @@ impl Failure {
                 call.service == Service::DynamoDb && CONFLICTING.contains(&call.operation.as_str())
             }
             Self::Partial => partial::is_possible(&call.operation),
+            Self::Reasons(_) => call.operation == "TransactWriteItems",
             Self::Error(_) | Self::Timeout | Self::Kill | Self::Garbage | Self::Disconnect => true,
         }
     }
@@ -249,6 +253,11 @@ impl TryFrom<String> for Failure {
     type Error = FaultError;
 
     fn try_from(name: String) -> Result<Self, FaultError> {
+        if let Some(pattern) = name.strip_prefix("reasons:") {
+            let reasons = ReportedReasons::parse(pattern).map(Self::Reasons);
+            return reasons.ok_or(FaultError::UnknownError(name));
+        }
+
         match name.as_str() {
             "TransactionConflict" | "TransactionConflictException" => Ok(Self::Conflict),
             "timeout" => Ok(Self::Timeout),
@@ -272,6 +281,7 @@ impl From<Failure> for String {
             Failure::Garbage => "garbage".to_owned(),
             Failure::Disconnect => "disconnect".to_owned(),
             Failure::Partial => "partial".to_owned(),
+            Failure::Reasons(reasons) => format!("reasons:{reasons}"),
         }
     }
 }

@@ -160,6 +160,9 @@ impl Shared {
             Failure::Garbage => Ok(answer::garbage(call)),
             Failure::Disconnect => Err(ConnectionClosed),
             Failure::Partial => Ok(self.answer_in_part(call, parts, body).await),
+            Failure::Reasons(reasons) => {
+                Ok(reasons.cut(self.forward(call, parts, body).await).await)
+            }
             // Ends when the caller closes its connection, which drops this future.
             Failure::Timeout => std::future::pending().await,
             Failure::Kill => {

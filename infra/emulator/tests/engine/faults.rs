@@ -59,6 +59,34 @@ async fn conflicts_cancel_transactions_by_position() {
 }
 
 #[tokio::test]
+async fn a_cancellation_may_leave_out_why() {
+    let engine = engine().await;
+    let reported = async |pattern: &str| {
+        engine.faults().clear();
+        let fault = json!({ "operation": "*", "error": format!("reasons:{pattern}") });
+        engine.faults().set(rule(fault)).unwrap();
+        engine.invoke("writer", json!({ "pk": "a", "transact": true, "never": true })).await
+    };
+
+    let refused = json!("ConditionalCheckFailed");
+    for (pattern, reasons) in [
+        ("++", json!([refused, refused])),
+        ("+++", json!([refused, refused])),
+        ("+-", json!([refused, "None"])),
+        ("-+", json!(["None", refused])),
+        ("--", json!(["None", "None"])),
+        ("+", json!([refused])),
+        ("", json!([])),
+    ] {
+        assert_eq!(reported(pattern).await.unwrap(), reasons, "{pattern}");
+    }
+    let wrong = json!({ "operation": "*", "error": "reasons:+?" });
+    assert!(serde_json::from_value::<FaultRule>(wrong).is_err());
+
+    engine.stop().await;
+}
+
+#[tokio::test]
 async fn an_answer_can_be_lost_after_its_effect() {
     let engine = engine().await;
     for (pk, error) in

@@ -116,8 +116,11 @@ async fn write(event: LambdaEvent<Value>) -> Result<Value, Error> {
     };
 
     if event.payload["transact"] == json!(true) {
+        let never = event.payload["never"] == json!(true);
         let put = |suffix| {
-            let put = Put::builder().table_name(&table).item("pk", pk(suffix)).build();
+            let put = Put::builder().table_name(&table).item("pk", pk(suffix));
+            let condition = never.then(|| "attribute_exists(never_set)".to_owned());
+            let put = put.set_condition_expression(condition).build();
             put.map(|put| TransactWriteItem::builder().put(put).build())
         };
         let sent = client
