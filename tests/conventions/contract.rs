@@ -304,7 +304,7 @@ fn members_are_null_where_the_code_has_nothing_to_say() {
 }
 
 /// Headers of answers that are left out where there is nothing to say.
-const HEADERS_LEFT_OUT: [&str; 1] = ["Idempotent-Replayed"];
+const HEADERS_LEFT_OUT: [&str; 2] = ["Idempotent-Replayed", "x-amzn-Remapped-WWW-Authenticate"];
 
 #[test]
 fn an_answer_has_all_its_headers_always() {
@@ -313,7 +313,7 @@ fn an_answer_has_all_its_headers_always() {
     for (method, path, operation) in document.operations() {
         for (status, response) in entries(&operation["responses"]) {
             for (name, header) in entries(&document.follow(response)["headers"]) {
-                let always = header["required"] == true;
+                let always = header["required"] == true || header["x-always-with"].is_string();
                 violations.unless(always != HEADERS_LEFT_OUT.contains(&name), || {
                     format!(
                         "infra/openapi.yaml, {method} {path}, {status}: is {name} always there?"
@@ -351,6 +351,35 @@ fn every_operation_can_refuse_and_break() {
         }
     }
 
+    violations.report();
+}
+
+/// API Gateway's own answers, by
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-troubleshooting-lambda.html>,
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-throttling.html> and
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>.
+const GATEWAYS_OWN: [&str; 5] = ["404", "413", "429", "500", "503"];
+
+#[test]
+fn every_operation_may_be_answered_by_api_gateway() {
+    let document = Document::read();
+    let mut violations = Violations::default();
+    for (method, path, operation) in document.operations() {
+        for (status, response) in entries(&operation["responses"]) {
+            let schema = &document.follow(response)["content"]["application/json"]["schema"];
+            let is_gateways = schema["$ref"] == "#/components/schemas/GatewayError";
+            violations.unless(is_gateways == GATEWAYS_OWN.contains(&status), || {
+                format!(
+                    "infra/openapi.yaml, {method} {path}, {status}: does API Gateway answer so?"
+                )
+            });
+        }
+        for status in GATEWAYS_OWN {
+            violations.unless(!operation["responses"][status].is_null(), || {
+                format!("infra/openapi.yaml, {method} {path}: API Gateway can answer {status}")
+            });
+        }
+    }
     violations.report();
 }
 

@@ -6,10 +6,16 @@ use std::collections::BTreeMap;
 use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{CONTENT_TYPE, SET_COOKIE};
+use http::header::{CONTENT_TYPE, SET_COOKIE, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
+
+/// The name that API Gateway gives to a function's `WWW-Authenticate`.
+/// [AWS says so of REST APIs](https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html);
+/// [users saw it on HTTP APIs, too](https://github.com/anthropics/claude-ai-mcp/issues/748).
+const REMAPPED_WWW_AUTHENTICATE: HeaderName =
+    HeaderName::from_static("x-amzn-remapped-www-authenticate");
 
 /// An answer with a status. Format 2.0 has no `multiValueHeaders`: they are dropped here, as API
 /// Gateway drops them.
@@ -48,6 +54,7 @@ pub(super) fn response(answer: &[u8]) -> Option<Response<Body>> {
     for (name, value) in &proxied.headers {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        let name = if name == WWW_AUTHENTICATE { REMAPPED_WWW_AUTHENTICATE } else { name };
         response.headers_mut().insert(name, HeaderValue::from_str(&value).ok()?);
     }
 
@@ -109,6 +116,16 @@ mod tests {
             decoded(bare).await,
             Some((200, "application/json".to_owned(), vec![], br#"{"hello":"world"}"#.to_vec()))
         );
+    }
+
+    #[test]
+    fn a_challenge_is_renamed_and_nothing_else() {
+        let challenge = json!({ "statusCode": 401, "headers":
+            { "WWW-Authenticate": "Bearer", "retry-after": "1" } });
+        let answer = response(challenge.to_string().as_bytes()).unwrap();
+        let mut names: Vec<_> = answer.headers().keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["content-type", "retry-after", "x-amzn-remapped-www-authenticate"]);
     }
 
     #[tokio::test]
