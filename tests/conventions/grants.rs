@@ -17,12 +17,12 @@ const WILDCARDS: &[(&str, &[&str], &str)] = &[
         "objects have the ids of their uploads",
     ),
     (
-        "${ChatApi}/${ChatStage}/POST/@connections/*",
+        "${ChatApi}/live/POST/@connections/*",
         &["execute-api:ManageConnections"],
         "connections have the ids that API Gateway gives them",
     ),
     (
-        "${ChatApi}/${ChatStage}/DELETE/@connections/*",
+        "${ChatApi}/live/DELETE/@connections/*",
         &["execute-api:ManageConnections"],
         "connections have the ids that API Gateway gives them",
     ),

@@ -1,7 +1,7 @@
 //! The template: each function has its folder, each channel its worker, queue and dead-letter
 //! queue.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use yaml_serde::{Mapping, Value};
 
@@ -70,6 +70,30 @@ impl Template {
         let resources =
             entries(&self.document["Resources"]).filter(|(_, resource)| resource["Type"] == kind);
         resources.map(|(id, resource)| (id, &resource["Properties"])).collect()
+    }
+
+    /// Returns whether CloudFormation makes one resource after another one: it depends on it, in so
+    /// many words or by a reference, or on one that does.
+    fn is_made_after(&self, later: &str, earlier: &str) -> bool {
+        let resources = &self.document["Resources"];
+        let mut seen = BTreeSet::new();
+        let mut next = vec![later.to_owned()];
+
+        while let Some(id) = next.pop() {
+            let resource = &resources[id.as_str()];
+            let mut found = list(&resource["DependsOn"]);
+            names_in(&resource["Properties"], &mut found);
+            for name in found.into_iter().filter(|name| !resources[name.as_str()].is_null()) {
+                if name == earlier {
+                    return true;
+                }
+                if seen.insert(name.clone()) {
+                    next.push(name);
+                }
+            }
+        }
+
+        false
     }
 
     /// A resource's properties; null if there is no such resource of the type.
@@ -256,6 +280,89 @@ fn asynchronous_events_have_their_retries_and_their_dead_letter_queue() {
     violations.report();
 }
 
+/// API Gateway refuses changes of one API at once
+/// ([hashicorp/terraform-provider-aws#18018](https://github.com/hashicorp/terraform-provider-aws/issues/18018));
+/// CloudFormation makes at once what does not depend on each other.
+#[test]
+fn the_parts_of_the_websocket_api_are_made_one_after_the_other() {
+    let template = Template::read();
+    let parts = ["Integration", "Route", "Stage"]
+        .map(|kind| template.all(&format!("AWS::ApiGatewayV2::{kind}")));
+    let parts: Vec<&str> = parts.into_iter().flatten().map(|(id, _)| id).collect();
+    let mut violations = Violations::default();
+
+    for (index, one) in parts.iter().enumerate() {
+        for other in &parts[index + 1..] {
+            let ordered = template.is_made_after(one, other) || template.is_made_after(other, one);
+            violations.unless(ordered, || {
+                format!("template.yaml: {one} and {other} are made at once, say DependsOn")
+            });
+        }
+    }
+
+    for (stage, _) in template.all("AWS::ApiGatewayV2::Stage") {
+        for other in parts.iter().filter(|part| **part != stage) {
+            violations.unless(template.is_made_after(stage, other), || {
+                format!("template.yaml: {stage} deploys whatever changes after it, have it come after {other}")
+            });
+        }
+    }
+
+    violations.report();
+}
+
+/// What stays when the stack is deleted is what an update may not replace, and the other way round.
+#[test]
+fn the_stack_policy_keeps_what_cannot_be_made_again() {
+    let policy: serde_json::Value =
+        serde_json::from_str(&read("infra/stack-policy.json")).expect("the stack policy is JSON");
+    let template = Template::read();
+    let kept = entries(&template.document["Resources"]).filter(|(_, resource)| {
+        let kind = resource["Type"].as_str().unwrap_or_default();
+        resource["UpdateReplacePolicy"] == "Retain"
+            && !kind.starts_with("AWS::ApiGateway")
+            && !kind.starts_with("AWS::IAM")
+    });
+    let mut violations = Violations::default();
+    let denied = |id: &str, update: &str| {
+        let names = |value: &serde_json::Value, name: &str| match value {
+            serde_json::Value::Array(items) => items.iter().any(|item| item == name),
+            value => value == name,
+        };
+        policy["Statement"].as_array().into_iter().flatten().any(|statement| {
+            statement["Effect"] == "Deny"
+                && names(&statement["Resource"], &format!("LogicalResourceId/{id}"))
+                && (names(&statement["Action"], update) || names(&statement["Action"], "Update:*"))
+        })
+    };
+
+    let mut ids = Vec::new();
+    for (id, resource) in kept {
+        for update in ["Update:Replace", "Update:Delete"] {
+            violations.unless(denied(id, update), || {
+                format!("infra/stack-policy.json: deny {update} of {id}")
+            });
+        }
+        // A change of what generates it makes a new key.
+        let is_secret = resource["Type"] == "AWS::SecretsManager::Secret";
+        violations.unless(!is_secret || denied(id, "Update:Modify"), || {
+            format!("infra/stack-policy.json: deny Update:* of {id}")
+        });
+        ids.push(format!("LogicalResourceId/{id}"));
+    }
+
+    for statement in policy["Statement"].as_array().into_iter().flatten() {
+        let resources = statement["Resource"].as_array().into_iter().flatten();
+        for resource in resources.filter_map(serde_json::Value::as_str) {
+            violations.unless(ids.iter().any(|id| id == resource), || {
+                format!("infra/stack-policy.json keeps {resource}, which goes with the stack")
+            });
+        }
+    }
+
+    violations.report();
+}
+
 /// Checks that a queue has all it needs so that no doorbell is lost. Its times are bounds.
 fn check_source(
     template: &Template,
@@ -303,6 +410,24 @@ pub(crate) fn reference(value: &Value) -> Option<&str> {
     let known = tagged.tag == "Ref" || tagged.tag == "GetAtt";
     let name = tagged.value.as_str().filter(|_| known)?;
     name.split('.').next()
+}
+
+/// Collects the names that `!Ref`, `!GetAtt` and `!Sub` in a value refer to.
+fn names_in(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Tagged(sub) if sub.tag == "Sub" => {
+            let text = words(&sub.value);
+            let names = text.split("${").skip(1).filter_map(|rest| rest.split(['.', '}']).next());
+            found.extend(names.map(str::to_owned));
+        }
+        Value::Tagged(tagged) => {
+            found.extend(reference(value).map(str::to_owned));
+            names_in(&tagged.value, found);
+        }
+        Value::Sequence(items) => items.iter().for_each(|item| names_in(item, found)),
+        Value::Mapping(mapping) => mapping.values().for_each(|member| names_in(member, found)),
+        _ => {}
+    }
 }
 
 /// The entries of a mapping with text keys; none if it is not a mapping.

@@ -51,7 +51,7 @@ const ALARM: &str = "AWS::CloudWatch::Alarm";
 #[rustfmt::skip] // A table.
 const VALUES: &[Row] = &[
     // The table
-    (One("Table"), "DeletionPolicy", Is("Retain"), "deleting the stack by mistake loses every message"),
+    (One("Table"), "DeletionPolicy", Is("RetainExceptOnCreate"), "deleting the stack by mistake loses every message"),
     (One("Table"), "UpdateReplacePolicy", Is("Retain"), "a change that replaces the table loses every message"),
     (One("Table"), "BillingMode", Is("PAY_PER_REQUEST"), "a peak is served, and nothing has to be foreseen"),
     (One("Table"), "PointInTimeRecoverySpecification.PointInTimeRecoveryEnabled", Is("true"), "operators restore from it"),
@@ -70,7 +70,7 @@ const VALUES: &[Row] = &[
     (One("EmailQueue"), "RedrivePolicy.maxReceiveCount", Between(5, 10), "as ChatQueue"),
 
     // Files
-    (One("Files"), "DeletionPolicy", Is("Retain"), "customers' links lead there"),
+    (One("Files"), "DeletionPolicy", Is("RetainExceptOnCreate"), "customers' links lead there"),
     (One("Files"), "UpdateReplacePolicy", Is("Retain"), "customers' links lead there"),
     (One("Files"), "OwnershipControls.Rules.*.ObjectOwnership", Is("BucketOwnerEnforced"), "no access by object ACLs"),
     (One("Files"), "BucketEncryption.ServerSideEncryptionConfiguration.*.ServerSideEncryptionByDefault.SSEAlgorithm", Is("AES256"), "presigned URLs need no permission of KMS"),
@@ -87,6 +87,8 @@ const VALUES: &[Row] = &[
     (One("Files"), "WebsiteConfiguration", Absent, "the files are private"),
 
     // Secrets. HS256 wants 256 bits (RFC 7518 §3.2); a letter or digit has 5.9.
+    (All(SECRET), "DeletionPolicy", Is("RetainExceptOnCreate"), "without its keys a stack that is made anew refuses every token, and Meta's webhooks"),
+    (All(SECRET), "UpdateReplacePolicy", Is("Retain"), "as DeletionPolicy"),
     (All(SECRET), "GenerateSecretString.PasswordLength", Between(44, 128), "44 letters and digits have 256 bits; longer than a block of SHA-256 is hashed first"),
     (All(SECRET), "GenerateSecretString.ExcludePunctuation", Is("true"), "a quote would end the JSON that it stands in"),
     (All(SECRET), "SecretString", Absent, "the template is no secret"),
@@ -97,6 +99,9 @@ const VALUES: &[Row] = &[
     // APIs
     (One("Api"), "FailOnWarnings", Is("true"), "what API Gateway does not understand would be left out"),
     (One("Api"), "CorsConfiguration", Absent, "the contract has the rules for other origins"),
+    (One("GatewayAccount"), "DeletionPolicy", Is("RetainExceptOnCreate"), "other stacks of the account log by it"),
+    (One("GatewayLogsRole"), "DeletionPolicy", Is("RetainExceptOnCreate"), "other stacks of the account log by it"),
+    (One("ChatStage"), "StageName", Is("live"), "the functions call its connections by this name"),
     (One("ChatStage"), "AutoDeploy", Is("true"), "a new route would not be reachable"),
     (One("ChatApi"), "ProtocolType", Is("WEBSOCKET"), "the widget's protocol"),
     (All(PERMISSION), "Principal", Is("apigateway.amazonaws.com"), "functions are for API Gateway alone"),
@@ -155,6 +160,7 @@ const VALUES: &[Row] = &[
     (One("Alarms"), "KmsMasterKeyId", Absent, "CloudWatch cannot publish under AWS's key for SNS"),
 
     // Parameters
+    (Parameter("Architecture"), "Default", Is("x86_64"), "what all tests run on"),
     (Parameter("LogLevel"), "Default", Is("info"), "the levels below cost more and tell an operator less"),
     (Parameter("LogRetentionDays"), "Default", Between(14, 90), "long enough to look into last week, not longer than people's data should lie about"),
     (Parameter("DeletionProtection"), "Default", Is("true"), "a stack for a trial is the exception"),

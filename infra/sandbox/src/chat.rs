@@ -89,7 +89,7 @@ async fn connections(
 ) -> Response {
     let path = uri.path().trim_start_matches("/providers/chat");
     if let Some(function) = emulator::caller(&headers) {
-        let resource = format!("ChatApi/ChatStage/{method}/@connections/*");
+        let resource = format!("ChatApi/live/{method}/@connections/*");
         let operation = match method {
             Method::DELETE => "apigatewaymanagementapi:DeleteConnection",
             Method::GET => "apigatewaymanagementapi:GetConnection",
