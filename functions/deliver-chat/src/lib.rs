@@ -1,6 +1,8 @@
 //! Delivers to the live chat widget: one event to every tab that shows the conversation. Without an
 //! open tab the message waits; the customer's return rings the doorbell.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 
 use domain::Channel;
@@ -39,18 +41,16 @@ impl Provider for Widgets {
             .map(async |tab| (tab, self.sockets.post(&tab.connection_id, &payload).await));
 
         let mut accepted = false;
-        let mut failure = Failure::Away;
+        let mut failures = Vec::new();
         for (tab, posted) in join_all(tabs).await {
-            match (posted, &failure) {
-                (PostOutcome::Accepted, _) => accepted = true,
-                (PostOutcome::Gone, _) => self.remove_tab(tab).await,
-                // A tab that may have the message outweighs one that has not.
-                (PostOutcome::Failed(_), Failure::Unknown(_)) => {}
-                (PostOutcome::Failed(new), _) => failure = new,
+            match posted {
+                PostOutcome::Accepted => accepted = true,
+                PostOutcome::Gone => self.remove_tab(tab).await,
+                PostOutcome::Failed(failure) => failures.push(failure),
             }
         }
 
-        if accepted { Ok(Accepted { provider_id: None }) } else { Err(failure) }
+        if accepted { Ok(Accepted { provider_id: None }) } else { Err(decisive(failures)) }
     }
 }
 
@@ -63,10 +63,69 @@ impl Widgets {
     }
 }
 
+/// Returns the failure that decides about a message that no tab took, whatever the order of the
+/// tabs. Without a failure every tab was gone, and the customer is away.
+fn decisive(failures: Vec<Failure>) -> Failure {
+    failures
+        .into_iter()
+        .max_by(|one, other| weight(one).cmp(&weight(other)))
+        .unwrap_or(Failure::Away)
+}
+
+/// Returns what a failure weighs. A tab that may have the message outweighs one that may take it
+/// later, which outweighs one that never will; the longer wait outweighs the shorter. The word is
+/// last, so that only equal failures weigh the same.
+fn weight(failure: &Failure) -> (u8, Option<Duration>, &str) {
+    match failure {
+        Failure::Away => (0, None, ""),
+        Failure::Permanent(reason) => (1, None, &reason.code),
+        Failure::Transient { reason, retry_after } => (2, *retry_after, &reason.code),
+        Failure::ChannelDown { reason, wait } => (3, Some(*wait), &reason.code),
+        Failure::Unknown(reason) => (4, None, &reason.code),
+    }
+}
+
 fn table_failed(error: &InternalError) -> Failure {
     tracing::error!(error = error.chain(), "open tabs not listed; the message is tried again");
     Failure::Transient {
         reason: Reason::new("gateway_error", "the open tabs could not be listed"),
         retry_after: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transient(code: &str, seconds: Option<u64>) -> Failure {
+        let reason = Reason::new(code, "");
+        Failure::Transient { reason, retry_after: seconds.map(Duration::from_secs) }
+    }
+
+    #[test]
+    fn what_fails_does_not_depend_on_the_order_of_the_tabs() {
+        let lightest_first = [
+            Failure::Away,
+            Failure::Permanent(Reason::new("payload_too_large", "")),
+            transient("gateway_error", None),
+            transient("rate_limited", None),
+            transient("rate_limited", Some(2)),
+            transient("gateway_error", Some(7)),
+            Failure::ChannelDown {
+                reason: Reason::new("not_permitted", ""),
+                wait: Duration::from_secs(1),
+            },
+            Failure::Unknown(Reason::new("no_answer", "")),
+        ];
+
+        assert_eq!(decisive(vec![]), Failure::Away);
+        for (place, heavier) in lightest_first.iter().enumerate() {
+            for lighter in &lightest_first[..=place] {
+                let one_way = [lighter.clone(), heavier.clone(), lighter.clone()];
+                let other_way = [heavier.clone(), lighter.clone()];
+                assert_eq!(decisive(one_way.to_vec()), *heavier);
+                assert_eq!(decisive(other_way.to_vec()), *heavier);
+            }
+        }
     }
 }
