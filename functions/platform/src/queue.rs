@@ -268,7 +268,7 @@ fn json(body: &impl Serialize) -> String {
     serde_json::to_string(body).expect("ids and words always serialize")
 }
 
-/// Sends `body` with a delay, rounded up so that a doorbell never rings before its time.
+/// Sends `body` with a delay.
 async fn send(
     client: &aws_sdk_sqs::Client,
     url: &str,
@@ -276,21 +276,53 @@ async fn send(
     group: BusinessId,
     delay: TimeDelta,
 ) -> Result<(), InternalError> {
-    let seconds = (delay.num_milliseconds().max(0) + 999) / 1000;
-    let seconds = i32::try_from(seconds.min(MAX_DELAY_SECONDS)).unwrap_or(0);
-
     let call = client
         .send_message()
         .queue_url(url)
         .message_body(json(body))
         .message_group_id(group.to_string())
-        .set_delay_seconds((seconds > 0).then_some(seconds));
+        .set_delay_seconds(delay_seconds(delay));
     call.send().await.map(drop).map_err(|error| InternalError::aws("SendMessage", error))
+}
+
+/// Returns a delay in the seconds that SQS counts in, rounded up so that a doorbell never rings
+/// before its time, and at most what SQS takes. `None` is at once.
+fn delay_seconds(delay: TimeDelta) -> Option<i32> {
+    let seconds = (delay.num_milliseconds() + 999) / 1000;
+    let seconds = seconds.clamp(0, MAX_DELAY_SECONDS);
+    i32::try_from(seconds).ok().filter(|seconds| *seconds > 0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `DelaySeconds` is a whole number from 0 to 900
+    /// ([SendMessage](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html)).
+    #[test]
+    fn a_delay_is_whole_seconds_never_too_few_and_at_most_what_sqs_takes() {
+        let table = [
+            (i64::MIN / 1_000_000, None),
+            (-1_000, None),
+            (-1, None),
+            (0, None),
+            (1, Some(1)),
+            (999, Some(1)),
+            (1_000, Some(1)),
+            (1_001, Some(2)),
+            (5_000, Some(5)),
+            (898_999, Some(899)),
+            (899_001, Some(900)),
+            (900_000, Some(900)),
+            (900_001, Some(900)),
+            (86_400_000, Some(900)),
+            (i64::MAX / 1_000_000, Some(900)),
+        ];
+        for (milliseconds, seconds) in table {
+            let delay = TimeDelta::milliseconds(milliseconds);
+            assert_eq!(delay_seconds(delay), seconds, "{milliseconds} ms");
+        }
+    }
 
     #[test]
     fn a_bell_is_tiny_and_versioned() {
