@@ -5,6 +5,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use domain::{BusinessId, ConversationId};
+use platform::table::key;
 use tests::{Business, World};
 
 const CHANNELS: [&str; 3] = ["chat", "whatsapp", "email"];
@@ -69,6 +71,39 @@ async fn with_every_queue_down_messages_arrive_after_a_sweep() {
     world.sweep().await;
     for (channel, texts) in CHANNELS.iter().zip(&all) {
         world.until_received(channel, business.conversation_id(channel), texts).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_whose_channel_is_removed_while_they_wait_end_failed() {
+    let world = World::start().await;
+    let business = world.business(100, 1).await;
+    let business_id = BusinessId(business.business_id);
+    world.sandbox(Method::PUT, "/queues/held", json!({ "held": true })).await;
+
+    let mut waiting = Vec::new();
+    for channel in CHANNELS {
+        let conversation_id = business.conversation_id(channel);
+        let ids = send(&world, &business, channel, 2).await.1;
+        let conversation =
+            world.table().conversation(business_id, ConversationId(conversation_id)).await;
+        let conversation = conversation.expect("the table answers").expect("a conversation");
+        let key = key::channel(business_id, conversation.channel_id).attributes();
+        let dynamodb = world.dynamodb();
+        let deleted =
+            dynamodb.delete_item().table_name(&world.ready.table).set_key(Some(key)).send();
+        deleted.await.expect("deleted");
+        waiting.push((channel, conversation_id, ids));
+    }
+
+    world.sandbox(Method::PUT, "/queues/held", json!({ "held": false })).await;
+    for (channel, conversation_id, ids) in waiting {
+        for id in ids {
+            world.until_status(&business.api_key, conversation_id, id, "failed").await;
+            let delivery = world.delivery(&business.api_key, conversation_id, id).await;
+            assert_eq!(delivery["error"]["code"], "channel_missing", "{channel}");
+        }
+        assert_eq!(world.received(channel, conversation_id).await, [""; 0], "{channel}");
     }
 }
 
