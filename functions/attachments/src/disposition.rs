@@ -8,6 +8,7 @@
 //! | Python's requests with urllib3 1 | `filename*=utf-8''Zo%C3%AB.txt` alone | [RFC 5987](https://www.rfc-editor.org/rfc/rfc5987) |
 //! | Python's email | `filename*0*=utf-8''Zo%C3%AB; filename*1*=.txt` | [RFC 2231 §3](https://www.rfc-editor.org/rfc/rfc2231#section-3) |
 //! | Apache HttpClient 5 | `filename*="UTF-8''Zo%C3%AB.txt"` | [RFC 8187](https://www.rfc-editor.org/rfc/rfc8187) |
+//! | forms with a `_charset_` | in the charset that this part names | [RFC 7578 §4.6](https://www.rfc-editor.org/rfc/rfc7578#section-4.6) |
 //! | strict clients | `Zo%C3%AB.txt` | [RFC 7578 §4.2](https://www.rfc-editor.org/rfc/rfc7578#section-4.2) |
 
 use encoding_rs::{SHIFT_JIS, WINDOWS_1252};
@@ -48,8 +49,15 @@ impl Disposition {
     /// Returns the text of a parameter. The extended form is the better one if it can be read ([RFC
     /// 6266 §4.3](https://www.rfc-editor.org/rfc/rfc6266#section-4.3)), in whatever order they come.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
+        self.text_in(name, None)
+    }
+
+    /// Returns the text of a parameter as [`text`](Disposition::text) does, in a form that names
+    /// the charset of its texts.
+    pub(crate) fn text_in(&self, name: &str, charset: Option<&[u8]>) -> Option<String> {
         let extended = self.value(&format!("{name}*")).and_then(extended_text);
-        extended.or_else(|| self.continued_text(name)).or_else(|| self.value(name).map(plain_text))
+        let plain = || self.value(name).map(|value| plain_text_in(value, charset));
+        extended.or_else(|| self.continued_text(name)).or_else(plain)
     }
 
     fn value(&self, name: &str) -> Option<&[u8]> {
@@ -150,10 +158,17 @@ fn decode(label: &[u8], bytes: &[u8]) -> Option<String> {
 
 /// Reads a name of the older form.
 fn plain_text(value: &[u8]) -> String {
-    let text = match std::str::from_utf8(value) {
+    plain_text_in(value, None)
+}
+
+/// Reads a name of the older form. A charset that is not known, or that the name is not in, is
+/// guessed.
+fn plain_text_in(value: &[u8], charset: Option<&[u8]>) -> String {
+    let named = charset.and_then(|label| encoded_word::decode_charset(label, value));
+    let text = named.unwrap_or_else(|| match std::str::from_utf8(value) {
         Ok(text) => text.to_owned(),
         Err(_) => old_text(value),
-    };
+    });
     percent_decoded(&encoded_word::decode(&text))
 }
 

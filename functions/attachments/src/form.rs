@@ -74,6 +74,7 @@ async fn form(body: Bytes, boundary: String) -> Result<UploadRequest, Refusal> {
     let mut form = Multipart::new(stream, boundary);
 
     let mut file = None;
+    let mut charset = None;
     let mut errors = Vec::new();
     while let Some(field) = form.next_field().await.map_err(unreadable)? {
         let disposition = field.headers().get(CONTENT_DISPOSITION);
@@ -81,7 +82,11 @@ async fn form(body: Bytes, boundary: String) -> Result<UploadRequest, Refusal> {
             disposition.map(|value| Disposition::parse(value.as_bytes())).unwrap_or_default();
         match disposition.text("name").as_deref() {
             Some("file") if file.is_none() => {
-                file = Some(read_part(field, &disposition).await.map_err(unreadable)?);
+                file = Some(read_part(field, disposition).await.map_err(unreadable)?);
+            }
+            // The charset of the form's texts, wherever it stands (RFC 7578 §4.6).
+            Some("_charset_") if charset.is_none() => {
+                charset = Some(field.bytes().await.map_err(unreadable)?);
             }
             Some("file") => {
                 errors.push(FieldError::new(FILE, "Only one file may be given", "too_long"));
@@ -98,7 +103,9 @@ async fn form(body: Bytes, boundary: String) -> Result<UploadRequest, Refusal> {
         Some((_, _, bytes)) if bytes.len() as u64 > MAX_FORM_FILE_BYTES => {
             return Err(Refusal::BodyTooLarge { most: MAX_FORM_FILE_BYTES });
         }
-        Some((filename, declared, bytes)) => {
+        Some((disposition, declared, bytes)) => {
+            let name = disposition.text_in("filename", charset.as_deref());
+            let filename = FileName::new(&name.unwrap_or_default());
             let head = &bytes[..bytes.len().min(SNIFFED_BYTES)];
             match declared.clone().confirmed(head) {
                 Ok(content_type) => Ok((filename, content_type, bytes)),
@@ -129,15 +136,14 @@ fn in_words(error: &multer::Error) -> String {
 
 const FILE: [&str; 2] = ["body", "file"];
 
-/// Reads a part's name, type and bytes. Without a declared type, the bytes decide.
+/// Reads a part's type and bytes. Without a declared type, the bytes decide.
 async fn read_part(
     field: Field<'_>,
-    disposition: &Disposition,
-) -> Result<(FileName, MediaType, Bytes), multer::Error> {
-    let filename = FileName::new(&disposition.text("filename").unwrap_or_default());
+    disposition: Disposition,
+) -> Result<(Disposition, MediaType, Bytes), multer::Error> {
     let declared = field.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let declared = declared.and_then(MediaType::parse).unwrap_or_else(MediaType::unknown);
-    Ok((filename, declared, field.bytes().await?))
+    Ok((disposition, declared, field.bytes().await?))
 }
 
 const FIELDS: [&str; 3] = ["filename", "content_type", "size"];
@@ -272,6 +278,45 @@ mod tests {
         };
 
         assert_eq!((filename.as_str(), content_type.as_str()), ("file", "image/png"));
+    }
+
+    /// The charset's part may stand before the file or behind it.
+    #[tokio::test]
+    async fn a_form_may_name_the_charset_of_its_texts() {
+        let in_charset = async |charset: &str, name: &[u8], charset_is_first: bool| {
+            let head = [b"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"", name]
+                .concat();
+            let file = [head.as_slice(), b"\"\r\n\r\nhello\r\n"].concat();
+            let mut parts = vec![file, part_of(r#"name="_charset_""#, "", charset.as_bytes())];
+            if charset_is_first {
+                parts.reverse();
+            }
+            match sent(&parts).await {
+                Ok(UploadRequest::Stored { filename, .. }) => filename.as_str().to_owned(),
+                refused => panic!("{charset}: {refused:?}"),
+            }
+        };
+
+        for (charset, bytes, name) in [
+            ("UTF-8", "Zoë.txt".as_bytes(), "Zoë.txt"),
+            ("iso-8859-1", b"Zo\xeb.txt", "Zoë.txt"),
+            ("windows-1251", b"\xf1\xf7\xb8\xf2.txt", "счёт.txt"),
+            ("koi8-r", b"\xd3\xde\xa3\xd4.txt", "счёт.txt"),
+            ("euc-jp", b"\xc0\xc1\xb5\xe1.txt", "請求.txt"),
+            ("gb18030", b"\xb7\xa2\xc6\xb1.txt", "发票.txt"),
+            // One that is not known, or that the name is not in.
+            ("klingon", "Zoë.txt".as_bytes(), "Zoë.txt"),
+            ("utf-8", b"Zo\xeb.txt", "Zoë.txt"),
+            ("", "Zoë.txt".as_bytes(), "Zoë.txt"),
+        ] {
+            assert_eq!(in_charset(charset, bytes, false).await, name, "{charset}");
+            assert_eq!(in_charset(charset, bytes, true).await, name, "{charset} first");
+        }
+
+        let file = part_of(r#"name="file"; filename="a""#, "", b"hello");
+        let charset = || part_of(r#"name="_charset_""#, "", b"utf-8");
+        let twice = sent(&[file, charset(), charset()]).await;
+        assert_eq!(kinds(twice), [(r#"["body","_charset_"]"#.into(), "extra_forbidden")]);
     }
 
     #[tokio::test]

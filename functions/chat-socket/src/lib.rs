@@ -26,6 +26,7 @@ use tokio::time::Instant;
 
 use domain::delivery::{MessageReference, Part, Receipt, ReportedStatus};
 use domain::{Channel, MessageId, Seq};
+use platform::api;
 use platform::aws::Aws;
 use platform::clock::Clock;
 use platform::credential::visitor::{TokenError, Visitor};
@@ -130,7 +131,7 @@ impl ChatSocket {
         text: &str,
         until: Instant,
     ) -> Result<(), InternalError> {
-        match serde_json::from_str(text) {
+        match parse_action(text) {
             Ok(WidgetAction::Hello { token, after }) => {
                 self.hello(connection_id, &token, Seq(after), until).await
             }
@@ -274,14 +275,20 @@ impl ChatSocket {
     }
 }
 
+/// Reads a frame of a widget; it may begin with a byte order mark, as any JSON may.
+fn parse_action(text: &str) -> serde_json::Result<WidgetAction> {
+    serde_json::from_slice(api::without_bom(text.as_bytes()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn widgets_are_understood_strictly() {
-        let said = |text| serde_json::from_str::<WidgetAction>(text).ok();
+        let said = |text| parse_action(text).ok();
         assert_eq!(said(r#"{"action":"ping"}"#), Some(WidgetAction::Ping {}));
+        assert_eq!(said("\u{feff}{\"action\":\"ping\"}"), Some(WidgetAction::Ping {}));
         assert_eq!(said(r#"{"action":"ping","at":1}"#), None);
         let hello = WidgetAction::Hello { token: "t".into(), after: 0 };
         assert_eq!(said(r#"{"action":"hello","token":"t"}"#), Some(hello));

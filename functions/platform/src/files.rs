@@ -304,7 +304,7 @@ fn absent<R: std::fmt::Debug + Send + Sync + 'static>(
     }
 }
 
-/// Reads the whole size from `Content-Range: bytes 0-8191/20000`.
+/// Reads the whole size from `Content-Range: bytes 0-16383/20000`.
 fn whole_size(output: &GetObjectOutput) -> Option<u64> {
     output.content_range()?.rsplit_once('/')?.1.parse().ok()
 }

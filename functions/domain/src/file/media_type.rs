@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use signature::Finding;
 
 /// The number of first bytes by which a file's type is recognized.
-pub const SNIFFED_BYTES: usize = 8192;
+pub const SNIFFED_BYTES: usize = 16 * 1024;
 
 /// The longest type or subtype, in characters ([RFC 6838
 /// §4.2](https://www.rfc-editor.org/rfc/rfc6838#section-4.2)).

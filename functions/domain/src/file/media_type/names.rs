@@ -14,6 +14,9 @@ pub(super) const OGG: &str = "audio/ogg";
 pub(super) const OGG_CODECS: [(&str, &str); 5] =
     [(OGG, "opus"), (OGG, "vorbis"), (OGG, "flac"), (OGG, "speex"), ("video/ogg", "theora")];
 
+/// An installer for Windows; its type is not registered.
+pub(super) const INSTALLER: &str = "application/x-msi";
+
 /// Each type with its other spellings.
 const SPELLINGS: &[(&str, &[&str])] = &[
     (
@@ -250,7 +253,7 @@ pub(super) fn may_be_text(name: &str) -> bool {
 
 /// True for types of files that run when they are opened.
 pub(super) fn is_program(name: &str) -> bool {
-    const PROGRAMS: [&str; 17] = [
+    const PROGRAMS: [&str; 18] = [
         "application/java",
         "application/java-vm",
         "application/vnd.android.dex",
@@ -263,6 +266,7 @@ pub(super) fn is_program(name: &str) -> bool {
         "application/x-llvm",
         "application/x-mach-binary",
         "application/x-msdos-program",
+        INSTALLER,
         "application/x-object",
         "application/x-pie-executable",
         "application/x-sharedlib",
@@ -328,9 +332,7 @@ pub(super) fn containers(name: &str) -> &'static [Container] {
         | "application/vnd.apple.numbers"
         | "application/vnd.apple.pages"
         | "application/vnd.google-earth.kmz" => &[Container::Zip],
-        "application/x-ole-storage" | "application/vnd.visio" | "application/x-msi" => {
-            &[Container::Compound]
-        }
+        "application/x-ole-storage" | "application/vnd.visio" | INSTALLER => &[Container::Compound],
         "audio/mp4"
         | "audio/3gpp"
         | "video/mp4"

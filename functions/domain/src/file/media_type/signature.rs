@@ -109,6 +109,9 @@ fn text_format(head: &[u8]) -> Option<Finding> {
 }
 
 fn binary_format(head: &[u8]) -> Option<Finding> {
+    if is_installer(head) {
+        return Some(Finding::of(names::INSTALLER));
+    }
     if head.starts_with(b"OggS") {
         return Some(ogg(head));
     }
@@ -158,6 +161,36 @@ fn is_bitmap(head: &[u8]) -> bool {
 /// An archive of a file whose name begins so has none.
 fn has_program_header(head: &[u8]) -> bool {
     head.starts_with(b"MZ") && head.get(0x3c..0x40).is_some_and(|place| place != [0; 4])
+}
+
+/// True for a compound file whose root has the class of an installer, of a patch or of a transform
+/// of one, which Windows runs as it runs programs. The root is the first entry of the directory
+/// ([MS-CFB §2.2 and
+/// §2.6](https://learn.microsoft.com/en-us/openspecs/windows_protocols/ms-cfb/28488197-8193-49d7-84d8-dfd692418ccd));
+/// the classes are those that [`file`'s
+/// magic](https://github.com/file/file/blob/master/magic/Magdir/ole2compounddocs) knows. A directory
+/// that lies behind the first bytes is not looked for.
+fn is_installer(head: &[u8]) -> bool {
+    const MAGIC: [u8; 8] = [0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1];
+    const SECTOR_SHIFT: usize = 30;
+    const FIRST_DIRECTORY_SECTOR: usize = 48;
+    const CLASS: usize = 80; // in a directory entry
+    // 000C1082, 84 and 86, each with this behind.
+    const CLASS_END: [u8; 14] = [0x0c, 0, 0, 0, 0, 0, 0xc0, 0, 0, 0, 0, 0, 0, 0x46];
+
+    let root_class = || {
+        let shift = u32::from(*head.get(SECTOR_SHIFT)?);
+        let sector = head.get(FIRST_DIRECTORY_SECTOR..)?.first_chunk().copied()?;
+        // The header takes the first sector's place.
+        let sector = usize::try_from(u32::from_le_bytes(sector)).ok()?.checked_add(1)?;
+        let root = sector.checked_mul(1usize.checked_shl(shift)?)?;
+        head.get(root.checked_add(CLASS)?..)?.first_chunk::<16>()
+    };
+
+    head.starts_with(&MAGIC)
+        && root_class().is_some_and(|class| {
+            matches!(class[..2], [0x82 | 0x84 | 0x86, 0x10]) && class[2..] == CLASS_END
+        })
 }
 
 /// Tells the codec by the first packet ([RFC 3533

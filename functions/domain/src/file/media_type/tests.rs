@@ -394,6 +394,75 @@ fn a_program_passes_as_nothing_else() {
     assert!(confirmed("application/x-tar", &program).is_err(), "one that also runs");
 }
 
+/// Returns the first bytes of a compound file whose root has this class, as another library writes
+/// it.
+fn compound(version: cfb::Version, class: &str) -> Vec<u8> {
+    let memory = std::io::Cursor::new(Vec::new());
+    let mut file = cfb::CompoundFile::create_with_version(version, memory).expect("memory");
+    file.set_storage_clsid("/", class.parse().expect("a class")).expect("a root");
+    file.into_inner().into_inner()
+}
+
+/// The classes of `file`'s magic: `Magdir/ole2compounddocs`.
+#[test]
+fn an_installer_passes_as_no_document_and_a_document_as_no_installer() {
+    const INSTALLERS: [&str; 3] = [
+        "000c1082-0000-0000-c000-000000000046",
+        "000c1084-0000-0000-c000-000000000046",
+        "000c1086-0000-0000-c000-000000000046",
+    ];
+    const DOCUMENTS: [&str; 6] = [
+        "00000000-0000-0000-0000-000000000000",
+        "00020906-0000-0000-c000-000000000046", // Word
+        "00020820-0000-0000-c000-000000000046", // Excel
+        "64818d10-4f9b-11cf-86ea-00aa00b929e8", // PowerPoint
+        "00020d0b-0000-0000-c000-000000000046", // Outlook
+        "00021a14-0000-0000-c000-000000000046", // Visio
+    ];
+    let declarations = [
+        "application/msword",
+        "application/vnd.ms-excel",
+        "application/vnd.ms-powerpoint",
+        "application/vnd.ms-outlook",
+        "application/vnd.visio",
+        "application/x-ole-storage",
+        DOCX,
+    ];
+
+    for version in [cfb::Version::V3, cfb::Version::V4] {
+        for declared in declarations {
+            for class in INSTALLERS {
+                let head = compound(version, class);
+                assert_eq!(confirmed(declared, &head), Err("application/x-msi".into()), "{class}");
+            }
+            for class in DOCUMENTS {
+                // A workbook that is called a document becomes a workbook.
+                let name = confirmed(declared, &compound(version, class)).expect("a document");
+                assert_ne!(name, "application/x-msi", "{class}");
+            }
+        }
+
+        for class in INSTALLERS {
+            let head = compound(version, class);
+            let msi = Ok("application/x-msi".to_owned());
+            assert_eq!(confirmed("application/x-msi", &head), msi);
+            assert_eq!(confirmed("application/octet-stream", &head), msi);
+            assert!(
+                confirmed("text/plain", &head).is_err() && confirmed("image/png", &head).is_err()
+            );
+        }
+    }
+}
+
+proptest! {
+    /// Whatever places and sizes the header of a compound file names.
+    #[test]
+    fn a_compound_header_of_nonsense_is_read(header in prop::collection::vec(any::<u8>(), 0..600)) {
+        let head = [&COMPOUND[..8], &header].concat();
+        prop_assert!(confirmed("application/octet-stream", &head).is_ok());
+    }
+}
+
 #[test]
 fn types_with_scripts_are_not_shown_inline() {
     let inline = |name: &str| MediaType::parse(name).expect("a media type").shows_inline();
