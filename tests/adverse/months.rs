@@ -22,9 +22,10 @@ const MS: TimeDelta = TimeDelta::milliseconds(1);
 pub(crate) fn tests(suite: Suite) -> Suite {
     let suite =
         suite.test("callers_around_the_turn_of_the_month_spend_each_month_for_itself", over_http);
-    [1, 4, 16].into_iter().fold(suite, |suite, shards| {
+    let shards = either(&[1, 4][..], &[1, 4, 16]);
+    shards.iter().fold(suite, |suite, shards| {
         let name = format!("a_millisecond_decides_which_of_two_months_counts_on_{shards}_shards");
-        suite.test(name, move || to_the_millisecond(shards))
+        suite.test(name, || to_the_millisecond(*shards))
     })
 }
 
@@ -135,7 +136,11 @@ async fn spend(world: &World, table: &Table, draft: MessageDraft) -> (Month, u64
     let mut last = Seq(0);
 
     loop {
-        match table.accept(&draft, last, None).await.expect("an answer") {
+        let outcome = match table.accept(&draft, last, None).await {
+            Err(error) if error.is_contention() => continue, // A caller over HTTP is told 503.
+            outcome => outcome.expect("an answer"),
+        };
+        match outcome {
             AcceptOutcome::Accepted(message) => {
                 assert_eq!((message.month, message.created_at), (month, draft.now));
                 let id = message.id.to_string().parse().expect("a UUID");

@@ -100,7 +100,13 @@ impl Suite {
     /// Runs what the command line asks for, and prints the table.
     #[must_use]
     pub fn run(self) -> ExitCode {
-        let arguments = Arguments::from_args();
+        let mut arguments = Arguments::from_args();
+        // As libtest reads it, by which the other suites run.
+        let threads = setting("RUST_TEST_THREADS", 0);
+        if arguments.test_threads.is_none() && threads > 0 {
+            arguments.test_threads = usize::try_from(threads).ok();
+        }
+
         let begun = Instant::now();
         let conclusion = libtest_mimic::run(&arguments, self.trials);
 

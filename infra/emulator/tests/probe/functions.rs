@@ -105,7 +105,7 @@ async fn write(event: LambdaEvent<Value>) -> Result<Value, Error> {
         .retry_config(aws_sdk_dynamodb::config::retry::RetryConfig::disabled())
         .timeout_config(
             aws_sdk_dynamodb::config::timeout::TimeoutConfig::builder()
-                .operation_timeout(std::time::Duration::from_secs(1))
+                .operation_timeout(std::time::Duration::from_secs(5))
                 .build(),
         )
         .endpoint_url(url);
