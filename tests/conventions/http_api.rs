@@ -18,6 +18,9 @@ const HEAD: &str = "\
 # replaces this file when that has changed.
 ";
 const CORS: &str = "x-amazon-apigateway-cors";
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-swagger-extensions-endpoint-configuration.html>.
+/// SAM's own property for it takes no definition that is included.
+const ENDPOINT_CONFIGURATION: &str = "x-amazon-apigateway-endpoint-configuration";
 
 #[test]
 fn it_is_made_of_the_document() {
@@ -109,10 +112,13 @@ fn definition(document: &Document) -> Value {
     }
 
     let title = mapping([("Ref", "AWS::StackName".into())]);
+    let disables: Vec<Value> = vec!["DisablesDefaultAddress".into(), true.into(), false.into()];
+    let disables = mapping([("Fn::If", disables.into())]);
     mapping([
         ("openapi", document.at("/openapi").clone()),
         ("info", mapping([("title", title), ("version", document.at("/info/version").clone())])),
         (CORS, document.at(&format!("/{CORS}")).clone()),
+        (ENDPOINT_CONFIGURATION, mapping([("disableExecuteApiEndpoint", disables)])),
         ("paths", paths.into()),
     ])
 }

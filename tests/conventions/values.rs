@@ -102,6 +102,12 @@ const VALUES: &[Row] = &[
     (One("GatewayAccount"), "DeletionPolicy", Is("RetainExceptOnCreate"), "other stacks of the account log by it"),
     (One("GatewayLogsRole"), "DeletionPolicy", Is("RetainExceptOnCreate"), "other stacks of the account log by it"),
     (One("ChatStage"), "StageName", Is("live"), "the functions call its connections by this name"),
+    (One("Api"), "DisableExecuteApiEndpoint", Absent, "SAM takes it with no definition that is included; http-api.yaml has it"),
+    (One("ApiDomainName"), "DomainName", Refers("ApiDomain"), "links and outputs name it"),
+    (One("ApiDomainName"), "DomainNameConfigurations.*.CertificateArn", Refers("ApiCertificate"), "it is the domain's"),
+    (One("ApiDomainName"), "DomainNameConfigurations.*.EndpointType", Is("REGIONAL"), "HTTP APIs know no other"),
+    (One("ApiDomainName"), "DomainNameConfigurations.*.SecurityPolicy", Is("TLS_1_2"), "no older TLS"),
+    (One("ApiDomainMapping"), "ApiMappingKey", Absent, "a file's path is the same under each address"),
     (One("ChatStage"), "AutoDeploy", Is("true"), "a new route would not be reachable"),
     (One("ChatApi"), "ProtocolType", Is("WEBSOCKET"), "the widget's protocol"),
     (All(PERMISSION), "Principal", Is("apigateway.amazonaws.com"), "functions are for API Gateway alone"),
@@ -301,9 +307,11 @@ impl Rule {
 
 /// The types of resources that the tests here know. Another one has properties of its own that
 /// production relies on.
-const TYPES: [&str; 23] = [
+const TYPES: [&str; 25] = [
     "AWS::ApiGateway::Account",
     "AWS::ApiGatewayV2::Api",
+    "AWS::ApiGatewayV2::ApiMapping",
+    "AWS::ApiGatewayV2::DomainName",
     "AWS::ApiGatewayV2::Integration",
     "AWS::ApiGatewayV2::Route",
     "AWS::ApiGatewayV2::Stage",

@@ -2,6 +2,7 @@
 //! time.
 
 mod bringing;
+mod links;
 mod reading;
 mod referencing;
 

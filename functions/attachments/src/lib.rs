@@ -11,15 +11,13 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use lambda_http::http::header::{CACHE_CONTROL, HOST, HeaderValue, LOCATION, REFERRER_POLICY};
-use lambda_http::http::{HeaderMap, Method, StatusCode};
-use lambda_http::request::RequestContext;
+use lambda_http::http::header::{CACHE_CONTROL, HeaderValue, LOCATION, REFERRER_POLICY};
+use lambda_http::http::{Method, StatusCode};
 use lambda_http::{Body, Request, RequestExt, Response};
 use serde::Serialize;
 
-use domain::Attachment;
 use domain::file::UploadState;
-use domain::message::rfc3339;
+use domain::message::{AttachmentView, rfc3339};
 use domain::problem::{FieldError, Refusal};
 use form::UploadRequest;
 use platform::api::{self, ApiError, Authenticator};
@@ -27,6 +25,7 @@ use platform::aws::Aws;
 use platform::capability::Capability;
 use platform::error::InternalError;
 use platform::files::{Files, ObjectKey, PresignedUpload, UPLOAD_URL_TTL};
+use platform::origin::ApiDomains;
 use platform::runtime::{Error, HttpFunction};
 use platform::secrets::Secrets;
 use platform::table::LoadRequest;
@@ -37,13 +36,14 @@ use platform::table::record::Upload;
 pub struct Attachments {
     authenticator: Authenticator,
     files: Files,
+    domains: ApiDomains,
 }
 
 /// The answer to an upload.
 #[derive(Debug, Serialize)]
-struct UploadResponse {
+struct UploadResponse<'a> {
     #[serde(flatten)]
-    attachment: Attachment,
+    attachment: AttachmentView<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     upload: Option<Instructions>,
 }
@@ -59,12 +59,14 @@ struct Instructions {
 }
 
 impl HttpFunction for Attachments {
-    /// Reads `TABLE_NAME`, `ATTACHMENTS_BUCKET`, `AGENT_KEYS_SECRET` and what AWS clients need.
+    /// Reads `TABLE_NAME`, `ATTACHMENTS_BUCKET`, `AGENT_KEYS_SECRET`, `API_DOMAIN` and what AWS
+    /// clients need.
     fn from_env() -> Result<Attachments, Error> {
         let aws = Aws::from_env()?;
         Ok(Attachments {
             authenticator: Authenticator::from_env(&aws, &Secrets::new(&aws))?,
             files: Files::from_env(&aws)?,
+            domains: ApiDomains::from_env()?,
         })
     }
 
@@ -107,7 +109,11 @@ impl Attachments {
         context.conversation.ok_or(Refusal::ConversationNotFound)?;
 
         let capability = Capability::generate(caller.business_id, conversation_id);
-        let response = self.store_upload(capability, &origin(event), upload, now).await?;
+        let (upload, instructions) = self.store_upload(capability, upload, now).await?;
+        let attachment = upload.attachment();
+        let origin = self.domains.address(event).origin;
+        let response =
+            UploadResponse { attachment: attachment.view(&origin), upload: instructions };
         Ok(api::json(StatusCode::CREATED, &response)?)
     }
 
@@ -115,14 +121,13 @@ impl Attachments {
     async fn store_upload(
         &self,
         capability: Capability,
-        origin: &str,
         request: UploadRequest,
         now: DateTime<Utc>,
-    ) -> Result<UploadResponse, InternalError> {
+    ) -> Result<(Upload, Option<Instructions>), InternalError> {
         let key = object_key(&capability);
         let record = |filename, content_type, size, state: UploadState| Upload {
             id: capability.upload,
-            url: capability.url(origin),
+            link: capability.link(),
             filename,
             content_type,
             size,
@@ -154,7 +159,7 @@ impl Attachments {
             "upload"
         );
 
-        Ok(UploadResponse { attachment: upload.attachment(), upload: instructions })
+        Ok((upload, instructions))
     }
 
     /// Redirects to a file, by an address for the method of the request. Only inspected files are
@@ -212,30 +217,6 @@ fn all_errors(path: Option<FieldError>, body: Option<Refusal>) -> Refusal {
         Some(refusal) => refusal,
         None => Refusal::Invalid(path.into_iter().collect()),
     }
-}
-
-/// Returns the address at which the caller reached the API, which is where the file will be
-/// reached. The template cannot pass it to the function: the API is made of the functions behind
-/// it.
-fn origin(event: &Request) -> String {
-    let domain = match event.request_context_ref() {
-        Some(RequestContext::ApiGatewayV2(context)) => context.domain_name.as_deref(),
-        _ => None,
-    };
-
-    let text = |headers: &HeaderMap, name| {
-        headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
-    };
-
-    let host =
-        domain.map(str::to_owned).or_else(|| text(event.headers(), HOST)).unwrap_or_default();
-    let scheme = event
-        .headers()
-        .get("x-forwarded-proto")
-        .filter(|scheme| *scheme == "http")
-        .map_or("https", |_| "http");
-
-    format!("{scheme}://{host}")
 }
 
 fn redirect(address: &str) -> Result<Response<Body>, InternalError> {

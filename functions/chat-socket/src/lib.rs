@@ -31,6 +31,7 @@ use platform::aws::Aws;
 use platform::clock::Clock;
 use platform::credential::visitor::{TokenError, Visitor};
 use platform::error::InternalError;
+use platform::origin::api_url_from_env;
 use platform::queue::ChannelDoorbell;
 use platform::receipts::Receipts;
 use platform::runtime::{Error, EventFunction};
@@ -50,6 +51,8 @@ pub struct ChatSocket {
     widgets: Widgets,
     receipts: Receipts,
     doorbell: ChannelDoorbell,
+    /// The address for links to files.
+    api_url: String,
 }
 
 /// An action of a widget.
@@ -80,8 +83,8 @@ impl EventFunction for ChatSocket {
     /// less time left.
     const RESERVE: Duration = Duration::from_millis(6_500);
 
-    /// Reads `TABLE_NAME`, `CHAT_QUEUE_URL`, `CHAT_ENDPOINT`, `VISITOR_KEYS_SECRET` and what AWS
-    /// clients need.
+    /// Reads `TABLE_NAME`, `CHAT_QUEUE_URL`, `CHAT_ENDPOINT`, `VISITOR_KEYS_SECRET`, `API_URL` and
+    /// what AWS clients need.
     fn from_env() -> Result<ChatSocket, Error> {
         let aws = Aws::from_env()?;
         Ok(ChatSocket {
@@ -91,6 +94,7 @@ impl EventFunction for ChatSocket {
             widgets: Widgets::new(Sockets::from_env(&aws)?),
             receipts: Receipts::from_env(&aws, Channel::Chat)?,
             doorbell: ChannelDoorbell::from_env(&aws, Channel::Chat)?,
+            api_url: api_url_from_env()?,
         })
     }
 
@@ -216,8 +220,8 @@ impl ChatSocket {
         after: Seq,
         until: Instant,
     ) -> Result<Option<ReplayOutcome>, InternalError> {
-        let ChatSocket { table, widgets, clock, .. } = self;
-        Replay { table, widgets, visitor, clock, until }.run(connection_id, after).await
+        let ChatSocket { table, widgets, clock, api_url, .. } = self;
+        Replay { table, widgets, visitor, clock, api_url, until }.run(connection_id, after).await
     }
 
     async fn catch_up(

@@ -30,6 +30,8 @@ pub(crate) struct Replay<'a> {
     pub(crate) widgets: &'a Widgets,
     pub(crate) visitor: Visitor,
     pub(crate) clock: &'a Clock,
+    /// The address for links to files.
+    pub(crate) api_url: &'a str,
     /// The end of the time for sending.
     pub(crate) until: Instant,
 }
@@ -64,7 +66,7 @@ impl Replay<'_> {
             for message in settled {
                 // The agent knows of a message that ended `failed`, and may have sent it again.
                 let is_skipped = message.status == Status::Failed;
-                let payload = Payload::message(message, conversation_id);
+                let payload = Payload::message(message, conversation_id, self.api_url);
                 let is_replayed = Instant::now() < self.until
                     && (is_skipped || self.widgets.post(connection_id, &payload).await);
                 if !is_replayed {

@@ -10,6 +10,7 @@ use domain::delivery::{Accepted, Failure, Reason, SendOutcome};
 use platform::aws::Aws;
 use platform::delivery::{OutboundMessage, Provider};
 use platform::error::InternalError;
+use platform::origin::api_url_from_env;
 use platform::runtime::Error;
 use platform::sockets::{Payload, PostOutcome, Sockets};
 use platform::table::{Connection, Table};
@@ -19,14 +20,20 @@ use platform::table::{Connection, Table};
 pub struct Widgets {
     table: Table,
     sockets: Sockets,
+    /// The address for links to files.
+    api_url: String,
 }
 
 impl Provider for Widgets {
     const CHANNEL: Channel = Channel::Chat;
 
-    /// Reads `TABLE_NAME`, `CHAT_ENDPOINT` and what AWS clients need.
+    /// Reads `TABLE_NAME`, `CHAT_ENDPOINT`, `API_URL` and what AWS clients need.
     fn from_env(aws: &Aws) -> Result<Widgets, Error> {
-        Ok(Widgets { table: Table::from_env(aws)?, sockets: Sockets::from_env(aws)? })
+        Ok(Widgets {
+            table: Table::from_env(aws)?,
+            sockets: Sockets::from_env(aws)?,
+            api_url: api_url_from_env()?,
+        })
     }
 
     /// Sends to every tab at once. The message is sent if one of them took it; closed tabs are
@@ -35,7 +42,7 @@ impl Provider for Widgets {
         let OutboundMessage { business_id, conversation_id, message, .. } = outbound;
         let connections = self.table.connections(business_id, conversation_id).await;
         let connections = connections.map_err(|error| table_failed(&error))?;
-        let payload = Payload::message(message, conversation_id);
+        let payload = Payload::message(message, conversation_id, &self.api_url);
         let tabs = connections
             .iter()
             .map(async |tab| (tab, self.sockets.post(&tab.connection_id, &payload).await));

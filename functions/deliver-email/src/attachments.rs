@@ -11,13 +11,14 @@ use platform::files::{Files, ObjectKey};
 /// above 10 MB ([quotas](https://docs.aws.amazon.com/ses/latest/dg/quotas.html)).
 pub const MAX_INLINE_BYTES: u64 = 7_000_000;
 
-/// Reads the files that go inside, and returns links to the others. A file that is gone is linked
-/// to: its URL says that it is gone.
+/// Reads the files that go inside, and returns links to the others at `api_url`. A file that is
+/// gone is linked to: its URL says that it is gone.
 ///
 /// # Errors
 /// [`Failure::Transient`] if S3 does not answer with the whole file.
 pub async fn read_files(
     files: &Files,
+    api_url: &str,
     outbound: &OutboundMessage<'_>,
 ) -> Result<(Vec<InlineFile>, Vec<LinkedFile>), Failure> {
     let (embedded, linked) = split_by_size(&outbound.message.attachments);
@@ -34,11 +35,11 @@ pub async fn read_files(
                 content_type: file.content_type.as_str().to_owned(),
                 bytes: bytes.into(),
             }),
-            None => links.push(link(file)),
+            None => links.push(link(file, api_url)),
         }
     }
 
-    links.extend(linked.into_iter().map(link));
+    links.extend(linked.into_iter().map(|file| link(file, api_url)));
     Ok((inside, links))
 }
 
@@ -51,10 +52,10 @@ fn file_unavailable(error: &InternalError) -> Failure {
     Failure::Transient { reason, retry_after: None }
 }
 
-fn link(file: &Attachment) -> LinkedFile {
+fn link(file: &Attachment, api_url: &str) -> LinkedFile {
     LinkedFile {
         filename: file.filename.as_str().to_owned(),
-        url: file.url.clone(),
+        url: file.link.url(api_url),
         size: file.size,
     }
 }
@@ -81,7 +82,7 @@ mod tests {
     fn files_go_inside_while_there_is_room() {
         let file = |filename: &str, size| Attachment {
             id: domain::UploadId(uuid::Uuid::nil()),
-            url: "https://api.example.com/f".into(),
+            link: domain::FileLink::new("f"),
             filename: FileName::new(filename),
             content_type: MediaType::parse("application/octet-stream").expect("a type"),
             size,

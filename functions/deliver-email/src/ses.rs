@@ -23,6 +23,7 @@ use domain::delivery::{Accepted, Failure, MessageReference, Reason, SendOutcome,
 use platform::aws::{Aws, never_connected, retry_after};
 use platform::delivery::{OutboundMessage, Provider};
 use platform::files::Files;
+use platform::origin::api_url_from_env;
 use platform::runtime::Error;
 use platform::settings;
 use platform::table::record::ChannelSettings;
@@ -36,6 +37,8 @@ pub struct Ses {
     client: Client,
     files: Files,
     reply_domain: String,
+    /// The address for links to files.
+    api_url: String,
     /// The domain of the `Message-ID`s that SES gives.
     message_id_domain: String,
 }
@@ -69,7 +72,7 @@ impl Ses {
         })?;
 
         let thread = &outbound.conversation.thread;
-        let (inside, links) = attachments::read_files(&self.files, outbound).await?;
+        let (inside, links) = attachments::read_files(&self.files, &self.api_url, outbound).await?;
         Ok(Email {
             id: outbound.message.id,
             from,
@@ -98,7 +101,7 @@ fn message_id_domain(region: &str) -> String {
 impl Provider for Ses {
     const CHANNEL: Channel = Channel::Email;
 
-    /// Reads `EMAIL_REPLY_DOMAIN`, `ATTACHMENTS_BUCKET` and what AWS clients need.
+    /// Reads `EMAIL_REPLY_DOMAIN`, `ATTACHMENTS_BUCKET`, `API_URL` and what AWS clients need.
     fn from_env(aws: &Aws) -> Result<Ses, Error> {
         let config = aws.service_once("SESV2", SES_TIMEOUT);
         let region = config.region().map_or("us-east-1", |region| region.as_ref());
@@ -107,6 +110,7 @@ impl Provider for Ses {
             client: Client::new(&config),
             files: Files::from_env(aws)?,
             reply_domain: settings::required("EMAIL_REPLY_DOMAIN")?,
+            api_url: api_url_from_env()?,
         })
     }
 

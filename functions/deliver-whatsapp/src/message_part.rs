@@ -66,7 +66,7 @@ mod tests {
 
     fn message(content: &str, types: &[&str]) -> Message {
         let attachment = |kind: &&str| {
-            json!({ "id": "67e55044-10b1-426f-9247-bb680e5fe0c8", "url": "https://files.example.com/a",
+            json!({ "id": "67e55044-10b1-426f-9247-bb680e5fe0c8", "url": "/api/v1/files/a",
                 "filename": "a", "content_type": kind, "size": 1 })
         };
         let message = json!({

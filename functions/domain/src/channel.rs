@@ -171,7 +171,7 @@ mod tests {
     pub(super) fn file(filename: &str, content_type: &str, size: u64) -> Attachment {
         Attachment {
             id: UploadId(uuid::Uuid::nil()),
-            url: String::new(),
+            link: crate::FileLink::new(""),
             filename: FileName::new(filename),
             content_type: MediaType::parse(content_type).expect("a media type"),
             size,

@@ -1,8 +1,10 @@
 //! Files that go with messages: their names, their sizes, and how long they are kept. Their types
 //! are [`MediaType`]s.
 
+mod link;
 mod media_type;
 
+pub use link::FileLink;
 pub use media_type::{MediaType, SNIFFED_BYTES};
 
 use std::fmt;

@@ -39,7 +39,7 @@ pub mod text;
 
 pub use channel::Channel;
 pub use conversation::{ConversationChannel, ConversationStatus};
-pub use file::{FileName, MediaType, UploadState};
+pub use file::{FileLink, FileName, MediaType, UploadState};
 pub use id::{AgentId, BusinessId, ChannelId, ConversationId, MessageId, Seq, UploadId};
 pub use message::{Attachment, Content, Sender};
 pub use month::Month;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::{AgentId, ConversationId, FileName, MediaType, MessageId, UploadId, text};
+use crate::{AgentId, ConversationId, FileLink, FileName, MediaType, MessageId, UploadId, text};
 
 /// A message's text: never blank, and without control characters but tabs and line ends. How long
 /// it may be depends on the channel ([`crate::channel`]).
@@ -57,12 +57,42 @@ pub const MAX_ATTACHMENTS: usize = 10;
 pub struct Attachment {
     /// The upload's id.
     pub id: UploadId,
-    /// The capability URL that the upload endpoint returned.
-    pub url: String,
+    /// Where it is read.
+    #[serde(rename = "url")]
+    pub link: FileLink,
     /// The name that the agent gave the file, safe to show.
     pub filename: FileName,
     /// The type of the file.
     pub content_type: MediaType,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+impl Attachment {
+    /// The attachment as the API shows it at `origin`, its address without a slash at its end.
+    #[must_use]
+    pub fn view(&self, origin: &str) -> AttachmentView<'_> {
+        AttachmentView {
+            id: self.id,
+            url: self.link.url(origin),
+            filename: &self.filename,
+            content_type: &self.content_type,
+            size: self.size,
+        }
+    }
+}
+
+/// The five fields that the public API shows of an attachment.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AttachmentView<'a> {
+    /// The upload's id.
+    pub id: UploadId,
+    /// The address at which the file is read.
+    pub url: String,
+    /// The file's name.
+    pub filename: &'a FileName,
+    /// The type of the file.
+    pub content_type: &'a MediaType,
     /// Size in bytes.
     pub size: u64,
 }
@@ -86,7 +116,7 @@ pub struct MessageView<'a> {
     /// The text.
     pub content: &'a str,
     /// The message's files.
-    pub attachments: &'a [Attachment],
+    pub attachments: Vec<AttachmentView<'a>>,
     /// When it was accepted, RFC 3339 in UTC.
     #[serde(serialize_with = "rfc3339")]
     pub created_at: DateTime<Utc>,
@@ -130,7 +160,7 @@ mod tests {
             sender_type: SenderType::Agent,
             sender_id: Sender(None),
             content: "hello",
-            attachments: &[],
+            attachments: Vec::new(),
             created_at: "2026-03-01T09:05:00Z".parse().expect("a time"),
         };
 

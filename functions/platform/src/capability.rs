@@ -11,7 +11,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use domain::{BusinessId, ConversationId, UploadId};
+use domain::{BusinessId, ConversationId, FileLink, UploadId};
 
 /// The last segment of a file URL's path.
 #[derive(Clone)]
@@ -26,8 +26,6 @@ pub struct Capability {
 }
 
 impl Capability {
-    const PATH: &str = "/api/v1/files/";
-
     /// The length of [`Capability::parse`]'s text: 64 bytes in base64.
     pub const CHARACTERS: usize = 86;
 
@@ -38,13 +36,13 @@ impl Capability {
         Capability { business_id, conversation_id, upload, secret: rand::random() }
     }
 
-    /// Returns the URL below `origin`, the API's address without a slash at its end.
+    /// Returns the link of the file.
     #[must_use]
-    pub fn url(&self, origin: &str) -> String {
+    pub fn link(&self) -> FileLink {
         let ids = [self.business_id.0, self.conversation_id.0, self.upload.0];
         let mut bytes: Vec<u8> = ids.iter().flat_map(|id| id.into_bytes()).collect();
         bytes.extend(self.secret);
-        format!("{origin}{}{}", Self::PATH, BASE64_URL_SAFE_NO_PAD.encode(bytes))
+        FileLink::new(&BASE64_URL_SAFE_NO_PAD.encode(bytes))
     }
 
     /// Reads the last segment of a file URL's path.
@@ -69,10 +67,11 @@ impl Capability {
         ids(self) == ids(other) && Sha256::digest(self.secret) == Sha256::digest(other.secret)
     }
 
-    /// Reads a file URL. Its host is not checked here: callers compare the URL with the stored one.
+    /// Reads a file URL: its host and the capability. Callers check the host.
     #[must_use]
-    pub fn of_url(url: &str) -> Option<Capability> {
-        Capability::parse(url.split_once(Self::PATH)?.1)
+    pub fn of_url(url: &str) -> Option<(&str, Capability)> {
+        let (host, link) = FileLink::of_url(url)?;
+        Some((host, Capability::parse(link.secret())?))
     }
 }
 
@@ -91,9 +90,10 @@ mod tests {
         let business_id = BusinessId(Uuid::from_u128(1));
         let conversation_id = ConversationId(Uuid::from_u128(2));
         let capability = Capability::generate(business_id, conversation_id);
-        let url = capability.url("https://api.example.com");
+        let url = capability.link().url("https://api.example.com");
 
-        assert!(Capability::of_url(&url).is_some_and(|read| read.matches(&capability)));
+        let (host, read) = Capability::of_url(&url).expect("it is a file's URL");
+        assert!(host == "api.example.com" && read.matches(&capability));
         let guessed = Capability { secret: [0; 16], ..capability.clone() };
         assert!(
             !guessed.matches(&capability)
@@ -105,6 +105,7 @@ mod tests {
         for wrong in [
             "",
             secret,
+            capability.link().url("").as_str(),
             "https://api.example.com/api/v1/files/",
             &url[..url.len() - 1],
             &format!("{url}A"),

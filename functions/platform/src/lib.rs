@@ -8,7 +8,7 @@
 //! | [`runtime`] | the life of a function: start, deadline, failures |
 //! | [`api`] | what the HTTP functions share: authentication, answers, problem documents |
 //! | [`encoded_word`] | how mails and forms write what is not ASCII |
-//! | [`credential`], [`capability`] | bearer tokens and file URLs |
+//! | [`credential`], [`capability`], [`origin`] | bearer tokens, file links, and the API's addresses |
 //! | [`table`] | DynamoDB: every read and every conditional write |
 //! | [`delivery`] | the worker that every delivery function runs, and the [`delivery::Provider`] it calls |
 //! | [`receipts`] | how a receipt is applied |
@@ -34,6 +34,7 @@ pub mod encoded_word;
 pub mod error;
 pub mod files;
 pub mod lenient_json;
+pub mod origin;
 pub mod queue;
 pub mod receipts;
 pub mod runtime;

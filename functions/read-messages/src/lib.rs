@@ -18,6 +18,7 @@ use domain::{ConversationId, MessageId, Month, Seq};
 use platform::api::{self, ApiError, Authenticator};
 use platform::aws::Aws;
 use platform::credential::visitor::Visitor;
+use platform::origin::ApiDomains;
 use platform::runtime::{Error, HttpFunction};
 use platform::secrets::{Secrets, TokenKeys};
 use platform::settings;
@@ -41,16 +42,19 @@ pub const MAX_PAGE_SIZE: i32 = 100;
 pub struct ReadMessages {
     authenticator: Authenticator,
     visitors: TokenKeys,
+    domains: ApiDomains,
 }
 
 impl HttpFunction for ReadMessages {
-    /// Reads `TABLE_NAME`, `AGENT_KEYS_SECRET`, `VISITOR_KEYS_SECRET` and what AWS clients need.
+    /// Reads `TABLE_NAME`, `AGENT_KEYS_SECRET`, `VISITOR_KEYS_SECRET`, `API_DOMAIN` and what AWS
+    /// clients need.
     fn from_env() -> Result<ReadMessages, Error> {
         let aws = Aws::from_env()?;
         let secrets = Secrets::new(&aws);
         Ok(ReadMessages {
             authenticator: Authenticator::from_env(&aws, &secrets)?,
             visitors: TokenKeys::new(secrets, settings::required("VISITOR_KEYS_SECRET")?),
+            domains: ApiDomains::from_env()?,
         })
     }
 
@@ -130,8 +134,10 @@ impl ReadMessages {
         let last = messages.last().map(|last| last.seq);
         let next = last.filter(|last| has_more && *last < conversation.seq);
         let next = next.map(|seq| seq.to_string());
-        let messages =
-            messages.iter().map(|message| MessageWithDelivery::of(message, conversation_id));
+        let origin = self.domains.address(event).origin;
+        let messages = messages
+            .iter()
+            .map(|message| MessageWithDelivery::of(message, conversation_id, &origin));
         Ok(api::json(StatusCode::OK, &Page { messages: messages.collect(), next })?)
     }
 
@@ -168,7 +174,9 @@ impl ReadMessages {
         let message = table.message(caller.business_id, conversation_id, message_id).await?;
         let message = message.ok_or(Refusal::MessageNotFound)?;
 
-        Ok(api::json(StatusCode::OK, &MessageWithDelivery::of(&message, conversation_id))?)
+        let origin = self.domains.address(event).origin;
+        let view = MessageWithDelivery::of(&message, conversation_id, &origin);
+        Ok(api::json(StatusCode::OK, &view)?)
     }
 
     /// `GET /api/v1/chat/messages/{id}`: a message as the widget shows it. The token names the
@@ -193,7 +201,8 @@ impl ReadMessages {
         let shown = message.filter(|message| message.status != Status::Failed);
         let message = shown.ok_or(Refusal::MessageNotFound)?;
 
-        Ok(api::json(StatusCode::OK, &message.view(conversation_id))?)
+        let origin = self.domains.address(event).origin;
+        Ok(api::json(StatusCode::OK, &message.view(conversation_id, &origin))?)
     }
 }
 
@@ -285,10 +294,14 @@ struct ErrorView<'a> {
 }
 
 impl MessageWithDelivery<'_> {
-    fn of(message: &Message, conversation_id: ConversationId) -> MessageWithDelivery<'_> {
+    fn of<'a>(
+        message: &'a Message,
+        conversation_id: ConversationId,
+        origin: &str,
+    ) -> MessageWithDelivery<'a> {
         let retryable = !message.status.is_settled();
         MessageWithDelivery {
-            message: message.view(conversation_id),
+            message: message.view(conversation_id, origin),
             delivery: Delivery {
                 status: message.status,
                 attempts: message.attempts,

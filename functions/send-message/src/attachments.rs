@@ -10,6 +10,7 @@ use domain::{Attachment, BusinessId, Channel, ConversationId, UploadId};
 use platform::api::ApiError;
 use platform::capability::Capability;
 use platform::files::{Files, ObjectKey};
+use platform::origin::ApiAddress;
 use platform::table::Table;
 use platform::table::record::Upload;
 
@@ -28,6 +29,7 @@ pub(crate) fn referenced(
         .iter()
         .take(Channel::MAX_ATTACHMENTS)
         .filter_map(|url| Capability::of_url(url))
+        .map(|(_, capability)| capability)
         .filter(is_own)
         .map(|capability| capability.upload)
         .collect();
@@ -44,6 +46,7 @@ pub(crate) struct AttachmentResolver<'a> {
     pub(crate) table: &'a Table,
     pub(crate) business_id: BusinessId,
     pub(crate) conversation_id: ConversationId,
+    pub(crate) address: &'a ApiAddress,
 }
 
 impl AttachmentResolver<'_> {
@@ -62,22 +65,31 @@ impl AttachmentResolver<'_> {
         let is_usable =
             |upload: &&Upload| now < upload.state.referenceable_until(upload.created_at);
         let known = urls.iter().map(|url| {
-            let upload = uploads.iter().find(|upload| upload.url == *url).filter(is_usable);
-            upload.ok_or_else(|| refusal(url, UploadFault::Unknown))
+            let upload = uploads.iter().find(|upload| self.is_named(upload, url));
+            let upload = upload.filter(is_usable);
+            upload.map(|upload| (url, upload)).ok_or_else(|| refusal(url, UploadFault::Unknown))
         });
 
         let known = known.collect::<Result<Vec<_>, _>>()?;
-        try_join_all(known.into_iter().map(|upload| self.inspect(upload))).await
+        try_join_all(known.into_iter().map(|(url, upload)| self.inspect(url, upload))).await
     }
 
-    async fn inspect(self, upload: &Upload) -> Result<Attachment, ApiError> {
+    /// Whether `url` is the file's, under an address that the API has or had.
+    fn is_named(self, upload: &Upload, url: &str) -> bool {
+        Capability::of_url(url).is_some_and(|(host, capability)| {
+            let is_own = self.address.is_own(host) || upload.link.host() == Some(host);
+            is_own && upload.is_opened_by(&capability)
+        })
+    }
+
+    async fn inspect(self, url: &str, upload: &Upload) -> Result<Attachment, ApiError> {
         let mut attachment = upload.attachment();
         match upload.state {
             UploadState::Stored | UploadState::Ready => return Ok(attachment),
             UploadState::Announced => {}
         }
 
-        let refusal = |fault| refusal(&upload.url, fault);
+        let refusal = |fault| refusal(url, fault);
         let object = self.files.inspect(self.object_key(upload.id)).await?;
         let object = object.ok_or_else(|| refusal(UploadFault::Unfinished))?;
         if object.size != upload.size {
@@ -115,7 +127,8 @@ impl AttachmentResolver<'_> {
             let key = self.object_key(upload.id);
             let is_kept = self.files.mark_referenced(key).await?
                 && self.table.keep_upload(key, upload, &attachment.content_type).await?;
-            if is_kept { Ok(()) } else { Err(refusal(&upload.url, UploadFault::Unknown).into()) }
+            let url = || upload.link.url(&self.address.origin);
+            if is_kept { Ok(()) } else { Err(refusal(&url(), UploadFault::Unknown).into()) }
         });
 
         try_join_all(kept).await.map(drop)
@@ -146,7 +159,7 @@ mod tests {
         let elsewhere =
             Capability::generate(BusinessId(id(business_id)), ConversationId(id(business_id)));
 
-        let url = |capability: &Capability| capability.url("https://api.example.com");
+        let url = |capability: &Capability| capability.link().url("https://api.example.com");
         let urls = [url(&own), "nonsense".to_owned(), url(&foreign), url(&own), url(&elsewhere)];
         assert_eq!(referenced(&urls, own.business_id, conversation_id), [own.upload]);
 

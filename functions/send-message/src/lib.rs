@@ -16,13 +16,14 @@ use attachments::{AttachmentResolver, referenced};
 use domain::accept::request_hash;
 use domain::message::MessageView;
 use domain::problem::{MAX_BODY_BYTES, Refusal};
-use domain::{BusinessId, ConversationId, Month, Sender, Seq};
+use domain::{BusinessId, ConversationId, FileLink, Month, Sender, Seq};
 use platform::api::{self, ApiError, Authenticator};
 use platform::aws::Aws;
 use platform::credential::{Caller, TokenClaims};
 use platform::delivery::ChannelCache;
 use platform::error::InternalError;
 use platform::files::Files;
+use platform::origin::{ApiAddress, ApiDomains};
 use platform::queue::{Doorbell, Doorbells, Version};
 use platform::runtime::{Error, HttpFunction, request_id};
 use platform::secrets::Secrets;
@@ -41,11 +42,12 @@ pub struct SendMessage {
     channels: ChannelCache,
     files: Files,
     doorbells: Doorbells,
+    domains: ApiDomains,
 }
 
 impl HttpFunction for SendMessage {
-    /// Reads `TABLE_NAME`, `ATTACHMENTS_BUCKET`, the queues' URLs, `AGENT_KEYS_SECRET` and what AWS
-    /// clients need.
+    /// Reads `TABLE_NAME`, `ATTACHMENTS_BUCKET`, the queues' URLs, `AGENT_KEYS_SECRET`,
+    /// `API_DOMAIN` and what AWS clients need.
     fn from_env() -> Result<SendMessage, Error> {
         let aws = Aws::from_env()?;
         Ok(SendMessage {
@@ -53,6 +55,7 @@ impl HttpFunction for SendMessage {
             channels: ChannelCache::default(),
             files: Files::from_env(&aws)?,
             doorbells: Doorbells::from_env(&aws)?,
+            domains: ApiDomains::from_env()?,
         })
     }
 
@@ -72,7 +75,10 @@ impl HttpFunction for SendMessage {
         );
 
         match parsed {
-            Ok(parsed) => self.accept(parsed, claims, request_id(request), now).await,
+            Ok(parsed) => {
+                let address = self.domains.address(request);
+                self.accept(parsed, claims, &address, request_id(request), now).await
+            }
             // A caller without access does not learn what else is wrong.
             Err(errors) => {
                 self.authenticator.authenticate(claims, LoadRequest::default(), now).await?;
@@ -87,12 +93,13 @@ impl SendMessage {
         &self,
         request: request::Request,
         claims: TokenClaims,
+        address: &ApiAddress,
         request_id: Option<String>,
         now: DateTime<Utc>,
     ) -> Result<Response<Body>, ApiError> {
         let Authenticator { table, .. } = &self.authenticator;
         let conversation_id = request.conversation_id;
-        let hash = hash(conversation_id, &request.body);
+        let hash = hash(conversation_id, &request.body, address);
         let uploads = referenced(&request.body.attachments, claims.business_id(), conversation_id);
 
         // A conversation that changes its channel in between is checked again, once.
@@ -108,16 +115,19 @@ impl SendMessage {
 
             if let Some(first) = context.first.as_ref().filter(|first| first.request_hash == hash) {
                 let outcome = table.replay(caller.business_id, conversation_id, first).await?;
-                return respond(outcome, conversation_id);
+                return respond(outcome, conversation_id, address);
             }
 
-            let (draft, last) =
-                self.draft(&caller, &context, &request, &hash, request_id.as_deref(), now).await?;
+            let resolver = self.resolver(caller.business_id, conversation_id, address);
+            let (draft, last) = self
+                .draft(resolver, &caller, &context, &request, request_id.as_deref(), now)
+                .await?;
+            let idempotency = request.idempotency_key.clone().map(|key| (key, hash.clone()));
+            let draft = MessageDraft { idempotency, ..draft };
             if context.first.is_some() {
                 return Err(Refusal::IdempotencyKeyReused.into());
             }
 
-            let resolver = self.resolver(caller.business_id, conversation_id);
             resolver.keep_new(&draft.attachments, &context.uploads).await?;
             match table.accept(&draft, last, context.head).await? {
                 AcceptOutcome::ChannelChanged => {}
@@ -125,7 +135,7 @@ impl SendMessage {
                     if let AcceptOutcome::Accepted(message) = &outcome {
                         self.ring(&draft, message).await;
                     }
-                    return respond(outcome, conversation_id);
+                    return respond(outcome, conversation_id, address);
                 }
             }
         }
@@ -134,13 +144,13 @@ impl SendMessage {
     }
 
     /// Checks the content against the conversation's channel, before anything is counted. Returns
-    /// the draft and the conversation's last `seq`.
+    /// the draft, without an idempotency key, and the conversation's last `seq`.
     async fn draft(
         &self,
+        resolver: AttachmentResolver<'_>,
         caller: &Caller,
         context: &RequestContext,
         request: &request::Request,
-        hash: &str,
         request_id: Option<&str>,
         now: DateTime<Utc>,
     ) -> Result<(MessageDraft, Seq), ApiError> {
@@ -166,7 +176,6 @@ impl SendMessage {
             now,
         )?;
 
-        let resolver = self.resolver(caller.business_id, request.conversation_id);
         let attachments = resolver.resolve(&body.attachments, &context.uploads, now).await?;
         channel.check_files(&attachments)?;
 
@@ -178,7 +187,7 @@ impl SendMessage {
             sender: Sender(caller.agent),
             content: body.content.clone(),
             attachments,
-            idempotency: request.idempotency_key.clone().map(|key| (key, hash.to_owned())),
+            idempotency: None,
             correlation_id: request_id.map(str::to_owned),
             now,
         };
@@ -186,13 +195,14 @@ impl SendMessage {
         Ok((draft, conversation.seq))
     }
 
-    fn resolver(
-        &self,
+    fn resolver<'a>(
+        &'a self,
         business_id: BusinessId,
         conversation_id: ConversationId,
-    ) -> AttachmentResolver<'_> {
+        address: &'a ApiAddress,
+    ) -> AttachmentResolver<'a> {
         let table = &self.authenticator.table;
-        AttachmentResolver { files: &self.files, table, business_id, conversation_id }
+        AttachmentResolver { files: &self.files, table, business_id, conversation_id, address }
     }
 
     /// Makes the last call. If SQS does not take the doorbell the answer is still 201: the
@@ -223,6 +233,7 @@ impl SendMessage {
 fn respond(
     outcome: AcceptOutcome,
     conversation_id: ConversationId,
+    address: &ApiAddress,
 ) -> Result<Response<Body>, ApiError> {
     let (message, replayed) = match outcome {
         AcceptOutcome::Accepted(message) => (message, false),
@@ -233,7 +244,7 @@ fn respond(
     if replayed {
         tracing::info!(conversation = %conversation_id, message_id = %message.id, "replayed");
     }
-    Ok(created(&message.view(conversation_id), replayed)?)
+    Ok(created(&message.view(conversation_id, &address.origin), replayed)?)
 }
 
 fn created(view: &MessageView<'_>, replayed: bool) -> Result<Response<Body>, InternalError> {
@@ -248,9 +259,16 @@ fn created(view: &MessageView<'_>, replayed: bool) -> Result<Response<Body>, Int
     Ok(response)
 }
 
-/// Hashes what makes two requests the same for an idempotency key: the conversation and the body.
-fn hash(conversation_id: ConversationId, body: &MessageBody) -> String {
+/// Hashes what makes two requests the same for an idempotency key: the conversation and the body. A
+/// file is the same under each address of the API.
+fn hash(conversation_id: ConversationId, body: &MessageBody, address: &ApiAddress) -> String {
     let conversation_id = conversation_id.to_string();
+    let files = body.attachments.iter().map(|url| match FileLink::of_url(url) {
+        Some((host, link)) if address.is_own(host) => link.secret().to_owned(),
+        Some(_) | None => url.clone(),
+    });
+    let files: Vec<String> = files.collect();
+
     let parts = [conversation_id.as_str(), body.content.as_str()];
-    request_hash(parts.into_iter().chain(body.attachments.iter().map(String::as_str)))
+    request_hash(parts.into_iter().chain(files.iter().map(String::as_str)))
 }

@@ -57,7 +57,7 @@ async fn a_file_can_be_read_with_its_url_and_not_without() {
     let other_secret = format!("{}{}", &token[..64], "A".repeat(token.len() - 64));
     let unknown =
         Capability::generate(BusinessId(business.business_id), ConversationId(conversation_id));
-    let unknown = unknown.url("").rsplit_once('/').expect("a path").1.to_owned();
+    let unknown = unknown.link().secret().to_owned();
     let mut answers = Vec::new();
 
     for wrong in [other_secret, unknown, token[1..].to_owned(), "nonsense".to_owned()] {

@@ -27,7 +27,7 @@ async fn pretend(
     let capability = Capability::generate(of, conversation_id);
     let upload = Upload {
         id: capability.upload,
-        url: capability.url(&world.ready.api),
+        link: capability.link(),
         filename: FileName::new("pretended.bin"),
         content_type: MediaType::parse(kind).expect("a media type"),
         size,
@@ -37,7 +37,7 @@ async fn pretend(
     };
     let place = ObjectKey { business_id: of, conversation_id, upload: capability.upload };
     world.table().put_upload(place, &upload).await.expect("a record");
-    Value::from(upload.url)
+    Value::from(upload.link.url(&world.ready.api))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,8 +62,8 @@ async fn a_file_belongs_to_its_conversation_and_its_business() {
     let own = upload(&mine, "chat").await;
     let elsewhere = upload(&mine, "email").await;
     let foreign = upload(&theirs, "chat").await;
-    let unknown = Capability::generate(BusinessId(mine.business_id), ConversationId(chat))
-        .url(&world.ready.api);
+    let unknown = Capability::generate(BusinessId(mine.business_id), ConversationId(chat));
+    let unknown = unknown.link().url(&world.ready.api);
     let own_text = own.as_str().expect("a URL");
 
     // Another last character than the signature's own: four end a signature of 64 bytes, and "A" is

@@ -15,7 +15,7 @@ use domain::delivery::{
     Status,
 };
 use domain::problem::MAX_BODY_BYTES;
-use domain::{Attachment, Channel, Content, FileName, MediaType, UploadId};
+use domain::{Attachment, Channel, Content, FileLink, FileName, MediaType, UploadId};
 use platform::table::record::Message;
 use platform::table::{HeldConversation, RequeueOutcome};
 
@@ -186,7 +186,7 @@ async fn the_largest_message_with_the_longest_history_fits_into_its_item() {
 fn largest_message(error: &Reason) -> Message {
     let attachment = |number| Attachment {
         id: UploadId(Uuid::from_u128(number)),
-        url: "u".repeat(2_048),
+        link: FileLink::new(&"u".repeat(2_048)),
         filename: FileName::new(&"ü".repeat(255)),
         content_type: MediaType::parse(&format!("{0}/{0}", "t".repeat(127))).expect("a media type"),
         size: u64::MAX,

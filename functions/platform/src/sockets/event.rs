@@ -67,15 +67,16 @@ impl Payload {
         Payload(serde_json::to_vec(event).expect("events are plain data"))
     }
 
-    /// Serializes a message: whole if it fits, else by its id.
+    /// Serializes a message, with links to its files at `origin`: whole if it fits, else by its id.
     ///
     /// A chat's text nearly always fits: 20,000 characters are 120,000 bytes if each has to be
     /// escaped. A message that does not fit was written while the conversation was on another
     /// channel, or has ten attachments with long names under a long host name.
     #[must_use]
-    pub fn message(message: &Message, conversation_id: ConversationId) -> Payload {
+    pub fn message(message: &Message, conversation_id: ConversationId, origin: &str) -> Payload {
         let seq = message.seq.0;
-        let whole = Payload::of(&Event::NewMessage { seq, message: message.view(conversation_id) });
+        let message_view = message.view(conversation_id, origin);
+        let whole = Payload::of(&Event::NewMessage { seq, message: message_view });
         if whole.0.len() <= MAX_EVENT_BYTES {
             whole
         } else {
@@ -107,7 +108,11 @@ mod tests {
     }
 
     fn event_of(content: String) -> (usize, Value) {
-        let payload = Payload::message(&message(content), ConversationId(Uuid::from_u128(2)));
+        let payload = Payload::message(
+            &message(content),
+            ConversationId(Uuid::from_u128(2)),
+            "https://api.example.com",
+        );
         (payload.0.len(), serde_json::from_slice(&payload.0).expect("JSON"))
     }
 

@@ -184,8 +184,8 @@ impl Table {
         Ok(ControlFlow::Break(answer))
     }
 
-    /// Reads the conversation again after `this` try found its `seq` taken, because DynamoDB may not
-    /// have evaluated the conversation, nor the key. Continues with the conversation's `seq`.
+    /// Reads the conversation again after `this` try found its `seq` taken, because DynamoDB may
+    /// not have evaluated the conversation, nor the key. Continues with the conversation's `seq`.
     async fn reread_conversation(
         &self,
         draft: &MessageDraft,

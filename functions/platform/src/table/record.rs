@@ -14,7 +14,8 @@ use domain::delivery::{
 use domain::message::{MessageView, SenderType};
 use domain::{
     AgentId, Attachment, Channel, ChannelId, Content, ConversationChannel, ConversationId,
-    ConversationStatus, FileName, MediaType, MessageId, Month, Sender, Seq, UploadId, UploadState,
+    ConversationStatus, FileLink, FileName, MediaType, MessageId, Month, Sender, Seq, UploadId,
+    UploadState,
 };
 
 /// A business's plan.
@@ -260,16 +261,16 @@ pub struct Message {
 }
 
 impl Message {
-    /// The message as the public API shows it.
+    /// The message as the public API shows it at `origin`.
     #[must_use]
-    pub fn view(&self, conversation_id: ConversationId) -> MessageView<'_> {
+    pub fn view(&self, conversation_id: ConversationId, origin: &str) -> MessageView<'_> {
         MessageView {
             id: self.id,
             conversation_id,
             sender_type: SenderType::Agent,
             sender_id: self.sender,
             content: self.content.as_str(),
-            attachments: &self.attachments,
+            attachments: self.attachments.iter().map(|file| file.view(origin)).collect(),
             created_at: self.created_at,
         }
     }
@@ -328,8 +329,9 @@ pub struct Idempotency {
 pub struct Upload {
     /// Its id.
     pub id: UploadId,
-    /// Its capability URL.
-    pub url: String,
+    /// Where it is read.
+    #[serde(rename = "url")]
+    pub link: FileLink,
     /// The file's name.
     pub filename: FileName,
     /// The media type; the announced one until the file was inspected.
@@ -348,7 +350,7 @@ impl Upload {
     /// Whether this is the capability that was given out for it.
     #[must_use]
     pub fn is_opened_by(&self, capability: &Capability) -> bool {
-        Capability::of_url(&self.url).is_some_and(|own| own.matches(capability))
+        Capability::parse(self.link.secret()).is_some_and(|own| own.matches(capability))
     }
 
     /// The attachment that a message shows.
@@ -356,7 +358,7 @@ impl Upload {
     pub fn attachment(&self) -> Attachment {
         Attachment {
             id: self.id,
-            url: self.url.clone(),
+            link: self.link.without_host(),
             filename: self.filename.clone(),
             content_type: self.content_type.clone(),
             size: self.size,

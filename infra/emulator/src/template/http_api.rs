@@ -4,6 +4,9 @@ use super::bucket::CorsRule;
 use super::error::TemplateError;
 use super::properties::Properties;
 
+/// Whether the address that API Gateway gives an API is switched off. Here it is the only one.
+const ENDPOINT_CONFIGURATION: &str = "x-amazon-apigateway-endpoint-configuration";
+
 /// One route of the HTTP API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpRoute {
@@ -41,7 +44,7 @@ impl HttpApi {
         ])?;
         let cors = definition.nested("x-amazon-apigateway-cors")?.map(cors_rule).transpose()?;
         let paths = definition.nested("paths")?.map_or_else(|| Ok(Vec::new()), Properties::each)?;
-        definition.finish(&["info", "openapi", "tags"])?;
+        definition.finish(&["info", "openapi", "tags", ENDPOINT_CONFIGURATION])?;
         let mut routes = Vec::new();
 
         for (path, item) in paths {

@@ -46,7 +46,9 @@ use properties::Properties;
 /// Resource types without a meaning on one machine: permissions, alarms, and others for operators.
 const WITHOUT_LOCAL_MEANING: &[&str] = &[
     "AWS::ApiGateway::Account",
+    "AWS::ApiGatewayV2::ApiMapping", // a domain needs a certificate and DNS
     "AWS::ApiGatewayV2::Deployment",
+    "AWS::ApiGatewayV2::DomainName",
     "AWS::CloudWatch::Alarm",
     "AWS::CloudWatch::CompositeAlarm",
     "AWS::CloudWatch::Dashboard",
