@@ -138,7 +138,8 @@ fn unescaped(text: &[u8]) -> Vec<u8> {
 /// Reads `charset'language'percent-encoded` ([RFC 8187
 /// §3.2](https://www.rfc-editor.org/rfc/rfc8187#section-3.2)).
 fn extended_text(value: &[u8]) -> Option<String> {
-    let (label, text) = charset_and_text(value)?;
+    // Some write no more than the text.
+    let (label, text) = charset_and_text(value).unwrap_or((b"", value));
     let bytes: Vec<u8> = percent_decode(text).collect();
     decode(label, &bytes)
 }
@@ -218,6 +219,7 @@ mod tests {
             (".NET", b"form-data; name=file; filename=\"=?utf-8?B?Wm/Dqy50eHQ=?=\"; filename*=utf-8''Zo%C3%AB.txt"),
             (".NET Framework", b"form-data; name=file; filename=\"=?utf-8?B?Wm/Dqy50eHQ=?=\""),
             ("urllib3 1", b"form-data; name=\"file\"; filename*=utf-8''Zo%C3%AB.txt"),
+            ("filename* without a charset", b"form-data; name=\"file\"; filename*=Zo%C3%AB.txt"),
             ("filename* first", b"form-data; filename*=UTF-8''Zo%C3%AB.txt; name=\"file\"; filename=\"Zo_.txt\""),
             ("filename* last", b"form-data; name=\"file\"; filename=\"Zo?.txt\"; filename*=UTF-8'en'Zo%c3%ab.txt"),
             ("Latin-1 of RFC 5987", b"form-data; name=\"file\"; filename*=iso-8859-1''Zo%EB.txt"),

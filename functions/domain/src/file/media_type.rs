@@ -132,7 +132,17 @@ impl MediaType {
         if declared == MediaType::UNKNOWN {
             return Ok(self.guessed(found, head));
         }
+        if let Some(found) = found
+            && declared == "application/postscript"
+            && matches!(found.name, "application/postscript" | "application/pdf")
+        {
+            // Illustrator writes PDF, under the ending that browsers call PostScript.
+            return Ok(found.media_type());
+        }
         if names::is_text(declared) {
+            if signature::is_utf16_in(self.charset(), head) && !is_program(found) {
+                return Ok(self);
+            }
             let is_readable = signature::is_text(head) || found.is_none();
             return if is_readable && !signature::is_binary(head) {
                 Ok(self)
@@ -197,15 +207,21 @@ impl MediaType {
         // A film's container without a picture is sound; that stands further back in the file.
         let is_sound = declared_kind == "audio" && found_kind == "video" && found.codec.is_none();
         let are_pictures = declared_kind == "image" && found_kind == "image";
+        // Pages with moving pictures serve films under the ending of a GIF.
+        let is_moving = declared_kind == "image" && found_kind == "video";
 
         if share_container && (found.is_generic || is_sound || are_pictures) {
             Some(self.clone())
-        } else if declared_kind == found_kind || share_container {
+        } else if declared_kind == found_kind || share_container || is_moving {
             Some(found.media_type())
         } else {
             None
         }
     }
+}
+
+fn is_program(found: Option<Finding>) -> bool {
+    found.is_some_and(|found| names::is_program(found.name))
 }
 
 impl Finding {

@@ -17,6 +17,10 @@ pub(super) const OGG_CODECS: [(&str, &str); 5] =
 /// An installer for Windows; its type is not registered.
 pub(super) const INSTALLER: &str = "application/x-msi";
 
+/// Documents of Word and workbooks of Excel till 2003.
+pub(super) const WORD: &str = "application/msword";
+pub(super) const EXCEL: &str = "application/vnd.ms-excel";
+
 /// Each type with its other spellings.
 const SPELLINGS: &[(&str, &[&str])] = &[
     (
@@ -68,6 +72,7 @@ const SPELLINGS: &[(&str, &[&str])] = &[
     ("audio/mp4", &["audio/m4a", "audio/x-m4a", "audio/x-mp4", "audio/mp4a-latm"]),
     ("audio/aac", &["audio/x-aac", "audio/aacp", "audio/x-hx-aac-adts", "audio/vnd.dlna.adts"]),
     ("audio/amr", &["audio/x-amr", "audio/amr-nb"]),
+    ("audio/amr-wb", &["audio/x-amr-wb"]),
     (
         OGG,
         &[
@@ -123,7 +128,7 @@ const SPELLINGS: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "application/msword",
+        WORD,
         &[
             "application/x-msword",
             "application/vnd.ms-word",
@@ -133,7 +138,7 @@ const SPELLINGS: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "application/vnd.ms-excel",
+        EXCEL,
         &[
             "application/msexcel",
             "application/x-msexcel",
@@ -295,10 +300,7 @@ pub(super) fn is_archive(name: &str) -> bool {
 /// True for the office documents whose first bytes may show another one of them.
 pub(super) fn is_office(name: &str) -> bool {
     name.starts_with("application/vnd.openxmlformats-officedocument.")
-        || matches!(
-            name,
-            "application/msword" | "application/vnd.ms-excel" | "application/vnd.ms-powerpoint"
-        )
+        || matches!(name, WORD | EXCEL | "application/vnd.ms-powerpoint")
 }
 
 /// A format that the files of several types are written in.
@@ -318,6 +320,8 @@ pub(super) enum Container {
     Ogg,
     /// gzip: archives of tar.
     Gzip,
+    /// TIFF: cameras' raw pictures.
+    Tiff,
 }
 
 /// Returns the containers that files of a type may be in; none for a type that this does not tell.
@@ -346,6 +350,17 @@ pub(super) fn containers(name: &str) -> &'static [Container] {
         | "image/avif" => &[Container::IsoMedia],
         "audio/webm" | "video/webm" | "audio/matroska" | "video/matroska" => &[Container::Matroska],
         OGG | "video/ogg" => &[Container::Ogg],
+        "image/tiff"
+        | "image/x-adobe-dng"
+        | "image/x-canon-cr2"
+        | "image/x-epson-erf"
+        | "image/x-hasselblad-3fr"
+        | "image/x-kodak-dcr"
+        | "image/x-nikon-nef"
+        | "image/x-pentax-pef"
+        | "image/x-samsung-srw"
+        | "image/x-sony-arw"
+        | "image/x-sony-sr2" => &[Container::Tiff],
         "application/gzip"
         | "application/x-compressed-tar"
         | "application/x-gtar-compressed"

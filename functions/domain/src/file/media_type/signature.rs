@@ -48,7 +48,7 @@ pub(super) fn is_shown(name: &str, head: &[u8]) -> bool {
         "image/bmp" => is_bitmap(head),
         // Sound of any kind may have a tag in front (https://id3.org/id3v2.4.0-structure).
         "audio/aac" | "audio/flac" if head.starts_with(b"ID3") => true,
-        "audio/amr" => head.starts_with(b"#!AMR"),
+        "audio/amr" | "audio/amr-wb" => amr(head).is_some_and(|found| found.name == name),
         "text/html" | "text/xml" => is_text(head),
         _ => names::spellings(name).any(|spelling| infer::is_mime(head, spelling)),
     }
@@ -81,6 +81,23 @@ pub(super) fn is_binary(head: &[u8]) -> bool {
     !is_utf16(head) && head.contains(&0)
 }
 
+/// True for a text in UTF-16 that has no byte order mark, since its type says the order ([RFC 2781
+/// §3.3](https://www.rfc-editor.org/rfc/rfc2781#section-3.3)).
+pub(super) fn is_utf16_in(charset: Option<&str>, head: &[u8]) -> bool {
+    let unit: fn([u8; 2]) -> u16 = match charset {
+        Some("utf-16le") => u16::from_le_bytes,
+        Some("utf-16be") => u16::from_be_bytes,
+        _ => return false,
+    };
+    // The last character may be cut.
+    let units = head.as_chunks::<2>().0.iter().map(|pair| unit(*pair));
+    let characters: Vec<_> = char::decode_utf16(units).collect();
+    let whole = characters.len().saturating_sub(1);
+    characters[..whole].iter().all(|character| {
+        character.as_ref().is_ok_and(|one| !one.is_control() || one.is_ascii_whitespace())
+    })
+}
+
 fn is_utf16(head: &[u8]) -> bool {
     head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff])
 }
@@ -95,8 +112,8 @@ fn text_format(head: &[u8]) -> Option<Finding> {
         "application/rtf"
     } else if text.starts_with(b"%!PS") {
         "application/postscript"
-    } else if text.starts_with(b"#!AMR") {
-        "audio/amr"
+    } else if let Some(found) = amr(head) {
+        return Some(found);
     } else if infer::text::is_shellscript(text) {
         "text/x-shellscript"
     } else if infer::text::is_xml(text) {
@@ -112,6 +129,9 @@ fn binary_format(head: &[u8]) -> Option<Finding> {
     if is_installer(head) {
         return Some(Finding::of(names::INSTALLER));
     }
+    if let Some(found) = amr(head).or_else(|| unknown_to_infer(head)) {
+        return Some(found);
+    }
     if head.starts_with(b"OggS") {
         return Some(ogg(head));
     }
@@ -124,6 +144,8 @@ fn binary_format(head: &[u8]) -> Option<Finding> {
 
     let found = infer::get(head).map(|found| found.mime_type());
     match found.filter(|name| is_certain(name, head)) {
+        // Cameras write their raw pictures in it (https://helpx.adobe.com/camera-raw/digital-negative.html).
+        Some(name @ "image/tiff") => Some(Finding::generic(name)),
         Some(name) => Some(Finding::of(canonical(name))),
         None if head.get(4..8) == Some(b"ftyp") => Some(iso_media(head)),
         // Every frame of MPEG audio begins with eleven set bits; the layer bits 01 mean layer III.
@@ -132,6 +154,42 @@ fn binary_format(head: &[u8]) -> Option<Finding> {
         }
         None => None,
     }
+}
+
+/// Recognizes sound for telephones ([RFC 4867
+/// §5.1](https://www.rfc-editor.org/rfc/rfc4867#section-5.1)), which begins as a script does.
+fn amr(head: &[u8]) -> Option<Finding> {
+    if head.starts_with(b"#!AMR-WB") {
+        Some(Finding::of("audio/amr-wb"))
+    } else if head.starts_with(b"#!AMR") {
+        Some(Finding::of("audio/amr"))
+    } else {
+        None
+    }
+}
+
+/// Recognizes formats that are still sent and that [`infer`] does not tell.
+fn unknown_to_infer(head: &[u8]) -> Option<Finding> {
+    const KNOWN: [(&[u8], &str); 8] = [
+        // PostScript with a preview in front: Adobe's Encapsulated PostScript File Format, §5.2.
+        (&[0xc5, 0xd0, 0xd3, 0xc6], "application/postscript"),
+        // Workbooks of Excel 2 to 4, and those of Excel 5 without a compound file around them:
+        // [MS-XLS §2.4.21](https://learn.microsoft.com/en-us/openspecs/office_file_formats/ms-xls/).
+        (&[0x09, 0x00, 0x04, 0x00], names::EXCEL),
+        (&[0x09, 0x02, 0x06, 0x00], names::EXCEL),
+        (&[0x09, 0x04, 0x06, 0x00], names::EXCEL),
+        (&[0x09, 0x08, 0x08, 0x00], names::EXCEL),
+        (&[0x09, 0x08, 0x10, 0x00], names::EXCEL),
+        // Documents of Word 2, and of Write: `file`'s Magdir/msdos.
+        (&[0xdb, 0xa5, 0x2d, 0x00], names::WORD),
+        (&[0x31, 0xbe, 0x00, 0x00], names::WORD),
+    ];
+
+    if head.starts_with(b"FORM") && head.get(8..12) == Some(b"AIFC") {
+        return Some(Finding::of("audio/aiff"));
+    }
+    let found = KNOWN.iter().find(|(signature, _)| head.starts_with(signature));
+    found.map(|(_, name)| Finding::of(name))
 }
 
 /// True unless the signature of the type is so short that other files begin with it.

@@ -7,6 +7,7 @@ const JPEG: &[u8] = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01";
 const GIF: &[u8] = b"GIF89a\x01\0\x01\0\x80\0\0";
 const WEBP: &[u8] = b"RIFF\x24\0\0\0WEBPVP8 \x18\0\0\0";
 const HEIC: &[u8] = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic";
+const TIFF: &[u8] = b"II*\0\x08\0\0\0\x0c\0\0\x01";
 const PROGRAM: &[u8] = b"MZ\x90\0\x03\0\0\0\x04\0\0\0\xff\xff\0\0\xb8\0\0\0\0\0\0\0";
 const COMPOUND: &[u8] = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0\0\0\0\0\0\0";
 const ZIP: &[u8] = b"PK\x03\x04\x14\0\x06\0\x08\0\0\0!\0";
@@ -266,12 +267,30 @@ fn honest_files_go_through() {
         ("message/rfc822", b"From: anna@example.com\r\n"),
         ("application/sql", b"-- MZ\n"),
         ("application/gpx+xml", b"<?xml version=\"1.0\"?><gpx/>"),
+        // Sound begins as a script does; the bytes behind are no text.
+        ("audio/amr", b"#!AMR\n\x3c\x08\0\0"),
+        ("audio/amr-wb", b"#!AMR-WB\n\x44\0\0"),
+        ("audio/aiff", b"FORM\0\0\x10\0AIFCFVER\0\0"),
+        ("application/postscript", b"\xc5\xd0\xd3\xc6\x20\0\0\0"),
+        // Programs that still run write as they did in 1992.
+        ("application/vnd.ms-excel", b"\x09\0\x04\0\x02\0\x10\0"),
+        ("application/vnd.ms-excel", b"\x09\x08\x10\0\0\x06\x05\0"),
+        ("application/msword", b"\xdb\xa5\x2d\0\0\0"),
+        ("image/x-adobe-dng", TIFF),
+        ("image/x-nikon-nef", TIFF),
+        // A charset that says the order of bytes needs no mark.
+        ("text/plain; charset=utf-16le", b"a\0b\0\r\0\n\0"),
+        ("text/csv; charset=utf-16be", b"\0a\0;\0b\x65"),
     ] {
         let declared = declared.to_ascii_lowercase();
         assert_eq!(confirmed(&declared, head), Ok(declared));
     }
 
-    // Another archive or another office document than its ending says.
+    // Another archive or another document than its ending says.
+    assert_eq!(
+        confirmed("application/postscript", b"%PDF-1.5\n%\xe2\xe3\0\0"),
+        Ok("application/pdf".into())
+    );
     assert_eq!(confirmed("application/x-tar", GZIP), Ok("application/gzip".into()));
     let mut docx = [ZIP, &[0; 16], b"word/document.xml"].concat();
     docx.resize(64, 0);
@@ -303,6 +322,9 @@ fn pictures_sound_and_films_are_what_their_bytes_say() {
         ("application/ogg", &theora, "video/ogg; codecs=theora"),
         ("audio/mpeg", b"RIFF\x24\0\0\0WAVEfmt ", "audio/wav"),
         ("audio/mpeg", &opus, "audio/ogg; codecs=opus"),
+        ("image/jpeg", TIFF, "image/tiff"),
+        ("image/gif", b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", "video/mp4"),
+        ("image/gif", b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\x82\x84webm", "video/webm"),
         ("video/mp4", b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", "video/quicktime"),
         ("video/quicktime", b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", "video/mp4"),
         ("audio/mpeg", b"\0\0\0\x18ftypM4A \0\0\0\0M4A mp42", "audio/mp4"),
@@ -320,6 +342,8 @@ fn a_type_that_contradicts_the_bytes_is_refused() {
     for (declared, head, found) in [
         ("application/pdf", b"hello".as_slice(), unknown),
         ("text/plain", b"a\0b", unknown),
+        ("text/plain; charset=utf-16le", b"\0\xd8\0\xd8\0\0", unknown),
+        ("text/plain; charset=utf-16le", PROGRAM, "application/vnd.microsoft.portable-executable"),
         ("text/csv", PNG, "image/png"),
         ("image/gif", b"<html><script>", "text/html"),
         ("video/mp4", b"<!DOCTYPE html><script>", "text/html"),
