@@ -152,7 +152,7 @@ impl Model for Protocol {
             actions.push(Action::LoseDoorbell);
         }
         let possible = |report: &&Report| **report != Report::Bounced || state.left.bounces > 0;
-        for report in self.reports().iter().filter(possible) {
+        for report in self.reports.iter().filter(possible) {
             let unreported =
                 state.taken.iter().filter(|seq| !state.reported.contains(&(**seq, *report)));
             actions.extend(unreported.map(|seq| Action::Receipt(*seq, *report)));

@@ -23,6 +23,8 @@ pub(crate) struct Protocol {
     max_messages: u32,
     /// True if messages may go in several parts.
     pub(crate) parts: bool,
+    /// What the provider may report of a message that it took.
+    pub(crate) reports: &'static [Report],
     pub(crate) budget: Budget,
     without: Option<Without>,
 }
@@ -36,12 +38,18 @@ pub(crate) enum Without {
     Lease,
 }
 
-/// Returns what a search may use. `WHOLE` in the environment asks for twenty times as many states.
+/// Returns what a search may use.
 fn budget() -> Budget {
-    match std::env::var_os("WHOLE") {
-        Some(_) => Budget { crashes: 2, faults: 1, ticks: 2, bounces: 0 },
-        None => Budget { crashes: 1, faults: 1, ticks: 1, bounces: 0 },
+    if is_whole() {
+        Budget { crashes: 2, faults: 1, ticks: 2, bounces: 0 }
+    } else {
+        Budget { crashes: 1, faults: 1, ticks: 1, bounces: 0 }
     }
+}
+
+/// True if `WHOLE` in the environment asks for twenty times as many states.
+fn is_whole() -> bool {
+    std::env::var_os("WHOLE").is_some()
 }
 
 impl Protocol {
@@ -51,6 +59,7 @@ impl Protocol {
             receipt_timeout: Channel::Chat.receipt_timeout(),
             max_messages: 1,
             parts: false,
+            reports: &[Report::Sent],
             budget: budget(),
             without: None,
         }
@@ -67,27 +76,24 @@ impl Protocol {
     }
 
     /// A channel that waits for receipts, and whose provider may report a message as delivered and
-    /// then as bounced. One misfortune of each kind keeps the search small.
+    /// then as bounced. One crash less than elsewhere and one step of time keep the search small.
     pub(crate) fn with_bounces() -> Protocol {
+        let budget = budget();
         Protocol {
             receipt_timeout: Channel::Email.receipt_timeout(),
             parts: false,
-            budget: Budget { crashes: 1, faults: 1, ticks: 1, bounces: 1 },
+            reports: if is_whole() {
+                &[Report::Sent, Report::Delivered, Report::Bounced]
+            } else {
+                &[Report::Delivered, Report::Bounced]
+            },
+            budget: Budget { crashes: budget.crashes - 1, ticks: 1, bounces: 1, ..budget },
             ..Protocol::with_receipts()
         }
     }
 
     pub(crate) fn without(self, part: Without) -> Protocol {
         Protocol { without: Some(part), ..self }
-    }
-
-    /// Returns what the provider may report of a message that it took.
-    pub(crate) fn reports(&self) -> &'static [Report] {
-        if self.has_bounces() {
-            &[Report::Sent, Report::Delivered, Report::Bounced]
-        } else {
-            &[Report::Sent]
-        }
     }
 
     /// True if the provider may report that a message came back.
