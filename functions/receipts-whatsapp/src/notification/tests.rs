@@ -206,3 +206,84 @@ fn other_changes_are_left_alone() {
     ]);
     assert_eq!(parse_changes(changes), ParsedWebhook { ignored: 2, ..ParsedWebhook::default() });
 }
+
+#[test]
+fn one_item_that_could_be_read_makes_a_call_readable_whatever_it_is() {
+    let receipts = of(json!([status(|_| ())])).receipts;
+    let customers = BTreeMap::from([(customer(&["16505551234"]), NOW)]);
+    let change = CustomerChange {
+        phone_number_id: NUMBER.into(),
+        old: customer(&["16505551234"]).names,
+        new: customer(&["16505555678"]).names,
+        at: NOW,
+    };
+    let nothing = ParsedWebhook { unreadable: 1, ..ParsedWebhook::default() };
+    let read = [
+        ParsedWebhook { receipts, ..nothing.clone() },
+        ParsedWebhook { customers, ..nothing.clone() },
+        ParsedWebhook { changes: vec![change], ..nothing.clone() },
+        ParsedWebhook { ignored: 1, ..nothing.clone() },
+    ];
+
+    assert!(nothing.is_unreadable());
+    for one in &read {
+        assert!(!one.is_unreadable(), "{one:?}");
+        for other in &read {
+            let both = ParsedWebhook {
+                receipts: [one.receipts.clone(), other.receipts.clone()].concat(),
+                customers: one
+                    .customers
+                    .clone()
+                    .into_iter()
+                    .chain(other.customers.clone())
+                    .collect(),
+                changes: [one.changes.clone(), other.changes.clone()].concat(),
+                ignored: one.ignored + other.ignored,
+                unreadable: 2,
+            };
+            assert!(!both.is_unreadable(), "{both:?}");
+        }
+    }
+}
+
+#[test]
+fn whatever_is_not_read_is_counted_once() {
+    let change = |field: &str, value: Value| json!([{ "field": field, "value": value }]);
+    let foreign = status(|status| status["biz_opaque_callback_data"] = json!("campaign.7"));
+    let table = [
+        (json!([7]), (0, 1)),
+        (json!([{ "field": "messages" }]), (0, 1)),
+        (change("messages", json!(7)), (0, 1)),
+        (change("messages", json!({ "statuses": 7 })), (0, 1)),
+        (change("messages", json!({ "statuses": [7] })), (0, 1)),
+        (change("calls", json!({ "calls": [7] })), (0, 1)),
+        (change("messages", json!({ "statuses": [foreign] })), (1, 0)),
+        (change("messages", json!({})), (1, 0)),
+        (change("account_update", json!(7)), (1, 0)),
+        (change("calls", json!({ "calls": null })), (0, 0)),
+        (json!(null), (0, 0)),
+    ];
+    for (changes, counts) in table {
+        let parsed = parse_changes(changes.clone());
+        assert_eq!((parsed.ignored, parsed.unreadable), counts, "{changes}");
+    }
+
+    assert_eq!(parse(br#"{"entry": [7]}"#, NOW).unreadable, 1);
+    assert_eq!(parse(b"7", NOW).unreadable, 1);
+}
+
+/// A contact who shares no name with an item is its sender only if there is no other item.
+#[test]
+fn a_message_and_a_call_are_two_items() {
+    let contacts = json!([{ "wa_id": "16505551234" }]);
+    let item = json!({ "from_user_id": USER_ID, "timestamp": "1772355902", "type": "text",
+        "event": "connect", "direction": "USER_INITIATED" });
+    let names = |members: Value| {
+        let parsed = parse_changes(json!([{ "field": "messages", "value": value(members) }]));
+        parsed.customers.into_keys().flat_map(|customer| customer.names).count()
+    };
+
+    assert_eq!(names(json!({ "contacts": contacts, "messages": [item] })), 2);
+    assert_eq!(names(json!({ "contacts": contacts, "calls": [item] })), 2);
+    assert_eq!(names(json!({ "contacts": contacts, "messages": [item], "calls": [item] })), 1);
+}
