@@ -102,16 +102,33 @@ impl MediaType {
         self.0.split_once("; codecs=").map(|(_, codec)| codec)
     }
 
-    /// True if a browser may show a file of this type inline instead of saving it: pictures without
-    /// scripts, sound, films, and PDF.
+    /// True if a browser may show a file of this type inline instead of saving it: pictures, sound
+    /// and films in formats that can hold no script, and PDF. Of other types, such as
+    /// `video/x-of-their-own+xml`, a browser decides by itself what to run.
     #[must_use]
     pub fn shows_inline(&self) -> bool {
-        let essence = self.essence();
-        let picture = matches!(essence, "image/png" | "image/jpeg" | "image/gif" | "image/webp");
-        picture
-            || essence.starts_with("audio/")
-            || essence.starts_with("video/")
-            || essence == "application/pdf"
+        matches!(
+            self.essence(),
+            "application/pdf"
+                | "audio/3gpp"
+                | "audio/aac"
+                | "audio/flac"
+                | "audio/mp4"
+                | "audio/mpeg"
+                | "audio/ogg"
+                | "audio/wav"
+                | "audio/webm"
+                | "image/gif"
+                | "image/jpeg"
+                | "image/png"
+                | "image/webp"
+                | "video/3gpp"
+                | "video/3gpp2"
+                | "video/mp4"
+                | "video/ogg"
+                | "video/quicktime"
+                | "video/webm"
+        )
     }
 
     /// Compares this declared type with a file's first [`SNIFFED_BYTES`] bytes, and returns the
@@ -151,7 +168,7 @@ impl MediaType {
             };
         }
         if let Some(Finding { name, .. }) = found
-            && (names::is_program(name) || (name == "text/html" && self.shows_inline()))
+            && (names::is_program(name) || (name == "text/html" && self.is_seen()))
         {
             return if names::is_program(declared) { Ok(self) } else { refused() };
         }
@@ -183,6 +200,11 @@ impl MediaType {
         } else {
             refused()
         }
+    }
+
+    /// True for pictures, sound, films and PDF: files that a reader opens without a thought.
+    fn is_seen(&self) -> bool {
+        self.shows_inline() || media_kind(self.essence()).is_some()
     }
 
     /// Returns the type of a file whose declaration says nothing.

@@ -492,7 +492,19 @@ fn types_with_scripts_are_not_shown_inline() {
     let inline = |name: &str| MediaType::parse(name).expect("a media type").shows_inline();
     assert!(inline("image/png") && inline("application/pdf") && inline("video/mp4"));
     assert!(inline("audio/ogg; codecs=opus"));
-    assert!(!inline("text/html") && !inline("image/svg+xml") && !inline("application/xhtml+xml"));
+    for name in [
+        "text/html",
+        "image/svg+xml",
+        "application/xhtml+xml",
+        "audio/x-of-their-own+xml",
+        "video/x-of-their-own+xml",
+        "image/x-of-their-own",
+        "video/mp4+xml",
+        "audio/html",
+        "text/plain",
+    ] {
+        assert!(!inline(name), "{name}");
+    }
 }
 
 proptest! {
