@@ -4,6 +4,7 @@
 
 mod dead_letters;
 mod drift;
+mod erasing;
 mod finding;
 mod inventory;
 mod life;

@@ -105,6 +105,7 @@ async fn every_command_calls_one_thing_by_one_name_and_fits_a_terminal() {
     };
     let given_up = ["--business", &business.business_id.to_string()];
     let conversation_id = business.conversation_id("email").to_string();
+    let whatsapp = business.conversation_id("whatsapp").to_string();
 
     walk.read("status", &[]).await;
     walk.read("dead-letters inspect", &[]).await;
@@ -145,6 +146,9 @@ async fn every_command_calls_one_thing_by_one_name_and_fits_a_terminal() {
     walk.run("channel resume", &[of[0], of[1], channel_id]).await;
     walk.run("channel deactivate", &[of[0], of[1], channel_id, "--yes"]).await;
     walk.run("channel activate", &[of[0], of[1], channel_id]).await;
+    walk.run("erase conversation", &[given_up[0], given_up[1], &whatsapp, "--yes"]).await;
+    let customer = ["erase recipient", "anna@example.com"];
+    walk.run(customer[0], &[of[0], of[1], customer[1], "--yes"]).await;
     walk.read("keys show", &["agents"]).await;
     walk.run("keys add", &["agents"]).await;
     walk.run("keys retire", &["agents", "--yes"]).await;

@@ -64,8 +64,9 @@ impl Replay<'_> {
             let settled =
                 page.messages.iter().take_while(|message| message.seq <= state.settled_seq);
             for message in settled {
-                // The agent knows of a message that ended `failed`, and may have sent it again.
-                let is_skipped = message.status == Status::Failed;
+                // The agent knows of a message that ended `failed`, and may have sent it again. One
+                // that was erased has nothing to show.
+                let is_skipped = message.status == Status::Failed || message.content.is_erased();
                 let payload = Payload::message(message, conversation_id, self.api_url);
                 let is_replayed = Instant::now() < self.until
                     && (is_skipped || self.widgets.post(connection_id, &payload).await);

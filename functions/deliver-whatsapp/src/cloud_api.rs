@@ -194,6 +194,11 @@ impl Provider for CloudApi {
             )));
         };
 
+        if CustomerId::parse(&outbound.conversation.recipient).is_none() {
+            let detail = "WhatsApp cannot write to the customer's number";
+            return Err(Failure::Permanent(Reason::new("recipient_unreachable", detail)));
+        }
+
         let number = PhoneNumber { id: phone_number_id, secret, template: template.as_ref() };
         let body = self.body(number, &outbound).await?;
 

@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{AgentId, ConversationId, FileLink, FileName, MediaType, MessageId, UploadId, text};
 
+/// The fewest days for which messages may be kept, if not for ever: long after the last attempt to
+/// deliver one, so that none is gone before it is settled.
+pub const MIN_RETENTION_DAYS: u32 = 30;
+
 /// A message's text: never blank, and without control characters but tabs and line ends. How long
 /// it may be depends on the channel ([`crate::channel`]).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +44,12 @@ impl Content {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// True if the message was erased: no message is empty otherwise.
+    #[must_use]
+    pub fn is_erased(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Returns the length in characters (Unicode scalar values), as the channels' limits count it.

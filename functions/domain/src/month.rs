@@ -29,10 +29,16 @@ impl Month {
         )
     }
 
+    /// Returns the first instant of the month.
+    #[must_use]
+    pub fn begins_at(self) -> DateTime<Utc> {
+        self.0.and_time(chrono::NaiveTime::MIN).and_utc()
+    }
+
     /// Returns the first instant of the next month, when a new allowance begins.
     #[must_use]
     pub fn resets_at(self) -> DateTime<Utc> {
-        self.next().0.and_time(chrono::NaiveTime::MIN).and_utc()
+        self.next().begins_at()
     }
 }
 

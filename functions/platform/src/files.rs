@@ -7,6 +7,7 @@
 //! small call whatever the size, once per file, and costs a millionth of a dollar a month
 //! ([pricing](https://aws.amazon.com/s3/pricing/)).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
@@ -84,7 +85,13 @@ impl Files {
     /// # Errors
     /// The variable that is missing.
     pub fn from_env(aws: &Aws) -> Result<Files, SettingError> {
-        Ok(Files { client: client(aws), bucket: settings::required("ATTACHMENTS_BUCKET")? })
+        Ok(Files::named(aws, settings::required("ATTACHMENTS_BUCKET")?))
+    }
+
+    /// The bucket of this name.
+    #[must_use]
+    pub fn named(aws: &Aws, bucket: String) -> Files {
+        Files { client: client(aws), bucket }
     }
 
     /// Stores a file.
@@ -215,6 +222,38 @@ impl Files {
             Err(error) if error.code() == Some("NoSuchKey") => Ok(false),
             Err(error) => Err(InternalError::aws("PutObjectTagging", error)),
         }
+    }
+
+    /// Deletes the files of a conversation but those to keep; returns how many it deleted.
+    ///
+    /// # Errors
+    /// If S3 does not answer.
+    pub async fn delete_all(
+        &self,
+        business_id: BusinessId,
+        conversation_id: ConversationId,
+        to_keep: &BTreeSet<UploadId>,
+    ) -> Result<usize, InternalError> {
+        let path =
+            |upload: &UploadId| ObjectKey { business_id, conversation_id, upload: *upload }.path();
+        let kept: BTreeSet<String> = to_keep.iter().map(path).collect();
+        let list = self.client.list_objects_v2().bucket(&self.bucket);
+        let list = list.prefix(format!("{business_id}/{conversation_id}/"));
+
+        let mut pages = list.into_paginator().send();
+        let mut deleted = 0;
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| InternalError::aws("ListObjectsV2", error))?;
+            let keys = page.contents.into_iter().flatten().filter_map(|object| object.key);
+            for key in keys.filter(|key| !kept.contains(key)) {
+                let call = self.client.delete_object().bucket(&self.bucket).key(key);
+                let answer = call.send().await;
+                answer.map_err(|error| InternalError::aws("DeleteObject", error))?;
+                deleted += 1;
+            }
+        }
+
+        Ok(deleted)
     }
 
     /// Presigns a download, an address that is good for some minutes. Type and disposition are

@@ -28,7 +28,7 @@ use platform::queue::{Doorbell, Doorbells, Version};
 use platform::runtime::{Error, HttpFunction, request_id};
 use platform::secrets::Secrets;
 use platform::table::record::Message;
-use platform::table::{AcceptOutcome, LoadRequest, MessageDraft, RequestContext};
+use platform::table::{AcceptOutcome, LoadRequest, MessageDraft, MessageRetention, RequestContext};
 use platform::telemetry::metrics::MetricRecord;
 use request::Body as MessageBody;
 
@@ -43,11 +43,12 @@ pub struct SendMessage {
     files: Files,
     doorbells: Doorbells,
     domains: ApiDomains,
+    retention: MessageRetention,
 }
 
 impl HttpFunction for SendMessage {
     /// Reads `TABLE_NAME`, `ATTACHMENTS_BUCKET`, the queues' URLs, `AGENT_KEYS_SECRET`,
-    /// `API_DOMAIN` and what AWS clients need.
+    /// `API_DOMAIN`, `MESSAGE_RETENTION_DAYS` and what AWS clients need.
     fn from_env() -> Result<SendMessage, Error> {
         let aws = Aws::from_env()?;
         Ok(SendMessage {
@@ -56,6 +57,7 @@ impl HttpFunction for SendMessage {
             files: Files::from_env(&aws)?,
             doorbells: Doorbells::from_env(&aws)?,
             domains: ApiDomains::from_env()?,
+            retention: MessageRetention::from_env()?,
         })
     }
 
@@ -189,6 +191,7 @@ impl SendMessage {
             attachments,
             idempotency: None,
             correlation_id: request_id.map(str::to_owned),
+            expires_at: self.retention.expiry_of(now),
             now,
         };
 

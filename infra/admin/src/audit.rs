@@ -1,9 +1,12 @@
 //! Recounting: compares, for each business and month, the number of messages with the counters.
 //!
 //! Sends go on meanwhile. The counters are therefore read before and after the messages are
-//! counted: a message changes both in one transaction and is never deleted, so there are at least
+//! counted: a message changes both in one transaction and outlives its month, so there are at least
 //! as many messages as were counted before, and at most as many as are counted after. A number
 //! outside of these bounds is drift, and no traffic explains it.
+//!
+//! Of a month whose first messages have been kept for as long as the stack keeps messages, some are
+//! gone: there, only messages that were not counted are drift.
 
 use std::collections::BTreeMap;
 
@@ -22,6 +25,8 @@ struct Account {
     used_before: u64,
     used_after: u64,
     messages: u64,
+    /// Whether messages of the month may have been deleted because their time was over.
+    is_expiring: bool,
 }
 
 impl Account {
@@ -32,7 +37,9 @@ impl Account {
         let most = signed(self.used_after);
         let messages = signed(self.messages);
 
-        (messages - most).max(0) - (least - messages).max(0)
+        let missing = if self.is_expiring { 0 } else { (least - messages).max(0) };
+
+        (messages - most).max(0) - missing
     }
 }
 
@@ -46,6 +53,13 @@ pub(crate) async fn run(
     for OpenMonth { business_id, month } in read_open_months(target, args, progress).await? {
         let used = read_used(target, business_id, month).await?;
         accounts.entry((business_id, month)).or_default().used_before = used;
+    }
+
+    let retention = target.message_retention()?;
+    let now = target.now().timestamp();
+    for ((_, month), account) in &mut accounts {
+        let first_expiry = retention.expiry_of(month.begins_at());
+        account.is_expiring = first_expiry.is_some_and(|at| at <= now);
     }
 
     let filter = MessageFilter { business_id: args.business_id, month: args.month, status: None };
@@ -111,10 +125,10 @@ fn report(accounts: &BTreeMap<(BusinessId, Month), Account>) -> Report {
     let json: Vec<_> = accounts
         .iter()
         .map(|((business_id, month), account)| {
-            let Account { used_before, used_after, messages } = account;
+            let Account { used_before, used_after, messages, is_expiring } = account;
             json!({
                 "business_id": business_id, "month": month, "message_count": messages,
-                "used_before": used_before, "used": used_after, "drift": account.drift(),
+                "used_before": used_before, "used": used_after, "drift": account.drift(), "expiring": is_expiring,
             })
         })
         .collect();
@@ -151,8 +165,12 @@ mod tests {
     #[test]
     fn messages_sent_during_the_audit_are_no_drift_and_any_other_difference_is() {
         let drift = |used_before, used_after, messages| {
-            Account { used_before, used_after, messages }.drift()
+            Account { used_before, used_after, messages, is_expiring: false }.drift()
         };
+        let expiring = |messages| {
+            Account { used_before: 5, used_after: 5, messages, is_expiring: true }.drift()
+        };
+        assert_eq!([expiring(0), expiring(5), expiring(6)], [0, 0, 1]);
         assert_eq!([drift(5, 5, 5), drift(5, 9, 5), drift(5, 9, 9), drift(5, 9, 7)], [0; 4]);
         assert_eq!([drift(5, 5, 4), drift(5, 9, 2)], [-1, -3]);
         assert_eq!([drift(5, 5, 6), drift(5, 9, 12), drift(0, 0, 1)], [1, 3, 1]);

@@ -3,6 +3,7 @@
 mod channel;
 mod create;
 mod dead_letters;
+mod erase;
 mod keys;
 mod list;
 mod parse;
@@ -13,6 +14,7 @@ pub(crate) use create::{
     CreateConversation,
 };
 pub(crate) use dead_letters::{DeadLetters, QueueArgs, RedriveArgs, SelectionArgs};
+pub(crate) use erase::{Erase, EraseConversation, EraseRecipient};
 pub(crate) use keys::{Keys, KeysArgs, TokenKind};
 pub(crate) use list::{
     ApiKeyListArgs, ChannelListArgs, List, ListFailed, ListStuck, Message, MessageListArgs,
@@ -94,6 +96,9 @@ pub(crate) enum Command {
     DeadLetters(DeadLetters),
     /// Recount messages and compare them with the counters; drift must be 0
     Audit(AuditArgs),
+    /// Erase what identifies a customer, for good; what is counted stays
+    #[command(subcommand)]
+    Erase(Erase),
     /// Revoke a credential, at once and for good
     #[command(subcommand)]
     Revoke(Revoke),

@@ -7,7 +7,7 @@ use std::io;
 use platform::{InternalError, settings};
 
 /// The services that the command line calls, as the SDKs' variables name them.
-const SERVICES: [&str; 4] = ["DYNAMODB", "SQS", "SECRETS_MANAGER", "CLOUDFORMATION"];
+const SERVICES: [&str; 5] = ["DYNAMODB", "SQS", "S3", "SECRETS_MANAGER", "CLOUDFORMATION"];
 
 /// The reason why a command ended without doing its work.
 #[derive(Debug, thiserror::Error)]

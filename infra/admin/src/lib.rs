@@ -11,6 +11,7 @@ mod completions;
 mod consent;
 mod create;
 mod dead_letters;
+mod erase;
 mod failure;
 mod first_steps;
 mod inventory;
@@ -30,7 +31,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use command_line::{
-    Business, Command, CommandLine, Create, DeadLetters, List, Message, Plan, Revoke,
+    Business, Command, CommandLine, Create, DeadLetters, Erase, List, Message, Plan, Revoke,
 };
 use consent::Consent;
 use failure::Failure;
@@ -115,6 +116,12 @@ async fn run(command_line: &CommandLine) -> Result<Report, Failure> {
             dead_letters::discard(&target, args, &consent, &progress).await
         }
 
+        Command::Erase(Erase::Conversation(args)) => {
+            erase::conversation(&target, args, &consent, &progress).await
+        }
+        Command::Erase(Erase::Recipient(args)) => {
+            erase::recipient(&target, args, &consent, &progress).await
+        }
         Command::Audit(args) => audit::run(&target, args, &progress).await,
         Command::Revoke(Revoke::ApiKey(args)) => revoke::api_key(&target, args, &consent).await,
         Command::Revoke(Revoke::Agent(args)) => revoke::agent(&target, args, &consent).await,

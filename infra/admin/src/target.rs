@@ -13,11 +13,12 @@ use platform::InternalError;
 use platform::aws::Aws;
 use platform::clock::Clock;
 use platform::credential::SigningKeys;
+use platform::files::Files;
 use platform::queue::{DeadLetters, Doorbells};
 use platform::secrets::Secrets;
 use platform::settings::{self, SettingError};
 use platform::table::record::{Conversation, Plan};
-use platform::table::{FoundChannel, Table};
+use platform::table::{FoundChannel, MessageRetention, Table};
 
 /// A system to work on.
 pub(crate) struct Target {
@@ -117,6 +118,19 @@ impl Target {
         }
     }
 
+    /// Returns how long the system keeps messages.
+    pub(crate) fn message_retention(&self) -> Result<MessageRetention, Failure> {
+        match &self.names {
+            ResourceNames::Environment => MessageRetention::from_env().map_err(explain_setting),
+            ResourceNames::Stack { outputs, .. } => {
+                let days = outputs.get("MessageRetentionDays").map_or("0", String::as_str);
+                MessageRetention::parse(days).ok_or_else(|| {
+                    Failure::new(format!("the stack's MessageRetentionDays is {days}"))
+                })
+            }
+        }
+    }
+
     /// Returns the address of the chat's WebSocket, if it is known.
     pub(crate) fn chat_url(&self) -> Option<String> {
         match &self.names {
@@ -171,6 +185,16 @@ impl Target {
                     physical_id(resources, logical_id)
                 };
                 Doorbells::new(&self.aws, url)
+            }
+        }
+    }
+
+    /// Returns the bucket of files.
+    pub(crate) fn files(&self) -> Result<Files, Failure> {
+        match &self.names {
+            ResourceNames::Environment => Files::from_env(&self.aws).map_err(explain_setting),
+            ResourceNames::Stack { resources, .. } => {
+                Ok(Files::named(&self.aws, physical_id(resources, "Files")?))
             }
         }
     }

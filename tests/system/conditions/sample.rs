@@ -130,6 +130,7 @@ pub(super) fn message(seq: u64) -> Message {
         error: None,
         parts: Parts::default(),
         correlation_id: Some("JKJaXmPLvHcESHA=".into()),
+        expires_at: None,
         history: History::default(),
     }
 }

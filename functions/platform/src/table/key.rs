@@ -149,10 +149,13 @@ pub fn conversations_of(business_id: BusinessId) -> String {
     format!("{}#C#", business_partition(business_id))
 }
 
+/// Range key of conversations.
+pub const CONVERSATION_SORT: &str = "CONVERSATION";
+
 /// A conversation.
 #[must_use]
 pub fn conversation(business_id: BusinessId, conversation_id: ConversationId) -> Key {
-    Key::new(conversation_partition(business_id, conversation_id), "CONVERSATION")
+    Key::new(conversation_partition(business_id, conversation_id), CONVERSATION_SORT)
 }
 
 /// Reads back business and conversation of a [`conversation_partition`].
@@ -177,6 +180,9 @@ pub fn message_sort(seq: Seq) -> String {
     format!("{MESSAGE_PREFIX}{:012}", seq.0)
 }
 
+/// Prefix of the range keys of uploads.
+pub const UPLOAD_PREFIX: &str = "U#";
+
 /// An upload for a conversation's messages.
 #[must_use]
 pub fn upload(
@@ -184,7 +190,10 @@ pub fn upload(
     conversation_id: ConversationId,
     upload_id: UploadId,
 ) -> Key {
-    Key::new(conversation_partition(business_id, conversation_id), format!("U#{upload_id}"))
+    Key::new(
+        conversation_partition(business_id, conversation_id),
+        format!("{UPLOAD_PREFIX}{upload_id}"),
+    )
 }
 
 /// The record of an idempotency key. The key is hashed: it may hold what does not belong into a
@@ -192,7 +201,13 @@ pub fn upload(
 #[must_use]
 pub fn idempotency(business_id: BusinessId, key: &str) -> Key {
     let hash = hex::encode(Sha256::digest(key));
-    Key::new(format!("{}#I#{hash}", business_partition(business_id)), "IDEMPOTENCY")
+    Key::new(format!("{}{hash}", idempotency_of(business_id)), "IDEMPOTENCY")
+}
+
+/// Prefix of the partitions of a business's idempotency keys.
+#[must_use]
+pub fn idempotency_of(business_id: BusinessId) -> String {
+    format!("{}#I#", business_partition(business_id))
 }
 
 /// Prefix of the range keys of a conversation's connections.

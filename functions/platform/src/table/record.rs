@@ -254,6 +254,9 @@ pub struct Message {
     /// API Gateway's id of the call that made it, to search the logs by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
+    /// When DynamoDB may delete it, in seconds since 1970; without it, never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<i64>,
     /// The outcomes of the attempts that ended; one that is under way is only in `attempts` and
     /// `attempted_at`.
     #[serde(default, skip_serializing_if = "History::is_empty")]

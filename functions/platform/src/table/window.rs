@@ -71,9 +71,10 @@ impl Table {
         for ((business_id, conversation_id), known) in
             self.conversations_by(phone_number_id, old).await?
         {
-            let Some(conversation) = self.conversation(business_id, conversation_id).await? else {
-                continue;
-            };
+            let found = self.conversation(business_id, conversation_id).await?;
+            // One that was erased has no customer.
+            let found = found.filter(|conversation| !conversation.recipient.is_empty());
+            let Some(conversation) = found else { continue };
             // Another person may have got the number since. Meta's times are whole seconds.
             if conversation.created_at >= at + TimeDelta::seconds(1) {
                 continue;
@@ -184,11 +185,12 @@ impl Table {
         let call = self
             .change(&key::conversation(business_id, conversation_id))
             .update_expression("SET recipient = :recipient")
-            .condition_expression("channel = :whatsapp")
+            .condition_expression("channel = :whatsapp AND attribute_not_exists(erased_at)")
             .expression_attribute_values(":whatsapp", text(Channel::Whatsapp))
             .expression_attribute_values(":recipient", text(recipient.as_str()));
 
-        // Refused, it has moved to another channel or is gone, and there is nothing to change.
+        // Refused, it has moved to another channel, is erased or is gone, and there is nothing to
+        // change.
         update::<Conversation>(call).await.map(drop)
     }
 }

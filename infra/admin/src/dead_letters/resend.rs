@@ -39,6 +39,9 @@ pub(super) async fn resend(
     };
 
     match message.status {
+        Status::Failed if message.content.is_erased() => {
+            return Ok(ResendOutcome::Refused("the message was erased".into()));
+        }
         Status::Failed => {}
         Status::Sent | Status::Delivered | Status::Read => {
             return Ok(ResendOutcome::Unnecessary("has arrived meanwhile"));
@@ -120,6 +123,10 @@ async fn draft_message(
         attachments: message.attachments,
         idempotency: Some((key, hash)),
         correlation_id: message.correlation_id,
+        // It stays for as long as the first one would have.
+        expires_at: message
+            .expires_at
+            .map(|at| at - message.created_at.timestamp() + now.timestamp()),
         now,
     }))
 }

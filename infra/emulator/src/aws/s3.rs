@@ -13,9 +13,10 @@ use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::dto::{
-    BucketName, GetObjectInput, GetObjectOutput, GetObjectTaggingInput, GetObjectTaggingOutput,
-    HeadObjectInput, HeadObjectOutput, ObjectKey, PutObjectInput, PutObjectOutput,
-    PutObjectTaggingInput, PutObjectTaggingOutput, Tag,
+    BucketName, DeleteObjectInput, DeleteObjectOutput, GetObjectInput, GetObjectOutput,
+    GetObjectTaggingInput, GetObjectTaggingOutput, HeadObjectInput, HeadObjectOutput,
+    ListBucketsInput, ListBucketsOutput, ListObjectsV2Input, ListObjectsV2Output, ObjectKey,
+    PutObjectInput, PutObjectOutput, PutObjectTaggingInput, PutObjectTaggingOutput, Tag,
 };
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
@@ -276,6 +277,31 @@ impl S3 for TaggedFiles {
         let response = self.files.put_object(request).await?;
         self.storage.write_tags(&bucket, &key, &tags)?;
         Ok(response)
+    }
+
+    async fn delete_object(
+        &self,
+        request: S3Request<DeleteObjectInput>,
+    ) -> S3Result<S3Response<DeleteObjectOutput>> {
+        let tags = self.storage.tags_of(&request.input.bucket, &request.input.key);
+        let response = self.files.delete_object(request).await?;
+        // An object that was put here by other means has none.
+        let _ = std::fs::remove_file(tags);
+        Ok(response)
+    }
+
+    async fn list_buckets(
+        &self,
+        request: S3Request<ListBucketsInput>,
+    ) -> S3Result<S3Response<ListBucketsOutput>> {
+        self.files.list_buckets(request).await
+    }
+
+    async fn list_objects_v2(
+        &self,
+        request: S3Request<ListObjectsV2Input>,
+    ) -> S3Result<S3Response<ListObjectsV2Output>> {
+        self.files.list_objects_v2(request).await
     }
 
     async fn get_object_tagging(

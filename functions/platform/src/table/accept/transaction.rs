@@ -65,6 +65,7 @@ impl TransactionAttempt {
             error: None,
             parts: Parts::default(),
             correlation_id: draft.correlation_id.clone(),
+            expires_at: draft.expires_at,
             history: History::default(),
         }
     }

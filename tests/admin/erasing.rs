@@ -1,0 +1,330 @@
+//! `erase`: nothing that identifies a customer is left in the table or the bucket, and everything
+//! that is counted is.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use reqwest::Method;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{admin, admin_json, text};
+use tests::{Business, World};
+
+const CHANNELS: [&str; 3] = ["chat", "whatsapp", "email"];
+const TEXT: &str = "canary-text-7f3a";
+const FILE_NAME: &str = "canary-file-91bc.txt";
+const BYTES: &str = "canary-bytes-44de";
+const SUBJECT: &str = "canary-subject-0c2e";
+
+/// A conversation with a customer of its own, who has a message with a file.
+struct Talk {
+    channel: &'static str,
+    conversation_id: Uuid,
+    customer: &'static str,
+    message_id: Uuid,
+    /// The secret of the file's link.
+    secret: String,
+}
+
+async fn talk(world: &World, business: &Business, channel: &'static str) -> Talk {
+    let customer = match channel {
+        "whatsapp" => "+16505550177",
+        "email" => "Canary.Customer@example.com",
+        _ => "canary-visitor-5d1f",
+    };
+    let new = json!({ "business_id": business.business_id, "channel": channel,
+        "customer": customer });
+    let made = world.sandbox(Method::POST, "/conversations", new).await;
+    let conversation_id: Uuid =
+        serde_json::from_value(made["conversation_id"].clone()).expect("an id");
+    let pk = format!("B#{}#C#{conversation_id}", business.business_id);
+    let update = world.dynamodb().update_item().table_name(&world.ready.table);
+    let update = update
+        .key("pk", AttributeValue::S(pk))
+        .key("sk", AttributeValue::S("CONVERSATION".to_owned()))
+        .update_expression("SET subject = :subject")
+        .expression_attribute_values(":subject", AttributeValue::S(SUBJECT.to_owned()));
+    update.send().await.expect("it is there");
+
+    let (message_id, secret) = send(world, business, conversation_id).await;
+    Talk { channel, conversation_id, customer, message_id, secret }
+}
+
+/// Uploads a file and sends it with a text; returns the message's id and the secret of the file's
+/// link.
+async fn send(world: &World, business: &Business, conversation_id: Uuid) -> (Uuid, String) {
+    let body = format!(
+        "--edge\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{FILE_NAME}\"\r\n\
+         Content-Type: text/plain\r\n\r\n{BYTES}\r\n--edge--\r\n"
+    );
+    let bearer = format!("Bearer {}", business.api_key);
+    let kind = "multipart/form-data; boundary=edge";
+    let headers = [("authorization", bearer.as_str()), ("content-type", kind)];
+    let path = format!("/api/v1/conversations/{conversation_id}/upload");
+    let file = world.call(Method::POST, &path, &headers, body.into_bytes()).await.json();
+
+    let body = json!({ "content": TEXT, "attachments": [{ "url": file["url"] }] }).to_string();
+    let request = world.send(&business.api_key, conversation_id, TEXT).body(body);
+    let id = request.key(key_of(conversation_id)).go().await.id();
+    (id, text(&file, "url").rsplit_once('/').expect("a path").1.to_owned())
+}
+
+fn key_of(conversation_id: Uuid) -> String {
+    format!("key-of-{conversation_id}")
+}
+
+impl Talk {
+    /// Everything that identifies the customer.
+    fn canaries(&self) -> Vec<String> {
+        let constant = [TEXT, FILE_NAME, BYTES, SUBJECT].map(str::to_owned);
+        let own = [self.secret.clone(), self.customer.trim_start_matches('+').to_owned()];
+        constant.into_iter().chain(own).collect()
+    }
+
+    /// The command that erases it. An address is written in another way than it is stored.
+    fn command(&self, business: &Business) -> Vec<String> {
+        let (what, whom) = match self.channel {
+            "chat" => ("conversation", self.conversation_id.to_string()),
+            "email" => ("recipient", self.customer.to_lowercase()),
+            _ => ("recipient", self.customer.replace("+1650555", "+1 (650) 555-")),
+        };
+        let business_id = business.business_id.to_string();
+        ["erase", what, "--business", &business_id, &whom].map(str::to_owned).to_vec()
+    }
+}
+
+fn words<'a>(command: &'a [String], more: &[&'a str]) -> Vec<&'a str> {
+    command.iter().map(String::as_str).chain(more.iter().copied()).collect()
+}
+
+/// The names and contents of the whole bucket.
+async fn objects(world: &World) -> BTreeMap<String, String> {
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new("local", "local", None, None, "test"))
+        .endpoint_url(world.ready.aws.s3.as_deref().expect("there is a bucket"))
+        .force_path_style(true);
+    let client = aws_sdk_s3::Client::from_conf(config.build());
+    let buckets = client.list_buckets().send().await.expect("S3 answers").buckets;
+    let mut all = BTreeMap::new();
+    for bucket in buckets.into_iter().flatten().filter_map(|bucket| bucket.name) {
+        let listed = client.list_objects_v2().bucket(&bucket).send().await.expect("S3 answers");
+        for key in listed.contents.into_iter().flatten().filter_map(|object| object.key) {
+            let object = client.get_object().bucket(&bucket).key(&key).send().await;
+            let bytes = object.expect("S3 answers").body.collect().await.expect("bytes");
+            all.insert(key, String::from_utf8_lossy(&bytes.into_bytes()).into_owned());
+        }
+    }
+    all
+}
+
+/// Returns the canaries that are left in the table or the bucket.
+async fn left(world: &World, canaries: &[String]) -> Vec<String> {
+    let pages = world.dynamodb().scan().table_name(&world.ready.table).consistent_read(true);
+    let items = pages.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await;
+    let items = format!("{:?}", items.expect("the table can be read"));
+    let all = format!("{items}{:?}", objects(world).await);
+    canaries.iter().filter(|canary| all.contains(canary.as_str())).cloned().collect()
+}
+
+/// Returns the ids that providers gave messages.
+async fn provider_ids(world: &World) -> Vec<String> {
+    let pages = world.dynamodb().scan().table_name(&world.ready.table).consistent_read(true);
+    let items = pages.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await;
+    let items = items.expect("the table can be read");
+    items.iter().filter_map(|item| item.get("provider_id")?.as_s().ok()).cloned().collect()
+}
+
+/// Returns the messages of a conversation as the API shows them.
+async fn shown(world: &World, business: &Business, conversation_id: Uuid) -> Value {
+    let path = format!("/api/v1/conversations/{conversation_id}/messages");
+    world.get(&business.api_key, &path).await.json()["messages"].take()
+}
+
+async fn until_taken(world: &World, business: &Business, talk: &Talk) {
+    let Talk { channel, conversation_id, message_id, .. } = *talk;
+    let status = if channel == "chat" { "delivered" } else { "sent" };
+    world.until_status(&business.api_key, conversation_id, message_id, status).await;
+    // The worker releases the conversation a moment later.
+    let id = conversation_id.to_string();
+    world
+        .until("the conversation is released", async || {
+            let stuck = admin_json(world, 0, &["list", "stuck"]).await;
+            (!stuck.to_string().contains(&id)).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erased_customer_is_nowhere_and_still_counted() {
+    let world = World::start().await;
+    let business = world.business(100, 1).await;
+    let of = business.business_id.to_string();
+    let mut talks = Vec::new();
+    for channel in CHANNELS {
+        talks.push(talk(&world, &business, channel).await);
+    }
+    for talk in &talks {
+        until_taken(&world, &business, talk).await;
+    }
+    let mut canaries: Vec<String> = talks.iter().flat_map(Talk::canaries).collect();
+    let provider_ids = provider_ids(&world).await;
+    assert_eq!(provider_ids.len(), 2, "WhatsApp's, which has the number in it, and SES's");
+    canaries.extend(provider_ids);
+    assert_eq!(left(&world, &canaries).await, canaries, "all of it is stored");
+    let usage = world.usage(&business.api_key).await;
+
+    for talk in &talks {
+        let command = talk.command(&business);
+        let refused = admin(&world, &words(&command, &[])).await;
+        assert!(refused.code == 3 && refused.stderr.contains("for good"), "{}", refused.stderr);
+        assert_eq!(left(&world, &talk.canaries()).await, talk.canaries(), "it was not confirmed");
+
+        let mut expected = shown(&world, &business, talk.conversation_id).await;
+        let erased = admin_json(&world, 0, &words(&command, &["--yes"])).await;
+        let outcome = json!({ "conversation_id": talk.conversation_id, "erased": true,
+            "message_count": 1, "file_count": 1, "unsettled_count": 0 });
+        assert_eq!(erased["conversations"], json!([outcome]), "{}", talk.channel);
+
+        // What is left of a message is what is counted, and how it was delivered.
+        expected[0]["content"] = json!("");
+        expected[0]["attachments"] = json!([]);
+        assert_eq!(shown(&world, &business, talk.conversation_id).await, expected);
+    }
+
+    assert_eq!(left(&world, &canaries).await, [""; 0]);
+    assert_eq!(objects(&world).await, BTreeMap::new());
+    assert_eq!(world.usage(&business.api_key).await, usage);
+    admin_json(&world, 0, &["audit", "--business", &of]).await;
+
+    for talk in &talks {
+        // The key still makes no second message.
+        let request = world.send(&business.api_key, talk.conversation_id, TEXT);
+        let again = request.key(key_of(talk.conversation_id)).go().await;
+        assert_eq!(again.problem(), (422, "idempotency_key_reused".into()));
+
+        // The chat goes on; the other two have no address to write to, and say so.
+        let request = world.send(&business.api_key, talk.conversation_id, "afterwards");
+        let id = request.go().await.id();
+        let status = if talk.channel == "chat" { "delivered" } else { "failed" };
+        let ended = world.until_status(&business.api_key, talk.conversation_id, id, status).await;
+        if talk.channel != "chat" {
+            assert_eq!(ended["error"]["code"], "recipient_unreachable", "{}", talk.channel);
+            let command = talk.command(&business);
+            let gone = admin(&world, &words(&command, &["--yes"])).await;
+            assert!(gone.code == 1 && gone.stderr.contains("no conversation"), "{}", gone.stderr);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_settled_yet_is_delivered_first() {
+    let world = World::start().await;
+    let business = world.business(100, 1).await;
+    world.fault("email", json!({ "status": 429 })).await;
+    let talk = talk(&world, &business, "email").await;
+    let Talk { conversation_id, message_id, .. } = talk;
+    world
+        .until("it is put back", async || {
+            let delivery = world.delivery(&business.api_key, conversation_id, message_id).await;
+            (delivery["error"]["code"] == "rate_limited").then_some(())
+        })
+        .await;
+
+    let command = talk.command(&business);
+    let waits = admin_json(&world, 1, &words(&command, &["--yes"])).await;
+    let outcome = json!({ "conversation_id": conversation_id, "erased": false,
+        "message_count": 0, "file_count": 0, "unsettled_count": 1 });
+    assert_eq!(waits["conversations"], json!([outcome]));
+    assert_eq!(left(&world, &talk.canaries()).await, talk.canaries());
+
+    world.heal("email").await;
+    world.pass(60).await;
+    world.sweep().await;
+    until_taken(&world, &business, &talk).await;
+    assert_eq!(world.received("email", conversation_id).await, [TEXT]);
+    admin_json(&world, 0, &words(&command, &["--yes"])).await;
+    assert_eq!(left(&world, &talk.canaries()).await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_that_is_cut_short_is_ended_by_the_next_run() {
+    let world = World::start().await;
+    let business = world.business(100, 1).await;
+    let mut last = None;
+
+    // Each fault cuts it short at another step; a scan comes first, and one for references later.
+    for (operation, skip) in [
+        ("UpdateItem", 1),
+        ("Query", 1),
+        ("DeleteItem", 0),
+        ("ListObjectsV2", 0),
+        ("DeleteObject", 0),
+        ("Scan", 1),
+        ("DeleteItem", 1),
+        ("UpdateItem", 2),
+        ("UpdateItem", 3),
+    ] {
+        let talk = talk(&world, &business, "whatsapp").await;
+        until_taken(&world, &business, &talk).await;
+        let command = talk.command(&business);
+
+        let fault = json!({ "operation": operation, "error": "AccessDeniedException", "skip": skip,
+            "times": 1, "function": "*" });
+        world.fault("aws", fault).await;
+        let broken = admin(&world, &words(&command, &["--yes"])).await;
+        assert_eq!(broken.code, 1, "{operation} {skip}: {} {}", broken.stdout, broken.stderr);
+        world.heal("aws").await;
+
+        // The address is gone first, and finds what was begun all the same.
+        let erased = admin_json(&world, 0, &words(&command, &["--yes"])).await;
+        assert_eq!(erased["conversations"][0]["erased"], true, "{operation} {skip}");
+        assert_eq!(left(&world, &talk.canaries()).await, [""; 0], "{operation} {skip}");
+        last = Some(command);
+    }
+
+    let gone = admin(&world, &words(&last.expect("one of them"), &["--yes"])).await;
+    assert!(gone.code == 1 && gone.stderr.contains("no conversation"), "{}", gone.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_stay_for_ever_or_as_long_as_the_parameter_says() {
+    for (days, kept) in [("0", None), ("30", Some(30 * 24 * 60 * 60))] {
+        let parameters = BTreeMap::from([("MessageRetentionDays".to_owned(), days.to_owned())]);
+        let world = World::start_with(parameters).await;
+        let business = world.business(10, 1).await;
+        let conversation_id = business.conversation_id("email");
+        let id = world.send(&business.api_key, conversation_id, "for a while").go().await.id();
+        world.until_status(&business.api_key, conversation_id, id, "sent").await;
+        let key = [
+            ("pk", format!("B#{}#C#{conversation_id}", business.business_id)),
+            ("sk", "M#000000000001".to_owned()),
+        ];
+        let key = key.map(|(name, value)| (name.to_owned(), AttributeValue::S(value)));
+        let get = world.dynamodb().get_item().table_name(&world.ready.table);
+        let get = get.set_key(Some(key.clone().into())).send().await.expect("an answer");
+        let item = get.item.expect("it is there");
+        let second = |name: &str| item.get(name)?.as_n().ok()?.parse::<i64>().ok();
+        let created_at = item["created_at"].as_s().expect("a time");
+        let created_at: chrono::DateTime<chrono::Utc> = created_at.parse().expect("a time");
+        let stays = second("expires_at").map(|at| at - created_at.timestamp());
+        assert_eq!(stays, kept, "{days} days");
+
+        // The message goes as DynamoDB lets it go. A month that may miss some is no drift.
+        let delete = world.dynamodb().delete_item().table_name(&world.ready.table);
+        delete.set_key(Some(key.into())).send().await.expect("it is deleted");
+        let of = business.business_id.to_string();
+        let early = admin(&world, &["audit", "--business", &of]).await;
+        assert_eq!(early.code, 2, "{days} days: it is too early for that: {}", early.stdout);
+        world.pass(61 * 24 * 60 * 60).await;
+        let late = admin(&world, &["audit", "--business", &of, "--json"]).await;
+        assert_eq!(late.code, if kept.is_some() { 0 } else { 2 }, "{days}: {}", late.stdout);
+        assert_eq!(late.json()["accounts"][0]["expiring"], kept.is_some());
+
+        let put = world.dynamodb().put_item().table_name(&world.ready.table);
+        put.set_item(Some(item)).send().await.expect("it is back, for the oracle");
+    }
+}
