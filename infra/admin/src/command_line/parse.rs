@@ -174,6 +174,50 @@ mod tests {
     }
 
     #[test]
+    fn a_text_is_kept_as_it_is_as_long_as_it_may_be() {
+        type Parse = fn(&str) -> Result<String, String>;
+        let table: [(Parse, usize, usize); 7] = [
+            (parse_name, 1, 100),
+            (parse_secret, 1, 2_048),
+            (parse_subject, 1, 998),
+            (parse_recipient, 1, 320),
+            (parse_template, 1, 512),
+            (parse_language, 2, 35),
+            (parse_configuration_set, 1, 64),
+        ];
+        for (parse, least, most) in table {
+            for length in [least, most] {
+                let text = "x".repeat(length);
+                assert_eq!(parse(&text).as_deref(), Ok(&*text));
+            }
+            for length in [least - 1, most + 1] {
+                assert!(parse(&"x".repeat(length)).is_err(), "{length}");
+            }
+        }
+
+        assert_eq!(parse_subject(" Your order ").as_deref(), Ok("Your order"));
+        assert!(parse_subject("  ").is_err(), "nothing is left of it");
+        assert!(parse_name(&"é".repeat(100)).is_ok(), "characters count, not bytes");
+    }
+
+    #[test]
+    fn a_while_is_at_most_a_hundred_years() {
+        assert_eq!(parse_since("36500d"), Ok(Since::Ago(TimeDelta::days(36_500))));
+        assert!(parse_since("36501d").is_err());
+    }
+
+    #[test]
+    fn a_keys_id_is_no_key() {
+        let id = "0123456789abcdef".repeat(4);
+        assert_eq!(parse_key_id(&id).as_deref(), Ok(&*id));
+        assert_eq!(parse_key_id("-").as_deref(), Ok("-"));
+        for other in ["", "--", &id[1..], &id.replace('f', "F"), &id.replace('f', "g")] {
+            assert!(parse_key_id(other).is_err(), "{other}");
+        }
+        assert!(parse_key_id(&format!("{id}0")).is_err());
+    }
+
+    #[test]
     fn settings_that_no_provider_takes_are_refused() {
         assert!(parse_phone_number_id("106540352242922").is_ok());
         for nonsense in ["", "+16505551234", "nonsense", "1 2"] {
