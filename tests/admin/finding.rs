@@ -25,8 +25,10 @@ async fn a_message_is_found_by_what_is_known_of_it() {
 
     let lines = world.logged();
     let line = lines.iter().find(|line| line.text.contains(r#""message":"sent""#)).expect("a line");
+    let tailed = format!("2026-11-29T02:22:42 {}", line.text);
     for name in [
         vec![line.text.as_str()],
+        vec![&tailed],
         vec![&id],
         vec![&of_call],
         vec![&of_provider],

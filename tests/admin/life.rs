@@ -87,7 +87,7 @@ async fn failed_messages_are_listed_with_their_reason() {
     }
     let refused = admin(&world, &["list", "failed", "--since", "lately"]).await;
     assert!(
-        refused.code == 1 && refused.stderr.contains("30m, 2h or 3d ago"),
+        refused.code == 1 && refused.stderr.contains("30m, 2h or 3d until now"),
         "{}",
         refused.stderr
     );

@@ -31,7 +31,7 @@ async fn status(world: &World, token: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn agents_keys_rotate_without_a_moment_at_which_a_good_token_is_refused() {
+async fn agents_keys_rotate_while_tokens_of_both_are_in_use() {
     let world = World::start().await;
     let old = log_in(&world).await;
     let before = admin_json(&world, 0, &["keys", "show", "agents"]).await;

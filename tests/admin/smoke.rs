@@ -52,7 +52,7 @@ async fn a_system_that_is_well_delivers_the_smoke_tests_message() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fault_is_found_at_its_stage_and_a_later_run_delivers_what_was_left() {
     let world = world().await;
-    let smoke = ["smoke", "--timeout", "2"];
+    let smoke = ["smoke", "--timeout", "6"];
 
     let of_chat = |operation, function| json!({"operation": operation, "error": "AccessDeniedException", "function": function});
     for (operation, function, stage, words) in [

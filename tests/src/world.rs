@@ -222,9 +222,7 @@ impl World {
                 .await;
         let text = answer.json()["SecretString"].as_str().expect("it has a value").to_owned();
         let secret: Value = serde_json::from_str(&text).expect("JSON");
-        let words = secret.as_object().into_iter().flatten().filter_map(|(_, word)| word.as_str());
-
-        self.ledger().secrets.extend(words.map(str::to_owned));
+        self.ledger().secrets.extend(secret_words(&secret));
         secret
     }
 
@@ -430,5 +428,18 @@ impl Drop for World {
                 }
             });
         });
+    }
+}
+
+/// Returns the texts of a secret, however deep they stand. The name of a key is none.
+fn secret_words(secret: &Value) -> Vec<String> {
+    match secret {
+        Value::String(word) => vec![word.clone()],
+        Value::Array(all) => all.iter().flat_map(secret_words).collect(),
+        Value::Object(members) => {
+            let members = members.iter().filter(|(name, _)| *name != "kid");
+            members.flat_map(|(_, value)| secret_words(value)).collect()
+        }
+        _ => Vec::new(),
     }
 }

@@ -33,7 +33,7 @@ impl AuthorizedClient {
         Ok(AuthorizedClient { client, secrets })
     }
 
-    /// Makes a call with the token in the secret `secret`, and once more if that may have been
+    /// Makes a call with the token in the secret `secret`, and once more if that was
     /// replaced a moment ago. Returns the answer of a call that succeeded.
     ///
     /// # Errors
@@ -50,10 +50,13 @@ impl AuthorizedClient {
         };
 
         let token = self.secrets.text(secret).await.map_err(|error| no_token(&error))?;
-        let mut answer = send(token).await?;
+        let mut answer = send(Arc::clone(&token)).await?;
         if answer.rejects_token() {
-            let token = self.secrets.refreshed(secret).await.map_err(|error| no_token(&error))?;
-            answer = send(token).await?;
+            let fresh = self.secrets.refreshed(secret).await.map_err(|error| no_token(&error))?;
+            // A file may be 100 MiB: it is not sent twice for one token.
+            if fresh != token {
+                answer = send(fresh).await?;
+            }
         }
 
         match answer.failure() {

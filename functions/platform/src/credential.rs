@@ -33,7 +33,7 @@ pub const MAX_AGENT_TOKEN_LIFE: TimeDelta = TimeDelta::days(90);
 const MIN_KEY_BYTES: usize = 32;
 
 /// The most keys of a kind that are live at once.
-const MAX_KEYS: usize = 2;
+pub const MAX_KEYS: usize = 2;
 
 /// The claims of a bearer token, before they are compared with what is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -280,6 +280,33 @@ pub fn key_id(token: &str) -> Option<String> {
 }
 
 impl SigningKeys {
+    /// Parses the text of the secret `name`.
+    ///
+    /// # Errors
+    /// What is wrong with the text or with a key, without either.
+    pub fn parse(name: &str, text: &str) -> Result<SigningKeys, InternalError> {
+        let doing = format!("the keys in {name}");
+        let stored: StoredKeys = serde_json::from_str(text)
+            .map_err(|error| InternalError::unreadable(&doing, &error))?;
+        SigningKeys::try_from(stored)
+            .map_err(|fault| InternalError::because(format!("reading {doing}"), fault))
+    }
+
+    /// Adds a key in front, which signs from now on.
+    ///
+    /// # Errors
+    /// The fault that functions would find.
+    pub fn add(&mut self, key: SigningKey) -> Result<(), KeyFault> {
+        let keys = [&[key], self.keys.as_slice()].concat();
+        match check_keys(&keys) {
+            Some(fault) => Err(fault),
+            None => {
+                self.keys = keys;
+                Ok(())
+            }
+        }
+    }
+
     /// Returns the key of that name.
     #[must_use]
     pub fn named(&self, kid: &str) -> Option<&SigningKey> {

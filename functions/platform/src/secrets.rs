@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::aws::Aws;
 use crate::cache::TtlCache;
-use crate::credential::{SigningKey, SigningKeys, StoredKeys, key_id};
+use crate::credential::{SigningKey, SigningKeys, key_id};
 use crate::error::InternalError;
 
 /// How long a change of a secret may go unnoticed.
@@ -151,20 +151,12 @@ impl TokenKeys {
     pub async fn signing_key_for(&self, token: &str) -> Result<Option<SigningKey>, InternalError> {
         let Some(kid) = key_id(token) else { return Ok(None) };
 
-        let known = self.parse(&self.secrets.text(&self.id).await?)?;
+        let known = SigningKeys::parse(&self.id, &self.secrets.text(&self.id).await?)?;
         if let Some(key) = known.named(&kid) {
             return Ok(Some(key.clone()));
         }
-        let refreshed = self.parse(&self.secrets.refreshed(&self.id).await?)?;
+        let refreshed = SigningKeys::parse(&self.id, &self.secrets.refreshed(&self.id).await?)?;
         Ok(refreshed.named(&kid).cloned())
-    }
-
-    fn parse(&self, text: &str) -> Result<SigningKeys, InternalError> {
-        let doing = format!("the keys in {}", self.id);
-        let stored: StoredKeys = serde_json::from_str(text)
-            .map_err(|error| InternalError::unreadable(&doing, &error))?;
-        SigningKeys::try_from(stored)
-            .map_err(|fault| InternalError::because(format!("reading {doing}"), fault))
     }
 }
 

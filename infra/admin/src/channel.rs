@@ -13,7 +13,7 @@ use crate::report::{Report, or_dash, time};
 use crate::target::Target;
 use domain::Channel;
 use platform::table::FoundChannel;
-use platform::table::record::{ChannelRecord, ChannelSettings, Template};
+use platform::table::record::{ChannelSettings, Template};
 
 /// Shows or changes a channel of a business.
 pub(crate) async fn run(
@@ -75,15 +75,12 @@ async fn change(target: &Target, args: &ChangeChannel) -> Result<Report, Failure
     let before = target.table.channel(business_id, channel_id).await?;
     let before = before.ok_or_else(no_such_channel)?;
 
-    let after = ChannelRecord {
-        settings: changed_settings(&before.settings, &args.settings)?,
-        in_doubt: args.settings.in_doubt.unwrap_or(before.in_doubt),
-        ..before.clone()
-    };
+    let after = changed_settings(&before.settings, &args.settings)?;
+    let in_doubt = args.settings.in_doubt;
     let is_done = target
         .table
         .operator()
-        .change_settings(business_id, channel_id, &before.settings, &after)
+        .change_settings(business_id, channel_id, &before.settings, &after, in_doubt)
         .await?;
     if !is_done {
         return Err(Failure::new("the channel was changed meanwhile: look at it, and try again"));

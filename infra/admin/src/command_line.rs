@@ -39,8 +39,9 @@ const GLOBAL_OPTIONS: &str = "Global options";
 #[command(name = "cargo admin", bin_name = "cargo admin", version)]
 #[command(
     after_help = "Exit codes: 0 done; 1 not done, or not all of it, because of the input or \
-                        AWS; 2 done, and found something wrong (drift, stuck or failed messages, \
-                        dead letters, a smoke test that stopped); 3 not confirmed, nothing done."
+                        AWS; 2 done, and found something wrong (drift, messages that are stuck, failed \
+                        or in doubt, paused channels, dead letters, a smoke test that stopped); 3 \
+                        not confirmed, nothing done."
 )]
 pub(crate) struct CommandLine {
     /// The CloudFormation stack to work on
@@ -105,7 +106,7 @@ pub(crate) enum Command {
     /// Show, change, pause, resume, deactivate or activate a business's channel
     #[command(subcommand)]
     Channel(ChannelCommand),
-    /// Change the keys that sign tokens, with no moment at which a good token is refused
+    /// Change the keys that sign tokens, while tokens of both are good
     #[command(subcommand)]
     Keys(Keys),
     /// Print what completes commands in a shell; `source <(cargo admin completions bash)`

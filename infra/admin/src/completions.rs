@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use crate::command_line::CommandLine;
 
 /// Has bash complete `cargo admin` like the program itself, and leaves every other command of cargo
-/// to the completion that was there before.
+/// to the completion that was there before. Bash knows `nosort` since 4.4.
 const BASH_FOR_CARGO: &str = r#"
 _cargo_admin() {
     if [ "${COMP_WORDS[1]}" = admin ]; then
@@ -20,7 +20,11 @@ _cargo_admin() {
         _cargo "$@"
     fi
 }
-complete -F _cargo_admin -o nosort -o bashdefault -o default cargo
+if [[ ${BASH_VERSINFO[0]} -eq 4 && ${BASH_VERSINFO[1]} -ge 4 || ${BASH_VERSINFO[0]} -gt 4 ]]; then
+    complete -F _cargo_admin -o nosort -o bashdefault -o default cargo
+else
+    complete -F _cargo_admin -o bashdefault -o default cargo
+fi
 "#;
 
 /// Prints the script for a shell. The program is called `admin`; zsh asks for a subcommand of cargo

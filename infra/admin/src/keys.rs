@@ -1,5 +1,5 @@
-//! The keys that sign tokens, changed without a moment at which a good token is refused: a new key
-//! is added before the old one, and the old one is retired once its last token has ended.
+//! The keys that sign tokens, changed so that no good token is refused: a new key is added, signs
+//! once the functions can know it, and the old one is retired after its last token has ended.
 
 use serde_json::json;
 
@@ -8,10 +8,8 @@ use crate::consent::Consent;
 use crate::failure::Failure;
 use crate::report::Report;
 use crate::target::Target;
-use platform::credential::{SigningKey, SigningKeys};
-
-/// The most keys of a kind that functions accept at once.
-const MAX_KEYS: usize = 2;
+use platform::credential::{MAX_KEYS, SigningKey, SigningKeys};
+use platform::secrets::MIN_REFRESH_INTERVAL;
 
 /// Shows or changes the keys of one kind of token.
 pub(crate) async fn run(
@@ -21,7 +19,7 @@ pub(crate) async fn run(
 ) -> Result<Report, Failure> {
     let (Keys::Show(args) | Keys::Add(args) | Keys::Retire(args)) = command;
     let KeysArgs { tokens } = *args;
-    let keys = target.signing_keys(tokens.secret(), tokens.variable()).await?;
+    let keys = target.signing_keys(tokens).await?;
 
     match command {
         Keys::Show(_) => Ok(report(tokens, &keys)),
@@ -30,7 +28,7 @@ pub(crate) async fn run(
     }
 }
 
-/// Adds a key, which signs from now on.
+/// Adds a key in front, with which services sign when they read the secret again.
 async fn add(target: &Target, tokens: TokenKind, mut keys: SigningKeys) -> Result<Report, Failure> {
     if keys.keys.len() >= MAX_KEYS {
         return Err(Failure::new(format!(
@@ -39,14 +37,16 @@ async fn add(target: &Target, tokens: TokenKind, mut keys: SigningKeys) -> Resul
         )));
     }
 
-    let kid = target.now().format("%Y%m%dT%H%M%SZ").to_string();
-    keys.keys.insert(0, SigningKey::generate(kid));
-    target.put_signing_keys(tokens.secret(), tokens.variable(), &keys).await?;
+    let kid = target.now().format("%Y%m%dT%H%M%S%.3fZ").to_string();
+    keys.add(SigningKey::generate(kid)).map_err(|fault| Failure::new(fault.to_string()))?;
+    target.put_signing_keys(tokens, &keys).await?;
 
+    let seconds = MIN_REFRESH_INTERVAL.as_secs();
+    let signers = tokens.signers();
     Ok(report(tokens, &keys).text(format!(
-        "{} sign with the first key from now on; tokens of the other are still good. Functions \
-         learn of it when they meet the first such token.",
-        tokens.signer()
+        "Wait {seconds} seconds, and have {signers} sign with the first key; tokens of the other \
+         are still good. A function that read the keys within the last {seconds} seconds does not \
+         know the new one yet."
     )))
 }
 
@@ -66,13 +66,12 @@ async fn retire(
     let retired = keys.keys.split_off(1);
     let kids: Vec<_> = retired.iter().map(|key| key.kid.as_str()).collect();
     consent.confirm(&format!(
-        "Tokens that the key {} has signed are refused within five minutes; the last that it may \
-         have signed ends {}.",
+        "Tokens that the key {} has signed are refused within five minutes. {}",
         kids.join(", "),
-        tokens.longest()
+        tokens.last_end()
     ))?;
 
-    target.put_signing_keys(tokens.secret(), tokens.variable(), &keys).await?;
+    target.put_signing_keys(tokens, &keys).await?;
     Ok(report(tokens, &keys).text("Functions forget the old key within five minutes."))
 }
 

@@ -191,11 +191,11 @@ async fn keep_channel(
     messages: Vec<FoundMessage>,
     channel: Channel,
 ) -> Result<Vec<FoundMessage>, Failure> {
-    let mut known: BTreeMap<ConversationId, bool> = BTreeMap::new();
+    let mut known: BTreeMap<(BusinessId, ConversationId), bool> = BTreeMap::new();
     let mut kept = Vec::new();
     for message in messages {
         let FoundMessage { business_id, conversation_id, .. } = message;
-        let is_kept = match known.get(&conversation_id) {
+        let is_kept = match known.get(&(business_id, conversation_id)) {
             Some(is_kept) => *is_kept,
             None => {
                 let conversation = target.table.conversation(business_id, conversation_id).await?;
@@ -203,7 +203,7 @@ async fn keep_channel(
             }
         };
 
-        known.insert(conversation_id, is_kept);
+        known.insert((business_id, conversation_id), is_kept);
         if is_kept {
             kept.push(message);
         }

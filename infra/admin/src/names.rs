@@ -1,11 +1,15 @@
 //! Names of businesses, read once each.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::failure::Failure;
 use crate::target::Target;
 use domain::BusinessId;
+
+/// How many names are read side by side.
+const READS_AT_ONCE: usize = 16;
 
 /// The names that a report needs.
 #[derive(Debug, Default)]
@@ -17,14 +21,14 @@ impl BusinessNames {
         target: &Target,
         business_ids: impl IntoIterator<Item = BusinessId>,
     ) -> Result<BusinessNames, Failure> {
-        let mut names = BTreeMap::new();
-        for business_id in business_ids {
-            if let Entry::Vacant(unknown) = names.entry(business_id) {
-                unknown.insert(target.table.operator().business_name(business_id).await?);
-            }
-        }
+        let business_ids: BTreeSet<BusinessId> = business_ids.into_iter().collect();
+        let reads = business_ids.into_iter().map(async |business_id| {
+            let name = target.table.operator().business_name(business_id).await;
+            name.map(|name| (business_id, name))
+        });
 
-        Ok(BusinessNames(names))
+        let names = stream::iter(reads).buffer_unordered(READS_AT_ONCE);
+        Ok(BusinessNames(names.try_collect().await?))
     }
 
     /// Returns a business's name, if it has one.

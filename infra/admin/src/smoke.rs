@@ -15,12 +15,13 @@ use serde_json::json;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::command_line::SmokeArgs;
+use crate::command_line::{SmokeArgs, TokenKind};
 use crate::failure::Failure;
 use crate::report::{Report, wire_name};
 use crate::target::Target;
 use domain::delivery::{OnUnknownOutcome, Status};
 use domain::{AgentId, BusinessId, Channel, ChannelId, ConversationId, MessageId};
+use platform::InternalError;
 use platform::credential::SigningKey;
 use platform::credential::visitor::Visitor;
 use platform::table::provision::NewConversation;
@@ -112,8 +113,8 @@ impl Run<'_> {
         let conversation =
             conversation.map_err(|error| error.chain())?.ok_or("its conversation is missing")?;
 
-        let agent_key = self.first_key("AgentKeys", "AGENT_KEYS_SECRET").await?;
-        let visitor_key = self.first_key("VisitorKeys", "VISITOR_KEYS_SECRET").await?;
+        let agent_key = self.first_key(TokenKind::Agents).await?;
+        let visitor_key = self.first_key(TokenKind::Visitors).await?;
         let visitor = Visitor { business_id: BUSINESS_ID, conversation_id: CONVERSATION_ID };
         let until = now + TOKEN_LIFE;
         let agent = agent_key.sign_agent(BUSINESS_ID, AGENT_ID, now, until);
@@ -157,10 +158,10 @@ impl Run<'_> {
     }
 
     /// Returns the key that signs new tokens.
-    async fn first_key(&self, secret: &str, variable: &str) -> Result<SigningKey, String> {
-        let keys = self.target.signing_keys(secret, variable).await;
+    async fn first_key(&self, tokens: TokenKind) -> Result<SigningKey, String> {
+        let keys = self.target.signing_keys(tokens).await;
         let keys = keys.map_err(|failure| failure.to_string())?;
-        keys.keys.into_iter().next().ok_or_else(|| format!("{secret} holds no key"))
+        keys.keys.into_iter().next().ok_or_else(|| format!("{} holds no key", tokens.secret()))
     }
 
     /// Connects the visitor's widget, and has it greeted.
@@ -181,7 +182,7 @@ impl Run<'_> {
         let url = format!("{}/api/v1/conversations/{CONVERSATION_ID}/messages", self.api_url);
         let body = json!({"content": format!("Smoke test of {}", self.target.now())});
         let request = self.http()?.post(url).bearer_auth(&tokens.agent).json(&body);
-        let answer = request.send().await.map_err(|error| chain(&error))?;
+        let answer = request.send().await.map_err(chain)?;
 
         let status = answer.status();
         let call = answer.headers().get("apigw-requestid").and_then(|id| id.to_str().ok());
@@ -236,7 +237,7 @@ impl Run<'_> {
             wait = (wait * 2).min(LONGEST_STATUS_WAIT);
 
             let answer = http.get(&url).bearer_auth(&tokens.agent).send().await;
-            let answer = answer.map_err(|error| chain(&error))?;
+            let answer = answer.map_err(chain)?;
             let code = answer.status();
             let message: serde_json::Value = answer.json().await.unwrap_or_default();
             let status = message["delivery"]["status"].as_str().unwrap_or_default();
@@ -260,7 +261,7 @@ impl Run<'_> {
     fn http(&self) -> Result<reqwest::Client, String> {
         let left = self.until.saturating_duration_since(Instant::now());
         let client = reqwest::Client::builder().timeout(left.max(LONGEST_STATUS_WAIT));
-        client.build().map_err(|error| chain(&error))
+        client.build().map_err(chain)
     }
 }
 
@@ -293,12 +294,6 @@ fn report(stages: Stages, message_id: Option<MessageId>, stopped: Option<Stopped
 }
 
 /// Returns an error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
+fn chain(error: reqwest::Error) -> String {
+    InternalError::because("calling the API", error).chain()
 }

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use crate::cloudformation;
+use crate::command_line::TokenKind;
 use crate::failure::Failure;
 use crate::report::Progress;
 use domain::{BusinessId, Channel, ConversationId};
-use platform::InternalError;
 use platform::aws::Aws;
 use platform::clock::Clock;
 use platform::credential::SigningKeys;
@@ -139,35 +139,29 @@ impl Target {
         }
     }
 
-    /// Returns the signing keys that a secret holds, by its logical id or its variable.
-    pub(crate) async fn signing_keys(
-        &self,
-        logical_id: &str,
-        variable: &str,
-    ) -> Result<SigningKeys, Failure> {
-        let text = Secrets::new(&self.aws).text(&self.secret_id(logical_id, variable)?).await?;
-        serde_json::from_str(&text).map_err(|error| {
-            InternalError::unreadable(&format!("the keys in {logical_id}"), &error).into()
-        })
+    /// Returns the keys that sign this kind of token.
+    pub(crate) async fn signing_keys(&self, tokens: TokenKind) -> Result<SigningKeys, Failure> {
+        let text = Secrets::new(&self.aws).text(&self.secret_id(tokens)?).await?;
+        Ok(SigningKeys::parse(tokens.secret(), &text)?)
     }
 
-    /// Replaces the signing keys that a secret holds.
+    /// Replaces the keys that sign this kind of token.
     pub(crate) async fn put_signing_keys(
         &self,
-        logical_id: &str,
-        variable: &str,
+        tokens: TokenKind,
         keys: &SigningKeys,
     ) -> Result<(), Failure> {
         let text = serde_json::to_string(keys).expect("keys are texts");
-        let id = self.secret_id(logical_id, variable)?;
-        Secrets::new(&self.aws).put(&id, text).await?;
+        Secrets::new(&self.aws).put(&self.secret_id(tokens)?, text).await?;
         Ok(())
     }
 
-    fn secret_id(&self, logical_id: &str, variable: &str) -> Result<String, Failure> {
+    fn secret_id(&self, tokens: TokenKind) -> Result<String, Failure> {
         match &self.names {
-            ResourceNames::Stack { resources, .. } => physical_id(resources, logical_id),
-            ResourceNames::Environment => settings::required(variable).map_err(explain_setting),
+            ResourceNames::Stack { resources, .. } => physical_id(resources, tokens.secret()),
+            ResourceNames::Environment => {
+                settings::required(tokens.variable()).map_err(explain_setting)
+            }
         }
     }
 

@@ -405,6 +405,7 @@ async fn a_cancellation_that_tells_a_part_of_its_reasons_changes_no_answer() {
             let table = scratch.telling_reasons("used < cap", &pattern);
             let answer = table.accept(&draft(&state), Seq(state.last), head).await;
             println!("{pattern} {state:?}");
+            assert!(scratch.was_told_less(), "no transaction was cut: {pattern} {state:?}");
             check(&scratch, &state, before, answer).await;
         }
     }

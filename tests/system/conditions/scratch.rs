@@ -59,8 +59,8 @@ impl Scratch {
         Table::new(self.items.client.clone(), self.items.table.clone())
     }
 
-    /// The table, with the first cancelled transaction that holds `about` telling only the reasons
-    /// of `pattern`: a `+` is one that is told, a `-` one that is not.
+    /// The table, with the first transaction that holds `about` telling only the reasons of
+    /// `pattern` if it is cancelled: a `+` is one that is told, a `-` one that is not.
     pub(super) fn telling_reasons(&self, about: &str, pattern: &str) -> Table {
         let faults = self.engine.as_ref().expect("it runs").faults();
         faults.clear();
@@ -73,6 +73,11 @@ impl Scratch {
         };
         faults.set(rule).expect("a rule");
         self.table()
+    }
+
+    /// True if the transaction of [`telling_reasons`](Scratch::telling_reasons) was made.
+    pub(super) fn was_told_less(&self) -> bool {
+        self.engine.as_ref().expect("it runs").faults().rules().is_empty()
     }
 
     /// The table, with `happens` run before each call of `operation`. `happens` gets the number of

@@ -298,7 +298,9 @@ impl Message {
     }
 
     /// Why the last attempt did not succeed, for a message that is not settled. An attempt that a
-    /// pause did not count is in no history, so the message's own error comes first.
+    /// pause did not count is in no history, so the message's own error comes first. A message that
+    /// was given up has the reason for that as its error, and its last attempt's only in its dead
+    /// letter.
     #[must_use]
     pub fn last_reason(&self) -> Option<Reason> {
         match self.status {

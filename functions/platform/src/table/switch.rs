@@ -6,6 +6,7 @@ use super::record::{ChannelRecord, ChannelSettings};
 use super::{OperatorTable, WriteOutcome, key, update, value};
 use crate::error::InternalError;
 use domain::channel::email::NamedAddress;
+use domain::delivery::OnUnknownOutcome;
 use domain::{BusinessId, ChannelId};
 
 impl OperatorTable<'_> {
@@ -25,9 +26,9 @@ impl OperatorTable<'_> {
         self.set_active(&key::channel(business_id, channel_id), is_active).await
     }
 
-    /// Changes a channel's settings and its rule for unknown outcomes, unless its settings are no
-    /// longer those of `before`; pause and switch stay as they are. Workers see it within half a
-    /// minute. False if the settings have changed, or there is no such channel.
+    /// Changes a channel's settings, unless they are no longer those of `before`, and its rule for
+    /// unknown outcomes, if one is given; pause and switch stay as they are. Workers see it within
+    /// half a minute. False if the settings have changed, or there is no such channel.
     ///
     /// # Errors
     /// If a mailbox's sender is no address, or DynamoDB does not answer.
@@ -36,9 +37,10 @@ impl OperatorTable<'_> {
         business_id: BusinessId,
         channel_id: ChannelId,
         before: &ChannelSettings,
-        after: &ChannelRecord,
+        after: &ChannelSettings,
+        in_doubt: Option<OnUnknownOutcome>,
     ) -> Result<bool, InternalError> {
-        if let ChannelSettings::Email { from, .. } = &after.settings
+        if let ChannelSettings::Email { from, .. } = after
             && NamedAddress::parse(from).is_none()
         {
             return Err(InternalError::new("changing a sender to one that is no mail address"));
@@ -47,17 +49,22 @@ impl OperatorTable<'_> {
         let call = self
             .table
             .change(&key::channel(business_id, channel_id))
-            .update_expression("SET #settings = :after, in_doubt = :in_doubt")
             .condition_expression("#settings = :before")
             .expression_attribute_names("#settings", "settings")
             .expression_attribute_values(":before", value(before))
-            .expression_attribute_values(":after", value(&after.settings))
-            .expression_attribute_values(":in_doubt", value(&after.in_doubt));
+            .expression_attribute_values(":after", value(after));
+        let call = match in_doubt {
+            None => call.update_expression("SET #settings = :after"),
+            Some(rule) => call
+                .update_expression("SET #settings = :after, in_doubt = :in_doubt")
+                .expression_attribute_values(":in_doubt", value(&rule)),
+        };
+
         Ok(match update::<ChannelRecord>(call).await? {
             WriteOutcome::Done(_) => true,
             // Its own write, the answer to which was lost, or nothing to change.
             WriteOutcome::Refused(now) => {
-                now.settings == after.settings && now.in_doubt == after.in_doubt
+                now.settings == *after && in_doubt.is_none_or(|rule| now.in_doubt == rule)
             }
             WriteOutcome::Missing => false,
         })

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 pub(crate) enum Keys {
     /// Show the names of the keys; never the keys
     Show(KeysArgs),
-    /// Add a key that signs from now on; tokens of the one before stay good
+    /// Add a key to sign with; tokens of the one before stay good
     Add(KeysArgs),
     /// Retire the key that no longer signs, once its last token has ended
     Retire(KeysArgs),
@@ -51,17 +51,24 @@ impl TokenKind {
         }
     }
 
-    pub(crate) fn signer(self) -> &'static str {
+    /// Returns the services that sign these tokens.
+    pub(crate) fn signers(self) -> &'static str {
         match self {
-            TokenKind::Agents => "Have PingBack's login",
-            TokenKind::Visitors => "Have the sites with the widget",
+            TokenKind::Agents => "PingBack's login",
+            TokenKind::Visitors => "the sites with the widget",
         }
     }
 
-    pub(crate) fn longest(self) -> &'static str {
+    /// Returns the sentence that says when the last token of an old key ends.
+    pub(crate) fn last_end(self) -> &'static str {
         match self {
-            TokenKind::Agents => "when the login says, at most 90 days after it",
-            TokenKind::Visitors => "an hour after it",
+            TokenKind::Agents => {
+                "The last one ends when the login says, at most 90 days after it changed to the \
+                 new key."
+            }
+            TokenKind::Visitors => {
+                "The last one ends an hour after the sites changed to the new key."
+            }
         }
     }
 }

@@ -24,8 +24,11 @@ impl Since {
     }
 }
 
+/// The longest while ago, within the years that times have.
+const MAX_AGO: TimeDelta = TimeDelta::days(36_500);
+
 pub(super) fn parse_since(text: &str) -> Result<Since, String> {
-    let expected = || "30m, 2h or 3d ago, or a time such as 2026-11-25T09:00:00Z".to_owned();
+    let expected = || "30m, 2h or 3d until now, or a time such as 2026-11-25T09:00:00Z".to_owned();
 
     if let Ok(time) = text.parse::<DateTime<Utc>>() {
         return Ok(Since::At(time));
@@ -40,9 +43,10 @@ pub(super) fn parse_since(text: &str) -> Result<Since, String> {
     let ago = match unit {
         'm' => TimeDelta::try_minutes(number),
         'h' => TimeDelta::try_hours(number),
-        'd' => TimeDelta::try_days(number).filter(|ago| *ago <= TimeDelta::days(36_500)),
+        'd' => TimeDelta::try_days(number),
         _ => None,
     };
+    let ago = ago.filter(|ago| *ago <= MAX_AGO);
     ago.map(Since::Ago).ok_or_else(expected)
 }
 
@@ -168,7 +172,9 @@ mod tests {
             assert_eq!(since, time.parse::<DateTime<Utc>>().expect("a time"), "{text}");
         }
 
-        for text in ["", "h", "2", "-2h", "2w", "2 h", "yesterday", "4000000000d", "2é"] {
+        for text in
+            ["", "h", "2", "-2h", "2w", "2 h", "yesterday", "4000000000d", "4294967295h", "2é"]
+        {
             assert!(parse_since(text).expect_err(text).contains("such as"), "{text}");
         }
     }

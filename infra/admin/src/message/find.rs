@@ -119,7 +119,11 @@ fn parse(args: &ShowMessage) -> Result<MessageSearch, Failure> {
 
     match args.address.as_slice() {
         [conversation_id, message] => in_conversation(conversation_id, message),
-        [json] if json.trim_start().starts_with('{') => parse_line(json, business_id),
+        // In front of a line, `aws logs tail` prints its time and the stream.
+        [line] if line.contains('{') => {
+            let (_, json) = line.split_at(line.find('{').ok_or_else(malformed)?);
+            parse_line(json, business_id)
+        }
         [path] if path.contains("/messages/") => {
             let path = path.trim_end_matches('/');
             let (before, message_id) = path.split_once("/messages/").ok_or_else(malformed)?;
@@ -188,6 +192,8 @@ mod tests {
         let letter = format!(
             r#"{{"v":1,"business":"{BUSINESS}","conversation":"{CONVERSATION}","message":"{MESSAGE}","channel":"email"}}"#
         );
+        let tailed = format!("2026-11-29T02:22:42 {line}");
+        let streamed = format!("2026-11-29T02:22:42.123000+00:00 2026/11/29/[$LATEST]0a1b {line}");
         let path = format!("https://a/api/v1/conversations/{CONVERSATION}/messages/{MESSAGE}/");
         let call = r#"{"message":"refused","correlation_id":"Yb-w=","level":"INFO"}"#;
         let name = |text: &str| MessageName::Id(text.to_owned());
@@ -197,6 +203,8 @@ mod tests {
             (vec![CONVERSATION, "7"], at(false, true, MessageName::Seq(Seq(7)))),
             (vec![path.as_str()], at(false, true, id.clone())),
             (vec![line.as_str()], at(true, true, id.clone())),
+            (vec![tailed.as_str()], at(true, true, id.clone())),
+            (vec![streamed.as_str()], at(true, true, id.clone())),
             (vec![letter.as_str()], at(true, true, id.clone())),
             (vec![call], at(false, false, name("Yb-w="))),
             (vec![MESSAGE.to_uppercase().as_str()], at(false, false, id.clone())),

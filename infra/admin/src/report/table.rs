@@ -36,22 +36,20 @@ pub(super) fn format_table(
         return TableText { text, has_short_ids: false };
     };
 
-    let mut has_short_ids = false;
-    for shorten in [shorten_ids as fn(&str) -> String, |cell| shorten_times(&shorten_ids(cell))] {
-        let short: Vec<Vec<String>> =
-            full.iter().map(|row| row.iter().map(|cell| shorten(cell)).collect()).collect();
-        has_short_ids = rows.iter().flatten().any(|cell| shorten_ids(cell) != *cell);
-        let text = lay_out(&heading, &short, None);
-        if columns(&text) <= width {
-            return TableText { text, has_short_ids };
-        }
-    }
+    let shortened = |shorten: fn(&str) -> String| -> Vec<Vec<String>> {
+        full.iter().map(|row| row.iter().map(|cell| shorten(cell)).collect()).collect()
+    };
+    let short_ids = shortened(shorten_ids);
+    let short_ids_and_times = shortened(|cell| shorten_times(&shorten_ids(cell)));
 
-    let short: Vec<Vec<String>> = full
-        .iter()
-        .map(|row| row.iter().map(|cell| shorten_times(&shorten_ids(cell))).collect())
-        .collect();
-    TableText { text: lay_out(&heading, &short, Some(width)), has_short_ids }
+    let has_short_ids = full.iter().flatten().zip(short_ids.iter().flatten()).any(|(a, b)| a != b);
+    let candidates = [&short_ids, &short_ids_and_times];
+    let text = candidates
+        .into_iter()
+        .map(|rows| lay_out(&heading, rows, None))
+        .find(|text| columns(text) <= width)
+        .unwrap_or_else(|| lay_out(&heading, &short_ids_and_times, Some(width)));
+    TableText { text, has_short_ids }
 }
 
 /// Lays names and values out in at most `width` columns. Values wrap between words only: an id or a

@@ -56,6 +56,11 @@ fn explain(message: &Message, is_claimed: bool, lease: Option<DateTime<Utc>>) ->
              deliver-chat"
                 .to_owned()
         }
+        Status::Queued if message.attempts == 0 => {
+            "deliver-chat came to the conversation and put it off: it found no open tab of the \
+             widget, or a message before this one waits; `list stuck` and `message show` say which"
+                .to_owned()
+        }
         Status::Queued | Status::Sending | Status::InDoubt => format!(
             "deliver-chat has tried {} times and could not hand it over{last}; look at its log",
             message.attempts

@@ -24,7 +24,7 @@ enum Event {
     },
     /// API Gateway's own error when the function behind it failed.
     #[serde(untagged)]
-    Broken {
+    GatewayError {
         message: String,
         #[serde(rename = "requestId")]
         request_id: String,
@@ -68,7 +68,7 @@ impl Widget {
                          VisitorKeys the one that it reads?"
                     ));
                 }
-                Event::Broken { message, request_id } => {
+                Event::GatewayError { message, request_id } => {
                     return Err(format!(
                         "API Gateway answered the hello with \"{message}\" (request {request_id}): \
                          look at the log of chat-socket"
@@ -84,7 +84,7 @@ impl Widget {
             match self.next().await? {
                 Event::NewMessage { message } if message.id == id => return Ok(()),
                 Event::NewMessage { message } => self.acknowledge(message.id).await?,
-                Event::CaughtUp {} | Event::Error { .. } | Event::Broken { .. } => {}
+                Event::CaughtUp {} | Event::Error { .. } | Event::GatewayError { .. } => {}
             }
         }
     }

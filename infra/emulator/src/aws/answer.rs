@@ -1,6 +1,8 @@
 //! Answers that the proxy makes itself, in the shapes of the services.
 
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use http::response::Parts;
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
@@ -12,6 +14,15 @@ pub(super) type Answer = Response<Full<Bytes>>;
 
 const JSON_1_0: &str = "application/x-amz-json-1.0";
 const JSON_1_1: &str = "application/x-amz-json-1.1";
+
+/// Returns an answer with another body in place of its own, without the headers that are of the
+/// body as it was.
+pub(super) fn with_body(mut head: Parts, body: Bytes) -> Answer {
+    for name in [CONTENT_LENGTH.as_str(), "x-amz-crc32"] {
+        head.headers.remove(name);
+    }
+    Answer::from_parts(head, Full::new(body))
+}
 
 /// Returns a service's error by its code.
 pub(super) fn error(call: &Call, code: &str, message: &str) -> Answer {

@@ -86,6 +86,9 @@ pub enum FaultError {
     /// The trigger makes no sense.
     #[error(transparent)]
     Trigger(#[from] ProbabilityError),
+    /// Such a fault has an effect by itself.
+    #[error("`after_effect`: partial and reasons:+- forward the call themselves")]
+    AfterEffect,
 }
 
 /// Error codes that do not end in `Exception`.
@@ -136,6 +139,11 @@ impl AwsFaults {
     /// [`FaultError`] if the rule is wrong; the rules in force stay as they were.
     pub fn set(&self, rule: FaultRule) -> Result<(), FaultError> {
         rule.trigger.check()?;
+        if rule.trigger.after_effect && matches!(rule.error, Failure::Partial | Failure::Reasons(_))
+        {
+            return Err(FaultError::AfterEffect);
+        }
+
         let rng =
             rule.seed.map_or_else(|| StdRng::from_rng(&mut rand::rng()), StdRng::seed_from_u64);
         let mut rules = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,8 +3,7 @@
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::CONTENT_LENGTH;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 use super::answer::{self, Answer};
@@ -90,7 +89,7 @@ impl PartialRequest {
             return answer;
         }
 
-        let (mut head, body) = answer.into_parts();
+        let (head, body) = answer.into_parts();
         let Ok(whole) = body.collect().await;
         let whole = whole.to_bytes();
         let body = match self.omitted {
@@ -105,11 +104,7 @@ impl PartialRequest {
             ),
         };
 
-        // They are of the answer as it was.
-        for name in [CONTENT_LENGTH.as_str(), "x-amz-crc32"] {
-            head.headers.remove(name);
-        }
-        Answer::from_parts(head, Full::new(body))
+        answer::with_body(head, body)
     }
 }
 

@@ -6,11 +6,10 @@
 
 use std::fmt;
 
-use http::header::CONTENT_LENGTH;
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 
-use super::answer::Answer;
+use super::answer::{Answer, with_body};
 
 /// The positions of a cancellation whose reasons are reported, in order. The list of reasons ends
 /// with these.
@@ -30,7 +29,7 @@ impl ReportedReasons {
 
     /// Cuts the list of reasons of a cancellation; every other answer stays as it is.
     pub(super) async fn cut(&self, answer: Answer) -> Answer {
-        let (mut head, body) = answer.into_parts();
+        let (head, body) = answer.into_parts();
         let Ok(whole) = body.collect().await;
         let whole = whole.to_bytes();
 
@@ -46,11 +45,7 @@ impl ReportedReasons {
             }
         }
 
-        // They are of the answer as it was.
-        for name in [CONTENT_LENGTH.as_str(), "x-amz-crc32"] {
-            head.headers.remove(name);
-        }
-        Answer::from_parts(head, Full::new(answer.to_string().into()))
+        with_body(head, answer.to_string().into())
     }
 }
 
