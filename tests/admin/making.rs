@@ -194,6 +194,8 @@ async fn bad_input_is_named_and_nothing_is_made() {
     for (secret, code) in [
         ("pingback/whatsapp/x", 0),
         ("arn:aws:secretsmanager:us-east-1:000000000000:secret:pingback/whatsapp/x-AbCdEf", 0),
+        ("pingback/whatsapp/", 1),
+        ("pingback-dev/whatsapp/y", 1), // another stack's
         ("x/pingback/whatsapp/y", 1),
         ("arn:aws:secretsmanager:us-east-1:000000000000:secret:x/pingback/whatsapp/y-AbCdEf", 1),
     ] {

@@ -27,7 +27,7 @@ const WILDCARDS: &[(&str, &[&str], &str)] = &[
         "connections have the ids that API Gateway gives them",
     ),
     (
-        ":secret:pingback/whatsapp/*",
+        ":secret:${AWS::StackName}/whatsapp/*",
         &["secretsmanager:GetSecretValue"],
         "operators make a secret for each channel",
     ),
@@ -152,6 +152,33 @@ fn only_our_own_services_are_let_in() {
     violations.unless(reference(&policy["Bucket"]) == Some("Files"), || {
         "template.yaml, FilesPolicy: it is the policy of Files".to_owned()
     });
+
+    let policies = template.all("AWS::SQS::QueuePolicy");
+    for (queue, _) in template.all("AWS::SQS::Queue") {
+        let refuses_plain_http = |statement: &Value| {
+            statement["Effect"] == "Deny"
+                && statement["Principal"] == "*"
+                && statement["Action"] == "sqs:*"
+                && statement["Condition"]["Bool"]["aws:SecureTransport"] == "false"
+        };
+        // A queue has one policy: a second one would take the place of the first.
+        let own: Vec<&Value> = policies
+            .iter()
+            .map(|(_, policy)| *policy)
+            .filter(|policy| {
+                let queues = policy["Queues"].as_sequence().into_iter().flatten();
+                queues.into_iter().any(|one| reference(one) == Some(queue))
+            })
+            .collect();
+        let statements =
+            own.iter().filter_map(|one| one["PolicyDocument"]["Statement"].as_sequence());
+        let refuses = statements.flatten().any(refuses_plain_http);
+        violations.unless(own.len() == 1 && refuses, || {
+            format!(
+                "template.yaml, {queue}: have one policy refuse whatever comes to it without TLS"
+            )
+        });
+    }
 
     for (id, permission) in template.all(PERMISSION) {
         let source = list(&permission["SourceArn"]).concat();

@@ -87,7 +87,7 @@ fn definition(document: &Document) -> Value {
     for (method, path, operation) in document.operations() {
         let function = pascal_case(operation["x-function"].as_str().unwrap_or("missing"));
         let invocation = format!(
-            "arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}:lambda:path/2015-03-31/functions/${{{function}.Arn}}/invocations"
+            "arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}:lambda:path/2015-03-31/functions/${{{function}.Arn}}:live/invocations"
         );
         let integration = mapping([
             ("type", "aws_proxy".into()),

@@ -211,9 +211,13 @@ fn every_channel_is_watched() {
     });
 
     for channel in NEVER_PAUSED {
-        let code: String =
-            files(&format!("functions/deliver-{channel}")).into_iter().map(read).collect();
-        violations.unless(!code.contains("ChannelDown"), || {
+        // Code may ask what a failure is, and tests may make each; nothing else may make this one.
+        let pauses = files(&format!("functions/deliver-{channel}")).into_iter().any(|file| {
+            let text = read(file);
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            code.lines().any(|line| line.contains("ChannelDown") && !line.contains("=>"))
+        });
+        violations.unless(!pauses, || {
             format!("functions/deliver-{channel} pauses channels now: give {channel} its alarm, and take it out of NEVER_PAUSED")
         });
     }
@@ -254,8 +258,8 @@ fn every_function_has_its_log_and_is_watched() {
     let watched = watched(&template);
     let mut violations = Violations::default();
 
-    // AWS counts these for functions that it invokes by itself, and for workers, which ring their own
-    // queues; no line of a log says that they happen.
+    // AWS counts these for functions that it invokes by itself, and for workers, which ring their
+    // own queues; no line of a log says that they happen.
     for function in template.functions() {
         for (kind, metric) in [
             ("SQS", "RecursiveInvocationsDropped"),

@@ -55,7 +55,7 @@ const VALUES: &[Row] = &[
     (One("Table"), "UpdateReplacePolicy", Is("Retain"), "a change that replaces the table loses every message"),
     (One("Table"), "BillingMode", Is("PAY_PER_REQUEST"), "a peak is served, and nothing has to be foreseen"),
     (One("Table"), "PointInTimeRecoverySpecification.PointInTimeRecoveryEnabled", Is("true"), "operators restore from it"),
-    (One("Table"), "SSESpecification.SSEEnabled", Is("true"), "texts and addresses are in it"),
+    (One("Table"), "SSESpecification", Absent, "DynamoDB encrypts by a key that AWS owns; KMS bills each call for another"),
     (One("Table"), "TimeToLiveSpecification.AttributeName", Is("expires_at"), "the records' name for their end"),
     (One("Table"), "TimeToLiveSpecification.Enabled", Is("true"), "idempotency keys and connections would stay for ever"),
     (One("Table"), "GlobalSecondaryIndexes.*.Projection.ProjectionType", Is("KEYS_ONLY"), "each attribute in it is written twice"),
@@ -115,7 +115,8 @@ const VALUES: &[Row] = &[
 
     // Functions
     (Global, "Runtime", Is("provided.al2023"), "they are programs, not scripts"),
-    (Global, "Tracing", Is("Active"), "operators follow a request by its trace"),
+    (Global, "Tracing", Absent, "X-Ray costs, and does not show what functions wait for"),
+    (All(FUNCTION), "Tracing", Absent, "as above"),
     (Global, "MemorySize", Between(256, 512), "CPU comes with memory; what one holds is a bound"),
     (Global, "Timeout", Between(10, 28), "a caller waits for as long; what fits into it are bounds"),
     (One("SendMessage"), "MemorySize", Between(512, 1024), "an agent waits for it: CPU for TLS and signatures"),
@@ -124,6 +125,23 @@ const VALUES: &[Row] = &[
     (All(FUNCTION), "VpcConfig", Absent, "there is nothing in one that they call"),
     (All(FUNCTION), "Policies.*.Statement.*.Effect", Is("Allow"), "a role allows what its function does"),
     (All(FUNCTION), "Role", Absent, "each has a role of its own, which tests/least-privilege measures"),
+
+    // Deployments
+    (Global, "AutoPublishAlias", Is("live"), "a deployment is taken back by leading the alias to the version before"),
+    (All(FUNCTION), "AutoPublishAliasAllProperties", Is("true"), "a changed parameter would make no version, and not come alive"),
+    (One("SendMessage"), "DeploymentPreference.Type", Refers("Rollout"), "one in ten requests meets a new version first"),
+    (One("Attachments"), "DeploymentPreference.Type", Refers("Rollout"), "as SendMessage"),
+    (One("ReadMessages"), "DeploymentPreference.Type", Refers("Rollout"), "as SendMessage"),
+    (One("ReceiptsWhatsapp"), "DeploymentPreference.Type", Refers("Rollout"), "as SendMessage"),
+    (One("SendMessage"), "DeploymentPreference.Alarms.0", Refers("ApiIsBroken"), "it takes a bad version back"),
+    (One("SendMessage"), "DeploymentPreference.Alarms.1", Refers("RequestsCrash"), "it takes a bad version back"),
+    (One("SendMessagePermission"), "FunctionName", Is("!Ref SendMessage.Alias"), "API Gateway calls the alias, and the function itself may not be called"),
+    (One("AttachmentsPermission"), "FunctionName", Is("!Ref Attachments.Alias"), "API Gateway calls the alias, and the function itself may not be called"),
+    (One("ReadMessagesPermission"), "FunctionName", Is("!Ref ReadMessages.Alias"), "API Gateway calls the alias, and the function itself may not be called"),
+    (One("ReceiptsWhatsappPermission"), "FunctionName", Is("!Ref ReceiptsWhatsapp.Alias"), "API Gateway calls the alias, and the function itself may not be called"),
+    (One("ChatPermission"), "FunctionName", Is("!Ref ChatSocket.Alias"), "API Gateway calls the alias, and the function itself may not be called"),
+    (One("ChatIntegration"), "IntegrationUri", Is("!Sub arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${ChatSocket.Arn}:live/invocations"), "what was taken back would go on"),
+    (Parameter("Rollout"), "Default", Is("Canary10Percent5Minutes"), "all at once is for stacks that no customer uses"),
 
     // Workers
     (One("DeliverChat"), "Events.Bell.Properties.FunctionResponseTypes", Are(&["ReportBatchItemFailures"]), "one bad record would fail its whole batch"),
@@ -141,6 +159,8 @@ const VALUES: &[Row] = &[
     (One("EmailReceiptsDestination"), "EventDestination.MatchingEventTypes", Are(&["send", "delivery", "bounce", "complaint", "reject", "renderingFailure"]), "receipts-email reads all of them"),
     (One("ReceiptsEmail"), "Events.Reported.Properties.Pattern.source", Are(&["aws.ses"]), "the reports are SES's"),
     (One("ReceiptsEmail"), "Events.Reported.Properties.Pattern.detail-type", Are(&["Email Sent", "Email Delivered", "Email Bounced", "Email Complaint Received", "Email Rejected", "Email Rendering Failed"]), "receipts-email reads all of them, and pays for no other"),
+    (One("ReceiptsEmail"), "Events.Reported.Properties.Pattern.detail.mail.tags.ses:configuration-set.*", Refers("EmailReceipts"), "every other system's mail of the account would be reported here, addresses included"),
+    (One("ReceiptsEmail"), "Environment.Variables.EMAIL_CONFIGURATION_SET", Refers("EmailReceipts"), "receipts-email takes reports of this set alone"),
     (One("ReceiptsEmail"), "Events.Reported.Properties.DeadLetterConfig.Arn", Refers("LostEmailReceipts"), "a report comes once"),
     (One("ReceiptsEmail"), "Events.Reported.Properties.RetryPolicy", Absent, "EventBridge tries for 24 hours by itself"),
     (One("ReceiptsEmail"), "EventInvokeConfig.MaximumRetryAttempts", Is("2"), "a report comes once: Lambda's most, before it is kept"),
@@ -148,6 +168,9 @@ const VALUES: &[Row] = &[
     (One("ReceiptsEmail"), "EventInvokeConfig.DestinationConfig.OnFailure.Destination", Refers("LostEmailReceipts"), "a report that cannot be stored is kept"),
 
     // The sweeper
+    (One("SweepOutbox"), "EventInvokeConfig.MaximumEventAgeInSeconds", Is("60"), "throttled sweeps would wait for six hours, and run all at once"),
+    (One("SweepOutbox"), "Events.EveryMinute.Properties.RetryPolicy.MaximumEventAgeInSeconds", Is("60"), "EventBridge would try for a day"),
+    (One("SweepOutbox"), "Events.EveryMinute.Properties.RetryPolicy.MaximumRetryAttempts", Between(0, 5), "the next sweep comes in a minute"),
     (One("SweepOutbox"), "EventInvokeConfig.MaximumRetryAttempts", Is("0"), "the next sweep comes in a minute, and finds the same"),
     (One("SweepOutbox"), "Events.EveryMinute.Properties.Schedule", Is("rate(1 minute)"), "so long a lost doorbell delays a message"),
 
@@ -178,7 +201,11 @@ const VALUES: &[Row] = &[
     // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
     (Parameter("ChatConcurrency"), "Default", Between(10, 100), "ten times as many calls at once; an account has 1,000 functions for everything"),
     (Parameter("WhatsappConcurrency"), "Default", Between(10, 100), "as ChatConcurrency"),
-    (Parameter("EmailConcurrency"), "Default", Between(10, 100), "as ChatConcurrency"),
+    (Parameter("EmailConcurrency"), "Default", Is("2"), "two mails at once are 13 a second; SES takes 14 of an account that has left the sandbox"),
+    (One("DeliverEmail"), "Events.Bell.Properties.BatchSize", Refers("EmailBatchSize"), "its workers' number follows SES's rate"),
+    (Parameter("EmailBatchSize"), "Default", Is("1"), "as EmailConcurrency"),
+    (Parameter("EmailBatchSize"), "MaxValue", Is("10"), "MAX_CONCURRENT_RECORDS, and the memory for them"),
+    (Parameter("Stage"), "Default", Is("prod"), "a stack of which nothing is said may be one that customers use"),
     (Parameter("ChatConcurrency"), "MinValue", Is("2"), "Lambda takes no less"),
     (Parameter("WhatsappConcurrency"), "MinValue", Is("2"), "Lambda takes no less"),
     (Parameter("EmailConcurrency"), "MinValue", Is("2"), "Lambda takes no less"),
@@ -263,6 +290,12 @@ impl Place<'_> {
         path.split('.').fold(vec![root], |values, step| {
             let steps = values.into_iter().flat_map(|value| match (step, value) {
                 ("*", Value::Sequence(items)) => items.iter().collect(),
+                (index, Value::Sequence(items)) => index
+                    .parse::<usize>()
+                    .ok()
+                    .and_then(|index| items.get(index))
+                    .into_iter()
+                    .collect(),
                 ("*", value) => entries(value).map(|(_, member)| member).collect(),
                 (name, value) => vec![&value[name]],
             });

@@ -25,15 +25,21 @@ use domain::channel::email;
 use domain::delivery::{MessageReference, Part, Reason, Receipt, ReportedStatus};
 
 /// Returns the receipt in an event of this kind, and its message; `None` if the event changes
-/// nothing or is about no message of ours. `time` is EventBridge's, for kinds that have no time of
-/// their own.
+/// nothing, is about no message of ours, or about a mail that was sent with another configuration
+/// set than `configuration_set`: its tags are another system's. `time` is EventBridge's, for kinds
+/// that have no time of their own.
 #[must_use]
 pub fn receipt(
+    configuration_set: &str,
     kind: &str,
     time: DateTime<Utc>,
     detail: &Value,
 ) -> Option<(MessageReference, Receipt)> {
     let mail = &detail["mail"];
+    if mail["tags"]["ses:configuration-set"][0] != configuration_set {
+        return None;
+    }
+
     let (reported, at) = match kind {
         "Email Sent" => (ReportedStatus::Sent, &mail["timestamp"]),
         "Email Delivered" => (ReportedStatus::Delivered, &detail["delivery"]["timestamp"]),
@@ -98,7 +104,8 @@ mod tests {
     }
 
     fn receipt_of(kind: &str, detail: &Value) -> Receipt {
-        let (about, receipt) = receipt(kind, TIME, detail).expect("it is about one of ours");
+        let (about, receipt) =
+            receipt("pingback", kind, TIME, detail).expect("it is about one of ours");
         assert_eq!(about.message_id.to_string(), "0198f3c2-7a10-7000-8001-9d4c5b6a7f80");
         assert_eq!(receipt.provider_id.as_deref(), Some("0107-1"));
         receipt
@@ -197,15 +204,24 @@ mod tests {
             "Scheduled Event",
             "",
         ] {
-            assert_eq!(receipt(kind, TIME, &ours), None, "{kind}");
+            assert_eq!(receipt("pingback", kind, TIME, &ours), None, "{kind}");
         }
 
-        let mut foreign = detail("send", json!({}));
-        foreign["mail"]["tags"]["message"] = json!(["campaign-7"]);
-        assert_eq!(receipt("Email Sent", TIME, &foreign), None);
-        foreign["mail"]["tags"] = json!({ "ses:configuration-set": ["another"] });
+        let sent = detail("send", json!({}));
+        assert!(receipt("pingback", "Email Sent", TIME, &sent).is_some());
+        for other in ["", "pingback-dev", "Pingback"] {
+            assert_eq!(receipt(other, "Email Sent", TIME, &sent), None, "{other}");
+        }
+        let mut without = sent.clone();
+        without["mail"]["tags"]["ses:configuration-set"] = json!([]);
+        assert_eq!(receipt("pingback", "Email Sent", TIME, &without), None);
 
-        assert_eq!(receipt("Email Sent", TIME, &foreign), None);
-        assert_eq!(receipt("Email Sent", TIME, &json!("detail")), None);
+        let mut foreign = sent;
+        foreign["mail"]["tags"]["message"] = json!(["campaign-7"]);
+        assert_eq!(receipt("pingback", "Email Sent", TIME, &foreign), None);
+        foreign["mail"]["tags"] = json!({ "ses:configuration-set": ["pingback"] });
+
+        assert_eq!(receipt("pingback", "Email Sent", TIME, &foreign), None);
+        assert_eq!(receipt("pingback", "Email Sent", TIME, &json!("detail")), None);
     }
 }

@@ -15,12 +15,15 @@ use platform::clock::Clock;
 use platform::error::InternalError;
 use platform::receipts::Receipts;
 use platform::runtime::{Error, EventFunction};
+use platform::settings;
 
 /// The function.
 #[derive(Debug, Clone)]
 pub struct ReceiptsEmail {
     receipts: Receipts,
     clock: Clock,
+    /// The configuration set whose events are ours.
+    configuration_set: String,
 }
 
 impl EventFunction for ReceiptsEmail {
@@ -29,12 +32,13 @@ impl EventFunction for ReceiptsEmail {
 
     const RESERVE: Duration = Duration::ZERO;
 
-    /// Reads `TABLE_NAME`, `EMAIL_QUEUE_URL` and what AWS clients need.
+    /// Reads `TABLE_NAME`, `EMAIL_QUEUE_URL`, `EMAIL_CONFIGURATION_SET` and what AWS clients need.
     fn from_env() -> Result<ReceiptsEmail, Error> {
         let aws = Aws::from_env()?;
         Ok(ReceiptsEmail {
             receipts: Receipts::from_env(&aws, Channel::Email)?,
             clock: Clock::from_env()?,
+            configuration_set: settings::required("EMAIL_CONFIGURATION_SET")?,
         })
     }
 
@@ -48,7 +52,7 @@ impl EventFunction for ReceiptsEmail {
         let EventBridgeEvent { detail_type, time, detail, .. } = event;
         let time = time.unwrap_or_else(|| self.clock.now());
 
-        match event::receipt(&detail_type, time, &detail) {
+        match event::receipt(&self.configuration_set, &detail_type, time, &detail) {
             Some((about, receipt)) => self.receipts.apply(&about, &receipt).await,
             None => {
                 tracing::info!(kind = detail_type, "SES event changes no message of ours; ignored");
@@ -81,8 +85,13 @@ mod tests {
     fn receipt(event: &str) -> Receipt {
         let event: EventBridgeEvent<Value> = serde_json::from_str(event).expect("it is an event");
         let time = event.time.expect("it has one");
-        let (about, receipt) =
-            event::receipt(&event.detail_type, time, &event.detail).expect("it is about ours");
+        let (about, receipt) = event::receipt(
+            "pingback-messages-EmailReceipts",
+            &event.detail_type,
+            time,
+            &event.detail,
+        )
+        .expect("it is about ours");
         assert_eq!(about.message_id.to_string(), "0198f3c2-7a10-7000-8001-9d4c5b6a7f80");
         receipt
     }

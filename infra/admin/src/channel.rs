@@ -75,7 +75,7 @@ async fn change(target: &Target, args: &ChangeChannel) -> Result<Report, Failure
     let before = target.table.channel(business_id, channel_id).await?;
     let before = before.ok_or_else(no_such_channel)?;
 
-    let after = changed_settings(&before.settings, &args.settings)?;
+    let after = changed_settings(target.stack_name(), &before.settings, &args.settings)?;
     let in_doubt = args.settings.in_doubt;
     let is_done = target
         .table
@@ -92,6 +92,7 @@ async fn change(target: &Target, args: &ChangeChannel) -> Result<Report, Failure
 /// Returns the settings with those that are given. Refuses one that belongs to another kind of
 /// channel.
 fn changed_settings(
+    stack: Option<&str>,
     before: &ChannelSettings,
     given: &NewSettings,
 ) -> Result<ChannelSettings, Failure> {
@@ -110,7 +111,7 @@ fn changed_settings(
         }
     }
 
-    given.secret.as_deref().map_or(Ok(()), check_secret)?;
+    given.secret.as_deref().map_or(Ok(()), |secret| check_secret(stack, secret))?;
     given.from.as_deref().map_or(Ok(()), check_sender)?;
 
     Ok(match before.clone() {

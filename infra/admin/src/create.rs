@@ -75,7 +75,7 @@ pub(crate) async fn api_key(target: &Target, args: &CreateApiKey) -> Result<Repo
 /// Creates a channel of a business.
 pub(crate) async fn channel(target: &Target, args: &CreateChannel) -> Result<Report, Failure> {
     target.plan_of(args.business_id).await?;
-    let settings = settings(args)?;
+    let settings = settings(target.stack_name(), args)?;
     let channel_id = put_channel(target, args.business_id, settings, args.in_doubt).await?;
 
     Ok(Report::new(json!({"channel_id": channel_id, "channel": args.channel})).fields(vec![
@@ -86,7 +86,7 @@ pub(crate) async fn channel(target: &Target, args: &CreateChannel) -> Result<Rep
 
 /// Returns the settings that the channel's provider needs. Refuses one that is missing, or that
 /// belongs to another kind of channel.
-fn settings(args: &CreateChannel) -> Result<ChannelSettings, Failure> {
+fn settings(stack: Option<&str>, args: &CreateChannel) -> Result<ChannelSettings, Failure> {
     let CreateChannel {
         channel,
         phone_number_id,
@@ -122,7 +122,7 @@ fn settings(args: &CreateChannel) -> Result<ChannelSettings, Failure> {
         Channel::Chat => Ok(ChannelSettings::Chat {}),
         Channel::Whatsapp => {
             let secret = required(secret, "secret")?;
-            check_secret(&secret)?;
+            check_secret(stack, &secret)?;
 
             let template = template.clone().zip(template_language.clone());
             Ok(ChannelSettings::Whatsapp {
@@ -141,13 +141,17 @@ fn settings(args: &CreateChannel) -> Result<ChannelSettings, Failure> {
 }
 
 /// Refuses a secret that functions may not read.
-pub(crate) fn check_secret(name_or_arn: &str) -> Result<(), Failure> {
-    if secret_name(name_or_arn).starts_with("pingback/whatsapp/") {
+pub(crate) fn check_secret(stack: Option<&str>, name_or_arn: &str) -> Result<(), Failure> {
+    let (of, rest) = secret_name(name_or_arn).split_once("/whatsapp/").unwrap_or_default();
+    let is_readable = stack.is_none_or(|stack| of == stack);
+
+    if is_readable && !of.is_empty() && !rest.is_empty() {
         Ok(())
     } else {
-        Err(Failure::new(
-            "--secret: functions may read secrets whose name begins with pingback/whatsapp/",
-        ))
+        let stack = stack.unwrap_or("<stack>");
+        Err(Failure::new(format!(
+            "--secret: functions may read secrets whose name begins with {stack}/whatsapp/"
+        )))
     }
 }
 
@@ -266,17 +270,20 @@ mod tests {
     #[test]
     fn a_sender_that_is_no_address_is_refused_by_name() {
         let channel = |from: &str| {
-            settings(&CreateChannel {
-                business_id: BusinessId(Uuid::nil()),
-                channel: Channel::Email,
-                phone_number_id: None,
-                secret: None,
-                template: None,
-                template_language: None,
-                from: Some(from.to_owned()),
-                configuration_set: None,
-                in_doubt: OnUnknownOutcome::Hold,
-            })
+            settings(
+                None,
+                &CreateChannel {
+                    business_id: BusinessId(Uuid::nil()),
+                    channel: Channel::Email,
+                    phone_number_id: None,
+                    secret: None,
+                    template: None,
+                    template_language: None,
+                    from: Some(from.to_owned()),
+                    configuration_set: None,
+                    in_doubt: OnUnknownOutcome::Hold,
+                },
+            )
         };
         assert!(channel("\"Bob \\\"B\\\" Smith\" <shop@example.com>").is_ok());
         for from in ["", "Shop", "shop@localhost", "Shop <shop@[192.0.2.1]>", "\"a b\"@example.com"]

@@ -31,7 +31,7 @@ pub(crate) struct Target {
 /// Source of the names of the system's resources.
 enum ResourceNames {
     /// A stack: physical ids by logical ids, and its outputs.
-    Stack { resources: BTreeMap<String, String>, outputs: BTreeMap<String, String> },
+    Stack { name: String, resources: BTreeMap<String, String>, outputs: BTreeMap<String, String> },
     /// The variables that the functions read, too.
     Environment,
 }
@@ -44,6 +44,7 @@ impl Target {
 
         let names = match stack {
             Some(stack) => ResourceNames::Stack {
+                name: stack.to_owned(),
                 resources: cloudformation::read_resources(&aws, stack).await?,
                 outputs: cloudformation::read_outputs(&aws, stack).await?,
             },
@@ -61,6 +62,14 @@ impl Target {
         };
 
         Ok(Target { table: Table::named(&aws, table_name), aws, clock, names })
+    }
+
+    /// Returns the stack's name, unless the environment names the resources.
+    pub(crate) fn stack_name(&self) -> Option<&str> {
+        match &self.names {
+            ResourceNames::Stack { name, .. } => Some(name),
+            ResourceNames::Environment => None,
+        }
     }
 
     /// Returns the time. A command reads it once.

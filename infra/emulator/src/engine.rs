@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -23,7 +24,7 @@ use crate::event_sources::{self, Event, EventSources, Polling, scheduled_event};
 use crate::gateway::{Gateway, Listeners};
 use crate::lambda::{InvokeError, Lambda, Workers, WorkersGuard};
 use crate::listen;
-use crate::template::Stack;
+use crate::template::{Reference, Stack};
 
 pub use self::activity::{Activity, QueueDepth};
 pub use self::error::StartError;
@@ -210,13 +211,27 @@ impl Engine {
     /// # Errors
     /// As [`Engine::invoke`]; a function without a schedule is unknown here.
     pub async fn run_schedule(&self, function: &str) -> Result<Value, InvokeError> {
+        self.run_late_schedule(function, Duration::ZERO).await
+    }
+
+    /// Runs a scheduled function with an event that was sent `age` ago, and could not run since.
+    ///
+    /// # Errors
+    /// As [`Engine::run_schedule`]; [`InvokeError::Expired`] if the event has become too old.
+    pub async fn run_late_schedule(
+        &self,
+        function: &str,
+        age: Duration,
+    ) -> Result<Value, InvokeError> {
         let unknown = || InvokeError::UnknownFunction(function.to_owned());
         let declared = self.stack.function(function).ok_or_else(unknown)?;
         let schedule = declared.schedules.first().ok_or_else(unknown)?;
 
+        let sent = Utc::now() - age;
         let rule = format!("{}-{}{}", self.stack.name, declared.logical_id, schedule.name);
-        let event = scheduled_event(schedule, &rule, Utc::now());
-        let answer = self.lambda.invoke(&declared.logical_id, event).await?;
+        let event = scheduled_event(schedule, &rule, sent);
+        let answer =
+            event_sources::invoke_asynchronously(declared, &event, age, &self.lambda).await?;
         Ok(serde_json::from_slice(&answer)?)
     }
 
@@ -226,7 +241,10 @@ impl Engine {
     /// # Errors
     /// As [`Engine::invoke`], once a function has failed as often as Lambda tries.
     pub async fn publish(&self, event: &Event) -> Result<usize, InvokeError> {
-        event_sources::publish(event, &self.stack.functions, &self.lambda).await
+        let value = |reference: &Reference| {
+            reference::value(reference, &self.stack, &self.aws.made, &self.urls)
+        };
+        event_sources::publish(event, &self.stack.functions, &self.lambda, value).await
     }
 
     /// Sets a variable of every function whose environment has it, by restarting its workers: later

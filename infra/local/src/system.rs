@@ -118,6 +118,10 @@ impl Local {
         };
 
         let mut parameters = options.parameters;
+        parameters.insert("Stage".into(), "dev".into()); // WhatsApp is played here, over http://
+        // The SES that is played here has no rate.
+        parameters.insert("EmailConcurrency".into(), "50".into());
+        parameters.insert("EmailBatchSize".into(), "10".into());
         parameters.insert("WhatsappApiUrl".into(), provider("whatsapp/v26.0"));
 
         let engine_options = EngineOptions {

@@ -37,6 +37,12 @@ fn the_systems_own_template_is_understood_to_the_last_property() {
             && !rules[0].matches("aws.ses", "Email Opened")
     );
 
+    let minute = Duration::from_secs(60);
+    let hours = |hours: u32| 60 * hours * minute;
+    assert_eq!((sweep.asynchronous.max_age, sweep.asynchronous.max_retries), (minute, 0));
+    let receipts = stack.function("receipts-email").expect("the function goes by its folder");
+    assert_eq!((receipts.asynchronous.max_age, receipts.asynchronous.max_retries), (hours(6), 2));
+
     let socket = stack.websocket.as_ref().expect("there is a WebSocket API");
     assert_eq!(
         (socket.stage.as_str(), socket.selection.0.as_slice()),
@@ -44,4 +50,25 @@ fn the_systems_own_template_is_understood_to_the_last_property() {
     );
     assert_eq!(socket.routes["$connect"], "ChatSocket");
     assert!(stack.functions.iter().all(|function| function.environment.contains_key("TABLE_NAME")));
+}
+
+#[test]
+fn production_refuses_what_is_for_tests_alone() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml");
+    let read = |stage: &str, name: &str, value: &str| {
+        let parameters = [("Stage", stage), (name, value)];
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Stack::read(&path, &parameters.into(), "pingback").map_err(|error| error.to_string())
+    };
+
+    for (name, value) in [
+        ("ClockOffsetMs", "1"),
+        ("EndpointUrl", "http://127.0.0.1:3000"),
+        ("WhatsappApiUrl", "http://graph.facebook.com/v26.0"),
+        ("WhatsappApiUrl", "https://graph.example.com/v26.0"),
+    ] {
+        let refused = read("prod", name, value).expect_err(name);
+        assert!(refused.starts_with("Rules.Production: ") && refused.contains(name), "{refused}");
+        assert!(read("dev", name, value).is_ok(), "{name}");
+    }
 }

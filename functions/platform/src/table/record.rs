@@ -81,7 +81,7 @@ pub enum ChannelSettings {
     Whatsapp {
         /// The business number's id at Meta (not the number).
         phone_number_id: String,
-        /// The secret with the access token; its name begins with `pingback/whatsapp/`.
+        /// The secret with the access token; its name begins with `<stack>/whatsapp/`.
         secret: String,
         /// The template for customers whose messaging window is closed; without it, nothing is
         /// sent.

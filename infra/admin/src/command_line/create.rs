@@ -76,7 +76,7 @@ pub(crate) struct CreateChannel {
     #[arg(long, value_name = "ID", value_parser = parse_phone_number_id)]
     pub(crate) phone_number_id: Option<String>,
     /// WhatsApp: the secret with the access token, by its ARN or its name, which begins with
-    /// pingback/whatsapp/
+    /// <stack>/whatsapp/
     #[arg(long, value_name = "NAME", value_parser = parse_secret)]
     pub(crate) secret: Option<String>,
     /// WhatsApp: an approved template with one parameter, which takes an agent's text when the

@@ -56,6 +56,10 @@ pub(super) fn value(
         };
     }
 
+    if stack.configuration_sets.contains(id) {
+        return attribute.is_none().then(|| format!("{}-{id}", stack.name));
+    }
+
     match (stack.apis.get(id)?, attribute) {
         (ApiKind::Http, None | Some("ApiId")) => Some(HTTP_API_ID.to_owned()),
         (ApiKind::Http, Some("ApiEndpoint")) => Some(urls.api.clone()),

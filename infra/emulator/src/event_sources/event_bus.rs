@@ -7,14 +7,10 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::asynchronous;
 use crate::account::{ACCOUNT_ID, REGION};
 use crate::lambda::{InvokeError, Lambda};
-use crate::template::Function;
-
-/// Waits before Lambda invokes a function again that failed on an event. On AWS they are one and
-/// two minutes:
-/// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>.
-const RETRIES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
+use crate::template::{Function, Reference};
 
 /// An event, without what EventBridge adds.
 #[derive(Debug, Clone)]
@@ -51,31 +47,26 @@ impl Event {
 }
 
 /// Invokes every function with a rule that matches the event, waits until all have processed it or
-/// none of Lambda's tries is left, and returns how many functions there are.
+/// none of Lambda's tries is left, and returns how many functions there are. `value` says what the
+/// rules' references stand for.
 pub(crate) async fn publish(
     event: &Event,
     functions: &[Function],
     lambda: &Lambda,
+    value: impl Fn(&Reference) -> Option<String>,
 ) -> Result<usize, InvokeError> {
     let wants = |function: &&Function| {
-        function.rules.iter().any(|rule| rule.matches(event.source, event.detail_type))
+        function.rules.iter().any(|rule| {
+            rule.matches(event.source, event.detail_type)
+                && rule.matches_detail(&event.detail, &value)
+        })
     };
     let payload = event.payload();
     let taken = functions
         .iter()
         .filter(wants)
-        .map(|function| deliver(&function.logical_id, &payload, lambda));
+        .map(|function| asynchronous::invoke(function, &payload, Duration::ZERO, lambda));
     let taken = futures_util::future::try_join_all(taken).await?;
 
     Ok(taken.len())
-}
-
-async fn deliver(function: &str, payload: &Bytes, lambda: &Lambda) -> Result<(), InvokeError> {
-    for wait in RETRIES {
-        match lambda.invoke(function, payload.clone()).await {
-            Err(InvokeError::Function(_)) => tokio::time::sleep(wait).await,
-            answer => return answer.map(drop),
-        }
-    }
-    lambda.invoke(function, payload.clone()).await.map(drop)
 }

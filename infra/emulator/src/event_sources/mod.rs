@@ -1,5 +1,6 @@
 //! Event sources, which invoke functions by themselves: queues, clocks and the event bus.
 
+mod asynchronous;
 mod event_bus;
 mod fair_buffer;
 mod polling;
@@ -17,6 +18,7 @@ use crate::aws;
 use crate::lambda::Lambda;
 use crate::template::{Function, Stack};
 
+pub(crate) use asynchronous::invoke as invoke_asynchronously;
 pub use event_bus::Event;
 pub(crate) use event_bus::publish;
 pub use polling::{Polling, QueueCounts, QueueFaults, QueueFaultsError};
@@ -50,7 +52,7 @@ impl EventSources {
                 tasks.spawn(schedule::tick(
                     schedule.clone(),
                     rule,
-                    function.logical_id.clone(),
+                    Arc::new(function.clone()),
                     Arc::clone(lambda),
                 ));
             }

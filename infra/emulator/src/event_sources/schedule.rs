@@ -1,24 +1,38 @@
 //! Clocks that invoke functions on a schedule.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::json;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::asynchronous;
 use crate::account::{ACCOUNT_ID, PARTITION, REGION};
 use crate::lambda::Lambda;
-use crate::template::Schedule;
+use crate::template::{Function, Schedule};
 
-/// Invokes the function once in each period, first after one period.
-pub(super) async fn tick(schedule: Schedule, rule: String, function: String, lambda: Arc<Lambda>) {
+/// Sends the function an event in each period, first after one period, and does not wait for it.
+pub(super) async fn tick(
+    schedule: Schedule,
+    rule: String,
+    function: Arc<Function>,
+    lambda: Arc<Lambda>,
+) {
     let mut ticks = tokio::time::interval_at(Instant::now() + schedule.every, schedule.every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut running = JoinSet::new();
     loop {
         ticks.tick().await;
-        // The function logs a failed run, and the next tick makes up for it.
-        let _ = lambda.invoke(&function, scheduled_event(&schedule, &rule, Utc::now())).await;
+        let event = scheduled_event(&schedule, &rule, Utc::now());
+        let (function, lambda) = (Arc::clone(&function), Arc::clone(&lambda));
+        running.spawn(async move {
+            // The function logs a failed run, and the next tick makes up for it.
+            let _ = asynchronous::invoke(&function, &event, Duration::ZERO, &lambda).await;
+        });
+        while running.try_join_next().is_some() {}
     }
 }
 

@@ -49,6 +49,9 @@ pub enum InvokeError {
     /// The event is over Lambda's limit; its size in bytes.
     #[error("an event of {0} bytes is over Lambda's limit of 6 MB")]
     TooLarge(usize),
+    /// The event waited for longer than the function's `EventInvokeConfig` lets it.
+    #[error("the event waited for too long and is dropped")]
+    Expired,
     /// The worker's process could not be started.
     #[error("the bootstrap does not start: {0}")]
     Bootstrap(std::io::Error),

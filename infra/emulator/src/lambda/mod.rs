@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::listen::{self, Server};
 
@@ -78,11 +79,32 @@ impl Lambda {
         self.invoke_in(Lineage::default(), function, payload).await
     }
 
-    /// Invokes a function, by logical id or folder, and waits for its answer. An invocation goes on
-    /// when its caller has gone, as it does on Lambda.
+    /// Invokes a function in a chain of requests, and waits for its answer.
     pub(crate) async fn invoke_in(
         &self,
         lineage: Lineage,
+        function: &str,
+        payload: Bytes,
+    ) -> Result<Bytes, InvokeError> {
+        self.run(lineage, None, function, payload).await
+    }
+
+    /// Invokes a function with an event that is dropped if no worker has taken it by `end`.
+    pub(crate) async fn invoke_by(
+        &self,
+        end: Instant,
+        function: &str,
+        payload: Bytes,
+    ) -> Result<Bytes, InvokeError> {
+        self.run(Lineage::default(), Some(end), function, payload).await
+    }
+
+    /// Runs an invocation, of a function by logical id or folder, which goes on when its caller has
+    /// gone, as it does on Lambda.
+    async fn run(
+        &self,
+        lineage: Lineage,
+        end: Option<Instant>,
         function: &str,
         payload: Bytes,
     ) -> Result<Bytes, InvokeError> {
@@ -91,7 +113,7 @@ impl Lambda {
         if payload.len() > MAX_PAYLOAD {
             return Err(InvokeError::TooLarge(payload.len()));
         }
-        let invocation = tokio::spawn(async move { pool.invoke(lineage, payload).await });
+        let invocation = tokio::spawn(async move { pool.invoke(lineage, end, payload).await });
         invocation.await.unwrap_or(Err(InvokeError::Stopped))
     }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::invocation::{FunctionError, InvokeError};
 use super::launcher::Launcher;
@@ -50,14 +51,19 @@ impl Pool {
         &self.specification.environment
     }
 
-    /// Waits for a place, and runs one invocation.
+    /// Waits for a place, until `end` if there is one, and runs one invocation.
     pub(super) async fn invoke(
         &self,
         lineage: Lineage,
+        end: Option<Instant>,
         payload: Bytes,
     ) -> Result<Bytes, InvokeError> {
         let lineage = lineage.and(&self.specification.logical_id);
-        let _place = self.places.acquire().await.map_err(|_| InvokeError::Stopped)?;
+        let place = match end {
+            None => Ok(self.places.acquire().await),
+            Some(end) => tokio::time::timeout_at(end, self.places.acquire()).await,
+        };
+        let _place = place.map_err(|_| InvokeError::Expired)?.map_err(|_| InvokeError::Stopped)?;
         loop {
             let (worker, generation) = self.idle_or_new_worker()?;
             let outcome = worker.call(lineage.clone(), payload.clone()).await;

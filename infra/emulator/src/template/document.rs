@@ -13,10 +13,10 @@ use super::text::Text;
 use super::yaml::{entries, scalar};
 
 /// Top-level sections that are read.
-const SECTIONS: &[&str] = &["Parameters", "Conditions", "Globals", "Resources", "Outputs"];
+const SECTIONS: &[&str] = &["Parameters", "Rules", "Conditions", "Globals", "Resources", "Outputs"];
 /// Top-level sections without a meaning on one machine.
 const IGNORED_SECTIONS: &[&str] =
-    &["AWSTemplateFormatVersion", "Transform", "Description", "Metadata", "Rules"];
+    &["AWSTemplateFormatVersion", "Transform", "Description", "Metadata"];
 
 /// Keys of a resource; all but the first three are about changes to a stack, which one machine
 /// makes anew each time.
@@ -74,10 +74,13 @@ impl Document {
         let names: BTreeSet<String> = resources.keys().cloned().collect();
         let conditions = entries(&conditions, "Conditions")?;
 
+        let expressions = Expressions::new(stack_name, parameters, conditions, names);
+        check_rules(&section(&root, "Rules")?, &expressions)?;
+
         Ok(Self {
             resources,
             outputs: entries(&section(&root, "Outputs")?, "Outputs")?,
-            expressions: Expressions::new(stack_name, parameters, conditions, names),
+            expressions,
             function_globals: globals(&section(&root, "Globals")?)?,
         })
     }
@@ -164,6 +167,30 @@ fn parameter(
         }
         _ => Ok(value),
     }
+}
+
+/// Refuses parameters that the template's own rules refuse.
+/// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/rules-section-structure.html>
+fn check_rules(section: &Mapping, expressions: &Expressions) -> Result<(), TemplateError> {
+    for (name, rule) in entries(section, "Rules")? {
+        let place = format!("Rules.{name}");
+        let applies =
+            rule.get("RuleCondition").map(|condition| expressions.holds(condition, &place));
+        if !applies.unwrap_or(Ok(true))? {
+            continue;
+        }
+        let assertions = rule.get("Assertions").and_then(Value::as_sequence);
+        for assertion in assertions.into_iter().flatten() {
+            let assert = assertion.get("Assert");
+            let assert = assert.ok_or_else(|| TemplateError::new(&place, "has no Assert"))?;
+            if !expressions.holds(assert, &place)? {
+                let says = assertion.get("AssertDescription").and_then(scalar);
+                return Err(TemplateError::new(place, says.unwrap_or_default()));
+            }
+        }
+    }
+
+    Ok(())
 }
 
 fn resources(

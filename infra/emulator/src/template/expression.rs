@@ -71,7 +71,8 @@ impl Expressions {
         self.holds(condition, &format!("Conditions.{name}"))
     }
 
-    fn holds(&self, value: &Value, place: &str) -> Result<bool, TemplateError> {
+    /// Returns whether a condition holds that stands at `place`.
+    pub(super) fn holds(&self, value: &Value, place: &str) -> Result<bool, TemplateError> {
         match intrinsic(value) {
             Some(("Equals", argument)) => {
                 let [left, right] = arguments(argument, place)?;

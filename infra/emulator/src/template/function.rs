@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::async_invocation::AsyncInvocation;
 use super::error::TemplateError;
 use super::event_rule::EventRule;
 use super::http_api::HttpRoute;
@@ -32,6 +33,8 @@ pub struct Function {
     pub memory_megabytes: u32,
     /// Whether Lambda lets it run in a recursive loop.
     pub may_loop: bool,
+    /// How sources invoke it that do not wait for its answer.
+    pub asynchronous: AsyncInvocation,
     /// Variables, references to resources still open.
     pub environment: BTreeMap<String, Text>,
     /// Routes of the HTTP API that lead here; the API has them.
@@ -71,6 +74,10 @@ impl Function {
             may_loop: recursion.as_deref() == Some("Allow"),
             timeout: Duration::from_secs(timeout),
             memory_megabytes: properties.parsed("MemorySize")?.unwrap_or(DEFAULT_MEMORY_MEGABYTES),
+            asynchronous: match properties.nested("EventInvokeConfig")? {
+                None => AsyncInvocation::default(),
+                Some(config) => AsyncInvocation::read(config)?,
+            },
             environment: environment(&mut properties)?,
             routes: Vec::new(),
             queues: Vec::new(),
@@ -86,10 +93,12 @@ impl Function {
 
         properties.finish(&[
             "Architectures",
+            "AutoPublishAlias",
+            "AutoPublishAliasAllProperties",
             "DeadLetterQueue",
+            "DeploymentPreference",
             "Description",
             "EphemeralStorage",
-            "EventInvokeConfig", // retries and destinations of failures
             "FunctionName",
             "Handler",
             "LoggingConfig",

@@ -4,6 +4,7 @@
 //! function that is neither given a meaning here nor listed as having none locally is an error that
 //! names it.
 
+mod async_invocation;
 mod bucket;
 mod document;
 mod error;
@@ -23,9 +24,10 @@ mod text;
 mod websocket;
 mod yaml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+pub use async_invocation::AsyncInvocation;
 pub use bucket::{Bucket, CorsRule, Expiration};
 pub use event_rule::EventRule;
 pub use function::{Function, QueueSource};
@@ -58,9 +60,8 @@ const WITHOUT_LOCAL_MEANING: &[&str] = &[
     "AWS::Lambda::Permission",
     "AWS::Logs::LogGroup",
     "AWS::Logs::MetricFilter",
-    "AWS::S3::BucketPolicy",      // TLS alone: there is none on loopback
-    "AWS::SES::ConfigurationSet", // an embedder may play SES
-    "AWS::SES::ConfigurationSetEventDestination",
+    "AWS::S3::BucketPolicy", // TLS alone: there is none on loopback
+    "AWS::SES::ConfigurationSetEventDestination", // an embedder may play SES
     "AWS::SNS::Subscription",
     "AWS::SNS::Topic",
     "AWS::SQS::QueuePolicy",
@@ -85,6 +86,8 @@ pub struct Stack {
     pub cors: Option<CorsRule>,
     /// The WebSocket API, if there is one.
     pub websocket: Option<WebSocketApi>,
+    /// Logical ids of SES's configuration sets; a reference to one is its name.
+    pub configuration_sets: BTreeSet<String>,
     /// Logical ids and types of the APIs, which environments may name.
     pub apis: BTreeMap<String, ApiKind>,
     /// The `Outputs`.
@@ -141,6 +144,7 @@ impl Stack {
             functions: Vec::new(),
             cors: None,
             websocket: None,
+            configuration_sets: BTreeSet::new(),
             apis: BTreeMap::new(),
             outputs: document.outputs()?,
         };
@@ -225,6 +229,11 @@ impl Stack {
             }
             "AWS::ApiGatewayV2::Integration" => sockets.integration(id, properties)?,
             "AWS::ApiGatewayV2::Route" => sockets.route(id, properties)?,
+            "AWS::SES::ConfigurationSet" => {
+                // Its name is made of the stack's, as CloudFormation makes it.
+                properties.finish(&["ReputationOptions", "SendingOptions", "Tags"])?;
+                self.configuration_sets.insert(id.to_owned());
+            }
             _ if WITHOUT_LOCAL_MEANING.contains(&kind) => {}
             _ => {
                 return Err(TemplateError::new(

@@ -88,6 +88,29 @@ impl<'a> Properties<'a> {
         items.map(|(index, item)| self.mapping(item, format!("{at}[{index}]"))).collect()
     }
 
+    /// Returns the rest as lists of texts, each with the names that lead to it.
+    pub(super) fn leaves(mut self) -> Result<Vec<(Vec<String>, Vec<Text>)>, TemplateError> {
+        let names: Vec<String> = self.left.keys().cloned().collect();
+        let mut leaves = Vec::new();
+
+        for name in names {
+            if matches!(self.left.get(&name), Some(Value::Mapping(_))) {
+                let below = self.nested(&name)?.map_or(Ok(Vec::new()), Properties::leaves)?;
+                leaves.extend(below.into_iter().map(|(mut path, texts)| {
+                    path.insert(0, name.clone());
+                    (path, texts)
+                }));
+                continue;
+            }
+            let at = self.at(&name);
+            let values = self.values(&name)?;
+            let texts = values.iter().map(|value| self.expressions.text(value, &at));
+            leaves.push((vec![name], texts.collect::<Result<_, _>>()?));
+        }
+
+        Ok(leaves)
+    }
+
     /// A list of texts that may only name parameters.
     pub(super) fn literals(&mut self, name: &str) -> Result<Vec<String>, TemplateError> {
         let at = self.at(name);

@@ -304,8 +304,21 @@ fn what_is_not_understood_is_refused_with_its_place_and_a_way_out() {
             "Resources.F.Properties.Events.E.Properties.Pattern.source: is not a text",
         ),
         (
-            rule("Pattern: { source: [a], detail: { status: [b] } }"),
-            "Resources.F.Properties.Events.E.Properties.Pattern.detail: the local system does not know this property",
+            rule("Pattern: { source: [a], detail: { status: [{ prefix: b }] } }"),
+            "Resources.F.Properties.Events.E.Properties.Pattern.detail.status: is not a text",
+        ),
+        (
+            rule("Pattern: { source: [a], region: [b] }"),
+            "Resources.F.Properties.Events.E.Properties.Pattern.region: the local system does not know this property",
+        ),
+        (
+            function("EventInvokeConfig: { MaximumEventAgeInSeconds: 59 }"),
+            "Resources.F.Properties.EventInvokeConfig: MaximumEventAgeInSeconds is in 60..=21600",
+        ),
+        (
+            "Rules: { R: { Assertions: [{ Assert: !Equals [a, b], AssertDescription: never }] } }"
+                .to_owned(),
+            "Rules.R: never",
         ),
         (
             rule("Pattern: {}"),

@@ -49,6 +49,23 @@ async fn an_event_goes_to_every_function_that_has_a_rule_for_it() {
 }
 
 #[tokio::test]
+async fn a_rule_matches_the_data_of_an_event() {
+    let engine = start(Logs::discarded()).await;
+    for (detail, takers) in [
+        (json!({ "mail": { "tags": { "set": ["probe-Letters"] } } }), 1),
+        (json!({ "mail": { "tags": { "set": ["another", "probe-Letters"] } } }), 1),
+        (json!({ "mail": { "tags": { "set": "other" } } }), 1),
+        (json!({ "mail": { "tags": { "set": ["Letters"] } } }), 0),
+        (json!({ "mail": { "tags": {} } }), 0),
+        (json!({}), 0),
+    ] {
+        let event = Event { detail: detail.clone(), ..event("mail", "Sent", 0) };
+        assert_eq!(engine.publish(&event).await.unwrap(), takers, "{detail}");
+    }
+    engine.stop().await;
+}
+
+#[tokio::test]
 async fn a_function_that_fails_on_an_event_gets_it_twice_more() {
     let logs = Logs::captured();
     let engine = start(logs.clone()).await;

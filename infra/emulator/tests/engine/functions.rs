@@ -147,6 +147,21 @@ async fn schedules_run_on_demand_with_eventbridges_event() {
 }
 
 #[tokio::test]
+async fn a_scheduled_event_is_dropped_once_it_is_too_old() {
+    let engine = engine().await;
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    // Lambda keeps an event for six hours if the template does not say.
+    engine.run_late_schedule("clocked", minutes(359)).await.expect("it may still run");
+    let dropped = engine.run_late_schedule("clocked", minutes(361)).await;
+    assert!(matches!(dropped, Err(InvokeError::Expired)), "{dropped:?}");
+
+    engine.run_late_schedule("punctual", minutes(0)).await.expect("it may still run");
+    let dropped = engine.run_late_schedule("punctual", minutes(2)).await;
+    assert!(matches!(dropped, Err(InvokeError::Expired)), "{dropped:?}");
+    engine.stop().await;
+}
+
+#[tokio::test]
 async fn a_moved_clock_restarts_the_workers() {
     let engine = engine().await;
     let before = known(&engine.invoke("echo", json!({})).await.unwrap());

@@ -25,6 +25,8 @@ fn own_binaries() -> PathBuf {
         "Clocked",
         "Listener",
         "Eavesdropper",
+        "Punctual",
+        "Mailer",
         "Socket",
     ];
 

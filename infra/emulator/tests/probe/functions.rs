@@ -30,13 +30,13 @@ fn main() -> ExitCode {
             "writer" => lambda_runtime::run(service_fn(write)).await,
             "consumer" => lambda_runtime::run(service_fn(consume)).await,
             "looper" | "allowed-looper" => lambda_runtime::run(service_fn(send_on)).await,
-            "clocked" => {
+            "clocked" | "punctual" => {
                 lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
                     Ok::<_, Error>(event.payload)
                 }))
                 .await
             }
-            "listener" | "eavesdropper" => {
+            "listener" | "eavesdropper" | "mailer" => {
                 let calls = AtomicU32::new(0);
                 lambda_runtime::run(service_fn(|event| listen(event, &calls))).await
             }
