@@ -142,6 +142,19 @@ mod tests {
     }
 
     #[test]
+    fn an_address_has_at_most_254_bytes_of_which_64_are_before_the_at() {
+        let domain = |last: usize| {
+            format!("{}.{}.com", ["x".repeat(60).as_str(); 3].join("."), "y".repeat(last))
+        };
+        let address = |local: usize, last| format!("{}@{}", "a".repeat(local), domain(last));
+
+        assert_eq!(address(64, 2).len(), 254);
+        assert!(read(&address(64, 2)).is_some());
+        assert_eq!(read(&address(64, 3)), None);
+        assert_eq!(read(&address(65, 1)), None);
+    }
+
+    #[test]
     fn anything_else_is_refused() {
         let long = format!("{}@example.com", "x".repeat(65));
         let longer = format!("anna@{}.com", ["x".repeat(60).as_str(); 5].join("."));

@@ -145,6 +145,8 @@ mod tests {
             "541123456789",   // Argentina without the 9
             "5511",           // too short for any of them
             "55119888877770", // too long
+            "5233312345678",  // as long as Mexico with the 1, and without it
+            "5433312345678",  // as long as Argentina with the 9, and without it
             "16505551234",
             "5212345",
             "549",
