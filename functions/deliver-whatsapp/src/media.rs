@@ -70,7 +70,8 @@ impl Media {
     /// Reads a file of the message, as soon as there is memory for it.
     ///
     /// # Errors
-    /// [`Failure::Transient`] if S3 does not answer with the whole file, [`Failure::Permanent`] if the file is gone.
+    /// [`Failure::Transient`] if S3 does not answer with the whole file, [`Failure::Permanent`] if
+    /// the file is gone.
     pub async fn load<'a>(
         &'a self,
         outbound: &OutboundMessage<'_>,

@@ -53,8 +53,8 @@ impl EventFunction for SweepOutbox {
     type Event = EventBridgeEvent<serde_json::Value>;
     type Answer = SweepOutcome;
 
-    /// The longest read of a last page and its doorbells. The next sweep rings for the conversations
-    /// that are left by then.
+    /// The longest read of a last page and its doorbells. The next sweep rings for the
+    /// conversations that are left by then.
     const RESERVE: Duration = Duration::from_secs(8);
 
     /// Reads `TABLE_NAME`, the queues' URLs and what AWS clients need.
