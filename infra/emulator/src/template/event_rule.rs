@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::error::TemplateError;
-use super::properties::Properties;
-use super::text::{Reference, Text};
+use super::properties::{Leaf, Properties};
+use super::text::Reference;
 
 /// A function's `EventBridgeRule` event, on the default bus.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct EventRule {
     /// Values of `detail-type` that match; empty: all.
     detail_types: Vec<String>,
     /// Members of `detail`, each with the values that match.
-    detail: Vec<(Vec<String>, Vec<Text>)>,
+    detail: Vec<Leaf>,
 }
 
 impl EventRule {

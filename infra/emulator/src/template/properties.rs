@@ -11,6 +11,9 @@ use super::expression::Expressions;
 use super::text::Text;
 use super::yaml::entries;
 
+/// A list of texts, and the names that lead to it.
+pub(super) type Leaf = (Vec<String>, Vec<Text>);
+
 /// A mapping of the template that is being taken apart.
 pub(super) struct Properties<'a> {
     place: String,
@@ -89,7 +92,7 @@ impl<'a> Properties<'a> {
     }
 
     /// Returns the rest as lists of texts, each with the names that lead to it.
-    pub(super) fn leaves(mut self) -> Result<Vec<(Vec<String>, Vec<Text>)>, TemplateError> {
+    pub(super) fn leaves(mut self) -> Result<Vec<Leaf>, TemplateError> {
         let names: Vec<String> = self.left.keys().cloned().collect();
         let mut leaves = Vec::new();
 
