@@ -9,7 +9,7 @@ use yaml_serde::{Mapping, Value};
 
 use crate::contract::Document;
 use crate::template::{Template, reference};
-use crate::{Violations, pascal_case, root};
+use crate::{Violations, pascal_case, read, root};
 
 const PLACE: &str = "infra/http-api.yaml";
 const HEAD: &str = "\
@@ -18,6 +18,7 @@ const HEAD: &str = "\
 # replaces this file when that has changed.
 ";
 const CORS: &str = "x-amazon-apigateway-cors";
+/// Of a server, in OpenAPI 3; anywhere else API Gateway does not look for it.
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-swagger-extensions-endpoint-configuration.html>.
 /// SAM's own property for it takes no definition that is included.
 const ENDPOINT_CONFIGURATION: &str = "x-amazon-apigateway-endpoint-configuration";
@@ -81,6 +82,35 @@ fn every_route_has_its_function_and_the_api_may_call_it() {
     violations.report();
 }
 
+/// The switch stands where API Gateway reads it, and says both on and off: an import may keep what
+/// it does not mention.
+#[test]
+fn the_default_address_is_a_setting_of_the_server() {
+    let definition: Value = yaml_serde::from_str(&read(PLACE)).expect("it is YAML");
+    let servers = &definition["servers"]["Fn::If"];
+    let server = &servers[1][0];
+    let disables = &server[ENDPOINT_CONFIGURATION]["disableExecuteApiEndpoint"]["Fn::If"];
+    let mut violations = Violations::default();
+
+    violations.unless(definition[ENDPOINT_CONFIGURATION].is_null(), || {
+        format!("{PLACE}: API Gateway reads {ENDPOINT_CONFIGURATION} of a server alone")
+    });
+    violations.unless(servers[0] == "ServesApiDomain", || {
+        format!("{PLACE}: its server is the domain that API Gateway serves")
+    });
+    violations.unless(server["url"]["Fn::Sub"] == "https://${ApiDomain}", || {
+        format!(
+            "{PLACE}: a server without a url is a warning, and FailOnWarnings makes it an error"
+        )
+    });
+    let follows = disables[0] == "DisablesDefaultAddress" && disables[1] == true;
+    violations.unless(follows && disables[2] == false, || {
+        format!("{PLACE}: ApiDefaultAddress says whether the default address is off")
+    });
+
+    violations.report();
+}
+
 /// The definition in the words that SAM itself uses for the routes that are events of functions.
 fn definition(document: &Document) -> Value {
     let mut paths = Mapping::new();
@@ -112,15 +142,22 @@ fn definition(document: &Document) -> Value {
     }
 
     let title = mapping([("Ref", "AWS::StackName".into())]);
-    let disables: Vec<Value> = vec!["DisablesDefaultAddress".into(), true.into(), false.into()];
-    let disables = mapping([("Fn::If", disables.into())]);
+    let disables = choice("DisablesDefaultAddress", true.into(), false.into());
+    let configuration = mapping([("disableExecuteApiEndpoint", disables)]);
+    let url = mapping([("Fn::Sub", "https://${ApiDomain}".into())]);
+    let server = mapping([("url", url), (ENDPOINT_CONFIGURATION, configuration)]);
+    let none = mapping([("Ref", "AWS::NoValue".into())]);
     mapping([
         ("openapi", document.at("/openapi").clone()),
         ("info", mapping([("title", title), ("version", document.at("/info/version").clone())])),
         (CORS, document.at(&format!("/{CORS}")).clone()),
-        (ENDPOINT_CONFIGURATION, mapping([("disableExecuteApiEndpoint", disables)])),
+        ("servers", choice("ServesApiDomain", vec![server].into(), none)),
         ("paths", paths.into()),
     ])
+}
+
+fn choice(condition: &str, yes: Value, no: Value) -> Value {
+    mapping([("Fn::If", vec![condition.into(), yes, no].into())])
 }
 
 fn mapping<const N: usize>(entries: [(&str, Value); N]) -> Value {

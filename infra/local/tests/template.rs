@@ -72,3 +72,32 @@ fn production_refuses_what_is_for_tests_alone() {
         assert!(read("dev", name, value).is_ok(), "{name}");
     }
 }
+
+#[test]
+fn an_api_has_an_address_under_which_it_is_served() {
+    const CERTIFICATE: &str = "arn:aws:acm:eu-central-1:123456789012:certificate/0a1b";
+
+    let domain = ("ApiDomain", "messages.example.com");
+    let certificate = ("ApiCertificate", CERTIFICATE);
+    let disabled = ("ApiDefaultAddress", "disable");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml");
+    let read = |parameters: &[(&str, &str)]| {
+        let parameters =
+            parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let stack = Stack::read(&path, &parameters.collect(), "pingback");
+        stack.map(|_| ()).map_err(|error| error.to_string())
+    };
+
+    for (parameters, rule) in [
+        (&[certificate][..], "Rules.CertificateOfDomain: "),
+        (&[disabled], "Rules.OneAddressAtLeast: "),
+        (&[domain, disabled], "Rules.OneAddressAtLeast: "),
+    ] {
+        let refused = read(parameters).expect_err(rule);
+        assert!(refused.starts_with(rule), "{refused}");
+    }
+
+    for parameters in [&[domain][..], &[domain, certificate], &[domain, certificate, disabled]] {
+        assert!(read(parameters).is_ok(), "{parameters:?}");
+    }
+}

@@ -5,6 +5,8 @@ use super::error::TemplateError;
 use super::properties::Properties;
 
 /// Whether the address that API Gateway gives an API is switched off. Here it is the only one.
+/// API Gateway looks for it at a server, and warns of a server without an address:
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-swagger-extensions-endpoint-configuration.html>.
 const ENDPOINT_CONFIGURATION: &str = "x-amazon-apigateway-endpoint-configuration";
 
 /// One route of the HTTP API.
@@ -44,7 +46,11 @@ impl HttpApi {
         ])?;
         let cors = definition.nested("x-amazon-apigateway-cors")?.map(cors_rule).transpose()?;
         let paths = definition.nested("paths")?.map_or_else(|| Ok(Vec::new()), Properties::each)?;
-        definition.finish(&["info", "openapi", "tags", ENDPOINT_CONFIGURATION])?;
+        for mut server in definition.list("servers")? {
+            server.required("url")?;
+            server.finish(&[ENDPOINT_CONFIGURATION])?;
+        }
+        definition.finish(&["info", "openapi", "tags"])?;
         let mut routes = Vec::new();
 
         for (path, item) in paths {

@@ -239,6 +239,14 @@ fn what_is_not_understood_is_refused_with_its_place_and_a_way_out() {
             "Resources.A.Properties: has no DefinitionBody",
         ),
         (
+            api("{ x-amazon-apigateway-endpoint-configuration: {} }"),
+            "Resources.A.Properties.DefinitionBody.x-amazon-apigateway-endpoint-configuration: the local system does not",
+        ),
+        (
+            api("{ servers: [{ x-amazon-apigateway-endpoint-configuration: {} }] }"),
+            "Resources.A.Properties.DefinitionBody.servers[0].url: is missing",
+        ),
+        (
             api("{ paths: { /a: { get: { security: [] } } } }"),
             "Resources.A.Properties.DefinitionBody.paths./a.get: has no x-amazon-apigateway-integration",
         ),
