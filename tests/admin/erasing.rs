@@ -1,7 +1,7 @@
 //! `erase`: nothing that identifies a customer is left in the table or the bucket, and everything
 //! that is counted is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
@@ -290,6 +290,40 @@ async fn an_erasure_that_is_cut_short_is_ended_by_the_next_run() {
     assert!(gone.code == 1 && gone.stderr.contains("no conversation"), "{}", gone.stderr);
 }
 
+/// The key of the first message of a conversation.
+fn first_message(business: &Business, conversation_id: Uuid) -> HashMap<String, AttributeValue> {
+    let pk = format!("B#{}#C#{conversation_id}", business.business_id);
+    let key = [("pk", pk), ("sk", "M#000000000001".to_owned())];
+    key.map(|(name, value)| (name.to_owned(), AttributeValue::S(value))).into()
+}
+
+async fn read_first_message(
+    world: &World,
+    business: &Business,
+    conversation_id: Uuid,
+) -> HashMap<String, AttributeValue> {
+    let get = world.dynamodb().get_item().table_name(&world.ready.table);
+    let get = get.set_key(Some(first_message(business, conversation_id))).consistent_read(true);
+    get.send().await.expect("an answer").item.expect("it is there")
+}
+
+/// Deletes the first message of a conversation, as DynamoDB does when its time is over.
+async fn delete_first_message(world: &World, business: &Business, conversation_id: Uuid) {
+    let delete = world.dynamodb().delete_item().table_name(&world.ready.table);
+    let delete = delete.set_key(Some(first_message(business, conversation_id)));
+    delete.send().await.expect("it is deleted");
+}
+
+async fn put_back(world: &World, item: HashMap<String, AttributeValue>) {
+    let put = world.dynamodb().put_item().table_name(&world.ready.table);
+    put.set_item(Some(item)).send().await.expect("it is back");
+}
+
+/// Returns when DynamoDB may delete an item, in seconds since 1970.
+fn expires_at(item: &HashMap<String, AttributeValue>) -> Option<i64> {
+    item.get("expires_at")?.as_n().ok()?.parse().ok()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_stay_for_ever_or_as_long_as_the_parameter_says() {
     for (days, kept) in [("0", None), ("30", Some(30 * 24 * 60 * 60))] {
@@ -299,23 +333,14 @@ async fn messages_stay_for_ever_or_as_long_as_the_parameter_says() {
         let conversation_id = business.conversation_id("email");
         let id = world.send(&business.api_key, conversation_id, "for a while").go().await.id();
         world.until_status(&business.api_key, conversation_id, id, "sent").await;
-        let key = [
-            ("pk", format!("B#{}#C#{conversation_id}", business.business_id)),
-            ("sk", "M#000000000001".to_owned()),
-        ];
-        let key = key.map(|(name, value)| (name.to_owned(), AttributeValue::S(value)));
-        let get = world.dynamodb().get_item().table_name(&world.ready.table);
-        let get = get.set_key(Some(key.clone().into())).send().await.expect("an answer");
-        let item = get.item.expect("it is there");
-        let second = |name: &str| item.get(name)?.as_n().ok()?.parse::<i64>().ok();
+        let item = read_first_message(&world, &business, conversation_id).await;
         let created_at = item["created_at"].as_s().expect("a time");
         let created_at: chrono::DateTime<chrono::Utc> = created_at.parse().expect("a time");
-        let stays = second("expires_at").map(|at| at - created_at.timestamp());
+        let stays = expires_at(&item).map(|at| at - created_at.timestamp());
         assert_eq!(stays, kept, "{days} days");
 
         // The message goes as DynamoDB lets it go. A month that may miss some is no drift.
-        let delete = world.dynamodb().delete_item().table_name(&world.ready.table);
-        delete.set_key(Some(key.into())).send().await.expect("it is deleted");
+        delete_first_message(&world, &business, conversation_id).await;
         let of = business.business_id.to_string();
         let early = admin(&world, &["audit", "--business", &of]).await;
         assert_eq!(early.code, 2, "{days} days: it is too early for that: {}", early.stdout);
@@ -324,7 +349,31 @@ async fn messages_stay_for_ever_or_as_long_as_the_parameter_says() {
         assert_eq!(late.code, if kept.is_some() { 0 } else { 2 }, "{days}: {}", late.stdout);
         assert_eq!(late.json()["accounts"][0]["expiring"], kept.is_some());
 
-        let put = world.dynamodb().put_item().table_name(&world.ready.table);
-        put.set_item(Some(item)).send().await.expect("it is back, for the oracle");
+        put_back(&world, item).await; // For the oracle.
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_waits_longer_than_messages_stay_is_not_deleted_before_it_is_delivered() {
+    const DAY: i64 = 24 * 60 * 60;
+    let parameters = BTreeMap::from([("MessageRetentionDays".to_owned(), "30".to_owned())]);
+    let world = World::start_with(parameters).await;
+    world.sandbox(Method::DELETE, "/chat/widgets", Value::Null).await;
+    let business = world.business(10, 1).await;
+    let conversation_id = business.conversation_id("chat");
+
+    let id = world.send(&business.api_key, conversation_id, "when you are back").go().await.id();
+    world.pass(31 * DAY).await;
+    world.sweep().await;
+    world.until_status(&business.api_key, conversation_id, id, "queued").await;
+    let waiting = read_first_message(&world, &business, conversation_id).await;
+    assert_eq!(expires_at(&waiting), None, "it may be deleted before the customer is back");
+
+    world.let_customers_in().await;
+    world.until_status(&business.api_key, conversation_id, id, "delivered").await;
+    let delivered = read_first_message(&world, &business, conversation_id).await;
+    let sent_at = delivered["sent_at"].as_s().expect("a time");
+    let sent_at: chrono::DateTime<chrono::Utc> = sent_at.parse().expect("a time");
+    let stays = expires_at(&delivered).map(|at| at - sent_at.timestamp());
+    assert_eq!(stays, Some(7 * DAY), "it stays for a while, because receipts follow");
 }

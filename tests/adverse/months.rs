@@ -104,7 +104,7 @@ async fn to_the_millisecond(shards: u16) {
             attachments: Vec::new(),
             idempotency: None,
             correlation_id: None,
-            expires_at: None,
+            keep_until: None,
             now,
         };
         spend(&world, &table, draft)

@@ -1,11 +1,12 @@
 //! Accepted messages arrive: in order, whatever the queues, the providers and the customers do.
 
+use aws_sdk_dynamodb::types::ReturnValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use domain::{BusinessId, ConversationId};
+use domain::{BusinessId, ConversationId, Seq};
 use platform::table::key;
 use tests::{Business, World};
 
@@ -301,4 +302,43 @@ async fn a_customer_who_is_away_finds_everything_on_return() {
 
     let texts: Vec<_> = texts.into_iter().chain(["and one more thing".into()]).collect();
     world.until_received("chat", conversation_id, &texts).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_follows_a_message_that_is_missing_is_not_sent_and_the_worker_says_so() {
+    let world = World::start().await;
+    let business = world.business(100, 1).await;
+
+    // The second time nothing follows it.
+    for (channel, count) in [("email", 2), ("chat", 1)] {
+        let conversation_id = business.conversation_id(channel);
+        let function = format!("deliver-{channel}");
+        world.sandbox(Method::PUT, "/queues/held", json!({ "held": true })).await;
+        let (texts, ids) = send(&world, &business, channel, count).await;
+
+        let business_id = BusinessId(business.business_id);
+        let first = key::message(business_id, ConversationId(conversation_id), Seq(1)).attributes();
+        let delete = world.dynamodb().delete_item().table_name(&world.ready.table);
+        let delete = delete.set_key(Some(first)).return_values(ReturnValue::AllOld);
+        let deleted = delete.send().await.expect("an answer").attributes;
+
+        world.sandbox(Method::PUT, "/queues/held", json!({ "held": false })).await;
+        world
+            .until("the worker says what is missing", async || {
+                let words = "reading message 1, which is missing";
+                let own = world.logged().into_iter().filter(|line| line.function == function);
+                own.map(|line| line.text).any(|text| text.contains(words)).then_some(())
+            })
+            .await;
+        assert_eq!(world.received(channel, conversation_id).await, [""; 0], "{channel}");
+
+        // An operator has restored it, and the dead worker's lease is over.
+        let put = world.dynamodb().put_item().table_name(&world.ready.table);
+        put.set_item(deleted).send().await.expect("it is back");
+        world.pass(60).await;
+        world.sweep().await;
+        world.until_received(channel, conversation_id, &texts).await;
+        let end = if channel == "chat" { "delivered" } else { "sent" };
+        world.until_status(&business.api_key, conversation_id, ids[count - 1], end).await;
+    }
 }

@@ -191,7 +191,7 @@ impl SendMessage {
             attachments,
             idempotency: None,
             correlation_id: request_id.map(str::to_owned),
-            expires_at: self.retention.expiry_of(now),
+            keep_until: self.retention.keep_until(now),
             now,
         };
 

@@ -58,7 +58,7 @@ pub(crate) async fn run(
     let retention = target.message_retention()?;
     let now = target.now().timestamp();
     for ((_, month), account) in &mut accounts {
-        let first_expiry = retention.expiry_of(month.begins_at());
+        let first_expiry = retention.keep_until(month.begins_at());
         account.is_expiring = first_expiry.is_some_and(|at| at <= now);
     }
 

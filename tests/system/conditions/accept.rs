@@ -203,7 +203,7 @@ fn draft(state: &State) -> MessageDraft {
         attachments: Vec::new(),
         idempotency: state.key.map(|_| ("a key".into(), HASH.into())),
         correlation_id: Some("JKJaXmPLvHcESHA=".into()),
-        expires_at: None,
+        keep_until: None,
         now: NOW,
     }
 }

@@ -4,7 +4,9 @@
 use chrono::TimeDelta;
 use proptest::prelude::*;
 
-use super::sample::{NOW, became, held, message, message_key, stored};
+use super::sample::{
+    NOW, became, expiry_if_settled, held, keep_until, message, message_key, stored,
+};
 use super::scratch::{Scratch, for_all, item, value, with};
 use domain::delivery::{Attempt, AttemptOutcome, History, Reason, Settlement, Status};
 use platform::table::record::Message;
@@ -22,8 +24,9 @@ fn reason() -> Reason {
 fn any_message(status: impl Strategy<Value = Status>) -> impl Strategy<Value = Option<Message>> {
     let fence = prop::sample::select(vec![None, Some(FENCE - 1), Some(FENCE), Some(FENCE + 1)]);
     let (attempts, unknown_outcomes, marks) = (1u32..3, 0u32..3, any::<[bool; 3]>());
-    let message = (status, fence, attempts, unknown_outcomes, marks).prop_map(
-        |(status, fence, attempts, unknown_outcomes, marks)| {
+    let keep_until = prop::sample::select(keep_until().to_vec());
+    let message = (status, fence, attempts, unknown_outcomes, marks, keep_until).prop_map(
+        |(status, fence, attempts, unknown_outcomes, marks, keep_until)| {
             let before = |mark: bool| mark.then_some(NOW - TimeDelta::seconds(1));
             Message {
                 status,
@@ -35,6 +38,7 @@ fn any_message(status: impl Strategy<Value = Status>) -> impl Strategy<Value = O
                 sent_at: before(marks[1]),
                 provider_id: marks[1].then(|| "an older id".to_owned()),
                 error: marks[2].then(reason),
+                keep_until,
                 history: history_up_to(if status == Status::Sending {
                     attempts - 1
                 } else {
@@ -166,6 +170,7 @@ async fn sent_is_stored_once_and_overwrites_neither_a_receipt_nor_a_successor() 
                 sent_at: Some(NOW),
                 provider_id,
                 error: None,
+                expires_at: expiry_if_settled(message),
                 history,
                 ..became(message, sent)
             }),
@@ -207,7 +212,8 @@ async fn failed_is_stored_once_and_overwrites_neither_a_receipt_nor_a_successor(
         } else {
             message.attempts_so_far()
         };
-        Some(Message { failed_at: Some(NOW), error: Some(reason()), history, ..failed })
+        let expires_at = expiry_if_settled(message);
+        Some(Message { failed_at: Some(NOW), error: Some(reason()), expires_at, history, ..failed })
     })
     .await;
 }

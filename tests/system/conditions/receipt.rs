@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 
 use super::sample::{
-    BUSINESS_ID, CONVERSATION_ID, LEASE, MS, NOW, became, conversation, conversation_key, message,
-    message_key, stored, turned,
+    BUSINESS_ID, CONVERSATION_ID, LEASE, MS, NOW, became, conversation, conversation_key,
+    expiry_if_settled, keep_until, message, message_key, stored, turned,
 };
 use super::scratch::{Item, Scratch, for_all, item, value, with};
 use domain::delivery::{
@@ -42,6 +42,10 @@ fn all() -> [ReportedStatus; 5] {
 fn reported(was: &Message, receipt: &Receipt) -> Option<Message> {
     let mut message = became(was, stored(was).reported(&receipt.reported, receipt.at)?);
     message.provider_id = was.provider_id.clone().or(receipt.provider_id.clone());
+    // Only its first end says when it may be deleted.
+    if message.status.is_settled() && !was.status.is_settled() {
+        message.expires_at = expiry_if_settled(was);
+    }
     let first = |time| Some(Option::unwrap_or(time, AT));
 
     match &receipt.reported {
@@ -71,8 +75,9 @@ async fn receipts_move_a_message_as_the_rule_says() {
         .into_iter()
         .flat_map(|reported_at| [None, Some(AT - MS)].map(|known| (known, reported_at)));
 
-    for ((was, receipt), (known, reported_at)) in
-        pairs.flat_map(|pair| times.clone().map(move |times| (pair.clone(), times)))
+    let states = pairs.flat_map(|pair| times.clone().map(move |times| (pair.clone(), times)));
+    for (((was, receipt), (known, reported_at)), keep_until) in
+        states.zip(keep_until().into_iter().cycle())
     {
         let error = known.map(|_| Reason::new("rate_limited", "slower"));
         let provider_id = known.map(|_| "known before".to_owned());
@@ -81,6 +86,7 @@ async fn receipts_move_a_message_as_the_rule_says() {
             delivered_at: known,
             failed_at: known,
             reported_at,
+            keep_until,
             ..message(1)
         };
         let before = Message { status: was, fence: Some(2), error, provider_id, ..times };

@@ -130,9 +130,23 @@ pub(super) fn message(seq: u64) -> Message {
         error: None,
         parts: Parts::default(),
         correlation_id: Some("JKJaXmPLvHcESHA=".into()),
+        keep_until: None,
         expires_at: None,
         history: History::default(),
     }
+}
+
+/// Times until which a message has to be kept, in seconds since 1970: for ever, over by now, and
+/// long from now.
+pub(super) fn keep_until() -> [Option<i64>; 3] {
+    let now = NOW.timestamp();
+    [None, Some(now - 1), Some(now + 30 * 24 * 60 * 60)]
+}
+
+/// Returns when DynamoDB may delete a message that is settled now: a week later at the earliest.
+pub(super) fn expiry_if_settled(message: &Message) -> Option<i64> {
+    let week_later = NOW.timestamp() + 7 * 24 * 60 * 60;
+    message.keep_until.map(|until| if until < week_later { week_later } else { until })
 }
 
 /// Has a worker claim the conversation.

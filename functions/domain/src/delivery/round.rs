@@ -16,8 +16,8 @@ use super::rate_limit::RateLimitState;
 use super::status::Status;
 use crate::id::Seq;
 
-/// The most times that a message may change during a round; then another worker must hold the
-/// conversation by now.
+/// The most times that a message or the conversation may change before the round moves past a
+/// message; then another worker must hold the conversation by now.
 const MAX_CHANGES: u8 = 10;
 
 /// The time over which the conversations of a channel become due after a pause, so that the first
@@ -37,7 +37,7 @@ pub struct Round {
     /// Messages that were read and are not settled; the first is the current one.
     queue: VecDeque<(Seq, Progress)>,
     awaiting: Awaiting,
-    /// How often a message or the conversation changed during the round.
+    /// How often a message or the conversation changed since the round moved past a message.
     changes: u8,
     attempts_begun: u32,
     rate_limit_state: Option<RateLimitState>,
@@ -140,6 +140,7 @@ impl Round {
             (Awaiting::Advancing, Event::Done) => {
                 let (seq, _) = self.queue.pop_front().expect("the message that was moved past");
                 self.settled_seq = seq;
+                self.changes = 0;
                 if self.queue.is_empty() { self.read() } else { self.decide_current(now, jitter) }
             }
 
@@ -156,12 +157,14 @@ impl Round {
 
             (Awaiting::Postponing, Event::Done) => Command::Stop(RoundOutcome::Postponed),
             (Awaiting::Releasing, Event::Done) => Command::Stop(RoundOutcome::Settled),
-            (Awaiting::Releasing, Event::Changed) => self.read(),
 
             // A receipt may have settled a message that was to be put back: then the next one need
-            // not wait for it.
+            // not wait for it. A message may have come before the release.
             (
-                Awaiting::Marking | Awaiting::Requeueing(_) | Awaiting::Postponing,
+                Awaiting::Marking
+                | Awaiting::Requeueing(_)
+                | Awaiting::Postponing
+                | Awaiting::Releasing,
                 Event::Changed,
             ) => self.read_again(),
 

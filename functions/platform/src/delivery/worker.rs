@@ -182,11 +182,22 @@ impl<P: Provider> Worker<P> {
         claimed: &mut ClaimedConversation,
         after: Seq,
     ) -> Result<Event, InternalError> {
-        let HeldConversation { business_id, conversation_id, .. } = claimed.held;
+        let HeldConversation { business_id, conversation_id, ref conversation, .. } = claimed.held;
         let table = &self.table;
         let page = table.messages_after(business_id, conversation_id, after, PAGE_SIZE).await?;
 
-        let messages = page.messages;
+        let read_any = !page.messages.is_empty();
+        let in_sequence = (after.0 + 1..).map(Seq).zip(page.messages);
+        let messages: Vec<_> = in_sequence
+            .take_while(|(seq, message)| message.seq == *seq)
+            .map(|(_, message)| message)
+            .collect();
+        // What comes after a missing message is not sent: the conversation could not move past it.
+        if messages.is_empty() && (read_any || after < conversation.seq) {
+            let missing = after.next();
+            return Err(InternalError::new(format!("reading message {missing}, which is missing")));
+        }
+
         let progress = messages.iter().map(|message| (message.seq, message.progress())).collect();
         claimed.messages = messages.into_iter().map(|message| (message.seq, message)).collect();
         Ok(Event::Messages(progress))

@@ -175,10 +175,12 @@ impl Deliveries<'_> {
             Settlement::GivenUp(reason) => (value(reason), message.attempts_so_far()),
         };
 
-        let remove = if status == Status::Sent { "REMOVE #error" } else { "" };
-        let call = self.table
+        let expires_at = message.expiry_if_settled(now);
+        let expire = if expires_at.is_some() { ", expires_at = :expires_at" } else { "" };
+        let remove = if status == Status::Sent { " REMOVE #error" } else { "" };
+        let mut call = self.table
             .change(&key::message(held.business_id, held.conversation_id, message.seq))
-            .update_expression(format!("SET #status = :status, fence = :fence, history = :history, {set} {remove}"))
+            .update_expression(format!("SET #status = :status, fence = :fence, history = :history, {set}{expire}{remove}"))
             .condition_expression(
                 "#status IN (:queued, :sending, :in_doubt) AND (attribute_not_exists(fence) OR fence <= :fence)",
             )
@@ -192,6 +194,9 @@ impl Deliveries<'_> {
             .expression_attribute_values(":in_doubt", value(&Status::InDoubt))
             .expression_attribute_values(":fence", number(held.lease.fence))
             .expression_attribute_values(":now", value(&now));
+        if let Some(at) = expires_at {
+            call = call.expression_attribute_values(":expires_at", number(at));
+        }
 
         let was = match update::<Message>(call).await? {
             WriteOutcome::Done(_) => return Ok(true),

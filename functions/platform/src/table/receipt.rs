@@ -128,6 +128,11 @@ impl Table {
             call = call.expression_attribute_values(":provider_id", value(id));
         }
 
+        if let Some(at) = after.expires_at.filter(|_| was.expires_at.is_none()) {
+            set.push("expires_at = :expires_at".to_owned());
+            call = call.expression_attribute_values(":expires_at", number(at));
+        }
+
         let remove = if let Some(reason) = &after.error {
             set.push("#error = :error".to_owned());
             call = call.expression_attribute_values(":error", value(reason));
@@ -199,6 +204,9 @@ fn after_receipt(message: &Message, receipt: &Receipt, now: DateTime<Utc>) -> Op
         provider_id: message.provider_id.as_ref().or(reported_id).cloned(),
         ..message.clone()
     };
+    if standing.status.is_settled() && !message.status.is_settled() {
+        after.expires_at = message.expiry_if_settled(now);
+    }
 
     let first = |time: &mut Option<DateTime<Utc>>| *time = time.or(Some(at));
     match standing.status {

@@ -2,9 +2,10 @@
 //! RFC 3339.
 
 use chrono::serde::ts_milliseconds_option;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::expiry;
 use crate::capability::Capability;
 use domain::accept::RecordedAnswer;
 use domain::delivery::{
@@ -17,6 +18,9 @@ use domain::{
     ConversationStatus, FileLink, FileName, MediaType, MessageId, Month, Sender, Seq, UploadId,
     UploadState,
 };
+
+/// How long a message stays at least once it is settled, however old it is by then.
+pub const SETTLED_TTL: TimeDelta = TimeDelta::days(7);
 
 /// A business's plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -254,7 +258,11 @@ pub struct Message {
     /// API Gateway's id of the call that made it, to search the logs by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
-    /// When DynamoDB may delete it, in seconds since 1970; without it, never.
+    /// Until when it has to be kept, in seconds since 1970; without it, for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_until: Option<i64>,
+    /// When DynamoDB may delete it, in seconds since 1970. Only a settled message has it
+    /// ([`Message::expiry_if_settled`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
     /// The outcomes of the attempts that ended; one that is under way is only in `attempts` and
@@ -288,6 +296,14 @@ impl Message {
             unknown_outcomes: self.unknown_outcomes,
             attempted_at: self.attempted_at,
         }
+    }
+
+    /// Returns when DynamoDB may delete the message if it is settled at `now`; `None` for never.
+    /// A message that was settled late stays for a while, because the worker has yet to move its
+    /// conversation past it, and receipts may follow.
+    #[must_use]
+    pub fn expiry_if_settled(&self, now: DateTime<Utc>) -> Option<i64> {
+        self.keep_until.map(|until| until.max(expiry(now, SETTLED_TTL)))
     }
 
     /// The history when the attempt that was begun has ended so.

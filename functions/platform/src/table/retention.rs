@@ -37,9 +37,9 @@ impl MessageRetention {
         }
     }
 
-    /// Returns when DynamoDB may delete a message of `created_at`, in seconds since 1970.
+    /// Returns until when a message of `created_at` has to be kept, in seconds since 1970.
     #[must_use]
-    pub fn expiry_of(self, created_at: DateTime<Utc>) -> Option<i64> {
+    pub fn keep_until(self, created_at: DateTime<Utc>) -> Option<i64> {
         self.0.map(|days| expiry(created_at, TimeDelta::days(days.into())))
     }
 }
@@ -55,7 +55,7 @@ mod tests {
         assert_eq!([parse("1"), parse("29"), parse("-1"), parse("a year")], [None; 4]);
 
         let at = DateTime::UNIX_EPOCH;
-        assert_eq!(MessageRetention(None).expiry_of(at), None);
-        assert_eq!(MessageRetention(Some(30)).expiry_of(at), Some(30 * 86_400));
+        assert_eq!(MessageRetention(None).keep_until(at), None);
+        assert_eq!(MessageRetention(Some(30)).keep_until(at), Some(30 * 86_400));
     }
 }

@@ -124,8 +124,8 @@ async fn draft_message(
         idempotency: Some((key, hash)),
         correlation_id: message.correlation_id,
         // It stays for as long as the first one would have.
-        expires_at: message
-            .expires_at
+        keep_until: message
+            .keep_until
             .map(|at| at - message.created_at.timestamp() + now.timestamp()),
         now,
     }))

@@ -288,3 +288,21 @@ fn on_a_paused_channel_no_attempt_begins_and_expired_messages_end() {
     let commands = run_with(&[message(Status::Queued)], &taken(), over, |_| Event::Done);
     assert_eq!(commands[1], Command::Mark(Seq(1)));
 }
+
+#[test]
+fn a_release_that_keeps_being_refused_with_nothing_to_read_ends_the_round() {
+    let mut round = Round::new(Seq(0), None, policy());
+    let mut event = Event::Begun;
+
+    for _ in 0..100 {
+        event = match round.next(event, NOW, 0.5) {
+            Command::Read(_) => Event::Messages(Vec::new()),
+            Command::Release => Event::Changed,
+            command => {
+                assert_eq!(command, Command::Stop(RoundOutcome::LeaseLost));
+                return;
+            }
+        };
+    }
+    panic!("the round does not end");
+}

@@ -27,8 +27,8 @@ pub struct MessageDraft {
     pub idempotency: Option<(String, String)>,
     /// API Gateway's id of the call.
     pub correlation_id: Option<String>,
-    /// When DynamoDB may delete it, in seconds since 1970; `None` for never.
-    pub expires_at: Option<i64>,
+    /// Until when it has to be kept, in seconds since 1970; `None` for ever.
+    pub keep_until: Option<i64>,
     /// The one clock reading: `created_at`, and with it the month.
     pub now: DateTime<Utc>,
 }

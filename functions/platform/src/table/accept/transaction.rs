@@ -65,7 +65,9 @@ impl TransactionAttempt {
             error: None,
             parts: Parts::default(),
             correlation_id: draft.correlation_id.clone(),
-            expires_at: draft.expires_at,
+            keep_until: draft.keep_until,
+            // Nothing that is not settled may be deleted.
+            expires_at: None,
             history: History::default(),
         }
     }
