@@ -1,4 +1,6 @@
-//! `samconfig.toml`: `sam build` compiles what has changed.
+//! How builds and checks are run: `samconfig.toml`, and the workflow.
+
+use yaml_serde::Value;
 
 use crate::{Violations, read};
 
@@ -24,4 +26,29 @@ fn no_environment_builds_from_sams_cache() {
     }
 
     violations.report();
+}
+
+/// GitHub's arm64 images have no browser
+/// (<https://github.com/actions/partner-runner-images/blob/main/images/arm-ubuntu-24-image.md>), and
+/// the tests of the widget fail without one.
+#[test]
+fn machines_without_a_browser_get_one_before_the_tests() {
+    let workflow: Value =
+        yaml_serde::from_str(&read(".github/workflows/ci.yml")).expect("it is YAML");
+    let job = &workflow["jobs"]["run"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let included = job["strategy"]["matrix"]["include"].as_sequence().into_iter().flatten();
+    let tested_on_arm = included
+        .filter(|entry| text(&entry["machine"]).ends_with("-arm"))
+        .any(|entry| text(&entry["steps"]).split(' ').any(|step| step == "tests"));
+
+    let steps = job["steps"].as_sequence().into_iter().flatten();
+    let before = steps.take_while(|step| !text(&step["run"]).starts_with(".ci/run"));
+    let installs = before.into_iter().any(|step| {
+        text(&step["if"]).contains("matrix.machine") && text(&step["run"]).contains("chrome")
+    });
+    assert!(
+        installs || !tested_on_arm,
+        ".github/workflows/ci.yml: install Chrome on arm64 before .ci/run tests"
+    );
 }
