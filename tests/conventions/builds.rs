@@ -1,8 +1,10 @@
-//! How builds and checks are run: `samconfig.toml`, and the workflow.
+//! How builds and checks are run: `samconfig.toml`, the workflow and what tests/mutants goes by.
+
+use std::collections::BTreeSet;
 
 use yaml_serde::Value;
 
-use crate::{Violations, read};
+use crate::{Violations, function_folders, read};
 
 /// SAM's cache tells by the hash of a function's `CodeUri` whether to build it again
 /// (<https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-cli-command-reference-sam-build.html>),
@@ -50,5 +52,21 @@ fn machines_without_a_browser_get_one_before_the_tests() {
     assert!(
         installs || !tested_on_arm,
         ".github/workflows/ci.yml: install Chrome on arm64 before .ci/run tests"
+    );
+}
+
+/// tests/mutants/code asks for the checks of each package that it makes mistakes in.
+#[test]
+fn every_package_of_the_product_has_its_checks_against_mutants() {
+    let areas = read("tests/mutants/areas.toml");
+    let areas: BTreeSet<&str> =
+        areas.lines().filter_map(|line| line.strip_prefix('[')?.strip_suffix(']')).collect();
+    let functions = function_folders();
+    let packages = functions.iter().map(String::as_str).chain(["admin", "domain", "platform"]);
+
+    assert_eq!(
+        areas,
+        packages.collect::<BTreeSet<_>>(),
+        "tests/mutants/areas.toml: one area for each package in functions/, and admin"
     );
 }
