@@ -5,7 +5,6 @@ use tokio::time::Instant;
 
 use crate::widgets::Widgets;
 use domain::Seq;
-use domain::delivery::Status;
 use platform::clock::Clock;
 use platform::credential::visitor::Visitor;
 use platform::error::InternalError;
@@ -64,12 +63,10 @@ impl Replay<'_> {
             let settled =
                 page.messages.iter().take_while(|message| message.seq <= state.settled_seq);
             for message in settled {
-                // The agent knows of a message that ended `failed`, and may have sent it again. One
-                // that was erased has nothing to show.
-                let is_skipped = message.status == Status::Failed || message.content.is_erased();
                 let payload = Payload::message(message, conversation_id, self.api_url);
                 let is_replayed = Instant::now() < self.until
-                    && (is_skipped || self.widgets.post(connection_id, &payload).await);
+                    && (!message.is_shown_to_customers()
+                        || self.widgets.post(connection_id, &payload).await);
                 if !is_replayed {
                     self.widgets.close(connection_id).await;
                     return Ok(None);

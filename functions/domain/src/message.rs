@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{AgentId, ConversationId, FileLink, FileName, MediaType, MessageId, UploadId, text};
 
-/// The fewest days for which messages may be kept, if not for ever: what happened to one can be read
-/// for a month at least.
+/// The fewest days for which messages may be kept, if not for ever: what happened to one can be
+/// read for a month at least.
 pub const MIN_RETENTION_DAYS: u32 = 30;
 
 /// A message's text: never blank, and without control characters but tabs and line ends. How long

@@ -197,8 +197,7 @@ impl ReadMessages {
         let table = &self.authenticator.table;
         let message = table.message(business_id, conversation_id, message_id).await?;
 
-        // No widget shows a message that ended `failed`.
-        let shown = message.filter(|message| message.status != Status::Failed);
+        let shown = message.filter(Message::is_shown_to_customers);
         let message = shown.ok_or(Refusal::MessageNotFound)?;
 
         let origin = self.domains.address(event).origin;

@@ -158,6 +158,48 @@ async fn a_providers_wrong_clock_does_not_reverse_a_messages_times() {
     }
 }
 
+/// The item of a message that was erased: without its text and the provider's id.
+fn erased(message: &Message) -> Item {
+    with(item(&message_key(), message), [("content", Some(value(""))), ("provider_id", None)])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_brings_nothing_back_into_an_erased_message() {
+    let scratch = Scratch::start().await;
+    let sent = Message { status: Status::Sent, sent_at: Some(NOW - MS), ..message(1) };
+    let address = "no such mailbox: anna@example.com";
+
+    for reported in [
+        ReportedStatus::Delivered,
+        ReportedStatus::Failed(Reason::new("undeliverable", address).with_provider_code(550)),
+        ReportedStatus::Bounced(Reason::new("undeliverable", address).with_provider_code(550)),
+    ] {
+        // It was erased before the receipt, or between the receipt's read and its write.
+        let overtaken = erased(&sent);
+        let meanwhile = scratch.meanwhile_once("UpdateItem", move |items| {
+            let erased = overtaken.clone();
+            async move { drop(items.put(erased).await) }
+        });
+        for (before, table) in
+            [(erased(&sent), scratch.table()), (item(&message_key(), &sent), meanwhile)]
+        {
+            scratch.items.put(before).await;
+            let receipt = receipt(reported.clone());
+            let applied = table.apply_receipt(&reference_to(sent.id), &receipt, NOW).await;
+            assert_eq!(applied.expect("an answer").effect, ReceiptEffect::Moved, "{receipt:?}");
+
+            let after: Message = scratch.items.record(&message_key()).await.expect("it stays");
+            assert!(after.content.is_erased());
+            assert_ne!(after.status, Status::Sent, "its status is not erased");
+            assert_eq!(after.provider_id, None, "{receipt:?}");
+            let error = after.error.map(|Reason { code, detail, .. }| (code, detail));
+            let failed = reported != ReportedStatus::Delivered;
+            let expected = failed.then(|| ("undeliverable".to_owned(), String::new()));
+            assert_eq!(error, expected, "a provider's sentence may have the address in it");
+        }
+    }
+}
+
 /// Applies a receipt while another write changes the message between its read and its write.
 async fn overtaken(was: Status, by: Status, reported: ReportedStatus) -> (ReceiptEffect, Message) {
     let scratch = Scratch::start().await;

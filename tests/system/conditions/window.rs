@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::sample::{BUSINESS_ID, CONVERSATION_ID, LEASE, MS, NOW, conversation, conversation_key};
-use super::scratch::{Scratch, item};
+use super::scratch::{Scratch, item, value, with};
 use domain::channel::whatsapp::CustomerId;
 use domain::delivery::OnUnknownOutcome;
 use domain::{BusinessId, ChannelId, ConversationId};
@@ -184,6 +184,21 @@ async fn a_customer_who_changes_takes_their_conversations_along() {
     scratch.items.put(item(&conversation_key(), &moved)).await;
     changed(&["525512345678"], &["16505550000"], NOW).await;
     assert_eq!(recipient().await, "a@b.example");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erased_conversation_gets_neither_a_window_nor_a_link() {
+    let scratch = Scratch::start().await;
+    let was = stored(&scratch, Some(NOW - LEASE)).await;
+    let erased = Conversation { recipient: String::new(), ..was };
+    let erased = with(item(&conversation_key(), &erased), [("erased_at", Some(value(NOW)))]);
+    scratch.items.put(erased).await;
+    let before = scratch.items.all().await;
+
+    let customer = names(&[CUSTOMER, "US.1"]);
+    let opened = scratch.table().customer_wrote(NUMBER, &customer, NOW).await;
+    assert_eq!(opened.expect("an answer"), 0);
+    assert_eq!(scratch.items.all().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -160,6 +160,12 @@ impl Reason {
         self.provider_code = Some(truncated(code.to_string(), MAX_PROVIDER_CODE_BYTES));
         self
     }
+
+    /// Returns the reason without its sentence, in which a provider may name the customer.
+    #[must_use]
+    pub fn without_detail(&self) -> Reason {
+        Reason { detail: String::new(), ..self.clone() }
+    }
 }
 
 fn truncated(mut text: String, max_bytes: usize) -> String {

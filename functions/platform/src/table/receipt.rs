@@ -6,10 +6,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::record::{Conversation, Message};
-use super::{Backoff, Table, WriteOutcome, key, millis, number, update, value};
+use super::{Backoff, Table, WriteOutcome, key, millis, number, text, update, value};
 use crate::error::InternalError;
 use domain::Seq;
-use domain::delivery::{MessageReference, Parts, Receipt, ReportedStatus, Standing, Status};
+use domain::delivery::{
+    MessageReference, Parts, Reason, Receipt, ReportedStatus, Standing, Status,
+};
 
 /// How long to wait for the worker that has just put a message in doubt to release its
 /// conversation, which is one more write.
@@ -94,13 +96,22 @@ impl Table {
             Some(_) => "reported_at = :reported_before",
         };
 
+        // What a provider reports may name the customer.
+        let as_erased_as_read =
+            if was.content.is_erased() { "" } else { " AND content <> :erased" };
+
         let mut call = self
             .change(&key::message(about.business_id, about.conversation_id, was.seq))
-            .condition_expression(format!("#status = :was AND {report_as_read}{parts_as_read}"))
+            .condition_expression(format!(
+                "#status = :was AND {report_as_read}{parts_as_read}{as_erased_as_read}"
+            ))
             .expression_attribute_names("#status", "status")
             .expression_attribute_names("#error", "error")
             .expression_attribute_values(":status", value(&after.status))
             .expression_attribute_values(":was", value(&was.status));
+        if !was.content.is_erased() {
+            call = call.expression_attribute_values(":erased", text(""));
+        }
 
         for (name, time) in times.filter_map(|(name, time)| Some((name, time?))) {
             set.push(format!("{name} = if_not_exists({name}, :{name})"));
@@ -185,7 +196,8 @@ impl Table {
     }
 }
 
-/// The message after a receipt; `None` if the receipt is no news.
+/// The message after a receipt; `None` if the receipt is no news. An erased message takes neither
+/// the provider's id nor its sentences.
 fn after_receipt(message: &Message, receipt: &Receipt, now: DateTime<Utc>) -> Option<Message> {
     let before = Standing { status: message.status, reported_at: message.reported_at };
     let (standing, parts) = if receipt.part.is_whole() {
@@ -196,7 +208,10 @@ fn after_receipt(message: &Message, receipt: &Receipt, now: DateTime<Utc>) -> Op
     };
 
     let at = plausible(message, receipt.at, now);
-    let reported_id = receipt.provider_id.as_ref().filter(|_| receipt.part.is_last());
+    let is_erased = message.content.is_erased();
+    let reported_id = receipt.provider_id.as_ref();
+    let reported_id = reported_id.filter(|_| receipt.part.is_last() && !is_erased);
+    let stored = |reason: &Reason| if is_erased { reason.without_detail() } else { reason.clone() };
     let mut after = Message {
         status: standing.status,
         reported_at: standing.reported_at,
@@ -213,9 +228,9 @@ fn after_receipt(message: &Message, receipt: &Receipt, now: DateTime<Utc>) -> Op
         Status::Failed => {
             first(&mut after.failed_at);
             match &receipt.reported {
-                ReportedStatus::Bounced(reason) => after.error = Some(reason.clone()),
+                ReportedStatus::Bounced(reason) => after.error = Some(stored(reason)),
                 ReportedStatus::Failed(reason) if message.status != Status::Failed => {
-                    after.error = Some(reason.clone());
+                    after.error = Some(stored(reason));
                 }
                 _ => {}
             }

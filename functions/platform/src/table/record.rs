@@ -286,6 +286,13 @@ impl Message {
         }
     }
 
+    /// True if customers are shown the message. The agent knows of one that ended `failed`, and may
+    /// have sent it again; one that was erased has nothing to show.
+    #[must_use]
+    pub fn is_shown_to_customers(&self) -> bool {
+        self.status != Status::Failed && !self.content.is_erased()
+    }
+
     /// The progress that the worker decides by.
     #[must_use]
     pub fn progress(&self) -> Progress {

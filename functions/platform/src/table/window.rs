@@ -39,8 +39,11 @@ impl Table {
         {
             let conversation = key::conversation(business_id, conversation_id);
             let outcome = self.open_window(&conversation, at).await?;
-            if matches!(outcome, WriteOutcome::Missing) {
-                continue;
+            match &outcome {
+                WriteOutcome::Missing => continue,
+                // One that was erased has no customer.
+                WriteOutcome::Refused(now) if now.recipient.is_empty() => continue,
+                WriteOutcome::Done(_) | WriteOutcome::Refused(_) => {}
             }
             opened += usize::from(outcome.is_done());
 
@@ -159,7 +162,8 @@ impl Table {
         Ok(found)
     }
 
-    /// Refused if the window is open for longer, or the conversation has moved to another channel.
+    /// Refused if the window is open for longer, or the conversation has moved to another channel
+    /// or was erased.
     async fn open_window(
         &self,
         conversation: &key::Key,
@@ -169,7 +173,8 @@ impl Table {
             .change(conversation)
             .update_expression("SET window_expires_at = :until")
             .condition_expression(
-                "channel = :whatsapp AND (attribute_not_exists(window_expires_at) OR window_expires_at < :until)",
+                "channel = :whatsapp AND attribute_not_exists(erased_at) \
+                 AND (attribute_not_exists(window_expires_at) OR window_expires_at < :until)",
             )
             .expression_attribute_values(":whatsapp", text(Channel::Whatsapp))
             .expression_attribute_values(":until", millis(at + MESSAGING_WINDOW));
