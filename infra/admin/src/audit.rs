@@ -6,7 +6,8 @@
 //! outside of these bounds is drift, and no traffic explains it.
 //!
 //! Of a month whose first messages have been kept for as long as the stack keeps messages, some are
-//! gone: there, only messages that were not counted are drift.
+//! gone: there, only messages that were not counted are drift. That goes by the stack's parameter
+//! as it is now: after it was raised or switched off, months of the shorter time show as drift.
 
 use std::collections::BTreeMap;
 

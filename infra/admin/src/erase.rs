@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::command_line::{EraseConversation, EraseRecipient};
 use crate::consent::Consent;
@@ -15,19 +15,27 @@ use crate::target::Target;
 use domain::channel::whatsapp::CustomerId;
 use domain::{BusinessId, Channel, ConversationId, Seq};
 use platform::files::Files;
-use platform::table::{BeginErasureOutcome, Erasure, ErasureCandidate};
+use platform::table::{BeginErasureOutcome, CustomerName, Erasure, ErasureCandidate};
 
 /// How many messages are read at once.
 const PAGE_SIZE: i32 = 100;
 
-/// The outcome of one conversation's erasure.
-struct ErasedConversation {
+/// What was done with one conversation.
+struct ConversationErasure {
     conversation_id: ConversationId,
     message_count: u64,
     file_count: usize,
-    /// Messages that are not settled yet.
-    unsettled_count: u64,
-    is_erased: bool,
+    outcome: ErasureOutcome,
+}
+
+/// The outcome of one conversation's erasure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ErasureOutcome {
+    Erased,
+    /// So many messages are not settled yet, or a worker is at it: nothing was erased.
+    Unsettled(u64),
+    /// So many files belong to messages that came since: these are left.
+    FilesInUse(usize),
 }
 
 /// Erases one conversation.
@@ -48,7 +56,9 @@ pub(crate) async fn conversation(
          messages will be gone for good.",
         conversation.seq
     ))?;
-    erase(target, business_id, &BTreeSet::from([conversation_id]), progress).await
+    let erasures =
+        erase_all(target, business_id, &BTreeSet::from([conversation_id]), progress).await?;
+    Ok(report(&erasures, json!({ "business_id": business_id })))
 }
 
 /// Erases every conversation of one customer.
@@ -67,16 +77,18 @@ pub(crate) async fn recipient(
         return Err(Failure::new("RECIPIENT: an address or a number is needed"));
     }
 
-    let mut conversation_ids = BTreeSet::new();
-    let mut begun_count = 0;
+    let mut matching_ids = BTreeSet::new();
+    let mut begun_ids = BTreeSet::new();
     let mut cursor = None;
     loop {
         let page = target.table.operator().erasure_candidates(args.business_id, cursor).await?;
         progress.advance(page.items_read, "items read");
-        for candidate in page.records {
-            if candidate.is_begun || is_of(&candidate, &recipient) {
-                begun_count += usize::from(candidate.is_begun);
-                conversation_ids.insert(candidate.conversation_id);
+        for ErasureCandidate { conversation_id, name, is_begun } in page.records {
+            if is_name_of(&name, &recipient) {
+                matching_ids.insert(conversation_id);
+            }
+            if is_begun {
+                begun_ids.insert(conversation_id);
             }
         }
 
@@ -85,28 +97,45 @@ pub(crate) async fn recipient(
             break;
         }
     }
+
+    let conversation_ids: BTreeSet<_> = matching_ids.union(&begun_ids).copied().collect();
     if conversation_ids.is_empty() {
         return Err(Failure::new("RECIPIENT: the business has no conversation with it"));
     }
 
+    let matching_count = matching_ids.len();
     consent.confirm(&format!(
-        "The texts, files and customer's address of {} conversations ({begun_count} of them from an \
-         erasure that was cut short) will be gone for good.",
-        conversation_ids.len()
+        "The texts, files and customer's address of {} conversations ({matching_count} of them with \
+         RECIPIENT, {} of them from an erasure that was cut short) will be gone for good.",
+        conversation_ids.len(),
+        begun_ids.len()
     ))?;
-    erase(target, args.business_id, &conversation_ids, progress).await
+
+    let erasures = erase_all(target, args.business_id, &conversation_ids, progress).await?;
+    let head = json!({ "business_id": args.business_id, "matching_count": matching_count });
+    let report = report(&erasures, head);
+    if matching_count > 0 {
+        return Ok(report);
+    }
+    Ok(report.error(
+        "RECIPIENT: the business has no conversation with it, and only an erasure that was cut short \
+         was ended: if that was of another recipient, check how this one is written",
+    ))
 }
 
-/// Whether a conversation is with this customer, however the address or number is written.
-fn is_of(candidate: &ErasureCandidate, recipient: &str) -> bool {
-    match candidate.channel.supported() {
-        Ok(Channel::Whatsapp) => {
-            let name = |text: &str| CustomerId::parse(text).map(|name| name.lookup_key());
-            name(recipient).is_some_and(|own| name(&candidate.recipient) == Some(own))
-        }
-        Ok(Channel::Chat | Channel::Email) | Err(_) => {
-            candidate.recipient.trim().eq_ignore_ascii_case(recipient.trim())
-        }
+/// Whether this is a name of the customer, however the address or number is written.
+fn is_name_of(name: &CustomerName, recipient: &str) -> bool {
+    let lookup_key = |text: &str| CustomerId::parse(text).map(|name| name.lookup_key());
+    match name {
+        CustomerName::LookupKey(own) => lookup_key(recipient).as_ref() == Some(own),
+        CustomerName::Recipient(channel, own) => match channel.supported() {
+            Ok(Channel::Whatsapp) => {
+                lookup_key(recipient).is_some_and(|key| lookup_key(own) == Some(key))
+            }
+            Ok(Channel::Chat | Channel::Email) | Err(_) => {
+                own.trim().eq_ignore_ascii_case(recipient.trim())
+            }
+        },
     }
 }
 
@@ -116,30 +145,33 @@ fn read_recipient() -> Result<String, Failure> {
     Ok(line.trim().to_owned())
 }
 
-async fn erase(
+async fn erase_all(
     target: &Target,
     business_id: BusinessId,
     conversation_ids: &BTreeSet<ConversationId>,
     progress: &Progress,
-) -> Result<Report, Failure> {
+) -> Result<Vec<ConversationErasure>, Failure> {
     let table = target.table.operator();
     let files = target.files()?;
-    let mut outcomes = Vec::new();
+    let mut conversations = Vec::new();
     let mut erasures = BTreeMap::new();
 
     for conversation_id in conversation_ids.iter().copied() {
-        let outcome = match table.begin_erasure(business_id, conversation_id, target.now()).await? {
+        let conversation = match table
+            .begin_erasure(business_id, conversation_id, target.now())
+            .await?
+        {
             BeginErasureOutcome::Begun(erasure) => {
-                let outcome = empty(target, &files, &erasure, progress).await?;
                 erasures.insert(conversation_id, erasure);
-                outcome
+                empty_conversation(target, &files, &erasure, progress).await?
             }
             BeginErasureOutcome::Unsettled(unsettled_count) => {
-                ErasedConversation::left(conversation_id, unsettled_count)
+                let outcome = ErasureOutcome::Unsettled(unsettled_count);
+                ConversationErasure { conversation_id, message_count: 0, file_count: 0, outcome }
             }
             BeginErasureOutcome::Missing => continue,
         };
-        outcomes.push(outcome);
+        conversations.push(conversation);
     }
 
     if !erasures.is_empty() {
@@ -154,23 +186,24 @@ async fn erase(
         }
     }
 
-    for outcome in outcomes.iter().filter(|outcome| outcome.is_erased) {
-        if let Some(erasure) = erasures.get(&outcome.conversation_id) {
+    for conversation in &conversations {
+        let erasure = erasures.get(&conversation.conversation_id);
+        if let (ErasureOutcome::Erased, Some(erasure)) = (conversation.outcome, erasure) {
             table.end_erasure(erasure).await?;
         }
     }
 
-    Ok(report(business_id, &outcomes))
+    Ok(conversations)
 }
 
 /// Empties the messages of a conversation and deletes its files. Files of messages that came since
 /// are left, and the conversation with them.
-async fn empty(
+async fn empty_conversation(
     target: &Target,
     files: &Files,
     erasure: &Erasure,
     progress: &Progress,
-) -> Result<ErasedConversation, Failure> {
+) -> Result<ConversationErasure, Failure> {
     let table = target.table.operator();
     let Erasure { business_id, conversation_id, last, .. } = *erasure;
 
@@ -188,61 +221,119 @@ async fn empty(
     let file_count = files.delete_all(business_id, conversation_id, &in_use).await?;
     progress.advance(file_count, "items emptied");
 
-    Ok(ErasedConversation {
-        conversation_id,
-        message_count: last.0,
-        file_count,
-        unsettled_count: 0,
-        is_erased: in_use.is_empty(),
-    })
+    let outcome = match in_use.len() {
+        0 => ErasureOutcome::Erased,
+        count => ErasureOutcome::FilesInUse(count),
+    };
+    Ok(ConversationErasure { conversation_id, message_count: last.0, file_count, outcome })
 }
 
-impl ErasedConversation {
-    /// A conversation that was left as it is.
-    fn left(conversation_id: ConversationId, unsettled_count: u64) -> ErasedConversation {
-        ErasedConversation {
-            conversation_id,
-            message_count: 0,
-            file_count: 0,
-            unsettled_count,
-            is_erased: false,
-        }
-    }
-}
-
-fn report(business_id: BusinessId, outcomes: &[ErasedConversation]) -> Report {
-    let conversations: Vec<_> = outcomes
+/// Reports on conversations; `head` is what the JSON has beside them.
+fn report(conversations: &[ConversationErasure], mut head: Value) -> Report {
+    let rows: Vec<Value> = conversations
         .iter()
-        .map(|outcome| {
+        .map(|ConversationErasure { conversation_id, message_count, file_count, outcome }| {
             json!({
-                "conversation_id": outcome.conversation_id, "erased": outcome.is_erased,
-                "message_count": outcome.message_count, "file_count": outcome.file_count,
-                "unsettled_count": outcome.unsettled_count,
+                "conversation_id": conversation_id, "erased": *outcome == ErasureOutcome::Erased,
+                "message_count": message_count, "file_count": file_count,
+                "unsettled_count": outcome.unsettled_count(),
+                "files_in_use_count": outcome.files_in_use_count(),
             })
         })
         .collect();
-    let rows = outcomes
+    head["conversations"] = rows.into();
+
+    let rows = conversations
         .iter()
-        .map(|outcome| {
+        .map(|conversation| {
+            let outcome = conversation.outcome;
             [
-                outcome.conversation_id.to_string(),
-                if outcome.is_erased { "erased" } else { "waits" }.to_owned(),
-                outcome.message_count.to_string(),
-                outcome.file_count.to_string(),
-                outcome.unsettled_count.to_string(),
+                conversation.conversation_id.to_string(),
+                outcome.word().to_owned(),
+                conversation.message_count.to_string(),
+                conversation.file_count.to_string(),
+                outcome.unsettled_count().to_string(),
+                outcome.files_in_use_count().to_string(),
             ]
         })
         .collect();
 
-    let left = outcomes.iter().filter(|outcome| !outcome.is_erased).count();
-    let report = Report::new(json!({"business_id": business_id, "conversations": conversations}))
-        .table(["conversation", "state", "emptied", "files", "not settled"], rows)
-        .text(format!("{} of {} conversations are erased.", outcomes.len() - left, outcomes.len()));
-    if left == 0 {
-        return report;
+    let count = |word| conversations.iter().filter(|one| one.outcome.word() == word).count();
+    let erased = count("erased");
+    let unsettled = count("waits");
+    let in_use = count("files in use");
+    let heading = ["conversation", "state", "emptied", "files", "not settled", "files in use"];
+    let mut report = Report::new(head)
+        .table(heading, rows)
+        .text(format!("{erased} of {} conversations are erased.", conversations.len()));
+
+    if unsettled > 0 {
+        report = report.error(format!(
+            "{unsettled} conversations have messages that are not settled yet, or are being \
+             delivered: erase them again once `list stuck` and `message show` say that they are \
+             sent or failed. In a chat that is when the customer is back, however long that takes"
+        ));
     }
-    report.error(format!(
-        "{left} conversations have messages that are not settled yet, or are being delivered: erase \
-         them again once `list stuck` and `message show` say that they are sent or failed"
-    ))
+    if in_use > 0 {
+        report = report.error(format!(
+            "{in_use} conversations have files of messages that came while they were erased: erase \
+             them again"
+        ));
+    }
+    report
+}
+
+impl ErasureOutcome {
+    fn word(self) -> &'static str {
+        match self {
+            ErasureOutcome::Erased => "erased",
+            ErasureOutcome::Unsettled(_) => "waits",
+            ErasureOutcome::FilesInUse(_) => "files in use",
+        }
+    }
+
+    fn unsettled_count(self) -> u64 {
+        match self {
+            ErasureOutcome::Unsettled(count) => count,
+            ErasureOutcome::Erased | ErasureOutcome::FilesInUse(_) => 0,
+        }
+    }
+
+    fn files_in_use_count(self) -> usize {
+        match self {
+            ErasureOutcome::FilesInUse(count) => count,
+            ErasureOutcome::Erased | ErasureOutcome::Unsettled(_) => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_of_a_conversation_that_is_left_is_named_by_itself() {
+        let conversation = |outcome| ConversationErasure {
+            conversation_id: "67e55044-10b1-426f-9247-bb680e5fe0c8".parse().expect("a UUID"),
+            message_count: 1,
+            file_count: 1,
+            outcome,
+        };
+        let words = |outcomes: &[ErasureOutcome]| {
+            let all: Vec<_> = outcomes.iter().copied().map(conversation).collect();
+            let report = report(&all, json!({}));
+            (report.exit_code(), format!("{report:?}"))
+        };
+
+        assert_eq!(words(&[ErasureOutcome::Erased]).0, 0);
+
+        let (code, in_use) = words(&[ErasureOutcome::Erased, ErasureOutcome::FilesInUse(2)]);
+        assert!(in_use.contains("1 of 2 conversations are erased"), "{in_use}");
+        assert!(code == 1 && in_use.contains("1 conversations have files"), "{in_use}");
+        assert!(!in_use.contains("not settled yet"), "{in_use}");
+
+        let (code, unsettled) = words(&[ErasureOutcome::Unsettled(3)]);
+        assert!(code == 1 && unsettled.contains("not settled yet"), "{unsettled}");
+        assert!(!unsettled.contains("have files"), "{unsettled}");
+    }
 }

@@ -18,23 +18,31 @@ use super::{
     Cursor, OperatorTable, Page, WriteOutcome, key, number, read, read_all, text, update, value,
 };
 use crate::error::InternalError;
-use domain::delivery::{Attempt, History, Reason};
+use domain::delivery::{Attempt, History};
 use domain::{BusinessId, ConversationChannel, ConversationId, Seq, UploadId};
 
 /// How often a message may change while it is emptied before emptying it gives up.
 const MAX_CONFLICTS: u8 = 8;
 
-/// A conversation that may have to be erased.
+/// A conversation that may have to be erased, by one of its customer's names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErasureCandidate {
     /// The conversation.
     pub conversation_id: ConversationId,
-    /// Its channel.
-    pub channel: ConversationChannel,
-    /// The customer's address or number.
-    pub recipient: String,
+    /// The name.
+    pub name: CustomerName,
     /// Whether an erasure of it was begun and has not ended.
     pub is_begun: bool,
+}
+
+/// A name of a conversation's customer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CustomerName {
+    /// The address or number that messages go to.
+    Recipient(ConversationChannel, String),
+    /// A name by which WhatsApp's customers find the conversation
+    /// ([`domain::channel::whatsapp::CustomerId::lookup_key`]).
+    LookupKey(String),
 }
 
 /// An erasure that was begun: what there was then is to be emptied.
@@ -61,7 +69,8 @@ pub enum BeginErasureOutcome {
 }
 
 impl OperatorTable<'_> {
-    /// One page of the table: the business's conversations.
+    /// One page of the table: the business's conversations, each once for each of its customer's
+    /// names.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
@@ -70,19 +79,19 @@ impl OperatorTable<'_> {
         business_id: BusinessId,
         page: Option<Cursor>,
     ) -> Result<Page<ErasureCandidate>, InternalError> {
-        let filter = "sk = :conversation AND begins_with(pk, :of)";
+        let filter = "(sk = :conversation AND begins_with(pk, :of)) OR begins_with(sk, :of)";
         let call = self.table.client.scan().table_name(&self.table.name).consistent_read(true);
         let call = call
             .filter_expression(filter)
             .expression_attribute_values(":conversation", text(key::CONVERSATION_SORT))
             .expression_attribute_values(":of", text(key::conversations_of(business_id)))
-            .projection_expression("pk, channel, recipient, erasing")
+            .projection_expression("pk, sk, channel, recipient, erasing")
             .set_exclusive_start_key(page.map(|page| page.0));
 
         let answer = call.send().await.map_err(|error| InternalError::aws("Scan", error))?;
         let items_read = usize::try_from(answer.scanned_count).unwrap_or_default();
         let items = answer.items.unwrap_or_default().into_iter();
-        let records = items.map(|item| candidate(read(item)?)).collect::<Result<_, _>>()?;
+        let records = items.map(|item| parse_candidate(read(item)?)).collect::<Result<_, _>>()?;
         Ok(Page { records, items_read, end: answer.last_evaluated_key.map(Cursor) })
     }
 
@@ -158,15 +167,14 @@ impl OperatorTable<'_> {
 
         for _ in 0..MAX_CONFLICTS {
             let without_details = |attempt: Attempt| Attempt {
-                reason: attempt.reason.map(|reason| Reason { detail: String::new(), ..reason }),
+                reason: attempt.reason.map(|reason| reason.without_detail()),
                 ..attempt
             };
             let attempts = seen.history.clone().into_iter().map(without_details);
             let history = attempts.fold(History::default(), |all, one| all.with(one));
 
             let mut set =
-                "SET content = :nothing, attachments = :none, history = :history, fence = \
-                           :fence"
+                "SET content = :nothing, attachments = :none, history = :history, fence = :fence"
                     .to_owned();
             if seen.error.is_some() {
                 set += ", #error.detail = :nothing";
@@ -311,11 +319,15 @@ impl OperatorTable<'_> {
     }
 }
 
+/// A conversation, or an item by which a customer finds one.
 #[derive(Deserialize)]
 struct CandidateRow {
     pk: String,
-    channel: ConversationChannel,
-    recipient: String,
+    sk: String,
+    #[serde(default)]
+    channel: Option<ConversationChannel>,
+    #[serde(default)]
+    recipient: Option<String>,
     #[serde(default)]
     erasing: Option<DateTime<Utc>>,
 }
@@ -330,9 +342,19 @@ struct ReferenceRow {
     seq: Option<Seq>,
 }
 
-fn candidate(row: CandidateRow) -> Result<ErasureCandidate, InternalError> {
-    let CandidateRow { pk, channel, recipient, erasing } = row;
-    let (_, conversation_id) = key::parse_conversation_partition(&pk)
-        .ok_or_else(|| InternalError::new("reading the id of a conversation"))?;
-    Ok(ErasureCandidate { conversation_id, channel, recipient, is_begun: erasing.is_some() })
+fn parse_candidate(row: CandidateRow) -> Result<ErasureCandidate, InternalError> {
+    let CandidateRow { pk, sk, channel, recipient, erasing } = row;
+    let is_begun = erasing.is_some();
+    let (partition, name) = match (channel, recipient) {
+        (Some(channel), Some(recipient)) => {
+            (&pk, Some(CustomerName::Recipient(channel, recipient)))
+        }
+        _ => (&sk, key::parse_whatsapp_customer(&pk).map(CustomerName::LookupKey)),
+    };
+
+    let conversation = key::parse_conversation_partition(partition);
+    let ((_, conversation_id), name) = conversation
+        .zip(name)
+        .ok_or_else(|| InternalError::new("reading the customer of a conversation"))?;
+    Ok(ErasureCandidate { conversation_id, name, is_begun })
 }

@@ -241,6 +241,14 @@ pub fn whatsapp_customer_partition(phone_number_id: &str, customer: &str) -> Str
     format!("P#{phone_number_id}#{}", customer.unwrap_or_default())
 }
 
+/// Reads back the name of a [`whatsapp_customer_partition`], as
+/// [`lookup_key`](CustomerId::lookup_key) writes it.
+#[must_use]
+pub fn parse_whatsapp_customer(pk: &str) -> Option<String> {
+    let (_, customer) = pk.strip_prefix("P#")?.split_once('#')?;
+    Some(customer.to_owned())
+}
+
 /// How a customer who writes on WhatsApp finds a conversation; its range key reads like the
 /// conversation's partition.
 #[must_use]

@@ -35,7 +35,7 @@ pub use attempt::RequeueOutcome;
 pub use census::{FoundMessage, MessageFilter, OpenMonth};
 pub use connection::{Connection, MAX_CONNECTION_AGE};
 pub use deliver::{Deliveries, HeldConversation, ReleaseOutcome};
-pub use erase::{BeginErasureOutcome, Erasure, ErasureCandidate};
+pub use erase::{BeginErasureOutcome, CustomerName, Erasure, ErasureCandidate};
 pub use inventory::{BusinessPart, FoundApiKey, FoundChannel};
 pub use list::MessagesAfter;
 pub use operator::OperatorTable;

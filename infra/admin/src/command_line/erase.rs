@@ -10,11 +10,12 @@ pub(crate) enum Erase {
     ///
     /// Each message stays with its id, its status and its times, because it is counted. A
     /// conversation with messages that are not settled yet is left as it is; erase it again once
-    /// they are.
+    /// they are. A chat message waits for as long as its customer is away.
     Conversation(EraseConversation),
     /// Erase every conversation of one customer of a business, by address or number
     ///
-    /// As `erase conversation`, for each; erasures that were cut short earlier are ended as well.
+    /// As `erase conversation`, for each; erasures that were cut short earlier are ended as well. A
+    /// conversation on WhatsApp is found by each of the customer's numbers and user ids.
     Recipient(EraseRecipient),
 }
 
