@@ -1,10 +1,10 @@
 //! Accepting a message: the meaning of a cancelled transaction.
 //!
-//! The transaction has four positions: the quota shard, the conversation, the message and, with a
-//! key, the idempotency record. DynamoDB cancels all of them or none, and reports for each position
-//! whether its condition failed and what the item was. It does not promise to evaluate the other
-//! positions after one has refused, so a position without an error proves nothing.
-//! [`read`] alone decides what follows.
+//! The transaction has these positions: the quota shard, the conversation, the message, with a key
+//! the idempotency record, and each upload that no message referenced before. DynamoDB cancels all
+//! of them or none, and reports for each position whether its condition failed and what the item
+//! was. It does not promise to evaluate the other positions after one has refused, so a position
+//! without an error proves nothing. [`read`] alone decides what follows.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -24,6 +24,18 @@ pub enum Position<T> {
     Contended,
 }
 
+impl<T> Position<T> {
+    /// Changes what an item that refused was.
+    #[must_use]
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Position<U> {
+        match self {
+            Position::Fine => Position::Fine,
+            Position::Refused(was) => Position::Refused(was.map(change)),
+            Position::Contended => Position::Contended,
+        }
+    }
+}
+
 /// A cancelled accept transaction, position by position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CancelledTransaction {
@@ -36,6 +48,8 @@ pub struct CancelledTransaction {
     pub message: Position<()>,
     /// The idempotency record, under the condition that the key is new.
     pub idempotency: Position<RecordedAnswer>,
+    /// The uploads, under the condition that each exists and that no message has referenced it.
+    pub uploads: Vec<Position<()>>,
 }
 
 /// The conversation as the cancelled transaction found it.
@@ -69,6 +83,9 @@ pub enum CancellationOutcome {
     ConversationNotFound,
     /// The conversation is on another channel now, which the content was not checked for.
     ChannelChanged,
+    /// An upload has expired, or another message has referenced it by now: the files have to be
+    /// checked again.
+    UploadsChanged,
     /// Try again with what the cancellation said.
     Retry(Retry),
     /// The message exists, and the conversation was not reported to have moved on: it was not
@@ -129,6 +146,11 @@ pub fn read(
         Position::Fine | Position::Contended => {}
     }
 
+    let has_changed = |upload: &Position<()>| matches!(upload, Position::Refused(_));
+    if cancelled.uploads.iter().any(has_changed) {
+        return CancellationOutcome::UploadsChanged;
+    }
+
     match cancelled.shard {
         Position::Refused(None) => retry.shard = ShardFault::NotOpen,
         Position::Refused(Some(_)) => retry.shard = ShardFault::Full,
@@ -171,6 +193,7 @@ mod tests {
             conversation: Position::Fine,
             message: Position::Fine,
             idempotency: Position::Fine,
+            uploads: Vec::new(),
         }
     }
 
@@ -196,6 +219,7 @@ mod tests {
             conversation: Position::Refused(None),
             message: Position::Refused(Some(())),
             idempotency: Position::Refused(Some(first("hash"))),
+            uploads: vec![Position::Refused(Some(()))],
         };
         assert_eq!(outcome(cancelled), CancellationOutcome::Replay(first("hash")));
     }
@@ -246,6 +270,19 @@ mod tests {
             outcome(cancelled),
             CancellationOutcome::Retry(Retry { seq: Some(Seq(9)), shard: ShardFault::Full })
         );
+    }
+
+    #[test]
+    fn an_upload_that_changed_has_its_message_checked_again_before_anything_is_tried() {
+        for changed in [Position::Refused(None), Position::Refused(Some(()))] {
+            let uploads = vec![Position::Fine, changed];
+            let conversation = on("chat", 9);
+            let cancelled = CancelledTransaction { shard: FULL, conversation, uploads, ..fine() };
+            assert_eq!(outcome(cancelled), CancellationOutcome::UploadsChanged);
+        }
+        let uploads = vec![Position::Contended, Position::Fine];
+        let contended = outcome(CancelledTransaction { uploads, ..fine() });
+        assert_eq!(contended, CancellationOutcome::Retry(Retry::default()));
     }
 
     #[test]

@@ -19,9 +19,9 @@ use std::fmt;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::delivery::RateLimit;
 use crate::message::{Attachment, Content, MAX_ATTACHMENTS};
 use crate::problem::Refusal;
+use crate::rate_limit::RateLimit;
 use rules::{ChannelRules, PendingMessage, refused};
 
 /// Where the customer writes, and where the answer must go.

@@ -3,9 +3,13 @@
 
 mod link;
 mod media_type;
+mod unreferenced;
 
 pub use link::FileLink;
 pub use media_type::{MediaType, SNIFFED_BYTES};
+pub use unreferenced::{
+    MAX_UNREFERENCED_BYTES, MAX_UNREFERENCED_FILES, UnreferencedUploads, last_counted_day,
+};
 
 use std::fmt;
 
@@ -50,7 +54,7 @@ pub enum UploadState {
     Announced,
     /// Stored, with its type confirmed; no message has referenced it.
     Stored,
-    /// Referenced by a message: the file is kept.
+    /// Referenced by a message that was accepted: the file is kept.
     Ready,
 }
 
@@ -75,7 +79,7 @@ impl UploadState {
 }
 
 /// A name to show to people; never a path, and nothing is ever stored under it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct FileName(String);
 
@@ -100,6 +104,12 @@ impl FileName {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl fmt::Debug for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FileName(…)")
     }
 }
 

@@ -18,9 +18,17 @@
 //! | what each write to the table requires and changes | [`delivery::transitions`] |
 //! | what a file is, what it is called, and how long it is kept | [`file`](mod@file) |
 //! | which channel and status a conversation has | [`conversation`] |
+//! | which changes callers are told of, and by which id | [`event`] |
+//! | which notes of its own a caller may give a message | [`metadata`] |
+//! | which texts are never printed | [`private`] |
 //! | texts that show nothing, characters that none may have, encoded words | [`text`] |
 //! | how a message's id carries its `seq` | [`id`] |
+//! | how agents' messages and the customer's make one list | [`timeline`] |
+//! | what an API key may do | [`scope`] |
+//! | how many requests one credential may make | [`request_limit`], by the limiter in [`rate_limit`] |
 //! | which status code and problem document a refusal becomes | [`problem`] |
+//! | what one visitor's widgets may do on the WebSocket | [`widget`] |
+//! | which endpoints events are brought to, how they are signed and tried again | [`webhook`] |
 //!
 //! Two types say what went wrong: a [`Refusal`] is a rule that said no to a caller, and a
 //! [`delivery::Failure`] is a provider that did not take a message.
@@ -29,18 +37,34 @@ pub mod accept;
 pub mod channel;
 pub mod conversation;
 pub mod delivery;
+pub mod event;
 pub mod file;
 pub mod id;
 pub mod message;
+pub mod metadata;
 pub mod month;
+pub mod private;
 pub mod problem;
 pub mod quota;
+pub mod rate_limit;
+pub mod request_limit;
+pub mod scope;
 pub mod text;
+pub mod timeline;
+pub mod webhook;
+pub mod widget;
 
 pub use channel::Channel;
 pub use conversation::{ConversationChannel, ConversationStatus};
 pub use file::{FileLink, FileName, MediaType, UploadState};
-pub use id::{AgentId, BusinessId, ChannelId, ConversationId, MessageId, Seq, UploadId};
-pub use message::{Attachment, Content, Sender};
+pub use id::{
+    AgentId, BusinessId, ChannelId, ConversationId, CustomerNumber, EndpointId, MessageId,
+    MessageNumber, Seq, UploadId,
+};
+pub use message::{Attachment, Content, Media, Sender};
+pub use metadata::Metadata;
 pub use month::Month;
+pub use private::PrivateText;
 pub use problem::{Code, Problem, Refusal};
+pub use request_limit::Operation;
+pub use scope::{Scope, Scopes};

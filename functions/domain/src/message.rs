@@ -1,9 +1,13 @@
 //! A message as agents write it and as the API shows it.
 
+use std::fmt;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::{AgentId, ConversationId, FileLink, FileName, MediaType, MessageId, UploadId, text};
+use crate::{
+    AgentId, ConversationId, FileLink, FileName, MediaType, MessageId, PrivateText, UploadId, text,
+};
 
 /// The fewest days for which messages may be kept, if not for ever: what happened to one can be
 /// read for a month at least.
@@ -11,7 +15,7 @@ pub const MIN_RETENTION_DAYS: u32 = 30;
 
 /// A message's text: never blank, and without control characters but tabs and line ends. How long
 /// it may be depends on the channel ([`crate::channel`]).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Content(String);
 
@@ -46,6 +50,12 @@ impl Content {
         &self.0
     }
 
+    /// Returns the text of a message that was erased.
+    #[must_use]
+    pub fn erased() -> Content {
+        Content(String::new())
+    }
+
     /// True if the message was erased: no message is empty otherwise.
     #[must_use]
     pub fn is_erased(&self) -> bool {
@@ -56,6 +66,12 @@ impl Content {
     #[must_use]
     pub fn characters(&self) -> usize {
         self.0.chars().count()
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Content(…)")
     }
 }
 
@@ -93,7 +109,7 @@ impl Attachment {
 }
 
 /// The five fields that the public API shows of an attachment.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Clone, PartialEq, Serialize)]
 pub struct AttachmentView<'a> {
     /// The upload's id.
     pub id: UploadId,
@@ -112,16 +128,41 @@ pub struct AttachmentView<'a> {
 #[serde(transparent)]
 pub struct Sender(pub Option<AgentId>);
 
+/// A file that a customer sent, which stays with their provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Media {
+    /// Its kind.
+    pub kind: MediaKind,
+    /// The provider's id of it.
+    pub id: PrivateText,
+}
+
+/// The kind of a file that a customer sent, in WhatsApp's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MediaKind {
+    /// A picture.
+    Image,
+    /// A film.
+    Video,
+    /// Sound, also a voice message.
+    Audio,
+    /// Any other file.
+    Document,
+    /// A picture without a frame.
+    Sticker,
+}
+
 /// The seven fields that the public API shows of a message, in the documented order.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Clone, PartialEq, Serialize)]
 pub struct MessageView<'a> {
     /// The message's id.
     pub id: MessageId,
     /// The conversation it was sent into.
     pub conversation_id: ConversationId,
-    /// Always `agent`: the API does not show customers' messages.
+    /// Who wrote it.
     pub sender_type: SenderType,
-    /// The agent, or null for an API key.
+    /// The agent, or null for an API key and for the customer.
     pub sender_id: Sender,
     /// The text.
     pub content: &'a str,
@@ -138,6 +179,8 @@ pub struct MessageView<'a> {
 pub enum SenderType {
     /// A person or a program that answers for the business.
     Agent,
+    /// The customer of the conversation.
+    Customer,
 }
 
 /// Writes a time as the API shows it: RFC 3339 in UTC with `Z`, with milliseconds only where there

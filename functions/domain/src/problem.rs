@@ -1,16 +1,22 @@
 //! Every refusal that the API can answer, and the one match that turns refusals into problem
 //! documents.
 
-use std::fmt::Display;
+mod field_error;
+
+pub use field_error::{FieldError, Loc, MAX_ECHO_CHARACTERS, echo};
+
+use std::fmt;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::file::MediaType;
+use crate::file::{MAX_UNREFERENCED_BYTES, MAX_UNREFERENCED_FILES, MediaType, UnreferencedUploads};
 use crate::message::rfc3339;
+use crate::scope::Scope;
+use crate::webhook::MAX_ENDPOINTS;
 
 /// A rule that said no to a caller.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// The request's body, or the file in it, is too large.
     BodyTooLarge {
@@ -19,7 +25,19 @@ pub enum Refusal {
     },
     /// The `Authorization` header identifies no active caller; the answer does not say why.
     Unauthorized,
-    /// The request does not have the documented form.
+    /// The caller's API key may not do this.
+    MissingScope(Scope),
+    /// The credential has made more requests to the operation than its plan allows.
+    TooManyRequests {
+        /// Requests that a full bucket holds.
+        most: u64,
+        /// Seconds in which it fills.
+        window_seconds: u64,
+        /// Seconds until a request is allowed.
+        retry_after_seconds: u64,
+    },
+    /// The request does not have the documented form. The answer lists the first
+    /// [`MAX_LISTED_ERRORS`] errors, so a parser may stop after one more.
     Invalid(Vec<FieldError>),
     /// No such conversation, or another business's: the answer is the same.
     ConversationNotFound,
@@ -51,6 +69,11 @@ pub enum Refusal {
         /// The fault of the upload.
         fault: UploadFault,
     },
+    /// As many uploads of the business as may wait for a message do so.
+    TooManyUploads {
+        /// The uploads that wait.
+        waiting: UnreferencedUploads,
+    },
     /// The idempotency key came with another request before.
     IdempotencyKeyReused,
     /// The plan's month is spent.
@@ -62,11 +85,36 @@ pub enum Refusal {
         /// When the next month begins.
         resets_at: DateTime<Utc>,
     },
+    /// No such endpoint, or another business's.
+    EndpointNotFound,
+    /// The business has as many endpoints as it may have.
+    TooManyEndpoints,
     /// A call of a webhook without proof that the provider made it.
     NotFromProvider,
+    /// The address has no such method.
+    MethodNotAllowed {
+        /// The methods that it has, as `Allow` lists them.
+        allowed: &'static str,
+    },
+    /// The body is of another media type than the address takes.
+    UnsupportedMediaType {
+        /// The media types that it takes, as `Accept` lists them.
+        taken: &'static str,
+    },
     /// Contention or throttling outlasted the retry budget; nothing was written.
     Busy,
 }
+
+impl fmt::Debug for Refusal {
+    /// The code: the details repeat what the caller sent.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Refusal({:?})", Problem::from(self.clone()).code)
+    }
+}
+
+/// The most errors that a refusal lists. A body of 256 KiB can have tens of thousands, and an
+/// answer that lists them all is larger than Lambda lets through.
+pub const MAX_LISTED_ERRORS: usize = 100;
 
 /// The largest body of a message, in bytes.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -94,84 +142,6 @@ pub enum UploadFault {
     },
 }
 
-/// The error of one field, in FastAPI's shape.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct FieldError {
-    /// The path of the field: `["body", "attachments", 0, "url"]`.
-    pub loc: Vec<Loc>,
-    /// The error, for people.
-    pub msg: String,
-    /// The error, for programs: `missing`, `string_type`, `extra_forbidden`, …
-    #[serde(rename = "type")]
-    pub kind: &'static str,
-}
-
-/// One step of a [`FieldError::loc`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub enum Loc {
-    /// A part of the request, or a field.
-    Name(String),
-    /// An index into an array, from 0.
-    Index(usize),
-}
-
-impl From<&str> for Loc {
-    fn from(name: &str) -> Loc {
-        Loc::Name(name.to_owned())
-    }
-}
-
-impl From<usize> for Loc {
-    fn from(index: usize) -> Loc {
-        Loc::Index(index)
-    }
-}
-
-impl FieldError {
-    /// Makes an error at `loc`.
-    pub fn new<L: Into<Loc>>(
-        loc: impl IntoIterator<Item = L>,
-        msg: impl Into<String>,
-        kind: &'static str,
-    ) -> FieldError {
-        FieldError { loc: loc.into_iter().map(Into::into).collect(), msg: msg.into(), kind }
-    }
-
-    /// Reports a field that is missing.
-    pub fn missing<L: Into<Loc>>(loc: impl IntoIterator<Item = L>) -> FieldError {
-        FieldError::new(loc, "Field required", "missing")
-    }
-
-    /// Reports a text without a visible character.
-    pub fn blank<L: Into<Loc>>(loc: impl IntoIterator<Item = L>) -> FieldError {
-        FieldError::new(loc, "String should not be blank", "string_too_short")
-    }
-
-    /// Reports a text with a control character in it.
-    pub fn control<L: Into<Loc>>(loc: impl IntoIterator<Item = L>, control: char) -> FieldError {
-        let msg = format!(
-            "String should have no control characters but tabs and line ends; it has U+{:04X}",
-            u32::from(control)
-        );
-        FieldError::new(loc, msg, "string_pattern_mismatch")
-    }
-
-    /// Reports a field that is not documented.
-    pub fn forbidden<L: Into<Loc>>(loc: impl IntoIterator<Item = L>) -> FieldError {
-        FieldError::new(loc, "Extra inputs are not permitted", "extra_forbidden")
-    }
-
-    /// Reports a value that is not `expected`.
-    pub fn wrong<L: Into<Loc>>(
-        loc: impl IntoIterator<Item = L>,
-        expected: impl Display,
-        kind: &'static str,
-    ) -> FieldError {
-        FieldError::new(loc, format!("Input should be {expected}"), kind)
-    }
-}
-
 /// The codes that clients may match on; they never change their meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -179,6 +149,8 @@ impl FieldError {
 pub enum Code {
     BodyTooLarge,
     Unauthorized,
+    Forbidden,
+    TooManyRequests,
     ValidationError,
     ConversationNotFound,
     MessageNotFound,
@@ -188,18 +160,25 @@ pub enum Code {
     ChannelNotSupported,
     OutsideMessagingWindow,
     AttachmentNotFound,
+    TooManyUploads,
     IdempotencyKeyReused,
     QuotaExceeded,
+    EndpointNotFound,
+    TooManyEndpoints,
     NotFromProvider,
+    MethodNotAllowed,
+    UnsupportedMediaType,
     Busy,
     Internal,
 }
 
 impl Code {
     /// Every code there is; a test compares them with the OpenAPI document.
-    pub const ALL: [Code; 16] = [
+    pub const ALL: [Code; 23] = [
         Code::BodyTooLarge,
         Code::Unauthorized,
+        Code::Forbidden,
+        Code::TooManyRequests,
         Code::ValidationError,
         Code::ConversationNotFound,
         Code::MessageNotFound,
@@ -209,9 +188,14 @@ impl Code {
         Code::ChannelNotSupported,
         Code::OutsideMessagingWindow,
         Code::AttachmentNotFound,
+        Code::TooManyUploads,
         Code::IdempotencyKeyReused,
         Code::QuotaExceeded,
+        Code::EndpointNotFound,
+        Code::TooManyEndpoints,
         Code::NotFromProvider,
+        Code::MethodNotAllowed,
+        Code::UnsupportedMediaType,
         Code::Busy,
         Code::Internal,
     ];
@@ -222,6 +206,8 @@ impl Code {
         match self {
             Code::BodyTooLarge => (413, "The body is too large"),
             Code::Unauthorized => (401, "Not authenticated"),
+            Code::Forbidden => (403, "Not allowed for this key"),
+            Code::TooManyRequests => (429, "Too many requests"),
             Code::ValidationError => (422, "The request is not valid"),
             Code::ConversationNotFound => (404, "Conversation not found"),
             Code::MessageNotFound => (404, "Message not found"),
@@ -231,9 +217,14 @@ impl Code {
             Code::ChannelNotSupported => (422, "The channel is not supported"),
             Code::OutsideMessagingWindow => (422, "The messaging window is closed"),
             Code::AttachmentNotFound => (422, "Attachment not found"),
+            Code::TooManyUploads => (422, "Too many files wait for a message"),
             Code::IdempotencyKeyReused => (422, "The idempotency key was used for another request"),
             Code::QuotaExceeded => (403, "The month's messages are spent"),
+            Code::EndpointNotFound => (404, "Endpoint not found"),
+            Code::TooManyEndpoints => (422, "Too many endpoints"),
             Code::NotFromProvider => (403, "Not from the provider"),
+            Code::MethodNotAllowed => (405, "The method is not allowed here"),
+            Code::UnsupportedMediaType => (415, "The content type is not taken"),
             Code::Busy => (503, "Too busy right now"),
             Code::Internal => (500, "Something is broken on our side"),
         }
@@ -242,7 +233,7 @@ impl Code {
 
 /// A problem document ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)), media type
 /// `application/problem+json`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Clone, PartialEq, Serialize)]
 pub struct Problem {
     /// The kind of problem, as a URI; `about:blank` would say no more than the status.
     #[serde(rename = "type")]
@@ -255,9 +246,15 @@ pub struct Problem {
     pub detail: String,
     /// The kind of problem, for programs.
     pub code: Code,
-    /// The error of each field; only for `validation_error`.
+    /// The request, as a URI that ends with API Gateway's id of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// The error of each field; only for `validation_error`, and at most [`MAX_LISTED_ERRORS`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+    /// Whether the request has more errors than are listed; only for `validation_error`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub more_errors: Option<bool>,
     /// The month's numbers; only for `quota_exceeded`.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub month: Option<SpentMonth>,
@@ -287,9 +284,18 @@ impl Problem {
             status,
             detail: detail.into(),
             code,
+            instance: None,
             errors: Vec::new(),
+            more_errors: None,
             month: None,
         }
+    }
+
+    /// Names the request by API Gateway's id of it, which the answer's header `apigw-requestid` has
+    /// as well.
+    #[must_use]
+    pub fn at(self, request_id: Option<&str>) -> Problem {
+        Problem { instance: request_id.map(|id| format!("urn:pingback:request:{id}")), ..self }
     }
 
     /// The answer to an internal error. It says nothing about the error; the log has the full
@@ -312,9 +318,17 @@ impl From<Refusal> for Problem {
             Refusal::Unauthorized => {
                 Problem::new(Code::Unauthorized, "a valid bearer token is required")
             }
-            Refusal::Invalid(errors) => {
-                Problem { errors, ..Problem::new(Code::ValidationError, "see errors") }
+            Refusal::MissingScope(scope) => {
+                Problem::new(Code::Forbidden, format!("this API key has no scope \"{scope}\""))
             }
+            Refusal::TooManyRequests { most, window_seconds, retry_after_seconds } => Problem::new(
+                Code::TooManyRequests,
+                format!(
+                    "one credential may make {most} requests to this operation in \
+                     {window_seconds} s; try again in {retry_after_seconds} s"
+                ),
+            ),
+            Refusal::Invalid(errors) => invalid(errors),
             Refusal::ConversationNotFound => {
                 Problem::new(Code::ConversationNotFound, "there is no such conversation")
             }
@@ -328,15 +342,25 @@ impl From<Refusal> for Problem {
             }
             Refusal::ChannelNotSupported { channel } => Problem::new(
                 Code::ChannelNotSupported,
-                format!("messages cannot be sent on \"{channel}\""),
+                format!("messages cannot be sent on \"{}\"", echo(&channel)),
             ),
             Refusal::OutsideMessagingWindow { closed_at } => {
                 Problem::new(Code::OutsideMessagingWindow, window_detail(closed_at))
             }
             Refusal::AttachmentNotFound { url, fault } => Problem::new(
                 Code::AttachmentNotFound,
-                format!("\"{url}\" {}", fault_detail(&fault)),
+                format!("\"{}\" {}", echo(&url), fault_detail(&fault)),
             ),
+            Refusal::TooManyUploads { waiting: UnreferencedUploads { files, bytes } } => {
+                Problem::new(
+                    Code::TooManyUploads,
+                    format!(
+                        "{files} files with {bytes} bytes wait for a message; at most \
+                     {MAX_UNREFERENCED_FILES} with {MAX_UNREFERENCED_BYTES} may, and each counts until \
+                     a message references it or the next day (UTC) is over"
+                    ),
+                )
+            }
             Refusal::IdempotencyKeyReused => Problem::new(
                 Code::IdempotencyKeyReused,
                 "this Idempotency-Key came with another request before",
@@ -348,13 +372,43 @@ impl From<Refusal> for Problem {
                     format!("{used} of {limit} messages of this month are used"),
                 )
             },
+            Refusal::EndpointNotFound => {
+                Problem::new(Code::EndpointNotFound, "there is no such endpoint")
+            }
+            Refusal::TooManyEndpoints => Problem::new(
+                Code::TooManyEndpoints,
+                format!("a business has at most {MAX_ENDPOINTS} endpoints"),
+            ),
             Refusal::NotFromProvider => Problem::new(
                 Code::NotFromProvider,
                 "a signature or a verify token of the provider's app is required",
             ),
+            Refusal::MethodNotAllowed { allowed } => {
+                Problem::new(Code::MethodNotAllowed, format!("this address takes {allowed}"))
+            }
+            Refusal::UnsupportedMediaType { taken } => Problem::new(
+                Code::UnsupportedMediaType,
+                format!("the Content-Type of the body has to be {taken}"),
+            ),
             Refusal::Busy => Problem::new(Code::Busy, "nothing was written; try again shortly"),
         }
     }
+}
+
+fn invalid(mut errors: Vec<FieldError>) -> Problem {
+    let more_errors = errors.len() > MAX_LISTED_ERRORS;
+    errors.truncate(MAX_LISTED_ERRORS);
+
+    let first = errors.first().map(ToString::to_string).unwrap_or_default();
+    let detail = match errors.len() {
+        _ if more_errors => {
+            format!("{first}; more is wrong than the {MAX_LISTED_ERRORS} listed errors")
+        }
+        0 | 1 => first,
+        count => format!("{first}; errors lists {} more", count - 1),
+    };
+    let more_errors = Some(more_errors);
+    Problem { errors, more_errors, ..Problem::new(Code::ValidationError, detail) }
 }
 
 fn fault_detail(fault: &UploadFault) -> String {
@@ -386,6 +440,8 @@ fn window_detail(closed_at: Option<DateTime<Utc>>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -419,5 +475,59 @@ mod tests {
 
         assert_eq!(problem["errors"][0]["type"], "missing");
         assert!(problem.get("limit").is_none());
+    }
+
+    #[test]
+    fn the_first_hundred_errors_are_listed_and_more_are_announced() {
+        let problem_with = |errors: usize| {
+            let name = |place: usize| FieldError::missing([place.to_string().as_str()]);
+            let errors = (0..errors).map(name).collect();
+            serde_json::to_value(Problem::from(Refusal::Invalid(errors))).expect("plain data")
+        };
+
+        let all = problem_with(MAX_LISTED_ERRORS);
+        assert_eq!(all["errors"].as_array().map(Vec::len), Some(100));
+        let detail = "the 0 is not valid: Field required; errors lists 99 more";
+        assert_eq!((&all["more_errors"], &all["detail"]), (&json!(false), &json!(detail)));
+
+        let first = problem_with(MAX_LISTED_ERRORS + 1);
+        assert_eq!(first["errors"], all["errors"]);
+        let detail = "the 0 is not valid: Field required; more is wrong than the 100 listed errors";
+        assert_eq!((&first["more_errors"], &first["detail"]), (&json!(true), &json!(detail)));
+    }
+
+    #[test]
+    fn the_first_error_is_told_in_a_sentence() {
+        let detail = |errors: Vec<FieldError>| Problem::from(Refusal::Invalid(errors)).detail;
+        let url = [Loc::from("body"), "attachments".into(), 0.into(), "url".into()];
+        assert_eq!(
+            detail(vec![FieldError::missing(url)]),
+            "attachments[0].url in the body is not valid: Field required"
+        );
+        let json =
+            FieldError::new([Loc::from("body"), 11.into()], "JSON is broken", "json_invalid");
+        assert_eq!(detail(vec![json.clone()]), "the body is not valid: JSON is broken");
+        let limit = FieldError::wrong(["query", "limit"], "a whole number", "int_parsing");
+        assert_eq!(
+            detail(vec![limit, json]),
+            "limit in the query is not valid: Input should be a whole number; errors lists 1 more"
+        );
+    }
+
+    #[test]
+    fn what_the_caller_wrote_is_repeated_up_to_a_length() {
+        let long = "\u{1}ü".repeat(MAX_ECHO_CHARACTERS);
+        let cut = format!("{}…", "\u{1}ü".repeat(MAX_ECHO_CHARACTERS / 2));
+        let exact = "ü".repeat(MAX_ECHO_CHARACTERS);
+        assert_eq!((echo(&long), echo(&exact)), (cut.clone().into(), exact.as_str().into()));
+
+        let error = FieldError::new(["body", long.as_str()], long.clone(), "extra_forbidden");
+        assert_eq!((&error.loc[1], &error.msg), (&Loc::Name(cut.clone()), &cut));
+
+        let gone = Refusal::AttachmentNotFound { url: long.clone(), fault: UploadFault::Unknown };
+        let detail = Problem::from(gone).detail;
+        assert_eq!(detail, format!("\"{cut}\" is not an upload of this conversation"));
+        let channel = Refusal::ChannelNotSupported { channel: long };
+        assert!(Problem::from(channel).detail.ends_with(&format!("\"{cut}\"")));
     }
 }

@@ -34,6 +34,47 @@ impl Shard {
     }
 }
 
+/// The shards of a month that were seen full, by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FullShards(u64);
+
+impl FullShards {
+    /// Of shards with their numbers, those that have no room.
+    #[must_use]
+    pub fn of(shards: &[(u16, Shard)]) -> FullShards {
+        let full = shards.iter().filter(|(_, shard)| !shard.has_room());
+        FullShards(full.fold(0, |all, (number, _)| all | FullShards::bit(*number)))
+    }
+
+    /// Whether this shard was seen full.
+    #[must_use]
+    pub fn contain(self, number: u16) -> bool {
+        self.0 & FullShards::bit(number) != 0
+    }
+
+    /// Whether each of these was.
+    #[must_use]
+    pub fn contain_all(self, others: FullShards) -> bool {
+        self.0 & others.0 == others.0
+    }
+
+    /// Whether none was.
+    #[must_use]
+    pub fn are_none(&self) -> bool {
+        self.0 == 0
+    }
+
+    /// Returns the numbers, of `count` shards, of those that were not.
+    pub fn others(self, count: u16) -> impl Iterator<Item = u16> {
+        (0..count).filter(move |number| !self.contain(*number))
+    }
+
+    fn bit(number: u16) -> u64 {
+        1u64.checked_shl(number.into()).unwrap_or(0)
+    }
+}
+
 /// Returns how many shards a month with `limit` messages gets when the plan asks for `planned`: 1
 /// to [`MAX_SHARDS`].
 #[must_use]
@@ -103,6 +144,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn full_shards_are_known_by_number() {
+        let [full, free] = [Shard { used: 3, cap: 3 }, Shard { used: 2, cap: 3 }];
+        let seen = FullShards::of(&[(63, full), (1, free), (0, full)]);
+        assert_eq!(seen.others(4).collect::<Vec<_>>(), [1, 2, 3]);
+        assert!(seen.contain(63) && !seen.contain(62) && !seen.are_none());
+        assert!(seen.contain_all(FullShards::of(&[(63, full)])));
+        assert!(!seen.contain_all(FullShards::of(&[(63, full), (2, full)])));
+
+        let all: Vec<_> = (0..MAX_SHARDS).map(|number| (number, full)).collect();
+        assert_eq!(FullShards::of(&all).others(MAX_SHARDS).count(), 0);
+        assert!(FullShards::default().are_none());
+    }
 
     #[test]
     fn small_limits_use_one_shard() {

@@ -3,9 +3,9 @@
 use chrono::TimeDelta;
 
 use super::rules::{ChannelRules, Limits, MIB, always_free_form, file_size, refused};
-use crate::delivery::RateLimit;
 use crate::message::Attachment;
 use crate::problem::Refusal;
+use crate::rate_limit::RateLimit;
 use crate::text::is_blank;
 
 /// The largest file, in bytes. The widget gets a link, so this is what a visitor on a telephone can

@@ -23,9 +23,10 @@ pub use address::{Address, NamedAddress};
 
 use super::rules::{ChannelRules, Limits, MIB, always_free_form, refused};
 use crate::delivery::FailureKind::{self, ChannelWide, Permanent, Transient, Wait};
-use crate::delivery::{Failure, RateLimit, Reason, ReportedStatus};
+use crate::delivery::{Failure, Reason, ReportedStatus};
 use crate::message::Attachment;
 use crate::problem::Refusal;
+use crate::rate_limit::RateLimit;
 
 /// The largest sum of a message's files, in bytes. SES takes messages of 40 MB after base64, which
 /// makes 35 MB of 25 MiB and leaves room for the text.

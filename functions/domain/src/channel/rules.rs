@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::delivery::RateLimit;
 use crate::message::Attachment;
 use crate::problem::Refusal;
+use crate::rate_limit::RateLimit;
 
 pub(super) const MIB: u64 = 1 << 20;
 

@@ -27,8 +27,8 @@ pub use template::{MAX_TEMPLATE_CHARACTERS, template_parameter};
 use chrono::TimeDelta;
 
 use super::rules::{ChannelRules, Limits, PendingMessage, SendMode};
-use crate::delivery::RateLimit;
 use crate::problem::Refusal;
+use crate::rate_limit::RateLimit;
 use media::check_files;
 use recipient::is_recipient;
 use template::check_template_parameter;

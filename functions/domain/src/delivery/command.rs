@@ -4,9 +4,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::outcome::{Reason, SendOutcome};
 use super::progress::{OnUnknownOutcome, Progress};
-use super::rate_limit::RateLimit;
 use super::status::Status;
+use crate::PrivateText;
 use crate::id::Seq;
+use crate::rate_limit::RateLimit;
 
 /// The next thing that the worker has to do, with the events that may answer it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -33,9 +34,9 @@ pub enum Command {
     },
     /// Move the conversation past the message. Answer: [`Event::Done`] or [`Event::LeaseLost`].
     Advance(Seq),
-    /// Release a conversation that has no message left. Answer: [`Event::Done`], [`Event::Changed`]
-    /// or [`Event::LeaseLost`].
-    Release,
+    /// Release a conversation that has no message left, and move it past this message in the same
+    /// write, if there is one. Answer: [`Event::Done`], [`Event::Changed`] or [`Event::LeaseLost`].
+    Release(Option<Seq>),
     /// Pause the channel until this time. Answer: [`Event::Done`].
     Pause(DateTime<Utc>),
     /// Release the conversation until this time, and have the doorbell ring then. Answer:
@@ -53,8 +54,13 @@ pub enum Command {
 pub enum Event {
     /// The round begins.
     Begun,
-    /// The messages that were read, in order; empty if there are none.
-    Messages(Vec<(Seq, Progress)>),
+    /// The messages that were read.
+    Messages {
+        /// In order; empty if there are none.
+        messages: Vec<(Seq, Progress)>,
+        /// Whether there were, or may have been, others behind them.
+        has_more: bool,
+    },
     /// The attempt is announced; this is the message's new state.
     Marked(Progress),
     /// The provider's answer.
@@ -78,7 +84,7 @@ pub enum Settlement {
     /// The provider took it.
     Sent {
         /// The provider's id of the message.
-        provider_id: Option<String>,
+        provider_id: Option<PrivateText>,
     },
     /// The provider will never take it.
     Failed(Reason),

@@ -13,7 +13,6 @@ mod lease;
 mod outcome;
 mod parts;
 mod progress;
-mod rate_limit;
 mod receipt;
 mod reference;
 mod round;
@@ -28,16 +27,15 @@ pub use lease::{ClaimOutcome, ConversationState, Lease, claim};
 pub(crate) use outcome::FailureKind;
 pub use outcome::{
     Accepted, Failure, MAX_CODE_BYTES, MAX_DETAIL_BYTES, MAX_PROVIDER_CODE_BYTES, Reason,
-    SendOutcome, of_bare_status,
+    SendOutcome, is_error_name, of_bare_status,
 };
 pub use parts::{Part, Parts};
 pub use progress::{
     AWAY_RETRY_INTERVAL, AfterAttempt, MAX_AGE, MAX_ATTEMPTS, MAX_BACKOFF, MAX_UNKNOWN_OUTCOMES,
     NextStep, OnUnknownOutcome, Progress, after_attempt, next_step,
 };
-pub use rate_limit::{RateLimit, RateLimitState};
 pub use receipt::{Receipt, ReportedStatus};
-pub use reference::{InvalidReference, MessageReference};
+pub use reference::{InvalidReference, MessageReference, PROOF_TAG_NAME};
 pub use round::{PAUSE_CHECK_INTERVAL, RESUME_SPREAD, Round};
 pub use standing::Standing;
 pub use status::Status;

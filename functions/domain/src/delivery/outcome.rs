@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::PrivateText;
+
 /// The outcome of handing one message to a provider.
 pub type SendOutcome = Result<Accepted, Failure>;
 
@@ -13,7 +15,7 @@ pub type SendOutcome = Result<Accepted, Failure>;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Accepted {
     /// The provider's own id of the message, if it gives one; receipts name it.
-    pub provider_id: Option<String>,
+    pub provider_id: Option<PrivateText>,
 }
 
 /// The provider did not take the message, or its answer was lost.
@@ -116,15 +118,24 @@ pub fn of_bare_status(provider: &str, status: u16, retry_after: Option<Duration>
     }
 }
 
-/// The longest [`Reason::code`], in bytes. A longer text is cut, here and in the next two: the
+/// The longest [`Reason::code`], in bytes. A longer text is cut, here and in the next one: the
 /// provider's words are stored with the message, once for each attempt, and must not fill its item.
 pub const MAX_CODE_BYTES: usize = 64;
 
 /// The longest [`Reason::detail`], in bytes.
 pub const MAX_DETAIL_BYTES: usize = 256;
 
-/// The longest [`Reason::provider_code`], in bytes.
+/// The longest [`Reason::provider_code`], in bytes. A longer text is none.
 pub const MAX_PROVIDER_CODE_BYTES: usize = 64;
+
+/// The most digits of a provider's code: Meta's have seven ([error
+/// codes](https://developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes)), and a
+/// phone number with its country code has more than nine.
+const MAX_CODE_DIGITS: usize = 9;
+
+/// The longest name of an error, in bytes: longer than AWS's names, and shorter than the keys that
+/// Secrets Manager generates for us, which have 64.
+const MAX_ERROR_NAME_BYTES: usize = 48;
 
 /// Why a message was not taken, as the API shows it. Never holds text, addresses or tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -154,10 +165,12 @@ impl Reason {
         Reason::new("outcome_unknown", "no answer of the provider has been written down")
     }
 
-    /// Adds the provider's own code.
+    /// Adds the provider's own code. A text that has not the form of a code is none: what stands in
+    /// its place may be about the customer.
     #[must_use]
     pub fn with_provider_code(mut self, code: impl fmt::Display) -> Reason {
-        self.provider_code = Some(truncated(code.to_string(), MAX_PROVIDER_CODE_BYTES));
+        let code = code.to_string();
+        self.provider_code = is_code(&code).then_some(code);
         self
     }
 
@@ -166,6 +179,27 @@ impl Reason {
     pub fn without_detail(&self) -> Reason {
         Reason { detail: String::new(), ..self.clone() }
     }
+}
+
+/// True for a short number, a name, or several names: `131026`, `MessageRejected`,
+/// `Permanent/General`.
+fn is_code(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_number = (1..=MAX_CODE_DIGITS).contains(&digits.len())
+        && digits.bytes().all(|byte| byte.is_ascii_digit());
+
+    let is_name = || text.len() <= MAX_PROVIDER_CODE_BYTES && text.split('/').all(is_error_name);
+    is_number || is_name()
+}
+
+/// True for a text that has the form of an error's name: letters, perhaps with dots between them.
+/// Phone numbers, ids, tokens and keys have digits or are longer.
+#[must_use]
+pub fn is_error_name(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphabetic() || byte == b'.';
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.len() <= MAX_ERROR_NAME_BYTES
+        && text.bytes().all(is_part)
 }
 
 fn truncated(mut text: String, max_bytes: usize) -> String {
@@ -227,15 +261,42 @@ mod tests {
 
     #[test]
     fn long_words_of_a_provider_are_cut() {
-        let reason = Reason::new(&"c".repeat(1_000), "ä".repeat(1_000))
-            .with_provider_code("x".repeat(1_000));
-        let lengths =
-            (reason.code.len(), reason.detail.len(), reason.provider_code.map(|code| code.len()));
-        assert_eq!(lengths, (64, 256, Some(64)));
+        let reason = Reason::new(&"c".repeat(1_000), "ä".repeat(1_000));
+        assert_eq!((reason.code.len(), reason.detail.len()), (64, 256));
         assert_eq!(
             Reason::new("odd", format!("a{}", "ä".repeat(1_000))).detail.len(),
             255,
             "no letter is split"
         );
+    }
+
+    #[test]
+    fn a_providers_code_is_a_short_number_or_a_name_and_nothing_about_people_or_keys() {
+        let kept = |code: &dyn fmt::Display| Reason::new("odd", "").with_provider_code(code);
+        for code in ["131026", "-1", "2494102", "MessageRejected", "Permanent/General"] {
+            assert_eq!(kept(&code).provider_code.as_deref(), Some(code));
+        }
+
+        let key = "aB3dE6gH".repeat(8);
+        let letters = "aBcdEfgH".repeat(8);
+        let names = ["Permanent"; 7].join("/");
+        for other in [
+            "15551234567",
+            "1234567890",
+            "+1555",
+            "anna@example.com",
+            "pbk_8d0a1c526b1e4f0e9a3b2c6f6f1f3a10_x",
+            "8d0a1c52-6b1e-4f0e-9a3b-2c6f6f1f3a10",
+            "",
+            "-",
+            "/",
+            ".",
+            &key,
+            &letters,
+            &names,
+        ] {
+            assert_eq!(kept(&other).provider_code, None, "{other}");
+        }
+        assert_eq!(kept(&15_551_234_567_i64).provider_code, None);
     }
 }

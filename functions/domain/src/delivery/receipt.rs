@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use super::outcome::Reason;
 use super::parts::Part;
 use super::status::Status;
+use crate::PrivateText;
 
 /// A provider's report on a message.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -17,7 +18,7 @@ pub struct Receipt {
     pub at: DateTime<Utc>,
     /// The provider's id of the message, if it has one: a worker that lost the answer to its call
     /// never learnt the id.
-    pub provider_id: Option<String>,
+    pub provider_id: Option<PrivateText>,
 }
 
 /// The status that a provider reports.

@@ -22,6 +22,9 @@ pub struct MessageReference {
 /// The names of a reference's three ids, for providers that take tags.
 const TAG_NAMES: [&str; 3] = ["business", "conversation", "message"];
 
+/// The name under which a reference's proof goes out, for providers that take tags.
+pub const PROOF_TAG_NAME: &str = "tag";
+
 impl MessageReference {
     /// Returns the ids with their names, for providers that take tags.
     #[must_use]

@@ -12,9 +12,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::command::{Command, DeliveryPolicy, Event, RoundOutcome, Settlement};
 use super::outcome::{Reason, SendOutcome};
 use super::progress::{AfterAttempt, NextStep, Progress, after_attempt, is_expired, next_step};
-use super::rate_limit::RateLimitState;
 use super::status::Status;
 use crate::id::Seq;
+use crate::rate_limit::RateLimitState;
 
 /// The most times that a message or the conversation may change before the round moves past a
 /// message; then another worker must hold the conversation by now.
@@ -36,6 +36,8 @@ pub struct Round {
     settled_seq: Seq,
     /// Messages that were read and are not settled; the first is the current one.
     queue: VecDeque<(Seq, Progress)>,
+    /// Whether there may be others behind those that were read.
+    has_more: bool,
     awaiting: Awaiting,
     /// How often a message or the conversation changed since the round moved past a message.
     changes: u8,
@@ -81,6 +83,7 @@ impl Round {
         Round {
             settled_seq,
             queue: VecDeque::new(),
+            has_more: false,
             awaiting: Awaiting::Beginning,
             changes: 0,
             attempts_begun: 0,
@@ -107,18 +110,19 @@ impl Round {
             (_, Event::LeaseLost) => Command::Stop(RoundOutcome::LeaseLost),
 
             (Awaiting::Beginning, Event::Begun) => self.read(),
-            (Awaiting::Reading, Event::Messages(messages)) if messages.is_empty() => {
-                self.issue(Command::Release, Awaiting::Releasing)
+            (Awaiting::Reading, Event::Messages { messages, .. }) if messages.is_empty() => {
+                self.issue(Command::Release(None), Awaiting::Releasing)
             }
-            (Awaiting::Reading, Event::Messages(messages)) => {
+            (Awaiting::Reading, Event::Messages { messages, has_more }) => {
                 self.queue = messages.into();
+                self.has_more = has_more;
                 self.decide_current(now, jitter)
             }
 
             (Awaiting::Marking, Event::Marked(progress)) => {
                 self.attempts_begun += 1;
                 self.rate_limit_state =
-                    self.policy.rate_limit.after_send(self.rate_limit_state, now);
+                    self.policy.rate_limit.after_use(self.rate_limit_state, now);
                 let seq = self.update_current(progress);
                 self.issue(Command::HandOver(seq), Awaiting::HandingOver)
             }
@@ -133,10 +137,7 @@ impl Round {
                 self.decide_current(now, jitter)
             }
 
-            (Awaiting::Settling, Event::Done) => {
-                let (seq, _) = self.current();
-                self.issue(Command::Advance(seq), Awaiting::Advancing)
-            }
+            (Awaiting::Settling, Event::Done) => self.pass_current(),
             (Awaiting::Advancing, Event::Done) => {
                 let (seq, _) = self.queue.pop_front().expect("the message that was moved past");
                 self.settled_seq = seq;
@@ -157,6 +158,11 @@ impl Round {
 
             (Awaiting::Postponing, Event::Done) => Command::Stop(RoundOutcome::Postponed),
             (Awaiting::Releasing, Event::Done) => Command::Stop(RoundOutcome::Settled),
+            // A message came before the release that was to move past the last one.
+            (Awaiting::Releasing, Event::Changed) if !self.queue.is_empty() => {
+                let (seq, _) = self.current();
+                self.issue(Command::Advance(seq), Awaiting::Advancing)
+            }
 
             // A receipt may have settled a message that was to be put back: then the next one need
             // not wait for it. A message may have come before the release.
@@ -201,6 +207,17 @@ impl Round {
         }
     }
 
+    /// Moves past the current message, which is settled. Behind the last one the conversation is
+    /// released in the same write: that it has no other message is the write's own condition.
+    fn pass_current(&mut self) -> Command {
+        let (seq, _) = self.current();
+        if self.queue.len() == 1 && !self.has_more {
+            self.issue(Command::Release(Some(seq)), Awaiting::Releasing)
+        } else {
+            self.issue(Command::Advance(seq), Awaiting::Advancing)
+        }
+    }
+
     /// The first message that is not settled.
     fn current(&self) -> (Seq, Progress) {
         self.queue.front().expect("the current message").clone()
@@ -219,7 +236,7 @@ impl Round {
         let DeliveryPolicy { receipt_timeout, on_unknown_outcome, .. } = self.policy;
 
         match next_step(&progress, receipt_timeout, on_unknown_outcome, now) {
-            NextStep::Done => self.issue(Command::Advance(seq), Awaiting::Advancing),
+            NextStep::Done => self.pass_current(),
             NextStep::Attempt => match self.attempt_start(now, jitter) {
                 AttemptStart::Now => self.issue(Command::Mark(seq), Awaiting::Marking),
                 AttemptStart::Paused(_) if is_expired(&progress, now) => {

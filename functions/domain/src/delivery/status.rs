@@ -1,5 +1,7 @@
 //! The status of a message, which only moves forward.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// How far a message has come.
@@ -61,6 +63,21 @@ impl Status {
     }
 }
 
+impl fmt::Display for Status {
+    /// Writes the status as the API names it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Status::Queued => "queued",
+            Status::Sending => "sending",
+            Status::InDoubt => "in_doubt",
+            Status::Sent => "sent",
+            Status::Delivered => "delivered",
+            Status::Read => "read",
+            Status::Failed => "failed",
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -69,6 +86,13 @@ mod tests {
 
     fn any_status() -> impl Strategy<Value = Status> {
         proptest::sample::select(Status::ALL.to_vec())
+    }
+
+    #[test]
+    fn a_status_is_shown_as_it_is_stored() {
+        for status in Status::ALL {
+            assert_eq!(serde_json::json!(status), status.to_string());
+        }
     }
 
     #[test]

@@ -71,6 +71,12 @@ impl ConversationState {
         })
     }
 
+    /// The holder moves the conversation past its last message, `seq`, and releases it.
+    #[must_use]
+    pub fn released_past(&self, fence: u64, seq: Seq) -> Option<ConversationState> {
+        self.advanced(fence, seq)?.released(fence)
+    }
+
     /// The holder releases the conversation until `at`.
     #[must_use]
     pub fn postponed(&self, fence: u64, at: DateTime<Utc>) -> Option<ConversationState> {

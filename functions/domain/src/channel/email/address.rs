@@ -18,7 +18,7 @@ const MAX_ADDRESS_BYTES: usize = 254;
 const MAX_LABEL_BYTES: usize = 63;
 
 /// An address as SES takes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Address {
     /// The part before the `@`, without quotes.
     pub local: String,
@@ -46,6 +46,12 @@ impl Address {
     }
 }
 
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Address(…)")
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.local, self.domain)
@@ -53,12 +59,18 @@ impl fmt::Display for Address {
 }
 
 /// A sender: an address, perhaps behind a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct NamedAddress {
     /// The name without its quotes, empty if there is none. It may have encoded words in it.
     pub name: String,
     /// The address.
     pub address: Address,
+}
+
+impl fmt::Debug for NamedAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NamedAddress(…)")
+    }
 }
 
 impl NamedAddress {

@@ -8,17 +8,25 @@
 //! | Mexico | WhatsApp writes a 1 behind the country code, which numbers have not had [since 2019](https://waha.devlike.pro/docs/apps/phone-numbers/) |
 //! | Argentina | WhatsApp writes the 9 of calls from abroad behind the country code, or does not ([Chatwoot](https://github.com/chatwoot/chatwoot/issues/13932)) |
 
+use std::fmt;
+
 /// The longest phone number, in digits ([E.164](https://www.itu.int/rec/T-REC-E.164)).
 pub(super) const MAX_DIGITS: usize = 15;
 
 /// One of the names of a customer on WhatsApp.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CustomerId {
     /// A phone number, in digits with its country code.
     Number(String),
     /// A business-scoped user ID, such as `US.13491208655302741918`, or that of a parent business,
     /// such as `US.ENT.11815799212886844830`.
     UserId(String),
+}
+
+impl fmt::Debug for CustomerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CustomerId(…)")
+    }
 }
 
 impl CustomerId {

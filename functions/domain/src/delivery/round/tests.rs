@@ -1,7 +1,8 @@
 //! The commands that a worker gets, from the first message it reads until it stops.
 
 use super::*;
-use crate::delivery::{Accepted, Failure, OnUnknownOutcome, RateLimit};
+use crate::delivery::{Accepted, Failure, OnUnknownOutcome};
+use crate::rate_limit::RateLimit;
 
 const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
 
@@ -53,7 +54,8 @@ fn run_with(
         event = match command {
             Command::Read(after) => {
                 let all = (1..).map(Seq).zip(messages.iter().cloned());
-                Event::Messages(all.filter(|(seq, _)| *seq > after).collect())
+                let messages = all.filter(|(seq, _)| *seq > after).collect();
+                Event::Messages { messages, has_more: false }
             }
             Command::Mark(_) => Event::Marked(Progress { attempts: 1, ..message(Status::Sending) }),
             Command::HandOver(_) => Event::Answered(outcome.clone()),
@@ -69,24 +71,40 @@ fn messages_go_out_one_after_the_other() {
     let commands = run(&[message(Status::Queued), message(Status::Queued)], &taken());
 
     let sent = || Settlement::Sent { provider_id: None };
-    let one = |seq| {
-        [
-            Command::Mark(seq),
-            Command::HandOver(seq),
-            Command::Settle(seq, sent()),
-            Command::Advance(seq),
-        ]
-    };
-
-    let end = [Command::Read(Seq(2)), Command::Release, Command::Stop(RoundOutcome::Settled)];
+    let one = |seq| [Command::Mark(seq), Command::HandOver(seq), Command::Settle(seq, sent())];
+    let end = [Command::Release(Some(Seq(2))), Command::Stop(RoundOutcome::Settled)];
     let wanted: Vec<_> = [Command::Read(Seq(0))]
         .into_iter()
         .chain(one(Seq(1)))
+        .chain([Command::Advance(Seq(1))])
         .chain(one(Seq(2)))
         .chain(end)
         .collect();
 
     assert_eq!(commands, wanted);
+}
+
+#[test]
+fn behind_a_full_page_others_are_looked_for_before_the_release() {
+    let mut round = Round::new(Seq(0), None, policy());
+    let page = |messages, has_more| Event::Messages { messages, has_more };
+    let settled = |seq| vec![(Seq(seq), message(Status::Sent))];
+    let events = [
+        (Event::Begun, Command::Read(Seq(0))),
+        (page(settled(1), true), Command::Advance(Seq(1))),
+        (Event::Done, Command::Read(Seq(1))),
+        (page(Vec::new(), false), Command::Release(None)),
+        // A message came meanwhile, and another one while it was released.
+        (Event::Changed, Command::Read(Seq(1))),
+        (page(settled(2), false), Command::Release(Some(Seq(2)))),
+        (Event::Changed, Command::Advance(Seq(2))),
+        (Event::Done, Command::Read(Seq(2))),
+        (page(settled(3), false), Command::Release(Some(Seq(3)))),
+        (Event::Done, Command::Stop(RoundOutcome::Settled)),
+    ];
+    for (event, command) in events {
+        assert_eq!(round.next(event, NOW, 0.5), command);
+    }
 }
 
 #[test]
@@ -101,7 +119,7 @@ fn nothing_overtakes_a_message_that_has_to_wait() {
 #[test]
 fn a_settled_message_is_only_moved_past() {
     let commands = run(&[message(Status::Delivered)], &taken());
-    assert_eq!(commands[1], Command::Advance(Seq(1)));
+    assert_eq!(commands[1], Command::Release(Some(Seq(1))));
     assert!(!commands.contains(&Command::HandOver(Seq(1))));
 }
 
@@ -125,9 +143,9 @@ fn a_receipt_that_is_faster_than_the_worker_lets_the_next_message_go_at_once() {
         },
     );
 
-    let end = [Command::Advance(Seq(1)), Command::Advance(Seq(2)), Command::Read(Seq(2))];
+    let end = [Command::Advance(Seq(1)), Command::Release(Some(Seq(2)))];
     assert!(matches!(commands[3], Command::Requeue { seq: Seq(1), status: Status::InDoubt, .. }));
-    assert_eq!(commands[4..8], [&[Command::Read(Seq(0))], &end[..]].concat());
+    assert_eq!(commands[4..7], [&[Command::Read(Seq(0))], &end[..]].concat());
 
     assert_eq!(commands.last(), Some(&Command::Stop(RoundOutcome::Settled)));
 }
@@ -177,17 +195,18 @@ fn the_next_message_waits_for_the_rate_limit_across_rounds() {
 
     let mut next = Round::new(
         Seq(1),
-        rate_limit.after_send(None, NOW),
+        rate_limit.after_use(None, NOW),
         DeliveryPolicy { rate_limit, ..policy() },
     );
 
     assert_eq!(next.next(Event::Begun, NOW, 0.5), Command::Read(Seq(1)));
-    let waiting = Event::Messages(vec![(Seq(2), message(Status::Queued))]);
+    let messages = vec![(Seq(2), message(Status::Queued))];
+    let waiting = Event::Messages { messages, has_more: false };
     assert_eq!(next.next(waiting.clone(), NOW, 0.5), Command::Postpone(NOW + gap));
 
     let mut next = Round::new(
         Seq(1),
-        rate_limit.after_send(None, NOW),
+        rate_limit.after_use(None, NOW),
         DeliveryPolicy { rate_limit, ..policy() },
     );
 
@@ -196,7 +215,7 @@ fn the_next_message_waits_for_the_rate_limit_across_rounds() {
     let marked = Event::Marked(message(Status::Sending));
     assert_eq!(next.next(marked, NOW + gap, 0.5), Command::HandOver(Seq(2)));
 
-    assert_eq!(next.rate_limit_state().map(|state| state.last_sent_at), Some(NOW + gap));
+    assert_eq!(next.rate_limit_state().map(|state| state.last_at), Some(NOW + gap));
 }
 
 #[test]
@@ -205,7 +224,8 @@ fn a_part_of_a_message_waits_for_the_rate_limit_like_a_message() {
     let after_first_part = |rate_limit: RateLimit| {
         let mut round =
             Round::new(Seq(0), None, DeliveryPolicy { rate_limit, max_messages: 1, ..policy() });
-        let begin = [Event::Begun, Event::Messages(vec![(Seq(1), message(Status::Queued))])];
+        let messages = vec![(Seq(1), message(Status::Queued))];
+        let begin = [Event::Begun, Event::Messages { messages, has_more: false }];
         let first =
             [Event::Marked(message(Status::Sending)), Event::TakenInPart(message(Status::Queued))];
         let commands: Vec<_> =
@@ -296,8 +316,8 @@ fn a_release_that_keeps_being_refused_with_nothing_to_read_ends_the_round() {
 
     for _ in 0..100 {
         event = match round.next(event, NOW, 0.5) {
-            Command::Read(_) => Event::Messages(Vec::new()),
-            Command::Release => Event::Changed,
+            Command::Read(_) => Event::Messages { messages: Vec::new(), has_more: false },
+            Command::Release(None) => Event::Changed,
             command => {
                 assert_eq!(command, Command::Stop(RoundOutcome::LeaseLost));
                 return;

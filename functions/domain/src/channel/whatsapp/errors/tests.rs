@@ -188,7 +188,7 @@ fn a_transient_error_fails_no_message() {
 
 #[test]
 fn a_code_that_is_not_listed_keeps_its_number_and_follows_its_status() {
-    for code in [-1, 5, 199, 300, 506, 79_999, 80_100, 131_999, i64::MAX] {
+    for code in [-1, 5, 199, 300, 506, 79_999, 80_100, 131_999, 999_999_999] {
         for (status, verdict) in [
             (200, PROVIDER),
             (400, REJECTED),
@@ -204,6 +204,12 @@ fn a_code_that_is_not_listed_keeps_its_number_and_follows_its_status() {
             assert_eq!(shown(&failure), verdict, "{code} with {status}");
             assert_eq!(provider_code(&failure), Some(&*code.to_string()));
         }
+    }
+
+    for number in [15_551_234_567, i64::MAX, i64::MIN] {
+        let failure = failure(400, coded(number), None);
+        assert_eq!(shown(&failure), REJECTED);
+        assert_eq!(provider_code(&failure), None, "{number} may be a phone number");
     }
 }
 

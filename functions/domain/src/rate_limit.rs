@@ -1,54 +1,55 @@
-//! A rate limiter for the messages of one conversation: a generic cell rate algorithm (GCRA).
+//! A rate limiter: a generic cell rate algorithm (GCRA), which is a token bucket that remembers two
+//! times and no count.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-/// How fast a channel lets the messages of one conversation follow each other. A worker does not
-/// sleep until the next message may go: it releases the conversation, and a doorbell rings then.
+/// How fast uses may follow each other: messages of a conversation, as its channel has it, or
+/// requests of a caller, as [`request_limit`](crate::request_limit) has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RateLimit {
-    /// The shortest time between two messages.
+    /// The shortest time between two uses.
     pub min_gap: TimeDelta,
-    /// The average time between two messages in the long run.
+    /// The average time between two uses in the long run.
     pub interval: TimeDelta,
-    /// How many messages may be sent ahead of that average.
+    /// How many uses may be ahead of that average.
     pub burst: i32,
 }
 
-/// How much of its limit a conversation has used. Stored with the conversation; nothing is stored
-/// where there is no limit.
+/// How much of a limit is used. Nothing is kept where there is no limit. A conversation's is stored
+/// with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RateLimitState {
-    /// When the conversation's last message was handed over.
+    /// When the last use was.
     #[serde(rename = "last")]
-    pub last_sent_at: DateTime<Utc>,
-    /// The theoretical arrival time: when all messages so far would have been handed over at
-    /// exactly one for each [`RateLimit::interval`].
+    pub last_at: DateTime<Utc>,
+    /// The theoretical arrival time: when all uses so far would have been made at exactly one for
+    /// each [`RateLimit::interval`].
     #[serde(rename = "even")]
     pub conforms_at: DateTime<Utc>,
 }
 
 impl RateLimit {
-    /// No limit: messages follow each other as fast as the provider takes them.
+    /// No limit: uses follow each other at any speed.
     pub const UNLIMITED: RateLimit =
         RateLimit { min_gap: TimeDelta::zero(), interval: TimeDelta::zero(), burst: 1 };
 
-    /// Returns the earliest time at which the next message may be handed over; `None` for at once.
+    /// Returns the earliest time of the next use; `None` for at once.
     #[must_use]
     pub fn earliest(&self, state: Option<RateLimitState>) -> Option<DateTime<Utc>> {
         let ahead = self.interval * (self.burst - 1);
-        state.map(|state| (state.last_sent_at + self.min_gap).max(state.conforms_at - ahead))
+        state.map(|state| (state.last_at + self.min_gap).max(state.conforms_at - ahead))
     }
 
-    /// Returns the state after a message was handed over at `now`.
+    /// Returns the state after a use at `now`.
     #[must_use]
-    pub fn after_send(
+    pub fn after_use(
         &self,
         state: Option<RateLimitState>,
         now: DateTime<Utc>,
     ) -> Option<RateLimitState> {
         let conforms_at = state.map_or(now, |state| state.conforms_at.max(now)) + self.interval;
-        (*self != RateLimit::UNLIMITED).then_some(RateLimitState { last_sent_at: now, conforms_at })
+        (*self != RateLimit::UNLIMITED).then_some(RateLimitState { last_at: now, conforms_at })
     }
 }
 
@@ -72,7 +73,7 @@ mod tests {
         let mut now = NOW;
         let mut hand_over = |ready: DateTime<Utc>| {
             now = now.max(ready).max(limit.earliest(state).unwrap_or(now));
-            state = limit.after_send(state, now);
+            state = limit.after_use(state, now);
             now
         };
         ready.into_iter().map(&mut hand_over).collect()
@@ -80,7 +81,7 @@ mod tests {
 
     #[test]
     fn without_a_limit_nothing_waits_and_nothing_is_stored() {
-        assert_eq!(RateLimit::UNLIMITED.after_send(None, NOW), None);
+        assert_eq!(RateLimit::UNLIMITED.after_use(None, NOW), None);
         assert_eq!(RateLimit::UNLIMITED.earliest(None), None);
     }
 
