@@ -5,6 +5,8 @@
 //! own variables, `AWS_ENDPOINT_URL_<SERVICE>` and `AWS_ENDPOINT_URL`
 //! ([reference](https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html)).
 
+use std::ops::Deref;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
@@ -12,8 +14,14 @@ use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnectorSettings, SharedHttpConnector,
+};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
@@ -70,6 +78,9 @@ impl Aws {
             .sleep_impl(aws_smithy_async::rt::sleep::SharedAsyncSleep::new(TokioSleep::new()))
             .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(50)))
             .timeout_config(timeouts)
+            // The timeouts cover the bodies as well, which the clients read whole; `files` has its
+            // own reasons.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build();
 
         Aws { config }
@@ -143,10 +154,52 @@ fn https() -> SharedHttpClient {
         .with_trust_store(TrustStore::empty().with_pem_certificate(AMAZON_ROOTS))
         .build()
         .expect("the roots are valid certificates");
-    Builder::new()
+    let client = Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
         .tls_context(context)
-        .build_https()
+        .build_https();
+    SharedHttpClient::new(UncheckedClient(client))
+}
+
+/// An HTTP client that services take as it is. Each client of a service would else have it make a
+/// connector, read all roots for that, and throw it away.
+#[derive(Debug)]
+struct UncheckedClient(SharedHttpClient);
+
+impl HttpClient for UncheckedClient {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        self.0.http_connector(settings, components)
+    }
+
+    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
+        self.0.connector_metadata()
+    }
+}
+
+/// A service's client that is made at its first call, for services that few requests need: each
+/// SDK reads its list of regions when a client is made.
+#[derive(Debug, Clone)]
+pub(crate) struct LazyClient<C>(Arc<LazyLock<C, MakeClient<C>>>);
+
+type MakeClient<C> = Box<dyn FnOnce() -> C + Send>;
+
+impl<C> LazyClient<C> {
+    /// Makes the client by `make` when it is needed.
+    pub(crate) fn new(make: impl FnOnce() -> C + Send + 'static) -> LazyClient<C> {
+        LazyClient(Arc::new(LazyLock::new(Box::new(make))))
+    }
+}
+
+impl<C> Deref for LazyClient<C> {
+    type Target = C;
+
+    fn deref(&self) -> &C {
+        &self.0
+    }
 }
 
 #[cfg(test)]

@@ -14,12 +14,13 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use secrecy::{ExposeSecret, SecretString};
 use serde::de::{DeserializeOwned, IgnoredAny};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::error::InternalError;
+use crate::error::{Cause, InternalError};
 use domain::{AgentId, BusinessId};
 
 /// How far the clock of a token's issuer may differ from ours, in seconds.
@@ -131,10 +132,15 @@ pub fn bearer(header: &str) -> Option<&str> {
 pub struct SigningKeys {
     /// Newest first.
     pub keys: Vec<SigningKey>,
+    /// When the newest begins to sign, if functions sign with these keys themselves: each of them
+    /// has to know it by then. The one before it signs until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signs_from: Option<DateTime<Utc>>,
 }
 
-/// A fault of a set of keys. It names a key by its `kid` and never says its secret.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// A fault of a set of keys. It names a key by its place: the members of a key that a person wrote
+/// may have changed places, and then its `kid` is the secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyFault {
     /// There is no key.
     #[error("there is no signing key")]
@@ -146,28 +152,40 @@ pub enum KeyFault {
     #[error("a signing key has an empty kid")]
     EmptyName,
     /// A token that names it would be good with one of them and not with the other.
-    #[error("two signing keys have the kid {0}")]
-    DoubledName(String),
+    #[error("two signing keys have the same kid")]
+    DoubledName,
     /// It can be guessed from a token.
     #[error(
-        "the signing key {kid} has {bytes} bytes; HS256 takes keys of at least {MIN_KEY_BYTES}"
+        "the secret of key {place} has {bytes} bytes; HS256 takes keys of at least {MIN_KEY_BYTES}"
     )]
     TooShort {
-        /// The key's name.
-        kid: String,
+        /// The key's place, from 1.
+        place: usize,
         /// How many bytes it has.
         bytes: usize,
     },
 }
 
-/// The keys as a secret holds them: `{"keys": [{"kid", "secret"}]}`, or one key alone, `{"kid",
-/// "secret"}`. The second is the form that Secrets Manager generates: it [fills
+impl Cause for KeyFault {
+    /// The sentence.
+    fn describe(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// The keys as a secret holds them: `{"keys": [{"kid", "secret"}], "signs_from"}`, where the time
+/// may be missing, or one key alone, `{"kid", "secret"}`. The second is the form that Secrets
+/// Manager generates: it [fills
 /// in](https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-secretsmanager-secret-generatesecretstring.html)
 /// one member at the top of an object.
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(crate) enum StoredKeys {
-    Several { keys: Vec<SigningKey> },
+    Several {
+        keys: Vec<SigningKey>,
+        #[serde(default)]
+        signs_from: Option<DateTime<Utc>>,
+    },
     One(SigningKey),
 }
 
@@ -175,14 +193,14 @@ impl TryFrom<StoredKeys> for SigningKeys {
     type Error = KeyFault;
 
     fn try_from(stored: StoredKeys) -> Result<SigningKeys, KeyFault> {
-        let keys = match stored {
-            StoredKeys::Several { keys } => keys,
-            StoredKeys::One(key) => vec![key],
+        let (keys, signs_from) = match stored {
+            StoredKeys::Several { keys, signs_from } => (keys, signs_from),
+            StoredKeys::One(key) => (vec![key], None),
         };
 
         match check_keys(&keys) {
             Some(fault) => Err(fault),
-            None => Ok(SigningKeys { keys }),
+            None => Ok(SigningKeys { keys, signs_from }),
         }
     }
 }
@@ -195,13 +213,13 @@ fn check_keys(keys: &[SigningKey]) -> Option<KeyFault> {
         return Some(KeyFault::TooMany(keys.len()));
     }
 
-    keys.iter().enumerate().find_map(|(place, SigningKey { kid, secret })| {
+    keys.iter().enumerate().find_map(|(index, SigningKey { kid, secret })| {
         if kid.trim().is_empty() {
             Some(KeyFault::EmptyName)
-        } else if keys[..place].iter().any(|other| other.kid == *kid) {
-            Some(KeyFault::DoubledName(kid.clone()))
-        } else if secret.len() < MIN_KEY_BYTES {
-            Some(KeyFault::TooShort { kid: kid.clone(), bytes: secret.len() })
+        } else if keys[..index].iter().any(|other| other.kid == *kid) {
+            Some(KeyFault::DoubledName)
+        } else if secret.expose_secret().len() < MIN_KEY_BYTES {
+            Some(KeyFault::TooShort { place: index + 1, bytes: secret.expose_secret().len() })
         } else {
             None
         }
@@ -215,7 +233,13 @@ pub struct SigningKey {
     pub kid: String,
     /// Its bytes, as text; at least 32 of them, as HS256 asks for
     /// ([RFC 7518 §3.2](https://www.rfc-editor.org/rfc/rfc7518#section-3.2)).
-    pub secret: String,
+    #[serde(serialize_with = "write_secret")]
+    pub secret: SecretString,
+}
+
+/// Writes a key as the secret holds it, in Secrets Manager.
+fn write_secret<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose_secret())
 }
 
 /// The claims of an agent's token as they are written.
@@ -265,6 +289,12 @@ impl Times {
     fn lasts(self, now: DateTime<Utc>) -> bool {
         seconds(now) < self.exp + LEEWAY_SECONDS
     }
+
+    /// Returns the time from which the token no longer lasts; `None` if no calendar has it.
+    #[expect(clippy::cast_possible_truncation, reason = "a float becomes the nearest integer")]
+    fn ends_at(self) -> Option<DateTime<Utc>> {
+        DateTime::from_timestamp_millis(((self.exp + LEEWAY_SECONDS) * 1000.0).ceil() as i64)
+    }
 }
 
 /// Returns a time as tokens have it. Milliseconds of our times are exact in it.
@@ -292,19 +322,31 @@ impl SigningKeys {
             .map_err(|fault| InternalError::because(format!("reading {doing}"), fault))
     }
 
-    /// Adds a key in front, which signs from now on.
+    /// Adds a key in front, which signs from `signs_from` on, or from now on.
     ///
     /// # Errors
     /// The fault that functions would find.
-    pub fn add(&mut self, key: SigningKey) -> Result<(), KeyFault> {
+    pub fn add(
+        &mut self,
+        key: SigningKey,
+        signs_from: Option<DateTime<Utc>>,
+    ) -> Result<(), KeyFault> {
         let keys = [&[key], self.keys.as_slice()].concat();
         match check_keys(&keys) {
             Some(fault) => Err(fault),
             None => {
-                self.keys = keys;
+                *self = SigningKeys { keys, signs_from };
                 Ok(())
             }
         }
+    }
+
+    /// Returns the place of the key that signs at `now`: the newest, or the one before it while
+    /// that waits for its time.
+    #[must_use]
+    pub fn signing_place(&self, now: DateTime<Utc>) -> usize {
+        let waits = self.signs_from.is_some_and(|from| now < from);
+        usize::from(waits && self.keys.len() > 1)
     }
 
     /// Returns the key of that name.
@@ -319,7 +361,7 @@ impl SigningKey {
     #[must_use]
     pub fn generate(kid: String) -> SigningKey {
         let bytes: [u8; MIN_KEY_BYTES] = rand::random();
-        SigningKey { kid, secret: BASE64_URL_SAFE_NO_PAD.encode(bytes) }
+        SigningKey { kid, secret: BASE64_URL_SAFE_NO_PAD.encode(bytes).into() }
     }
 
     /// Verifies an agent's token; returns `None` if anything about it is wrong.
@@ -354,12 +396,16 @@ impl SigningKey {
 
     fn sign(&self, claims: &impl Serialize) -> Result<String, InternalError> {
         let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::HS256) };
-        jsonwebtoken::encode(&header, claims, &EncodingKey::from_secret(self.secret.as_bytes()))
-            .map_err(|error| InternalError::because("signing a token", error))
+        jsonwebtoken::encode(
+            &header,
+            claims,
+            &EncodingKey::from_secret(self.secret.expose_secret().as_bytes()),
+        )
+        .map_err(|error| InternalError::because("signing a token", error))
     }
 
-    /// Checks header, signature and, where one is named, the audience. The times are checked with our
-    /// own clock, by [`Times`].
+    /// Checks header, signature and, where one is named, the audience. The times are checked with
+    /// our own clock, by [`Times`].
     fn verify<T: DeserializeOwned>(&self, token: &str, audience: Option<&str>) -> Option<T> {
         header::read(token)?;
         let mut validation = Validation::new(Algorithm::HS256);
@@ -371,7 +417,7 @@ impl SigningKey {
             validation.set_audience(&[audience]);
         }
 
-        let key = DecodingKey::from_secret(self.secret.as_bytes());
+        let key = DecodingKey::from_secret(self.secret.expose_secret().as_bytes());
         Some(jsonwebtoken::decode(token, &key, &validation).ok()?.claims)
     }
 }

@@ -44,11 +44,14 @@ pub fn decode_charset(label: &[u8], bytes: &[u8]) -> Option<String> {
     encoding.decode_without_bom_handling_and_without_replacement(bytes).map(Cow::into_owned)
 }
 
-/// Decodes the encoded word that a text begins with, and returns what follows it.
+/// Decodes the encoded word that a text begins with, and returns what follows it. A word has no
+/// `?` but the four that make it ([§2](https://www.rfc-editor.org/rfc/rfc2047#section-2)). So the
+/// fourth is its end or it is none, and no beginning has the whole rest of the text searched.
 fn decode_word(text: &str) -> Option<(String, &str)> {
     let (label, rest) = text.strip_prefix("=?")?.split_once('?')?;
     let (encoding, rest) = rest.split_once('?')?;
-    let (encoded, rest) = rest.split_once("?=")?;
+    let (encoded, rest) = rest.split_once('?')?;
+    let rest = rest.strip_prefix('=')?;
 
     // A language may follow the charset (RFC 2231 §5).
     let label = label.split('*').next().unwrap_or_default();
@@ -84,6 +87,8 @@ mod tests {
             ("=?klingon?q?a?= b", "=?klingon?q?a?= b"),
             ("=?utf-8?b?!?=", "=?utf-8?b?!?="),
             ("=?utf-8?q?=EB?=", "=?utf-8?q?=EB?="),
+            ("=?utf-8?q?a?b?=", "=?utf-8?q?a?b?="),
+            ("=?utf-8?q?a=?utf-8?q?b?=", "=?utf-8?q?ab"),
             ("plain = text?", "plain = text?"),
         ] {
             assert_eq!(decode(text), shown, "{text}");

@@ -1,26 +1,27 @@
 //! The bucket of files that go with messages.
 //!
-//! An object is tagged `state=pending` when it is made, and `state=referenced` before the first
+//! An object is tagged `state=pending` when it is made, and `state=referenced` once the first
 //! message with it is accepted; the bucket's rules delete by tag and age. S3 can tell objects apart
 //! by prefix, tag or size, so the other way were a prefix, and to copy the object out of it: the
-//! same price a request, but every byte would be moved while the caller waits. A tag is one
-//! small call whatever the size, once per file, and costs a millionth of a dollar a month
+//! same price a request, but every byte would be moved while the caller waits. A tag is one small
+//! call whatever the size, once per file, and costs a millionth of a dollar a month
 //! ([pricing](https://aws.amazon.com/s3/pricing/)).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::RequestChecksumCalculation;
+use aws_sdk_s3::config::{RequestChecksumCalculation, StalledStreamProtectionConfig};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
 use aws_sdk_s3::presigning::{PresignedRequest, PresigningConfig};
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{Tag, Tagging};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use bytes::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::aws::Aws;
+use crate::aws::{Aws, LazyClient};
 use crate::error::InternalError;
 use crate::settings::{self, SettingError};
 use domain::file::{FileName, MediaType, SNIFFED_BYTES};
@@ -32,6 +33,9 @@ pub const UPLOAD_URL_TTL: Duration = Duration::from_secs(15 * 60);
 /// How long the address behind a file's URL is good. A browser that plays a film requests it
 /// several times.
 pub const DOWNLOAD_URL_TTL: Duration = Duration::from_secs(5 * 60);
+
+/// How long a file may stand still while it is read or written, the SDK's own default.
+const STALLED_STREAM_GRACE: Duration = Duration::from_secs(5);
 
 const PENDING: &str = "state=pending";
 
@@ -52,8 +56,15 @@ impl ObjectKey {
     }
 }
 
+/// `Content-Encoding` of a file that is read: none. S3 can replace a value, and not remove it.
+const SERVED_CONTENT_ENCODING: &str = "identity";
+
+/// `Content-Language` of a file that is read:
+/// [undetermined](https://www.rfc-editor.org/rfc/rfc5646#section-2.2.1).
+const SERVED_CONTENT_LANGUAGE: &str = "und";
+
 /// A presigned request that puts a file into the bucket directly.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PresignedUpload {
     /// The method, `PUT`.
     pub method: String,
@@ -64,7 +75,7 @@ pub struct PresignedUpload {
 }
 
 /// A file in the bucket.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct StoredObject {
     /// Its size in bytes.
     pub size: u64,
@@ -75,7 +86,7 @@ pub struct StoredObject {
 /// The bucket.
 #[derive(Debug, Clone)]
 pub struct Files {
-    client: Client,
+    client: LazyClient<Client>,
     bucket: String,
 }
 
@@ -179,6 +190,19 @@ impl Files {
         }
     }
 
+    /// Returns whether a file is there.
+    ///
+    /// # Errors
+    /// If S3 does not answer.
+    pub async fn exists(&self, key: ObjectKey) -> Result<bool, InternalError> {
+        let call = self.client.head_object().bucket(&self.bucket).key(key.path());
+        match call.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == Some("NotFound") => Ok(false),
+            Err(error) => Err(InternalError::aws("HeadObject", error)),
+        }
+    }
+
     /// Returns the whole file, of `size` bytes; `None` if it is not there any more.
     ///
     /// # Errors
@@ -273,7 +297,11 @@ impl Files {
             .bucket(&self.bucket)
             .key(key.path())
             .response_content_type(content_type.as_str())
-            .response_content_disposition(disposition(name, content_type));
+            .response_content_disposition(disposition(name, content_type))
+            .response_cache_control(served_cache_control())
+            .response_content_encoding(SERVED_CONTENT_ENCODING)
+            .response_content_language(SERVED_CONTENT_LANGUAGE)
+            .response_expires(served_expires());
         let signed = call
             .presigned(valid_for(DOWNLOAD_URL_TTL)?)
             .await
@@ -297,7 +325,11 @@ impl Files {
             .bucket(&self.bucket)
             .key(key.path())
             .response_content_type(content_type.as_str())
-            .response_content_disposition(disposition(name, content_type));
+            .response_content_disposition(disposition(name, content_type))
+            .response_cache_control(served_cache_control())
+            .response_content_encoding(SERVED_CONTENT_ENCODING)
+            .response_content_language(SERVED_CONTENT_LANGUAGE)
+            .response_expires(served_expires());
         let signed = call
             .presigned(valid_for(DOWNLOAD_URL_TTL)?)
             .await
@@ -306,12 +338,33 @@ impl Files {
     }
 }
 
-/// Makes a client without checksums: a presigned upload has no bytes yet to sum up.
-fn client(aws: &Aws) -> Client {
-    let config = aws_sdk_s3::config::Builder::from(&aws.service("S3"));
-    Client::from_conf(
-        config.request_checksum_calculation(RequestChecksumCalculation::WhenRequired).build(),
-    )
+/// Returns `Cache-Control` of a file that is read: as long as its address is good, and in no shared
+/// cache.
+///
+/// S3 keeps the headers that a `PUT` brings and its signature does not cover; it refuses only those
+/// whose names begin with `x-amz-`. A presigned read replaces [all
+/// six](https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html#API_GetObject_RequestParameters)
+/// that it serves, so that nothing of the uploader's is among them.
+fn served_cache_control() -> String {
+    format!("private, max-age={}", DOWNLOAD_URL_TTL.as_secs())
+}
+
+/// Returns `Expires` of a file that is read. It counts for nothing beside `Cache-Control` ([RFC
+/// 9111 §5.3](https://www.rfc-editor.org/rfc/rfc9111#section-5.3)).
+fn served_expires() -> DateTime {
+    DateTime::from_secs(0)
+}
+
+/// Makes a client without checksums: a presigned upload has no bytes yet to sum up. A file is read
+/// after the call that gets it has ended, with its timeouts: only the protection against stalled
+/// streams watches over that.
+fn client(aws: &Aws) -> LazyClient<Client> {
+    let stalled_streams =
+        StalledStreamProtectionConfig::enabled().grace_period(STALLED_STREAM_GRACE).build();
+    let config = aws_sdk_s3::config::Builder::from(&aws.service("S3"))
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .stalled_stream_protection(stalled_streams);
+    LazyClient::new(|| Client::from_conf(config.build()))
 }
 
 fn valid_for(time: Duration) -> Result<PresigningConfig, InternalError> {
@@ -332,8 +385,8 @@ fn presigned_upload(request: &PresignedRequest) -> PresignedUpload {
     PresignedUpload { method: request.method().to_owned(), url: request.uri().to_owned(), headers }
 }
 
-fn absent<R: std::fmt::Debug + Send + Sync + 'static>(
-    error: SdkError<GetObjectError, R>,
+fn absent(
+    error: SdkError<GetObjectError, HttpResponse>,
 ) -> Result<Option<StoredObject>, InternalError> {
     match error.code() {
         Some("NoSuchKey") => Ok(None),

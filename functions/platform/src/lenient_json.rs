@@ -11,7 +11,7 @@ const REPLACEMENT: &str = "\u{fffd}";
 
 /// A value of a document, which is parsed only as far as it is asked for. A value that is missing,
 /// is `null` or has another type than asked for is `None`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Node<'a>(&'a str);
 
 impl<'a> Node<'a> {

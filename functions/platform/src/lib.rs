@@ -11,10 +11,14 @@
 //! | [`credential`], [`capability`], [`origin`] | bearer tokens, file links, and the API's addresses |
 //! | [`table`] | DynamoDB: every read and every conditional write |
 //! | [`delivery`] | the worker that every delivery function runs, and the [`delivery::Provider`] it calls |
-//! | [`receipts`] | how a receipt is applied |
+//! | [`receipts`], [`receipt_keys`] | how a receipt is applied, and how it is known to be about a message of ours |
+//! | [`redelivery`] | how events are sent to an endpoint again |
 //! | [`queue`] | SQS: doorbells and dead-letter queues |
 //! | [`files`] | S3: the bucket of attachments |
 //! | [`sockets`] | API Gateway's WebSocket: events to the chat widget |
+//! | [`widget_script`] | the chat widget's script, in each version that pages may name |
+//! | [`query`], [`routes`] | the parameters of a query, the methods of an address |
+//! | [`message_view`], [`event_view`] | messages and events as callers read them |
 //! | [`lenient_json`] | JSON as providers send it |
 //! | [`secrets`], [`cache`] | Secrets Manager, and values kept in memory for a time |
 //! | [`telemetry`] | log lines and metrics |
@@ -32,17 +36,27 @@ pub mod credential;
 pub mod delivery;
 pub mod encoded_word;
 pub mod error;
+pub mod event_view;
 pub mod files;
+mod http_event;
 pub mod lenient_json;
+pub mod message_view;
 pub mod origin;
+pub mod query;
 pub mod queue;
+pub mod receipt_keys;
 pub mod receipts;
+pub mod redelivery;
+mod request_rates;
+pub mod routes;
 pub mod runtime;
 pub mod secrets;
+mod service_limits;
 pub mod settings;
 pub mod sockets;
 pub mod table;
 pub mod telemetry;
+pub mod widget_script;
 
 pub use clock::Clock;
 pub use error::InternalError;

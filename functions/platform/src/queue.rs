@@ -4,23 +4,26 @@ mod dead_letters;
 
 pub use dead_letters::{
     DeadLetter, DeadLetterBody, DeadLetters, HIDDEN_MINUTES, LONG_POLL_SECONDS, OPERATOR_TIMEOUT,
-    QueueDepth,
 };
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
 use tracing::Level;
 
 use crate::aws::Aws;
 use crate::error::InternalError;
 use crate::settings::{self, SettingError};
+use crate::table::DeliveryLine;
 use crate::telemetry::metrics::MetricRecord;
 use domain::delivery::Reason;
-use domain::{BusinessId, Channel, ConversationId, MessageId};
+use domain::event::Subject;
+use domain::widget::HELLO_TIMEOUT;
+use domain::{BusinessId, Channel, ConversationId, EndpointId, MessageId};
 
 /// The longest delay that SQS takes, in seconds
 /// ([SendMessage](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html)).
@@ -32,6 +35,9 @@ pub const SQS_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// The most entries of one batch call, SQS's own limit.
 pub const BATCH: usize = 10;
+
+/// How many batches are sent at once.
+const CONCURRENT_BATCHES: usize = 5;
 
 /// Asks a worker to look at a conversation. A doorbell says nothing of what was written, so it may
 /// be lost, doubled and late.
@@ -146,33 +152,19 @@ impl Doorbells {
         send(&self.client, url, doorbell, doorbell.business_id, TimeDelta::zero()).await
     }
 
-    /// Rings for up to [`BATCH`] conversations of one channel; returns how many of them SQS took.
+    /// Rings for any number of conversations of one channel; returns for how many of them. A
+    /// failure is only logged: the sweeper rings again.
+    pub async fn ring_all(&self, channel: Channel, doorbells: &[Doorbell]) -> usize {
+        let url = &self.urls[&channel];
+        send_all(&self.client, url, doorbells, |doorbell| doorbell.business_id.to_string()).await
+    }
+
+    /// Returns how many doorbells a channel's queue holds.
     ///
     /// # Errors
-    /// If SQS took none.
-    pub async fn ring_all(
-        &self,
-        channel: Channel,
-        doorbells: &[Doorbell],
-    ) -> Result<usize, InternalError> {
-        let entries = doorbells.iter().enumerate().map(|(index, doorbell)| {
-            SendMessageBatchRequestEntry::builder()
-                .id(index.to_string())
-                .message_body(json(doorbell))
-                .message_group_id(doorbell.business_id.to_string())
-                .build()
-                .expect("id and body are set")
-        });
-
-        let call = self
-            .client
-            .send_message_batch()
-            .queue_url(&self.urls[&channel])
-            .set_entries(Some(entries.collect()));
-
-        let answer =
-            call.send().await.map_err(|error| InternalError::aws("SendMessageBatch", error))?;
-        Ok(answer.successful().len())
+    /// If SQS does not answer.
+    pub async fn depth(&self, channel: Channel) -> Result<QueueDepth, InternalError> {
+        depth(&self.client, &self.urls[&channel]).await
     }
 }
 
@@ -214,6 +206,159 @@ impl ChannelDoorbell {
 /// Reads the URL of a channel's queue: `CHAT_QUEUE_URL`, ….
 fn queue_url(channel: Channel) -> Result<String, SettingError> {
     settings::required(&format!("{}_QUEUE_URL", channel.name().to_uppercase()))
+}
+
+/// The end of the time in which a connection of the chat has to say hello.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HelloTimer {
+    /// The version of this form: 1.
+    pub v: Version,
+    /// API Gateway's id of the connection.
+    #[serde(rename = "connection")]
+    pub connection_id: String,
+}
+
+impl HelloTimer {
+    /// Reads a timer as its queue brings it.
+    ///
+    /// # Errors
+    /// The error's place, without the text.
+    pub fn parse(body: &str) -> Result<HelloTimer, InternalError> {
+        serde_json::from_str(body)
+            .map_err(|error| InternalError::unreadable("a hello's timer", &error))
+    }
+}
+
+/// Timers for the hellos of the chat's connections: messages of a queue, each of which comes
+/// [`HELLO_TIMEOUT`] after it was sent. Lambda has no timers of its own.
+#[derive(Debug, Clone)]
+pub struct HelloTimers {
+    client: aws_sdk_sqs::Client,
+    url: String,
+}
+
+impl HelloTimers {
+    /// Reads `HELLO_QUEUE_URL`.
+    ///
+    /// # Errors
+    /// The variable, if it is missing.
+    pub fn from_env(aws: &Aws) -> Result<HelloTimers, SettingError> {
+        Ok(HelloTimers { client: client(aws), url: settings::required("HELLO_QUEUE_URL")? })
+    }
+
+    /// Starts the timer of a connection that was opened now.
+    ///
+    /// # Errors
+    /// If SQS does not take it.
+    pub async fn start(
+        &self,
+        business_id: BusinessId,
+        connection_id: &str,
+    ) -> Result<(), InternalError> {
+        let timer = HelloTimer { v: Version, connection_id: connection_id.to_owned() };
+        send(&self.client, &self.url, &timer, business_id, HELLO_TIMEOUT).await
+    }
+}
+
+/// Asks a worker to look at what is on its way to an endpoint. It may be lost, doubled and late, as
+/// a [`Doorbell`] may.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventBell {
+    /// The version of this form: 1.
+    pub v: Version,
+    /// The endpoint's business.
+    #[serde(rename = "business")]
+    pub business_id: BusinessId,
+    /// The endpoint; also the message group, so that one that is slow holds up no other.
+    #[serde(rename = "endpoint")]
+    pub endpoint_id: EndpointId,
+    /// The subject of the events.
+    pub subject: Subject,
+}
+
+impl EventBell {
+    /// Returns the bell for a line of deliveries.
+    #[must_use]
+    pub fn of(line: DeliveryLine) -> EventBell {
+        let DeliveryLine { business_id, endpoint_id, subject } = line;
+        EventBell { v: Version, business_id, endpoint_id, subject }
+    }
+
+    /// Returns the line that it is for.
+    #[must_use]
+    pub fn line(&self) -> DeliveryLine {
+        let EventBell { business_id, endpoint_id, subject, .. } = *self;
+        DeliveryLine { business_id, endpoint_id, subject }
+    }
+
+    /// Reads a bell as its queue brings it.
+    ///
+    /// # Errors
+    /// The error's place, without the text.
+    pub fn parse(body: &str) -> Result<EventBell, InternalError> {
+        serde_json::from_str(body)
+            .map_err(|error| InternalError::unreadable("an event's bell", &error))
+    }
+}
+
+/// The bells of events.
+#[derive(Debug, Clone)]
+pub struct EventBells {
+    client: aws_sdk_sqs::Client,
+    url: String,
+}
+
+impl EventBells {
+    /// Reads `WEBHOOK_QUEUE_URL`.
+    ///
+    /// # Errors
+    /// The variable, if it is missing.
+    pub fn from_env(aws: &Aws) -> Result<EventBells, SettingError> {
+        Ok(EventBells::new(aws, settings::required("WEBHOOK_QUEUE_URL")?))
+    }
+
+    /// The bells whose queue has this URL.
+    #[must_use]
+    pub fn new(aws: &Aws, url: String) -> EventBells {
+        EventBells { client: client(aws), url }
+    }
+
+    /// Rings for one line, at once.
+    ///
+    /// # Errors
+    /// If SQS does not take it. Nothing is lost by that: the sweeper rings again.
+    pub async fn ring(&self, bell: &EventBell) -> Result<(), InternalError> {
+        send(&self.client, &self.url, bell, bell.endpoint_id, TimeDelta::zero()).await
+    }
+
+    /// Rings for one line at `at`, or as late as SQS allows.
+    ///
+    /// # Errors
+    /// If SQS does not take it. Nothing is lost by that: the sweeper rings again.
+    pub async fn ring_at(
+        &self,
+        bell: &EventBell,
+        at: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<(), InternalError> {
+        send(&self.client, &self.url, bell, bell.endpoint_id, at - now).await
+    }
+
+    /// Rings for any number of lines; returns for how many of them. A failure is only logged: the
+    /// sweeper rings again.
+    pub async fn ring_all(&self, bells: &[EventBell]) -> usize {
+        send_all(&self.client, &self.url, bells, |bell| bell.endpoint_id.to_string()).await
+    }
+
+    /// Returns how many bells the queue holds.
+    ///
+    /// # Errors
+    /// If SQS does not answer.
+    pub async fn depth(&self) -> Result<QueueDepth, InternalError> {
+        depth(&self.client, &self.url).await
+    }
 }
 
 /// A worker's own queue and dead-letter queue.
@@ -260,6 +405,70 @@ impl WorkerQueue {
     }
 }
 
+/// Sends each of these in a message of its own, in the group that `group` makes of it; returns how
+/// many SQS took.
+async fn send_all<T: Serialize>(
+    client: &aws_sdk_sqs::Client,
+    url: &str,
+    bodies: &[T],
+    group: impl Fn(&T) -> String,
+) -> usize {
+    let send_batch = async |batch: &[T]| {
+        let entries = batch.iter().enumerate().map(|(index, body)| {
+            SendMessageBatchRequestEntry::builder()
+                .id(index.to_string())
+                .message_body(json(body))
+                .message_group_id(group(body))
+                .build()
+                .expect("id and body are set")
+        });
+        let call = client.send_message_batch().queue_url(url);
+        match call.set_entries(Some(entries.collect())).send().await {
+            Ok(answer) => answer.successful().len(),
+            Err(error) => {
+                let error = InternalError::aws("SendMessageBatch", error).chain();
+                tracing::warn!(queue = url, error, "bells not rung; the sweeper will ring");
+                0
+            }
+        }
+    };
+
+    stream::iter(bodies.chunks(BATCH))
+        .map(send_batch)
+        .buffer_unordered(CONCURRENT_BATCHES)
+        .fold(0, async |sent, more| sent + more)
+        .await
+}
+
+/// How many messages a queue holds. SQS says so
+/// [approximately](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html),
+/// and about a minute late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueDepth {
+    /// Messages that a reader would get.
+    pub visible: usize,
+    /// Messages that are being read, or whose reader died.
+    pub hidden: usize,
+}
+
+async fn depth(client: &aws_sdk_sqs::Client, url: &str) -> Result<QueueDepth, InternalError> {
+    let visible = QueueAttributeName::ApproximateNumberOfMessages;
+    let hidden = QueueAttributeName::ApproximateNumberOfMessagesNotVisible;
+    let call = client
+        .get_queue_attributes()
+        .queue_url(url)
+        .attribute_names(visible.clone())
+        .attribute_names(hidden.clone());
+    let answer =
+        call.send().await.map_err(|error| InternalError::aws("GetQueueAttributes", error))?;
+
+    let count = |name| {
+        let count = answer.attributes.as_ref().and_then(|all| all.get(name)?.parse().ok());
+        count.ok_or_else(|| InternalError::new("reading how many messages a queue holds"))
+    };
+    Ok(QueueDepth { visible: count(&visible)?, hidden: count(&hidden)? })
+}
+
 fn client(aws: &Aws) -> aws_sdk_sqs::Client {
     aws_sdk_sqs::Client::new(&aws.service_within("SQS", SQS_TIMEOUT))
 }
@@ -273,7 +482,7 @@ async fn send(
     client: &aws_sdk_sqs::Client,
     url: &str,
     body: &impl Serialize,
-    group: BusinessId,
+    group: impl ToString,
     delay: TimeDelta,
 ) -> Result<(), InternalError> {
     let call = client

@@ -6,11 +6,25 @@ use crate::aws::Aws;
 use crate::clock::Clock;
 use crate::error::InternalError;
 use crate::queue::ChannelDoorbell;
+use crate::receipt_keys::{ReceiptKeys, Route};
 use crate::settings::SettingError;
 use crate::table::{AppliedReceipt, ReceiptEffect, Table};
 use crate::telemetry::metrics::MetricRecord;
 use domain::Channel;
 use domain::delivery::{MessageReference, Receipt, ReportedStatus, Status};
+
+/// A receipt as its provider brings it: which message it is about is only claimed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimedReceipt {
+    /// Meta's id of the number, or the name of SES's configuration set, that it came by.
+    pub sender: String,
+    /// The message that it names.
+    pub about: MessageReference,
+    /// The tag that came with the name; `None` without one.
+    pub tag: Option<String>,
+    /// The report itself.
+    pub receipt: Receipt,
+}
 
 /// Applies the receipts of one channel.
 #[derive(Debug, Clone)]
@@ -30,8 +44,42 @@ impl Receipts {
         Ok(Receipts { table: Table::from_env(aws)?, clock: Clock::from_env()?, doorbell })
     }
 
+    /// Applies a receipt if it is about a message that was sent by this channel, and the number or
+    /// configuration set that the receipt came by. Any other is counted, and changes nothing.
+    ///
+    /// # Errors
+    /// If the keys cannot be read, or DynamoDB does not answer. The caller has to bring the receipt
+    /// again.
+    pub async fn apply_claimed(
+        &self,
+        keys: &ReceiptKeys,
+        claimed: &ClaimedReceipt,
+    ) -> Result<(), InternalError> {
+        let ClaimedReceipt { sender, about, tag, receipt } = claimed;
+        let channel = self.doorbell.channel();
+        let reference = receipt.part.callback_data(about);
+
+        let route = Route { channel, sender };
+        let tag = tag.as_deref().unwrap_or_default();
+        if keys.has_tagged(route, &reference, tag).await? {
+            return self.apply(about, receipt).await.map(drop);
+        }
+
+        let MessageReference { business_id, conversation_id, message_id } = about;
+        MetricRecord::new(Level::WARN, "receipt of a message that was not sent so; ignored")
+            .by("Channel", channel)
+            .count("UnprovenReceipts")
+            .with("business", business_id)
+            .with("conversation", conversation_id)
+            .with("message_id", message_id)
+            .with("status", receipt.reported.status())
+            .write();
+        Ok(())
+    }
+
     /// Writes one receipt down, and rings if its conversation was waiting for it. A receipt that is
-    /// late, repeated or about no message of ours changes nothing.
+    /// late, repeated or about no message of ours changes nothing. Returns its effect, and the
+    /// message as it was.
     ///
     /// # Errors
     /// If DynamoDB does not answer. The caller has to bring the receipt again.
@@ -39,9 +87,10 @@ impl Receipts {
         &self,
         about: &MessageReference,
         receipt: &Receipt,
-    ) -> Result<(), InternalError> {
-        let applied = self.table.apply_receipt(about, receipt, self.clock.now()).await?;
-        report(self.doorbell.channel(), about, receipt, &applied).write();
+    ) -> Result<AppliedReceipt, InternalError> {
+        let channel = self.doorbell.channel();
+        let applied = self.table.apply_receipt(channel, about, receipt, self.clock.now()).await?;
+        report(channel, about, receipt, &applied).write();
 
         match applied.effect {
             ReceiptEffect::None | ReceiptEffect::Moved => {}
@@ -49,7 +98,7 @@ impl Receipts {
                 self.doorbell.ring(about.business_id, about.conversation_id).await
             }
         }
-        Ok(())
+        Ok(applied)
     }
 }
 

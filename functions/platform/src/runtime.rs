@@ -10,27 +10,39 @@
 //! [`Provider`](crate::delivery::Provider) becomes.
 
 use std::any::Any;
-use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use aws_lambda_events::event::apigw::ApiGatewayV2httpResponse;
 use futures_util::FutureExt;
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt, Response};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::api::{self, ApiError};
 use crate::clock;
-use crate::error::InternalError;
+use crate::error::{self, InternalError};
+use crate::http_event;
+use crate::routes;
+use crate::service_limits;
 use crate::telemetry::{self, Invocation, correlate};
 
 pub use lambda_runtime::Error;
 
 /// Time kept for the answer that says that a handler ran out of time.
 pub const ANSWER_RESERVE: Duration = Duration::from_millis(250);
+
+/// An event and its context, as Lambda's runtime hands them over.
+type Event = LambdaEvent<Box<RawValue>>;
+
+/// The work of a handler on an event, and its answer in JSON.
+type Handled<'a> = Pin<Box<dyn Future<Output = Result<Box<RawValue>, Diagnostic>> + 'a>>;
 
 /// A function behind API Gateway's HTTP API.
 pub trait HttpFunction: Sized + Sync {
@@ -85,10 +97,7 @@ pub async fn serve_http<F: HttpFunction>() -> Result<(), Error> {
     telemetry::init();
     let function = &F::from_env()?;
 
-    let handler = |request: Request| async move {
-        Ok::<_, Infallible>(handle_http(function, &request).await)
-    };
-    lambda_http::run(service_fn(handler)).await
+    serve(&|event| Box::pin(async move { json(&handle_http(function, event).await) })).await
 }
 
 /// Runs an [`EventFunction`] until Lambda stops it.
@@ -99,35 +108,62 @@ pub async fn serve_events<F: EventFunction>() -> Result<(), Error> {
     telemetry::init();
     let function = &F::from_env()?;
 
-    // Boxed, or the compiler gives up on how deep the future is.
-    let handler = |event: LambdaEvent<F::Event>| Box::pin(handle_event(function, event));
+    serve(&|event| Box::pin(async move { json(&handle_event(function, event).await?) })).await
+}
+
+/// Runs a handler until Lambda stops it. To the compiler all handlers are of one type, so that a
+/// program which plays every function has Lambda's runtime in it once.
+async fn serve<'a>(handler: &'a dyn Fn(Event) -> Handled<'a>) -> Result<(), Error> {
     lambda_runtime::run(service_fn(handler)).await
+}
+
+fn json(answer: &impl Serialize) -> Result<Box<RawValue>, Diagnostic> {
+    serde_json::value::to_raw_value(answer).map_err(|error| Diagnostic {
+        error_type: "InternalError".to_owned(),
+        error_message: InternalError::because("writing an answer", error).to_string(),
+    })
 }
 
 /// Handles one request as one invocation. Its log lines carry API Gateway's id of the request,
 /// which the caller has as well, in the response's header `apigw-requestid`.
-async fn handle_http<F: HttpFunction>(function: &F, request: &Request) -> Response<Body> {
-    let context = request.lambda_context();
+async fn handle_http<F: HttpFunction>(function: &F, event: Event) -> ApiGatewayV2httpResponse {
+    let LambdaEvent { payload, context, .. } = event;
     let _invocation = Invocation::begin(&context);
-    if let Some(id) = request_id(request) {
-        correlate(&id);
-    }
-
     let left = clock::time_left(context.deadline());
-    api::answer(bounded(function.handle(request), left).await)
+    let id = OnceLock::new();
+
+    // Boxed, or the compiler gives up on how deep the future is.
+    let handled = Box::pin(async {
+        let request = http_event::read(&payload, context)?;
+        if let Some(request_id) = request_id(&request) {
+            correlate(&request_id);
+            id.get_or_init(|| request_id);
+        }
+        routes::check_method(&request)?;
+        function.handle(&request).await
+    });
+    let request_id = || id.get().map(String::as_str);
+    let answered = async { api::answer(bounded(handled, left).await, request_id()) };
+    http_event::write(service_limits::of_request(answered).await)
 }
 
 /// Handles one event as one invocation. Lambda gets no more of a failure than what was being done:
-/// the whole chain is in the log.
+/// the whole chain is in the log. The event is read here, because the runtime would log what it
+/// cannot read.
 async fn handle_event<F: EventFunction>(
     function: &F,
-    event: LambdaEvent<F::Event>,
+    event: Event,
 ) -> Result<F::Answer, Diagnostic> {
     let _invocation = Invocation::begin(&event.context);
     let left = clock::time_left(event.context.deadline());
     let until = Instant::now() + left.saturating_sub(F::RESERVE);
 
-    bounded(function.handle(event.payload, until), left).await.map_err(|error| {
+    let handled = async {
+        let event = serde_json::from_str(event.payload.get())
+            .map_err(|error| InternalError::unreadable("the event", &error))?;
+        function.handle(event, until).await
+    };
+    bounded(handled, left).await.map_err(|error| {
         tracing::error!(error = error.chain(), "event not handled; its source repeats it");
         Diagnostic { error_type: "InternalError".to_owned(), error_message: error.to_string() }
     })
@@ -160,7 +196,9 @@ fn panicked(panic: Box<dyn Any + Send>) -> InternalError {
 #[must_use]
 pub fn request_id(request: &Request) -> Option<String> {
     match request.request_context_ref()? {
-        RequestContext::ApiGatewayV2(context) => context.request_id.clone(),
+        RequestContext::ApiGatewayV2(context) => {
+            context.request_id.clone().filter(|id| error::is_word(id))
+        }
         _ => None,
     }
 }
@@ -224,17 +262,22 @@ mod tests {
         context
     }
 
+    fn null() -> Box<RawValue> {
+        RawValue::from_string("null".to_owned()).expect("JSON")
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_caller_gets_our_problem_document_whatever_the_handler_does() {
         for bad in [Bad::Panics, Bad::Hangs, Bad::Fails] {
             let began = Instant::now();
-            let request = Request::default().with_lambda_context(context());
-            let response = handle_http(&bad, &request).await;
+            let event = r#"{ "requestContext": { "http": { "method": "GET" } } }"#.to_owned();
+            let event = RawValue::from_string(event).expect("JSON");
+            let response = handle_http(&bad, LambdaEvent::new(event, context())).await;
 
             assert!(began.elapsed() < Duration::from_secs(3), "Lambda would have answered");
-            assert_eq!(response.status(), 500);
-            assert_eq!(response.headers()["content-type"], "application/problem+json");
-            let Body::Text(text) = response.body() else { panic!("a problem is text") };
+            assert_eq!(response.status_code, 500);
+            assert_eq!(response.headers["content-type"], "application/problem+json");
+            let Some(Body::Text(text)) = response.body else { panic!("a problem is text") };
             assert!(text.contains(r#""code":"internal""#), "{text}");
             assert!(!text.contains("customer") && !text.contains("table"), "{text}");
         }
@@ -248,7 +291,7 @@ mod tests {
             (Bad::Fails, "reading a table"),
         ] {
             let began = Instant::now();
-            let diagnostic = handle_event(&bad, LambdaEvent::new(Value::Null, context()))
+            let diagnostic = handle_event(&bad, LambdaEvent::new(null(), context()))
                 .await
                 .expect_err("the handler failed");
 

@@ -5,7 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::aws::Aws;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::aws::{Aws, LazyClient};
 use crate::cache::TtlCache;
 use crate::credential::{SigningKey, SigningKeys, key_id};
 use crate::error::InternalError;
@@ -17,14 +19,18 @@ pub const SECRET_TTL: Duration = Duration::from_secs(300);
 /// out of date, and of one that could not be read again.
 pub const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(10);
 
+/// How long one read of a secret may take, with its retries: workers wait for it in the middle of
+/// an attempt, which takes 10 s at most.
+pub const SECRET_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// How many secrets are kept at once.
 const MAX_SECRETS: usize = 10_000;
 
 /// Secrets, by ARN or name.
 #[derive(Debug, Clone)]
 pub struct Secrets {
-    client: aws_sdk_secretsmanager::Client,
-    texts: TtlCache<String, Arc<str>>,
+    client: LazyClient<aws_sdk_secretsmanager::Client>,
+    texts: TtlCache<String, Arc<SecretString>>,
     /// The secrets that could not be read again a moment ago.
     failures: TtlCache<String, ()>,
 }
@@ -33,12 +39,17 @@ impl Secrets {
     /// Reads secrets through `aws`.
     #[must_use]
     pub fn new(aws: &Aws) -> Secrets {
-        Secrets::of(aws_sdk_secretsmanager::Client::new(&aws.service("SECRETS_MANAGER")))
+        let config = aws.service_within("SECRETS_MANAGER", SECRET_TIMEOUT);
+        Secrets::through(LazyClient::new(move || aws_sdk_secretsmanager::Client::new(&config)))
     }
 
     /// Reads secrets through `client`.
     #[must_use]
     pub fn of(client: aws_sdk_secretsmanager::Client) -> Secrets {
+        Secrets::through(LazyClient::new(|| client))
+    }
+
+    fn through(client: LazyClient<aws_sdk_secretsmanager::Client>) -> Secrets {
         Secrets {
             client,
             texts: TtlCache::new(SECRET_TTL, MAX_SECRETS),
@@ -50,7 +61,7 @@ impl Secrets {
     ///
     /// # Errors
     /// If it cannot be fetched, or is binary.
-    pub async fn text(&self, id: &str) -> Result<Arc<str>, InternalError> {
+    pub async fn text(&self, id: &str) -> Result<Arc<SecretString>, InternalError> {
         self.text_newer_than(id, SECRET_TTL).await
     }
 
@@ -59,8 +70,20 @@ impl Secrets {
     ///
     /// # Errors
     /// If it cannot be fetched, or is binary.
-    pub async fn refreshed(&self, id: &str) -> Result<Arc<str>, InternalError> {
+    pub async fn refreshed(&self, id: &str) -> Result<Arc<SecretString>, InternalError> {
         self.text_newer_than(id, MIN_REFRESH_INTERVAL).await
+    }
+
+    /// Returns the secret's text, read again unless that was done just now, and never an older one.
+    /// For callers that refuse for good what the text does not accept.
+    ///
+    /// # Errors
+    /// If it cannot be fetched, or could not be a moment ago, or is binary.
+    pub async fn reread(&self, id: &str) -> Result<Arc<SecretString>, InternalError> {
+        self.refreshed(id).await?;
+        self.texts.get_newer_than(id, MIN_REFRESH_INTERVAL).ok_or_else(|| {
+            InternalError::new(format!("reading the secret {id} again, which failed just now"))
+        })
     }
 
     /// Returns whether `accepts` takes the secret's text, or the one that has replaced it since it
@@ -74,25 +97,30 @@ impl Secrets {
         accepts: impl Fn(&str) -> Result<bool, InternalError>,
     ) -> Result<bool, InternalError> {
         let known = self.text(id).await?;
-        if accepts(&known)? {
+        if accepts(known.expose_secret())? {
             return Ok(true);
         }
 
         let fresh = self.refreshed(id).await?;
-        Ok(fresh != known && accepts(&fresh)?)
+        let (fresh, known) = (fresh.expose_secret(), known.expose_secret());
+        Ok(fresh != known && accepts(fresh)?)
     }
 
     /// Replaces the secret's text, for operators.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub async fn put(&self, id: &str, text: String) -> Result<(), InternalError> {
-        let call = self.client.put_secret_value().secret_id(id).secret_string(text);
+    pub async fn put(&self, id: &str, text: &SecretString) -> Result<(), InternalError> {
+        let call = self.client.put_secret_value().secret_id(id).secret_string(text.expose_secret());
         call.send().await.map_err(|error| InternalError::aws("PutSecretValue", error))?;
         Ok(())
     }
 
-    async fn text_newer_than(&self, id: &str, age: Duration) -> Result<Arc<str>, InternalError> {
+    async fn text_newer_than(
+        &self,
+        id: &str,
+        age: Duration,
+    ) -> Result<Arc<SecretString>, InternalError> {
         if let Some(text) = self.texts.get_newer_than(id, age) {
             return Ok(text);
         }
@@ -118,13 +146,13 @@ impl Secrets {
         }
     }
 
-    async fn fetch(&self, id: &str) -> Result<Arc<str>, InternalError> {
+    async fn fetch(&self, id: &str) -> Result<Arc<SecretString>, InternalError> {
         let call = self.client.get_secret_value().secret_id(id);
         let answer =
             call.send().await.map_err(|error| InternalError::aws("GetSecretValue", error))?;
 
         let text = answer.secret_string();
-        text.map(Arc::from)
+        text.map(|text| Arc::new(SecretString::from(text)))
             .ok_or_else(|| InternalError::new(format!("the secret {id} holds no text")))
     }
 }
@@ -149,16 +177,27 @@ impl TokenKeys {
     /// # Errors
     /// If the secret cannot be read.
     pub async fn signing_key_for(&self, token: &str) -> Result<Option<SigningKey>, InternalError> {
-        let Some(kid) = key_id(token) else { return Ok(None) };
+        match key_id(token) {
+            Some(kid) => self.named(&kid).await,
+            None => Ok(None),
+        }
+    }
 
-        let known = SigningKeys::parse(&self.id, &self.secrets.text(&self.id).await?)?;
-        if let Some(key) = known.named(&kid) {
+    /// Returns the key of that name, if it is live. For an unknown name the secret is read again.
+    ///
+    /// # Errors
+    /// If the secret cannot be read.
+    pub async fn named(&self, kid: &str) -> Result<Option<SigningKey>, InternalError> {
+        let text = self.secrets.text(&self.id).await?;
+        let known = SigningKeys::parse(&self.id, text.expose_secret())?;
+        if let Some(key) = known.named(kid) {
             return Ok(Some(key.clone()));
         }
-        let refreshed = SigningKeys::parse(&self.id, &self.secrets.refreshed(&self.id).await?)?;
-        Ok(refreshed.named(&kid).cloned())
+        let text = self.secrets.refreshed(&self.id).await?;
+        let refreshed = SigningKeys::parse(&self.id, text.expose_secret())?;
+        Ok(refreshed.named(kid).cloned())
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use domain::webhook::Reach;
+
 use thiserror::Error;
 
 /// Why a setting could not be read.
@@ -63,6 +65,22 @@ pub fn parsed<T: FromStr>(
 ) -> Result<T, SettingError> {
     let Some(value) = optional(name) else { return Ok(default) };
     value.parse().map_err(|_| SettingError::Malformed { name: name.to_owned(), value, expected })
+}
+
+/// Reads `WEBHOOK_REACH`: `public`, or `loopback` in the local system.
+///
+/// # Errors
+/// If it is missing, or another word.
+pub fn webhook_reach() -> Result<Reach, SettingError> {
+    match required("WEBHOOK_REACH")?.as_str() {
+        "public" => Ok(Reach::Public),
+        "loopback" => Ok(Reach::PublicOrLoopback),
+        other => Err(SettingError::Malformed {
+            name: "WEBHOOK_REACH".to_owned(),
+            value: other.to_owned(),
+            expected: "'public' or 'loopback'",
+        }),
+    }
 }
 
 #[cfg(test)]

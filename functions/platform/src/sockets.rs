@@ -3,16 +3,18 @@
 
 mod event;
 
-pub use event::{Event, MAX_EVENT_BYTES, Payload};
+pub use event::{Event, MAX_EVENT_BYTES, NumberedMessage, Payload, PlacedMessage};
 
 use std::time::Duration;
 
 use aws_sdk_apigatewaymanagement::Client;
-use aws_sdk_apigatewaymanagement::error::{DisplayErrorContext, SdkError};
+use aws_sdk_apigatewaymanagement::error::SdkError;
+use aws_sdk_apigatewaymanagement::operation::delete_connection::DeleteConnectionError;
 use aws_sdk_apigatewaymanagement::operation::post_to_connection::PostToConnectionError;
 use aws_sdk_apigatewaymanagement::primitives::Blob;
 
 use crate::aws::{Aws, never_connected, retry_after};
+use crate::error::{InternalError, describe_connection};
 use crate::settings::{self, SettingError};
 use domain::delivery::{Failure, Reason};
 
@@ -66,11 +68,20 @@ impl Sockets {
         }
     }
 
-    /// Closes a connection, so that its widget reconnects and says how far it got.
+    /// Closes a connection, so that its widget reconnects and says how far it got. One that is gone
+    /// is closed.
     pub async fn close(&self, connection: &str) {
-        if let Err(error) = self.client.delete_connection().connection_id(connection).send().await {
-            let error = DisplayErrorContext(error);
-            tracing::warn!(%error, "connection not closed; API Gateway ends it");
+        let call = self.client.delete_connection().connection_id(connection);
+        match call.send().await {
+            Ok(_) => {}
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(DeleteConnectionError::is_gone_exception) => {}
+            Err(error) => {
+                let error = InternalError::aws("DeleteConnection", error).chain();
+                tracing::warn!(error, "connection not closed; API Gateway ends it");
+            }
         }
     }
 }
@@ -100,8 +111,8 @@ fn outcome_of_error<R: std::fmt::Debug>(
         SdkError::DispatchFailure(failed)
             if failed.as_connector_error().is_some_and(never_connected) =>
         {
-            let error = DisplayErrorContext(error);
-            tracing::warn!(%error, "chat gateway not reached; the event is tried again");
+            let error = failed.as_connector_error().map(|error| describe_connection(error));
+            tracing::warn!(error, "chat gateway not reached; the event is tried again");
             transient("unreachable")
         }
         _ => Failure::Unknown(Reason::new("no_answer", "the chat gateway did not answer")),

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// A header that we understand.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub(super) struct JoseHeader {
     alg: String,
     /// The name of the key.

@@ -57,27 +57,29 @@ fn a_secret_holds_two_keys_or_the_one_that_was_made_up() {
     let old = "o".repeat(64);
     let two = json!({"keys": [{"kid": "k2", "secret": new}, {"kid": "k1", "secret": old}]});
     let two = read_keys(two).expect("two keys");
-    assert_eq!(two.named("k1").map(|key| &key.secret), Some(&old));
-    assert_eq!(two.named("k2").map(|key| &key.secret), Some(&new));
+    assert_eq!(two.named("k1").map(|key| key.secret.expose_secret()), Some(old.as_str()));
+    assert_eq!(two.named("k2").map(|key| key.secret.expose_secret()), Some(new.as_str()));
     assert!(two.named("").is_none());
 
     let one = read_keys(json!({"kid": "first", "secret": old})).expect("one key");
-    assert_eq!(one.named("first").map(|key| &key.secret), Some(&old));
+    assert_eq!(one.named("first").map(|key| key.secret.expose_secret()), Some(old.as_str()));
     assert!(one.named("k1").is_none());
     assert!(read_keys(json!({"kid": "first"})).is_err());
 }
 
 /// RFC 7518 §3.2: "A key of the same size as the hash output […] or larger MUST be used".
 #[test]
-fn keys_that_protect_nothing_are_refused_by_name_and_never_shown() {
+fn keys_that_protect_nothing_are_refused_by_their_place_and_never_shown() {
     let key = |kid: &str, bytes: usize| json!({"kid": kid, "secret": "s".repeat(bytes)});
     for (stored, named) in [
-        (key("short", 31), "signing key short has 31 bytes"),
-        (key("none", 0), "signing key none has 0 bytes"),
-        (json!({"keys": [key("a", 32), key("b", 12)]}), "signing key b has 12 bytes"),
+        (key("short", 31), "secret of key 1 has 31 bytes"),
+        (key("none", 0), "secret of key 1 has 0 bytes"),
+        (json!({"keys": [key("a", 32), key("b", 12)]}), "secret of key 2 has 12 bytes"),
+        (json!({"kid": "s".repeat(64), "secret": "first"}), "secret of key 1 has 5 bytes"),
+        (json!({"keys": [key(&"s".repeat(64), 32), key(&"s".repeat(64), 40)]}), "the same kid"),
         (json!({"keys": [key("", 32)]}), "empty kid"),
         (json!({"keys": [key("a", 32), key(" ", 32)]}), "empty kid"),
-        (json!({"keys": [key("twice", 32), key("twice", 40)]}), "have the kid twice"),
+        (json!({"keys": [key("twice", 32), key("twice", 40)]}), "have the same kid"),
         (json!({"keys": [key("a", 32), key("b", 32), key("c", 32)]}), "3 signing keys"),
         (json!({"keys": []}), "no signing key"),
     ] {
@@ -91,7 +93,7 @@ fn keys_that_protect_nothing_are_refused_by_name_and_never_shown() {
 fn signed(header: &Value, claims: &Value) -> String {
     let part = |json: &Value| BASE64_URL_SAFE_NO_PAD.encode(json.to_string());
     let text = format!("{}.{}", part(header), part(claims));
-    let secret = EncodingKey::from_secret(key().secret.as_bytes());
+    let secret = EncodingKey::from_secret(key().secret.expose_secret().as_bytes());
     let signature = jsonwebtoken::crypto::sign(text.as_bytes(), &secret, Algorithm::HS256);
     format!("{text}.{}", signature.expect("signed"))
 }
@@ -207,7 +209,7 @@ fn another_key_another_algorithm_or_another_kind_is_refused() {
     let iat = now().timestamp();
     let claims = AgentClaims { sub: agent, business_id: business, iat, exp: iat + 60 };
     let header = Header { kid: Some("k1".into()), ..Header::new(Algorithm::HS384) };
-    let stronger = EncodingKey::from_secret(key().secret.as_bytes());
+    let stronger = EncodingKey::from_secret(key().secret.expose_secret().as_bytes());
     let hs384 = jsonwebtoken::encode(&header, &claims, &stronger).expect("signed");
     assert_eq!(key_id(&hs384), None);
     assert_eq!(key().verify_agent(&hs384, now()), None);

@@ -25,6 +25,17 @@ pub struct Visitor {
     pub conversation_id: ConversationId,
 }
 
+/// A token that was verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VisitorToken {
+    /// The customer it names.
+    pub visitor: Visitor,
+    /// The `kid` of the key that signed it.
+    pub kid: String,
+    /// When it ends, by a clock that differs from its issuer's as far as one may.
+    pub ends_at: DateTime<Utc>,
+}
+
 /// Why a token opens nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenError {
@@ -63,7 +74,11 @@ impl SigningKey {
     /// # Errors
     /// [`TokenError`]. Only a token that was valid once is called expired, so the answer to a
     /// forged one tells nothing.
-    pub fn verify_visitor(&self, token: &str, now: DateTime<Utc>) -> Result<Visitor, TokenError> {
+    pub fn verify_visitor(
+        &self,
+        token: &str,
+        now: DateTime<Utc>,
+    ) -> Result<VisitorToken, TokenError> {
         let claims: ReadClaims = self.verify(token, Some(AUDIENCE)).ok_or(TokenError::Invalid)?;
         let ReadClaims { business_id, conversation_id, times } = claims;
 
@@ -72,10 +87,12 @@ impl SigningKey {
             return Err(TokenError::Invalid);
         }
 
-        if times.lasts(now) {
-            Ok(Visitor { business_id, conversation_id })
-        } else {
-            Err(TokenError::Expired)
+        match times.ends_at().filter(|_| times.lasts(now)) {
+            Some(ends_at) => {
+                let visitor = Visitor { business_id, conversation_id };
+                Ok(VisitorToken { visitor, kid: self.kid.clone(), ends_at })
+            }
+            None => Err(TokenError::Expired),
         }
     }
 
@@ -121,6 +138,11 @@ mod tests {
         }
     }
 
+    /// Verifies a token, and returns whom it names.
+    fn verify(token: &str, now: DateTime<Utc>) -> Result<Visitor, TokenError> {
+        key().verify_visitor(token, now).map(|token| token.visitor)
+    }
+
     fn now() -> DateTime<Utc> {
         "2026-03-01T09:05:00Z".parse().expect("a time")
     }
@@ -130,13 +152,12 @@ mod tests {
         let token = key().sign_visitor(visitor(), now(), now() + HOUR).expect("signed");
         let second = TimeDelta::seconds(1);
         let end = now() + HOUR + TimeDelta::seconds(60);
-        assert_eq!(key().verify_visitor(&token, now()), Ok(visitor()));
-        assert_eq!(key().verify_visitor(&token, end - second), Ok(visitor()));
-        assert_eq!(key().verify_visitor(&token, end), Err(TokenError::Expired));
-        assert_eq!(
-            key().verify_visitor(&token, now() - TimeDelta::seconds(61)),
-            Err(TokenError::Invalid)
-        );
+        assert_eq!(verify(&token, now()), Ok(visitor()));
+        assert_eq!(verify(&token, end - second), Ok(visitor()));
+        let verified = key().verify_visitor(&token, now()).expect("a valid token");
+        assert_eq!((verified.ends_at, verified.kid.as_str()), (end, "k1"));
+        assert_eq!(verify(&token, end), Err(TokenError::Expired));
+        assert_eq!(verify(&token, now() - TimeDelta::seconds(61)), Err(TokenError::Invalid));
     }
 
     #[test]
@@ -145,12 +166,12 @@ mod tests {
             let token = key()
                 .sign_visitor(visitor(), now(), now() + TimeDelta::seconds(seconds))
                 .expect("signed");
-            assert_eq!(key().verify_visitor(&token, now()), Err(TokenError::Invalid), "{seconds}");
+            assert_eq!(verify(&token, now()), Err(TokenError::Invalid), "{seconds}");
         }
         let forever = json!({"aud": "chat", "business_id": visitor().business_id, "conversation_id": visitor().conversation_id,
             "iat": i64::MIN, "exp": i64::MAX});
         assert_eq!(
-            key().verify_visitor(&signed(&forever, Algorithm::HS256, SECRET), now()),
+            verify(&signed(&forever, Algorithm::HS256, SECRET), now()),
             Err(TokenError::Invalid)
         );
     }
@@ -162,9 +183,7 @@ mod tests {
                 "iat": now().timestamp(), "exp": now().timestamp() + 60})
         };
 
-        let of = |claims, algorithm, secret| {
-            key().verify_visitor(&signed(&claims, algorithm, secret), now())
-        };
+        let of = |claims, algorithm, secret| verify(&signed(&claims, algorithm, secret), now());
         assert_eq!(of(claims("chat".into()), Algorithm::HS256, SECRET), Ok(visitor()));
         assert_eq!(of(claims(json!(["site", "chat"])), Algorithm::HS256, SECRET), Ok(visitor()));
         for aud in ["site".into(), json!(null), json!([])] {
@@ -187,7 +206,7 @@ mod tests {
         // {"alg":"none","kid":"k1"}
         let unsigned = format!("eyJhbGciOiJub25lIiwia2lkIjoiazEifQ.{claims}.");
         assert_eq!(super::super::key_id(&unsigned), None);
-        assert_eq!(key().verify_visitor(&unsigned, now()), Err(TokenError::Invalid));
+        assert_eq!(verify(&unsigned, now()), Err(TokenError::Invalid));
     }
 
     fn signed(claims: &serde_json::Value, algorithm: Algorithm, secret: &str) -> String {

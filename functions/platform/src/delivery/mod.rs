@@ -15,9 +15,10 @@ use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use crate::aws::Aws;
+use crate::error::InternalError;
 use crate::runtime::Error;
 use crate::table::record::{ChannelRecord, Conversation, Message};
-use domain::delivery::{MessageReference, Part, SendOutcome};
+use domain::delivery::{Failure, MessageReference, Part, Reason, SendOutcome};
 use domain::{BusinessId, Channel, ConversationId};
 
 /// A channel's provider: how one message is handed over to it.
@@ -44,6 +45,13 @@ pub trait Provider: Sized {
     fn parts(&self, message: &Message) -> u8 {
         let _ = message;
         1
+    }
+
+    /// Returns how long it may take to hand over a part of a message, at most [`Provider::TIMEOUT`].
+    /// The worker does not begin one that it has less time left for: another invocation does.
+    fn time_needed(&self, message: &Message, part: Part) -> Duration {
+        let _ = (message, part);
+        MIN_MESSAGE_TIME
     }
 
     /// Returns the name by which the customer's program knows the message that the provider took as
@@ -73,6 +81,25 @@ pub struct OutboundMessage<'a> {
     pub now: DateTime<Utc>,
     /// The end of the worker's wait for an answer.
     pub until: Instant,
+}
+
+impl OutboundMessage<'_> {
+    /// Returns half of the time that is left: the longest wait for what a call to the provider
+    /// needs. If the worker's wait ended first, the outcome would be unknown, although nothing had
+    /// left.
+    #[must_use]
+    pub fn half_of_time_left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now()) / 2
+    }
+}
+
+/// Returns the failure of a message whose reference cannot be signed, because the keys cannot be
+/// read: its receipts would be ignored.
+#[must_use]
+pub fn keys_unavailable(error: &InternalError) -> Failure {
+    tracing::error!(error = error.chain(), "receipt keys not read; the message is tried again");
+    let reason = Reason::new("keys_unavailable", "the keys for receipts could not be read");
+    Failure::Transient { reason, retry_after: None }
 }
 
 impl From<OutboundMessage<'_>> for MessageReference {

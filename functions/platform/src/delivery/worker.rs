@@ -162,11 +162,7 @@ impl<P: Provider> Worker<P> {
                 self.requeue(claimed, seq, status, reason.as_ref(), counted).await
             }
             Command::Advance(seq) => self.advance(claimed, seq).await,
-            Command::Release => Ok(match self.table.deliveries().release(&claimed.held).await? {
-                ReleaseOutcome::Done => Event::Done,
-                ReleaseOutcome::NewMessage => Event::Changed,
-                ReleaseOutcome::LeaseLost => Event::LeaseLost,
-            }),
+            Command::Release(last) => self.release(claimed, last).await,
             Command::Pause(until) => self.pause_channel(claimed, until).await,
             Command::Postpone(at) => self.postpone(claimed, at).await,
             Command::Park(at) => {
@@ -186,21 +182,22 @@ impl<P: Provider> Worker<P> {
         let table = &self.table;
         let page = table.messages_after(business_id, conversation_id, after, PAGE_SIZE).await?;
 
-        let read_any = !page.messages.is_empty();
+        let read_count = page.messages.len();
         let in_sequence = (after.0 + 1..).map(Seq).zip(page.messages);
         let messages: Vec<_> = in_sequence
             .take_while(|(seq, message)| message.seq == *seq)
             .map(|(_, message)| message)
             .collect();
         // What comes after a missing message is not sent: the conversation could not move past it.
-        if messages.is_empty() && (read_any || after < conversation.seq) {
+        if messages.is_empty() && (read_count > 0 || after < conversation.seq) {
             let missing = after.next();
             return Err(InternalError::new(format!("reading message {missing}, which is missing")));
         }
 
+        let has_more = page.has_more || messages.len() < read_count;
         let progress = messages.iter().map(|message| (message.seq, message.progress())).collect();
         claimed.messages = messages.into_iter().map(|message| (message.seq, message)).collect();
-        Ok(Event::Messages(progress))
+        Ok(Event::Messages { messages: progress, has_more })
     }
 
     async fn mark_attempt(
@@ -208,11 +205,13 @@ impl<P: Provider> Worker<P> {
         claimed: &mut ClaimedConversation,
         seq: Seq,
     ) -> Result<Event, InternalError> {
-        if claimed.time_left() < MIN_MESSAGE_TIME {
+        let message = claimed.message(seq)?;
+        let next = message.parts.next(self.provider.parts(message));
+        let needed = next.map_or(MIN_MESSAGE_TIME, |part| self.provider.time_needed(message, part));
+        if claimed.time_left() < needed {
             return Ok(Event::OutOfTime); // Another invocation goes on from here.
         }
 
-        let message = claimed.message(seq)?;
         match self.table.deliveries().mark_attempt(&claimed.held, message, self.clock.now()).await?
         {
             Some(message) => {
@@ -294,20 +293,45 @@ impl<P: Provider> Worker<P> {
         }))
     }
 
-    /// Advances past the message. Its name in the customer's thread is kept, whether the provider's
-    /// id came with its answer or with a receipt.
+    /// Advances past the message.
     async fn advance(
         &self,
         claimed: &mut ClaimedConversation,
         seq: Seq,
     ) -> Result<Event, InternalError> {
+        self.join_thread(claimed, seq)?;
+        let advanced = self.table.deliveries().advance(&mut claimed.held, seq).await?;
+        Ok(if advanced { Event::Done } else { Event::LeaseLost })
+    }
+
+    /// Releases the conversation, behind its last message if that is not passed yet.
+    async fn release(
+        &self,
+        claimed: &mut ClaimedConversation,
+        last: Option<Seq>,
+    ) -> Result<Event, InternalError> {
+        if let Some(seq) = last {
+            self.join_thread(claimed, seq)?;
+        }
+        Ok(match self.table.deliveries().release(&claimed.held, last).await? {
+            ReleaseOutcome::Done => Event::Done,
+            ReleaseOutcome::NewMessage => Event::Changed,
+            ReleaseOutcome::LeaseLost => Event::LeaseLost,
+        })
+    }
+
+    /// Keeps a message's name in the customer's thread, whether the provider's id came with its
+    /// answer or with a receipt.
+    fn join_thread(
+        &self,
+        claimed: &mut ClaimedConversation,
+        seq: Seq,
+    ) -> Result<(), InternalError> {
         let provider_id = claimed.message(seq)?.provider_id.as_deref();
         if let Some(name) = provider_id.and_then(|id| self.provider.name_in_thread(id)) {
             claimed.held.conversation.thread.join(name);
         }
-
-        let advanced = self.table.deliveries().advance(&mut claimed.held, seq).await?;
-        Ok(if advanced { Event::Done } else { Event::LeaseLost })
+        Ok(())
     }
 
     async fn settle(
@@ -350,7 +374,7 @@ impl<P: Provider> Worker<P> {
         match self
             .table
             .deliveries()
-            .requeue(&claimed.held, message, status, reason, counted)
+            .requeue(&claimed.held, message, status, reason, counted, self.clock.now())
             .await?
         {
             RequeueOutcome::Done => {}

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use aws_sdk_sqs::types::{
     BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry,
-    DeleteMessageBatchRequestEntry, MessageSystemAttributeName, QueueAttributeName,
+    DeleteMessageBatchRequestEntry, MessageSystemAttributeName,
 };
 use chrono::{DateTime, Utc};
 
-use super::{AbandonedMessage, BATCH, Doorbell};
+use super::{AbandonedMessage, BATCH, Doorbell, QueueDepth, depth};
 use crate::aws::Aws;
 use crate::error::InternalError;
 use domain::{BusinessId, Channel, ConversationId};
@@ -69,15 +69,6 @@ impl DeadLetter {
     }
 }
 
-/// How many letters a queue holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QueueDepth {
-    /// Letters that a reader would get.
-    pub visible: usize,
-    /// Letters that are being read, or whose reader died.
-    pub hidden: usize,
-}
-
 /// A channel's dead-letter queue, for operators.
 #[derive(Debug, Clone)]
 pub struct DeadLetters {
@@ -93,29 +84,12 @@ impl DeadLetters {
         DeadLetters { client: aws_sdk_sqs::Client::new(&config), url }
     }
 
-    /// Returns how many letters there are. SQS says so
-    /// [approximately](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html),
-    /// and about a minute late.
+    /// Returns how many letters there are.
     ///
     /// # Errors
     /// If SQS does not answer.
     pub async fn depth(&self) -> Result<QueueDepth, InternalError> {
-        let visible = QueueAttributeName::ApproximateNumberOfMessages;
-        let hidden = QueueAttributeName::ApproximateNumberOfMessagesNotVisible;
-        let call = self
-            .client
-            .get_queue_attributes()
-            .queue_url(&self.url)
-            .attribute_names(visible.clone())
-            .attribute_names(hidden.clone());
-        let answer =
-            call.send().await.map_err(|error| InternalError::aws("GetQueueAttributes", error))?;
-
-        let count = |name| {
-            let count = answer.attributes.as_ref().and_then(|all| all.get(name)?.parse().ok());
-            count.ok_or_else(|| InternalError::new("reading how many letters there are"))
-        };
-        Ok(QueueDepth { visible: count(&visible)?, hidden: count(&hidden)? })
+        depth(&self.client, &self.url).await
     }
 
     /// Receives up to ten letters, in no particular order; none once no more are visible.

@@ -28,7 +28,7 @@ const ID: &str = "pingback/secret";
 
 /// A Secrets Manager in memory. Clones are the same one.
 #[derive(Debug, Clone, Default)]
-struct Manager(Arc<Mutex<State>>);
+pub(crate) struct Manager(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -37,22 +37,28 @@ struct State {
     reads: u32,
     /// Whether it refuses every call.
     is_down: bool,
+    /// Whether it answers no call.
+    is_silent: bool,
 }
 
 impl Manager {
-    fn put(&self, id: &str, text: impl Into<String>) {
+    pub(crate) fn put(&self, id: &str, text: impl Into<String>) {
         self.0.lock().expect("no test panics in here").texts.insert(id.to_owned(), text.into());
     }
 
-    fn set_down(&self, is_down: bool) {
+    pub(crate) fn set_down(&self, is_down: bool) {
         self.0.lock().expect("no test panics in here").is_down = is_down;
     }
 
-    fn reads(&self) -> u32 {
+    pub(crate) fn set_silent(&self, is_silent: bool) {
+        self.0.lock().expect("no test panics in here").is_silent = is_silent;
+    }
+
+    pub(crate) fn reads(&self) -> u32 {
         self.0.lock().expect("no test panics in here").reads
     }
 
-    fn secrets(&self) -> Secrets {
+    pub(crate) fn secrets(&self) -> Secrets {
         let connector = SharedHttpConnector::new(self.clone());
         let config = Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -70,6 +76,9 @@ impl HttpConnector for Manager {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let mut state = self.0.lock().expect("no test panics in here");
         state.reads += 1;
+        if state.is_silent {
+            return HttpConnectorFuture::new(std::future::pending());
+        }
 
         let request: Value =
             serde_json::from_slice(request.body().bytes().expect("it is in memory"))
@@ -87,11 +96,11 @@ impl HttpConnector for Manager {
 }
 
 async fn text(secrets: &Secrets) -> String {
-    secrets.text(ID).await.expect("a text").to_string()
+    secrets.text(ID).await.expect("a text").expose_secret().to_owned()
 }
 
 async fn refreshed(secrets: &Secrets) -> String {
-    secrets.refreshed(ID).await.expect("a text").to_string()
+    secrets.refreshed(ID).await.expect("a text").expose_secret().to_owned()
 }
 
 #[tokio::test(start_paused = true)]
@@ -179,9 +188,9 @@ async fn each_secret_has_a_text_and_times_of_its_own() {
     manager.put("binary", "");
     assert_eq!(text(&secrets).await, "one");
     advance(TEN_SECONDS).await;
-    assert_eq!(&*secrets.text("another").await.expect("a text"), "two");
+    assert_eq!(secrets.text("another").await.expect("a text").expose_secret(), "two");
     assert_eq!(
-        (&*secrets.refreshed("another").await.expect("a text"), manager.reads()),
+        (secrets.refreshed("another").await.expect("a text").expose_secret(), manager.reads()),
         ("two", 2)
     );
     assert_eq!((refreshed(&secrets).await, manager.reads()), ("one".to_owned(), 3));
@@ -219,7 +228,7 @@ async fn what_an_old_text_does_not_accept_a_new_one_may() {
 }
 
 fn key(kid: &str) -> SigningKey {
-    SigningKey { kid: kid.to_owned(), secret: kid.repeat(32) }
+    SigningKey { kid: kid.to_owned(), secret: kid.repeat(32).into() }
 }
 
 fn keys(kids: &[&str]) -> String {

@@ -25,7 +25,7 @@ use domain::accept::{
     read as read_cancelled,
 };
 use domain::problem::Refusal;
-use domain::quota::Usage;
+use domain::quota::{FullShards, Shard, Usage};
 use domain::{BusinessId, ConversationId, Month, Seq};
 use transaction::TransactionAttempt;
 
@@ -46,15 +46,24 @@ pub enum AcceptOutcome {
     Refused(Refusal),
     /// The conversation is on another channel than the content was checked for: check again.
     ChannelChanged,
+    /// A file of it has expired, or another message has referenced it by now: check again.
+    UploadsChanged,
 }
 
+/// Any shard of a month that was not seen full.
 fn any_shard(head: &QuotaHead) -> u16 {
-    rand::random_range(0..head.shards)
+    any_of(head.full_shards.others(head.shards)).unwrap_or(0)
 }
 
-/// Any shard but `this`, if there is another.
+/// Any such shard but `this`, if there is another.
 fn another_shard(head: &QuotaHead, this: u16) -> u16 {
-    if head.shards < 2 { 0 } else { (this + rand::random_range(1..head.shards)) % head.shards }
+    let others = head.full_shards.others(head.shards).filter(|shard| *shard != this);
+    any_of(others).unwrap_or(this)
+}
+
+fn any_of(shards: impl Iterator<Item = u16>) -> Option<u16> {
+    let shards: Vec<u16> = shards.collect();
+    (!shards.is_empty()).then(|| shards[rand::random_range(0..shards.len())])
 }
 
 /// The outcome of one try.
@@ -72,7 +81,8 @@ enum TransactionOutcome {
 
 impl Table {
     /// Accepts `draft` as the message after `last`, in a month whose head was read as `head`
-    /// (`None`: not open yet).
+    /// (`None`: not open yet) and whose first shard as `first_shard`. A month of one shard that was
+    /// seen full is refused without a transaction, unless its plan has changed since.
     ///
     /// # Errors
     /// If DynamoDB does not report the transaction's outcome, or the table contradicts itself.
@@ -81,6 +91,7 @@ impl Table {
         draft: &MessageDraft,
         last: Seq,
         head: Option<QuotaHead>,
+        first_shard: Option<Shard>,
     ) -> Result<AcceptOutcome, InternalError> {
         let month = Month::of(draft.now);
         let mut head = match head {
@@ -88,12 +99,25 @@ impl Table {
             None => self.open_month(draft.business_id, month).await?,
         };
 
-        if head.limit == 0 {
-            return Ok(spent(Usage { limit: 0, used: 0 }, month));
+        if head.limit == 0 || head.is_spent() {
+            // A month that is spent has used up its limit. The last place may have gone to this
+            // very request, sent twice.
+            let known = if head.is_spent() { self.known_answer(draft).await? } else { None };
+            let usage = Usage { limit: head.limit, used: head.limit };
+            return Ok(known.unwrap_or_else(|| spent(usage, month)));
         }
         let begun = Instant::now();
         let mut backoff = Backoff::new(super::CONTENTION_BUDGET);
-        let mut this = TransactionAttempt::new(draft, last, any_shard(&head));
+        let is_full = head.shards == 1 && first_shard.is_some_and(|shard| !shard.has_room());
+        let shard = if is_full {
+            match self.shard_with_room(draft, month, &mut head).await? {
+                ControlFlow::Continue(shard) => shard,
+                ControlFlow::Break(answer) => return Ok(answer),
+            }
+        } else {
+            any_shard(&head)
+        };
+        let mut this = TransactionAttempt::new(draft, last, shard);
         let mut in_doubt = None;
 
         loop {
@@ -144,7 +168,7 @@ impl Table {
             Err(late) => return Err(InternalError::because("calling TransactWriteItems", late)),
         };
 
-        if let Some(cancelled) = cancellation(&error)? {
+        if let Some(cancelled) = cancellation(&error, draft.idempotency.is_some())? {
             let hash = draft.idempotency.as_ref().map_or("", |(_, hash)| hash);
             let outcome =
                 read_cancelled(cancelled, hash, Seq(this.seq.0 - 1), &draft.conversation_channel);
@@ -177,6 +201,7 @@ impl Table {
                 None => AcceptOutcome::Refused(Refusal::ConversationNotFound),
             },
             CancellationOutcome::ChannelChanged => AcceptOutcome::ChannelChanged,
+            CancellationOutcome::UploadsChanged => AcceptOutcome::UploadsChanged,
             CancellationOutcome::SeqTaken => return self.reread_conversation(draft, this).await,
             CancellationOutcome::Retry(retry) => return Ok(ControlFlow::Continue(retry)),
         };
@@ -279,13 +304,14 @@ impl Table {
     ) -> Result<ControlFlow<AcceptOutcome, u16>, InternalError> {
         loop {
             let shards = self.shards(draft.business_id, month, head.shards).await?;
-            let free: Vec<u16> = shards
-                .iter()
-                .filter(|(_, shard)| shard.has_room())
-                .map(|(index, _)| *index)
-                .collect();
-            if !free.is_empty() {
-                return Ok(ControlFlow::Continue(free[rand::random_range(0..free.len())]));
+            let full = FullShards::of(&shards);
+            let free = shards.iter().map(|(number, _)| *number);
+            if let Some(shard) = any_of(free.filter(|number| !full.contain(*number))) {
+                if !head.full_shards.contain_all(full) {
+                    self.remember_full(draft.business_id, month, head.version, full).await;
+                    head.full_shards = full;
+                }
+                return Ok(ControlFlow::Continue(shard));
             }
             // The last place may have gone to this very request, sent twice.
             if let Some(answer) = self.known_answer(draft).await? {
@@ -293,6 +319,9 @@ impl Table {
             }
             let now = self.open_month(draft.business_id, month).await?;
             if now.version == head.version {
+                if shards.len() == usize::from(head.shards) {
+                    self.remember_full(draft.business_id, month, head.version, full).await;
+                }
                 return Ok(ControlFlow::Break(spent(
                     Usage::of(&shards.into_iter().map(|(_, shard)| shard).collect::<Vec<_>>()),
                     month,

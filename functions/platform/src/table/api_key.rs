@@ -7,12 +7,26 @@
 use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem};
 use chrono::{DateTime, Utc};
 
-use super::provision::is_refused;
+use super::cancellation::is_refused;
 use super::record::Credential;
 use super::{OperatorTable, item, key, read_all, text, value};
 use crate::credential::ApiKey;
 use crate::error::InternalError;
-use domain::{AgentId, BusinessId};
+use domain::{AgentId, BusinessId, Scopes};
+
+/// The terms of a new API key. By default it does everything, in no agent's name, until it is
+/// revoked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ApiKeyTerms {
+    /// The agent in whose name it sends.
+    pub agent: Option<AgentId>,
+    /// Until when it is valid.
+    pub valid_until: Option<DateTime<Utc>>,
+    /// The things that it may do.
+    pub scopes: Scopes,
+    /// Its owner's name for it.
+    pub name: Option<String>,
+}
 
 impl OperatorTable<'_> {
     /// Registers an API key; false if the key exists already, or its agent is missing or inactive.
@@ -22,10 +36,10 @@ impl OperatorTable<'_> {
     pub async fn create_api_key(
         self,
         api_key: &ApiKey,
-        agent: Option<AgentId>,
-        valid_until: Option<DateTime<Utc>>,
+        terms: ApiKeyTerms,
     ) -> Result<bool, InternalError> {
-        let credential = Credential { is_active: true, agent, valid_until };
+        let ApiKeyTerms { agent, valid_until, scopes, name } = terms;
+        let credential = Credential { is_active: true, agent, valid_until, scopes, name };
         let key = key::api_key(api_key.business_id, &api_key.hash());
         let Some(agent) = agent else { return self.create(&key, &credential).await };
         let check = ConditionCheck::builder()

@@ -12,6 +12,7 @@
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use chrono::{DateTime, Utc};
 
+use super::exceptions::index_exception;
 use super::record::Message;
 use super::{Deliveries, HeldConversation, WriteOutcome, key, number, update, value};
 use crate::error::InternalError;
@@ -63,7 +64,7 @@ impl Deliveries<'_> {
             .change(&key::message(held.business_id, held.conversation_id, message.seq))
             .update_expression(
                 "SET #status = :sending, attempts = :attempts, doubts = :doubts, attempted_at = :now, fence = :fence, \
-                 history = :history",
+                 history = :history REMOVE exception_list, exception_at",
             )
             .condition_expression(
                 "#status = :was AND attempts = :before AND (attribute_not_exists(fence) OR fence <= :fence)",
@@ -177,10 +178,18 @@ impl Deliveries<'_> {
 
         let expires_at = message.expiry_if_settled(now);
         let expire = if expires_at.is_some() { ", expires_at = :expires_at" } else { "" };
-        let remove = if status == Status::Sent { " REMOVE #error" } else { "" };
-        let mut call = self.table
-            .change(&key::message(held.business_id, held.conversation_id, message.seq))
-            .update_expression(format!("SET #status = :status, fence = :fence, history = :history, {set}{expire}{remove}"))
+        let remove = match status {
+            Status::Sent => " REMOVE #error, exception_list, exception_at",
+            _ => "",
+        };
+        let call =
+            self.table.change(&key::message(held.business_id, held.conversation_id, message.seq));
+        let (call, index) = index_exception(call, held.address_of(message.seq), status, now);
+        let mut call = call
+            .update_expression(format!(
+                "SET #status = :status, fence = :fence, history = :history, \
+                 {set}{expire}{index}{remove}"
+            ))
             .condition_expression(
                 "#status IN (:queued, :sending, :in_doubt) AND (attribute_not_exists(fence) OR fence <= :fence)",
             )
@@ -258,6 +267,7 @@ impl Deliveries<'_> {
         status: Status,
         reason: Option<&Reason>,
         counted: bool,
+        now: DateTime<Utc>,
     ) -> Result<RequeueOutcome, InternalError> {
         let unknown_outcomes = message.unknown_outcomes + u32::from(status == Status::InDoubt);
         let attempts = message.attempts - u32::from(!counted);
@@ -269,12 +279,14 @@ impl Deliveries<'_> {
 
         let history =
             if counted { message.history_with(outcome, reason) } else { message.history.clone() };
-        let call = self.table
-            .change(&key::message(held.business_id, held.conversation_id, message.seq))
-            .update_expression(
-                "SET #status = :status, doubts = :doubts, attempts = :attempts, #error = :reason, fence = :fence, \
-                 history = :history",
-            )
+        let call =
+            self.table.change(&key::message(held.business_id, held.conversation_id, message.seq));
+        let (call, index) = index_exception(call, held.address_of(message.seq), status, now);
+        let call = call
+            .update_expression(format!(
+                "SET #status = :status, doubts = :doubts, attempts = :attempts, #error = :reason, \
+                 fence = :fence, history = :history{index}"
+            ))
             .condition_expression("#status = :sending AND attempts = :before AND fence <= :fence")
             .expression_attribute_names("#status", "status")
             .expression_attribute_names("#error", "error")

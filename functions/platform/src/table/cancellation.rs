@@ -4,16 +4,18 @@
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::CancellationReason;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::read;
 use super::record::{Idempotency, Message};
 use crate::error::{self, InternalError};
 use domain::accept::{CancelledTransaction, Position};
 
-/// Reads a cancelled transaction by position, or `None` if it was not cancelled but failed.
+/// Reads a cancelled transaction by position, or `None` if it was not cancelled but failed. Only
+/// with `has_key` there is a position for an idempotency record.
 pub(super) fn cancellation<R>(
     error: &SdkError<TransactWriteItemsError, R>,
+    has_key: bool,
 ) -> Result<Option<CancelledTransaction>, InternalError> {
     let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
         error.as_service_error()
@@ -21,20 +23,16 @@ pub(super) fn cancellation<R>(
         return Ok(None);
     };
 
-    let mut reasons = cancelled.cancellation_reasons().iter();
+    let mut reasons = cancelled.cancellation_reasons().iter().peekable();
     Ok(Some(CancelledTransaction {
         shard: position(reasons.next())?,
         conversation: position(reasons.next())?,
-        message: match position::<Message>(reasons.next())? {
-            Position::Fine => Position::Fine,
-            Position::Refused(was) => Position::Refused(was.map(drop)),
-            Position::Contended => Position::Contended,
-        },
-        idempotency: match position::<Idempotency>(reasons.next())? {
-            Position::Fine => Position::Fine,
-            Position::Refused(was) => Position::Refused(was.map(|record| record.first)),
-            Position::Contended => Position::Contended,
-        },
+        message: position::<Message>(reasons.next())?.map(drop),
+        idempotency: position::<Idempotency>(reasons.next_if(|_| has_key))?
+            .map(|record| record.first),
+        uploads: reasons
+            .map(|reason| Ok(position::<IgnoredAny>(Some(reason))?.map(drop)))
+            .collect::<Result<_, InternalError>>()?,
     }))
 }
 
@@ -52,6 +50,40 @@ fn position<T: DeserializeOwned>(
         Some(code) => {
             Err(InternalError::new(format!("accepting a message: DynamoDB cancelled for {code}")))
         }
+    }
+}
+
+/// Returns the code of each position of a cancelled transaction.
+fn codes<R>(error: &SdkError<TransactWriteItemsError, R>) -> impl Iterator<Item = &str> {
+    let cancelled = match error.as_service_error() {
+        Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => Some(cancelled),
+        _ => None,
+    };
+    let reasons = cancelled.into_iter().flat_map(|cancelled| cancelled.cancellation_reasons());
+    reasons.filter_map(|reason| reason.code())
+}
+
+/// Whether a transaction was cancelled because of a condition.
+pub(super) fn is_refused<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
+    codes(error).any(|code| code == "ConditionalCheckFailed")
+}
+
+/// Whether a transaction was not made because of contention or throttling, perhaps beside others.
+pub(super) fn is_contended<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
+    error.code().is_some_and(error::is_contention) || codes(error).any(error::is_contention)
+}
+
+/// Whether a transaction was not made for reasons that another look may change: a condition, or
+/// contention.
+pub(super) fn is_passing<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
+    match error.as_service_error() {
+        Some(TransactWriteItemsError::TransactionCanceledException(_)) => {
+            codes(error).all(|code| {
+                matches!(code, "None" | "ConditionalCheckFailed") || error::is_contention(code)
+            })
+        }
+        Some(other) => other.code().is_some_and(error::is_contention),
+        None => false,
     }
 }
 
@@ -109,7 +141,8 @@ mod tests {
     fn positions(
         reasons: impl IntoIterator<Item = CancellationReason>,
     ) -> Result<CancelledTransaction, InternalError> {
-        cancellation(&cancelled(reasons)).map(|cancelled| cancelled.expect("it was cancelled"))
+        let read = cancellation(&cancelled(reasons), true);
+        read.map(|cancelled| cancelled.expect("it was cancelled"))
     }
 
     fn record<const N: usize>(
@@ -123,6 +156,7 @@ mod tests {
         conversation: Position::Fine,
         message: Position::Fine,
         idempotency: Position::Fine,
+        uploads: Vec::new(),
     };
 
     #[test]
@@ -158,6 +192,7 @@ mod tests {
             })),
             message: Position::Fine,
             idempotency: Position::Refused(Some(first)),
+            uploads: Vec::new(),
         };
 
         assert_eq!(read.expect("what the platform stores"), expected);
@@ -174,6 +209,27 @@ mod tests {
             );
             assert_eq!((read.message, read.idempotency), (Position::Fine, Position::Fine));
         }
+    }
+
+    #[test]
+    fn uploads_come_after_the_key_if_there_is_one() {
+        let is_ready = || refused(record([("state", text("ready"))]));
+        let uploads = [is_ready(), said("None"), refused(None), said("TransactionConflict")];
+        let plain = || [said("None"), said("None"), said("None")].into_iter();
+        let expected = vec![
+            Position::Refused(Some(())),
+            Position::Fine,
+            Position::Refused(None),
+            Position::Contended,
+        ];
+
+        let with_key = plain().chain([said("None")]).chain(uploads.clone());
+        let read = positions(with_key).expect("nothing to read");
+        assert_eq!(read, CancelledTransaction { uploads: expected.clone(), ..FINE });
+
+        let without_key = cancellation(&cancelled(plain().chain(uploads)), false);
+        let read = without_key.expect("nothing to read").expect("it was cancelled");
+        assert_eq!(read, CancelledTransaction { uploads: expected, ..FINE });
     }
 
     #[test]
@@ -196,8 +252,8 @@ mod tests {
         let failed = InternalServerError::builder().build();
         let failed: Failed =
             SdkError::service_error(TransactWriteItemsError::InternalServerError(failed), ());
-        assert!(matches!(cancellation(&failed), Ok(None)));
-        assert!(matches!(cancellation(&Failed::timeout_error("late")), Ok(None)));
+        assert!(matches!(cancellation(&failed, true), Ok(None)));
+        assert!(matches!(cancellation(&Failed::timeout_error("late"), true), Ok(None)));
     }
 
     #[test]

@@ -3,13 +3,11 @@
 //! MB](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Scan.html) of items read,
 //! whatever the filter finds in it, and is paid for as such.
 
-use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::{Cursor, OperatorTable, Page, key, read, read_all, text, value};
 use crate::error::InternalError;
-use domain::delivery::{History, Reason, Status};
-use domain::{BusinessId, ConversationId, MessageId, Month, Seq};
+use domain::{BusinessId, Month};
 
 /// A filter of messages; `None` lets everything through.
 #[derive(Debug, Clone, Copy, Default)]
@@ -18,35 +16,6 @@ pub struct MessageFilter {
     pub business_id: Option<BusinessId>,
     /// Only messages counted in this month.
     pub month: Option<Month>,
-    /// Only messages with this status.
-    pub status: Option<Status>,
-}
-
-/// A message without its content.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FoundMessage {
-    /// The business it belongs to.
-    pub business_id: BusinessId,
-    /// The conversation it was sent into.
-    pub conversation_id: ConversationId,
-    /// The message's id.
-    pub message_id: MessageId,
-    /// The message's place in its conversation.
-    pub seq: Seq,
-    /// The month it counts in.
-    pub month: Month,
-    /// When it was accepted.
-    pub created_at: DateTime<Utc>,
-    /// The message's status.
-    pub status: Status,
-    /// How many attempts were made.
-    pub attempts: u32,
-    /// When it ended `failed`.
-    pub failed_at: Option<DateTime<Utc>>,
-    /// Why the provider did not take it, or why it was given up.
-    pub error: Option<Reason>,
-    /// Why the last attempt did not succeed; only known if a status was sought.
-    pub last_reason: Option<Reason>,
 }
 
 /// A month of a business that messages are counted in.
@@ -59,25 +28,15 @@ pub struct OpenMonth {
 }
 
 #[derive(Deserialize)]
-struct Row {
+struct MessageKeys {
     pk: String,
-    id: MessageId,
-    seq: Seq,
     month: Month,
-    created_at: DateTime<Utc>,
-    status: Status,
-    attempts: u32,
-    #[serde(default)]
-    failed_at: Option<DateTime<Utc>>,
-    #[serde(default)]
-    error: Option<Reason>,
-    #[serde(default)]
-    history: History,
 }
 
 impl OperatorTable<'_> {
-    /// One page of the table: the messages that pass the filter. Consistent: every message that was
-    /// accepted before the first page was asked for is in one of the pages.
+    /// One page of the table: the month that each message counts in which passes the filter.
+    /// Consistent: every message that was accepted before the first page was asked for is in one of
+    /// the pages.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
@@ -85,7 +44,7 @@ impl OperatorTable<'_> {
         self,
         sought: MessageFilter,
         page: Option<Cursor>,
-    ) -> Result<Page<FoundMessage>, InternalError> {
+    ) -> Result<Page<OpenMonth>, InternalError> {
         let mut filter = String::from("begins_with(sk, :messages)");
         let mut call = self.table.client.scan().table_name(&self.table.name).consistent_read(true);
         call = call.expression_attribute_values(":messages", text(key::MESSAGE_PREFIX));
@@ -101,23 +60,10 @@ impl OperatorTable<'_> {
             call = call.expression_attribute_values(":month", value(&month));
         }
 
-        if let Some(status) = sought.status {
-            filter += " AND #status = :status";
-            call = call.expression_attribute_values(":status", value(&status));
-        }
-
-        for (name, attribute) in [("#month", "month"), ("#status", "status"), ("#error", "error")] {
-            call = call.expression_attribute_names(name, attribute);
-        }
-        let mut attributes =
-            "pk, id, seq, #month, created_at, #status, attempts, failed_at, #error".to_owned();
-        if sought.status.is_some() {
-            attributes += ", history";
-        }
-
         let call = call
             .filter_expression(filter)
-            .projection_expression(attributes)
+            .expression_attribute_names("#month", "month")
+            .projection_expression("pk, #month")
             .set_exclusive_start_key(page.map(|page| page.0));
 
         let answer = call.send().await.map_err(|error| InternalError::aws("Scan", error))?;
@@ -126,7 +72,7 @@ impl OperatorTable<'_> {
             .items
             .unwrap_or_default()
             .into_iter()
-            .map(found_message)
+            .map(|item| month_of_message(read(item)?))
             .collect::<Result<_, _>>()?;
 
         Ok(Page { records, items_read, end: answer.last_evaluated_key.map(Cursor) })
@@ -195,25 +141,10 @@ impl OperatorTable<'_> {
     }
 }
 
-fn found_message(item: super::Item) -> Result<FoundMessage, InternalError> {
-    let Row { pk, id, seq, month, created_at, status, attempts, failed_at, error, history } =
-        read(item)?;
-    let (business_id, conversation_id) = key::parse_conversation_partition(&pk)
+fn month_of_message(MessageKeys { pk, month }: MessageKeys) -> Result<OpenMonth, InternalError> {
+    let (business_id, _) = key::parse_conversation_partition(&pk)
         .ok_or_else(|| InternalError::new("reading the conversation of a message"))?;
-
-    Ok(FoundMessage {
-        business_id,
-        conversation_id,
-        message_id: id,
-        seq,
-        month,
-        created_at,
-        status,
-        attempts,
-        failed_at,
-        error,
-        last_reason: history.last_reason(),
-    })
+    Ok(OpenMonth { business_id, month })
 }
 
 #[derive(Deserialize)]

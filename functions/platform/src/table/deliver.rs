@@ -11,6 +11,7 @@ use aws_sdk_dynamodb::types::ReturnValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
+use super::exceptions::MessageAddress;
 use super::record::{ChannelRecord, Conversation};
 use super::{Table, WriteOutcome, key, millis, number, text, update, value};
 use crate::error::InternalError;
@@ -42,6 +43,14 @@ impl HeldConversation {
     /// True if the conversation as it is `now` is still held under this claim.
     fn is_still(&self, now: &Conversation) -> bool {
         now.fence == self.lease.fence && now.lease_owner.as_ref() == Some(&self.owner)
+    }
+
+    /// Returns the address of one of its messages; `None` on a channel that this service does not
+    /// deliver to.
+    pub(super) fn address_of(&self, seq: Seq) -> Option<MessageAddress> {
+        let HeldConversation { business_id, conversation_id, .. } = *self;
+        let channel = self.conversation.channel.supported().ok()?;
+        Some(MessageAddress { business_id, channel, conversation_id, seq })
     }
 
     /// True if this lease was released and no other worker has claimed since.
@@ -148,23 +157,7 @@ impl Deliveries<'_> {
         held: &mut HeldConversation,
         seq: Seq,
     ) -> Result<bool, InternalError> {
-        let Conversation { thread, rate_limit_state, .. } = &held.conversation;
-        let mut set = String::from("SET settled_seq = :seq");
-        let mut call = self
-            .held(held, "settled_seq = :before")
-            .expression_attribute_values(":seq", number(seq))
-            .expression_attribute_values(":before", number(seq.0 - 1));
-
-        if !thread.is_empty() {
-            set += ", thread = :thread";
-            call = call.expression_attribute_values(":thread", value(thread));
-        }
-
-        if let Some(state) = rate_limit_state {
-            set += ", paced = :paced";
-            call = call.expression_attribute_values(":paced", value(state));
-        }
-
+        let (call, set) = self.past(held, seq, "settled_seq = :before");
         let done = match update::<Conversation>(call.update_expression(set)).await? {
             WriteOutcome::Done(_) => true,
             WriteOutcome::Refused(now) => held.is_still(&now) && now.settled_seq == seq,
@@ -179,14 +172,23 @@ impl Deliveries<'_> {
     }
 
     /// Releases the lease and takes the conversation out of the outbox, if every message is
-    /// settled.
+    /// settled; moves it past message `last`, which is, in the same write.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn release(self, held: &HeldConversation) -> Result<ReleaseOutcome, InternalError> {
-        let call = self
-            .held(held, "settled_seq = seq")
-            .update_expression("REMOVE lease_owner, lease_until, not_before, outbox_bucket, due");
+    pub async fn release(
+        self,
+        held: &HeldConversation,
+        last: Option<Seq>,
+    ) -> Result<ReleaseOutcome, InternalError> {
+        const FREE: &str = "REMOVE lease_owner, lease_until, not_before, outbox_bucket, due";
+        let call = match last {
+            Some(last) => {
+                let (call, set) = self.past(held, last, "settled_seq = :before AND seq = :seq");
+                call.update_expression(format!("{set} {FREE}"))
+            }
+            None => self.held(held, "settled_seq = seq").update_expression(FREE),
+        };
         Ok(match update::<Conversation>(call).await? {
             WriteOutcome::Done(_) => ReleaseOutcome::Done,
             WriteOutcome::Refused(now) if held.is_still(&now) => ReleaseOutcome::NewMessage,
@@ -241,6 +243,34 @@ impl Deliveries<'_> {
             }
             WriteOutcome::Done(_) | WriteOutcome::Refused(_) | WriteOutcome::Missing => Ok(true),
         }
+    }
+
+    /// Begins a change that moves a held conversation past message `seq`, and stores its thread and
+    /// its rate limit's state; returns the expression that does so, too.
+    fn past(
+        &self,
+        held: &HeldConversation,
+        seq: Seq,
+        also: &str,
+    ) -> (UpdateItemFluentBuilder, String) {
+        let Conversation { thread, rate_limit_state, .. } = &held.conversation;
+        let mut set = String::from("SET settled_seq = :seq");
+        let mut call = self
+            .held(held, also)
+            .expression_attribute_values(":seq", number(seq))
+            .expression_attribute_values(":before", number(seq.0 - 1));
+
+        if !thread.is_empty() {
+            set += ", thread = :thread";
+            call = call.expression_attribute_values(":thread", value(thread));
+        }
+
+        if let Some(state) = rate_limit_state {
+            set += ", paced = :paced";
+            call = call.expression_attribute_values(":paced", value(state));
+        }
+
+        (call, set)
     }
 
     /// Begins a change of a held conversation, on the condition that it still is held, and `also`.

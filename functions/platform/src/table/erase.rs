@@ -1,5 +1,6 @@
 //! Erasing what identifies a customer. What is counted stays: each message with its id, its place,
-//! its status and its times, and everything that delivery relies on.
+//! its status and its times, and everything that delivery relies on. Of a message that the customer
+//! wrote, id, place and time stay.
 //!
 //! A conversation is erased only while all of its messages are settled and no worker holds it, so
 //! that nothing is emptied that has yet to be delivered. The erasure raises the fence as a claim
@@ -19,13 +20,14 @@ use super::{
 };
 use crate::error::InternalError;
 use domain::delivery::{Attempt, History};
-use domain::{BusinessId, ConversationChannel, ConversationId, Seq, UploadId};
+use domain::timeline::Order;
+use domain::{BusinessId, ConversationChannel, ConversationId, CustomerNumber, Seq, UploadId};
 
 /// How often a message may change while it is emptied before emptying it gives up.
 const MAX_CONFLICTS: u8 = 8;
 
 /// A conversation that may have to be erased, by one of its customer's names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ErasureCandidate {
     /// The conversation.
     pub conversation_id: ConversationId,
@@ -36,7 +38,7 @@ pub struct ErasureCandidate {
 }
 
 /// A name of a conversation's customer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum CustomerName {
     /// The address or number that messages go to.
     Recipient(ConversationChannel, String),
@@ -182,7 +184,7 @@ impl OperatorTable<'_> {
             let mut call = self
                 .table
                 .change(&key)
-                .update_expression(set + " REMOVE provider_id")
+                .update_expression(set + " REMOVE provider_id, metadata")
                 .condition_expression(
                     "#status = :status AND (attribute_not_exists(fence) OR fence <= :fence)",
                 )
@@ -206,6 +208,40 @@ impl OperatorTable<'_> {
         }
 
         Err(InternalError::new("emptying a message that kept changing"))
+    }
+
+    /// Empties the messages after `after` that the customer wrote, at most `limit` of them; returns
+    /// the last one that it looked at, or `None` if there are no more. The names that they came
+    /// with stay known by their hashes, so that a repeat makes no second message.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn empty_customer_messages(
+        self,
+        erasure: &Erasure,
+        after: CustomerNumber,
+        limit: i32,
+    ) -> Result<Option<CustomerNumber>, InternalError> {
+        let Erasure { business_id, conversation_id, .. } = *erasure;
+        let numbers = (after, CustomerNumber::MAX);
+        let (page, _) = self
+            .table
+            .customer_messages(business_id, conversation_id, numbers, Order::OldestFirst, limit)
+            .await?;
+
+        for message in &page {
+            let key = key::customer_message(business_id, conversation_id, message.number);
+            let call = self
+                .table
+                .change(&key)
+                .update_expression("SET content = :nothing REMOVE media")
+                .condition_expression("attribute_exists(pk)")
+                .expression_attribute_values(":nothing", text(""));
+            // Missing: its time was over.
+            update::<IgnoredAny>(call).await?;
+        }
+
+        Ok(page.last().map(|message| message.number))
     }
 
     /// Removes the records of a conversation's uploads, so that no further message references them.

@@ -1,12 +1,12 @@
-//! Lists of what was provisioned: businesses, channels, API keys. One business's are read by a
-//! query; those of all by a scan of the whole table, whose pages are those of the census.
+//! Lists of what was provisioned: businesses, channels, API keys, endpoints. One business's are read
+//! by a query; those of all by a scan of the whole table, whose pages are those of the census.
 
 use serde::Deserialize;
 
-use super::record::{ChannelRecord, Credential, Plan};
+use super::record::{ChannelRecord, Credential, Endpoint, Plan};
 use super::{Cursor, Item, OperatorTable, Page, item, key, read, text};
 use crate::error::InternalError;
-use domain::{BusinessId, ChannelId};
+use domain::{BusinessId, ChannelId, EndpointId};
 
 /// One of the two items that say what a business is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +37,17 @@ pub struct FoundApiKey {
     pub hash: String,
     /// The key's record.
     pub credential: Credential,
+}
+
+/// An endpoint with its ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundEndpoint {
+    /// The business it belongs to.
+    pub business_id: BusinessId,
+    /// The endpoint's id.
+    pub endpoint_id: EndpointId,
+    /// The endpoint.
+    pub record: Endpoint,
 }
 
 /// A business's name as it is stored.
@@ -143,6 +154,24 @@ impl OperatorTable<'_> {
             Ok(FoundApiKey { business_id, hash, credential: read(entry.item)? })
         };
         self.entries(business_id, key::API_KEY_PREFIX, page, found).await
+    }
+
+    /// One page of the endpoints of one business, or of all.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn endpoints(
+        self,
+        business_id: Option<BusinessId>,
+        page: Option<Cursor>,
+    ) -> Result<Page<FoundEndpoint>, InternalError> {
+        let found = |entry: Entry| {
+            let endpoint_id = key::parse_endpoint(&entry.sk)
+                .ok_or_else(|| InternalError::new("reading the id of an endpoint"))?;
+            let business_id = entry.business_id;
+            Ok(FoundEndpoint { business_id, endpoint_id, record: read(entry.item)? })
+        };
+        self.entries(business_id, key::ENDPOINT_PREFIX, page, found).await
     }
 
     /// One page of the items whose range key begins with `prefix`, in businesses' own partitions.

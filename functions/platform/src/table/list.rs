@@ -1,14 +1,55 @@
 //! Reading channels, conversations and messages back.
 
 use super::record::{ChannelRecord, Message};
-use super::{Table, key, text};
+use super::{Table, key};
 use crate::error::InternalError;
+use domain::timeline::Order;
 use domain::{BusinessId, ChannelId, ConversationId, MessageId, Seq};
 
-/// The messages of a conversation after some `seq`, up to a limit.
+/// The part of a conversation's messages that a list shows, and where it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessageRange {
+    /// Only messages after this one.
+    pub after: Seq,
+    /// Only messages before this one, if there is one.
+    pub before: Option<Seq>,
+    /// Which end of the range comes first.
+    pub order: Order,
+}
+
+impl MessageRange {
+    /// Everything after `after`, oldest first.
+    #[must_use]
+    pub fn after(after: Seq) -> MessageRange {
+        MessageRange { after, before: None, order: Order::OldestFirst }
+    }
+
+    /// Returns the cursor that goes on in the same order behind a page without messages.
+    #[must_use]
+    pub fn next_of_nothing(self) -> Seq {
+        match self.order {
+            Order::OldestFirst => self.after,
+            Order::NewestFirst => self.before.unwrap_or(self.after.next()),
+        }
+    }
+
+    /// Returns the cursor that goes on in the other order behind a page without messages.
+    #[must_use]
+    pub fn previous_of_nothing(self) -> Seq {
+        match self.order {
+            Order::OldestFirst => self.after.next(),
+            Order::NewestFirst => {
+                let before = self.before.map(|before| Seq(before.0.saturating_sub(1)));
+                before.map_or(self.after, |before| before.max(self.after))
+            }
+        }
+    }
+}
+
+/// Some messages of a range, up to a limit.
 #[derive(Debug)]
-pub struct MessagesAfter {
-    /// The messages, oldest first.
+pub struct MessageList {
+    /// The messages, in the order of the range.
     pub messages: Vec<Message>,
     /// Whether there may be more: DynamoDB says so after a page that ends exactly with the last
     /// message, too.
@@ -28,9 +69,29 @@ impl Table {
         self.get(&key::channel(business_id, channel_id)).await
     }
 
-    /// Up to `limit` messages after `after`, oldest first, read consistently. A page ends at
-    /// `limit` or at [1
+    /// Up to `limit` messages of `range`, read consistently. A page ends at `limit` or at [1
     /// MB](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html).
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn messages(
+        &self,
+        business_id: BusinessId,
+        conversation_id: ConversationId,
+        range: MessageRange,
+        limit: i32,
+    ) -> Result<MessageList, InternalError> {
+        let MessageRange { after, before, order } = range;
+        let first = Seq(after.0.saturating_add(1));
+        let last = before.map_or(Seq::MAX.next(), |before| Seq(before.0.saturating_sub(1)));
+        let last = last.min(Seq::MAX.next());
+        let partition = key::conversation_partition(business_id, conversation_id);
+        let sorts = [first, last].map(key::message_sort);
+        let (messages, has_more) = self.read_between(partition, sorts, order, limit).await?;
+        Ok(MessageList { messages, has_more })
+    }
+
+    /// Up to `limit` messages after `after`, oldest first.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
@@ -40,23 +101,9 @@ impl Table {
         conversation_id: ConversationId,
         after: Seq,
         limit: i32,
-    ) -> Result<MessagesAfter, InternalError> {
-        let call = self
-            .query()
-            .limit(limit)
-            .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
-            .expression_attribute_values(
-                ":pk",
-                text(key::conversation_partition(business_id, conversation_id)),
-            )
-            .expression_attribute_values(":first", text(key::message_sort(after.next())))
-            .expression_attribute_values(":last", text(key::message_sort(Seq::MAX.next())));
-
-        let answer = call.send().await.map_err(|error| InternalError::aws("Query", error))?;
-        let has_more = answer.last_evaluated_key.is_some();
-        let messages = answer.items.unwrap_or_default().into_iter().map(super::read);
-
-        Ok(MessagesAfter { messages: messages.collect::<Result<_, _>>()?, has_more })
+    ) -> Result<MessageList, InternalError> {
+        let range = MessageRange::after(after);
+        self.messages(business_id, conversation_id, range, limit).await
     }
 
     /// One message by its id, which tells its place.

@@ -10,8 +10,13 @@ mod attempt;
 mod cancellation;
 mod census;
 mod connection;
+mod customer;
 mod deliver;
+mod endpoints;
 mod erase;
+mod event_deliveries;
+mod events;
+mod exceptions;
 mod inventory;
 pub mod key;
 mod list;
@@ -21,30 +26,48 @@ mod outbox;
 mod page;
 mod plan;
 pub mod provision;
+mod publish;
 mod receipt;
 pub mod record;
 mod request_context;
 mod retention;
 mod search;
+mod sweep_round;
 mod switch;
+mod tabs;
+mod timeline;
 mod upload;
 mod window;
+mod withdraw;
 
 pub use accept::{ACCEPT_DEADLINE, ACCEPT_LAST_TRY, AcceptOutcome, IDEMPOTENCY_TTL, MessageDraft};
+pub use api_key::ApiKeyTerms;
 pub use attempt::RequeueOutcome;
-pub use census::{FoundMessage, MessageFilter, OpenMonth};
-pub use connection::{Connection, MAX_CONNECTION_AGE};
+pub use census::{MessageFilter, OpenMonth};
+pub use connection::{Connection, MAX_CONNECTION_AGE, ReplayWriteOutcome};
+pub use customer::{CustomerDraft, CustomerMessageOutcome};
 pub use deliver::{Deliveries, HeldConversation, ReleaseOutcome};
+pub use endpoints::CreateEndpointOutcome;
 pub use erase::{BeginErasureOutcome, CustomerName, Erasure, ErasureCandidate};
-pub use inventory::{BusinessPart, FoundApiKey, FoundChannel};
-pub use list::MessagesAfter;
+pub use event_deliveries::DeliveryLine;
+pub use events::{CurrentMessages, EventList};
+pub use exceptions::{ExceptionPlace, ExceptionSearch, Exceptions, NoPlace};
+pub use inventory::{BusinessPart, FoundApiKey, FoundChannel, FoundEndpoint};
+pub use list::{MessageList, MessageRange};
 pub use operator::OperatorTable;
 pub use outbox::DueConversation;
 pub use page::{Cursor, Page};
+pub use plan::PlanChange;
+pub use publish::{Endpoints, EventDraft};
 pub use receipt::{AppliedReceipt, ReceiptEffect};
 pub use request_context::{LoadRequest, RequestContext};
 pub use retention::MessageRetention;
 pub use search::{MessageName, MessageSearch, StoredMessage};
+pub use sweep_round::SweepRound;
+pub use tabs::{IdleFrameOutcome, TabAdmission};
+pub use timeline::{Entry, Timeline};
+pub use upload::CountUploadOutcome;
+pub use window::CustomerConversations;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -63,6 +86,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::error::{self, InternalError};
+pub use domain::timeline::Order;
 
 /// An item as the SDK returns it; it never leaves this module.
 type Item = HashMap<String, AttributeValue>;
@@ -125,8 +149,8 @@ impl Table {
         self.client.update_item().table_name(&self.name).set_key(Some(key.attributes()))
     }
 
-    /// Puts an item that must not be there before; a transaction that is cancelled for it tells what
-    /// is there.
+    /// Puts an item that must not be there before; a transaction that is cancelled for it tells
+    /// what is there.
     fn put_new(&self, item: Item) -> TransactWriteItem {
         let put = Put::builder()
             .table_name(&self.name)
@@ -148,6 +172,34 @@ impl Table {
     /// Begins a consistent `Query`.
     fn query(&self) -> QueryFluentBuilder {
         self.client.query().table_name(&self.name).consistent_read(true)
+    }
+
+    /// Reads up to `limit` items of a partition whose range keys lie between two, both included,
+    /// consistently; and whether there may be more.
+    async fn read_between<T: DeserializeOwned>(
+        &self,
+        partition: String,
+        [first, last]: [String; 2],
+        order: Order,
+        limit: i32,
+    ) -> Result<(Vec<T>, bool), InternalError> {
+        // DynamoDB refuses a range whose end lies before its beginning.
+        if first > last {
+            return Ok((Vec::new(), false));
+        }
+
+        let call = self
+            .query()
+            .limit(limit)
+            .scan_index_forward(order == Order::OldestFirst)
+            .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
+            .expression_attribute_values(":pk", text(partition))
+            .expression_attribute_values(":first", text(first))
+            .expression_attribute_values(":last", text(last));
+        let answer = call.send().await.map_err(|error| InternalError::aws("Query", error))?;
+        let has_more = answer.last_evaluated_key.is_some();
+        let items = answer.items.unwrap_or_default().into_iter().map(read);
+        Ok((items.collect::<Result<_, _>>()?, has_more))
     }
 
     /// Reads many items, consistently and in any order. Asks again for those that DynamoDB left out
@@ -302,8 +354,23 @@ impl<R> RefusedCondition for SdkError<UpdateItemError, R> {
 }
 
 fn read<T: DeserializeOwned>(item: Item) -> Result<T, InternalError> {
+    let name = std::any::type_name::<T>().rsplit("::").next().unwrap_or_default();
     serde_dynamo::aws_sdk_dynamodb_1::from_item(item)
-        .map_err(|error| InternalError::because("reading a stored item", error))
+        .map_err(|error| InternalError::because(format!("reading a stored {name}"), error))
+}
+
+/// Takes the item under `key` out of what a batch returned, in whatever order.
+fn take_item<T: DeserializeOwned>(
+    items: &mut Vec<Item>,
+    key: Option<&key::Key>,
+) -> Result<Option<T>, InternalError> {
+    let Some(key) = key else { return Ok(None) };
+    let has = |item: &Item, name: &str, value: &str| {
+        item.get(name).and_then(|found| found.as_s().ok()).is_some_and(|found| found == value)
+    };
+    let found =
+        items.iter().position(|item| has(item, key::PK, &key.pk) && has(item, key::SK, &key.sk));
+    found.map(|index| read(items.swap_remove(index))).transpose()
 }
 
 /// An item of `record`'s attributes under `key`.

@@ -1,13 +1,12 @@
 //! A month's limit and what is used of it: opening the month and reading it.
 
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem};
 
+use super::cancellation::is_passing;
 use super::record::{Plan, QuotaHead};
-use super::{Backoff, Table, item, key, number};
-use crate::error::{self, InternalError};
-use domain::quota::{self, Shard, Usage};
+use super::{Backoff, Table, item, key, number, update, value};
+use crate::error::InternalError;
+use domain::quota::{self, FullShards, Shard, Usage};
 use domain::{BusinessId, Month};
 
 impl Table {
@@ -36,12 +35,12 @@ impl Table {
             let (head, actions) = self.opening(business_id, month, &plan);
             match self.transact(actions).await {
                 Ok(()) => return Ok(head),
-                Err(error) if !is_cancelled(&error) => {
+                Err(error) if !is_passing(&error) => {
                     return Err(InternalError::aws("TransactWriteItems", error));
                 }
                 // Another caller opened it, or the plan changed: look again.
-                Err(error) if !backoff.wait().await => {
-                    return Err(InternalError::contended("TransactWriteItems", error));
+                Err(_) if !backoff.wait().await => {
+                    return Err(InternalError::contended("TransactWriteItems"));
                 }
                 Err(_) => {}
             }
@@ -56,8 +55,12 @@ impl Table {
     ) -> (QuotaHead, Vec<TransactWriteItem>) {
         let shards = quota::open(plan.max_messages_per_month, plan.shards);
         let count = u16::try_from(shards.len()).expect("at most 64");
-        let head =
-            QuotaHead { limit: plan.max_messages_per_month, shards: count, version: plan.version };
+        let head = QuotaHead {
+            limit: plan.max_messages_per_month,
+            shards: count,
+            version: plan.version,
+            full_shards: FullShards::default(),
+        };
 
         let check = ConditionCheck::builder()
             .table_name(&self.name)
@@ -74,6 +77,28 @@ impl Table {
         ];
 
         (head, actions.into_iter().chain(shards).collect())
+    }
+
+    /// Remembers which shards were seen full, under the version of the plan that they were seen
+    /// under: from then on no request tries them, and none any shard once all are. If that cannot
+    /// be written the next request that sees it writes it.
+    pub(super) async fn remember_full(
+        &self,
+        business_id: BusinessId,
+        month: Month,
+        version: u64,
+        full: FullShards,
+    ) {
+        let call = self
+            .change(&key::quota_head(business_id, month))
+            .update_expression("SET full_shards = :full")
+            .condition_expression("version = :version")
+            .expression_attribute_values(":full", value(&full))
+            .expression_attribute_values(":version", number(version));
+        if let Err(error) = update::<QuotaHead>(call).await {
+            let error = error.chain();
+            tracing::warn!(error, "full shards not remembered; the next request sees them");
+        }
     }
 
     /// The shards of a month, each read consistently.
@@ -107,6 +132,22 @@ impl Table {
         rows.collect()
     }
 
+    /// The usage of a month by its shards; `None` for one that is not open yet.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn usage_of_open_month(
+        &self,
+        business_id: BusinessId,
+        month: Month,
+    ) -> Result<Option<Usage>, InternalError> {
+        let head: Option<QuotaHead> = self.get(&key::quota_head(business_id, month)).await?;
+        match head {
+            Some(head) => self.usage(business_id, month, Some(&head), None).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// A month's usage; a month that is not open yet has all of the plan's limit left.
     ///
     /// # Errors
@@ -127,23 +168,5 @@ impl Table {
                 Ok(Usage { limit: plan.map_or(0, |plan| plan.max_messages_per_month), used: 0 })
             }
         }
-    }
-}
-
-/// Whether a transaction was cancelled for reasons that another look may change: a condition, or
-/// contention.
-pub(super) fn is_cancelled<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
-    match error.as_service_error() {
-        Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
-            let may_change = |code: &str| {
-                matches!(code, "None" | "ConditionalCheckFailed") || error::is_contention(code)
-            };
-            cancelled
-                .cancellation_reasons()
-                .iter()
-                .all(|reason| reason.code().is_none_or(may_change))
-        }
-        Some(other) => other.code().is_some_and(error::is_contention),
-        None => false,
     }
 }

@@ -1,11 +1,15 @@
 //! The outbox: which conversations are promised to be looked at, and when.
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::types::Select;
 use chrono::serde::ts_milliseconds;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
+use super::record::Conversation;
 use super::{Cursor, Page, Table, key, millis, text, update};
 use crate::error::InternalError;
 use domain::{BusinessId, ConversationId};
@@ -22,8 +26,8 @@ pub struct DueConversation {
 }
 
 impl Table {
-    /// The conversations of one bucket that are due at `now`, longest due first, a page of the
-    /// index at a time; `page` is where the page before ended.
+    /// The conversations of one bucket that are due at `now`, longest due first, `limit` at a time
+    /// or as many as DynamoDB reads at once; `page` is where the page before ended.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
@@ -31,12 +35,65 @@ impl Table {
         &self,
         bucket: &str,
         now: DateTime<Utc>,
+        limit: Option<i32>,
         page: Option<Cursor>,
     ) -> Result<Page<DueConversation>, InternalError> {
-        let call = self
-            .outbox(bucket, page)
-            .key_condition_expression("outbox_bucket = :bucket AND due <= :now");
-        read_due(call.expression_attribute_values(":now", millis(now))).await
+        read_due(self.due_in(bucket, now, page).set_limit(limit)).await
+    }
+
+    /// How many entries of one bucket, of whichever kind, are due at `now` from a page on.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn count_due(
+        &self,
+        bucket: &str,
+        now: DateTime<Utc>,
+        page: Cursor,
+    ) -> Result<usize, InternalError> {
+        let call = self.due_in(bucket, now, Some(page)).select(Select::Count);
+        let mut pages = call.into_paginator().send();
+        let mut count = 0;
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| InternalError::aws("Query", error))?;
+            count += usize::try_from(page.count).unwrap_or_default();
+        }
+        Ok(count)
+    }
+
+    /// The conversations of up to 100 entries as they are now, which the index lags behind: as many
+    /// as one
+    /// [BatchGetItem](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html)
+    /// reads.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn conversations(
+        &self,
+        entries: impl IntoIterator<Item = DueConversation>,
+    ) -> Result<HashMap<ConversationId, Conversation>, InternalError> {
+        let keys =
+            entries.into_iter().map(|due| key::conversation(due.business_id, due.conversation_id));
+        let rows = self.get_all(keys).await?.into_iter().map(|item| {
+            let partition = item.get(key::PK).and_then(|pk| pk.as_s().ok());
+            let (_, conversation_id) = partition
+                .and_then(|pk| key::parse_conversation_partition(pk))
+                .ok_or_else(|| InternalError::new("reading a conversation by its key"))?;
+            Ok((conversation_id, super::read(item)?))
+        });
+        rows.collect()
+    }
+
+    /// Begins a query of what is due in one bucket.
+    pub(super) fn due_in(
+        &self,
+        bucket: &str,
+        now: DateTime<Utc>,
+        page: Option<Cursor>,
+    ) -> QueryFluentBuilder {
+        self.outbox(bucket, page)
+            .key_condition_expression("outbox_bucket = :bucket AND due <= :now")
+            .expression_attribute_values(":now", millis(now))
     }
 
     /// All conversations of one bucket, due or not: whichever has a message that is not settled, a
@@ -53,7 +110,8 @@ impl Table {
             .await
     }
 
-    fn outbox(&self, bucket: &str, page: Option<Cursor>) -> QueryFluentBuilder {
+    /// Begins a query of one bucket.
+    pub(super) fn outbox(&self, bucket: &str, page: Option<Cursor>) -> QueryFluentBuilder {
         self.client
             .query()
             .table_name(&self.name)
@@ -86,7 +144,6 @@ impl Table {
     }
 }
 
-/// Runs one query of the outbox.
 async fn read_due(call: QueryFluentBuilder) -> Result<Page<DueConversation>, InternalError> {
     #[derive(Deserialize)]
     struct Row {
@@ -95,16 +152,23 @@ async fn read_due(call: QueryFluentBuilder) -> Result<Page<DueConversation>, Int
         due: DateTime<Utc>,
     }
 
+    let due = |Row { pk, due: since }: Row| {
+        let (business_id, conversation_id) = key::parse_conversation_partition(&pk)?;
+        Some(DueConversation { business_id, conversation_id, since })
+    };
+    read_page(call, due).await
+}
+
+/// Runs one query of the outbox, and reads each row; `parse` returns `None` for a key that is none
+/// of ours.
+pub(super) async fn read_page<R: DeserializeOwned, T>(
+    call: QueryFluentBuilder,
+    parse: impl Fn(R) -> Option<T>,
+) -> Result<Page<T>, InternalError> {
     let answer = call.send().await.map_err(|error| InternalError::aws("Query", error))?;
     let rows = answer.items.unwrap_or_default().into_iter().map(|item| {
-        let Row { pk, due: since } = super::read(item)?;
-        key::parse_conversation_partition(&pk)
-            .map(|(business_id, conversation_id)| DueConversation {
-                business_id,
-                conversation_id,
-                since,
-            })
-            .ok_or_else(|| InternalError::new("reading whose conversation is due"))
+        parse(super::read(item)?)
+            .ok_or_else(|| InternalError::new("reading what is due by its key"))
     });
 
     Ok(Page {

@@ -14,5 +14,5 @@ pub struct Page<T> {
 }
 
 /// The end of a page.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Cursor(pub(super) Item);

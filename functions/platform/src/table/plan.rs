@@ -4,16 +4,37 @@
 use aws_sdk_dynamodb::types::{ConditionCheck, Put, TransactWriteItem, Update};
 use chrono::{DateTime, Utc};
 
+use super::cancellation::is_passing;
 use super::record::{Plan, QuotaHead};
-use super::{Backoff, OperatorTable, item, key, month, number};
+use super::{Backoff, OperatorTable, item, key, number};
 use crate::error::InternalError;
-use domain::quota::{self, Usage};
+use domain::quota::{self, FullShards, Usage};
 use domain::{BusinessId, Month};
 
+/// A change of a plan. What is `None` stays as it is at that moment.
+#[derive(Clone, Copy)]
+pub struct PlanChange<'a> {
+    /// Messages a month.
+    pub limit: u64,
+    /// The plan's name.
+    pub name: Option<&'a str>,
+    /// How many shards its months are counted on.
+    pub shards: Option<u16>,
+    /// Requests a minute of each credential and operation.
+    pub requests_per_minute: Option<u32>,
+}
+
+impl PlanChange<'_> {
+    /// A change of the limit alone.
+    #[must_use]
+    pub fn of_limit(limit: u64) -> PlanChange<'static> {
+        PlanChange { limit, name: None, shards: None, requests_per_minute: None }
+    }
+}
+
 impl OperatorTable<'_> {
-    /// Gives the business `limit` messages a month from now on, under another name and on other
-    /// shards if they are given; what is not, stays as it is at that moment. A limit below what a
-    /// month has used leaves the month exactly full. Returns the plan as it is then.
+    /// Changes the plan of a business from now on. A limit below what a month has used leaves the
+    /// month exactly full. Returns the plan as it is then.
     ///
     /// The month of `now` may be over before the change is made, so the one after it changes along,
     /// or is not open yet.
@@ -26,9 +47,7 @@ impl OperatorTable<'_> {
     pub async fn change_plan(
         self,
         business_id: BusinessId,
-        name: Option<&str>,
-        limit: u64,
-        shards: Option<u16>,
+        change: PlanChange<'_>,
         now: DateTime<Utc>,
     ) -> Result<Plan, InternalError> {
         let running = Month::of(now);
@@ -41,9 +60,10 @@ impl OperatorTable<'_> {
                 .await?
                 .ok_or_else(|| InternalError::new("changing a plan that does not exist"))?;
             let after = Plan {
-                name: name.map_or(before.name, str::to_owned),
-                max_messages_per_month: limit,
-                shards: shards.unwrap_or(before.shards),
+                name: change.name.map_or(before.name, str::to_owned),
+                max_messages_per_month: change.limit,
+                shards: change.shards.unwrap_or(before.shards),
+                requests_per_minute: change.requests_per_minute.or(before.requests_per_minute),
                 version: before.version + 1,
             };
             let mut actions =
@@ -60,7 +80,7 @@ impl OperatorTable<'_> {
             }
             match self.table.transact(actions).await {
                 Ok(()) => return Ok(after),
-                Err(error) if month::is_cancelled(&error) && backoff.wait().await => {}
+                Err(error) if is_passing(&error) && backoff.wait().await => {}
                 Err(error) => return Err(InternalError::aws("TransactWriteItems", error)),
             }
         }
@@ -80,8 +100,12 @@ impl OperatorTable<'_> {
         let used: Vec<u64> = before.iter().map(|(_, shard)| shard.used).collect();
         let after = quota::recap(&used, plan.max_messages_per_month, plan.shards);
         let count = u16::try_from(after.len()).expect("at most 64");
-        let new =
-            QuotaHead { limit: Usage::of(&after).limit, shards: count, version: plan.version };
+        let new = QuotaHead {
+            limit: Usage::of(&after).limit,
+            shards: count,
+            version: plan.version,
+            full_shards: FullShards::default(),
+        };
 
         let mut actions =
             vec![self.put_if_version(&key::quota_head(business_id, month), &new, head.version)];

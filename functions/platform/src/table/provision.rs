@@ -2,13 +2,13 @@
 //! their own. In production the rest of PingBack and its operators do; the local system seeds
 //! itself with the same calls. Nothing that exists is overwritten.
 
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde::de::IgnoredAny;
 
+use super::cancellation::is_refused;
 use super::record::{ChannelRecord, ChannelSettings, Conversation, Credential, Plan};
 use super::{OperatorTable, item, key, update, value};
 use crate::error::InternalError;
@@ -16,7 +16,7 @@ use domain::channel::email::NamedAddress;
 use domain::delivery::Thread;
 use domain::{
     AgentId, BusinessId, Channel, ChannelId, ConversationChannel, ConversationId,
-    ConversationStatus, Seq,
+    ConversationStatus, PrivateText, Scopes, Seq,
 };
 
 /// The data of a new conversation.
@@ -27,11 +27,11 @@ pub struct NewConversation {
     /// Which of the business's channels.
     pub channel_id: ChannelId,
     /// The customer's phone number, address or visitor id.
-    pub recipient: String,
+    pub recipient: PrivateText,
     /// E-mail: the subject of the thread.
-    pub subject: Option<String>,
+    pub subject: Option<PrivateText>,
     /// E-mail: the `Message-ID` of the customer's mail that the conversation begins with.
-    pub begun_by: Option<String>,
+    pub begun_by: Option<PrivateText>,
     /// WhatsApp: until when free-form messages may be sent.
     pub window_expires_at: Option<DateTime<Utc>>,
 }
@@ -47,8 +47,10 @@ impl OperatorTable<'_> {
         plan: &str,
         max_messages_per_month: u64,
         shards: u16,
+        requests_per_minute: Option<u32>,
     ) -> Result<bool, InternalError> {
-        let plan = Plan { name: plan.to_owned(), max_messages_per_month, shards, version: 1 };
+        let name = plan.to_owned();
+        let plan = Plan { name, max_messages_per_month, shards, requests_per_minute, version: 1 };
         self.create(&key::plan(business_id), &plan).await
     }
 
@@ -61,7 +63,13 @@ impl OperatorTable<'_> {
         business_id: BusinessId,
         agent_id: AgentId,
     ) -> Result<bool, InternalError> {
-        let credential = Credential { is_active: true, agent: None, valid_until: None };
+        let credential = Credential {
+            is_active: true,
+            agent: None,
+            valid_until: None,
+            scopes: Scopes::default(),
+            name: None,
+        };
         self.create(&key::agent(business_id, agent_id), &credential).await
     }
 
@@ -229,17 +237,4 @@ impl OperatorTable<'_> {
             .expression_attribute_values(":active", value(&is_active));
         Ok(update::<IgnoredAny>(call).await?.is_done())
     }
-}
-
-/// Whether a transaction was cancelled because of a condition.
-pub(super) fn is_refused<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
-    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
-        error.as_service_error()
-    else {
-        return false;
-    };
-    cancelled
-        .cancellation_reasons()
-        .iter()
-        .any(|reason| reason.code() == Some("ConditionalCheckFailed"))
 }

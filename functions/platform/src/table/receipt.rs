@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::exceptions::{MessageAddress, index_exception};
 use super::record::{Conversation, Message};
 use super::{Backoff, Table, WriteOutcome, key, millis, number, text, update, value};
 use crate::error::InternalError;
-use domain::Seq;
 use domain::delivery::{
     MessageReference, Parts, Reason, Receipt, ReportedStatus, Standing, Status,
 };
+use domain::{Channel, Seq};
 
 /// How long to wait for the worker that has just put a message in doubt to release its
 /// conversation, which is one more write.
@@ -38,13 +39,14 @@ pub enum ReceiptEffect {
 }
 
 impl Table {
-    /// Moves a message on as the receipt says. If its conversation waited for the message's
-    /// outcome, it is due now, and the caller has to ring its doorbell.
+    /// Moves a message of this channel on as the receipt says. If its conversation waited for the
+    /// message's outcome, it is due now, and the caller has to ring its doorbell.
     ///
     /// # Errors
     /// If DynamoDB does not answer, or the message kept changing.
     pub async fn apply_receipt(
         &self,
+        channel: Channel,
         about: &MessageReference,
         receipt: &Receipt,
         now: DateTime<Utc>,
@@ -58,7 +60,13 @@ impl Table {
             let Some(after) = after_receipt(&message, receipt, now) else {
                 return Ok(AppliedReceipt { message: Some(message), effect: ReceiptEffect::None });
             };
-            if !self.write_report(about, &message, &after).await? {
+            let address = MessageAddress {
+                business_id: about.business_id,
+                channel,
+                conversation_id: about.conversation_id,
+                seq: message.seq,
+            };
+            if !self.write_report(address, &message, &after, now).await? {
                 continue; // Something else was faster.
             }
             let over = message.status == Status::InDoubt && after.status != Status::InDoubt;
@@ -74,9 +82,10 @@ impl Table {
     /// stay.
     async fn write_report(
         &self,
-        about: &MessageReference,
+        address: MessageAddress,
         was: &Message,
         after: &Message,
+        now: DateTime<Utc>,
     ) -> Result<bool, InternalError> {
         let known = [
             ("sent_at", after.sent_at),
@@ -101,7 +110,7 @@ impl Table {
             if was.content.is_erased() { "" } else { " AND content <> :erased" };
 
         let mut call = self
-            .change(&key::message(about.business_id, about.conversation_id, was.seq))
+            .change(&key::message(address.business_id, address.conversation_id, was.seq))
             .condition_expression(format!(
                 "#status = :was AND {report_as_read}{parts_as_read}{as_erased_as_read}"
             ))
@@ -144,17 +153,28 @@ impl Table {
             call = call.expression_attribute_values(":expires_at", number(at));
         }
 
-        let remove = if let Some(reason) = &after.error {
+        let mut remove = Vec::new();
+        if let Some(reason) = &after.error {
             set.push("#error = :error".to_owned());
             call = call.expression_attribute_values(":error", value(reason));
-            ""
         } else {
-            " REMOVE #error"
-        };
+            remove.push("#error");
+        }
 
-        match update::<Message>(call.update_expression(format!("SET {}{remove}", set.join(", "))))
-            .await?
-        {
+        let mut index = "";
+        if after.status != was.status {
+            (call, index) = index_exception(call, Some(address), after.status, now);
+            if index.is_empty() {
+                remove.extend(["exception_list", "exception_at"]);
+            }
+        }
+
+        let remove = match remove.join(", ") {
+            names if names.is_empty() => names,
+            names => format!(" REMOVE {names}"),
+        };
+        let expression = format!("SET {}{index}{remove}", set.join(", "));
+        match update::<Message>(call.update_expression(expression)).await? {
             WriteOutcome::Done(_) => Ok(true),
             // Its own write, the answer to which was lost, or that of the very same receipt.
             WriteOutcome::Refused(now) => Ok(now == *after),

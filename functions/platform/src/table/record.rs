@@ -1,6 +1,10 @@
 //! The items of the table. Times that conditions compare are milliseconds since 1970, all others
 //! RFC 3339.
 
+mod event;
+
+pub use event::*;
+
 use chrono::serde::ts_milliseconds_option;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -9,14 +13,18 @@ use super::expiry;
 use crate::capability::Capability;
 use domain::accept::RecordedAnswer;
 use domain::delivery::{
-    Attempt, AttemptOutcome, ConversationState, History, OnUnknownOutcome, Parts, Progress,
-    RateLimitState, Reason, Status, Thread,
+    Attempt, AttemptOutcome, ConversationState, History, OnUnknownOutcome, Parts, Progress, Reason,
+    Status, Thread,
 };
+use domain::event::MessageMoment;
 use domain::message::{MessageView, SenderType};
+use domain::quota::FullShards;
+use domain::rate_limit::RateLimitState;
+use domain::widget::MinuteCount;
 use domain::{
     AgentId, Attachment, Channel, ChannelId, Content, ConversationChannel, ConversationId,
-    ConversationStatus, FileLink, FileName, MediaType, MessageId, Month, Sender, Seq, UploadId,
-    UploadState,
+    ConversationStatus, CustomerNumber, FileLink, FileName, Media, MediaType, MessageId, Metadata,
+    Month, PrivateText, Scopes, Sender, Seq, UploadId, UploadState,
 };
 
 /// How long a message stays at least once it is settled, however old it is by then.
@@ -32,6 +40,10 @@ pub struct Plan {
     /// How many shards its months are counted on; about its peak of messages a second, divided by
     /// 20.
     pub shards: u16,
+    /// Requests a minute that each of its credentials may make to each operation;
+    /// [`RequestLimit::of_plan`](domain::request_limit::RequestLimit::of_plan) has the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_per_minute: Option<u32>,
     /// Raised by every change.
     pub version: u64,
 }
@@ -45,6 +57,18 @@ pub struct QuotaHead {
     pub shards: u16,
     /// The plan's version it was made of.
     pub version: u64,
+    /// The shards that were seen full: they stay full until the plan changes, which makes another
+    /// head.
+    #[serde(default, skip_serializing_if = "FullShards::are_none")]
+    pub full_shards: FullShards,
+}
+
+impl QuotaHead {
+    /// Whether all of the month's shards were seen full.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        self.full_shards.others(self.shards).next().is_none()
+    }
 }
 
 /// An API key or an agent.
@@ -58,6 +82,12 @@ pub struct Credential {
     /// API keys only: until when it is valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<DateTime<Utc>>,
+    /// The things that it may do; all of them where nothing is stored.
+    #[serde(default, skip_serializing_if = "Scopes::are_all")]
+    pub scopes: Scopes,
+    /// API keys only: its owner's name for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// A configured channel.
@@ -95,7 +125,7 @@ pub enum ChannelSettings {
     /// Amazon SES.
     Email {
         /// A verified identity, with or without a display name.
-        from: String,
+        from: PrivateText,
         /// The configuration set whose events become receipts.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         configuration_set: Option<String>,
@@ -142,12 +172,12 @@ pub struct Conversation {
     /// Which of the business's channels.
     pub channel_id: ChannelId,
     /// The customer's phone number, address or visitor id.
-    pub recipient: String,
+    pub recipient: PrivateText,
     /// The status.
     pub status: ConversationStatus,
     /// E-mail: the subject of the thread.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subject: Option<String>,
+    pub subject: Option<PrivateText>,
     /// E-mail: the `Message-ID`s that the customer's mail program knows the thread by.
     #[serde(default, skip_serializing_if = "Thread::is_empty")]
     pub thread: Thread,
@@ -212,6 +242,9 @@ pub struct Message {
     pub content: Content,
     /// Its files.
     pub attachments: Vec<Attachment>,
+    /// Its caller's notes, which no customer sees.
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
     /// When it was accepted.
     pub created_at: DateTime<Utc>,
     /// The month it counts in.
@@ -233,7 +266,7 @@ pub struct Message {
     pub attempted_at: Option<DateTime<Utc>>,
     /// The provider's id of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub provider_id: Option<String>,
+    pub provider_id: Option<PrivateText>,
     /// When the provider took it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<DateTime<Utc>>,
@@ -283,6 +316,53 @@ impl Message {
             content: self.content.as_str(),
             attachments: self.attachments.iter().map(|file| file.view(origin)).collect(),
             created_at: self.created_at,
+        }
+    }
+
+    /// Returns the state that events tell of.
+    #[must_use]
+    pub fn moment(&self) -> MessageMoment {
+        MessageMoment {
+            status: self.status,
+            unknown_outcomes: self.unknown_outcomes,
+            reported_at: self.reported_at,
+        }
+    }
+
+    /// Returns the message with nothing in it that an erasure takes away: no text, no file, no word
+    /// of a provider's.
+    #[must_use]
+    pub fn without_texts(&self) -> Message {
+        Message {
+            content: Content::erased(),
+            attachments: Vec::new(),
+            metadata: Metadata::default(),
+            provider_id: None,
+            error: self.error.as_ref().map(Reason::without_detail),
+            parts: Parts::default(),
+            correlation_id: None,
+            keep_until: None,
+            expires_at: None,
+            history: History::default(),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the message as it was at the moment of `snapshot`, with the texts that it has now.
+    #[must_use]
+    pub fn at_moment(self, snapshot: &Message) -> Message {
+        let same =
+            |reason: &&Reason| snapshot.error.as_ref().is_some_and(|then| then.code == reason.code);
+        let error = self.error.as_ref().filter(same).or(snapshot.error.as_ref()).cloned();
+        let until_then = |attempt: &Attempt| attempt.attempt <= snapshot.attempts;
+        let history = self.history.into_iter().filter(until_then);
+        Message {
+            content: self.content,
+            attachments: self.attachments,
+            metadata: self.metadata,
+            history: history.fold(History::default(), |history, one| history.with(one)),
+            error,
+            ..snapshot.clone()
         }
     }
 
@@ -337,6 +417,61 @@ impl Message {
     pub fn attempts_so_far(&self) -> History {
         self.history_with(AttemptOutcome::InDoubt, Some(&Reason::outcome_unknown()))
     }
+}
+
+/// A message that the customer wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CustomerMessage {
+    /// Its id.
+    pub id: MessageId,
+    /// Its place among the customer's messages.
+    pub number: CustomerNumber,
+    /// The text; empty if it has none, or was erased.
+    pub content: PrivateText,
+    /// The file that came with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media: Option<Media>,
+    /// When it was stored.
+    pub created_at: DateTime<Utc>,
+    /// When DynamoDB may delete it, in seconds since 1970; without it, never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<i64>,
+}
+
+impl CustomerMessage {
+    /// The message as the public API shows it, and the widget.
+    #[must_use]
+    pub fn view(&self, conversation_id: ConversationId) -> MessageView<'_> {
+        MessageView {
+            id: self.id,
+            conversation_id,
+            sender_type: SenderType::Customer,
+            sender_id: Sender(None),
+            content: self.content.as_str(),
+            attachments: Vec::new(),
+            created_at: self.created_at,
+        }
+    }
+}
+
+/// How many messages the customer of a conversation has written.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CustomerCount {
+    /// The last one.
+    pub last: CustomerNumber,
+    /// The messages of the running minute, of those that have a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minute: Option<MinuteCount>,
+}
+
+/// The record of the name that a customer's message came with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CustomerMessageName {
+    /// The message.
+    pub number: CustomerNumber,
+    /// When DynamoDB may delete it, in seconds since 1970: with the message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<i64>,
 }
 
 /// The record of an idempotency key.

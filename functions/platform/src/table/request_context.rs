@@ -1,27 +1,32 @@
 //! The first call of accepting a message: one consistent `BatchGetItem` of everything a request is
 //! checked against.
 
-use chrono::{DateTime, Utc};
-use serde::de::DeserializeOwned;
+use chrono::{DateTime, NaiveDate, Utc};
 
 use super::record::{Conversation, Credential, Idempotency, Plan, QuotaHead, Upload};
-use super::{Item, Table, key, read};
+use super::{Table, key, take_item};
 use crate::credential::{Caller, TokenClaims};
 use crate::error::InternalError;
 use domain::accept::RecordedAnswer;
-use domain::{BusinessId, ConversationId, Month, UploadId};
+use domain::file::UnreferencedUploads;
+use domain::quota::{Shard, Usage};
+use domain::{BusinessId, ConversationId, Month, Scope, UploadId};
 
-/// The items to read beside the credential.
-#[derive(Debug, Clone, Copy, Default)]
+/// The items to read beside the credential and the plan.
+#[derive(Clone, Copy, Default)]
 pub struct LoadRequest<'a> {
     /// The conversation that is addressed.
     pub conversation_id: Option<ConversationId>,
-    /// The month to count in: its head and the plan.
+    /// The month to count in.
     pub month: Option<Month>,
+    /// Whether the month's first shard is read as well.
+    pub first_shard: bool,
     /// The request's idempotency key.
     pub idempotency_key: Option<&'a str>,
     /// Uploads of the conversation, each once.
     pub uploads: &'a [UploadId],
+    /// The day whose unreferenced uploads are counted, and those of the day before.
+    pub upload_day: Option<NaiveDate>,
 }
 
 /// The items that a request is checked against.
@@ -33,12 +38,18 @@ pub struct RequestContext {
     pub conversation: Option<Conversation>,
     /// The month's head, if the month is open.
     pub head: Option<QuotaHead>,
+    /// The month's first shard.
+    pub first_shard: Option<Shard>,
     /// The plan.
     pub plan: Option<Plan>,
     /// The recorded answer of the idempotency key.
     pub first: Option<RecordedAnswer>,
     /// The uploads that there are.
     pub uploads: Vec<Upload>,
+    /// The day's unreferenced uploads.
+    pub uploads_today: UnreferencedUploads,
+    /// Those of the day before.
+    pub uploads_yesterday: UnreferencedUploads,
 }
 
 impl RequestContext {
@@ -53,10 +64,40 @@ impl RequestContext {
         };
         valid.then_some(Caller { business_id: self.claims.business_id(), agent })
     }
+
+    /// Returns the key of the credential, by which its requests are counted.
+    #[must_use]
+    pub fn credential_key(&self) -> key::Key {
+        credential_key(&self.claims)
+    }
+
+    /// Returns the month's usage as far as it was read: exact where a plan has one shard, and
+    /// estimated by the first of several. `None` without a plan, or if head and shard were read in
+    /// the middle of a change.
+    #[must_use]
+    pub fn month_usage(&self) -> Option<Usage> {
+        let Some(head) = &self.head else {
+            let plan = self.plan.as_ref()?;
+            return Some(Usage { limit: plan.max_messages_per_month, used: 0 });
+        };
+        if head.is_spent() {
+            return Some(Usage { limit: head.limit, used: head.limit });
+        }
+
+        let Shard { used, cap } = self.first_shard?;
+        let left = cap.saturating_sub(used).saturating_mul(head.shards.into());
+        Some(Usage { limit: head.limit, used: head.limit.saturating_sub(left) })
+    }
+
+    /// Whether the stored credential has this scope.
+    #[must_use]
+    pub fn may(&self, scope: Scope) -> bool {
+        self.credential.as_ref().is_some_and(|credential| credential.scopes.contain(scope))
+    }
 }
 
 impl Table {
-    /// Reads the credential of `claims` and the items that `load` names.
+    /// Reads the credential of `claims`, the plan, and the items that `load` names.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
@@ -69,7 +110,9 @@ impl Table {
         let credential = credential_key(&claims);
         let conversation = load.conversation_id.map(|id| key::conversation(business_id, id));
         let head = load.month.map(|month| key::quota_head(business_id, month));
-        let plan = load.month.map(|_| key::plan(business_id));
+        let first_shard = load.month.filter(|_| load.first_shard);
+        let first_shard = first_shard.map(|month| key::quota_shard(business_id, month, 0));
+        let plan = key::plan(business_id);
         let first = load.idempotency_key.map(|text| key::idempotency(business_id, text));
         let uploads = load
             .conversation_id
@@ -77,12 +120,19 @@ impl Table {
 
         let uploads: Vec<key::Key> = uploads.into_iter().flatten().collect();
 
+        let count_key = |day: NaiveDate| key::unreferenced_uploads(business_id, day);
+        let today = load.upload_day.map(count_key);
+        let yesterday = load.upload_day.and_then(|day| day.pred_opt()).map(count_key);
+
         let keys = [
             Some(&credential),
             conversation.as_ref(),
             head.as_ref(),
-            plan.as_ref(),
+            first_shard.as_ref(),
+            Some(&plan),
             first.as_ref(),
+            today.as_ref(),
+            yesterday.as_ref(),
         ];
         let mut items = self.get_all(keys.into_iter().flatten().chain(&uploads).cloned()).await?;
 
@@ -90,12 +140,15 @@ impl Table {
             credential: take_item(&mut items, Some(&credential))?,
             conversation: take_item(&mut items, conversation.as_ref())?,
             head: take_item(&mut items, head.as_ref())?,
-            plan: take_item(&mut items, plan.as_ref())?,
+            first_shard: take_item(&mut items, first_shard.as_ref())?,
+            plan: take_item(&mut items, Some(&plan))?,
             first: take_item::<Idempotency>(&mut items, first.as_ref())?.map(|record| record.first),
             uploads: uploads
                 .iter()
                 .filter_map(|key| take_item(&mut items, Some(key)).transpose())
                 .collect::<Result<_, _>>()?,
+            uploads_today: take_item(&mut items, today.as_ref())?.unwrap_or_default(),
+            uploads_yesterday: take_item(&mut items, yesterday.as_ref())?.unwrap_or_default(),
             claims,
         })
     }
@@ -114,18 +167,4 @@ fn credential_key(claims: &TokenClaims) -> key::Key {
         TokenClaims::Key(api_key) => key::api_key(api_key.business_id, &api_key.hash()),
         TokenClaims::Agent { business_id, agent } => key::agent(*business_id, *agent),
     }
-}
-
-/// Takes the item under `key` out of what a batch returned, in whatever order.
-fn take_item<T: DeserializeOwned>(
-    items: &mut Vec<Item>,
-    key: Option<&key::Key>,
-) -> Result<Option<T>, InternalError> {
-    let Some(key) = key else { return Ok(None) };
-    let has = |item: &Item, name: &str, value: &str| {
-        item.get(name).and_then(|found| found.as_s().ok()).is_some_and(|found| found == value)
-    };
-    let found =
-        items.iter().position(|item| has(item, key::PK, &key.pk) && has(item, key::SK, &key.sk));
-    found.map(|index| read(items.swap_remove(index))).transpose()
 }

@@ -84,7 +84,7 @@ impl OperatorTable<'_> {
     }
 }
 
-fn stored_message(item: Item) -> Result<StoredMessage, InternalError> {
+pub(super) fn stored_message(item: Item) -> Result<StoredMessage, InternalError> {
     let pk = item.get(key::PK).and_then(|pk| pk.as_s().ok());
     let (business_id, conversation_id) = pk
         .and_then(|pk| key::parse_conversation_partition(pk))

@@ -1,6 +1,5 @@
 //! Customers on WhatsApp: the conversations that they have, by the names that Meta has for them;
-//! and their own messages, which let the business write to them for another while. The text of a
-//! message is not stored here: customers' messages belong to the rest of PingBack.
+//! and that they wrote, which lets the business write to them for another while.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,11 +18,20 @@ struct Link {
     sk: String,
 }
 
+/// The conversations of a customer who wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CustomerConversations {
+    /// Those that the customer is in on WhatsApp.
+    pub open: Vec<(BusinessId, ConversationId)>,
+    /// To how many of them the message was news.
+    pub opened: usize,
+}
+
 impl Table {
     /// Opens the messaging window of every conversation that the customer has with the number
-    /// `phone_number_id`, as of their message of `at`; returns how many of them it is news to. A
-    /// window only ever closes later: messages are reported late, twice and in any order. A
-    /// conversation that is found by one of the names is found by all of them from now on.
+    /// `phone_number_id`, as of their message of `at`; returns the conversations. A window only
+    /// ever closes later: messages are reported late, twice and in any order. A conversation that
+    /// is found by one of the names is found by all of them from now on.
     ///
     /// # Errors
     /// If DynamoDB does not answer; the caller has to report the message again.
@@ -32,27 +40,31 @@ impl Table {
         phone_number_id: &str,
         names: &[CustomerId],
         at: DateTime<Utc>,
-    ) -> Result<usize, InternalError> {
-        let mut opened = 0;
+    ) -> Result<CustomerConversations, InternalError> {
+        let mut conversations = CustomerConversations::default();
         for ((business_id, conversation_id), known) in
             self.conversations_by(phone_number_id, names).await?
         {
             let conversation = key::conversation(business_id, conversation_id);
             let outcome = self.open_window(&conversation, at).await?;
-            match &outcome {
+            let is_on_whatsapp = match &outcome {
                 WriteOutcome::Missing => continue,
                 // One that was erased has no customer.
                 WriteOutcome::Refused(now) if now.recipient.is_empty() => continue,
-                WriteOutcome::Done(_) | WriteOutcome::Refused(_) => {}
+                WriteOutcome::Refused(now) => now.channel.supported() == Ok(Channel::Whatsapp),
+                WriteOutcome::Done(_) => true,
+            };
+            conversations.opened += usize::from(outcome.is_done());
+            if is_on_whatsapp {
+                conversations.open.push((business_id, conversation_id));
             }
-            opened += usize::from(outcome.is_done());
 
             for name in names.iter().filter(|name| !known.contains(&name.lookup_key())) {
                 self.link_customer(phone_number_id, name, business_id, conversation_id).await?;
             }
         }
 
-        Ok(opened)
+        Ok(conversations)
     }
 
     /// Follows a customer who has new names instead of old ones since `at`: their conversations are

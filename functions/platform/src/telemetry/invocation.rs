@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::counts::Counts;
 use crate::clock;
+use domain::BusinessId;
 
 /// The name of the system in every line and record.
 const SERVICE: &str = "pingback-messages";
@@ -71,6 +72,18 @@ impl Drop for Invocation {
 /// that they belong to.
 pub fn correlate(id: &str) {
     current().members.insert("correlation_id".to_owned(), json!(id));
+}
+
+/// Adds to all further lines of this invocation the first eight digits of the API key's hash, by
+/// which an operator finds the key. The key may be anyone's: it is not vouched for.
+pub fn name_api_key(hash: &str) {
+    let digits = hash.get(..8).unwrap_or(hash);
+    current().members.insert("api_key".to_owned(), json!(digits));
+}
+
+/// Adds to all further lines of this invocation the business that was authenticated.
+pub fn name_business(business_id: BusinessId) {
+    current().members.insert("business".to_owned(), json!(business_id));
 }
 
 /// Adds the invocation's members to a line, which keeps its own.

@@ -7,7 +7,7 @@ use chrono::SecondsFormat;
 use serde_json::{Map, Value, json};
 use tracing::{Event, Level, Subscriber};
 use tracing_serde::fields::AsMap;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::prelude::*;
@@ -18,28 +18,42 @@ use crate::{clock, settings};
 
 /// The targets that may be logged below `info`: our own code. The libraries log whole requests and
 /// events there, with what customers write and the keys that sign it.
-const OWN_TARGETS: [&str; 11] = [
+const OWN_TARGETS: [&str; 14] = [
     "attachments",
     "chat_socket",
     "deliver_chat",
     "deliver_email",
+    "deliver_webhook",
     "deliver_whatsapp",
     "platform",
+    "publish_events",
     "read_messages",
     "receipts_email",
     "receipts_whatsapp",
     "send_message",
     "sweep_outbox",
+    "webhook_endpoints",
 ];
+
+/// The target of the span that Lambda's runtime makes for each invocation. Our lines show no spans:
+/// they have the invocation's members.
+const RUNTIME_SPAN: &str = "lambda_runtime::layers::trace";
 
 /// Starts logging, at `LOG_LEVEL` ([targets and levels](Targets), `info` if it is left out or
 /// wrong). Whatever it says, libraries are not logged below `info`: that is a filter of its own,
 /// because of one filter's targets the most specific wins.
 pub fn init() {
     let configured = settings::optional("LOG_LEVEL").and_then(|levels| levels.parse().ok());
-    let levels = configured.unwrap_or_else(|| Targets::new().with_default(Level::INFO));
-    let cap = Targets::new().with_default(Level::INFO);
-    let cap = cap.with_targets(OWN_TARGETS.map(|target| (target, Level::TRACE)));
+    let levels = configured
+        .unwrap_or_else(|| Targets::new().with_default(Level::INFO))
+        .with_target(RUNTIME_SPAN, LevelFilter::OFF);
+    // Only where it is needed: while a filter lets anything below `info` pass, each of the hundreds
+    // of places where libraries may log asks all filters once.
+    let most = levels.iter().map(|(_, level)| level).chain(levels.default_level()).max();
+    let cap = (most > Some(LevelFilter::INFO)).then(|| {
+        let targets = OWN_TARGETS.map(|target| (target, Level::TRACE));
+        Targets::new().with_default(Level::INFO).with_targets(targets)
+    });
 
     let lines = tracing_subscriber::fmt::layer().event_format(Lines);
     let started = tracing_subscriber::registry().with(lines).with(levels).with(cap).try_init();

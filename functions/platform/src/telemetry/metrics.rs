@@ -26,7 +26,7 @@ use super::counts::{Dimension, Measure};
 use super::{invocation, log};
 
 /// Every metric with its dimension. Alarms and the dashboard use these.
-pub const METRICS: [(&str, &str); 15] = [
+pub const METRICS: [(&str, &str); 17] = [
     ("Accepted", "Channel"),
     ("Sent", "Channel"),
     ("DeliverySeconds", "Channel"),
@@ -37,16 +37,18 @@ pub const METRICS: [(&str, &str); 15] = [
     ("ChannelPaused", "Channel"),
     ("Receipts", "Channel"),
     ("Unreadable", "Channel"),
+    ("UnprovenReceipts", "Channel"),
     ("Refused", "Code"),
     ("WakeupFailed", "Channel"),
     ("Due", "Channel"),
     ("Wakeups", "Channel"),
     ("OldestDueSeconds", "Channel"),
+    ("EventDeliveries", "Outcome"),
 ];
 
 /// A line that counts, until [`MetricRecord::write`] writes it. Dimensions and metrics are named
 /// `LikeThis`, members of a line `like_this`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use = "it is written by `write`"]
 pub struct MetricRecord {
     level: Level,

@@ -11,5 +11,5 @@ mod invocation;
 mod log;
 pub mod metrics;
 
-pub use invocation::{Invocation, correlate};
+pub use invocation::{Invocation, correlate, name_api_key, name_business};
 pub use log::init;

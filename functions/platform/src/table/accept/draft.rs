@@ -2,12 +2,13 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::table::record::Upload;
 use domain::{
-    Attachment, BusinessId, Channel, Content, ConversationChannel, ConversationId, Sender,
+    Attachment, BusinessId, Channel, Content, ConversationChannel, ConversationId, Metadata, Sender,
 };
 
 /// A message that is ready to be accepted: everything that can be checked beforehand was.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct MessageDraft {
     /// The business that sends.
     pub business_id: BusinessId,
@@ -23,6 +24,11 @@ pub struct MessageDraft {
     pub content: Content,
     /// Its files.
     pub attachments: Vec<Attachment>,
+    /// Its caller's notes.
+    pub metadata: Metadata,
+    /// The uploads among them that no message has referenced, as they were read, with the types
+    /// that their files have.
+    pub new_uploads: Vec<Upload>,
     /// The idempotency key and the request's hash.
     pub idempotency: Option<(String, String)>,
     /// API Gateway's id of the call.

@@ -9,15 +9,19 @@ use chrono::TimeDelta;
 use uuid::Uuid;
 
 use super::draft::MessageDraft;
-use crate::table::record::{Idempotency, Message};
+use crate::table::record::{Idempotency, Message, Upload};
 use crate::table::{Item, Table, expiry, item, key, millis, number, text, value};
 use domain::accept::RecordedAnswer;
 use domain::delivery::{History, Parts, Status};
+use domain::file::UploadState;
 use domain::{MessageId, Month, Seq};
 
 /// An idempotency key is remembered for this long, and a little longer until DynamoDB gets round to
 /// deleting it.
 pub const IDEMPOTENCY_TTL: TimeDelta = TimeDelta::hours(24);
+
+/// How long the function that accepted a message has to keep its files, before the sweeper does.
+const KEEP_FILE_GRACE: TimeDelta = TimeDelta::seconds(60);
 
 /// One try: everything that makes the transaction. A try with an unknown outcome is repeated as it
 /// is, under its own token, until DynamoDB reports its outcome.
@@ -48,6 +52,7 @@ impl TransactionAttempt {
             sender: draft.sender,
             content: draft.content.clone(),
             attachments: draft.attachments.clone(),
+            metadata: draft.metadata.clone(),
             created_at: draft.now,
             month,
             shard: self.shard,
@@ -97,6 +102,10 @@ impl Table {
             }
             None => call,
         };
+        let call = draft
+            .new_uploads
+            .iter()
+            .fold(call, |call, upload| call.transact_items(self.reference_upload(draft, upload)));
 
         // The SDK's own repeats would hide that an earlier one may have taken effect; this loop
         // repeats the same try under the same token, and sees the outcome of each.
@@ -146,6 +155,32 @@ impl Table {
             .expression_attribute_values(":now", value(&draft.now))
             .expression_attribute_values(":bucket", text(bucket))
             .expression_attribute_values(":due", millis(draft.now))
+            .return_values_on_condition_check_failure(AllOld);
+
+        TransactWriteItem::builder()
+            .update(update.build().expect("table, key and expression are set"))
+            .build()
+    }
+
+    /// The last positions: has an upload's record kept as long as its file will be, and puts it
+    /// into the outbox of files, because the file itself is only kept afterwards.
+    fn reference_upload(&self, draft: &MessageDraft, upload: &Upload) -> TransactWriteItem {
+        let end = UploadState::Ready.kept_until(upload.created_at);
+        let key = key::upload(draft.business_id, draft.conversation_id, upload.id);
+        let update = Update::builder()
+            .table_name(&self.name)
+            .set_key(Some(key.attributes()))
+            .update_expression(
+                "SET #state = :ready, content_type = :content_type, expires_at = :end, \
+                 outbox_bucket = :bucket, due = :due",
+            )
+            .condition_expression("attribute_exists(pk) AND #state <> :ready")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":ready", value(&UploadState::Ready))
+            .expression_attribute_values(":content_type", text(&upload.content_type))
+            .expression_attribute_values(":end", number(end.timestamp()))
+            .expression_attribute_values(":bucket", text(key::upload_bucket(upload.id)))
+            .expression_attribute_values(":due", millis(draft.now + KEEP_FILE_GRACE))
             .return_values_on_condition_check_failure(AllOld);
 
         TransactWriteItem::builder()
