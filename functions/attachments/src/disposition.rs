@@ -11,21 +11,24 @@
 //! | forms with a `_charset_` | in the charset that this part names | [RFC 7578 §4.6](https://www.rfc-editor.org/rfc/rfc7578#section-4.6) |
 //! | strict clients | `Zo%C3%AB.txt` | [RFC 7578 §4.2](https://www.rfc-editor.org/rfc/rfc7578#section-4.2) |
 
+use std::collections::BTreeMap;
+
 use encoding_rs::{SHIFT_JIS, WINDOWS_1252};
 use percent_encoding::percent_decode;
 
 use platform::encoded_word;
 
-/// The parameters of one `Content-Disposition`, names in lower case.
-#[derive(Debug, Default)]
+/// The parameters of one `Content-Disposition`, by their names in lower case; the first one of a
+/// name counts. They are a map because a name can come in as many pieces as there is room for.
+#[derive(Default)]
 pub(crate) struct Disposition {
-    parameters: Vec<(String, Vec<u8>)>,
+    parameters: BTreeMap<String, Vec<u8>>,
 }
 
 impl Disposition {
     /// Reads the header's value.
     pub(crate) fn parse(value: &[u8]) -> Disposition {
-        let mut parameters = Vec::new();
+        let mut parameters = BTreeMap::new();
         let mut rest = after(value, b';');
 
         while !rest.is_empty() {
@@ -39,7 +42,7 @@ impl Disposition {
             }
 
             let (value, left) = parameter_value(rest[equals + 1..].trim_ascii_start());
-            parameters.push((name, value));
+            parameters.entry(name).or_insert(value);
             rest = left;
         }
 
@@ -61,8 +64,7 @@ impl Disposition {
     }
 
     fn value(&self, name: &str) -> Option<&[u8]> {
-        let found = self.parameters.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.as_slice())
+        self.parameters.get(name).map(Vec::as_slice)
     }
 
     /// Joins `name*0`, `name*1` and so on; those with a `*` behind are percent-encoded ([RFC 2231

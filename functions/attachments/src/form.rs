@@ -1,5 +1,7 @@
 //! Reads a request into the file that it brings or announces.
 
+use std::fmt;
+
 use bytes::Bytes;
 use lambda_http::http::HeaderMap;
 use lambda_http::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
@@ -8,12 +10,12 @@ use serde_json::{Map, Value};
 
 use crate::disposition::Disposition;
 use domain::file::{FileName, MAX_FILE_BYTES, MAX_FORM_FILE_BYTES, MediaType, SNIFFED_BYTES};
-use domain::problem::{FieldError, Loc, MAX_BODY_BYTES, Refusal};
+use domain::problem::{FieldError, MAX_BODY_BYTES, MAX_LISTED_ERRORS, Refusal};
 use domain::text::is_blank;
 use platform::api;
 
 /// A request to upload a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum UploadRequest {
     /// A file that came with the request.
     Stored {
@@ -35,39 +37,95 @@ pub enum UploadRequest {
     },
 }
 
+impl fmt::Debug for UploadRequest {
+    /// Which of the two it is, and its size.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            UploadRequest::Stored { bytes, .. } => write!(f, "Stored({} bytes)", bytes.len()),
+            UploadRequest::Announced { size, .. } => write!(f, "Announced({size} bytes)"),
+        }
+    }
+}
+
+impl UploadRequest {
+    /// Returns the file's size in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        match self {
+            UploadRequest::Stored { bytes, .. } => bytes.len() as u64,
+            UploadRequest::Announced { size, .. } => *size,
+        }
+    }
+}
+
 /// Room for what a form has beside its file: boundaries and headers.
 pub const FORM_OVERHEAD_BYTES: u64 = 64 << 10;
 
-/// Returns the most bytes of a body of this kind.
-#[must_use]
-pub fn max_body_bytes(headers: &HeaderMap) -> u64 {
-    if boundary(headers).is_some() {
-        MAX_FORM_FILE_BYTES + FORM_OVERHEAD_BYTES
-    } else {
-        MAX_BODY_BYTES as u64
+/// The longest `Content-Disposition` of a part, in bytes: a name of 255 bytes takes less in every
+/// spelling, and most servers take header lines of [8
+/// KB](https://httpd.apache.org/docs/2.4/mod/core.html#limitrequestfieldsize).
+pub const MAX_DISPOSITION_BYTES: usize = 8 << 10;
+
+/// The kinds of bodies.
+#[derive(Clone, PartialEq, Eq)]
+pub enum BodyKind {
+    /// `multipart/form-data` with one `file`.
+    Form {
+        /// The line between its parts.
+        boundary: String,
+    },
+    /// JSON.
+    Announcement,
+}
+
+impl fmt::Debug for BodyKind {
+    /// Writes which of the two it is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BodyKind::Form { .. } => "Form",
+            BodyKind::Announcement => "Announcement",
+        })
     }
 }
 
-/// Reads a body, `multipart/form-data` with one `file` or else JSON.
-///
-/// # Errors
-/// [`Refusal::BodyTooLarge`] for a file that is too large for a form, or everything that is wrong.
-pub async fn read(headers: &HeaderMap, body: Bytes) -> Result<UploadRequest, Refusal> {
-    match boundary(headers) {
-        Some(boundary) => form(body, boundary).await,
-        None => announcement(&body).map_err(Refusal::Invalid),
+impl BodyKind {
+    /// Returns the kind that the headers tell: a form, or else JSON.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> BodyKind {
+        let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let boundary = content_type.and_then(|text| multer::parse_boundary(text).ok());
+        boundary.map_or(BodyKind::Announcement, |boundary| BodyKind::Form { boundary })
+    }
+
+    /// Returns the most bytes of a body of this kind.
+    #[must_use]
+    pub fn max_bytes(&self) -> u64 {
+        match self {
+            BodyKind::Form { .. } => MAX_FORM_FILE_BYTES + FORM_OVERHEAD_BYTES,
+            BodyKind::Announcement => MAX_BODY_BYTES as u64,
+        }
+    }
+
+    /// Reads a body of this kind.
+    ///
+    /// # Errors
+    /// [`Refusal::BodyTooLarge`] for a file that is too large for a form, or everything that is
+    /// wrong.
+    pub async fn read(self, body: Bytes) -> Result<UploadRequest, Refusal> {
+        match self {
+            BodyKind::Form { boundary } => form(body, boundary).await,
+            BodyKind::Announcement => announcement(&body).map_err(Refusal::Invalid),
+        }
     }
 }
 
-fn boundary(headers: &HeaderMap) -> Option<String> {
-    multer::parse_boundary(headers.get(CONTENT_TYPE)?.to_str().ok()?).ok()
-}
-
+/// Reads a form. It is read no further once it has more errors than an answer lists.
 async fn form(body: Bytes, boundary: String) -> Result<UploadRequest, Refusal> {
-    let unreadable = |error: multer::Error| {
-        let msg = format!("Form decode error: {}", in_words(&error));
+    let undecodable = |fault: &str| {
+        let msg = format!("The form cannot be read: {fault}");
         Refusal::Invalid(vec![FieldError::new(["body"], msg, "form_invalid")])
     };
+    let unreadable = |error: multer::Error| undecodable(in_words(&error));
 
     let stream =
         futures_util::stream::once(std::future::ready(Ok::<_, std::convert::Infallible>(body)));
@@ -78,8 +136,14 @@ async fn form(body: Bytes, boundary: String) -> Result<UploadRequest, Refusal> {
     let mut errors = Vec::new();
     while let Some(field) = form.next_field().await.map_err(unreadable)? {
         let disposition = field.headers().get(CONTENT_DISPOSITION);
-        let disposition =
-            disposition.map(|value| Disposition::parse(value.as_bytes())).unwrap_or_default();
+        let disposition = disposition.map_or(&[][..], |value| value.as_bytes());
+        if disposition.len() > MAX_DISPOSITION_BYTES {
+            let most = MAX_DISPOSITION_BYTES;
+            let fault = format!("a part's Content-Disposition has more than {most} bytes");
+            return Err(undecodable(&fault));
+        }
+
+        let disposition = Disposition::parse(disposition);
         match disposition.text("name").as_deref() {
             Some("file") if file.is_none() => {
                 file = Some(read_part(field, disposition).await.map_err(unreadable)?);
@@ -92,6 +156,9 @@ async fn form(body: Bytes, boundary: String) -> Result<UploadRequest, Refusal> {
                 errors.push(FieldError::new(FILE, "Only one file may be given", "too_long"));
             }
             other => errors.push(FieldError::forbidden(["body", other.unwrap_or_default()])),
+        }
+        if errors.len() > MAX_LISTED_ERRORS {
+            return Err(Refusal::Invalid(errors));
         }
     }
 
@@ -125,12 +192,16 @@ async fn form(body: Bytes, boundary: String) -> Result<UploadRequest, Refusal> {
     }
 }
 
-/// Returns an error for people; multer's own words show names as Rust does.
-fn in_words(error: &multer::Error) -> String {
+/// Returns an error for people in our own words; multer's show names as Rust does.
+fn in_words(error: &multer::Error) -> &'static str {
     match error {
-        multer::Error::IncompleteFieldData { .. } => "a part has no end".to_owned(),
-        multer::Error::DecodeHeaderName { .. } => "a part has a header without a name".to_owned(),
-        other => other.to_string(),
+        multer::Error::IncompleteFieldData { .. } => "a part has no end",
+        multer::Error::IncompleteHeaders => "a part's headers have no end",
+        multer::Error::ReadHeaderFailed(_) => "a part has a header that cannot be read",
+        multer::Error::DecodeHeaderName { .. } => "a part has a header without a name",
+        multer::Error::DecodeHeaderValue { .. } => "a part has a header whose value is no text",
+        multer::Error::IncompleteStream => "it has no end",
+        _ => "it cannot be read",
     }
 }
 
@@ -154,11 +225,7 @@ fn announcement(body: &[u8]) -> Result<UploadRequest, Vec<FieldError>> {
         Ok(_) => {
             return Err(vec![FieldError::wrong(["body"], "a valid dictionary", "dict_type")]);
         }
-        Err(error) => {
-            let loc = [Loc::from("body"), error.column().into()];
-            let msg = format!("JSON decode error: {error}");
-            return Err(vec![FieldError::new(loc, msg, "json_invalid")]);
-        }
+        Err(error) => return Err(vec![api::json_fault(&error)]),
     };
 
     let filename = filename(&fields);
@@ -173,7 +240,7 @@ fn announcement(body: &[u8]) -> Result<UploadRequest, Vec<FieldError>> {
         (filename, content_type, size) => {
             let errors = [filename.err(), content_type.err(), size.err()].into_iter().flatten();
             let unknown = unknown.into_iter().map(|name| FieldError::forbidden(["body", name]));
-            Err(errors.chain(unknown).collect())
+            Err(errors.chain(unknown).take(MAX_LISTED_ERRORS + 1).collect())
         }
     }
 }
@@ -200,258 +267,26 @@ fn content_type(fields: &Map<String, Value>) -> Result<MediaType, FieldError> {
     })
 }
 
+#[expect(clippy::cast_precision_loss, reason = "100 MiB are exact")]
 fn size(fields: &Map<String, Value>) -> Result<u64, FieldError> {
     let loc = ["body", "size"];
     let value = fields.get("size").ok_or_else(|| FieldError::missing(loc))?;
-    match value.as_u64() {
-        Some(size @ 1..=MAX_FILE_BYTES) => Ok(size),
-        Some(0) => Err(FieldError::wrong(loc, "greater than or equal to 1", "greater_than_equal")),
-        Some(_) => {
+    if let Some(size @ 1..=MAX_FILE_BYTES) = value.as_u64() {
+        return Ok(size);
+    }
+
+    // Also of whole numbers that no integer of ours holds.
+    match value.as_f64().filter(|number| number.fract() == 0.0) {
+        Some(number) if number < 1.0 => {
+            Err(FieldError::wrong(loc, "greater than or equal to 1", "greater_than_equal"))
+        }
+        Some(number) if number > MAX_FILE_BYTES as f64 => {
             let expected = format!("less than or equal to {MAX_FILE_BYTES}");
             Err(FieldError::wrong(loc, expected, "less_than_equal"))
         }
-        None => Err(FieldError::wrong(loc, "a valid integer", "int_type")),
+        Some(_) | None => Err(FieldError::wrong(loc, "a valid integer", "int_type")),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use lambda_http::http::HeaderValue;
-
-    use super::*;
-
-    const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
-
-    fn part_of(disposition: &str, content_type: &str, bytes: &[u8]) -> Vec<u8> {
-        let head =
-            format!("--b\r\nContent-Disposition: form-data; {disposition}\r\n{content_type}\r\n");
-        [head.as_bytes(), bytes, b"\r\n"].concat()
-    }
-
-    async fn sent(parts: &[Vec<u8>]) -> Result<UploadRequest, Refusal> {
-        let body = [parts.concat(), b"--b--\r\n".to_vec()].concat();
-        let content_type = HeaderValue::from_static("multipart/form-data; boundary=b");
-        read(&HeaderMap::from_iter([(CONTENT_TYPE, content_type)]), body.into()).await
-    }
-
-    async fn announced(body: &str) -> Result<UploadRequest, Refusal> {
-        read(&HeaderMap::new(), Bytes::copy_from_slice(body.as_bytes())).await
-    }
-
-    fn kinds(refused: Result<UploadRequest, Refusal>) -> Vec<(String, &'static str)> {
-        let Err(Refusal::Invalid(errors)) = refused else {
-            panic!("a form that is wrong was taken: {refused:?}")
-        };
-        let loc = |error: &FieldError| serde_json::to_string(&error.loc).expect("plain data");
-        errors.iter().map(|error| (loc(error), error.kind)).collect()
-    }
-
-    #[tokio::test]
-    async fn a_form_brings_one_file() {
-        let file =
-            part_of(r#"name="file"; filename="a/cat.png""#, "Content-Type: image/png\r\n", PNG);
-        let Ok(UploadRequest::Stored { filename, content_type, bytes }) = sent(&[file]).await
-        else {
-            panic!("a right form")
-        };
-
-        assert_eq!(
-            (filename.as_str(), content_type.as_str(), &bytes[..]),
-            ("cat.png", "image/png", PNG)
-        );
-
-        let spelled = part_of(
-            r#"filename*=utf-8''Zo%C3%AB.png; name=file; filename="=?utf-8?B?Wm/Dqy5wbmc=?=""#,
-            "Content-Type: image/x-png\r\n",
-            PNG,
-        );
-        let Ok(UploadRequest::Stored { filename, content_type, .. }) = sent(&[spelled]).await
-        else {
-            panic!("a right form")
-        };
-
-        assert_eq!((filename.as_str(), content_type.as_str()), ("Zoë.png", "image/png"));
-
-        let bare = part_of(r#"name="file""#, "", PNG);
-        let Ok(UploadRequest::Stored { filename, content_type, .. }) = sent(&[bare]).await else {
-            panic!("a right form")
-        };
-
-        assert_eq!((filename.as_str(), content_type.as_str()), ("file", "image/png"));
-    }
-
-    /// The charset's part may stand before the file or behind it.
-    #[tokio::test]
-    async fn a_form_may_name_the_charset_of_its_texts() {
-        let in_charset = async |charset: &str, name: &[u8], charset_is_first: bool| {
-            let head = [b"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"", name]
-                .concat();
-            let file = [head.as_slice(), b"\"\r\n\r\nhello\r\n"].concat();
-            let mut parts = vec![file, part_of(r#"name="_charset_""#, "", charset.as_bytes())];
-            if charset_is_first {
-                parts.reverse();
-            }
-            match sent(&parts).await {
-                Ok(UploadRequest::Stored { filename, .. }) => filename.as_str().to_owned(),
-                refused => panic!("{charset}: {refused:?}"),
-            }
-        };
-
-        for (charset, bytes, name) in [
-            ("UTF-8", "Zoë.txt".as_bytes(), "Zoë.txt"),
-            ("iso-8859-1", b"Zo\xeb.txt", "Zoë.txt"),
-            ("windows-1251", b"\xf1\xf7\xb8\xf2.txt", "счёт.txt"),
-            ("koi8-r", b"\xd3\xde\xa3\xd4.txt", "счёт.txt"),
-            ("euc-jp", b"\xc0\xc1\xb5\xe1.txt", "請求.txt"),
-            ("gb18030", b"\xb7\xa2\xc6\xb1.txt", "发票.txt"),
-            // One that is not known, or that the name is not in.
-            ("klingon", "Zoë.txt".as_bytes(), "Zoë.txt"),
-            ("utf-8", b"Zo\xeb.txt", "Zoë.txt"),
-            ("", "Zoë.txt".as_bytes(), "Zoë.txt"),
-        ] {
-            assert_eq!(in_charset(charset, bytes, false).await, name, "{charset}");
-            assert_eq!(in_charset(charset, bytes, true).await, name, "{charset} first");
-        }
-
-        let file = part_of(r#"name="file"; filename="a""#, "", b"hello");
-        let charset = || part_of(r#"name="_charset_""#, "", b"utf-8");
-        let twice = sent(&[file, charset(), charset()]).await;
-        assert_eq!(kinds(twice), [(r#"["body","_charset_"]"#.into(), "extra_forbidden")]);
-    }
-
-    #[tokio::test]
-    async fn what_is_wrong_with_a_form_is_said() {
-        let file =
-            || part_of(r#"name="file"; filename="a""#, "Content-Type: text/plain\r\n", b"hello");
-        assert_eq!(kinds(sent(&[]).await), [(r#"["body","file"]"#.into(), "missing")]);
-        assert_eq!(
-            kinds(sent(&[file(), file()]).await),
-            [(r#"["body","file"]"#.into(), "too_long")]
-        );
-
-        let other = part_of(r#"name="note""#, "", b"x");
-        assert_eq!(
-            kinds(sent(&[file(), other]).await),
-            [(r#"["body","note"]"#.into(), "extra_forbidden")]
-        );
-
-        let empty = part_of(r#"name="file"; filename="a""#, "", b"");
-        assert_eq!(kinds(sent(&[empty]).await), [(r#"["body","file"]"#.into(), "too_short")]);
-        let lie =
-            part_of(r#"name="file"; filename="a""#, "Content-Type: image/png\r\n", b"MZ\x90\0");
-
-        assert_eq!(
-            kinds(sent(&[lie]).await),
-            [(r#"["body","file"]"#.into(), "content_type_mismatch")]
-        );
-
-        let cut = part_of(r#"name="file"; filename="a""#, "", b"hello")[..60].to_vec();
-        let content_type = HeaderValue::from_static("multipart/form-data; boundary=b");
-        let cut = read(&HeaderMap::from_iter([(CONTENT_TYPE, content_type)]), cut.into()).await;
-
-        assert_eq!(kinds(cut), [(r#"["body"]"#.into(), "form_invalid")]);
-    }
-
-    #[test]
-    fn what_is_wrong_with_a_form_is_said_for_people() {
-        let field_name = Some("a \"b\"".to_owned());
-        let cut = multer::Error::IncompleteFieldData { field_name };
-        assert_eq!(in_words(&cut), "a part has no end");
-        assert_eq!(in_words(&multer::Error::IncompleteStream), "incomplete multipart stream");
-    }
-
-    #[tokio::test]
-    async fn a_file_of_exactly_the_limit_belongs_into_a_form() {
-        let text = |size: u64| vec![b'x'; usize::try_from(size).expect("a size")];
-        let file = |size| {
-            part_of(r#"name="file"; filename="a""#, "Content-Type: text/plain\r\n", &text(size))
-        };
-        assert!(matches!(sent(&[file(4_194_304)]).await, Ok(UploadRequest::Stored { .. })));
-        let refused = sent(&[file(4_194_305)]).await;
-        assert_eq!(refused, Err(Refusal::BodyTooLarge { most: 4_194_304 }));
-    }
-
-    #[tokio::test]
-    async fn an_announcement_says_what_comes() {
-        let wanted =
-            announced(r#"{"filename":"a.mp4","content_type":"Video/MP4","size":104857600}"#).await;
-        let Ok(UploadRequest::Announced { filename, content_type, size }) = wanted else {
-            panic!("a right body")
-        };
-        assert_eq!(
-            (filename.as_str(), content_type.as_str(), size),
-            ("a.mp4", "video/mp4", 104_857_600)
-        );
-    }
-
-    /// A byte order mark is no error ([RFC 8259 §8.1](https://www.rfc-editor.org/rfc/rfc8259#section-8.1)).
-    #[tokio::test]
-    async fn an_announcement_may_begin_with_a_byte_order_mark() {
-        let body =
-            r#"{"filename":"a.txt","content_type":"text/plain; charset=Shift_JIS","size":1}"#;
-        let announced = announced(&format!("\u{feff}{body}")).await;
-        let Ok(UploadRequest::Announced { content_type, .. }) = announced else {
-            panic!("a right body: {announced:?}")
-        };
-        assert_eq!(content_type.as_str(), "text/plain; charset=shift_jis");
-    }
-
-    /// A form's file is confirmed when it comes, an announced one when a message references it.
-    #[tokio::test]
-    async fn a_form_and_an_announcement_agree_on_a_type() {
-        for (declared, bytes) in [
-            ("image/jpg", PNG),
-            ("application/vnd.ms-excel", b"name;price"),
-            ("text/plain; charset=iso-8859-1", b"BMW X5, gr\xfcn"),
-            ("application/octet-stream", b"hello"),
-            ("image/png", b"MZ\x90\0"),
-            ("audio/opus", b"hello"),
-        ] {
-            let head = format!("Content-Type: {declared}\r\n");
-            let form = sent(&[part_of(r#"name="file"; filename="a""#, &head, bytes)]).await;
-            let stored = match form {
-                Ok(UploadRequest::Stored { content_type, .. }) => Some(content_type),
-                _ => None,
-            };
-
-            let body = serde_json::json!({"filename": "a", "content_type": declared, "size": 9});
-            let Ok(UploadRequest::Announced { content_type, .. }) =
-                announced(&body.to_string()).await
-            else {
-                panic!("a right body")
-            };
-            assert_eq!(content_type.confirmed(bytes).ok(), stored, "{declared}");
-        }
-    }
-
-    #[tokio::test]
-    async fn everything_that_is_wrong_with_an_announcement_is_said_at_once() {
-        let kind_of = async |body: &str| {
-            kinds(announced(body).await).into_iter().map(|(_, kind)| kind).collect::<Vec<_>>()
-        };
-
-        assert_eq!(kind_of("{}").await, ["missing", "missing", "missing"]);
-        assert_eq!(
-            kind_of(r#"{"filename":" ","content_type":"png","size":0,"public":true}"#).await,
-            [
-                "string_too_short",
-                "string_pattern_mismatch",
-                "greater_than_equal",
-                "extra_forbidden"
-            ]
-        );
-
-        assert_eq!(
-            kind_of(r#"{"filename":1,"content_type":null,"size":104857601}"#).await,
-            ["string_type", "string_type", "less_than_equal"]
-        );
-
-        assert_eq!(
-            kind_of(r#"{"filename":"a","content_type":"a/b","size":-1}"#).await,
-            ["int_type"]
-        );
-
-        assert_eq!(kind_of("[]").await, ["dict_type"]);
-        assert_eq!(kind_of("").await, ["json_invalid"]);
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! Files that go with messages. `POST /api/v1/conversations/{conversation_id}/upload` takes small
-//! files itself and presigns uploads for larger ones; `GET` and `HEAD /api/v1/files/{file}` redirect
-//! a file's URL to the file.
+//! files, `POST …/uploads` presigns uploads for larger ones; `GET` and `HEAD /api/v1/files/{file}`
+//! redirect a file's URL to the file.
 //!
 //! Which files a message may reference is decided when it is sent, in `send-message`.
 
@@ -11,25 +11,28 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use lambda_http::http::header::{CACHE_CONTROL, HeaderValue, LOCATION, REFERRER_POLICY};
-use lambda_http::http::{Method, StatusCode};
+use lambda_http::http::header::{HeaderName, HeaderValue, LINK, LOCATION, REFERRER_POLICY};
+use lambda_http::http::{HeaderMap, Method, StatusCode};
 use lambda_http::{Body, Request, RequestExt, Response};
 use serde::Serialize;
 
-use domain::file::UploadState;
+use domain::file::{UnreferencedUploads, UploadState};
 use domain::message::{AttachmentView, rfc3339};
 use domain::problem::{FieldError, Refusal};
-use form::UploadRequest;
+use domain::{BusinessId, ConversationId, Operation};
+use form::{BodyKind, UploadRequest};
 use platform::api::{self, ApiError, Authenticator};
 use platform::aws::Aws;
 use platform::capability::Capability;
 use platform::error::InternalError;
 use platform::files::{Files, ObjectKey, PresignedUpload, UPLOAD_URL_TTL};
 use platform::origin::ApiDomains;
+use platform::query::Query;
+use platform::routes::route_key;
 use platform::runtime::{Error, HttpFunction};
 use platform::secrets::Secrets;
-use platform::table::LoadRequest;
 use platform::table::record::Upload;
+use platform::table::{CountUploadOutcome, LoadRequest, RequestContext};
 
 /// The function.
 #[derive(Debug, Clone)]
@@ -39,8 +42,38 @@ pub struct Attachments {
     domains: ApiDomains,
 }
 
+/// The routes that take files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum UploadRoute {
+    /// `…/upload`: a form; JSON is deprecated there.
+    Upload,
+    /// `…/uploads`: JSON.
+    Announce,
+}
+
+impl UploadRoute {
+    fn of(event: &Request) -> UploadRoute {
+        match route_key(event) {
+            Some(route) if route.ends_with("/uploads") => UploadRoute::Announce,
+            _ => UploadRoute::Upload,
+        }
+    }
+
+    /// Returns the media type that the route takes.
+    fn media_type(self) -> &'static str {
+        match self {
+            UploadRoute::Upload => "multipart/form-data",
+            UploadRoute::Announce => api::JSON,
+        }
+    }
+}
+
+/// Since when JSON is deprecated at `…/upload`, as [RFC 9745
+/// §2.1](https://www.rfc-editor.org/rfc/rfc9745.html#section-2.1) writes a date: 2026-11-29.
+const DEPRECATED_SINCE: &str = "@1795910400";
+
 /// The answer to an upload.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct UploadResponse<'a> {
     #[serde(flatten)]
     attachment: AttachmentView<'a>,
@@ -49,7 +82,7 @@ struct UploadResponse<'a> {
 }
 
 /// How to upload the file that was announced.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct Instructions {
     method: String,
     url: String,
@@ -84,7 +117,14 @@ impl Attachments {
     /// Takes an upload. The order of the checks is that of sending a message: size, caller, form,
     /// conversation.
     async fn receive_upload(&self, event: &Request) -> Result<Response<Body>, ApiError> {
-        let most = form::max_body_bytes(event.headers());
+        let route = UploadRoute::of(event);
+        let kind = match route {
+            UploadRoute::Upload => BodyKind::of(event.headers()),
+            UploadRoute::Announce => BodyKind::Announcement,
+        };
+        let is_deprecated = route == UploadRoute::Upload && kind == BodyKind::Announcement;
+
+        let most = kind.max_bytes();
         if event.body().len() as u64 > most {
             return Err(Refusal::BodyTooLarge { most }.into());
         }
@@ -94,27 +134,67 @@ impl Attachments {
         let conversation_id =
             api::path_id(event.path_parameters().first("conversation_id"), "conversation_id");
 
-        let upload = form::read(event.headers(), Bytes::copy_from_slice(event.body())).await;
+        // A caller without access has no body read, and does not learn what else is wrong.
+        let load = LoadRequest {
+            conversation_id: conversation_id.as_ref().ok().copied(),
+            upload_day: Some(now.date_naive()),
+            ..LoadRequest::default()
+        };
+        let (caller, context) =
+            self.authenticator.authenticate(claims, Operation::UploadFile, load, now).await?;
+
+        if kind == BodyKind::Announcement {
+            api::check_json(event.headers(), route.media_type())?;
+        }
+        let query = Query::read(event, &[]).into_errors();
+        let upload = kind.read(Bytes::copy_from_slice(event.body())).await;
         let (conversation_id, upload) = match (conversation_id, upload) {
-            (Ok(conversation_id), Ok(upload)) => (conversation_id, upload),
-            // A caller without access does not learn what else is wrong.
+            (Ok(conversation_id), Ok(upload)) if query.is_empty() => (conversation_id, upload),
             (conversation_id, upload) => {
-                self.authenticator.authenticate(claims, LoadRequest::default(), now).await?;
-                return Err(all_errors(conversation_id.err(), upload.err()).into());
+                let beside_body = conversation_id.err().into_iter().chain(query).collect();
+                return Err(all_errors(beside_body, upload.err()).into());
             }
         };
+        let RequestContext { conversation, uploads_today, uploads_yesterday, .. } = context;
+        conversation.ok_or(Refusal::ConversationNotFound)?;
 
-        let load = LoadRequest { conversation_id: Some(conversation_id), ..LoadRequest::default() };
-        let (caller, context) = self.authenticator.authenticate(claims, load, now).await?;
-        context.conversation.ok_or(Refusal::ConversationNotFound)?;
+        let size = upload.size();
+        let too_many = |waiting| Refusal::TooManyUploads { waiting };
+        let room = UnreferencedUploads::room_today(uploads_yesterday, uploads_today, size)
+            .map_err(too_many)?;
+        let table = &self.authenticator.table;
+        match table.count_upload(caller.business_id, now.date_naive(), size, room).await? {
+            CountUploadOutcome::Counted => {}
+            CountUploadOutcome::NoRoom(today) => {
+                return Err(too_many(uploads_yesterday.and(today)).into());
+            }
+        }
 
         let capability = Capability::generate(caller.business_id, conversation_id);
-        let (upload, instructions) = self.store_upload(capability, upload, now).await?;
+        let stored = self.store_upload(capability, upload, now).await;
+        if stored.is_err() {
+            self.discount(caller.business_id, now, size).await;
+        }
+        let (upload, instructions) = stored?;
         let attachment = upload.attachment();
         let origin = self.domains.address(event).origin;
         let response =
             UploadResponse { attachment: attachment.view(&origin), upload: instructions };
-        Ok(api::json(StatusCode::CREATED, &response)?)
+        let mut response = api::json(StatusCode::CREATED, &response)?;
+        if is_deprecated {
+            deprecate(response.headers_mut(), conversation_id)?;
+        }
+        Ok(response)
+    }
+
+    /// Takes back the count of an upload that failed. If that fails as well, it counts until the
+    /// next day is over.
+    async fn discount(&self, business_id: BusinessId, now: DateTime<Utc>, size: u64) {
+        let table = &self.authenticator.table;
+        if let Err(error) = table.discount_upload(business_id, now.date_naive(), size).await {
+            let error = error.chain();
+            tracing::warn!(error, "a failed upload counts until the next day is over");
+        }
     }
 
     /// Stores the file or presigns its upload, and then its record.
@@ -208,15 +288,27 @@ fn instructions(presigned: PresignedUpload, now: DateTime<Utc>) -> Instructions 
     }
 }
 
-/// Combines the errors of path and body; a file that is too large comes before all of them.
-fn all_errors(path: Option<FieldError>, body: Option<Refusal>) -> Refusal {
+/// Adds the errors of the body to those beside it; a file that is too large comes before all of
+/// them.
+fn all_errors(mut errors: Vec<FieldError>, body: Option<Refusal>) -> Refusal {
     match body {
-        Some(Refusal::Invalid(errors)) => {
-            Refusal::Invalid(path.into_iter().chain(errors).collect())
-        }
-        Some(refusal) => refusal,
-        None => Refusal::Invalid(path.into_iter().collect()),
+        Some(Refusal::Invalid(of_body)) => errors.extend(of_body),
+        Some(refusal) => return refusal,
+        None => {}
     }
+    Refusal::Invalid(errors)
+}
+
+/// Says that announcements have a route of their own. There is no `Sunset` ([RFC
+/// 8594](https://www.rfc-editor.org/rfc/rfc8594.html)): version 1 of the contract drops nothing.
+fn deprecate(headers: &mut HeaderMap, id: ConversationId) -> Result<(), InternalError> {
+    let link = format!("</api/v1/conversations/{id}/uploads>; rel=\"successor-version\"");
+    let link = HeaderValue::from_str(&link)
+        .map_err(|error| InternalError::because("writing an answer", error))?;
+    let since = HeaderValue::from_static(DEPRECATED_SINCE);
+    headers.insert(HeaderName::from_static("deprecation"), since);
+    headers.insert(LINK, link);
+    Ok(())
 }
 
 fn redirect(address: &str) -> Result<Response<Body>, InternalError> {
@@ -227,7 +319,6 @@ fn redirect(address: &str) -> Result<Response<Body>, InternalError> {
     let headers = response.headers_mut();
     headers.insert(LOCATION, location);
     // The address is good for minutes, and is all that is needed to read the file.
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     Ok(response)
 }

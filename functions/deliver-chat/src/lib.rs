@@ -7,12 +7,16 @@ use futures_util::future::join_all;
 
 use domain::Channel;
 use domain::delivery::{Accepted, Failure, Reason, SendOutcome};
+use domain::widget::WidgetRefusal;
 use platform::aws::Aws;
+use platform::clock::Clock;
 use platform::delivery::{OutboundMessage, Provider};
 use platform::error::InternalError;
 use platform::origin::api_url_from_env;
 use platform::runtime::Error;
-use platform::sockets::{Payload, PostOutcome, Sockets};
+use platform::secrets::{Secrets, TokenKeys};
+use platform::settings;
+use platform::sockets::{POST_TIMEOUT, Payload, PostOutcome, Sockets};
 use platform::table::{Connection, Table};
 
 /// The customer's open tabs.
@@ -20,6 +24,11 @@ use platform::table::{Connection, Table};
 pub struct Widgets {
     table: Table,
     sockets: Sockets,
+    /// The keys that sign customers' tokens. Their names alone are needed, and Secrets Manager
+    /// gives no part of a secret: a key is withdrawn because it has leaked, and connections that
+    /// were opened with it would otherwise get what is written for an hour.
+    keys: TokenKeys,
+    clock: Clock,
     /// The address for links to files.
     api_url: String,
 }
@@ -27,41 +36,79 @@ pub struct Widgets {
 impl Provider for Widgets {
     const CHANNEL: Channel = Channel::Chat;
 
-    /// Reads `TABLE_NAME`, `CHAT_ENDPOINT`, `API_URL` and what AWS clients need.
+    /// Reads `TABLE_NAME`, `CHAT_ENDPOINT`, `API_URL`, `VISITOR_KEYS_SECRET` and what AWS clients
+    /// need.
     fn from_env(aws: &Aws) -> Result<Widgets, Error> {
         Ok(Widgets {
             table: Table::from_env(aws)?,
             sockets: Sockets::from_env(aws)?,
+            keys: TokenKeys::new(Secrets::new(aws), settings::required("VISITOR_KEYS_SECRET")?),
+            clock: Clock::from_env()?,
             api_url: api_url_from_env()?,
         })
     }
 
-    /// Sends to every tab at once. The message is sent if one of them took it; closed tabs are
-    /// removed from the list.
+    /// Sends to every tab at once whose token lasts; the others are closed. The message is sent if
+    /// one of them took it; closed tabs are removed from the list.
     async fn send(&self, outbound: OutboundMessage<'_>) -> SendOutcome {
         let OutboundMessage { business_id, conversation_id, message, .. } = outbound;
         let connections = self.table.connections(business_id, conversation_id).await;
         let connections = connections.map_err(|error| table_failed(&error))?;
         let payload = Payload::message(message, conversation_id, &self.api_url);
-        let tabs = connections
-            .iter()
-            .map(async |tab| (tab, self.sockets.post(&tab.connection_id, &payload).await));
+        let tabs = connections.iter().map(async |tab| (tab, self.post(tab, &payload).await));
 
         let mut accepted = false;
+        let mut gone = Vec::new();
         let mut failures = Vec::new();
         for (tab, posted) in join_all(tabs).await {
             match posted {
                 PostOutcome::Accepted => accepted = true,
-                PostOutcome::Gone => self.remove_tab(tab).await,
+                PostOutcome::Gone => gone.push(tab),
                 PostOutcome::Failed(failure) => failures.push(failure),
             }
         }
+        join_all(gone.into_iter().map(|tab| self.remove_tab(tab))).await;
 
         if accepted { Ok(Accepted { provider_id: None }) } else { Err(decisive(failures)) }
     }
 }
 
 impl Widgets {
+    /// Sends a tab the message, unless its token has ended: then the tab is told so and closed.
+    async fn post(&self, tab: &Connection, payload: &Payload) -> PostOutcome {
+        match tab.lasts(&self.keys, self.clock.now()).await {
+            Ok(true) => self.sockets.post(&tab.connection_id, payload).await,
+            Ok(false) => {
+                self.end_expired(tab).await;
+                PostOutcome::Gone
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = error.chain(),
+                    "token not checked; the message is tried again"
+                );
+                PostOutcome::Failed(Failure::Transient {
+                    reason: Reason::new("gateway_error", "the tab's token could not be checked"),
+                    retry_after: None,
+                })
+            }
+        }
+    }
+
+    /// Tells a tab that its token has ended, and closes it, in the time of one post: the answers of
+    /// the other tabs wait for it. One that is not closed is refused at its next frame.
+    async fn end_expired(&self, tab: &Connection) {
+        let payload = Payload::refusal(WidgetRefusal::TokenExpired, self.clock.now());
+        let ending = async {
+            if self.sockets.post(&tab.connection_id, &payload).await == PostOutcome::Accepted {
+                self.sockets.close(&tab.connection_id).await;
+            }
+        };
+        if tokio::time::timeout(POST_TIMEOUT, ending).await.is_err() {
+            tracing::warn!("expired tab not closed in time; its next frame is refused");
+        }
+    }
+
     async fn remove_tab(&self, tab: &Connection) {
         if let Err(error) = self.table.disconnect(tab).await {
             let error = error.chain();

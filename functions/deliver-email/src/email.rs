@@ -50,7 +50,7 @@ const ANSWER_PREFIXES: [&str; 30] = [
 ];
 
 /// A mail.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Email<'a> {
     /// The message's id. Boundaries are made of it, so that the same message always makes the same
     /// mail.
@@ -76,7 +76,7 @@ pub struct Email<'a> {
 }
 
 /// A file that is part of the mail.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct InlineFile {
     /// The name the agent gave it.
     pub filename: String,
@@ -87,7 +87,7 @@ pub struct InlineFile {
 }
 
 /// A file that the mail links to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct LinkedFile {
     /// The name the agent gave it.
     pub filename: String,

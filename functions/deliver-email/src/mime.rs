@@ -134,7 +134,7 @@ fn file(InlineFile { filename, content_type, bytes }: &InlineFile) -> SinglePart
 /// The `Content-Type` of a file. It has the file's name as well, encoded in the way of [RFC
 /// 2047](https://www.rfc-editor.org/rfc/rfc2047): programs that do not know the one of [RFC
 /// 2231](https://www.rfc-editor.org/rfc/rfc2231), which the `Content-Disposition` has, read it here.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct FileType {
     value: String,
 }

@@ -19,12 +19,16 @@ use crate::attachments;
 use crate::email::{self, Email};
 use crate::mime;
 use domain::channel::{self, Channel};
-use domain::delivery::{Accepted, Failure, MessageReference, Reason, SendOutcome, of_bare_status};
+use domain::delivery::{
+    Accepted, Failure, MessageReference, PROOF_TAG_NAME, Reason, SendOutcome, of_bare_status,
+};
 use platform::aws::{Aws, never_connected, retry_after};
-use platform::delivery::{OutboundMessage, Provider};
+use platform::delivery::{OutboundMessage, Provider, keys_unavailable};
 use platform::files::Files;
 use platform::origin::api_url_from_env;
+use platform::receipt_keys::{ReceiptKeys, Route};
 use platform::runtime::Error;
+use platform::secrets::Secrets;
 use platform::settings;
 use platform::table::record::ChannelSettings;
 
@@ -37,6 +41,7 @@ pub struct Ses {
     client: Client,
     files: Files,
     reply_domain: String,
+    keys: ReceiptKeys,
     /// The address for links to files.
     api_url: String,
     /// The domain of the `Message-ID`s that SES gives.
@@ -98,10 +103,32 @@ fn message_id_domain(region: &str) -> String {
     }
 }
 
+impl Ses {
+    /// Returns our ids and their proof, which come back with every event that SES reports about the
+    /// message. Without a configuration set there is none.
+    async fn tags(
+        &self,
+        outbound: &OutboundMessage<'_>,
+        configuration_set: Option<&str>,
+    ) -> Result<Vec<(&'static str, String)>, Failure> {
+        let reference = MessageReference::from(*outbound);
+        let mut tags = reference.tags().to_vec();
+        if let Some(sender) = configuration_set {
+            let route = Route { channel: Channel::Email, sender };
+            let reference = outbound.part.callback_data(&reference);
+            let wait = outbound.half_of_time_left();
+            let tag = self.keys.tag(route, &reference, outbound.now, wait).await;
+            tags.push((PROOF_TAG_NAME, tag.map_err(|error| keys_unavailable(&error))?));
+        }
+        Ok(tags)
+    }
+}
+
 impl Provider for Ses {
     const CHANNEL: Channel = Channel::Email;
 
-    /// Reads `EMAIL_REPLY_DOMAIN`, `ATTACHMENTS_BUCKET`, `API_URL` and what AWS clients need.
+    /// Reads `EMAIL_REPLY_DOMAIN`, `ATTACHMENTS_BUCKET`, `API_URL`, `RECEIPT_KEYS_SECRET` and what
+    /// AWS clients need.
     fn from_env(aws: &Aws) -> Result<Ses, Error> {
         let config = aws.service_once("SESV2", SES_TIMEOUT);
         let region = config.region().map_or("us-east-1", |region| region.as_ref());
@@ -109,6 +136,7 @@ impl Provider for Ses {
             message_id_domain: message_id_domain(region),
             client: Client::new(&config),
             files: Files::from_env(aws)?,
+            keys: ReceiptKeys::from_env(&Secrets::new(aws))?,
             reply_domain: settings::required("EMAIL_REPLY_DOMAIN")?,
             api_url: api_url_from_env()?,
         })
@@ -122,21 +150,26 @@ impl Provider for Ses {
             )));
         };
 
+        let tags = self.tags(&outbound, configuration_set.as_deref()).await?;
         let email = self.email(&outbound, from).await?;
         let misbuilt =
             || Failure::Permanent(Reason::new("message_rejected", "the mail could not be built"));
         let mail = mime::build(&email).map_err(|_| misbuilt())?;
+        let (from, to) = (email.from.email.to_string(), email.to.email.to_string());
+        // The mail has the files encoded: without this they would be in memory twice during the
+        // call, for each of a batch.
+        drop(email);
         let call = self
             .client
             .send_email()
-            .from_email_address(email.from.email.to_string())
-            .destination(Destination::builder().to_addresses(email.to.email.to_string()).build())
+            .from_email_address(from)
+            .destination(Destination::builder().to_addresses(to).build())
             .content(raw(mail).map_err(|_| misbuilt())?)
-            .set_email_tags(Some(tags(&outbound).map_err(|_| misbuilt())?))
+            .set_email_tags(Some(message_tags(tags).map_err(|_| misbuilt())?))
             .set_configuration_set_name(configuration_set.clone());
 
         match call.send().await {
-            Ok(sent) => Ok(Accepted { provider_id: sent.message_id }),
+            Ok(sent) => Ok(Accepted { provider_id: sent.message_id.map(Into::into) }),
             Err(error) => Err(failure_of(&error, retry_after(&error))),
         }
     }
@@ -151,12 +184,9 @@ fn raw(mail: Vec<u8>) -> Result<EmailContent, BuildError> {
     Ok(EmailContent::builder().raw(raw).build())
 }
 
-/// Returns our ids as tags, which come back with every event that SES reports about the message.
-fn tags(outbound: &OutboundMessage<'_>) -> Result<Vec<MessageTag>, BuildError> {
-    let ids = MessageReference::from(*outbound).tags();
-    ids.into_iter()
-        .map(|(name, value)| MessageTag::builder().name(name).value(value).build())
-        .collect()
+fn message_tags(tags: Vec<(&str, String)>) -> Result<Vec<MessageTag>, BuildError> {
+    let tags = tags.into_iter();
+    tags.map(|(name, value)| MessageTag::builder().name(name).value(value).build()).collect()
 }
 
 /// Returns what a failed call means for the message.

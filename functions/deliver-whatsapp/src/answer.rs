@@ -1,6 +1,7 @@
 //! The meaning of the Cloud API's answers for a message. The meaning of its error codes is in
 //! [`domain::channel::whatsapp`].
 
+use std::fmt;
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
@@ -10,7 +11,6 @@ use domain::delivery::{Failure, Reason, of_bare_status};
 use platform::lenient_json::{self, Node};
 
 /// The Cloud API's answer to one call.
-#[derive(Debug)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
@@ -18,6 +18,13 @@ pub struct Answer {
     pub retry_after: Option<Duration>,
     /// The body.
     pub body: bytes::Bytes,
+}
+
+impl fmt::Debug for Answer {
+    /// The status: the body may repeat the message.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Answer({})", self.status)
+    }
 }
 
 /// The Graph API's codes for a token that it does not accept.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response};
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::answer::{self, Answer};
 use domain::delivery::{Failure, Reason};
@@ -33,6 +34,20 @@ impl AuthorizedClient {
         Ok(AuthorizedClient { client, secrets })
     }
 
+    /// Reads the token in the secret `secret`, so that the next call does not wait for it.
+    ///
+    /// # Errors
+    /// If it cannot be read within `wait`. No call was made, so the message is tried again.
+    pub async fn prepare(&self, secret: &str, wait: Duration) -> Result<(), Failure> {
+        match tokio::time::timeout(wait, self.secrets.text(secret)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(no_token(&error)),
+            Err(elapsed) => {
+                Err(no_token(&InternalError::because("reading the access token", elapsed)))
+            }
+        }
+    }
+
     /// Makes a call with the token in the secret `secret`, and once more if that was
     /// replaced a moment ago. Returns the answer of a call that succeeded.
     ///
@@ -43,8 +58,10 @@ impl AuthorizedClient {
         secret: &str,
         request: impl Fn(&Client) -> reqwest::Result<RequestBuilder>,
     ) -> Result<Answer, Failure> {
-        let send = async |token: Arc<str>| {
-            let request = request(&self.client).map_err(|_| unmade())?.bearer_auth(token.trim());
+        let send = async |token: Arc<SecretString>| {
+            let request = request(&self.client)
+                .map_err(|_| unmade())?
+                .bearer_auth(token.expose_secret().trim());
             let answer = async { read(request.send().await?).await };
             answer.await.map_err(|error| answer::of_transport(&error))
         };
@@ -54,7 +71,7 @@ impl AuthorizedClient {
         if answer.rejects_token() {
             let fresh = self.secrets.refreshed(secret).await.map_err(|error| no_token(&error))?;
             // A file may be 100 MiB: it is not sent twice for one token.
-            if fresh != token {
+            if fresh.expose_secret() != token.expose_secret() {
                 answer = send(fresh).await?;
             }
         }

@@ -17,12 +17,13 @@ use crate::message_part::{MessagePart, parts_of};
 use crate::outgoing::{Body, Outgoing};
 use domain::channel::whatsapp::{self, CustomerId};
 use domain::channel::{SendMode, WhatsappMedia};
-use domain::delivery::{Accepted, Failure, MessageReference, Reason, SendOutcome};
+use domain::delivery::{Accepted, Failure, MessageReference, Part, Reason, SendOutcome};
 use domain::{Attachment, Channel, ConversationId, Refusal};
 use platform::aws::Aws;
 use platform::cache::TtlCache;
-use platform::delivery::{OutboundMessage, Provider};
+use platform::delivery::{MIN_MESSAGE_TIME, OutboundMessage, Provider, keys_unavailable};
 use platform::files::Files;
+use platform::receipt_keys::{ReceiptKeys, Route};
 use platform::runtime::Error;
 use platform::secrets::Secrets;
 use platform::settings;
@@ -45,10 +46,16 @@ const MAX_LINKS: usize = 10_000;
 /// An upload leaves so much of a message's time to the message that goes with it.
 pub const MESSAGE_RESERVE: Duration = Duration::from_secs(4);
 
+/// The bytes of a file that reach WhatsApp in a second at the least, read from the bucket first. With
+/// the largest file, which takes 13 s then, an attempt is begun only by an invocation that has done
+/// little else: what does not arrive in time begins at its first byte again.
+pub const UPLOAD_RATE: u64 = 8_000_000;
+
 /// The Cloud API.
 #[derive(Debug)]
 pub struct CloudApi {
     client: AuthorizedClient,
+    keys: ReceiptKeys,
     url: String,
     media: Media,
     table: Table,
@@ -129,6 +136,20 @@ impl CloudApi {
         })
     }
 
+    /// Returns the part's reference with its proof, which come back with every status.
+    async fn callback_data(
+        &self,
+        number: PhoneNumber<'_>,
+        outbound: OutboundMessage<'_>,
+    ) -> Result<String, Failure> {
+        let reference = outbound.part.callback_data(&MessageReference::from(outbound));
+        let route = Route { channel: Channel::Whatsapp, sender: number.id };
+        let wait = outbound.half_of_time_left();
+        let tag = self.keys.tag(route, &reference, outbound.now, wait).await;
+        let tag = tag.map_err(|error| keys_unavailable(&error))?;
+        Ok(format!("{reference}.{tag}"))
+    }
+
     /// Lets the customer find the conversation by the names that WhatsApp's answer has for them, if
     /// these are others than the conversation's own.
     async fn link_recipients(
@@ -164,11 +185,13 @@ impl CloudApi {
 impl Provider for CloudApi {
     const CHANNEL: Channel = Channel::Whatsapp;
 
-    /// Reads `WHATSAPP_API_URL`, which ends with the API's version, `ATTACHMENTS_BUCKET` and what
-    /// AWS clients need.
+    /// Reads `WHATSAPP_API_URL`, which ends with the API's version, `ATTACHMENTS_BUCKET`,
+    /// `RECEIPT_KEYS_SECRET` and what AWS clients need.
     fn from_env(aws: &Aws) -> Result<CloudApi, Error> {
+        let secrets = Secrets::new(aws);
         Ok(CloudApi {
-            client: AuthorizedClient::new(Secrets::new(aws))?,
+            keys: ReceiptKeys::from_env(&secrets)?,
+            client: AuthorizedClient::new(secrets)?,
             url: settings::required("WHATSAPP_API_URL")?,
             media: Media::new(Files::from_env(aws)?),
             table: Table::from_env(aws)?,
@@ -182,6 +205,15 @@ impl Provider for CloudApi {
 
     fn parts(&self, message: &Message) -> u8 {
         u8::try_from(parts_of(message).len()).unwrap_or(u8::MAX)
+    }
+
+    fn time_needed(&self, message: &Message, part: Part) -> Duration {
+        match parts_of(message).into_iter().nth(usize::from(part.number) - 1) {
+            Some(MessagePart::File { file, .. }) => {
+                Duration::from_millis(file.size * 1_000 / UPLOAD_RATE) + MESSAGE_RESERVE
+            }
+            Some(MessagePart::Text(_)) | None => MIN_MESSAGE_TIME,
+        }
     }
 
     async fn send(&self, outbound: OutboundMessage<'_>) -> SendOutcome {
@@ -200,9 +232,12 @@ impl Provider for CloudApi {
         }
 
         let number = PhoneNumber { id: phone_number_id, secret, template: template.as_ref() };
-        let body = self.body(number, &outbound).await?;
 
-        let callback_data = outbound.part.callback_data(&MessageReference::from(outbound));
+        // Secrets come before files: an upload whose message cannot follow would be for nothing.
+        let callback_data = self.callback_data(number, outbound).await?;
+        self.client.prepare(number.secret, outbound.half_of_time_left()).await?;
+
+        let body = self.body(number, &outbound).await?;
         let message = Outgoing::new(&outbound.conversation.recipient, body, callback_data);
         let url = format!("{}/{}/messages", self.url, number.id);
         let request =
@@ -212,7 +247,7 @@ impl Provider for CloudApi {
         self.link_recipients(number, &outbound, &answer).await;
 
         // Success is acceptance, even if its id cannot be read: receipts carry our own id.
-        Ok(Accepted { provider_id: answer.id() })
+        Ok(Accepted { provider_id: answer.id().map(Into::into) })
     }
 }
 

@@ -37,7 +37,6 @@ pub struct Media {
 }
 
 /// A file in memory, and its share of the memory.
-#[derive(Debug)]
 pub struct LoadedFile<'a> {
     bytes: bytes::Bytes,
     file: &'a Attachment,

@@ -10,7 +10,7 @@ use platform::table::record::Message;
 const MAX_CAPTION_CHARACTERS: usize = 1_024;
 
 /// One message at WhatsApp.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 pub enum MessagePart<'a> {
     /// The text.
     Text(&'a str),

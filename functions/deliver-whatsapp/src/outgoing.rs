@@ -8,7 +8,7 @@ use domain::channel::whatsapp::CustomerId;
 use platform::table::record::Template;
 
 /// A message to one person.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub struct Outgoing<'a> {
     messaging_product: &'static str,
     recipient_type: &'static str,
@@ -24,7 +24,7 @@ pub struct Outgoing<'a> {
 
 /// The person a message is for. A user id in `to` would be taken for a number, and the message
 /// would be [lost without an error](https://github.com/chatwoot/chatwoot/pull/15150).
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Recipient<'a> {
     /// A phone number.
@@ -35,7 +35,7 @@ enum Recipient<'a> {
 }
 
 /// The body, under the name of its type.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Body<'a> {
     /// A text.
@@ -53,14 +53,14 @@ pub enum Body<'a> {
 }
 
 /// A text.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub struct Text<'a> {
     preview_url: bool,
     body: &'a str,
 }
 
 /// A file that was uploaded before.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub struct Media<'a> {
     id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,26 +71,26 @@ pub struct Media<'a> {
 }
 
 /// A template with its parameter.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub struct Filled<'a> {
     name: &'a str,
     language: Language<'a>,
     components: [Component<'a>; 1],
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct Language<'a> {
     code: &'a str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct Component<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     parameters: [Parameter<'a>; 1],
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct Parameter<'a> {
     #[serde(rename = "type")]
     kind: &'static str,

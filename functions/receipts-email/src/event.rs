@@ -22,19 +22,20 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use domain::channel::email;
-use domain::delivery::{MessageReference, Part, Reason, Receipt, ReportedStatus};
+use domain::delivery::{MessageReference, PROOF_TAG_NAME, Part, Reason, Receipt, ReportedStatus};
+use platform::receipts::ClaimedReceipt;
 
-/// Returns the receipt in an event of this kind, and its message; `None` if the event changes
-/// nothing, is about no message of ours, or about a mail that was sent with another configuration
-/// set than `configuration_set`: its tags are another system's. `time` is EventBridge's, for kinds
-/// that have no time of their own.
+/// Returns the receipt in an event of this kind; `None` if the event changes nothing, is about no
+/// message of ours, or about a mail that was sent with another configuration set than
+/// `configuration_set`: its tags are another system's. `time` is EventBridge's, for kinds that have
+/// no time of their own.
 #[must_use]
 pub fn receipt(
     configuration_set: &str,
     kind: &str,
     time: DateTime<Utc>,
     detail: &Value,
-) -> Option<(MessageReference, Receipt)> {
+) -> Option<ClaimedReceipt> {
     let mail = &detail["mail"];
     if mail["tags"]["ses:configuration-set"][0] != configuration_set {
         return None;
@@ -52,18 +53,46 @@ pub fn receipt(
             &Value::Null,
         ),
         "Email Rendering Failed" => (
-            failed("message_rejected", "SES could not build the message", "Rendering Failure"),
+            failed("message_rejected", "SES could not build the message", "RenderingFailure"),
             &Value::Null,
         ),
         _ => return None,
     };
 
     // Every tag is a list of values.
-    let about = MessageReference::from_tags(|name| mail["tags"][name][0].as_str())?;
+    let value = |name: &str| mail["tags"][name][0].as_str();
+    let about = MessageReference::from_tags(value)?;
+    let tag = value(PROOF_TAG_NAME).map(str::to_owned);
     let at = at.as_str().and_then(|at| at.parse().ok()).unwrap_or(time);
-    let provider_id = mail["messageId"].as_str().map(str::to_owned);
+    let provider_id = mail["messageId"].as_str().map(Into::into);
 
-    Some((about, Receipt { reported, part: Part::WHOLE, at, provider_id }))
+    let receipt = Receipt { reported, part: Part::WHOLE, at, provider_id };
+    Some(ClaimedReceipt { sender: configuration_set.to_owned(), about, tag, receipt })
+}
+
+/// True for the complaint of a customer, and false for one by which SES says that it did not send.
+#[must_use]
+pub fn is_complaint(kind: &str, detail: &Value) -> bool {
+    kind == "Email Complaint Received"
+        && complained(&detail["complaint"]) == ReportedStatus::Delivered
+}
+
+/// True for the kinds of events that SES sends.
+#[must_use]
+pub fn is_kind(kind: &str) -> bool {
+    const KINDS: [&str; 10] = [
+        "Email Sent",
+        "Email Delivered",
+        "Email Complaint Received",
+        "Email Bounced",
+        "Email Rejected",
+        "Email Rendering Failed",
+        "Email Delivery Delayed",
+        "Email Opened",
+        "Email Clicked",
+        "Email Subscribed",
+    ];
+    KINDS.contains(&kind)
 }
 
 fn failed(word: &str, detail: &str, provider_code: &str) -> ReportedStatus {
@@ -97,6 +126,7 @@ mod tests {
             "business": ["8d0a1c52-6b1e-4f0e-9a3b-2c6f6f1f3a10"],
             "conversation": ["6f1c1f0e-3a57-4a39-9a55-6c1e7bb7d1a4"],
             "message": ["0198f3c2-7a10-7000-8001-9d4c5b6a7f80"],
+            "tag": ["a-tag"],
         });
         let mail =
             json!({ "timestamp": "2026-03-01T09:05:00.500Z", "messageId": "0107-1", "tags": tags });
@@ -104,8 +134,9 @@ mod tests {
     }
 
     fn receipt_of(kind: &str, detail: &Value) -> Receipt {
-        let (about, receipt) =
-            receipt("pingback", kind, TIME, detail).expect("it is about one of ours");
+        let claimed = receipt("pingback", kind, TIME, detail).expect("it is about one of ours");
+        let ClaimedReceipt { sender, about, tag, receipt } = claimed;
+        assert_eq!((sender.as_str(), tag.as_deref()), ("pingback", Some("a-tag")));
         assert_eq!(about.message_id.to_string(), "0198f3c2-7a10-7000-8001-9d4c5b6a7f80");
         assert_eq!(receipt.provider_id.as_deref(), Some("0107-1"));
         receipt
@@ -156,7 +187,7 @@ mod tests {
         );
 
         let failure = detail("failure", json!({ "errorMessage": "Attribute 'x' is not present" }));
-        assert_eq!(code("Email Rendering Failed", &failure), "message_rejected Rendering Failure");
+        assert_eq!(code("Email Rendering Failed", &failure), "message_rejected RenderingFailure");
     }
 
     #[test]

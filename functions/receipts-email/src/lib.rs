@@ -10,17 +10,21 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use domain::Channel;
+use domain::delivery::MessageReference;
 use platform::aws::Aws;
 use platform::clock::Clock;
 use platform::error::InternalError;
+use platform::receipt_keys::ReceiptKeys;
 use platform::receipts::Receipts;
 use platform::runtime::{Error, EventFunction};
+use platform::secrets::Secrets;
 use platform::settings;
 
 /// The function.
 #[derive(Debug, Clone)]
 pub struct ReceiptsEmail {
     receipts: Receipts,
+    keys: ReceiptKeys,
     clock: Clock,
     /// The configuration set whose events are ours.
     configuration_set: String,
@@ -32,11 +36,13 @@ impl EventFunction for ReceiptsEmail {
 
     const RESERVE: Duration = Duration::ZERO;
 
-    /// Reads `TABLE_NAME`, `EMAIL_QUEUE_URL`, `EMAIL_CONFIGURATION_SET` and what AWS clients need.
+    /// Reads `TABLE_NAME`, `EMAIL_QUEUE_URL`, `EMAIL_CONFIGURATION_SET`, `RECEIPT_KEYS_SECRET` and
+    /// what AWS clients need.
     fn from_env() -> Result<ReceiptsEmail, Error> {
         let aws = Aws::from_env()?;
         Ok(ReceiptsEmail {
             receipts: Receipts::from_env(&aws, Channel::Email)?,
+            keys: ReceiptKeys::from_env(&Secrets::new(&aws))?,
             clock: Clock::from_env()?,
             configuration_set: settings::required("EMAIL_CONFIGURATION_SET")?,
         })
@@ -53,13 +59,31 @@ impl EventFunction for ReceiptsEmail {
         let time = time.unwrap_or_else(|| self.clock.now());
 
         match event::receipt(&self.configuration_set, &detail_type, time, &detail) {
-            Some((about, receipt)) => self.receipts.apply(&about, &receipt).await,
+            Some(claimed) => {
+                self.receipts.apply_claimed(&self.keys, &claimed).await?;
+                if event::is_complaint(&detail_type, &detail) {
+                    report_complaint(&claimed.about);
+                }
+                Ok(())
+            }
             None => {
-                tracing::info!(kind = detail_type, "SES event changes no message of ours; ignored");
+                let kind = Some(detail_type).filter(|kind| event::is_kind(kind));
+                tracing::info!(kind, "SES event changes no message of ours; ignored");
                 Ok(())
             }
         }
     }
+}
+
+/// Writes the line that tells operators whose customer has called a mail spam.
+fn report_complaint(about: &MessageReference) {
+    let MessageReference { business_id, conversation_id, message_id } = about;
+    tracing::warn!(
+        business = %business_id,
+        conversation = %conversation_id,
+        %message_id,
+        "complaint"
+    );
 }
 
 #[cfg(test)]
@@ -85,15 +109,16 @@ mod tests {
     fn receipt(event: &str) -> Receipt {
         let event: EventBridgeEvent<Value> = serde_json::from_str(event).expect("it is an event");
         let time = event.time.expect("it has one");
-        let (about, receipt) = event::receipt(
+        let claimed = event::receipt(
             "pingback-messages-EmailReceipts",
             &event.detail_type,
             time,
             &event.detail,
         )
         .expect("it is about ours");
-        assert_eq!(about.message_id.to_string(), "0198f3c2-7a10-7000-8001-9d4c5b6a7f80");
-        receipt
+        let message_id = claimed.about.message_id.to_string();
+        assert_eq!(message_id, "0198f3c2-7a10-7000-8001-9d4c5b6a7f80");
+        claimed.receipt
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! `GET` and `POST /api/v1/webhooks/whatsapp`: Meta verifies the address, and reports the statuses
-//! of messages and the times at which customers wrote.
+//! of messages and what customers wrote.
 //!
 //! A genuine call is answered 200, and fast: Meta repeats all others for seven days
 //! ([webhooks](https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/create-webhook-endpoint)).
@@ -18,18 +18,19 @@ use lambda_http::http::{HeaderValue, Method};
 use lambda_http::{Body, Request, RequestExt, Response};
 use tracing::Level;
 
-use domain::Channel;
 use domain::problem::{FieldError, Refusal};
-use notification::{Customer, CustomerChange, ParsedWebhook};
+use domain::{BusinessId, Channel, ConversationId};
+use notification::{Customer, CustomerChange, CustomerText, ParsedWebhook};
 use platform::api::ApiError;
 use platform::aws::Aws;
 use platform::clock::Clock;
 use platform::error::InternalError;
+use platform::receipt_keys::ReceiptKeys;
 use platform::receipts::Receipts;
 use platform::runtime::{Error, HttpFunction};
 use platform::secrets::Secrets;
 use platform::settings::{self};
-use platform::table::Table;
+use platform::table::{CustomerDraft, CustomerMessageOutcome, MessageRetention, Table};
 use platform::telemetry::metrics::MetricRecord;
 use signature::WebhookSecret;
 
@@ -44,21 +45,26 @@ pub struct ReceiptsWhatsapp {
     secrets: Secrets,
     secret: String,
     receipts: Receipts,
+    keys: ReceiptKeys,
     table: Table,
     clock: Clock,
+    retention: MessageRetention,
 }
 
 impl HttpFunction for ReceiptsWhatsapp {
-    /// Reads `TABLE_NAME`, `WHATSAPP_QUEUE_URL`, `WHATSAPP_WEBHOOK_SECRET` and what AWS clients
-    /// need.
+    /// Reads `TABLE_NAME`, `WHATSAPP_QUEUE_URL`, `WHATSAPP_WEBHOOK_SECRET`, `RECEIPT_KEYS_SECRET`,
+    /// `MESSAGE_RETENTION_DAYS` and what AWS clients need.
     fn from_env() -> Result<ReceiptsWhatsapp, Error> {
         let aws = Aws::from_env()?;
+        let secrets = Secrets::new(&aws);
         Ok(ReceiptsWhatsapp {
-            secrets: Secrets::new(&aws),
+            keys: ReceiptKeys::from_env(&secrets)?,
+            secrets,
             secret: settings::required("WHATSAPP_WEBHOOK_SECRET")?,
             receipts: Receipts::from_env(&aws, Channel::Whatsapp)?,
             table: Table::from_env(&aws)?,
             clock: Clock::from_env()?,
+            retention: MessageRetention::from_env()?,
         })
     }
 
@@ -106,7 +112,7 @@ impl ReceiptsWhatsapp {
         }
 
         // Changes come first: a customer who wrote is found by the names that they have now.
-        let ParsedWebhook { receipts, customers, changes, .. } = webhook;
+        let ParsedWebhook { receipts, customers, texts, changes, .. } = webhook;
         let mut failed = None;
         for change in &changes {
             keep_one(&mut failed, self.follow_customer(change).await);
@@ -114,9 +120,12 @@ impl ReceiptsWhatsapp {
 
         // All of them are tried: those that are written now change nothing when Meta repeats them.
         let receipts = stream::iter(&receipts)
-            .map(|(about, receipt)| self.receipts.apply(about, receipt).boxed());
+            .map(|claimed| self.receipts.apply_claimed(&self.keys, claimed).boxed());
         let mut writes = stream::iter(&customers)
-            .map(|(customer, at)| self.open_window(customer, *at).boxed())
+            .map(|(customer, at)| {
+                let texts = texts.get(customer).map(Vec::as_slice).unwrap_or_default();
+                self.hear_customer(customer, *at, texts).boxed()
+            })
             .chain(receipts)
             .buffer_unordered(MAX_CONCURRENT_WRITES)
             .boxed();
@@ -127,21 +136,64 @@ impl ReceiptsWhatsapp {
         // Some may be written, so even contention is a 500: a 503 promises that nothing was.
         match failed {
             None => Ok(Response::new(Body::Empty)),
-            Some(error) => {
-                Err(InternalError::because("writing down what a webhook told", error).into())
-            }
+            Some(error) => Err(error.while_doing("writing down what a webhook told").into()),
         }
     }
 
-    /// Opens the messaging window of a customer who wrote or called.
-    async fn open_window(
+    /// Opens the messaging window of a customer who wrote or called, and keeps what they wrote in
+    /// each of the conversations that it is open in: Meta does not say which of them is meant.
+    async fn hear_customer(
         &self,
         customer: &Customer,
         at: DateTime<Utc>,
+        texts: &[CustomerText],
     ) -> Result<(), InternalError> {
         let Customer { phone_number_id, names } = customer;
-        let opened = self.table.customer_wrote(phone_number_id, names, at).await?;
-        tracing::debug!(opened, "a customer wrote or called");
+        let conversations = self.table.customer_wrote(phone_number_id, names, at).await?;
+        tracing::debug!(opened = conversations.opened, "a customer wrote or called");
+
+        for (business_id, conversation_id) in conversations.open {
+            for text in texts {
+                self.keep_text(business_id, conversation_id, text).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a message of a customer's in a conversation, once however often Meta tells of it.
+    async fn keep_text(
+        &self,
+        business_id: BusinessId,
+        conversation_id: ConversationId,
+        text: &CustomerText,
+    ) -> Result<(), InternalError> {
+        let CustomerText { provider_id, content, media } = text.clone();
+        let now = self.clock.now();
+        let draft = CustomerDraft {
+            business_id,
+            conversation_id,
+            name: provider_id,
+            content,
+            media,
+            per_minute: None,
+            keep_until: self.retention.keep_until(now),
+            now,
+        };
+
+        match self.table.store_customer_message(&draft).await? {
+            CustomerMessageOutcome::Stored(message) => {
+                MetricRecord::new(Level::INFO, "a customer wrote")
+                    .with("business", business_id)
+                    .with("conversation", conversation_id)
+                    .with("message_id", message.id)
+                    .write();
+            }
+            // It was stored before, was erased since, or there is nowhere to store it.
+            CustomerMessageOutcome::Replayed(_)
+            | CustomerMessageOutcome::NameReused
+            | CustomerMessageOutcome::NoConversation
+            | CustomerMessageOutcome::TooMany(_) => {}
+        }
         Ok(())
     }
 
@@ -162,10 +214,11 @@ impl ReceiptsWhatsapp {
 
 /// Logs and counts what is in a webhook, never its content.
 fn report(webhook: &ParsedWebhook) {
-    let ParsedWebhook { receipts, customers, changes, ignored, unreadable } = webhook;
+    let ParsedWebhook { receipts, customers, texts, changes, ignored, unreadable } = webhook;
     tracing::info!(
         receipts = receipts.len(),
         customers = customers.len(),
+        texts = texts.values().map(Vec::len).sum::<usize>(),
         changes = changes.len(),
         ignored,
         unreadable,
@@ -221,23 +274,24 @@ mod tests {
         ] {
             let ParsedWebhook { receipts, customers, ignored, unreadable, .. } = parse_event(event);
             assert_eq!((receipts.len(), customers.len(), ignored, unreadable), (1, 0, 0, 0));
-            assert_eq!(format!("{:?}", receipts[0].1.reported.status()), status);
+            assert_eq!(format!("{:?}", receipts[0].receipt.reported.status()), status);
             assert_eq!(
-                receipts[0].0.message_id.to_string(),
+                receipts[0].about.message_id.to_string(),
                 "0198f3c2-7a10-7000-8001-9d4c5b6a7f80"
             );
         }
 
-        let part = parse_event(include_str!("../events/part-delivered.json")).receipts[0].1.part;
+        let part =
+            parse_event(include_str!("../events/part-delivered.json")).receipts[0].receipt.part;
         assert_eq!(part, Part { number: 2, of: 3 });
         let customer = parse_event(include_str!("../events/customer-writes.json"));
         let names = vec![CustomerId::Number("16505551234".into())];
         let zoe = Customer { phone_number_id: "106540352242922".into(), names };
 
         let at = "2026-03-01T09:05:02Z".parse().expect("a time");
-        assert_eq!(
-            customer,
-            ParsedWebhook { customers: [(zoe, at)].into(), ..ParsedWebhook::default() }
-        );
+        assert_eq!(customer.texts[&zoe].len(), 1);
+        let customers = [(zoe, at)].into();
+        let texts = customer.texts.clone();
+        assert_eq!(customer, ParsedWebhook { customers, texts, ..ParsedWebhook::default() });
     }
 }

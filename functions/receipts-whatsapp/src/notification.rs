@@ -9,8 +9,7 @@
 //!
 //! Meta adds fields, statuses and kinds of changes at any time, and one call may hold many. So each
 //! item is read on its own, and only what it needs of it: an item that cannot be read is counted
-//! and skipped, and so is what is none of ours. Of a customer's message only its sender, number and
-//! time are read, never its text.
+//! and skipped, and so is what is none of ours.
 
 mod customer;
 mod item;
@@ -18,26 +17,29 @@ mod members;
 mod status;
 #[cfg(test)]
 mod tests;
+mod written;
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use customer::Envelope;
-use domain::delivery::{MessageReference, Receipt};
+use customer::{Envelope, phone_number_id};
 use item::Item;
 use members::{Members, text};
 use platform::lenient_json::{self, Node};
+use platform::receipts::ClaimedReceipt;
 
-pub use item::{Customer, CustomerChange};
+pub use item::{Customer, CustomerChange, CustomerText};
 
 /// The content of a webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ParsedWebhook {
     /// The receipts of our messages.
-    pub receipts: Vec<(MessageReference, Receipt)>,
+    pub receipts: Vec<ClaimedReceipt>,
     /// The customers who wrote or called, with the time of the last time.
     pub customers: BTreeMap<Customer, DateTime<Utc>>,
+    /// The texts and files that they wrote, in their order.
+    pub texts: BTreeMap<Customer, Vec<CustomerText>>,
     /// The customers who have other names now.
     pub changes: Vec<CustomerChange>,
     /// How many items were something else.
@@ -108,8 +110,9 @@ impl Reader {
             return;
         }
 
+        let number = phone_number_id(&value).unwrap_or_default();
         for status in self.items(&value, "statuses") {
-            let status = read(status, |status| status::receipt(status, self.now));
+            let status = read(status, |status| status::receipt(&number, status, self.now));
             self.note(status, |webhook, receipt| webhook.receipts.push(receipt));
         }
 
@@ -132,7 +135,13 @@ impl Reader {
             self.note(change, |webhook, change| webhook.changes.push(change));
         } else {
             let sender = read(message, |message| customer::sender(envelope, message, self.now));
-            self.note(sender, note_customer);
+            let text = message.members().and_then(|message| written::customer_text(&message));
+            self.note(sender, |webhook, (customer, at)| {
+                if let Some(text) = text {
+                    webhook.texts.entry(customer.clone()).or_default().push(text);
+                }
+                note_customer(webhook, (customer, at));
+            });
         }
     }
 

@@ -5,6 +5,7 @@
 
 use hmac::{Hmac, KeyInit, Mac};
 use lambda_http::http::HeaderValue;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use sha2::Sha256;
 
@@ -13,8 +14,8 @@ use platform::error::InternalError;
 /// The secret shared with Meta: `{"app_secret": "…", "verify_token": "…"}`.
 #[derive(Deserialize)]
 pub struct WebhookSecret {
-    app_secret: String,
-    verify_token: String,
+    app_secret: SecretString,
+    verify_token: SecretString,
 }
 
 impl WebhookSecret {
@@ -26,7 +27,8 @@ impl WebhookSecret {
         let what = "WhatsApp's webhook secret";
         let secret: WebhookSecret =
             serde_json::from_str(text).map_err(|error| InternalError::unreadable(what, &error))?;
-        match secret.app_secret.is_empty() || secret.verify_token.is_empty() {
+        let is_empty = |part: &SecretString| part.expose_secret().is_empty();
+        match is_empty(&secret.app_secret) || is_empty(&secret.verify_token) {
             true => Err(InternalError::new(format!(
                 "reading {what}: app_secret and verify_token must not be empty"
             ))),
@@ -46,12 +48,12 @@ impl WebhookSecret {
     /// address.
     #[must_use]
     pub fn is_verify_token(&self, token: &str) -> bool {
-        let expected = self.mac(self.verify_token.as_bytes()).finalize();
+        let expected = self.mac(self.verify_token.expose_secret().as_bytes()).finalize();
         self.mac(token.as_bytes()).verify(&expected.into_bytes()).is_ok()
     }
 
     fn mac(&self, of: &[u8]) -> Hmac<Sha256> {
-        let mac = Hmac::<Sha256>::new_from_slice(self.app_secret.as_bytes())
+        let mac = Hmac::<Sha256>::new_from_slice(self.app_secret.expose_secret().as_bytes())
             .expect("a key of any length will do");
         mac.chain_update(of)
     }

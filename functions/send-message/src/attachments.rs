@@ -1,8 +1,9 @@
 //! The files of a message: found among the conversation's uploads, inspected when a message first
-//! references them, and kept from then on. A file that was kept before costs nothing here.
+//! references them, and kept once that message is accepted. A file that was kept before costs
+//! nothing here.
 
 use chrono::{DateTime, Utc};
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 
 use domain::file::UploadState;
 use domain::problem::{Refusal, UploadFault};
@@ -39,6 +40,17 @@ pub(crate) fn referenced(
     uploads
 }
 
+/// Returns the uploads among `attachments` that no message has referenced, each once, with the
+/// types that their files have.
+pub(crate) fn new_uploads(attachments: &[Attachment], uploads: &[Upload]) -> Vec<Upload> {
+    let new = uploads.iter().filter(|upload| upload.state != UploadState::Ready);
+    let referenced = new.filter_map(|upload| {
+        let attachment = attachments.iter().find(|attachment| attachment.id == upload.id)?;
+        Some(Upload { content_type: attachment.content_type.clone(), ..upload.clone() })
+    });
+    referenced.collect()
+}
+
 /// Resolves the attachments of one conversation's messages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AttachmentResolver<'a> {
@@ -51,7 +63,8 @@ pub(crate) struct AttachmentResolver<'a> {
 
 impl AttachmentResolver<'_> {
     /// Returns the files under `urls`, in their order, each of which must be among `uploads`. A
-    /// file that was only announced is inspected now: it must be there, and be what was announced.
+    /// file that no message referenced before is inspected now: it must be there, and be what was
+    /// announced.
     ///
     /// # Errors
     /// [`Refusal::AttachmentNotFound`] for the first that cannot be referenced, or if S3 does not
@@ -85,7 +98,13 @@ impl AttachmentResolver<'_> {
     async fn inspect(self, url: &str, upload: &Upload) -> Result<Attachment, ApiError> {
         let mut attachment = upload.attachment();
         match upload.state {
-            UploadState::Stored | UploadState::Ready => return Ok(attachment),
+            UploadState::Ready => return Ok(attachment),
+            // Its type was confirmed when it came; it may have been deleted since.
+            UploadState::Stored => {
+                let is_there = self.files.exists(self.object_key(upload.id)).await?;
+                let missing = || refusal(url, UploadFault::Unknown).into();
+                return is_there.then_some(attachment).ok_or_else(missing);
+            }
             UploadState::Announced => {}
         }
 
@@ -106,32 +125,17 @@ impl AttachmentResolver<'_> {
         Ok(attachment)
     }
 
-    /// Keeps the files that no message has referenced before. The file comes first and its record
-    /// second: in the other order, a crash between the two would leave a record of a file that is
-    /// deleted.
-    ///
-    /// # Errors
-    /// [`Refusal::AttachmentNotFound`] for one that has just expired, or if AWS does not answer.
-    pub(crate) async fn keep_new(
-        self,
-        attachments: &[Attachment],
-        uploads: &[Upload],
-    ) -> Result<(), ApiError> {
-        let new = uploads.iter().filter(|upload| upload.state != UploadState::Ready);
-        let referenced = new.filter_map(|upload| {
-            let attachment = attachments.iter().find(|attachment| attachment.id == upload.id)?;
-            Some((upload, attachment))
+    /// Has the bucket keep the files of an accepted message, as far as they are new. What fails is
+    /// done by the sweeper: the uploads are in the outbox since the message was accepted.
+    pub(crate) async fn keep(self, new_uploads: &[Upload]) {
+        let kept = new_uploads.iter().map(async |upload| {
+            let place = self.object_key(upload.id);
+            if let Err(error) = self.table.keep_file_of(self.files, place, upload).await {
+                let error = error.chain();
+                tracing::warn!(upload = %upload.id, error, "file not kept; the sweeper retries");
+            }
         });
-
-        let kept = referenced.map(async |(upload, attachment)| -> Result<(), ApiError> {
-            let key = self.object_key(upload.id);
-            let is_kept = self.files.mark_referenced(key).await?
-                && self.table.keep_upload(key, upload, &attachment.content_type).await?;
-            let url = || upload.link.url(&self.address.origin);
-            if is_kept { Ok(()) } else { Err(refusal(&url(), UploadFault::Unknown).into()) }
-        });
-
-        try_join_all(kept).await.map(drop)
+        join_all(kept).await;
     }
 
     fn object_key(self, upload: UploadId) -> ObjectKey {

@@ -1,22 +1,24 @@
 //! `POST /api/v1/conversations/{conversation_id}/messages`: checks an agent's message, counts and
 //! stores it, and rings its channel's doorbell. That takes three AWS calls, one after the other,
-//! and two or three more for a file that no message referenced before. What the calls do is in
+//! and three more for a file that no message referenced before. What the calls do is in
 //! `platform`, what is allowed in `domain`.
 
 mod attachments;
 pub mod request;
 
 use chrono::{DateTime, Utc};
+use futures_util::future::join;
 use lambda_http::http::header::{HeaderValue, LOCATION};
 use lambda_http::http::{HeaderName, StatusCode};
 use lambda_http::{Body, Request, RequestExt, Response};
 use tracing::Level;
 
-use attachments::{AttachmentResolver, referenced};
+use attachments::{AttachmentResolver, new_uploads, referenced};
 use domain::accept::request_hash;
 use domain::message::MessageView;
 use domain::problem::{MAX_BODY_BYTES, Refusal};
-use domain::{BusinessId, ConversationId, FileLink, Month, Sender, Seq};
+use domain::quota::Usage;
+use domain::{BusinessId, ConversationId, FileLink, Month, Operation, Sender, Seq};
 use platform::api::{self, ApiError, Authenticator};
 use platform::aws::Aws;
 use platform::credential::{Caller, TokenClaims};
@@ -24,16 +26,21 @@ use platform::delivery::ChannelCache;
 use platform::error::InternalError;
 use platform::files::Files;
 use platform::origin::{ApiAddress, ApiDomains};
+use platform::query::Query;
 use platform::queue::{Doorbell, Doorbells, Version};
 use platform::runtime::{Error, HttpFunction, request_id};
 use platform::secrets::Secrets;
 use platform::table::record::Message;
 use platform::table::{AcceptOutcome, LoadRequest, MessageDraft, MessageRetention, RequestContext};
 use platform::telemetry::metrics::MetricRecord;
-use request::Body as MessageBody;
+use request::{Body as MessageBody, InvalidRequest};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// How often a request is checked: once, and again after a change of the channel and one of the
+/// files. What has changed once does not change back.
+const MAX_CHECKS: usize = 3;
 
 /// The function.
 #[derive(Debug, Clone)]
@@ -73,18 +80,26 @@ impl HttpFunction for SendMessage {
         let parsed = request::parse(
             request.path_parameters().first("conversation_id"),
             request.headers().get(IDEMPOTENCY_KEY),
+            Query::read(request, &[]),
             request.body(),
         );
 
-        match parsed {
-            Ok(parsed) => {
+        match (api::check_json(request.headers(), api::JSON), parsed) {
+            (Ok(()), Ok(parsed)) => {
                 let address = self.domains.address(request);
                 self.accept(parsed, claims, &address, request_id(request), now).await
             }
             // A caller without access does not learn what else is wrong.
-            Err(errors) => {
-                self.authenticator.authenticate(claims, LoadRequest::default(), now).await?;
-                Err(Refusal::Invalid(errors).into())
+            (media_type, parsed) => {
+                let load = LoadRequest {
+                    month: Some(Month::of(now)),
+                    first_shard: true,
+                    ..LoadRequest::default()
+                };
+                self.authenticator.authenticate(claims, Operation::SendMessage, load, now).await?;
+                media_type?;
+                let errors = parsed.err().map(InvalidRequest::explain);
+                Err(Refusal::Invalid(errors.unwrap_or_default()).into())
             }
         }
     }
@@ -100,20 +115,26 @@ impl SendMessage {
         now: DateTime<Utc>,
     ) -> Result<Response<Body>, ApiError> {
         let Authenticator { table, .. } = &self.authenticator;
+        let month = Month::of(now);
         let conversation_id = request.conversation_id;
         let hash = hash(conversation_id, &request.body, address);
         let uploads = referenced(&request.body.attachments, claims.business_id(), conversation_id);
 
-        // A conversation that changes its channel in between is checked again, once.
-        for _ in 0..2 {
+        // If the conversation changes its channel in between, or another message references the
+        // same new file, everything is checked again.
+        for _ in 0..MAX_CHECKS {
             let load = LoadRequest {
                 conversation_id: Some(conversation_id),
-                month: Some(Month::of(now)),
+                month: Some(month),
+                first_shard: true,
                 idempotency_key: request.idempotency_key.as_deref(),
                 uploads: &uploads,
+                upload_day: None,
             };
-            let (caller, context) =
-                self.authenticator.authenticate(claims.clone(), load, now).await?;
+            let (caller, context) = self
+                .authenticator
+                .authenticate(claims.clone(), Operation::SendMessage, load, now)
+                .await?;
 
             if let Some(first) = context.first.as_ref().filter(|first| first.request_hash == hash) {
                 let outcome = table.replay(caller.business_id, conversation_id, first).await?;
@@ -130,12 +151,14 @@ impl SendMessage {
                 return Err(Refusal::IdempotencyKeyReused.into());
             }
 
-            resolver.keep_new(&draft.attachments, &context.uploads).await?;
-            match table.accept(&draft, last, context.head).await? {
-                AcceptOutcome::ChannelChanged => {}
+            let usage = context.month_usage();
+            match table.accept(&draft, last, context.head, context.first_shard).await? {
+                AcceptOutcome::ChannelChanged | AcceptOutcome::UploadsChanged => {}
                 outcome => {
+                    tell_month(month, usage, &outcome, now);
                     if let AcceptOutcome::Accepted(message) = &outcome {
-                        self.ring(&draft, message).await;
+                        let kept = resolver.keep(&draft.new_uploads);
+                        join(self.ring(&draft, message), kept).await;
                     }
                     return respond(outcome, conversation_id, address);
                 }
@@ -188,7 +211,9 @@ impl SendMessage {
             channel,
             sender: Sender(caller.agent),
             content: body.content.clone(),
+            new_uploads: new_uploads(&attachments, &context.uploads),
             attachments,
+            metadata: body.metadata.clone(),
             idempotency: None,
             correlation_id: request_id.map(str::to_owned),
             keep_until: self.retention.keep_until(now),
@@ -233,6 +258,21 @@ impl SendMessage {
     }
 }
 
+/// Tells the caller how far the month is used if this outcome says more than `usage`, which was
+/// read before and told.
+fn tell_month(month: Month, usage: Option<Usage>, outcome: &AcceptOutcome, now: DateTime<Utc>) {
+    let usage = match outcome {
+        AcceptOutcome::Accepted(_) => usage.map(|usage| Usage { used: usage.used + 1, ..usage }),
+        AcceptOutcome::Refused(Refusal::QuotaExceeded { limit, used, .. }) => {
+            Some(Usage { limit: *limit, used: *used })
+        }
+        _ => None,
+    };
+    if let Some(usage) = usage {
+        api::tell_month(month, usage, now);
+    }
+}
+
 fn respond(
     outcome: AcceptOutcome,
     conversation_id: ConversationId,
@@ -242,7 +282,9 @@ fn respond(
         AcceptOutcome::Accepted(message) => (message, false),
         AcceptOutcome::Replayed(message) => (message, true),
         AcceptOutcome::Refused(refusal) => return Err(refusal.into()),
-        AcceptOutcome::ChannelChanged => return Err(Refusal::Busy.into()),
+        AcceptOutcome::ChannelChanged | AcceptOutcome::UploadsChanged => {
+            return Err(Refusal::Busy.into());
+        }
     };
     if replayed {
         tracing::info!(conversation = %conversation_id, message_id = %message.id, "replayed");
@@ -263,7 +305,7 @@ fn created(view: &MessageView<'_>, replayed: bool) -> Result<Response<Body>, Int
 }
 
 /// Hashes what makes two requests the same for an idempotency key: the conversation and the body. A
-/// file is the same under each address of the API.
+/// file is the same under each address of the API, and metadata in each order.
 fn hash(conversation_id: ConversationId, body: &MessageBody, address: &ApiAddress) -> String {
     let conversation_id = conversation_id.to_string();
     let files = body.attachments.iter().map(|url| match FileLink::of_url(url) {
@@ -272,6 +314,11 @@ fn hash(conversation_id: ConversationId, body: &MessageBody, address: &ApiAddres
     });
     let files: Vec<String> = files.collect();
 
+    // As one part, so that it cannot be taken for a file; left out if there is none.
+    let metadata: Vec<&str> = body.metadata.texts().collect();
+    let metadata = Some(metadata).filter(|texts| !texts.is_empty()).map(request_hash);
+
     let parts = [conversation_id.as_str(), body.content.as_str()];
-    request_hash(parts.into_iter().chain(files.iter().map(String::as_str)))
+    let parts = parts.into_iter().chain(files.iter().map(String::as_str));
+    request_hash(parts.chain(metadata.as_deref()))
 }

@@ -1,19 +1,24 @@
 //! Reads a request into types.
 //!
 //! A valid body is read in one pass, straight into its fields. An invalid one is read again, to
-//! report everything that is wrong with it, in FastAPI's words.
+//! report what is wrong with it in FastAPI's words, but only for a caller who is authenticated: the
+//! first pass stops at the first error.
+
+use std::fmt;
 
 use lambda_http::http::HeaderValue;
 use serde::Deserialize;
 use serde_json::Value;
 
 use domain::message::ContentFault;
-use domain::problem::{FieldError, Loc};
-use domain::{Content, ConversationId};
+use domain::metadata::{MAX_METADATA_CHARACTERS, MAX_METADATA_PAIRS, MetadataFault};
+use domain::problem::{FieldError, Loc, MAX_LISTED_ERRORS};
+use domain::{Content, ConversationId, Metadata};
 use platform::api;
+use platform::query::Query;
 
 /// A request that has the documented form.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Request {
     /// The conversation in the path.
     pub conversation_id: ConversationId,
@@ -24,12 +29,26 @@ pub struct Request {
 }
 
 /// A body that has the documented form.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Body {
     /// The text.
     pub content: Content,
     /// URLs of uploads, in order.
     pub attachments: Vec<String>,
+    /// The caller's notes.
+    pub metadata: Metadata,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Request(to {}, …)", self.conversation_id)
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Body({} attachments, …)", self.attachments.len())
+    }
 }
 
 /// The most characters of an idempotency key.
@@ -39,28 +58,44 @@ pub const MAX_KEY_CHARACTERS: usize = 255;
 /// repeat in a refusal.
 pub const MAX_URL_CHARACTERS: usize = 2_048;
 
+/// The parts of a request that does not have the documented form.
+#[derive(Debug)]
+pub struct InvalidRequest<'a> {
+    beside_body: Vec<FieldError>,
+    body: Option<InvalidBody<'a>>,
+}
+
+impl InvalidRequest<'_> {
+    /// Returns everything that is wrong, up to one error more than an answer lists.
+    #[must_use]
+    pub fn explain(self) -> Vec<FieldError> {
+        let body = self.body.map(InvalidBody::explain).unwrap_or_default();
+        self.beside_body.into_iter().chain(body).collect()
+    }
+}
+
 /// Reads a request.
 ///
 /// # Errors
-/// Everything that is wrong with it.
-pub fn parse(
+/// The parts that are wrong; what is wrong with them, [`InvalidRequest::explain`] finds out.
+pub fn parse<'a>(
     conversation_id: Option<&str>,
     key: Option<&HeaderValue>,
-    body: &[u8],
-) -> Result<Request, Vec<FieldError>> {
+    query: Query,
+    body: &'a [u8],
+) -> Result<Request, InvalidRequest<'a>> {
     let conversation_id = api::path_id(conversation_id, "conversation_id");
     let key = key.map(idempotency_key).transpose();
+    let query = query.into_errors();
     let body = parse_body(body);
 
     match (conversation_id, key, body) {
-        (Ok(conversation_id), Ok(idempotency_key), Ok(body)) => {
+        (Ok(conversation_id), Ok(idempotency_key), Ok(body)) if query.is_empty() => {
             Ok(Request { conversation_id, idempotency_key, body })
         }
         (conversation_id, key, body) => {
-            let mut errors: Vec<FieldError> =
-                conversation_id.err().into_iter().chain(key.err()).collect();
-            errors.extend(body.err().unwrap_or_default());
-            Err(errors)
+            let beside_body = conversation_id.err().into_iter().chain(key.err()).chain(query);
+            Err(InvalidRequest { beside_body: beside_body.collect(), body: body.err() })
         }
     }
 }
@@ -83,6 +118,8 @@ struct BodyJson {
     content: String,
     #[serde(default)]
     attachments: Vec<AttachmentJson>,
+    #[serde(default)]
+    metadata: Metadata,
 }
 
 #[derive(Deserialize)]
@@ -90,23 +127,59 @@ struct AttachmentJson {
     url: String,
 }
 
-fn parse_body(body: &[u8]) -> Result<Body, Vec<FieldError>> {
-    let body = api::without_bom(body);
-    let Ok(BodyJson { content, attachments }) = serde_json::from_slice(body) else {
-        return Err(explain(body));
-    };
-    let long: Vec<FieldError> = attachments.iter().enumerate().filter_map(explain_url).collect();
-    let attachments = attachments.into_iter().map(|attachment| attachment.url).collect();
+/// A body that does not have the documented form.
+enum InvalidBody<'a> {
+    /// It is no JSON, or has other fields or types than a message.
+    Unreadable(&'a [u8]),
+    /// It was read, and what its fields hold is wrong.
+    WrongValues(Vec<FieldError>),
+}
 
-    match Content::new(content) {
-        Ok(content) if long.is_empty() => Ok(Body { content, attachments }),
-        Ok(_) => Err(long),
-        Err(fault) => Err(std::iter::once(explain_content(fault)).chain(long).collect()),
+impl fmt::Debug for InvalidBody<'_> {
+    /// The kind: what is wrong repeats what the caller sent.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InvalidBody::Unreadable(_) => f.write_str("Unreadable(…)"),
+            InvalidBody::WrongValues(errors) => write!(f, "WrongValues({errors:?})"),
+        }
     }
 }
 
+impl InvalidBody<'_> {
+    fn explain(self) -> Vec<FieldError> {
+        match self {
+            InvalidBody::Unreadable(body) => explain(body),
+            InvalidBody::WrongValues(errors) => errors,
+        }
+    }
+}
+
+fn parse_body(body: &[u8]) -> Result<Body, InvalidBody<'_>> {
+    let body = api::without_bom(body);
+    let Ok(BodyJson { content, attachments, metadata }) = serde_json::from_slice(body) else {
+        return Err(InvalidBody::Unreadable(body));
+    };
+    let long = attachments.iter().enumerate().filter_map(explain_url);
+    let mut errors: Vec<FieldError> = long.take(MAX_FOUND_ERRORS).collect();
+    errors.extend(metadata.faults().map(explain_metadata).take(MAX_FOUND_ERRORS));
+    let attachments = attachments.into_iter().map(|attachment| attachment.url).collect();
+
+    match Content::new(content) {
+        Ok(content) if errors.is_empty() => Ok(Body { content, attachments, metadata }),
+        Ok(_) => Err(InvalidBody::WrongValues(errors)),
+        Err(fault) => {
+            let errors = std::iter::once(explain_content(fault)).chain(errors);
+            Err(InvalidBody::WrongValues(errors.collect()))
+        }
+    }
+}
+
+/// The most errors of one kind that are looked for: one more than an answer lists.
+const MAX_FOUND_ERRORS: usize = MAX_LISTED_ERRORS + 1;
+
 const CONTENT: [&str; 2] = ["body", "content"];
 const ATTACHMENTS: [&str; 2] = ["body", "attachments"];
+const METADATA: [&str; 2] = ["body", "metadata"];
 
 fn explain_content(fault: ContentFault) -> FieldError {
     match fault {
@@ -115,15 +188,11 @@ fn explain_content(fault: ContentFault) -> FieldError {
     }
 }
 
-/// Reports everything that is wrong with a body that could not be read.
+/// Reports what is wrong with a body that could not be read.
 fn explain(body: &[u8]) -> Vec<FieldError> {
     let value: Value = match serde_json::from_slice(body) {
         Ok(value) => value,
-        Err(error) => {
-            let loc = [Loc::from("body"), error.column().into()];
-            let msg = format!("JSON decode error: {error}");
-            return vec![FieldError::new(loc, msg, "json_invalid")];
-        }
+        Err(error) => return vec![api::json_fault(&error)],
     };
 
     let Value::Object(fields) = &value else {
@@ -143,13 +212,33 @@ fn explain(body: &[u8]) -> Vec<FieldError> {
         None => {}
         Some(Value::Array(items)) => {
             let items = items.iter().enumerate();
-            errors.extend(items.filter_map(|(index, item)| explain_attachment(index, item)));
+            let found = items.filter_map(|(index, item)| explain_attachment(index, item));
+            errors.extend(found.take(MAX_FOUND_ERRORS));
         }
         Some(_) => errors.push(FieldError::wrong(ATTACHMENTS, "a valid list", "list_type")),
     }
 
-    let unknown = fields.keys().filter(|name| !matches!(name.as_str(), "content" | "attachments"));
-    errors.extend(unknown.map(|name| FieldError::forbidden(["body", name])));
+    match fields.get("metadata") {
+        None => {}
+        Some(Value::Object(pairs)) => {
+            let wrong = pairs.iter().filter(|(_, value)| !value.is_string()).map(|(name, _)| {
+                FieldError::wrong(metadata_value(name), "a valid string", "string_type")
+            });
+            let found = wrong.take(MAX_FOUND_ERRORS);
+            let before = errors.len();
+            errors.extend(found);
+            if errors.len() == before {
+                let metadata = Metadata::deserialize(&fields["metadata"]).unwrap_or_default();
+                errors.extend(metadata.faults().map(explain_metadata).take(MAX_FOUND_ERRORS));
+            }
+        }
+        Some(_) => errors.push(FieldError::wrong(METADATA, "a valid dictionary", "dict_type")),
+    }
+
+    let is_known = |name: &str| matches!(name, "content" | "attachments" | "metadata");
+    let unknown = fields.keys().filter(|name| !is_known(name));
+    let unknown = unknown.map(|name| FieldError::forbidden(["body", name]));
+    errors.extend(unknown.take(MAX_FOUND_ERRORS));
 
     if errors.is_empty() {
         // Every field is valid, so one of them must have been given twice.
@@ -167,6 +256,31 @@ fn explain_url((index, attachment): (usize, &AttachmentJson)) -> Option<FieldErr
         let msg = format!("String should have at most {MAX_URL_CHARACTERS} characters");
         FieldError::new(loc, msg, "string_too_long")
     })
+}
+
+fn metadata_value(name: &str) -> [&str; 3] {
+    ["body", "metadata", name]
+}
+
+fn explain_metadata(fault: MetadataFault) -> FieldError {
+    match fault {
+        MetadataFault::TooManyPairs => {
+            let msg = format!("Dictionary should have at most {MAX_METADATA_PAIRS} items");
+            FieldError::new(METADATA, msg, "too_long")
+        }
+        MetadataFault::NameMissing => {
+            let msg = "Each name should have at least 1 character";
+            FieldError::new(METADATA, msg, "string_too_short")
+        }
+        MetadataFault::LongName(name) => {
+            let msg = format!("The name should have at most {MAX_METADATA_CHARACTERS} characters");
+            FieldError::new(metadata_value(&name), msg, "string_too_long")
+        }
+        MetadataFault::LongValue(name) => {
+            let msg = format!("String should have at most {MAX_METADATA_CHARACTERS} characters");
+            FieldError::new(metadata_value(&name), msg, "string_too_long")
+        }
+    }
 }
 
 fn explain_attachment(index: usize, item: &Value) -> Option<FieldError> {
@@ -188,7 +302,7 @@ mod tests {
     use super::*;
 
     fn kinds(body: &str) -> Vec<(String, &'static str)> {
-        let errors = parse_body(body.as_bytes()).expect_err("a body that is wrong");
+        let errors = parse_body(body.as_bytes()).expect_err("a body that is wrong").explain();
         let loc = |error: &FieldError| serde_json::to_string(&error.loc).expect("plain data");
         errors.iter().map(|error| (loc(error), error.kind)).collect()
     }
@@ -225,6 +339,19 @@ mod tests {
             "missing",
         );
 
+        let metadata = |pairs: &str| format!(r#"{{"content":"x","metadata":{pairs}}}"#);
+        one(&metadata("null"), r#"["body","metadata"]"#, "dict_type");
+        one(&metadata(r#"{"a":1}"#), r#"["body","metadata","a"]"#, "string_type");
+        one(&metadata(r#"{"":"x"}"#), r#"["body","metadata"]"#, "string_too_short");
+        one(&metadata(r#"{"a":"x","a":"x"}"#), r#"["body"]"#, "json_invalid");
+        let long = "x".repeat(MAX_METADATA_CHARACTERS + 1);
+        let value = format!(r#"{{"a":"{long}"}}"#);
+        one(&metadata(&value), r#"["body","metadata","a"]"#, "string_too_long");
+        let pairs: Vec<_> =
+            (0..=MAX_METADATA_PAIRS).map(|name| format!(r#""{name}":"""#)).collect();
+        let many = format!("{{{}}}", pairs.join(","));
+        one(&metadata(&many), r#"["body","metadata"]"#, "too_long");
+
         one(r#"{"content":"x","content":"y"}"#, r#"["body"]"#, "json_invalid");
         one("[]", r#"["body"]"#, "dict_type");
         one("{\"content\":", r#"["body",11]"#, "json_invalid");
@@ -248,7 +375,8 @@ mod tests {
             let found: Vec<_> = kinds(&with_other).into_iter().map(|(_, kind)| kind).collect();
             assert_eq!(found, ["string_pattern_mismatch", "extra_forbidden"]);
         }
-        let error = &parse_body(br#"{"content":"a\u0008"}"#).expect_err("a control character")[0];
+        let invalid = parse_body(br#"{"content":"a\u0008"}"#).expect_err("a control character");
+        let error = &invalid.explain()[0];
         assert!(error.msg.contains("U+0008"), "{}", error.msg);
         assert!(parse_body(br#"{"content":"a\tb\r\nc\n"}"#).is_ok());
     }
@@ -273,13 +401,32 @@ mod tests {
 
     #[test]
     fn everything_that_is_wrong_is_said_at_once() {
-        let errors = parse(Some("x"), Some(&HeaderValue::from_static("")), br#"{"a":1}"#)
-            .expect_err("all wrong");
+        let errors =
+            parse(Some("x"), Some(&HeaderValue::from_static("")), Query::default(), br#"{"a":1}"#)
+                .expect_err("all wrong")
+                .explain();
         let kinds: Vec<_> = errors.iter().map(|error| error.kind).collect();
         assert_eq!(
             kinds,
             ["uuid_parsing", "string_pattern_mismatch", "missing", "extra_forbidden"]
         );
+    }
+
+    /// However much is wrong, no more is found than one error beyond those that are listed.
+    #[test]
+    fn the_search_for_errors_ends() {
+        let many = |item: &str| vec![item; 60_000].join(",");
+        let numbers = format!(r#"{{"content":"x","attachments":[{}]}}"#, many("1"));
+        assert_eq!(kinds(&numbers).len(), MAX_FOUND_ERRORS);
+
+        let names: Vec<String> = (0..20_000).map(|name| format!("\"{name}\":1")).collect();
+        let fields = format!(r#"{{"content":"x",{}}}"#, names.join(","));
+        assert_eq!(kinds(&fields).len(), MAX_FOUND_ERRORS);
+
+        let url = format!(r#"{{"url":"{}"}}"#, "u".repeat(MAX_URL_CHARACTERS + 1));
+        let urls = vec![url.as_str(); MAX_FOUND_ERRORS + 5].join(",");
+        let long = format!(r#"{{"content":"x","attachments":[{urls}]}}"#);
+        assert_eq!(kinds(&long).len(), MAX_FOUND_ERRORS);
     }
 
     #[test]

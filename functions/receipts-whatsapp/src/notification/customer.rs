@@ -21,12 +21,14 @@ pub(super) struct Envelope {
     has_one_item: bool,
 }
 
+/// Returns Meta's id of the number that a notification is about.
+pub(super) fn phone_number_id(value: &Members<'_>) -> Option<String> {
+    value.get("metadata").and_then(|metadata| id(&metadata.members()?, "phone_number_id"))
+}
+
 impl Envelope {
     /// Reads what stands beside so many messages and calls.
     pub(super) fn new(value: &Members<'_>, items: usize) -> Envelope {
-        let phone_number_id =
-            value.get("metadata").and_then(|metadata| id(&metadata.members()?, "phone_number_id"));
-
         let list = value.get("contacts").and_then(|contacts| contacts.items());
         let contacts: Vec<Vec<CustomerId>> =
             list.into_iter().flatten().map(contact_names).collect();
@@ -38,7 +40,12 @@ impl Envelope {
             }
         }
 
-        Envelope { phone_number_id, contacts, by_name, has_one_item: items == 1 }
+        Envelope {
+            phone_number_id: phone_number_id(value),
+            contacts,
+            by_name,
+            has_one_item: items == 1,
+        }
     }
 
     /// Returns the customer whom a message or a call is from, and when it was. A customer with a

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use domain::channel::whatsapp::CustomerId;
+use domain::{Media, PrivateText};
 
 /// A customer of one of our numbers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,6 +12,17 @@ pub struct Customer {
     pub phone_number_id: String,
     /// Their names at Meta; one at least.
     pub names: Vec<CustomerId>,
+}
+
+/// A message that a customer wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomerText {
+    /// Meta's id of it.
+    pub provider_id: PrivateText,
+    /// The text; empty if it has none.
+    pub content: PrivateText,
+    /// The file that came with it.
+    pub media: Option<Media>,
 }
 
 /// A customer's change of number or user id.

@@ -6,12 +6,14 @@ use super::item::Item;
 use super::members::{Members, is_whole, present, text, time};
 use domain::channel::whatsapp;
 use domain::delivery::{MessageReference, Part, Receipt, ReportedStatus};
+use platform::receipts::ClaimedReceipt;
 
 /// Reads a status. The texts of its errors may quote the customer and are not read.
 pub(super) fn receipt(
+    phone_number_id: &str,
     status: &Members<'_>,
     now: DateTime<Utc>,
-) -> Item<(MessageReference, Receipt)> {
+) -> Item<ClaimedReceipt> {
     // Messages that something else sent with this number carry no reference, or one of its own.
     let Some(callback_data) = present(status, "biz_opaque_callback_data") else {
         return Item::Ignored;
@@ -19,7 +21,7 @@ pub(super) fn receipt(
     let Some(callback_data) = callback_data.text().filter(|text| is_whole(text)) else {
         return Item::Unreadable;
     };
-    let Some((about, part)) = Part::parse_callback_data(&callback_data) else {
+    let Some((about, part, tag)) = parse_callback_data(&callback_data) else {
         return Item::Ignored;
     };
 
@@ -33,7 +35,18 @@ pub(super) fn receipt(
     };
 
     let at = time(status, now);
-    Item::Read((about, Receipt { reported, part, at, provider_id: text(status, "id") }))
+    let receipt = Receipt { reported, part, at, provider_id: text(status, "id").map(Into::into) };
+    Item::Read(ClaimedReceipt { sender: phone_number_id.to_owned(), about, tag, receipt })
+}
+
+/// Parses the reference and the tag behind it, which a reference that is not ours may lack.
+fn parse_callback_data(text: &str) -> Option<(MessageReference, Part, Option<String>)> {
+    let tagged = text.rsplit_once('.').and_then(|(reference, tag)| {
+        let (about, part) = Part::parse_callback_data(reference)?;
+        Some((about, part, Some(tag.to_owned())))
+    });
+    let untagged = || Part::parse_callback_data(text).map(|(about, part)| (about, part, None));
+    tagged.or_else(untagged)
 }
 
 /// Returns the first code of a status's errors.
@@ -47,16 +60,17 @@ fn error_code(status: &Members<'_>) -> Option<i64> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::tests::{NOW, OURS, at, of, status};
+    use super::super::tests::{NOW, NUMBER, OURS, at, of, status};
     use super::*;
 
     fn one(change: impl FnOnce(&mut Value)) -> Receipt {
         let parsed = of(json!([status(change)]));
         let counts = (parsed.receipts.len(), parsed.ignored, parsed.unreadable);
         assert_eq!(counts, (1, 0, 0), "{parsed:?}");
-        let (about, receipt) = parsed.receipts.into_iter().next().expect("there is one");
-        assert_eq!(about.to_string(), OURS);
-        receipt
+        let claimed = parsed.receipts.into_iter().next().expect("there is one");
+        assert_eq!(claimed.about.to_string(), OURS);
+        assert_eq!((claimed.sender.as_str(), claimed.tag.as_deref()), (NUMBER, Some("tag")));
+        claimed.receipt
     }
 
     #[test]
@@ -119,14 +133,25 @@ mod tests {
 
     #[test]
     fn a_status_may_be_of_one_part() {
-        let name = |suffix: &str| json!(format!("{OURS}{suffix}"));
+        let name = |suffix: &str| json!(format!("{OURS}{suffix}.tag"));
         let parsed =
             of(json!([status(|status| status["biz_opaque_callback_data"] = name(".2.3"))]));
-        assert_eq!(parsed.receipts[0].0.to_string(), OURS);
-        assert_eq!(parsed.receipts[0].1.part, Part { number: 2, of: 3 });
+        assert_eq!(parsed.receipts[0].about.to_string(), OURS);
+        assert_eq!(parsed.receipts[0].receipt.part, Part { number: 2, of: 3 });
         let odd = of(json!([status(|status| status["biz_opaque_callback_data"] = name(".3.2"))]));
         assert_eq!((odd.receipts.len(), odd.ignored), (0, 1));
         assert_eq!(one(|_| ()).part, Part::WHOLE);
+    }
+
+    #[test]
+    fn a_reference_without_a_tag_is_read_and_proves_nothing() {
+        for (suffix, tag) in
+            [("", None), (".2.3", None), (".tag", Some("tag")), (".2.3.t", Some("t"))]
+        {
+            let data = json!(format!("{OURS}{suffix}"));
+            let parsed = of(json!([status(|status| status["biz_opaque_callback_data"] = data)]));
+            assert_eq!(parsed.receipts[0].tag.as_deref(), tag, "{suffix}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub(super) const PARENT_ID: &str = "US.ENT.11815799212886844830";
 
 pub(super) fn status(change: impl FnOnce(&mut Value)) -> Value {
     let mut status = json!({ "id": "wamid.1", "status": "sent", "timestamp": "1772355901",
-        "recipient_id": "16505551234", "biz_opaque_callback_data": OURS });
+        "recipient_id": "16505551234", "biz_opaque_callback_data": format!("{OURS}.tag") });
     change(&mut status);
     status
 }
@@ -28,9 +28,7 @@ pub(super) fn parse_changes(changes: Value) -> ParsedWebhook {
 }
 
 pub(super) fn of(statuses: Value) -> ParsedWebhook {
-    parse_changes(
-        json!([{ "field": "messages", "value": { "messaging_product": "whatsapp", "statuses": statuses } }]),
-    )
+    messages(json!({ "statuses": statuses }))
 }
 
 /// A notification with these members beside the number.
@@ -237,6 +235,7 @@ fn one_item_that_could_be_read_makes_a_call_readable_whatever_it_is() {
                     .into_iter()
                     .chain(other.customers.clone())
                     .collect(),
+                texts: one.texts.clone(),
                 changes: [one.changes.clone(), other.changes.clone()].concat(),
                 ignored: one.ignored + other.ignored,
                 unreadable: 2,
