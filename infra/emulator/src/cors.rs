@@ -5,8 +5,8 @@
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
-    VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -66,6 +66,11 @@ fn allowed<'a>(
         HeaderValue::from_str(&rule.methods.join(", ")).ok()?,
     );
 
+    if !rule.exposed.is_empty() {
+        let exposed = HeaderValue::from_str(&rule.exposed.join(", ")).ok()?;
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+    }
+
     headers.insert(VARY, HeaderValue::from_static("Origin"));
 
     Some((rule, headers))
@@ -84,6 +89,7 @@ mod tests {
             origins: vec!["https://app.example.com".into()],
             methods: vec!["PUT".into()],
             headers: vec!["Content-Type".into(), "x-amz-tagging".into()],
+            exposed: Vec::new(),
             max_age: Some(60),
         };
         let request = http::Request::options("/b/k").header(ORIGIN, "https://app.example.com");

@@ -19,12 +19,13 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 use self::environment::specification;
-use crate::aws::{Aws, AwsFaults, Calls, loopback};
+use crate::aws::{AccessDenied, Aws, AwsFaults, Callers, Calls, Request, loopback};
 use crate::event_sources::{self, Event, EventSources, Polling, scheduled_event};
-use crate::gateway::{Gateway, Listeners};
-use crate::lambda::{InvokeError, Lambda, Workers, WorkersGuard};
+use crate::gateway::{Gateway, Listeners, Watch};
+use crate::lambda::{AccountFigures, FunctionFigures, InvokeError, Lambda, Workers, WorkersGuard};
 use crate::listen;
 use crate::template::{Reference, Stack};
+use crate::traffic::Traffic;
 
 pub use self::activity::{Activity, QueueDepth};
 pub use self::error::StartError;
@@ -40,6 +41,7 @@ pub struct Engine {
     gateway: Gateway,
     event_sources: EventSources,
     polling: Polling,
+    traffic: Traffic,
     _workers: WorkersGuard,
 }
 
@@ -60,7 +62,7 @@ impl Engine {
         let api = open("HTTP API", options.address, options.api_port).await?;
         let websocket = open("WebSocket API", options.address, options.websocket_port).await?;
         let management = listen::bind_to(options.address, 0).await?;
-        let proxy = listen::bind_to(options.address, 0).await?;
+        let proxy = open("local AWS", options.address, options.aws_port).await?;
         let urls = Urls {
             api: format!("http://{}", api.local_addr()?),
             websocket: format!("ws://{}", websocket.local_addr()?),
@@ -74,22 +76,38 @@ impl Engine {
         let guard = WorkersGuard(Arc::clone(&workers));
         let data_dir = options.data_dir.as_deref();
         let dynamodb = options.dynamodb.as_deref();
+        let traffic = Traffic::default();
         let describe = |made: &_| outputs::describe(&stack, made, &urls);
-        let aws =
-            Aws::start(&stack, proxy, data_dir, dynamodb, Arc::clone(&workers), describe).await?;
+        let callers = Callers { workers: Arc::clone(&workers), traffic: traffic.clone() };
+        let logs = options.logs.clone();
+        let aws = Aws::start(&stack, proxy, data_dir, dynamodb, callers, logs, describe).await?;
 
         let specify = |function| specification(function, &stack, &aws.made, &urls, &options);
         let specifications = stack.functions.iter().map(specify).collect::<Result<_, _>>()?;
-        let lambda = Arc::new(Lambda::start(specifications, workers, options.logs.clone()).await?);
+        let concurrency = options.account_concurrency;
+        let logs = options.logs.clone();
+        let watch = Watch { traffic: traffic.clone(), logs: logs.clone() };
+        let lambda = Arc::new(Lambda::start(specifications, concurrency, workers, logs).await?);
 
         let extra_routes = options.extra_routes.make(&urls);
-        let listeners = Listeners { api, websocket, management };
-        let gateway = Gateway::start(&stack, &lambda, listeners, extra_routes);
+        let max_connections = options.max_connections;
+        let listeners = Listeners { api, websocket, management, max_connections };
+        let gateway =
+            Gateway::start(&stack, &lambda, &aws.authorizer, listeners, extra_routes, watch);
         let polling = Polling::default();
-        let event_sources =
-            EventSources::start(&stack, &aws.made.queue_urls, &aws.queues, &lambda, &polling);
+        let event_sources = EventSources::start(&stack, &aws, &lambda, &polling);
 
-        Ok(Self { stack, urls, aws, lambda, gateway, event_sources, polling, _workers: guard })
+        Ok(Self {
+            stack,
+            urls,
+            aws,
+            lambda,
+            gateway,
+            event_sources,
+            polling,
+            traffic,
+            _workers: guard,
+        })
     }
 
     /// Base URLs of everything that listens.
@@ -192,6 +210,41 @@ impl Engine {
         &self.aws.calls
     }
 
+    /// The last requests and calls.
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
+    /// Decides whether a function, by logical id, may do an operation of a service that an embedder
+    /// plays: `sesv2:SendEmail` on `identity/example.com`. The functions' calls to other services
+    /// are decided about already.
+    ///
+    /// # Errors
+    /// [`AccessDenied`] if the function's role lacks an action that AWS checks for the operation.
+    pub fn authorize(
+        &self,
+        function: &str,
+        operation: &str,
+        resource: &str,
+    ) -> Result<(), AccessDenied> {
+        self.aws.authorizer.authorize(function, Request::new(operation, resource))
+    }
+
+    /// How many events functions were invoked with so far.
+    pub fn events(&self) -> u64 {
+        self.lambda.events()
+    }
+
+    /// The figures of each function that Lambda's metrics show, by logical id.
+    pub fn functions(&self) -> BTreeMap<String, FunctionFigures> {
+        self.lambda.figures()
+    }
+
+    /// The account's figures that Lambda's metrics show.
+    pub fn account(&self) -> AccountFigures {
+        self.lambda.account()
+    }
+
     /// Invokes a function, by logical id or folder, and waits for its answer.
     ///
     /// # Errors
@@ -251,6 +304,11 @@ impl Engine {
     /// invocations see the new value, invocations that have begun end with the old one.
     pub async fn set_variable(&self, name: &str, value: &str) {
         self.lambda.set_variable(name, value).await;
+    }
+
+    /// Kills every worker, and refuses every invocation from now on.
+    pub async fn stop_functions(&self) {
+        self.lambda.stop().await;
     }
 
     /// Stops everything, from the outside in: nothing new begins, workers die, AWS closes.

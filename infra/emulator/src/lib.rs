@@ -10,16 +10,18 @@ mod gateway;
 mod lambda;
 pub mod listen;
 pub mod template;
+mod traffic;
 mod trigger;
 
 pub use aws::{
-    AwsError, AwsFaults, Calls, Failure, FaultError, FaultRule, Operation, RecordedCall,
-    ReportedReasons, TableError, caller,
+    AccessDenied, AwsError, AwsFaults, Calls, Failure, FaultError, FaultRule, Operation,
+    RecordedCall, ReportedReasons, TableError, caller,
 };
 pub use engine::{
     Activity, Engine, EngineOptions, ExtraRoutes, Programs, QueueDepth, StartError, Urls,
 };
 pub use event_sources::{Event, Polling, QueueCounts, QueueFaults, QueueFaultsError};
-pub use lambda::{FunctionError, InvokeError, LogLine, Logs};
+pub use lambda::{AccountFigures, FunctionError, FunctionFigures, InvokeError, LogLine, Logs};
 pub use template::TemplateError;
+pub use traffic::{AwsCall, HttpRequest, Traffic};
 pub use trigger::{ProbabilityError, Trigger};

@@ -1,10 +1,13 @@
 //! Listeners, and the servers on them.
 
+mod foreign_pages;
+
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use axum::Router;
+use bytes::Bytes;
 use hyper::Request;
 use hyper::Response;
 use hyper::body::{Body, Incoming};
@@ -15,6 +18,11 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+
+pub use foreign_pages::Pages;
+pub(crate) use foreign_pages::is_of_foreign_page;
+
+use foreign_pages::Checked;
 
 /// Pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
@@ -57,21 +65,22 @@ pub async fn bind_to(address: IpAddr, port: u16) -> std::io::Result<TcpListener>
     TcpListener::bind((address, port)).await
 }
 
-/// Serves HTTP/1.1 with one service per connection. A service's error closes its connection without
-/// an answer.
+/// Serves HTTP/1.1 with one service per connection, to programs and to these pages. A service's
+/// error closes its connection without an answer.
 pub fn serve<S, B>(
     listener: TcpListener,
+    pages: Pages,
     service: impl Fn(SocketAddr) -> S + Send + 'static,
 ) -> Server
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
-    S::Future: Send,
+    S::Future: Send + 'static,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
-    B: Body + Send + 'static,
-    B::Data: Send,
+    B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let (stop, mut stopped) = watch::channel(false);
+    let address = listener.local_addr().ok().map(|address| address.ip());
     let accept = async move {
         let mut connections = JoinSet::new();
         loop {
@@ -87,8 +96,8 @@ where
                 continue;
             };
             let _ = stream.set_nodelay(true);
-            let connection =
-                http1::Builder::new().serve_connection(TokioIo::new(stream), service(peer));
+            let checked = Checked { pages, address, service: service(peer) };
+            let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), checked);
             connections.spawn(async move { connection.with_upgrades().await.ok() });
         }
     };
@@ -97,8 +106,8 @@ where
 }
 
 /// Serves an axum router; handlers find their [`Peer`] among the extensions.
-pub fn serve_router(listener: TcpListener, router: Router) -> Server {
-    serve(listener, move |peer| {
+pub fn serve_router(listener: TcpListener, pages: Pages, router: Router) -> Server {
+    serve(listener, pages, move |peer| {
         TowerToHyperService::new(router.clone().layer(axum::Extension(Peer(peer))))
     })
 }

@@ -7,6 +7,7 @@ use http::{Response, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
+use super::authorization::AccessDenied;
 use super::call::{Call, Service};
 
 /// An answer with its whole body: files are small enough here.
@@ -41,6 +42,15 @@ pub(super) fn error(call: &Call, code: &str, message: &str) -> Answer {
     }
 
     answer
+}
+
+/// Returns the refusal of a call that the caller's role does not allow.
+pub(super) fn access_denied(call: &Call, denied: &AccessDenied) -> Answer {
+    let code = match call.service {
+        Service::S3 | Service::Sqs => "AccessDenied",
+        Service::DynamoDb | Service::SecretsManager => "AccessDeniedException",
+    };
+    error(call, code, &denied.to_string())
 }
 
 /// Returns an error in S3's own form. The message must hold no markup.
@@ -86,10 +96,21 @@ pub(super) fn garbage(call: &Call) -> Answer {
     whole(call.service, StatusCode::OK, Bytes::from_static(b"<html>502 Bad Gateway</html>"))
 }
 
+/// Returns a success that repeats the request.
+pub(super) fn echo(call: &Call, request: Bytes) -> Answer {
+    whole(call.service, StatusCode::OK, request)
+}
+
 /// Returns the proxy's own error; no service answers so.
 pub(super) fn bad_gateway(reason: &str) -> Answer {
     let body = json!({ "__type": "LocalProxyException", "message": reason });
     json_answer(Service::DynamoDb, StatusCode::BAD_GATEWAY, &body)
+}
+
+/// Returns the refusal of a request of another site's page.
+pub(super) fn forbidden(reason: &str) -> Answer {
+    let body = json!({ "__type": "LocalProxyException", "message": reason });
+    json_answer(Service::DynamoDb, StatusCode::FORBIDDEN, &body)
 }
 
 /// Returns an XML document.

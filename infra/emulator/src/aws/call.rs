@@ -45,7 +45,7 @@ impl Call {
             Some(target) => {
                 let (target, operation) = target.to_str().ok()?.split_once('.')?;
                 let service = match target {
-                    "DynamoDB_20120810" => Service::DynamoDb,
+                    "DynamoDB_20120810" | "DynamoDBStreams_20120810" => Service::DynamoDb,
                     "AmazonSQS" => Service::Sqs,
                     "secretsmanager" => Service::SecretsManager,
                     _ => return None,
@@ -120,6 +120,10 @@ mod tests {
 
         assert_eq!(call.access_key.as_deref(), Some("SendMessage1"));
         assert_eq!(read(http::Request::post("/")), None);
+
+        let of_stream = "DynamoDBStreams_20120810.GetRecords";
+        let call = read(http::Request::post("/").header("x-amz-target", of_stream)).unwrap();
+        assert_eq!((call.service, call.operation.as_str()), (Service::DynamoDb, "GetRecords"));
 
         assert_eq!(
             read(http::Request::post("/").header("x-amz-target", "Kinesis.PutRecord")),

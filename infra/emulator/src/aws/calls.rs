@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use super::call::Call;
-use super::operation::Operation;
+use super::operation::{Operation, Request};
 use crate::lambda::Specification;
 
 /// Calls to AWS. Clones count together.
@@ -18,6 +18,7 @@ pub struct Calls(Arc<Mutex<State>>);
 struct State {
     counted: BTreeMap<(String, String), u64>,
     operations: BTreeSet<Operation>,
+    failed: BTreeMap<(String, String), u64>,
     /// The calls since [`Calls::record`].
     recorded: Option<Vec<RecordedCall>>,
 }
@@ -46,19 +47,22 @@ impl Calls {
         self.state().operations.clone()
     }
 
+    /// Returns how often each operation (`UpdateItem`) was answered with each error code by a
+    /// fault.
+    pub fn failed(&self) -> BTreeMap<(String, String), u64> {
+        self.state().failed.clone()
+    }
+
+    pub(super) fn count_failed(&self, operation: &str, code: &str) {
+        let key = (operation.to_owned(), code.to_owned());
+        *self.state().failed.entry(key).or_default() += 1;
+    }
+
     /// Notes that a function asked for an operation.
-    pub fn record_operation(
-        &self,
-        function: &str,
-        operation: impl Into<String>,
-        resource: impl Into<String>,
-    ) {
-        let operation = Operation {
-            function: function.into(),
-            operation: operation.into(),
-            resource: resource.into(),
-        };
-        self.state().operations.insert(operation);
+    pub(super) fn record_request(&self, function: &str, request: Request) {
+        let Request { operation, resource, partition } = request;
+        let function = function.into();
+        self.state().operations.insert(Operation { function, operation, resource, partition });
     }
 
     /// Forgets the recorded calls, and records every call from now on.

@@ -9,10 +9,12 @@ use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
-    ProjectionType, ScalarAttributeType, TimeToLiveSpecification,
+    ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
+    TimeToLiveSpecification,
 };
 use dynoxide::Database;
-use tokio::sync::oneshot;
+use rusqlite::Connection;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::error::{AwsError, TableError};
@@ -22,6 +24,12 @@ use crate::template;
 
 /// Pause between two removals of expired items; AWS takes up to a few days.
 const TTL_SWEEP: Duration = Duration::from_secs(60);
+/// Pause between two removals of processed records of the stream.
+const STREAM_TRIM: Duration = Duration::from_secs(1);
+/// How long records of the stream are kept at least, in seconds.
+const STREAM_KEPT: i64 = 120;
+/// The number that the database adds to the number of a record to give it the length of DynamoDB's.
+const STREAM_OFFSET: i128 = 100_000_000_000_000_000_000;
 /// The database's file inside the data directory.
 const FILE: &str = "dynamodb.sqlite";
 /// Longest wait for a new table.
@@ -39,8 +47,13 @@ pub(super) struct EmbeddedDynamoDb {
 
 impl EmbeddedDynamoDb {
     /// Opens the database, in memory without a directory, and serves it on a loopback port.
-    pub(super) async fn start(data_dir: Option<&Path>) -> Result<Self, AwsError> {
-        let database = open(data_dir)?;
+    /// `processed` tells the number of the last record that every reader of the stream is done
+    /// with.
+    pub(super) async fn start(
+        data_dir: Option<&Path>,
+        processed: watch::Receiver<Option<String>>,
+    ) -> Result<Self, AwsError> {
+        let (database, stream) = open(data_dir)?;
         let listener = listen::bind().await?;
         let url = format!("http://{}", listener.local_addr()?);
         let listener = listener.into_std()?;
@@ -51,10 +64,12 @@ impl EmbeddedDynamoDb {
                 let listener = tokio::net::TcpListener::from_std(listener)
                     .expect("the listener is non-blocking");
                 let sweeper = tokio::spawn(sweep(database.clone()));
+                let trimmer = tokio::spawn(stream.trim(processed));
                 let stopped = async { stopped.await.unwrap_or_default() };
                 // An error here is a socket that closed early, which its clients report better.
                 let _ = dynoxide::server::serve_with_shutdown(listener, database, stopped).await;
                 sweeper.abort();
+                trimmer.abort();
             });
         };
 
@@ -67,14 +82,60 @@ impl EmbeddedDynamoDb {
     }
 }
 
-fn open(data_dir: Option<&Path>) -> Result<Database, AwsError> {
+fn open(data_dir: Option<&Path>) -> Result<(Database, StreamTable), AwsError> {
     let failed = |path: &str, reason: String| TableError::Open { path: path.to_owned(), reason };
-    let Some(directory) = data_dir else {
-        return Ok(Database::memory().map_err(|error| failed("memory", error.to_string()))?);
+    let path = match data_dir {
+        // Two connections share it by its name, which is this start's own.
+        None => format!("file:{}?mode=memory&cache=shared", uuid::Uuid::new_v4().simple()),
+        Some(directory) => {
+            let path = directory.join(FILE).display().to_string();
+            std::fs::create_dir_all(directory).map_err(|error| failed(&path, error.to_string()))?;
+            path
+        }
     };
-    let path = directory.join(FILE).display().to_string();
-    std::fs::create_dir_all(directory).map_err(|error| failed(&path, error.to_string()))?;
-    Ok(Database::new(&path).map_err(|error| failed(&path, error.to_string()))?)
+
+    let database = Database::new(&path).map_err(|error| failed(&path, error.to_string()))?;
+    let stream = StreamTable::open(&path).map_err(|error| failed(&path, error.to_string()))?;
+    Ok((database, stream))
+}
+
+/// The table in which the embedded DynamoDB keeps the records of its streams. It looks for the last
+/// one at each write, without an index, and never drops any: with some thousands of records each
+/// write would take milliseconds.
+struct StreamTable(Connection);
+
+impl StreamTable {
+    /// Opens the database once more, and makes the indexes.
+    fn open(path: &str) -> rusqlite::Result<Self> {
+        let connection = Connection::open(path)?;
+        connection.execute_batch(
+            "CREATE INDEX IF NOT EXISTS stream_numbers
+                 ON _stream_records (table_name, CAST(sequence_number AS INTEGER));
+             CREATE INDEX IF NOT EXISTS shard_numbers
+                 ON _stream_records (table_name, shard_id, CAST(sequence_number AS INTEGER));",
+        )?;
+        Ok(Self(connection))
+    }
+
+    /// Drops what was processed a while ago, from time to time; AWS drops records after 24 hours.
+    /// It runs on the database's own thread, between two requests, so that neither waits for the
+    /// other.
+    async fn trim(self, mut processed: watch::Receiver<Option<String>>) {
+        while processed.changed().await.is_ok() {
+            let last = processed.borrow_and_update().clone();
+            let stored = last.and_then(|last| last.parse::<i128>().ok());
+            if let Some(stored) = stored.and_then(|last| i64::try_from(last - STREAM_OFFSET).ok()) {
+                let drop = "DELETE FROM _stream_records
+                     WHERE table_name IN (SELECT table_name FROM _tables)
+                       AND CAST(sequence_number AS INTEGER) < ?1
+                       AND created_at < unixepoch() - ?2";
+                // What stays is dropped the next time.
+                let _ = self.0.execute(drop, [stored, STREAM_KEPT]);
+            }
+
+            tokio::time::sleep(STREAM_TRIM).await;
+        }
+    }
 }
 
 async fn sweep(database: Database) {
@@ -154,6 +215,12 @@ fn request(
         .billing_mode(BillingMode::PayPerRequest)
         .set_key_schema(Some(key_schema(&table.keys)?));
 
+    if let Some(view) = &table.stream {
+        let stream = StreamSpecification::builder().stream_enabled(true);
+        let stream = stream.stream_view_type(StreamViewType::from(view.as_str())).build()?;
+        request = request.stream_specification(stream);
+    }
+
     for (name, kind) in &table.attributes {
         let kind = ScalarAttributeType::from(kind.as_str());
         let definition =
@@ -177,6 +244,7 @@ fn key_schema(keys: &template::KeySchema) -> Result<Vec<KeySchemaElement>, Incom
     let element = |name: &String, kind| {
         KeySchemaElement::builder().attribute_name(name).key_type(kind).build()
     };
+
     let partition = std::iter::once(element(&keys.partition, KeyType::Hash));
     partition.chain(keys.sort.iter().map(|sort| element(sort, KeyType::Range))).collect()
 }

@@ -6,6 +6,9 @@ pub enum AwsError {
     /// A loopback port could not be opened.
     #[error("no loopback port for the local AWS: {0}")]
     Listen(#[from] std::io::Error),
+    /// There is no HTTP client.
+    #[error("no HTTP client for the local AWS: {0}")]
+    Http(reqwest::Error),
     /// The table could not be made.
     #[error(transparent)]
     Table(#[from] TableError),

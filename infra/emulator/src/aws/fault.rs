@@ -7,8 +7,8 @@ use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use super::call::{Call, Service};
-use super::partial;
 use super::reasons::ReportedReasons;
+use super::{damage, partial};
 use crate::trigger::{ProbabilityError, Trigger};
 
 /// One way to fail, in Rust or as JSON:
@@ -56,14 +56,19 @@ pub enum Failure {
     /// `TransactionConflict`: another transaction holds an item. Hits only operations that DynamoDB
     /// refuses for it.
     Conflict,
-    /// An error of the service by its code, `ThrottlingException` or `InternalServerError`.
+    /// An error of the service by its code, `ThrottlingException` or `InternalServerError`. Its
+    /// sentence quotes the request, as sentences of AWS's may.
     Error(String),
     /// `timeout`: no answer until the caller gives up.
     Timeout,
     /// `kill`: the calling worker's process dies.
     Kill,
-    /// `garbage`: an answer of status 200 that is not JSON.
+    /// `garbage`: the true answer without its last two bytes. A write that does not take effect is
+    /// answered with its own request, cut as well.
     Garbage,
+    /// `mangled`: the true answer, in which texts and numbers have changed places, and a secret is
+    /// cut. Hits only operations that read.
+    Mangled,
     /// `disconnect`: the connection closes without an answer.
     Disconnect,
     /// `partial`: the call succeeds and does only a part of what it was asked for. Hits only
@@ -79,15 +84,15 @@ pub enum Failure {
 pub enum FaultError {
     /// No service answers with such a code.
     #[error(
-        "`{0}` is no error of DynamoDB, S3, SQS or Secrets Manager, nor timeout, kill, garbage, disconnect, \
-         partial, reasons:+- or TransactionConflict"
+        "`{0}` is no error of DynamoDB, S3, SQS or Secrets Manager, nor timeout, kill, garbage, \
+         mangled, disconnect, partial, reasons:+- or TransactionConflict"
     )]
     UnknownError(String),
     /// The trigger makes no sense.
     #[error(transparent)]
     Trigger(#[from] ProbabilityError),
     /// Such a fault has an effect by itself.
-    #[error("`after_effect`: partial and reasons:+- forward the call themselves")]
+    #[error("`after_effect`: mangled, partial and reasons:+- forward the call themselves")]
     AfterEffect,
 }
 
@@ -139,8 +144,9 @@ impl AwsFaults {
     /// [`FaultError`] if the rule is wrong; the rules in force stay as they were.
     pub fn set(&self, rule: FaultRule) -> Result<(), FaultError> {
         rule.trigger.check()?;
-        if rule.trigger.after_effect && matches!(rule.error, Failure::Partial | Failure::Reasons(_))
-        {
+        let forwards =
+            matches!(rule.error, Failure::Mangled | Failure::Partial | Failure::Reasons(_));
+        if rule.trigger.after_effect && forwards {
             return Err(FaultError::AfterEffect);
         }
 
@@ -241,6 +247,7 @@ impl Failure {
             }
             Self::Partial => partial::is_possible(&call.operation),
             Self::Reasons(_) => call.operation == "TransactWriteItems",
+            Self::Mangled => damage::is_read(&call.operation),
             Self::Error(_) | Self::Timeout | Self::Kill | Self::Garbage | Self::Disconnect => true,
         }
     }
@@ -271,6 +278,7 @@ impl TryFrom<String> for Failure {
             "timeout" => Ok(Self::Timeout),
             "kill" => Ok(Self::Kill),
             "garbage" => Ok(Self::Garbage),
+            "mangled" => Ok(Self::Mangled),
             "disconnect" => Ok(Self::Disconnect),
             "partial" => Ok(Self::Partial),
             code if code.ends_with("Exception") || CODES.contains(&code) => Ok(Self::Error(name)),
@@ -287,6 +295,7 @@ impl From<Failure> for String {
             Failure::Timeout => "timeout".to_owned(),
             Failure::Kill => "kill".to_owned(),
             Failure::Garbage => "garbage".to_owned(),
+            Failure::Mangled => "mangled".to_owned(),
             Failure::Disconnect => "disconnect".to_owned(),
             Failure::Partial => "partial".to_owned(),
             Failure::Reasons(reasons) => format!("reasons:{reasons}"),

@@ -2,9 +2,11 @@
 //! proxy that can make any call fail. Lambda and API Gateway have modules of their own.
 
 mod answer;
+mod authorization;
 mod call;
 mod calls;
 mod cloudformation;
+mod damage;
 mod dynamodb;
 mod error;
 mod fault;
@@ -17,6 +19,7 @@ mod sdk;
 mod secrets;
 mod sqs;
 mod sqs_compat;
+mod streams;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,20 +27,26 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
-use crate::lambda::Workers;
-use crate::listen::{self, Server};
+use crate::lambda::Logs;
+use crate::listen::{self, Pages, Server};
 use crate::template::Stack;
 
+pub use authorization::AccessDenied;
+pub(crate) use authorization::Authorizer;
 pub use calls::{Calls, RecordedCall};
 pub(crate) use cloudformation::StackDescription;
 pub use error::{AwsError, TableError};
 pub use fault::{AwsFaults, Failure, FaultError, FaultRule};
+pub(crate) use operation::Request;
 pub use operation::{Operation, caller};
+pub(crate) use proxy::Callers;
 pub use reasons::ReportedReasons;
 pub(crate) use sdk::loopback;
 pub(crate) use sqs::arn as queue_arn;
 pub(crate) use sqs_compat::restore_group_id;
+pub(crate) use streams::Streams;
 
 use dynamodb::EmbeddedDynamoDb;
 use operation::LogicalIds;
@@ -49,8 +58,12 @@ pub(crate) struct Aws {
     pub(crate) made: PhysicalIds,
     /// SQS below the proxy: what polls queues is AWS itself, and no fault hits it.
     pub(crate) queues: aws_sdk_sqs::Client,
+    pub(crate) streams: Streams,
+    /// The last record of the table's stream that was processed; what is before it is dropped.
+    pub(crate) stream_processed: watch::Sender<Option<String>>,
     pub(crate) faults: AwsFaults,
     pub(crate) calls: Calls,
+    pub(crate) authorizer: Authorizer,
     tables: aws_sdk_dynamodb::Client,
     objects: Option<Arc<EmbeddedS3>>,
     servers: Vec<Server>,
@@ -74,18 +87,21 @@ impl Aws {
     /// Starts the services and makes what the template declares; `proxy` is where functions reach
     /// them. `dynamodb` is another DynamoDB's endpoint to use in place of the embedded one,
     /// `data_dir` the directory where the embedded ones keep their files, `describe` tells
-    /// CloudFormation of what was made.
+    /// CloudFormation of what was made. What a role does not allow is in `logs`.
     pub(crate) async fn start(
         stack: &Stack,
         proxy: TcpListener,
         data_dir: Option<&Path>,
         dynamodb: Option<&str>,
-        workers: Arc<Workers>,
+        callers: Callers,
+        logs: Logs,
         describe: impl FnOnce(&PhysicalIds) -> StackDescription,
     ) -> Result<Self, AwsError> {
+        let stream_processed = watch::Sender::new(None);
         let (embedded, dynamodb) = match dynamodb {
             None => {
-                let embedded = EmbeddedDynamoDb::start(data_dir).await?;
+                let processed = stream_processed.subscribe();
+                let embedded = EmbeddedDynamoDb::start(data_dir, processed).await?;
                 let url = embedded.url.clone();
                 (Some(embedded), url)
             }
@@ -100,6 +116,7 @@ impl Aws {
         let objects = objects.transpose()?;
 
         let tables = dynamodb::client(&dynamodb);
+        let streams = Streams::new(dynamodb.clone()).map_err(AwsError::Http)?;
         let is_lasting = embedded.is_some() && data_dir.is_some();
         let table = match &stack.table {
             Some(table) => dynamodb::create(&tables, table, &stack.name, is_lasting).await?,
@@ -116,6 +133,7 @@ impl Aws {
 
         let faults = AwsFaults::default();
         let calls = Calls::default();
+        let authorizer = Authorizer::new(&stack.functions, calls.clone(), logs);
         let proxy_service = Proxy::new(ProxyParts {
             upstreams: Upstreams {
                 dynamodb,
@@ -123,17 +141,30 @@ impl Aws {
                 sqs: sqs_url,
                 secrets: secrets_url,
             },
-            workers,
+            callers,
             names: logical_ids(stack, &made),
             faults: faults.clone(),
             calls: calls.clone(),
+            authorizer: authorizer.clone(),
             stack: describe(&made),
         });
 
-        let proxy_server = listen::serve(proxy, move |_| proxy_service.clone());
+        let proxy_server = listen::serve(proxy, Pages::OfAnySite, move |_| proxy_service.clone());
         let servers = vec![proxy_server, sqs_server, secrets_server];
 
-        Ok(Self { made, queues, faults, calls, tables, objects, servers, embedded })
+        Ok(Self {
+            made,
+            queues,
+            streams,
+            stream_processed,
+            faults,
+            calls,
+            authorizer,
+            tables,
+            objects,
+            servers,
+            embedded,
+        })
     }
 
     /// Removes every object that has expired by `now`.
@@ -159,7 +190,10 @@ impl Aws {
 fn logical_ids(stack: &Stack, made: &PhysicalIds) -> LogicalIds {
     let functions = stack.functions.iter().map(|function| function.logical_id.clone());
     let mut names = LogicalIds::of_functions(functions);
-    stack.table.iter().for_each(|declared| names.add(&made.table, &declared.logical_id));
+    if let Some(declared) = &stack.table {
+        names.add(&made.table, &declared.logical_id);
+        names.set_partition_key(&declared.keys.partition);
+    }
     stack.bucket.iter().for_each(|declared| names.add(&declared.name, &declared.logical_id));
     made.queue_urls.iter().for_each(|(id, url)| names.add(url, id));
     made.secret_arns.iter().for_each(|(id, arn)| names.add(arn, id));

@@ -1,5 +1,6 @@
 //! The proxy between all callers and the services: it knows the caller and the operation, counts
-//! the call, adds what a service lacks, and fails the call where a rule says so.
+//! the call, refuses what the caller's role does not allow, adds what a service lacks, and fails
+//! the call where a rule says so.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,9 +17,11 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
 use super::answer::{self, Answer};
+use super::authorization::{AccessDenied, Authorizer};
 use super::call::{Call, Service, access_key};
 use super::calls::Calls;
 use super::cloudformation::{self, StackDescription};
+use super::damage;
 use super::fault::{AwsFaults, Failure, Hit};
 use super::operation::LogicalIds;
 use super::partial::PartialRequest;
@@ -26,6 +29,8 @@ use super::s3::{self, EmbeddedS3};
 use super::sqs_compat;
 use crate::cors;
 use crate::lambda::{Worker, Workers};
+use crate::listen::is_of_foreign_page;
+use crate::traffic::Traffic;
 
 /// The one access key that the services see: DynamoDB Local keeps a database for each key, and
 /// would show every worker its own.
@@ -40,6 +45,12 @@ pub(super) struct Upstreams {
     pub(super) secrets: String,
 }
 
+/// The callers that the proxy knows, and the record of their calls.
+pub(crate) struct Callers {
+    pub(crate) workers: Arc<Workers>,
+    pub(crate) traffic: Traffic,
+}
+
 /// The proxy; clones share everything.
 #[derive(Clone)]
 pub(super) struct Proxy(Arc<Shared>);
@@ -47,20 +58,22 @@ pub(super) struct Proxy(Arc<Shared>);
 struct Shared {
     upstreams: Upstreams,
     client: Client<HttpConnector, Full<Bytes>>,
-    workers: Arc<Workers>,
+    callers: Callers,
     names: LogicalIds,
     faults: AwsFaults,
     calls: Calls,
+    authorizer: Authorizer,
     stack: StackDescription,
 }
 
 /// The parts that a proxy is made of.
 pub(super) struct ProxyParts {
     pub(super) upstreams: Upstreams,
-    pub(super) workers: Arc<Workers>,
+    pub(super) callers: Callers,
     pub(super) names: LogicalIds,
     pub(super) faults: AwsFaults,
     pub(super) calls: Calls,
+    pub(super) authorizer: Authorizer,
     pub(super) stack: StackDescription,
 }
 
@@ -71,11 +84,12 @@ pub(super) struct ConnectionClosed;
 
 impl Proxy {
     pub(super) fn new(parts: ProxyParts) -> Self {
-        let ProxyParts { upstreams, workers, names, faults, calls, stack } = parts;
+        let ProxyParts { upstreams, callers, names, faults, calls, authorizer, stack } = parts;
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Self(Arc::new(Shared { upstreams, client, workers, names, faults, calls, stack }))
+        let shared = Shared { upstreams, client, callers, names, faults, calls, authorizer, stack };
+        Self(Arc::new(shared))
     }
 }
 
@@ -97,12 +111,19 @@ impl Shared {
             return Ok(self.preflight(&parts));
         }
 
+        // S3's own rules say which pages may use a presigned URL; no page has AWS's other services.
+        let call = Call::read(&parts);
+        let is_for_s3 = call.as_ref().is_some_and(|call| call.service == Service::S3);
+        if !is_for_s3 && is_of_foreign_page(&parts.headers, None) {
+            return Ok(answer::forbidden("pages of other sites may not call this"));
+        }
+
         if cloudformation::is_for(&parts) {
             let body = body.collect().await.map_err(|_| ConnectionClosed)?.to_bytes();
             return Ok(cloudformation::answer(&self.stack, &body));
         }
 
-        let Some(call) = Call::read(&parts) else {
+        let Some(call) = call else {
             return Ok(answer::bad_gateway(
                 "the request names no operation of DynamoDB, S3, SQS or Secrets Manager",
             ));
@@ -116,28 +137,41 @@ impl Shared {
             body.clone()
         };
 
-        let worker = call.access_key.as_deref().and_then(|key| self.workers.get(key));
+        let worker = call.access_key.as_deref().and_then(|key| self.callers.workers.get(key));
         if let Some(worker) = &worker {
             self.calls.count(worker.function(), &call, &described);
         }
 
-        self.record_operations(&call, &parts, &body);
+        if let Err(denied) = self.authorize(&call, &parts, &body) {
+            return Ok(answer::access_denied(&call, &denied));
+        }
+
         let caller = worker.as_ref().map(|worker| worker.function());
         let caller = caller.map(|function| (function.logical_id.as_str(), function.name.as_str()));
 
-        match self.faults.draw(&call, caller, &described) {
+        let mut guard = caller.map(|(_, name)| {
+            let operation = format!("{}:{}", call.service.prefix(), call.operation);
+            self.callers.traffic.begin_call(name, operation, &described)
+        });
+        let answer = match self.faults.draw(&call, caller, &described) {
             None => Ok(self.forward(&call, parts, body).await),
-            Some(hit) => self.fail(hit, &call, worker.as_deref(), parts, body).await,
+            Some(hit) => {
+                guard.iter_mut().for_each(|guard| guard.hit_by(hit.failure.clone().into()));
+                self.fail(hit, &call, worker.as_deref(), parts, body).await
+            }
+        };
+
+        if let (Some(guard), Ok(answer)) = (&mut guard, &answer) {
+            guard.answered(answer.status().as_u16());
         }
+        answer
     }
 
-    /// Records the operations that a function asks for by this call.
-    fn record_operations(&self, call: &Call, parts: &Parts, body: &[u8]) {
-        if let Some(function) = self.names.signer(call, parts) {
-            for (operation, resource) in self.names.asked_for(call, parts, body) {
-                self.calls.record_operation(&function, operation, resource);
-            }
-        }
+    /// Decides whether the function that signed a call may do all that it asks for.
+    fn authorize(&self, call: &Call, parts: &Parts, body: &[u8]) -> Result<(), AccessDenied> {
+        let Some(function) = self.names.signer(call, parts) else { return Ok(()) };
+        let mut requests = self.names.asked_for(call, parts, body).into_iter();
+        requests.try_for_each(|request| self.authorizer.authorize(&function, request))
     }
 
     async fn fail(
@@ -148,16 +182,33 @@ impl Shared {
         parts: Parts,
         body: Bytes,
     ) -> Result<Answer, ConnectionClosed> {
-        if hit.after_effect {
-            self.forward(call, parts.clone(), body.clone()).await;
-        }
+        let done = match hit.after_effect {
+            true => Some(self.forward(call, parts.clone(), body.clone()).await),
+            false => None,
+        };
 
         match hit.failure {
             Failure::Conflict => Ok(answer::conflict(call, &body, hit.draw)),
             Failure::Error(code) => {
-                Ok(answer::error(call, &code, "The local AWS was told to fail here."))
+                self.calls.count_failed(&call.operation, &code);
+                let quoted = match call.service {
+                    Service::S3 => String::new(),
+                    _ => String::from_utf8_lossy(&body).into_owned(),
+                };
+                let message = format!("The local AWS was told to fail here. {quoted}");
+                Ok(answer::error(call, &code, message.trim_end()))
             }
-            Failure::Garbage => Ok(answer::garbage(call)),
+            Failure::Garbage => {
+                let answer = match done {
+                    Some(answer) => answer,
+                    None if damage::is_read(&call.operation) => {
+                        self.forward(call, parts, body).await
+                    }
+                    None => answer::echo(call, body),
+                };
+                Ok(damage::cut(call, answer).await)
+            }
+            Failure::Mangled => Ok(damage::mangle(self.forward(call, parts, body).await).await),
             Failure::Disconnect => Err(ConnectionClosed),
             Failure::Partial => Ok(self.answer_in_part(call, parts, body).await),
             Failure::Reasons(reasons) => {
@@ -211,11 +262,15 @@ impl Shared {
 
         let headers = cors::headers(&s3.bucket.cors, &parts.headers, &parts.method);
         let signer = self.names.signer(call, &parts);
-        let (operation, bucket) = self.names.of_missing(call, &parts);
+        let missing = self.names.of_missing(call, &parts);
         let mut answer = s3.answer(parts, body).await;
 
-        if let Some(function) = signer.filter(|_| answer.status() == StatusCode::NOT_FOUND) {
-            self.calls.record_operation(&function, operation, bucket);
+        // Only those who may list a bucket are told that an object is missing.
+        // <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>
+        if let Some(function) = signer.filter(|_| answer.status() == StatusCode::NOT_FOUND)
+            && let Err(denied) = self.authorizer.authorize(&function, missing)
+        {
+            answer = answer::access_denied(call, &denied);
         }
 
         answer.headers_mut().extend(headers);

@@ -227,7 +227,15 @@ fn unsigned_header(parts: &Parts) -> Option<&str> {
         .find(|name| *name != "x-amz-content-sha256" && !signed.split(';').any(|one| one == *name))
 }
 
-/// Lets every caller with the one secret do everything: IAM is not emulated.
+/// Answers a header as the request asks for it, and otherwise as it was stored with the object.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html#API_HeadObject_RequestParameters>
+fn replace<T>(stored: &mut Option<T>, asked_for: Option<T>) {
+    if asked_for.is_some() {
+        *stored = asked_for;
+    }
+}
+
+/// Knows one secret, of all callers: what a caller may do, the proxy has decided before.
 struct OneSecret;
 
 #[async_trait::async_trait]
@@ -263,7 +271,17 @@ impl S3 for TaggedFiles {
         &self,
         request: S3Request<HeadObjectInput>,
     ) -> S3Result<S3Response<HeadObjectOutput>> {
-        self.files.head_object(request).await
+        let input = request.input.clone();
+        let mut response = self.files.head_object(request).await?;
+
+        let output = &mut response.output;
+        replace(&mut output.cache_control, input.response_cache_control);
+        replace(&mut output.content_disposition, input.response_content_disposition);
+        replace(&mut output.content_encoding, input.response_content_encoding);
+        replace(&mut output.content_language, input.response_content_language);
+        replace(&mut output.content_type, input.response_content_type);
+        replace(&mut output.expires, input.response_expires);
+        Ok(response)
     }
 
     async fn put_object(

@@ -13,7 +13,7 @@ use rustack_secretsmanager_http::{SecretsManagerHttpConfig, SecretsManagerHttpSe
 use super::error::AwsError;
 use super::sdk::loopback;
 use crate::account::{ACCOUNT_ID, REGION};
-use crate::listen::{self, Server};
+use crate::listen::{self, Pages, Server};
 use crate::template::Secret;
 
 /// Starts Secrets Manager and returns its own URL.
@@ -27,7 +27,7 @@ pub(super) async fn start() -> Result<(Server, String), AwsError> {
     }));
     let handler = Arc::new(RustackSecretsManagerHandler::new(secrets));
     let service = SecretsManagerHttpService::new(handler, SecretsManagerHttpConfig::default());
-    Ok((listen::serve(listener, move |_| service.clone()), url))
+    Ok((listen::serve(listener, Pages::OfThisMachine, move |_| service.clone()), url))
 }
 
 /// Makes the secrets without values; returns their ARNs by logical id.

@@ -15,7 +15,7 @@ use rustack_sqs_http::service::{SqsHttpConfig, SqsHttpService};
 use super::error::AwsError;
 use super::sdk::loopback;
 use crate::account::{ACCOUNT_ID, PARTITION, REGION};
-use crate::listen::{self, Server};
+use crate::listen::{self, Pages, Server};
 use crate::template::Queue;
 
 /// Starts SQS; the URLs of its queues name `public`, where the proxy listens. Returns its own URL.
@@ -31,7 +31,7 @@ pub(super) async fn start(public: SocketAddr) -> Result<(Server, String), AwsErr
     }));
     let service =
         SqsHttpService::new(Arc::new(RustackSqsHandler::new(sqs)), SqsHttpConfig::default());
-    Ok((listen::serve(listener, move |_| service.clone()), url))
+    Ok((listen::serve(listener, Pages::OfThisMachine, move |_| service.clone()), url))
 }
 
 /// Returns a client of the SQS at this URL.

@@ -16,7 +16,9 @@ pub struct Activity {
     pub deliveries: u64,
     /// The queues that a function polls, by logical id; empty queues are left out.
     pub queues: BTreeMap<String, QueueDepth>,
-    /// Whether the queues are held: then their records go nowhere.
+    /// Whether a stream has records that are not processed yet.
+    pub streams_behind: bool,
+    /// Whether queues and streams are held: then their records go nowhere.
     pub held: bool,
     /// Seconds until the next run of a schedule.
     pub next_schedule_in: Option<u64>,
@@ -38,12 +40,21 @@ impl Activity {
     /// Returns whether nothing happens any more before the next run of a schedule, unless a caller
     /// from outside makes it.
     pub fn is_idle(&self) -> bool {
-        let is_at_rest = self.deliveries == 0 && self.queues.is_empty();
+        let is_at_rest = self.deliveries == 0 && self.queues.is_empty() && !self.streams_behind;
         self.invocations.is_empty() && (self.held || is_at_rest)
     }
 }
 
 impl Engine {
+    /// Counts the records of every queue, dead letters included, by logical id.
+    pub async fn queue_depths(&self) -> BTreeMap<String, QueueDepth> {
+        let mut depths = BTreeMap::new();
+        for (logical_id, url) in &self.aws.made.queue_urls {
+            depths.insert(logical_id.clone(), depth(&self.aws.queues, url).await);
+        }
+        depths
+    }
+
     /// Looks at the functions and the queues.
     pub async fn activity(&self) -> Activity {
         let polled = |queue: &str| {
@@ -59,8 +70,11 @@ impl Engine {
             }
         }
 
+        // Before the invocations are counted: what is behind becomes one.
+        let streams_behind = self.event_sources.are_streams_behind(&self.aws).await;
         Activity {
             queues,
+            streams_behind,
             deliveries: self.polling.outstanding(),
             invocations: self.lambda.at_work(),
             held: self.polling.is_held(),

@@ -44,6 +44,8 @@ pub(super) fn specification(
         program: options.programs.of(function)?,
         timeout: function.timeout,
         memory_megabytes: function.memory_megabytes,
+        reserved_concurrency: function.reserved_concurrency,
+        may_loop: function.may_loop,
         environment,
     })
 }

@@ -29,6 +29,14 @@ pub struct EngineOptions {
     pub api_port: u16,
     /// Port of the WebSocket API; 0 for any.
     pub websocket_port: u16,
+    /// Port of the local AWS; 0 for any.
+    pub aws_port: u16,
+    /// Most connections to the WebSocket API at once; further ones are answered 429. API Gateway
+    /// has no such limit.
+    pub max_connections: usize,
+    /// Most invocations of all functions at once; further ones are throttled. `None` without a
+    /// limit.
+    pub account_concurrency: Option<usize>,
     /// Endpoint of another DynamoDB to use in place of the embedded one.
     pub dynamodb: Option<String>,
     /// Values for the template's parameters.
@@ -89,6 +97,11 @@ impl Default for EngineOptions {
             address: listen::LOOPBACK,
             api_port: 0,
             websocket_port: 0,
+            aws_port: 0,
+            // Most shells let a process have a thousand descriptors, of which calls and the
+            // functions' processes take some as well.
+            max_connections: 500,
+            account_concurrency: None,
             dynamodb: None,
             parameters: BTreeMap::new(),
             environment: BTreeMap::new(),

@@ -22,6 +22,12 @@ pub(super) fn value(
             Some("Arn") => {
                 Some(format!("arn:{PARTITION}:dynamodb:{REGION}:{ACCOUNT_ID}:table/{}", made.table))
             }
+            // Its label is the time at which the stream was made, which no function asks for.
+            Some("StreamArn") if stack.table.as_ref().is_some_and(|it| it.stream.is_some()) => {
+                let table = &made.table;
+                let arn = format!("arn:{PARTITION}:dynamodb:{REGION}:{ACCOUNT_ID}:table/{table}");
+                Some(format!("{arn}/stream/local"))
+            }
             Some(_) => None,
         };
     }

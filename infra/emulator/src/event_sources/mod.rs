@@ -1,4 +1,5 @@
-//! Event sources, which invoke functions by themselves: queues, clocks and the event bus.
+//! Event sources, which invoke functions by themselves: queues, streams, clocks and the event
+//! bus.
 
 mod asynchronous;
 mod event_bus;
@@ -7,14 +8,14 @@ mod polling;
 mod queue;
 mod queue_event;
 mod schedule;
+mod stream;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use crate::aws;
+use crate::aws::{self, Aws};
 use crate::lambda::Lambda;
 use crate::template::{Function, Stack};
 
@@ -30,22 +31,38 @@ pub(crate) struct EventSources {
     begun: Instant,
     /// The periods of the schedules.
     periods: Vec<Duration>,
+    /// How far each stream was processed.
+    streams: Vec<stream::Progress>,
 }
 
 impl EventSources {
     /// Starts polling and ticking.
-    pub(crate) fn start(
-        stack: &Stack,
-        queue_urls: &BTreeMap<String, String>,
-        sqs: &aws_sdk_sqs::Client,
-        lambda: &Arc<Lambda>,
-        polling: &Polling,
-    ) -> Self {
+    pub(crate) fn start(stack: &Stack, aws: &Aws, lambda: &Arc<Lambda>, polling: &Polling) -> Self {
         let mut tasks = JoinSet::new();
         let mut periods = Vec::new();
+        let mut streams = Vec::new();
 
         for function in &stack.functions {
-            start_pollers(&mut tasks, stack, function, queue_urls, sqs, lambda, polling);
+            start_pollers(&mut tasks, stack, function, aws, lambda, polling);
+            for source in &function.streams {
+                let letters = source.on_failure.as_ref();
+                let poller = stream::Poller {
+                    function: function.logical_id.clone(),
+                    source: source.clone(),
+                    table: aws.made.table.clone(),
+                    streams: aws.streams.clone(),
+                    lambda: Arc::clone(lambda),
+                    polling: polling.clone(),
+                    sqs: aws.queues.clone(),
+                    letters: letters.and_then(|id| aws.made.queue_urls.get(id)).cloned(),
+                    progress: stream::Progress::default(),
+                    processed: aws.stream_processed.clone(),
+                };
+
+                streams.push(poller.progress.clone());
+                tasks.spawn(Arc::new(poller).poll());
+            }
+
             for schedule in &function.schedules {
                 periods.push(schedule.every);
                 let rule = format!("{}-{}{}", stack.name, function.logical_id, schedule.name);
@@ -58,12 +75,32 @@ impl EventSources {
             }
         }
 
-        Self { tasks, begun: Instant::now(), periods }
+        Self { tasks, begun: Instant::now(), periods, streams }
     }
 
     /// Stops polling and ticking; invocations that have begun go on.
     pub(crate) async fn stop(mut self) {
         self.tasks.shutdown().await;
+    }
+
+    /// Returns whether a stream may have records that are not processed yet: also before it was
+    /// read first, and while DynamoDB does not answer.
+    pub(crate) async fn are_streams_behind(&self, aws: &Aws) -> bool {
+        for stream in &self.streams {
+            let places = stream.places();
+            if places.is_empty() {
+                return true;
+            }
+
+            for place in places {
+                let found = aws.streams.records(&place, 1).await;
+                if found.is_none_or(|found| !found.records.is_empty()) {
+                    return true;
+                }
+            }
+        }
+
+        false
     }
 
     /// Returns how long it is until a schedule invokes its function again.
@@ -74,6 +111,7 @@ impl EventSources {
             let next = period.saturating_mul(u32::try_from(periods).unwrap_or(u32::MAX));
             next.saturating_sub(elapsed)
         };
+
         self.periods.iter().map(wait).min()
     }
 }
@@ -82,14 +120,14 @@ fn start_pollers(
     tasks: &mut JoinSet<()>,
     stack: &Stack,
     function: &Function,
-    queue_urls: &BTreeMap<String, String>,
-    sqs: &aws_sdk_sqs::Client,
+    aws: &Aws,
     lambda: &Arc<Lambda>,
     polling: &Polling,
 ) {
     for source in &function.queues {
         let declared = stack.queues.iter().find(|queue| queue.logical_id == source.queue);
-        let (Some(queue), Some(url)) = (declared, queue_urls.get(&source.queue)) else { continue };
+        let url = aws.made.queue_urls.get(&source.queue);
+        let (Some(queue), Some(url)) = (declared, url) else { continue };
         let poller = Arc::new(queue::Poller {
             function: function.logical_id.clone(),
             may_loop: function.may_loop,
@@ -97,11 +135,12 @@ fn start_pollers(
             url: url.clone(),
             arn: aws::queue_arn(queue),
             visibility: queue.visibility_timeout(),
-            sqs: sqs.clone(),
+            sqs: aws.queues.clone(),
             lambda: Arc::clone(lambda),
             polling: polling.clone(),
             buffer: fair_buffer::FairBuffer::new(polling.clone(), !queue.is_fifo()),
         });
+
         tasks.spawn(Arc::clone(&poller).fetch());
         for _ in 0..queue::concurrency(source) {
             tasks.spawn(Arc::clone(&poller).poll());

@@ -157,6 +157,8 @@ impl Poller {
             if self.may_loop || !lineage.is_loop_of(&self.function) {
                 chain.join(lineage);
                 messages.push(*message);
+            } else {
+                self.lambda.count_dropped_loop(&self.function);
             }
         }
 

@@ -33,7 +33,7 @@ pub(super) fn processed<'a>(batch: &[&'a str], answer: &[u8]) -> Ids<'a> {
 }
 
 /// Returns the reported failures; `None` if the answer is malformed.
-fn failures(answer: &[u8]) -> Option<Vec<String>> {
+pub(super) fn failures(answer: &[u8]) -> Option<Vec<String>> {
     if answer.is_empty() {
         return Some(Vec::new());
     }

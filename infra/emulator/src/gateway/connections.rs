@@ -6,14 +6,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::{Response, StatusCode};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::http::{Method, Response, StatusCode};
+use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
 use axum::routing::post;
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::json;
 use tokio::sync::mpsc;
+
+use crate::aws::{self, Authorizer, caller};
+use crate::template::{ApiKind, Stack};
 
 /// Largest message in either direction, in bytes.
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html>
@@ -72,14 +76,58 @@ impl Connections {
     }
 }
 
+/// Decides who may use the Management API of the one WebSocket API.
+#[derive(Clone)]
+pub(super) struct ManagementAccess {
+    authorizer: Authorizer,
+    /// API and stage as ARNs have them, by the template's own names: `ChatApi/live`.
+    stage: String,
+}
+
+impl ManagementAccess {
+    pub(super) fn new(stack: &Stack, authorizer: Authorizer) -> Self {
+        let api = stack.apis.iter().find(|(_, kind)| **kind == ApiKind::WebSocket);
+        let api = api.map(|(id, _)| id.as_str()).unwrap_or_default();
+        let stage = stack.websocket.as_ref().map(|api| api.stage.as_str()).unwrap_or_default();
+        Self { authorizer, stage: format!("{api}/{stage}") }
+    }
+}
+
 /// Returns the Management API's routes, with and without the stage before their path.
-pub(super) fn router(connections: Connections) -> Router {
+pub(super) fn router(connections: Connections, access: ManagementAccess) -> Router {
     let methods = || post(post_to_connection).get(get_connection).delete(delete_connection);
     Router::new()
         .route("/@connections/{id}", methods())
         .route("/{stage}/@connections/{id}", methods())
+        .layer(middleware::from_fn_with_state(access, authorize))
         .layer(DefaultBodyLimit::max(4 * MAX_MESSAGE))
         .with_state(connections)
+}
+
+/// Refuses a function whose role does not allow what it asks for.
+async fn authorize(
+    State(access): State<ManagementAccess>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    let operation = match *request.method() {
+        Method::DELETE => "DeleteConnection",
+        Method::GET => "GetConnection",
+        _ => "PostToConnection",
+    };
+    let asked_for = aws::Request::new(
+        format!("apigatewaymanagementapi:{operation}"),
+        // Policies cannot name connections: API Gateway gives them their ids.
+        format!("{}/{}/@connections/*", access.stage, request.method()),
+    );
+
+    let function = caller(request.headers());
+    match function.map(|function| access.authorizer.authorize(function, asked_for)) {
+        Some(Err(denied)) => {
+            error(StatusCode::FORBIDDEN, "AccessDeniedException", &denied.to_string())
+        }
+        Some(Ok(())) | None => next.run(request).await,
+    }
 }
 
 async fn post_to_connection(
@@ -88,7 +136,8 @@ async fn post_to_connection(
     body: Bytes,
 ) -> Response<Body> {
     if body.len() > MAX_MESSAGE {
-        return error(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLargeException");
+        let kind = "PayloadTooLargeException";
+        return error(StatusCode::PAYLOAD_TOO_LARGE, kind, kind);
     }
     match connections.send(&path["id"], Outgoing::Message(body)) {
         true => StatusCode::OK.into_response(),
@@ -122,10 +171,11 @@ async fn delete_connection(
 }
 
 fn gone() -> Response<Body> {
-    error(StatusCode::GONE, "GoneException")
+    error(StatusCode::GONE, "GoneException", "GoneException")
 }
 
 /// Returns an error, with its type in the header where the SDK looks for it.
-fn error(status: StatusCode, kind: &str) -> Response<Body> {
-    (status, [("x-amzn-ErrorType", kind)], axum::Json(json!({ "message": kind }))).into_response()
+fn error(status: StatusCode, kind: &str, message: &str) -> Response<Body> {
+    (status, [("x-amzn-ErrorType", kind)], axum::Json(json!({ "message": message })))
+        .into_response()
 }

@@ -9,16 +9,20 @@ use axum::extract::{Request, State};
 use axum::{Extension, Router};
 use bytes::Bytes;
 use chrono::Utc;
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
+use http::header::{HOST, VARY};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 
 use super::context::short_id;
 use super::route::Routes;
+use super::throttle::Throttles;
 use super::{http_event, http_response};
 use crate::cors;
-use crate::lambda::{InvokeError, Lambda};
+use crate::lambda::{InvokeError, Lambda, Logs};
 use crate::listen::Peer;
 use crate::template::CorsRule;
+use crate::traffic::{Begun, Traffic};
 
 /// Largest request body, in bytes.
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
@@ -26,20 +30,24 @@ const MAX_BODY: usize = 10 * 1024 * 1024;
 /// Longest wait for a function, from the same page.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
-struct Front {
-    routes: Routes,
-    cors: Option<CorsRule>,
-    lambda: Arc<Lambda>,
+/// Where requests are noted.
+pub(crate) struct Watch {
+    pub(crate) traffic: Traffic,
+    pub(crate) logs: Logs,
+}
+
+/// The HTTP API.
+pub(super) struct Front {
+    pub(super) routes: Routes,
+    pub(super) throttles: Throttles,
+    pub(super) cors: Option<CorsRule>,
+    pub(super) lambda: Arc<Lambda>,
+    pub(super) watch: Watch,
 }
 
 /// Returns the routes to functions, and the `extra` ones.
-pub(super) fn router(
-    routes: Routes,
-    cors: Option<CorsRule>,
-    lambda: Arc<Lambda>,
-    extra: Router,
-) -> Router {
-    extra.merge(Router::new().fallback(handle).with_state(Arc::new(Front { routes, cors, lambda })))
+pub(super) fn router(front: Front, extra: Router) -> Router {
+    extra.merge(Router::new().fallback(handle).with_state(Arc::new(front)))
 }
 
 async fn handle(
@@ -47,10 +55,16 @@ async fn handle(
     Extension(peer): Extension<Peer>,
     request: Request,
 ) -> Response<Body> {
+    let begun = Begun::now();
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
     let request_id = short_id();
     let mut response = front.answer(peer, request, &request_id).await;
     let id = HeaderValue::from_str(&request_id).expect("base64 is a header value");
     response.headers_mut().insert("apigw-requestid", id);
+    let status = response.status().as_u16();
+    let noted = front.watch.traffic.note_request(method.as_str(), &path, status, begun);
+    front.watch.logs.note_request(&noted);
     response
 }
 
@@ -80,15 +94,28 @@ impl Front {
             headers.remove(name);
         }
 
-        headers.extend(allowed);
+        for (name, value) in &allowed {
+            // The answer depends on what the function says as well.
+            if name == VARY {
+                headers.append(name, value.clone());
+            } else {
+                headers.insert(name, value.clone());
+            }
+        }
         response
     }
 
     async fn invoke(&self, peer: Peer, request: Request, request_id: &str) -> Response<Body> {
         let (parts, body) = request.into_parts();
+        if !names_a_host(&parts.headers) {
+            return http_response::message(StatusCode::BAD_REQUEST, "Bad Request");
+        }
         let Some(found) = self.routes.find(parts.method.as_str(), parts.uri.path()) else {
             return http_response::message(StatusCode::NOT_FOUND, "Not Found");
         };
+        if !self.throttles.admit(found.key) {
+            return http_response::message(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests");
+        }
 
         let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
             return http_response::message(
@@ -106,12 +133,19 @@ impl Front {
             Ok(Err(InvokeError::TooLarge(_))) => {
                 http_response::message(StatusCode::PAYLOAD_TOO_LARGE, "Request Too Long")
             }
-            Ok(Err(_)) => internal(),
-            Err(_) => {
+            // What users see of a throttled function; AWS does not document it.
+            Ok(Err(InvokeError::Throttled)) | Err(_) => {
                 http_response::message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable")
             }
+            Ok(Err(_)) => internal(),
         }
     }
+}
+
+/// True if `Host` can be a host's name. AWS finds the API by it, so a function never sees another.
+fn names_a_host(headers: &HeaderMap) -> bool {
+    let host = headers.get(HOST).map(HeaderValue::as_bytes).unwrap_or_default();
+    Authority::try_from(host).is_ok()
 }
 
 fn is_cors(name: &HeaderName) -> bool {
@@ -120,4 +154,21 @@ fn is_cors(name: &HeaderName) -> bool {
 
 fn internal() -> Response<Body> {
     http_response::message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_name() {
+        let names = |host: &'static [u8]| {
+            let value = HeaderValue::from_static(std::str::from_utf8(host).expect("a text"));
+            names_a_host(&HeaderMap::from_iter([(HOST, value)]))
+        };
+        assert!(names(b"api.example.com") && names(b"127.0.0.1:3000") && names(b"[::1]:3000"));
+        assert!(
+            !names(b"") && !names(b"a\t\"b") && !names(b"a/b") && !names_a_host(&HeaderMap::new())
+        );
+    }
 }

@@ -7,6 +7,7 @@ mod http;
 mod http_event;
 mod http_response;
 mod route;
+mod throttle;
 mod websocket;
 mod websocket_event;
 
@@ -16,17 +17,21 @@ use axum::Router;
 use tokio::net::TcpListener;
 
 pub(crate) use self::context::{HTTP_API_ID, WEBSOCKET_API_ID};
+pub(crate) use self::http::Watch;
 
-use self::connections::Connections;
+use self::connections::{Connections, ManagementAccess};
+use crate::aws::Authorizer;
 use crate::lambda::Lambda;
-use crate::listen::{self, Server};
+use crate::listen::{self, Pages, Server};
 use crate::template::Stack;
 
-/// The sockets of both fronts and of the Management API, bound already.
+/// The sockets of both fronts and of the Management API, bound already, and what they take.
 pub(crate) struct Listeners {
     pub(crate) api: TcpListener,
     pub(crate) websocket: TcpListener,
     pub(crate) management: TcpListener,
+    /// Most connections to the WebSocket API at once.
+    pub(crate) max_connections: usize,
 }
 
 /// The open fronts. Dropping them closes every socket.
@@ -40,20 +45,40 @@ impl Gateway {
     pub(crate) fn start(
         stack: &Stack,
         lambda: &Arc<Lambda>,
+        authorizer: &Authorizer,
         listeners: Listeners,
         extra_routes: Router,
+        watch: Watch,
     ) -> Self {
         let connections = Connections::default();
         let routes = route::Routes::new(&stack.functions);
-        let http = http::router(routes, stack.cors.clone(), Arc::clone(lambda), extra_routes);
+        let throttles = throttle::Throttles::new(
+            routes.keys(),
+            &stack.http_throttles,
+            stack.http_default_throttle,
+        );
+        let front = http::Front {
+            routes,
+            throttles,
+            cors: stack.cors.clone(),
+            lambda: Arc::clone(lambda),
+            watch,
+        };
+        let http = http::router(front, extra_routes);
+        let access = ManagementAccess::new(stack, authorizer.clone());
         let mut servers = vec![
-            listen::serve_router(listeners.api, http),
-            listen::serve_router(listeners.management, connections::router(connections.clone())),
+            listen::serve_router(listeners.api, Pages::OfAnySite, http),
+            listen::serve_router(
+                listeners.management,
+                Pages::OfThisMachine,
+                connections::router(connections.clone(), access),
+            ),
         ];
 
         if let Some(api) = stack.websocket.clone() {
-            let router = websocket::router(api, Arc::clone(lambda), connections.clone());
-            servers.push(listen::serve_router(listeners.websocket, router));
+            let places = listeners.max_connections;
+            let router = websocket::router(api, Arc::clone(lambda), connections.clone(), places);
+            servers.push(listen::serve_router(listeners.websocket, Pages::OfAnySite, router));
         }
 
         Self { connections, servers }

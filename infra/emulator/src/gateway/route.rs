@@ -48,6 +48,11 @@ impl Routes {
         Self(routes.map(|(function, route)| Route::new(route, &function.logical_id)).collect())
     }
 
+    /// Returns the keys of all routes.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &String> {
+        self.0.iter().map(|route| &route.key)
+    }
+
     /// Returns the best route for a method and a path as it came over the wire.
     pub(super) fn find(&self, method: &str, path: &str) -> Option<Match<'_>> {
         let segments = split(path);

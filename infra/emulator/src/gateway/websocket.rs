@@ -15,12 +15,13 @@ use axum::{Extension, Router};
 use bytes::Bytes;
 use chrono::Utc;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
 use super::connections::{Connection, Connections, MAX_MESSAGE, Outgoing};
 use super::context::{short_id, source_ip};
 use super::http_response;
+use super::throttle::Throttles;
 use super::websocket_event::{Origin, selected};
 use crate::lambda::Lambda;
 use crate::listen::Peer;
@@ -43,13 +44,24 @@ const ABNORMAL: u16 = 1006;
 const TOO_BIG: u16 = 1009;
 
 struct Front {
+    throttles: Throttles,
+    /// How many more connections there may be.
+    places: Arc<Semaphore>,
     api: WebSocketApi,
     lambda: Arc<Lambda>,
     connections: Connections,
 }
 
-pub(super) fn router(api: WebSocketApi, lambda: Arc<Lambda>, connections: Connections) -> Router {
-    Router::new().fallback(handshake).with_state(Arc::new(Front { api, lambda, connections }))
+pub(super) fn router(
+    api: WebSocketApi,
+    lambda: Arc<Lambda>,
+    connections: Connections,
+    max_connections: usize,
+) -> Router {
+    let throttles = Throttles::new(api.routes.keys(), &api.throttles, api.default_throttle);
+    let places = Arc::new(Semaphore::new(max_connections));
+    let front = Front { throttles, places, api, lambda, connections };
+    Router::new().fallback(handshake).with_state(Arc::new(front))
 }
 
 async fn handshake(
@@ -70,6 +82,11 @@ async fn handshake(
     if !path.is_empty() && path != front.api.stage {
         return http_response::message(StatusCode::FORBIDDEN, "Forbidden");
     }
+
+    let place = Arc::clone(&front.places).try_acquire_owned();
+    let Some(place) = place.ok().filter(|_| front.throttles.admit("$connect")) else {
+        return http_response::message(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests");
+    };
 
     let text = |name| {
         request
@@ -92,15 +109,24 @@ async fn handshake(
     let event = origin.connect(&request.headers, request.uri.query().unwrap_or_default());
 
     match front.connect(event).await {
-        Ok(()) => upgrade.on_upgrade(move |socket| front.converse(origin, socket)),
+        Ok(subprotocol) => {
+            // The one that the function chose, if the client speaks it.
+            let upgrade = upgrade.protocols(subprotocol);
+            upgrade.on_upgrade(async move |socket| {
+                front.converse(origin, socket).await;
+                drop(place);
+            })
+        }
         Err(status) => http_response::message(status, "Forbidden"),
     }
 }
 
 impl Front {
-    /// Asks the function behind `$connect`, if there is one, whether the client may connect.
-    async fn connect(&self, event: Bytes) -> Result<(), StatusCode> {
-        let Some(function) = self.api.routes.get("$connect") else { return Ok(()) };
+    /// Asks the function behind `$connect`, if there is one, whether the client may connect;
+    /// returns the subprotocol that it chooses.
+    /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-connect-route-subprotocol.html>
+    async fn connect(&self, event: Bytes) -> Result<Option<String>, StatusCode> {
+        let Some(function) = self.api.routes.get("$connect") else { return Ok(None) };
         let answer =
             self.lambda.invoke(function, event).await.map_err(|_| StatusCode::BAD_GATEWAY)?;
         let answer: Value = serde_json::from_slice(&answer).map_err(|_| StatusCode::BAD_GATEWAY)?;
@@ -108,7 +134,14 @@ impl Front {
         let status = status
             .and_then(|status| StatusCode::from_u16(status).ok())
             .ok_or(StatusCode::BAD_GATEWAY)?;
-        if status.is_success() { Ok(()) } else { Err(status) }
+        if !status.is_success() {
+            return Err(status);
+        }
+
+        let headers = answer["headers"].as_object().into_iter().flatten();
+        let mut subprotocols = headers
+            .filter(|(name, _)| name.eq_ignore_ascii_case(header::SEC_WEBSOCKET_PROTOCOL.as_str()));
+        Ok(subprotocols.find_map(|(_, value)| value.as_str()).map(str::to_owned))
     }
 
     /// Runs a connection, from handshake to `$disconnect`.
@@ -192,6 +225,7 @@ impl Front {
             let key = selected.unwrap_or_else(|| "$default".to_owned());
             let problem = match front.api.routes.get(&key) {
                 None => "Forbidden",
+                Some(_) if !front.throttles.admit(&key) => "Too Many Requests",
                 Some(function) => {
                     match front.lambda.invoke(function, origin.message(&key, &text)).await {
                         Ok(_) => return,

@@ -49,6 +49,9 @@ pub enum InvokeError {
     /// The event is over Lambda's limit; its size in bytes.
     #[error("an event of {0} bytes is over Lambda's limit of 6 MB")]
     TooLarge(usize),
+    /// As many invocations of the function as are reserved for it are running.
+    #[error("Rate Exceeded.")]
+    Throttled,
     /// The event waited for longer than the function's `EventInvokeConfig` lets it.
     #[error("the event waited for too long and is dropped")]
     Expired,

@@ -1,15 +1,20 @@
 //! The functions' logs: JSON lines are shown as a person reads them, or kept for a test.
 
 use std::fmt;
+use std::fs::File;
 use std::future::Future;
+use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anstyle::{AnsiColor, Style};
+use chrono::{SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{ChildStderr, ChildStdout};
+use uuid::Uuid;
 
 use super::invocation::FunctionError;
+use crate::traffic::HttpRequest;
 
 /// The destination of functions' logs. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -19,8 +24,17 @@ pub struct Logs(Destination);
 enum Destination {
     #[default]
     Nowhere,
-    Terminal,
+    Terminal(Terminal),
     Memory(Arc<Mutex<Vec<LogLine>>>),
+}
+
+/// Logs on a terminal.
+#[derive(Debug, Clone, Default)]
+struct Terminal {
+    /// Whether only warnings and errors are shown.
+    is_quiet: bool,
+    /// A file that gets every line as JSON.
+    file: Option<Arc<Mutex<File>>>,
 }
 
 /// A line that a function wrote.
@@ -70,9 +84,11 @@ const PLACED: &[&str] = &[
 ];
 
 impl Logs {
-    /// Writes logs to standard error, in colour if that is a terminal.
-    pub fn terminal() -> Self {
-        Self(Destination::Terminal)
+    /// Writes logs to standard error, in colour if that is a terminal, and with ids that are cut.
+    /// A quiet one shows warnings and errors alone. The file gets every line as JSON.
+    pub fn terminal(is_quiet: bool, file: Option<File>) -> Self {
+        let file = file.map(|file| Arc::new(Mutex::new(file)));
+        Self(Destination::Terminal(Terminal { is_quiet, file }))
     }
 
     /// Keeps logs for [`Logs::lines`].
@@ -91,7 +107,7 @@ impl Logs {
             Destination::Memory(lines) => {
                 lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
             }
-            Destination::Nowhere | Destination::Terminal => Vec::new(),
+            Destination::Nowhere | Destination::Terminal(_) => Vec::new(),
         }
     }
 
@@ -116,17 +132,110 @@ impl Logs {
         self.write(function, &line.to_string());
     }
 
+    /// Logs that a function's role does not allow what the function asked AWS for.
+    pub(crate) fn access_denied(&self, function: &str, message: &str) {
+        let line = json!({ "level": "ERROR", "message": message, "error_type": "AccessDenied" });
+        self.write(function, &line.to_string());
+    }
+
     fn write(&self, function: &str, text: &str) {
         match &self.0 {
             Destination::Nowhere => {}
-            Destination::Terminal if is_record(text) => {}
-            Destination::Terminal => anstream::eprintln!("{}", render(function, text)),
+            Destination::Terminal(terminal) => terminal.write(function, text),
             Destination::Memory(lines) => lines
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .push(LogLine { function: function.to_owned(), text: text.to_owned() }),
         }
     }
+
+    /// Logs a request to the HTTP API. Tests read what functions wrote, and nothing else.
+    pub(crate) fn note_request(&self, request: &HttpRequest) {
+        if let Destination::Terminal(terminal) = &self.0 {
+            terminal.write_request(request);
+        }
+    }
+}
+
+impl Terminal {
+    fn write(&self, function: &str, text: &str) {
+        let event = serde_json::from_str::<Map<String, Value>>(text);
+        match &event {
+            Ok(_) => self.keep(text),
+            Err(_) => {
+                let timestamp = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
+                let line = json!({ "timestamp": timestamp, "level": "INFO",
+                    "service": function, "message": text });
+                self.keep(&line.to_string());
+            }
+        }
+
+        let level = event.as_ref().ok().and_then(|event| event.get("level")?.as_str());
+        let is_loud = matches!(level, Some("ERROR" | "WARN"));
+        if !is_record(text) && (is_loud || !self.is_quiet) {
+            show(&render(function, text));
+        }
+    }
+
+    fn write_request(&self, request: &HttpRequest) {
+        let HttpRequest { at, method, path, status, ms, .. } = request;
+        let timestamp = at.to_rfc3339_opts(SecondsFormat::Millis, true);
+        let line = json!({ "timestamp": timestamp, "level": "INFO", "message": "request",
+            "method": method, "path": path, "status": status, "ms": ms });
+        self.keep(&line.to_string());
+
+        if !self.is_quiet {
+            show(&render_request(request));
+        }
+    }
+
+    /// Writes a line to the file. A disk that is full must not end the system.
+    fn keep(&self, line: &str) {
+        if let Some(file) = &self.file {
+            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = writeln!(file, "{line}");
+        }
+    }
+}
+
+/// Shows a line with the time. A terminal that is gone must not end the system.
+fn show(line: &str) {
+    let time = paint(&Utc::now().format("%H:%M:%S").to_string(), Style::new().dimmed());
+    let _ = writeln!(anstream::stderr(), "{time}  {}", with_short_ids(line));
+}
+
+/// Formats a request: `api               POST /api/v1/conversations/…/messages  201  31 ms`.
+fn render_request(request: &HttpRequest) -> String {
+    let HttpRequest { method, path, status, ms, .. } = request;
+    let name = paint(&format!("{:NAME_WIDTH$}", "api"), Style::new().bold());
+    let style = match status {
+        500.. => AnsiColor::Red.on_default().bold(),
+        400.. => AnsiColor::Yellow.on_default(),
+        _ => AnsiColor::Green.on_default(),
+    };
+    format!("{name}  {method} {path}  {}  {ms} ms", paint(&status.to_string(), style))
+}
+
+/// Cuts each id: `3cddba3a-e67e-49a2-bb42-373a66612335` to `3cddba3a…2335`.
+fn with_short_ids(text: &str) -> String {
+    const LENGTH: usize = 36;
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let word = rest.get(..LENGTH).filter(|_| first.is_ascii_hexdigit());
+        let length = match word.filter(|word| Uuid::try_parse(word).is_ok()) {
+            Some(id) => {
+                shown.extend([&id[..8], "…", &id[LENGTH - 4..]]);
+                LENGTH
+            }
+            None => {
+                shown.push(first);
+                first.len_utf8()
+            }
+        };
+        rest = &rest[length..];
+    }
+    shown
 }
 
 /// The last line of a process, and the message of its panic.
@@ -256,6 +365,40 @@ mod tests {
                 && !is_record(line)
                 && !is_record("{")
         );
+    }
+
+    #[test]
+    fn a_request_is_one_line_and_ids_are_cut() {
+        let id = "3cddba3a-e67e-49a2-bb42-373a66612335";
+        let request = HttpRequest {
+            number: 1,
+            at: Utc::now(),
+            method: "POST".into(),
+            path: format!("/api/v1/conversations/{id}/messages"),
+            status: 201,
+            ms: 31,
+        };
+        let line = anstream::adapter::strip_str(&render_request(&request)).to_string();
+        assert_eq!(
+            with_short_ids(&line),
+            "api               POST /api/v1/conversations/3cddba3a…2335/messages  201  31 ms"
+        );
+        assert_eq!(with_short_ids("no ïd 3cddba3a-e67e"), "no ïd 3cddba3a-e67e");
+    }
+
+    #[test]
+    fn a_file_gets_every_line_as_json_with_whole_ids() {
+        let path = std::env::temp_dir().join(format!("log-{}", Uuid::new_v4()));
+        let file = File::options().create(true).append(true).open(&path).unwrap();
+        let logs = Logs::terminal(true, Some(file));
+        let id = "3cddba3a-e67e-49a2-bb42-373a66612335";
+        logs.write("send-message", &json!({ "level": "INFO", "message": id }).to_string());
+        logs.write("send-message", id);
+
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        assert!(lines.map(|line| line["message"].clone()).eq([json!(id), json!(id)]));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Lambda on one machine: real processes over the real Runtime API, one for each concurrent
 //! invocation.
 
+mod figures;
 mod invocation;
 mod launcher;
 mod lineage;
@@ -13,12 +14,14 @@ mod workers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::listen::{self, Server};
+use crate::listen::{self, Pages, Server};
 
+pub use figures::{AccountFigures, FunctionFigures};
 pub use invocation::{FunctionError, InvokeError};
 pub(crate) use lineage::Lineage;
 pub use logs::{LogLine, Logs};
@@ -26,6 +29,7 @@ pub(crate) use specification::Specification;
 pub(crate) use worker::Worker;
 pub(crate) use workers::{Workers, WorkersGuard};
 
+use figures::Account;
 use launcher::Launcher;
 use pool::Pool;
 use specification::MAX_PAYLOAD;
@@ -34,30 +38,43 @@ use specification::MAX_PAYLOAD;
 pub(crate) struct Lambda {
     pools: BTreeMap<String, Arc<Pool>>,
     workers: Arc<Workers>,
+    account: Arc<Account>,
+    /// How many events functions were invoked with so far.
+    events: AtomicU64,
     _runtime_api: Server,
 }
 
 impl Lambda {
-    /// Serves the Runtime API; no worker is started before the first invocation.
+    /// Serves the Runtime API; no worker is started before the first invocation. `concurrency` is
+    /// the account's.
     pub(crate) async fn start(
         specifications: Vec<Specification>,
+        concurrency: Option<usize>,
         workers: Arc<Workers>,
         logs: Logs,
     ) -> std::io::Result<Self> {
         let listener = listen::bind().await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let runtime_api = listen::serve_router(listener, runtime_api::router(Arc::clone(&workers)));
+        let runtime_api = listen::serve_router(
+            listener,
+            Pages::OfThisMachine,
+            runtime_api::router(Arc::clone(&workers)),
+        );
         let launcher = Arc::new(Launcher { runtime_api: url, workers: Arc::clone(&workers), logs });
+        let reserved = specifications.iter().filter_map(|one| one.reserved_concurrency).sum();
+        let account = Arc::new(Account::new(concurrency, reserved));
         let pool = |specification: Specification| {
-            (
-                specification.logical_id.clone(),
-                Arc::new(Pool::new(Arc::new(specification), Arc::clone(&launcher))),
-            )
+            let logical_id = specification.logical_id.clone();
+            let launcher = Arc::clone(&launcher);
+            let pool = Pool::new(Arc::new(specification), launcher, Arc::clone(&account));
+            (logical_id, Arc::new(pool))
         };
 
         Ok(Self {
             pools: specifications.into_iter().map(pool).collect(),
             workers,
+            account,
+            events: AtomicU64::new(0),
             _runtime_api: runtime_api,
         })
     }
@@ -113,8 +130,32 @@ impl Lambda {
         if payload.len() > MAX_PAYLOAD {
             return Err(InvokeError::TooLarge(payload.len()));
         }
+        self.events.fetch_add(1, Ordering::Relaxed);
         let invocation = tokio::spawn(async move { pool.invoke(lineage, end, payload).await });
         invocation.await.unwrap_or(Err(InvokeError::Stopped))
+    }
+
+    /// Returns how many events functions were invoked with so far.
+    pub(crate) fn events(&self) -> u64 {
+        self.events.load(Ordering::Relaxed)
+    }
+
+    /// Counts a record that was not handed to a function, because its chain of requests is a loop.
+    pub(crate) fn count_dropped_loop(&self, function: &str) {
+        if let Some(pool) = self.pool(function) {
+            pool.count_dropped_loop();
+        }
+    }
+
+    /// Returns the figures of each function, by logical id.
+    pub(crate) fn figures(&self) -> BTreeMap<String, FunctionFigures> {
+        let pools = self.pools.iter();
+        pools.map(|(logical_id, pool)| (logical_id.clone(), pool.figures())).collect()
+    }
+
+    /// Returns the account's figures.
+    pub(crate) fn account(&self) -> AccountFigures {
+        self.account.figures()
     }
 
     /// Sets a variable of every function whose environment has it, by restarting its workers: idle

@@ -2,12 +2,14 @@
 //! idle.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, TryAcquireError};
 use tokio::time::Instant;
 
+use super::figures::{Account, Counts, FunctionFigures};
 use super::invocation::{FunctionError, InvokeError};
 use super::launcher::Launcher;
 use super::lineage::Lineage;
@@ -19,6 +21,11 @@ pub(super) struct Pool {
     specification: Arc<Specification>,
     launcher: Arc<Launcher>,
     places: Semaphore,
+    /// The function's reserved concurrency, or else what the account has left; `None` without a
+    /// limit.
+    concurrency: Option<Arc<Semaphore>>,
+    account: Arc<Account>,
+    counts: Counts,
     state: Mutex<State>,
 }
 
@@ -33,8 +40,16 @@ struct State {
 }
 
 impl Pool {
-    pub(super) fn new(specification: Arc<Specification>, launcher: Arc<Launcher>) -> Self {
+    pub(super) fn new(
+        specification: Arc<Specification>,
+        launcher: Arc<Launcher>,
+        account: Arc<Account>,
+    ) -> Self {
+        let reserved = specification.reserved_concurrency.map(Semaphore::new).map(Arc::new);
         Self {
+            concurrency: reserved.or_else(|| account.unreserved.clone()),
+            account,
+            counts: Counts::default(),
             specification,
             launcher,
             places: Semaphore::new(MAX_CONCURRENCY),
@@ -51,19 +66,32 @@ impl Pool {
         &self.specification.environment
     }
 
-    /// Waits for a place, until `end` if there is one, and runs one invocation.
+    /// Waits for a place, until `end` if there is one, and runs one invocation. What is over the
+    /// function's reserved concurrency, or the account's, is throttled at once.
+    /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html>
     pub(super) async fn invoke(
         &self,
         lineage: Lineage,
         end: Option<Instant>,
         payload: Bytes,
     ) -> Result<Bytes, InvokeError> {
+        let permit = self.concurrency.as_ref().map(|places| places.try_acquire()).transpose();
+        let _permit = permit.map_err(|refused| match refused {
+            TryAcquireError::NoPermits => {
+                self.counts.throttles.fetch_add(1, Ordering::Relaxed);
+                InvokeError::Throttled
+            }
+            TryAcquireError::Closed => InvokeError::Stopped,
+        })?;
         let lineage = lineage.and(&self.specification.logical_id);
         let place = match end {
             None => Ok(self.places.acquire().await),
             Some(end) => tokio::time::timeout_at(end, self.places.acquire()).await,
         };
         let _place = place.map_err(|_| InvokeError::Expired)?.map_err(|_| InvokeError::Stopped)?;
+        let _running = self.account.begin();
+        self.counts.most_at_once.fetch_max(self.invocations() as u64, Ordering::Relaxed);
+
         loop {
             let (worker, generation) = self.idle_or_new_worker()?;
             let outcome = worker.call(lineage.clone(), payload.clone()).await;
@@ -86,6 +114,21 @@ impl Pool {
     /// Returns how many invocations have a place.
     pub(super) fn invocations(&self) -> usize {
         MAX_CONCURRENCY - self.places.available_permits()
+    }
+
+    /// Counts a record that was not handed over, because its chain of requests is a loop.
+    pub(super) fn count_dropped_loop(&self) {
+        self.counts.dropped_loops.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn figures(&self) -> FunctionFigures {
+        FunctionFigures {
+            reserved_concurrency: self.specification.reserved_concurrency,
+            may_loop: self.specification.may_loop,
+            throttles: self.counts.throttles.load(Ordering::Relaxed),
+            dropped_loops: self.counts.dropped_loops.load(Ordering::Relaxed),
+            most_at_once: self.counts.most_at_once.load(Ordering::Relaxed),
+        }
     }
 
     /// Sets a variable of the environment, if the function has it, and restarts the workers.

@@ -23,6 +23,10 @@ pub(crate) struct Specification {
     pub(crate) program: PathBuf,
     pub(crate) timeout: Duration,
     pub(crate) memory_megabytes: u32,
+    /// Most invocations at once; further ones are throttled.
+    pub(crate) reserved_concurrency: Option<usize>,
+    /// Whether Lambda invokes it however often it was invoked in the same chain of requests.
+    pub(crate) may_loop: bool,
     /// Everything in a worker's environment that is the same for all workers of the function.
     pub(crate) environment: BTreeMap<String, String>,
 }

@@ -25,6 +25,8 @@ pub struct CorsRule {
     pub methods: Vec<String>,
     /// Request headers, `*` for all.
     pub headers: Vec<String>,
+    /// Response headers that pages may read.
+    pub exposed: Vec<String>,
     /// Seconds for which a browser may remember the answer.
     pub max_age: Option<u32>,
 }
@@ -80,6 +82,7 @@ impl CorsRule {
             origins: properties.literals("AllowedOrigins")?,
             methods: properties.literals("AllowedMethods")?,
             headers: properties.literals("AllowedHeaders")?,
+            exposed: properties.literals("ExposedHeaders")?,
             max_age: properties.parsed("MaxAge")?,
         };
         properties.finish(&["Id"])?;

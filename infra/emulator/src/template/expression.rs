@@ -62,6 +62,20 @@ impl Expressions {
         }
     }
 
+    /// Returns the texts that a `!Split` makes of a text, or the one text that the value is.
+    pub(super) fn texts(&self, value: &Value, place: &str) -> Result<Vec<Text>, TemplateError> {
+        let Some(("Split", argument)) = intrinsic(value) else {
+            return Ok(vec![self.text(value, place)?]);
+        };
+        let literal = |value: &Value| {
+            let literal = self.text(value, place)?.literal();
+            literal.ok_or_else(|| TemplateError::new(place, "!Split may not name a resource"))
+        };
+        let [separator, joined] = arguments(argument, place)?;
+        let joined = literal(joined)?;
+        Ok(joined.split(&literal(separator)?).map(Text::constant).collect())
+    }
+
     /// Returns whether the named condition holds.
     pub(super) fn condition(&self, name: &str, place: &str) -> Result<bool, TemplateError> {
         let condition = self

@@ -6,9 +6,11 @@ use std::time::Duration;
 use super::async_invocation::AsyncInvocation;
 use super::error::TemplateError;
 use super::event_rule::EventRule;
+use super::grant::Grant;
 use super::http_api::HttpRoute;
 use super::properties::Properties;
 use super::schedule::Schedule;
+use super::stream_source::StreamSource;
 use super::text::Text;
 
 /// Lambda's own defaults.
@@ -21,7 +23,7 @@ const DEFAULT_MEMORY_MEGABYTES: u32 = 128;
 const DEFAULT_BATCH_SIZE: usize = 10;
 
 /// A function as declared, globals merged.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Function {
     /// Logical id, `SendMessage`.
     pub logical_id: String,
@@ -31,16 +33,23 @@ pub struct Function {
     pub timeout: Duration,
     /// Its memory, which only the function itself sees.
     pub memory_megabytes: u32,
+    /// How many invocations of it may run at once, and are kept free for it; without a number it
+    /// shares the account's.
+    pub reserved_concurrency: Option<usize>,
     /// Whether Lambda lets it run in a recursive loop.
     pub may_loop: bool,
     /// How sources invoke it that do not wait for its answer.
     pub asynchronous: AsyncInvocation,
+    /// The statements of its role.
+    pub grants: Vec<Grant>,
     /// Variables, references to resources still open.
     pub environment: BTreeMap<String, Text>,
     /// Routes of the HTTP API that lead here; the API has them.
     pub routes: Vec<HttpRoute>,
     /// Queues that are polled for it.
     pub queues: Vec<QueueSource>,
+    /// Streams of tables that are read for it.
+    pub streams: Vec<StreamSource>,
     /// Clocks that invoke it.
     pub schedules: Vec<Schedule>,
     /// Rules of the event bus that invoke it.
@@ -71,6 +80,7 @@ impl Function {
         let mut function = Self {
             logical_id: id.to_owned(),
             name,
+            reserved_concurrency: properties.parsed("ReservedConcurrentExecutions")?,
             may_loop: recursion.as_deref() == Some("Allow"),
             timeout: Duration::from_secs(timeout),
             memory_megabytes: properties.parsed("MemorySize")?.unwrap_or(DEFAULT_MEMORY_MEGABYTES),
@@ -78,9 +88,11 @@ impl Function {
                 None => AsyncInvocation::default(),
                 Some(config) => AsyncInvocation::read(config)?,
             },
+            grants: Grant::read_all(&mut properties)?,
             environment: environment(&mut properties)?,
             routes: Vec::new(),
             queues: Vec::new(),
+            streams: Vec::new(),
             schedules: Vec::new(),
             rules: Vec::new(),
         };
@@ -89,6 +101,10 @@ impl Function {
             for (name, event) in events.each()? {
                 function.event(&name, event)?;
             }
+        }
+
+        if !function.queues.is_empty() {
+            function.grants.push(Grant::polling());
         }
 
         properties.finish(&[
@@ -102,9 +118,6 @@ impl Function {
             "FunctionName",
             "Handler",
             "LoggingConfig",
-            "Policies",
-            "ReservedConcurrentExecutions",
-            "Role",
             "Runtime",
             "Tags",
             "Tracing",
@@ -121,6 +134,7 @@ impl Function {
 
         match kind.as_str() {
             "SQS" => self.queues.extend(QueueSource::read(properties)?),
+            "DynamoDB" => self.streams.extend(StreamSource::read(properties)?),
             "EventBridgeRule" => self.rules.extend(EventRule::read(properties)?),
             "Schedule" => self.schedules.extend(Schedule::read(name, properties)?),
             _ => {

@@ -1,8 +1,12 @@
-//! `AWS::Serverless::HttpApi`: the routes and the CORS rule, as its OpenAPI definition has them.
+//! `AWS::Serverless::HttpApi`: its routes and its CORS rule, as its definition has them, and the
+//! throttles of its stage.
+
+use std::collections::BTreeMap;
 
 use super::bucket::CorsRule;
 use super::error::TemplateError;
 use super::properties::Properties;
+use super::throttle::Throttle;
 
 /// Whether the address that API Gateway gives an API is switched off. Here it is the only one.
 /// API Gateway looks for it at a server, and warns of a server without an address:
@@ -25,6 +29,10 @@ pub(super) struct HttpApi {
     pub(super) cors: Option<CorsRule>,
     /// Routes, each with the logical id of the function behind it.
     pub(super) routes: Vec<(HttpRoute, String)>,
+    /// How many requests a second each route takes, if the stage does not say otherwise.
+    pub(super) default_throttle: Option<Throttle>,
+    /// The routes for which the stage says otherwise, by method and path.
+    pub(super) throttles: BTreeMap<String, Throttle>,
 }
 
 impl HttpApi {
@@ -34,16 +42,7 @@ impl HttpApi {
                 .error("has no DefinitionBody: its routes are not read from anywhere else"));
         };
 
-        properties.finish(&[
-            "AccessLogSettings",
-            "DefaultRouteSettings",
-            "Description",
-            "Domain",
-            "FailOnWarnings",
-            "Name",
-            "RouteSettings",
-            "Tags",
-        ])?;
+        let (default_throttle, throttles) = Throttle::of_routes(&mut properties)?;
         let cors = definition.nested("x-amazon-apigateway-cors")?.map(cors_rule).transpose()?;
         let paths = definition.nested("paths")?.map_or_else(|| Ok(Vec::new()), Properties::each)?;
         for mut server in definition.list("servers")? {
@@ -63,7 +62,23 @@ impl HttpApi {
             }
         }
 
-        Ok(Self { cors, routes })
+        let is_route = |key: &String| {
+            routes.iter().any(|(HttpRoute { method, path }, _)| *key == format!("{method} {path}"))
+        };
+        if let Some(unknown) = throttles.keys().find(|key| !is_route(key)) {
+            let problem = format!("RouteSettings has `{unknown}`, which is not a route of the API");
+            return Err(properties.error(problem));
+        }
+        properties.finish(&[
+            "AccessLogSettings",
+            "Description",
+            "Domain",
+            "FailOnWarnings",
+            "Name",
+            "Tags",
+        ])?;
+
+        Ok(Self { cors, routes, default_throttle, throttles })
     }
 }
 
@@ -99,6 +114,7 @@ fn cors_rule(mut properties: Properties<'_>) -> Result<CorsRule, TemplateError> 
         origins: properties.literals("allowOrigins")?,
         methods: properties.literals("allowMethods")?,
         headers: properties.literals("allowHeaders")?,
+        exposed: properties.literals("exposeHeaders")?,
         max_age: properties.parsed("maxAge")?,
     };
     properties.finish(&[])?;

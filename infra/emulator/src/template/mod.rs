@@ -11,16 +11,19 @@ mod error;
 mod event_rule;
 mod expression;
 mod function;
+mod grant;
 mod http_api;
 mod include;
 mod properties;
 mod queue;
 mod schedule;
 mod secret;
+mod stream_source;
 mod table;
 #[cfg(test)]
 mod tests;
 mod text;
+mod throttle;
 mod websocket;
 mod yaml;
 
@@ -31,12 +34,15 @@ pub use async_invocation::AsyncInvocation;
 pub use bucket::{Bucket, CorsRule, Expiration};
 pub use event_rule::EventRule;
 pub use function::{Function, QueueSource};
+pub use grant::Grant;
 pub use http_api::HttpRoute;
 pub use queue::{Queue, Redrive};
 pub use schedule::Schedule;
 pub use secret::Secret;
+pub use stream_source::StreamSource;
 pub use table::{Index, KeySchema, Projection, Table};
 pub use text::{Reference, Text};
+pub use throttle::Throttle;
 pub use websocket::{RouteSelection, WebSocketApi};
 
 pub use error::TemplateError;
@@ -45,7 +51,8 @@ use document::Document;
 use http_api::HttpApi;
 use properties::Properties;
 
-/// Resource types without a meaning on one machine: permissions, alarms, and others for operators.
+/// Resource types without a meaning on one machine: roles of services, alarms, and others for
+/// operators.
 const WITHOUT_LOCAL_MEANING: &[&str] = &[
     "AWS::ApiGateway::Account",
     "AWS::ApiGatewayV2::ApiMapping", // a domain needs a certificate and DNS
@@ -54,9 +61,7 @@ const WITHOUT_LOCAL_MEANING: &[&str] = &[
     "AWS::CloudWatch::Alarm",
     "AWS::CloudWatch::CompositeAlarm",
     "AWS::CloudWatch::Dashboard",
-    "AWS::IAM::ManagedPolicy",
-    "AWS::IAM::Policy",
-    "AWS::IAM::Role",
+    "AWS::IAM::Role", // of services: a function's is made of its Policies
     "AWS::Lambda::Permission",
     "AWS::Logs::LogGroup",
     "AWS::Logs::MetricFilter",
@@ -84,6 +89,10 @@ pub struct Stack {
     pub functions: Vec<Function>,
     /// The HTTP API's CORS rule, if there is one.
     pub cors: Option<CorsRule>,
+    /// How many requests a second each route of the HTTP API takes, if it does not say otherwise.
+    pub http_default_throttle: Option<Throttle>,
+    /// The routes of the HTTP API for which it says otherwise, by method and path.
+    pub http_throttles: BTreeMap<String, Throttle>,
     /// The WebSocket API, if there is one.
     pub websocket: Option<WebSocketApi>,
     /// Logical ids of SES's configuration sets; a reference to one is its name.
@@ -143,6 +152,8 @@ impl Stack {
             secrets: Vec::new(),
             functions: Vec::new(),
             cors: None,
+            http_default_throttle: None,
+            http_throttles: BTreeMap::new(),
             websocket: None,
             configuration_sets: BTreeSet::new(),
             apis: BTreeMap::new(),
@@ -161,6 +172,8 @@ impl Stack {
                 "AWS::Serverless::HttpApi" => {
                     let api = HttpApi::read(properties)?;
                     stack.cors = api.cors;
+                    stack.http_default_throttle = api.default_throttle;
+                    stack.http_throttles = api.throttles;
                     routes.extend(
                         api.routes.into_iter().map(|(route, function)| (id, route, function)),
                     );
@@ -261,6 +274,27 @@ impl Stack {
                 return Err(TemplateError::new(
                     format!("Resources.{}.Properties.RedrivePolicy", redrive.0.logical_id),
                     format!("`{}` is not a queue of this template", redrive.1.dead_letters),
+                ));
+            }
+        }
+
+        let has_stream = |id: &str| {
+            self.table
+                .as_ref()
+                .is_some_and(|table| table.logical_id == id && table.stream.is_some())
+        };
+        for (function, source) in
+            self.functions.iter().flat_map(|f| f.streams.iter().map(move |s| (f, s)))
+        {
+            let place = || format!("Resources.{}.Properties.Events", function.logical_id);
+            if !has_stream(&source.table) {
+                let problem = format!("`{}` is not a table with a stream", source.table);
+                return Err(TemplateError::new(place(), problem));
+            }
+            if source.on_failure.as_deref().is_some_and(|id| !queue(id)) {
+                return Err(TemplateError::new(
+                    place(),
+                    "its OnFailure is no queue of this template",
                 ));
             }
         }

@@ -125,6 +125,25 @@ impl<'a> Properties<'a> {
         values.into_iter().map(literal).collect()
     }
 
+    /// A text or a list of texts, in which references may be open.
+    pub(super) fn texts_of(&mut self, name: &str) -> Result<Vec<Text>, TemplateError> {
+        let at = self.at(name);
+        let values = match self.take(name)? {
+            None => Vec::new(),
+            Some(Value::Sequence(items)) => items,
+            Some(one) => vec![one],
+        };
+
+        let mut texts = Vec::new();
+        for value in values {
+            if let Some(value) = self.expressions.choose(value, &at)? {
+                texts.extend(self.expressions.texts(&value, &at)?);
+            }
+        }
+
+        Ok(texts)
+    }
+
     /// Returns the rest as nested mappings by name, for sections whose keys are names.
     pub(super) fn each(mut self) -> Result<Vec<(String, Properties<'a>)>, TemplateError> {
         let names: Vec<String> = self.left.keys().cloned().collect();

@@ -18,6 +18,9 @@ pub struct Table {
     pub indexes: Vec<Index>,
     /// The attribute that holds an item's end, in seconds since 1970.
     pub time_to_live: Option<String>,
+    /// The parts of a changed item that its stream carries: `NEW_AND_OLD_IMAGES`; `None` without a
+    /// stream.
+    pub stream: Option<String>,
 }
 
 /// Partition and sort key by attribute name.
@@ -80,6 +83,7 @@ impl Table {
                 .map(Index::read)
                 .collect::<Result<_, _>>()?,
             time_to_live: time_to_live(&mut properties)?,
+            stream: stream(&mut properties)?,
         };
 
         properties.finish(&[
@@ -146,4 +150,13 @@ fn time_to_live(properties: &mut Properties<'_>) -> Result<Option<String>, Templ
     let enabled: bool = specification.parsed("Enabled")?.unwrap_or(false);
     specification.finish(&[])?;
     Ok(enabled.then_some(attribute))
+}
+
+fn stream(properties: &mut Properties<'_>) -> Result<Option<String>, TemplateError> {
+    let Some(mut specification) = properties.nested("StreamSpecification")? else {
+        return Ok(None);
+    };
+    let view = specification.required("StreamViewType")?;
+    specification.finish(&[])?;
+    Ok(Some(view))
 }

@@ -192,7 +192,11 @@ Resources:
       DefinitionBody:
         openapi: 3.0.1
         x-amazon-apigateway-cors:
-          { allowOrigins: ['*'], allowMethods: [GET], allowHeaders: [authorization], maxAge: 9 }
+          allowOrigins: ['*']
+          allowMethods: [GET]
+          allowHeaders: [authorization]
+          exposeHeaders: [apigw-requestid]
+          maxAge: 9
   Logs: { Type: AWS::Logs::LogGroup, Properties: { RetentionInDays: 7 } }
   Alarm: { Type: AWS::CloudWatch::Alarm }
 Outputs: { Url: { Value: !Ref Api } }
@@ -206,7 +210,75 @@ Outputs: { Url: { Value: !Ref Api } }
         ("*", "GET", Some(9))
     );
 
-    assert_eq!(cors.headers, ["authorization"]);
+    assert_eq!((&cors.headers[0][..], &cors.exposed[0][..]), ("authorization", "apigw-requestid"));
+}
+
+#[test]
+fn a_function_may_do_what_its_policies_name() {
+    let template = r#"
+Parameters:
+  Identities: { Type: String, Default: any }
+Conditions:
+  AnyIdentity: !Equals [!Ref Identities, any]
+Resources:
+  Table: { Type: AWS::SQS::Queue }
+  F:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: f
+      Policies:
+        - Version: "2012-10-17"
+          Statement:
+            - { Sid: One, Effect: Allow, Action: dynamodb:Put*, Resource: !GetAtt Table.Arn }
+            - Effect: Allow
+              Action: [dynamodb:Query]
+              Resource: [!Sub "${Table.Arn}/index/a?"]
+              Condition: { "ForAllValues:StringLike": { "dynamodb:LeadingKeys": ["B#*#C"] } }
+        - Statement:
+            - Effect: Allow
+              Action: ses:SendEmail
+              Resource: !If
+                - AnyIdentity
+                - [!Sub "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:identity/*"]
+                - !Split [",", !Ref Identities]
+            - Effect: Allow
+              Action: secretsmanager:GetSecretValue
+              Resource: !Sub arn:aws:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:shop/*
+      Events: { Queue: { Type: SQS, Properties: { Queue: !GetAtt Table.Arn } } }
+"#;
+
+    let allows = |stack: &Stack, action: &str, resource: &str, partition: Option<&str>| {
+        stack.functions[0].grants.iter().any(|grant| grant.allows(action, resource, partition))
+    };
+    let stack = parse(template);
+    let arn = "arn:aws:secretsmanager:us-east-1:000000000000:secret:shop/a-AbCdEf";
+    for (action, resource, partition, expected) in [
+        ("dynamodb:PutItem", "Table", Some("any"), true),
+        ("DynamoDB:putitem", "Table", None, true),
+        ("dynamodb:GetItem", "Table", None, false),
+        ("dynamodb:PutItem", "Table/index/a1", None, false),
+        ("dynamodb:Query", "Table/index/a1", Some("B#1#C"), true),
+        ("dynamodb:Query", "Table/index/a1", None, true),
+        ("dynamodb:Query", "Table/index/a1", Some("B#1#D"), false),
+        ("dynamodb:Query", "Table/index/a12", Some("B#1#C"), false),
+        ("ses:SendEmail", "identity/example.com", None, true),
+        ("ses:SendRawEmail", "identity/example.com", None, false),
+        ("secretsmanager:GetSecretValue", "shop/a", None, true),
+        ("secretsmanager:GetSecretValue", arn, None, true),
+        ("secretsmanager:GetSecretValue", "other/a", None, false),
+        // Lambda polls the queue by the function's own role.
+        ("sqs:DeleteMessage", "Table", None, true),
+        ("sqs:SendMessage", "Table", None, false),
+    ] {
+        let allowed = allows(&stack, action, resource, partition);
+        assert_eq!(allowed, expected, "{action} on {resource}, {partition:?}");
+    }
+
+    let identity = |domain: &str| format!("arn:aws:ses:us-east-1:000000000000:identity/{domain}");
+    let two = [identity("a.example"), identity("b.example")].join(",");
+    let stack = parse_with(template, &[("Identities", &two)]).unwrap();
+    let may_send = |domain| allows(&stack, "ses:SendEmail", &format!("identity/{domain}"), None);
+    assert!(may_send("a.example") && may_send("b.example") && !may_send("c.example"));
 }
 
 #[test]
@@ -340,6 +412,32 @@ fn what_is_not_understood_is_refused_with_its_place_and_a_way_out() {
         (
             function("Events: { E: { Type: SQS, Properties: { Queue: !Ref F } } }"),
             "Resources.F.Properties.Events: `F` is not a queue",
+        ),
+        (
+            function("Policies: [AWSLambdaBasicExecutionRole]"),
+            "Resources.F.Properties.Policies[0]: is not a mapping",
+        ),
+        (
+            function("Policies: [{ SQSPollerPolicy: { QueueName: q } }]"),
+            "Resources.F.Properties.Policies[0].SQSPollerPolicy: the local system does not know this property",
+        ),
+        (
+            function(
+                "Policies: [{ Statement: [{ Effect: Deny, Action: 's3:*', Resource: '*' }] }]",
+            ),
+            "Resources.F.Properties.Policies[0].Statement[0]: the local system knows no Effect but Allow",
+        ),
+        (
+            function("Policies: [{ Statement: [{ Effect: Allow, NotAction: 's3:*' }] }]"),
+            "Resources.F.Properties.Policies[0].Statement[0].NotAction: the local system does not know this property",
+        ),
+        (
+            function("Policies: [{ Statement: [{ Effect: Allow, Condition: { Bool: {} } }] }]"),
+            "Resources.F.Properties.Policies[0].Statement[0].Condition: the local system knows ForAllValues:StringLike",
+        ),
+        (
+            function("Role: !GetAtt Other.Arn"),
+            "Resources.F.Properties.Role: the local system does not know this property",
         ),
         (
             "Resources: { Q: { Type: AWS::SQS::Queue, Propertys: {} } }".to_owned(),

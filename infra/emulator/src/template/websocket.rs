@@ -6,9 +6,10 @@ use super::error::TemplateError;
 use super::function::Function;
 use super::properties::Properties;
 use super::text::{Reference, Text};
+use super::throttle::Throttle;
 
 /// The WebSocket API as declared.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct WebSocketApi {
     /// Logical id of the API.
     pub logical_id: String,
@@ -18,6 +19,10 @@ pub struct WebSocketApi {
     pub selection: RouteSelection,
     /// Logical id of the function behind each route key (`$connect`, `$default`, `hello`).
     pub routes: BTreeMap<String, String>,
+    /// How many requests a second each route takes, if the stage does not say otherwise.
+    pub default_throttle: Option<Throttle>,
+    /// The routes for which the stage says otherwise.
+    pub throttles: BTreeMap<String, Throttle>,
 }
 
 /// `$request.body.action`: the path of keys into a JSON frame whose value is the route key.
@@ -29,6 +34,8 @@ pub struct RouteSelection(pub Vec<String>);
 pub(super) struct Pieces {
     api: Option<(String, RouteSelection)>,
     stage: Option<String>,
+    default_throttle: Option<Throttle>,
+    throttles: BTreeMap<String, Throttle>,
     integrations: BTreeMap<String, Text>,
     routes: Vec<(String, String, Text)>,
 }
@@ -77,14 +84,13 @@ impl Pieces {
         mut properties: Properties<'_>,
     ) -> Result<(), TemplateError> {
         self.stage = Some(properties.required("StageName")?);
+        (self.default_throttle, self.throttles) = Throttle::of_routes(&mut properties)?;
         properties.finish(&[
             "AccessLogSettings",
             "ApiId",
             "AutoDeploy",
-            "DefaultRouteSettings",
             "DeploymentId",
             "Description",
-            "RouteSettings",
             "Tags",
         ])
     }
@@ -128,7 +134,7 @@ impl Pieces {
         let stage = self.stage.ok_or_else(|| error("has no AWS::ApiGatewayV2::Stage"))?;
         let mut routes = BTreeMap::new();
 
-        for (id, key, target) in self.routes {
+        for (id, key, target) in &self.routes {
             let integration = target
                 .references()
                 .find_map(|reference| self.integrations.get(&reference.resource));
@@ -147,9 +153,10 @@ impl Pieces {
                     "its integration names no function of this template",
                 )
             })?;
-            routes.insert(key, function.resource.clone());
+            routes.insert(key.clone(), function.resource.clone());
         }
 
-        Ok(Some(WebSocketApi { logical_id, stage, selection, routes }))
+        let Self { default_throttle, throttles, .. } = self;
+        Ok(Some(WebSocketApi { logical_id, stage, selection, routes, default_throttle, throttles }))
     }
 }

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::{engine, known, start};
-use emulator::{Engine, FunctionError, InvokeError, Logs};
+use crate::{engine, known, options, start};
+use emulator::{Engine, EngineOptions, FunctionError, InvokeError, Logs};
 
 fn order(what: &str) -> Value {
     json!({ "body": json!({ "do": what }).to_string() })
@@ -184,4 +184,33 @@ async fn what_functions_say_can_be_read() {
         |text: &str| lines.iter().any(|line| line.function == "echo" && line.text.contains(text));
     assert!(said("echoed") && said("it was asked to crash"), "{lines:?}");
     assert!(said("Runtime.ExitError"), "what it cannot say itself is said for it: {lines:?}");
+}
+
+#[tokio::test]
+async fn a_function_runs_no_more_often_at_once_than_is_reserved_for_it() {
+    let engine = engine().await;
+    let hang = || engine.invoke("hasty", order("hang"));
+    let (one, two, three) = tokio::join!(hang(), hang(), hang());
+    let throttled =
+        [&one, &two, &three].map(|outcome| matches!(outcome, Err(InvokeError::Throttled)));
+    assert_eq!(throttled.iter().filter(|throttled| **throttled).count(), 2, "{one:?} {two:?}");
+
+    known(&engine.invoke("hasty", json!({})).await.unwrap());
+    let figures = engine.functions()["Hasty"];
+    assert_eq!((figures.reserved_concurrency, figures.throttles), (Some(1), 2));
+    assert_eq!(figures.most_at_once, 1);
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn functions_without_a_reservation_share_the_accounts_concurrency() {
+    let options = EngineOptions { account_concurrency: Some(2), ..options() };
+    let engine = Engine::start(options).await.expect("the engine starts");
+    let echo = || engine.invoke("echo", json!({}));
+    let (one, two) = tokio::join!(echo(), echo());
+    let is_throttled = |outcome: &Result<_, _>| matches!(outcome, Err(InvokeError::Throttled));
+    assert!(is_throttled(&one) != is_throttled(&two), "one is reserved: {one:?} {two:?}");
+    assert_eq!(engine.functions()["Echo"].throttles, 1);
+    assert_eq!((engine.account().concurrency, engine.account().most_at_once), (Some(2), 1));
+    engine.stop().await;
 }

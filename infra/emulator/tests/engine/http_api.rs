@@ -36,6 +36,26 @@ async fn a_request_becomes_an_event_and_the_answer_a_response() {
 }
 
 #[tokio::test]
+async fn a_route_takes_no_more_than_its_throttle_lets_through() {
+    let engine = engine().await;
+    let post = async |path: &str| {
+        let request = Client::new().post(format!("{}{path}", engine.api_url()));
+        request.json(&json!({})).send().await.unwrap()
+    };
+    for _ in 0..2 {
+        assert_eq!(post("/rare").await.status(), StatusCode::CREATED);
+    }
+
+    let refused = post("/rare").await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(!refused.headers().contains_key("retry-after"));
+    assert_eq!(refused.json::<Value>().await.unwrap(), json!({ "message": "Too Many Requests" }));
+    assert_eq!(post("/echo/a").await.status(), StatusCode::CREATED);
+
+    engine.stop().await;
+}
+
+#[tokio::test]
 async fn the_gateway_answers_for_itself_where_no_function_can() {
     let engine = engine().await;
     let post = async |path: &str, body: Vec<u8>| {

@@ -1,6 +1,7 @@
 //! The engine on a template of its own, with real processes: what the deployed system relies on,
 //! shown end to end.
 
+mod authorization;
 mod event_bus;
 mod faults;
 mod functions;
@@ -9,6 +10,7 @@ mod objects;
 mod processes;
 mod queues;
 mod secrets;
+mod streams;
 mod table;
 mod websocket;
 
@@ -44,15 +46,22 @@ fn known(answer: &Value) -> Value {
         .expect("the body is JSON")
 }
 
-/// Configuration of an SDK client for this endpoint.
+/// An SDK client for this endpoint, from outside the functions or with a worker's access key.
 macro_rules! client {
     ($service:ident, $url:expr) => {
+        client!($service, $url, "outside")
+    };
+    ($service:ident, $url:expr, $access_key:expr) => {
         $service::Client::from_conf(
             $service::Config::builder()
                 .behavior_version_latest()
                 .region($service::config::Region::new("us-east-1"))
                 .credentials_provider($service::config::Credentials::new(
-                    "outside", "local", None, None, "test",
+                    $access_key,
+                    "local",
+                    None,
+                    None,
+                    "test",
                 ))
                 .endpoint_url($url)
                 .build(),

@@ -5,10 +5,10 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::{ClientRequestBuilder, Error, Message};
 
-use crate::{client, engine, start};
-use emulator::Logs;
+use crate::{client, engine, options, start};
+use emulator::{Engine, EngineOptions, Logs};
 
 #[tokio::test]
 async fn a_frame_goes_to_the_function_and_its_answer_comes_back() {
@@ -97,6 +97,58 @@ async fn a_function_may_refuse_a_connection() {
         tokio_tungstenite::connect_async(format!("{}/?token=wrong", engine.websocket_url())).await;
     let Err(Error::Http(response)) = refused else { panic!("the handshake is refused") };
     assert_eq!(response.status(), 401);
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_function_may_choose_the_subprotocol() {
+    let engine = engine().await;
+    let handshake = || ClientRequestBuilder::new(engine.websocket_url().parse().unwrap());
+    let asked = handshake().with_sub_protocol("token.a-b_c").with_sub_protocol("probe");
+    let (_, answer) = tokio_tungstenite::connect_async(asked).await.unwrap();
+    assert_eq!(answer.headers()["sec-websocket-protocol"], "probe");
+
+    // A client that asked for one and got none hangs up.
+    let asked = handshake().with_sub_protocol("other");
+    let refused = tokio_tungstenite::connect_async(asked).await;
+    assert!(matches!(refused, Err(Error::Protocol(_))), "{refused:?}");
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_route_takes_no_more_than_its_throttle_lets_through() {
+    let engine = engine().await;
+    let (mut socket, _) = tokio_tungstenite::connect_async(engine.websocket_url()).await.unwrap();
+    let rare = r#"{"action":"rare"}"#;
+    for answer in [format!("you said {rare}"), format!("you said {rare}")] {
+        socket.send(Message::text(rare)).await.unwrap();
+        assert_eq!(socket.next().await.unwrap().unwrap(), Message::text(answer));
+    }
+
+    socket.send(Message::text(rare)).await.unwrap();
+    let refused = socket.next().await.unwrap().unwrap();
+    let refused: Value = serde_json::from_str(refused.to_text().unwrap()).unwrap();
+    assert_eq!(refused["message"], "Too Many Requests");
+    assert!(refused["connectionId"].is_string() && refused["requestId"].is_string(), "{refused}");
+
+    socket.send(Message::text("hi")).await.unwrap();
+    assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("you said hi"));
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_machine_has_only_so_many_connections() {
+    let engine = Engine::start(EngineOptions { max_connections: 2, ..options() }).await.unwrap();
+    let connect = async || tokio_tungstenite::connect_async(engine.websocket_url()).await;
+    let (mut first, _) = connect().await.unwrap();
+    let (_second, _) = connect().await.unwrap();
+    let Err(Error::Http(refused)) = connect().await else { panic!("there is no place") };
+    assert_eq!(refused.status(), 429);
+
+    first.close(None).await.unwrap();
+    while connect().await.is_err() {
+        tokio::task::yield_now().await;
+    }
     engine.stop().await;
 }
 

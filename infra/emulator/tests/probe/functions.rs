@@ -27,8 +27,9 @@ fn main() -> ExitCode {
     emulator::bootstrap::run(|handler| async move {
         match handler.as_str() {
             "echo" | "hasty" => lambda_runtime::run(service_fn(echo)).await,
-            "writer" => lambda_runtime::run(service_fn(write)).await,
+            "writer" | "stranger" => lambda_runtime::run(service_fn(write)).await,
             "consumer" => lambda_runtime::run(service_fn(consume)).await,
+            "follower" => lambda_runtime::run(service_fn(follow)).await,
             "looper" | "allowed-looper" => lambda_runtime::run(service_fn(send_on)).await,
             "clocked" | "punctual" => {
                 lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
@@ -188,6 +189,25 @@ async fn consume(event: LambdaEvent<Value>) -> Result<Value, Error> {
     Ok(json!({ "batchItemFailures": failed }))
 }
 
+/// Prints the keys of a batch; fails on one with `broken` in it, and reports one with `late` twice.
+async fn follow(event: LambdaEvent<Value>) -> Result<Value, Error> {
+    static LATE: AtomicU32 = AtomicU32::new(0);
+    let records = event.payload["Records"].as_array().cloned().unwrap_or_default();
+    let key = |record: &Value| record["dynamodb"]["Keys"]["pk"]["S"].as_str().map(str::to_owned);
+    let keys: Vec<String> = records.iter().filter_map(key).collect();
+    println!("{}", json!({ "followed": keys, "first": records[0] }));
+
+    if keys.iter().any(|key| key.contains("broken")) {
+        return Err("it was asked to fail".into());
+    }
+    let late = keys.iter().position(|key| key.contains("late"));
+    let late = late.filter(|_| LATE.fetch_add(1, Ordering::Relaxed) < 2);
+    let number = |place: usize| records[place]["dynamodb"]["SequenceNumber"].clone();
+    let failed: Vec<Value> =
+        late.iter().map(|place| json!({ "itemIdentifier": number(*place) })).collect();
+    Ok(json!({ "batchItemFailures": failed }))
+}
+
 /// Prints the event; fails as often as it says, for each process.
 async fn listen(event: LambdaEvent<Value>, calls: &AtomicU32) -> Result<Value, Error> {
     println!("{}", event.payload);
@@ -221,7 +241,12 @@ async fn talk(event: LambdaEvent<Value>) -> Result<Value, Error> {
             .error_for_status()?;
     }
 
-    Ok(json!({ "statusCode": 200 }))
+    // Among the names that the client asked for, as AWS's own example chooses.
+    let asked = event["headers"]["sec-websocket-protocol"].as_str().unwrap_or_default();
+    match asked.split(',').any(|name| name.trim() == "probe") {
+        true => Ok(json!({ "statusCode": 200, "headers": { "Sec-WebSocket-Protocol": "probe" } })),
+        false => Ok(json!({ "statusCode": 200 })),
+    }
 }
 
 /// Starts an engine, prints the process id of a worker and is busy with it until it is killed. With
