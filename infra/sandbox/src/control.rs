@@ -2,6 +2,9 @@
 //! what happened there.
 
 mod answer;
+mod events;
+mod index;
+mod machine;
 mod routes;
 mod system;
 

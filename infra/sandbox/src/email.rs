@@ -6,6 +6,7 @@
 //! it.
 
 mod events;
+mod inbox;
 mod mail;
 mod raw;
 
@@ -29,8 +30,10 @@ use crate::channel::{Channel, Submission};
 use crate::clock::Clock;
 use crate::fault::ProviderFault;
 use crate::receipts::{ReceiptRule, Receipts};
-use emulator::Engine;
+use crate::seed::CONFIGURATION_SET;
+use emulator::{AccessDenied, Engine};
 use events::{MailRecord, SesEvents};
+use inbox::Inbox;
 use mail::{Mail, bad_request};
 
 /// Most recipients of one message, all kinds together.
@@ -43,6 +46,8 @@ const TAG_LIMIT: usize = 256;
 pub(crate) struct EmailProvider {
     /// The mails it accepted, and the fault in force.
     pub(crate) channel: Channel,
+    /// The last mails, as they came.
+    pub(crate) inbox: Inbox,
     /// Its events.
     pub(crate) receipts: Receipts<SesEvents>,
     engine: Arc<Engine>,
@@ -62,6 +67,7 @@ impl EmailProvider {
     ) -> io::Result<Self> {
         Ok(Self {
             channel: Channel::open("email", directory, clock.clone())?,
+            inbox: Inbox::default(),
             receipts: Receipts::open("email", directory, SesEvents, rule, engine, clock)?,
             engine: engine.clone(),
             clock: clock.clone(),
@@ -69,7 +75,12 @@ impl EmailProvider {
     }
 
     /// Keeps a mail, sends its receipts, and answers SES's id.
-    async fn accept(&self, (message, record): (Submission, MailRecord)) -> Response {
+    async fn accept(&self, accepted: AcceptedMail) -> Response {
+        let AcceptedMail { message, record, bytes } = accepted;
+        if let Some(message_id) = message.message_id {
+            self.inbox.keep(message_id, bytes);
+        }
+
         let message = Submission { record: json!(record), ..message };
         if let Err(error) = self.channel.accept(message).await {
             return AwsError::new(500, "InternalFailure", error.to_string()).into_response();
@@ -93,14 +104,10 @@ async fn outbound_emails(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    if let Some(function) = emulator::caller(&headers) {
-        for resource in ["identity/*", "configuration-set/*"] {
-            provider.engine.calls().record_operation(function, operation(&body), resource);
-        }
-    }
-
     let effect = async {
-        let message = check_signature(&headers).and_then(|()| read(&body, provider.clock.now()));
+        let message = check_signature(&headers)
+            .and_then(|()| check_role(&provider.engine, &headers, &body))
+            .and_then(|()| read(&body, provider.clock.now()));
         match message {
             Err(error) => error.into_response(),
             Ok(message) => provider.accept(message).await,
@@ -110,13 +117,6 @@ async fn outbound_emails(
     let kill = async || provider.engine.kill("deliver-email").await;
 
     provider.channel.faults.apply(effect, refuse, kill).await
-}
-
-/// Returns the operation, by the kind of its content: SES checks other actions for each.
-fn operation(body: &[u8]) -> &'static str {
-    let raw =
-        serde_json::from_slice(body).is_ok_and(|email: SendEmail| email.content.raw.is_some());
-    if raw { "sesv2:SendEmail/Raw" } else { "sesv2:SendEmail" }
 }
 
 #[derive(Debug, Deserialize)]
@@ -171,8 +171,50 @@ fn check_signature(headers: &HeaderMap) -> Result<(), AwsError> {
     }
 }
 
-/// Reads the mail that a body asks to send, if SES would take it, and the record for its receipts.
-fn read(body: &[u8], now: DateTime<Utc>) -> Result<(Submission, MailRecord), AwsError> {
+/// Refuses a function whose role may not send such a mail from the sender's domain and with its
+/// configuration set, in SES's words:
+/// <https://repost.aws/knowledge-center/amazon-ses-iam-user-email-access-denied>.
+fn check_role(engine: &Engine, headers: &HeaderMap, body: &[u8]) -> Result<(), AwsError> {
+    let Some(function) = emulator::caller(headers) else { return Ok(()) };
+    let email: SendEmail = serde_json::from_slice(body).unwrap_or_default();
+    // SES checks other actions for each kind of content.
+    let operation = match email.content.raw {
+        Some(_) => "sesv2:SendEmail/Raw",
+        None => "sesv2:SendEmail",
+    };
+
+    let from = email.from_email_address.unwrap_or_default();
+    let domain = from.rsplit('@').next().unwrap_or_default().trim_end_matches('>');
+    let configuration_set = email.configuration_set_name.map(|name| {
+        // By the template's own name, as of every resource.
+        let name = if name == CONFIGURATION_SET { "EmailReceipts".to_owned() } else { name };
+        format!("configuration-set/{name}")
+    });
+
+    for resource in [Some(format!("identity/{domain}")), configuration_set].iter().flatten() {
+        engine.authorize(function, operation, resource).map_err(|denied| {
+            let AccessDenied { user, action, resource } = denied;
+            let message = format!(
+                "User `{user}' is not authorized to perform `{action}' on resource `{resource}'"
+            );
+            AwsError::new(403, "AccessDeniedException", message)
+        })?;
+    }
+
+    Ok(())
+}
+
+/// A mail that SES takes.
+#[derive(Debug)]
+struct AcceptedMail {
+    message: Submission,
+    /// The record that its receipts are made of.
+    record: MailRecord,
+    bytes: Vec<u8>,
+}
+
+/// Reads the mail that a body asks to send, if SES would take it.
+fn read(body: &[u8], now: DateTime<Utc>) -> Result<AcceptedMail, AwsError> {
     let email: SendEmail = serde_json::from_slice(body).map_err(|error| {
         AwsError::new(400, "SerializationException", format!("The body is no SendEmail: {error}"))
     })?;
@@ -183,7 +225,8 @@ fn read(body: &[u8], now: DateTime<Utc>) -> Result<(Submission, MailRecord), Aws
     email.email_tags.iter().try_for_each(check_tag)?;
     let raw = email.content.raw;
     let raw = raw.ok_or_else(|| bad_request("This sandbox takes Content.Raw and no other."))?;
-    let mail = raw::read(&raw.data)?;
+    let bytes = raw::decode(&raw.data)?;
+    let mail = raw::read(&bytes)?;
 
     // Ids begin so in the oldest region.
     let ses_id = format!("0100{:012x}-{}-000000", rand::random::<u32>(), Uuid::new_v4());
@@ -205,7 +248,8 @@ fn read(body: &[u8], now: DateTime<Utc>) -> Result<(Submission, MailRecord), Aws
         at: now,
     };
 
-    let submission = Submission {
+    let bytes = raw::with_headers(&bytes, &headers);
+    let message = Submission {
         message_id: tagged("message"),
         conversation_id: tagged("conversation"),
         to: to_addresses.join(", "),
@@ -216,7 +260,7 @@ fn read(body: &[u8], now: DateTime<Utc>) -> Result<(Submission, MailRecord), Aws
         ..Submission::default()
     };
 
-    Ok((submission, record))
+    Ok(AcceptedMail { message, record, bytes })
 }
 
 /// Checks the recipients, and that every address is one.

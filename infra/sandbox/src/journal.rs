@@ -9,6 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
+use crate::atomic_file::name_path;
+
 /// Entries in the order of appending; in a file, or in memory alone.
 #[derive(Debug)]
 pub(crate) struct Journal<T> {
@@ -36,8 +38,7 @@ impl<T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Journal<T>
     /// The file cannot be read or written, or a whole line of it is not an entry (the sentence says
     /// which).
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let name_it =
-            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        let name_it = |error: io::Error| name_path(path, &error);
         let mut text = match std::fs::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             read => read.map_err(name_it)?,

@@ -12,9 +12,10 @@ use crate::clock::Clock;
 use crate::control::{self, System};
 use crate::providers::Providers;
 use crate::receipts::ReceiptRule;
+use crate::receivers::Receivers;
 use crate::seed::{Keys, SeedError, Seeder, WHATSAPP_SECRET};
 use crate::widget::{WidgetEndpoint, Widgets};
-use crate::{server, shop};
+use crate::{pages, receivers, server, shop};
 use emulator::Engine;
 use emulator::listen::Server;
 use platform::table::Table;
@@ -87,20 +88,28 @@ impl Sandbox {
             seeder.make_examples().await?;
         }
 
-        let visitors = seeder.visitors();
+        let mut visitors = seeder.visitors();
         let endpoint = WidgetEndpoint::new(&engine, keys, clock.clone());
         let widgets = Arc::new(Widgets::new(endpoint, providers.chat.channel.clone()));
-        let system = Arc::new(System { engine, providers, seeder, widgets, clock });
+        let receivers = Arc::new(Receivers::new(engine.clone()));
+        let system = System { engine, providers, receivers, seeder, widgets, clock };
+        let system = Arc::new(system);
         let routes = system
             .providers
             .routes()
             .merge(shop::routes(system.widgets.clone()))
+            .merge(receivers::routes(system.receivers.clone()))
             .merge(control::routes(system.clone()));
 
+        let routes = routes.layer(axum::middleware::from_fn(pages::let_pages_read));
         let server = server::serve(listener, routes.layer(DefaultBodyLimit::max(BODY_LIMIT)));
 
         system.providers.resume_receipts();
-        let late_customers = system.widgets.add(visitors).await;
+        // The process that greets the first customer greets the next one as well: at once, each
+        // would start a process of its own.
+        let later_visitors = visitors.split_off(visitors.len().min(1));
+        let late_customers =
+            system.widgets.add(visitors).await + system.widgets.add(later_visitors).await;
         Ok(Self { url, system, server, late_customers })
     }
 
@@ -133,6 +142,7 @@ async fn put_secrets(engine: &Engine, keys: &Keys) -> Result<(), SandboxError> {
     let values = [
         ("AgentKeys", serde_json::to_string(&keys.agent_keys())),
         ("VisitorKeys", serde_json::to_string(&keys.visitor_keys())),
+        ("ReceiptKeys", serde_json::to_string(&keys.receipt_keys())),
         ("WhatsappWebhook", serde_json::to_string(&keys.whatsapp_webhook)),
     ];
 

@@ -8,7 +8,7 @@ use hyper::service::service_fn;
 use tokio::net::TcpListener;
 use tower_service::Service;
 
-use emulator::listen::{self, Server};
+use emulator::listen::{self, Pages, Server};
 
 /// Marks an answer that must not reach the caller.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +32,7 @@ pub(super) fn is_lost(answer: &Response) -> bool {
 
 /// Serves the routes until it is dropped or stopped.
 pub(super) fn serve(listener: TcpListener, router: Router) -> Server {
-    listen::serve(listener, move |_| {
+    listen::serve(listener, Pages::OfThisMachine, move |_| {
         let router = router.clone();
         service_fn(move |request| {
             let answer = router.clone().call(request);

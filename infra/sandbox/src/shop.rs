@@ -13,19 +13,14 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::widget::Widgets;
+use platform::widget_script::WidgetScript;
 
 const PAGE: &str = include_str!("shop.html");
-/// The script as it is embedded everywhere.
-const WIDGET: &str = include_str!("../../../functions/chat-socket/widget/widget.js");
 
 /// Returns the shop's routes.
 pub(super) fn routes(widgets: Arc<Widgets>) -> Router {
     Router::new()
         .route("/widget", get(page))
-        .route(
-            "/widget.js",
-            get(async || ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], WIDGET)),
-        )
         .route("/sandbox/chat/token", get(token))
         .with_state(widgets)
 }
@@ -44,10 +39,14 @@ async fn page(State(widgets): State<Arc<Widgets>>, Query(pick): Pick) -> Respons
     let endpoint = widgets.endpoint();
     let nonce = Uuid::new_v4().simple().to_string();
     let conversation_id = visitor.conversation_id.to_string();
+    let script = WidgetScript::newest();
+    let integrity = script.integrity();
     let blanks = [
         ("{socket}", endpoint.websocket_url.as_str()),
         ("{api}", endpoint.api_url.as_str()),
         ("{nonce}", nonce.as_str()),
+        ("{script}", script.name),
+        ("{integrity}", integrity.as_str()),
         ("{conversation}", conversation_id.as_str()),
     ];
 

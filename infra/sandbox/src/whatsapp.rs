@@ -13,7 +13,7 @@ mod webhook;
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Bytes;
 use axum::extract::{self, DefaultBodyLimit, State};
@@ -21,7 +21,8 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
-use serde_json::json;
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
 
 use crate::channel::{Channel, Submission};
 use crate::clock::Clock;
@@ -45,6 +46,9 @@ pub(crate) struct MetaSecrets {
     pub(crate) app_secret: String,
 }
 
+/// How many texts of customers are remembered.
+const TEXTS_REMEMBERED: usize = 1_000;
+
 /// WhatsApp's Cloud API.
 #[derive(Debug)]
 pub(crate) struct WhatsappProvider {
@@ -56,6 +60,8 @@ pub(crate) struct WhatsappProvider {
     pub(crate) pairs: Arc<Pairs>,
     /// The way to the system's webhook.
     pub(crate) webhook: Webhook,
+    /// The texts that customers wrote.
+    heard: Mutex<Vec<Value>>,
     /// Its status webhooks.
     pub(crate) receipts: Receipts<Webhook>,
     engine: Arc<Engine>,
@@ -83,10 +89,27 @@ impl WhatsappProvider {
             media: Media::default(),
             pairs: Arc::new(Pairs::open(directory, clock.clone())?),
             webhook,
+            heard: Mutex::default(),
             receipts,
             engine: engine.clone(),
             access_token: secrets.access_token,
         })
+    }
+
+    /// Remembers what a customer wrote.
+    pub(crate) fn note_text(&self, text: &CustomerText, at: DateTime<Utc>) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if heard.len() == TEXTS_REMEMBERED {
+            heard.remove(0);
+        }
+        let mut text = json!(text);
+        text["at"] = json!(at);
+        heard.push(text);
+    }
+
+    /// Returns what customers wrote since the start, oldest first.
+    pub(crate) fn heard(&self) -> Vec<Value> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Keeps a message, sends its receipts, and answers Meta's id.

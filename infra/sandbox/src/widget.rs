@@ -19,7 +19,7 @@ use session::{Session, turned_true};
 pub(crate) use endpoint::WidgetEndpoint;
 
 /// How long a caller waits for the customers' hellos to be answered.
-const HELLO_WAIT: Duration = Duration::from_secs(5);
+const HELLO_WAIT: Duration = Duration::from_secs(20);
 /// How long a goodbye may take.
 const GOODBYE_WAIT: Duration = Duration::from_secs(1);
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::answer::{Body, HttpError};
+use super::index;
+use super::machine::{HistoryQuery, MachineQuery};
 use super::system::System;
 use crate::fault::ProviderFault;
 use crate::receipts::ReceiptRule;
@@ -22,10 +24,14 @@ use crate::whatsapp::CustomerText;
 use emulator::{FaultRule, QueueFaults};
 
 /// The routes as `GET /sandbox/` lists them.
-const ROUTES: [(&str, &str); 28] = [
+const ROUTES: [index::Route; 38] = [
     (
         "GET    /sandbox/{whatsapp|email|chat}/messages",
         "what customers got, oldest first; ?conversation_id= picks one",
+    ),
+    (
+        "GET    /sandbox/email/messages/{message_id}",
+        "one of the last mails as a mail program shows it; /raw and /html: as it came",
     ),
     (
         "PUT    /sandbox/{whatsapp|email|chat}/faults",
@@ -35,13 +41,14 @@ const ROUTES: [(&str, &str); 28] = [
     ("GET    /sandbox/{whatsapp|email|chat}/faults", "the fault in force, or null"),
     ("DELETE /sandbox/{whatsapp|email|chat}/faults", "ends the fault"),
     (
-        "PUT    /sandbox/whatsapp-media/faults",
-        "the same for uploads of files; GET and DELETE as well",
+        "PUT    /sandbox/{whatsapp-media|endpoints}/faults",
+        "the same for uploads of files, and for businesses' endpoints; GET and DELETE as well",
     ),
     (
         "POST   /sandbox/whatsapp/customers",
         "{from, user_id, text, phone_number_id}: a customer writes, which opens their window",
     ),
+    ("GET    /sandbox/whatsapp/customers", "what customers wrote, oldest first"),
     (
         "PUT    /sandbox/{whatsapp|email}/receipts",
         "{statuses, delay_ms, copies, shuffle, held, code}: what is reported of each message; \
@@ -53,6 +60,7 @@ const ROUTES: [(&str, &str); 28] = [
         "PUT    /sandbox/aws/faults",
         "{operation, error, times, skip, probability, after_effect, function, about}",
     ),
+    ("GET    /sandbox/aws/faults", "the faults in force"),
     ("DELETE /sandbox/aws/faults", "ends the fault"),
     (
         "PUT    /sandbox/queues/mischief",
@@ -70,8 +78,19 @@ const ROUTES: [(&str, &str); 28] = [
         "what goes on: invocations, records in queues, receipts; and whether that is nothing",
     ),
     (
+        "GET    /sandbox/machine",
+        "what goes on inside: requests, calls, queues, outbox, quota, events; ?conversation_id= adds one, \
+         ?after= leaves out what was told before",
+    ),
+    (
+        "GET    /sandbox/conversations/{conversation_id}",
+        "a conversation and its messages, newest first; ?before= and ?customer_before= read on",
+    ),
+    ("GET    /sandbox/businesses", "every business that was made here, with its credentials"),
+    ("PUT    /sandbox/businesses/{business_id}/limit", "{limit}: messages a month, from now on"),
+    (
         "POST   /sandbox/businesses",
-        "{limit, shards, whatsapp_template: {name, language}}: a fresh business; \
+        "{limit, shards, requests_per_minute, whatsapp_template: {name, language}}: a fresh business; \
          WhatsApp knows agent_answers in en_US",
     ),
     (
@@ -88,6 +107,15 @@ const ROUTES: [(&str, &str); 28] = [
         "GET    /sandbox/chat/token",
         "a fresh token for a chat customer; ?conversation_id= picks one",
     ),
+    (
+        "POST   /receivers/{name}",
+        "an endpoint for events: it takes everything, until it is told otherwise",
+    ),
+    (
+        "PUT    /sandbox/receivers/{name}",
+        "{status, body, delay_ms, location, times}: what it answers; DELETE forgets it",
+    ),
+    ("GET    /sandbox/receivers/{name}", "what it got, oldest first"),
     ("GET    /widget", "a shop's page with the chat widget; ?conversation_id= picks the customer"),
     ("GET    /sandbox/", "this list"),
 ];
@@ -95,16 +123,19 @@ const ROUTES: [(&str, &str); 28] = [
 /// Returns the routes of the control API.
 pub(crate) fn routes(system: Arc<System>) -> Router {
     Router::new()
-        .route("/", get(index))
-        .route("/sandbox", get(index))
-        .route("/sandbox/", get(index))
+        .route("/", get(list_routes))
+        .route("/sandbox", get(list_routes))
+        .route("/sandbox/", get(list_routes))
         .route("/sandbox/{channel}/messages", get(messages))
+        .route("/sandbox/email/messages/{message_id}", get(mail))
+        .route("/sandbox/email/messages/{message_id}/raw", get(raw_mail))
+        .route("/sandbox/email/messages/{message_id}/html", get(mail_page))
         .route("/sandbox/{channel}/faults", get(fault).put(set_fault).delete(clear_fault))
         .route(
             "/sandbox/{channel}/receipts",
             get(receipts).put(set_receipts).post(release_receipts),
         )
-        .route("/sandbox/whatsapp/customers", post(write_as_customer))
+        .route("/sandbox/whatsapp/customers", get(customers_texts).post(write_as_customer))
         .route("/sandbox/aws/faults", get(aws_faults).put(set_aws_fault).delete(clear_aws_faults))
         .route("/sandbox/queues", get(queues))
         .route("/sandbox/queues/mischief", put(set_queue_faults).delete(clear_queue_faults))
@@ -112,8 +143,11 @@ pub(crate) fn routes(system: Arc<System>) -> Router {
         .route("/sandbox/clock", get(clock_now).post(move_clock).delete(reset_clock))
         .route("/sandbox/sweep", post(sweep))
         .route("/sandbox/activity", get(activity))
-        .route("/sandbox/businesses", post(add_business))
+        .route("/sandbox/machine", get(machine))
+        .route("/sandbox/businesses", get(businesses).post(add_business))
+        .route("/sandbox/businesses/{business_id}/limit", put(set_limit))
         .route("/sandbox/conversations", post(add_conversation))
+        .route("/sandbox/conversations/{conversation_id}", get(history))
         .route("/sandbox/chat/widgets", get(widgets).post(bring_back).delete(send_away))
         .fallback(async || HttpError::not_found("there is no such route; GET /sandbox/ lists them"))
         .with_state(system)
@@ -121,12 +155,8 @@ pub(crate) fn routes(system: Arc<System>) -> Router {
 
 type SystemState = State<Arc<System>>;
 
-async fn index() -> Json<Value> {
-    let routes = ROUTES.iter().map(|(route, what)| {
-        let (method, path) = route.split_once(' ').unwrap_or((route, ""));
-        json!({ "method": method, "path": path.trim_start(), "what": what })
-    });
-    Json(json!({ "routes": routes.collect::<Vec<_>>() }))
+async fn list_routes(headers: HeaderMap) -> Response {
+    index::index(&headers, &ROUTES)
 }
 
 #[derive(Debug, Deserialize)]
@@ -146,6 +176,49 @@ async fn messages(
     messages
         .retain(|message| conversation_id.is_none() || message.conversation_id == conversation_id);
     Ok(Json(messages).into_response())
+}
+
+/// The last mails alone are kept.
+fn no_mail() -> HttpError {
+    HttpError::not_found("there is no such mail among the last ones since the start")
+}
+
+async fn mail(
+    State(system): SystemState,
+    Path(message_id): Path<Uuid>,
+) -> Result<Json<Value>, HttpError> {
+    system.providers.email.inbox.mail(message_id).map(Json).ok_or_else(no_mail)
+}
+
+async fn raw_mail(
+    State(system): SystemState,
+    Path(message_id): Path<Uuid>,
+) -> Result<Response, HttpError> {
+    let bytes = system.providers.email.inbox.raw(message_id).ok_or_else(no_mail)?;
+    let name = format!("attachment; filename=\"{message_id}.eml\"");
+    let headers =
+        [(header::CONTENT_TYPE, "message/rfc822"), (header::CONTENT_DISPOSITION, name.as_str())];
+    Ok((headers, bytes).into_response())
+}
+
+/// Answers a mail's HTML as a mail program shows it: no script runs, and nothing is loaded.
+async fn mail_page(
+    State(system): SystemState,
+    Path(message_id): Path<Uuid>,
+) -> Result<Response, HttpError> {
+    const POLICY: &str = "sandbox allow-popups allow-popups-to-escape-sandbox; \
+                          default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+    let html = system.providers.email.inbox.html(message_id).ok_or_else(no_mail)?;
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    Ok((headers, html).into_response())
+}
+
+async fn customers_texts(State(system): SystemState) -> Json<Vec<Value>> {
+    Json(system.providers.whatsapp.heard())
 }
 
 async fn fault(
@@ -211,8 +284,12 @@ async fn write_as_customer(
         HttpError::bad_gateway(format!("the data directory did not take it: {error}"))
     })?;
 
-    match whatsapp.webhook.send_text(&system.engine, &text, system.clock.now()).await {
-        true => Ok(Json(text)),
+    let now = system.clock.now();
+    match whatsapp.webhook.send_text(&system.engine, &text, now).await {
+        true => {
+            whatsapp.note_text(&text, now);
+            Ok(Json(text))
+        }
         false => Err(HttpError::bad_gateway(
             "the system did not take the customer's text; the customer may send it again",
         )),
@@ -315,6 +392,45 @@ async fn activity(State(system): SystemState) -> Json<Value> {
     let mut answer = json!(activity);
     answer["idle"] = activity.is_idle().into();
     Json(answer)
+}
+
+async fn machine(
+    State(system): SystemState,
+    query: Result<Query<MachineQuery>, QueryRejection>,
+) -> Result<Json<Value>, HttpError> {
+    let Query(query) = query.map_err(HttpError::unprocessable)?;
+    Ok(Json(system.machine(&query).await))
+}
+
+async fn history(
+    State(system): SystemState,
+    Path(conversation_id): Path<Uuid>,
+    query: Result<Query<HistoryQuery>, QueryRejection>,
+) -> Result<Json<Value>, HttpError> {
+    let Query(query) = query.map_err(HttpError::unprocessable)?;
+    match system.history(conversation_id, &query).await {
+        Value::Null => Err(HttpError::not_found("no such conversation was made here")),
+        history => Ok(Json(history)),
+    }
+}
+
+async fn businesses(State(system): SystemState) -> Json<Value> {
+    Json(json!(system.seeder.businesses()))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewLimit {
+    limit: u64,
+}
+
+async fn set_limit(
+    State(system): SystemState,
+    Path(business_id): Path<Uuid>,
+    Body(NewLimit { limit }): Body<NewLimit>,
+) -> Result<StatusCode, HttpError> {
+    system.seeder.change_limit(business_id, limit).await.map_err(seed_error)?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn add_business(

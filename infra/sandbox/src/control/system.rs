@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::fault::Faults;
 use crate::providers::Providers;
 use crate::receipts::ReceiptControl;
+use crate::receivers::Receivers;
 use crate::seed::{Business, Conversation, NewBusiness, NewConversation, SeedError, Seeder};
 use crate::visitor::Visitor;
 use crate::widget::Widgets;
@@ -50,6 +51,8 @@ pub(crate) struct System {
     pub(crate) engine: Arc<Engine>,
     /// The providers.
     pub(crate) providers: Arc<Providers>,
+    /// The endpoints of businesses.
+    pub(crate) receivers: Arc<Receivers>,
     /// The maker of businesses and conversations.
     pub(crate) seeder: Seeder,
     /// The chat customers.
@@ -71,10 +74,11 @@ impl System {
         }
     }
 
-    /// Returns the faults of a channel, or of uploads to WhatsApp.
+    /// Returns the faults of a channel, of uploads to WhatsApp, or of businesses' endpoints.
     pub(super) fn faults(&self, name: &str) -> Result<&Faults, HttpError> {
         match name {
             "whatsapp-media" => Ok(&self.providers.whatsapp.media.faults),
+            "endpoints" => Ok(&self.receivers.faults),
             _ => self.channel(name).map(|channel| &channel.faults),
         }
     }

@@ -38,19 +38,22 @@ const UNIQUE: [&str; 10] = [
 /// <https://docs.aws.amazon.com/ses/latest/dg/mime-types.html>.
 const ILLEGAL_FILES: [&str; 6] = ["bat", "cmd", "com", "exe", "js", "vbs"];
 
+/// Decodes a mail.
+pub(super) fn decode(data: &str) -> Result<Vec<u8>, AwsError> {
+    STANDARD.decode(data).map_err(|_| bad_request("Content.Raw.Data is not base64."))
+}
+
 /// Reads a mail, if SES would take it.
-pub(super) fn read(data: &str) -> Result<Mail, AwsError> {
-    let bytes =
-        STANDARD.decode(data).map_err(|_| bad_request("Content.Raw.Data is not base64."))?;
+pub(super) fn read(bytes: &[u8]) -> Result<Mail, AwsError> {
     if bytes.len() > SIZE_LIMIT {
         return Err(bad_request(format!("Message length is more than {SIZE_LIMIT} bytes long.")));
     }
 
-    lines(&bytes)?;
-    let mail = MessageParser::default().parse(&bytes).filter(|mail| !mail.headers().is_empty());
+    lines(bytes)?;
+    let mail = MessageParser::default().parse(bytes).filter(|mail| !mail.headers().is_empty());
     let mail = mail.ok_or_else(|| bad_request("Content.Raw.Data is no MIME message."))?;
     headers(&mail)?;
-    parts(&mail, &bytes)?;
+    parts(&mail, bytes)?;
     let content = mail.body_text(0).ok_or_else(|| bad_request("Content.Raw.Data has no body."))?;
 
     Ok(Mail {
@@ -62,6 +65,17 @@ pub(super) fn read(data: &str) -> Result<Mail, AwsError> {
             .map(|(name, value)| Header { name: name.into(), value: unfolded(value) })
             .collect(),
     })
+}
+
+/// Returns a mail with these headers in place of its own, as its reader's program gets it.
+pub(super) fn with_headers(bytes: &[u8], headers: &[Header]) -> Vec<u8> {
+    let mut mail = Vec::with_capacity(bytes.len() + 256);
+    for Header { name, value } in headers {
+        mail.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+    }
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n");
+    mail.extend_from_slice(&bytes[end.map_or(0, |end| end + 2)..]);
+    mail
 }
 
 fn lines(bytes: &[u8]) -> Result<(), AwsError> {

@@ -25,7 +25,8 @@ fn email(change: impl FnOnce(&mut Value)) -> Vec<u8> {
 
 #[test]
 fn a_message_is_taken_and_its_tags_name_the_systems_message() {
-    let (taken, kept) = read(&email(|_| ()), DateTime::UNIX_EPOCH).unwrap();
+    let AcceptedMail { message: taken, record: kept, .. } =
+        read(&email(|_| ()), DateTime::UNIX_EPOCH).unwrap();
     assert_eq!(taken.to, "anna@example.com");
     assert_eq!(taken.conversation_id.unwrap().to_string(), "0190b3a0-0000-4000-8000-000000000002");
     assert_eq!(taken.message_id.unwrap().to_string(), "0190b3a0-0000-7000-8000-000000000003");
@@ -38,7 +39,8 @@ fn a_message_is_taken_and_its_tags_name_the_systems_message() {
 
 #[test]
 fn a_raw_message_is_read_as_mail() {
-    let (taken, kept) = read(&raw(MIME), "2026-03-01T09:05:00Z".parse().unwrap()).unwrap();
+    let AcceptedMail { message: taken, record: kept, .. } =
+        read(&raw(MIME), "2026-03-01T09:05:00Z".parse().unwrap()).unwrap();
     assert_eq!(taken.content.trim_end(), "Zürich");
     assert_eq!(
         taken.attachments,

@@ -18,7 +18,7 @@ const WINDOW_EXPIRES_AT: i64 = 4_102_444_800; // 2100-01-01
 /// Name of the secret with the access token that the sandbox's WhatsApp knows.
 pub(crate) const WHATSAPP_SECRET: &str = "pingback/whatsapp/sandbox";
 /// The configuration set that SES reports under: the template's, deployed as a stack.
-const CONFIGURATION_SET: &str = "pingback-EmailReceipts";
+pub(crate) const CONFIGURATION_SET: &str = "pingback-EmailReceipts";
 
 /// An id for each channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
@@ -60,6 +60,9 @@ pub struct BusinessSeed {
     pub limit: u64,
     /// Counters that the limit is spread over.
     pub shards: u16,
+    /// Requests a minute of each of its credentials, if its plan says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_per_minute: Option<u32>,
     /// Its channels.
     pub channels: PerChannel,
     /// A conversation on each.
@@ -79,6 +82,7 @@ impl BusinessSeed {
             api_key: ApiKey::generate(BusinessId(business_id)).reveal(),
             limit,
             shards,
+            requests_per_minute: None,
             channels: PerChannel::random(),
             conversations: PerChannel::random(),
             whatsapp_template: None,
@@ -132,13 +136,13 @@ impl BusinessSeed {
             channel: channel.into(),
             channel_id: ChannelId(self.channels.of(channel)),
             recipient: match channel {
-                Channel::Chat => format!("visitor-{number:07}"),
-                Channel::Whatsapp => format!("+1555{number:07}"),
-                Channel::Email => format!("customer-{number:07}@example.com"),
+                Channel::Chat => format!("visitor-{number:07}").into(),
+                Channel::Whatsapp => format!("+1555{number:07}").into(),
+                Channel::Email => format!("customer-{number:07}@example.com").into(),
             },
             subject: (channel == Channel::Email).then(|| "Where is my parcel?".into()),
             begun_by: (channel == Channel::Email)
-                .then(|| format!("<{}@mail.example.com>", id.0.simple())),
+                .then(|| format!("<{}@mail.example.com>", id.0.simple()).into()),
             window_expires_at: match channel {
                 Channel::Whatsapp => DateTime::<Utc>::from_timestamp(WINDOW_EXPIRES_AT, 0),
                 Channel::Chat | Channel::Email => None,

@@ -13,13 +13,10 @@ use uuid::Uuid;
 use super::business_seed::BusinessSeed;
 use super::examples;
 use super::webhook_secret::WebhookSecret;
-use crate::atomic_file::write_atomically;
+use crate::atomic_file::{name_path, write_atomically};
 use domain::{AgentId, BusinessId, ConversationId};
 use platform::credential::visitor::{LONGEST, Visitor};
 use platform::credential::{MAX_AGENT_TOKEN_LIFE, SigningKey, SigningKeys};
-
-/// Messages that the demo business may send in a month.
-const DEMO_LIMIT: u64 = 1000;
 
 /// Every secret of a local system.
 #[derive(Clone, Deserialize, Serialize)]
@@ -31,6 +28,8 @@ pub struct Keys {
     pub whatsapp_webhook: WebhookSecret,
     agent_key: SigningKey,
     visitor_key: SigningKey,
+    #[serde(default = "random_receipt_key")]
+    receipt_key: SigningKey,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     demo: Option<Demo>,
 }
@@ -49,14 +48,15 @@ impl std::fmt::Debug for Keys {
 
 impl Keys {
     /// Reads `seed.json` of the directory, or makes it; without a directory it makes new keys. With
-    /// `demo`, the keys include a demo business and another one.
+    /// `demo`, the keys include a demo business and another one, which are the same everywhere but
+    /// in a directory that has others.
     ///
     /// # Errors
     /// The file cannot be read or written.
     pub fn load(directory: Option<&Path>, demo: bool) -> io::Result<Self> {
         let path = directory.map(|directory| directory.join("seed.json"));
         let name_it = |error: io::Error| match &path {
-            Some(path) => io::Error::new(error.kind(), format!("{}: {error}", path.display())),
+            Some(path) => name_path(path, &error),
             None => error,
         };
 
@@ -73,9 +73,8 @@ impl Keys {
         let mut keys = kept.unwrap_or_else(Self::random);
 
         if demo && keys.demo.is_none() {
-            let business =
-                BusinessSeed { agent_id: Some(Uuid::new_v4()), ..BusinessSeed::new(DEMO_LIMIT, 1) };
-            keys.demo = Some(Demo { business, other: BusinessSeed::new(DEMO_LIMIT, 1) });
+            keys.demo =
+                Some(Demo { business: examples::business(), other: examples::other_business() });
             is_new = true;
         }
 
@@ -90,19 +89,20 @@ impl Keys {
         Ok(keys)
     }
 
-    /// Returns the same keys, but with the webhook secret that the events in `functions/*/events`
-    /// are signed with.
+    /// Returns the same keys, but with the webhook secret and the key of receipts that the events
+    /// in `functions/*/events` are signed with.
     #[must_use]
     pub fn with_examples_secret(self) -> Self {
-        Self { whatsapp_webhook: examples::webhook(), ..self }
+        Self { whatsapp_webhook: examples::webhook(), receipt_key: examples::receipt_key(), ..self }
     }
 
     fn random() -> Self {
         Self {
             whatsapp_token: format!("EAA{}", secret()),
             whatsapp_webhook: random_webhook_secret(),
-            agent_key: SigningKey { kid: "agents-1".into(), secret: secret() },
-            visitor_key: SigningKey { kid: "visitors-1".into(), secret: secret() },
+            agent_key: SigningKey { kid: "agents-1".into(), secret: secret().into() },
+            visitor_key: SigningKey { kid: "visitors-1".into(), secret: secret().into() },
+            receipt_key: random_receipt_key(),
             demo: None,
         }
     }
@@ -114,12 +114,17 @@ impl Keys {
 
     /// The value of the agents' secret.
     pub fn agent_keys(&self) -> SigningKeys {
-        SigningKeys { keys: vec![self.agent_key.clone()] }
+        SigningKeys { keys: vec![self.agent_key.clone()], signs_from: None }
     }
 
     /// The value of the visitors' secret.
     pub fn visitor_keys(&self) -> SigningKeys {
-        SigningKeys { keys: vec![self.visitor_key.clone()] }
+        SigningKeys { keys: vec![self.visitor_key.clone()], signs_from: None }
+    }
+
+    /// The value of the secret with the keys of receipts.
+    pub fn receipt_keys(&self) -> SigningKeys {
+        SigningKeys { keys: vec![self.receipt_key.clone()], signs_from: None }
     }
 
     /// Signs an agent's JWT, good for as long as one may be. It began some time before `now`: tests
@@ -149,6 +154,10 @@ impl Keys {
     }
 }
 
+fn random_receipt_key() -> SigningKey {
+    SigningKey { kid: "receipts-1".into(), secret: secret().into() }
+}
+
 fn random_webhook_secret() -> WebhookSecret {
     WebhookSecret { app_secret: secret(), verify_token: secret() }
 }
@@ -173,8 +182,11 @@ mod tests {
         assert_eq!(bare.whatsapp_token, again.whatsapp_token);
         let (business, other) = first.demo().unwrap();
 
-        assert_eq!(business.api_key, again.demo().unwrap().0.api_key);
-        assert_eq!(other.business_id, again.demo().unwrap().1.business_id);
+        let elsewhere = Keys::load(None, true).unwrap();
+        for keys in [&again, &elsewhere] {
+            assert_eq!(business.api_key, keys.demo().unwrap().0.api_key);
+            assert_eq!(other.business_id, keys.demo().unwrap().1.business_id);
+        }
         let agent = business.agent_id.unwrap();
         let now = Utc::now();
         let token = first.agent_token(business.business_id, agent, now);
@@ -182,6 +194,20 @@ mod tests {
         assert_eq!(token, again.agent_token(business.business_id, agent, now));
 
         assert!(Keys::load(Some(&directory), false).unwrap().demo().is_none());
+    }
+
+    #[test]
+    fn a_demo_that_a_directory_has_stays() {
+        let directory = std::env::temp_dir().join(format!("seed-{}", Uuid::new_v4()));
+        std::fs::create_dir(&directory).unwrap();
+        let mut keys = Keys::load(Some(&directory), true).unwrap();
+        let kept = BusinessSeed { agent_id: Some(Uuid::new_v4()), ..BusinessSeed::new(7, 1) };
+        keys.demo = Some(Demo { business: kept.clone(), other: BusinessSeed::new(7, 1) });
+        std::fs::write(directory.join("seed.json"), serde_json::to_vec(&keys).unwrap()).unwrap();
+
+        let again = Keys::load(Some(&directory), true).unwrap();
+        assert_eq!(again.demo().unwrap().0.business_id, kept.business_id);
+        assert_ne!(kept.business_id, examples::business().business_id);
     }
 
     #[test]

@@ -8,8 +8,8 @@ mod keys;
 mod seeder;
 mod webhook_secret;
 
-pub(crate) use business_seed::WHATSAPP_SECRET;
 pub use business_seed::{BusinessSeed, PerChannel};
+pub(crate) use business_seed::{CONFIGURATION_SET, WHATSAPP_SECRET};
 pub use error::SeedError;
 pub use keys::Keys;
 pub(crate) use seeder::{Business, Conversation, NewBusiness, NewConversation, Seeder};

@@ -16,9 +16,9 @@ use crate::journal::Journal;
 use crate::visitor::Visitor;
 use crate::whatsapp::{PHONE_NUMBER_ID, Pairs};
 use domain::{AgentId, BusinessId, Channel, ConversationId};
-use platform::table::Table;
 use platform::table::provision::NewConversation as ConversationRecord;
 use platform::table::record::Template;
+use platform::table::{ApiKeyTerms, PlanChange, Table};
 
 /// A business to make.
 #[derive(Debug, Clone, Deserialize)]
@@ -28,13 +28,15 @@ pub(crate) struct NewBusiness {
     pub(crate) limit: u64,
     /// Counters that the limit is spread over, 1 to 64.
     pub(crate) shards: u16,
+    /// Requests a minute of each of its credentials; without it, what a plan has that says nothing.
+    pub(crate) requests_per_minute: Option<u32>,
     /// The template that its WhatsApp channel sends when a customer's messaging window is closed.
     pub(crate) whatsapp_template: Option<Template>,
 }
 
 impl Default for NewBusiness {
     fn default() -> Self {
-        Self { limit: 1000, shards: 1, whatsapp_template: None }
+        Self { limit: 1000, shards: 1, requests_per_minute: None, whatsapp_template: None }
     }
 }
 
@@ -82,6 +84,30 @@ pub(crate) struct Conversation {
     pub(crate) visitor_token: Option<String>,
 }
 
+/// A business with everything that a caller needs to use it.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct KnownBusiness {
+    /// Its id.
+    business_id: Uuid,
+    /// Its place here: `demo`, `other` or `made`.
+    origin: &'static str,
+    /// Its API key, of no agent.
+    api_key: String,
+    /// A JWT of its agent, if it has one, good from now on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+    /// Its conversations, oldest first.
+    conversations: Vec<KnownConversation>,
+}
+
+/// A conversation of a business.
+#[derive(Debug, Clone, Serialize)]
+struct KnownConversation {
+    conversation_id: Uuid,
+    channel: Channel,
+    customer: String,
+}
+
 /// Makes businesses and conversations, and records those that it made.
 #[derive(Debug)]
 pub(crate) struct Seeder {
@@ -126,7 +152,7 @@ impl Seeder {
     pub(crate) async fn make_examples(&self) -> Result<(), SeedError> {
         let seed = examples::business();
         self.provision(&seed).await?;
-        if self.businesses.entries().iter().all(|known| known.business_id != seed.business_id) {
+        if self.known_seeds().iter().all(|known| known.business_id != seed.business_id) {
             self.businesses.append(seed).await?;
         }
         Ok(())
@@ -145,7 +171,12 @@ impl Seeder {
         }
 
         let whatsapp_template = new.whatsapp_template.clone();
-        let seed = BusinessSeed { whatsapp_template, ..BusinessSeed::new(new.limit, new.shards) };
+        let requests_per_minute = new.requests_per_minute;
+        let seed = BusinessSeed {
+            requests_per_minute,
+            whatsapp_template,
+            ..BusinessSeed::new(new.limit, new.shards)
+        };
         self.provision(&seed).await?;
         self.businesses.append(seed.clone()).await?;
 
@@ -174,7 +205,9 @@ impl Seeder {
         let conversation_id = Uuid::new_v4();
         let mut record = seed.conversation_record(new.channel, ConversationId(conversation_id));
         record.window_expires_at = new.window_expires_at.or(record.window_expires_at);
-        record.recipient = new.customer.clone().unwrap_or(record.recipient);
+        if let Some(customer) = &new.customer {
+            record.recipient = customer.as_str().into();
+        }
         let customer = record.recipient.clone();
 
         self.create_conversation(BusinessId(business_id), ConversationId(conversation_id), record)
@@ -185,12 +218,89 @@ impl Seeder {
             business_id,
             conversation_id,
             channel: new.channel,
-            customer,
+            customer: customer.into_string(),
             visitor_token: (new.channel == Channel::Chat).then(token),
         };
 
         self.conversations.append(conversation.clone()).await?;
         Ok(conversation)
+    }
+
+    /// Returns the table.
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Returns the key of a conversation that was made here.
+    pub(crate) fn find(&self, conversation_id: Uuid) -> Option<(BusinessId, ConversationId)> {
+        let of_seed = |seed: &BusinessSeed| {
+            let is_its = Channel::ALL
+                .into_iter()
+                .any(|channel| seed.conversations.of(channel) == conversation_id);
+            is_its.then_some(seed.business_id)
+        };
+        let made_later = || {
+            let all = self.conversations.entries();
+            let found = all.iter().find(|made| made.conversation_id == conversation_id)?;
+            Some(found.business_id)
+        };
+        let business_id = self.known_seeds().iter().find_map(of_seed).or_else(made_later)?;
+        Some((BusinessId(business_id), ConversationId(conversation_id)))
+    }
+
+    /// Returns every business that was made here, with its conversations.
+    pub(crate) fn businesses(&self) -> Vec<KnownBusiness> {
+        let later = self.conversations.entries();
+        let is_demo = self.keys.demo().is_some();
+        let seeds = self.known_seeds().into_iter().enumerate();
+        let known = seeds.map(|(index, seed)| {
+            let first = Channel::ALL.into_iter().map(|channel| {
+                let id = seed.conversations.of(channel);
+                let record = seed.conversation_record(channel, ConversationId(id));
+                let customer = record.recipient.into_string();
+                KnownConversation { conversation_id: id, channel, customer }
+            });
+            let more = later.iter().filter(|made| made.business_id == seed.business_id);
+            let more = more.map(|made| KnownConversation {
+                conversation_id: made.conversation_id,
+                channel: made.channel,
+                customer: made.customer.clone(),
+            });
+
+            KnownBusiness {
+                business_id: seed.business_id,
+                origin: match index {
+                    0 if is_demo => "demo",
+                    1 if is_demo => "other",
+                    _ => "made",
+                },
+                api_key: seed.api_key.clone(),
+                token: seed.agent_id.map(|agent_id| {
+                    self.keys.agent_token(seed.business_id, agent_id, self.clock.now())
+                }),
+                conversations: first.chain(more).collect(),
+            }
+        });
+        known.collect()
+    }
+
+    /// Changes how many messages a business may send in a month.
+    ///
+    /// # Errors
+    /// There is no such business, or the table did not take it.
+    pub(crate) async fn change_limit(
+        &self,
+        business_id: Uuid,
+        limit: u64,
+    ) -> Result<(), SeedError> {
+        if self.known_seeds().iter().all(|seed| seed.business_id != business_id) {
+            let sentence = format!("`business_id` {business_id} was not made here");
+            return Err(SeedError::Refused(sentence));
+        }
+        let change = PlanChange::of_limit(limit);
+        let business_id = BusinessId(business_id);
+        self.table.operator().change_plan(business_id, change, self.clock.now()).await?;
+        Ok(())
     }
 
     /// Returns the visitors of all chat conversations.
@@ -230,8 +340,9 @@ impl Seeder {
                 "sandbox",
                 seed.limit,
                 seed.shards,
+                seed.requests_per_minute,
             );
-            let key = self.table.operator().create_api_key(&api_key, None, None);
+            let key = self.table.operator().create_api_key(&api_key, ApiKeyTerms::default());
             let agent = async {
                 match seed.agent_id {
                     Some(agent_id) => {

@@ -257,14 +257,15 @@ struct MessageReference {
 }
 
 /// Reads `{business}.{conversation}.{message}`, which Meta itself never looks into, and behind it
-/// `.{part}.{of}`.
+/// `.{part}.{of}` and `.{tag}`, each of which may be missing.
 fn reference_in(callback_data: &str) -> MessageReference {
     let words: Vec<_> = callback_data.split('.').collect();
     let id = |place: usize| words.get(place).and_then(|id| Uuid::parse_str(id).ok());
     let number = |place: usize| words.get(place).and_then(|number| number.parse::<u8>().ok());
     let part = number(3).zip(number(4)).map(|(part, of)| ReceivedParts { of, got: vec![part] });
-    match (id(0), words.len()) {
-        (Some(_business), 3 | 5) => {
+    let is_tagged = words.last().is_some_and(|word| word.parse::<u8>().is_err());
+    match (id(0), words.len(), is_tagged) {
+        (Some(_business), 3, _) | (Some(_business), 5, false) | (Some(_business), 4 | 6, true) => {
             MessageReference { conversation_id: id(1), message_id: id(2), part }
         }
         _ => MessageReference { conversation_id: None, message_id: None, part: None },

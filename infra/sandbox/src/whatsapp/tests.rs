@@ -121,6 +121,8 @@ fn a_part_says_which_it_is() {
     };
     assert_eq!(part(""), (true, None));
     assert_eq!(part(".2.3"), (true, Some(ReceivedParts { of: 3, got: vec![2] })));
+    assert_eq!(part(".tag"), (true, None));
+    assert_eq!(part(".2.3.tag"), part(".2.3"));
     assert_eq!(part(".2"), (false, None));
 }
 

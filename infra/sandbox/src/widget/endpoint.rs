@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use tokio_tungstenite::tungstenite::http::Uri;
+use tokio_tungstenite::tungstenite::{self, ClientRequestBuilder};
+
 use crate::clock::Clock;
 use crate::seed::Keys;
 use crate::visitor::Visitor;
@@ -25,6 +28,17 @@ impl WidgetEndpoint {
         let websocket_url = engine.websocket_url().to_owned();
         let api_url = engine.api_url().to_owned();
         Self { websocket_url, api_url, keys, clock }
+    }
+
+    /// Returns a visitor's handshake, which carries a token that is good from now on.
+    pub(super) fn handshake(
+        &self,
+        visitor: Visitor,
+    ) -> Result<ClientRequestBuilder, tungstenite::Error> {
+        let address = self.websocket_url.parse::<Uri>().map_err(tungstenite::http::Error::from)?;
+        Ok(ClientRequestBuilder::new(address)
+            .with_sub_protocol("pingback-chat")
+            .with_sub_protocol(format!("token.{}", self.token(visitor))))
     }
 
     /// Returns a token that is good from now on.

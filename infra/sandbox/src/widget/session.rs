@@ -37,20 +37,26 @@ const RECENT: usize = 32;
 /// connection yet.
 const SETTLING: Duration = Duration::from_millis(200);
 /// How long a widget waits for a message that is on its way to others before it asks for it.
-const PENDING: Duration = Duration::from_millis(500);
+const PENDING: Duration = Duration::from_secs(1);
 
 /// The server's events; a widget skips those that it does not know.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Event {
     Hello,
-    NewMessage {
-        seq: u64,
-        message: NewMessage,
+    NewMessage(PlacedMessage),
+    NewMessages {
+        messages: Vec<PlacedMessage>,
     },
     LargeMessage {
         seq: u64,
         id: Uuid,
+    },
+    Page {
+        after: u64,
+    },
+    History {
+        after: u64,
     },
     CaughtUp {
         seq: u64,
@@ -67,6 +73,12 @@ enum Event {
         #[serde(rename = "requestId")]
         request: String,
     },
+}
+
+#[derive(Debug, Deserialize)]
+struct PlacedMessage {
+    seq: u64,
+    message: NewMessage,
 }
 
 #[derive(Debug, Deserialize)]
@@ -130,6 +142,10 @@ pub(super) struct Session {
     seen: HashSet<Uuid>,
     /// Up to this place everything was seen, or will never come.
     after: u64,
+    /// The message before the pages that came; the pages before it are asked for one by one.
+    oldest: Option<u64>,
+    /// Up to this place everything came, or will never come, once no page is missing.
+    up_to: u64,
     /// Messages that came too early, by their place.
     held: BTreeMap<u64, NewMessage>,
     holding: HoldCounter,
@@ -166,6 +182,8 @@ impl Session {
             greet,
             seen,
             after,
+            oldest: None,
+            up_to: 0,
             held: BTreeMap::new(),
             holding: HoldCounter { all: holding, counted: false },
             asking: false,
@@ -181,6 +199,7 @@ impl Session {
             let end = self.connect(&mut leaving).await;
             let Err(end) = end else { return };
             self.held.clear();
+            self.oldest = None;
             self.holding.set(false);
             if self.greet.send_replace(false) {
                 // It was greeted: the connection broke, the server did not refuse it.
@@ -197,15 +216,14 @@ impl Session {
 
     /// Holds one connection; it ends well only when the visitor leaves.
     async fn connect(&mut self, leaving: &mut watch::Receiver<bool>) -> Result<(), ConnectionEnd> {
+        let handshake = self.endpoint.handshake(self.visitor)?;
         let connected = tokio::select! {
-            connected = tokio_tungstenite::connect_async(&self.endpoint.websocket_url) => connected,
+            connected = tokio_tungstenite::connect_async(handshake) => connected,
             () = turned_true(leaving) => return Ok(()),
         };
 
         let (mut socket, _) = connected?;
-        let token = self.endpoint.token(self.visitor);
-        send(&mut socket, json!({ "action": "hello", "token": token, "after": self.after }))
-            .await?;
+        send(&mut socket, json!({ "action": "hello", "after": self.after })).await?;
 
         let hello_deadline = tokio::time::Instant::now() + HELLO_TIMEOUT;
         (self.answered, self.asking, self.pending) = (false, true, 0);
@@ -255,24 +273,26 @@ impl Session {
     async fn receive(&mut self, socket: &mut Socket, frame: Message) -> Result<(), ConnectionEnd> {
         let Message::Text(text) = frame else { return Ok(()) };
         match serde_json::from_str(&text) {
-            Ok(Event::NewMessage { seq, message }) => {
-                self.take_message(socket, seq, message).await?
+            Ok(Event::NewMessage(PlacedMessage { seq, message })) => {
+                self.take_message(socket, seq, message).await?;
+            }
+            Ok(Event::NewMessages { messages }) => {
+                for PlacedMessage { seq, message } in messages {
+                    self.take_message(socket, seq, message).await?;
+                }
             }
             Ok(Event::LargeMessage { seq, id }) => {
                 let message = self.fetch_message(id).await?;
                 self.take_message(socket, seq, message).await?;
             }
+            Ok(Event::Page { after }) => self.oldest = Some(after),
+            Ok(Event::History { after }) => {
+                self.oldest = Some(after);
+                self.catch_up(socket).await?;
+            }
             Ok(Event::CaughtUp { seq, pending }) => {
-                self.greet.send_replace(true);
-                (self.asking, self.pending) = (false, pending);
-                let later = self.held.split_off(&(seq + 1));
-                for (seq, message) in std::mem::replace(&mut self.held, later) {
-                    self.keep_message(socket, seq, message).await?;
-                }
-                self.after = self.after.max(seq);
-                self.keep_following(socket).await?;
-                // The widget asks once more for what is still missing, but not at once.
-                self.pending = self.pending.max(self.held.keys().next().copied().unwrap_or(0));
+                (self.up_to, self.pending) = (seq, pending);
+                self.catch_up(socket).await?;
             }
             Ok(Event::Broken { message, request }) => {
                 self.repeat = true;
@@ -320,6 +340,28 @@ impl Session {
     async fn ask_for_missing(&mut self, socket: &mut Socket) -> Result<(), ConnectionEnd> {
         self.asking = true;
         Ok(send(socket, json!({ "action": "resume", "after": self.after })).await?)
+    }
+
+    /// Keeps what has come once no older page is missing: this visitor reads everything, from its
+    /// beginning.
+    async fn catch_up(&mut self, socket: &mut Socket) -> Result<(), ConnectionEnd> {
+        if let Some(oldest) = self.oldest.filter(|oldest| *oldest > self.after) {
+            self.asking = true;
+            return Ok(send(socket, json!({ "action": "history", "before": oldest + 1 })).await?);
+        }
+
+        self.oldest = None;
+        self.asking = false;
+        self.greet.send_replace(true);
+        let later = self.held.split_off(&(self.up_to + 1));
+        for (seq, message) in std::mem::replace(&mut self.held, later) {
+            self.keep_message(socket, seq, message).await?;
+        }
+        self.after = self.after.max(self.up_to);
+        self.keep_following(socket).await?;
+        // The widget asks once more for what is still missing, but not at once.
+        self.pending = self.pending.max(self.held.keys().next().copied().unwrap_or(0));
+        Ok(())
     }
 
     async fn fetch_message(&self, id: Uuid) -> Result<NewMessage, ConnectionEnd> {

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+use tokio_tungstenite::tungstenite::http::HeaderValue;
 
 use super::*;
 use crate::clock::Clock;
@@ -12,8 +14,16 @@ use crate::seed::Keys;
 
 type Peer = WebSocketStream<TcpStream>;
 
+#[expect(clippy::result_large_err, reason = "tungstenite asks for this closure")]
 async fn accept(listener: &TcpListener) -> Peer {
-    tokio_tungstenite::accept_async(listener.accept().await.unwrap().0).await.unwrap()
+    let choose = |request: &Request, mut response: Response| {
+        let asked = request.headers()["sec-websocket-protocol"].to_str().unwrap();
+        assert!(asked.starts_with("pingback-chat, token."), "{asked}");
+        let chosen = HeaderValue::from_static("pingback-chat");
+        response.headers_mut().insert("sec-websocket-protocol", chosen);
+        Ok(response)
+    };
+    tokio_tungstenite::accept_hdr_async(listener.accept().await.unwrap().0, choose).await.unwrap()
 }
 
 async fn heard(peer: &mut Peer) -> Value {
@@ -50,11 +60,9 @@ fn visitor() -> Visitor {
     Visitor { business_id: Uuid::new_v4(), conversation_id: Uuid::new_v4() }
 }
 
-/// Hears the hello, without the token; answers it.
+/// Hears the hello; answers it.
 async fn greet(peer: &mut Peer, after: u64) {
-    let mut hello = heard(peer).await;
-    assert!(hello["token"].take().is_string());
-    assert_eq!(hello, json!({ "action": "hello", "token": null, "after": after }));
+    assert_eq!(heard(peer).await, json!({ "action": "hello", "after": after }));
     tell(peer, json!({ "type": "hello", "conversation_id": Uuid::nil() })).await;
 }
 

@@ -5,6 +5,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::providers::Providers;
+use crate::receivers::Receivers;
 use crate::seed::{Keys, Seeder};
 use crate::widget::{WidgetEndpoint, Widgets};
 use crate::{clock, server};
@@ -42,7 +43,8 @@ async fn sandbox() -> Sandbox {
     let endpoint = WidgetEndpoint::new(&engine, keys.clone(), clock.clone());
     let widgets = Arc::new(Widgets::new(endpoint, providers.chat.channel.clone()));
 
-    let system = Arc::new(System { engine, providers, seeder, widgets, clock });
+    let receivers = Arc::new(Receivers::new(engine.clone()));
+    let system = Arc::new(System { engine, providers, receivers, seeder, widgets, clock });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let router = system.providers.routes().merge(routes(system.clone()));
