@@ -1,20 +1,24 @@
-//! The command line: `cargo local`, `cargo local demo`.
+//! The command line: `cargo local`, and its `demo`, `listen` and `example`.
 
+use std::fs::File;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anstream::{eprintln, println};
-use clap::{Args, Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
+use anstream::{eprintln, print};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::demo;
-use crate::ready::ReadyFile;
+use crate::forward::{Endpoint, Endpoints, http_url};
+use crate::listen::{self, ListenOptions};
+use crate::ready::{Ready, ReadyFile};
 use crate::sam;
+use crate::stop::Stop;
 use crate::system::{Local, LocalError, Options};
-use crate::terminal::{BAD, BOLD, CODE, DIM, GOOD, paint};
+use crate::terminal::{BAD, BOLD, CODE, DIM, GOOD, fail, field, paint, tell};
 use emulator::{Logs, Programs};
+use sandbox::atomic_file::name_path;
 
 /// Pingback Messages on this machine: API, functions, database and queues, with customers who
 /// answer.
@@ -45,12 +49,62 @@ enum Command {
     /// Start everything and leave it running (this is what `cargo local` alone does)
     Up(Up),
     /// Start everything, send one message on each channel, show each arrive, and stop
-    Demo(Functions),
+    Demo(DemoOptions),
+    /// Send the demo business's events of a running system to a URL, and print what it answers
+    Listen(ListenOptions),
+    /// Print a program that uses the API, as it stands in infra/examples
+    Example {
+        /// The program's language
+        language: Language,
+        /// The one that is told events, and verifies them
+        #[arg(long)]
+        webhook: bool,
+    },
+}
+
+/// The languages of infra/examples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Language {
+    Curl,
+    Python,
+    Typescript,
+    Rust,
+}
+
+impl Language {
+    /// Returns the program that sends a message and follows it.
+    fn sender(self) -> &'static str {
+        match self {
+            Language::Curl => include_str!("../../examples/curl/pingback.sh"),
+            Language::Python => include_str!("../../examples/python/pingback.py"),
+            Language::Typescript => include_str!("../../examples/typescript/pingback.ts"),
+            Language::Rust => include_str!("../../examples/rust/main.rs"),
+        }
+    }
+
+    /// Returns the program that is told events. curl is none that can be called.
+    fn receiver(self) -> Option<&'static str> {
+        match self {
+            Language::Curl => None,
+            Language::Python => Some(include_str!("../../examples/python/webhook.py")),
+            Language::Typescript => Some(include_str!("../../examples/typescript/webhook.ts")),
+            Language::Rust => Some(include_str!("../../examples/rust/webhook.rs")),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+struct DemoOptions {
+    /// Leave everything running after it, with the console open, until Ctrl-C
+    #[arg(long)]
+    keep: bool,
+    #[command(flatten)]
+    functions: Functions,
 }
 
 #[derive(Debug, Args)]
 struct Up {
-    /// Port of the API; the WebSocket and the sandbox take the next two. 0: any that are free
+    /// Port of the API; WebSocket, sandbox and AWS take the next three. 0: any that are free
     #[arg(long, value_name = "PORT", default_value_t = 3000)]
     port: u16,
     /// Keep everything in this directory, across restarts and crashes; without it, in memory
@@ -70,8 +124,17 @@ struct Up {
     #[arg(long)]
     no_demo: bool,
     /// Send mail through this SES v2 instead of the sandbox's; the sandbox then gets none
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = http_url)]
     ses: Option<String>,
+    /// Send the demo business's events to this URL, signed; the secret is printed
+    #[arg(long, value_name = "URL", value_parser = http_url, conflicts_with = "no_demo")]
+    forward_to: Option<String>,
+    /// Print nothing but warnings and errors
+    #[arg(long)]
+    quiet: bool,
+    /// Append every request and line of the functions' logs to this file, as JSON with whole ids
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
     #[command(flatten)]
     functions: Functions,
 }
@@ -87,6 +150,19 @@ struct Functions {
 impl Functions {
     fn programs(self) -> Programs {
         self.functions.map_or_else(Programs::default, Programs::Own)
+    }
+}
+
+fn print_receiver(language: Language) -> ExitCode {
+    match language.receiver() {
+        Some(program) => {
+            print!("{program}");
+            ExitCode::SUCCESS
+        }
+        None => {
+            eprintln!("{BAD}error:{BAD:#} curl cannot be called; python, typescript and rust can");
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -106,10 +182,15 @@ pub(crate) fn run() -> ExitCode {
         match command_line.command {
             None => up(command_line.up, &mut stop).await,
             Some(Command::Up(options)) => up(options, &mut stop).await,
-            Some(Command::Demo(functions)) => tokio::select! {
-                code = demo::run(functions.programs()) => code,
-                () = stop.asked() => ExitCode::from(130), // as a shell reports Ctrl-C
-            },
+            Some(Command::Demo(DemoOptions { keep, functions })) => {
+                demo::run(functions.programs(), keep, &mut stop).await
+            }
+            Some(Command::Listen(options)) => listen::run(options, &mut stop).await,
+            Some(Command::Example { language, webhook: false }) => {
+                print!("{}", language.sender());
+                ExitCode::SUCCESS
+            }
+            Some(Command::Example { language, webhook: true }) => print_receiver(language),
         }
     })
 }
@@ -119,8 +200,13 @@ async fn up(options: Up, stop: &mut Stop) -> ExitCode {
     let examples = options.sam_env.is_some();
     let claim = |file: Option<PathBuf>| file.map(ReadyFile::claim).transpose();
     let files = claim(options.ready_file).and_then(|ready| Ok((ready, claim(options.sam_env)?)));
-    let (ready_file, sam_env) = match files {
+    let (mut ready_file, mut sam_env) = match files {
         Ok(files) => files,
+        Err(error) => return fail(&error.to_string()),
+    };
+
+    let log = match options.log.map(open_log).transpose() {
+        Ok(log) => log,
         Err(error) => return fail(&error.to_string()),
     };
 
@@ -132,7 +218,7 @@ async fn up(options: Up, stop: &mut Stop) -> ExitCode {
         examples,
         ses: options.ses,
         programs: options.functions.programs(),
-        logs: Logs::terminal(),
+        logs: Logs::terminal(options.quiet, log),
         ..Options::default()
     });
 
@@ -147,39 +233,71 @@ async fn up(options: Up, stop: &mut Stop) -> ExitCode {
     };
 
     let took = started.elapsed().as_millis();
-    println!(
+    let tell = |text: String| {
+        if !options.quiet {
+            tell(text)
+        }
+    };
+    tell(format!(
         "\n  {}  {}\n",
         paint(BOLD, "Pingback Messages is up"),
         paint(DIM, format_args!("in {took} ms"))
-    );
+    ));
 
-    println!("{}\n", local.page());
+    tell(format!("{}\n", local.banner()));
     if local.late_customers() > 0 {
-        println!(
+        eprintln!(
             "  {} no chat customer is connected: see the log of chat-socket below.\n",
             paint(BAD, "warning:")
         );
     }
 
-    println!("  {} stops everything.\n", paint(BOLD, "Ctrl-C"));
+    if let Some(url) = options.forward_to {
+        match forward(&local.ready(), &url).await {
+            Ok(endpoint) => {
+                let secret = endpoint.secret();
+                tell(field("Events", format_args!("go to {}", paint(CODE, &url))).to_string());
+                tell(format!("{}\n", field("", format_args!("signed by {secret}"))));
+            }
+            Err(error) => {
+                local.stop().await;
+                return fail(&format!("--forward-to: {error}."));
+            }
+        }
+    }
 
-    let write_sam_env =
-        || sam_env.as_ref().map_or(Ok(()), |file| file.write(&sam::variables(local.engine())));
-    let write_ready = || ready_file.as_ref().map_or(Ok(()), |file| file.write(&local.ready()));
-    if let Err(error) = write_sam_env().and_then(|()| write_ready()) {
+    tell(format!("  {} stops everything.\n", paint(BOLD, "Ctrl-C")));
+
+    let mut write_files = || {
+        sam_env.as_mut().map_or(Ok(()), |file| file.write(&sam::variables(local.engine())))?;
+        ready_file.as_mut().map_or(Ok(()), |file| file.write(&local.ready()))
+    };
+    if let Err(error) = write_files() {
         local.stop().await;
         return fail(&error.to_string());
     }
 
     stop.asked().await;
-    println!("\n  {}", paint(DIM, "Stopping…"));
     drop((ready_file, sam_env));
+    tell(format!("\n  {}", paint(DIM, "Stopping…")));
     tokio::select! {
-        () = local.stop() => println!("  {} Everything is stopped.", paint(GOOD, "✓")),
+        () = local.stop() => {
+            tell(format!("  {} Everything is stopped.", paint(GOOD, "✓")));
+        }
         () = stop.asked() => {} // a second Ctrl-C stops at once
     }
 
     ExitCode::SUCCESS
+}
+
+/// Has the demo business's events sent to a URL.
+async fn forward(ready: &Ready, url: &str) -> Result<Endpoint, String> {
+    Endpoints::of_demo(ready)?.make(url, "cargo local --forward-to").await
+}
+
+/// Opens the file that gets the logs.
+fn open_log(path: PathBuf) -> std::io::Result<File> {
+    File::options().create(true).append(true).open(&path).map_err(|error| name_path(&path, &error))
 }
 
 /// Parses an address that others can call.
@@ -196,14 +314,14 @@ fn address(text: &str) -> Result<IpAddr, String> {
 fn sentence(error: &LocalError) -> String {
     let advice = match error {
         LocalError::PortTaken { port, .. } => {
-            let other = if *port < 60_000 { *port / 100 * 100 + 100 } else { 3100 };
-            format!(
-                ". Stop that program, or choose other ports: {}",
-                paint(CODE, format_args!("cargo local --port {other}"))
-            )
+            format!(". Stop that program, or choose other ports: add {}", other_port(*port))
         }
-        LocalError::Port { .. } => {
-            format!(". Choose other ports: {}", paint(CODE, "cargo local --port 3000"))
+        LocalError::Port { port, .. } => {
+            format!(". Choose other ports: add {}", other_port(*port))
+        }
+        LocalError::PortTooHigh(port) => format!(": add {}", other_port(*port)),
+        LocalError::ForeignAddress(_) => {
+            format!(". Name one that it has, or leave {} out", paint(CODE, "--address"))
         }
         LocalError::InUse(_) => ". Stop that one, or choose another directory".into(),
         _ => String::new(),
@@ -212,31 +330,10 @@ fn sentence(error: &LocalError) -> String {
     format!("{error}{advice}.")
 }
 
-fn fail(sentence: &str) -> ExitCode {
-    eprintln!("{} {sentence}", paint(BAD, "error:"));
-    ExitCode::FAILURE
-}
-
-/// Ctrl-C and SIGTERM.
-struct Stop {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Stop {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
+/// Returns the option for ports that are far from one that cannot be had.
+fn other_port(port: u16) -> String {
+    let other = if (1_024..60_000).contains(&port) { port / 100 * 100 + 100 } else { 3100 };
+    paint(CODE, format_args!("--port {other}"))
 }
 
 #[cfg(test)]
@@ -264,21 +361,61 @@ mod tests {
         assert!(matches!(long.command, Some(Command::Up(Up { port: 0, no_demo: true, .. }))));
 
         let demo = CommandLine::try_parse_from(["cargo local", "demo"]).unwrap();
-        assert!(matches!(demo.command, Some(Command::Demo(Functions { functions: None }))));
-        let own =
-            CommandLine::try_parse_from(["cargo local", "demo", "--functions", "target/debug"])
-                .unwrap();
+        let Some(Command::Demo(demo)) = demo.command else { panic!("{demo:?}") };
+        assert!(!demo.keep && demo.functions.functions.is_none());
+        let words = ["cargo local", "demo", "--keep", "--functions", "target/debug"];
+        let own = CommandLine::try_parse_from(words).unwrap();
+        let Some(Command::Demo(own)) = own.command else { panic!("{own:?}") };
+        assert!(own.keep && own.functions.functions.is_some());
 
-        assert!(matches!(own.command, Some(Command::Demo(Functions { functions: Some(_) }))));
+        let quiet = ["cargo local", "--quiet", "--log", "l", "--ses", "http://127.0.0.1:5000"];
+        let quiet = CommandLine::try_parse_from(quiet).unwrap().up;
+        assert!(quiet.quiet && quiet.log.is_some() && quiet.ses.is_some());
+
+        let forwarded = ["cargo local", "--forward-to", "http://127.0.0.1:5000/hooks"];
+        let forwarded = CommandLine::try_parse_from(forwarded).unwrap().up;
+        assert_eq!(forwarded.forward_to.as_deref(), Some("http://127.0.0.1:5000/hooks"));
+        let nowhere = ["cargo local", "--no-demo", "--forward-to", "http://127.0.0.1:5000/"];
+        assert!(CommandLine::try_parse_from(nowhere).is_err());
+
+        let url = "http://127.0.0.1:5000/hooks";
+        let listen = CommandLine::try_parse_from(["cargo local", "listen", url]).unwrap();
+        let Some(Command::Listen(listen)) = listen.command else { panic!("{listen:?}") };
+        assert!(listen.url == url && listen.port == 3000 && listen.ready_file.is_none());
+        assert!(CommandLine::try_parse_from(["cargo local", "listen", "nonsense"]).is_err());
+
+        for (word, language) in [("curl", Language::Curl), ("typescript", Language::Typescript)] {
+            let example = CommandLine::try_parse_from(["cargo local", "example", word]).unwrap();
+            let asked = Some(Command::Example { language, webhook: false });
+            assert_eq!(format!("{:?}", example.command), format!("{asked:?}"));
+        }
     }
 
     #[test]
     fn a_busy_port_is_named_with_a_way_out() {
-        let sentence = sentence(&LocalError::PortTaken { port: 3001, what: "WebSocket" });
+        let plain = |error| anstream::adapter::strip_str(&sentence(&error)).to_string();
+        let taken = plain(LocalError::PortTaken { port: 3001, what: "WebSocket" });
+        assert!(taken.contains("port 3001") && taken.contains("--port 3100"), "{taken}");
+
+        let denied = std::io::ErrorKind::PermissionDenied.into();
+        let denied = plain(LocalError::Port { port: 81, what: "WebSocket", error: denied });
+        assert!(denied.contains("port 81") && denied.contains("--port 3100"), "{denied}");
+    }
+
+    #[test]
+    fn an_address_of_another_machine_is_no_matter_of_ports() {
+        let address = "192.0.2.1".parse().unwrap();
+        let sentence = sentence(&LocalError::ForeignAddress(address));
         let sentence = anstream::adapter::strip_str(&sentence).to_string();
-        assert!(
-            sentence.contains("port 3001") && sentence.contains("cargo local --port 3100"),
-            "{sentence}"
-        );
+        assert!(sentence.contains("192.0.2.1") && !sentence.contains("port"), "{sentence}");
+    }
+
+    #[test]
+    fn a_service_has_an_address_with_a_host() {
+        for wrong in ["nonsense", "localhost:5000", "ftp://a.example", "http://", "/v2", ""] {
+            let parsed = CommandLine::try_parse_from(["cargo local", "--ses", wrong]);
+            assert!(parsed.is_err(), "{wrong}");
+        }
+        assert!(http_url("https://email.example/v2").is_ok());
     }
 }

@@ -4,9 +4,12 @@ mod bootstrap;
 mod cli;
 mod console;
 mod demo;
+mod forward;
+mod listen;
 mod ready;
 mod sam;
 mod stack;
+mod stop;
 mod system;
 mod terminal;
 

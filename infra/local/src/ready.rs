@@ -1,13 +1,15 @@
 //! The ready file: addresses and credentials, for scripts and tests that start the system.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use sandbox::atomic_file::write_atomically;
+use sandbox::atomic_file::{name_path, write_atomically};
 use sandbox::seed::PerChannel;
 
 /// The content of the file.
@@ -19,7 +21,7 @@ pub struct Ready {
     pub api: String,
     /// The address that the chat widget connects to.
     pub websocket: String,
-    /// URL of the page that shows addresses and a first call.
+    /// URL of the console.
     pub console: String,
     /// The local AWS.
     pub aws: Aws,
@@ -89,47 +91,78 @@ pub struct Other {
 }
 
 /// A file that exists exactly as long as the system is up: a stop removes it, and a start removes
-/// one that a killed system left behind.
+/// one that a killed system left behind. The system holds a lock on it, which the operating system
+/// releases however the system ends; so a start knows the file of a system that runs.
 #[derive(Debug)]
 pub(crate) struct ReadyFile {
     path: PathBuf,
+    written: Option<File>,
 }
 
 impl ReadyFile {
     /// Claims the path, and removes the file of an earlier run.
     ///
     /// # Errors
-    /// The directory is missing, or the file cannot be removed.
+    /// The directory is missing, a system that runs has the file, it holds something else than a
+    /// run's JSON, or it cannot be removed.
     pub(crate) fn claim(path: PathBuf) -> io::Result<Self> {
-        let name_path =
-            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        let name_it = |error: io::Error| name_path(&path, &error);
         let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
-        directory
-            .map_or(Ok(()), |directory| fs::metadata(directory).map(drop))
-            .map_err(name_path)?;
+        directory.map_or(Ok(()), |directory| fs::metadata(directory).map(drop)).map_err(name_it)?;
 
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(name_path(error)),
-            _ => Ok(Self { path }),
+        if is_left_behind(&path).map_err(name_it)? {
+            fs::remove_file(&path).map_err(name_it)?;
         }
+        Ok(Self { path, written: None })
     }
 
     /// Writes the file atomically, so that readers never see a part of it.
     ///
     /// # Errors
-    /// The directory is missing or cannot be written.
-    pub(crate) fn write(&self, content: &impl Serialize) -> io::Result<()> {
+    /// The directory is missing or cannot be written, or a system that started at the same time
+    /// was faster.
+    pub(crate) fn write(&mut self, content: &impl Serialize) -> io::Result<()> {
         let json = serde_json::to_vec_pretty(content)?;
-        write_atomically(&self.path, &json).map_err(|error| {
-            io::Error::new(error.kind(), format!("{}: {error}", self.path.display()))
-        })
+        let written = is_left_behind(&self.path).and_then(|_| write_atomically(&self.path, &json));
+        self.written = Some(written.map_err(|error| name_path(&self.path, &error))?);
+        Ok(())
     }
 }
 
 impl Drop for ReadyFile {
+    /// Removes the file, unless another has taken its place.
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+        let Some(file) = &self.written else { return };
+        let (Ok(own), Ok(there)) = (file.metadata(), fs::metadata(&self.path)) else { return };
+        if (own.dev(), own.ino()) == (there.dev(), there.ino()) {
+            let _ = fs::remove_file(&self.path);
+        }
     }
+}
+
+/// Returns whether there is a file, which no system has that runs.
+fn is_left_behind(path: &Path) -> io::Result<bool> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        opened => opened?,
+    };
+
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            let sentence = "a `cargo local` that runs has this file; stop it, or name another file";
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, sentence));
+        }
+        Err(TryLockError::Error(error)) => return Err(error),
+        Ok(()) => {}
+    }
+
+    let content = fs::read(path)?;
+    let is_of_a_run = serde_json::from_slice::<Map<String, Value>>(&content).is_ok();
+    if !is_of_a_run && !content.trim_ascii().is_empty() {
+        let sentence = "this file is of no earlier run and would be lost; name another one";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, sentence));
+    }
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -193,9 +226,9 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("ready-{}", Uuid::new_v4()));
         fs::create_dir(&directory).unwrap();
         let path = directory.join("ready.json");
-        fs::write(&path, "left behind").unwrap();
+        fs::write(&path, r#"{"pid": 1}"#).unwrap();
 
-        let file = ReadyFile::claim(path.clone()).unwrap();
+        let mut file = ReadyFile::claim(path.clone()).unwrap();
         assert!(!path.exists());
 
         file.write(&ready()).unwrap();
@@ -208,6 +241,33 @@ mod tests {
 
         drop(file);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_of_a_system_that_runs_stays_and_so_does_any_other() {
+        let directory = std::env::temp_dir().join(format!("ready-{}", Uuid::new_v4()));
+        fs::create_dir(&directory).unwrap();
+        let path = directory.join("ready.json");
+
+        let mut first = ReadyFile::claim(path.clone()).unwrap();
+        let mut second = ReadyFile::claim(path.clone()).unwrap();
+        first.write(&ready()).unwrap();
+        for refused in [second.write(&ready()), ReadyFile::claim(path.clone()).map(drop)] {
+            let error = refused.unwrap_err().to_string();
+            assert!(error.contains("ready.json") && error.contains("that runs"), "{error}");
+        }
+        drop(second);
+        assert!(path.exists());
+
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "[package]").unwrap();
+        drop(first);
+        let error = ReadyFile::claim(path.clone()).unwrap_err().to_string();
+        assert!(error.contains("of no earlier run"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "[package]");
+
+        fs::write(&path, "").unwrap(); // as mktemp makes it
+        assert!(ReadyFile::claim(path).is_ok());
     }
 
     #[test]

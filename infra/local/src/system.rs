@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::console;
+use crate::console::{self, Addresses};
 use crate::ready::{Aws, Demo, Other, Queues, Ready};
 use crate::stack::{STACK_NAME, TEMPLATE};
 use emulator::{Engine, EngineOptions, ExtraRoutes, Logs, Programs, Urls, listen};
@@ -26,7 +26,7 @@ pub use error::LocalError;
 /// Options of a start.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The API's port; WebSocket and sandbox take the two after it. 0: any three that are free.
+    /// The API's port; WebSocket, sandbox and AWS take the three after it. 0: any that are free.
     pub port: u16,
     /// The directory that keeps everything; without it, everything is gone with the process.
     pub data_dir: Option<PathBuf>,
@@ -77,9 +77,9 @@ pub struct Local {
     engine: Arc<Engine>,
     sandbox: Sandbox,
     keys: Keys,
-    page: String,
-    /// Held as long as the system uses the directory.
-    _lock: Option<File>,
+    banner: String,
+    /// Held as long as the system uses its directory; none without one.
+    lock: Option<File>,
 }
 
 impl Local {
@@ -90,7 +90,7 @@ impl Local {
     /// [`LocalError`]; then nothing is left running.
     pub async fn start(options: Options) -> Result<Self, LocalError> {
         let (lock, directory) = options.data_dir.as_deref().map(claim).transpose()?.unzip();
-        let [api_port, websocket_port, sandbox_port] = ports(options.port)?;
+        let [api_port, websocket_port, sandbox_port, aws_port] = ports(options.port)?;
         let mut keys = Keys::load(directory.as_deref(), options.demo)?;
 
         if options.examples {
@@ -101,7 +101,7 @@ impl Local {
         // socket is bound first.
         let listener = listen::bind_to(options.address, sandbox_port)
             .await
-            .map_err(|error| bind_error(error, sandbox_port, "sandbox"))?;
+            .map_err(|error| bind_error(error, options.address, sandbox_port, "sandbox"))?;
 
         let sandbox_url = format!("http://{}", listener.local_addr()?);
         let provider = |name: &str| format!("{sandbox_url}/providers/{name}");
@@ -112,16 +112,19 @@ impl Local {
         );
 
         let demo = demo(&keys, Utc::now());
-        let page = {
+        let banner = {
             let sandbox_url = sandbox_url.clone();
-            move |urls: &Urls| console::page(urls, &sandbox_url, demo.as_ref(), &kept)
+            move |urls: &Urls| console::banner(urls, &sandbox_url, demo.as_ref(), &kept)
         };
 
         let mut parameters = options.parameters;
+        let account_concurrency =
+            parameters.get("LambdaQuota").and_then(|quota| quota.parse().ok());
         parameters.insert("Stage".into(), "dev".into()); // WhatsApp is played here, over http://
         // The SES that is played here has no rate.
         parameters.insert("EmailConcurrency".into(), "50".into());
         parameters.insert("EmailBatchSize".into(), "10".into());
+        parameters.insert("WebhookReach".into(), "loopback".into()); // Receivers are on this machine.
         parameters.insert("WhatsappApiUrl".into(), provider("whatsapp/v26.0"));
 
         let engine_options = EngineOptions {
@@ -132,6 +135,8 @@ impl Local {
             address: options.address,
             api_port,
             websocket_port,
+            aws_port,
+            account_concurrency,
             dynamodb: options.dynamodb,
             parameters,
             environment: [
@@ -141,12 +146,18 @@ impl Local {
             .into(),
             logs: options.logs,
             extra_routes: {
-                let page = page.clone();
-                ExtraRoutes::new(move |urls| console::routes(&page(urls)))
+                let banner = banner.clone();
+                let sandbox_url = sandbox_url.clone();
+                ExtraRoutes::new(move |urls| {
+                    console::routes(&banner(urls), &Addresses::new(urls, &sandbox_url))
+                })
             },
+            ..EngineOptions::default()
         };
 
-        let engine = Arc::new(Engine::start(engine_options).await.map_err(engine_error)?);
+        let address = options.address;
+        let engine = Engine::start(engine_options).await;
+        let engine = Arc::new(engine.map_err(|error| engine_error(error, address))?);
 
         let sandbox_options = SandboxOptions {
             listener,
@@ -158,9 +169,9 @@ impl Local {
         };
 
         let sandbox = Sandbox::start(sandbox_options).await?;
-        let page = page(engine.urls());
+        let banner = banner(engine.urls());
 
-        Ok(Self { engine, sandbox, keys, page, _lock: lock })
+        Ok(Self { engine, sandbox, keys, banner, lock })
     }
 
     /// Returns the local AWS and the functions.
@@ -168,9 +179,9 @@ impl Local {
         &self.engine
     }
 
-    /// Returns the page with addresses and a first call, with colours.
-    pub(crate) fn page(&self) -> &str {
-        &self.page
+    /// Returns the addresses and a first call, with colours.
+    pub(crate) fn banner(&self) -> &str {
+        &self.banner
     }
 
     /// Returns how many chat customers got no answer to their hello in time; they go on trying.
@@ -205,6 +216,10 @@ impl Local {
 
     /// Stops everything, children included.
     pub async fn stop(self) {
+        // What a function would note of each customer who leaves is gone with the table.
+        if self.lock.is_none() {
+            self.engine.stop_functions().await;
+        }
         self.sandbox.stop().await;
         // The sandbox's routes held the other references to the engine.
         if let Some(engine) = Arc::into_inner(self.engine) {

@@ -2,6 +2,8 @@
 //! where there is no terminal, or `NO_COLOR` is set.
 
 use std::fmt::Display;
+use std::io::Write;
+use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 
@@ -18,6 +20,17 @@ pub(crate) const CODE: Style = AnsiColor::Cyan.on_default();
 
 /// Width of labels, so that the values are aligned.
 const LABEL_WIDTH: usize = 10;
+
+/// Prints a line. A terminal that is gone must not end the system.
+pub(crate) fn tell(line: impl Display) {
+    let _ = writeln!(anstream::stdout(), "{line}");
+}
+
+/// Prints the sentence of an error, and returns the program's exit code.
+pub(crate) fn fail(sentence: &str) -> ExitCode {
+    let _ = writeln!(anstream::stderr(), "{} {sentence}", paint(BAD, "error:"));
+    ExitCode::FAILURE
+}
 
 /// Returns text in a style.
 pub(crate) fn paint(style: Style, text: impl Display) -> String {

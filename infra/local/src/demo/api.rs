@@ -49,7 +49,7 @@ impl Api {
         picture: &Picture,
     ) -> Result<Value, DemoError> {
         let Picture { filename, content_type, bytes } = *picture;
-        let path = format!("/api/v1/conversations/{conversation}/upload");
+        let path = format!("/api/v1/conversations/{conversation}/uploads");
         let body =
             json!({ "filename": filename, "content_type": content_type, "size": bytes.len() });
 

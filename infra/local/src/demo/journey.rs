@@ -1,4 +1,5 @@
-//! Sends one message and shows its way: accepted, queued, sent, delivered, and the customer's view.
+//! Sends one message and shows its way: accepted, queued, sent, delivered, the customer's view, and
+//! the events that the business's endpoint was sent.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -10,11 +11,13 @@ use uuid::Uuid;
 
 use super::api::Api;
 use super::picture::Picture;
+use super::receiver::Receiver;
 use super::step::{DemoError, TIME_LIMIT, milliseconds, text};
 use crate::terminal::{BAD, BOLD, DIM, GOOD, field, paint};
 
-/// Pause between two reads of the status.
-const POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// Pause between two reads of the status: a plan that says nothing allows a hundred reads in ten
+/// seconds. The times that are shown are the message's own.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// The statuses of a message after it was accepted, in order.
 const STATUSES: [&str; 4] = ["queued", "sent", "delivered", "read"];
 /// The status of a message that the customer has: reported by the widget itself, by WhatsApp's
@@ -33,7 +36,12 @@ pub(super) struct Journey {
 
 impl Journey {
     /// Sends the message and shows every status.
-    pub(super) async fn send_and_follow(&self, api: &Api, token: &str) -> Result<(), DemoError> {
+    pub(super) async fn send_and_follow(
+        &self,
+        api: &Api,
+        token: &str,
+        receiver: &Receiver,
+    ) -> Result<(), DemoError> {
         let conversation = self.conversation.to_string();
         println!(
             "  {}  {}",
@@ -68,7 +76,8 @@ impl Journey {
         println!();
         arrived?;
 
-        self.show_customer(api, text(&message["id"])).await
+        self.show_customer(api, text(&message["id"])).await?;
+        self.show_events(api, receiver, &message).await
     }
 
     /// Prints each status as it is reached, until the last.
@@ -145,6 +154,41 @@ impl Journey {
             )
         );
 
+        Ok(())
+    }
+
+    /// Shows the events of the message that the business's endpoint got, up to the last one, and
+    /// that each is signed by its secret.
+    async fn show_events(
+        &self,
+        api: &Api,
+        receiver: &Receiver,
+        message: &Value,
+    ) -> Result<(), DemoError> {
+        let started = Instant::now();
+        let events = loop {
+            let events = receiver.events(api, text(&message["id"])).await?;
+            if events.iter().any(|event| event.status() == LAST_STATUS) {
+                break events;
+            }
+            if started.elapsed() > TIME_LIMIT {
+                let limit = TIME_LIMIT.as_secs();
+                return Err(self.failed(format!("was not told of within {limit} s")));
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        };
+
+        if !events.iter().all(|event| event.is_verified) {
+            return Err(self.failed("was told of with a wrong signature".into()));
+        }
+
+        let shown = events.iter().map(|event| {
+            let after = since(&message["created_at"], &event.at);
+            format!("{}{after}", paint(GOOD, event.status()))
+        });
+        let shown: Vec<String> = shown.collect();
+        let verified = paint(DIM, "signatures verified");
+        println!("{}", field("endpoint", format_args!("{}  {verified}", shown.join(" → "))));
         Ok(())
     }
 

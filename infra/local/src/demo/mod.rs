@@ -1,10 +1,11 @@
 //! `cargo local demo`: a message and a picture on each channel, from the agent's call to the
-//! customer, and one message over the limit. Everything that it shows is an answer of the public
-//! API or of the sandbox.
+//! customer and to the business's own endpoint, and one message over the limit. Everything that it
+//! shows is an answer of the public API or of the sandbox.
 
 mod api;
 mod journey;
 mod picture;
+mod receiver;
 mod step;
 
 use std::process::ExitCode;
@@ -14,12 +15,14 @@ use anstream::{eprintln, println};
 use serde_json::json;
 
 use crate::ready::{Demo, Ready};
+use crate::stop::Stop;
 use crate::system::{Local, Options};
 use crate::terminal::{BAD, BOLD, CODE, DIM, GOOD, field, paint};
 use api::Api;
 use emulator::{Logs, Programs};
 use journey::Journey;
 use picture::Picture;
+use receiver::Receiver;
 use sandbox::seed::PerChannel;
 use step::{DemoError, milliseconds, text, within};
 
@@ -32,11 +35,23 @@ const PICTURE: Picture = Picture {
 /// Messages that the small business may send in a month.
 const SMALL_LIMIT: u64 = 2;
 
-/// Runs the demo; the exit code says whether every message arrived.
-pub(crate) async fn run(programs: Programs) -> ExitCode {
+/// Runs the demo; the exit code says whether every message arrived. With `keep`, the system runs
+/// on until it is asked to stop.
+pub(crate) async fn run(programs: Programs, keep: bool, stop: &mut Stop) -> ExitCode {
     let logs = Logs::captured();
-    match run_and_show(&logs, programs).await {
-        Ok(()) => ExitCode::SUCCESS,
+    let shown = tokio::select! {
+        shown = run_and_show(&logs, programs, keep) => shown,
+        () = stop.asked() => return ExitCode::from(130), // as a shell reports Ctrl-C
+    };
+
+    match shown {
+        Ok(kept) => {
+            if let Some(local) = kept {
+                stop.asked().await;
+                local.stop().await;
+            }
+            ExitCode::SUCCESS
+        }
         Err(DemoError(sentence)) => {
             let lines: Vec<_> = logs.lines().into_iter().filter(|line| !line.is_record()).collect();
             if !lines.is_empty() {
@@ -49,7 +64,12 @@ pub(crate) async fn run(programs: Programs) -> ExitCode {
     }
 }
 
-async fn run_and_show(logs: &Logs, programs: Programs) -> Result<(), DemoError> {
+/// Shows the demo, and returns the system if it is to be kept.
+async fn run_and_show(
+    logs: &Logs,
+    programs: Programs,
+    keep: bool,
+) -> Result<Option<Local>, DemoError> {
     let started = Instant::now();
     let starting = Local::start(Options { logs: logs.clone(), programs, ..Options::default() });
     let local = within(starting, "the system did not start").await?;
@@ -69,13 +89,29 @@ async fn run_and_show(logs: &Logs, programs: Programs) -> Result<(), DemoError> 
     );
 
     let outcome = send_everything(&ready).await;
-    local.stop().await;
+    let kept = match keep && outcome.is_ok() {
+        true => Some(local),
+        false => {
+            local.stop().await;
+            None
+        }
+    };
     let messages = outcome?;
     let took = format!("{:.1} s", started.elapsed().as_secs_f64());
-    println!("  {} {messages} messages arrived, one was refused, in {took}.", paint(GOOD, "✓"));
-    println!("  {} {}\n", paint(DIM, "Try it yourself:"), paint(CODE, "cargo local"));
+    let done = paint(GOOD, "✓");
+    println!("  {done} {messages} messages arrived and were told of, one was refused, in {took}.");
+    let next = match &kept {
+        Some(_) => format!(
+            "{} {}  {}",
+            paint(DIM, "Look at it:"),
+            paint(CODE, &ready.console),
+            paint(DIM, "Ctrl-C stops it.")
+        ),
+        None => format!("{} {}", paint(DIM, "Try it yourself:"), paint(CODE, "cargo local")),
+    };
+    println!("  {next}\n");
 
-    Ok(())
+    Ok(kept)
 }
 
 async fn send_everything(ready: &Ready) -> Result<usize, DemoError> {
@@ -83,9 +119,10 @@ async fn send_everything(ready: &Ready) -> Result<usize, DemoError> {
         ready.demo.as_ref().ok_or_else(|| DemoError("the demo business was not seeded.".into()))?;
     let api = Api::new(ready);
     let journeys = journeys(demo);
+    let receiver = Receiver::register(ready, demo.business_id).await?;
 
     for journey in &journeys {
-        journey.send_and_follow(&api, &demo.token).await?;
+        journey.send_and_follow(&api, &demo.token, &receiver).await?;
         println!();
     }
 

@@ -1,6 +1,7 @@
 //! Why the system did not start, worded for the person who started it.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use emulator::StartError;
@@ -27,9 +28,12 @@ pub enum LocalError {
         /// The operating system's error.
         error: io::Error,
     },
-    /// There are no three ports from there on.
+    /// The address to listen on is another machine's.
+    #[error("{0} is not an address of this machine")]
+    ForeignAddress(IpAddr),
+    /// There are no four ports from there on.
     #[error(
-        "port {0} leaves no room for the WebSocket and the sandbox, which take the two ports after it"
+        "port {0} leaves no room for WebSocket, sandbox and AWS, which take the three ports after it"
     )]
     PortTooHigh(u16),
     /// Another process works in the directory.
@@ -55,17 +59,23 @@ pub enum LocalError {
 }
 
 /// Returns the error of a port that cannot be bound.
-pub(super) fn bind_error(error: io::Error, port: u16, what: &'static str) -> LocalError {
+pub(super) fn bind_error(
+    error: io::Error,
+    address: IpAddr,
+    port: u16,
+    what: &'static str,
+) -> LocalError {
     match error.kind() {
         io::ErrorKind::AddrInUse => LocalError::PortTaken { port, what },
+        io::ErrorKind::AddrNotAvailable => LocalError::ForeignAddress(address),
         _ => LocalError::Port { port, what, error },
     }
 }
 
 /// Returns the engine's error; its busy port is worded like any other.
-pub(super) fn engine_error(error: StartError) -> LocalError {
+pub(super) fn engine_error(error: StartError, address: IpAddr) -> LocalError {
     match error {
-        StartError::Port { what, port, source } => bind_error(source, port, what),
+        StartError::Port { what, port, source } => bind_error(source, address, port, what),
         error => LocalError::Engine(error),
     }
 }

@@ -1,15 +1,15 @@
-//! The system's place on a machine: three ports and a directory.
+//! The system's place on a machine: four ports and a directory.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use super::error::LocalError;
 
-/// Returns the ports of API, WebSocket and sandbox.
-pub(super) fn ports(first: u16) -> Result<[u16; 3], LocalError> {
+/// Returns the ports of API, WebSocket, sandbox and AWS.
+pub(super) fn ports(first: u16) -> Result<[u16; 4], LocalError> {
     match first {
-        0 => Ok([0; 3]),
-        1..=65_533 => Ok([first, first + 1, first + 2]),
+        0 => Ok([0; 4]),
+        1..=65_532 => Ok([first, first + 1, first + 2, first + 3]),
         _ => Err(LocalError::PortTooHigh(first)),
     }
 }
@@ -32,11 +32,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_ports_in_a_row_or_any_three() {
-        assert_eq!(ports(0).unwrap(), [0, 0, 0]);
-        assert_eq!(ports(3000).unwrap(), [3000, 3001, 3002]);
-        assert_eq!(ports(65_533).unwrap(), [65_533, 65_534, 65_535]);
-        assert!(ports(65_534).unwrap_err().to_string().contains("65534"));
+    fn four_ports_in_a_row_or_any_four() {
+        assert_eq!(ports(0).unwrap(), [0; 4]);
+        assert_eq!(ports(3000).unwrap(), [3000, 3001, 3002, 3003]);
+        assert_eq!(ports(65_532).unwrap(), [65_532, 65_533, 65_534, 65_535]);
+        assert!(ports(65_533).unwrap_err().to_string().contains("65533"));
     }
 
     #[test]
