@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::command_line::AuditArgs;
 use crate::failure::Failure;
+use crate::pages::read_pages;
 use crate::report::{Progress, Report};
 use crate::target::Target;
 use domain::{BusinessId, Month};
@@ -63,12 +64,12 @@ pub(crate) async fn run(
         account.is_expiring = first_expiry.is_some_and(|at| at <= now);
     }
 
-    let filter = MessageFilter { business_id: args.business_id, month: args.month, status: None };
+    let filter = MessageFilter { business_id: args.business_id, month: args.month };
     let mut cursor = None;
     loop {
         let page = target.table.operator().census(filter, cursor).await?;
-        for message in page.records {
-            accounts.entry((message.business_id, message.month)).or_default().messages += 1;
+        for OpenMonth { business_id, month } in page.records {
+            accounts.entry((business_id, month)).or_default().messages += 1;
         }
 
         progress.advance(page.items_read, "items read");
@@ -97,18 +98,8 @@ async fn read_open_months(
             target.table.operator().months_of(business_id).await?
         }
         None => {
-            let mut open_months = Vec::new();
-            let mut cursor = None;
-            loop {
-                let page = target.table.operator().open_months(cursor).await?;
-                open_months.extend(page.records);
-                progress.advance(page.items_read, "items read");
-
-                cursor = page.end;
-                if cursor.is_none() {
-                    break open_months;
-                }
-            }
+            let table = target.table.operator();
+            read_pages(progress, async |at| table.open_months(at).await).await?
         }
     };
 

@@ -126,7 +126,7 @@ fn changed_settings(
             }
         }
         ChannelSettings::Email { from, configuration_set } => ChannelSettings::Email {
-            from: given.from.clone().unwrap_or(from),
+            from: given.from.clone().map_or(from, Into::into),
             configuration_set: given.configuration_set.clone().or(configuration_set),
         },
     })

@@ -71,9 +71,9 @@ async fn call_api<T: DeserializeOwned>(
 ) -> Result<T, InternalError> {
     let answer = send_request(aws, action, parameters)
         .await
-        .map_err(|error| InternalError::because(format!("calling {action}"), error))?;
+        .map_err(|error| InternalError::network(format!("calling {action}"), &*error))?;
     quick_xml::de::from_str(&answer)
-        .map_err(|error| InternalError::because(format!("reading the answer to {action}"), error))
+        .map_err(|error| InternalError::network(format!("reading the answer to {action}"), &error))
 }
 
 /// Signs and sends a request; returns the body of a successful answer.
@@ -120,7 +120,7 @@ async fn send_request(
         return Ok(answer);
     }
     let ErrorResponse { error } = quick_xml::de::from_str(&answer)?;
-    Err(format!("{}: {}", error.code, error.message).into())
+    Err(format!("{}: {} (in {region})", error.code, error.message).into())
 }
 
 /// Returns CloudFormation's address in a region; China's are in a [domain of their

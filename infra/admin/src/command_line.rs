@@ -3,6 +3,7 @@
 mod channel;
 mod create;
 mod dead_letters;
+mod endpoint;
 mod erase;
 mod keys;
 mod list;
@@ -14,18 +15,19 @@ pub(crate) use create::{
     CreateConversation,
 };
 pub(crate) use dead_letters::{DeadLetters, QueueArgs, RedriveArgs, SelectionArgs};
-pub(crate) use erase::{Erase, EraseConversation, EraseRecipient};
+pub(crate) use endpoint::{EndpointArgs, EndpointCommand, EventSelection, Events, RedeliverEvents};
+pub(crate) use erase::{Erase, EraseConversation, EraseRecipient, Waiting};
 pub(crate) use keys::{Keys, KeysArgs, TokenKind};
 pub(crate) use list::{
-    ApiKeyListArgs, ChannelListArgs, List, ListFailed, ListStuck, Message, MessageListArgs,
-    ShowMessage,
+    ApiKeyListArgs, ChannelListArgs, EndpointListArgs, List, ListFailed, ListStuck, Message,
+    MessageListArgs, ShowMessage,
 };
 pub(crate) use parse::Since;
 
 use clap::{Args, Parser, Subcommand};
 
 use domain::{AgentId, BusinessId, Month};
-use parse::{parse_key_id, parse_month, parse_name};
+use parse::{parse_key_id, parse_month, parse_name, parse_requests_per_minute};
 
 /// Heading of the options that every command has.
 const GLOBAL_OPTIONS: &str = "Global options";
@@ -110,6 +112,12 @@ pub(crate) enum Command {
     /// Show, change, pause, resume, deactivate or activate a business's channel
     #[command(subcommand)]
     Channel(ChannelCommand),
+    /// Show, enable or disable an endpoint that a business has its events sent to
+    #[command(subcommand)]
+    Endpoint(EndpointCommand),
+    /// Send events to an endpoint again
+    #[command(subcommand)]
+    Events(Events),
     /// Change the keys that sign tokens, while tokens of both are good
     #[command(subcommand)]
     Keys(Keys),
@@ -164,6 +172,10 @@ pub(crate) struct ChangePlan {
     /// Shards, 1 to 64; without it, the number stays
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) shards: Option<u16>,
+    /// Requests a minute that each credential may make to each operation, in each process of a
+    /// function; without it, the number stays
+    #[arg(long, value_name = "N", value_parser = parse_requests_per_minute())]
+    pub(crate) requests_per_minute: Option<u32>,
 }
 
 #[derive(Debug, Args)]

@@ -8,30 +8,33 @@ use crate::command_line::{
     BusinessArgs, CreateApiKey, CreateBusiness, CreateChannel, CreateConversation,
 };
 use crate::failure::Failure;
+use crate::plan::{or_default, requests_a_minute};
 use crate::report::{Report, or_dash, time};
 use crate::target::Target;
 use domain::channel::MESSAGING_WINDOW;
 use domain::channel::email::NamedAddress;
 use domain::delivery::OnUnknownOutcome;
-use domain::{AgentId, BusinessId, Channel, ChannelId, ConversationId};
+use domain::{AgentId, BusinessId, Channel, ChannelId, ConversationId, Scopes};
 use platform::credential::ApiKey;
+use platform::table::ApiKeyTerms;
 use platform::table::provision::NewConversation;
 use platform::table::record::{ChannelRecord, ChannelSettings, Template};
 
 /// Creates a business with its plan.
 pub(crate) async fn business(target: &Target, args: &CreateBusiness) -> Result<Report, Failure> {
-    let CreateBusiness { name, plan, limit, shards } = args;
+    let CreateBusiness { name, plan, limit, shards, requests_per_minute } = args;
     let business_id = put_business(target, args).await?;
 
     let json = json!({
         "business_id": business_id, "business_name": name, "plan": plan, "limit": limit,
-        "shards": shards,
+        "shards": shards, "requests_per_minute": or_default(*requests_per_minute),
     });
 
     Ok(Report::new(json).fields(vec![
         ("business", business_id.to_string()),
         ("name", or_dash(name.as_ref())),
         ("plan", format!("{plan}: {limit} messages a month on {shards} shards")),
+        ("requests", requests_a_minute(*requests_per_minute)),
     ]))
 }
 
@@ -50,7 +53,15 @@ pub(crate) async fn api_key(target: &Target, args: &CreateApiKey) -> Result<Repo
     let key = ApiKey::generate(args.business_id);
     let valid_until = args.days.map(|days| target.now() + TimeDelta::days(days.into()));
 
-    if !target.table.operator().create_api_key(&key, args.agent_id, valid_until).await? {
+    let scopes = args.scope.map_or_else(Scopes::default, |scope| [scope].into_iter().collect());
+    let terms = ApiKeyTerms {
+        agent: args.agent_id,
+        valid_until,
+        scopes: scopes.clone(),
+        name: args.name.clone(),
+    };
+
+    if !target.table.operator().create_api_key(&key, terms).await? {
         return Err(Failure::new(
             "--agent: the business has no such agent, or they are revoked; `create agent` makes \
              one",
@@ -59,13 +70,15 @@ pub(crate) async fn api_key(target: &Target, args: &CreateApiKey) -> Result<Repo
 
     let json = json!({
         "api_key": key.reveal(), "api_key_id": key.hash(), "agent_id": args.agent_id,
-        "valid_until": valid_until,
+        "valid_until": valid_until, "scopes": scopes, "name": args.name,
     });
 
     Ok(Report::new(json)
         .fields(vec![
             ("api key", key.reveal()),
             ("api key id", key.hash()),
+            ("name", or_dash(args.name.as_ref())),
+            ("scopes", scopes.to_string()),
             ("agent", or_dash(args.agent_id)),
             ("valid until", or_dash(valid_until.map(time))),
         ])
@@ -135,7 +148,10 @@ fn settings(stack: Option<&str>, args: &CreateChannel) -> Result<ChannelSettings
             let from = required(from, "from")?;
             check_sender(&from)?;
 
-            Ok(ChannelSettings::Email { from, configuration_set: configuration_set.clone() })
+            Ok(ChannelSettings::Email {
+                from: from.into(),
+                configuration_set: configuration_set.clone(),
+            })
         }
     }
 }
@@ -204,8 +220,8 @@ pub(crate) async fn conversation(
     let conversation = NewConversation {
         channel: channel.into(),
         channel_id: args.channel_id,
-        recipient: args.recipient.clone(),
-        subject: args.subject.clone(),
+        recipient: args.recipient.as_str().into(),
+        subject: args.subject.clone().map(Into::into),
         begun_by: None,
         window_expires_at,
     };
@@ -224,13 +240,13 @@ pub(crate) async fn put_business(
     target: &Target,
     args: &CreateBusiness,
 ) -> Result<BusinessId, Failure> {
-    let CreateBusiness { name, plan, limit, shards } = args;
+    let CreateBusiness { name, plan, limit, shards, requests_per_minute } = args;
     let business_id = BusinessId(Uuid::new_v4());
     let operator = target.table.operator();
     if let Some(name) = name {
         operator.name_business(business_id, name).await?;
     }
-    operator.create_business(business_id, plan, *limit, *shards).await?;
+    operator.create_business(business_id, plan, *limit, *shards, *requests_per_minute).await?;
     Ok(business_id)
 }
 

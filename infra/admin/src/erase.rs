@@ -1,4 +1,5 @@
-//! Erasing what identifies a customer. Messages are counted for ever, so they stay, emptied.
+//! Erasing what identifies a customer. Messages are counted for ever, so they stay, emptied; so do
+//! those that the customer wrote, by which lists are read on from.
 //!
 //! The order makes an interrupted run harmless: the conversation is marked first and unmarked last,
 //! and each step in between can be made again. `platform::table::erase` has the conditions.
@@ -7,23 +8,26 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::command_line::{EraseConversation, EraseRecipient};
+use crate::command_line::{EraseConversation, EraseRecipient, Waiting};
 use crate::consent::Consent;
 use crate::failure::Failure;
 use crate::report::{Progress, Report};
 use crate::target::Target;
 use domain::channel::whatsapp::CustomerId;
-use domain::{BusinessId, Channel, ConversationId, Seq};
-use platform::files::Files;
+use domain::{BusinessId, Channel, ConversationId, CustomerNumber, Seq};
+use platform::delivery::LEASE;
+use platform::files::{Files, ObjectKey};
 use platform::table::{BeginErasureOutcome, CustomerName, Erasure, ErasureCandidate};
 
 /// How many messages are read at once.
 const PAGE_SIZE: i32 = 100;
 
-/// What was done with one conversation.
+/// The erasure of one conversation, so far.
 struct ConversationErasure {
     conversation_id: ConversationId,
     message_count: u64,
+    customer_message_count: u64,
+    withdrawn_count: u64,
     file_count: usize,
     outcome: ErasureOutcome,
 }
@@ -45,7 +49,7 @@ pub(crate) async fn conversation(
     consent: &Consent,
     progress: &Progress,
 ) -> Result<Report, Failure> {
-    let EraseConversation { business_id, conversation_id } = *args;
+    let EraseConversation { business_id, conversation_id, waiting } = *args;
     target.plan_of(business_id).await?;
     let conversation = target.table.conversation(business_id, conversation_id).await?;
     let conversation = conversation
@@ -53,11 +57,12 @@ pub(crate) async fn conversation(
 
     consent.confirm(&format!(
         "The texts, files and customer's address of conversation {conversation_id} with {} \
-         messages will be gone for good.",
-        conversation.seq
+         messages will be gone for good.{}",
+        conversation.seq,
+        waiting.consequence()
     ))?;
-    let erasures =
-        erase_all(target, business_id, &BTreeSet::from([conversation_id]), progress).await?;
+    let conversation_ids = BTreeSet::from([conversation_id]);
+    let erasures = erase_all(target, business_id, &conversation_ids, waiting, progress).await?;
     Ok(report(&erasures, json!({ "business_id": business_id })))
 }
 
@@ -106,12 +111,14 @@ pub(crate) async fn recipient(
     let matching_count = matching_ids.len();
     consent.confirm(&format!(
         "The texts, files and customer's address of {} conversations ({matching_count} of them with \
-         RECIPIENT, {} of them from an erasure that was cut short) will be gone for good.",
+         RECIPIENT, {} of them from an erasure that was cut short) will be gone for good.{}",
         conversation_ids.len(),
-        begun_ids.len()
+        begun_ids.len(),
+        args.waiting.consequence()
     ))?;
 
-    let erasures = erase_all(target, args.business_id, &conversation_ids, progress).await?;
+    let EraseRecipient { business_id, waiting, .. } = *args;
+    let erasures = erase_all(target, business_id, &conversation_ids, waiting, progress).await?;
     let head = json!({ "business_id": args.business_id, "matching_count": matching_count });
     let report = report(&erasures, head);
     if matching_count > 0 {
@@ -121,6 +128,13 @@ pub(crate) async fn recipient(
         "RECIPIENT: the business has no conversation with it, and only an erasure that was cut short \
          was ended: if that was of another recipient, check how this one is written",
     ))
+}
+
+impl Waiting {
+    /// Says what the choice brings with it.
+    fn consequence(self) -> &'static str {
+        if self.withdraw { " Messages that wait for the customer will have failed." } else { "" }
+    }
 }
 
 /// Whether this is a name of the customer, however the address or number is written.
@@ -149,6 +163,7 @@ async fn erase_all(
     target: &Target,
     business_id: BusinessId,
     conversation_ids: &BTreeSet<ConversationId>,
+    waiting: Waiting,
     progress: &Progress,
 ) -> Result<Vec<ConversationErasure>, Failure> {
     let table = target.table.operator();
@@ -157,18 +172,26 @@ async fn erase_all(
     let mut erasures = BTreeMap::new();
 
     for conversation_id in conversation_ids.iter().copied() {
-        let conversation = match table
-            .begin_erasure(business_id, conversation_id, target.now())
-            .await?
-        {
+        let now = target.now();
+        let withdrawn_count = if waiting.withdraw {
+            table.withdraw_waiting(business_id, conversation_id, now, LEASE).await?
+        } else {
+            0
+        };
+
+        let conversation = match table.begin_erasure(business_id, conversation_id, now).await? {
             BeginErasureOutcome::Begun(erasure) => {
                 erasures.insert(conversation_id, erasure);
-                empty_conversation(target, &files, &erasure, progress).await?
+                empty_conversation(target, &files, &erasure, withdrawn_count, progress).await?
             }
-            BeginErasureOutcome::Unsettled(unsettled_count) => {
-                let outcome = ErasureOutcome::Unsettled(unsettled_count);
-                ConversationErasure { conversation_id, message_count: 0, file_count: 0, outcome }
-            }
+            BeginErasureOutcome::Unsettled(unsettled_count) => ConversationErasure {
+                conversation_id,
+                message_count: 0,
+                customer_message_count: 0,
+                withdrawn_count,
+                file_count: 0,
+                outcome: ErasureOutcome::Unsettled(unsettled_count),
+            },
             BeginErasureOutcome::Missing => continue,
         };
         conversations.push(conversation);
@@ -202,6 +225,7 @@ async fn empty_conversation(
     target: &Target,
     files: &Files,
     erasure: &Erasure,
+    withdrawn_count: u64,
     progress: &Progress,
 ) -> Result<ConversationErasure, Failure> {
     let table = target.table.operator();
@@ -217,7 +241,21 @@ async fn empty_conversation(
         );
     }
 
+    let mut written = CustomerNumber(0);
+    while let Some(last) = table.empty_customer_messages(erasure, written, PAGE_SIZE).await? {
+        progress.advance(
+            usize::try_from(last.0.saturating_sub(written.0)).unwrap_or_default(),
+            "items emptied",
+        );
+        written = last;
+    }
+
     let in_use = table.remove_uploads(erasure).await?;
+    // With its record a file has left the outbox, in which the sweeper would find it.
+    for upload in &in_use {
+        let upload = *upload;
+        files.mark_referenced(ObjectKey { business_id, conversation_id, upload }).await?;
+    }
     let file_count = files.delete_all(business_id, conversation_id, &in_use).await?;
     progress.advance(file_count, "items emptied");
 
@@ -225,17 +263,29 @@ async fn empty_conversation(
         0 => ErasureOutcome::Erased,
         count => ErasureOutcome::FilesInUse(count),
     };
-    Ok(ConversationErasure { conversation_id, message_count: last.0, file_count, outcome })
+    Ok(ConversationErasure {
+        conversation_id,
+        message_count: last.0,
+        customer_message_count: written.0,
+        withdrawn_count,
+        file_count,
+        outcome,
+    })
 }
 
 /// Reports on conversations; `head` is what the JSON has beside them.
 fn report(conversations: &[ConversationErasure], mut head: Value) -> Report {
     let rows: Vec<Value> = conversations
         .iter()
-        .map(|ConversationErasure { conversation_id, message_count, file_count, outcome }| {
+        .map(|erasure| {
+            let outcome = erasure.outcome;
             json!({
-                "conversation_id": conversation_id, "erased": *outcome == ErasureOutcome::Erased,
-                "message_count": message_count, "file_count": file_count,
+                "conversation_id": erasure.conversation_id,
+                "erased": outcome == ErasureOutcome::Erased,
+                "message_count": erasure.message_count,
+                "customer_message_count": erasure.customer_message_count,
+                "withdrawn_count": erasure.withdrawn_count,
+                "file_count": erasure.file_count,
                 "unsettled_count": outcome.unsettled_count(),
                 "files_in_use_count": outcome.files_in_use_count(),
             })
@@ -251,6 +301,8 @@ fn report(conversations: &[ConversationErasure], mut head: Value) -> Report {
                 conversation.conversation_id.to_string(),
                 outcome.word().to_owned(),
                 conversation.message_count.to_string(),
+                conversation.customer_message_count.to_string(),
+                conversation.withdrawn_count.to_string(),
                 conversation.file_count.to_string(),
                 outcome.unsettled_count().to_string(),
                 outcome.files_in_use_count().to_string(),
@@ -262,7 +314,16 @@ fn report(conversations: &[ConversationErasure], mut head: Value) -> Report {
     let erased = count("erased");
     let unsettled = count("waits");
     let in_use = count("files in use");
-    let heading = ["conversation", "state", "emptied", "files", "not settled", "files in use"];
+    let heading = [
+        "conversation",
+        "state",
+        "emptied",
+        "customer's",
+        "withdrawn",
+        "files",
+        "not settled",
+        "files in use",
+    ];
     let mut report = Report::new(head)
         .table(heading, rows)
         .text(format!("{erased} of {} conversations are erased.", conversations.len()));
@@ -271,7 +332,8 @@ fn report(conversations: &[ConversationErasure], mut head: Value) -> Report {
         report = report.error(format!(
             "{unsettled} conversations have messages that are not settled yet, or are being \
              delivered: erase them again once `list stuck` and `message show` say that they are \
-             sent or failed. In a chat that is when the customer is back, however long that takes"
+             sent or failed. A chat message waits until the customer is back; `--withdraw-waiting` \
+             ends it as failed"
         ));
     }
     if in_use > 0 {
@@ -316,6 +378,8 @@ mod tests {
         let conversation = |outcome| ConversationErasure {
             conversation_id: "67e55044-10b1-426f-9247-bb680e5fe0c8".parse().expect("a UUID"),
             message_count: 1,
+            customer_message_count: 1,
+            withdrawn_count: 0,
             file_count: 1,
             outcome,
         };

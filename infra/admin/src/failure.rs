@@ -1,8 +1,6 @@
 //! Why a command ended without doing its work.
 
 use std::collections::BTreeMap;
-use std::error::Error;
-use std::io;
 
 use platform::{InternalError, settings};
 
@@ -38,8 +36,8 @@ impl Failure {
 
 /// Returns the whole chain of an error, and where nothing listens if that is its cause.
 pub(crate) fn explain(error: &InternalError) -> String {
-    let chain = error.chain();
-    if !is_refused_connection(error) {
+    let chain = error.chain_with_aws_message();
+    if !error.is_refused_connection() {
         return chain;
     }
 
@@ -56,19 +54,6 @@ pub(crate) fn explain(error: &InternalError) -> String {
     )
 }
 
-/// Returns true if no program listens at the address that was called.
-pub(crate) fn is_refused_connection(error: &(dyn Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        let io = cause.downcast_ref::<io::Error>();
-        if io.is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused) {
-            return true;
-        }
-        next = cause.source();
-    }
-    false
-}
-
 /// Returns the addresses that stand in for AWS, with the variable that names each.
 fn endpoints() -> BTreeMap<String, String> {
     let variables = SERVICES.map(|service| format!("AWS_ENDPOINT_URL_{service}"));
@@ -76,17 +61,4 @@ fn endpoints() -> BTreeMap<String, String> {
     variables
         .filter_map(|variable| settings::optional(&variable).map(|url| (url, variable)))
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_refused_connection_is_taken_for_one() {
-        let caused_by = |kind| InternalError::because("calling GetItem", io::Error::from(kind));
-        assert!(is_refused_connection(&caused_by(io::ErrorKind::ConnectionRefused)));
-        assert!(!is_refused_connection(&caused_by(io::ErrorKind::TimedOut)));
-        assert!(!is_refused_connection(&InternalError::new("reading an item")));
-    }
 }

@@ -11,6 +11,7 @@ use crate::target::Target;
 use domain::delivery::OnUnknownOutcome;
 use domain::{AgentId, Channel};
 use platform::credential::ApiKey;
+use platform::table::ApiKeyTerms;
 use platform::table::provision::NewConversation;
 use platform::table::record::ChannelSettings;
 
@@ -21,7 +22,11 @@ pub(crate) async fn run(target: &Target, args: &CreateBusiness) -> Result<Report
     let key = ApiKey::generate(business_id);
 
     target.table.operator().create_agent(business_id, agent_id).await?;
-    target.table.operator().create_api_key(&key, Some(agent_id), None).await?;
+    target
+        .table
+        .operator()
+        .create_api_key(&key, ApiKeyTerms { agent: Some(agent_id), ..ApiKeyTerms::default() })
+        .await?;
 
     let on_unknown_outcome = OnUnknownOutcome::default();
     let channel_id =
@@ -29,7 +34,7 @@ pub(crate) async fn run(target: &Target, args: &CreateBusiness) -> Result<Report
     let conversation = NewConversation {
         channel: Channel::Chat.into(),
         channel_id,
-        recipient: "first-visitor".to_owned(),
+        recipient: "first-visitor".into(),
         subject: None,
         begun_by: None,
         window_expires_at: None,

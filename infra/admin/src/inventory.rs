@@ -1,37 +1,30 @@
-//! Lists of what there is: businesses, channels, API keys, pauses.
+//! Lists of what there is: businesses, channels, API keys, pauses, endpoints.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use crate::command_line::{ApiKeyListArgs, ChannelListArgs};
+use crate::command_line::{ApiKeyListArgs, ChannelListArgs, EndpointListArgs};
 use crate::failure::Failure;
 use crate::names::BusinessNames;
+use crate::pages::read_pages;
 use crate::report::{Progress, Report, or_dash, time, wire_name};
 use crate::target::Target;
 use domain::BusinessId;
-use platform::table::record::{ChannelSettings, Plan};
-use platform::table::{BusinessPart, FoundApiKey, FoundChannel};
+use domain::webhook::EndpointStatus;
+use platform::table::record::{ChannelSettings, Endpoint, Plan};
+use platform::table::{BusinessPart, FoundApiKey, FoundChannel, FoundEndpoint};
 
 /// Lists all businesses, those with a name first.
 pub(crate) async fn businesses(target: &Target, progress: &Progress) -> Result<Report, Failure> {
     let mut names: BTreeMap<BusinessId, String> = BTreeMap::new();
     let mut plans: Vec<(BusinessId, Plan)> = Vec::new();
-    let mut cursor = None;
-    loop {
-        let page = target.table.operator().businesses(cursor).await?;
-        progress.advance(page.items_read, "items read");
-        for part in page.records {
-            match part {
-                BusinessPart::Plan(business_id, plan) => plans.push((business_id, plan)),
-                BusinessPart::Name(business_id, name) => _ = names.insert(business_id, name),
-            }
-        }
-
-        cursor = page.end;
-        if cursor.is_none() {
-            break;
+    let table = target.table.operator();
+    for part in read_pages(progress, async |at| table.businesses(at).await).await? {
+        match part {
+            BusinessPart::Plan(business_id, plan) => plans.push((business_id, plan)),
+            BusinessPart::Name(business_id, name) => _ = names.insert(business_id, name),
         }
     }
     plans.sort_by_key(|(business_id, _)| {
@@ -102,18 +95,9 @@ pub(crate) async fn api_keys(
         target.plan_of(business_id).await?;
     }
 
-    let mut keys: Vec<FoundApiKey> = Vec::new();
-    let mut cursor = None;
-    loop {
-        let page = target.table.operator().api_keys(args.business_id, cursor).await?;
-        progress.advance(page.items_read, "items read");
-        keys.extend(page.records);
-
-        cursor = page.end;
-        if cursor.is_none() {
-            break;
-        }
-    }
+    let table = target.table.operator();
+    let read = async |at| table.api_keys(args.business_id, at).await;
+    let mut keys = read_pages(progress, read).await?;
     keys.sort_by(|one, other| (one.business_id, &one.hash).cmp(&(other.business_id, &other.hash)));
 
     let now = target.now();
@@ -130,7 +114,8 @@ pub(crate) async fn api_keys(
             json!({
                 "business_id": key.business_id, "business_name": names.name(key.business_id),
                 "api_key_id": key.hash, "state": state(key), "agent_id": key.credential.agent,
-                "valid_until": key.credential.valid_until,
+                "valid_until": key.credential.valid_until, "scopes": key.credential.scopes,
+                "name": key.credential.name,
             })
         })
         .collect();
@@ -141,7 +126,9 @@ pub(crate) async fn api_keys(
                 key.business_id.to_string(),
                 names.cell(key.business_id),
                 key.hash.clone(),
+                or_dash(key.credential.name.as_ref()),
                 state(key).to_owned(),
+                key.credential.scopes.to_string(),
                 or_dash(key.credential.agent),
                 or_dash(key.credential.valid_until.map(time)),
             ]
@@ -149,8 +136,81 @@ pub(crate) async fn api_keys(
         .collect();
 
     Ok(Report::new(json!({"api_keys": json}))
-        .table(["business", "name", "api key id", "state", "agent", "valid until"], rows)
+        .table(
+            [
+                "business",
+                "name",
+                "api key id",
+                "key name",
+                "state",
+                "scopes",
+                "agent",
+                "valid until",
+            ],
+            rows,
+        )
         .text(format!("{} API keys.", keys.len())))
+}
+
+/// Lists endpoints. Of a URL only the host is shown: its path and its query may be secrets.
+pub(crate) async fn endpoints(
+    target: &Target,
+    args: &EndpointListArgs,
+    progress: &Progress,
+) -> Result<Report, Failure> {
+    if let Some(business_id) = args.business_id {
+        target.plan_of(business_id).await?;
+    }
+
+    let table = target.table.operator();
+    let read = async |at| table.endpoints(args.business_id, at).await;
+    let mut endpoints = read_pages(progress, read).await?;
+    endpoints.retain(|endpoint| !args.failing || is_failing(&endpoint.record));
+    endpoints.sort_by_key(|endpoint| (endpoint.business_id, endpoint.endpoint_id));
+
+    let business_ids = endpoints.iter().map(|endpoint| endpoint.business_id);
+    let names = BusinessNames::read(target, business_ids).await?;
+    let json: Vec<_> = endpoints.iter().map(|endpoint| endpoint_json(endpoint, &names)).collect();
+    let row = |endpoint: &FoundEndpoint| {
+        [
+            endpoint.business_id.to_string(),
+            names.cell(endpoint.business_id),
+            endpoint.endpoint_id.to_string(),
+            endpoint.record.url.authority().to_owned(),
+            endpoint_events(&endpoint.record),
+            wire_name(endpoint.record.status),
+            endpoint.record.health.failing_since.map(time).unwrap_or_default(),
+        ]
+    };
+
+    let heading = ["business", "name", "endpoint id", "host", "events", "status", "failing since"];
+    let disabled = endpoints.iter().filter(|one| one.record.status == EndpointStatus::Disabled);
+    let sentence = format!("{} endpoints, {} of them disabled.", endpoints.len(), disabled.count());
+    Ok(Report::new(json!({"endpoints": json}))
+        .table(heading, endpoints.iter().map(row).collect())
+        .text(sentence))
+}
+
+/// Whether an endpoint is sent nothing, or did not take the latest attempt.
+fn is_failing(endpoint: &Endpoint) -> bool {
+    endpoint.status == EndpointStatus::Disabled || endpoint.health.failing_since.is_some()
+}
+
+/// Returns an endpoint as JSON.
+pub(crate) fn endpoint_json(endpoint: &FoundEndpoint, names: &BusinessNames) -> Value {
+    let FoundEndpoint { business_id, endpoint_id, record } = endpoint;
+    json!({
+        "business_id": business_id, "business_name": names.name(*business_id),
+        "endpoint_id": endpoint_id, "url_host": record.url.authority(), "events": record.events,
+        "status": record.status, "failing_since": record.health.failing_since,
+        "created_at": record.created_at,
+    })
+}
+
+/// Returns the types of events that an endpoint asks for, as words.
+pub(crate) fn endpoint_events(endpoint: &Endpoint) -> String {
+    let Some(kinds) = &endpoint.events else { return "all".to_owned() };
+    kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(" ")
 }
 
 async fn read_channels(
@@ -244,7 +304,7 @@ fn sender(settings: &ChannelSettings) -> String {
     match settings {
         ChannelSettings::Chat {} => String::new(),
         ChannelSettings::Whatsapp { phone_number_id, .. } => phone_number_id.clone(),
-        ChannelSettings::Email { from, .. } => from.clone(),
+        ChannelSettings::Email { from, .. } => from.clone().into_string(),
     }
 }
 
@@ -261,7 +321,10 @@ pub(crate) fn settings_fields(channel: &FoundChannel) -> Vec<(&'static str, Stri
             ),
         ],
         ChannelSettings::Email { from, configuration_set } => {
-            vec![("from", from.clone()), ("configuration set", or_dash(configuration_set.as_ref()))]
+            vec![
+                ("from", from.clone().into_string()),
+                ("configuration set", or_dash(configuration_set.as_ref())),
+            ]
         }
     };
 

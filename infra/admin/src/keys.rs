@@ -1,14 +1,18 @@
 //! The keys that sign tokens, changed so that no good token is refused: a new key is added, signs
 //! once the functions can know it, and the old one is retired after its last token has ended.
+//! Functions themselves sign references, and begin with a new key by the time that is stored with
+//! it.
 
+use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use crate::command_line::{Keys, KeysArgs, TokenKind};
 use crate::consent::Consent;
 use crate::failure::Failure;
-use crate::report::Report;
+use crate::report::{Report, time};
 use crate::target::Target;
 use platform::credential::{MAX_KEYS, SigningKey, SigningKeys};
+use platform::receipt_keys::SIGNING_DELAY;
 use platform::secrets::MIN_REFRESH_INTERVAL;
 
 /// Shows or changes the keys of one kind of token.
@@ -22,13 +26,14 @@ pub(crate) async fn run(
     let keys = target.signing_keys(tokens).await?;
 
     match command {
-        Keys::Show(_) => Ok(report(tokens, &keys)),
+        Keys::Show(_) => Ok(report(tokens, &keys, target.now())),
         Keys::Add(_) => add(target, tokens, keys).await,
         Keys::Retire(_) => retire(target, tokens, keys, consent).await,
     }
 }
 
-/// Adds a key in front, with which services sign when they read the secret again.
+/// Adds a key in front, with which services sign when they read the secret again, and functions
+/// once all of them have read it.
 async fn add(target: &Target, tokens: TokenKind, mut keys: SigningKeys) -> Result<Report, Failure> {
     if keys.keys.len() >= MAX_KEYS {
         return Err(Failure::new(format!(
@@ -37,13 +42,23 @@ async fn add(target: &Target, tokens: TokenKind, mut keys: SigningKeys) -> Resul
         )));
     }
 
-    let kid = target.now().format("%Y%m%dT%H%M%S%.3fZ").to_string();
-    keys.add(SigningKey::generate(kid)).map_err(|fault| Failure::new(fault.to_string()))?;
+    let now = target.now();
+    let signs_from = (tokens == TokenKind::Receipts).then(|| now + SIGNING_DELAY);
+    let key = SigningKey::generate(now.format("%Y%m%dT%H%M%S%.3fZ").to_string());
+    keys.add(key, signs_from).map_err(|fault| Failure::new(fault.to_string()))?;
     target.put_signing_keys(tokens, &keys).await?;
 
-    let seconds = MIN_REFRESH_INTERVAL.as_secs();
     let signers = tokens.signers();
-    Ok(report(tokens, &keys).text(format!(
+    if let Some(from) = signs_from {
+        let from = time(from);
+        return Ok(report(tokens, &keys, now).text(format!(
+            "From {from} on {signers} sign with the first key; receipts of messages that the other \
+             has signed still count."
+        )));
+    }
+
+    let seconds = MIN_REFRESH_INTERVAL.as_secs();
+    Ok(report(tokens, &keys, now).text(format!(
         "Wait {seconds} seconds, and have {signers} sign with the first key; tokens of the other \
          are still good. A function that read the keys within the last {seconds} seconds does not \
          know the new one yet."
@@ -63,21 +78,33 @@ async fn retire(
         ));
     }
 
+    let now = target.now();
+    if let Some(from) = keys.signs_from.filter(|from| now < *from) {
+        let from = time(from);
+        return Err(Failure::new(format!(
+            "the old key signs until {from}, when every function knows the new one: `keys retire` \
+             after that"
+        )));
+    }
+
+    keys.signs_from = None;
     let retired = keys.keys.split_off(1);
     let kids: Vec<_> = retired.iter().map(|key| key.kid.as_str()).collect();
     consent.confirm(&format!(
-        "Tokens that the key {} has signed are refused within five minutes. {}",
-        kids.join(", "),
+        "{} {} within five minutes. {}",
+        tokens.signed_with(&kids.join(", ")),
+        tokens.end_without_key(),
         tokens.last_end()
     ))?;
 
     target.put_signing_keys(tokens, &keys).await?;
-    Ok(report(tokens, &keys).text("Functions forget the old key within five minutes."))
+    Ok(report(tokens, &keys, now).text("Functions forget the old key within five minutes."))
 }
 
 /// Names the keys, and never shows them.
-fn report(tokens: TokenKind, keys: &SigningKeys) -> Report {
-    let state = |index: usize| if index == 0 { "signs" } else { "accepted" };
+fn report(tokens: TokenKind, keys: &SigningKeys, now: DateTime<Utc>) -> Report {
+    let signing = keys.signing_place(now);
+    let state = |index: usize| if index == signing { "signs" } else { "accepted" };
     let json: Vec<_> = keys
         .keys
         .iter()

@@ -11,7 +11,9 @@ mod completions;
 mod consent;
 mod create;
 mod dead_letters;
+mod endpoint;
 mod erase;
+mod events;
 mod failure;
 mod first_steps;
 mod inventory;
@@ -19,6 +21,7 @@ mod keys;
 mod list;
 mod message;
 mod names;
+mod pages;
 mod plan;
 mod report;
 mod revoke;
@@ -31,7 +34,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use command_line::{
-    Business, Command, CommandLine, Create, DeadLetters, Erase, List, Message, Plan, Revoke,
+    Business, Command, CommandLine, Create, DeadLetters, Erase, Events, List, Message, Plan, Revoke,
 };
 use consent::Consent;
 use failure::Failure;
@@ -105,6 +108,9 @@ async fn run(command_line: &CommandLine) -> Result<Report, Failure> {
         Command::List(List::Channels(args)) => inventory::channels(&target, args, &progress).await,
         Command::List(List::ApiKeys(args)) => inventory::api_keys(&target, args, &progress).await,
         Command::List(List::Paused(args)) => inventory::paused(&target, args, &progress).await,
+        Command::List(List::Endpoints(args)) => {
+            inventory::endpoints(&target, args, &progress).await
+        }
 
         Command::DeadLetters(DeadLetters::Inspect(args)) => {
             dead_letters::inspect(&target, args, &progress).await
@@ -126,6 +132,10 @@ async fn run(command_line: &CommandLine) -> Result<Report, Failure> {
         Command::Revoke(Revoke::ApiKey(args)) => revoke::api_key(&target, args, &consent).await,
         Command::Revoke(Revoke::Agent(args)) => revoke::agent(&target, args, &consent).await,
         Command::Channel(command) => channel::run(&target, command, &consent).await,
+        Command::Endpoint(command) => endpoint::run(&target, command, &consent).await,
+        Command::Events(Events::Redeliver(args)) => {
+            events::redeliver(&target, args, &consent, &progress).await
+        }
         Command::Completions(_) => Err(Failure::new("completions need no system to work on")),
     }
 }

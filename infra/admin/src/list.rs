@@ -1,6 +1,6 @@
 //! Lists of what needs attention: stuck conversations, messages in doubt, messages that failed.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
@@ -10,10 +10,32 @@ use crate::failure::Failure;
 use crate::names::BusinessNames;
 use crate::report::{Progress, Report, or_dash, time, wire_name, with_provider_code};
 use crate::target::Target;
-use domain::delivery::Status;
-use domain::{BusinessId, Channel, ConversationId, Seq};
-use platform::table::record::{Conversation, Message};
-use platform::table::{DueConversation, FoundMessage, MessageFilter, MessagesAfter, key};
+use domain::delivery::{Reason, Status};
+use domain::{BusinessId, Channel, ConversationId, MessageId, Seq};
+use platform::table::record::Conversation;
+use platform::table::{
+    DueConversation, ExceptionPlace, ExceptionSearch, MessageList, StoredMessage, key,
+};
+
+/// A message as it is listed: all but its content, of which there may be too much to hold.
+struct FoundMessage {
+    business_id: BusinessId,
+    conversation_id: ConversationId,
+    message_id: MessageId,
+    seq: Seq,
+    created_at: DateTime<Utc>,
+    attempts: u32,
+    failed_at: Option<DateTime<Utc>>,
+    /// Why the provider did not take it, or why it was given up.
+    error: Option<Reason>,
+    /// Why the last attempt did not succeed.
+    last_reason: Option<Reason>,
+}
+
+/// How many messages or conversations are read at once: as many as one
+/// [BatchGetItem](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html)
+/// reads.
+const READ_AT_ONCE: usize = 100;
 
 /// Lists conversations in the outbox that have been due for too long.
 pub(crate) async fn stuck(
@@ -25,13 +47,19 @@ pub(crate) async fn stuck(
     let mut entries = read_outbox(target, &args.only, Some(stuck_since), progress).await?;
     entries.sort_by_key(|(_, entry)| entry.since);
 
+    let mut conversations = HashMap::new();
+    for chunk in entries.chunks(READ_AT_ONCE) {
+        let due = chunk.iter().map(|(_, entry)| *entry);
+        conversations.extend(target.table.conversations(due).await?);
+    }
+
     let business_ids = entries.iter().map(|(_, entry)| entry.business_id);
     let names = BusinessNames::read(target, business_ids).await?;
     let mut json = Vec::new();
     let mut rows = Vec::new();
     for (channel, entry) in entries {
         // The index lags behind the table: a conversation that was sent meanwhile is not stuck.
-        let record = target.table.conversation(entry.business_id, entry.conversation_id).await?;
+        let record: Option<Conversation> = conversations.remove(&entry.conversation_id);
         let still_due = |record: &Conversation| record.due.is_some_and(|due| due <= stuck_since);
         let Some(conversation) = record.filter(still_due) else {
             continue;
@@ -70,8 +98,8 @@ pub(crate) async fn stuck(
         .found_problems(count > 0))
 }
 
-/// Reads the outbox entries of the businesses and channels that are asked for: those due at `until`,
-/// or every entry.
+/// Reads the outbox entries of the businesses and channels that are asked for: those due at
+/// `until`, or every entry.
 pub(crate) async fn read_outbox(
     target: &Target,
     only: &ChannelListArgs,
@@ -93,7 +121,7 @@ pub(crate) async fn read_outbox(
             let mut cursor = None;
             loop {
                 let page = match until {
-                    Some(until) => target.table.due(&bucket, until, cursor).await?,
+                    Some(until) => target.table.due(&bucket, until, None, cursor).await?,
                     None => target.table.unsettled(&bucket, cursor).await?,
                 };
                 progress.advance(page.records.len(), "conversations in the outbox");
@@ -112,48 +140,13 @@ pub(crate) async fn read_outbox(
     Ok(selected)
 }
 
-/// Lists messages in doubt. Workers send only the first message of a conversation that is not
-/// settled, and the conversation stays in the outbox until that message is: so every message in
-/// doubt is the next one of a conversation in the outbox.
+/// Lists messages in doubt.
 pub(crate) async fn in_doubt(
     target: &Target,
     args: &MessageListArgs,
     progress: &Progress,
 ) -> Result<Report, Failure> {
-    let conversations: Vec<_> = match (args.only.business_id, args.conversation_id) {
-        (Some(business_id), Some(conversation_id)) => vec![(business_id, conversation_id)],
-        _ => read_outbox(target, &args.only, None, progress)
-            .await?
-            .into_iter()
-            .map(|(_, entry)| (entry.business_id, entry.conversation_id))
-            .collect(),
-    };
-
-    let mut found = Vec::new();
-    for (business_id, conversation_id) in conversations {
-        let conversation = match args.conversation_id {
-            Some(_) => Some(target.conversation_of(business_id, conversation_id).await?),
-            None => target.table.conversation(business_id, conversation_id).await?,
-        };
-        let Some(Conversation { settled_seq, .. }) =
-            conversation.filter(|conversation| is_on(conversation, args.only.channel))
-        else {
-            continue;
-        };
-
-        let next =
-            target.table.messages_after(business_id, conversation_id, settled_seq, 1).await?;
-        progress.advance(1, "conversations read");
-
-        found.extend(
-            next.messages
-                .into_iter()
-                .filter(|message| message.status == Status::InDoubt)
-                .map(|message| found_message(business_id, conversation_id, message)),
-        );
-    }
-
-    report(target, found, Status::InDoubt).await
+    list_exceptions(target, args, Status::InDoubt, None, progress).await
 }
 
 /// Lists messages that failed for good.
@@ -162,76 +155,81 @@ pub(crate) async fn failed(
     args: &ListFailed,
     progress: &Progress,
 ) -> Result<Report, Failure> {
-    let ListFailed { messages: MessageListArgs { only, conversation_id }, since } = args;
-    let mut found = match (only.business_id, *conversation_id) {
+    let since = args.since.map(|since: Since| since.at(target.now()));
+    list_exceptions(target, &args.messages, Status::Failed, since, progress).await
+}
+
+/// Lists the messages with a status: those of one conversation by reading it, all others by the
+/// index that such messages are in.
+async fn list_exceptions(
+    target: &Target,
+    args: &MessageListArgs,
+    status: Status,
+    since: Option<DateTime<Utc>>,
+    progress: &Progress,
+) -> Result<Report, Failure> {
+    let MessageListArgs { only: ChannelListArgs { business_id, channel }, conversation_id } = *args;
+    let search = ExceptionSearch {
+        status,
+        channel,
+        since: since.unwrap_or(DateTime::UNIX_EPOCH),
+        before: ExceptionPlace::END,
+    };
+    let found = match (business_id, conversation_id) {
         (Some(business_id), Some(conversation_id)) => {
-            read_failed_of(target, business_id, conversation_id, progress).await?
-        }
-        (business_id, _) => {
-            if let Some(business_id) = business_id {
-                target.plan_of(business_id).await?;
+            let conversation = target.conversation_of(business_id, conversation_id).await?;
+            let is_on = |channel| conversation.channel.supported() == Ok(channel);
+            match channel.is_none_or(is_on) {
+                true => {
+                    read_conversation(target, business_id, conversation_id, &search, progress)
+                        .await?
+                }
+                false => Vec::new(),
             }
-            read_failed(target, business_id, progress).await?
         }
+        (Some(business_id), None) => {
+            target.plan_of(business_id).await?;
+            read_business(target, business_id, search, progress).await?
+        }
+        (None, _) => read_all(target, &search, progress).await?,
     };
 
-    if let Some(since) = since.map(|since: Since| since.at(target.now())) {
-        found.retain(|message| message.failed_at.unwrap_or(message.created_at) >= since);
-    }
-    if let Some(channel) = only.channel {
-        found = keep_channel(target, found, channel).await?;
-    }
-
-    report(target, found, Status::Failed).await
+    report(target, found, status).await
 }
 
-/// Keeps the messages whose conversations are on a channel; only the conversations know it.
-async fn keep_channel(
+/// Reads the exceptions of one business.
+async fn read_business(
     target: &Target,
-    messages: Vec<FoundMessage>,
-    channel: Channel,
-) -> Result<Vec<FoundMessage>, Failure> {
-    let mut known: BTreeMap<(BusinessId, ConversationId), bool> = BTreeMap::new();
-    let mut kept = Vec::new();
-    for message in messages {
-        let FoundMessage { business_id, conversation_id, .. } = message;
-        let is_kept = match known.get(&(business_id, conversation_id)) {
-            Some(is_kept) => *is_kept,
-            None => {
-                let conversation = target.table.conversation(business_id, conversation_id).await?;
-                conversation.is_some_and(|conversation| is_on(&conversation, Some(channel)))
-            }
-        };
-
-        known.insert((business_id, conversation_id), is_kept);
-        if is_kept {
-            kept.push(message);
-        }
-    }
-
-    Ok(kept)
-}
-
-/// Returns true if a conversation is on the channel that is asked for, if one is.
-fn is_on(conversation: &Conversation, channel: Option<Channel>) -> bool {
-    channel.is_none_or(|channel| conversation.channel.supported() == Ok(channel))
-}
-
-/// Reads the failed messages of one business or of all from the whole table.
-async fn read_failed(
-    target: &Target,
-    business_id: Option<BusinessId>,
+    business_id: BusinessId,
+    mut search: ExceptionSearch,
     progress: &Progress,
 ) -> Result<Vec<FoundMessage>, Failure> {
-    let filter = MessageFilter { business_id, month: None, status: Some(Status::Failed) };
+    let mut found = Vec::new();
+    loop {
+        let page = target.table.exceptions(business_id, &search, READ_AT_ONCE).await?;
+        progress.advance(page.messages.len(), "messages read");
 
+        found.extend(page.messages.into_iter().map(|(_, stored)| found_message(stored)));
+        if !page.has_more {
+            return Ok(found);
+        }
+        search.before = page.read_up_to;
+    }
+}
+
+/// Reads the exceptions of all businesses.
+async fn read_all(
+    target: &Target,
+    search: &ExceptionSearch,
+    progress: &Progress,
+) -> Result<Vec<FoundMessage>, Failure> {
     let mut found = Vec::new();
     let mut cursor = None;
     loop {
-        let page = target.table.operator().census(filter, cursor).await?;
-        found.extend(page.records);
-        progress.advance(page.items_read, "items read");
+        let page = target.table.operator().all_exceptions(search, cursor).await?;
+        progress.advance(page.items_read, "entries read");
 
+        found.extend(page.records.into_iter().map(|(_, stored)| found_message(stored)));
         cursor = page.end;
         if cursor.is_none() {
             return Ok(found);
@@ -239,29 +237,28 @@ async fn read_failed(
     }
 }
 
-/// Reads the failed messages of one conversation.
-async fn read_failed_of(
+/// Reads the exceptions of one conversation, whatever channel it is on.
+async fn read_conversation(
     target: &Target,
     business_id: BusinessId,
     conversation_id: ConversationId,
+    search: &ExceptionSearch,
     progress: &Progress,
 ) -> Result<Vec<FoundMessage>, Failure> {
-    target.conversation_of(business_id, conversation_id).await?;
-
     let mut found = Vec::new();
     let mut after = Seq(0);
     loop {
-        let MessagesAfter { messages, has_more } =
+        let MessageList { messages, has_more } =
             target.table.messages_after(business_id, conversation_id, after, 100).await?;
         after = messages.last().map_or(after, |last| last.seq);
         progress.advance(messages.len(), "messages read");
 
-        found.extend(
-            messages
-                .into_iter()
-                .filter(|message| message.status == Status::Failed)
-                .map(|message| found_message(business_id, conversation_id, message)),
-        );
+        let sought = messages.into_iter().filter(|message| {
+            let since = message.failed_at.unwrap_or(message.created_at);
+            message.status == search.status && search.since <= since
+        });
+        let stored = sought.map(|message| StoredMessage { business_id, conversation_id, message });
+        found.extend(stored.map(found_message));
 
         if !has_more {
             return Ok(found);
@@ -269,19 +266,14 @@ async fn read_failed_of(
     }
 }
 
-fn found_message(
-    business_id: BusinessId,
-    conversation_id: ConversationId,
-    message: Message,
-) -> FoundMessage {
+fn found_message(stored: StoredMessage) -> FoundMessage {
+    let StoredMessage { business_id, conversation_id, message } = stored;
     FoundMessage {
         business_id,
         conversation_id,
         message_id: message.id,
         seq: message.seq,
-        month: message.month,
         created_at: message.created_at,
-        status: message.status,
         attempts: message.attempts,
         failed_at: message.failed_at,
         last_reason: message.history.last_reason(),

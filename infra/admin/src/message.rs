@@ -14,7 +14,7 @@ use crate::target::Target;
 use domain::delivery::{Attempt, Reason};
 use domain::{BusinessId, ConversationId};
 use platform::table::StoredMessage;
-use platform::table::record::{Conversation, Message};
+use platform::table::record::{Conversation, CustomerMessage, Message};
 
 /// Shows one message, or lists several that one name has led to.
 pub(crate) async fn show(
@@ -22,6 +22,14 @@ pub(crate) async fn show(
     args: &ShowMessage,
     progress: &Progress,
 ) -> Result<Report, Failure> {
+    if let Some((business_id, conversation_id, message)) =
+        find::find_customer_message(target, args).await?
+    {
+        let names = BusinessNames::read(target, [business_id]).await?;
+        let address = Address { business_id, name: names.name(business_id), conversation_id };
+        return Ok(customer_report(address, &message, args.show_content));
+    }
+
     let mut found = find::find(target, args, progress).await?;
     let Some(only) = found.pop() else {
         return Err(Failure::new(
@@ -137,7 +145,7 @@ fn report(
         ("failed", at(message.failed_at)),
         ("reason", reason(error)),
         ("correlation id", or_dash(message.correlation_id.as_ref())),
-        ("provider's id", or_dash(message.provider_id.as_ref())),
+        ("provider's id", or_dash(message.provider_id.as_deref())),
         ("attempts", message.attempts.to_string()),
         ("due", at(conversation.due)),
         ("held until", at(conversation.lease_until)),
@@ -145,9 +153,9 @@ fn report(
 
     if show_content {
         json["content"] = message.content.as_str().into();
-        json["recipient"] = conversation.recipient.clone().into();
+        json["recipient"] = conversation.recipient.as_str().into();
         json["attachments"] = json!(message.attachments);
-        fields.push(("to", conversation.recipient.clone()));
+        fields.push(("to", conversation.recipient.clone().into_string()));
         fields.push(("content", message.content.as_str().to_owned()));
     }
 
@@ -164,6 +172,34 @@ fn report(
         .collect();
 
     Report::new(json).fields(fields).table(["attempt", "at", "outcome", "reason"], rows)
+}
+
+/// Reports on a message that the customer wrote: it is stored, and that is all that happens to it.
+fn customer_report(address: Address<'_>, message: &CustomerMessage, show_content: bool) -> Report {
+    let Address { business_id, name, conversation_id } = address;
+    let kind = message.media.as_ref().map(|media| wire_name(media.kind));
+    let mut json = json!({
+        "message_id": message.id, "business_id": business_id, "business_name": name,
+        "conversation_id": conversation_id, "sender_type": "customer", "number": message.number,
+        "created_at": message.created_at, "media_kind": kind,
+    });
+    let mut fields = vec![
+        ("message", message.id.to_string()),
+        ("business", business_id.to_string()),
+        ("name", or_dash(name)),
+        ("conversation", conversation_id.to_string()),
+        ("sender", "customer".to_owned()),
+        ("number", message.number.to_string()),
+        ("stored", time(message.created_at)),
+        ("file", or_dash(kind.as_deref())),
+    ];
+
+    if show_content {
+        json["content"] = message.content.as_str().into();
+        json["media"] = json!(message.media);
+        fields.push(("content", message.content.as_str().to_owned()));
+    }
+    Report::new(json).fields(fields)
 }
 
 fn attempt_json(attempt: &Attempt) -> Value {

@@ -8,7 +8,9 @@ use crate::failure::Failure;
 use crate::report::{Report, time};
 use crate::target::Target;
 use domain::quota::Usage;
+use domain::request_limit::DEFAULT_REQUESTS_PER_MINUTE;
 use domain::{BusinessId, Month};
+use platform::table::PlanChange;
 use platform::table::record::Plan;
 
 /// Shows the plan, and what is used of the running month.
@@ -40,12 +42,14 @@ pub(crate) async fn change(
         ))?;
     }
 
-    let ChangePlan { business_id, plan: name, limit, shards } = args;
-    let new_plan = target
-        .table
-        .operator()
-        .change_plan(*business_id, name.as_deref(), *limit, *shards, now)
-        .await?;
+    let ChangePlan { business_id, plan, limit, shards, requests_per_minute } = args;
+    let change = PlanChange {
+        limit: *limit,
+        name: plan.as_deref(),
+        shards: *shards,
+        requests_per_minute: *requests_per_minute,
+    };
+    let new_plan = target.table.operator().change_plan(*business_id, change, now).await?;
     report(target, *business_id, &new_plan, month).await
 }
 
@@ -60,6 +64,16 @@ pub(crate) async fn read_usage(
     Ok(counters.unwrap_or(Usage { limit: plan.max_messages_per_month, used: 0 }))
 }
 
+/// Returns the requests a minute that are in force.
+pub(crate) fn or_default(requests_per_minute: Option<u32>) -> u32 {
+    requests_per_minute.unwrap_or(DEFAULT_REQUESTS_PER_MINUTE)
+}
+
+/// Tells the requests a minute that are in force.
+pub(crate) fn requests_a_minute(requests_per_minute: Option<u32>) -> String {
+    format!("{} a minute, of each credential to each operation", or_default(requests_per_minute))
+}
+
 async fn report(
     target: &Target,
     business_id: BusinessId,
@@ -67,10 +81,11 @@ async fn report(
     month: Month,
 ) -> Result<Report, Failure> {
     let usage = read_usage(target, business_id, month, plan).await?;
-    let Plan { name, max_messages_per_month: limit, shards, version } = plan;
+    let Plan { name, max_messages_per_month: limit, shards, requests_per_minute, version } = plan;
 
     let json = json!({
         "business_id": business_id, "plan": name, "limit": limit, "shards": shards,
+        "requests_per_minute": or_default(*requests_per_minute),
         "version": version, "month": month, "in_force": usage.limit, "used": usage.used,
         "remaining": usage.remaining(), "resets_at": month.resets_at(),
     });
@@ -78,6 +93,7 @@ async fn report(
     Ok(Report::new(json).fields(vec![
         ("plan", format!("{name}, version {version}")),
         ("limit", format!("{limit} messages a month on {shards} shards")),
+        ("requests", requests_a_minute(*requests_per_minute)),
         ("month", month.to_string()),
         ("used", format!("{} of {}", usage.used, usage.limit)),
         ("remaining", usage.remaining().to_string()),

@@ -129,7 +129,7 @@ impl Run<'_> {
 
     async fn provision(&self) -> Result<(), Failure> {
         let operator = self.target.table.operator();
-        if operator.create_business(BUSINESS_ID, "smoke", LIMIT, 1).await? {
+        if operator.create_business(BUSINESS_ID, "smoke", LIMIT, 1, None).await? {
             operator.name_business(BUSINESS_ID, "smoke").await?;
         }
         operator.create_agent(BUSINESS_ID, AGENT_ID).await?;
@@ -147,7 +147,7 @@ impl Run<'_> {
         let conversation = NewConversation {
             channel: Channel::Chat.into(),
             channel_id: CHANNEL_ID,
-            recipient: "smoke-test".to_owned(),
+            recipient: "smoke-test".into(),
             subject: None,
             begun_by: None,
             window_expires_at: None,
@@ -295,5 +295,5 @@ fn report(stages: Stages, message_id: Option<MessageId>, stopped: Option<Stopped
 
 /// Returns an error with its causes.
 fn chain(error: reqwest::Error) -> String {
-    InternalError::because("calling the API", error).chain()
+    InternalError::network("calling the API", &error).chain()
 }

@@ -4,17 +4,19 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use secrecy::ExposeSecret;
 
 use crate::cloudformation;
 use crate::command_line::TokenKind;
 use crate::failure::Failure;
+use crate::pages::read_pages;
 use crate::report::Progress;
 use domain::{BusinessId, Channel, ConversationId};
 use platform::aws::Aws;
 use platform::clock::Clock;
 use platform::credential::SigningKeys;
 use platform::files::Files;
-use platform::queue::{DeadLetters, Doorbells};
+use platform::queue::{DeadLetters, Doorbells, EventBells};
 use platform::secrets::Secrets;
 use platform::settings::{self, SettingError};
 use platform::table::record::{Conversation, Plan};
@@ -91,19 +93,11 @@ impl Target {
         business_id: Option<BusinessId>,
         progress: &Progress,
     ) -> Result<Vec<FoundChannel>, Failure> {
-        let mut channels = Vec::new();
-        let mut cursor = None;
-        loop {
-            let page = self.table.operator().channels(business_id, cursor).await?;
-            progress.advance(page.items_read, "items read");
-            channels.extend(page.records);
-
-            cursor = page.end;
-            if cursor.is_none() {
-                channels.sort_by_key(|channel| (channel.business_id, channel.channel_id));
-                return Ok(channels);
-            }
-        }
+        let table = self.table.operator();
+        let read = async |at| table.channels(business_id, at).await;
+        let mut channels = read_pages(progress, read).await?;
+        channels.sort_by_key(|channel| (channel.business_id, channel.channel_id));
+        Ok(channels)
     }
 
     /// Returns a conversation of a business.
@@ -151,7 +145,7 @@ impl Target {
     /// Returns the keys that sign this kind of token.
     pub(crate) async fn signing_keys(&self, tokens: TokenKind) -> Result<SigningKeys, Failure> {
         let text = Secrets::new(&self.aws).text(&self.secret_id(tokens)?).await?;
-        Ok(SigningKeys::parse(tokens.secret(), &text)?)
+        Ok(SigningKeys::parse(tokens.secret(), text.expose_secret())?)
     }
 
     /// Replaces the keys that sign this kind of token.
@@ -161,7 +155,7 @@ impl Target {
         keys: &SigningKeys,
     ) -> Result<(), Failure> {
         let text = serde_json::to_string(keys).expect("keys are texts");
-        Secrets::new(&self.aws).put(&self.secret_id(tokens)?, text).await?;
+        Secrets::new(&self.aws).put(&self.secret_id(tokens)?, &text.into()).await?;
         Ok(())
     }
 
@@ -188,6 +182,16 @@ impl Target {
                     physical_id(resources, logical_id)
                 };
                 Doorbells::new(&self.aws, url)
+            }
+        }
+    }
+
+    /// Returns the bells of events.
+    pub(crate) fn event_bells(&self) -> Result<EventBells, Failure> {
+        match &self.names {
+            ResourceNames::Environment => EventBells::from_env(&self.aws).map_err(explain_setting),
+            ResourceNames::Stack { resources, .. } => {
+                Ok(EventBells::new(&self.aws, physical_id(resources, "WebhookQueue")?))
             }
         }
     }

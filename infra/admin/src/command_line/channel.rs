@@ -74,7 +74,8 @@ pub(crate) struct NewSettings {
     /// E-mail: a verified identity, with or without a display name
     #[arg(long, value_name = "ADDRESS", value_parser = parse_name)]
     pub(crate) from: Option<String>,
-    /// E-mail: the configuration set whose events become receipts
+    /// E-mail: the configuration set whose events become receipts; it has to be the stack's output
+    /// `EmailConfigurationSet`
     #[arg(long, value_name = "NAME", value_parser = parse_configuration_set)]
     pub(crate) configuration_set: Option<String>,
     /// If the outcome of a call is unknown: resend or hold

@@ -6,10 +6,11 @@ use clap::{Args, Subcommand};
 use super::BusinessArgs;
 use super::parse::{
     parse_channel, parse_configuration_set, parse_language, parse_name, parse_on_unknown_outcome,
-    parse_phone_number_id, parse_recipient, parse_secret, parse_subject, parse_template,
+    parse_phone_number_id, parse_recipient, parse_requests_per_minute, parse_scope, parse_secret,
+    parse_subject, parse_template,
 };
 use domain::delivery::OnUnknownOutcome;
-use domain::{AgentId, BusinessId, Channel, ChannelId};
+use domain::{AgentId, BusinessId, Channel, ChannelId, Scope};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Create {
@@ -49,6 +50,10 @@ pub(crate) struct CreateBusiness {
         value_parser = clap::value_parser!(u16).range(1..=64)
     )]
     pub(crate) shards: u16,
+    /// Requests a minute that each credential may make to each operation, in each process of a
+    /// function; without it, 600
+    #[arg(long, value_name = "N", value_parser = parse_requests_per_minute())]
+    pub(crate) requests_per_minute: Option<u32>,
 }
 
 #[derive(Debug, Args)]
@@ -62,6 +67,12 @@ pub(crate) struct CreateApiKey {
     /// Days the key is valid, 1 to 3650; without it, until it is revoked
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..=3650))]
     pub(crate) days: Option<u16>,
+    /// send or read; with it the key may do nothing else, without it both
+    #[arg(long, value_name = "SCOPE", value_parser = parse_scope)]
+    pub(crate) scope: Option<Scope>,
+    /// A name by which people know the key
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
+    pub(crate) name: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -94,7 +105,8 @@ pub(crate) struct CreateChannel {
     /// E-mail: a verified identity, with or without a display name
     #[arg(long, value_name = "ADDRESS", value_parser = parse_name)]
     pub(crate) from: Option<String>,
-    /// E-mail: the configuration set whose events become receipts
+    /// E-mail: the configuration set whose events become receipts; it has to be the stack's output
+    /// `EmailConfigurationSet`
     #[arg(long, value_name = "NAME", value_parser = parse_configuration_set)]
     pub(crate) configuration_set: Option<String>,
     /// If the outcome of a call is unknown: resend (the message may arrive twice) or hold (it may

@@ -10,7 +10,8 @@ pub(crate) enum Erase {
     ///
     /// Each message stays with its id, its status and its times, because it is counted. A
     /// conversation with messages that are not settled yet is left as it is; erase it again once
-    /// they are. A chat message waits for as long as its customer is away.
+    /// they are. A chat message waits for as long as its customer is away: `--withdraw-waiting`
+    /// ends it.
     Conversation(EraseConversation),
     /// Erase every conversation of one customer of a business, by address or number
     ///
@@ -27,6 +28,17 @@ pub(crate) struct EraseConversation {
     /// The conversation
     #[arg(value_name = "CONVERSATION_ID")]
     pub(crate) conversation_id: ConversationId,
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
+}
+
+/// The choice between delivering messages that wait and ending them.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Waiting {
+    /// First end messages that wait for a customer who is away as `failed`, with `customer_erased`;
+    /// what a provider may have is left
+    #[arg(long = "withdraw-waiting")]
+    pub(crate) withdraw: bool,
 }
 
 #[derive(Debug, Args)]
@@ -38,4 +50,6 @@ pub(crate) struct EraseRecipient {
     /// input, so that no shell remembers it
     #[arg(value_name = "RECIPIENT")]
     pub(crate) recipient: String,
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
 }

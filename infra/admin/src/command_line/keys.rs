@@ -14,17 +14,19 @@ pub(crate) enum Keys {
 
 #[derive(Debug, Args)]
 pub(crate) struct KeysArgs {
-    /// Whose tokens the keys sign
+    /// The things that the keys sign
     pub(crate) tokens: TokenKind,
 }
 
-/// The two kinds of tokens that are signed.
-#[derive(Debug, Clone, Copy, ValueEnum)]
+/// The things that a key signs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TokenKind {
     /// Agents' tokens, which PingBack's login signs
     Agents,
     /// Chat visitors' tokens, which the site with the widget signs
     Visitors,
+    /// References that come back with receipts, which the delivery functions sign
+    Receipts,
 }
 
 impl TokenKind {
@@ -32,6 +34,7 @@ impl TokenKind {
         match self {
             TokenKind::Agents => "agents",
             TokenKind::Visitors => "visitors",
+            TokenKind::Receipts => "receipts",
         }
     }
 
@@ -40,6 +43,7 @@ impl TokenKind {
         match self {
             TokenKind::Agents => "AgentKeys",
             TokenKind::Visitors => "VisitorKeys",
+            TokenKind::Receipts => "ReceiptKeys",
         }
     }
 
@@ -48,6 +52,25 @@ impl TokenKind {
         match self {
             TokenKind::Agents => "AGENT_KEYS_SECRET",
             TokenKind::Visitors => "VISITOR_KEYS_SECRET",
+            TokenKind::Receipts => "RECEIPT_KEYS_SECRET",
+        }
+    }
+
+    /// Names what these keys have signed.
+    pub(crate) fn signed_with(self, kids: &str) -> String {
+        match self {
+            TokenKind::Agents | TokenKind::Visitors => {
+                format!("Tokens that the key {kids} has signed")
+            }
+            TokenKind::Receipts => format!("Receipts that the key {kids} has signed"),
+        }
+    }
+
+    /// Says what the functions do with it once its key is retired.
+    pub(crate) fn end_without_key(self) -> &'static str {
+        match self {
+            TokenKind::Agents | TokenKind::Visitors => "are refused",
+            TokenKind::Receipts => "are ignored",
         }
     }
 
@@ -56,6 +79,7 @@ impl TokenKind {
         match self {
             TokenKind::Agents => "PingBack's login",
             TokenKind::Visitors => "the sites with the widget",
+            TokenKind::Receipts => "deliver-whatsapp and deliver-email",
         }
     }
 
@@ -68,6 +92,10 @@ impl TokenKind {
             }
             TokenKind::Visitors => {
                 "The last one ends an hour after the sites changed to the new key."
+            }
+            TokenKind::Receipts => {
+                "WhatsApp keeps a message for 30 days for a customer who is away; the last \
+                 receipts come then."
             }
         }
     }

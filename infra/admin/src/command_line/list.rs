@@ -36,7 +36,7 @@ pub(crate) enum List {
     Stuck(ListStuck),
     /// List messages in doubt: a call to the provider was made, and its outcome is unknown
     InDoubt(MessageListArgs),
-    /// List messages that failed for good; reads the whole table, or one conversation
+    /// List messages that failed for good
     Failed(ListFailed),
     /// List all businesses, by name; reads the whole table
     Businesses,
@@ -46,6 +46,8 @@ pub(crate) enum List {
     ApiKeys(ApiKeyListArgs),
     /// List channels that are paused now; reads the whole table, or one business
     Paused(ChannelListArgs),
+    /// List the endpoints that events are sent to; reads the whole table, or one business
+    Endpoints(EndpointListArgs),
 }
 
 #[derive(Debug, Args)]
@@ -77,6 +79,16 @@ pub(crate) struct ApiKeyListArgs {
     /// Only of this business; without it, of all
     #[arg(long = "business", value_name = "ID")]
     pub(crate) business_id: Option<BusinessId>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EndpointListArgs {
+    /// Only of this business; without it, of all
+    #[arg(long = "business", value_name = "ID")]
+    pub(crate) business_id: Option<BusinessId>,
+    /// Only those that are disabled, or did not take the latest attempt
+    #[arg(long)]
+    pub(crate) failing: bool,
 }
 
 #[derive(Debug, Args)]

@@ -3,7 +3,8 @@
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 use domain::delivery::OnUnknownOutcome;
-use domain::{Channel, Month};
+use domain::request_limit::MAX_REQUESTS_PER_MINUTE;
+use domain::{Channel, Month, Scope};
 
 /// The beginning of a time that lasts until now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,11 @@ impl Since {
 
 /// The longest while ago, within the years that times have.
 const MAX_AGO: TimeDelta = TimeDelta::days(36_500);
+
+/// Parses the requests a minute that a plan may allow.
+pub(super) fn parse_requests_per_minute() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=i64::from(MAX_REQUESTS_PER_MINUTE))
+}
 
 pub(super) fn parse_since(text: &str) -> Result<Since, String> {
     let expected = || "30m, 2h or 3d until now, or a time such as 2026-11-25T09:00:00Z".to_owned();
@@ -60,6 +66,11 @@ pub(super) fn parse_on_unknown_outcome(text: &str) -> Result<OnUnknownOutcome, S
         "hold" => Ok(OnUnknownOutcome::Hold),
         _ => Err("resend or hold".to_owned()),
     }
+}
+
+pub(super) fn parse_scope(text: &str) -> Result<Scope, String> {
+    let found = Scope::ALL.into_iter().find(|scope| scope.to_string() == text);
+    found.ok_or_else(|| "send or read; leave it out for both".to_owned())
 }
 
 pub(super) fn parse_month(text: &str) -> Result<Month, String> {

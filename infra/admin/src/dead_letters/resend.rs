@@ -67,12 +67,12 @@ pub(super) async fn resend(
         return Ok(ResendOutcome::WouldAccept);
     }
 
-    Ok(match table.accept(&draft, conversation.seq, None).await? {
+    Ok(match table.accept(&draft, conversation.seq, None, None).await? {
         AcceptOutcome::Accepted(message) | AcceptOutcome::Replayed(message) => {
             ResendOutcome::Accepted(message.id)
         }
         AcceptOutcome::Refused(refusal) => ResendOutcome::Refused(Problem::from(refusal).detail),
-        AcceptOutcome::ChannelChanged => {
+        AcceptOutcome::ChannelChanged | AcceptOutcome::UploadsChanged => {
             ResendOutcome::Refused("the conversation is changing channel: try again".into())
         }
     })
@@ -121,6 +121,9 @@ async fn draft_message(
         sender: message.sender,
         content: message.content,
         attachments: message.attachments,
+        metadata: message.metadata,
+        // They were referenced by the message that is sent again.
+        new_uploads: Vec::new(),
         idempotency: Some((key, hash)),
         correlation_id: message.correlation_id,
         // It stays for as long as the first one would have.

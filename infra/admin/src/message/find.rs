@@ -1,5 +1,5 @@
-//! Finds a message by whatever is known of it: its address, a line of the log, a dead letter, or one
-//! name. A full address is one read; everything else reads the whole table.
+//! Finds a message by whatever is known of it: its address, a line of the log, a dead letter, or
+//! one name. A full address is one read; everything else reads the whole table.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -8,7 +8,8 @@ use crate::command_line::ShowMessage;
 use crate::failure::Failure;
 use crate::report::Progress;
 use crate::target::Target;
-use domain::{BusinessId, ConversationId, MessageId, Seq};
+use domain::{BusinessId, ConversationId, MessageId, MessageNumber, Seq};
+use platform::table::record::CustomerMessage;
 use platform::table::{MessageName, MessageSearch, StoredMessage};
 
 /// Returns the messages that the arguments describe: several only if they came from one call.
@@ -42,6 +43,35 @@ pub(super) async fn find(
             return Ok(found);
         }
     }
+}
+
+/// Returns the customer's message that the arguments describe, with its conversation; `None` if
+/// they describe no such id. It has no index and no line of a log leads to many: its address has to
+/// be whole.
+pub(super) async fn find_customer_message(
+    target: &Target,
+    args: &ShowMessage,
+) -> Result<Option<(BusinessId, ConversationId, CustomerMessage)>, Failure> {
+    let search = parse(args)?;
+    let id = match &search.name {
+        MessageName::Id(id) => id.parse::<MessageId>().ok(),
+        MessageName::Seq(_) => None,
+    };
+    let is_customers = |id: &MessageId| matches!(id.number(), Some(MessageNumber::Customer(_)));
+    let Some(id) = id.filter(is_customers) else { return Ok(None) };
+
+    let (Some(business_id), Some(conversation_id)) = (search.business_id, search.conversation_id)
+    else {
+        return Err(Failure::new(
+            "this is the id of a message that a customer wrote: it is found by --business and \
+             CONVERSATION MESSAGE",
+        ));
+    };
+    target.plan_of(business_id).await?;
+    target.conversation_of(business_id, conversation_id).await?;
+    let message = target.table.customer_message(business_id, conversation_id, id).await?;
+    let message = message.ok_or_else(|| Failure::new("the conversation has no such message"))?;
+    Ok(Some((business_id, conversation_id, message)))
 }
 
 async fn read_message(

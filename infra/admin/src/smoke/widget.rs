@@ -5,7 +5,7 @@ use http::Uri;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{self, ClientRequestBuilder, Message};
 
 use super::tls::{self, Connection};
 use domain::MessageId;
@@ -36,6 +36,20 @@ struct NewMessage {
     id: MessageId,
 }
 
+/// Returns what to look at when a handshake fails.
+fn not_opened(url: &str, error: &tungstenite::Error) -> String {
+    let advice = match error {
+        tungstenite::Error::Http(answer) if answer.status() == 401 => {
+            "; is the first key of VisitorKeys the one that chat-socket reads?"
+        }
+        tungstenite::Error::Http(answer) if answer.status().is_server_error() => {
+            "; look at the log of chat-socket"
+        }
+        _ => "",
+    };
+    format!("{url} opens no WebSocket: {error}{advice}")
+}
+
 /// A connected and greeted widget.
 pub(super) struct Widget {
     socket: WebSocketStream<Box<dyn Connection>>,
@@ -50,12 +64,15 @@ impl Widget {
     ) -> Result<Widget, String> {
         let uri: Uri = url.parse().map_err(|error| format!("{url}: {error}"))?;
         let connection = tls::connect(&uri).await?;
-        let (socket, _) = tokio_tungstenite::client_async(url, connection)
+        let handshake = ClientRequestBuilder::new(uri)
+            .with_sub_protocol("pingback-chat")
+            .with_sub_protocol(format!("token.{token}"));
+        let (socket, _) = tokio_tungstenite::client_async(handshake, connection)
             .await
-            .map_err(|error| format!("{url} opens no WebSocket: {error}"))?;
+            .map_err(|error| not_opened(url, &error))?;
 
         let mut widget = Widget { socket };
-        let hello = json!({"action": "hello", "token": token, "after": settled_seq});
+        let hello = json!({"action": "hello", "after": settled_seq});
         widget.send(&hello).await?;
         loop {
             match widget.next().await? {
@@ -63,10 +80,7 @@ impl Widget {
                 Event::NewMessage { message } => widget.acknowledge(message.id).await?,
                 Event::Error { code, detail } => {
                     let detail = detail.unwrap_or_default();
-                    return Err(format!(
-                        "chat-socket answered the hello with {code}: {detail}; is the first key of \
-                         VisitorKeys the one that it reads?"
-                    ));
+                    return Err(format!("chat-socket answered the hello with {code}: {detail}"));
                 }
                 Event::GatewayError { message, request_id } => {
                     return Err(format!(
