@@ -33,10 +33,18 @@ mod inputs;
 mod operations;
 #[path = "conventions/permissions.rs"]
 mod permissions;
+#[path = "conventions/printing.rs"]
+mod printing;
+#[path = "conventions/released.rs"]
+mod released;
+#[path = "conventions/security.rs"]
+mod security;
 #[path = "conventions/template.rs"]
 mod template;
 #[path = "conventions/values.rs"]
 mod values;
+#[path = "conventions/widget.rs"]
+mod widget;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, NaiveDate};
 use uuid::Uuid;
 
-use tests::functions_under_test;
+use tests::{functions_under_test, send_signal};
 
 /// How long a message may take to reach the customer, and the system to start.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -221,7 +221,7 @@ impl Running {
 impl Drop for Running {
     /// Stops it as Ctrl-C does.
     fn drop(&mut self) {
-        let _ = Command::new("kill").arg(self.process.id().to_string()).status();
+        send_signal(self.process.id(), "TERM");
         let _ = self.process.wait();
     }
 }

@@ -4,19 +4,24 @@
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use chrono::Utc;
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{admin, admin_json, text};
-use tests::{Business, World};
+use domain::message::MediaKind;
+use domain::{BusinessId, ConversationId, Media};
+use platform::table::{CustomerDraft, CustomerMessageOutcome};
+use tests::{Business, CHANNELS, World};
 
-const CHANNELS: [&str; 3] = ["chat", "whatsapp", "email"];
 const TEXT: &str = "canary-text-7f3a";
 const FILE_NAME: &str = "canary-file-91bc.txt";
 const BYTES: &str = "canary-bytes-44de";
 const SUBJECT: &str = "canary-subject-0c2e";
+const NOTE: &str = "canary-note-51d7";
+const WRITTEN: &str = "canary-written-6b20";
+const MEDIA: &str = "canary-media-e83d";
 
 /// A conversation with a customer of its own, who has a message with a file.
 struct Talk {
@@ -49,6 +54,7 @@ async fn talk(world: &World, business: &Business, channel: &'static str) -> Talk
     update.send().await.expect("it is there");
 
     let (message_id, secret) = send(world, business, conversation_id).await;
+    write(world, business, conversation_id).await;
     Talk { channel, conversation_id, customer, message_id, secret }
 }
 
@@ -65,10 +71,29 @@ async fn send(world: &World, business: &Business, conversation_id: Uuid) -> (Uui
     let path = format!("/api/v1/conversations/{conversation_id}/upload");
     let file = world.call(Method::POST, &path, &headers, body.into_bytes()).await.json();
 
-    let body = json!({ "content": TEXT, "attachments": [{ "url": file["url"] }] }).to_string();
-    let request = world.send(&business.api_key, conversation_id, TEXT).body(body);
+    let body = json!({
+        "content": TEXT, "attachments": [{ "url": file["url"] }], "metadata": { "note": NOTE },
+    });
+    let request = world.send(&business.api_key, conversation_id, TEXT).body(body.to_string());
     let id = request.key(key_of(conversation_id)).go().await.id();
     (id, text(&file, "url").rsplit_once('/').expect("a path").1.to_owned())
+}
+
+/// Has the customer write a text with a picture.
+async fn write(world: &World, business: &Business, conversation_id: Uuid) {
+    world.ledger().texts.push(WRITTEN.to_owned());
+    let draft = CustomerDraft {
+        business_id: BusinessId(business.business_id),
+        conversation_id: ConversationId(conversation_id),
+        name: "canary-name-c71f".into(),
+        content: WRITTEN.into(),
+        media: Some(Media { kind: MediaKind::Image, id: MEDIA.into() }),
+        per_minute: None,
+        keep_until: None,
+        now: Utc::now(),
+    };
+    let stored = world.table().store_customer_message(&draft).await.expect("the table answers");
+    assert!(matches!(stored, CustomerMessageOutcome::Stored(_)), "{stored:?}");
 }
 
 fn key_of(conversation_id: Uuid) -> String {
@@ -78,7 +103,7 @@ fn key_of(conversation_id: Uuid) -> String {
 impl Talk {
     /// Everything that identifies the customer.
     fn canaries(&self) -> Vec<String> {
-        let constant = [TEXT, FILE_NAME, BYTES, SUBJECT].map(str::to_owned);
+        let constant = [TEXT, NOTE, FILE_NAME, BYTES, SUBJECT, WRITTEN, MEDIA].map(str::to_owned);
         let own = [self.secret.clone(), self.customer.trim_start_matches('+').to_owned()];
         constant.into_iter().chain(own).collect()
     }
@@ -101,13 +126,7 @@ fn words<'a>(command: &'a [String], more: &[&'a str]) -> Vec<&'a str> {
 
 /// The names and contents of the whole bucket.
 async fn objects(world: &World) -> BTreeMap<String, String> {
-    let config = aws_sdk_s3::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .credentials_provider(Credentials::new("local", "local", None, None, "test"))
-        .endpoint_url(world.ready.aws.s3.as_deref().expect("there is a bucket"))
-        .force_path_style(true);
-    let client = aws_sdk_s3::Client::from_conf(config.build());
+    let client = world.s3();
     let buckets = client.list_buckets().send().await.expect("S3 answers").buckets;
     let mut all = BTreeMap::new();
     for bucket in buckets.into_iter().flatten().filter_map(|bucket| bucket.name) {
@@ -140,7 +159,7 @@ async fn provider_ids(world: &World) -> Vec<String> {
 
 /// Returns the messages of a conversation as the API shows them.
 async fn shown(world: &World, business: &Business, conversation_id: Uuid) -> Value {
-    let path = format!("/api/v1/conversations/{conversation_id}/messages");
+    let path = format!("/api/v1/conversations/{conversation_id}/messages?sender_type=any");
     world.get(&business.api_key, &path).await.json()["messages"].take()
 }
 
@@ -194,13 +213,17 @@ async fn an_erased_customer_is_nowhere_and_still_counted() {
         let mut expected = shown(&world, &business, talk.conversation_id).await;
         let erased = admin_json(&world, 0, &words(&command, &["--yes"])).await;
         let outcome = json!({ "conversation_id": talk.conversation_id, "erased": true,
-            "message_count": 1, "file_count": 1, "unsettled_count": 0,
-            "files_in_use_count": 0 });
+            "message_count": 1, "customer_message_count": 1, "withdrawn_count": 0,
+            "file_count": 1, "unsettled_count": 0, "files_in_use_count": 0 });
         assert_eq!(erased["conversations"], json!([outcome]), "{}", talk.channel);
 
         // What is left of a message is what is counted, and how it was delivered.
         expected[0]["content"] = json!("");
         expected[0]["attachments"] = json!([]);
+        expected[0].as_object_mut().expect("a message").remove("metadata");
+        assert_eq!(expected[1]["content"], WRITTEN);
+        expected[1]["content"] = json!("");
+        expected[1].as_object_mut().expect("a message").remove("media");
         assert_eq!(shown(&world, &business, talk.conversation_id).await, expected);
     }
 
@@ -248,7 +271,8 @@ async fn what_is_not_settled_yet_is_delivered_first() {
     let command = talk.command(&business);
     let waits = admin_json(&world, 1, &words(&command, &["--yes"])).await;
     let outcome = json!({ "conversation_id": conversation_id, "erased": false,
-        "message_count": 0, "file_count": 0, "unsettled_count": 1, "files_in_use_count": 0 });
+        "message_count": 0, "customer_message_count": 0, "withdrawn_count": 0,
+        "file_count": 0, "unsettled_count": 1, "files_in_use_count": 0 });
     assert_eq!(waits["conversations"], json!([outcome]));
     assert_eq!(find_canaries(&world, &talk.canaries()).await, talk.canaries());
 
@@ -262,6 +286,81 @@ async fn what_is_not_settled_yet_is_delivered_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn messages_that_wait_for_a_customer_who_stays_away_are_withdrawn_and_erased() {
+    let world = World::start().await;
+    let business = world.business(100, 1).await;
+    let talk = talk(&world, &business, "chat").await;
+    let Talk { conversation_id, message_id, .. } = talk;
+    until_taken(&world, &business, &talk).await;
+    world.sandbox(Method::DELETE, "/chat/widgets", Value::Null).await;
+    let mut waiting = Vec::new();
+    for _ in 0..2 {
+        let sent = world.send(&business.api_key, conversation_id, TEXT).go().await;
+        waiting.push(sent.id());
+    }
+    let pk = format!("B#{}#C#{conversation_id}", business.business_id);
+    world
+        .until("it is parked", async || {
+            let parked = conversation_item(&world, &pk).await;
+            let is_held = parked.contains_key("lease_owner");
+            (parked["fence"] != AttributeValue::N("1".to_owned()) && !is_held).then_some(())
+        })
+        .await;
+    let usage = world.usage(&business.api_key).await;
+
+    let command = talk.command(&business);
+    let waits = admin(&world, &words(&command, &["--yes"])).await;
+    assert!(waits.code == 1 && waits.stdout.contains("--withdraw-waiting"), "{}", waits.stdout);
+    assert_eq!(find_canaries(&world, &talk.canaries()).await, talk.canaries());
+
+    // Cut short between a message's end and the conversation's step past it.
+    let withdraw = ["--withdraw-waiting", "--yes"];
+    let fault = json!({ "operation": "UpdateItem", "error": "AccessDeniedException", "skip": 2,
+        "times": 1, "function": "*" });
+    world.fault("aws", fault).await;
+    assert_eq!(admin(&world, &words(&command, &withdraw)).await.code, 1);
+    world.heal("aws").await;
+    world.pass(60).await; // Its lease is over.
+
+    let erased = admin_json(&world, 0, &words(&command, &withdraw)).await;
+    let outcome = json!({ "conversation_id": conversation_id, "erased": true,
+        "message_count": 3, "customer_message_count": 1, "withdrawn_count": 1,
+        "file_count": 1, "unsettled_count": 0, "files_in_use_count": 0 });
+    assert_eq!(erased["conversations"], json!([outcome]));
+    assert_eq!(find_canaries(&world, &talk.canaries()).await, [""; 0]);
+
+    // What the customer had is as it was; what waited has failed, and never comes.
+    let messages = shown(&world, &business, conversation_id).await;
+    assert_eq!(messages[0]["id"], json!(message_id));
+    assert_eq!(messages[0]["delivery"]["status"], "delivered");
+    // Between them is what the customer wrote.
+    for (message, id) in [(&messages[2], waiting[0]), (&messages[3], waiting[1])] {
+        assert_eq!((&message["id"], &message["content"]), (&json!(id), &json!("")));
+        let delivery = &message["delivery"];
+        assert_eq!(delivery["status"], "failed");
+        assert_eq!(delivery["error"]["code"], "customer_erased");
+    }
+    world.let_customers_in().await;
+    let id = world.send(&business.api_key, conversation_id, "afterwards").go().await.id();
+    world.until_status(&business.api_key, conversation_id, id, "delivered").await;
+    assert_eq!(world.received("chat", conversation_id).await, [TEXT, "afterwards"]);
+
+    let (used, limit) = usage;
+    assert_eq!(world.usage(&business.api_key).await, (used + 1, limit));
+    let of = business.business_id.to_string();
+    admin_json(&world, 0, &["audit", "--business", &of]).await;
+}
+
+/// Returns the stored conversation.
+async fn conversation_item(world: &World, pk: &str) -> HashMap<String, AttributeValue> {
+    let get = world.dynamodb().get_item().table_name(&world.ready.table).consistent_read(true);
+    let get = get
+        .key("pk", AttributeValue::S(pk.to_owned()))
+        .key("sk", AttributeValue::S("CONVERSATION".to_owned()));
+    get.send().await.expect("an answer").item.expect("it is there")
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_erasure_that_is_cut_short_is_ended_by_the_next_run() {
     let world = World::start().await;
     let business = world.business(100, 1).await;
@@ -271,13 +370,15 @@ async fn an_erasure_that_is_cut_short_is_ended_by_the_next_run() {
     for (operation, skip) in [
         ("UpdateItem", 1),
         ("Query", 1),
+        ("UpdateItem", 2),
+        ("Query", 3),
         ("DeleteItem", 0),
         ("ListObjectsV2", 0),
         ("DeleteObject", 0),
         ("Scan", 1),
         ("DeleteItem", 1),
-        ("UpdateItem", 2),
         ("UpdateItem", 3),
+        ("UpdateItem", 4),
     ] {
         let talk = talk(&world, &business, "whatsapp").await;
         until_taken(&world, &business, &talk).await;
@@ -292,7 +393,7 @@ async fn an_erasure_that_is_cut_short_is_ended_by_the_next_run() {
 
         // The address is gone first, and the name that leads to the conversation last: from then on
         // another run ends what was begun, and says that it is not sure of whom that was.
-        let is_found = (operation, skip) != ("UpdateItem", 3);
+        let is_found = (operation, skip) != ("UpdateItem", 4);
         let code = if is_found { 0 } else { 1 };
         let erased = admin_json(&world, code, &words(&command, &["--yes"])).await;
         let matching_count = u64::from(is_found);

@@ -1,9 +1,12 @@
 //! A message is found by whatever a log line, a dead letter or a caller says of it.
 
+use chrono::Utc;
 use serde_json::{Value, json};
 
 use crate::dead_letters::give_up_messages;
 use crate::{admin, admin_json, text};
+use domain::{BusinessId, ConversationId};
+use platform::table::{CustomerDraft, CustomerMessageOutcome};
 use tests::World;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -44,6 +47,44 @@ async fn a_message_is_found_by_what_is_known_of_it() {
         let missing = admin(&world, &[&["message", "show"][..], &name].concat()).await;
         assert!(missing.code == 1 && missing.stderr.contains("no message has"), "{name:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_customer_wrote_is_found_by_its_address_and_its_line() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    let conversation_id = business.conversation_id("whatsapp");
+    world.ledger().texts.push("may I ask you something?".to_owned());
+    let draft = CustomerDraft {
+        business_id: BusinessId(business.business_id),
+        conversation_id: ConversationId(conversation_id),
+        name: "wamid.1".into(),
+        content: "may I ask you something?".into(),
+        media: None,
+        per_minute: None,
+        keep_until: None,
+        now: Utc::now(),
+    };
+    let stored = world.table().store_customer_message(&draft).await.expect("the table answers");
+    let CustomerMessageOutcome::Stored(message) = stored else { panic!("{stored:?}") };
+
+    let id = message.id.to_string();
+    let of = business.business_id.to_string();
+    let line = json!({ "message": "a customer wrote", "business": business.business_id,
+        "conversation": conversation_id, "message_id": message.id });
+    let (line, conversation_id) = (line.to_string(), conversation_id.to_string());
+    let by_address = vec!["--business", &of, &conversation_id, &id];
+    for name in [&by_address, &vec![line.as_str()]] {
+        let shown = admin_json(&world, 0, &[&["message", "show"][..], name].concat()).await;
+        assert_eq!((text(&shown, "message_id"), &shown["number"]), (id.as_str(), &json!(1)));
+        assert!(shown.get("content").is_none(), "terminals keep what they print");
+    }
+    let whole = [&["message", "show", "--show-content"][..], &by_address].concat();
+    let shown = admin_json(&world, 0, &whole).await;
+    assert_eq!(text(&shown, "content"), "may I ask you something?");
+
+    let alone = admin(&world, &["message", "show", &id]).await;
+    assert!(alone.code == 1 && alone.stderr.contains("a customer wrote"), "{}", alone.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@
 
 mod dead_letters;
 mod drift;
+mod endpoints;
 mod erasing;
 mod finding;
 mod inventory;
@@ -12,6 +13,7 @@ mod making;
 mod output;
 mod pages;
 mod rotation;
+mod runbooks;
 mod smoke;
 mod switching;
 

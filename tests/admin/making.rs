@@ -162,6 +162,7 @@ async fn bad_input_is_named_and_nothing_is_made() {
         ),
         (vec!["plan", "show", "--business", &unknown], "there is no such business"),
         (vec!["--stack", "another", "first-steps"], "another does not exist"),
+        (vec!["--stack", "another", "first-steps"], "(in us-east-1)"),
     ] {
         let result = admin(&world, &args).await;
         assert_eq!((result.code, result.stdout.as_str()), (1, ""), "{args:?}");

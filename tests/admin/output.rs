@@ -145,6 +145,17 @@ async fn every_command_calls_one_thing_by_one_name_and_fits_a_terminal() {
         walk.read(0, list, &[]).await;
     }
     walk.read(2, "list paused", &[]).await;
+    let path = format!("{}/api/v1/webhook_endpoints", world.ready.api);
+    let receiver = format!("{}/receivers/of-a-walk", world.ready.sandbox);
+    let asked = world.http().post(path).bearer_auth(text(&made, "api_key"));
+    let endpoint = world.ask(asked.json(&serde_json::json!({ "url": receiver }))).await.json();
+    world.ledger().secrets.push(text(&endpoint, "secret").to_owned());
+    let its = [of[0], of[1], text(&endpoint, "id")];
+    walk.read(0, "list endpoints", &[]).await;
+    walk.read(0, "endpoint show", &its).await;
+    walk.run("endpoint disable", &[&its[..], &["--yes"]].concat()).await;
+    walk.run("endpoint enable", &its).await;
+    walk.run("events redeliver", &[&its[..], &["--since", "1h", "--yes"]].concat()).await;
     walk.read(0, "business show", &of).await;
     walk.read(0, "plan show", &of).await;
     walk.run("plan change", &[of[0], of[1], "--limit", "7"]).await;

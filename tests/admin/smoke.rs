@@ -54,14 +54,23 @@ async fn a_fault_is_found_at_its_stage_and_a_later_run_delivers_what_was_left() 
     let world = world().await;
     let smoke = ["smoke", "--timeout", "6"];
 
-    let of_chat = |operation, function| json!({"operation": operation, "error": "AccessDeniedException", "function": function});
-    for (operation, function, stage, words) in [
-        ("PutItem", "chat-socket", "connect", "look at the log of chat-socket"),
-        ("TransactWriteItems", "send-message", "accept", "500 Internal Server Error, internal"),
-        ("UpdateItem", "chat-socket", "confirm", "chat-socket has not stored the receipt"),
-        ("Query", "deliver-chat", "deliver", "a worker has claimed the conversation"),
+    let of_chat = |operation, function, about| {
+        json!({"operation": operation, "error": "AccessDeniedException",
+            "function": function, "about": about})
+    };
+    for (operation, function, about, stage, words) in [
+        ("PutItem", "chat-socket", "", "connect", "look at the log of chat-socket"),
+        ("TransactWriteItems", "send-message", "", "accept", "500 Internal Server Error, internal"),
+        (
+            "UpdateItem",
+            "chat-socket",
+            "delivered_at",
+            "confirm",
+            "chat-socket has not stored the receipt",
+        ),
+        ("Query", "deliver-chat", "", "deliver", "a worker has claimed the conversation"),
     ] {
-        world.fault("aws", of_chat(operation, function)).await;
+        world.fault("aws", of_chat(operation, function, about)).await;
         let (at, why) = failed_at(&admin_json(&world, 2, &smoke).await);
         assert_eq!(at, stage, "{operation}: {why}");
         assert!(why.contains(words), "{stage}: {why}");

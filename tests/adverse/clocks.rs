@@ -6,10 +6,9 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::CHANNELS;
 use crate::talk::{Talk, all_arrived, all_send, see_through};
 use tests::suite::Suite;
-use tests::{Business, Tally, World};
+use tests::{Business, CHANNELS, Tally, World};
 
 /// Five minutes, in seconds.
 const JUMP: i64 = 300;

@@ -8,9 +8,8 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::talk::{Talk, all_arrived, all_send, handed_out, next_due, see_through};
-use crate::{CHANNELS, DOUBT, LEASE};
 use tests::suite::Suite;
-use tests::{Tally, World};
+use tests::{CHANNELS, DOUBT_SECONDS, LEASE_SECONDS, Tally, World};
 
 /// How long the provider takes, in milliseconds of the real clock: long enough for a successor, and
 /// less than a worker waits for.
@@ -27,10 +26,22 @@ enum Late {
 
 pub(crate) fn tests(suite: Suite) -> Suite {
     let overtaken = [
-        ("a_successor_waits_for_a_receipt_of_what_a_late_provider_takes", LEASE, Late::Takes),
-        ("a_successor_waits_for_a_receipt_of_what_a_late_provider_refuses", LEASE, Late::Refuses),
-        ("a_successor_sends_again_what_a_late_provider_takes_all_the_same", DOUBT, Late::Takes),
-        ("a_successor_sends_again_what_a_late_provider_refuses", DOUBT, Late::Refuses),
+        (
+            "a_successor_waits_for_a_receipt_of_what_a_late_provider_takes",
+            LEASE_SECONDS,
+            Late::Takes,
+        ),
+        (
+            "a_successor_waits_for_a_receipt_of_what_a_late_provider_refuses",
+            LEASE_SECONDS,
+            Late::Refuses,
+        ),
+        (
+            "a_successor_sends_again_what_a_late_provider_takes_all_the_same",
+            DOUBT_SECONDS,
+            Late::Takes,
+        ),
+        ("a_successor_sends_again_what_a_late_provider_refuses", DOUBT_SECONDS, Late::Refuses),
     ];
     overtaken
         .into_iter()
@@ -55,7 +66,7 @@ async fn overtaken_by(jump: i64, late: Late) {
     next_due(&world).await;
 
     for talk in &talks {
-        let is_in_doubt = jump == LEASE && talk.channel != "chat";
+        let is_in_doubt = jump == LEASE_SECONDS && talk.channel != "chat";
         let taken_over = if is_in_doubt { "in_doubt" } else { end(talk) };
         talk.until_status(&world, &business, 0, taken_over).await;
         for next in [1, 2] {

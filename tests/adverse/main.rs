@@ -5,6 +5,8 @@
 
 mod answers;
 mod clocks;
+mod endpoints;
+mod flood;
 mod leases;
 mod months;
 mod neighbours;
@@ -18,14 +20,8 @@ use std::process::ExitCode;
 
 use tests::suite::{Suite, setting};
 
-const CHANNELS: [&str; 3] = ["chat", "whatsapp", "email"];
-
 /// One conversation takes all that comes on these; on WhatsApp it has its pace.
 const UNPACED: [&str; 2] = ["chat", "email"];
-
-/// Longer than a lease, and longer than a receipt is waited for, in seconds of the system's clock.
-const LEASE: i64 = 46;
-const DOUBT: i64 = 121;
 
 /// How many callers there are at once.
 const CALLERS: usize = 64;
@@ -50,6 +46,7 @@ fn main() -> ExitCode {
         leases::tests,
         clocks::tests,
     ];
-    let suites = suites.into_iter().chain([months::tests, shards::tests, neighbours::tests]);
+    let more = [months::tests, shards::tests, neighbours::tests, flood::tests, endpoints::tests];
+    let suites = suites.into_iter().chain(more);
     suites.fold(suite, |suite, add| add(suite)).run()
 }

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use crate::talk::{Talk, see_through};
 use crate::{CALLERS, UNPACED, either};
 use domain::problem::Refusal;
-use domain::{BusinessId, Channel, Content, ConversationId, Month, Sender, Seq};
+use domain::{BusinessId, Channel, Content, ConversationId, Metadata, Month, Sender, Seq};
 use platform::table::{AcceptOutcome, MessageDraft, Table};
 use tests::World;
 use tests::suite::{Suite, remark};
@@ -22,7 +22,7 @@ const MS: TimeDelta = TimeDelta::milliseconds(1);
 pub(crate) fn tests(suite: Suite) -> Suite {
     let suite =
         suite.test("callers_around_the_turn_of_the_month_spend_each_month_for_itself", over_http);
-    let shards = either(&[1, 4][..], &[1, 4, 16]);
+    let shards = either(&[4][..], &[1, 4, 16]);
     shards.iter().fold(suite, |suite, shards| {
         let name = format!("a_millisecond_decides_which_of_two_months_counts_on_{shards}_shards");
         suite.test(name, || to_the_millisecond(*shards))
@@ -102,6 +102,8 @@ async fn to_the_millisecond(shards: u16) {
             sender: Sender(None),
             content: Content::new("to the millisecond".into()).expect("it is not blank"),
             attachments: Vec::new(),
+            metadata: Metadata::default(),
+            new_uploads: Vec::new(),
             idempotency: None,
             correlation_id: None,
             keep_until: None,
@@ -137,7 +139,7 @@ async fn spend(world: &World, table: &Table, draft: MessageDraft) -> (Month, u64
     let mut last = Seq(0);
 
     loop {
-        let outcome = match table.accept(&draft, last, None).await {
+        let outcome = match table.accept(&draft, last, None, None).await {
             Err(error) if error.is_contention() => continue, // A caller over HTTP is told 503.
             outcome => outcome.expect("an answer"),
         };

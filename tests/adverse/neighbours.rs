@@ -126,6 +126,7 @@ async fn rounds(world: &World, count: usize, noise: usize, unfair: bool) -> Vec<
     times
 }
 
-fn percentile(sorted: &[i64], percent: usize) -> i64 {
+/// Returns a percentile of sorted times, and 1 at least.
+pub(crate) fn percentile(sorted: &[i64], percent: usize) -> i64 {
     sorted[(sorted.len() * percent).div_ceil(100).max(1) - 1].max(1)
 }

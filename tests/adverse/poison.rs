@@ -5,9 +5,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::talk::{Talk, next_due};
-use crate::{DOUBT, LEASE};
 use tests::suite::Suite;
-use tests::{Tally, World};
+use tests::{DOUBT_SECONDS, LEASE_SECONDS, Tally, World};
 
 /// How often a worker may die over one message.
 const WORKER_DEATHS: u64 = 5;
@@ -35,12 +34,12 @@ async fn deadly(channel: &'static str) {
     for death in 1..=WORKER_DEATHS {
         until_killed(&world, death).await;
         Tally::count_misfortune();
-        world.pass(LEASE).await;
+        world.pass(LEASE_SECONDS).await;
         world.sweep().await;
         if channel != "chat" {
             // In doubt first: there may be a receipt.
             talk.until_status(&world, &business, 0, "in_doubt").await;
-            world.pass(DOUBT).await;
+            world.pass(DOUBT_SECONDS).await;
             world.sweep().await;
         }
     }
@@ -63,7 +62,7 @@ async fn deadly(channel: &'static str) {
     );
 
     is_kept(&world, &talk, "outcome_unknown").await;
-    assert_eq!(next_due(&world).await, None);
+    assert_eq!(next_due(&world).await, None, "{}", world.complaints());
     until_the_next_proceeds(&world, &talk).await;
 }
 
@@ -118,12 +117,22 @@ async fn refused_for_a_day() {
     }
 
     world.pass(24 * 3600).await;
-    for talk in &mut talks {
+    for talk in &talks {
         world.heal(talk.channel).await;
+    }
+    // The move of the clock ended their connections, and the gateway refused what greets them: a
+    // message that finds none of them waits for them, and is due a quarter of an hour later.
+    world
+        .until("the customers of the chat are back", async || {
+            let activity = world.sandbox(Method::GET, "/activity", Value::Null).await;
+            (activity["widgets_connecting"] == 0).then_some(())
+        })
+        .await;
+    for talk in &mut talks {
         talk.send_messages(&world, &business, 1).await;
     }
 
-    assert_eq!(next_due(&world).await, None);
+    assert_eq!(next_due(&world).await, None, "{}", world.complaints());
 
     for talk in &talks {
         let delivery = talk.delivery(&world, &business, 0).await;

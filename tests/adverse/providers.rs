@@ -5,10 +5,10 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
 
+use crate::either;
 use crate::talk::{Talk, all_arrived, all_send, handed_out, now, see_through};
-use crate::{CHANNELS, either};
 use tests::suite::Suite;
-use tests::{Business, Tally, World};
+use tests::{Business, CHANNELS, Tally, World};
 
 pub(crate) fn tests(suite: Suite) -> Suite {
     suite
@@ -41,8 +41,9 @@ async fn asked_for_patience() {
     }
 
     let last = *asked.iter().max().expect("several");
-    while now(&world).await + TimeDelta::seconds(40) < last {
-        world.pass(40).await;
+    let step = either(100, 40);
+    while now(&world).await + TimeDelta::seconds(step) < last {
+        world.pass(step).await;
         world.sweep().await;
         ring_early(&world, &business, &talks).await;
     }
@@ -88,12 +89,12 @@ async fn down() {
     let mut talks = Talk::on_every_channel(&world, &business, either(1, 4)).await;
     let begun = now(&world).await;
 
-    for status in [500, 502, 503, 504, 500, 503] {
+    for status in [500, 502, 503, 504] {
         for channel in CHANNELS {
             world.fault(channel, json!({"status": status})).await;
         }
         all_send(&world, &business, &mut talks, 1).await;
-        world.pass(300).await;
+        world.pass(450).await;
         world.sweep().await;
         Tally::count_misfortune();
     }

@@ -36,7 +36,7 @@ async fn repeated(providers_fail: bool) {
     }
 
     let mut talks = Talk::on_every_channel(&world, &business, either(2, 8)).await;
-    all_send(&world, &business, &mut talks, either(6, 40)).await;
+    all_send(&world, &business, &mut talks, either(4, 40)).await;
     see_through(&world).await;
     all_arrived(&world, &talks).await;
 
@@ -54,7 +54,7 @@ async fn repeated(providers_fail: bool) {
     ));
 }
 
-/// Ten minutes without a doorbell: every way in which SQS can say no, a minute each.
+/// Ten minutes without a doorbell: every way in which SQS can say no, for as long each.
 async fn refused() {
     let world = World::start().await;
     let business = world.business(100_000, 4).await;
@@ -62,13 +62,14 @@ async fn refused() {
     let errors =
         ["InternalError", "ServiceUnavailable", "RequestThrottled", "disconnect", "garbage"];
 
-    for error in errors.into_iter().cycle().take(10) {
+    let rounds = either(errors.len(), 10);
+    for error in errors.into_iter().cycle().take(rounds) {
         world.heal("aws").await;
         for operation in ["SendMessage", "SendMessageBatch"] {
             world.fault("aws", json!({"operation": operation, "error": error})).await;
         }
         all_send(&world, &business, &mut talks, 1).await;
-        world.pass(60).await;
+        world.pass(600 / rounds as i64).await;
         world.sweep().await;
         Tally::count_misfortune();
     }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::talk::{now, see_through};
 use crate::{CALLERS, either};
 use domain::{BusinessId, ConversationId, Month};
-use platform::table::key;
+use platform::table::{PlanChange, key};
 use tests::suite::{Suite, remark};
 use tests::{Business, World};
 
@@ -70,7 +70,15 @@ async fn change(world: &World, business: &Business, over: &AtomicBool) -> u64 {
             let limit = used.saturating_add_signed(more);
             table
                 .operator()
-                .change_plan(id, Some(&format!("round {round}")), limit, Some(shards), now)
+                .change_plan(
+                    id,
+                    PlanChange {
+                        name: Some(&format!("round {round}")),
+                        shards: Some(shards),
+                        ..PlanChange::of_limit(limit)
+                    },
+                    now,
+                )
                 .await
                 .expect("a change");
             changes += 1;

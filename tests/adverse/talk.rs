@@ -2,23 +2,17 @@
 //! is in hand.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::CHANNELS;
-use tests::{Business, World};
+use tests::{Business, CHANNELS, World};
 
-/// How often time passes before a talk counts as stuck.
-const MOST_WAITS: usize = 200;
-
-/// Who waits sweeps every so many looks.
-const LOOKS_TO_A_SWEEP: usize = 25;
+pub(crate) use tests::settling::{next_due, now, see_through};
 
 /// A conversation, and what was sent into it.
 #[derive(Debug)]
@@ -126,7 +120,7 @@ impl Talk {
         let conversation_id = self.conversation_id;
         let doorbell = json!({"v": 1, "business": business, "conversation": conversation_id, "channel": self.channel});
         let call = json!({"QueueUrl": url, "MessageBody": doorbell.to_string(), "MessageGroupId": business});
-        let request = reqwest::Client::new().post(&world.ready.aws.sqs).body(call.to_string());
+        let request = world.http().post(&world.ready.aws.sqs).body(call.to_string());
         let request = request.header("X-Amz-Target", "AmazonSQS.SendMessage");
         let answer = request
             .header("Content-Type", "application/x-amz-json-1.0")
@@ -155,57 +149,6 @@ pub(crate) async fn count(world: &World, status: &str) -> usize {
     messages.filter(|message| text(message, "status") == status).count()
 }
 
-/// Returns the time of the system's clock.
-pub(crate) async fn now(world: &World) -> DateTime<Utc> {
-    serde_json::from_value(world.sandbox(Method::GET, "/clock", Value::Null).await["now"].clone())
-        .expect("a time")
-}
-
-/// When the conversation that is to be looked at next is due; `None` once all is settled. Waits
-/// until everything that can be done now is done: no worker holds a conversation, and none is due.
-/// Sweeps now and then meanwhile, since doorbells that were set before the clock was moved ring by
-/// the time that was.
-pub(crate) async fn next_due(world: &World) -> Option<DateTime<Utc>> {
-    // Customers of the chat who come back make theirs due before its time; it waits all the same.
-    let due = |item: &Item| {
-        number(item, "due").map(|due| due.max(number(item, "not_before").unwrap_or(due)))
-    };
-    let looks = AtomicUsize::new(0);
-    let calm = async || {
-        if looks.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOKS_TO_A_SWEEP) {
-            world.sweep().await;
-        }
-        let now = now(world).await.timestamp_millis();
-        let conversations = scan(world, "sk = :this", "CONVERSATION").await;
-        let is_calm = |item: &Item| {
-            !item.contains_key("lease_owner") && due(item).is_none_or(|due| due > now)
-        };
-        // How far all have come, and how often they changed hands: for as long as these change,
-        // a worker works.
-        let progress =
-            |name: &str| conversations.iter().filter_map(|item| number(item, name)).sum::<i64>();
-        match conversations.iter().all(is_calm) {
-            true => Ok(conversations.iter().filter_map(due).min()),
-            false => Err((progress("settled_seq"), progress("fence"))),
-        }
-    };
-    let next = world.until_at_rest("nothing is due and no worker works", calm).await;
-
-    next.and_then(DateTime::from_timestamp_millis)
-}
-
-/// Lets time pass, until everything is settled.
-pub(crate) async fn see_through(world: &World) {
-    for _ in 0..MOST_WAITS {
-        match next_due(world).await {
-            None => return,
-            // A little more, so that what is due at about the same time is due together.
-            Some(due) => world.set_clock(due + TimeDelta::seconds(20)).await,
-        }
-    }
-    panic!("something is due again and again");
-}
-
 /// Every message was taken by its provider. In which order, and how often, the oracle looks at.
 pub(crate) async fn all_arrived(world: &World, talks: &[Talk]) {
     for talk in talks {
@@ -232,8 +175,4 @@ async fn scan(world: &World, filter: &str, this: &str) -> Vec<Item> {
 
 fn text(item: &Item, name: &str) -> String {
     item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default()
-}
-
-fn number(item: &Item, name: &str) -> Option<i64> {
-    item.get(name).and_then(|value| value.as_n().ok()).and_then(|number| number.parse().ok())
 }

@@ -1,5 +1,5 @@
 //! A browser without a screen, told what to do over the DevTools protocol
-//! (<https://chromedevtools.github.io/devtools-protocol/>). Five commands are all that is needed
+//! (<https://chromedevtools.github.io/devtools-protocol/>). A dozen commands are all that is needed
 //! here; a library for it would bring the hundreds of others.
 
 use std::path::PathBuf;
@@ -7,10 +7,12 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use uuid::Uuid;
@@ -18,11 +20,18 @@ use uuid::Uuid;
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
 /// The longest wait for anything on a page.
-const PATIENCE: Duration = Duration::from_secs(40);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+/// The longest wait for an answer of a browser: the checks of the widget are one.
+pub(crate) const LONGEST_CALL: Duration = Duration::from_secs(120);
+
+/// Permits to run a browser. Each has a dozen processes, and with more of them than this two cores
+/// spend their time on switching.
+static PLACES: Semaphore = Semaphore::const_new(3);
 
 /// Collects what goes wrong on a page, from its first moment.
 const LISTEN: &str = "window.complaints = []; \
     const complain = (words) => complaints.push(String(words)); \
+    for (const kind of ['error', 'warn']) console[kind] = (...words) => complain(words.join(' ')); \
     addEventListener('error', ({message, target}) => complain(message ?? target?.src), true); \
     addEventListener('unhandledrejection', ({reason}) => complain(reason)); \
     addEventListener('securitypolicyviolation', \
@@ -33,6 +42,7 @@ pub(crate) struct Browser {
     wire: Arc<Mutex<Wire>>,
     profile: PathBuf,
     _process: Child,
+    _place: SemaphorePermit<'static>,
 }
 
 struct Wire {
@@ -49,7 +59,7 @@ pub(crate) struct Page {
 impl Browser {
     /// Starts one; `None` if there is none on this machine.
     pub(crate) async fn start() -> Option<Browser> {
-        let Some(program) = find() else {
+        let Some(program) = find("BROWSER", &NAMES) else {
             assert!(
                 std::env::var_os("CI").is_none(),
                 "no browser: install Chromium, or name one in BROWSER"
@@ -57,6 +67,7 @@ impl Browser {
             eprintln!("skipped, there is no browser: install Chromium, or name one in BROWSER");
             return None;
         };
+        let place = take_place().await;
         let profile = std::env::temp_dir().join(format!("browser-{}", Uuid::new_v4()));
 
         std::fs::create_dir(&profile).expect("a directory");
@@ -68,6 +79,8 @@ impl Browser {
             "--no-sandbox",
             "--disable-dev-shm-usage",
             "--disable-gpu",
+            // The page of the checks loads the widget's modules.
+            "--allow-file-access-from-files",
         ]);
         command.args([
             "--no-first-run",
@@ -85,7 +98,7 @@ impl Browser {
             .0;
         let wire = Arc::new(Mutex::new(Wire { socket, calls: 0 }));
 
-        Some(Browser { wire, profile, _process: process })
+        Some(Browser { wire, profile, _process: process, _place: place })
     }
 
     /// Opens a page in a window of its own, which is in front as far as the page can tell.
@@ -128,6 +141,43 @@ impl Page {
         self.ask("window.complaints").await
     }
 
+    /// Emulates a scheme of colours, `light` or `dark`, and a window of that size.
+    pub(crate) async fn emulate(&self, scheme: &str, (width, height): (u32, u32), is_phone: bool) {
+        let scheme = json!([
+            {"name": "prefers-color-scheme", "value": scheme},
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]);
+        self.call("Emulation.setEmulatedMedia", json!({ "features": scheme })).await;
+        let window =
+            json!({"width": width, "height": height, "deviceScaleFactor": 2, "mobile": is_phone});
+        self.call("Emulation.setDeviceMetricsOverride", window).await;
+    }
+
+    /// Returns a picture of the page, or of a part of it, as PNG.
+    pub(crate) async fn picture(&self, clip: Option<Value>) -> Vec<u8> {
+        let mut picture = json!({"format": "png"});
+        if let Some(clip) = clip {
+            picture["clip"] = clip;
+        }
+        let shot = self.call("Page.captureScreenshot", picture).await;
+        BASE64_STANDARD.decode(shot["data"].as_str().expect("a picture")).expect("it is base64")
+    }
+
+    /// Presses a key; `text` is what it writes.
+    pub(crate) async fn press(&self, key: &str, code: u32, text: Option<&str>) {
+        // What is written comes last: Chromium drops it while a key is down that it may use itself.
+        let kinds = ["rawKeyDown", "keyUp", "char"];
+        for kind in kinds.into_iter().filter(|kind| *kind != "char" || text.is_some()) {
+            let mut event =
+                json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code});
+            if kind == "char" {
+                event["text"] = json!(text);
+                event["unmodifiedText"] = json!(text);
+            }
+            self.call("Input.dispatchKeyEvent", event).await;
+        }
+    }
+
     /// Loads it again; when this returns, the old page is gone.
     pub(crate) async fn reload(&self) {
         self.ask("window.old = true").await;
@@ -168,19 +218,25 @@ impl Wire {
             }
         };
 
-        tokio::time::timeout(PATIENCE, answer)
+        tokio::time::timeout(LONGEST_CALL, answer)
             .await
             .unwrap_or_else(|_| panic!("{method} is not answered"))
     }
 }
 
-fn find() -> Option<PathBuf> {
-    if let Some(named) = std::env::var_os("BROWSER").filter(|named| !named.is_empty()) {
+/// Waits until a browser may run.
+pub(crate) async fn take_place() -> SemaphorePermit<'static> {
+    PLACES.acquire().await.expect("it is never closed")
+}
+
+/// Returns the browser that a variable names, or one of these names in the path.
+pub(crate) fn find(variable: &str, names: &[&str]) -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os(variable).filter(|named| !named.is_empty()) {
         return Some(named.into());
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    let all = NAMES.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    let all = names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
     all.into_iter().find(|program| program.is_file())
 }
 

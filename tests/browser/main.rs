@@ -1,11 +1,16 @@
 //! The chat widget in a browser, on a page of another origin than the API's: what the customer
 //! sees, and what the agent is told of it.
 //!
-//! Needs Chromium or Chrome, in the path or named by `BROWSER`. Without one the tests say so and
-//! are over; where `CI` is set they fail.
+//! Needs Chromium or Chrome, in the path or named by `BROWSER`, Firefox (`FIREFOX`), and axe-core
+//! (`AXE`). Without one of them its tests say so and are over; where `CI` is set they fail.
 
+mod barriers;
 mod checks;
 mod chromium;
+mod console;
+mod embedding;
+mod firefox;
+mod pictures;
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -28,6 +33,7 @@ async fn visit(world: &World, browser: &Browser, business: &Business) -> Page {
 }
 
 async fn connected(world: &World, page: &Page) {
+    world.expect_pages();
     let state = format!(
         "document.readyState === 'complete' && {SHADOW}.querySelector('[aria-busy=false]') !== null \
          && {SHADOW}.querySelector('.state').textContent === ''"
@@ -109,6 +115,66 @@ async fn a_message_is_delivered_when_it_is_on_the_page_and_read_when_it_is_looke
     world.let_customers_in().await;
 }
 
+/// Writes a text into the widget's field and sends it by its key.
+async fn write(page: &Page, text: &str) {
+    let text = json!(text);
+    page.ask(&format!(
+        "(() => {{ const field = {SHADOW}.querySelector('textarea'); field.value = {text}; \
+         field.dispatchEvent(new InputEvent('input')); \
+         field.dispatchEvent(new KeyboardEvent('keydown', {{ key: 'Enter', cancelable: true }})); \
+         return field.value; }})()"
+    ))
+    .await;
+}
+
+/// Returns the messages of both sides in the conversation's list.
+async fn listed(world: &World, business: &Business) -> Vec<String> {
+    let conversation_id = business.conversation_id("chat");
+    let path = format!("/api/v1/conversations/{conversation_id}/messages?sender_type=any");
+    let page = world.get(&business.api_key, &path).await.json();
+    let messages = page["messages"].as_array().expect("a list").iter();
+    messages.map(|message| message["content"].as_str().expect("a text").to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_writes_back_and_every_tab_and_the_agent_have_it_once() {
+    let Some(browser) = Browser::start().await else { return };
+    let (world, business) = World::without_customers().await;
+    let page = visit(&world, &browser, &business).await;
+    let other = visit(&world, &browser, &business).await;
+    for text in ["Green, please", "<b>and</b> a bow", "while you were away"] {
+        world.ledger().texts.push(text.to_owned());
+    }
+
+    send(&world, &business, "What colour?").await;
+    until_shown(&world, &page, &["What colour?"]).await;
+    write(&page, "Green, please").await;
+    write(&page, "<b>and</b> a bow").await;
+    let mut wanted = vec!["What colour?", "Green, please", "<b>and</b> a bow"];
+    for tab in [&page, &other] {
+        until_shown(&world, tab, &wanted).await;
+    }
+    assert_eq!(page.ask(&format!("{SHADOW}.querySelectorAll('.mine').length")).await, 2);
+    assert_eq!(page.ask(&format!("{SHADOW}.querySelectorAll('article b').length")).await, 0);
+
+    // The process dies behind the write: the answer is lost, the message is not, and comes once.
+    let fault = json!({ "operation": "TransactWriteItems", "error": "kill", "times": 1,
+        "after_effect": true });
+    world.fault("aws", fault).await;
+    write(&page, "while you were away").await;
+    wanted.push("while you were away");
+    let sent = format!("{SHADOW}.querySelectorAll('article footer').length");
+    world.until("it is sent", async || (page.ask(&sent).await == 0).then_some(())).await;
+    until_shown(&world, &page, &wanted).await;
+    assert_eq!(listed(&world, &business).await, wanted);
+
+    // A tab that comes later has all of it.
+    let later = visit(&world, &browser, &business).await;
+    until_shown(&world, &later, &wanted).await;
+    assert_eq!(world.usage(&business.api_key).await.0, 1);
+    world.let_customers_in().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_message_says_is_text_and_nothing_but_text() {
     let Some(browser) = Browser::start().await else { return };
@@ -121,6 +187,7 @@ async fn what_a_message_says_is_text_and_nothing_but_text() {
     until_shown(&world, &page, &[hostile, "two lines\nof text"]).await;
     assert_eq!(page.ask(&format!("{SHADOW}.querySelectorAll('img, script, b').length")).await, 0);
     assert_eq!(page.ask("window.hacked === undefined").await, true);
+    assert_eq!(page.complaints().await, json!([]));
     world.let_customers_in().await;
 }
 
@@ -150,6 +217,49 @@ async fn two_tabs_show_the_same_and_neither_shows_anything_twice() {
     world.let_customers_in().await;
 }
 
+/// How many messages a long conversation has.
+const HISTORY: u64 = 300;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_history_comes_by_pages_and_is_not_reported_once_more() {
+    let Some(browser) = Browser::start().await else { return };
+    let world = World::start().await;
+    let business = world.business(1_000, 1).await;
+    let page = visit(&world, &browser, &business).await;
+    let mut wanted = Vec::new();
+    for number in 1..=HISTORY {
+        wanted.push(format!("number {number}"));
+        send(&world, &business, &wanted[wanted.len() - 1]).await;
+    }
+    let all: Vec<&str> = wanted.iter().map(String::as_str).collect();
+    until_shown(&world, &page, &all).await;
+    let calls = |operation: &str| world.calls_of("ChatSocket").get(operation).copied().unwrap_or(0);
+
+    // Another tab, which has stored nothing, gets the newest page, and as nothing was read four
+    // more. It reports nothing: that would be two reads for each message, and more frames that
+    // change nothing than a connection may send.
+    let reads = calls("dynamodb:GetItem");
+    let other = visit(&world, &browser, &business).await;
+    // The customer is then near the beginning of what is there, so one page more may have come.
+    let most = async || {
+        let shown = texts(&other).await;
+        assert!(all.ends_with(&shown.iter().map(String::as_str).collect::<Vec<_>>()), "{shown:?}");
+        (shown.len() >= 250).then_some(())
+    };
+    world.until("it shows five pages", most).await;
+    other.ask(&format!("{SHADOW}.querySelector('.earlier').click()")).await;
+    until_shown(&world, &other, &all).await;
+    let more = calls("dynamodb:GetItem") - reads;
+    assert!(more < HISTORY, "{more} reads");
+
+    send(&world, &business, "one more").await;
+    until_shown(&world, &other, &[&all[..], &["one more"]].concat()).await;
+
+    let logged = world.logged();
+    let refused: Vec<_> = logged.iter().filter(|line| line.text.contains("too_many")).collect();
+    assert!(refused.is_empty(), "{refused:#?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_is_cut_comes_back_without_a_gap_or_a_copy() {
     let Some(browser) = Browser::start().await else { return };
@@ -169,10 +279,13 @@ async fn a_connection_that_is_cut_comes_back_without_a_gap_or_a_copy() {
         until_shown(&world, &page, &all).await;
     }
 
+    // So many unread messages do not fit into the chat, which follows none past the first of them.
     let last = send(&world, &business, "the end").await;
+    wanted.push("the end".into());
+    let all: Vec<&str> = wanted.iter().map(String::as_str).collect();
+    until_shown(&world, &page, &all).await;
+    page.ask(&format!("{SHADOW}.querySelector('.log').scrollTo(0, 1e6)")).await;
     status(&world, &business, last, "read").await;
-    assert_eq!(texts(&page).await.len(), wanted.len() + 1);
-
     world.let_customers_in().await;
 }
 
@@ -212,7 +325,8 @@ async fn a_receipt_that_could_not_be_noted_is_said_again() {
     let Some(browser) = Browser::start().await else { return };
     let (world, business) = World::without_customers().await;
     let page = visit(&world, &browser, &business).await;
-    let fault = json!({"operation": "UpdateItem", "error": "InternalServerError", "function": "chat-socket"});
+    let fault = json!({"operation": "UpdateItem", "error": "InternalServerError",
+        "function": "chat-socket", "about": "#status"});
 
     world.fault("aws", fault).await;
     let id = send(&world, &business, "noted or not?").await;
@@ -243,13 +357,13 @@ async fn an_hour_later_the_widget_comes_back_with_a_new_token() {
     world.pass(3_700).await;
 
     let other = format!(
-        "window.other = PingbackChat.open({{ socket: {:?}, api: {:?}, token: {token:?} }}); window.other.conversation ?? null",
+        "window.other = PingbackChat.open({{ socket: {:?}, api: {:?}, token: {token:?} }}); window.other.state",
         world.ready.websocket, world.ready.api,
     );
 
     page.ask(&other).await;
     let ended = async || {
-        (page.ask("window.other.state.textContent").await
+        (page.ask("window.other.view.state.textContent").await
             == "This chat has ended. Reload the page to go on.")
             .then_some(())
     };
@@ -257,7 +371,8 @@ async fn an_hour_later_the_widget_comes_back_with_a_new_token() {
 
     let fresh = world.visitor_token(business.conversation_id("chat")).await;
     page.ask(&format!("window.other.setToken({fresh:?})")).await;
-    let going_on = async || (page.ask("window.other.state.textContent").await == "").then_some(());
+    let going_on =
+        async || (page.ask("window.other.view.state.textContent").await == "").then_some(());
     world.until("it goes on", going_on).await;
 
     world.let_customers_in().await;
@@ -272,11 +387,15 @@ async fn a_message_beyond_128_kb_is_fetched_and_shown_in_its_place() {
 
     let large = send(&world, &business, "to be made larger").await;
     let content = "ü".repeat(99_000);
-    world.rewrite(&business, large, &content).await;
+    world.rewrite(&business, "chat", large, &content).await;
     world.sandbox(Method::PUT, "/queues/held", json!({"held": false})).await;
     send(&world, &business, "after it").await;
     until_shown(&world, &page, &[&content, "after it"]).await;
 
+    // Of a text that is longer than the chat the end has to be seen.
+    let log = format!("{SHADOW}.querySelector('.log')");
+    page.ask(&format!("{SHADOW}.querySelector('article').lastChild.scrollIntoView()")).await;
+    assert_eq!(page.ask(&format!("{log}.scrollTop > {log}.clientHeight")).await, true);
     status(&world, &business, large, "read").await;
     assert_eq!(page.complaints().await, json!([]));
 
@@ -321,7 +440,7 @@ async fn files_are_linked_to_and_pictures_are_shown() {
     let link = |index: usize, text: &str| {
         json!([attachments[index]["url"], "noopener noreferrer", "_blank", text])
     };
-    assert_eq!(links, json!([link(0, ""), link(1, "note.txt")]));
+    assert_eq!(links, json!([link(0, ""), link(1, "note.txtTXT · 9 byte")]));
 
     world.let_customers_in().await;
 }

@@ -32,10 +32,13 @@ const PERCENT: &str = "!Sub 100 * claimed / ${LambdaQuota}";
 const ALARMS: &[Alarm] = &[
     (|_, alarm| alarm["MetricName"] == "GivenUp", "Sum", AT_LEAST, (1.0, 1.0), (60, 300), "each one is a message that no customer gets"),
     (|_, alarm| alarm["MetricName"] == "InDoubt", "Sum", AT_LEAST, (5.0, 20.0), (600, 1_800), "a lost answer or two is the network; these are many, and more than once"),
+    (|_, alarm| alarm["MetricName"] == "UnprovenReceipts", "Sum", AT_LEAST, (5.0, 20.0), (600, 1_800), "one is a stranger's or comes late; many are ours, and what became of our messages is not seen"),
     (|_, alarm| alarm["MetricName"] == "ChannelPaused", "Sum", AT_LEAST, (1.0, 1.0), (960, 1_800), "a business sends nothing until a person acts; it lasts from one try to the next"),
     (|_, alarm| alarm["MetricName"] == "OldestDueSeconds", "Maximum", AT_LEAST, (300.0, 900.0), (180, 600), "the one that waits longest; an average hides it"),
     (|_, alarm| alarm["MetricName"] == "DeliverySeconds", "p99", AT_LEAST, (30.0, 120.0), (900, 1_800), "the slowest in a hundred; an average hides them"),
     (|_, alarm| alarm["MetricName"] == "ApproximateNumberOfMessagesVisible", "Maximum", AT_LEAST, (1.0, 1.0), (60, 300), "each one waits for a person, also if it came a moment ago"),
+    (|_, alarm| alarm["MetricName"] == "EventDeliveries", "Sum", AT_LEAST, (1.0, 1.0), (60, 300), "each one is a caller who is told nothing any more"),
+    (|_, alarm| alarm["MetricName"] == "IteratorAge", "Maximum", AT_LEAST, (300_000.0, 3_600_000.0), (180, 600), "the oldest change that is not told yet; far from the day after which it is gone"),
     (|_, alarm| alarm["MetricName"] == "Refused", "Sum", AT_LEAST, (1.0, 1.0), (60, 300), "each one is a fault of ours"),
     (|_, alarm| alarm["MetricName"] == "5xx", "Sum", AT_LEAST, (3.0, 20.0), (60, 300), "a 503 now and then is contention"),
     (|_, alarm| alarm["MetricName"] == "Invocations", "Sum", BELOW, (1.0, 1.0), (300, 900), "a sweep is missing for so long; a late one is none"),

@@ -18,7 +18,7 @@ use deliver_chat::Widgets;
 use deliver_email::attachments::MAX_INLINE_BYTES;
 use deliver_email::ses::{SES_TIMEOUT, Ses};
 use deliver_whatsapp::authorized::CONNECT_TIMEOUT as WHATSAPP_CONNECT_TIMEOUT;
-use deliver_whatsapp::cloud_api::{CloudApi, MESSAGE_RESERVE, MESSAGE_TIMEOUT};
+use deliver_whatsapp::cloud_api::{CloudApi, MESSAGE_RESERVE, MESSAGE_TIMEOUT, UPLOAD_RATE};
 use deliver_whatsapp::media::{MAX_MEMORY_MIB, MEDIA_ID_TTL};
 use domain::channel::Channel;
 use domain::delivery::{
@@ -27,6 +27,8 @@ use domain::delivery::{
 use domain::file::{
     MAX_FORM_FILE_BYTES, REFERENCE_MARGIN, REFERENCED_DAYS, UNREFERENCED_DAYS, UPLOAD_TTL,
 };
+use domain::problem::{MAX_ECHO_CHARACTERS, MAX_LISTED_ERRORS};
+use domain::widget::MAX_MESSAGE_CHARACTERS;
 use platform::aws::{ATTEMPT_TIMEOUT, CONNECT_TIMEOUT, OPERATION_TIMEOUT};
 use platform::credential::visitor;
 use platform::delivery::{
@@ -36,12 +38,14 @@ use platform::files::{DOWNLOAD_URL_TTL, UPLOAD_URL_TTL};
 use platform::queue::{
     HIDDEN_MINUTES, LONG_POLL_SECONDS, MAX_DELAY_SECONDS, OPERATOR_TIMEOUT, SQS_TIMEOUT,
 };
+use platform::receipt_keys::SIGNING_DELAY;
 use platform::runtime::{ANSWER_RESERVE, EventFunction};
 use platform::secrets::{MIN_REFRESH_INTERVAL, SECRET_TTL};
 use platform::sockets::{MAX_EVENT_BYTES, POST_TIMEOUT};
 use platform::table::{
     ACCEPT_DEADLINE, ACCEPT_LAST_TRY, CONTENTION_BUDGET, IDEMPOTENCY_TTL, MAX_CONNECTION_AGE,
 };
+use read_messages::page::MAX_PAGE_BYTES;
 use sweep_outbox::SweepOutbox;
 
 /// How long SQS keeps a message if the template does not say
@@ -59,16 +63,21 @@ const SQS_LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
 const HTTP_API_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long it waits for one behind a WebSocket API, how long a silent connection lives, how long
-/// any connection lives, and how large a message may be
+/// any connection lives, and how large a frame and a message may be
 /// ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html)).
 const WEBSOCKET_PATIENCE: Duration = Duration::from_secs(29);
 const WEBSOCKET_IDLE: Duration = Duration::from_secs(10 * 60);
 const WEBSOCKET_AGE: Duration = Duration::from_secs(2 * 60 * 60);
+const WEBSOCKET_FRAME_BYTES: u64 = 32 * 1024;
 const WEBSOCKET_MESSAGE_BYTES: u64 = 128 * 1024;
 
 /// The largest request that Lambda takes, as bytes of an event
 /// ([quotas](https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html)).
 const LAMBDA_REQUEST_BYTES: u64 = 6 * 1024 * 1024;
+
+/// The largest answer that it lets through, as the bytes that the runtime hands over; from the same
+/// page.
+const LAMBDA_ANSWER_BYTES: u64 = 6 * 1024 * 1024;
 
 /// How long WhatsApp keeps an uploaded file
 /// ([media](https://developers.facebook.com/docs/whatsapp/cloud-api/reference/media)).
@@ -274,6 +283,14 @@ fn providers_answer_within_the_workers_wait() {
         "SES has as long as the worker waits: shorter, accepted mails are in doubt for nothing",
     );
     bounds.less(message, whatsapp.provider(), "an upload comes before the message");
+    let largest = Duration::from_millis(domain::file::MAX_FILE_BYTES * 1_000 / UPLOAD_RATE);
+    bounds.at_most(
+        time("the largest file at UPLOAD_RATE", largest)
+            .and(time("cloud_api::MESSAGE_RESERVE", MESSAGE_RESERVE))
+            .and(time("a claim, a read and a mark", Duration::from_secs(2))),
+        whatsapp.provider(),
+        "an invocation that has done nothing else begins it, or none ever does",
+    );
     bounds.less(
         time("authorized::CONNECT_TIMEOUT", WHATSAPP_CONNECT_TIMEOUT),
         reserve,
@@ -359,14 +376,12 @@ fn queues_fit_their_workers() {
         );
     }
 
-    for (id, queue) in template.all("AWS::SQS::Queue") {
-        if queue["RedrivePolicy"].is_null() {
-            bounds.equal(
-                seconds(id, queue, "MessageRetentionPeriod", SQS_DEFAULT_RETENTION),
-                time("SQS's longest retention", SQS_LONGEST_RETENTION),
-                "what waits there for a person is kept for as long as SQS can",
-            );
-        }
+    for (id, queue) in template.dead_letter_queues() {
+        bounds.equal(
+            seconds(id, queue, "MessageRetentionPeriod", SQS_DEFAULT_RETENTION),
+            time("SQS's longest retention", SQS_LONGEST_RETENTION),
+            "what waits there for a person is kept for as long as SQS can",
+        );
     }
 
     bounds.report();
@@ -626,6 +641,11 @@ fn credentials_and_connections_end_when_they_should() {
         time("SECRET_TTL", SECRET_TTL),
         "a rotated secret is found before the old one's time is over",
     );
+    bounds.less(
+        time("SECRET_TTL", SECRET_TTL),
+        span("SIGNING_DELAY", SIGNING_DELAY),
+        "every function knows a key before it meets a tag of it",
+    );
     bounds.at_most(
         time("SECRET_TTL", SECRET_TTL),
         time("5 minutes", Duration::from_secs(5 * 60)),
@@ -650,13 +670,33 @@ fn credentials_and_connections_end_when_they_should() {
 }
 
 #[test]
+fn the_widget_lets_a_visitor_write_as_much_as_the_server_takes() {
+    let composer = read("functions/chat-socket/widget/src/composer.js");
+    let written = composer.split("const MAX_CHARACTERS = ").nth(1).expect("MAX_CHARACTERS");
+    let digits = written.split(';').next().unwrap_or_default().replace('_', "");
+    let mut bounds = Bounds::default();
+    bounds.equal(
+        number("composer.js MAX_CHARACTERS", digits.parse().expect("a number")),
+        number("MAX_MESSAGE_CHARACTERS", MAX_MESSAGE_CHARACTERS as u64),
+        "a text that the server refuses comes back",
+    );
+    // At four bytes each, beside the frame's other members.
+    bounds.less(
+        number("MAX_MESSAGE_CHARACTERS", MAX_MESSAGE_CHARACTERS as u64 * 4 + 512),
+        number("API Gateway's 32 KB", WEBSOCKET_FRAME_BYTES),
+        "a browser sends a message in one frame",
+    );
+    bounds.report();
+}
+
+#[test]
 fn the_widget_knows_the_servers_times() {
-    let widget = read("functions/chat-socket/widget/widget.js");
+    let widget = read("functions/chat-socket/widget/src/connection.js");
     let constant = |name: &str| {
         let rest = widget.split(&format!("const {name} = ")).nth(1).expect(name);
         let factors = rest.split(';').next().unwrap_or_default().split('*');
         let factors = factors.map(|text| text.trim().replace('_', "").parse::<u64>().expect(name));
-        time(format!("widget.js {name}"), Duration::from_millis(factors.product()))
+        time(format!("connection.js {name}"), Duration::from_millis(factors.product()))
     };
     let template = Template::read();
     let mut bounds = Bounds::default();
@@ -718,6 +758,11 @@ fn functions_have_the_memory_for_what_they_hold() {
         number("Lambda's 6 MB", LAMBDA_REQUEST_BYTES),
         "Lambda refuses a larger event, and the caller gets API Gateway's answer for ours",
     );
+    bounds.at_most(
+        number("MAX_PAGE_BYTES", MAX_PAGE_BYTES as u64).and(number("status and headers", MIB)),
+        number("Lambda's 6 MB", LAMBDA_ANSWER_BYTES),
+        "Lambda refuses a larger answer, and the caller gets a 500",
+    );
     bounds.report();
 }
 
@@ -746,6 +791,9 @@ fn the_contract_says_the_times_of_the_code() {
         ("A form of at most 4 MiB and 64 KiB", FORM_OVERHEAD_BYTES == 64 * 1024),
         ("fit into its 128 KB", MAX_EVENT_BYTES == 128 * 1024),
         ("cut to 255 bytes", domain::file::MAX_NAME_BYTES == 255),
+        ("its messages are long: at 4 MiB", MAX_PAGE_BYTES as u64 == 4 * MIB),
+        ("The first 100 faults", MAX_LISTED_ERRORS == 100),
+        ("cut behind 256 characters", MAX_ECHO_CHARACTERS == 256),
     ] {
         violations.unless(text.contains(sentence), || {
             format!("infra/openapi.yaml no longer says \"{sentence}\"; change this list with it")

@@ -30,6 +30,38 @@ fn no_environment_builds_from_sams_cache() {
     violations.report();
 }
 
+/// Without a build, `sam deploy` falls back to the template in the current folder and uploads the
+/// functions' sources
+/// (<https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-cli-command-reference-sam-deploy.html>):
+/// every function would be replaced by one that does not start.
+#[test]
+fn every_environment_deploys_what_was_built() {
+    let text = read("samconfig.toml");
+    let sections: Vec<&str> = text.split("\n[").collect();
+    let deployments = sections.iter().filter(|section| section.contains(".deploy.parameters]"));
+
+    let mut violations = Violations::default();
+    let mut found = 0;
+
+    for section in deployments {
+        found += 1;
+        let name = section.lines().next().unwrap_or_default();
+        let built =
+            section.lines().any(|line| line == r#"template_file = ".aws-sam/build/template.yaml""#);
+        violations.unless(built, || {
+            format!(
+                "samconfig.toml, [{name}: name the built template in `template_file`, or SAM \
+                 uploads sources where nothing was built"
+            )
+        });
+    }
+
+    violations.unless(found >= 2, || {
+        "samconfig.toml has no settings of deployments for default and prod".to_owned()
+    });
+    violations.report();
+}
+
 /// GitHub's arm64 images have no browser
 /// (<https://github.com/actions/partner-runner-images/blob/main/images/arm-ubuntu-24-image.md>), and
 /// the tests of the widget fail without one.

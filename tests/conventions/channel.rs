@@ -27,7 +27,7 @@ fn every_channel_is_played_described_and_tested() {
         for suite in [
             "tests/system/delivery.rs",
             "tests/crash/main.rs",
-            "tests/adverse/main.rs",
+            "tests/src/lib.rs",
             "tests/src/oracle.rs",
         ] {
             violations.unless(read(suite).contains(&format!("\"{name}\"")), || {

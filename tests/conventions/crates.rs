@@ -30,7 +30,7 @@ fn layer(folder: &str) -> usize {
         "infra/emulator" => 3,
         "infra/sandbox" => 4,
         _ if folder.starts_with("infra/") => 5,
-        "tests" | "tests/model" => 6,
+        "tests" | "tests/bench" | "tests/fuzz" | "tests/model" => 6,
         _ => panic!(
             "{folder}: say in tests/conventions/crates.rs which layer this folder belongs to"
         ),

@@ -46,8 +46,13 @@ fn fits(function: &Function<'_>, event: Value) -> Result<(), String> {
     match kinds.as_slice() {
         [] if routes.is_empty() => fits_websocket(event),
         [] => fits_http(function, &routes, event),
+        // Its timers come from a queue, everything else over the WebSocket.
+        ["SQS"] if function.id == "ChatSocket" && event["Records"].is_null() => {
+            fits_websocket(event)
+        }
         ["SQS", ..] => fits_sqs(event),
         ["Schedule", ..] => fits_schedule(event),
+        ["DynamoDB", ..] => fits_stream(event),
         ["EventBridgeRule", ..] => fits_rule(&sources[0].1["Pattern"], event),
         [other, ..] => Err(format!(
             "comes from {other}: say in tests/conventions/events.rs what such an event looks like"
@@ -103,6 +108,25 @@ fn fits_schedule(event: Value) -> Result<(), String> {
         ("aws.events", "Scheduled Event") => Ok(()),
         (source, kind) => {
             Err(format!("is a {kind:?} of {source:?}, not a \"Scheduled Event\" of \"aws.events\""))
+        }
+    }
+}
+
+fn fits_stream(event: Value) -> Result<(), String> {
+    let batch: aws_lambda_events::dynamodb::Event = parse(event, "a batch of a table's stream")?;
+    if batch.records.is_empty() {
+        return Err("has no Records".to_owned());
+    }
+
+    let real = |record: &aws_lambda_events::dynamodb::EventRecord| {
+        record.change.sequence_number.is_some()
+            && !record.change.keys.is_empty()
+            && record.event_source.as_deref() == Some("aws:dynamodb")
+    };
+    match batch.records.iter().all(real) {
+        true => Ok(()),
+        false => {
+            Err("has a record without keys, number or the eventSource aws:dynamodb".to_owned())
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What roles and resource policies let in: named actions on named resources.
+//! The grants of roles and resource policies: named actions on named resources.
 
 use std::collections::BTreeSet;
 
@@ -36,12 +36,10 @@ const WILDCARDS: &[(&str, &[&str], &str)] = &[
         &["ses:SendEmail", "ses:SendRawEmail"],
         "each e-mail channel has an identity of its own",
     ),
-    (
-        ":configuration-set/*",
-        &["ses:SendEmail", "ses:SendRawEmail"],
-        "each e-mail channel may name a configuration set",
-    ),
 ];
+
+/// The condition of each grant on the table's items.
+const LEADING_KEYS: (&str, &str) = ("ForAllValues:StringLike", "dynamodb:LeadingKeys");
 
 #[test]
 fn roles_grant_named_actions_on_named_resources() {
@@ -80,10 +78,11 @@ fn roles_grant_named_actions_on_named_resources() {
 fn check_grant(id: &str, statement: &Value, violations: &mut Violations) {
     let actions = list(&statement["Action"]);
     let resources = list(&statement["Resource"]);
-    let foreign = ["NotAction", "NotResource", "Condition"];
+    let foreign = ["NotAction", "NotResource"];
     for name in foreign.iter().filter(|name| !statement[**name].is_null()) {
         violations.add(format!("template.yaml, {id}: a grant with {name} cannot be measured"));
     }
+    check_condition(id, statement, violations);
 
     violations.unless(!actions.is_empty() && !resources.is_empty(), || {
         format!("template.yaml, {id}: a grant names its actions and its resources")
@@ -107,6 +106,31 @@ fn check_grant(id: &str, statement: &Value, violations: &mut Violations) {
             )
         });
     }
+}
+
+/// A grant on the table's items names their partitions, one on an index may, and no other grant has
+/// a condition: tests/least-privilege measures nothing else.
+fn check_condition(id: &str, statement: &Value, violations: &mut Violations) {
+    let condition = &statement["Condition"];
+    let is_index = list(&statement["Resource"]).iter().all(|arn| arn.contains("/index/"));
+    if condition.is_null() && is_index {
+        return;
+    }
+    if reference(&statement["Resource"]) != Some("Table") && !is_index {
+        violations.unless(condition.is_null(), || {
+            format!("template.yaml, {id}: a grant with a Condition cannot be measured")
+        });
+        return;
+    }
+
+    let (operator, key) = LEADING_KEYS;
+    let partitions = list(&condition[operator][key]);
+    let has_no_other = condition.as_mapping().is_some_and(|all| all.len() == 1)
+        && condition[operator].as_mapping().is_some_and(|all| all.len() == 1);
+    let all_named = partitions.iter().all(|partition| !partition.starts_with(['*', '?']));
+    violations.unless(has_no_other && !partitions.is_empty() && all_named, || {
+        format!("template.yaml, {id}: name the partitions that it needs: {operator} {key}")
+    });
 }
 
 #[test]

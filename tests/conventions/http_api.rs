@@ -3,8 +3,10 @@
 //! takes no `null`, which examples have.
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-open-api.html>
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use platform::routes::ALLOWED_METHODS;
 use yaml_serde::{Mapping, Value};
 
 use crate::contract::Document;
@@ -18,6 +20,9 @@ const HEAD: &str = "\
 # replaces this file when that has changed.
 ";
 const CORS: &str = "x-amazon-apigateway-cors";
+/// A route for every method that has no route of its own; the function answers 405.
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-swagger-extensions-any-method.html>
+const ANY_METHOD: &str = "x-amazon-apigateway-any-method";
 /// Of a server, in OpenAPI 3; anywhere else API Gateway does not look for it.
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-swagger-extensions-endpoint-configuration.html>.
 /// SAM's own property for it takes no definition that is included.
@@ -82,6 +87,19 @@ fn every_route_has_its_function_and_the_api_may_call_it() {
     violations.report();
 }
 
+#[test]
+fn the_methods_of_an_address_are_those_of_the_document() {
+    let mut documented: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (method, path, _) in Document::read().operations() {
+        documented.entry(path.to_owned()).or_default().insert(method.to_uppercase());
+    }
+
+    let listed = ALLOWED_METHODS
+        .into_iter()
+        .map(|(path, methods)| (path.to_owned(), methods.split(", ").map(str::to_owned).collect()));
+    assert_eq!(documented, listed.collect(), "infra/openapi.yaml and platform::routes");
+}
+
 /// The switch stands where API Gateway reads it, and says both on and off: an import may keep what
 /// it does not mention.
 #[test]
@@ -114,7 +132,13 @@ fn the_default_address_is_a_setting_of_the_server() {
 /// The definition in the words that SAM itself uses for the routes that are events of functions.
 fn definition(document: &Document) -> Value {
     let mut paths = Mapping::new();
-    for (method, path, operation) in document.operations() {
+    let first_of_path = |path: &str| document.operations().find(|(_, other, _)| *other == path);
+    let operations: Vec<_> = document.operations().collect();
+    let any_other = operations.iter().filter_map(|(method, path, operation)| {
+        let (first, ..) = first_of_path(path)?;
+        (first == *method).then_some((ANY_METHOD, *path, *operation))
+    });
+    for (method, path, operation) in operations.iter().copied().chain(any_other) {
         let function = pascal_case(operation["x-function"].as_str().unwrap_or("missing"));
         let invocation = format!(
             "arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}:lambda:path/2015-03-31/functions/${{{function}.Arn}}:live/invocations"

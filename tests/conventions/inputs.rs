@@ -49,8 +49,8 @@ fn cells(line: &str) -> Option<Vec<&str>> {
     Some(row.split('|').map(str::trim).collect())
 }
 
-/// Returns the tests of a cell, each with the file that was linked to before it.
-fn named_tests(cell: &str) -> Vec<(String, &str)> {
+/// Returns the tests of a text, each with the file that was linked to before it.
+pub(crate) fn named_tests(cell: &str) -> Vec<(String, &str)> {
     let mut found = Vec::new();
     for file in cell.split(';') {
         let Some((_, rest)) = file.split_once("](") else { continue };
@@ -62,7 +62,7 @@ fn named_tests(cell: &str) -> Vec<(String, &str)> {
 }
 
 /// True if the file, named from `tests/`, has a test of that name.
-fn is_test(path: &str, name: &str) -> bool {
+pub(crate) fn is_test(path: &str, name: &str) -> bool {
     let text = std::fs::read_to_string(root().join("tests").join(Path::new(path)));
     let text = text.unwrap_or_default();
     let Some((before, _)) = text.split_once(&format!("fn {name}(")) else { return false };

@@ -38,6 +38,7 @@ const MEASURED: [(&str, &[&str], &[&str]); 9] = [
             "ConcurrentExecutions",
             "RecursiveInvocationsDropped",
             "AsyncEventsDropped",
+            "IteratorAge",
         ],
     ),
     ("AWS/Lambda", &[], &["ClaimedAccountConcurrency", "ConcurrentExecutions"]),
@@ -239,11 +240,7 @@ fn every_channel_is_watched() {
         }
     }
 
-    for (queue, _) in template
-        .all("AWS::SQS::Queue")
-        .into_iter()
-        .filter(|(_, queue)| queue["RedrivePolicy"].is_null())
-    {
+    for (queue, _) in template.dead_letter_queues() {
         violations.unless(watched.iter().any(|one| one.is("ApproximateNumberOfMessagesVisible", queue)), || {
             format!("template.yaml: no alarm watches {queue}; give it an alarm on ApproximateNumberOfMessagesVisible")
         });

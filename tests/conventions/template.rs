@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use yaml_serde::{Mapping, Value};
 
+use crate::contract::Document;
 use crate::{Violations, function_folders, pascal_case, read};
 use domain::channel::Channel;
 
@@ -29,6 +30,19 @@ impl Template {
         Template {
             document: yaml_serde::from_str(&read("template.yaml")).expect("template.yaml is YAML"),
         }
+    }
+
+    /// The queues in which messages wait for a person: those that no function is invoked by.
+    pub(crate) fn dead_letter_queues(&self) -> Vec<(&str, &Value)> {
+        let functions = self.functions();
+        let is_polled = |id: &str| {
+            let sources = functions.iter().flat_map(Function::events);
+            sources
+                .filter(|(kind, _)| *kind == "SQS")
+                .any(|(_, source)| reference(&source["Queue"]) == Some(id))
+        };
+        let queues = self.all("AWS::SQS::Queue").into_iter();
+        queues.filter(|(id, _)| !is_polled(id)).collect()
     }
 
     pub(crate) fn functions(&self) -> Vec<Function<'_>> {
@@ -192,7 +206,9 @@ fn every_channel_has_its_worker_and_queues() {
 
     for folder in function_folders() {
         let channel = folder.strip_prefix("deliver-");
-        let known = |name| Channel::ALL.iter().any(|channel| channel.name() == name);
+        // Events go to their callers by no channel.
+        let known =
+            |name| name == "webhook" || Channel::ALL.iter().any(|channel| channel.name() == name);
         violations.unless(channel.is_none_or(known), || {
             format!("functions/{folder} delivers to no channel: add the channel to domain::channel::Channel")
         });
@@ -238,6 +254,24 @@ fn apis_have_their_limits_and_their_logs() {
     );
 
     violations.report();
+}
+
+/// A route that is reached without a business's credential has a throttle of its own.
+#[test]
+fn public_routes_have_throttles_of_their_own() {
+    let document = Document::read();
+    let public = document.operations().filter(|(_, _, operation)| !operation["security"].is_null());
+    let public: BTreeSet<String> =
+        public.map(|(method, path, _)| format!("{} {path}", method.to_uppercase())).collect();
+
+    let template = Template::read();
+    let settings = &template.properties("Api", "AWS::Serverless::HttpApi")["RouteSettings"];
+    let names = settings.as_mapping().into_iter().flatten().filter_map(|(name, _)| name.as_str());
+    let throttled: BTreeSet<String> = names.map(str::to_owned).collect();
+    assert_eq!(
+        throttled, public,
+        "template.yaml, Api: RouteSettings, by openapi.yaml's `security`"
+    );
 }
 
 #[test]
@@ -454,6 +488,11 @@ pub(crate) fn list(value: &Value) -> Vec<String> {
     match value {
         Value::Null => Vec::new(),
         Value::Sequence(items) => items.iter().map(text).collect(),
+        // The one or the other; what is a parameter's is the operator's to say.
+        Value::Tagged(choice) if choice.tag == "If" => {
+            let branches = choice.value.as_sequence().into_iter().flatten().skip(1);
+            branches.filter(|branch| branch.is_sequence()).flat_map(list).collect()
+        }
         value => vec![text(value)],
     }
 }

@@ -68,6 +68,7 @@ const VALUES: &[Row] = &[
     (One("ChatQueue"), "RedrivePolicy.maxReceiveCount", Between(5, 10), "throttled workers are no poison: Lambda's guide says 5 or more; each more is 3 minutes without an alarm"),
     (One("WhatsappQueue"), "RedrivePolicy.maxReceiveCount", Between(5, 10), "as ChatQueue"),
     (One("EmailQueue"), "RedrivePolicy.maxReceiveCount", Between(5, 10), "as ChatQueue"),
+    (One("WebhookQueue"), "RedrivePolicy.maxReceiveCount", Between(5, 10), "as ChatQueue"),
 
     // Files
     (One("Files"), "DeletionPolicy", Is("RetainExceptOnCreate"), "customers' links lead there"),
@@ -94,6 +95,7 @@ const VALUES: &[Row] = &[
     (All(SECRET), "SecretString", Absent, "the template is no secret"),
     (One("AgentKeys"), "GenerateSecretString.GenerateStringKey", Is("secret"), "platform::credential reads this member"),
     (One("VisitorKeys"), "GenerateSecretString.GenerateStringKey", Is("secret"), "platform::credential reads this member"),
+    (One("ReceiptKeys"), "GenerateSecretString.GenerateStringKey", Is("secret"), "platform::credential reads this member"),
     (One("WhatsappWebhook"), "GenerateSecretString.GenerateStringKey", Is("app_secret"), "receipts-whatsapp reads this member"),
 
     // APIs
@@ -120,7 +122,22 @@ const VALUES: &[Row] = &[
     (Global, "MemorySize", Between(256, 512), "CPU comes with memory; what one holds is a bound"),
     (Global, "Timeout", Between(10, 28), "a caller waits for as long; what fits into it are bounds"),
     (One("SendMessage"), "MemorySize", Between(512, 1024), "an agent waits for it: CPU for TLS and signatures"),
-    (All(FUNCTION), "ReservedConcurrentExecutions", Absent, "it is taken from all others also while it is not used"),
+    (One("SendMessage"), "ReservedConcurrentExecutions", Is("!If - ReservesSendMessage\n- !Ref SendMessageConcurrency\n- !Ref AWS::NoValue"), "no other function can use up what agents' messages need"),
+    (One("ChatSocket"), "ReservedConcurrentExecutions", Is("!If - ReservesChatSocket\n- !Ref ChatSocketConcurrency\n- !Ref AWS::NoValue"), "visitors cannot use up what the other functions need"),
+    (One("DeliverChat"), "ReservedConcurrentExecutions", Absent, "a worker that is throttled leaves doorbells to the dead letters"),
+    (One("DeliverWhatsapp"), "ReservedConcurrentExecutions", Absent, "as DeliverChat"),
+    (One("DeliverEmail"), "ReservedConcurrentExecutions", Absent, "as DeliverChat"),
+    (One("SweepOutbox"), "ReservedConcurrentExecutions", Absent, "it repairs, and may never be throttled by its own bound"),
+    (Parameter("SendMessageConcurrency"), "Default", Between(50, 400), "twice what ApiRate lets through; the others need the rest of 1,000"),
+    (Parameter("ChatSocketConcurrency"), "Default", Between(50, 400), "as SendMessageConcurrency"),
+    (One("Api"), "RouteSettings.*.ThrottlingRateLimit", Refers("PublicRate"), "a flood of a public route takes nothing from agents"),
+    (One("Api"), "RouteSettings.*.ThrottlingBurstLimit", Refers("PublicBurst"), "as ThrottlingRateLimit"),
+    (One("ChatStage"), "DefaultRouteSettings.ThrottlingRateLimit", Refers("ChatRate"), "what widgets send is bounded"),
+    (One("ChatStage"), "DefaultRouteSettings.ThrottlingBurstLimit", Refers("ChatBurst"), "what widgets send is bounded"),
+    (One("ChatStage"), "DefaultRouteSettings.DataTraceEnabled", Absent, "it would log what visitors and agents write"),
+    (One("ChatStage"), "RouteSettings.$connect.ThrottlingRateLimit", Refers("ChatConnectRate"), "handshakes take nothing from the messages of those who are connected"),
+    (One("ChatStage"), "RouteSettings.$connect.ThrottlingBurstLimit", Refers("ChatConnectBurst"), "as ThrottlingRateLimit"),
+    (One("ChatStage"), "RouteSettings.$connect.DataTraceEnabled", Absent, "it would log the visitor's token"),
     (All(FUNCTION), "FunctionUrlConfig", Absent, "it would be a way past API Gateway and its throttles"),
     (All(FUNCTION), "VpcConfig", Absent, "there is nothing in one that they call"),
     (All(FUNCTION), "Policies.*.Statement.*.Effect", Is("Allow"), "a role allows what its function does"),
@@ -132,18 +149,21 @@ const VALUES: &[Row] = &[
     (One("SendMessage"), "DeploymentPreference.Type", Refers("Rollout"), "one in ten requests meets a new version first"),
     (One("Attachments"), "DeploymentPreference.Type", Refers("Rollout"), "as SendMessage"),
     (One("ReadMessages"), "DeploymentPreference.Type", Refers("Rollout"), "as SendMessage"),
+    (One("WebhookEndpoints"), "DeploymentPreference.Type", Refers("Rollout"), "as SendMessage"),
     (One("ReceiptsWhatsapp"), "DeploymentPreference.Type", Refers("Rollout"), "as SendMessage"),
     (One("SendMessage"), "DeploymentPreference.Alarms.0", Refers("ApiIsBroken"), "it takes a bad version back"),
     (One("SendMessage"), "DeploymentPreference.Alarms.1", Refers("RequestsCrash"), "it takes a bad version back"),
     (One("SendMessagePermission"), "FunctionName", Is("!Ref SendMessage.Alias"), "API Gateway calls the alias, and the function itself may not be called"),
     (One("AttachmentsPermission"), "FunctionName", Is("!Ref Attachments.Alias"), "API Gateway calls the alias, and the function itself may not be called"),
     (One("ReadMessagesPermission"), "FunctionName", Is("!Ref ReadMessages.Alias"), "API Gateway calls the alias, and the function itself may not be called"),
+    (One("WebhookEndpointsPermission"), "FunctionName", Is("!Ref WebhookEndpoints.Alias"), "API Gateway calls the alias, and the function itself may not be called"),
     (One("ReceiptsWhatsappPermission"), "FunctionName", Is("!Ref ReceiptsWhatsapp.Alias"), "API Gateway calls the alias, and the function itself may not be called"),
     (One("ChatPermission"), "FunctionName", Is("!Ref ChatSocket.Alias"), "API Gateway calls the alias, and the function itself may not be called"),
     (One("ChatIntegration"), "IntegrationUri", Is("!Sub arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${ChatSocket.Arn}:live/invocations"), "what was taken back would go on"),
     (Parameter("Rollout"), "Default", Is("Canary10Percent5Minutes"), "all at once is for stacks that no customer uses"),
 
     // Workers
+    (One("ChatSocket"), "Events.HelloTimer.Properties.FunctionResponseTypes", Are(&["ReportBatchItemFailures"]), "as DeliverChat"),
     (One("DeliverChat"), "Events.Bell.Properties.FunctionResponseTypes", Are(&["ReportBatchItemFailures"]), "one bad record would fail its whole batch"),
     (One("DeliverWhatsapp"), "Events.Bell.Properties.FunctionResponseTypes", Are(&["ReportBatchItemFailures"]), "as DeliverChat"),
     (One("DeliverEmail"), "Events.Bell.Properties.FunctionResponseTypes", Are(&["ReportBatchItemFailures"]), "as DeliverChat"),
@@ -151,7 +171,7 @@ const VALUES: &[Row] = &[
     (One("DeliverWhatsapp"), "Events.Bell.Properties.ScalingConfig.MaximumConcurrency", Refers("WhatsappConcurrency"), "as DeliverChat"),
     (One("DeliverEmail"), "Events.Bell.Properties.ScalingConfig.MaximumConcurrency", Refers("EmailConcurrency"), "as DeliverChat"),
     (All(FUNCTION), "Events.*.Properties.Enabled", Absent, "an event source that is off delivers nothing, and nothing complains"),
-    (All(FUNCTION), "Events.*.Properties.FilterCriteria", Absent, "what a filter drops is gone for good"),
+    (All(FUNCTION), "Events.Bell.Properties.FilterCriteria", Absent, "what a filter drops is gone for good"),
     (All(FUNCTION), "Events.*.Properties.State", Absent, "an event source that is off delivers nothing, and nothing complains"),
 
     // Receipts
@@ -166,6 +186,22 @@ const VALUES: &[Row] = &[
     (One("ReceiptsEmail"), "EventInvokeConfig.MaximumRetryAttempts", Is("2"), "a report comes once: Lambda's most, before it is kept"),
     (One("ReceiptsEmail"), "EventInvokeConfig.MaximumEventAgeInSeconds", Absent, "Lambda's longest, six hours"),
     (One("ReceiptsEmail"), "EventInvokeConfig.DestinationConfig.OnFailure.Destination", Refers("LostEmailReceipts"), "a report that cannot be stored is kept"),
+
+    // Events
+    (Parameter("WebhookReach"), "Default", Is("public"), "callers name addresses that we call"),
+    (One("DeliverWebhook"), "Environment.Variables.WEBHOOK_REACH", Refers("WebhookReach"), "a rule keeps production's public"),
+    (One("WebhookEndpoints"), "Environment.Variables.WEBHOOK_REACH", Refers("WebhookReach"), "as DeliverWebhook"),
+    (One("DeliverWebhook"), "ReservedConcurrentExecutions", Absent, "as DeliverChat"),
+    (One("DeliverWebhook"), "Events.Bell.Properties.FunctionResponseTypes", Are(&["ReportBatchItemFailures"]), "as DeliverChat"),
+    (One("DeliverWebhook"), "Events.Bell.Properties.ScalingConfig.MaximumConcurrency", Refers("WebhookConcurrency"), "as DeliverChat"),
+    (One("Table"), "StreamSpecification.StreamViewType", Is("NEW_AND_OLD_IMAGES"), "a change is what differs between the two"),
+    (One("PublishEvents"), "Events.Changed.Properties.StartingPosition", Is("TRIM_HORIZON"), "what changed before the first read is told as well"),
+    (One("PublishEvents"), "Events.Changed.Properties.FunctionResponseTypes", Are(&["ReportBatchItemFailures"]), "one bad record would fail its whole batch"),
+    (One("PublishEvents"), "Events.Changed.Properties.BisectBatchOnFunctionError", Is("true"), "a record that kills the function is found, and the others go on"),
+    (One("PublishEvents"), "Events.Changed.Properties.MaximumRetryAttempts", Between(30, 600), "an hour at least, and less than the stream keeps it: what is behind waits"),
+    (One("PublishEvents"), "Events.Changed.Properties.MaximumRecordAgeInSeconds", Absent, "age alone is no reason to tell nobody"),
+    (One("PublishEvents"), "Events.Changed.Properties.DestinationConfig.OnFailure.Destination", Refers("UnpublishedEvents"), "a change that is given up is kept"),
+    (One("PublishEvents"), "Events.Changed.Properties.ParallelizationFactor", Absent, "one batch of a shard at a time"),
 
     // The sweeper
     (One("SweepOutbox"), "EventInvokeConfig.MaximumEventAgeInSeconds", Is("60"), "throttled sweeps would wait for six hours, and run all at once"),
@@ -196,8 +232,12 @@ const VALUES: &[Row] = &[
     // https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
     (Parameter("ApiRate"), "Default", Between(100, 1_000), "a tenth of an account's 10,000: leaves room for its other APIs, and functions for deliveries"),
     (Parameter("ApiBurst"), "Default", Between(100, 500), "a tenth of an account's 5,000"),
-    (Parameter("ChatRate"), "Default", Between(100, 500), "an account has 500 new connections a second"),
-    (Parameter("ChatBurst"), "Default", Between(100, 500), "an account has 500 new connections a second"),
+    (Parameter("PublicRate"), "Default", Between(100, 500), "below ApiRate; three receipts for each of WhatsApp's messages"),
+    (Parameter("PublicBurst"), "Default", Between(50, 250), "below ApiBurst"),
+    (Parameter("ChatRate"), "Default", Between(100, 500), "ten functions at once, if a frame takes 20 ms"),
+    (Parameter("ChatBurst"), "Default", Between(100, 500), "as ChatRate"),
+    (Parameter("ChatConnectRate"), "Default", Is("500"), "an account has 500 new connections a second; a lower rate would let a smaller flood keep others out"),
+    (Parameter("ChatConnectBurst"), "Default", Is("500"), "as ChatConnectRate"),
     // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
     (Parameter("ChatConcurrency"), "Default", Between(10, 100), "ten times as many calls at once; an account has 1,000 functions for everything"),
     (Parameter("WhatsappConcurrency"), "Default", Between(10, 100), "as ChatConcurrency"),

@@ -81,12 +81,13 @@ fn is_paced(channel: &str) -> bool {
 }
 
 /// How many messages the conversation has. With a pace it takes a single one to be let go of in the
-/// first invocation, and more than one to be postponed.
+/// first invocation, and more than one to be postponed. The last one is moved past by the release.
 fn messages(channel: &str, case: &Case) -> u32 {
     let messages = case.choices().messages;
     match case.point.name {
         "release" if is_paced(channel) => 1,
-        "postpone" | "ring" if is_paced(channel) => messages.max(2),
+        "put off" | "ring" if is_paced(channel) => messages.max(2),
+        "advance" => messages.max(2),
         _ => messages,
     }
 }
@@ -189,8 +190,8 @@ fn fault<'a>(channel: &'a str, case: &Case, work: Work) -> (&'a str, Value) {
 /// How often this work makes the call: as often as there are messages, or once.
 fn times(work: Work, case: &Case) -> u32 {
     match (work, case.point.name) {
-        (Work::Delivered, "mark" | "settle" | "advance" | "read tabs") => case.choices().messages,
-        (Work::Delivered, "read messages") => 2,
+        (Work::Delivered, "mark" | "settle" | "read tabs") => case.choices().messages,
+        (Work::Delivered, "advance") => case.choices().messages.max(2) - 1,
         _ => 1,
     }
 }

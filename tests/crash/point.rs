@@ -26,30 +26,57 @@ pub(crate) const UPLOAD: Point = point("upload", "", "media");
 /// How a message's end is written down.
 pub(crate) const SETTLE: Point = point("settle", "UpdateItem", "_at = :now");
 
+/// The calls that keep a file which its message's sender did not come to keep.
+pub(crate) const READ_UPLOAD: Point = point("read upload", "GetItem", "U#");
+pub(crate) const KEEP_FILE: Point = point("keep file", "PutObjectTagging", "");
+pub(crate) const LEAVE_OUTBOX: Point =
+    point("leave outbox", "TransactWriteItems", "REMOVE outbox_bucket");
+
 /// Every call there is; the first that fits is it.
-const POINTS: [Point; 24] = [
+const POINTS: [Point; 45] = [
+    point("read published", "BatchGetItem", "#EVENTS"),
     point("read everything", "BatchGetItem", "CONVERSATION"),
     point("read shards", "BatchGetItem", "SHARD"),
+    point("read subject", "BatchGetItem", "M#"),
+    point("read endpoint", "GetItem", "ENDPOINT#"),
+    point("read event", "GetItem", "#EVENTS"),
     point("read secret", "GetSecretValue", ""),
     point("read channel", "GetItem", "CHANNEL#"),
     point("read month", "GetItem", "QUOTA#"),
     point("read plan", "GetItem", "PLAN"),
     point("read key", "GetItem", "IDEMPOTENCY"),
     point("read message", "GetItem", "M#"),
+    READ_UPLOAD,
+    point("read own message", "GetItem", "\"C#0"),
+    point("read connection", "GetItem", "CONNECTION"),
+    point("publish", "TransactWriteItems", "#EVENTS"),
+    point("delete endpoint", "TransactWriteItems", "ENDPOINT#"),
+    point("write", "TransactWriteItems", "\"CUSTOMER\""),
     point("accept", "TransactWriteItems", "seq = :last"),
     point("open month", "TransactWriteItems", "QUOTA#"),
+    point("look for file", "HeadObject", ""),
+    KEEP_FILE,
+    LEAVE_OUTBOX,
     point("bury", "SendMessage", "DeadLetters"),
     point("ring", "SendMessage", "MessageBody"),
+    RING_ALL,
+    point("claim delivery", "UpdateItem", "attempts = :next, lease_until"),
+    point("end delivery", "UpdateItem", "REMOVE due, outbox_bucket, lease_until"),
+    point("put off", "UpdateItem", "due = :at, not_before"),
+    point("note health", "UpdateItem", "health = :health"),
+    point("drop delivery", "DeleteItem", ""),
     point("claim", "UpdateItem", "lease_owner = :me, lease_until"),
     point("mark", "UpdateItem", "attempted_at = :now"),
     SETTLE,
     point("note part", "UpdateItem", "SET parts = :parts"),
     point("read file", "GetObject", ""),
     point("put back", "UpdateItem", "doubts = :doubts"),
+    point("release", "UpdateItem", "not_before, outbox_bucket"),
     point("advance", "UpdateItem", "settled_seq = :before"),
+    point("remember full", "UpdateItem", "SET full_shards = :full"),
     point("pause", "UpdateItem", "paused_until = :until"),
-    point("postpone", "UpdateItem", "not_before = :at"),
-    point("release", "UpdateItem", "settled_seq = seq"),
+    point("read endpoints", "Query", ":endpoints"),
+    point("read deliveries", "Query", ":subject"),
     point("read tabs", "Query", "begins_with"),
     point("read messages", "Query", "BETWEEN"),
 ];

@@ -4,7 +4,8 @@
 
 use chrono::{DateTime, Datelike, Months, Utc};
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
+use tests::next_page;
 use uuid::Uuid;
 
 use crate::case::{Case, seeds};
@@ -31,11 +32,19 @@ pub(crate) enum Work {
     Replayed,
     /// The month is spent.
     Refused,
+    /// It has a file that no message had before.
+    WithAFile,
 }
 
 impl Work {
-    pub(crate) const ALL: [Work; 5] =
-        [Work::Sent, Work::ByAnAgent, Work::FirstOfTheMonth, Work::Replayed, Work::Refused];
+    pub(crate) const ALL: [Work; 6] = [
+        Work::Sent,
+        Work::ByAnAgent,
+        Work::FirstOfTheMonth,
+        Work::Replayed,
+        Work::Refused,
+        Work::WithAFile,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -44,6 +53,7 @@ impl Work {
             Work::FirstOfTheMonth => "first_of_the_month",
             Work::Replayed => "replayed",
             Work::Refused => "refused",
+            Work::WithAFile => "with_a_file",
         }
     }
 }
@@ -53,7 +63,7 @@ pub(crate) async fn every_case(work: Work) {
     let stage = Stage::start().await;
     if work == Work::Refused {
         let small = stage.world.business(1, 1).await;
-        let stage = Stage { business: small, world: stage.world };
+        let stage = Stage::of(stage.world, small);
         stage.open_month().await; // With the one message that it allows.
         return every_case_on(stage, work).await;
     }
@@ -82,7 +92,9 @@ async fn points(stage: &Stage, work: Work) -> Vec<Point> {
     if work != Work::Sent {
         let plain = ["read everything", "read channel", "accept", "ring"];
         points.retain(|point| {
-            work == Work::Refused && point.name == "accept" || !plain.contains(&point.name)
+            let is_accept = point.name == "accept";
+            matches!(work, Work::Refused | Work::WithAFile) && is_accept
+                || !plain.contains(&point.name)
         });
     }
     assert!(!points.is_empty(), "no call of its own when {}", work.name());
@@ -108,6 +120,8 @@ struct Scene {
     conversation_id: Uuid,
     text: String,
     key: String,
+    /// The URL of the message's file.
+    file: Option<String>,
 }
 
 impl Scene {
@@ -122,7 +136,11 @@ impl Scene {
         };
         let text = format!("{} {}", work.name(), Uuid::new_v4());
         let key = Uuid::new_v4().to_string();
-        let scene = Scene { token, conversation_id, text, key };
+        let file = match work {
+            Work::WithAFile => Some(stage.upload(conversation_id).await),
+            _ => None,
+        };
+        let scene = Scene { token, conversation_id, text, key, file };
 
         match work {
             Work::FirstOfTheMonth => stage.world.set_clock(next_month(stage).await).await,
@@ -130,7 +148,9 @@ impl Scene {
                 scene.call(stage, Some("key")).await.id();
                 stage.fresh_workers().await;
             }
-            Work::Sent | Work::ByAnAgent | Work::Refused => stage.fresh_workers().await,
+            Work::Sent | Work::ByAnAgent | Work::Refused | Work::WithAFile => {
+                stage.fresh_workers().await;
+            }
         }
 
         stage.world.engine().calls().record();
@@ -140,6 +160,9 @@ impl Scene {
     async fn call(&self, stage: &Stage, keyed: Option<&str>) -> tests::Answer {
         let send = stage.world.send(&self.token, self.conversation_id, &self.text);
         let send = if keyed.is_some() { send.key(&self.key) } else { send };
+        let files: Vec<Value> = self.file.iter().map(|url| json!({ "url": url })).collect();
+        let body = json!({ "content": self.text, "attachments": files });
+        let send = send.body(body.to_string());
         send.go().await
     }
 
@@ -155,7 +178,7 @@ impl Scene {
             let page = stage.world.get(&self.token, &path).await.json();
             let messages = page["messages"].as_array().cloned().unwrap_or_default();
             count += messages.iter().filter(|message| message["content"] == self.text).count();
-            match page["next"].as_str() {
+            match next_page(&page) {
                 Some(next) => next.clone_into(&mut after),
                 None => return count,
             }
@@ -241,6 +264,10 @@ pub(crate) async fn run(stage: &Stage, work: Work, case: &Case) -> Outcome {
 
     if stored == 1 && !scene.deliver(stage).await.is_empty() && work != Work::Replayed {
         repaired += " + the sweeper";
+    }
+
+    if work == Work::WithAFile && stage.keeps_file(scene.conversation_id, stored == 1).await {
+        repaired += " + the sweeper, of the file";
     }
 
     Outcome { saw, repaired, twice: 0, calls }

@@ -1,101 +1,29 @@
 //! The whole machine dies: SIGKILL at a random moment under load, again and again, and everything
 //! starts anew on what was on disk. What SQS held is gone each time; the sweeper brings it back.
+//! Each change of a message's status is told to the business's endpoint all the same.
 //!
 //! `KILLS=200 cargo test --test kill9` is the long run.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::process::ExitCode;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::Value;
 use uuid::Uuid;
 
-use local::Ready;
+use tests::machine::{Directory, Machine};
+use tests::settling::see_through;
 use tests::suite::{Suite, remark, setting};
-use tests::{Business, Tally, World};
+use tests::{Business, DOUBT_SECONDS, LEASE_SECONDS, Tally, World, next_page};
 
 /// Kills, unless `KILLS` says how many.
 const KILLS: u64 = 20;
 
-/// Longer than a lease, and longer than a receipt is waited for, in seconds of the system's clock.
-const LEASE: i64 = 46;
-const DOUBT: i64 = 121;
-
 fn main() -> ExitCode {
     let test = nothing_is_lost_however_often_everything_dies;
     Suite::new("kill9").test("nothing_is_lost_however_often_everything_dies", test).run()
-}
-
-/// A system in a process of its own, on files.
-struct Machine {
-    process: Process,
-    ready: Ready,
-}
-
-/// A process that does not outlive its owner.
-struct Process(Child);
-
-impl Process {
-    /// SIGKILL, as a power cut would have it.
-    fn kill(&mut self) {
-        self.0.kill().expect("it can be killed");
-        self.0.wait().expect("it is gone");
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
-impl Machine {
-    /// Starts it and waits until it says that it is ready.
-    async fn start(directory: &Path) -> Machine {
-        let file = directory.join("ready.json");
-        std::fs::remove_file(&file).ok();
-        let mut command = Command::new(tests::functions_under_test());
-        command
-            .args(["up", "--port", "0", "--data-dir"])
-            .arg(directory)
-            .arg("--ready-file")
-            .arg(&file)
-            .env_remove("AWS_ENDPOINT_URL_DYNAMODB") // it is the disk that is on trial
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-
-        if let Some(directory) = tests::own_functions() {
-            command.arg("--functions").arg(directory);
-        }
-
-        let process = Process(command.spawn().expect("it starts"));
-        let begun = Instant::now();
-        loop {
-            // The file appears whole or not at all.
-            if let Ok(text) = std::fs::read(&file) {
-                return Machine {
-                    process,
-                    ready: serde_json::from_slice(&text).expect("the documented shape"),
-                };
-            }
-            assert!(begun.elapsed() < Duration::from_secs(30), "it was not ready in 30 s");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-}
-
-/// A directory that is gone with the test.
-struct Directory(PathBuf);
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).ok();
-    }
 }
 
 /// So many messages a life for a conversation on WhatsApp, where each waits for its time.
@@ -126,13 +54,14 @@ async fn load(
 
 async fn nothing_is_lost_however_often_everything_dies() {
     let kills = setting("KILLS", KILLS);
-    let directory =
-        Directory(std::env::temp_dir().join(format!("pingback-kill9-{}", Uuid::new_v4())));
-    std::fs::create_dir_all(&directory.0).expect("a directory");
-
-    let mut machine = Machine::start(&directory.0).await;
+    // The business's endpoint is elsewhere, and outlives every kill.
+    let elsewhere = World::start().await;
+    let directory = Directory::new("kill9");
+    let mut machine = Machine::start(directory.path()).await;
     let mut world = World::of(machine.ready.clone());
     let business = world.business(1_000_000, 4).await;
+    let receiver = format!("{}/receivers/{}", elsewhere.ready.sandbox, business.business_id);
+    world.endpoint(&business, &receiver).await;
     let another = world.another_conversation(&business, "email").await;
     let busy = [business.conversation_id("chat"), business.conversation_id("email"), another];
     let mut conversations = busy.to_vec();
@@ -152,18 +81,18 @@ async fn nothing_is_lost_however_often_everything_dies() {
         }));
         let kill = async {
             tokio::time::sleep(moment).await;
-            machine.process.kill();
+            machine.kill();
             Tally::count_misfortune();
         };
         let (counts, ()) = tokio::join!(all, kill);
         answered += counts.iter().sum::<u32>();
-        machine = Machine::start(&directory.0).await;
+        machine = Machine::start(directory.path()).await;
         world.ready = machine.ready.clone();
     }
 
     // The workers that held conversations are dead: their leases end, messages in doubt wait for a
     // receipt, and are then sent again.
-    for seconds in [LEASE, DOUBT, DOUBT] {
+    for seconds in [LEASE_SECONDS, DOUBT_SECONDS, DOUBT_SECONDS] {
         world.pass(seconds).await;
         world.sweep().await;
     }
@@ -209,12 +138,15 @@ async fn nothing_is_lost_however_often_everything_dies() {
                     if messages.iter().any(|message| message["delivery"]["status"] != "delivered") {
                         return None;
                     }
-                    next = page["next"].as_str().map(str::to_owned);
+                    next = next_page(&page).map(str::to_owned);
                 }
                 Some(())
             })
             .await;
     }
+
+    // The oracle sees that every change was told; what a dead worker had is sent again.
+    see_through(&world).await;
 
     let (used, _) = world.usage(&business.api_key).await;
     remark(format!(

@@ -7,8 +7,9 @@ use crate::state::{Budget, Report, Sender, State, Worker};
 use domain::delivery::transitions::MessageState;
 use domain::delivery::{
     Accepted, Command, ConversationState, DeliveryPolicy, Event, Failure, OnUnknownOutcome,
-    Progress, RateLimit, Reason, Round, SendOutcome, Settlement, Status,
+    Progress, Reason, Round, SendOutcome, Settlement, Status,
 };
+use domain::rate_limit::RateLimit;
 use domain::{Channel, Seq};
 
 const LEASE: TimeDelta = TimeDelta::seconds(45);
@@ -21,6 +22,8 @@ pub(crate) struct Protocol {
     receipt_timeout: TimeDelta,
     /// How many messages a worker sends before it releases the conversation.
     max_messages: u32,
+    /// How many messages a worker reads at once.
+    page: usize,
     /// True if messages may go in several parts.
     pub(crate) parts: bool,
     /// What the provider may report of a message that it took.
@@ -58,6 +61,7 @@ impl Protocol {
         Protocol {
             receipt_timeout: Channel::Chat.receipt_timeout(),
             max_messages: 1,
+            page: 1,
             parts: false,
             reports: &[Report::Sent],
             budget: budget(),
@@ -70,6 +74,7 @@ impl Protocol {
         Protocol {
             receipt_timeout: Channel::Whatsapp.receipt_timeout(),
             max_messages: 2,
+            page: 2,
             parts: true,
             ..Protocol::chat()
         }
@@ -182,7 +187,9 @@ impl Protocol {
                 let all =
                     (1..).map(Seq).zip(state.messages.iter().map(|stored| stored.progress.clone()));
                 worker.known = all.filter(|(seq, _)| *seq > after).collect();
-                Event::Messages(worker.known.clone())
+                let has_more = worker.known.len() > self.page;
+                worker.known.truncate(self.page);
+                Event::Messages { messages: worker.known.clone(), has_more }
             }
             Command::Mark(_) if state.now >= worker.lease.until => Event::OutOfTime,
             Command::Mark(seq) => {
@@ -232,10 +239,13 @@ impl Protocol {
                 let advanced = state.conversation.advanced(conversation_fence, seq);
                 if state.write_conversation(advanced) { Event::Done } else { Event::LeaseLost }
             }
-            Command::Release => {
+            Command::Release(last) => {
                 let still_held = state.conversation.lease_until.is_some()
                     && state.conversation.fence == conversation_fence;
-                let released = state.conversation.released(conversation_fence);
+                let released = match last {
+                    Some(seq) => state.conversation.released_past(conversation_fence, seq),
+                    None => state.conversation.released(conversation_fence),
+                };
                 match state.write_conversation(released) {
                     true => Event::Done,
                     false if still_held => Event::Changed,

@@ -45,14 +45,13 @@ impl World {
         token
     }
 
-    /// Makes another text of a chat message, as long as one may be that was written while its
-    /// conversation was on another channel.
+    /// Makes another text of a stored message, such as one of another channel's length.
     ///
     /// # Panics
     /// If there is no such message.
-    pub async fn rewrite(&self, business: &Business, id: Uuid, content: &str) {
+    pub async fn rewrite(&self, business: &Business, channel: &str, id: Uuid, content: &str) {
         let b = BusinessId(business.business_id);
-        let c = ConversationId(business.conversation_id("chat"));
+        let c = ConversationId(business.conversation_id(channel));
         let seq = id
             .to_string()
             .parse::<MessageId>()

@@ -8,7 +8,7 @@
 //! ([specification](https://spec.openapis.org/oas/v3.0.3#schema-object)); `json_schema` is the
 //! difference.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
@@ -22,6 +22,14 @@ use serde_json::{Map, Value, json};
 const COMMON_ANSWER_HEADERS: [&str; 6] =
     ["apigw-requestid", "connection", "content-length", "content-type", "date", "vary"];
 
+/// Headers of every answer that is not API Gateway's own, unless the answer describes its own.
+const OWN_ANSWER_HEADERS: [(&str, &str); 2] =
+    [("cache-control", "no-store"), ("x-content-type-options", "nosniff")];
+
+/// Headers of every answer to a valid credential, as the document's introduction says. Where one is
+/// always valid, the document has them among the answer's.
+const LIMIT_HEADERS: [&str; 2] = ["ratelimit", "ratelimit-policy"];
+
 /// Headers of requests that belong to HTTP, and to no operation.
 const COMMON_REQUEST_HEADERS: [&str; 7] =
     ["accept", "authorization", "content-length", "content-type", "host", "origin", "user-agent"];
@@ -34,6 +42,26 @@ pub fn root() -> PathBuf {
     let package = package.filter(|path| path.ends_with("tests"));
     let package = package.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")));
     package.parent().unwrap_or(Path::new("/")).to_owned()
+}
+
+/// Makes a copy of the template in which a text is replaced everywhere, with the files that it
+/// includes beside it; returns its path.
+///
+/// # Panics
+/// If the template has no such text, or the folder cannot be written.
+#[must_use]
+pub fn edited_template(folder: &Path, find: &str, replace: &str) -> PathBuf {
+    let template = root().join("template.yaml");
+    let text = std::fs::read_to_string(template).expect("the template");
+    assert!(text.contains(find), "the template has no {find}");
+
+    std::fs::create_dir_all(folder).expect("a folder");
+    let infra = folder.join("infra");
+    std::fs::remove_file(&infra).ok();
+    std::os::unix::fs::symlink(root().join("infra"), infra).expect("a link");
+    let edited = folder.join("template.yaml");
+    std::fs::write(&edited, text.replace(find, replace)).expect("it is written");
+    edited
 }
 
 /// One call of the API, from both sides.
@@ -60,7 +88,7 @@ pub struct Exchange<'a> {
 pub struct Contract {
     document: Value,
     /// The document's components with JSON schemas in place of OpenAPI's, which the validators'
-    /// references lead into.
+    /// references lead into: `schemas` as they are, `whole` and `parts` as [`closed`] makes them.
     components: Value,
     validators: Mutex<HashMap<String, Arc<Validator>>>,
 }
@@ -96,6 +124,13 @@ impl Contract {
         let mut components = document["components"].clone();
         for schema in components["schemas"].as_object_mut().into_iter().flat_map(Map::values_mut) {
             *schema = json_schema(schema);
+        }
+        for (room, is_whole) in [("whole", true), ("parts", false)] {
+            let mut schemas = components["schemas"].clone();
+            for schema in schemas.as_object_mut().into_iter().flat_map(Map::values_mut) {
+                *schema = closed(schema, is_whole);
+            }
+            components[room] = schemas;
         }
 
         Contract { document, components, validators: Mutex::default() }
@@ -141,7 +176,9 @@ impl Contract {
         let Some(operation) = operation else {
             let is_preflight = exchange.method == Method::OPTIONS;
             let is_missing = exchange.status == StatusCode::NOT_FOUND && exchange.is_gateways();
-            if !is_preflight && !is_missing {
+            if exchange.status == StatusCode::METHOD_NOT_ALLOWED {
+                self.check_other_method(exchange, &mut found);
+            } else if !is_preflight && !is_missing {
                 found.push(format!(
                     "{} is answered, and no operation describes it",
                     exchange.status
@@ -150,16 +187,90 @@ impl Contract {
             return found;
         };
 
-        self.check_answer(&operation, exchange, &mut found);
+        // A body that is deprecated here is judged as the operation's that it is meant for.
+        let deprecated =
+            &operation.own["x-deprecated-content"][media_type(exchange.request_headers)];
+        let meant = self.operations().find(|one| *deprecated == one.id()).unwrap_or(operation);
+
+        self.check_answer(&operation, &meant, exchange, &mut found);
         if exchange.status.is_success() || exchange.status.is_redirection() {
+            let is_deprecated = !deprecated.is_null();
+            for name in ["deprecation", "link"] {
+                if exchange.headers.contains_key(name) != is_deprecated {
+                    found.push(format!("deprecated: {is_deprecated}, and the header {name}"));
+                }
+            }
             self.check_request(&operation, exchange, &mut found);
+            self.check_request_body(&meant, exchange, &mut found);
         }
         found
     }
 
+    /// Finds what the document says against a request that an endpoint was sent, by its headers and
+    /// its body: a sentence for each violation.
+    #[must_use]
+    pub fn webhook_violations(&self, headers: &HashMap<String, String>, body: &str) -> Vec<String> {
+        let operation = &self.document["x-webhooks"]["event"]["post"];
+        let described = operation["parameters"].as_array().expect("headers are described");
+        let name_of = |parameter: &Value| parameter["name"].as_str().map(str::to_owned);
+        let mut found = Vec::new();
+
+        for parameter in described {
+            let name = name_of(parameter).unwrap_or_default();
+            match headers.get(&name) {
+                None => found.push(format!("the header {name} is missing")),
+                Some(text) => {
+                    let value = typed(text, &parameter["schema"]);
+                    let place = format!("header {name}");
+                    self.check_value(&parameter["schema"], &value, &place, &mut found);
+                }
+            }
+        }
+        for name in headers.keys().filter(|name| !COMMON_REQUEST_HEADERS.contains(&name.as_str())) {
+            if !described.iter().any(|parameter| name_of(parameter).as_ref() == Some(name)) {
+                found.push(format!("the header {name} is not documented"));
+            }
+        }
+
+        let kind = headers.get("content-type").map_or("", String::as_str);
+        let content = &operation["requestBody"]["content"][kind];
+        match serde_json::from_str(body) {
+            _ if content.is_null() => found.push(format!("{kind:?} is not documented")),
+            Ok(body) => {
+                let schema = closed(&json_schema(&content["schema"]), true);
+                self.check(&schema, &body, "the event", &mut found);
+            }
+            Err(error) => found.push(format!("the event is no JSON: {error}")),
+        }
+        found
+    }
+
+    /// Checks the answer to a method that no operation of its path has.
+    fn check_other_method(&self, exchange: &Exchange<'_>, found: &mut Vec<String>) {
+        let path = exchange.url.path();
+        let methods = self.operations().filter(|one| one.matches(path).is_some());
+        let mut methods: Vec<_> = methods.map(|one| one.method.to_uppercase()).collect();
+        methods.sort();
+        let allowed = methods.join(", ");
+        if exchange.headers.get("allow").is_none_or(|given| *given != *allowed) {
+            found.push(format!("405 lacks Allow: {allowed}"));
+        }
+
+        let response = &self.document["components"]["responses"]["MethodNotAllowed"];
+        let given = media_type(exchange.headers);
+        match &response["content"][&given] {
+            Value::Null => found.push(format!("405 with {given:?} is not documented")),
+            _ if exchange.method == Method::HEAD => {}
+            content => self.check_body(content, &given, exchange, found),
+        }
+    }
+
+    /// Checks the status and the headers against the operation that answered, the body against the
+    /// one that was meant.
     fn check_answer(
         &self,
         operation: &Operation<'_>,
+        meant: &Operation<'_>,
         exchange: &Exchange<'_>,
         found: &mut Vec<String>,
     ) {
@@ -178,7 +289,10 @@ impl Contract {
             let other_name = header["x-may-be-named"].as_str().unwrap_or(name);
             let value = exchange.headers.get(name).or_else(|| exchange.headers.get(other_name));
             match value.map(|value| value.to_str().unwrap_or_default()) {
-                None if header["required"] == true || header["x-always-with"] == *given => {
+                None if header["required"] == true
+                    || header["x-always-with"] == *given
+                    || header["x-always-with"] == "*" && !exchange.is_gateways() =>
+                {
                     found.push(format!("the header {name} is missing"));
                 }
                 None => {}
@@ -190,10 +304,24 @@ impl Contract {
         }
         for name in exchange.headers.keys().map(|name| name.as_str()) {
             let known = COMMON_ANSWER_HEADERS.contains(&name)
+                || OWN_ANSWER_HEADERS.iter().any(|(own, _)| *own == name)
+                || LIMIT_HEADERS.contains(&name) && operation.is_limited()
                 || name.starts_with("access-control-")
                 || described.keys().any(|header| header.eq_ignore_ascii_case(name));
             if !known {
                 found.push(format!("the header {name} of {status} is not documented"));
+            }
+        }
+
+        if !exchange.is_gateways() {
+            let is_described =
+                |name: &str| described.keys().any(|header| header.eq_ignore_ascii_case(name));
+            for (name, value) in
+                OWN_ANSWER_HEADERS.into_iter().filter(|(own, _)| !is_described(own))
+            {
+                if exchange.headers.get(name).is_none_or(|given| given != value) {
+                    found.push(format!("{status} lacks {name}: {value}"));
+                }
             }
         }
 
@@ -204,9 +332,9 @@ impl Contract {
             }
             return;
         }
-        let contents = response["content"].as_object();
+        let contents = self.follow(&meant.own["responses"][&status])["content"].as_object();
         match contents.and_then(|contents| contents.get(&given)) {
-            Some(content) => self.check_body(&content["schema"], &given, exchange, found),
+            Some(content) => self.check_body(content, &given, exchange, found),
             None if contents.is_none() && exchange.body.is_empty() => {}
             None => found.push(format!("{status} with {given:?} is not documented")),
         }
@@ -214,18 +342,23 @@ impl Contract {
 
     fn check_body(
         &self,
-        schema: &Value,
+        content: &Value,
         given: &str,
         exchange: &Exchange<'_>,
         found: &mut Vec<String>,
     ) {
+        let schema = &content["schema"];
         if !given.ends_with("json") {
             self.check_value(schema, &json!(exchange.body), "the answer", found);
             return;
         }
         match serde_json::from_str(exchange.body) {
-            // Of an answer every member is documented, also of those that may grow.
-            Ok(body) => self.check_closed(schema, &body, "the answer", found),
+            Ok(body) => {
+                self.check(&closed(&json_schema(schema), true), &body, "the answer", found);
+                if given == "application/problem+json" {
+                    check_problem(&content["examples"], &body, exchange.headers, found);
+                }
+            }
             Err(error) => found.push(format!("the answer is no JSON: {error}")),
         }
     }
@@ -286,8 +419,6 @@ impl Contract {
         if !open && !exchange.request_headers.contains_key("authorization") {
             found.push("no credential was needed".to_owned());
         }
-
-        self.check_request_body(operation, exchange, found);
     }
 
     fn check_request_body(
@@ -321,11 +452,6 @@ impl Contract {
 
     fn check_value(&self, schema: &Value, value: &Value, place: &str, found: &mut Vec<String>) {
         self.check(&json_schema(schema), value, place, found);
-    }
-
-    fn check_closed(&self, schema: &Value, value: &Value, place: &str, found: &mut Vec<String>) {
-        let closed = json!({ "allOf": [json_schema(schema)], "unevaluatedProperties": false });
-        self.check(&closed, value, place, found);
     }
 
     fn check(&self, schema: &Value, value: &Value, place: &str, found: &mut Vec<String>) {
@@ -366,6 +492,11 @@ impl Operation<'_> {
         self.own["security"].as_array().is_some_and(Vec::is_empty)
     }
 
+    /// True if the requests of one credential are limited.
+    fn is_limited(&self) -> bool {
+        self.own["security"].is_null()
+    }
+
     /// Returns the parameters of `path`, if it is one of this operation's.
     fn matches(&self, path: &str) -> Option<HashMap<String, String>> {
         let own: Vec<&str> = self.path.split('/').collect();
@@ -401,13 +532,75 @@ impl Exchange<'_> {
 /// The media type, without parameters.
 fn media_type(headers: &HeaderMap) -> String {
     let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    text.split(';').next().unwrap_or_default().trim().to_owned()
+    text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// A parameter's or header's text as the value that its schema means.
 fn typed(text: &str, schema: &Value) -> Value {
     let number = (schema["type"] == "integer").then(|| text.parse::<i64>().ok()).flatten();
     number.map_or_else(|| json!(text), |number| json!(number))
+}
+
+/// Checks a problem against the examples of its status: they have each code that may come, and each
+/// member that comes with it. `instance` names the request as the header does.
+fn check_problem(examples: &Value, problem: &Value, headers: &HeaderMap, found: &mut Vec<String>) {
+    let request_id = headers.get("apigw-requestid").and_then(|id| id.to_str().ok());
+    let instance = request_id.map(|id| format!("urn:pingback:request:{id}"));
+    if problem["instance"].as_str() != instance.as_deref() {
+        found.push(format!("the problem's instance is not {instance:?}"));
+    }
+
+    let code = problem["code"].as_str().unwrap_or_default();
+    let names = |body: &Value| -> BTreeSet<String> {
+        let names = body.as_object().into_iter().flat_map(Map::keys);
+        names.filter(|name| *name != "instance").cloned().collect()
+    };
+
+    let documented = names(&examples[code]["value"]);
+    let given = names(problem);
+    if documented.is_empty() {
+        found.push(format!("the problem {code} is not documented for this status"));
+    } else if documented != given {
+        found.push(format!("the problem {code} has {given:?}, and in its example {documented:?}"));
+    }
+}
+
+/// Returns a JSON schema that allows no members but those that it names. The document leaves
+/// answers open, because they may grow; what they have today is all in it. A part of an `allOf`
+/// (`is_whole` is false) knows only its own members, so the whole is closed in its place.
+fn closed(schema: &Value, is_whole: bool) -> Value {
+    let Value::Object(members) = schema else { return schema.clone() };
+    let each = |value: &Value, is_whole| match value {
+        Value::Array(items) => items.iter().map(|item| closed(item, is_whole)).collect(),
+        Value::Object(items) => Value::Object(
+            items.iter().map(|(name, item)| (name.clone(), closed(item, is_whole))).collect(),
+        ),
+        other => other.clone(),
+    };
+
+    let mut result: Map<String, Value> = members
+        .iter()
+        .map(|(name, value)| {
+            let value = match (name.as_str(), value) {
+                ("$ref", Value::String(target)) => {
+                    let room = if is_whole { "/whole/" } else { "/parts/" };
+                    target.replacen("/schemas/", room, 1).into()
+                }
+                ("allOf", value) => each(value, false),
+                ("anyOf" | "oneOf", value) => each(value, is_whole),
+                ("properties", value) => each(value, true),
+                ("items", value) => closed(value, true),
+                (_, value) => value.clone(),
+            };
+            (name.clone(), value)
+        })
+        .collect();
+
+    let names_members = members.contains_key("properties") || members.contains_key("allOf");
+    if is_whole && names_members && !members.contains_key("additionalProperties") {
+        result.insert("unevaluatedProperties".to_owned(), false.into());
+    }
+    Value::Object(result)
 }
 
 /// Returns the JSON schema of an OpenAPI 3.0 schema: `nullable` becomes a type.

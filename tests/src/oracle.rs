@@ -4,7 +4,13 @@
 //! - Every 201 is in the table, once. Accepted = sent + failed + in doubt + waiting.
 //! - `used` of each month = its messages, never above the cap; the caps add up to the limit.
 //! - One idempotency key has one message.
+//! - What a visitor was told is stored is in the table, once, under numbers without a gap, each of
+//!   which one name leads to. It is counted nowhere.
 //! - The outbox is empty: whatever was accepted is settled.
+//! - Each change of a message's status in the table's stream is one event, and there are no others;
+//!   they are numbered without a gap, in the order of the changes.
+//! - Each event whose delivery is `delivered` reached its endpoint, those of a message in their
+//!   order.
 //! - Customers got what is `sent`, in `seq` order and whole, and no copy more than it had
 //!   unknown outcomes.
 //! - No log line holds a token, a text, an address or a phone number.
@@ -17,7 +23,7 @@ use reqwest::Method;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{Tally, World};
+use crate::{Tally, World, told};
 
 /// Leftovers that a test is allowed. By default: none.
 #[derive(Debug, Clone, Copy, Default)]
@@ -30,9 +36,11 @@ pub struct Allowed {
     pub unheard: bool,
     /// Messages of the command line's smoke test, whose customer is not the sandbox's.
     pub elsewhere: bool,
+    /// Events that went to a URL which their endpoint had before.
+    pub moved: bool,
 }
 
-type Item = HashMap<String, AttributeValue>;
+pub(crate) type Item = HashMap<String, AttributeValue>;
 
 #[derive(Debug)]
 struct Message {
@@ -87,7 +95,11 @@ pub async fn check(world: &World) {
         Findings { tally: Tally { worlds: 1, ..Tally::default() }, ..Findings::default() };
     accepted(world, &messages, allowed, &mut findings);
     counted(&items, &messages, &mut findings);
+    written(world, &items, &mut findings);
     received(world, &items, &messages, allowed, &mut findings).await;
+    let told = told::wrong(world, allowed, &mut findings.tally).await;
+    findings.wrong.extend(told);
+    world.note_every_secret().await;
     silent(world, &items, &mut findings);
     findings.tally.add_up();
     assert!(findings.wrong.is_empty(), "\n\n  - {}\n", findings.wrong.join("\n  - "));
@@ -207,6 +219,56 @@ fn counted(items: &[Item], messages: &[Message], findings: &mut Findings) {
             let sum = caps.get(&key).copied().unwrap_or(0);
             let sentence = || format!("the caps of {key:?} add up to {sum}, the limit is {limit}");
             findings.count(|tally| &mut tally.miscounted, limit.abs_diff(sum), sentence);
+        }
+    }
+}
+
+/// Each message that a visitor was told is stored is there once; each conversation's customer has
+/// numbers from 1 to the last one, and each of them one name.
+fn written(world: &World, items: &[Item], findings: &mut Findings) {
+    let mut stored: BTreeMap<Uuid, Vec<String>> = BTreeMap::new();
+    let mut numbers: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    let mut named: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    let mut last: BTreeMap<String, u64> = BTreeMap::new();
+    for item in items {
+        let pk = text(item, "pk");
+        let sk = text(item, "sk");
+        if let Some(number_in_key) = sk.strip_prefix("C#") {
+            let own = number_in_key.parse().expect("a number");
+            assert_eq!(number(item, "number"), own, "{pk} {sk} says another number");
+            let id = text(item, "id").parse().expect("an id");
+            stored.entry(id).or_default().push(text(item, "content"));
+            numbers.entry(pk).or_default().push(own);
+        } else if sk.starts_with("N#") {
+            named.entry(pk).or_default().push(number(item, "number"));
+        } else if sk == "CUSTOMER" {
+            last.insert(pk, number(item, "last"));
+        }
+    }
+
+    for all in numbers.values_mut().chain(named.values_mut()) {
+        all.sort_unstable();
+    }
+    for (pk, all) in &numbers {
+        let expected: Vec<u64> = (1..=last.get(pk).copied().unwrap_or(0)).collect();
+        if *all != expected || named.get(pk) != Some(all) {
+            let (last, named) = (last.get(pk), named.get(pk));
+            findings.wrong.push(format!(
+                "the customer of {pk} wrote {all:?}, the last is {last:?}, named are {named:?}"
+            ));
+        }
+    }
+
+    for (id, text) in &world.ledger().written {
+        let found = stored.get(id).map(Vec::as_slice).unwrap_or_default();
+        let lost = u64::from(found.is_empty());
+        let sentence = || format!("a visitor was told that {id} is stored, and it is not");
+        findings.count(|tally| &mut tally.lost, lost, sentence);
+        let more = found.len().saturating_sub(1) as u64;
+        findings.count(|tally| &mut tally.doubled, more, || format!("{id} is stored twice"));
+        // One that was erased is empty.
+        if found.iter().any(|found| found != text && !found.is_empty()) {
+            findings.wrong.push(format!("{id} is stored with another text"));
         }
     }
 }

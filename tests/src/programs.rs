@@ -1,6 +1,7 @@
 //! The programs that run as the functions: the one program beside the tests, or the functions' own.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use emulator::Programs;
 
@@ -27,4 +28,15 @@ pub fn functions_under_test() -> PathBuf {
     let program = folder.join(format!("functions-under-test{}", std::env::consts::EXE_SUFFIX));
     assert!(program.exists(), "{} is missing: run the tests with `cargo test`", program.display());
     program
+}
+
+/// Sends a signal to a process, by the shell's own `kill`: a slim machine has no program of that
+/// name.
+///
+/// # Panics
+/// If the signal cannot be sent.
+pub fn send_signal(pid: u32, signal: &str) {
+    let kill = format!("kill -s {signal} {pid}");
+    let sent = Command::new("sh").args(["-c", &kill]).status();
+    assert!(sent.expect("a shell").success(), "{kill}");
 }

@@ -1,5 +1,6 @@
 //! A world's queues, as SQS shows them.
 
+use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
 use crate::send::read;
@@ -53,12 +54,34 @@ impl World {
         }
     }
 
+    /// Returns how many messages a queue holds, those that are being read among them.
+    ///
+    /// # Panics
+    /// If SQS does not say.
+    pub async fn queue_depth(&self, queue: &str) -> usize {
+        let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
+        let asked = json!({"QueueUrl": queue, "AttributeNames": names});
+        let answer = self.sqs("GetQueueAttributes", &asked).await;
+        let number = |name| answer["Attributes"][name].as_str()?.parse::<usize>().ok();
+        names.into_iter().map(|name| number(name).expect("a number")).sum()
+    }
+
+    /// Sends a message to a queue as a part of a chain of requests, which X-Ray's header names.
+    pub async fn ring_in_chain(&self, queue: &str, body: &str, trace: &str) {
+        let message = json!({"QueueUrl": queue, "MessageBody": body});
+        let call = self.sqs_call("SendMessage", &message).header("X-Amzn-Trace-Id", trace);
+        assert_eq!(read(call).await.status, 200, "SQS takes it");
+    }
+
     async fn sqs(&self, operation: &str, body: &Value) -> Value {
-        let call = self
-            .http
+        serde_json::from_str(&read(self.sqs_call(operation, body)).await.text).unwrap_or_default()
+    }
+
+    fn sqs_call(&self, operation: &str, body: &Value) -> RequestBuilder {
+        self.http
             .post(&self.ready.aws.sqs)
-            .header("X-Amz-Target", format!("AmazonSQS.{operation}"));
-        let call = call.header("Content-Type", "application/x-amz-json-1.0").body(body.to_string());
-        serde_json::from_str(&read(call).await.text).unwrap_or_default()
+            .header("X-Amz-Target", format!("AmazonSQS.{operation}"))
+            .header("Content-Type", "application/x-amz-json-1.0")
+            .body(body.to_string())
     }
 }

@@ -38,6 +38,19 @@ impl Answer {
         self.headers.get(name).map(|value| value.to_str().expect("our headers are ASCII"))
     }
 
+    /// Its body as text, without a problem's `instance`, which is another one for each request.
+    ///
+    /// # Panics
+    /// If the body is no JSON.
+    #[must_use]
+    pub fn without_instance(&self) -> String {
+        let mut body = self.json();
+        if let Some(members) = body.as_object_mut() {
+            members.remove("instance");
+        }
+        body.to_string()
+    }
+
     /// Status and code in one, for assertions.
     #[must_use]
     pub fn problem(&self) -> (u16, String) {
@@ -53,6 +66,12 @@ impl Answer {
         assert_eq!(self.status, StatusCode::CREATED, "{}", self.text);
         serde_json::from_value(self.json()["id"].clone()).expect("an id")
     }
+}
+
+/// Returns the cursor of a list's next page, if the page says that there is more.
+#[must_use]
+pub fn next_page(page: &Value) -> Option<&str> {
+    page["next"].as_str().filter(|_| page["has_more"] == true)
 }
 
 /// A request that sends a message, made step by step.

@@ -22,6 +22,10 @@ pub struct Tally {
     /// Messages that still wait where a test leaves it at that: the customer is away, the provider
     /// is down.
     pub waiting: u64,
+    /// Changes of messages that callers are told of.
+    pub changes: u64,
+    /// Events that endpoints took.
+    pub told: u64,
     /// Copies that customers got beyond the first, each after a death or a lost answer.
     pub excused: u64,
     /// Messages answered 201 or marked as sent that are not there.
@@ -63,7 +67,7 @@ impl Tally {
 
     /// The counts with their names, in the order people read them.
     #[must_use]
-    pub fn rows(self) -> [(&'static str, u64); 8] {
+    pub fn rows(self) -> [(&'static str, u64); 10] {
         [
             ("worlds", self.worlds),
             ("misfortunes", self.misfortunes),
@@ -72,6 +76,8 @@ impl Tally {
             ("sent", self.sent),
             ("failed", self.failed),
             ("still waiting", self.waiting),
+            ("changes told", self.changes),
+            ("told endpoints", self.told),
             ("twice, excused", self.excused),
         ]
     }
@@ -98,6 +104,8 @@ impl AddAssign for Tally {
         self.sent += other.sent;
         self.failed += other.failed;
         self.waiting += other.waiting;
+        self.changes += other.changes;
+        self.told += other.told;
         self.excused += other.excused;
         self.lost += other.lost;
         self.doubled += other.doubled;

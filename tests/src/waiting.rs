@@ -19,6 +19,10 @@ const BEFORE_LOOKING: Duration = Duration::from_millis(900);
 /// The time between two looks. Idle at both, with no progress between them, is idle for good:
 /// frames on a socket and the widgets' own timers are shorter.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(700);
+/// The pauses between two questions. They grow with the wait, which each makes an eighth longer at
+/// most: a question costs several times what most of the answers do that are waited for.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// How long a run of the sweeper and what follows from it may take.
 const AFTER_SWEEP: Duration = Duration::from_secs(5);
 
@@ -39,7 +43,8 @@ impl World {
         ask: impl AsyncFn() -> Result<T, P>,
     ) -> T {
         let steps = self.steps();
-        let mut begun = Instant::now();
+        let asked_since = Instant::now();
+        let mut begun = asked_since;
         let mut next_look = BEFORE_LOOKING;
         let mut idle_looks = 0;
         let mut last = None;
@@ -67,7 +72,8 @@ impl World {
                 continue;
             }
 
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            let pause = (asked_since.elapsed() / 8).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+            tokio::time::sleep(pause).await;
         }
 
         self.give_up(what, &format!("nothing changed for {} s", PATIENCE.as_secs())).await
@@ -76,6 +82,9 @@ impl World {
     /// Returns whether the system does nothing any more and will do nothing by itself for this
     /// long. A system that does not say so is not idle.
     async fn is_idle_for(&self, remaining: Duration) -> bool {
+        if self.has_pages() {
+            return false;
+        }
         let Some(activity) = self.activity().await else { return false };
         let until_sweep = activity["next_schedule_in"].as_u64().map(Duration::from_secs);
         let is_before_sweep = until_sweep.is_none_or(|wait| wait + AFTER_SWEEP > remaining);
@@ -84,7 +93,7 @@ impl World {
         activity["idle"] == true && (is_before_sweep || self.due().await == Some(0))
     }
 
-    async fn activity(&self) -> Option<Value> {
+    pub(crate) async fn activity(&self) -> Option<Value> {
         let request = self.http().get(format!("{}/sandbox/activity", self.ready.sandbox));
         let answer = request.send().await.ok()?;
         answer.json().await.ok()

@@ -5,9 +5,11 @@
 //! holds ledger, table and customers against each other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use reqwest::{Client, Method, RequestBuilder, StatusCode, redirect};
@@ -20,9 +22,13 @@ use crate::contract;
 use crate::oracle::{self, Allowed};
 use crate::programs::programs;
 use crate::send::{Answer, Send, read};
+use domain::request_limit::MAX_REQUESTS_PER_MINUTE;
 use emulator::{Engine, Logs};
 use local::{Local, Options, Ready};
 use sandbox::ReceiptRule;
+
+/// How long a connection to the system is kept that no request uses.
+const IDLE_CONNECTION: Duration = Duration::from_secs(5);
 
 /// A running system, and what was said to it.
 pub struct World {
@@ -34,6 +40,7 @@ pub struct World {
     dynamodb: Mutex<Option<(String, aws_sdk_dynamodb::Client)>>,
     /// How often a test made the sandbox do something.
     steps: AtomicU64,
+    has_pages: AtomicBool,
     /// Where everything is.
     pub ready: Ready,
 }
@@ -43,7 +50,9 @@ pub struct World {
 pub struct Ledger {
     /// Every message that was answered 201 and was not a replay, with its text.
     pub accepted: BTreeMap<Uuid, String>,
-    /// Every text that was sent, whatever was answered.
+    /// Every message that a visitor was told is stored, with its text.
+    pub written: BTreeMap<Uuid, String>,
+    /// Every text that was sent or written, whatever was answered.
     pub texts: Vec<String>,
     /// Which messages a token's idempotency keys were answered with.
     pub keys: BTreeMap<(String, String), BTreeSet<Uuid>>,
@@ -105,13 +114,18 @@ impl World {
 
     /// Starts such a system with other values for the template's parameters.
     pub async fn start_with(parameters: BTreeMap<String, String>) -> World {
+        World::start_of(contract::root().join("template.yaml"), parameters).await
+    }
+
+    /// Starts such a system of another template.
+    pub async fn start_of(template: PathBuf, parameters: BTreeMap<String, String>) -> World {
         let logs = Logs::captured();
         let options = Options {
             logs: logs.clone(),
             programs: programs(),
             dynamodb: std::env::var("AWS_ENDPOINT_URL_DYNAMODB").ok().filter(|url| !url.is_empty()),
             receipts: ReceiptRule::off(),
-            template: contract::root().join("template.yaml"),
+            template,
             parameters,
             ..Options::default()
         };
@@ -126,9 +140,11 @@ impl World {
         let demo = ready.demo.as_ref().expect("the demo is seeded");
         let secrets = vec![demo.token.clone(), demo.api_key.clone(), demo.visitor_token.clone()];
         let ledger = Mutex::new(Ledger { secrets, ..Ledger::default() });
-        // A redirect is an answer of the API like any other.
-        let http = Client::builder().no_proxy().redirect(redirect::Policy::none()).build();
-        let http = http.expect("a client");
+        // A redirect is an answer of the API like any other. Nothing is encrypted on loopback, and
+        // to read the system's certificates takes as long as several requests.
+        let http = Client::builder().no_proxy().redirect(redirect::Policy::none());
+        let http = http.tls_certs_only([]);
+        let http = http.pool_idle_timeout(IDLE_CONNECTION).build().expect("a client");
         World {
             local: None,
             logs: Logs::discarded(),
@@ -136,15 +152,26 @@ impl World {
             ledger,
             dynamodb: Mutex::default(),
             steps: AtomicU64::new(0),
+            has_pages: AtomicBool::new(false),
             ready,
         }
     }
 
-    /// A fresh business.
+    /// A fresh business, whose callers may send as fast as they can: tests do, and how fast others
+    /// may is `callers.rs`'s.
     pub async fn business(&self, limit: u64, shards: u16) -> Business {
-        let answer = self
-            .sandbox(Method::POST, "/businesses", json!({"limit": limit, "shards": shards}))
-            .await;
+        let new = json!({
+            "limit": limit, "shards": shards, "requests_per_minute": MAX_REQUESTS_PER_MINUTE,
+        });
+        self.business_of(new).await
+    }
+
+    /// A fresh business, made as `new` says.
+    ///
+    /// # Panics
+    /// If the sandbox does not make it.
+    pub async fn business_of(&self, new: Value) -> Business {
+        let answer = self.sandbox(Method::POST, "/businesses", new).await;
         let business: Business = serde_json::from_value(answer).expect("the documented shape");
         self.ledger().secrets.push(business.api_key.clone());
         business
@@ -155,6 +182,19 @@ impl World {
         let new = json!({"business_id": business.business_id, "channel": channel});
         let made = self.sandbox(Method::POST, "/conversations", new).await;
         serde_json::from_value(made["conversation_id"].clone()).expect("an id")
+    }
+
+    /// Has a business's events sent to a URL; returns the endpoint as it was made, with its secret.
+    pub async fn endpoint(&self, business: &Business, url: &str) -> Value {
+        let path = format!("{}/api/v1/webhook_endpoints", self.ready.api);
+        let body = json!({ "url": url });
+        let answer = read(self.http.post(path).bearer_auth(&business.api_key).json(&body)).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+
+        let made = answer.json();
+        let secret = made["secret"].as_str().expect("a text").to_owned();
+        self.ledger().secrets.push(secret);
+        made
     }
 
     /// Returns conversations for many callers at once: the business's own in the chat and more by
@@ -224,6 +264,20 @@ impl World {
         let secret: Value = serde_json::from_str(&text).expect("JSON");
         self.ledger().secrets.extend(secret_words(&secret));
         secret
+    }
+
+    /// Has the oracle look for everything that Secrets Manager holds by now.
+    pub(crate) async fn note_every_secret(&self) {
+        let Some(local) = &self.local else { return };
+        let client = local.engine().secrets_manager();
+        let listed = client.list_secrets().send().await.expect("the secrets can be listed");
+
+        for id in listed.secret_list().iter().filter_map(|secret| secret.name()) {
+            let read = client.get_secret_value().secret_id(id).send().await;
+            let Some(text) = read.ok().and_then(|read| read.secret_string) else { continue };
+            let secret = serde_json::from_str(&text).unwrap_or(Value::String(text));
+            self.ledger().secrets.extend(secret_words(&secret));
+        }
     }
 
     /// `used` and `limit` of the running month.
@@ -336,6 +390,16 @@ impl World {
         .await;
     }
 
+    /// Says that pages in a browser act by clocks of their own: a wait does not end any more
+    /// because the system is idle.
+    pub fn expect_pages(&self) {
+        self.has_pages.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_pages(&self) -> bool {
+        self.has_pages.load(Ordering::Relaxed)
+    }
+
     /// Allows the test a leftover.
     pub fn allow(&self, allow: impl FnOnce(&mut Allowed)) {
         allow(&mut self.ledger().allowed);
@@ -344,6 +408,12 @@ impl World {
     /// How often functions called AWS: (function, operation) → times.
     pub fn calls(&self) -> BTreeMap<(String, String), u64> {
         self.engine().calls().counted()
+    }
+
+    /// How often one function, by logical id, called AWS: operation → times.
+    pub fn calls_of(&self, function: &str) -> BTreeMap<String, u64> {
+        let own = self.calls().into_iter().filter(|((caller, _), _)| caller == function);
+        own.map(|((_, operation), times)| (operation, times)).collect()
     }
 
     /// The local AWS and the functions.
@@ -369,6 +439,33 @@ impl World {
                 (url.clone(), dynamodb(&url))
             });
         known.insert((url, client)).1.clone()
+    }
+
+    /// A client of S3, with which tests do to objects what no user can.
+    ///
+    /// # Panics
+    /// If the system has no bucket.
+    #[must_use]
+    pub fn s3(&self) -> aws_sdk_s3::Client {
+        let config = aws_sdk_s3::Config::builder()
+            .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
+            .region(aws_sdk_s3::config::Region::new("us-east-1"))
+            .credentials_provider(aws_sdk_s3::config::Credentials::new(
+                "local", "local", None, None, "tests",
+            ))
+            .endpoint_url(self.ready.aws.s3.as_deref().expect("there is a bucket"))
+            .force_path_style(true);
+        aws_sdk_s3::Client::from_conf(config.build())
+    }
+
+    /// Replaces a secret: one of the template's by its logical id, any other by its name.
+    ///
+    /// # Panics
+    /// If there is none of that name in a system of this process.
+    pub async fn put_secret(&self, id: &str, text: impl ToString) {
+        let id = self.engine().secret_id(id).unwrap_or(id);
+        let put = self.engine().secrets_manager().put_secret_value();
+        put.secret_id(id).secret_string(text.to_string()).send().await.expect("it is there");
     }
 
     /// Everything the functions logged so far.
@@ -414,6 +511,22 @@ fn keep_operations(engine: &Engine) {
         .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
 }
 
+/// Adds the number of events that functions got to a file of the test's name in the directory
+/// `COUNT_EVENTS`, if there is one: tests/attacks says how much there was of each attack.
+fn keep_event_count(engine: &Engine) {
+    let directory = std::env::var_os("COUNT_EVENTS").filter(|name| !name.is_empty());
+    let thread = std::thread::current();
+    let (Some(directory), Some(test)) = (directory, thread.name()) else { return };
+
+    let file = PathBuf::from(directory).join(test);
+    let written = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&file)
+        .and_then(|mut file| writeln!(file, "{}", engine.events()));
+    written.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+}
+
 impl Drop for World {
     /// Counts, and stops the system. A test that has failed already is left at that.
     fn drop(&mut self) {
@@ -424,6 +537,7 @@ impl Drop for World {
                 }
                 if let Some(local) = self.local.take() {
                     keep_operations(local.engine());
+                    keep_event_count(local.engine());
                     local.stop().await;
                 }
             });

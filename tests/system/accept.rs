@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use tests::World;
+use tests::{World, next_page};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_documented_call_answers_exactly_seven_fields() {
@@ -91,17 +91,13 @@ async fn messages_are_listed_page_by_page_in_order() {
                 .map(|message| message["content"].as_str().expect("a text").to_owned()),
         );
         pages += 1;
-        match page["next"].as_str() {
+        match next_page(&page) {
             Some(next) => after = next.to_owned(),
             None => break,
         }
     }
 
     assert_eq!((listed, pages), (texts, 3));
-
-    let wrong = world.get(&business.api_key, &format!("{path}?limit=101&after=x")).await;
-    assert_eq!(wrong.problem(), (422, "validation_error".into()));
-    assert_eq!(wrong.json()["errors"].as_array().map(Vec::len), Some(2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -137,11 +133,7 @@ async fn accepting_takes_three_aws_calls() {
     let conversation_id = business.conversation_id("email");
     world.send(&business.api_key, conversation_id, "this one opens the month").go().await.id();
 
-    let sends = || -> Vec<(String, u64)> {
-        let of_it =
-            world.calls().into_iter().filter(|((function, _), _)| function == "SendMessage");
-        of_it.map(|((_, operation), times)| (operation, times)).collect()
-    };
+    let sends = || Vec::from_iter(world.calls_of("SendMessage"));
     let before = sends();
 
     world.send(&business.api_key, conversation_id, "this one is like all others").go().await.id();

@@ -2,6 +2,7 @@
 //! time.
 
 mod bringing;
+mod keeping;
 mod links;
 mod reading;
 mod referencing;
@@ -12,8 +13,6 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use tests::{Answer, Business, World};
-
-pub(super) const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0";
 
 /// Uploads a file as a form does.
 pub(super) async fn store(
@@ -48,7 +47,7 @@ pub(super) async fn announce(
     size: u64,
 ) -> Answer {
     let body = json!({"filename": name, "content_type": kind, "size": size}).to_string();
-    let path = format!("/api/v1/conversations/{conversation_id}/upload");
+    let path = format!("/api/v1/conversations/{conversation_id}/uploads");
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
     noted(world, world.call(Method::POST, &path, &headers, body.into_bytes()).await)

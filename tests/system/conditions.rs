@@ -8,6 +8,7 @@
 mod accept;
 mod channel;
 mod claim;
+mod customer;
 mod held;
 mod history;
 mod interference;

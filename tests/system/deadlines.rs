@@ -9,14 +9,14 @@ use reqwest::Method;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::attachments::{PNG, announce, store};
+use super::attachments::{announce, store};
 use super::receipts::meta::{Meta, Sent, notification};
 use tests::contract::Contract;
-use tests::{Answer, Business, World};
+use tests::{Answer, Business, PNG, World};
 
-/// AWS calls of one operation, in their order. One call is given up after six seconds, and all of
-/// its attempts but the last take five; so `first` and `then` together take longer than a function
-/// has.
+/// AWS calls of one operation, in their order. One call is given up after six seconds, a secret
+/// after two, and all of a call's attempts but the last take five; so `first` and `then` together
+/// take longer than a function has, unless `first` reads a secret.
 struct Calls {
     operation: &'static str,
     /// The first call. Without a `then` it is never answered, else its third attempt is.
@@ -25,16 +25,43 @@ struct Calls {
     then: Option<&'static str>,
 }
 
-const CALLS: [Calls; 9] = [
+const CALLS: [Calls; 21] = [
     Calls { operation: "sendMessage", first: "BatchGetItem", then: Some("GetItem") },
     Calls { operation: "listMessages", first: "BatchGetItem", then: Some("Query") },
+    Calls { operation: "listExceptions", first: "BatchGetItem", then: Some("Query") },
+    Calls { operation: "listEvents", first: "BatchGetItem", then: Some("Query") },
+    Calls {
+        operation: "createWebhookEndpoint",
+        first: "BatchGetItem",
+        then: Some("TransactWriteItems"),
+    },
+    Calls { operation: "listWebhookEndpoints", first: "BatchGetItem", then: Some("Query") },
+    Calls { operation: "readWebhookEndpoint", first: "BatchGetItem", then: Some("GetItem") },
+    Calls { operation: "changeWebhookEndpoint", first: "BatchGetItem", then: Some("GetItem") },
+    Calls { operation: "deleteWebhookEndpoint", first: "BatchGetItem", then: Some("GetItem") },
+    Calls { operation: "rotateWebhookSecret", first: "BatchGetItem", then: Some("GetItem") },
+    Calls { operation: "testWebhookEndpoint", first: "BatchGetItem", then: Some("GetItem") },
+    Calls { operation: "listWebhookDeliveries", first: "BatchGetItem", then: Some("GetItem") },
+    Calls { operation: "redeliverEvents", first: "BatchGetItem", then: Some("GetItem") },
     Calls { operation: "readMessage", first: "BatchGetItem", then: Some("GetItem") },
     Calls { operation: "uploadFile", first: "BatchGetItem", then: Some("PutItem") },
+    Calls { operation: "announceFile", first: "BatchGetItem", then: Some("PutItem") },
     Calls { operation: "readFile", first: "GetItem", then: None },
     Calls { operation: "readChatMessage", first: "GetSecretValue", then: Some("GetItem") },
     Calls { operation: "readUsage", first: "BatchGetItem", then: None },
     Calls { operation: "verifyWhatsappWebhook", first: "GetSecretValue", then: None },
     Calls { operation: "receiveWhatsappWebhook", first: "GetSecretValue", then: None },
+];
+
+/// The operations on one endpoint: their methods, and the ends of their paths.
+const ENDPOINT_CALLS: [(&str, Method, &str); 7] = [
+    ("readWebhookEndpoint", Method::GET, ""),
+    ("changeWebhookEndpoint", Method::PATCH, ""),
+    ("deleteWebhookEndpoint", Method::DELETE, ""),
+    ("rotateWebhookSecret", Method::POST, "/rotate-secret"),
+    ("testWebhookEndpoint", Method::POST, "/test"),
+    ("listWebhookDeliveries", Method::GET, "/deliveries"),
+    ("redeliverEvents", Method::POST, "/redeliver"),
 ];
 
 /// An operation of `infra/openapi.yaml`.
@@ -47,9 +74,9 @@ struct Operation {
 /// Reads all operations of the contract.
 fn operations() -> Vec<Operation> {
     let operations = Contract::get().operations();
-    // An answer to HEAD has no body that could tell whose it is.
+    // An answer to HEAD has no body that could tell whose it is, and the script's needs no call.
     operations
-        .filter(|operation| operation.method != "head")
+        .filter(|operation| operation.method != "head" && operation.id() != "readChatScript")
         .map(|operation| Operation {
             id: operation.id().to_owned(),
             function: operation.own["x-function"].as_str().expect("its function").to_owned(),
@@ -69,6 +96,8 @@ struct Client<'a> {
     /// A file's path.
     file: String,
     visitor_token: String,
+    /// An endpoint's id.
+    endpoint: String,
 }
 
 impl<'a> Client<'a> {
@@ -87,7 +116,15 @@ impl<'a> Client<'a> {
         let file = url[url.find("/api/").expect("it is of the API")..].to_owned();
         let visitor_token = world.visitor_token(conversation_id).await;
 
-        Client { world, meta, operation, business, message_id, file, visitor_token }
+        let made = world
+            .http()
+            .post(format!("{}/api/v1/webhook_endpoints", world.ready.api))
+            .bearer_auth(&business.api_key)
+            .json(&json!({ "url": format!("{}/receivers/any", world.ready.sandbox), "events": ["endpoint.test"] }));
+        let made = world.ask(made).await.json();
+        let endpoint = made["id"].as_str().expect("an id").to_owned();
+
+        Client { world, meta, operation, business, message_id, file, visitor_token, endpoint }
     }
 
     /// Sends the request.
@@ -103,8 +140,30 @@ impl<'a> Client<'a> {
                 world.send(key, business.conversation_id("email"), "by e-mail").go().await
             }
             "listMessages" => world.get(key, &messages).await,
+            "listExceptions" => world.get(key, "/api/v1/messages?status=failed").await,
+            "listEvents" => world.get(key, "/api/v1/events").await,
+            "createWebhookEndpoint" => {
+                let body = json!({ "url": "https://example.com/" });
+                self.call_endpoint(Method::POST, "", Some(body)).await
+            }
+            "listWebhookEndpoints" => self.call_endpoint(Method::GET, "", None).await,
+            id if ENDPOINT_CALLS.iter().any(|(name, ..)| *name == id) => {
+                let (_, method, end) =
+                    ENDPOINT_CALLS.iter().find(|(name, ..)| *name == id).expect("it is there");
+                let path = format!("/{}{end}", self.endpoint);
+                let body = match id {
+                    "changeWebhookEndpoint" => Some(json!({ "status": "enabled" })),
+                    "redeliverEvents" => Some(json!({ "after": "0" })),
+                    _ => None,
+                };
+
+                self.call_endpoint(method.clone(), &path, body).await
+            }
             "readMessage" => world.get(key, &format!("{messages}/{message_id}")).await,
-            "uploadFile" => announce(world, key, conversation_id, "b.png", "image/png", 100).await,
+            "uploadFile" => store(world, key, conversation_id, "b.png", "image/png", PNG).await,
+            "announceFile" => {
+                announce(world, key, conversation_id, "c.png", "image/png", 100).await
+            }
             "readFile" => world.call(Method::GET, &self.file, &[], Vec::new()).await,
             "readChatMessage" => {
                 world.get(&self.visitor_token, &format!("/api/v1/chat/messages/{message_id}")).await
@@ -117,12 +176,29 @@ impl<'a> Client<'a> {
                 meta.challenge(&query).await
             }
             "receiveWhatsappWebhook" => {
-                let sent =
-                    Sent { business_id: business.business_id, conversation_id, id: *message_id };
+                let business_id = business.business_id;
+                let sent = Sent::of(world, business_id, conversation_id, *message_id).await;
                 meta.notify(&notification(&[sent.status("delivered")])).await
             }
             other => panic!("{other} is new: write a valid request for it"),
         }
+    }
+
+    /// Sends a request about endpoints.
+    async fn call_endpoint(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<serde_json::Value>,
+    ) -> Answer {
+        let url = format!("{}/api/v1/webhook_endpoints{path}", self.world.ready.api);
+        let request = self.world.http().request(method, url).bearer_auth(&self.business.api_key);
+        let request = match body {
+            Some(body) => request.json(&body),
+            None => request,
+        };
+
+        self.world.ask(request).await
     }
 
     /// Has AWS not answer this operation's calls.
@@ -137,6 +213,7 @@ impl<'a> Client<'a> {
             first["times"] = json!(2);
             self.world.fault("aws", self.timeout(then)).await;
         }
+
         self.world.fault("aws", first).await;
     }
 
@@ -148,6 +225,7 @@ impl<'a> Client<'a> {
         if call != "GetSecretValue" {
             fault["about"] = json!(self.business.business_id);
         }
+
         fault
     }
 }

@@ -279,8 +279,7 @@ async fn a_customer_who_is_away_finds_everything_on_return() {
     let (texts, ids) = send(&world, &business, "chat", 3).await;
     let delivery = world
         .until("no customer was connected", async || {
-            let writes =
-                world.calls().get(&("DeliverChat".into(), "dynamodb:UpdateItem".into())).copied();
+            let writes = world.calls_of("DeliverChat").get("dynamodb:UpdateItem").copied();
             let delivery = world.delivery(&business.api_key, conversation_id, ids[0]).await;
             // Claim, mark, put back, leave.
             (writes >= Some(4) && delivery["status"] == "queued").then_some(delivery)

@@ -1,18 +1,21 @@
 //! Mail: what the customer's program shows as one thread, that no text can add a header,
 //! and an address that nothing is written to any more.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::Utc;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::attachments::{PNG, send, store};
+use super::attachments::{send, store};
 use domain::{BusinessId, ChannelId, ConversationId};
 use platform::table::key;
 use platform::table::provision::NewConversation;
 use platform::table::record::{ChannelRecord, ChannelSettings};
-use tests::World;
+use tests::{PNG, World, contract};
 
 /// A mail as its reader's program has it.
 struct Mail(Value);
@@ -227,4 +230,32 @@ async fn a_suppressed_address_fails_for_good_and_holds_nothing_up() {
 
     // SES had both, and delivered neither.
     world.allow(|allowed| allowed.undelivered = true);
+}
+
+/// SES checks a second action where the content is raw, although the operation is `SendEmail`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_without_one_of_the_actions_that_ses_checks_pauses_the_channel() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("system/ses-grant");
+    let (both, one) = ("Action: [ses:SendEmail, ses:SendRawEmail]", "Action: ses:SendEmail");
+    let world =
+        World::start_of(contract::edited_template(&folder, both, one), BTreeMap::new()).await;
+    let business = world.business(10, 1).await;
+    let conversation_id = business.conversation_id("email");
+    let id = world.send(&business.api_key, conversation_id, "no mail").go().await.id();
+
+    let refused = async || {
+        let delivery = world.delivery(&business.api_key, conversation_id, id).await;
+        (delivery["error"]["code"] == "not_permitted").then_some(delivery)
+    };
+    let delivery = world.until("SES refused", refused).await;
+    assert_eq!((&delivery["status"], &delivery["attempts"]), (&json!("queued"), &json!(0)));
+    assert_eq!(delivery["error"]["provider_code"], "AccessDeniedException");
+    assert_eq!(mails(&world, conversation_id).await.len(), 0);
+
+    let is_told = async || {
+        let lines = world.logged();
+        lines.iter().any(|line| line.text.contains("channel paused")).then_some(())
+    };
+    world.until("operators are told", is_told).await;
+    world.allow(|allowed| allowed.waiting = true);
 }

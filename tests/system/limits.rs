@@ -11,10 +11,11 @@ use reqwest::header::HeaderValue;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::attachments::{PNG, store};
+use super::attachments::store;
 use super::receipts::meta::{Meta, Sent, notification};
+use platform::widget_script::WidgetScript;
 use tests::contract::{Contract, Operation};
-use tests::{Answer, World};
+use tests::{Answer, PNG, World};
 
 /// Texts that some pattern or other does not allow.
 const ODD_TEXTS: [&str; 10] =
@@ -23,14 +24,16 @@ const ODD_TEXTS: [&str; 10] =
 /// How many texts are made of each pattern.
 const TEXTS_OF_A_PATTERN: usize = 4;
 
-/// Places where the document allows a value and the system refuses it all the same, with which code:
-/// it depends on more than the request's form.
-const REFUSED_FOR_OTHER_REASONS: [(&str, &str, &str); 5] = [
+/// Places where the document allows a value and the system refuses it all the same, with which
+/// code: it depends on more than the request's form.
+const REFUSED_FOR_OTHER_REASONS: [(&str, &str, &str); 6] = [
     // Another URL is no upload of this conversation.
     ("sendMessage", "/body/attachments/0/url", "attachment_not_found"),
     // Another file's path leads nowhere.
     ("readFile", "/path/file", "file_not_found"),
     ("readFileHead", "/path/file", "file_not_found"),
+    // There is no such version.
+    ("readChatScript", "/path/script", "file_not_found"),
     // Only the app's own signature and token are good.
     ("receiveWhatsappWebhook", "/header/X-Hub-Signature-256", "not_from_provider"),
     ("verifyWhatsappWebhook", "/query/hub.verify_token", "not_from_provider"),
@@ -63,7 +66,16 @@ fn variants(contract: &Contract, schema: &Value, base: &Value, is_text: bool) ->
     let candidates = match base {
         Value::Object(members) => {
             made.extend(variants_of_members(contract, schema, members));
-            vec![json!("x"), json!([]), Value::Null]
+            let mut candidates = vec![json!("x"), json!([]), Value::Null];
+            if let Some(most) = schema["maxProperties"].as_u64() {
+                let named = |names: u64| -> Map<String, Value> {
+                    (0..names).map(|name| (format!("name {name}"), json!("x"))).collect()
+                };
+
+                candidates.extend((most - 1..=most + 1).map(|names| named(names).into()));
+            }
+
+            candidates
         }
         Value::Array(items) => {
             let first = items.first().cloned().unwrap_or_default();
@@ -76,6 +88,7 @@ fn variants(contract: &Contract, schema: &Value, base: &Value, is_text: bool) ->
                 candidates
                     .extend(near.map(|length| Value::from(vec![first.clone(); length as usize])));
             }
+
             candidates
         }
         Value::String(text) => {
@@ -84,6 +97,7 @@ fn variants(contract: &Contract, schema: &Value, base: &Value, is_text: bool) ->
             if !is_text {
                 candidates.extend([json!(7), json!([]), Value::Null]);
             }
+
             candidates
         }
         Value::Number(_) => {
@@ -92,9 +106,11 @@ fn variants(contract: &Contract, schema: &Value, base: &Value, is_text: bool) ->
                 let Some(limit) = limit.as_i64() else { continue };
                 candidates.extend((limit - 1..=limit + 1).map(Value::from));
             }
+
             if !is_text {
                 candidates.extend([json!("7"), Value::Null]);
             }
+
             candidates
         }
         other => panic!("no request of ours has {other}"),
@@ -121,19 +137,31 @@ fn variants_of_members(
             Some(value) => drop(changed.insert(name.to_owned(), value)),
             None => drop(changed.remove(name)),
         }
+
         let below = format!("/{name}{below}");
         made.push(Variant { below, value: Some(changed.into()), is_allowed });
     };
 
     let required = schema["required"].as_array().cloned().unwrap_or_default();
-    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+    let documented = schema["properties"].as_object().cloned().unwrap_or_default();
+    let others = &schema["additionalProperties"];
+    let named_by_callers = members.keys().filter(|name| !documented.contains_key(*name));
+    let named_by_callers = named_by_callers.filter(|_| others.is_object());
+    let named_by_callers = named_by_callers.map(|name| (name, others));
+    for (name, property) in documented.iter().chain(named_by_callers) {
         let base = members.get(name).unwrap_or_else(|| panic!("give the sample a {name}"));
         add(name, "", None, !required.contains(&json!(name)));
         for inner in variants(contract, property, base, false) {
             add(name, &inner.below, inner.value, inner.is_allowed);
         }
     }
-    add("undocumented", "", Some(json!(1)), schema["additionalProperties"] != false);
+
+    let is_allowed = match others {
+        Value::Object(_) => contract.allows(others, &json!(1)),
+        others => *others != false,
+    };
+
+    add("undocumented", "", Some(json!(1)), is_allowed);
 
     made
 }
@@ -173,6 +201,7 @@ fn texts(schema: &Value, base: &str) -> Vec<String> {
             // One character more is beyond what the pattern counts, at either end.
             texts.extend([format!("{text}x"), format!("/{text}"), text]);
         }
+
         texts.extend(longest_names(pattern));
     }
 
@@ -205,6 +234,7 @@ fn probes(contract: &Contract, operation: &Operation<'_>, sample: &Request) -> V
                 (_, Some(value)) => part[name] = value,
                 (_, None) => drop(part.as_object_mut().expect("parameters").remove(name)),
             }
+
             let name = if place == "body" { String::new() } else { format!("/{name}") };
             probes.push(Probe { place: format!("/{place}{name}{below}"), request, is_allowed });
         };
@@ -217,6 +247,7 @@ fn probes(contract: &Contract, operation: &Operation<'_>, sample: &Request) -> V
         if place != "path" {
             add(place, name, None, String::new(), parameter["required"] != true);
         }
+
         for variant in variants(contract, &parameter["schema"], base, true) {
             let value = variant.value.expect("a parameter is a value");
             if can_be_sent(place, &value) {
@@ -249,6 +280,22 @@ fn as_text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
+/// Returns the URL of an endpoint that takes everything.
+fn receiver(world: &World) -> String {
+    format!("{}/receivers/any", world.ready.sandbox)
+}
+
+/// Makes an endpoint, and returns its id.
+async fn endpoint(world: &World, key: &str) -> String {
+    let call = world
+        .http()
+        .post(format!("{}/api/v1/webhook_endpoints", world.ready.api))
+        .bearer_auth(key)
+        .json(&json!({ "url": receiver(world) }));
+    let made = world.ask(call).await.json();
+    made["id"].as_str().expect("an id").to_owned()
+}
+
 /// Makes a valid request for each operation.
 async fn samples(world: &World, meta: &Meta<'_>) -> Vec<(&'static str, Request)> {
     let business = world.business(1_000, 1).await;
@@ -263,9 +310,12 @@ async fn samples(world: &World, meta: &Meta<'_>) -> Vec<(&'static str, Request)>
     let shown = world.send(&business.api_key, chat, "in the chat").go().await.id();
     world.until_status(&business.api_key, chat, shown, "delivered").await;
     let visitor = format!("Bearer {}", world.visitor_token(chat).await);
-    let sent = Sent { business_id: business.business_id, conversation_id: chat, id: shown };
+    let sent = Sent::of(world, business.business_id, chat, shown).await;
     let report = notification(&[sent.status("delivered")]);
     let signature = meta.sign(report.to_string().as_bytes());
+
+    let sent_to = endpoint(world, &business.api_key).await;
+    let deleted = endpoint(world, &business.api_key).await;
 
     let samples = [
         (
@@ -273,15 +323,92 @@ async fn samples(world: &World, meta: &Meta<'_>) -> Vec<(&'static str, Request)>
             json!({
                 "path": { "conversation_id": conversation_id },
                 "header": { "authorization": key, "Idempotency-Key": "a-key" },
-                "body": { "content": "x", "attachments": [{ "url": url }] },
+                "body": {
+                    "content": "x",
+                    "attachments": [{ "url": url }],
+                    "metadata": { "order": "4711" },
+                },
             }),
         ),
         (
             "listMessages",
             json!({
                 "path": { "conversation_id": conversation_id },
-                "query": { "after": "0", "limit": 10 },
+                "query": { "after": "0.0", "before": "9", "order": "asc", "limit": 10,
+                    "sender_type": "any" },
                 "header": { "authorization": key },
+            }),
+        ),
+        (
+            "listExceptions",
+            json!({
+                "query": {
+                    "status": "failed",
+                    "channel": "email",
+                    "since": "2026-03-01T09:05:00Z",
+                    "until": "2026-03-01T09:06:00Z",
+                    "before": format!("1772355902123.chat.{conversation_id}.000000000001"),
+                    "limit": 10,
+                },
+                "header": { "authorization": key },
+            }),
+        ),
+        (
+            "listEvents",
+            json!({
+                "query": { "after": "0", "types": "message.sent", "limit": 10 },
+                "header": { "authorization": key },
+            }),
+        ),
+        (
+            "createWebhookEndpoint",
+            json!({
+                "header": { "authorization": key },
+                "body": { "url": receiver(world), "events": ["message.sent"],
+                    "description": "x" },
+            }),
+        ),
+        ("listWebhookEndpoints", json!({ "header": { "authorization": key } })),
+        (
+            "readWebhookEndpoint",
+            json!({ "path": { "endpoint_id": sent_to }, "header": { "authorization": key } }),
+        ),
+        (
+            "changeWebhookEndpoint",
+            json!({
+                "path": { "endpoint_id": sent_to },
+                "header": { "authorization": key },
+                "body": { "url": receiver(world), "events": ["message.sent"],
+                    "description": "x", "status": "disabled" },
+            }),
+        ),
+        (
+            "deleteWebhookEndpoint",
+            json!({ "path": { "endpoint_id": deleted }, "header": { "authorization": key } }),
+        ),
+        (
+            "rotateWebhookSecret",
+            json!({ "path": { "endpoint_id": sent_to }, "header": { "authorization": key } }),
+        ),
+        (
+            "testWebhookEndpoint",
+            json!({ "path": { "endpoint_id": sent_to }, "header": { "authorization": key } }),
+        ),
+        (
+            "listWebhookDeliveries",
+            json!({
+                "path": { "endpoint_id": sent_to },
+                "query": { "status": "failed", "before": "9", "limit": 10 },
+                "header": { "authorization": key },
+            }),
+        ),
+        (
+            "redeliverEvents",
+            json!({
+                "path": { "endpoint_id": sent_to },
+                "header": { "authorization": key },
+                "body": { "event_ids": [Uuid::nil()], "since": "2026-03-01T09:05:00Z",
+                    "until": "2026-03-01T09:06:00Z", "after": "0" },
             }),
         ),
         (
@@ -291,6 +418,15 @@ async fn samples(world: &World, meta: &Meta<'_>) -> Vec<(&'static str, Request)>
                 "header": { "authorization": key },
             }),
         ),
+        (
+            "announceFile",
+            json!({
+                "path": { "conversation_id": conversation_id },
+                "header": { "authorization": key },
+                "body": { "filename": "a.png", "content_type": "image/png", "size": 12 },
+            }),
+        ),
+        // What is deprecated there.
         (
             "uploadFile",
             json!({
@@ -308,6 +444,7 @@ async fn samples(world: &World, meta: &Meta<'_>) -> Vec<(&'static str, Request)>
                 "header": { "authorization": visitor },
             }),
         ),
+        ("readChatScript", json!({ "path": { "script": WidgetScript::newest().name } })),
         ("readUsage", json!({ "header": { "authorization": key } })),
         (
             "verifyWhatsappWebhook",
@@ -350,6 +487,7 @@ async fn send(
     let path = part("path").iter().fold(operation.path.to_owned(), |path, (name, value)| {
         path.replace(&format!("{{{name}}}"), &escaped(value))
     });
+
     let query: Vec<String> =
         part("query").iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect();
     let method: Method = operation.method.to_uppercase().parse().expect("a method");
@@ -366,8 +504,10 @@ async fn send(
             "Idempotency-Key" if is_as_in_the_sample => Uuid::new_v4().to_string(),
             _ => as_text(&value),
         };
+
         call = call.header(&name, HeaderValue::from_str(&text).expect("a header"));
     }
+
     if let Some(body) = body {
         call = call.header("Content-Type", "application/json").body(body);
     }
@@ -385,6 +525,19 @@ fn note(world: &World, operation: &Operation<'_>, request: &Request, answer: &An
     }
 }
 
+/// Deletes an endpoint that was made: a business has only so many.
+async fn delete_again(world: &World, operation: &Operation<'_>, sample: &Request, answer: &Answer) {
+    if operation.id() == "createWebhookEndpoint" && answer.status == 201 {
+        let made = answer.json();
+        let id = made["id"].as_str().expect("an id");
+        let call = world
+            .http()
+            .delete(format!("{}/api/v1/webhook_endpoints/{id}", world.ready.api))
+            .header("authorization", sample["header"]["authorization"].as_str().expect("a key"));
+        assert_eq!(world.ask(call).await.status, 204);
+    }
+}
+
 /// Says what is wrong with the answer to a probe; `None` if system and document agree.
 fn disagreement(operation: &Operation<'_>, probe: &Probe, answer: &Answer) -> Option<String> {
     let succeeded = answer.status.is_success() || answer.status.is_redirection();
@@ -394,6 +547,7 @@ fn disagreement(operation: &Operation<'_>, probe: &Probe, answer: &Answer) -> Op
         "head" if answer.status == 404 => "file_not_found".to_owned(),
         _ => answer.problem().1,
     };
+
     let other_reason = REFUSED_FOR_OTHER_REASONS
         .iter()
         .any(|(id, place, with)| *id == operation.id() && *place == probe.place && *with == code);
@@ -405,6 +559,7 @@ fn disagreement(operation: &Operation<'_>, probe: &Probe, answer: &Answer) -> Op
     } else {
         other_reason || answer.status == 422 && names(answer, &probe.place)
     };
+
     let part = probe.place.split('/').nth(1).unwrap_or_default();
     let shown: String = probe.request[part].to_string().chars().take(300).collect();
 
@@ -422,6 +577,7 @@ fn names(answer: &Answer, place: &str) -> bool {
     let steps = |loc: &Value| -> String {
         loc.as_array().into_iter().flatten().map(|step| format!("/{}", as_text(step))).collect()
     };
+
     let errors = problem["errors"].as_array().into_iter().flatten();
     let in_errors = errors.map(|error| steps(&error["loc"])).any(|loc| loc == place);
 
@@ -435,6 +591,7 @@ fn names(answer: &Answer, place: &str) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_contract_allows_is_accepted_and_one_beyond_it_is_refused_by_name() {
     let world = World::start().await;
+    world.allow(|allowed| allowed.moved = true);
     let meta = Meta::of(&world).await;
     let contract = Contract::get();
     let samples = samples(&world, &meta).await;
@@ -451,9 +608,11 @@ async fn what_the_contract_allows_is_accepted_and_one_beyond_it_is_refused_by_na
         {
             headers.as_object_mut().expect("headers").remove("authorization");
         }
+
         let sample = &sample;
 
         let answer = send(&world, &meta, &operation, sample, sample).await;
+        delete_again(&world, &operation, sample, &answer).await;
         let good = answer.status.is_success() || answer.status.is_redirection();
         assert!(good, "{id}'s sample is answered {} {}", answer.status, answer.text);
         note(&world, &operation, sample, &answer);
@@ -468,6 +627,7 @@ async fn what_the_contract_allows_is_accepted_and_one_beyond_it_is_refused_by_na
         for probe in probes(contract, &operation, sample) {
             let answer = send(&world, &meta, &operation, sample, &probe.request).await;
             note(&world, &operation, &probe.request, &answer);
+            delete_again(&world, &operation, sample, &answer).await;
             disagreements.extend(disagreement(&operation, &probe, &answer));
             count += 1;
         }

@@ -1,15 +1,18 @@
 //! The log at each level that an operator may ask for: more of our own lines, and nothing more
 //! about people. The oracle looks through every line for texts, names, addresses and secrets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::attachments::{PNG, send, store};
+use crate::attachments::{announce, send, store};
+use crate::chat::tab::Tab;
 use crate::receipts::meta::Meta;
-use tests::{Business, World};
+use emulator::{Failure, FaultRule};
+use tests::suite::setting;
+use tests::{Business, PNG, World};
 
 /// Runs a system at this level through everything that handles people's data, and returns the
 /// levels of the lines that it logged.
@@ -134,3 +137,185 @@ async fn libraries_that_an_operator_names_log_nothing_about_people() {
     assert!(levels.iter().any(|level| level == "DEBUG"), "{levels:?}");
     assert!(levels.iter().all(|level| level != "TRACE"), "{levels:?}");
 }
+
+/// The rounds of [`Errand`] in which every call of every function is met by a fault: a call that is
+/// damaged keeps those after it from being made.
+const ROUNDS: usize = 8;
+
+/// Everything that functions do with people's data, whatever becomes of it.
+struct Errand<'a> {
+    world: &'a World,
+    business: &'a Business,
+    meta: &'a Meta<'a>,
+}
+
+impl Errand<'_> {
+    async fn run(&self) {
+        let Errand { world, business, meta } = *self;
+        let key = &business.api_key;
+        let demo = world.ready.demo.as_ref().expect("the demo is seeded");
+        // Fresh workers have read no secret yet.
+        world.pass(1).await;
+
+        for channel in ["chat", "whatsapp", "email"] {
+            let conversation_id = business.conversation_id(channel);
+            let text = format!("a canary before damage by {channel}");
+            let name = format!("canary-before-damage-{channel}.png");
+            let file = store(world, key, conversation_id, &name, "image/png", PNG).await;
+            world.send(key, conversation_id, &text).key(&name).go().await;
+            if file.status.is_success() {
+                let file = file.json();
+                send(world, business, conversation_id, &[&file["url"]]).await;
+                world.ask(world.http().get(file["url"].as_str().expect("a URL"))).await;
+            }
+            let path = format!("/api/v1/conversations/{conversation_id}/messages");
+            world.get(key, &path).await;
+        }
+        announce(world, key, business.conversation_id("email"), "canary.png", "image/png", 9).await;
+        world.send(&demo.token, demo.conversations.email, "a canary of an agent's").go().await;
+        world.get(key, "/api/v1/usage").await;
+
+        let chat = business.conversation_id("chat");
+        let visitor = world.visitor_token(chat).await;
+        world.get(&visitor, &format!("/api/v1/chat/messages/{}", Uuid::new_v4())).await;
+        if let Ok(mut tab) = Tab::try_open(world, &visitor).await {
+            for action in [
+                json!({ "action": "hello", "token": visitor }),
+                json!({ "action": "resume", "after": 0 }),
+                json!({ "action": "ack", "id": Uuid::new_v4() }),
+            ] {
+                tab.try_action(action).await;
+            }
+        }
+
+        let customer = format!("+1555{:07}", 7);
+        world.ledger().texts.push("a canary of a customer".to_owned());
+        let wrote = json!({ "from": customer, "text": "a canary of a customer" });
+        let path = format!("{}/sandbox/whatsapp/customers", world.ready.sandbox);
+        world.ask(world.http().post(path).json(&wrote)).await;
+        meta.challenge("hub.mode=subscribe&hub.verify_token=x&hub.challenge=1").await;
+        world.pass(61).await;
+        let _ = world.engine().run_schedule("sweep-outbox").await;
+    }
+}
+
+/// Meets the first call of each operation by each function with this fault, at this level.
+async fn damage_every_answer(level: &str, error: &Failure) {
+    let parameters = BTreeMap::from([("LogLevel".to_owned(), level.to_owned())]);
+    let world = World::start_with(parameters).await;
+    let business = world.business(500, 1).await;
+    let meta = Meta::of(&world).await;
+    world.allow(|allowed| allowed.unheard = true);
+    // A part of a canary is one, too.
+    world.ledger().secrets.extend(["a canary".to_owned(), "canary-before".to_owned()]);
+    for channel in ["whatsapp", "email"] {
+        world.report(channel, json!({ "statuses": ["sent", "delivered"] })).await;
+    }
+
+    let errand = Errand { world: &world, business: &business, meta: &meta };
+    errand.run().await;
+    let calls: BTreeSet<_> = world.calls().into_keys().collect();
+    assert!(calls.len() > 30, "{calls:?}");
+
+    let faults = world.engine().faults();
+    for (function, operation) in &calls {
+        let operation = operation.rsplit(':').next().unwrap_or_default();
+        let mut rule = FaultRule::new(operation, error.clone());
+        rule.function = Some(function.clone());
+        rule.trigger.times = Some(1);
+        faults.set(rule).expect("it is a rule");
+    }
+    for _ in 0..ROUNDS {
+        errand.run().await;
+    }
+    // Writes are not mangled.
+    let reads = ["BatchGet", "Get", "Query"];
+    let can_be_met = |rule: &FaultRule| {
+        *error != Failure::Mangled || reads.iter().any(|word| rule.operation.starts_with(word))
+    };
+    let unmet: Vec<_> = faults.rules().into_iter().filter(can_be_met).collect();
+    assert_eq!(unmet, [], "calls that no fault has met");
+    faults.clear();
+
+    for _ in 0..3 {
+        world.pass(300).await;
+        world.sweep().await;
+    }
+}
+
+/// At `trace`, everything is logged that is at the other levels. `LONG=1` tries those as well.
+fn levels() -> &'static [&'static str] {
+    if setting("LONG", 0) == 0 { &["trace"] } else { &["info", "debug", "trace"] }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_cut_is_not_logged() {
+    for level in levels() {
+        damage_every_answer(level, &Failure::Garbage).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_mangled_is_not_logged() {
+    for level in levels() {
+        damage_every_answer(level, &Failure::Mangled).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_error_of_awss_quotes_is_not_logged() {
+    damage_every_answer("debug", &Failure::Error("AccessDeniedException".to_owned())).await;
+}
+
+/// Returns every event that differs from this one by a canary in one place: as a text, and as the
+/// name of a member.
+fn with_canaries(event: &Value) -> Vec<Value> {
+    let canaries = [json!("a canary"), json!({ "a canary": "a canary" })];
+    let mut all = canaries.to_vec();
+    match event {
+        Value::Array(values) => {
+            for (place, value) in values.iter().enumerate() {
+                all.extend(with_canaries(value).into_iter().map(|spoilt| {
+                    let mut values = values.clone();
+                    values[place] = spoilt;
+                    Value::Array(values)
+                }));
+            }
+        }
+        Value::Object(members) => {
+            for (name, value) in members {
+                all.extend(with_canaries(value).into_iter().map(|spoilt| {
+                    let mut members = members.clone();
+                    members[name] = spoilt;
+                    Value::Object(members)
+                }));
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_cannot_be_read_is_not_logged() {
+    let world = World::start().await;
+    world.ledger().secrets.push("a canary".to_owned());
+
+    for (function, event) in EVENTS {
+        // The demo's key is in it; with an unknown one, nothing is stored.
+        let event = event.replace("pbk_8d0a1c52", "pbk_00000000");
+        let event: Value = serde_json::from_str(&event).expect("JSON");
+        for spoilt in with_canaries(&event) {
+            let _ = world.engine().invoke(function, spoilt).await;
+        }
+    }
+}
+
+/// One event of each kind that functions get.
+const EVENTS: [(&str, &str); 5] = [
+    ("send-message", include_str!("../../functions/send-message/events/text.json")),
+    ("chat-socket", include_str!("../../functions/chat-socket/events/hello.json")),
+    ("deliver-email", include_str!("../../functions/deliver-email/events/doorbell.json")),
+    ("receipts-email", include_str!("../../functions/receipts-email/events/sent.json")),
+    ("sweep-outbox", include_str!("../../functions/sweep-outbox/events/every-minute.json")),
+];

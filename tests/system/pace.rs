@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use domain::delivery::RateLimitState;
+use domain::rate_limit::RateLimitState;
 use domain::{BusinessId, ConversationId};
 use platform::table::key;
 use tests::{Business, World};
@@ -56,8 +56,7 @@ async fn a_burst_that_is_used_up_is_waited_for() {
     // As after 45 messages, and thirty seconds too early for another.
     let now = Utc::now();
     let ahead = TimeDelta::seconds(6 * 44);
-    let used =
-        RateLimitState { last_sent_at: now, conforms_at: now + ahead + TimeDelta::seconds(30) };
+    let used = RateLimitState { last_at: now, conforms_at: now + ahead + TimeDelta::seconds(30) };
     let place =
         key::conversation(BusinessId(business.business_id), ConversationId(conversation_id));
     let used = serde_dynamo::to_attribute_value::<_, aws_sdk_dynamodb::types::AttributeValue>(used)

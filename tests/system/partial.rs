@@ -8,16 +8,14 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::attachments::{PNG, announce, bring, send, store};
+use crate::attachments::{announce, bring, send, store};
 use crate::chat::tab::Tab;
-use domain::{Channel, ConversationId};
+use domain::{BusinessId, Channel, ConversationId};
 use platform::table::key;
-use tests::{Business, World};
-
-const CHANNELS: [&str; 3] = ["chat", "whatsapp", "email"];
+use tests::{Business, CHANNELS, PNG, World, next_page};
 
 /// Longer than a new message waits for its doorbell before the sweeper rings, in seconds.
-const UNTIL_DUE: i64 = 61;
+pub(crate) const UNTIL_DUE: i64 = 61;
 
 /// Returns a doorbell as it is in a queue.
 fn doorbell(business: &Business, conversation_id: Uuid, channel: &str) -> String {
@@ -26,8 +24,8 @@ fn doorbell(business: &Business, conversation_id: Uuid, channel: &str) -> String
     doorbell.to_string()
 }
 
-/// Hands a worker a batch of records, each an id and a body; returns its answer.
-async fn invoke_worker(world: &World, channel: &str, records: &[(&str, String)]) -> Value {
+/// Hands a function a batch of records, each an id and a body; returns its answer.
+async fn invoke(world: &World, function: &str, records: &[(&str, String)]) -> Value {
     let event = include_str!("../../functions/deliver-email/events/doorbell.json");
     let event: Value = serde_json::from_str(event).expect("JSON");
     let record = |(id, body): &(&str, String)| {
@@ -38,12 +36,17 @@ async fn invoke_worker(world: &World, channel: &str, records: &[(&str, String)])
     };
 
     let records: Vec<Value> = records.iter().map(record).collect();
-    let answer =
-        world.engine().invoke(&format!("deliver-{channel}"), json!({ "Records": records })).await;
-    answer.expect("the worker answers")
+    let answer = world.engine().invoke(function, json!({ "Records": records })).await;
+    answer.expect("the function answers")
 }
 
-async fn hold_queues(world: &World, held: bool) {
+/// Returns the ids of the records that an answer reports as failed.
+fn failures(answer: &Value) -> BTreeSet<&str> {
+    let failures = answer["batchItemFailures"].as_array().expect("an array").iter();
+    failures.map(|failure| failure["itemIdentifier"].as_str().expect("an id")).collect()
+}
+
+pub(crate) async fn hold_queues(world: &World, held: bool) {
     world.sandbox(Method::PUT, "/queues/held", json!({ "held": held })).await;
 }
 
@@ -86,16 +89,14 @@ async fn each_worker_reports_the_doorbells_that_it_could_not_answer_and_no_other
             ("version", bell(good).replace("\"v\":1", "\"v\":2")),
             ("another channel's", doorbell(&business, good, other_channel)),
         ];
-        let answer = invoke_worker(&world, channel, &records).await;
-        let failures = answer["batchItemFailures"].as_array().expect("an array").iter();
-        let failed: BTreeSet<_> =
-            failures.map(|failure| failure["itemIdentifier"].as_str().expect("an id")).collect();
+        let worker = format!("deliver-{channel}");
+        let answer = invoke(&world, &worker, &records).await;
         let expected = ["no JSON", "empty", "broken", "version", "another channel's"];
-        assert_eq!(failed, expected.into(), "{channel}");
+        assert_eq!(failures(&answer), expected.into(), "{channel}");
 
         // A conversation that another worker holds is that worker's to deliver.
         world.heal("aws").await;
-        let again = invoke_worker(&world, channel, &[("broken", bell(broken))]).await;
+        let again = invoke(&world, &worker, &[("broken", bell(broken))]).await;
         assert_eq!(again, json!({ "batchItemFailures": [] }), "{channel}");
         for conversation_id in [good, broken] {
             assert_eq!(world.received(channel, conversation_id).await, ["it is rung for"]);
@@ -103,9 +104,42 @@ async fn each_worker_reports_the_doorbells_that_it_could_not_answer_and_no_other
     }
 }
 
-/// Returns the conversations that the doorbells in the e-mail queue are for, and takes them out.
-async fn take_rung(world: &World) -> BTreeSet<String> {
-    let bodies = world.take_messages(&world.queue("email")).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hellos_timer_that_cannot_be_read_holds_no_other_up() {
+    let (world, business) = World::without_customers().await;
+    let token = world.visitor_token(business.conversation_id("chat")).await;
+    let mut silent = Tab::open(&world, &token).await;
+    let [connection_id] = &open_tabs(&world, &business).await[..] else { panic!("one is open") };
+
+    let timer = json!({"v": 1, "connection": connection_id}).to_string();
+    let records = [
+        ("no JSON", "no timer".to_owned()),
+        ("silent", timer.clone()),
+        ("empty", String::new()),
+        ("version", timer.replace("\"v\":1", "\"v\":2")),
+        ("gone", timer.replace(connection_id.as_str(), "L0SM9cOFvHcCIhw=")),
+    ];
+    let answer = invoke(&world, "chat-socket", &records).await;
+    assert_eq!(failures(&answer), ["no JSON", "empty", "version"].into());
+    assert_eq!(silent.next_error().await, "hello_timeout");
+    silent.until_closed().await;
+    world.let_customers_in().await;
+}
+
+/// Returns the connections of a business's chat.
+async fn open_tabs(world: &World, business: &Business) -> Vec<String> {
+    let business_id = BusinessId(business.business_id);
+    let key = key::tabs(business_id, ConversationId(business.conversation_id("chat")));
+    let call = world.dynamodb().get_item().table_name(&world.ready.table);
+    let answer = call.set_key(Some(key.attributes())).send().await.expect("it is there");
+    let item = answer.item.expect("tabs were open");
+    let tabs = item["tabs"].as_m().expect("a map");
+    tabs["open"].as_m().expect("a map").keys().cloned().collect()
+}
+
+/// Takes a channel's doorbells out of its queue; returns the conversations that they are for.
+pub(crate) async fn take_rung(world: &World, channel: Channel) -> Vec<String> {
+    let bodies = world.take_messages(&world.queue(channel.name())).await;
     let conversation = |body: &String| {
         let doorbell: Value = serde_json::from_str(body).expect("JSON");
         doorbell["conversation"].as_str().expect("an id").to_owned()
@@ -130,7 +164,8 @@ async fn the_sweeper_reads_every_page_and_does_without_a_bucket_or_an_entry_that
         ids.push(id);
     }
     let all: BTreeSet<String> = ids.iter().map(Uuid::to_string).collect();
-    assert_eq!(take_rung(&world).await, all);
+    let take_rung = async || BTreeSet::from_iter(take_rung(&world, Channel::Email).await);
+    assert_eq!(take_rung().await, all);
     world.pass(UNTIL_DUE).await;
     let sweep = async || world.engine().run_schedule("sweep-outbox").await;
     let reported = || {
@@ -142,7 +177,7 @@ async fn the_sweeper_reads_every_page_and_does_without_a_bucket_or_an_entry_that
     answer_in_part(&world, &["Query"]).await;
     let swept = sweep().await.expect("an answer");
     assert_eq!((&swept["due"], &swept["rung"]), (&json!(all.len()), &json!(all.len())));
-    assert_eq!(take_rung(&world).await, all, "a bucket has two pages");
+    assert_eq!(take_rung().await, all, "a bucket has two pages");
     assert_eq!(reported(), (json!(all.len()), None));
     world.heal("aws").await;
 
@@ -150,7 +185,7 @@ async fn the_sweeper_reads_every_page_and_does_without_a_bucket_or_an_entry_that
     world.fault("aws", refused).await;
     let swept = sweep().await.expect("an answer");
     assert_eq!((&swept["due"], &swept["rung"]), (&json!(all.len()), &json!(all.len() - 1)));
-    assert_eq!(take_rung(&world).await.len(), all.len() - 1, "SQS refused one");
+    assert_eq!(take_rung().await.len(), all.len() - 1, "SQS refused one");
     assert_eq!(reported(), (json!(all.len() - 1), Some(json!(1))));
 
     let unreadable = bucket(&ids[0]);
@@ -159,7 +194,7 @@ async fn the_sweeper_reads_every_page_and_does_without_a_bucket_or_an_entry_that
     world.fault("aws", fault).await;
     sweep().await.expect_err("Lambda is told, and tries again");
     let others = ids.iter().filter(|id| bucket(id) != unreadable).map(Uuid::to_string).collect();
-    assert_eq!(take_rung(&world).await, others, "the other buckets are swept");
+    assert_eq!(take_rung().await, others, "the other buckets are swept");
     assert!(world.complaints().contains("bucket not swept; the next sweep retries"));
     world.heal("aws").await;
 
@@ -167,7 +202,8 @@ async fn the_sweeper_reads_every_page_and_does_without_a_bucket_or_an_entry_that
     sweep().await.expect("an answer");
 }
 
-/// Reads a conversation's messages page by page; returns the texts and the `next` of each page.
+/// Reads a conversation's messages page by page; returns the texts of each page and its `next`,
+/// which is null where there is no more.
 async fn pages(world: &World, business: &Business, first: &str) -> Vec<(Vec<String>, Value)> {
     let path = format!("/api/v1/conversations/{}/messages", business.conversation_id("email"));
     let mut query = first.to_owned();
@@ -176,9 +212,10 @@ async fn pages(world: &World, business: &Business, first: &str) -> Vec<(Vec<Stri
         let page = world.get(&business.api_key, &format!("{path}?{query}")).await.json();
         let messages = page["messages"].as_array().expect("an array").iter();
         let texts = messages.map(|message| message["content"].as_str().expect("a text").to_owned());
-        pages.push((texts.collect(), page["next"].clone()));
+        let next = next_page(&page);
+        pages.push((texts.collect(), json!(next)));
 
-        let Some(next) = page["next"].as_str() else { return pages };
+        let Some(next) = next else { return pages };
         query = format!("{}&after={next}", first.split('&').next().unwrap_or_default());
         assert!(pages.len() < 10, "it never ends: {pages:?}");
     }
@@ -207,12 +244,12 @@ async fn a_page_that_ends_early_loses_nothing_and_one_that_is_exactly_full_is_th
     let of_one = [page(&["one"], json!("1")), page(&["two"], json!("2")), page(&["three"], null())];
     assert_eq!(pages(&world, &business, "limit=50").await, of_one);
 
-    // Every tab is told of every message, and one that comes back gets all of them.
+    // Every tab is told of every message, and one that comes back gets all of them, page by page.
     let chat = business.conversation_id("chat");
     let token = world.visitor_token(chat).await;
-    let mut tabs = [Tab::open(&world).await, Tab::open(&world).await];
+    let mut tabs = [Tab::open(&world, &token).await, Tab::open(&world, &token).await];
     for tab in &mut tabs {
-        tab.hello(&token, 0).await;
+        tab.hello(0).await;
         assert_eq!(tab.next_event().await["type"], "hello");
         assert_eq!(tab.next_event().await["type"], "caught_up");
     }
@@ -225,11 +262,15 @@ async fn a_page_that_ends_early_loses_nothing_and_one_that_is_exactly_full_is_th
             assert_eq!((at, &content), (seq, text));
         }
     }
-    let mut back = Tab::open(&world).await;
-    back.hello(&token, 1).await;
+    let mut back = Tab::open(&world, &token).await;
+    back.hello(1).await;
     assert_eq!(back.next_event().await["type"], "hello");
-    let (missed, last) = back.until_caught_up().await;
-    assert_eq!((missed.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), last), (vec![2, 3], 3));
+    assert_eq!(back.next_event().await, json!({"type": "page", "after": 2}));
+    assert_eq!(back.next_message().await.0, 3);
+    assert_eq!(back.next_event().await["type"], "caught_up");
+    back.send_action(json!({"action": "history", "before": 3})).await;
+    assert_eq!(back.next_message().await.0, 2);
+    assert_eq!(back.next_event().await, json!({"type": "history", "before": 3, "after": 1}));
 
     world.heal("aws").await;
     let full = [page(&["one", "two", "three"], null())];

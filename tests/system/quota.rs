@@ -9,12 +9,13 @@ use serde_json::json;
 use uuid::Uuid;
 
 use domain::{BusinessId, Month};
+use platform::table::PlanChange;
 use tests::suite::setting;
-use tests::{Business, World};
+use tests::{Answer, Business, World};
 
 const CALLERS: usize = 64;
 const LIMITS: [u64; 6] = [0, 1, 2, 97, 100, 250];
-const FEW_LIMITS: [u64; 4] = [0, 1, 2, 97];
+const FEW_LIMITS: [u64; 3] = [0, 1, 33];
 /// One conversation takes all that comes on these; on WhatsApp it has its pace.
 const CHANNELS: [&str; 2] = ["chat", "email"];
 
@@ -160,6 +161,96 @@ async fn an_exhausted_month_says_what_is_left_and_until_when() {
     );
 }
 
+/// The month's items of `RateLimit-Policy` and `RateLimit`: the limit and what is left.
+fn month_told(answer: &Answer) -> (String, String) {
+    let item = |name: &str, parameter: &str| {
+        let header = answer.header(name).expect("it is there");
+        let month = header.split(", ").find(|item| item.starts_with("\"month\";"));
+        let month = month.unwrap_or_else(|| panic!("{header}"));
+        let value = month.split(';').find_map(|part| part.strip_prefix(parameter));
+        value.unwrap_or_else(|| panic!("{month}")).to_owned()
+    };
+    (item("ratelimit-policy", "q="), item("ratelimit", "r="))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_answer_tells_what_is_left_of_the_month_and_costs_no_call_more() {
+    let world = World::start().await;
+    let business = world.business(3, 1).await;
+    let conversation_id = business.conversation_id("email");
+    let told = |left: u64| ("3".to_owned(), left.to_string());
+
+    for left in [2, 1, 0] {
+        let key = format!("key-{left}");
+        let send = || world.send(&business.api_key, conversation_id, "counted").key(&key).go();
+        let answer = send().await;
+        assert_eq!((answer.status.as_u16(), month_told(&answer)), (201, told(left)));
+        let again = send().await;
+        assert_eq!(again.header("idempotent-replayed"), Some("true"));
+        assert_eq!(month_told(&again), told(left), "a repeat counts nothing");
+    }
+
+    // Whatever else is wrong with a request.
+    let wrong = world.send(&business.api_key, conversation_id, "").body("{}").go().await;
+    assert_eq!((wrong.problem(), month_told(&wrong)), ((422, "validation_error".into()), told(0)));
+
+    // The full shard was read with everything else: the very first refusal needs no transaction.
+    let transactions = || world.calls_of("SendMessage")["dynamodb:TransactWriteItems"];
+    let before = transactions();
+    let answer = world.send(&business.api_key, conversation_id, "one too many").go().await;
+    assert_eq!(answer.problem(), (403, "quota_exceeded".into()));
+    assert_eq!((month_told(&answer), transactions()), (told(0), before));
+
+    // A plan that is counted in several parts: near the truth.
+    let large = world.business(1_000, 10).await;
+    let answer = world.send(&large.api_key, large.conversation_id("email"), "counted").go().await;
+    let (limit, left) = month_told(&answer);
+    let left: u64 = left.parse().expect("a number");
+    assert!(limit == "1000" && (980..1_000).contains(&left), "{left} of {limit}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spent_month_is_refused_by_one_read_until_the_plan_changes() {
+    let world = World::start().await;
+    for shards in [1, 4] {
+        let business = world.business(16, shards).await;
+        let conversation_id = business.conversation_id("email");
+        let first = world.send(&business.api_key, conversation_id, "first").key("a-key");
+        let first = first.go().await.id();
+        exhaust(&world, &business).await;
+
+        let before = world.calls_of("SendMessage");
+        for _ in 0..8 {
+            let refused = world.send(&business.api_key, conversation_id, "refused").go().await;
+            assert_eq!(refused.problem(), (403, "quota_exceeded".into()));
+            assert_eq!(
+                (&refused.json()["limit"], &refused.json()["used"]),
+                (&json!(16), &json!(16))
+            );
+        }
+        let mut expected = before.clone();
+        *expected.get_mut("dynamodb:BatchGetItem").expect("some") += 8;
+        assert_eq!(world.calls_of("SendMessage"), expected, "{shards} shards");
+
+        // A known key is answered as before, and an unknown one refused.
+        let again = world.send(&business.api_key, conversation_id, "first").key("a-key").go().await;
+        assert_eq!(again.id(), first);
+        let other = world.send(&business.api_key, conversation_id, "other").key("other").go().await;
+        assert_eq!(other.problem(), (403, "quota_exceeded".into()));
+
+        // More by the plan is accepted at once, and spent again.
+        let id = BusinessId(business.business_id);
+        for limit in [17, 20] {
+            let table = world.table();
+            let change = table.operator().change_plan(id, PlanChange::of_limit(limit), Utc::now());
+            change.await.expect("a change");
+            world.send(&business.api_key, conversation_id, "one more").go().await.id();
+            exhaust(&world, &business).await;
+            assert_eq!(world.usage(&business.api_key).await, (limit, limit), "{shards} shards");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_month_that_turns_under_64_callers_splits_them_exactly() {
     let world = World::start().await;
@@ -202,7 +293,15 @@ async fn a_plan_that_changes_under_load_holds_at_every_moment() {
             world
                 .table()
                 .operator()
-                .change_plan(id, Some("changed"), limit, Some(shards), now)
+                .change_plan(
+                    id,
+                    PlanChange {
+                        name: Some("changed"),
+                        shards: Some(shards),
+                        ..PlanChange::of_limit(limit)
+                    },
+                    now,
+                )
                 .await
                 .expect("a change");
         }
@@ -218,7 +317,11 @@ async fn a_plan_that_changes_under_load_holds_at_every_moment() {
     world
         .table()
         .operator()
-        .change_plan(id, Some("smaller"), 20, Some(1), now)
+        .change_plan(
+            id,
+            PlanChange { name: Some("smaller"), shards: Some(1), ..PlanChange::of_limit(20) },
+            now,
+        )
         .await
         .expect("a change");
     assert_eq!(world.usage(&business.api_key).await, (150, 150), "nothing accepted is taken back");

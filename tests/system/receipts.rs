@@ -1,6 +1,7 @@
 //! Receipts: they end doubts, they never move a message back, and only the provider's own count.
 
 pub(crate) mod meta;
+mod proof;
 
 use std::collections::BTreeMap;
 
@@ -13,10 +14,7 @@ use tokio::task::block_in_place;
 use uuid::Uuid;
 
 use meta::{Meta, Sent, notification, signature};
-use tests::{Business, World};
-
-/// Longer than a receipt is waited for, in seconds.
-const DOUBT: i64 = 121;
+use tests::{Business, DOUBT_SECONDS, World};
 
 /// Both channels whose providers report.
 const CHANNELS: [&str; 2] = ["whatsapp", "email"];
@@ -107,7 +105,7 @@ async fn a_function_that_dies_over_a_receipt_delays_and_doubles_nothing_else() {
     world.sweep().await;
     assert_eq!(world.delivery(&key, conversation_id, second).await["status"], "queued");
 
-    world.pass(DOUBT).await;
+    world.pass(DOUBT_SECONDS).await;
     world.sweep().await;
     world.until_status(&key, conversation_id, second, "sent").await;
 

@@ -1,13 +1,15 @@
 //! Every refusal of the contract, with its status, its code and its place in the order; none of
 //! them counts or stores anything.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{TimeDelta, Utc};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use domain::{AgentId, BusinessId, ChannelId, ConversationId};
+use domain::{AgentId, BusinessId, ChannelId, ConversationId, Scope};
 use platform::credential::ApiKey;
+use platform::table::ApiKeyTerms;
 use platform::table::provision::NewConversation;
 use platform::table::record::{ChannelRecord, ChannelSettings};
 use tests::{Answer, Business, World};
@@ -42,10 +44,16 @@ async fn every_token_that_is_not_valid_gets_the_same_401() {
 
     table
         .operator()
-        .create_api_key(&expired, None, Some(Utc::now() - TimeDelta::seconds(1)))
+        .create_api_key(
+            &expired,
+            ApiKeyTerms {
+                valid_until: Some(Utc::now() - TimeDelta::seconds(1)),
+                ..ApiKeyTerms::default()
+            },
+        )
         .await
         .expect("a key");
-    table.operator().create_api_key(&revoked, None, None).await.expect("a key");
+    table.operator().create_api_key(&revoked, ApiKeyTerms::default()).await.expect("a key");
     table.operator().revoke_api_key(&revoked).await.expect("revoked");
     table
         .operator()
@@ -77,7 +85,7 @@ async fn every_token_that_is_not_valid_gets_the_same_401() {
         // API Gateway may rename the one to the other.
         let names = ["www-authenticate", "x-amzn-remapped-www-authenticate"];
         assert_eq!(names.iter().find_map(|name| answer.header(name)), Some("Bearer"));
-        texts.push(answer.text);
+        texts.push(answer.without_instance());
     }
 
     assert!(texts.iter().all(|text| *text == texts[0]));
@@ -128,7 +136,7 @@ async fn a_foreign_conversation_and_a_missing_one_cannot_be_told_apart() {
         let mut headers = answer.headers.clone();
         headers.remove("date");
         headers.remove("apigw-requestid");
-        (answer.status, headers, answer.text.clone())
+        (answer.status, headers, answer.without_instance())
     };
     assert_eq!(plain(&missing), plain(&foreign));
 
@@ -279,4 +287,103 @@ async fn what_is_broken_is_not_shown() {
 
     let logged = world.logged().into_iter().any(|line| line.text.contains("AccessDeniedException"));
     assert!(logged, "the chain is in the log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_names_the_key_and_who_it_is_found_to_belong_to() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    let conversation_id = Uuid::nil();
+    let refused = world.send(&business.api_key, conversation_id, "a text").go().await;
+    assert_eq!(refused.problem(), (404, "conversation_not_found".into()));
+    let unknown = format!("pbk_{}_{}", business.business_id.simple(), "A".repeat(43));
+    let refused = world.send(&unknown, conversation_id, "a text").go().await;
+    assert_eq!(refused.problem(), (401, "unauthorized".into()));
+
+    // The hash of the key, as it is stored.
+    let query = world.dynamodb().query().table_name(&world.ready.table);
+    let query = query
+        .key_condition_expression("pk = :pk AND begins_with(sk, :key)")
+        .expression_attribute_values(
+            ":pk",
+            AttributeValue::S(format!("B#{}", business.business_id)),
+        )
+        .expression_attribute_values(":key", AttributeValue::S("KEY#".to_owned()));
+    let items = query.send().await.expect("an answer").items.expect("its keys");
+    let stored = items[0]["sk"].as_s().expect("a text").trim_start_matches("KEY#").to_owned();
+
+    let lines = world.logged();
+    let lines = lines.iter().filter(|line| !line.is_record());
+    let lines = lines.filter_map(|line| serde_json::from_str::<Value>(&line.text).ok());
+    let refused: Vec<Value> = lines.filter(|line| line["message"] == "refused").collect();
+    let known = &refused[0];
+    assert_eq!(known["api_key"], stored[..8]);
+    assert_eq!(known["business"], json!(business.business_id));
+    let unknown = &refused[1];
+    assert!(unknown["api_key"].is_string() && unknown["api_key"] != known["api_key"], "{unknown}");
+    assert_eq!(unknown["business"], Value::Null, "nothing vouches for it: {unknown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_does_what_it_was_made_for_and_nothing_else() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    let conversation_id = business.conversation_id("email");
+    let table = world.table();
+    let mut keys = Vec::new();
+    for scope in Scope::ALL {
+        let key = ApiKey::generate(BusinessId(business.business_id));
+        let scopes = [scope].into_iter().collect();
+        let terms = ApiKeyTerms { scopes, ..ApiKeyTerms::default() };
+        table.operator().create_api_key(&key, terms).await.expect("a key");
+        keys.push(key.reveal());
+    }
+    let [sends, reads, manages] = &keys[..] else { panic!("three scopes") };
+
+    let sent = world.send(sends, conversation_id, "a text").go().await;
+    let id = sent.id();
+    world.until_status(&business.api_key, conversation_id, id, "sent").await;
+    let messages = format!("/api/v1/conversations/{conversation_id}/messages");
+    let to_read = [messages.clone(), format!("{messages}/{id}"), "/api/v1/usage".to_owned()];
+    for path in &to_read {
+        let refused = world.get(sends, path).await;
+        assert_eq!(refused.problem(), (403, "forbidden".into()), "{path}");
+        assert!(refused.text.contains(r#"no scope \"read\""#), "{}", refused.text);
+        assert_eq!(world.get(reads, path).await.status, 200, "{path}");
+    }
+
+    // What else is wrong with the request is not told to a key that may not make it.
+    for (place, body) in [
+        (conversation_id.to_string(), r#"{"content":"a text"}"#),
+        (conversation_id.to_string(), "nonsense"),
+        (Uuid::nil().to_string(), r#"{"content":"a text"}"#),
+    ] {
+        let refused = world.send(reads, &place, "").body(body).go().await;
+        assert_eq!(refused.problem(), (403, "forbidden".into()), "{place} {body}");
+        assert!(
+            refused.header("ratelimit").is_some_and(|limits| limits.contains("\"month\";r=9;"))
+        );
+    }
+    let upload = format!("/api/v1/conversations/{conversation_id}/uploads");
+    let bearer = format!("Bearer {reads}");
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    let announced = json!({ "filename": "a.txt", "content_type": "text/plain", "size": 1 });
+    let announced = announced.to_string().into_bytes();
+    let refused = world.call(Method::POST, &upload, &headers, announced.clone()).await;
+    assert_eq!(refused.problem(), (403, "forbidden".into()));
+    let bearer = format!("Bearer {sends}");
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    assert_eq!(world.call(Method::POST, &upload, &headers, announced).await.status, 201);
+
+    let endpoints = "/api/v1/webhook_endpoints";
+    assert_eq!(world.get(manages, endpoints).await.status, 200);
+    assert_eq!(world.get(manages, &messages).await.problem(), (403, "forbidden".into()));
+    for other in [sends, reads] {
+        let bearer = format!("Bearer {other}");
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        let made = world.call(Method::POST, endpoints, &headers, b"{}".to_vec()).await;
+        assert_eq!(made.problem(), (403, "forbidden".into()));
+    }
+
+    assert_eq!(world.usage(&business.api_key).await, (1, 10));
 }

@@ -1,13 +1,15 @@
 //! Secrets that are replaced while the system runs, and a Secrets Manager that does not answer.
 //!
-//! The unit tests of `platform::secrets` and `deliver_whatsapp::authorized` have the five minutes
-//! and the ten seconds that functions keep a secret, by a clock that they move. A system's
+//! The unit tests of `platform::secrets`, `platform::receipt_keys` and
+//! `deliver_whatsapp::authorized` have the five minutes and the ten seconds that functions keep a
+//! secret, by a clock that they move. A system's
 //! functions start anew when its clock is moved: here every kind of secret is replaced, and each
 //! function that reads it looks.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Method;
-use serde_json::{Value, json};
+use secrecy::ExposeSecret;
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::chat::tab::Tab;
@@ -15,26 +17,10 @@ use crate::receipts::meta::{Meta, Sent, notification, signature};
 use domain::{AgentId, BusinessId, ConversationId};
 use platform::credential::SigningKey;
 use platform::credential::visitor::Visitor;
-use tests::World;
-
-/// How long a function may use a secret after it was replaced, in seconds.
-const SECRET_TTL: i64 = 5 * 60;
+use tests::{SECRET_TTL_SECONDS, World};
 
 /// The secret with the access token of the sandbox's WhatsApp number.
 const WHATSAPP_TOKEN: &str = "pingback/whatsapp/sandbox";
-
-/// Replaces a secret, by its name or ARN.
-async fn put(world: &World, id: &str, text: &str) {
-    let manager = world.engine().secrets_manager();
-    let put = manager.put_secret_value().secret_id(id).secret_string(text);
-    put.send().await.expect("it is there");
-}
-
-/// Replaces one of the template's secrets.
-async fn put_declared(world: &World, logical_id: &str, value: &Value) {
-    let id = world.engine().secret_id(logical_id).expect("the template declares it");
-    put(world, id, &value.to_string()).await;
-}
 
 /// Returns the newest of a secret's keys.
 async fn newest_key(world: &World, logical_id: &str) -> SigningKey {
@@ -43,7 +29,7 @@ async fn newest_key(world: &World, logical_id: &str) -> SigningKey {
 }
 
 fn new_key() -> SigningKey {
-    SigningKey { kid: "new".to_owned(), secret: "a new key of thirty-two bytes or more".to_owned() }
+    SigningKey { kid: "new".to_owned(), secret: "a new key of thirty-two bytes or more".into() }
 }
 
 /// The conversation and the people whose tokens are signed here.
@@ -87,7 +73,7 @@ impl Callers {
         let visitor = Visitor { business_id, conversation_id };
         let visitor = visitors.sign_visitor(visitor, now, end).expect("signed");
 
-        let keys = [agents, visitors].map(|key| key.secret.clone());
+        let keys = [agents, visitors].map(|key| key.secret.expose_secret().to_owned());
         world.ledger().secrets.extend(keys.into_iter().chain([agent.clone(), visitor.clone()]));
         (agent, visitor)
     }
@@ -98,7 +84,7 @@ impl Callers {
         let sent = world.send(agent, self.email, "signed in").go().await;
         let bearer = format!("Bearer {agent}");
         let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
-        let path = format!("/api/v1/conversations/{}/upload", self.email);
+        let path = format!("/api/v1/conversations/{}/uploads", self.email);
         let file = json!({ "filename": "a.png", "content_type": "image/png", "size": 9 });
         let announced = world.call(Method::POST, &path, &headers, file.to_string().into()).await;
         let used = world.get(agent, "/api/v1/usage").await;
@@ -107,14 +93,15 @@ impl Callers {
         [sent, announced, used, fetched].map(|answer| answer.status.as_u16())
     }
 
-    /// Returns the type of the first event that a widget with this token gets.
-    async fn greeting(&self, world: &World, visitor: &str) -> Value {
-        let mut tab = Tab::open(world).await;
-        tab.hello(visitor, 0).await;
-        let mut event = tab.next_event().await;
-        match event["type"] == "error" {
-            true => event["code"].take(),
-            false => event["type"].take(),
+    /// Returns the status of a handshake with this token; a widget that is connected is greeted.
+    async fn handshake(&self, world: &World, visitor: &str) -> u16 {
+        match Tab::try_open(world, visitor).await {
+            Err(status) => status,
+            Ok(mut tab) => {
+                tab.hello(0).await;
+                assert_eq!(tab.next_event().await["type"], "hello");
+                101
+            }
         }
     }
 }
@@ -134,23 +121,48 @@ async fn tokens_of_an_old_key_end_and_those_of_a_new_one_are_accepted() {
     assert_eq!(callers.statuses(&world, &new).await, REFUSED);
 
     for (secret, old) in [("AgentKeys", &agents), ("VisitorKeys", &visitors)] {
-        put_declared(&world, secret, &json!({ "keys": [new_key(), old] })).await;
+        world.put_secret(secret, json!({ "keys": [new_key(), old] })).await;
     }
-    world.pass(SECRET_TTL).await;
+    world.pass(SECRET_TTL_SECONDS).await;
     for tokens in [&old, &new] {
         assert_eq!(callers.statuses(&world, tokens).await, ACCEPTED);
-        assert_eq!(callers.greeting(&world, &tokens.1).await, "hello");
+        assert_eq!(callers.handshake(&world, &tokens.1).await, 101);
     }
 
     // The form that Secrets Manager generates: one key alone.
     for secret in ["AgentKeys", "VisitorKeys"] {
-        put_declared(&world, secret, &json!(new_key())).await;
+        world.put_secret(secret, json!(new_key())).await;
     }
-    world.pass(SECRET_TTL).await;
+    world.pass(SECRET_TTL_SECONDS).await;
     assert_eq!(callers.statuses(&world, &old).await, REFUSED);
-    assert_eq!(callers.greeting(&world, &old.1).await, "unauthorized");
+    assert_eq!(callers.handshake(&world, &old.1).await, 401);
     assert_eq!(callers.statuses(&world, &new).await, ACCEPTED);
-    assert_eq!(callers.greeting(&world, &new.1).await, "hello");
+    assert_eq!(callers.handshake(&world, &new.1).await, 101);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn receipts_find_their_messages_while_their_keys_rotate() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    let meta = Meta::of(&world).await;
+    let old = newest_key(&world, "ReceiptKeys").await;
+    let in_flight = Sent::by_whatsapp(&world, &business, "it went out before").await;
+    let also = Sent::by_whatsapp(&world, &business, "so did this").await;
+
+    world.put_secret("ReceiptKeys", json!({ "keys": [new_key(), old] })).await;
+    meta.report_status(&in_flight, "delivered").await;
+    world.pass(SECRET_TTL_SECONDS).await;
+    let next = Sent::by_whatsapp(&world, &business, "this goes out by the new key").await;
+    meta.report_status(&in_flight, "read").await;
+    meta.report_status(&next, "read").await;
+
+    world.put_secret("ReceiptKeys", json!(new_key())).await;
+    world.pass(SECRET_TTL_SECONDS).await;
+    meta.report_status(&also, "read").await;
+    for (message, status) in [(in_flight, "read"), (next, "read"), (also, "sent")] {
+        let delivery = world.delivery(&business.api_key, message.conversation_id, message.id).await;
+        assert_eq!(delivery["status"], status, "{delivery}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -171,10 +183,10 @@ async fn a_new_webhook_secret_and_a_new_access_token_are_used_and_the_old_ones_a
     assert_eq!(statuses(&meta.app_secret, &meta.verify_token).await, [200; 2]);
 
     let replaced = json!({ "app_secret": "a-new-secret", "verify_token": "a-new-token" });
-    put_declared(&world, "WhatsappWebhook", &replaced).await;
+    world.put_secret("WhatsappWebhook", replaced).await;
     let words = ["a-new-secret", "a-new-token", "EAA-another-token"].map(str::to_owned);
     world.ledger().secrets.extend(words);
-    world.pass(SECRET_TTL).await;
+    world.pass(SECRET_TTL_SECONDS).await;
     assert_eq!(statuses("a-new-secret", "a-new-token").await, [200; 2]);
     assert_eq!(statuses(&meta.app_secret, &meta.verify_token).await, [403; 2]);
 
@@ -182,8 +194,8 @@ async fn a_new_webhook_secret_and_a_new_access_token_are_used_and_the_old_ones_a
     let manager = world.engine().secrets_manager();
     let value = manager.get_secret_value().secret_id(WHATSAPP_TOKEN).send().await;
     let token = value.expect("it is there").secret_string().expect("a text").to_owned();
-    put(&world, WHATSAPP_TOKEN, "EAA-another-token").await;
-    world.pass(SECRET_TTL).await;
+    world.put_secret(WHATSAPP_TOKEN, "EAA-another-token").await;
+    world.pass(SECRET_TTL_SECONDS).await;
     let id = world.send(&business.api_key, conversation_id, "by another token").go().await.id();
     let paused = async || {
         let delivery = world.delivery(&business.api_key, conversation_id, id).await;
@@ -192,8 +204,8 @@ async fn a_new_webhook_secret_and_a_new_access_token_are_used_and_the_old_ones_a
     let delivery = world.until("WhatsApp refuses the token", paused).await;
     assert_eq!((&delivery["status"], &delivery["attempts"]), (&json!("queued"), &json!(0)));
 
-    put(&world, WHATSAPP_TOKEN, &token).await;
-    world.pass(SECRET_TTL).await;
+    world.put_secret(WHATSAPP_TOKEN, &token).await;
+    world.pass(SECRET_TTL_SECONDS).await;
     world.sweep().await;
     let delivery = world.until_status(&business.api_key, conversation_id, id, "sent").await;
     assert_eq!(delivery["attempts"], 1);
@@ -219,13 +231,13 @@ async fn without_secrets_manager_what_needs_no_secret_goes_on_and_the_rest_may_b
     let report = notification(&[]);
     assert_eq!(meta.notify(&report).await.problem(), (500, "internal".into()));
 
-    // An API key needs none, but WhatsApp's token does.
-    let texts = ["it waits for its token".to_owned()];
+    // An API key needs none, but what is sent does: its receipts would prove nothing.
+    let texts = ["it waits for the keys of its receipts".to_owned()];
     let conversation_id = business.conversation_id("whatsapp");
     let id = world.send(&business.api_key, conversation_id, &texts[0]).go().await.id();
     let waits = async || {
         let delivery = world.delivery(&business.api_key, conversation_id, id).await;
-        (delivery["error"]["code"] == "token_unavailable").then_some(delivery)
+        (delivery["error"]["code"] == "keys_unavailable").then_some(delivery)
     };
     let delivery = world.until("it is put back", waits).await;
     assert_eq!(

@@ -3,6 +3,7 @@
 
 mod files;
 mod window;
+mod writing;
 
 use reqwest::Method;
 use serde_json::Value;

@@ -1,31 +1,75 @@
-// Receipts: what the widget says of the messages that are there, and of those that were seen.
+// Receipts: what the widget says of the messages that are there, and of those that were read.
 "use strict";
 
-const reads = (socket) => socket.sent.filter(({ action }) => action === "read").length;
+const reads = (socket) => socket.sent.filter(({ action }) => action === "read").map(({ id }) => id);
 
-check("a message is reported once when it is there and once when it is seen", async () => {
+check("a message is reported once when it is there and once when it was looked at for a second", async () => {
   await look();
   const socket = await begin();
   socket.heard();
   await socket.say(arrival(1));
-  await until("it is read", () => reads(socket) > 0);
-  await look();
   await painted();
-  equal(socket.heard(), [ack(1), read(1)]);
+  await clock.pass(999);
+  equal(socket.heard(), [ack(1)]);
+  await clock.pass(1);
+  equal(socket.heard(), [read(1)]);
+  await look();
+  await lookAround();
+  equal(socket.heard(), []);
 });
 
-check("a hidden tab reads nothing, and all that is in view when it comes to the front", async () => {
+check("a hidden tab reads nothing, and what is in view a second after it came to the front", async () => {
   const socket = await begin();
   socket.heard();
   await socket.say(arrival(1), arrival(2));
-  await painted();
   await setVisibility("hidden");
+  await lookAround();
   equal(socket.heard(), [ack(1), ack(2)]);
   await look();
+  await clock.pass(1_000);
   equal(socket.heard(), [read(1), read(2)]);
   await setVisibility("hidden");
   await look();
+  await lookAround();
   equal(socket.heard(), []);
+});
+
+check("a page that is visible and not in front reads nothing", async () => {
+  const socket = await begin();
+  await setVisibility("visible");
+  socket.heard();
+  await socket.say(arrival(1));
+  await lookAround();
+  equal(socket.heard(), [ack(1)]);
+  focused = true;
+  dispatchEvent(new Event("focus"));
+  await clock.pass(999);
+  focused = false;
+  dispatchEvent(new Event("blur"));
+  await clock.pass(10_000);
+  equal(socket.heard(), [], "a glimpse");
+  focused = true;
+  dispatchEvent(new Event("focus"));
+  await clock.pass(1_000);
+  equal(socket.heard(), [read(1)]);
+});
+
+check("a message that leaves the window within the second is not read", async () => {
+  await look();
+  const socket = await begin();
+  await socket.say(arrival(1));
+  await painted();
+  await clock.pass(900);
+  place.style.marginTop = "300vh";
+  await painted();
+  await clock.pass(10_000);
+  equal(reads(socket), []);
+  place.style.marginTop = "";
+  await painted();
+  await clock.pass(999);
+  equal(reads(socket), []);
+  await clock.pass(1);
+  equal(reads(socket), ["id-1"]);
 });
 
 check("a message outside the window is not read before it is scrolled to", async () => {
@@ -34,23 +78,41 @@ check("a message outside the window is not read before it is scrolled to", async
   const socket = await begin();
   socket.heard();
   await socket.say(arrival(1));
-  await painted();
-  await look();
+  await lookAround();
   equal(socket.heard(), [ack(1)]);
   place.scrollIntoView();
-  await until("it is read", () => reads(socket) > 0);
+  await lookAround();
+  equal(socket.heard(), [read(1)]);
   scrollTo(0, 0);
 });
 
-check("a message that left the window before the tab came to the front is not read", async () => {
-  const socket = await begin();
-  await socket.say(arrival(1));
-  await painted();
-  place.style.marginTop = "300vh";
-  await painted();
+check("of forty messages that were waiting, those in view are read, however long the page is left alone", async () => {
   await look();
-  await painted();
-  equal(reads(socket), 0);
+  const socket = await begin();
+  for (let seq = 1; seq <= 40; seq++) await socket.say(arrival(seq));
+  for (let minute = 0; minute < 3; minute++) {
+    await lookAround();
+    await clock.pass(60_000);
+  }
+  const fits = articles().filter((article) => {
+    const { top, height } = article.getBoundingClientRect();
+    return top + height / 2 <= log().getBoundingClientRect().bottom;
+  });
+  if (fits.length < 3 || fits.length > 9) throw new Error(`${fits.length} fit`);
+  equal(reads(socket), fits.map((_, index) => `id-${index + 1}`));
+  equal(Math.round(log().scrollTop) < 40, true, "it opens at the first unread message");
+});
+
+check("a conversation opens at its first unread message", async () => {
+  open();
+  await settle();
+  const [socket] = sockets;
+  await socket.accept();
+  const before = Array.from({ length: 20 }, (_, index) => known(index + 1, "read"));
+  const after = Array.from({ length: 20 }, (_, index) => known(index + 21, "delivered"));
+  await socket.say(HELLO, ...before, ...after, caughtUp(40));
+  const distance = articles()[20].getBoundingClientRect().top - log().getBoundingClientRect().top;
+  if (distance < 0 || distance > 40) throw new Error(`it is ${distance} px below the top`);
 });
 
 check("half of a message has to be seen", async () => {
@@ -63,23 +125,59 @@ check("half of a message has to be seen", async () => {
   const show = async (part) => {
     place.style.top = `${innerHeight - (box.top - innerHeight) - box.height * part}px`;
     await painted();
-    await painted();
+    await lookAround();
   };
   await show(0.3);
-  equal(reads(socket), 0, "a third");
+  equal(reads(socket), [], "a third");
   await show(0.7);
-  await until("it is read", () => reads(socket) === 1);
+  equal(reads(socket), ["id-1"]);
 });
 
-check("of a message that is longer than the chat, any part has to be seen", async () => {
+check("of a message that is longer than the chat, the end has to be reached", async () => {
   await look();
   const socket = await begin();
-  Object.assign(place.style, { height: "12rem", position: "fixed", top: "100vh" });
+  place.style.height = "12rem";
   await socket.say(arrival(1, { content: "line\n".repeat(60) }));
-  await painted();
-  equal(reads(socket), 0);
-  place.style.top = "0";
-  await until("it is read", () => reads(socket) === 1);
+  await lookAround();
+  equal([reads(socket), Math.round(log().scrollTop) < 40], [[], true], "it is shown from its top");
+  log().scrollTop = 400;
+  await lookAround();
+  equal(reads(socket), []);
+  log().scrollTop = log().scrollHeight;
+  await lookAround();
+  equal(reads(socket), ["id-1"]);
+});
+
+check("what the server knows is not reported", async () => {
+  await look();
+  const socket = await begin();
+  socket.heard();
+  await socket.say(known(1, "read"), known(2, "delivered"));
+  await lookAround();
+  equal(socket.heard(), [read(2)]);
+  await socket.say(known(1, "read"), known(2, "delivered"), arrival(1));
+  equal(socket.heard(), [read(2), ack(1)], "sent again");
+});
+
+check("a message that is fetched is not reported either if that is known", async () => {
+  const socket = await begin();
+  socket.heard();
+  await socket.say({ ...large(1), status: "delivered" }, { ...large(2), status: "read" });
+  for (const request of requests) await request.answer(200, message(requests.indexOf(request) + 1));
+  equal([texts(), socket.heard()], [["number 1", "number 2"], []]);
+});
+
+check("a page that was read is shown without a word", async () => {
+  await look();
+  open();
+  await settle();
+  const [socket] = sockets;
+  await socket.accept();
+  socket.heard();
+  const all = Array.from({ length: 300 }, (_, index) => known(index + 1, "read"));
+  await socket.say(HELLO, ...all, caughtUp(300));
+  await lookAround();
+  equal([texts().length, socket.heard()], [300, []]);
 });
 
 check("what could not be said is said after the next hello, and not before", async () => {
@@ -88,7 +186,7 @@ check("what could not be said is said after the next hello, and not before", asy
   await painted();
   await old.end();
   await look();
-  await clock.pass(250);
+  await clock.pass(1_000);
   const [, socket] = sockets;
   await socket.accept();
   equal(socket.heard().length, 1, "hello");
@@ -111,13 +209,16 @@ check("receipts are said again on the next connection, the last twenty of them",
 });
 
 check("more than twenty receipts that could not be said are all said", async () => {
-  Object.assign(place.style, { height: "300rem", zoom: 0.15, position: "fixed", top: 0 });
+  place.style.height = "95vh";
   const old = await begin();
   for (let seq = 1; seq <= 45; seq++) await old.say(arrival(seq));
-  await painted();
   await old.end();
   await look();
   await clock.pass(250);
+  for (const seq of [0, 7, 14, 21, 28, 35, 42]) {
+    articles()[seq].scrollIntoView();
+    await lookAround();
+  }
   await sockets[1].accept();
   sockets[1].heard();
   await sockets[1].say(HELLO);

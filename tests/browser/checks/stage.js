@@ -25,6 +25,12 @@ async function painted() {
   await settle();
 }
 
+/// Waits as long as it takes to read what is in view.
+async function lookAround() {
+  await painted();
+  await clock.pass(1_000);
+}
+
 /// Waits for something that the browser does in its own time.
 async function until(what, condition) {
   for (let frame = 0; frame < 30; frame++) {
@@ -68,6 +74,7 @@ const clock = {
 
 let chance = 0; // what Math.random returns
 
+const realTimers = { setTimeout: window.setTimeout.bind(window), clearTimeout: window.clearTimeout.bind(window) };
 window.setTimeout = clock.set;
 window.clearTimeout = (id) => clock.timers.delete(id);
 Math.random = () => chance;
@@ -90,16 +97,24 @@ window.WebSocket = class Socket {
   static CLOSED = 3;
   readyState = Socket.CONNECTING;
   sent = []; // what the widget said since the check last looked
+  wrote = []; // what the customer wrote
+  questions = []; // what the widget asked of the customer's own messages
 
-  constructor(url) {
+  constructor(url, protocols) {
     if (refusesSockets) throw new DOMException("refused", "SyntaxError");
-    this.url = url;
+    Object.assign(this, { url, protocols });
     sockets.push(this);
   }
 
   send(text) {
     if (this.readyState === Socket.CONNECTING) throw new DOMException("not open yet", "InvalidStateError");
-    if (this.readyState === Socket.OPEN) this.sent.push(JSON.parse(text));
+    if (this.readyState !== Socket.OPEN) return;
+    const frame = JSON.parse(text);
+    this.roomOf(frame.action).push(frame);
+  }
+
+  roomOf(action) {
+    return { message: this.wrote, customer_messages: this.questions }[action] ?? this.sent;
   }
 
   close() {
@@ -135,20 +150,46 @@ window.WebSocket = class Socket {
   }
 };
 
+/// Returns a response whose body is there: a browser takes its own time to read one of its own.
+const whole = (status, body) => ({
+  status,
+  ok: status >= 200 && status < 300,
+  text: async () => body,
+  json: async () => JSON.parse(body),
+});
+
+// Pictures are loaded when a check says so.
+const source = Object.getOwnPropertyDescriptor(HTMLImageElement.prototype, "src");
+const sources = new WeakMap();
+Object.defineProperty(HTMLImageElement.prototype, "src", {
+  get() {
+    return sources.get(this) ?? "";
+  },
+  set(url) {
+    sources.set(this, String(new URL(url, location)));
+  },
+});
+const load = (image, url) =>
+  new Promise((resolve) => {
+    image.addEventListener("load", resolve, { once: true });
+    image.loading = "eager";
+    source.set.call(image, url);
+  });
+
 window.fetch = (url, options = {}) =>
   new Promise((resolve, reject) => {
     const { signal } = options;
     signal?.addEventListener("abort", () => reject(signal.reason));
     const stalled = (controller) => signal?.addEventListener("abort", () => controller.error(signal.reason));
-    const respond = (status, body) => {
-      resolve(new Response(body, { status }));
+    const respond = (response) => {
+      resolve(response);
       return settle();
     };
     requests.push({
       url: String(url),
       options,
-      answer: (status, body = "") => respond(status, typeof body === "string" ? body : JSON.stringify(body)),
-      stall: (status) => respond(status, new ReadableStream({ start: stalled })),
+      answer: (status, body = "") => respond(whole(status, typeof body === "string" ? body : JSON.stringify(body))),
+      stall: (status) => respond(new Response(new ReadableStream({ start: stalled }), { status })),
       fail: () => {
         reject(new TypeError("Failed to fetch"));
         return settle();
@@ -168,20 +209,33 @@ function setVisibility(state) {
 }
 
 /// Brings the tab to the front.
-const look = () => setVisibility("visible");
+function look() {
+  focused = true;
+  return setVisibility("visible");
+}
+
+let focused; // whether the customer's keys go to this page
+document.hasFocus = () => focused;
+
+let online; // whether the browser has a network, as far as it knows
+Object.defineProperty(navigator, "onLine", { get: () => online });
+
+let warnings = []; // what the page's author is told
+console.warn = (text) => warnings.push(text);
 
 const place = document.querySelector("#place");
 const shadow = () => document.querySelector(".pingback-chat").shadowRoot;
 const state = () => shadow().querySelector(".state").textContent;
 const articles = () => [...shadow().querySelectorAll("article")];
 const texts = () => articles().map((article) => article.querySelector("p").textContent);
+const log = () => shadow().querySelector(".log");
 
 // ── A conversation ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// A token for a conversation, in base64url as backends sign it.
 function tokenFor(conversation, claims = {}) {
   const encode = (part) =>
-    btoa(JSON.stringify(part)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+    btoa(unescape(encodeURIComponent(JSON.stringify(part)))).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
   return [{ alg: "HS256" }, { aud: "chat", conversation_id: conversation, ...claims }].map(encode).join(".") + ".c2ln";
 }
 
@@ -193,9 +247,13 @@ const message = (seq, more = {}) => ({
   ...more,
 });
 const arrival = (seq, more) => ({ type: "new_message", seq, message: message(seq, more) });
+const known = (seq, status) => ({ ...arrival(seq), status });
 const large = (seq) => ({ type: "large_message", seq, id: `id-${seq}` });
 const caughtUp = (seq, pending = null) => ({ type: "caught_up", seq, pending });
 const HELLO = { type: "hello", conversation_id: "c1" };
+const pageAfter = (after) => ({ type: "page", after });
+const historyUpTo = (before, after) => ({ type: "history", before, after });
+const history = (before) => ({ action: "history", before });
 const resume = (after) => ({ action: "resume", after });
 const ack = (seq) => ({ action: "ack", id: `id-${seq}` });
 const read = (seq) => ({ action: "read", id: `id-${seq}` });
@@ -243,6 +301,7 @@ function clear() {
   window.PingbackChat.chat?.close();
   delete window.PingbackChat.chat;
   place.removeAttribute("style");
+  scrollTo(0, 0);
   sessionStorage.clear();
   clock.timers.clear();
   sockets = [];
@@ -250,13 +309,16 @@ function clear() {
   pageErrors = [];
   refusesSockets = false;
   visibility = "hidden";
+  focused = false;
+  online = true;
+  warnings = [];
   chance = 0;
 }
 
 /// Runs the checks one after the other, and returns how many there are and what failed.
-async function runChecks() {
+async function runChecks(word = "") {
   const failures = [];
-  for (const { name, run } of checks) {
+  for (const { name, run } of checks.filter(({ name }) => name.includes(word))) {
     clear();
     try {
       await run();

@@ -3,8 +3,8 @@
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{PNG, announce, bring, lead, send, store};
-use tests::World;
+use super::{announce, bring, lead, send, store};
+use tests::{PNG, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_from_a_form_goes_with_a_message() {
@@ -112,7 +112,9 @@ async fn an_announced_file_is_put_past_the_api_and_looked_at_once() {
     };
     let first: Vec<String> = send_again().await;
 
-    for call in ["s3:GetObject 1", "s3:PutObjectTagging 1", "dynamodb:UpdateItem 1"] {
+    // A transaction opens the month, one accepts the message, and one takes the file out of outbox
+    // and count.
+    for call in ["s3:GetObject 1", "s3:PutObjectTagging 1", "dynamodb:TransactWriteItems 3"] {
         assert!(first.iter().any(|made| made == call), "{call}: {first:?}");
     }
 
@@ -133,6 +135,30 @@ async fn an_announced_file_is_put_past_the_api_and_looked_at_once() {
     );
 
     assert_eq!(file.bytes().await.expect("a file").len(), film.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_still_announced_where_forms_go_and_the_answer_names_the_new_path() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    let conversation_id = business.conversation_id("chat");
+    let path = format!("/api/v1/conversations/{conversation_id}/upload");
+    let bearer = format!("Bearer {}", business.api_key);
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    let body = json!({"filename": "a.png", "content_type": "image/png", "size": PNG.len()});
+
+    let old = world.call(Method::POST, &path, &headers, body.to_string().into()).await;
+    assert_eq!(old.status, StatusCode::CREATED, "{}", old.text);
+    assert_eq!(old.header("deprecation"), Some("@1795910400"));
+    let link = format!("<{path}s>; rel=\"successor-version\"");
+    assert_eq!(old.header("link"), Some(link.as_str()));
+    assert_eq!(bring(&old.json()["upload"], PNG).await.status(), 200);
+
+    // No form goes where files are announced.
+    let form = [("content-type", "multipart/form-data; boundary=edge"), headers[0]];
+    let refused = world.call(Method::POST, &format!("{path}s"), &form, b"--edge--".into()).await;
+    assert_eq!(refused.problem(), (415, "unsupported_media_type".into()));
+    assert_eq!(refused.header("accept"), Some("application/json"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,7 +201,7 @@ async fn an_upload_that_cannot_be_is_told_what_is_wrong() {
         assert_eq!(wrong.problem(), (422, "validation_error".into()), "{kind} {size}");
     }
 
-    let path = "/api/v1/conversations/not-an-id/upload";
+    let path = "/api/v1/conversations/not-an-id/uploads";
     let anonymous = world
         .call(Method::POST, path, &[("content-type", "application/json")], b"{".to_vec())
         .await;

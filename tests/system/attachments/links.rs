@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 
-use super::{PNG, lead, send, store};
+use super::{lead, send, store};
 use crate::chat::tab::Tab;
 use domain::{BusinessId, ConversationId, Seq};
 use platform::capability::Capability;
 use platform::table::key::{self, Key};
-use tests::{Business, World};
+use tests::{Business, PNG, World};
 
 const PATH: &str = "/api/v1/files/";
 
@@ -115,14 +115,14 @@ async fn mails_and_widgets_have_links_with_the_apis_domain() {
     let chat = business.conversation_id("chat");
     let (_, secret) = upload(&world, &business, "chat").await;
     let url = json!(format!("{GIVEN}{PATH}{secret}"));
-    let mut tabs = [Tab::open(&world).await, Tab::open(&world).await];
     let token = world.visitor_token(chat).await;
-    tabs[0].hello(&token, 0).await;
+    let mut tabs = [Tab::open(&world, &token).await, Tab::open(&world, &token).await];
+    tabs[0].hello(0).await;
     assert_eq!(tabs[0].next_event().await["type"], "hello");
     tabs[0].until_caught_up().await;
     let id = send(&world, &business, chat, &[&url]).await.id();
     world.until_status(&business.api_key, chat, id, "delivered").await;
-    tabs[1].hello(&token, 0).await;
+    tabs[1].hello(0).await;
     for tab in &mut tabs {
         let event = next_message(tab).await;
         assert_eq!(event["message"]["attachments"][0]["url"], of(&secret), "{event}");

@@ -3,10 +3,10 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::{PNG, announce, lead, send, store};
+use super::{announce, bring, lead, send, store};
 use domain::{BusinessId, ConversationId};
 use platform::capability::Capability;
-use tests::World;
+use tests::{PNG, World};
 
 const DAY: i64 = 24 * 60 * 60;
 
@@ -62,7 +62,7 @@ async fn a_file_can_be_read_with_its_url_and_not_without() {
 
     for wrong in [other_secret, unknown, token[1..].to_owned(), "nonsense".to_owned()] {
         let answer = lead(&world, &json!(format!("{base}/{wrong}"))).await;
-        answers.push((answer.status.as_u16(), answer.text));
+        answers.push((answer.status.as_u16(), answer.without_instance()));
     }
 
     assert_eq!(answers[0].0, 404);
@@ -71,6 +71,67 @@ async fn a_file_can_be_read_with_its_url_and_not_without() {
             && answers.iter().all(|answer| *answer == answers[0]),
         "{answers:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_an_uploader_adds_to_a_file_is_served_with_it() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    let conversation_id = business.conversation_id("chat");
+    let notes = "no text, if it is taken for gzip";
+    let announce = async || {
+        let name = "notes.txt";
+        let size = notes.len() as u64;
+        let kind = "text/plain";
+        announce(&world, &business.api_key, conversation_id, name, kind, size).await.json()
+    };
+    let put = async |file: &Value, more: &[(&str, &str)]| {
+        let mut upload = file["upload"].clone();
+        for (name, value) in more {
+            upload["headers"][name] = json!(value);
+        }
+        bring(&upload, notes.as_bytes()).await.status().as_u16()
+    };
+
+    // What S3 keeps although it is not signed.
+    let added = [
+        ("cache-control", "public, max-age=31536000, immutable"),
+        ("content-disposition", "inline; filename=\"page.html\""),
+        ("content-encoding", "gzip"),
+        ("content-language", "tlh"),
+        ("expires", "Fri, 01 Jan 2100 00:00:00 GMT"),
+    ];
+    let file = announce().await;
+    assert_eq!(put(&file, &added).await, 200);
+    send(&world, &business, conversation_id, &[&file["url"]]).await.id();
+
+    let url = file["url"].as_str().expect("a URL");
+    let client = reqwest::Client::new();
+    for read in [client.get(url), client.head(url)] {
+        let served = read.send().await.expect("it is led to");
+        assert_eq!(served.status(), 200);
+        for (name, value) in added {
+            let header = served.headers().get(name).map(|header| header.to_str().expect("text"));
+            assert!(header.is_some_and(|header| header != value), "{name}: {header:?}");
+        }
+        let is_encoded = served.headers()["content-encoding"] != "identity";
+        assert!(!is_encoded && !served.headers().keys().any(|name| name == "x-amz-meta-a"));
+    }
+
+    // What it refuses, because it is not signed.
+    for (name, value) in [
+        ("x-amz-acl", "public-read"),
+        ("x-amz-grant-read", "uri=http://acs.amazonaws.com/groups/global/AllUsers"),
+        ("x-amz-meta-a", "b"),
+        ("x-amz-object-lock-mode", "COMPLIANCE"),
+        ("x-amz-server-side-encryption-customer-algorithm", "AES256"),
+        ("x-amz-storage-class", "DEEP_ARCHIVE"),
+        ("x-amz-website-redirect-location", "https://example.org"),
+        ("x-amz-tagging", "kept=yes"),
+        ("content-type", "text/html"),
+    ] {
+        assert_eq!(put(&announce().await, &[(name, value)]).await, 403, "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,18 +5,15 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::tab::Tab;
-use super::{send, status};
+use super::{newest_visitor_key, send, status};
 use domain::{BusinessId, ConversationId};
-use platform::credential::SigningKeys;
 use platform::credential::visitor::{LONGEST, Visitor};
 use tests::World;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_is_over_or_worth_nothing_is_told_so_and_the_door_closed() {
+async fn a_token_that_is_over_or_worth_nothing_opens_no_connection_and_ends_an_open_one() {
     let (world, business) = World::without_customers().await;
-    let keys: SigningKeys =
-        serde_json::from_value(world.secret("VisitorKeys").await).expect("keys");
-    let key = &keys.keys[0];
+    let key = newest_visitor_key(&world).await;
     let now = Utc::now();
     let visitor = Visitor {
         business_id: BusinessId(business.business_id),
@@ -26,6 +23,7 @@ async fn a_token_that_is_over_or_worth_nothing_is_told_so_and_the_door_closed() 
         key.sign_visitor(visitor, from, from + length).expect("signed")
     };
     let hour = TimeDelta::hours(1);
+    let good = signed(now, hour);
     let agent = world.ready.demo.clone().expect("a demo").token;
 
     for (token, code) in [
@@ -36,28 +34,57 @@ async fn a_token_that_is_over_or_worth_nothing_is_told_so_and_the_door_closed() 
         (agent, "unauthorized"),
         ("nonsense".into(), "unauthorized"),
     ] {
-        let mut tab = Tab::open(&world).await;
-        tab.hello(&token, 0).await;
+        assert_eq!(Tab::try_open(&world, &token).await.err(), Some(401), "{code}");
+
+        let mut tab = Tab::open(&world, &good).await;
+        tab.hello_with(&token, 0).await;
         let event = tab.next_event().await;
         assert_eq!((&event["type"], &event["code"]), (&json!("error"), &json!(code)), "{event}");
         assert!(event["detail"].is_string());
         tab.until_closed().await;
     }
 
-    let mut good = Tab::open(&world).await;
-    good.hello(&signed(now, hour), 0).await;
-    assert_eq!(good.next_event().await["type"], "hello");
+    let mut tab = Tab::open(&world, &good).await;
+    tab.hello_with(&good, 0).await;
+    assert_eq!(tab.next_event().await["type"], "hello");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handshake_without_a_token_is_refused_and_costs_no_call_to_aws() {
+    let (world, business) = World::without_customers().await;
+    let token = world.visitor_token(business.conversation_id("chat")).await;
+    let mut open = super::tab(&world, &business, 0).await; // which reads the keys
+    open.until_caught_up().await;
+    let at_rest = async || world.engine().activity().await.invocations.is_empty().then_some(());
+    world.until("its hello is over", at_rest).await;
+
+    let before = world.calls();
+    let forged = format!("token.{token}x");
+    for subprotocols in
+        [&[][..], &["pingback-chat"], &[&format!("token.{token}")], &["pingback-chat", &forged]]
+    {
+        assert_eq!(Tab::shake_hands(&world, subprotocols).await.err(), Some(401));
+    }
+    assert_eq!(world.calls(), before);
+
+    world.let_customers_in().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn frames_that_come_before_the_hello_or_cannot_be_read_are_answered_with_an_error() {
     let (world, business) = World::without_customers().await;
     let id = send(&world, &business, "not theirs to acknowledge").await;
-    let mut tab = Tab::open(&world).await;
+    let token = world.visitor_token(business.conversation_id("chat")).await;
+    let mut tab = Tab::open(&world, &token).await;
 
-    for what in [json!({"action": "ack", "id": id}), json!({"action": "resume", "after": 0})] {
+    for what in [
+        json!({"action": "ack", "id": id}),
+        json!({"action": "read", "id": id}),
+        json!({"action": "resume", "after": 0}),
+        json!({"action": "ping"}),
+    ] {
         tab.send_action(what).await;
-        assert_eq!(tab.next_event().await["code"], "hello_first");
+        assert_eq!(tab.next_error().await, "hello_first");
     }
 
     for what in [
@@ -67,10 +94,10 @@ async fn frames_that_come_before_the_hello_or_cannot_be_read_are_answered_with_a
         json!({"action": "ping", "x": 1}),
     ] {
         tab.send_action(what).await;
-        assert_eq!(tab.next_event().await["code"], "not_understood");
+        assert_eq!(tab.next_error().await, "not_understood");
     }
+    status(&world, &business, id, "queued").await;
 
-    tab.ping().await;
     // A customer acknowledges what is theirs; an acknowledgement of others' messages is ignored.
     let other = world.business(10, 1).await;
     let mut stranger = super::tab(&world, &other, 0).await;

@@ -10,15 +10,15 @@ use super::month::{month, month_of, plan};
 use super::sample::{
     BUSINESS_ID, CONVERSATION_ID, MS, NOW, conversation, conversation_key, message,
 };
-use super::scratch::{Item, ItemsByKey, Scratch, for_all, item, value, with};
+use super::scratch::{Item, Items, ItemsByKey, Scratch, for_all, item, value, with};
 use domain::accept::{
     CancellationOutcome, CancelledTransaction, CurrentConversation, Position, RecordedAnswer,
     ShardFault, read,
 };
 use domain::delivery::{ConversationState, Status};
 use domain::problem::Refusal;
-use domain::quota::{self, Shard, Usage};
-use domain::{Channel, Content, Sender, Seq};
+use domain::quota::{self, FullShards, Shard, Usage};
+use domain::{Channel, Content, Metadata, Sender, Seq};
 use platform::error::InternalError;
 use platform::table::key;
 use platform::table::record::{Conversation, Idempotency, Message, QuotaHead};
@@ -134,7 +134,8 @@ impl State {
             shard == Position::Fine && conversation == Position::Fine && message == Position::Fine;
         let fine = fine && idempotency == Position::Fine;
 
-        (CancelledTransaction { shard, conversation, message, idempotency }, fine)
+        let uploads = Vec::new();
+        (CancelledTransaction { shard, conversation, message, idempotency, uploads }, fine)
     }
 
     /// The outcome of the request, and whether the month is open then.
@@ -170,6 +171,7 @@ impl State {
                     return (Expected::Refused(Refusal::ConversationNotFound), open);
                 }
                 CancellationOutcome::ChannelChanged => return (Expected::ChannelChanged, open),
+                CancellationOutcome::UploadsChanged => panic!("a message without files"),
                 CancellationOutcome::Retry(retry) => retry,
             };
             match retry.shard {
@@ -201,6 +203,8 @@ fn draft(state: &State) -> MessageDraft {
         sender: Sender(None),
         content: Content::new("a new text".into()).expect("it is not blank"),
         attachments: Vec::new(),
+        metadata: Metadata::default(),
+        new_uploads: Vec::new(),
         idempotency: state.key.map(|_| ("a key".into(), HASH.into())),
         correlation_id: Some("JKJaXmPLvHcESHA=".into()),
         keep_until: None,
@@ -211,7 +215,7 @@ fn draft(state: &State) -> MessageDraft {
 /// The items of a state, and the month's head if the request read it before.
 fn items_of(state: &State) -> (Vec<Item>, Option<QuotaHead>) {
     // Read when the plan allowed more.
-    let head = QuotaHead { limit: 9, shards: 1, version: 1 };
+    let head = QuotaHead { limit: 9, shards: 1, version: 1, full_shards: FullShards::default() };
     let (head, mut items) = match state.shards.is_empty() {
         true => (head, Vec::new()),
         false => {
@@ -295,12 +299,25 @@ fn after(mut items: ItemsByKey, state: &State, accepted: &Message) -> ItemsByKey
 
 /// Returns the items after the month was opened and nothing else changed.
 fn opened(mut items: ItemsByKey) -> ItemsByKey {
-    let head = QuotaHead { limit: PLAN, shards: 1, version: 1 };
+    let head = QuotaHead { limit: PLAN, shards: 1, version: 1, full_shards: FullShards::default() };
     let (head_key, shard_key) =
         (key::quota_head(BUSINESS_ID, month()), key::quota_shard(BUSINESS_ID, month(), 0));
     items.insert(at(&head_key), item(&head_key, &head));
     items.insert(at(&shard_key), item(&shard_key, &quota::open(PLAN, 1)[0]));
     items
+}
+
+/// Returns these shards with their numbers.
+fn numbered(shards: &[Shard]) -> Vec<(u16, Shard)> {
+    (0..).zip(shards.iter().copied()).collect()
+}
+
+/// Takes the full shards that are remembered out of the items.
+fn take_full(items: &mut ItemsByKey) -> FullShards {
+    let head = items.get_mut(&at(&key::quota_head(BUSINESS_ID, month())));
+    let full = head.and_then(|head| head.remove("full_shards"));
+    let full = full.map(serde_dynamo::aws_sdk_dynamodb_1::from_attribute_value);
+    full.transpose().expect("shards").unwrap_or_default()
 }
 
 /// Checks the answer to a request in a state, and what is stored then; returns whether it was
@@ -313,7 +330,16 @@ async fn check(
 ) -> bool {
     let (expected, is_open) = state.expected();
     let before = if is_open && state.shards.is_empty() { opened(before) } else { before };
-    let stored = scratch.items.all().await;
+    // A limit of nothing needs no mark: the head says it.
+    let needs_mark = state.head_read || quota::Usage::of(&state.shards).limit > 0;
+    let is_spent = matches!(expected, Expected::Refused(Refusal::QuotaExceeded { .. }));
+    let mut stored = scratch.items.all().await;
+    let remembered = take_full(&mut stored);
+    let full = FullShards::of(&numbered(&state.shards));
+    if is_spent && needs_mark && !state.shards.is_empty() {
+        assert_eq!(remembered, full, "all of them");
+    }
+    assert!(full.contain_all(remembered), "{remembered:?} of {full:?}");
     match answer {
         Ok(AcceptOutcome::Accepted(message)) => {
             assert_eq!(Expected::Accepted(message.seq.0), expected);
@@ -329,6 +355,7 @@ async fn check(
         }
         Ok(AcceptOutcome::Refused(refusal)) => assert_eq!(Expected::Refused(refusal), expected),
         Ok(AcceptOutcome::ChannelChanged) => assert_eq!(Expected::ChannelChanged, expected),
+        Ok(AcceptOutcome::UploadsChanged) => panic!("a message without files"),
         Err(broken) => assert_eq!(Expected::InternalError, expected, "{}", broken.chain()),
     }
     assert_eq!(stored, before);
@@ -341,9 +368,143 @@ async fn the_table_accepts_what_the_rules_accept_and_stores_nothing_else() {
     for_all(200, &any_state(), async |state| {
         let (items, head) = items_of(&state);
         let before = scratch.items.replace_all(items).await;
-        let answer = scratch.table().accept(&draft(&state), Seq(state.last), head).await;
+        let answer = scratch.table().accept(&draft(&state), Seq(state.last), head, None).await;
         check(&scratch, &state, before, answer).await
     });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_that_was_read_full_is_refused_without_a_transaction_unless_it_has_room_by_now() {
+    let scratch = Scratch::start().await;
+    let full = Shard { used: 3, cap: 3 };
+    let talk = Talk { seq: 1, channel: "chat", waiting: true, stray: false };
+    for now in [full, Shard { used: 3, cap: 4 }] {
+        let state = State {
+            shards: vec![now],
+            head_read: true,
+            conversation: Some(talk.clone()),
+            last: 1,
+            key: None,
+        };
+        let (items, head) = items_of(&state);
+        scratch.items.replace_all(items).await;
+
+        let refuse_transactions = async |_| panic!("a transaction was made");
+        let table = match now.has_room() {
+            true => scratch.table(),
+            false => scratch.meanwhile_once("TransactWriteItems", refuse_transactions),
+        };
+        let answer = table.accept(&draft(&state), Seq(state.last), head, Some(full)).await;
+        match answer.expect("an answer") {
+            AcceptOutcome::Accepted(_) => assert!(now.has_room()),
+            AcceptOutcome::Refused(refusal) => {
+                assert_eq!(Expected::Refused(refusal), spent(&[now]));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_that_is_marked_as_spent_is_refused_without_a_transaction_unless_the_key_is_known()
+{
+    let scratch = Scratch::start().await;
+    let full = Shard { used: 3, cap: 3 };
+    let talk = Talk { seq: 1, channel: "chat", waiting: true, stray: false };
+    for (key, expected) in [
+        (None, spent(&[full])),
+        (Some(None), spent(&[full])),
+        (Some(Some(HASH)), Expected::Replayed),
+        (Some(Some("another")), Expected::Refused(Refusal::IdempotencyKeyReused)),
+    ] {
+        let state = State {
+            shards: vec![full],
+            head_read: true,
+            conversation: Some(talk.clone()),
+            last: 1,
+            key,
+        };
+        let (items, _) = items_of(&state);
+        let before = scratch.items.replace_all(items).await;
+        let full_shards = FullShards::of(&[(0, full)]);
+        let head = QuotaHead { limit: 3, shards: 1, version: 1, full_shards };
+        let table = scratch.meanwhile_once("TransactWriteItems", async |_| {
+            panic!("a transaction was made");
+        });
+        let answer = table.accept(&draft(&state), Seq(state.last), Some(head), None).await;
+        let answer = match answer.expect("an answer") {
+            AcceptOutcome::Replayed(found) if found == message(1) => Expected::Replayed,
+            AcceptOutcome::Refused(refusal) => Expected::Refused(refusal),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(answer, expected);
+        assert_eq!(scratch.items.all().await, before);
+    }
+}
+
+/// Of 64 shards one has room: a request that found it spares the others the search.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_shard_is_tried_once() {
+    let scratch = Scratch::start().await;
+    let mut shards = vec![Shard { used: 10, cap: 10 }; 63];
+    shards.insert(17, Shard { used: 1, cap: 10 });
+    let talk = Talk { seq: 1, channel: "chat", waiting: true, stray: false };
+    let (head, mut items) = month_of(1, &shards);
+    let state = State { shards, head_read: true, conversation: Some(talk), last: 1, key: None };
+    items.push(item(&key::plan(BUSINESS_ID), &plan(PLAN, 64, 1)));
+    let conversation = Conversation { seq: Seq(1), ..conversation() };
+    items.push(item(&conversation_key(), &conversation));
+    for item in items {
+        scratch.items.put(item).await;
+    }
+
+    let stored_head = async || {
+        let stored = scratch.items.get(&key::quota_head(BUSINESS_ID, month())).await;
+        let stored = stored.expect("it is open").into_iter().collect();
+        serde_dynamo::aws_sdk_dynamodb_1::from_item::<QuotaHead>(stored).expect("a head")
+    };
+    let mut last = Seq(1);
+    // The first one may find it by chance.
+    while stored_head().await.full_shards.are_none() {
+        let table = scratch.table();
+        let answer = table.accept(&draft(&state), last, Some(head.clone()), None).await;
+        let AcceptOutcome::Accepted(message) = answer.expect("an answer") else { panic!() };
+        assert_eq!(message.shard, 17);
+        last = message.seq;
+    }
+
+    let head = stored_head().await;
+    assert_eq!(head.full_shards.others(64).collect::<Vec<_>>(), [17]);
+    let table = scratch.meanwhile_once("BatchGetItem", async |_| panic!("shards were read"));
+    let answer = table.accept(&draft(&state), last, Some(head), None).await;
+    let AcceptOutcome::Accepted(message) = answer.expect("an answer") else { panic!() };
+    assert_eq!(message.shard, 17);
+}
+
+/// A plan that grows between the last look at the shards and the mark makes another head. That one
+/// must not get the mark: it would refuse what the new plan has room for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_that_has_room_by_a_newer_plan_is_not_marked_as_spent() {
+    let scratch = Scratch::start().await;
+    let full = Shard { used: 3, cap: 3 };
+    let talk = Talk { seq: 1, channel: "chat", waiting: true, stray: false };
+    let state =
+        State { shards: vec![full], head_read: true, conversation: Some(talk), last: 1, key: None };
+    let (items, head) = items_of(&state);
+    scratch.items.replace_all(items).await;
+    let newer = QuotaHead { limit: 9, shards: 1, version: 2, full_shards: FullShards::default() };
+    let change = newer.clone();
+    let table = scratch.meanwhile_once("UpdateItem", move |items: Items| {
+        let key = key::quota_head(BUSINESS_ID, month());
+        let head = item(&key, &change);
+        async move { drop(items.put(head).await) }
+    });
+
+    let answer =
+        table.accept(&draft(&state), Seq(state.last), head, None).await.expect("an answer");
+    assert!(matches!(answer, AcceptOutcome::Refused(Refusal::QuotaExceeded { .. })), "{answer:?}");
+    let key = key::quota_head(BUSINESS_ID, month());
+    assert_eq!(scratch.items.all().await[&at(&key)], item(&key, &newer));
 }
 
 /// All lists of reasons that a cancellation of four writes may come with: as long as they like, and
@@ -403,7 +564,7 @@ async fn a_cancellation_that_tells_a_part_of_its_reasons_changes_no_answer() {
             let (items, head) = items_of(&state);
             let before = scratch.items.replace_all(items).await;
             let table = scratch.telling_reasons("used < cap", &pattern);
-            let answer = table.accept(&draft(&state), Seq(state.last), head).await;
+            let answer = table.accept(&draft(&state), Seq(state.last), head, None).await;
             println!("{pattern} {state:?}");
             assert!(scratch.was_told_less(), "no transaction was cut: {pattern} {state:?}");
             check(&scratch, &state, before, answer).await;

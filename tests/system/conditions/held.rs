@@ -1,6 +1,7 @@
 //! `advance`, `release`, `postpone` and `park`: the writes that only the holder of a conversation
 //! may make. The rules are [`ConversationState::advanced`], [`ConversationState::released`],
-//! [`ConversationState::postponed`] and [`ConversationState::parked`].
+//! [`ConversationState::released_past`], [`ConversationState::postponed`] and
+//! [`ConversationState::parked`].
 
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
@@ -8,7 +9,8 @@ use proptest::prelude::*;
 use super::sample::{MS, NOW, conversation, conversation_key, held, turned};
 use super::scratch::{Item, Scratch, for_all, item, value, with};
 use domain::Seq;
-use domain::delivery::{ConversationState, RateLimitState};
+use domain::delivery::ConversationState;
+use domain::rate_limit::RateLimitState;
 use platform::table::record::Conversation;
 use platform::table::{HeldConversation, ReleaseOutcome, Table};
 
@@ -135,12 +137,12 @@ async fn advancing_stores_thread_and_rate_limit_state_if_there_are_any() {
     assert!(table.deliveries().advance(&mut held, Seq(2)).await.expect("an answer"));
     assert_eq!(stored().await, (None, None));
     held.conversation.thread.join("2@example.com".into());
-    let paced = RateLimitState { last_sent_at: NOW, conforms_at: LATER };
+    let paced = RateLimitState { last_at: NOW, conforms_at: LATER };
     held.conversation.rate_limit_state = Some(paced);
 
     assert!(table.deliveries().advance(&mut held, Seq(3)).await.expect("an answer"));
     assert_eq!(stored().await, (Some(value(["2@example.com"])), Some(value(paced))));
-    let later = RateLimitState { last_sent_at: LATER, ..paced };
+    let later = RateLimitState { last_at: LATER, ..paced };
     held.conversation.rate_limit_state = Some(later);
     table.deliveries().postpone(&held, LATER).await.expect("an answer");
 
@@ -158,9 +160,34 @@ async fn only_the_holder_releases_and_only_a_settled_conversation() {
             Holder::Us => ReleaseOutcome::NewMessage,
             _ => ReleaseOutcome::LeaseLost,
         };
-        assert_eq!(table.deliveries().release(&held).await.expect("an answer"), expected);
+        let released = table.deliveries().release(&held, None).await;
+        assert_eq!(released.expect("an answer"), expected);
     };
     check(release, |turn| turn.released(2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_holder_releases_behind_a_message_that_is_the_next_and_the_last() {
+    let release = async |table: &Table, last: u64, state: &State, held, right: bool| {
+        let expected = match state.holder {
+            Holder::Us if right => ReleaseOutcome::Done,
+            Holder::Free => ReleaseOutcome::Done,
+            Holder::Us => ReleaseOutcome::NewMessage,
+            _ => ReleaseOutcome::LeaseLost,
+        };
+        let released = table.deliveries().release(&held, Some(Seq(last))).await;
+        assert_eq!(released.expect("an answer"), expected);
+    };
+
+    let next = async |table: &Table, state: &State, held: HeldConversation, right: bool| {
+        release(table, state.settled + 1, state, held, right).await;
+    };
+    check(next, |turn| turn.released_past(2, turn.settled_seq.next())).await;
+
+    let last = async |table: &Table, state: &State, held: HeldConversation, right: bool| {
+        release(table, state.seq.max(1), state, held, right).await;
+    };
+    check(last, |turn| turn.released_past(2, turn.seq.max(Seq(1)))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,7 +228,18 @@ async fn a_write_whose_answer_was_lost_succeeds() {
     assert!(losing().deliveries().advance(&mut held, Seq(2)).await.expect("an answer"));
     assert!(losing().deliveries().advance(&mut held, Seq(3)).await.expect("an answer"));
     assert_eq!(
-        losing().deliveries().release(&held).await.expect("an answer"),
+        losing().deliveries().release(&held, None).await.expect("an answer"),
+        ReleaseOutcome::Done
+    );
+
+    let held = claimed().await;
+    let last = with(
+        scratch.items.get(&conversation_key()).await.expect("it is there"),
+        [("seq", Some(value(2)))],
+    );
+    scratch.items.put(last).await;
+    assert_eq!(
+        losing().deliveries().release(&held, Some(Seq(2))).await.expect("an answer"),
         ReleaseOutcome::Done
     );
 

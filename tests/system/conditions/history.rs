@@ -24,7 +24,7 @@ use platform::table::{HeldConversation, RequeueOutcome};
 const LARGEST_ITEM: usize = 400 * 1024;
 
 fn reason(code: &str) -> Reason {
-    Reason::new(code, "as the provider said").with_provider_code(code.to_uppercase())
+    Reason::new(code, "as the provider said").with_provider_code(code.replace('_', "."))
 }
 
 async fn stored(scratch: &Scratch) -> Message {
@@ -63,8 +63,10 @@ async fn the_history_has_every_attempt_once_although_every_answer_is_lost() {
                          status,
                          reason: Option<Reason>,
                          counted| {
-        let done =
-            table().deliveries().requeue(held, message, status, reason.as_ref(), counted).await;
+        let done = table()
+            .deliveries()
+            .requeue(held, message, status, reason.as_ref(), counted, NOW)
+            .await;
         assert_eq!(done.expect("an answer"), RequeueOutcome::Done);
     };
 
@@ -137,8 +139,8 @@ async fn the_largest_message_with_the_longest_history_fits_into_its_item() {
     scratch.items.put(item(&conversation_key(), &conversation())).await;
     let held = held(&scratch, &scratch.table()).await;
     let table = scratch.table();
-    let loud =
-        Reason::new(&"c".repeat(1_000), "d".repeat(10_000)).with_provider_code("p".repeat(1_000));
+    let longest_code = format!("{}/{}", "p".repeat(48), "p".repeat(15));
+    let loud = Reason::new(&"c".repeat(1_000), "d".repeat(10_000)).with_provider_code(longest_code);
 
     let mut largest = largest_message(&loud);
     for attempt in 1..MAX_ATTEMPTS {
@@ -157,7 +159,7 @@ async fn the_largest_message_with_the_longest_history_fits_into_its_item() {
     assert_eq!(last.attempts, MAX_ATTEMPTS);
     table
         .deliveries()
-        .requeue(&held, &last, Status::Queued, Some(&loud), true)
+        .requeue(&held, &last, Status::Queued, Some(&loud), true, NOW)
         .await
         .expect("an answer");
 
@@ -196,7 +198,7 @@ fn largest_message(error: &Reason) -> Message {
     Message {
         content: Content::new("x".repeat(MAX_BODY_BYTES)).expect("it is not blank"),
         attachments: (0..).map(attachment).take(most.expect("three channels")).collect(),
-        provider_id: Some("p".repeat(1_024)),
+        provider_id: Some("p".repeat(1_024).into()),
         error: Some(error.clone()),
         ..message(1)
     }

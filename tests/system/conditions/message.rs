@@ -8,6 +8,7 @@ use super::sample::{
     NOW, became, expiry_if_settled, held, keep_until, message, message_key, stored,
 };
 use super::scratch::{Scratch, for_all, item, value, with};
+use domain::PrivateText;
 use domain::delivery::{Attempt, AttemptOutcome, History, Reason, Settlement, Status};
 use platform::table::record::Message;
 use platform::table::{HeldConversation, RequeueOutcome, Table};
@@ -36,7 +37,7 @@ fn any_message(status: impl Strategy<Value = Status>) -> impl Strategy<Value = O
                 fence: fence.or((status == Status::Sending).then_some(FENCE)),
                 attempted_at: before(marks[0]),
                 sent_at: before(marks[1]),
-                provider_id: marks[1].then(|| "an older id".to_owned()),
+                provider_id: marks[1].then(|| "an older id".into()),
                 error: marks[2].then(reason),
                 keep_until,
                 history: history_up_to(if status == Status::Sending {
@@ -153,7 +154,7 @@ async fn sent_is_stored_once_and_overwrites_neither_a_receipt_nor_a_successor() 
     let settle = async |table: &Table,
                         held: &HeldConversation,
                         message: Option<&Message>,
-                        id: &Option<String>| {
+                        id: &Option<PrivateText>| {
         let sent = Settlement::Sent { provider_id: id.clone() };
         let settled = table
             .deliveries()
@@ -162,7 +163,7 @@ async fn sent_is_stored_once_and_overwrites_neither_a_receipt_nor_a_successor() 
         assert_eq!(settled.ok(), (!is_lost(message)).then_some(true));
     };
 
-    let ids = prop::sample::select(vec![None, Some("an id".to_owned())]);
+    let ids = prop::sample::select(vec![None, Some(PrivateText::from("an id"))]);
     check((any_message(any_status()), ids), settle, |message, id| {
         let (provider_id, history) = (id.clone(), message.history_with(AttemptOutcome::Sent, None));
         match stored(message).settled(FENCE, Status::Sent) {
@@ -238,7 +239,7 @@ async fn a_worker_requeues_only_a_message_that_it_is_sending() {
         let reason = why.then(reason);
         let done = table
             .deliveries()
-            .requeue(held, &message, status, reason.as_ref(), counted)
+            .requeue(held, &message, status, reason.as_ref(), counted, NOW)
             .await
             .expect("an answer");
         // As it was to become, with the worker's own fence: its own write, the answer to which
@@ -297,7 +298,7 @@ async fn a_requeue_whose_answer_was_lost_succeeds() {
         let table = scratch.losing_the_first_answer();
         let done = table
             .deliveries()
-            .requeue(&held, &before, status, Some(&reason()), counted)
+            .requeue(&held, &before, status, Some(&reason()), counted, NOW)
             .await
             .expect("an answer");
         let after: Message = scratch.items.record(&message_key()).await.expect("it stays");
@@ -321,7 +322,7 @@ async fn a_receipt_that_is_faster_than_a_requeue_is_reported_as_a_change() {
 
     let done = table
         .deliveries()
-        .requeue(&held, &before, Status::InDoubt, Some(&reason()), true)
+        .requeue(&held, &before, Status::InDoubt, Some(&reason()), true, NOW)
         .await
         .expect("an answer");
 

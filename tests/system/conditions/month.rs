@@ -4,13 +4,19 @@
 use super::sample::{BUSINESS_ID, NOW};
 use super::scratch::{Item, Items, Scratch, item};
 use domain::Month;
-use domain::quota::{self, Shard};
+use domain::quota::{self, FullShards, Shard};
 use platform::table::key;
 use platform::table::record::{Plan, QuotaHead};
 
 /// A plan of `limit` messages on `shards` shards.
 pub(super) fn plan(limit: u64, shards: u16, version: u64) -> Plan {
-    Plan { name: "a plan".into(), max_messages_per_month: limit, shards, version }
+    Plan {
+        name: "a plan".into(),
+        max_messages_per_month: limit,
+        shards,
+        requests_per_minute: None,
+        version,
+    }
 }
 
 /// The month of [`NOW`].
@@ -26,7 +32,12 @@ pub(super) async fn put_plan(items: &Items, plan: &Plan) {
 /// An open month with these shards: its head, and all its items.
 pub(super) fn month_of(version: u64, shards: &[Shard]) -> (QuotaHead, Vec<Item>) {
     let count = u16::try_from(shards.len()).expect("a few");
-    let head = QuotaHead { limit: quota::Usage::of(shards).limit, shards: count, version };
+    let head = QuotaHead {
+        limit: quota::Usage::of(shards).limit,
+        shards: count,
+        version,
+        full_shards: FullShards::default(),
+    };
     let shards = (0..)
         .zip(shards)
         .map(|(index, shard)| item(&key::quota_shard(BUSINESS_ID, month(), index), shard));
@@ -94,7 +105,10 @@ where
 async fn a_plan_that_changes_meanwhile_makes_the_month() {
     let change = async |items: Items| put_plan(&items, &plan(90, 4, 2)).await;
     let (scratch, head) = opened_while(change).await;
-    assert_eq!(head, Some(QuotaHead { limit: 90, shards: 4, version: 2 }));
+    assert_eq!(
+        head,
+        Some(QuotaHead { limit: 90, shards: 4, version: 2, full_shards: FullShards::default() })
+    );
     let stored = stored_month(&scratch.items).await;
     assert_eq!(stored.map(|(_, shards)| shards), Some(quota::open(90, 4)));
 }
@@ -119,7 +133,7 @@ async fn a_month_that_another_caller_opens_meanwhile_stays_as_it_is() {
 /// lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn neither_a_head_nor_a_shard_is_ever_overwritten() {
-    let head = QuotaHead { limit: 7, shards: 1, version: 1 };
+    let head = QuotaHead { limit: 7, shards: 1, version: 1, full_shards: FullShards::default() };
     let stray = head.clone();
     let open = move |items: Items| {
         let stray = item(&key::quota_head(BUSINESS_ID, month()), &stray);

@@ -8,6 +8,7 @@ use super::sample::{
     message, message_key, stored,
 };
 use super::scratch::{Scratch, for_all, item, value, with};
+use domain::Channel;
 use domain::delivery::transitions::MessageState;
 use domain::delivery::{MessageReference, Part, Parts, Reason, Receipt, ReportedStatus, Status};
 use platform::table::record::{Conversation, Message};
@@ -142,9 +143,9 @@ async fn report_by(table: &Table, number: u8, reported: ReportedStatus) -> Recei
         conversation_id: CONVERSATION_ID,
         message_id: message(1).id,
     };
-    let provider_id = Some(format!("wamid.{number}"));
+    let provider_id = Some(format!("wamid.{number}").into());
     let receipt = Receipt { reported, part: part(number), at: NOW, provider_id };
-    table.apply_receipt(&about, &receipt, NOW).await.expect("an answer").effect
+    table.apply_receipt(Channel::Whatsapp, &about, &receipt, NOW).await.expect("an answer").effect
 }
 
 #[tokio::test(flavor = "multi_thread")]

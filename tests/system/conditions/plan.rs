@@ -5,11 +5,24 @@ use super::month::{month, plan, put_month, put_plan, stored_month};
 use super::sample::{BUSINESS_ID, NOW};
 use super::scratch::{Items, Scratch, item, value, with};
 use domain::quota::{self, Shard, Usage};
+use platform::table::PlanChange;
 use platform::table::key;
 use platform::table::record::{Plan, QuotaHead};
 
 async fn change(table: &platform::table::Table, limit: u64, shards: u16) -> Option<Plan> {
-    table.operator().change_plan(BUSINESS_ID, Some("a plan"), limit, Some(shards), NOW).await.ok()
+    table
+        .operator()
+        .change_plan(
+            BUSINESS_ID,
+            PlanChange {
+                name: Some("a plan"),
+                shards: Some(shards),
+                ..PlanChange::of_limit(limit)
+            },
+            NOW,
+        )
+        .await
+        .ok()
 }
 
 /// Two shards with a cap of twelve together, of which six are used.
@@ -187,13 +200,25 @@ async fn settings_that_are_not_given_stay_as_a_simultaneous_change_set_them() {
         async move {
             other
                 .operator()
-                .change_plan(BUSINESS_ID, Some("pro"), 50, Some(8), NOW)
+                .change_plan(
+                    BUSINESS_ID,
+                    PlanChange {
+                        name: Some("pro"),
+                        shards: Some(8),
+                        requests_per_minute: Some(6),
+                        ..PlanChange::of_limit(50)
+                    },
+                    NOW,
+                )
                 .await
                 .expect("a change");
         }
     });
-    let after =
-        table.operator().change_plan(BUSINESS_ID, None, 100, None, NOW).await.expect("a change");
-    assert_eq!(after, Plan { name: "pro".into(), ..plan(100, 8, 3) });
+    let after = table
+        .operator()
+        .change_plan(BUSINESS_ID, PlanChange::of_limit(100), NOW)
+        .await
+        .expect("a change");
+    assert_eq!(after, Plan { name: "pro".into(), requests_per_minute: Some(6), ..plan(100, 8, 3) });
     assert_eq!(scratch.items.record(&key::plan(BUSINESS_ID)).await, Some(after));
 }

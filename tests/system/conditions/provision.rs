@@ -5,14 +5,28 @@ use uuid::Uuid;
 
 use super::sample::{BUSINESS_ID, CONVERSATION_ID, NOW};
 use super::scratch::Scratch;
-use domain::{AgentId, ChannelId};
+use chrono::{DateTime, Utc};
+use domain::{AgentId, ChannelId, Scopes};
 use platform::credential::ApiKey;
-use platform::table::Table;
 use platform::table::key;
 use platform::table::provision::NewConversation;
 use platform::table::record::{Credential, Plan};
+use platform::table::{ApiKeyTerms, Table};
 
 const AGENT: AgentId = AgentId(Uuid::from_u128(0xA));
+
+fn until(time: DateTime<Utc>) -> ApiKeyTerms {
+    ApiKeyTerms { valid_until: Some(time), ..ApiKeyTerms::default() }
+}
+
+fn of_agent() -> ApiKeyTerms {
+    ApiKeyTerms { agent: Some(AGENT), ..ApiKeyTerms::default() }
+}
+
+fn credential(is_active: bool, agent: Option<AgentId>) -> Credential {
+    let scopes = Scopes::default();
+    Credential { is_active, agent, valid_until: None, scopes, name: None }
+}
 
 /// Makes one record of each kind; `number` tells the records of two tries apart.
 async fn create(table: &Table, api_key: &ApiKey, number: u64) -> [bool; 4] {
@@ -26,9 +40,13 @@ async fn create(table: &Table, api_key: &ApiKey, number: u64) -> [bool; 4] {
     };
 
     [
-        table.operator().create_business(BUSINESS_ID, "plan", number, 1).await.expect("an answer"),
+        table
+            .operator()
+            .create_business(BUSINESS_ID, "plan", number, 1, None)
+            .await
+            .expect("an answer"),
         table.operator().create_agent(BUSINESS_ID, AGENT).await.expect("an answer"),
-        table.operator().create_api_key(api_key, None, Some(NOW)).await.expect("an answer"),
+        table.operator().create_api_key(api_key, until(NOW)).await.expect("an answer"),
         table
             .operator()
             .create_conversation(BUSINESS_ID, CONVERSATION_ID, new, NOW)
@@ -57,11 +75,17 @@ async fn a_business_is_made_with_the_plan_it_was_given() {
         scratch
             .table()
             .operator()
-            .create_business(BUSINESS_ID, "starter", 250, 4)
+            .create_business(BUSINESS_ID, "starter", 250, 4, Some(60))
             .await
             .expect("an answer")
     );
-    let plan = Plan { name: "starter".into(), max_messages_per_month: 250, shards: 4, version: 1 };
+    let plan = Plan {
+        name: "starter".into(),
+        max_messages_per_month: 250,
+        shards: 4,
+        requests_per_minute: Some(60),
+        version: 1,
+    };
     assert_eq!(scratch.items.record(&key::plan(BUSINESS_ID)).await, Some(plan));
 }
 
@@ -82,7 +106,7 @@ async fn switching_changes_an_existing_credential_and_makes_no_missing_one() {
     assert!(!table.operator().revoke_api_key(&api_key).await.expect("an answer"));
     assert!(scratch.items.all().await.is_empty());
     table.operator().create_agent(BUSINESS_ID, AGENT).await.expect("an answer");
-    table.operator().create_api_key(&api_key, Some(AGENT), None).await.expect("an answer");
+    table.operator().create_api_key(&api_key, of_agent()).await.expect("an answer");
 
     for is_active in [false, true, false] {
         assert!(
@@ -94,14 +118,14 @@ async fn switching_changes_an_existing_credential_and_makes_no_missing_one() {
         );
         let agent: Credential =
             scratch.items.record(&key::agent(BUSINESS_ID, AGENT)).await.expect("it stays");
-        assert_eq!(agent, Credential { is_active, agent: None, valid_until: None });
+        assert_eq!(agent, credential(is_active, None));
     }
 
     assert!(table.operator().revoke_api_key(&api_key).await.expect("an answer"));
     let revoked: Credential =
         scratch.items.record(&key::api_key(BUSINESS_ID, &api_key.hash())).await.expect("it stays");
 
-    assert_eq!(revoked, Credential { is_active: false, agent: Some(AGENT), valid_until: None });
+    assert_eq!(revoked, credential(false, Some(AGENT)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,14 +133,14 @@ async fn a_key_is_made_only_in_the_name_of_an_active_agent_and_listed_by_it() {
     let scratch = Scratch::start().await;
     let (table, keys) = (scratch.table(), [(); 3].map(|()| ApiKey::generate(BUSINESS_ID)));
     let create = async |key: &ApiKey| {
-        table.operator().create_api_key(key, Some(AGENT), None).await.expect("an answer")
+        table.operator().create_api_key(key, of_agent()).await.expect("an answer")
     };
 
     let found = async || table.operator().api_keys_of(BUSINESS_ID, AGENT).await.expect("an answer");
     assert!(!create(&keys[0]).await, "there is no such agent");
     assert!(scratch.items.all().await.is_empty());
     table.operator().create_agent(BUSINESS_ID, AGENT).await.expect("an answer");
-    table.operator().create_api_key(&keys[2], None, None).await.expect("an answer");
+    table.operator().create_api_key(&keys[2], ApiKeyTerms::default()).await.expect("an answer");
 
     for key in &keys[..2] {
         assert!(create(key).await);

@@ -13,9 +13,9 @@ use super::scratch::{Item, Scratch, for_all, item, value, with};
 use domain::delivery::{
     ConversationState, MessageReference, Part, Reason, Receipt, ReportedStatus, Status,
 };
-use domain::{MessageId, Seq};
+use domain::{Channel, MessageId, PrivateText, Seq};
 use platform::table::record::{Conversation, Message};
-use platform::table::{AppliedReceipt, ReceiptEffect};
+use platform::table::{AppliedReceipt, ExceptionPlace, ReceiptEffect, key};
 
 /// The time of the event by the provider's clock.
 const AT: DateTime<Utc> = DateTime::from_timestamp_millis(1_900_000_000_000).expect("a time");
@@ -80,7 +80,7 @@ async fn receipts_move_a_message_as_the_rule_says() {
         states.zip(keep_until().into_iter().cycle())
     {
         let error = known.map(|_| Reason::new("rate_limited", "slower"));
-        let provider_id = known.map(|_| "known before".to_owned());
+        let provider_id = known.map(|_| PrivateText::from("known before"));
         let times = Message {
             sent_at: known,
             delivered_at: known,
@@ -90,9 +90,12 @@ async fn receipts_move_a_message_as_the_rule_says() {
             ..message(1)
         };
         let before = Message { status: was, fence: Some(2), error, provider_id, ..times };
-        scratch.items.put(item(&key, &before)).await;
-        let taken =
-            table.apply_receipt(&reference_to(before.id), &receipt, NOW).await.expect("an answer");
+        let stored = indexed(item(&key, &before), was, AT);
+        scratch.items.put(stored.clone()).await;
+        let taken = table
+            .apply_receipt(Channel::Chat, &reference_to(before.id), &receipt, NOW)
+            .await
+            .expect("an answer");
         let expected = reported(&before, &receipt);
         // There is no conversation to make due.
         let effect = if expected.is_some() { ReceiptEffect::Moved } else { ReceiptEffect::None };
@@ -101,8 +104,22 @@ async fn receipts_move_a_message_as_the_rule_says() {
             AppliedReceipt { message: Some(before.clone()), effect },
             "{was:?}, then {receipt:?}"
         );
-        assert_eq!(scratch.items.get(&key).await, Some(item(&key, &expected.unwrap_or(before))));
+        let since = expected.as_ref().filter(|after| after.status != was).map_or(AT, |_| NOW);
+        let expected = expected.map(|after| indexed(item(&key, &after), after.status, since));
+        assert_eq!(scratch.items.get(&key).await, Some(expected.unwrap_or(stored)));
     }
+}
+
+/// Adds what has a message in the index of exceptions, if it has been one since `at`.
+fn indexed(item: Item, status: Status, at: DateTime<Utc>) -> Item {
+    let is_exception = [Status::Failed, Status::InDoubt].contains(&status);
+    let message = Some((Channel::Chat, CONVERSATION_ID, Seq(1)));
+    let place = ExceptionPlace { at, message }.to_string();
+    let attributes = [
+        ("exception_list", is_exception.then(|| value(key::exceptions(BUSINESS_ID, status)))),
+        ("exception_at", is_exception.then(|| value(place))),
+    ];
+    with(item, attributes)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,7 +128,7 @@ async fn a_receipt_changes_only_the_message_that_it_names() {
     let table = scratch.table();
     let apply = async |id| {
         table
-            .apply_receipt(&reference_to(id), &receipt(ReportedStatus::Read), NOW)
+            .apply_receipt(Channel::Chat, &reference_to(id), &receipt(ReportedStatus::Read), NOW)
             .await
             .expect("an answer")
             .effect
@@ -146,7 +163,7 @@ async fn a_providers_wrong_clock_does_not_reverse_a_messages_times() {
         let receipt = Receipt { at, ..receipt(ReportedStatus::Delivered) };
         scratch
             .table()
-            .apply_receipt(&reference_to(before.id), &receipt, NOW)
+            .apply_receipt(Channel::Chat, &reference_to(before.id), &receipt, NOW)
             .await
             .expect("an answer");
         let after: Message = scratch.items.record(&message_key()).await.expect("it stays");
@@ -185,7 +202,8 @@ async fn a_receipt_brings_nothing_back_into_an_erased_message() {
         {
             scratch.items.put(before).await;
             let receipt = receipt(reported.clone());
-            let applied = table.apply_receipt(&reference_to(sent.id), &receipt, NOW).await;
+            let applied =
+                table.apply_receipt(Channel::Chat, &reference_to(sent.id), &receipt, NOW).await;
             assert_eq!(applied.expect("an answer").effect, ReceiptEffect::Moved, "{receipt:?}");
 
             let after: Message = scratch.items.record(&message_key()).await.expect("it stays");
@@ -212,7 +230,7 @@ async fn overtaken(was: Status, by: Status, reported: ReportedStatus) -> (Receip
     });
 
     let effect = table
-        .apply_receipt(&reference_to(message(1).id), &receipt(reported), NOW)
+        .apply_receipt(Channel::Chat, &reference_to(message(1).id), &receipt(reported), NOW)
         .await
         .expect("an answer")
         .effect;
@@ -264,7 +282,8 @@ async fn a_delivery_that_a_later_bounce_overtakes_changes_nothing() {
     });
 
     let delivered = receipt(ReportedStatus::Delivered);
-    let applied = table.apply_receipt(&reference_to(failed.id), &delivered, NOW).await;
+    let applied =
+        table.apply_receipt(Channel::Chat, &reference_to(failed.id), &delivered, NOW).await;
     assert_eq!(applied.expect("an answer").effect, ReceiptEffect::None);
     assert_eq!(scratch.items.get(&message_key()).await, Some(expected));
 }
@@ -330,7 +349,12 @@ async fn a_resolved_outcome_makes_the_waiting_conversation_due() {
             .put(item(&message_key(), &Message { status: Status::InDoubt, ..message(1) }))
             .await;
         let effect = table
-            .apply_receipt(&reference_to(message(1).id), &receipt(ReportedStatus::Sent), NOW)
+            .apply_receipt(
+                Channel::Chat,
+                &reference_to(message(1).id),
+                &receipt(ReportedStatus::Sent),
+                NOW,
+            )
             .await
             .expect("an answer")
             .effect;
@@ -349,7 +373,7 @@ async fn effect_of(was: Status, reported: ReportedStatus) -> ReceiptEffect {
     scratch.items.put(item(&message_key(), &Message { status: was, ..message(1) })).await;
     scratch
         .table()
-        .apply_receipt(&reference_to(message(1).id), &receipt(reported), NOW)
+        .apply_receipt(Channel::Chat, &reference_to(message(1).id), &receipt(reported), NOW)
         .await
         .expect("an answer")
         .effect
@@ -391,7 +415,12 @@ async fn a_receipt_waits_until_the_worker_has_released_the_conversation() {
     });
 
     let effect = table
-        .apply_receipt(&reference_to(message(1).id), &receipt(ReportedStatus::Sent), NOW)
+        .apply_receipt(
+            Channel::Chat,
+            &reference_to(message(1).id),
+            &receipt(ReportedStatus::Sent),
+            NOW,
+        )
         .await
         .expect("an answer")
         .effect;
@@ -416,7 +445,12 @@ async fn a_receipt_whose_answer_was_lost_resolves_the_outcome() {
             .await;
         let table = scratch.losing_an_answer_after(others);
         let effect = table
-            .apply_receipt(&reference_to(message(1).id), &receipt(reported.clone()), NOW)
+            .apply_receipt(
+                Channel::Chat,
+                &reference_to(message(1).id),
+                &receipt(reported.clone()),
+                NOW,
+            )
             .await
             .expect("an answer")
             .effect;

@@ -9,8 +9,8 @@ use super::scratch::{Scratch, item};
 use domain::delivery::transitions::MessageState;
 use domain::delivery::{ClaimOutcome, ConversationState, History, Parts, Progress, Status, Thread};
 use domain::{
-    BusinessId, ChannelId, Content, ConversationId, ConversationStatus, MessageId, Month, Sender,
-    Seq,
+    BusinessId, ChannelId, Content, ConversationId, ConversationStatus, MessageId, Metadata, Month,
+    Sender, Seq,
 };
 use platform::table::key::{self, Key};
 use platform::table::record::{Conversation, Message};
@@ -113,6 +113,7 @@ pub(super) fn message(seq: u64) -> Message {
         sender: Sender(None),
         content: Content::new("a text".into()).expect("it is not blank"),
         attachments: Vec::new(),
+        metadata: Metadata::default(),
         created_at: NOW - LEASE,
         month: Month::of(NOW),
         shard: 0,

@@ -9,7 +9,8 @@ use super::sample::{BUSINESS_ID, CONVERSATION_ID, LEASE, MS, NOW, conversation, 
 use super::scratch::{Scratch, item, value, with};
 use domain::channel::whatsapp::CustomerId;
 use domain::delivery::OnUnknownOutcome;
-use domain::{BusinessId, ChannelId, ConversationId};
+use domain::{BusinessId, ChannelId, ConversationId, PrivateText};
+use platform::table::CustomerConversations;
 use platform::table::key;
 use platform::table::provision::NewConversation;
 use platform::table::record::{ChannelRecord, ChannelSettings, Conversation};
@@ -58,7 +59,7 @@ async fn a_window_opens_for_a_day_and_its_end_only_moves_forward() {
         let was = stored(&scratch, before).await;
         assert_eq!(
             table.customer_wrote(NUMBER, &names(&[CUSTOMER]), NOW).await.expect("an answer"),
-            opened,
+            CustomerConversations { open: vec![(BUSINESS_ID, CONVERSATION_ID)], opened },
             "{before:?}"
         );
         let now: Option<Conversation> = scratch.items.record(&conversation_key()).await;
@@ -81,7 +82,7 @@ async fn only_the_customers_own_conversations_with_that_number_get_a_window() {
     {
         assert_eq!(
             table.customer_wrote(number, &names(&[customer]), NOW).await.expect("an answer"),
-            0
+            CustomerConversations::default()
         );
     }
 
@@ -90,9 +91,11 @@ async fn only_the_customers_own_conversations_with_that_number_get_a_window() {
     let moved = Conversation { channel: "email".into(), ..before };
     scratch.items.put(item(&conversation_key(), &moved)).await;
 
-    assert_eq!(table.customer_wrote(NUMBER, &names(&[CUSTOMER]), NOW).await.expect("an answer"), 0);
+    let heard = table.customer_wrote(NUMBER, &names(&[CUSTOMER]), NOW).await;
+    assert_eq!(heard.expect("an answer"), CustomerConversations::default());
     scratch.items.remove(&conversation_key()).await;
-    assert_eq!(table.customer_wrote(NUMBER, &names(&[CUSTOMER]), NOW).await.expect("an answer"), 0);
+    let heard = table.customer_wrote(NUMBER, &names(&[CUSTOMER]), NOW).await;
+    assert_eq!(heard.expect("an answer"), CustomerConversations::default());
 
     assert_eq!(scratch.items.all().await.len(), 1, "nothing is made");
 }
@@ -117,7 +120,7 @@ async fn a_conversation_that_is_found_by_one_name_is_found_by_all_of_them_from_t
     stored(&scratch, None).await;
     let wrote = async |all: &[&str], minutes| {
         let at = NOW + TimeDelta::minutes(minutes);
-        table.customer_wrote(NUMBER, &names(all), at).await.expect("an answer")
+        table.customer_wrote(NUMBER, &names(all), at).await.expect("an answer").opened
     };
 
     assert_eq!(wrote(&["US.1"], 1).await, 0, "the user id is not known yet");
@@ -190,14 +193,14 @@ async fn a_customer_who_changes_takes_their_conversations_along() {
 async fn an_erased_conversation_gets_neither_a_window_nor_a_link() {
     let scratch = Scratch::start().await;
     let was = stored(&scratch, Some(NOW - LEASE)).await;
-    let erased = Conversation { recipient: String::new(), ..was };
+    let erased = Conversation { recipient: PrivateText::default(), ..was };
     let erased = with(item(&conversation_key(), &erased), [("erased_at", Some(value(NOW)))]);
     scratch.items.put(erased).await;
     let before = scratch.items.all().await;
 
     let customer = names(&[CUSTOMER, "US.1"]);
     let opened = scratch.table().customer_wrote(NUMBER, &customer, NOW).await;
-    assert_eq!(opened.expect("an answer"), 0);
+    assert_eq!(opened.expect("an answer"), CustomerConversations::default());
     assert_eq!(scratch.items.all().await, before);
 }
 
@@ -252,7 +255,8 @@ async fn a_conversation_on_whatsapp_is_made_together_with_the_item_that_leads_to
         );
     }
 
-    assert_eq!(table.customer_wrote(NUMBER, &names(&[CUSTOMER]), NOW).await.expect("an answer"), 3);
+    let heard = table.customer_wrote(NUMBER, &names(&[CUSTOMER]), NOW).await.expect("an answer");
+    assert_eq!((heard.opened, heard.open.len()), (3, 3));
 
     // An existing conversation is not made again, and no item that leads to it is added.
     let before = scratch.items.all().await;

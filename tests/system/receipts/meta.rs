@@ -1,5 +1,7 @@
 //! The test in Meta's place: it knows the app's secret, and signs what it likes.
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -64,6 +66,8 @@ pub(crate) struct Sent {
     pub(crate) business_id: Uuid,
     pub(crate) conversation_id: Uuid,
     pub(crate) id: Uuid,
+    /// The proof that it was sent so.
+    pub(crate) tag: [u8; 16],
 }
 
 impl Sent {
@@ -72,20 +76,54 @@ impl Sent {
         let conversation_id = business.conversation_id("whatsapp");
         let id = world.send(&business.api_key, conversation_id, text).go().await.id();
         world.until_status(&business.api_key, conversation_id, id, "sent").await;
-        Sent { business_id: business.business_id, conversation_id, id }
+        Sent::of(world, business.business_id, conversation_id, id).await
+    }
+
+    /// A message as it went out by the sandbox's number.
+    pub(crate) async fn of(
+        world: &World,
+        business_id: Uuid,
+        conversation_id: Uuid,
+        id: Uuid,
+    ) -> Sent {
+        let reference = format!("{business_id}.{conversation_id}.{id}");
+        let tag = tag(world, "whatsapp", NUMBER, &reference).await;
+        Sent { business_id, conversation_id, id, tag }
     }
 
     /// One status of it, as Meta words it.
     pub(crate) fn status(&self, status: &str) -> Value {
-        let Sent { business_id, conversation_id, id } = self;
+        let Sent { business_id, conversation_id, id, tag } = self;
+        let tag = BASE64_URL_SAFE_NO_PAD.encode(tag);
+        let data = format!("{business_id}.{conversation_id}.{id}.{tag}");
         json!({ "id": format!("wamid.{id}"), "status": status, "timestamp": "1772355902",
-            "recipient_id": "15550000000", "biz_opaque_callback_data": format!("{business_id}.{conversation_id}.{id}") })
+            "recipient_id": "15550000000", "biz_opaque_callback_data": data })
     }
 }
 
-/// A notification with these statuses.
+/// Meta's id of the sandbox's number.
+pub(crate) const NUMBER: &str = "106540352242922";
+
+/// The proof that a message was sent by this channel and number or configuration set, as a reader
+/// of `receipt_keys.rs` makes it.
+pub(crate) async fn tag(world: &World, channel: &str, sender: &str, reference: &str) -> [u8; 16] {
+    let keys = world.secret("ReceiptKeys").await;
+    let secret = keys["keys"][0]["secret"].as_str().expect("a key");
+    let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key of any length");
+    let mac = mac.chain_update(format!("{channel}\n{sender}\n{reference}")).finalize();
+    mac.into_bytes()[..16].try_into().expect("it is longer")
+}
+
+/// A notification with these statuses of the sandbox's number.
 pub(crate) fn notification(statuses: &[Value]) -> Value {
-    let value = json!({ "messaging_product": "whatsapp", "statuses": statuses });
+    notification_of(NUMBER, statuses)
+}
+
+/// A notification with these statuses of a number.
+pub(crate) fn notification_of(number: &str, statuses: &[Value]) -> Value {
+    let metadata = json!({ "display_phone_number": "15550783881", "phone_number_id": number });
+    let value =
+        json!({ "messaging_product": "whatsapp", "metadata": metadata, "statuses": statuses });
     let changes = json!([{ "field": "messages", "value": value }]);
     json!({ "object": "whatsapp_business_account", "entry": [{ "id": "1", "changes": changes }] })
 }

@@ -1,18 +1,16 @@
 //! Files on WhatsApp: each is a message of its own there, and all of them together are one of ours.
 
 use hmac::digest::Digest;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use uuid::Uuid;
 
 use super::messages;
-use crate::attachments::{PNG, announce, bring, store};
-use tests::{Answer, Business, World};
-
-/// Longer than a lease, and longer than a receipt is waited for.
-const LEASE: i64 = 46;
-const DOUBT: i64 = 121;
+use crate::attachments::{announce, bring, store};
+use domain::file::MAX_FILE_BYTES;
+use domain::{BusinessId, ConversationId};
+use tests::{Answer, Business, DOUBT_SECONDS, LEASE_SECONDS, PNG, World};
 
 /// The beginning of a film, of a recording and of a document, as far as it is looked at.
 const MP4: &[u8] = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom a film";
@@ -103,27 +101,55 @@ async fn every_kind_of_file_arrives_with_its_bytes_and_its_text() {
     }
 }
 
+/// Brings a document of this many bytes past the API, and sends it; returns the message's id, and
+/// the bytes.
+async fn send_large(world: &World, business: &Business, size: usize) -> (Uuid, Vec<u8>) {
+    let conversation_id = business.conversation_id("whatsapp");
+    let bytes = [PDF, &vec![b'%'; size - PDF.len()]].concat();
+    let (name, kind) = ("atlas.pdf", "application/pdf");
+    let announced =
+        announce(world, &business.api_key, conversation_id, name, kind, bytes.len() as u64);
+    let upload = announced.await.json();
+    assert_eq!(bring(&upload["upload"], &bytes).await.status(), StatusCode::OK);
+
+    let body =
+        json!({ "content": "an atlas", "attachments": [{ "url": upload["url"] }] }).to_string();
+    let sent = world.send(&business.api_key, conversation_id, "an atlas").body(body).go().await;
+    (sent.id(), bytes)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_document_arrives_whole() {
     let world = World::start().await;
     let business = world.business(10, 1).await;
     let conversation_id = business.conversation_id("whatsapp");
-    let bytes = [PDF, &vec![b'%'; LARGE]].concat();
-    let size = bytes.len() as u64;
-    let upload =
-        announce(&world, &business.api_key, conversation_id, "atlas.pdf", "application/pdf", size)
-            .await
-            .json();
-    assert_eq!(bring(&upload["upload"], &bytes).await.status(), StatusCode::OK);
-
-    let body =
-        json!({ "content": "an atlas", "attachments": [{ "url": upload["url"] }] }).to_string();
-    let id = world.send(&business.api_key, conversation_id, "an atlas").body(body).go().await.id();
+    let (id, bytes) = send_large(&world, &business, LARGE).await;
     world.until_status(&business.api_key, conversation_id, id, "sent").await;
 
     let expected =
         received_file("document", "application/pdf", &bytes, Some("atlas.pdf"), Some("an atlas"));
     assert_eq!(messages(&world, conversation_id).await[0]["attachments"], json!([expected]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_largest_document_waits_for_an_invocation_that_has_time_for_it() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    let conversation_id = business.conversation_id("whatsapp");
+    // The worker has 20 seconds, and the document may take 17.
+    world.fault("whatsapp", json!({ "delay_ms": 3_200, "times": 1 })).await;
+    world.sandbox(Method::PUT, "/queues/held", json!({ "held": true })).await;
+    send(&world, &business, "before it", &[]).await;
+    let (id, _) = send_large(&world, &business, MAX_FILE_BYTES as usize).await;
+    world.sandbox(Method::PUT, "/queues/held", json!({ "held": false })).await;
+
+    let delivery = world.until_status(&business.api_key, conversation_id, id, "sent").await;
+    assert_eq!(delivery["attempts"], 1, "{delivery}");
+    let (business_id, conversation_id) =
+        (BusinessId(business.business_id), ConversationId(conversation_id));
+    let conversation = world.table().conversation(business_id, conversation_id).await;
+    let conversation = conversation.expect("the table answers").expect("the conversation");
+    assert!(conversation.fence > 1, "it was begun by the invocation that had waited");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -207,6 +233,37 @@ async fn an_upload_that_fails_leaves_nothing_in_doubt() {
     assert_eq!(messages(&world, conversation_id).await.len(), 2);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_keys_of_its_receipts_a_message_waits_and_its_file_is_not_uploaded() {
+    let world = World::start().await;
+    let business = world.business(10, 1).await;
+    let conversation_id = business.conversation_id("whatsapp");
+    let keys = world.engine().secret_id("ReceiptKeys").expect("the template declares it");
+    let silent = json!({ "operation": "GetSecretValue", "error": "timeout", "about": keys });
+    world.fault("aws", silent).await;
+
+    // An upload would end the message.
+    world.fault("whatsapp-media", json!({ "code": 131_053, "times": 1 })).await;
+    let id = send(&world, &business, "see the file", &[("photo.png", "image/png", PNG)]).await.id();
+    let tried = async || {
+        let delivery = world.delivery(&business.api_key, conversation_id, id).await;
+        delivery["error"].is_object().then_some(delivery)
+    };
+    let delivery = world.until("it was tried", tried).await;
+    assert_eq!(
+        (&delivery["status"], &delivery["error"]["code"]),
+        (&json!("queued"), &json!("keys_unavailable"))
+    );
+
+    for part in ["aws", "whatsapp-media"] {
+        world.heal(part).await;
+    }
+    world.pass(60).await;
+    world.sweep().await;
+    let delivery = world.until_status(&business.api_key, conversation_id, id, "sent").await;
+    assert_eq!(delivery["history"][0]["outcome"], "postponed");
+}
+
 /// A message of three parts over whose second one something happens; returns its conversation, and
 /// its id.
 async fn in_doubt(world: &World, business: &Business, fault: Value) -> (Uuid, Uuid) {
@@ -215,7 +272,7 @@ async fn in_doubt(world: &World, business: &Business, fault: Value) -> (Uuid, Uu
     let id = send(world, business, "three things", &THREE).await.id();
     world
         .until("the fault has hit", async || {
-            let fault = world.sandbox(reqwest::Method::GET, "/whatsapp/faults", Value::Null).await;
+            let fault = world.sandbox(Method::GET, "/whatsapp/faults", Value::Null).await;
             fault.is_null().then_some(())
         })
         .await;
@@ -231,7 +288,7 @@ async fn a_part_in_doubt_is_the_only_one_that_may_come_twice() {
         let world = World::start().await;
         let business = world.business(10, 1).await;
         let (conversation_id, id) = in_doubt(&world, &business, fault).await;
-        world.pass(LEASE).await;
+        world.pass(LEASE_SECONDS).await;
         world.sweep().await;
         world.until_status(&business.api_key, conversation_id, id, "in_doubt").await;
         assert_eq!(
@@ -239,7 +296,7 @@ async fn a_part_in_doubt_is_the_only_one_that_may_come_twice() {
             [json!([1, 2])],
             "nothing is sent again in doubt"
         );
-        world.pass(DOUBT).await;
+        world.pass(DOUBT_SECONDS).await;
         world.sweep().await;
         world.until_status(&business.api_key, conversation_id, id, "sent").await;
         assert_eq!(
@@ -286,12 +343,12 @@ async fn a_worker_that_dies_between_two_parts_goes_on_with_the_next() {
     let id = send(&world, &business, "three things", &THREE).await.id();
     world
         .until("the worker was killed", async || {
-            let faults = world.sandbox(reqwest::Method::GET, "/aws/faults", Value::Null).await;
+            let faults = world.sandbox(Method::GET, "/aws/faults", Value::Null).await;
             faults.as_array().expect("an array").is_empty().then_some(())
         })
         .await;
 
-    for seconds in [LEASE, DOUBT] {
+    for seconds in [LEASE_SECONDS, DOUBT_SECONDS] {
         world.pass(seconds).await;
         world.sweep().await;
         world

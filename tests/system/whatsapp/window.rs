@@ -8,22 +8,26 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::messages;
-use crate::attachments::{self, PNG};
+use crate::attachments;
 use crate::receipts::meta::Meta;
 use domain::{BusinessId, ConversationId};
 use platform::table::key;
-use tests::{Answer, World};
+use tests::{Answer, PNG, World};
 
 /// A business whose WhatsApp channel has a template, or none, and a conversation whose window
 /// closes then.
-struct Shop {
+pub(super) struct Shop {
     business_id: Uuid,
-    api_key: String,
-    conversation_id: Uuid,
-    customer: String,
+    pub(super) api_key: String,
+    pub(super) conversation_id: Uuid,
+    pub(super) customer: String,
 }
 
-async fn shop(world: &World, has_template: bool, window_expires_at: DateTime<Utc>) -> Shop {
+pub(super) async fn shop(
+    world: &World,
+    has_template: bool,
+    window_expires_at: DateTime<Utc>,
+) -> Shop {
     shop_with(world, has_template, window_expires_at, None).await
 }
 
@@ -53,12 +57,12 @@ async fn shop_with(
 }
 
 impl Shop {
-    async fn send(&self, world: &World, text: &str) -> Answer {
+    pub(super) async fn send(&self, world: &World, text: &str) -> Answer {
         world.send(&self.api_key, self.conversation_id, text).go().await
     }
 
     /// The shop's customer writes.
-    async fn write(&self, world: &World, text: &str) {
+    pub(super) async fn write(&self, world: &World, text: &str) {
         world.ledger().texts.push(text.to_owned());
         let wrote = json!({ "from": self.customer, "text": text });
         world.sandbox(Method::POST, "/whatsapp/customers", wrote).await;
@@ -178,7 +182,7 @@ async fn a_customer_who_calls_or_changes_their_number_is_written_to_all_the_same
     world.allow(|allowed| allowed.undelivered = true);
 }
 
-fn closed() -> DateTime<Utc> {
+pub(super) fn closed() -> DateTime<Utc> {
     Utc::now() - TimeDelta::seconds(1)
 }
 
