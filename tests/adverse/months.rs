@@ -6,12 +6,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 
 use crate::talk::{Talk, see_through};
-use crate::{CALLERS, UNPACED, either};
+use crate::{CALLERS, UNANSWERED, UNPACED, either, send};
 use domain::problem::Refusal;
 use domain::{BusinessId, Channel, Content, ConversationId, Metadata, Month, Sender, Seq};
 use platform::table::{AcceptOutcome, MessageDraft, Table};
 use tests::World;
 use tests::suite::{Suite, remark};
+use uuid::Uuid;
 
 /// How many conversations the callers share, of both sides of the turn.
 const TALKS: usize = 6;
@@ -44,11 +45,9 @@ async fn over_http() {
         let mut accepted = Vec::new();
         loop {
             let conversation_id = business.conversation_id(UNPACED[number % UNPACED.len()]);
-            let answer =
-                world.send(&business.api_key, conversation_id, "around midnight").go().await;
+            let answer = send(&world, &business, conversation_id, "around midnight").await;
             match answer.status.as_u16() {
                 201 => accepted.push(created_at(&answer.json()["created_at"])),
-                503 => {}
                 _ => {
                     assert_eq!(
                         answer.problem(),
@@ -132,23 +131,30 @@ async fn to_the_millisecond(shards: u16) {
 }
 
 /// Accepts one message after the other until the month is spent; returns the month and how many
-/// there were.
-async fn spend(world: &World, table: &Table, draft: MessageDraft) -> (Month, u64) {
+/// there were. What is not answered in time is tried again under its key.
+async fn spend(world: &World, table: &Table, mut draft: MessageDraft) -> (Month, u64) {
     let month = Month::of(draft.now);
     let mut accepted = 0;
+    let mut unanswered = 0;
     let mut last = Seq(0);
 
     loop {
+        draft.idempotency.get_or_insert_with(|| (Uuid::new_v4().to_string(), "of one body".into()));
         let outcome = match table.accept(&draft, last, None, None).await {
             Err(error) if error.is_contention() => continue, // A caller over HTTP is told 503.
+            Err(_) if unanswered < UNANSWERED => {
+                unanswered += 1;
+                continue;
+            }
             outcome => outcome.expect("an answer"),
         };
         match outcome {
-            AcceptOutcome::Accepted(message) => {
+            AcceptOutcome::Accepted(message) | AcceptOutcome::Replayed(message) => {
                 assert_eq!((message.month, message.created_at), (month, draft.now));
                 let id = message.id.to_string().parse().expect("a UUID");
                 world.ledger().accepted.insert(id, message.content.as_str().to_owned());
-                (accepted, last) = (accepted + 1, message.seq);
+                (accepted, last, unanswered) = (accepted + 1, message.seq, 0);
+                draft.idempotency = None;
             }
             AcceptOutcome::Refused(Refusal::Busy) => {}
             AcceptOutcome::Refused(Refusal::QuotaExceeded { resets_at, .. }) => {

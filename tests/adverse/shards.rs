@@ -10,7 +10,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::talk::{now, see_through};
-use crate::{CALLERS, either};
+use crate::{CALLERS, either, send};
 use domain::{BusinessId, ConversationId, Month};
 use platform::table::{PlanChange, key};
 use tests::suite::{Suite, remark};
@@ -40,11 +40,11 @@ async fn changing() {
     world.fault("aws", conflict).await;
     let conversations = world.conversations_for_many(&business).await;
     let over = AtomicBool::new(false);
-    let send = |number| {
+    let caller = |number| {
         let conversation_id = conversations[number % conversations.len()];
         send_until(&world, &business, conversation_id, &over)
     };
-    let sends = join_all((0..CALLERS).map(send));
+    let sends = join_all((0..CALLERS).map(caller));
     let looks = look_until(&world, &business, &conversations, &over);
     let (accepted, looks, changes) = tokio::join!(sends, looks, change(&world, &business, &over));
     let accepted: u64 = accepted.into_iter().sum();
@@ -99,13 +99,10 @@ async fn send_until(
     let mut accepted = 0;
 
     while !over.load(Ordering::Relaxed) {
-        let answer =
-            world.send(&business.api_key, conversation_id, "while the plan changes").go().await;
+        let answer = send(world, business, conversation_id, "while the plan changes").await;
         match answer.status.as_u16() {
             201 => accepted += 1,
-            status => {
-                assert!(matches!(status, 403 | 503), "{} {}", answer.text, world.complaints())
-            }
+            status => assert_eq!(status, 403, "{} {}", answer.text, world.complaints()),
         }
     }
 
@@ -262,16 +259,8 @@ async fn first(shards: u16) {
         let conversations = world.conversations_for_many(&business).await;
         let caller = async |number: usize| {
             let conversation_id = conversations[number % conversations.len()];
-            loop {
-                let answer = world
-                    .send(&business.api_key, conversation_id, "the first of the month")
-                    .go()
-                    .await;
-                match answer.status.as_u16() {
-                    503 => {}
-                    status => return (status, answer),
-                }
-            }
+            let answer = send(&world, &business, conversation_id, "the first of the month").await;
+            (answer.status.as_u16(), answer)
         };
         let answers = join_all((0..CALLERS).map(caller)).await;
         let accepted = answers.iter().filter(|(status, _)| *status == 201).count() as u64;
