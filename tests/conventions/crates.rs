@@ -185,8 +185,8 @@ fn what_functions_stand_on_is_compiled_once() {
 
 #[test]
 fn programs_and_tests_share_what_they_compile() {
-    let for_programs = features("normal,build", &["--workspace"]);
-    let for_tests = features("normal,build,dev", &["--workspace"]);
+    let for_programs = features("normal,build", &[]);
+    let for_tests = features("normal,build,dev", &[]);
     let mut violations = Violations::default();
 
     for (package, features) in &for_programs {
@@ -201,7 +201,8 @@ fn programs_and_tests_share_what_they_compile() {
     violations.report();
 }
 
-/// Each crate that a selection of packages is built of, and with which features.
+/// Each crate that some packages are built of, and with which features: of the workspace's default
+/// members if none are named, which are what cargo has fetched by then.
 fn features(edges: &str, packages: &[&str]) -> BTreeMap<String, String> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.env("CARGO_TERM_COLOR", "never"); // It paints what is read here.
