@@ -149,8 +149,8 @@ impl PublishEvents {
         if drafts.is_empty() {
             return Ok(());
         }
-        let endpoints = self.table.endpoints(business_id).await?;
         let now = self.clock.now();
+        let endpoints = self.table.endpoints(business_id).await?;
         let events = self.table.publish_events(business_id, &drafts, &endpoints, now).await?;
         let mut bells = BTreeSet::new();
         for event in events {
