@@ -81,13 +81,12 @@ fn is_paced(channel: &str) -> bool {
 }
 
 /// How many messages the conversation has. With a pace it takes a single one to be let go of in the
-/// first invocation, and more than one to be postponed. The last one is moved past by the release.
+/// first invocation, and more than one to be postponed.
 fn messages(channel: &str, case: &Case) -> u32 {
     let messages = case.choices().messages;
     match case.point.name {
         "release" if is_paced(channel) => 1,
         "put off" | "ring" if is_paced(channel) => messages.max(2),
-        "advance" => messages.max(2),
         _ => messages,
     }
 }
@@ -191,7 +190,6 @@ fn fault<'a>(channel: &'a str, case: &Case, work: Work) -> (&'a str, Value) {
 fn times(work: Work, case: &Case) -> u32 {
     match (work, case.point.name) {
         (Work::Delivered, "mark" | "settle" | "read tabs") => case.choices().messages,
-        (Work::Delivered, "advance") => case.choices().messages.max(2) - 1,
         _ => 1,
     }
 }

@@ -33,7 +33,7 @@ pub(crate) const LEAVE_OUTBOX: Point =
     point("leave outbox", "TransactWriteItems", "REMOVE outbox_bucket");
 
 /// Every call there is; the first that fits is it.
-const POINTS: [Point; 45] = [
+const POINTS: [Point; 44] = [
     point("read published", "BatchGetItem", "#EVENTS"),
     point("read everything", "BatchGetItem", "CONVERSATION"),
     point("read shards", "BatchGetItem", "SHARD"),
@@ -72,7 +72,6 @@ const POINTS: [Point; 45] = [
     point("read file", "GetObject", ""),
     point("put back", "UpdateItem", "doubts = :doubts"),
     point("release", "UpdateItem", "not_before, outbox_bucket"),
-    point("advance", "UpdateItem", "settled_seq = :before"),
     point("remember full", "UpdateItem", "SET full_shards = :full"),
     point("pause", "UpdateItem", "paused_until = :until"),
     point("read endpoints", "Query", ":endpoints"),

@@ -235,17 +235,11 @@ impl Protocol {
                     false => Event::Changed,
                 }
             }
-            Command::Advance(seq) => {
-                let advanced = state.conversation.advanced(conversation_fence, seq);
-                if state.write_conversation(advanced) { Event::Done } else { Event::LeaseLost }
-            }
-            Command::Release(last) => {
+            Command::Release => {
                 let still_held = state.conversation.lease_until.is_some()
                     && state.conversation.fence == conversation_fence;
-                let released = match last {
-                    Some(seq) => state.conversation.released_past(conversation_fence, seq),
-                    None => state.conversation.released(conversation_fence),
-                };
+                let settled = worker.round.settled_seq();
+                let released = state.conversation.released(conversation_fence, settled);
                 match state.write_conversation(released) {
                     true => Event::Done,
                     false if still_held => Event::Changed,
@@ -253,7 +247,8 @@ impl Protocol {
                 }
             }
             Command::Postpone(at) => {
-                let postponed = state.conversation.postponed(conversation_fence, at);
+                let settled = worker.round.settled_seq();
+                let postponed = state.conversation.postponed(conversation_fence, settled, at);
                 state.write_conversation(postponed);
                 state.ring();
                 Event::Done

@@ -15,6 +15,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::partial::hold_queues;
 use domain::{BusinessId, ConversationId};
 use platform::credential::visitor::{Visitor, VisitorToken};
 use platform::credential::{SigningKey, SigningKeys};
@@ -210,6 +211,39 @@ async fn a_message_that_was_on_its_way_to_others_reaches_a_tab_that_opened_meanw
 
     settled(&world, &business, 1).await;
     assert_eq!(second.resume(0).await, (vec![(1, id)], 1));
+
+    world.let_customers_in().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tab_that_opens_in_the_middle_of_a_workers_turn_gets_what_others_have() {
+    let (world, business) = World::without_customers().await;
+    let mut first = tab(&world, &business, 0).await;
+    assert_eq!(first.next_event().await["type"], "caught_up");
+
+    // One turn for all three; its worker has handed over two, and waits for the gateway.
+    world.fault("chat", json!({"delay_ms": 2_000, "skip": 2, "times": 1})).await;
+    hold_queues(&world, true).await;
+    let mut ids = Vec::new();
+    for text in ["first", "second", "third"] {
+        ids.push(send(&world, &business, text).await);
+    }
+    hold_queues(&world, false).await;
+    let waits = async || {
+        let fault = world.sandbox(Method::GET, "/chat/faults", Value::Null).await;
+        fault.is_null().then_some(())
+    };
+    world.until("the worker waits", waits).await;
+
+    let mut second = tab(&world, &business, 0).await;
+    for (seq, id) in (1..).zip(&ids[..2]) {
+        assert_eq!(message_of(&second.next_event().await), (seq, *id));
+    }
+    assert_eq!(second.next_event().await, json!({"type": "caught_up", "seq": 2, "pending": 3}));
+    assert_eq!(second.resume(2).await.1, 2, "nothing is there yet");
+
+    settled(&world, &business, 3).await;
+    assert_eq!(second.resume(2).await, (vec![(3, ids[2])], 3));
 
     world.let_customers_in().await;
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::chat::tab::{Tab, message_of};
+use crate::partial::hold_queues;
 use tests::contract::root;
 use tests::{Business, StreamReader, World};
 
@@ -149,16 +150,20 @@ async fn done(world: &World, business: &Business, channel: &str, tab: &mut Optio
     Done { writes, reads: [after[0] - before[0], after[1] - before[1]] }
 }
 
+async fn open_tab(world: &World, business: &Business) -> Tab {
+    let token = world.visitor_token(business.conversation_id("chat")).await;
+    let mut tab = Tab::open(world, &token).await;
+    tab.hello(0).await;
+    assert_eq!(tab.next_event().await["type"], "hello");
+    tab.until_caught_up().await;
+    tab
+}
+
 async fn a_message_does_to_the_table_what_its_price_is_made_of(channel: &str) {
     let (world, business) = World::without_customers().await;
     let mut tab = None;
     if channel == "chat" {
-        let token = world.visitor_token(business.conversation_id(channel)).await;
-        let mut opened = Tab::open(&world, &token).await;
-        opened.hello(0).await;
-        assert_eq!(opened.next_event().await["type"], "hello");
-        opened.until_caught_up().await;
-        tab = Some(opened);
+        tab = Some(open_tab(&world, &business).await);
     } else {
         let statuses = ["sent", "delivered", "read"];
         let statuses = if channel == "email" { &statuses[..2] } else { &statuses };
@@ -185,4 +190,44 @@ async fn a_message_on_whatsapp_does_what_its_price_is_made_of() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_by_email_does_what_its_price_is_made_of() {
     a_message_does_to_the_table_what_its_price_is_made_of("email").await;
+}
+
+/// A turn is one claim and one release, however many messages it has.
+async fn each_message_of_a_turn_is_written_twice(channel: &str) {
+    const TURN: u64 = 4;
+    let (world, business) = World::without_customers().await;
+    let _tab = match channel {
+        "chat" => Some(open_tab(&world, &business).await),
+        _ => None,
+    };
+    let conversation_id = business.conversation_id(channel);
+    let mut stream = StreamReader::default();
+    stream.for_each(&world, |_| {}).await;
+
+    hold_queues(&world, true).await;
+    let mut last = Uuid::nil();
+    for number in 0..TURN {
+        let text = format!("{number} of a turn");
+        last = world.send(&business.api_key, conversation_id, &text).go().await.id();
+    }
+    hold_queues(&world, false).await;
+    world.until_status(&business.api_key, conversation_id, last, "sent").await;
+    settle(&world).await;
+
+    let mut writes = Writes::new();
+    stream.for_each(&world, |record| note(record, &mut writes)).await;
+    // Accepting writes both, once a message.
+    assert_eq!(writes["message"] - TURN, 2 * TURN, "{channel}: {writes:?}");
+    assert_eq!(writes["conversation"] - TURN, 2, "{channel}: {writes:?}");
+    world.let_customers_in().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_message_of_a_turn_in_the_chat_is_written_twice() {
+    each_message_of_a_turn_is_written_twice("chat").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_message_of_a_turn_by_email_is_written_twice() {
+    each_message_of_a_turn_is_written_twice("email").await;
 }

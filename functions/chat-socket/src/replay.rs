@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::widgets::Widgets;
 use domain::Seq;
+use domain::delivery::ConversationState;
 use domain::widget::ReplayState;
 use platform::clock::Clock;
 use platform::error::InternalError;
@@ -17,6 +18,9 @@ use platform::table::{Connection, MessageRange, Order, Table};
 /// The most messages of a page. DynamoDB ends it earlier after [1
 /// MB](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html).
 pub const PAGE_SIZE: i32 = 50;
+
+/// How many messages of a worker's turn are read at once.
+const TURN_PAGE_SIZE: i32 = 10;
 
 /// The part of a conversation that a replay has sent.
 pub(crate) struct ReplayOutcome {
@@ -50,12 +54,8 @@ impl Replay<'_> {
         &self,
         after: Seq,
     ) -> Result<Option<ReplayOutcome>, InternalError> {
-        let Connection { business_id, conversation_id, .. } = self.connection;
-        let conversation = self.table.conversation(*business_id, *conversation_id).await?;
-        let state = conversation.map(|conversation| conversation.state());
-
         let last = self.state.next_after(after);
-        Ok(match state {
+        Ok(match self.conversation().await? {
             None => Some(ReplayOutcome { first: after, last, pending: None }),
             Some(state) if state.settled_seq <= last => {
                 let pending = state.message_in_flight(self.clock.now());
@@ -79,13 +79,11 @@ impl Replay<'_> {
     /// all. A widget that is not reached in time is disconnected and `None` returned: it reconnects
     /// and says how far it got.
     async fn newest_page(&self, after: Seq) -> Result<Option<ReplayOutcome>, InternalError> {
-        let Connection { connection_id, business_id, conversation_id, .. } = self.connection;
-        let Some(conversation) = self.table.conversation(*business_id, *conversation_id).await?
-        else {
+        let connection_id = &self.connection.connection_id;
+        let Some(state) = self.conversation().await? else {
             return Ok(Some(ReplayOutcome { first: after, last: after, pending: None }));
         };
 
-        let state = conversation.state();
         let settled = state.settled_seq;
         let (page, first) = self.page_before(settled.next(), after).await?;
 
@@ -112,12 +110,10 @@ impl Replay<'_> {
         after: Seq,
     ) -> Result<Option<ReplayOutcome>, InternalError> {
         let Connection { business_id, conversation_id, .. } = self.connection;
-        let Some(conversation) = self.table.conversation(*business_id, *conversation_id).await?
-        else {
+        let Some(state) = self.conversation().await? else {
             return Ok(Some(ReplayOutcome { first: after, last: after, pending: None }));
         };
 
-        let state = conversation.state();
         let settled = state.settled_seq;
         let last = self.state.next_after(after);
         let mut outcome = ReplayOutcome {
@@ -147,14 +143,42 @@ impl Replay<'_> {
     /// Sends the page before `before`, newest first. Returns the messages between which everything
     /// was sent, without them; `None` as of [`Replay::newest_page`].
     pub(crate) async fn history(&self, before: Seq) -> Result<Option<(Seq, Seq)>, InternalError> {
-        let Connection { business_id, conversation_id, .. } = self.connection;
-        let conversation = self.table.conversation(*business_id, *conversation_id).await?;
-        let Some(conversation) = conversation else { return Ok(Some((Seq(0), before))) };
+        let Some(state) = self.conversation().await? else { return Ok(Some((Seq(0), before))) };
 
         // The worker delivers what is not settled.
-        let before = before.min(conversation.state().settled_seq.next());
+        let before = before.min(state.settled_seq.next());
         let (page, after) = self.page_before(before, Seq(0)).await?;
         Ok(self.send(page.iter()).await.then_some((after, before)))
+    }
+
+    /// Returns the conversation as far as it is settled now; `None` if there is none. A worker that
+    /// holds it stores how far it came when it lets go, so until then its messages tell.
+    async fn conversation(&self) -> Result<Option<ConversationState>, InternalError> {
+        let Connection { business_id, conversation_id, .. } = self.connection;
+        let conversation = self.table.conversation(*business_id, *conversation_id).await?;
+        let Some(mut state) = conversation.map(|conversation| conversation.state()) else {
+            return Ok(None);
+        };
+
+        while state.lease_until.is_some() && state.settled_seq < state.seq {
+            let range = MessageRange {
+                after: state.settled_seq,
+                before: Some(state.seq.next()),
+                order: Order::OldestFirst,
+            };
+            let turn =
+                self.table.messages(*business_id, *conversation_id, range, TURN_PAGE_SIZE).await?;
+            let settled = turn.messages.iter().take_while(|message| message.status.is_settled());
+            if let Some(last) = settled.last() {
+                state.settled_seq = last.seq;
+            }
+
+            let end = turn.messages.last().map(|message| message.seq);
+            if end != Some(state.settled_seq) || !turn.has_more {
+                break;
+            }
+        }
+        Ok(Some(state))
     }
 
     /// Returns the newest page of the messages between two, newest first, and the message before

@@ -1,6 +1,6 @@
-//! `advance`, `release`, `postpone` and `park`: the writes that only the holder of a conversation
-//! may make. The rules are [`ConversationState::advanced`], [`ConversationState::released`],
-//! [`ConversationState::released_past`], [`ConversationState::postponed`] and
+//! `release`, `postpone` and `park`: the writes by which the holder of a conversation lets go of
+//! it.
+//! The rules are [`ConversationState::released`], [`ConversationState::postponed`] and
 //! [`ConversationState::parked`].
 
 use chrono::{DateTime, Utc};
@@ -45,6 +45,8 @@ struct State {
     holder: Holder,
     seq: u64,
     settled: u64,
+    /// How far the holder has come, as it knows.
+    passed: u64,
     due: DateTime<Utc>,
 }
 
@@ -53,8 +55,8 @@ fn any_state() -> impl Strategy<Value = State> {
     let others =
         prop::sample::select(vec![Successor, Free, FreeAfterSuccessor, SameFence, SameName, Gone]);
     let due = prop::sample::select(vec![DUE, DUE, DUE + MS, DUE - MS]);
-    (prop_oneof![Just(Us), others], 0u64..4, 0u64..4, due)
-        .prop_map(|(holder, seq, settled, due)| State { holder, seq, settled, due })
+    (prop_oneof![Just(Us), others], 0u64..4, 0u64..4, 0u64..4, due)
+        .prop_map(|(holder, seq, settled, passed, due)| State { holder, seq, settled, passed, due })
 }
 
 fn stored(state: &State, held: &HeldConversation) -> Option<Conversation> {
@@ -84,7 +86,7 @@ fn stored(state: &State, held: &HeldConversation) -> Option<Conversation> {
 /// The write checks its own answer; it is given whether the rule accepts it.
 async fn check(
     write: impl AsyncFn(&Table, &State, HeldConversation, bool),
-    rule: impl Fn(&ConversationState) -> Option<ConversationState>,
+    rule: impl Fn(&ConversationState, Seq) -> Option<ConversationState>,
 ) {
     let scratch = Scratch::start().await;
     let (table, key) = (scratch.table(), conversation_key());
@@ -102,11 +104,14 @@ async fn check(
             None => scratch.items.remove(&key).await,
         }
         let sound = !matches!(state.holder, Holder::SameFence | Holder::SameName);
+        let passed = Seq(state.passed);
         let after = before
             .as_ref()
-            .and_then(|before| rule(&before.state()).map(|turn| turned(before, turn)));
+            .and_then(|before| rule(&before.state(), passed).map(|turn| turned(before, turn)));
         let after = after.filter(|_| sound);
-        write(&table, &state, held.clone(), after.is_some()).await;
+        let mut holder = held.clone();
+        holder.conversation.settled_seq = passed;
+        write(&table, &state, holder, after.is_some()).await;
         let stored: Option<Item> = scratch.items.get(&key).await;
         assert_eq!(stored, after.as_ref().or(before.as_ref()).map(item_of));
         after.is_some()
@@ -114,43 +119,47 @@ async fn check(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_holder_advances_a_conversation_and_by_one_message() {
-    let advance = async |table: &Table, state: &State, mut held: HeldConversation, right: bool| {
-        let moved = table.deliveries().advance(&mut held, Seq(2)).await.expect("an answer");
-        // At 2 already: the worker's own write, the answer to which was lost.
-        assert_eq!(moved, right || (state.holder == Holder::Us && state.settled == 2));
-        assert_eq!(held.conversation.settled_seq, Seq(if moved { 2 } else { 1 }));
-    };
-    check(advance, |turn| turn.advanced(2, Seq(2))).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn advancing_stores_thread_and_rate_limit_state_if_there_are_any() {
+async fn letting_go_stores_thread_and_rate_limit_state_if_there_are_any() {
     let scratch = Scratch::start().await;
     let table = scratch.table();
-    let mut held = held(&scratch, &table).await;
     let stored = async || {
         let item = scratch.items.get(&conversation_key()).await.expect("it is there");
         (item.get("thread").cloned(), item.get("paced").cloned())
     };
-
-    assert!(table.deliveries().advance(&mut held, Seq(2)).await.expect("an answer"));
+    table.deliveries().postpone(&held(&scratch, &table).await, LATER).await.expect("an answer");
     assert_eq!(stored().await, (None, None));
-    held.conversation.thread.join("2@example.com".into());
+
     let paced = RateLimitState { last_at: NOW, conforms_at: LATER };
-    held.conversation.rate_limit_state = Some(paced);
+    let changed = async || {
+        let mut held = held(&scratch, &table).await;
+        held.conversation.due = None;
+        held.conversation.thread.join("2@example.com".into());
+        held.conversation.rate_limit_state = Some(paced);
+        held
+    };
+    let both = (Some(value(["2@example.com"])), Some(value(paced)));
 
-    assert!(table.deliveries().advance(&mut held, Seq(3)).await.expect("an answer"));
-    assert_eq!(stored().await, (Some(value(["2@example.com"])), Some(value(paced))));
-    let later = RateLimitState { last_at: LATER, ..paced };
-    held.conversation.rate_limit_state = Some(later);
-    table.deliveries().postpone(&held, LATER).await.expect("an answer");
+    table.deliveries().postpone(&changed().await, LATER).await.expect("an answer");
+    assert_eq!(stored().await, both);
 
-    assert_eq!(stored().await, (Some(value(["2@example.com"])), Some(value(later))));
+    let mut parked = changed().await;
+    let due = with(
+        scratch.items.get(&conversation_key()).await.expect("it is there"),
+        [("due", Some(value(DUE.timestamp_millis())))],
+    );
+    scratch.items.put(due).await;
+    parked.conversation.due = Some(DUE);
+    assert!(table.deliveries().park(&mut parked, LATER).await.expect("an answer"));
+    assert_eq!(stored().await, both);
+
+    let mut released = changed().await;
+    released.conversation.settled_seq = released.conversation.seq;
+    let outcome = table.deliveries().release(&released).await.expect("an answer");
+    assert_eq!((outcome, stored().await), (ReleaseOutcome::Done, both));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_holder_releases_and_only_a_settled_conversation() {
+async fn only_the_holder_releases_and_only_behind_the_last_message() {
     let release = async |table: &Table, state: &State, held: HeldConversation, right: bool| {
         let expected = match state.holder {
             // Released already: the worker's own write, the answer to which was lost.
@@ -160,42 +169,18 @@ async fn only_the_holder_releases_and_only_a_settled_conversation() {
             Holder::Us => ReleaseOutcome::NewMessage,
             _ => ReleaseOutcome::LeaseLost,
         };
-        let released = table.deliveries().release(&held, None).await;
+        let released = table.deliveries().release(&held).await;
         assert_eq!(released.expect("an answer"), expected);
     };
-    check(release, |turn| turn.released(2)).await;
+    check(release, |turn, passed| turn.released(2, passed)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_holder_releases_behind_a_message_that_is_the_next_and_the_last() {
-    let release = async |table: &Table, last: u64, state: &State, held, right: bool| {
-        let expected = match state.holder {
-            Holder::Us if right => ReleaseOutcome::Done,
-            Holder::Free => ReleaseOutcome::Done,
-            Holder::Us => ReleaseOutcome::NewMessage,
-            _ => ReleaseOutcome::LeaseLost,
-        };
-        let released = table.deliveries().release(&held, Some(Seq(last))).await;
-        assert_eq!(released.expect("an answer"), expected);
-    };
-
-    let next = async |table: &Table, state: &State, held: HeldConversation, right: bool| {
-        release(table, state.settled + 1, state, held, right).await;
-    };
-    check(next, |turn| turn.released_past(2, turn.settled_seq.next())).await;
-
-    let last = async |table: &Table, state: &State, held: HeldConversation, right: bool| {
-        release(table, state.seq.max(1), state, held, right).await;
-    };
-    check(last, |turn| turn.released_past(2, turn.seq.max(Seq(1)))).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn only_the_holder_postpones() {
+async fn only_the_holder_postpones_and_never_back() {
     let postpone = async |table: &Table, _: &State, held: HeldConversation, _: bool| {
         table.deliveries().postpone(&held, LATER).await.expect("an answer");
     };
-    check(postpone, |turn| turn.postponed(2, LATER)).await;
+    check(postpone, |turn, passed| turn.postponed(2, passed, LATER)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -206,7 +191,7 @@ async fn only_the_holder_parks_and_only_while_the_customer_is_away() {
         assert_eq!(left, !came_back);
         assert_eq!(held.conversation.due, Some(if came_back { state.due } else { DUE }));
     };
-    check(leave, |turn| turn.parked(2, Some(DUE), LATER)).await;
+    check(leave, |turn, passed| turn.parked(2, passed, Some(DUE), LATER)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -225,21 +210,9 @@ async fn a_write_whose_answer_was_lost_succeeds() {
 
     let losing = || scratch.losing_the_first_answer();
     let mut held = claimed().await;
-    assert!(losing().deliveries().advance(&mut held, Seq(2)).await.expect("an answer"));
-    assert!(losing().deliveries().advance(&mut held, Seq(3)).await.expect("an answer"));
+    held.conversation.settled_seq = held.conversation.seq;
     assert_eq!(
-        losing().deliveries().release(&held, None).await.expect("an answer"),
-        ReleaseOutcome::Done
-    );
-
-    let held = claimed().await;
-    let last = with(
-        scratch.items.get(&conversation_key()).await.expect("it is there"),
-        [("seq", Some(value(2)))],
-    );
-    scratch.items.put(last).await;
-    assert_eq!(
-        losing().deliveries().release(&held, Some(Seq(2))).await.expect("an answer"),
+        losing().deliveries().release(&held).await.expect("an answer"),
         ReleaseOutcome::Done
     );
 

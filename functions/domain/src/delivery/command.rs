@@ -9,7 +9,9 @@ use crate::PrivateText;
 use crate::id::Seq;
 use crate::rate_limit::RateLimit;
 
-/// The next thing that the worker has to do, with the events that may answer it.
+/// The next thing that the worker has to do, with the events that may answer it. Whatever releases
+/// the conversation also moves it past the messages that the round has passed
+/// ([`Round::settled_seq`](super::Round::settled_seq)).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Command {
     /// Read the next messages after this one. Answer: [`Event::Messages`].
@@ -32,11 +34,9 @@ pub enum Command {
         /// Whether the attempt counts.
         counted: bool,
     },
-    /// Move the conversation past the message. Answer: [`Event::Done`] or [`Event::LeaseLost`].
-    Advance(Seq),
-    /// Release a conversation that has no message left, and move it past this message in the same
-    /// write, if there is one. Answer: [`Event::Done`], [`Event::Changed`] or [`Event::LeaseLost`].
-    Release(Option<Seq>),
+    /// Release a conversation that has no message left. Answer: [`Event::Done`],
+    /// [`Event::Changed`] or [`Event::LeaseLost`].
+    Release,
     /// Pause the channel until this time. Answer: [`Event::Done`].
     Pause(DateTime<Utc>),
     /// Release the conversation until this time, and have the doorbell ring then. Answer:

@@ -33,6 +33,7 @@ pub const PAUSE_CHECK_INTERVAL: TimeDelta = TimeDelta::minutes(4);
 /// A round in progress.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Round {
+    /// The last message that was passed.
     settled_seq: Seq,
     /// Messages that were read and are not settled; the first is the current one.
     queue: VecDeque<(Seq, Progress)>,
@@ -56,7 +57,6 @@ enum Awaiting {
     Settling,
     /// The message is put back; then the conversation is released for a time.
     Requeueing(AfterRequeue),
-    Advancing,
     Releasing,
     Pausing(DateTime<Utc>),
     /// The conversation is postponed or parked.
@@ -92,6 +92,14 @@ impl Round {
         }
     }
 
+    /// Returns the last message that is settled and has no unsettled one before it. The write that
+    /// releases the conversation stores it; a worker that takes over from one that died before that
+    /// passes settled messages itself.
+    #[must_use]
+    pub fn settled_seq(&self) -> Seq {
+        self.settled_seq
+    }
+
     /// Returns how much of its rate limit the conversation has used by now.
     #[must_use]
     pub fn rate_limit_state(&self) -> Option<RateLimitState> {
@@ -111,7 +119,7 @@ impl Round {
 
             (Awaiting::Beginning, Event::Begun) => self.read(),
             (Awaiting::Reading, Event::Messages { messages, .. }) if messages.is_empty() => {
-                self.issue(Command::Release(None), Awaiting::Releasing)
+                self.issue(Command::Release, Awaiting::Releasing)
             }
             (Awaiting::Reading, Event::Messages { messages, has_more }) => {
                 self.queue = messages.into();
@@ -137,13 +145,7 @@ impl Round {
                 self.decide_current(now, jitter)
             }
 
-            (Awaiting::Settling, Event::Done) => self.pass_current(),
-            (Awaiting::Advancing, Event::Done) => {
-                let (seq, _) = self.queue.pop_front().expect("the message that was moved past");
-                self.settled_seq = seq;
-                self.changes = 0;
-                if self.queue.is_empty() { self.read() } else { self.decide_current(now, jitter) }
-            }
+            (Awaiting::Settling, Event::Done) => self.pass_current(now, jitter),
 
             (Awaiting::Requeueing(AfterRequeue::Postpone(at)), Event::Done) => self.postpone(at),
             (Awaiting::Requeueing(AfterRequeue::Park(at)), Event::Done) => {
@@ -158,11 +160,6 @@ impl Round {
 
             (Awaiting::Postponing, Event::Done) => Command::Stop(RoundOutcome::Postponed),
             (Awaiting::Releasing, Event::Done) => Command::Stop(RoundOutcome::Settled),
-            // A message came before the release that was to move past the last one.
-            (Awaiting::Releasing, Event::Changed) if !self.queue.is_empty() => {
-                let (seq, _) = self.current();
-                self.issue(Command::Advance(seq), Awaiting::Advancing)
-            }
 
             // A receipt may have settled a message that was to be put back: then the next one need
             // not wait for it. A message may have come before the release.
@@ -207,14 +204,15 @@ impl Round {
         }
     }
 
-    /// Moves past the current message, which is settled. Behind the last one the conversation is
-    /// released in the same write: that it has no other message is the write's own condition.
-    fn pass_current(&mut self) -> Command {
-        let (seq, _) = self.current();
-        if self.queue.len() == 1 && !self.has_more {
-            self.issue(Command::Release(Some(seq)), Awaiting::Releasing)
-        } else {
-            self.issue(Command::Advance(seq), Awaiting::Advancing)
+    /// Passes the current message, which is settled. Behind the last one the conversation is
+    /// released: that it has no other message is the write's own condition.
+    fn pass_current(&mut self, now: DateTime<Utc>, jitter: f64) -> Command {
+        (self.settled_seq, _) = self.queue.pop_front().expect("the current message");
+        self.changes = 0;
+        match self.queue.is_empty() {
+            false => self.decide_current(now, jitter),
+            true if self.has_more => self.read(),
+            true => self.issue(Command::Release, Awaiting::Releasing),
         }
     }
 
@@ -236,7 +234,7 @@ impl Round {
         let DeliveryPolicy { receipt_timeout, on_unknown_outcome, .. } = self.policy;
 
         match next_step(&progress, receipt_timeout, on_unknown_outcome, now) {
-            NextStep::Done => self.pass_current(),
+            NextStep::Done => self.pass_current(now, jitter),
             NextStep::Attempt => match self.attempt_start(now, jitter) {
                 AttemptStart::Now => self.issue(Command::Mark(seq), Awaiting::Marking),
                 AttemptStart::Paused(_) if is_expired(&progress, now) => {

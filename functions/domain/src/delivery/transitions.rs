@@ -52,59 +52,50 @@ impl ConversationState {
         self.lease_until.is_some() && self.fence == fence
     }
 
-    /// The holder moves the conversation past message `seq`.
-    #[must_use]
-    pub fn advanced(&self, fence: u64, seq: Seq) -> Option<ConversationState> {
-        let next = self.is_held_by(fence) && self.settled_seq.next() == seq;
-        next.then(|| ConversationState { settled_seq: seq, ..self.clone() })
-    }
-
-    /// The holder releases the conversation, which leaves the outbox.
-    #[must_use]
-    pub fn released(&self, fence: u64) -> Option<ConversationState> {
-        let settled = self.is_held_by(fence) && self.settled_seq == self.seq;
-        settled.then(|| ConversationState {
+    /// The holder, which has passed the messages up to `settled`, lets go of the conversation.
+    /// Refused if that were a step back.
+    fn let_go(&self, fence: u64, settled: Seq) -> Option<ConversationState> {
+        let forward = self.is_held_by(fence) && self.settled_seq <= settled;
+        forward.then(|| ConversationState {
+            settled_seq: settled,
             lease_until: None,
-            not_before: None,
-            due: None,
             ..self.clone()
         })
     }
 
-    /// The holder moves the conversation past its last message, `seq`, and releases it.
+    /// The holder releases the conversation behind its last message, `settled`; it leaves the
+    /// outbox. Refused if there is a message behind it.
     #[must_use]
-    pub fn released_past(&self, fence: u64, seq: Seq) -> Option<ConversationState> {
-        self.advanced(fence, seq)?.released(fence)
+    pub fn released(&self, fence: u64, settled: Seq) -> Option<ConversationState> {
+        let free = self.let_go(fence, settled).filter(|free| free.seq == settled)?;
+        Some(ConversationState { not_before: None, due: None, ..free })
     }
 
-    /// The holder releases the conversation until `at`.
+    /// The holder releases the conversation until `at`, behind `settled`.
     #[must_use]
-    pub fn postponed(&self, fence: u64, at: DateTime<Utc>) -> Option<ConversationState> {
-        let held = self.is_held_by(fence);
-        held.then(|| ConversationState {
-            lease_until: None,
-            not_before: Some(at),
-            due: Some(at),
-            ..self.clone()
-        })
+    pub fn postponed(
+        &self,
+        fence: u64,
+        settled: Seq,
+        at: DateTime<Utc>,
+    ) -> Option<ConversationState> {
+        let free = self.let_go(fence, settled)?;
+        Some(ConversationState { not_before: Some(at), due: Some(at), ..free })
     }
 
-    /// The holder releases the conversation until `at` because the customer is away. Refused if the
-    /// conversation is not due at `before` any more: then the customer has come back meanwhile.
+    /// The holder releases the conversation until `at`, behind `settled`, because the customer is
+    /// away. Refused if the conversation is not due at `before` any more: then the customer has
+    /// come back meanwhile.
     #[must_use]
     pub fn parked(
         &self,
         fence: u64,
+        settled: Seq,
         before: Option<DateTime<Utc>>,
         at: DateTime<Utc>,
     ) -> Option<ConversationState> {
-        let still_away = self.is_held_by(fence) && self.due == before;
-        still_away.then(|| ConversationState {
-            lease_until: None,
-            not_before: None,
-            due: Some(at),
-            ..self.clone()
-        })
+        let free = self.let_go(fence, settled).filter(|free| free.due == before)?;
+        Some(ConversationState { not_before: None, due: Some(at), ..free })
     }
 
     /// The customer is back, so the conversation is due now, unless nothing may be sent yet.

@@ -138,8 +138,7 @@ impl<P: Provider> Worker<P> {
 
         loop {
             let command = round.next(event, self.clock.now(), rand::random());
-            // `advance` writes it down.
-            claimed.held.conversation.rate_limit_state = round.rate_limit_state();
+            self.keep_up(&mut claimed, &round)?;
             match command {
                 Command::Stop(outcome) => return Ok(outcome),
                 command => event = self.execute(command, &mut claimed).await?,
@@ -161,8 +160,7 @@ impl<P: Provider> Worker<P> {
             Command::Requeue { seq, status, reason, counted } => {
                 self.requeue(claimed, seq, status, reason.as_ref(), counted).await
             }
-            Command::Advance(seq) => self.advance(claimed, seq).await,
-            Command::Release(last) => self.release(claimed, last).await,
+            Command::Release => self.release(claimed).await,
             Command::Pause(until) => self.pause_channel(claimed, until).await,
             Command::Postpone(at) => self.postpone(claimed, at).await,
             Command::Park(at) => {
@@ -293,45 +291,35 @@ impl<P: Provider> Worker<P> {
         }))
     }
 
-    /// Advances past the message.
-    async fn advance(
+    /// Has the conversation, which is stored when this worker lets go of it, follow the round. A
+    /// message that the round has passed is named in the customer's thread, whether the provider's
+    /// id came with its answer or with a receipt.
+    fn keep_up(
         &self,
         claimed: &mut ClaimedConversation,
-        seq: Seq,
-    ) -> Result<Event, InternalError> {
-        self.join_thread(claimed, seq)?;
-        let advanced = self.table.deliveries().advance(&mut claimed.held, seq).await?;
-        Ok(if advanced { Event::Done } else { Event::LeaseLost })
+        round: &Round,
+    ) -> Result<(), InternalError> {
+        claimed.held.conversation.rate_limit_state = round.rate_limit_state();
+        while claimed.held.conversation.settled_seq < round.settled_seq() {
+            let seq = claimed.held.conversation.settled_seq.next();
+            let provider_id = claimed.message(seq)?.provider_id.as_deref();
+            let name = provider_id.and_then(|id| self.provider.name_in_thread(id));
+
+            let conversation = &mut claimed.held.conversation;
+            if let Some(name) = name {
+                conversation.thread.join(name);
+            }
+            conversation.settled_seq = seq;
+        }
+        Ok(())
     }
 
-    /// Releases the conversation, behind its last message if that is not passed yet.
-    async fn release(
-        &self,
-        claimed: &mut ClaimedConversation,
-        last: Option<Seq>,
-    ) -> Result<Event, InternalError> {
-        if let Some(seq) = last {
-            self.join_thread(claimed, seq)?;
-        }
-        Ok(match self.table.deliveries().release(&claimed.held, last).await? {
+    async fn release(&self, claimed: &ClaimedConversation) -> Result<Event, InternalError> {
+        Ok(match self.table.deliveries().release(&claimed.held).await? {
             ReleaseOutcome::Done => Event::Done,
             ReleaseOutcome::NewMessage => Event::Changed,
             ReleaseOutcome::LeaseLost => Event::LeaseLost,
         })
-    }
-
-    /// Keeps a message's name in the customer's thread, whether the provider's id came with its
-    /// answer or with a receipt.
-    fn join_thread(
-        &self,
-        claimed: &mut ClaimedConversation,
-        seq: Seq,
-    ) -> Result<(), InternalError> {
-        let provider_id = claimed.message(seq)?.provider_id.as_deref();
-        if let Some(name) = provider_id.and_then(|id| self.provider.name_in_thread(id)) {
-            claimed.held.conversation.thread.join(name);
-        }
-        Ok(())
     }
 
     async fn settle(

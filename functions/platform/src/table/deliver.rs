@@ -1,5 +1,5 @@
-//! The worker's writes to a conversation: they claim it, advance it and release it, each with the
-//! condition it relies on. The writes to its messages are in `attempt.rs`.
+//! The worker's writes to a conversation: they claim it and let go of it, each with the condition
+//! it relies on. The writes to its messages are in `attempt.rs`.
 //!
 //! When an answer is lost, the SDK repeats the call and finds its own write in the way. Each write
 //! therefore recognises what only it can have written, and reports success.
@@ -32,7 +32,7 @@ pub struct HeldConversation {
     /// The conversation's id.
     pub conversation_id: ConversationId,
     /// The conversation as it was claimed; `settled_seq`, `thread` and the rate limit's state
-    /// follow the worker's progress.
+    /// follow the worker's progress, and are stored when it lets go of the conversation.
     pub conversation: Conversation,
     /// The lease, with its fence.
     pub lease: Lease,
@@ -147,48 +147,14 @@ impl Deliveries<'_> {
         update::<ChannelRecord>(call).await.map(drop)
     }
 
-    /// Moves the conversation past message `seq`, and stores its thread and its rate limit's state;
-    /// false if the lease was lost.
+    /// Releases the lease and takes the conversation out of the outbox, if the worker has passed
+    /// its last message.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
-    pub async fn advance(
-        self,
-        held: &mut HeldConversation,
-        seq: Seq,
-    ) -> Result<bool, InternalError> {
-        let (call, set) = self.past(held, seq, "settled_seq = :before");
-        let done = match update::<Conversation>(call.update_expression(set)).await? {
-            WriteOutcome::Done(_) => true,
-            WriteOutcome::Refused(now) => held.is_still(&now) && now.settled_seq == seq,
-            WriteOutcome::Missing => false,
-        };
-
-        if done {
-            held.conversation.settled_seq = seq;
-        }
-
-        Ok(done)
-    }
-
-    /// Releases the lease and takes the conversation out of the outbox, if every message is
-    /// settled; moves it past message `last`, which is, in the same write.
-    ///
-    /// # Errors
-    /// If DynamoDB does not answer.
-    pub async fn release(
-        self,
-        held: &HeldConversation,
-        last: Option<Seq>,
-    ) -> Result<ReleaseOutcome, InternalError> {
-        const FREE: &str = "REMOVE lease_owner, lease_until, not_before, outbox_bucket, due";
-        let call = match last {
-            Some(last) => {
-                let (call, set) = self.past(held, last, "settled_seq = :before AND seq = :seq");
-                call.update_expression(format!("{set} {FREE}"))
-            }
-            None => self.held(held, "settled_seq = seq").update_expression(FREE),
-        };
+    pub async fn release(self, held: &HeldConversation) -> Result<ReleaseOutcome, InternalError> {
+        let remove = ["not_before", "outbox_bucket", "due"];
+        let call = self.let_go(held, &[], &remove, "seq = :settled");
         Ok(match update::<Conversation>(call).await? {
             WriteOutcome::Done(_) => ReleaseOutcome::Done,
             WriteOutcome::Refused(now) if held.is_still(&now) => ReleaseOutcome::NewMessage,
@@ -197,7 +163,7 @@ impl Deliveries<'_> {
         })
     }
 
-    /// Releases the lease and lets no worker send before `at`. The rate limit's state is stored.
+    /// Releases the lease and lets no worker send before `at`.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
@@ -206,17 +172,11 @@ impl Deliveries<'_> {
         held: &HeldConversation,
         at: DateTime<Utc>,
     ) -> Result<(), InternalError> {
-        let mut set = String::from("SET due = :at, not_before = :at");
-        let mut call =
-            self.held(held, "attribute_exists(pk)").expression_attribute_values(":at", millis(at));
-        if let Some(state) = &held.conversation.rate_limit_state {
-            set += ", paced = :paced";
-            call = call.expression_attribute_values(":paced", value(state));
-        }
-        set += " REMOVE lease_owner, lease_until";
-
+        let call = self
+            .let_go(held, &["due = :at", "not_before = :at"], &[], "attribute_exists(pk)")
+            .expression_attribute_values(":at", millis(at));
         // Refused: the lease was over, and its next holder decides.
-        update::<Conversation>(call.update_expression(set)).await.map(drop)
+        update::<Conversation>(call).await.map(drop)
     }
 
     /// Releases the conversation of a customer who is away, until `at` or their return. False if
@@ -231,8 +191,7 @@ impl Deliveries<'_> {
     ) -> Result<bool, InternalError> {
         let before = held.conversation.due.unwrap_or_default();
         let call = self
-            .held(held, "due = :before")
-            .update_expression("SET due = :at REMOVE lease_owner, lease_until, not_before")
+            .let_go(held, &["due = :at"], &["not_before"], "due = :before")
             .expression_attribute_values(":at", millis(at))
             .expression_attribute_values(":before", millis(before));
 
@@ -245,40 +204,39 @@ impl Deliveries<'_> {
         }
     }
 
-    /// Begins a change that moves a held conversation past message `seq`, and stores its thread and
-    /// its rate limit's state; returns the expression that does so, too.
-    fn past(
+    /// Begins the write by which a holder lets go of its conversation, on the condition that it
+    /// still holds it, and `also`. It stores what the holder's messages changed: how far it came,
+    /// the thread, and the rate limit's state.
+    fn let_go(
         &self,
         held: &HeldConversation,
-        seq: Seq,
+        set: &[&str],
+        remove: &[&str],
         also: &str,
-    ) -> (UpdateItemFluentBuilder, String) {
-        let Conversation { thread, rate_limit_state, .. } = &held.conversation;
-        let mut set = String::from("SET settled_seq = :seq");
+    ) -> UpdateItemFluentBuilder {
+        let HeldConversation { business_id, conversation_id, ref conversation, .. } = *held;
+        let mut set = [&["settled_seq = :settled"], set].concat();
+        let remove = [&["lease_owner", "lease_until"], remove].concat();
+
         let mut call = self
-            .held(held, also)
-            .expression_attribute_values(":seq", number(seq))
-            .expression_attribute_values(":before", number(seq.0 - 1));
+            .table
+            .change(&key::conversation(business_id, conversation_id))
+            .condition_expression(format!(
+                "lease_owner = :me AND fence = :fence AND settled_seq <= :settled AND {also}"
+            ))
+            .expression_attribute_values(":me", text(&held.owner))
+            .expression_attribute_values(":fence", number(held.lease.fence))
+            .expression_attribute_values(":settled", number(conversation.settled_seq));
 
-        if !thread.is_empty() {
-            set += ", thread = :thread";
-            call = call.expression_attribute_values(":thread", value(thread));
+        if !conversation.thread.is_empty() {
+            set.push("thread = :thread");
+            call = call.expression_attribute_values(":thread", value(&conversation.thread));
         }
-
-        if let Some(state) = rate_limit_state {
-            set += ", paced = :paced";
+        if let Some(state) = &conversation.rate_limit_state {
+            set.push("paced = :paced");
             call = call.expression_attribute_values(":paced", value(state));
         }
 
-        (call, set)
-    }
-
-    /// Begins a change of a held conversation, on the condition that it still is held, and `also`.
-    fn held(&self, held: &HeldConversation, also: &str) -> UpdateItemFluentBuilder {
-        self.table
-            .change(&key::conversation(held.business_id, held.conversation_id))
-            .condition_expression(format!("lease_owner = :me AND fence = :fence AND {also}"))
-            .expression_attribute_values(":me", text(&held.owner))
-            .expression_attribute_values(":fence", number(held.lease.fence))
+        call.update_expression(format!("SET {} REMOVE {}", set.join(", "), remove.join(", ")))
     }
 }

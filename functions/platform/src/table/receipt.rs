@@ -205,9 +205,10 @@ impl Table {
         loop {
             match update::<Conversation>(call.clone()).await? {
                 WriteOutcome::Done(_) => return Ok(true),
-                // The worker that put the message in doubt is about to postpone the conversation.
+                // The worker that put the message in doubt is about to postpone the conversation,
+                // behind the messages before this one.
                 WriteOutcome::Refused(held)
-                    if held.settled_seq.0 == before
+                    if held.settled_seq.0 <= before
                         && held.lease_owner.is_some()
                         && backoff.wait().await => {}
                 WriteOutcome::Refused(_) | WriteOutcome::Missing => return Ok(false),

@@ -46,14 +46,13 @@ impl OperatorTable<'_> {
             }
         }
 
-        if deliveries.release(&held, None).await? == ReleaseOutcome::NewMessage {
+        if deliveries.release(&held).await? == ReleaseOutcome::NewMessage {
             deliveries.postpone(&held, now).await?; // A worker delivers it.
         }
         Ok(withdrawn_count)
     }
 
-    /// Ends the next messages and returns how many; breaks at one that a provider may have, or when
-    /// the lease is lost.
+    /// Ends the next messages and returns how many; breaks at one that a provider may have.
     async fn withdraw_page(
         self,
         held: &mut HeldConversation,
@@ -83,9 +82,7 @@ impl OperatorTable<'_> {
                 Status::Sent | Status::Delivered | Status::Read | Status::Failed => {}
             }
 
-            if !deliveries.advance(held, message.seq).await? {
-                return Ok(ControlFlow::Break(count));
-            }
+            held.conversation.settled_seq = message.seq;
         }
 
         Ok(ControlFlow::Continue(count))

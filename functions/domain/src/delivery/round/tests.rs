@@ -72,11 +72,10 @@ fn messages_go_out_one_after_the_other() {
 
     let sent = || Settlement::Sent { provider_id: None };
     let one = |seq| [Command::Mark(seq), Command::HandOver(seq), Command::Settle(seq, sent())];
-    let end = [Command::Release(Some(Seq(2))), Command::Stop(RoundOutcome::Settled)];
+    let end = [Command::Release, Command::Stop(RoundOutcome::Settled)];
     let wanted: Vec<_> = [Command::Read(Seq(0))]
         .into_iter()
         .chain(one(Seq(1)))
-        .chain([Command::Advance(Seq(1))])
         .chain(one(Seq(2)))
         .chain(end)
         .collect();
@@ -91,20 +90,19 @@ fn behind_a_full_page_others_are_looked_for_before_the_release() {
     let settled = |seq| vec![(Seq(seq), message(Status::Sent))];
     let events = [
         (Event::Begun, Command::Read(Seq(0))),
-        (page(settled(1), true), Command::Advance(Seq(1))),
-        (Event::Done, Command::Read(Seq(1))),
-        (page(Vec::new(), false), Command::Release(None)),
+        (page(settled(1), true), Command::Read(Seq(1))),
+        (page(Vec::new(), false), Command::Release),
         // A message came meanwhile, and another one while it was released.
         (Event::Changed, Command::Read(Seq(1))),
-        (page(settled(2), false), Command::Release(Some(Seq(2)))),
-        (Event::Changed, Command::Advance(Seq(2))),
-        (Event::Done, Command::Read(Seq(2))),
-        (page(settled(3), false), Command::Release(Some(Seq(3)))),
+        (page(settled(2), false), Command::Release),
+        (Event::Changed, Command::Read(Seq(2))),
+        (page(settled(3), false), Command::Release),
         (Event::Done, Command::Stop(RoundOutcome::Settled)),
     ];
     for (event, command) in events {
         assert_eq!(round.next(event, NOW, 0.5), command);
     }
+    assert_eq!(round.settled_seq(), Seq(3));
 }
 
 #[test]
@@ -119,7 +117,7 @@ fn nothing_overtakes_a_message_that_has_to_wait() {
 #[test]
 fn a_settled_message_is_only_moved_past() {
     let commands = run(&[message(Status::Delivered)], &taken());
-    assert_eq!(commands[1], Command::Release(Some(Seq(1))));
+    assert_eq!(commands[1], Command::Release);
     assert!(!commands.contains(&Command::HandOver(Seq(1))));
 }
 
@@ -143,11 +141,9 @@ fn a_receipt_that_is_faster_than_the_worker_lets_the_next_message_go_at_once() {
         },
     );
 
-    let end = [Command::Advance(Seq(1)), Command::Release(Some(Seq(2)))];
+    let end = [Command::Release, Command::Stop(RoundOutcome::Settled)];
     assert!(matches!(commands[3], Command::Requeue { seq: Seq(1), status: Status::InDoubt, .. }));
-    assert_eq!(commands[4..7], [&[Command::Read(Seq(0))], &end[..]].concat());
-
-    assert_eq!(commands.last(), Some(&Command::Stop(RoundOutcome::Settled)));
+    assert_eq!(commands[4..], [&[Command::Read(Seq(0))], &end[..]].concat());
 }
 
 #[test]
@@ -172,9 +168,8 @@ fn after_the_maximum_of_messages_other_conversations_go_first() {
             Event::Done
         });
     let marked = commands.iter().filter(|command| matches!(command, Command::Mark(_))).count();
-    let end =
-        [Command::Advance(Seq(2)), Command::Postpone(NOW), Command::Stop(RoundOutcome::Postponed)];
-    assert_eq!((marked, &commands[commands.len() - 3..]), (2, &end[..]));
+    let end = [Command::Postpone(NOW), Command::Stop(RoundOutcome::Postponed)];
+    assert_eq!((marked, &commands[commands.len() - 2..]), (2, &end[..]));
 }
 
 #[test]
@@ -317,7 +312,7 @@ fn a_release_that_keeps_being_refused_with_nothing_to_read_ends_the_round() {
     for _ in 0..100 {
         event = match round.next(event, NOW, 0.5) {
             Command::Read(_) => Event::Messages { messages: Vec::new(), has_more: false },
-            Command::Release(None) => Event::Changed,
+            Command::Release => Event::Changed,
             command => {
                 assert_eq!(command, Command::Stop(RoundOutcome::LeaseLost));
                 return;
