@@ -1,5 +1,7 @@
 //! The smoke test, on a system that is well, and with a fault at each stage.
 
+use aws_sdk_dynamodb::types::AttributeValue;
+use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use crate::{admin, admin_json, text};
@@ -21,6 +23,23 @@ async fn world() -> World {
         allowed.elsewhere = true;
     });
     world
+}
+
+/// Has the conversation of a run held for a minute, as by a worker that died.
+async fn hold(world: &World, run: &Value) {
+    let [business, conversation] = ["business_id", "conversation_id"].map(|name| text(run, name));
+    let until = Utc::now() + TimeDelta::minutes(1);
+    let update = world.dynamodb().update_item().table_name(&world.ready.table);
+    let update = update
+        .key("pk", AttributeValue::S(format!("B#{business}#C#{conversation}")))
+        .key("sk", AttributeValue::S("CONVERSATION".to_owned()))
+        .update_expression("SET lease_owner = :owner, lease_until = :until")
+        .expression_attribute_values(":owner", AttributeValue::S("one that died".to_owned()))
+        .expression_attribute_values(
+            ":until",
+            AttributeValue::N(until.timestamp_millis().to_string()),
+        );
+    update.send().await.expect("it is there");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,6 +96,7 @@ async fn a_fault_is_found_at_its_stage_and_a_later_run_delivers_what_was_left() 
         world.heal("aws").await;
     }
 
+    hold(&world, &admin_json(&world, 2, &smoke).await).await;
     let (_, why) = failed_at(&admin_json(&world, 2, &smoke).await);
     assert!(why.contains("a worker that died before this run holds"), "{why}");
     world.pass(60).await;

@@ -32,7 +32,8 @@ use domain::widget::MAX_MESSAGE_CHARACTERS;
 use platform::aws::{ATTEMPT_TIMEOUT, CONNECT_TIMEOUT, OPERATION_TIMEOUT};
 use platform::credential::visitor;
 use platform::delivery::{
-    CHANNEL_TTL, LEASE, MAX_CONCURRENT_RECORDS, MIN_MESSAGE_TIME, Provider, Worker,
+    CHANNEL_TTL, LEASE, LEASE_RESERVE, MAX_CONCURRENT_RECORDS, MIN_MESSAGE_TIME, Provider,
+    RENEW_AT, RING_AGAIN_AFTER, Worker,
 };
 use platform::files::{DOWNLOAD_URL_TTL, UPLOAD_URL_TTL};
 use platform::queue::{
@@ -199,6 +200,10 @@ fn lease() -> Side {
     span("platform::delivery::LEASE", LEASE)
 }
 
+fn lease_reserve() -> Side {
+    time("platform::delivery::LEASE_RESERVE", LEASE_RESERVE)
+}
+
 fn answer_reserve() -> Side {
     time("ANSWER_RESERVE", ANSWER_RESERVE)
 }
@@ -224,15 +229,20 @@ fn a_workers_times_fit_into_each_other() {
     for worker in WorkerBounds::all() {
         let function = worker.function(&template);
 
+        bounds.at_most(
+            lease().and(lease_reserve().times(2)),
+            time("15 s", Duration::from_secs(15)),
+            "for so long at most a conversation stands still whose worker died",
+        );
         bounds.less(
-            timeout(&function),
-            lease(),
-            "a worker that outlives its lease sends beside its successor",
+            lease_reserve().and(time("ATTEMPT_TIMEOUT", ATTEMPT_TIMEOUT)),
+            time("RENEW_AT", RENEW_AT),
+            "a renewal that is not answered is tried again before the provider's call has to end",
         );
         bounds.at_most(
+            time("RENEW_AT", RENEW_AT).times(2),
             lease(),
-            timeout(&function).and(time("20 s", Duration::from_secs(20))),
-            "for so long a conversation stands still whose worker died",
+            "a turn that is over soon does not renew its lease",
         );
         bounds.at_most(
             worker.provider().and(worker.reserve()),
@@ -342,10 +352,10 @@ fn queues_fit_their_workers() {
             timeout(&function).times(6).and(window()),
             "https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html asks for that",
         );
-        bounds.less(
-            lease(),
+        bounds.equal(
+            time("platform::delivery::RING_AGAIN_AFTER", RING_AGAIN_AFTER),
             visibility(),
-            "a doorbell that its worker died over finds the lease over when it rings again",
+            "a doorbell that was not answered rings again as if its worker had left its time alone",
         );
         bounds.at_most(
             number(format!("{}.BatchSize", function.id), batch_size(source)),

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::case::{Case, seeds};
 use crate::fault::{Fault, at};
-use crate::point::{self, PROVIDER, Point, UPLOAD};
+use crate::point::{self, PROVIDER, Point, RING_AGAIN, UPLOAD};
 use crate::rows::{Outcome, Rows};
 use crate::stage::{DeliveryOutcome, Stage};
 use scene::Scene;
@@ -132,6 +132,7 @@ pub(crate) async fn run(stage: &Stage, channel: &str, work: Work, case: &Case) -
         .calls(function(channel))
         .iter()
         .filter_map(point::of)
+        .filter(|point| *point != RING_AGAIN)
         .map(|point| point.name)
         .collect();
 

@@ -26,6 +26,9 @@ pub(crate) const UPLOAD: Point = point("upload", "", "media");
 /// How a message's end is written down.
 pub(crate) const SETTLE: Point = point("settle", "UpdateItem", "_at = :now");
 
+/// The call that a worker makes beside the others: when it arrives among them is chance.
+pub(crate) const RING_AGAIN: Point = point("ring again", "ChangeMessageVisibility", "");
+
 /// The calls that keep a file which its message's sender did not come to keep.
 pub(crate) const READ_UPLOAD: Point = point("read upload", "GetItem", "U#");
 pub(crate) const KEEP_FILE: Point = point("keep file", "PutObjectTagging", "");
@@ -33,7 +36,7 @@ pub(crate) const LEAVE_OUTBOX: Point =
     point("leave outbox", "TransactWriteItems", "REMOVE outbox_bucket");
 
 /// Every call there is; the first that fits is it.
-const POINTS: [Point; 44] = [
+const POINTS: [Point; 46] = [
     point("read published", "BatchGetItem", "#EVENTS"),
     point("read everything", "BatchGetItem", "CONVERSATION"),
     point("read shards", "BatchGetItem", "SHARD"),
@@ -66,6 +69,8 @@ const POINTS: [Point; 44] = [
     point("note health", "UpdateItem", "health = :health"),
     point("drop delivery", "DeleteItem", ""),
     point("claim", "UpdateItem", "lease_owner = :me, lease_until"),
+    point("renew", "UpdateItem", "SET lease_until = :until"),
+    RING_AGAIN,
     point("mark", "UpdateItem", "attempted_at = :now"),
     SETTLE,
     point("note part", "UpdateItem", "SET parts = :parts"),

@@ -1,29 +1,113 @@
-//! The whole machine dies: SIGKILL at a random moment under load, again and again, and everything
-//! starts anew on what was on disk. What SQS held is gone each time; the sweeper brings it back.
-//! Each change of a message's status is told to the business's endpoint all the same.
+//! SIGKILL at a random moment under load, again and again.
+//!
+//! The whole machine dies, and everything starts anew on what was on disk. What SQS held is gone
+//! each time; the sweeper brings it back. Each change of a message's status is told to the
+//! business's endpoint all the same.
+//!
+//! Workers die, each over a conversation, and it is measured after how long another one has that.
 //!
 //! `KILLS=200 cargo test --test kill9` is the long run.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
+use domain::{BusinessId, ConversationId};
 use tests::machine::{Directory, Machine};
 use tests::settling::see_through;
 use tests::suite::{Suite, remark, setting};
-use tests::{Business, DOUBT_SECONDS, LEASE_SECONDS, Tally, World, next_page};
+use tests::{Business, CHANNELS, DOUBT_SECONDS, LEASE_SECONDS, Tally, World, next_page};
 
 /// Kills, unless `KILLS` says how many.
 const KILLS: u64 = 20;
 
 fn main() -> ExitCode {
-    let test = nothing_is_lost_however_often_everything_dies;
-    Suite::new("kill9").test("nothing_is_lost_however_often_everything_dies", test).run()
+    let everything = nothing_is_lost_however_often_everything_dies;
+    let workers = a_conversation_whose_worker_dies_gets_another;
+    Suite::new("kill9")
+        .test("nothing_is_lost_however_often_everything_dies", everything)
+        .test("a_conversation_whose_worker_dies_gets_another", workers)
+        .run()
+}
+
+/// So many systems at once in which workers are killed, and in each of them one on each channel.
+const SYSTEMS: u64 = 4;
+
+/// The provider answers this late, in milliseconds, so that its worker can be killed meanwhile.
+const SLOW: u64 = 6_000;
+
+/// Kills a worker while it calls the provider, so many times; returns after how long another one
+/// had the conversation each time.
+async fn kill_workers(
+    world: &World,
+    business: &Business,
+    channel: &str,
+    kills: u64,
+) -> Vec<Duration> {
+    let mut waits = Vec::new();
+    for kill in 0..kills {
+        let conversation_id = world.another_conversation(business, channel).await;
+        let id = (BusinessId(business.business_id), ConversationId(conversation_id));
+        world.fault(channel, json!({ "delay_ms": SLOW, "times": 1 })).await;
+
+        let text = format!("kill {kill}");
+        let message = world.send(&business.api_key, conversation_id, &text).go().await.id();
+        let stored = async || {
+            let conversation = world.table().conversation(id.0, id.1).await.expect("an answer");
+            conversation.expect("it was made")
+        };
+        world.until_status(&business.api_key, conversation_id, message, "sending").await;
+        let before = stored().await.fence;
+        let moment = u64::from(Uuid::new_v4().as_bytes()[0]) * SLOW / 4 / 255;
+        tokio::time::sleep(Duration::from_millis(moment)).await;
+        world.engine().kill(&format!("deliver-{channel}")).await;
+        Tally::count_misfortune();
+
+        let killed = Instant::now();
+        world.heal(channel).await;
+        let followed = async || {
+            let now = stored().await;
+            let is_late = now.due.is_none(); // The kill: the message had gone out before.
+            (now.fence > before || is_late).then(|| (!is_late).then(|| killed.elapsed()))
+        };
+        waits.extend(world.until("another worker has it", followed).await);
+    }
+    waits
+}
+
+async fn a_conversation_whose_worker_dies_gets_another() {
+    let kills = setting("KILLS", KILLS).div_ceil(SYSTEMS * CHANNELS.len() as u64);
+    let systems = (0..SYSTEMS).map(|_| async {
+        let world = World::start().await;
+        let business = world.business(1_000, 4).await;
+        let on_channels = CHANNELS.map(|channel| kill_workers(&world, &business, channel, kills));
+        let waits = join_all(on_channels).await.concat();
+
+        for _ in 0..2 {
+            world.pass(DOUBT_SECONDS).await;
+            world.sweep().await;
+        }
+        see_through(&world).await;
+        (world, waits)
+    });
+
+    let (worlds, waits): (Vec<World>, Vec<_>) = join_all(systems).await.into_iter().unzip();
+    drop(worlds);
+    let mut waits = waits.concat();
+    waits.sort();
+    let at = |percent: usize| waits[(waits.len() - 1) * percent / 100].as_secs_f64();
+    remark(format!(
+        "  {} workers killed: another one after {:.1} s (p50), {:.1} s (p95), {:.1} s (the last)",
+        waits.len(),
+        at(50),
+        at(95),
+        at(100)
+    ));
 }
 
 /// So many messages a life for a conversation on WhatsApp, where each waits for its time.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use stateright::{Model, Property};
 
 use crate::guarantees;
-use crate::protocol::{Protocol, SENDERS, WORKERS, Without};
+use crate::protocol::{LEASE, Protocol, SENDERS, WORKERS, Without};
 use crate::state::{Report, Sender, State, Worker, taken_but_not_stored};
 use domain::Seq;
 use domain::delivery::{Command, ConversationState, Status};
@@ -28,6 +28,8 @@ pub(crate) enum Action {
     Execute(usize),
     /// A worker calls the provider, with this result.
     Call(usize, Call),
+    /// A worker renews its lease.
+    Renew(usize),
     /// A worker dies.
     WorkerDies(usize),
     /// A receipt of the provider is stored. The function that stores it may die before
@@ -87,6 +89,10 @@ impl Protocol {
                 }
             }
             _ => actions.push(Action::Execute(index)),
+        }
+
+        if worker.lease.until < state.now + LEASE {
+            actions.push(Action::Renew(index));
         }
 
         if state.left.crashes > 0 {
@@ -196,6 +202,7 @@ impl Model for Protocol {
             }
             Action::Execute(index) => self.execute(&mut state, index),
             Action::Call(index, call) => self.call(&mut state, index, call),
+            Action::Renew(index) => self.renew(&mut state, index),
             Action::WorkerDies(index) => {
                 let dead = state.workers[index].take()?;
                 state.left.crashes -= 1;

@@ -12,7 +12,7 @@ use domain::delivery::{
 use domain::rate_limit::RateLimit;
 use domain::{Channel, Seq};
 
-const LEASE: TimeDelta = TimeDelta::seconds(45);
+pub(crate) const LEASE: TimeDelta = TimeDelta::seconds(10);
 pub(crate) const SENDERS: usize = 2;
 pub(crate) const WORKERS: usize = 2;
 
@@ -163,6 +163,20 @@ impl Protocol {
         state.conversation = conversation;
         state.workers[index] =
             Some(Worker { command, round, lease, known: Vec::new(), in_part: false });
+    }
+
+    /// Renews a worker's lease. One that has lost it to another is not told: its writes are
+    /// refused.
+    pub(crate) fn renew(&self, state: &mut State, index: usize) {
+        let Some(mut worker) = state.workers[index].take() else { return };
+        let fence =
+            if self.has(Without::Fence) { worker.lease.fence } else { state.conversation.fence };
+        let until = state.now + LEASE;
+        let renewed = state.conversation.renewed(fence, until);
+        if state.write_conversation(renewed) {
+            worker.lease.until = until;
+        }
+        state.workers[index] = Some(worker);
     }
 
     /// Gives a worker its next command, after the outcome of its last one.

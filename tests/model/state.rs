@@ -175,7 +175,7 @@ impl State {
     }
 
     /// Lets time pass. A worker that has not stored by the end of its lease what the provider took
-    /// counts as dead: Lambda stops it long before that.
+    /// counts as dead: one that lives and can write renews its lease.
     pub(crate) fn pass_until(&mut self, moment: DateTime<Utc>) {
         self.now = moment;
         let overtaken: Vec<Seq> = self

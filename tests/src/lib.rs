@@ -21,7 +21,7 @@ mod world;
 pub const CHANNELS: [&str; 3] = ["chat", "whatsapp", "email"];
 
 /// Longer than a worker's lease, in seconds.
-pub const LEASE_SECONDS: i64 = 46;
+pub const LEASE_SECONDS: i64 = 11;
 
 /// Longer than a receipt is waited for, in seconds.
 pub const DOUBT_SECONDS: i64 = 121;

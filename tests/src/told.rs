@@ -80,8 +80,8 @@ pub(crate) async fn wrong(world: &World, allowed: Allowed, tally: &mut Tally) ->
     wrong
 }
 
-/// Waits until the functions have read the table's stream to its end and no event is on its way, and
-/// reads the table.
+/// Waits until the functions have read the table's stream to its end and no event is on its way,
+/// and reads the table.
 async fn every_change_told(world: &World) -> Vec<Item> {
     world
         .until("every change is told", async || {

@@ -530,6 +530,9 @@ fn keep_event_count(engine: &Engine) {
 
 impl Drop for World {
     /// Counts, and stops the system. A test that has failed already is left at that.
+    ///
+    /// The thread waits meanwhile, and takes the wakes of what is polled beside this for its own:
+    /// worlds that run side by side are dropped when all of them are done.
     fn drop(&mut self) {
         tokio::task::block_in_place(|| {
             Handle::current().block_on(async {

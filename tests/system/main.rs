@@ -18,6 +18,7 @@ mod events;
 mod foreign_pages;
 mod growth;
 mod idempotency;
+mod leases;
 mod limits;
 mod lists;
 mod logs;

@@ -395,6 +395,23 @@ impl WorkerQueue {
         send(&self.client, &self.url, doorbell, doorbell.business_id, at - now).await
     }
 
+    /// Has a doorbell, which this worker has received under `receipt_handle`, ring again after
+    /// `time`, in whole seconds, unless it is answered before. It rings at the latest when the
+    /// queue's own time is over, so a failure is only logged.
+    pub async fn ring_again_after(&self, receipt_handle: &str, time: Duration) {
+        let seconds = i32::try_from(time.as_secs()).unwrap_or(i32::MAX);
+        let call = self
+            .client
+            .change_message_visibility()
+            .queue_url(&self.url)
+            .receipt_handle(receipt_handle)
+            .visibility_timeout(seconds);
+        if let Err(error) = call.send().await {
+            let error = InternalError::aws("ChangeMessageVisibility", error).chain();
+            tracing::warn!(queue = self.url, error, "doorbell rings again at the queue's own time");
+        }
+    }
+
     /// Keeps a copy of a message that was given up.
     ///
     /// # Errors

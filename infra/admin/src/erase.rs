@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use crate::command_line::{EraseConversation, EraseRecipient, Waiting};
@@ -15,12 +16,15 @@ use crate::report::{Progress, Report};
 use crate::target::Target;
 use domain::channel::whatsapp::CustomerId;
 use domain::{BusinessId, Channel, ConversationId, CustomerNumber, Seq};
-use platform::delivery::LEASE;
 use platform::files::{Files, ObjectKey};
 use platform::table::{BeginErasureOutcome, CustomerName, Erasure, ErasureCandidate};
 
 /// How many messages are read at once.
 const PAGE_SIZE: i32 = 100;
+
+/// How long no worker may begin while the messages of a conversation are ended, which an operator's
+/// machine does from afar.
+const LEASE: TimeDelta = TimeDelta::seconds(45);
 
 /// The erasure of one conversation, so far.
 struct ConversationErasure {

@@ -1,7 +1,8 @@
-//! `release`, `postpone` and `park`: the writes by which the holder of a conversation lets go of
-//! it.
-//! The rules are [`ConversationState::released`], [`ConversationState::postponed`] and
-//! [`ConversationState::parked`].
+//! `renew`, by which the holder of a conversation keeps it, and `release`, `postpone` and `park`,
+//! by which it lets go of it.
+//!
+//! The rules are [`ConversationState::renewed`], [`ConversationState::released`],
+//! [`ConversationState::postponed`] and [`ConversationState::parked`].
 
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
@@ -159,6 +160,15 @@ async fn letting_go_stores_thread_and_rate_limit_state_if_there_are_any() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn only_the_holder_renews_its_lease() {
+    let renew = async |table: &Table, _: &State, held: HeldConversation, right: bool| {
+        let renewed = table.deliveries().renew(&held, LATER).await;
+        assert_eq!(renewed.expect("an answer"), right);
+    };
+    check(renew, |turn, _| turn.renewed(2, LATER)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_the_holder_releases_and_only_behind_the_last_message() {
     let release = async |table: &Table, state: &State, held: HeldConversation, right: bool| {
         let expected = match state.holder {
@@ -220,6 +230,8 @@ async fn a_write_whose_answer_was_lost_succeeds() {
         losing().deliveries().park(&mut claimed().await, LATER).await.expect("an answer"),
         "no customer came back"
     );
+
+    assert!(losing().deliveries().renew(&claimed().await, LATER).await.expect("an answer"));
 
     losing().deliveries().postpone(&claimed().await, LATER).await.expect("an answer");
 }

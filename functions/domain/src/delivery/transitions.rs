@@ -52,6 +52,13 @@ impl ConversationState {
         self.lease_until.is_some() && self.fence == fence
     }
 
+    /// The holder renews its lease: it lasts until `until`.
+    #[must_use]
+    pub fn renewed(&self, fence: u64, until: DateTime<Utc>) -> Option<ConversationState> {
+        let held = self.is_held_by(fence);
+        held.then(|| ConversationState { lease_until: Some(until), ..self.clone() })
+    }
+
     /// The holder, which has passed the messages up to `settled`, lets go of the conversation.
     /// Refused if that were a step back.
     fn let_go(&self, fence: u64, settled: Seq) -> Option<ConversationState> {

@@ -67,7 +67,7 @@ async fn answer_record<P: Provider>(
 ) -> Option<BatchItemFailure> {
     let id = record.message_id.unwrap_or_default();
     let outcome = match parse(record.body.as_deref()) {
-        Ok(doorbell) => worker.answer(&doorbell, until).await,
+        Ok(doorbell) => worker.answer(&doorbell, record.receipt_handle.as_deref(), until).await,
         Err(error) => Err(error),
     };
 

@@ -7,7 +7,7 @@ mod worker;
 
 pub use batch::MAX_CONCURRENT_RECORDS;
 pub use channels::{CHANNEL_TTL, ChannelCache};
-pub use worker::{LEASE, MIN_MESSAGE_TIME, Worker};
+pub use worker::{LEASE, LEASE_RESERVE, MIN_MESSAGE_TIME, RENEW_AT, RING_AGAIN_AFTER, Worker};
 
 use std::time::Duration;
 

@@ -5,9 +5,11 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::pin::pin;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Level;
 
@@ -26,9 +28,27 @@ use domain::delivery::{
     RoundOutcome, SendOutcome, Settlement, Status,
 };
 
-/// How long a claim lasts: longer than any worker's invocation (30 s), so a lease that ends belongs
-/// to a worker that died.
-pub const LEASE: TimeDelta = TimeDelta::seconds(45);
+/// How long a lease lasts, and so for how long a conversation waits whose worker died. A worker
+/// that is at work for longer renews it, so that a lease that ends belongs to a worker that died,
+/// or that could write nothing for half of that time.
+pub const LEASE: TimeDelta = TimeDelta::seconds(10);
+
+/// The same, to count with.
+const LEASE_TIME: Duration = Duration::from_secs(LEASE.num_seconds().cast_unsigned());
+
+/// When no more than this is left of its lease, a worker renews it.
+pub const RENEW_AT: Duration = Duration::from_secs(5);
+
+/// How long after a renewal that failed the next one is tried.
+const RENEWAL_RETRY: Duration = Duration::from_millis(500);
+
+/// A call of the provider ends this long before the lease does, and the doorbell rings again this
+/// long after it.
+pub const LEASE_RESERVE: Duration = Duration::from_secs(1);
+
+/// When a doorbell rings again that was not answered: the queue's own visibility timeout, as in
+/// template.yaml.
+pub const RING_AGAIN_AFTER: Duration = Duration::from_secs(180);
 
 /// With less time than this left, no message is begun.
 pub const MIN_MESSAGE_TIME: Duration = Duration::from_secs(2);
@@ -61,7 +81,18 @@ struct ClaimedConversation {
     held: HeldConversation,
     channel: Option<ChannelRecord>,
     messages: HashMap<Seq, Message>,
+    /// The end of the lease, by a clock that never jumps.
+    leased_until: watch::Receiver<Instant>,
     until: Instant,
+}
+
+/// The lease of a conversation that this worker works on.
+struct LeaseToKeep<'a> {
+    held: HeldConversation,
+    /// The handle of the doorbell that is answered.
+    receipt_handle: Option<&'a str>,
+    /// Tells the lease's end to what relies on it.
+    renewals: watch::Sender<Instant>,
 }
 
 impl ClaimedConversation {
@@ -74,17 +105,24 @@ impl ClaimedConversation {
     fn time_left(&self) -> Duration {
         self.until.saturating_duration_since(Instant::now())
     }
+
+    fn lease_left(&self) -> Duration {
+        self.leased_until.borrow().saturating_duration_since(Instant::now())
+    }
 }
 
 impl<P: Provider> Worker<P> {
-    /// Answers a doorbell; stops beginning messages shortly before `until`.
+    /// Answers a doorbell, which SQS knows by `receipt_handle`; stops beginning messages shortly
+    /// before `until`. While a conversation is held, its doorbell rings again just after the lease,
+    /// for a successor if this worker dies.
     ///
     /// # Errors
     /// If the table does not answer or contradicts itself. The lease then ends by itself, and the
-    /// sweeper rings again.
+    /// doorbell rings again.
     pub async fn answer(
         &self,
         doorbell: &Doorbell,
+        receipt_handle: Option<&str>,
         until: Instant,
     ) -> Result<RoundOutcome, InternalError> {
         let Doorbell { business_id, conversation_id, channel, .. } = *doorbell;
@@ -94,6 +132,7 @@ impl<P: Provider> Worker<P> {
         }
 
         let now = self.clock.now();
+        let leased_until = Instant::now() + LEASE_TIME;
         let held =
             match self.table.deliveries().claim(business_id, conversation_id, now, LEASE).await? {
                 ControlFlow::Continue(held) => held,
@@ -113,9 +152,53 @@ impl<P: Provider> Worker<P> {
 
         let channel_id = held.conversation.channel_id;
         let channel = self.channels.get(&self.table, business_id, channel_id).await?;
-        let claimed = ClaimedConversation { held, channel, messages: HashMap::new(), until };
+        let (renewals, leased_until) = watch::channel(leased_until);
+        let lease = LeaseToKeep { held: held.clone(), receipt_handle, renewals };
+        let messages = HashMap::new();
+        let claimed = ClaimedConversation { held, channel, messages, leased_until, until };
 
-        self.work_through(claimed).await
+        let turn = async {
+            tokio::select! {
+                biased;
+                outcome = self.work_through(claimed) => outcome,
+                never = self.keep(&lease) => never,
+            }
+        };
+        let (outcome, ()) = tokio::join!(turn, self.ring_after_lease(&lease));
+        if let (Err(_), Some(handle)) = (&outcome, receipt_handle) {
+            // What has failed is not tried again every few seconds.
+            self.queue.ring_again_after(handle, RING_AGAIN_AFTER).await;
+        }
+        outcome
+    }
+
+    /// Renews the lease for as long as the turn lasts, or until it is lost.
+    async fn keep(&self, lease: &LeaseToKeep<'_>) -> ! {
+        loop {
+            let leased_until = *lease.renewals.borrow();
+            tokio::time::sleep_until(leased_until - RENEW_AT).await;
+
+            let begun = Instant::now();
+            let deliveries = self.table.deliveries();
+            let renewal = deliveries.renew(&lease.held, self.clock.now() + LEASE);
+            let (renewed, ()) = tokio::join!(renewal, self.ring_after_lease(lease));
+            match renewed {
+                Ok(true) => lease.renewals.send_replace(begun + LEASE_TIME),
+                Ok(false) => std::future::pending().await,
+                Err(error) => {
+                    tracing::warn!(error = error.chain(), "lease not renewed; it is tried again");
+                    tokio::time::sleep(RENEWAL_RETRY).await;
+                    leased_until
+                }
+            };
+        }
+    }
+
+    /// Has the doorbell ring again just after the lease, for a successor if this worker dies.
+    async fn ring_after_lease(&self, lease: &LeaseToKeep<'_>) {
+        if let Some(handle) = lease.receipt_handle {
+            self.queue.ring_again_after(handle, LEASE_TIME + LEASE_RESERVE).await;
+        }
     }
 
     /// Carries out one command of the round after the other, until it stops.
@@ -206,7 +289,7 @@ impl<P: Provider> Worker<P> {
         let message = claimed.message(seq)?;
         let next = message.parts.next(self.provider.parts(message));
         let needed = next.map_or(MIN_MESSAGE_TIME, |part| self.provider.time_needed(message, part));
-        if claimed.time_left() < needed {
+        if claimed.time_left() < needed || claimed.lease_left() < MIN_MESSAGE_TIME {
             return Ok(Event::OutOfTime); // Another invocation goes on from here.
         }
 
@@ -263,7 +346,7 @@ impl<P: Provider> Worker<P> {
         };
 
         let timeout = claimed.time_left().min(P::TIMEOUT);
-        if timeout < MIN_MESSAGE_TIME / 2 {
+        if timeout.min(claimed.lease_left()) < MIN_MESSAGE_TIME / 2 {
             // Something delayed this worker since it marked the attempt: too little time is left
             // for an answer, or a successor has the conversation by now.
             let reason =
@@ -283,12 +366,21 @@ impl<P: Provider> Worker<P> {
             until,
         };
 
-        let answer = tokio::time::timeout_at(until, self.provider.send(outbound)).await;
-
-        Ok(answer.unwrap_or_else(|_| {
-            let detail = format!("no answer within {} ms", timeout.as_millis());
-            Err(Failure::Unknown(Reason::new("timeout", detail)))
-        }))
+        let begun = Instant::now();
+        let mut leased_until = claimed.leased_until.clone();
+        let mut call = pin!(self.provider.send(outbound));
+        loop {
+            let end = until.min(*leased_until.borrow_and_update() - LEASE_RESERVE);
+            tokio::select! {
+                biased;
+                outcome = &mut call => return Ok(outcome),
+                Ok(()) = leased_until.changed() => {}
+                () = tokio::time::sleep_until(end) => {
+                    let detail = format!("no answer within {} ms", begun.elapsed().as_millis());
+                    return Ok(Err(Failure::Unknown(Reason::new("timeout", detail))));
+                }
+            }
+        }
     }
 
     /// Has the conversation, which is stored when this worker lets go of it, follow the round. A

@@ -39,6 +39,9 @@ pub struct HeldConversation {
     owner: String,
 }
 
+/// The condition that the holder of a lease still has it.
+const HELD: &str = "lease_owner = :me AND fence = :fence";
+
 impl HeldConversation {
     /// True if the conversation as it is `now` is still held under this claim.
     fn is_still(&self, now: &Conversation) -> bool {
@@ -125,6 +128,23 @@ impl Deliveries<'_> {
             lease,
             owner,
         }))
+    }
+
+    /// Has the lease last until `until`. False if it was lost to another worker.
+    ///
+    /// # Errors
+    /// If DynamoDB does not answer.
+    pub async fn renew(
+        self,
+        held: &HeldConversation,
+        until: DateTime<Utc>,
+    ) -> Result<bool, InternalError> {
+        let call = self
+            .held(held)
+            .update_expression("SET lease_until = :until")
+            .condition_expression(HELD)
+            .expression_attribute_values(":until", millis(until));
+        Ok(matches!(update::<Conversation>(call).await?, WriteOutcome::Done(_)))
     }
 
     /// Pauses the channel until `until`; the latest pause wins.
@@ -214,18 +234,13 @@ impl Deliveries<'_> {
         remove: &[&str],
         also: &str,
     ) -> UpdateItemFluentBuilder {
-        let HeldConversation { business_id, conversation_id, ref conversation, .. } = *held;
+        let conversation = &held.conversation;
         let mut set = [&["settled_seq = :settled"], set].concat();
         let remove = [&["lease_owner", "lease_until"], remove].concat();
 
         let mut call = self
-            .table
-            .change(&key::conversation(business_id, conversation_id))
-            .condition_expression(format!(
-                "lease_owner = :me AND fence = :fence AND settled_seq <= :settled AND {also}"
-            ))
-            .expression_attribute_values(":me", text(&held.owner))
-            .expression_attribute_values(":fence", number(held.lease.fence))
+            .held(held)
+            .condition_expression(format!("{HELD} AND settled_seq <= :settled AND {also}"))
             .expression_attribute_values(":settled", number(conversation.settled_seq));
 
         if !conversation.thread.is_empty() {
@@ -238,5 +253,13 @@ impl Deliveries<'_> {
         }
 
         call.update_expression(format!("SET {} REMOVE {}", set.join(", "), remove.join(", ")))
+    }
+
+    /// Begins a change of a held conversation, with the values of [`HELD`].
+    fn held(&self, held: &HeldConversation) -> UpdateItemFluentBuilder {
+        self.table
+            .change(&key::conversation(held.business_id, held.conversation_id))
+            .expression_attribute_values(":me", text(&held.owner))
+            .expression_attribute_values(":fence", number(held.lease.fence))
     }
 }

@@ -21,8 +21,8 @@ pub(super) async fn undelivered(
     let conversation = target.table.conversation(business_id, conversation_id).await;
     match (message, conversation) {
         (Ok(Some(message)), Ok(Some(conversation))) => {
-            let lease = conversation.lease_until.filter(|until| *until > target.now());
-            explain(&message, conversation.fence > fence, lease)
+            let now = target.now();
+            explain(&message, conversation.fence > fence, conversation.lease_until, now)
         }
         (Err(error), _) | (_, Err(error)) => error.chain(),
         (Ok(None), _) | (_, Ok(None)) => {
@@ -31,7 +31,13 @@ pub(super) async fn undelivered(
     }
 }
 
-fn explain(message: &Message, is_claimed: bool, lease: Option<DateTime<Utc>>) -> String {
+/// A `lease` that is over is one of a worker that did not let go of the conversation.
+fn explain(
+    message: &Message,
+    is_claimed: bool,
+    lease: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> String {
     let last = message.last_reason().map_or_else(String::new, |last| {
         let code = with_provider_code(&last.code, last.provider_code.as_deref());
         format!("; the last time: {code}, {}", last.detail)
@@ -44,13 +50,15 @@ fn explain(message: &Message, is_claimed: bool, lease: Option<DateTime<Utc>>) ->
                 .to_owned()
         }
         Status::Failed => format!("it ended failed{last}"),
-        Status::Queued if message.attempts == 0 && !is_claimed => match lease {
-            Some(until) => format!(
-                "a worker that died before this run holds the conversation until {}; repeat it then",
-                time(until)
-            ),
-            None => no_worker(),
-        },
+        Status::Queued if message.attempts == 0 && !is_claimed => {
+            match lease.filter(|it| *it > now) {
+                Some(until) => format!(
+                    "a worker that died before this run holds the conversation until {}; repeat it then",
+                    time(until)
+                ),
+                None => no_worker(),
+            }
+        }
         Status::Queued if message.attempts == 0 && lease.is_some() => {
             "a worker has claimed the conversation and not come to the message: look at the log of \
              deliver-chat"

@@ -124,13 +124,12 @@ impl Poller {
         let received: Vec<&Message> = batch.iter().map(|delivery| &delivery.message).collect();
         let (messages, lineage) = self.outside_loops(&received);
         let event = event(&messages, &self.arn);
-        let invocation = async {
-            match messages.is_empty() {
-                true => Ok(Bytes::new()),
-                false => self.lambda.invoke_in(lineage, &self.function, event).await,
-            }
+        // The function may change when its messages come back.
+        self.hand_out(&received).await;
+        let answer = match messages.is_empty() {
+            true => Ok(Bytes::new()),
+            false => self.lambda.invoke_in(lineage, &self.function, event).await,
         };
-        let (answer, ()) = tokio::join!(invocation, self.hand_out(&received));
 
         self.buffer.finish(&batch, begun);
         // The function logs its failure; here it only means that nothing was processed.
