@@ -14,8 +14,8 @@ mod traffic;
 mod trigger;
 
 pub use aws::{
-    AccessDenied, AwsError, AwsFaults, Calls, Failure, FaultError, FaultRule, Operation,
-    RecordedCall, ReportedReasons, TableError, caller,
+    AccessDenied, AwsError, AwsFaults, Calls, Consumption, Failure, FaultError, FaultRule,
+    Operation, RecordedCall, ReportedReasons, TableError, caller,
 };
 pub use engine::{
     Activity, Engine, EngineOptions, ExtraRoutes, Programs, QueueDepth, StartError, Urls,

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use super::call::Call;
+use super::capacity::Consumption;
 use super::operation::{Operation, Request};
 use crate::lambda::Specification;
 
@@ -21,6 +22,8 @@ struct State {
     failed: BTreeMap<(String, String), u64>,
     /// The calls since [`Calls::record`].
     recorded: Option<Vec<RecordedCall>>,
+    /// The consumption of the calls since [`Calls::measure`].
+    measured: Option<BTreeMap<(String, String), Consumption>>,
 }
 
 /// One call of a function.
@@ -75,11 +78,40 @@ impl Calls {
         self.state().recorded.clone().unwrap_or_default()
     }
 
+    /// Forgets what calls took, and has DynamoDB tell it of every call from now on.
+    pub fn measure(&self) {
+        self.state().measured = Some(BTreeMap::new());
+    }
+
+    /// Returns what the calls since [`Calls::measure`] took, by function (logical id) and operation
+    /// (`dynamodb:Query`).
+    pub fn measured(&self) -> BTreeMap<(String, String), Consumption> {
+        self.state().measured.clone().unwrap_or_default()
+    }
+
+    pub(super) fn is_measuring(&self) -> bool {
+        self.state().measured.is_some()
+    }
+
+    /// Adds what a call took to the others of its function and operation.
+    pub(super) fn add_consumption(
+        &self,
+        function: &Specification,
+        call: &Call,
+        taken: Consumption,
+    ) {
+        let mut state = self.state();
+        let Some(measured) = &mut state.measured else { return };
+        let sum = measured.entry(key_of(function, call)).or_default();
+        sum.calls += 1;
+        sum.read_units += taken.read_units;
+        sum.write_units += taken.write_units;
+        sum.items += taken.items;
+    }
+
     pub(super) fn count(&self, function: &Specification, call: &Call, request: &Bytes) {
         let mut state = self.state();
-        let key =
-            (function.logical_id.clone(), format!("{}:{}", call.service.prefix(), call.operation));
-        *state.counted.entry(key).or_default() += 1;
+        *state.counted.entry(key_of(function, call)).or_default() += 1;
         if let Some(recorded) = &mut state.recorded {
             let function = function.name.clone();
             let operation = call.operation.clone();
@@ -90,4 +122,9 @@ impl Calls {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Function and operation, by which calls are counted.
+fn key_of(function: &Specification, call: &Call) -> (String, String) {
+    (function.logical_id.clone(), format!("{}:{}", call.service.prefix(), call.operation))
 }

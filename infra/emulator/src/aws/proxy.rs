@@ -20,6 +20,7 @@ use super::answer::{self, Answer};
 use super::authorization::{AccessDenied, Authorizer};
 use super::call::{Call, Service, access_key};
 use super::calls::Calls;
+use super::capacity;
 use super::cloudformation::{self, StackDescription};
 use super::damage;
 use super::fault::{AwsFaults, Failure, Hit};
@@ -153,6 +154,9 @@ impl Shared {
             let operation = format!("{}:{}", call.service.prefix(), call.operation);
             self.callers.traffic.begin_call(name, operation, &described)
         });
+        // Only a function's calls are measured.
+        let measured = worker.as_ref().filter(|_| self.calls.is_measuring());
+        let body = if measured.is_some() { capacity::ask(&call, body) } else { body };
         let answer = match self.faults.draw(&call, caller, &described) {
             None => Ok(self.forward(&call, parts, body).await),
             Some(hit) => {
@@ -163,6 +167,11 @@ impl Shared {
 
         if let (Some(guard), Ok(answer)) = (&mut guard, &answer) {
             guard.answered(answer.status().as_u16());
+        }
+        if let (Some(worker), Ok(whole)) = (measured, &answer) {
+            let Ok(told) = whole.body().clone().collect().await;
+            let taken = capacity::read(&call, &told.to_bytes());
+            self.calls.add_consumption(worker.function(), &call, taken);
         }
         answer
     }
