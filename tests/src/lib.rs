@@ -2,6 +2,7 @@
 //! counts when it ends, the [`Tally`] that adds the counts up, and the [`suite`] that closes with a
 //! table of them.
 
+pub mod chart;
 mod chat;
 pub mod contract;
 pub mod machine;
