@@ -72,8 +72,9 @@ async fn kill_workers(
         world.heal(channel).await;
         let followed = async || {
             let now = stored().await;
+            let is_followed = now.fence > before;
             let is_late = now.due.is_none(); // The kill: the message had gone out before.
-            (now.fence > before || is_late).then(|| (!is_late).then(|| killed.elapsed()))
+            (is_followed || is_late).then(|| is_followed.then(|| killed.elapsed()))
         };
         waits.extend(world.until("another worker has it", followed).await);
     }
