@@ -59,14 +59,10 @@ impl Counts {
         }
     }
 
-    /// Returns one record for each value of a dimension, with the invocation's members.
-    pub(super) fn records(
-        self,
-        members: &Map<String, Value>,
-        time: DateTime<Utc>,
-    ) -> impl Iterator<Item = Value> {
+    /// Returns the members of one record for each value of a dimension.
+    pub(super) fn records(self, time: DateTime<Utc>) -> impl Iterator<Item = Map<String, Value>> {
         self.0.into_iter().map(move |(dimension, totals)| {
-            let mut record = members.clone();
+            let mut record = Map::new();
             let set: Vec<_> = dimension.iter().map(|(name, _)| *name).collect();
             record.extend(dimension.map(|(name, word)| (name.to_owned(), json!(word))));
             let mut metrics = Vec::new();
@@ -81,7 +77,7 @@ impl Counts {
             let metrics = json!({"Namespace": *NAMESPACE, "Dimensions": [set], "Metrics": metrics});
             let aws = json!({"Timestamp": time.timestamp_millis(), "CloudWatchMetrics": [metrics]});
             record.insert("_aws".to_owned(), aws);
-            Value::Object(record)
+            record
         })
     }
 }
@@ -138,9 +134,8 @@ mod tests {
 
         counted.add(channel("chat"), "Due", Measure::Count(12));
         counted.add(None, "Things", Measure::Count(1));
-        let members = Map::from_iter([("function_request_id".to_owned(), json!("an id"))]);
         let time = DateTime::from_timestamp_millis(1_772_355_900_123).expect("a time");
-        let records: Vec<_> = counted.records(&members, time).collect();
+        let records: Vec<_> = counted.records(time).map(Value::Object).collect();
         records.iter().for_each(conforms);
         let [bare, chat, email] = &records[..] else { panic!("three: {records:?}") };
 
@@ -159,7 +154,7 @@ mod tests {
         });
         let expected = json!({
             "_aws": {"Timestamp": 1_772_355_900_123_u64, "CloudWatchMetrics": [directive]},
-            "function_request_id": "an id", "Channel": "chat", "Due": 12,
+            "Channel": "chat", "Due": 12,
         });
 
         assert_eq!(chat, &expected);

@@ -10,6 +10,7 @@ use lambda_runtime::Context;
 use serde_json::{Map, Value, json};
 
 use super::counts::Counts;
+use super::members::Members;
 use crate::clock;
 use domain::BusinessId;
 
@@ -62,8 +63,9 @@ impl Drop for Invocation {
         let mut current = current();
         let counts = std::mem::take(&mut current.counts);
         let members = std::mem::take(&mut current.members);
-        for record in counts.records(&members, clock::of_the_log()) {
-            let _ = writeln!(io::stdout().lock(), "{record}");
+        for record in counts.records(clock::of_the_log()) {
+            let line = Members { own: &record, shared: &members }.to_line();
+            let _ = io::stdout().lock().write_all(line.as_bytes());
         }
     }
 }
@@ -86,13 +88,9 @@ pub fn name_business(business_id: BusinessId) {
     current().members.insert("business".to_owned(), json!(business_id));
 }
 
-/// Adds the invocation's members to a line, which keeps its own.
-pub(super) fn add_members(line: &mut Map<String, Value>) {
-    for (name, value) in &current().members {
-        if !line.contains_key(name) {
-            line.insert(name.clone(), value.clone());
-        }
-    }
+/// Passes the invocation's members to `read`.
+pub(super) fn with_members<T>(read: impl FnOnce(&Map<String, Value>) -> T) -> T {
+    read(&current().members)
 }
 
 /// Adds to the invocation's counts.

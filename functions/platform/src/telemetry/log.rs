@@ -14,6 +14,7 @@ use tracing_subscriber::prelude::*;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::invocation;
+use super::members::Members;
 use crate::{clock, settings};
 
 /// The targets that may be logged below `info`: our own code. The libraries log whole requests and
@@ -69,13 +70,12 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 
 /// Makes a line of the log: its own members, when and where it was written, and the invocation's
 /// members.
-pub(super) fn line(level: Level, location: &str, mut members: Map<String, Value>) -> Value {
+pub(super) fn line(level: Level, location: &str, mut members: Map<String, Value>) -> String {
     let time = clock::of_the_log().to_rfc3339_opts(SecondsFormat::Millis, true);
     members.insert("timestamp".to_owned(), json!(time));
     members.insert("level".to_owned(), json!(level.as_str()));
     members.insert("location".to_owned(), json!(location));
-    invocation::add_members(&mut members);
-    Value::Object(members)
+    invocation::with_members(|shared| Members { own: &members, shared }.to_line())
 }
 
 /// Writes each event as one of our lines.
@@ -100,6 +100,6 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>, N: for<'a> FormatFields<'a> + 'stat
             Ok(Value::Object(members)) => members,
             _ => Map::new(),
         };
-        writeln!(writer, "{}", line(*metadata.level(), &location, members))
+        writer.write_str(&line(*metadata.level(), &location, members))
     }
 }

@@ -115,7 +115,7 @@ impl MetricRecord {
     pub fn write(self) {
         let MetricRecord { level, location, dimension, metrics, members } = self;
         let line = log::line(level, &format!("{}:{}", location.file(), location.line()), members);
-        let _ = writeln!(io::stdout().lock(), "{line}");
+        let _ = io::stdout().lock().write_all(line.as_bytes());
         let by = dimension.as_ref().map(|(name, _)| *name).unwrap_or_default();
         let unknown = metrics.iter().find(|(metric, _)| !METRICS.contains(&(*metric, by)));
         debug_assert!(

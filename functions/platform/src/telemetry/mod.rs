@@ -9,6 +9,7 @@
 mod counts;
 mod invocation;
 mod log;
+mod members;
 pub mod metrics;
 
 pub use invocation::{Invocation, correlate, name_api_key, name_business};
