@@ -77,6 +77,8 @@ pub struct ApiKey {
     /// The business it belongs to.
     pub business_id: BusinessId,
     secret: [u8; 32],
+    /// SHA-256 of the secret.
+    digest: [u8; 32],
 }
 
 impl ApiKey {
@@ -85,7 +87,11 @@ impl ApiKey {
     /// Makes a new key for a business.
     #[must_use]
     pub fn generate(business_id: BusinessId) -> ApiKey {
-        ApiKey { business_id, secret: rand::random() }
+        ApiKey::new(business_id, rand::random())
+    }
+
+    fn new(business_id: BusinessId, secret: [u8; 32]) -> ApiKey {
+        ApiKey { business_id, secret, digest: Sha256::digest(secret).into() }
     }
 
     /// Reads a key.
@@ -94,14 +100,14 @@ impl ApiKey {
         let (id, rest) = text.strip_prefix(Self::PREFIX)?.split_at_checked(32)?;
         let business_id = BusinessId(Uuid::try_parse(id).ok()?);
         let secret = BASE64_URL_SAFE_NO_PAD.decode(rest.strip_prefix('_')?).ok()?;
-        Some(ApiKey { business_id, secret: secret.try_into().ok()? })
+        Some(ApiKey::new(business_id, secret.try_into().ok()?))
     }
 
     /// Returns what is stored of the key: SHA-256 of the secret, in hex. The secret has 256 random
     /// bits, so a slow hash would protect nothing.
     #[must_use]
     pub fn hash(&self) -> String {
-        hex::encode(Sha256::digest(self.secret))
+        hex::encode(self.digest)
     }
 
     /// Returns the key in full, to be shown once.
