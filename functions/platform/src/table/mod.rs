@@ -69,6 +69,7 @@ pub use timeline::{Entry, Timeline};
 pub use upload::CountUploadOutcome;
 pub use window::CustomerConversations;
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -206,9 +207,10 @@ impl Table {
     /// ([`UnprocessedKeys`](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html)).
     async fn get_all(
         &self,
-        keys: impl IntoIterator<Item = key::Key>,
+        keys: impl IntoIterator<Item: Borrow<key::Key>>,
     ) -> Result<Vec<Item>, InternalError> {
-        let mut pending: Vec<Item> = keys.into_iter().map(|key| key.attributes()).collect();
+        let keys = keys.into_iter();
+        let mut pending: Vec<Item> = keys.map(|key| key.borrow().attributes()).collect();
         let mut items = Vec::with_capacity(pending.len());
         let mut backoff = Backoff::new(CONTENTION_BUDGET);
 
@@ -353,10 +355,14 @@ impl<R> RefusedCondition for SdkError<UpdateItemError, R> {
     }
 }
 
+/// Reads a record. `from_item` would do the same, and copy the item into another map before.
 fn read<T: DeserializeOwned>(item: Item) -> Result<T, InternalError> {
-    let name = std::any::type_name::<T>().rsplit("::").next().unwrap_or_default();
-    serde_dynamo::aws_sdk_dynamodb_1::from_item(item)
-        .map_err(|error| InternalError::because(format!("reading a stored {name}"), error))
+    serde_dynamo::aws_sdk_dynamodb_1::from_attribute_value(AttributeValue::M(item)).map_err(
+        |error| {
+            let name = std::any::type_name::<T>().rsplit("::").next().unwrap_or_default();
+            InternalError::because(format!("reading a stored {name}"), error)
+        },
+    )
 }
 
 /// Takes the item under `key` out of what a batch returned, in whatever order.
@@ -373,10 +379,11 @@ fn take_item<T: DeserializeOwned>(
     found.map(|index| read(items.swap_remove(index))).transpose()
 }
 
-/// An item of `record`'s attributes under `key`.
+/// An item of `record`'s attributes under `key`. `to_item` would copy them into another map.
 fn item(key: &key::Key, record: &impl Serialize) -> Item {
-    let mut item: Item =
-        serde_dynamo::aws_sdk_dynamodb_1::to_item(record).expect("records are maps with text keys");
+    let AttributeValue::M(mut item) = value(record) else {
+        unreachable!("records are maps with text keys")
+    };
     item.extend(key.attributes());
     item
 }

@@ -134,7 +134,7 @@ impl Table {
             today.as_ref(),
             yesterday.as_ref(),
         ];
-        let mut items = self.get_all(keys.into_iter().flatten().chain(&uploads).cloned()).await?;
+        let mut items = self.get_all(keys.into_iter().flatten().chain(&uploads)).await?;
 
         Ok(RequestContext {
             credential: take_item(&mut items, Some(&credential))?,
