@@ -9,7 +9,7 @@ use crate::talk::{Talk, see_through};
 use crate::{CALLERS, UNANSWERED, UNPACED, either, send};
 use domain::problem::Refusal;
 use domain::{BusinessId, Channel, Content, ConversationId, Metadata, Month, Sender, Seq};
-use platform::table::{AcceptOutcome, MessageDraft, Table};
+use platform::table::{AcceptOutcome, MessageDraft, Table, key};
 use tests::World;
 use tests::suite::{Suite, remark};
 use uuid::Uuid;
@@ -139,7 +139,12 @@ async fn spend(world: &World, table: &Table, mut draft: MessageDraft) -> (Month,
     let mut last = Seq(0);
 
     loop {
-        draft.idempotency.get_or_insert_with(|| (Uuid::new_v4().to_string(), "of one body".into()));
+        let business_id = draft.business_id;
+        draft.idempotency.get_or_insert_with(|| {
+            let key = key::idempotency(business_id, &Uuid::new_v4().to_string());
+            (key, "of one body".into())
+        });
+
         let outcome = match table.accept(&draft, last, None, None).await {
             Err(error) if error.is_contention() => continue, // A caller over HTTP is told 503.
             Err(_) if unanswered < UNANSWERED => {

@@ -175,7 +175,7 @@ impl Load {
             attachments: Vec::new(),
             metadata: Metadata::default(),
             new_uploads: Vec::new(),
-            idempotency: Some((id.clone(), "hash".into())),
+            idempotency: Some((key::idempotency(BUSINESS_ID, &id), "hash".into())),
             correlation_id: Some(id.clone()),
             keep_until: None,
             now: now(),

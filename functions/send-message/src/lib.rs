@@ -31,7 +31,9 @@ use platform::queue::{Doorbell, Doorbells, Version};
 use platform::runtime::{Error, HttpFunction, request_id};
 use platform::secrets::Secrets;
 use platform::table::record::Message;
-use platform::table::{AcceptOutcome, LoadRequest, MessageDraft, MessageRetention, RequestContext};
+use platform::table::{
+    AcceptOutcome, LoadRequest, MessageDraft, MessageRetention, RequestContext, key,
+};
 use platform::telemetry::metrics::MetricRecord;
 use request::{Body as MessageBody, InvalidRequest};
 
@@ -118,7 +120,10 @@ impl SendMessage {
         let month = Month::of(now);
         let conversation_id = request.conversation_id;
         let hash = hash(conversation_id, &request.body, address);
-        let uploads = referenced(&request.body.attachments, claims.business_id(), conversation_id);
+        let business_id = claims.business_id();
+        let idempotency_key = request.idempotency_key.as_deref();
+        let idempotency_key = idempotency_key.map(|text| key::idempotency(business_id, text));
+        let uploads = referenced(&request.body.attachments, business_id, conversation_id);
 
         // If the conversation changes its channel in between, or another message references the
         // same new file, everything is checked again.
@@ -127,7 +132,7 @@ impl SendMessage {
                 conversation_id: Some(conversation_id),
                 month: Some(month),
                 first_shard: true,
-                idempotency_key: request.idempotency_key.as_deref(),
+                idempotency_key: idempotency_key.as_ref(),
                 uploads: &uploads,
                 upload_day: None,
             };
@@ -145,7 +150,7 @@ impl SendMessage {
             let (draft, last) = self
                 .draft(resolver, &caller, &context, &request, request_id.as_deref(), now)
                 .await?;
-            let idempotency = request.idempotency_key.clone().map(|key| (key, hash.clone()));
+            let idempotency = idempotency_key.clone().map(|key| (key, hash.clone()));
             let draft = MessageDraft { idempotency, ..draft };
             if context.first.is_some() {
                 return Err(Refusal::IdempotencyKeyReused.into());

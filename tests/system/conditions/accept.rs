@@ -205,7 +205,7 @@ fn draft(state: &State) -> MessageDraft {
         attachments: Vec::new(),
         metadata: Metadata::default(),
         new_uploads: Vec::new(),
-        idempotency: state.key.map(|_| ("a key".into(), HASH.into())),
+        idempotency: state.key.map(|_| (key::idempotency(BUSINESS_ID, "a key"), HASH.into())),
         correlation_id: Some("JKJaXmPLvHcESHA=".into()),
         keep_until: None,
         now: NOW,

@@ -241,8 +241,7 @@ impl Table {
         draft: &MessageDraft,
     ) -> Result<Option<AcceptOutcome>, InternalError> {
         let Some((key, hash)) = &draft.idempotency else { return Ok(None) };
-        let record: Option<Idempotency> =
-            self.get(&key::idempotency(draft.business_id, key)).await?;
+        let record: Option<Idempotency> = self.get(key).await?;
         let Some(Idempotency { first, .. }) = record else { return Ok(None) };
 
         if first.request_hash != *hash {

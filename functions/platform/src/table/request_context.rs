@@ -21,8 +21,8 @@ pub struct LoadRequest<'a> {
     pub month: Option<Month>,
     /// Whether the month's first shard is read as well.
     pub first_shard: bool,
-    /// The request's idempotency key.
-    pub idempotency_key: Option<&'a str>,
+    /// The key of the record of the request's idempotency key.
+    pub idempotency_key: Option<&'a key::Key>,
     /// Uploads of the conversation, each once.
     pub uploads: &'a [UploadId],
     /// The day whose unreferenced uploads are counted, and those of the day before.
@@ -113,7 +113,6 @@ impl Table {
         let first_shard = load.month.filter(|_| load.first_shard);
         let first_shard = first_shard.map(|month| key::quota_shard(business_id, month, 0));
         let plan = key::plan(business_id);
-        let first = load.idempotency_key.map(|text| key::idempotency(business_id, text));
         let uploads = load
             .conversation_id
             .map(|of| load.uploads.iter().map(move |id| key::upload(business_id, of, *id)));
@@ -130,7 +129,7 @@ impl Table {
             head.as_ref(),
             first_shard.as_ref(),
             Some(&plan),
-            first.as_ref(),
+            load.idempotency_key,
             today.as_ref(),
             yesterday.as_ref(),
         ];
@@ -142,7 +141,8 @@ impl Table {
             head: take_item(&mut items, head.as_ref())?,
             first_shard: take_item(&mut items, first_shard.as_ref())?,
             plan: take_item(&mut items, Some(&plan))?,
-            first: take_item::<Idempotency>(&mut items, first.as_ref())?.map(|record| record.first),
+            first: take_item::<Idempotency>(&mut items, load.idempotency_key)?
+                .map(|record| record.first),
             uploads: uploads
                 .iter()
                 .filter_map(|key| take_item(&mut items, Some(key)).transpose())

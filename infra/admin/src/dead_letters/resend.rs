@@ -11,7 +11,7 @@ use domain::delivery::Status;
 use domain::{MessageId, Problem, Refusal};
 use platform::queue::AbandonedMessage;
 use platform::table::record::{Conversation, Message};
-use platform::table::{AcceptOutcome, MessageDraft};
+use platform::table::{AcceptOutcome, MessageDraft, key};
 
 /// Outcome of accepting a message anew.
 pub(super) enum ResendOutcome {
@@ -110,7 +110,7 @@ async fn draft_message(
     }
 
     // No request can carry this idempotency key, because it has a space in it.
-    let key = format!("redrive {}", copy.message_id);
+    let key = key::idempotency(copy.business_id, &format!("redrive {}", copy.message_id));
     let hash = request_hash([copy.message_id.to_string().as_str()]);
 
     Ok(ControlFlow::Continue(MessageDraft {

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::table::key::Key;
 use crate::table::record::Upload;
 use domain::{
     Attachment, BusinessId, Channel, Content, ConversationChannel, ConversationId, Metadata, Sender,
@@ -29,8 +30,8 @@ pub struct MessageDraft {
     /// The uploads among them that no message has referenced, as they were read, with the types
     /// that their files have.
     pub new_uploads: Vec<Upload>,
-    /// The idempotency key and the request's hash.
-    pub idempotency: Option<(String, String)>,
+    /// The key of the idempotency key's record, and the request's hash.
+    pub idempotency: Option<(Key, String)>,
     /// API Gateway's id of the call.
     pub correlation_id: Option<String>,
     /// Until when it has to be kept, in seconds since 1970; `None` for ever.

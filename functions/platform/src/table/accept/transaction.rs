@@ -192,12 +192,12 @@ impl Table {
 fn idempotency_item(
     draft: &MessageDraft,
     this: &TransactionAttempt,
-    text: &str,
+    key: &key::Key,
     hash: &str,
 ) -> Item {
     let first =
         RecordedAnswer { message_id: this.id, seq: this.seq, request_hash: hash.to_owned() };
     let expires_at = expiry(draft.now, IDEMPOTENCY_TTL);
     let record = Idempotency { first, conversation_id: draft.conversation_id, expires_at };
-    item(&key::idempotency(draft.business_id, text), &record)
+    item(key, &record)
 }
