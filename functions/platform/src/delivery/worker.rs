@@ -183,14 +183,15 @@ impl<P: Provider> Worker<P> {
             let renewal = deliveries.renew(&lease.held, self.clock.now() + LEASE);
             let (renewed, ()) = tokio::join!(renewal, self.ring_after_lease(lease));
             match renewed {
-                Ok(true) => lease.renewals.send_replace(begun + LEASE_TIME),
+                Ok(true) => {
+                    lease.renewals.send_replace(begun + LEASE_TIME);
+                }
                 Ok(false) => std::future::pending().await,
                 Err(error) => {
                     tracing::warn!(error = error.chain(), "lease not renewed; it is tried again");
                     tokio::time::sleep(RENEWAL_RETRY).await;
-                    leased_until
                 }
-            };
+            }
         }
     }
 
