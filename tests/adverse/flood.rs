@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{either, is_long};
 use domain::widget::CONNECTIONS_PER_MINUTE;
-use tests::suite::{Suite, remark};
+use tests::suite::{Suite, percentile, remark};
 use tests::{Business, World};
 
 /// How many connections the flood has.
@@ -114,7 +114,8 @@ async fn flood() {
         let line = |name: &str, waits: &mut Waits, work: &Work| {
             let [hello, send] = [&mut waits.hellos, &mut waits.sends].map(|times| {
                 times.sort_unstable();
-                (percentile(times, 50), percentile(times, 99))
+                let of = |percent| percentile(times, percent).expect("a time");
+                (of(50), of(99))
             });
             format!(
                 "  {name:<18} hello p50 {:>4} ms  p99 {:>4} ms   201 p50 {:>4} ms  p99 {:>4} ms   {work}\n",
@@ -319,8 +320,4 @@ async fn connect(url: &str, token: &str) -> Result<Socket, tungstenite::Error> {
 /// Sends a frame; a connection that is closed takes none.
 async fn say(socket: &mut Socket, what: &Value) {
     let _ = socket.send(Message::text(what.to_string())).await;
-}
-
-fn percentile(sorted: &[u128], percent: usize) -> u128 {
-    sorted[(sorted.len() * percent).div_ceil(100).max(1) - 1]
 }

@@ -128,5 +128,5 @@ async fn rounds(world: &World, count: usize, noise: usize, unfair: bool) -> Vec<
 
 /// Returns a percentile of sorted times, and 1 at least.
 pub(crate) fn percentile(sorted: &[i64], percent: usize) -> i64 {
-    sorted[(sorted.len() * percent).div_ceil(100).max(1) - 1].max(1)
+    tests::suite::percentile(sorted, percent).expect("a time").max(1)
 }

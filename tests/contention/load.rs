@@ -17,6 +17,7 @@ use domain::{BusinessId, Channel, Content, ConversationId, Metadata, Month, Send
 use platform::table::key::{self, Key};
 use platform::table::record::QuotaHead;
 use platform::table::{AcceptOutcome, MessageDraft, Table};
+use tests::suite::percentile;
 
 /// How many conversations take turns: so many that two messages hardly meet in one.
 const CONVERSATIONS: u128 = 20_000;
@@ -217,20 +218,14 @@ impl Load {
             accepted: of(Fate::Accepted).count() as f64 / self.seconds,
             busy: of(Fate::Busy).count() as f64 / count,
             mean_tries: f64::from(tries.iter().sum::<u32>()) / count,
-            p99_tries: percentile(&tries, 0.99),
-            p50: percentile(&took, 0.5),
-            p99: percentile(&took, 0.99),
+            p99_tries: percentile(&tries, 99).unwrap_or_default(),
+            p50: percentile(&took, 50).unwrap_or_default(),
+            p99: percentile(&took, 99).unwrap_or_default(),
             cancelled_units: 2.0 * dynamo.cancelled_items() as f64 / accepted,
             accepted_in_all: all(Fate::Accepted) as u64,
             spent_in_all: all(Fate::Spent) as u64,
         }
     }
-}
-
-/// Returns the value that a part of all values does not exceed; 0 if there is none.
-fn percentile<T: Copy + Default>(sorted: &[T], part: f64) -> T {
-    let place = (sorted.len() as f64 * part).ceil() as usize;
-    sorted.get(place.saturating_sub(1)).copied().unwrap_or_default()
 }
 
 fn now() -> DateTime<chrono::Utc> {

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use domain::{BusinessId, ConversationId};
 use tests::machine::{Directory, Machine};
 use tests::settling::see_through;
-use tests::suite::{Suite, remark, setting};
+use tests::suite::{Suite, percentile, remark, setting};
 use tests::{Business, CHANNELS, DOUBT_SECONDS, LEASE_SECONDS, Tally, World, next_page};
 
 /// Kills, unless `KILLS` says how many.
@@ -101,7 +101,7 @@ async fn a_conversation_whose_worker_dies_gets_another() {
     drop(worlds);
     let mut waits = waits.concat();
     waits.sort();
-    let at = |percent: usize| waits[(waits.len() - 1) * percent / 100].as_secs_f64();
+    let at = |percent| percentile(&waits, percent).map_or(f64::NAN, |wait| wait.as_secs_f64());
     remark(format!(
         "  {} workers killed: another one after {:.1} s (p50), {:.1} s (p95), {:.1} s (the last)",
         waits.len(),

@@ -85,8 +85,7 @@ pub(crate) async fn sample(stage: &Stage<'_>) -> Sample {
 
 /// Returns a percentile of sorted numbers; `NaN` if there are none.
 pub(crate) fn percentile(sorted: &[f64], percent: usize) -> f64 {
-    let place = (sorted.len() * percent).div_ceil(100).max(1) - 1;
-    sorted.get(place).copied().unwrap_or(f64::NAN)
+    tests::suite::percentile(sorted, percent).unwrap_or(f64::NAN)
 }
 
 type Item = std::collections::HashMap<String, AttributeValue>;

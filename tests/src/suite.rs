@@ -38,6 +38,14 @@ pub fn remark(text: impl Into<String>) {
     REMARKS.lock().unwrap_or_else(PoisonError::into_inner).push(text.into());
 }
 
+/// Returns the smallest of sorted values that so many percent of them do not exceed; `None` if there
+/// are none.
+#[must_use]
+pub fn percentile<T: Copy>(sorted: &[T], percent: usize) -> Option<T> {
+    let place = (sorted.len() * percent).div_ceil(100).max(1) - 1;
+    sorted.get(place).copied()
+}
+
 /// The number in an environment variable, for tests that have a short and a long form.
 ///
 /// # Panics

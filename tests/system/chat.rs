@@ -27,7 +27,7 @@ use tests::{Business, World};
 const MESSAGES: u64 = 60;
 
 /// A tab of the business's chat that has got everything after `after`.
-async fn tab(world: &World, business: &Business, after: u64) -> Tab {
+pub(crate) async fn tab(world: &World, business: &Business, after: u64) -> Tab {
     let conversation_id = business.conversation_id("chat");
     let mut tab = Tab::open(world, &world.visitor_token(conversation_id).await).await;
     tab.hello(after).await;

@@ -7,7 +7,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::chat::tab::{Tab, message_of};
+use crate::chat;
+use crate::chat::tab::{Tab, message_of};
 use crate::partial::hold_queues;
 use tests::contract::root;
 use tests::{Business, StreamReader, World};
@@ -151,10 +152,7 @@ async fn done(world: &World, business: &Business, channel: &str, tab: &mut Optio
 }
 
 async fn open_tab(world: &World, business: &Business) -> Tab {
-    let token = world.visitor_token(business.conversation_id("chat")).await;
-    let mut tab = Tab::open(world, &token).await;
-    tab.hello(0).await;
-    assert_eq!(tab.next_event().await["type"], "hello");
+    let mut tab = chat::tab(world, business, 0).await;
     tab.until_caught_up().await;
     tab
 }

@@ -1,7 +1,7 @@
 //! WhatsApp: files by their bytes, one by one and each once; templates when the customer's window
 //! is closed; and customers, who open it.
 
-mod files;
+pub(crate) mod files;
 mod window;
 mod writing;
 

@@ -23,7 +23,7 @@ const PDF: &[u8] = b"%PDF-1.7\n% a document\n";
 const LARGE: usize = 20 << 20;
 
 /// Uploads these, and sends them with a text.
-async fn send(
+pub(crate) async fn send(
     world: &World,
     business: &Business,
     text: &str,
